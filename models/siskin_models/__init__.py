@@ -1,0 +1,1 @@
+"""Siskin's neural codecs: architectures, quantizers, losses, data and export."""
