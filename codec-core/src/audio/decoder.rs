@@ -1,0 +1,161 @@
+use crate::bitstream::StreamHeader;
+use crate::bitstream::packet::{Packet, PacketInfo};
+use crate::bundle::Bundle;
+use crate::runtime::{Provider, Runtime};
+use crate::{Error, Limits, Result};
+
+use super::conceal::{Fade, LATENT_DECAY};
+use super::frame::{FrameDecoder, Snapshot};
+
+/// What a packet held.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decoded {
+    /// The packet's head.
+    pub info: PacketInfo,
+    /// Samples a channel appended to the output.
+    pub samples: usize,
+}
+
+/// Packets in, samples out.
+pub struct Decoder {
+    frames: FrameDecoder,
+    /// What streams of the bundle look like.
+    own: StreamHeader,
+    /// Whether a header has been seen that fits.
+    ready: bool,
+    fade: Fade,
+    limits: Limits,
+    codes: Vec<u16>,
+    concealed: Vec<f32>,
+}
+
+impl Decoder {
+    /// Makes a decoder with a bundle's network.
+    ///
+    /// # Errors
+    /// What [`FrameDecoder::new`] returns.
+    pub fn new(bundle: &Bundle, runtime: &Runtime) -> Result<Self> {
+        Ok(Self::with(FrameDecoder::new(bundle, runtime)?, bundle.stream_header()))
+    }
+
+    pub(super) fn with(frames: FrameDecoder, own: StreamHeader) -> Self {
+        let hop = own.hop.into();
+        Self {
+            frames,
+            own,
+            ready: false,
+            fade: Fade::default(),
+            limits: Limits::default(),
+            codes: Vec::new(),
+            concealed: vec![0.0; hop],
+        }
+    }
+
+    /// Takes the stream's header from outside the packets (container, caps).
+    ///
+    /// # Errors
+    /// [`Error::WrongBundle`] if the decoder's bundle does not decode the stream.
+    pub fn set_header(&mut self, header: &StreamHeader) -> Result<()> {
+        if !header.same_stream(&StreamHeader { bundle_name: String::new(), ..self.own.clone() }) {
+            self.ready = false;
+            return Err(Error::WrongBundle {
+                needed_name: header.bundle_name.clone(),
+                needed_id: header.bundle.to_string(),
+                found: format!("{} ({})", self.own.bundle_name, self.own.bundle),
+            });
+        }
+        self.ready = true;
+        Ok(())
+    }
+
+    /// What streams of this decoder's bundle look like.
+    pub fn header(&self) -> &StreamHeader {
+        &self.own
+    }
+
+    /// What runs the network.
+    pub fn provider(&self) -> Provider {
+        self.frames.provider()
+    }
+
+    /// Decodes a packet and appends its samples (mono) to `out`. The packet that starts a stream resets the decoder.
+    ///
+    /// # Errors
+    /// [`Error::Bitstream`] for a packet that is not valid, with nothing appended: the caller may
+    /// [`conceal`](Decoder::conceal) it and go on. [`Error::MissingHeader`] before a header, [`Error::WrongBundle`]
+    /// if the packet's header is of another bundle, [`Error::Network`] if the network fails.
+    pub fn decode(&mut self, data: &[u8], out: &mut Vec<f32>) -> Result<Decoded> {
+        let packet = Packet::parse(data, &self.limits)?;
+        if let Some(header) = &packet.header {
+            self.set_header(header)?;
+        }
+        if !self.ready {
+            return Err(Error::MissingHeader);
+        }
+        let info = packet.info(&self.own)?;
+        packet.codes(&self.own, &info, &mut self.codes);
+        if info.starts_stream {
+            self.reset();
+        }
+        let start = out.len();
+        for codes in self.codes.chunks_exact(self.own.codes_per_frame(info.stages)) {
+            let frame = out.len();
+            match self.frames.decode(codes) {
+                Ok(pcm) => out.extend_from_slice(pcm),
+                Err(e) => {
+                    out.truncate(start);
+                    return Err(e);
+                }
+            }
+            self.fade.recover(&mut out[frame..]);
+        }
+        if info.starts_stream {
+            out.drain(start..start + usize::from(self.own.pre_skip).min(out.len() - start));
+        }
+        let samples = info.samples(&self.own) as usize;
+        out.truncate(start + samples);
+        Ok(Decoded { info, samples })
+    }
+
+    /// Bridges `frames` lost frames: holds the last sound and fades it to silence within 100 ms, appending
+    /// `frames * hop` samples to `out`.
+    ///
+    /// # Errors
+    /// [`Error::Network`] if the network fails.
+    pub fn conceal(&mut self, frames: u32, out: &mut Vec<f32>) -> Result<()> {
+        for _ in 0..frames {
+            if self.fade.is_silent() {
+                self.concealed.fill(0.0);
+            } else {
+                self.concealed.copy_from_slice(self.frames.repeat(LATENT_DECAY)?);
+                self.fade.lose(&mut self.concealed);
+                if self.fade.is_silent() {
+                    // What comes after the silence starts from rest, not from a state long past.
+                    self.frames.reset();
+                }
+            }
+            out.extend_from_slice(&self.concealed);
+        }
+        Ok(())
+    }
+
+    /// Back to the state of a new decoder that knows its header: after a seek.
+    pub fn reset(&mut self) {
+        self.frames.reset();
+        self.fade = Fade::default();
+    }
+
+    /// Keeps the decoder's state in `into`.
+    pub fn snapshot(&self, into: &mut Snapshot) {
+        self.frames.snapshot(into);
+    }
+
+    /// Puts back a state, as if what was decoded since had not been.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] if the snapshot is of another bundle.
+    pub fn restore(&mut self, from: &Snapshot) -> Result<()> {
+        self.fade = Fade::default();
+        self.frames.restore(from)
+    }
+}

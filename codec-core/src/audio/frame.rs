@@ -1,0 +1,150 @@
+use crate::Result;
+use crate::bundle::Bundle;
+use crate::runtime::{Provider, Runtime, StepNetwork};
+
+use super::quantizer::ResidualQuantizer;
+
+/// The states of an encoder or decoder at a moment of a stream.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Snapshot {
+    pub(super) states: Vec<Vec<f32>>,
+}
+
+/// Turns frames of `hop` samples into codes.
+pub struct FrameEncoder {
+    network: Box<dyn StepNetwork>,
+    quantizer: ResidualQuantizer,
+    latent: Vec<f32>,
+    scores: Vec<f32>,
+}
+
+impl FrameEncoder {
+    /// Loads a bundle's encoder network.
+    ///
+    /// # Errors
+    /// What [`Runtime::network`] and [`ResidualQuantizer::from_bundle`] return.
+    pub fn new(bundle: &Bundle, runtime: &Runtime) -> Result<Self> {
+        let spec = &bundle.manifest().encoder;
+        let network = runtime.network(spec, bundle.file(&spec.file)?)?;
+        Ok(Self::with(network, ResidualQuantizer::from_bundle(bundle)?))
+    }
+
+    pub(super) fn with(network: Box<dyn StepNetwork>, quantizer: ResidualQuantizer) -> Self {
+        Self { network, latent: vec![0.0; quantizer.latent_dim()], scores: quantizer.scratch(), quantizer }
+    }
+
+    /// Codes one frame: `pcm` holds `hop` samples in -1..1, `codes` is filled `[stage][group]` with as many stages as
+    /// it has room for. Samples that are not finite count as silence.
+    ///
+    /// # Errors
+    /// [`Error::Network`](crate::Error::Network) if the network fails.
+    pub fn encode(&mut self, pcm: &[f32], codes: &mut [u16]) -> Result<()> {
+        let input = self.network.input();
+        for (to, &from) in input.iter_mut().zip(pcm) {
+            *to = if from.is_finite() { from } else { 0.0 };
+        }
+        self.network.run()?;
+        self.latent.copy_from_slice(self.network.output());
+        self.quantizer.encode(&mut self.latent, codes, &mut self.scores);
+        Ok(())
+    }
+
+    /// Back to the state of a new instance.
+    pub fn reset(&mut self) {
+        self.network.reset();
+    }
+
+    /// Keeps the states in `into`.
+    pub fn snapshot(&self, into: &mut Snapshot) {
+        self.network.save(&mut into.states);
+    }
+
+    /// Puts back the states of a snapshot of the same bundle.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`](crate::Error::Parameter) if the snapshot is of another bundle.
+    pub fn restore(&mut self, from: &Snapshot) -> Result<()> {
+        self.network.restore(&from.states)
+    }
+
+    /// What runs the network.
+    pub fn provider(&self) -> Provider {
+        self.network.provider()
+    }
+}
+
+/// Turns codes into frames of `hop` samples.
+pub struct FrameDecoder {
+    network: Box<dyn StepNetwork>,
+    quantizer: ResidualQuantizer,
+    latent: Vec<f32>,
+}
+
+impl FrameDecoder {
+    /// Loads a bundle's decoder network.
+    ///
+    /// # Errors
+    /// What [`Runtime::network`] and [`ResidualQuantizer::from_bundle`] return.
+    pub fn new(bundle: &Bundle, runtime: &Runtime) -> Result<Self> {
+        let spec = &bundle.manifest().decoder;
+        let network = runtime.network(spec, bundle.file(&spec.file)?)?;
+        Ok(Self::with(network, ResidualQuantizer::from_bundle(bundle)?))
+    }
+
+    pub(super) fn with(network: Box<dyn StepNetwork>, quantizer: ResidualQuantizer) -> Self {
+        Self { network, latent: vec![0.0; quantizer.latent_dim()], quantizer }
+    }
+
+    /// Decodes one frame from `codes` (`[stage][group]`, any whole number of stages) and returns its `hop` samples.
+    ///
+    /// # Errors
+    /// [`Error::Bitstream`](crate::Error::Bitstream) for codes out of range, before anything has changed;
+    /// [`Error::Network`](crate::Error::Network) if the network fails.
+    pub fn decode(&mut self, codes: &[u16]) -> Result<&[f32]> {
+        self.quantizer.decode(codes, &mut self.latent)?;
+        self.run_latent()
+    }
+
+    /// Runs the network on the last latent scaled by `gain`, to bridge a lost frame.
+    pub(super) fn repeat(&mut self, gain: f32) -> Result<&[f32]> {
+        self.latent.iter_mut().for_each(|x| *x *= gain);
+        self.run_latent()
+    }
+
+    fn run_latent(&mut self) -> Result<&[f32]> {
+        self.network.input().copy_from_slice(&self.latent);
+        self.network.run()?;
+        Ok(self.network.output())
+    }
+
+    /// Back to the state of a new instance.
+    pub fn reset(&mut self) {
+        self.network.reset();
+        self.latent.fill(0.0);
+    }
+
+    /// Keeps the states in `into`.
+    pub fn snapshot(&self, into: &mut Snapshot) {
+        self.network.save(&mut into.states);
+        into.states.push(self.latent.clone());
+    }
+
+    /// Puts back the states of a snapshot of the same bundle.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`](crate::Error::Parameter) if the snapshot is of another bundle.
+    pub fn restore(&mut self, from: &Snapshot) -> Result<()> {
+        let (latent, states) = match from.states.split_last() {
+            Some((latent, states)) if latent.len() == self.latent.len() => (latent, states),
+            _ => return Err(crate::Error::parameter("snapshot", "of another bundle", "of this bundle")),
+        };
+        self.network.restore(states)?;
+        self.latent.copy_from_slice(latent);
+        Ok(())
+    }
+
+    /// What runs the network.
+    pub fn provider(&self) -> Provider {
+        self.network.provider()
+    }
+}

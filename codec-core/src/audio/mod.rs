@@ -1,0 +1,18 @@
+//! The streaming audio codec: samples to packets and back.
+//!
+//! [`FrameEncoder`] and [`FrameDecoder`] turn one frame of `hop` samples into codes and back; [`Encoder`] and
+//! [`Decoder`] add framing, packets, exact lengths and concealment. Output does not depend on how the input was cut:
+//! networks always see whole frames, one at a time.
+
+mod conceal;
+mod decoder;
+mod encoder;
+mod frame;
+mod quantizer;
+#[cfg(test)]
+mod tests;
+
+pub use decoder::{Decoded, Decoder};
+pub use encoder::{EncodedPacket, Encoder, EncoderConfig};
+pub use frame::{FrameDecoder, FrameEncoder, Snapshot};
+pub use quantizer::ResidualQuantizer;

@@ -1,0 +1,221 @@
+use half::f16;
+use safetensors::{Dtype, SafeTensors};
+
+use crate::bundle::{Bundle, QuantizerSpec};
+use crate::{Error, Result};
+
+/// Residual vector quantization over one or more groups of a latent.
+///
+/// Each stage quantizes what the stages before it left (RVQ: SoundStream, arXiv 2107.03312, section III-C; groups:
+/// HiFi-Codec, arXiv 2305.02765, section 3.2). Codes are ordered `[stage][group]`, so a stage prefix of a frame is a
+/// valid frame of a lower rate.
+#[derive(Clone)]
+pub struct ResidualQuantizer {
+    groups: usize,
+    stages: usize,
+    size: usize,
+    /// Dimension of one group.
+    dim: usize,
+    /// `[stage][group][entry][dim]`.
+    entries: Vec<f32>,
+    /// `[stage][group][dim][entry]`, so that the search runs along entries.
+    transposed: Vec<f32>,
+    /// Half the squared length of each entry, `[stage][group][entry]`.
+    half_norms: Vec<f32>,
+}
+
+impl ResidualQuantizer {
+    /// Takes the codebooks of a bundle.
+    ///
+    /// # Errors
+    /// [`Error::BadBundle`] if the codebooks are not as the manifest says or not finite.
+    pub fn from_bundle(bundle: &Bundle) -> Result<Self> {
+        let spec = &bundle.manifest().quantizer;
+        let bad = |reason: String| Error::BadBundle { path: bundle.path().to_owned(), reason };
+        let file = bundle.file(&spec.file)?;
+        let tensors = SafeTensors::deserialize(file).map_err(|e| bad(format!("{}: {e}", spec.file)))?;
+        let view = tensors.tensor("codebooks").map_err(|e| bad(format!("{}: {e}", spec.file)))?;
+        let entries: Vec<f32> = match view.dtype() {
+            Dtype::F16 => {
+                view.data().chunks_exact(2).map(|b| f16::from_le_bytes([b[0], b[1]]).to_f32()).collect()
+            }
+            Dtype::F32 => {
+                view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
+            }
+            other => return Err(bad(format!("codebooks are {other:?}, allowed: F16, F32"))),
+        };
+        Self::new(spec, view.shape(), entries).map_err(bad)
+    }
+
+    fn new(spec: &QuantizerSpec, shape: &[usize], entries: Vec<f32>) -> std::result::Result<Self, String> {
+        let (groups, stages) = (usize::from(spec.groups), usize::from(spec.stages));
+        let (size, dim) = (spec.size as usize, spec.dim / groups.max(1));
+        let expected = [stages, groups, size, dim];
+        if shape != expected || entries.len() != expected.iter().product::<usize>() {
+            return Err(format!("codebooks {shape:?}, the manifest says {expected:?}"));
+        }
+        if entries.iter().any(|x| !x.is_finite()) {
+            return Err("codebooks hold values that are not finite".into());
+        }
+        let mut transposed = vec![0.0; entries.len()];
+        for (book, flipped) in entries.chunks_exact(size * dim).zip(transposed.chunks_exact_mut(size * dim)) {
+            for (i, entry) in book.chunks_exact(dim).enumerate() {
+                entry.iter().enumerate().for_each(|(d, &x)| flipped[d * size + i] = x);
+            }
+        }
+        let half_norms =
+            entries.chunks_exact(dim).map(|e| 0.5 * e.iter().map(|x| x * x).sum::<f32>()).collect();
+        Ok(Self { groups, stages, size, dim, entries, transposed, half_norms })
+    }
+
+    /// Codes of a frame at `stages` stages.
+    pub fn codes_per_frame(&self, stages: usize) -> usize {
+        stages * self.groups
+    }
+
+    /// Residual stages.
+    pub fn stages(&self) -> usize {
+        self.stages
+    }
+
+    /// Dimension of a latent frame.
+    pub fn latent_dim(&self) -> usize {
+        self.groups * self.dim
+    }
+
+    /// Makes the scratch space of [`ResidualQuantizer::encode`].
+    pub fn scratch(&self) -> Vec<f32> {
+        vec![0.0; self.size]
+    }
+
+    /// Quantizes one latent frame with as many stages as fill `codes` (`[stage][group]`), leaving the residual in
+    /// `latent`. Of equally near entries the lowest is taken.
+    ///
+    /// Distances are summed in one fixed order, so the codes do not depend on the machine's vector width.
+    pub fn encode(&self, latent: &mut [f32], codes: &mut [u16], scores: &mut [f32]) {
+        for (index, code) in codes.iter_mut().enumerate() {
+            let group = index % self.groups;
+            let residual = &mut latent[group * self.dim..(group + 1) * self.dim];
+            let book = &self.transposed[index * self.size * self.dim..(index + 1) * self.size * self.dim];
+            scores.copy_from_slice(&self.half_norms[index * self.size..(index + 1) * self.size]);
+            for (&x, column) in residual.iter().zip(book.chunks_exact(self.size)) {
+                scores.iter_mut().zip(column).for_each(|(s, &c)| *s -= x * c);
+            }
+            let best = lowest(scores);
+            let entry = self.entry(index, best);
+            residual.iter_mut().zip(entry).for_each(|(r, e)| *r -= e);
+            *code = best as u16;
+        }
+    }
+
+    /// Sums the entries that `codes` name into `latent`.
+    ///
+    /// # Errors
+    /// [`Error::Bitstream`] if a code is not below the codebook's size or there are more codes than codebooks.
+    pub fn decode(&self, codes: &[u16], latent: &mut [f32]) -> Result<()> {
+        latent.fill(0.0);
+        let fail = |field, offset, reason| Err(Error::Bitstream { what: "frame", field, offset, reason });
+        if codes.len() > self.stages * self.groups || !codes.len().is_multiple_of(self.groups) {
+            return fail(
+                "codes",
+                0,
+                format!("{} codes, {} stages of {}", codes.len(), self.stages, self.groups),
+            );
+        }
+        for (index, &code) in codes.iter().enumerate() {
+            if usize::from(code) >= self.size {
+                return fail("code", index, format!("{code}, allowed: 0 to {}", self.size - 1));
+            }
+            let group = index % self.groups;
+            let part = &mut latent[group * self.dim..(group + 1) * self.dim];
+            part.iter_mut().zip(self.entry(index, code.into())).for_each(|(l, e)| *l += e);
+        }
+        Ok(())
+    }
+
+    fn entry(&self, book: usize, index: usize) -> &[f32] {
+        let start = (book * self.size + index) * self.dim;
+        &self.entries[start..start + self.dim]
+    }
+}
+
+/// Index of the smallest score, the first of equals; 0 if none is a number.
+fn lowest(scores: &[f32]) -> usize {
+    let mut best = (0, f32::INFINITY);
+    for (i, &s) in scores.iter().enumerate() {
+        if s < best.1 {
+            best = (i, s);
+        }
+    }
+    best.0
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::bundle::QuantizerKind;
+
+    /// Codebooks of pseudo-random entries whose length halves from stage to stage.
+    pub(in crate::audio) fn sample(groups: u8) -> ResidualQuantizer {
+        let (stages, size, dim) = (4u8, 16u32, 8usize);
+        let kind = if groups == 1 { QuantizerKind::Rvq } else { QuantizerKind::Grvq };
+        let spec = QuantizerSpec { kind, groups, stages, size, dim, file: String::new() };
+        let count = usize::from(stages) * size as usize * dim;
+        let per_stage = count / usize::from(stages);
+        let mut seed = 1u32;
+        let entries = (0..count).map(|i| {
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (seed >> 8) as f32 / f32::powi(2.0, 23 + (i / per_stage) as i32)
+                - f32::powi(2.0, -((i / per_stage) as i32))
+        });
+        let shape = [stages.into(), groups.into(), size as usize, dim / usize::from(groups)];
+        ResidualQuantizer::new(&spec, &shape, entries.collect()).expect("matching shapes")
+    }
+
+    fn error_after(q: &ResidualQuantizer, latent: &[f32], codes: &[u16]) -> f32 {
+        let mut out = vec![0.0; q.latent_dim()];
+        q.decode(codes, &mut out).expect("valid codes");
+        out.iter().zip(latent).map(|(a, b)| (a - b) * (a - b)).sum()
+    }
+
+    #[test]
+    fn more_stages_come_nearer() {
+        for groups in [1, 2] {
+            let q = sample(groups);
+            let latent: Vec<f32> = (0..8).map(|i| (i as f32 * 0.7).sin() * 0.8).collect();
+            let mut codes = vec![0; q.codes_per_frame(4)];
+            q.encode(&mut latent.clone(), &mut codes, &mut q.scratch());
+            let errors: Vec<f32> =
+                (1..=4).map(|s| error_after(&q, &latent, &codes[..q.codes_per_frame(s)])).collect();
+            assert!(errors.last() < errors.first(), "{errors:?}");
+        }
+    }
+
+    #[test]
+    fn an_entry_quantizes_to_itself() {
+        let q = sample(1);
+        for index in 0..16 {
+            let mut latent = q.entry(0, index).to_vec();
+            let mut codes = [0];
+            q.encode(&mut latent, &mut codes, &mut q.scratch());
+            assert_eq!((usize::from(codes[0]), latent), (index, vec![0.0; 8]));
+        }
+    }
+
+    #[test]
+    fn bad_codes_are_refused() {
+        let q = sample(2);
+        let mut latent = [0.0; 8];
+        assert!(q.decode(&[0, 16], &mut latent).is_err());
+        assert!(q.decode(&[0], &mut latent).is_err(), "half a stage");
+        assert!(q.decode(&[0; 10], &mut latent).is_err(), "five stages");
+    }
+
+    #[test]
+    fn latents_that_are_no_numbers_give_codes() {
+        let q = sample(1);
+        let mut codes = [9; 4];
+        q.encode(&mut [f32::NAN; 8], &mut codes, &mut q.scratch());
+        assert_eq!(codes, [0; 4]);
+    }
+}

@@ -1,0 +1,227 @@
+//! The streaming contract, with a network of a few lines in place of a model.
+
+use crate::bitstream::{BundleId, StreamHeader};
+use crate::runtime::{Provider, StepNetwork};
+use crate::{Error, Result};
+
+use super::quantizer::tests::sample;
+use super::{Decoder, EncodedPacket, Encoder, EncoderConfig, FrameDecoder, FrameEncoder, Snapshot};
+
+/// Delays a frame of 8 samples by 4 and adds a decaying memory, so that order, reset and restore can be heard.
+struct Toy {
+    input: Vec<f32>,
+    output: Vec<f32>,
+    memory: Vec<f32>,
+}
+
+impl Toy {
+    fn boxed() -> Box<dyn StepNetwork> {
+        Box::new(Self { input: vec![0.0; 8], output: vec![0.0; 8], memory: vec![0.0; 4] })
+    }
+}
+
+impl StepNetwork for Toy {
+    fn input(&mut self) -> &mut [f32] {
+        &mut self.input
+    }
+    fn run(&mut self) -> Result<()> {
+        self.output[..4].copy_from_slice(&self.memory);
+        self.output[4..].copy_from_slice(&self.input[..4]);
+        self.memory.iter_mut().zip(&self.input[4..]).for_each(|(m, x)| *m = *m * 0.25 + x);
+        Ok(())
+    }
+    fn output(&self) -> &[f32] {
+        &self.output
+    }
+    fn reset(&mut self) {
+        self.memory.fill(0.0);
+    }
+    fn save(&self, into: &mut Vec<Vec<f32>>) {
+        into.clear();
+        into.push(self.memory.clone());
+    }
+    fn restore(&mut self, from: &[Vec<f32>]) -> Result<()> {
+        self.memory.copy_from_slice(&from[0]);
+        Ok(())
+    }
+    fn provider(&self) -> Provider {
+        Provider::Cpu
+    }
+}
+
+fn header() -> StreamHeader {
+    StreamHeader {
+        bundle: BundleId([7; 8]),
+        bundle_name: "toy".into(),
+        sample_rate: 400,
+        channels: 1,
+        hop: 8,
+        groups: 1,
+        stages: 4,
+        code_bits: 4,
+        pre_skip: 4,
+    }
+}
+
+fn encoder(frames_per_packet: u32) -> Encoder {
+    let config = EncoderConfig { frames_per_packet, header_interval: 10, ..Default::default() };
+    Encoder::with(FrameEncoder::with(Toy::boxed(), sample(1)), header(), &config, 4).expect("a valid config")
+}
+
+fn decoder() -> Decoder {
+    Decoder::with(FrameDecoder::with(Toy::boxed(), sample(1)), header())
+}
+
+fn tone(count: usize) -> Vec<f32> {
+    (0..count).map(|i| (i as f32 * 0.3).sin() * 0.5).collect()
+}
+
+fn packets(encoder: &mut Encoder, pcm: &[f32], cuts: &[usize]) -> Vec<(Vec<u8>, u64, u64)> {
+    let mut out = Vec::new();
+    let mut emit = |p: EncodedPacket<'_>| -> Result<()> {
+        out.push((p.data.to_vec(), p.position, p.samples));
+        Ok(())
+    };
+    let mut rest = pcm;
+    let mut sizes = cuts.iter().copied().cycle();
+    while !rest.is_empty() {
+        let (now, later) = rest.split_at(sizes.next().unwrap_or(rest.len()).min(rest.len()));
+        encoder.push(now, &mut emit).expect("the toy never fails");
+        rest = later;
+    }
+    encoder.finish(&mut emit).expect("the toy never fails");
+    out
+}
+
+fn decode_all(packets: &[(Vec<u8>, u64, u64)]) -> Vec<f32> {
+    let (mut decoder, mut out) = (decoder(), Vec::new());
+    for (data, position, samples) in packets {
+        assert_eq!(out.len() as u64, *position);
+        let decoded = decoder.decode(data, &mut out).expect("a packet of ours");
+        assert_eq!(decoded.samples as u64, *samples);
+    }
+    out
+}
+
+#[test]
+fn every_length_is_kept_to_the_sample() {
+    for frames_per_packet in [1, 3] {
+        for length in 1..60 {
+            let coded = packets(&mut encoder(frames_per_packet), &tone(length), &[]);
+            assert_eq!(decode_all(&coded).len(), length, "{frames_per_packet} frames a packet");
+        }
+    }
+}
+
+#[test]
+fn nothing_in_gives_nothing() {
+    assert!(packets(&mut encoder(3), &[], &[]).is_empty());
+}
+
+#[test]
+fn output_does_not_depend_on_the_cuts() {
+    let whole = packets(&mut encoder(3), &tone(500), &[]);
+    for cuts in [&[1][..], &[7, 9, 2], &[8], &[100, 1]] {
+        assert_eq!(packets(&mut encoder(3), &tone(500), cuts), whole);
+    }
+}
+
+#[test]
+fn a_finished_encoder_equals_a_new_one() {
+    let mut used = encoder(3);
+    packets(&mut used, &tone(77), &[]);
+    assert_eq!(packets(&mut used, &tone(100), &[]), packets(&mut encoder(3), &tone(100), &[]));
+}
+
+#[test]
+fn a_reset_decoder_equals_a_new_one() {
+    let coded = packets(&mut encoder(1), &tone(300), &[]);
+    let (mut used, mut fresh) = (decoder(), decoder());
+    used.decode(&coded[0].0, &mut Vec::new()).expect("a packet of ours");
+    used.reset();
+    fresh.set_header(&header()).expect("its own header");
+    let (mut a, mut b) = (Vec::new(), Vec::new());
+    used.decode(&coded[5].0, &mut a).expect("a packet of ours");
+    fresh.decode(&coded[5].0, &mut b).expect("a packet of ours");
+    assert_eq!(a, b);
+}
+
+#[test]
+fn a_snapshot_takes_the_decoder_back() {
+    let coded = packets(&mut encoder(1), &tone(300), &[]);
+    let mut decoder = decoder();
+    let (mut first, mut again, mut snapshot) = (Vec::new(), Vec::new(), Snapshot::default());
+    for (data, ..) in &coded[..4] {
+        decoder.decode(data, &mut Vec::new()).expect("a packet of ours");
+    }
+    decoder.snapshot(&mut snapshot);
+    decoder.decode(&coded[4].0, &mut first).expect("a packet of ours");
+    decoder.restore(&snapshot).expect("its own snapshot");
+    decoder.decode(&coded[4].0, &mut again).expect("a packet of ours");
+    assert_eq!(first, again);
+}
+
+#[test]
+fn a_late_joiner_waits_for_the_header() {
+    let coded = packets(&mut encoder(1), &tone(300), &[]);
+    let (mut decoder, mut out) = (decoder(), Vec::new());
+    assert!(matches!(decoder.decode(&coded[3].0, &mut out), Err(Error::MissingHeader)));
+    decoder.decode(&coded[10].0, &mut out).expect("the header comes again after 10 frames");
+    decoder.decode(&coded[11].0, &mut out).expect("a packet of ours");
+    assert_eq!(out.len(), 16, "no pre-skip in the middle of a stream");
+}
+
+#[test]
+fn another_bundles_stream_is_refused_by_name() {
+    let mut stranger = header();
+    stranger.bundle = BundleId([9; 8]);
+    stranger.bundle_name = "music".into();
+    let text = decoder().set_header(&stranger).expect_err("another bundle").to_string();
+    assert!(text.contains("music") && text.contains("0909"), "{text}");
+}
+
+#[test]
+fn a_loss_keeps_the_length_and_fades() {
+    let coded = packets(&mut encoder(1), &tone(400), &[]);
+    let (mut decoder, mut out) = (decoder(), Vec::new());
+    decoder.decode(&coded[0].0, &mut out).expect("a packet of ours");
+    decoder.conceal(20, &mut out).expect("the toy never fails");
+    assert_eq!(out.len(), 4 + 20 * 8);
+    assert!(out[4 + 6 * 8..].iter().all(|&x| x == 0.0));
+    decoder.decode(&coded[21].0, &mut out).expect("a packet of ours");
+    assert_eq!(out.len(), 4 + 21 * 8);
+}
+
+#[test]
+fn a_broken_packet_appends_nothing() {
+    let coded = packets(&mut encoder(2), &tone(100), &[]);
+    let (mut decoder, mut out) = (decoder(), Vec::new());
+    for cut in 0..coded[0].0.len() {
+        assert!(decoder.decode(&coded[0].0[..cut], &mut out).is_err(), "cut at {cut}");
+        assert!(out.is_empty());
+    }
+}
+
+#[test]
+fn samples_that_are_no_numbers_count_as_silence() {
+    let mut pcm = tone(100);
+    pcm[10] = f32::NAN;
+    pcm[50] = f32::INFINITY;
+    let out = decode_all(&packets(&mut encoder(1), &pcm, &[]));
+    assert!(out.iter().all(|x| x.is_finite()));
+}
+
+#[test]
+fn a_new_rate_begins_with_the_next_packet() {
+    let (mut encoder, mut stages) = (encoder(3), Vec::new());
+    let mut emit = |p: EncodedPacket<'_>| -> Result<()> {
+        let packet = crate::bitstream::packet::Packet::parse(p.data, &crate::Limits::default())?;
+        stages.push(packet.info(&header())?.stages);
+        Ok(())
+    };
+    encoder.push(&tone(36), &mut emit).expect("the toy never fails");
+    encoder.set_stages(2).expect("four stages");
+    encoder.push(&tone(60), &mut emit).expect("the toy never fails");
+    assert_eq!(stages, [4, 4, 2, 2]);
+    assert!(encoder.set_stages(5).is_err());
+}

@@ -1,0 +1,11 @@
+//! The bytes of a coded stream: see `docs/bitstream.md`, which this module follows field by field.
+//!
+//! A [`StreamHeader`] says which bundle decodes the stream and in what shape; a [`packet`] carries one or more
+//! codec frames and, where a reader may join, the header in-band.
+
+mod bits;
+mod cursor;
+mod header;
+pub mod packet;
+
+pub use header::{BundleId, StreamHeader};

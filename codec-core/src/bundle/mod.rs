@@ -1,0 +1,178 @@
+//! Model bundles: a folder with `manifest.json`, ONNX graphs and codebooks (see `docs/model-bundle.md`).
+//!
+//! A bundle is read whole and checked against the hashes of its manifest before anything in it is used, so what
+//! decodes a stream is what encoded it.
+
+mod manifest;
+mod registry;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+
+pub use manifest::{GraphSpec, Manifest, Prefix, QuantizerKind, QuantizerSpec, StateSpec};
+pub use registry::{installed, search_path};
+
+use crate::bitstream::{BundleId, StreamHeader};
+use crate::{Error, Limits, Result};
+
+/// A bundle in memory; cloning shares its files.
+#[derive(Clone)]
+pub struct Bundle {
+    path: PathBuf,
+    manifest: Arc<Manifest>,
+    hash: [u8; 32],
+    files: Arc<BTreeMap<String, Vec<u8>>>,
+}
+
+impl Bundle {
+    /// Opens the bundle in the folder `path`, reading and checking every file that the manifest lists.
+    ///
+    /// # Errors
+    /// [`Error::BadBundle`] if the manifest is not valid or a file is missing, too large or has another hash.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        Self::open_with(path.as_ref(), &Limits::default())
+    }
+
+    /// Finds a bundle by name on the [search path](search_path), or opens the folder if `name_or_path` is one.
+    ///
+    /// # Errors
+    /// [`Error::BundleNotFound`] with the folders searched, or what [`Bundle::open`] returns.
+    pub fn find(name_or_path: &str) -> Result<Self> {
+        registry::find(name_or_path).and_then(Self::open)
+    }
+
+    /// Finds the bundle that a stream needs: `preferred` if its id fits, else the first on the search path that
+    /// does.
+    ///
+    /// # Errors
+    /// [`Error::WrongBundle`] with the name and id of the bundle that is needed.
+    pub fn for_stream(header: &StreamHeader, preferred: Option<&str>) -> Result<Self> {
+        if let Some(name) = preferred {
+            let bundle = Self::find(name)?;
+            return bundle.check(header).map(|()| bundle);
+        }
+        let installed = installed();
+        let fits = installed.iter().find(|b| b.id() == header.bundle);
+        let path = fits.map(|b| b.path().to_owned()).ok_or_else(|| {
+            let found: Vec<_> =
+                installed.iter().map(|b| format!("{} ({})", b.manifest().name, b.id())).collect();
+            wrong_bundle(header, if found.is_empty() { "none".into() } else { found.join(", ") })
+        })?;
+        let bundle = Self::open(path)?;
+        bundle.check(header).map(|()| bundle)
+    }
+
+    fn open_with(path: &Path, limits: &Limits) -> Result<Self> {
+        let manifest = Manifest::read(path, limits)?;
+        let mut files = BTreeMap::new();
+        for (name, expected) in &manifest.files {
+            let data = read_file(path, name, limits)?;
+            let found = hex::encode(Sha256::digest(&data));
+            if found != *expected {
+                let reason = format!("{name} has sha256 {found}, the manifest says {expected}");
+                return Err(Error::BadBundle { path: path.to_owned(), reason });
+            }
+            files.insert(name.clone(), data);
+        }
+        let hash = manifest.hash();
+        Ok(Self { path: path.to_owned(), manifest: Arc::new(manifest), hash, files: Arc::new(files) })
+    }
+
+    /// The folder that the bundle was read from.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The facts about the bundle.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// SHA-256 over the names and hashes of the bundle's files, as `docs/model-bundle.md` defines it.
+    pub fn hash(&self) -> [u8; 32] {
+        self.hash
+    }
+
+    /// The first 8 bytes of [`Bundle::hash`], which streams carry.
+    pub fn id(&self) -> BundleId {
+        id_of(&self.hash)
+    }
+
+    /// The bytes of one of the bundle's files.
+    ///
+    /// # Errors
+    /// [`Error::BadBundle`] if the manifest does not list the file.
+    pub fn file(&self, name: &str) -> Result<&[u8]> {
+        self.files.get(name).map(Vec::as_slice).ok_or_else(|| Error::BadBundle {
+            path: self.path.clone(),
+            reason: format!("{name} is used and not listed under files"),
+        })
+    }
+
+    /// The header of a stream that this bundle encodes.
+    pub fn stream_header(&self) -> StreamHeader {
+        let m = &*self.manifest;
+        StreamHeader {
+            bundle: self.id(),
+            bundle_name: m.name.clone(),
+            sample_rate: m.sample_rate,
+            channels: m.channels,
+            hop: m.hop,
+            groups: m.quantizer.groups,
+            stages: m.quantizer.stages,
+            code_bits: m.quantizer.code_bits(),
+            pre_skip: m.delay,
+        }
+    }
+
+    /// Checks that this bundle decodes the stream of `header`.
+    ///
+    /// # Errors
+    /// [`Error::WrongBundle`] if it does not.
+    pub fn check(&self, header: &StreamHeader) -> Result<()> {
+        let own = self.stream_header();
+        let named = StreamHeader { bundle_name: own.bundle_name.clone(), ..header.clone() };
+        if named == own {
+            return Ok(());
+        }
+        Err(wrong_bundle(header, format!("{} ({})", own.bundle_name, own.bundle)))
+    }
+}
+
+impl std::fmt::Debug for Bundle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Bundle").field("path", &self.path).field("id", &self.id()).finish_non_exhaustive()
+    }
+}
+
+fn id_of(hash: &[u8; 32]) -> BundleId {
+    let mut id = [0; 8];
+    id.copy_from_slice(&hash[..8]);
+    BundleId(id)
+}
+
+fn wrong_bundle(header: &StreamHeader, found: String) -> Error {
+    Error::WrongBundle {
+        needed_name: header.bundle_name.clone(),
+        needed_id: header.bundle.to_string(),
+        found,
+    }
+}
+
+/// Reads a file of a bundle's folder, if it is a plain name and within the limits.
+fn read_file(folder: &Path, name: &str, limits: &Limits) -> Result<Vec<u8>> {
+    let bad = |reason: String| Error::BadBundle { path: folder.to_owned(), reason };
+    if Path::new(name).components().count() != 1 || name.starts_with('.') {
+        return Err(bad(format!("{name:?} is not a plain file name")));
+    }
+    let path = folder.join(name);
+    let size = fs::metadata(&path).map_err(|e| bad(format!("{name}: {e}")))?.len();
+    if size > limits.max_bundle_file_bytes {
+        return Err(bad(format!("{name} has {size} bytes, allowed: {}", limits.max_bundle_file_bytes)));
+    }
+    fs::read(&path).map_err(|e| bad(format!("{name}: {e}")))
+}

@@ -1,0 +1,106 @@
+use std::path::PathBuf;
+
+use crate::runtime::Provider;
+
+/// What every fallible function of this crate returns.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Everything that can go wrong, with the value and the allowed range where there is one.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Bytes that are not what the bitstream allows.
+    #[error("{what}: bad {field} at byte {offset}: {reason}")]
+    Bitstream {
+        /// The structure being parsed, for example `packet`.
+        what: &'static str,
+        /// The field's name in `docs/bitstream.md`.
+        field: &'static str,
+        /// Offset from the start of the structure, in bytes.
+        offset: usize,
+        /// What was found and what is allowed.
+        reason: String,
+    },
+    /// A packet came before any stream header.
+    #[error("no stream header yet: this packet cannot be decoded alone")]
+    MissingHeader,
+    /// A container that cannot be read.
+    #[error("container: {0}")]
+    Container(String),
+    /// The stream needs another bundle than the one at hand.
+    #[error(
+        "this stream needs the model bundle {} (id {needed_id}), which is not here; found: {found}",
+        if .needed_name.is_empty() { "?" } else { .needed_name }
+    )]
+    WrongBundle {
+        /// The bundle's name as the stream header gives it; may be empty.
+        needed_name: String,
+        /// The bundle's id in hexadecimal.
+        needed_id: String,
+        /// What the search found instead.
+        found: String,
+    },
+    /// A bundle that cannot be found.
+    #[error("model bundle {name} not found; searched: {searched}")]
+    BundleNotFound {
+        /// The name or path asked for.
+        name: String,
+        /// The folders that were searched.
+        searched: String,
+    },
+    /// A bundle whose files are not as its manifest says.
+    #[error("model bundle {}: {reason}", .path.display())]
+    BadBundle {
+        /// The bundle's folder.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// An execution provider that was asked for and cannot be had.
+    #[error("execution provider {provider} cannot be used: {reason}")]
+    Provider {
+        /// The provider asked for.
+        provider: Provider,
+        /// What is missing.
+        reason: String,
+    },
+    /// ONNX Runtime's shared library cannot be loaded.
+    #[error("ONNX Runtime cannot be loaded: {0}")]
+    RuntimeLibrary(String),
+    /// A network failed to load or to run.
+    #[error("network {graph}: {reason}")]
+    Network {
+        /// The graph's file name.
+        graph: String,
+        /// What the runtime said.
+        reason: String,
+    },
+    /// A parameter out of its range.
+    #[error("{name} is {value}, allowed: {allowed}")]
+    Parameter {
+        /// The parameter's name.
+        name: &'static str,
+        /// The value given.
+        value: String,
+        /// The allowed range.
+        allowed: String,
+    },
+    /// Reading or writing a file failed.
+    #[error("{}: {source}", .path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The operating system's reason.
+        source: std::io::Error,
+    },
+}
+
+impl Error {
+    pub(crate) fn parameter(name: &'static str, value: impl ToString, allowed: impl ToString) -> Self {
+        Self::Parameter { name, value: value.to_string(), allowed: allowed.to_string() }
+    }
+
+    pub(crate) fn network(graph: &str, reason: impl ToString) -> Self {
+        Self::Network { graph: graph.to_owned(), reason: reason.to_string() }
+    }
+}

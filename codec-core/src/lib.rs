@@ -1,0 +1,45 @@
+//! Neural codecs as streamable media formats.
+//!
+//! The crate holds everything between samples and bytes, and nothing of GStreamer, FFmpeg or a sound card:
+//!
+//! - [`bundle`]: a model bundle on disk: manifest, networks, codebooks, hashes;
+//! - [`runtime`]: the one trait through which every network runs, and its ONNX Runtime implementation;
+//! - [`audio`]: the streaming encoder and decoder, residual vector quantization, concealment;
+//! - [`bitstream`]: stream headers and packets, written and parsed;
+//! - [`container`]: Matroska with private codec ids.
+//!
+//! Data walks one way, samples to [`audio`] to codes to [`bitstream`] to [`container`], and the same road back.
+//!
+//! ```no_run
+//! use siskin_core::{audio, bundle::Bundle, runtime::Runtime};
+//!
+//! # fn main() -> siskin_core::Result<()> {
+//! let bundle = Bundle::find("speech-24k")?;
+//! let runtime = Runtime::load(&Default::default())?;
+//! let mut encoder = audio::Encoder::new(&bundle, &runtime, &Default::default())?;
+//! let mut decoder = audio::Decoder::new(&bundle, &runtime)?;
+//! let (mut packets, mut pcm) = (Vec::new(), Vec::new());
+//! let mut keep = |packet: audio::EncodedPacket<'_>| -> siskin_core::Result<()> {
+//!     packets.push(packet.data.to_vec());
+//!     Ok(())
+//! };
+//! encoder.push(&[0.0; 24_000], &mut keep)?;
+//! encoder.finish(&mut keep)?;
+//! for packet in &packets {
+//!     decoder.decode(packet, &mut pcm)?;
+//! }
+//! assert_eq!(pcm.len(), 24_000);
+//! # Ok(())
+//! # }
+//! ```
+
+pub mod audio;
+pub mod bitstream;
+pub mod bundle;
+pub mod container;
+mod error;
+mod limits;
+pub mod runtime;
+
+pub use error::{Error, Result};
+pub use limits::Limits;

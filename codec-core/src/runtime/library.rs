@@ -1,0 +1,43 @@
+//! Finding and loading ONNX Runtime's shared library.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use ort::environment::Environment;
+
+use crate::{Error, Result};
+
+const FILE: &str = "libonnxruntime.so";
+
+/// The process's only environment; a failure is kept too, so that it reads the same each time.
+pub(super) fn environment() -> Result<Arc<Environment>> {
+    static ENVIRONMENT: OnceLock<std::result::Result<Arc<Environment>, String>> = OnceLock::new();
+    ENVIRONMENT.get_or_init(load).clone().map_err(Error::RuntimeLibrary)
+}
+
+fn load() -> std::result::Result<Arc<Environment>, String> {
+    // A user's own library wins, and if it does not load nothing else is tried in its place.
+    let own = env::var_os("ORT_DYLIB_PATH").filter(|v| !v.is_empty()).map(PathBuf::from);
+    let path = own.or_else(|| candidates().into_iter().find(|p| p.is_file())).unwrap_or_else(|| FILE.into());
+    let builder = ort::init_from(&path).map_err(|e| {
+        let looked = candidates().iter().map(|p| p.display().to_string()).collect::<Vec<_>>().join(", ");
+        format!(
+            "{}: {e}. Set ORT_DYLIB_PATH to {FILE} (version 1.24 or later), or run ./x setup, which fetches it; looked \
+             for: {looked}",
+            path.display()
+        )
+    })?;
+    builder.with_name("siskin").build().map(Arc::new).map_err(|e| format!("{}: {e}", path.display()))
+}
+
+fn candidates() -> Vec<PathBuf> {
+    let program = env::current_exe().ok().and_then(|p| p.parent().map(Path::to_owned));
+    let beside = program.iter().filter_map(|p| p.parent()).map(|p| p.join("lib").join(FILE));
+    let mut paths: Vec<PathBuf> = beside.collect();
+    for start in program.into_iter().chain(env::current_dir()) {
+        paths.extend(start.ancestors().map(|p| p.join(".siskin/ort").join(FILE)));
+    }
+    paths.dedup();
+    paths
+}
