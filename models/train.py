@@ -38,6 +38,8 @@ def arguments():
     p.add_argument("--batch", type=int, default=32)
     p.add_argument("--frames", type=int, default=40, help="code frames a crop")
     p.add_argument("--rate", type=float, default=1.5e-3)
+    p.add_argument("--shape", type=float, default=1.0, help="weight of the companded complex STFT against log-mel")
+    p.add_argument("--knee", type=float, default=5500.0, help="Hz above which spectral errors count less")
     p.add_argument("--threads", type=int, default=2)
     p.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     p.add_argument("--seed", type=int, default=1)
@@ -53,7 +55,7 @@ class Trainer:
         self.rng = np.random.default_rng(args.seed)
         config = Config(**{k: int(v) for k, v in (s.split("=") for s in args.set)})
         self.codec = Codec(config, STAGES, SIZE).to(args.device)
-        self.crit = SpectralLoss(config.sample_rate).to(args.device)
+        self.crit = SpectralLoss(config.sample_rate, knee=args.knee).to(args.device)
         self.opt = torch.optim.AdamW(self.codec.parameters(), args.rate, betas=(0.9, 0.98), weight_decay=0.01,
                                      fused=True)
         self.average = {k: v.detach().clone() for k, v in self.codec.named_parameters()}
@@ -134,7 +136,7 @@ class Trainer:
             y = self.codec.decode(q)
         delay = self.codec.config.overlap
         parts = self.crit(x[:, :-delay], y[:, delay:].float())
-        loss = parts["shape"] + parts["mel"] + (0.25 * commit if self.phase == 2 else 0)
+        loss = args.shape * parts["shape"] + parts["mel"] + (0.25 * commit if self.phase == 2 else 0)
         self.opt.zero_grad(set_to_none=True)
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_([p for p in self.codec.parameters() if p.grad is not None], 2.0)

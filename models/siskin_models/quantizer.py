@@ -42,7 +42,8 @@ class ResidualQuantizer(nn.Module):
             residual = residual - book[index]
 
     def forward(self, z, prefix=None):
-        """Quantise z [B, T, D]; item b keeps `prefix[b]` stages. -> decoded, commitment loss, used fraction a stage."""
+        """Quantise z [B, T, D]; item b keeps `prefix[b]` stages. -> decoded, commitment
+        loss, share of live entries a stage, what all stages leave of the variance."""
         b, t, d = z.shape
         residual = z.detach().reshape(-1, d)
         source = residual
@@ -59,7 +60,7 @@ class ResidualQuantizer(nn.Module):
             residual = residual - entry
         decoded = decoded.reshape(b, t, d)
         commit = (z - decoded).pow(2).mean()
-        return z + (decoded - z).detach(), commit, used, (residual.pow(2).mean() / source.pow(2).mean())
+        return z + (decoded - z).detach(), commit, used, residual.pow(2).mean() / source.var(0).mean()
 
     @torch.no_grad()
     def learn(self, s, index, residual):

@@ -1,0 +1,102 @@
+"""Write a model bundle and its golden vectors from a training checkpoint.
+
+  python models/export.py --checkpoint .siskin/runs/main/last.pt
+"""
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import soundfile as sf
+import torch
+from safetensors.numpy import save_file
+from scipy.signal import resample_poly
+
+from siskin_models.bundle import sha256
+from siskin_models.codec import load
+from siskin_models.export import decoder_graph, encoder_graph, half_weights
+from siskin_models.quantizer import decode, encode
+
+PREFIXES = (3, 6, 12, 18)
+
+
+def states(shapes):
+    return [{"name": f"s{i}", "output": f"s{i}_next", "shape": [1, *s]} for i, s in enumerate(shapes)]
+
+
+def reach(depth, config):
+    """Code frames that an output depends on, the current one and the overlap included."""
+    return 1 + -(-(depth * (config.kernel - 1)) // config.trunk) + 1
+
+
+def manifest(config, codec, saved, name, version):
+    frame_rate = config.sample_rate / config.hop
+    bits = int(np.log2(saved["size"]))
+    return {
+        "format": 1, "kind": "audio", "name": name, "version": version,
+        "licence": "CC0-1.0",
+        "sample_rate": config.sample_rate, "channels": 1, "hop": config.hop, "delay": config.overlap, "lookahead": 0,
+        "receptive_field_frames": {"encoder": reach(config.enc_depth, config),
+                                   "decoder": reach(config.dec_depth, config)},
+        "chunk_frames": [1], "latent_dim": config.latent,
+        "quantizer": {"type": "rvq", "groups": 1, "stages": saved["stages"], "size": saved["size"],
+                      "dim": config.latent, "file": "codebooks.safetensors"},
+        "prefixes": [{"stages": n, "bitrate": int(n * bits * frame_rate)} for n in PREFIXES],
+        "default_stages": 12,
+        "encoder": {"file": "encoder.onnx", "input": "pcm", "output": "latents",
+                    "states": states(codec.encoder.state_shapes)},
+        "decoder": {"file": "decoder.onnx", "input": "latents", "output": "pcm",
+                    "states": states(codec.decoder.state_shapes)},
+        "special_ids": {},
+    }
+
+
+def golden(codec, clip, seconds):
+    """Offline reference: the whole clip at once through the torch model. `decoded` is late by `delay` samples."""
+    audio, rate = sf.read(clip, dtype="float64")
+    hop = codec.config.hop
+    audio = resample_poly(audio, codec.config.sample_rate // 1000, rate // 1000)
+    start = int(0.5 * codec.config.sample_rate)
+    pcm = audio[start: start + int(seconds * codec.config.sample_rate) // hop * hop].astype(np.float32)
+    with torch.no_grad():
+        z = codec.encode(torch.from_numpy(pcm)[None])[0]
+        books = codec.quantizer.books
+        codes = encode(z, books)
+        decoded = {n: codec.decode(decode(codes, books, n)[None])[0].numpy() for n in (6, len(books))}
+    return {"pcm": pcm, "latents": np.ascontiguousarray(z.numpy().T),
+            "codes": np.ascontiguousarray(codes.numpy().T.astype(np.uint16)),
+            "decoded": decoded[len(books)], "decoded_6": decoded[6]}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--checkpoint", type=Path, required=True)
+    parser.add_argument("--out", type=Path, default=Path("models/bundles/speech-24k"))
+    parser.add_argument("--golden", type=Path, default=Path("testdata/golden/speech-24k.safetensors"))
+    parser.add_argument("--clip", type=Path, default=Path("testdata/clips/speech-it-male.flac"))
+    parser.add_argument("--version", default="0.1.0")
+    args = parser.parse_args()
+    codec, saved = load(args.checkpoint)
+    config = codec.config
+    args.out.mkdir(parents=True, exist_ok=True)
+    for part, graph in (("encoder", encoder_graph), ("decoder", decoder_graph)):
+        module = getattr(codec, part)
+        onnx.save(graph(config, half_weights(module), module.state_shapes), args.out / f"{part}.onnx")
+    books = codec.quantizer.books.numpy().astype(np.float16)
+    save_file({"codebooks": books[:, None]}, args.out / "codebooks.safetensors")
+    files = ("encoder.onnx", "decoder.onnx", "codebooks.safetensors")
+    info = manifest(config, codec, saved, args.out.name, args.version)
+    info["files"] = {f: sha256(args.out / f) for f in files}
+    parts = codec.parameters_by_part()
+    info["training"] = {"steps": saved["step"], "seconds": round(saved["elapsed"]), "parameters": parts,
+                        "data": "docs/training.md", "losses": "companded complex STFT, log-mel, commitment"}
+    info["figures"] = []
+    (args.out / "manifest.json").write_text(json.dumps(info, indent=2) + "\n")
+    args.golden.parent.mkdir(parents=True, exist_ok=True)
+    save_file(golden(codec, args.clip, 2.0), args.golden)
+    print(json.dumps(parts), {f: (args.out / f).stat().st_size for f in files})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+"""Runs a model bundle frame by frame with ONNX Runtime and NumPy alone: the reference for other runtimes."""
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+from safetensors.numpy import load_file
+
+
+def sha256(path):
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+class Stream:
+    """One direction of a stream: a graph and its states."""
+
+    def __init__(self, session, spec):
+        self.session, self.spec = session, spec
+        self.names = [spec["output"]] + [s["output"] for s in spec["states"]]
+        self.reset()
+
+    def reset(self):
+        self.states = {s["name"]: np.zeros(s["shape"], np.float32) for s in self.spec["states"]}
+
+    def snapshot(self):
+        return dict(self.states)
+
+    def restore(self, states):
+        self.states = dict(states)
+
+    def step(self, frame):
+        out = self.session.run(self.names, {self.spec["input"]: frame, **self.states})
+        self.states = {s["name"]: v for s, v in zip(self.spec["states"], out[1:])}
+        return out[0]
+
+
+class Bundle:
+    def __init__(self, folder, threads=1):
+        self.folder = Path(folder)
+        self.manifest = json.loads((self.folder / "manifest.json").read_text())
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        self.sessions = {
+            part: ort.InferenceSession(str(self.folder / self.manifest[part]["file"]), options,
+                                       providers=["CPUExecutionProvider"])
+            for part in ("encoder", "decoder")}
+        quantizer = self.manifest["quantizer"]
+        self.books = load_file(self.folder / quantizer["file"])["codebooks"][:, 0].astype(np.float32)
+        self.half_norms = 0.5 * np.square(self.books).sum(-1)
+        self.hop, self.delay = self.manifest["hop"], self.manifest["delay"]
+
+    def stream(self, part):
+        return Stream(self.sessions[part], self.manifest[part])
+
+    def latents(self, pcm):
+        """pcm [samples], a multiple of hop -> latents [T, D]."""
+        stream = self.stream("encoder")
+        return np.stack([stream.step(f[None, None])[0, :, 0] for f in pcm.reshape(-1, self.hop)])
+
+    def search(self, latents):
+        """Greedy nearest entries, [T, D] -> codes [T, stages]."""
+        residual, codes = latents.copy(), []
+        for book, half in zip(self.books, self.half_norms):
+            codes.append((half[None] - residual @ book.T).argmin(1))
+            residual -= book[codes[-1]]
+        return np.stack(codes, 1)
+
+    def lookup(self, codes, stages):
+        return sum(self.books[s][codes[:, s]] for s in range(stages))
+
+    def synthesise(self, latents):
+        """latents [T, D] -> pcm [T * hop], late by `delay` samples."""
+        stream = self.stream("decoder")
+        return np.concatenate([stream.step(z[None, :, None].astype(np.float32))[0, 0] for z in latents])
+
+    def roundtrip(self, pcm, stages_list):
+        """Code one clip and decode it with each number of stages; every output aligned with the input."""
+        pad = -(len(pcm) + self.delay) % self.hop
+        codes = self.search(self.latents(np.pad(pcm, (0, self.delay + pad)).astype(np.float32)))
+        return {n: self.synthesise(self.lookup(codes, n))[self.delay: self.delay + len(pcm)] for n in stages_list}

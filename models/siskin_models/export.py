@@ -1,0 +1,153 @@
+"""Streaming ONNX graphs of the codec: one code frame a run, states as inputs and outputs.
+
+The graphs are written node by node instead of traced: few nodes, plain operators, readable names.
+Weights are stored as 16-bit floats with a Cast behind each; ONNX Runtime folds the casts when it loads the graph.
+"""
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+OPSET = 17
+
+
+class Graph:
+    """Collects nodes; `op` returns the name of its (first) output."""
+
+    def __init__(self, name):
+        self.name, self.nodes, self.weights, self.inputs, self.outputs = name, [], [], [], []
+
+    def op(self, kind, *inputs, out=None, **attributes):
+        out = out or f"{kind.lower()}_{len(self.nodes)}"
+        self.nodes.append(helper.make_node(kind, list(inputs), [out], name=out, **attributes))
+        return out
+
+    def weight(self, name, array):
+        self.weights.append(numpy_helper.from_array(np.asarray(array, np.float16), name + ".f16"))
+        return self.op("Cast", name + ".f16", out=name, to=TensorProto.FLOAT)
+
+    def ints(self, *values):
+        name = f"ints_{len(self.weights)}"
+        self.weights.append(numpy_helper.from_array(np.asarray(values, np.int64), name))
+        return name
+
+    def scalar(self, value):
+        name = f"scalar_{len(self.weights)}"
+        self.weights.append(numpy_helper.from_array(np.asarray(value, np.float32), name))
+        return name
+
+    def input(self, name, *shape):
+        self.inputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
+        return name
+
+    def output(self, value, name, *shape):
+        self.op("Identity", value, out=name)
+        self.outputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
+
+    def state(self, index, shape):
+        return self.input(f"s{index}", 1, *shape)
+
+    def keep(self, value, index, shape):
+        self.output(value, f"s{index}_next", 1, *shape)
+
+    def slice(self, x, start, end, axis):
+        return self.op("Slice", x, self.ints(start), self.ints(end), self.ints(axis))
+
+    def reshape(self, x, *shape):
+        return self.op("Reshape", x, self.ints(*shape))
+
+    def linear(self, x, name, weight, bias=None):
+        """x [..., in] times weight [out, in] transposed."""
+        y = self.op("MatMul", x, self.weight(name + ".weight", weight.T))
+        return y if bias is None else self.op("Add", y, self.weight(name + ".bias", bias))
+
+    def model(self):
+        graph = helper.make_graph(self.nodes, self.name, self.inputs, self.outputs, self.weights)
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="siskin",
+                                  ir_version=8)
+        onnx.checker.check_model(model, full_check=True)
+        return model
+
+
+def linear(g, x, name, w):
+    return g.linear(x, name, w[name + ".weight"], w.get(name + ".bias"))
+
+
+def norm(g, x, name, w):
+    return g.op("LayerNormalization", x, g.weight(name + ".weight", w[name + ".weight"]),
+                g.weight(name + ".bias", w[name + ".bias"]), axis=-1, epsilon=1e-5)
+
+
+def trunk(g, x, w, depth, shapes):
+    """The ConvNeXt blocks of `arch.Block`; states s1... hold the last inputs of the depthwise convolutions."""
+    for i in range(depth):
+        p, shape = f"blocks.{i}", shapes[i + 1]
+        y = g.op("Concat", g.state(i + 1, shape), g.op("Transpose", x, perm=[0, 2, 1]), axis=2)
+        g.keep(g.slice(y, -shape[1], 1 << 30, 2), i + 1, shape)
+        y = g.op("Conv", y, g.weight(p + ".conv.weight", w[p + ".conv.weight"]),
+                 g.weight(p + ".conv.bias", w[p + ".conv.bias"]), group=shape[0])
+        y = norm(g, g.op("Transpose", y, perm=[0, 2, 1]), p + ".norm", w)
+        y = linear(g, y, p + ".up", w)
+        y = linear(g, g.op("Mul", y, g.op("Sigmoid", y)), p + ".down", w)
+        x = g.op("Add", x, g.op("Mul", y, g.weight(p + ".scale", w[p + ".scale"])))
+    return x
+
+
+def encoder_graph(c, w, shapes):
+    """pcm [1, 1, hop] -> latents [1, D, 1]; `w` is the encoder's state dict as numpy arrays."""
+    g = Graph("encoder")
+    per_step = c.coefs // c.block
+    pcm = g.op("Concat", g.state(0, shapes[0]), g.input("pcm", 1, 1, c.hop), axis=2)
+    g.keep(g.slice(pcm, -c.overlap, 1 << 30, 2), 0, shapes[0])
+    span = c.block + c.overlap
+    cuts = [g.slice(pcm, i, i + span, 2) for i in range(0, c.hop, c.block)]
+    frames = cuts[0] if len(cuts) == 1 else g.op("Concat", *cuts, axis=1)
+    x = g.linear(frames, "analysis", w["basis"])
+    if per_step > 1:
+        x = g.op("Transpose", g.reshape(x, 1, c.trunk, per_step, c.block), perm=[0, 1, 3, 2])
+        x = g.reshape(x, 1, c.trunk, c.coefs)
+    power = g.linear(g.op("Mul", x, x), "pool", w["pool"] / w["pool"].sum(1, keepdims=True))
+    level = g.op("Log", g.op("Add", power, g.scalar(1e-8)))
+    level = g.op("Add", g.op("Mul", level, g.scalar(0.25)), g.scalar(1.5))
+    root = g.op("Sqrt", g.op("Add", g.op("Abs", x), g.scalar(1e-4)))
+    root = g.op("Mul", g.op("Div", x, root), g.scalar(3.0))
+    x = linear(g, g.op("Concat", root, level, axis=2), "inp", w)
+    x = trunk(g, x, w, c.enc_depth, shapes)
+    z = linear(g, g.reshape(x, 1, 1, c.trunk * c.enc_width), "out", w)
+    one, zero = np.ones(c.latent), np.zeros(c.latent)
+    z = g.op("LayerNormalization", z, g.weight("unit.weight", one), g.weight("unit.bias", zero), axis=-1, epsilon=1e-5)
+    g.output(g.op("Transpose", z, perm=[0, 2, 1]), "latents", 1, c.latent, 1)
+    return g.model()
+
+
+def decoder_graph(c, w, shapes):
+    """latents [1, D, 1] -> pcm [1, 1, hop], late by `overlap` samples."""
+    g = Graph("decoder")
+    per_step, blocks = c.coefs // c.block, c.hop // c.block
+    z = g.op("Transpose", g.input("latents", 1, c.latent, 1), perm=[0, 2, 1])
+    x = g.reshape(linear(g, z, "inp", w), 1, c.trunk, c.dec_width)
+    x = norm(g, trunk(g, x, w, c.dec_depth, shapes), "norm", w)
+    gain = g.op("Exp", g.op("Min", linear(g, x, "gain", w), g.scalar(3.0)))
+    x = g.op("Mul", linear(g, x, "shape", w), g.linear(gain, "spread", w["spread"]))
+    if per_step > 1:
+        x = g.op("Transpose", g.reshape(x, 1, c.trunk, c.block, per_step), perm=[0, 1, 3, 2])
+    x = g.reshape(x, 1, blocks, c.block)
+    seg = g.linear(x, "synthesis", w["basis"].T)
+    tail, pieces = g.state(0, shapes[0]), []
+    for i in range(blocks):
+        one = g.slice(seg, i, i + 1, 1)
+        pieces.append(g.op("Add", g.slice(one, 0, c.overlap, 2), tail))
+        if c.block > c.overlap:
+            pieces.append(g.slice(one, c.overlap, c.block, 2))
+        tail = g.slice(one, c.block, 1 << 30, 2)
+    g.keep(tail, 0, shapes[0])
+    g.output(g.op("Concat", *pieces, axis=2), "pcm", 1, 1, c.hop)
+    return g.model()
+
+
+def half_weights(module):
+    """Round every parameter and buffer of a torch module to 16 bits in place; returns them as numpy arrays."""
+    found = {}
+    for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
+        tensor.data = tensor.data.half().float()
+        found[name] = tensor.data.numpy()
+    return found

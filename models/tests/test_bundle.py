@@ -1,0 +1,111 @@
+"""The exported bundle against the golden vectors of the offline model, and the promises of its manifest."""
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from siskin_models.bundle import Bundle, sha256
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = ROOT / "models/bundles/speech-24k"
+
+
+@pytest.fixture(scope="module")
+def bundle():
+    return Bundle(FOLDER)
+
+
+@pytest.fixture(scope="module")
+def golden():
+    return load_file(ROOT / "testdata/golden/speech-24k.safetensors")
+
+
+def test_files_have_the_hashes_of_the_manifest():
+    info = json.loads((FOLDER / "manifest.json").read_text())
+    assert set(info["files"]) == {"encoder.onnx", "decoder.onnx", "codebooks.safetensors"}
+    for name, digest in info["files"].items():
+        assert sha256(FOLDER / name) == digest
+
+
+def test_codebooks_have_the_shape_of_the_manifest(bundle):
+    q = bundle.manifest["quantizer"]
+    books = load_file(FOLDER / q["file"])["codebooks"]
+    assert books.dtype == np.float16
+    assert books.shape == (q["stages"], q["groups"], q["size"], q["dim"])
+    assert np.isfinite(books).all()
+
+
+def test_graph_signatures_are_static(bundle):
+    for part in ("encoder", "decoder"):
+        spec, session = bundle.manifest[part], bundle.sessions[part]
+        shapes = {i.name: i.shape for i in session.get_inputs()}
+        assert len(spec["states"]) <= 10
+        assert all(isinstance(n, int) for s in shapes.values() for n in s)
+        assert {s["name"]: s["shape"] for s in spec["states"]}.items() <= shapes.items()
+
+
+def test_streaming_encoder_equals_offline(bundle, golden):
+    assert np.abs(bundle.latents(golden["pcm"]) - golden["latents"].T).max() < 1e-4
+
+
+def test_search_finds_the_golden_codes(bundle, golden):
+    codes = bundle.search(np.ascontiguousarray(golden["latents"].T))
+    assert (codes == golden["codes"].T).mean() > 0.995
+
+
+@pytest.mark.parametrize("stages, key", [(18, "decoded"), (6, "decoded_6")])
+def test_streaming_decoder_equals_offline(bundle, golden, stages, key):
+    pcm = bundle.synthesise(bundle.lookup(golden["codes"].T, stages))
+    assert np.abs(pcm - golden[key]).max() < 1e-4
+
+
+def test_snapshots_and_resets_restore_the_stream(bundle, golden):
+    rng = np.random.default_rng(3)
+    frames = golden["pcm"].reshape(-1, 1, 1, bundle.hop)
+    stream, at = bundle.stream("encoder"), 0
+    while at < len(frames):
+        run = min(int(rng.integers(1, 9)), len(frames) - at)
+        saved = stream.snapshot()
+        for junk in rng.standard_normal((int(rng.integers(0, 4)), 1, 1, bundle.hop)):
+            stream.step(junk.astype(np.float32))
+        stream.restore(saved)
+        for i in range(at, at + run):
+            assert np.abs(stream.step(frames[i])[0, :, 0] - golden["latents"][:, i]).max() < 1e-4
+        at += run
+    stream.reset()
+    assert np.abs(stream.step(frames[0])[0, :, 0] - golden["latents"][:, 0]).max() < 1e-4
+
+
+def decibels(x):
+    return 20 * np.log10(np.sqrt(np.mean(np.square(x))) + 1e-9)
+
+
+@pytest.mark.parametrize("stages", [3, 6, 12, 18])
+def test_silence_stays_silent(bundle, stages):
+    out = bundle.roundtrip(np.zeros(2 * 24000, np.float32), [stages])[stages]
+    assert decibels(out[24000:]) < -60
+
+
+@pytest.mark.parametrize("level", [0.5, 1.0])
+def test_constant_input_stays_bounded(bundle, level):
+    out = bundle.roundtrip(np.full(24000, level, np.float32), [12])[12]
+    assert np.isfinite(out).all() and np.abs(out).max() < 1.5 * level
+
+
+def test_full_scale_speech_is_no_louder_than_the_input(bundle, golden):
+    pcm = golden["pcm"] / np.abs(golden["pcm"]).max()
+    out = bundle.roundtrip(pcm, [12])[12]
+    assert np.isfinite(out).all()
+    assert decibels(out) < decibels(pcm) + 3
+    assert np.abs(out).max() < 1.42
+
+
+def test_speech_survives(bundle, golden):
+    """A floor well under the published figures: catches a bundle exported from the wrong checkpoint."""
+    pcm = golden["pcm"]
+    out = bundle.roundtrip(pcm, [3, 18])
+    correlation = {n: float(out[n] @ pcm / np.sqrt((out[n] @ out[n]) * (pcm @ pcm))) for n in out}
+    assert correlation[18] > 0.7
+    assert correlation[18] > correlation[3]
