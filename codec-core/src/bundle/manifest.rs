@@ -145,7 +145,7 @@ impl Manifest {
         check((1..=64).contains(&q.stages), format!("quantizer stages {}", q.stages))?;
         check((2..=65_536).contains(&q.size), format!("quantizer size {}", q.size))?;
         check((1..=4096).contains(&q.dim), format!("quantizer dim {}", q.dim))?;
-        check(q.dim % usize::from(q.groups) == 0, format!("dim {} in {} groups", q.dim, q.groups))?;
+        check(q.dim.is_multiple_of(q.groups.into()), format!("dim {} in {} groups", q.dim, q.groups))?;
         check(q.kind == QuantizerKind::Grvq || q.groups == 1, format!("rvq with {} groups", q.groups))?;
         check(q.dim == self.latent_dim, format!("latent_dim {}, quantizer dim {}", self.latent_dim, q.dim))?;
         let stages_fit = |s: u8| (1..=q.stages).contains(&s);

@@ -2,7 +2,7 @@
 
 use ort::environment::Environment;
 use ort::memory::Allocator;
-use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
+use ort::session::builder::GraphOptimizationLevel;
 use ort::session::{IoBinding, Session};
 use ort::value::{Outlet, Tensor};
 
@@ -162,13 +162,11 @@ fn open_with(
     provider: Provider,
     graph: &[u8],
 ) -> ort::Result<Session> {
-    let configured = |b: SessionBuilder| -> std::result::Result<SessionBuilder, ort::Error<SessionBuilder>> {
-        b.with_optimization_level(GraphOptimizationLevel::All)?
-            .with_intra_threads(options.threads)?
-            .with_inter_threads(1)?
-            .with_intra_op_spinning(false)
-    };
-    let mut builder = configured(Session::builder(environment)?)?;
+    let mut builder = Session::builder(environment)?
+        .with_optimization_level(GraphOptimizationLevel::All)?
+        .with_intra_threads(options.threads)?
+        .with_inter_threads(1)?
+        .with_intra_op_spinning(false)?;
     provider.register(&mut builder, options)?;
     builder.commit_from_memory(graph)
 }

@@ -1,0 +1,350 @@
+use std::io::{Read, Seek, SeekFrom};
+
+use super::ebml::{Head, children, float, read_head, read_whole, string, unsigned};
+use crate::{Error, Limits, Result};
+
+/// Ids of the elements that are looked at (RFC 9559, section 5).
+mod id {
+    pub(super) const EBML: u32 = 0x1a45_dfa3;
+    pub(super) const DOC_TYPE: u32 = 0x4282;
+    pub(super) const SEGMENT: u32 = 0x1853_8067;
+    pub(super) const INFO: u32 = 0x1549_a966;
+    pub(super) const TIMESTAMP_SCALE: u32 = 0x2a_d7b1;
+    pub(super) const DURATION: u32 = 0x4489;
+    pub(super) const TRACKS: u32 = 0x1654_ae6b;
+    pub(super) const TRACK_ENTRY: u32 = 0xae;
+    pub(super) const TRACK_NUMBER: u32 = 0xd7;
+    pub(super) const TRACK_TYPE: u32 = 0x83;
+    pub(super) const CODEC_ID: u32 = 0x86;
+    pub(super) const CODEC_PRIVATE: u32 = 0x63a2;
+    pub(super) const AUDIO: u32 = 0xe1;
+    pub(super) const SAMPLING_FREQUENCY: u32 = 0xb5;
+    pub(super) const CHANNELS: u32 = 0x9f;
+    pub(super) const TAGS: u32 = 0x1254_c367;
+    pub(super) const TAG: u32 = 0x7373;
+    pub(super) const SIMPLE_TAG: u32 = 0x67c8;
+    pub(super) const TAG_NAME: u32 = 0x45a3;
+    pub(super) const TAG_STRING: u32 = 0x4487;
+    pub(super) const CLUSTER: u32 = 0x1f43_b675;
+    pub(super) const TIMESTAMP: u32 = 0xe7;
+    pub(super) const SIMPLE_BLOCK: u32 = 0xa3;
+    pub(super) const BLOCK_GROUP: u32 = 0xa0;
+    pub(super) const BLOCK: u32 = 0xa1;
+}
+
+/// Track type of audio.
+const AUDIO_TYPE: u64 = 2;
+/// Largest description (tracks, tags, file information) that is read.
+const MAX_DESCRIPTION: u64 = 16 << 20;
+
+/// A track as the file describes it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TrackInfo {
+    /// The number that blocks carry.
+    pub number: u64,
+    /// Matroska codec id.
+    pub codec_id: String,
+    /// `CodecPrivate`, empty if there is none.
+    pub codec_private: Vec<u8>,
+    /// Samples a second; 0 for other tracks than audio.
+    pub sample_rate: f64,
+    /// Channels; 0 for other tracks than audio.
+    pub channels: u64,
+    /// Whether the track is audio.
+    pub is_audio: bool,
+}
+
+/// A packet of a track.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Block {
+    /// The track's number.
+    pub track: u64,
+    /// Presentation time in nanoseconds, to the file's precision.
+    pub pts_ns: u64,
+    /// Whether a reader may begin here.
+    pub key: bool,
+    /// The packet.
+    pub data: Vec<u8>,
+}
+
+/// Reads a Matroska file or stream from front to back, also one that was cut off.
+///
+/// Tags and tracks are those before the first block.
+pub struct Reader<R: Read> {
+    source: Counted<R>,
+    limits: Limits,
+    tracks: Vec<TrackInfo>,
+    tags: Vec<(String, String)>,
+    tick_ns: u64,
+    duration_ticks: Option<f64>,
+    cluster_ticks: u64,
+    /// The head of the first cluster, read while looking for it.
+    pending: Option<Head>,
+    /// Where the first cluster's body begins.
+    first_cluster: u64,
+    truncated: bool,
+}
+
+impl<R: Read> Reader<R> {
+    /// Reads everything before the first block.
+    ///
+    /// # Errors
+    /// [`Error::Container`] if this is not Matroska, or ends or breaks before its first cluster.
+    pub fn open(source: R) -> Result<Self> {
+        let mut reader = Self {
+            source: Counted { inner: source, position: 0 },
+            limits: Limits::default(),
+            tracks: Vec::new(),
+            tags: Vec::new(),
+            tick_ns: 1_000_000,
+            duration_ticks: None,
+            cluster_ticks: 0,
+            pending: None,
+            first_cluster: 0,
+            truncated: false,
+        };
+        reader.read_doc_type()?;
+        while let Some(head) = read_head(&mut reader.source)? {
+            match head.id {
+                id::SEGMENT => {}
+                id::CLUSTER => {
+                    reader.pending = Some(head);
+                    break;
+                }
+                id::INFO => reader.read_info(head)?,
+                id::TRACKS => reader.read_tracks(head)?,
+                id::TAGS => reader.read_tags(head)?,
+                _ => reader.skip(head)?,
+            }
+        }
+        reader.first_cluster = reader.source.position;
+        if reader.tracks.is_empty() {
+            return Err(Error::Container("ends before its tracks are described".into()));
+        }
+        Ok(reader)
+    }
+
+    /// The file's tracks.
+    pub fn tracks(&self) -> &[TrackInfo] {
+        &self.tracks
+    }
+
+    /// The tags, of the whole file and of its parts.
+    pub fn tags(&self) -> &[(String, String)] {
+        &self.tags
+    }
+
+    /// The duration that the file states; none in live streams and files that were cut off while being written.
+    pub fn duration_ns(&self) -> Option<u64> {
+        self.duration_ticks.map(|ticks| (ticks * self.tick_ns as f64) as u64)
+    }
+
+    /// Whether the file ended in the middle of an element; known only after the last block.
+    pub fn is_truncated(&self) -> bool {
+        self.truncated
+    }
+
+    /// Reads the next block of any track into `block`, whose buffer is reused; false at the end.
+    ///
+    /// # Errors
+    /// [`Error::Container`] if the file is damaged. What ends in the middle of a block is not an error: the reader
+    /// stops before it and [`Reader::is_truncated`] says so.
+    pub fn next(&mut self, block: &mut Block) -> Result<bool> {
+        loop {
+            let before = self.source.position;
+            let Some(head) =
+                self.pending.take().map_or_else(|| read_head(&mut self.source), |h| Ok(Some(h)))?
+            else {
+                self.truncated |= self.source.position != before;
+                return Ok(false);
+            };
+            match head.id {
+                id::SEGMENT | id::CLUSTER | id::BLOCK_GROUP => {}
+                id::TIMESTAMP => match self.body(head, 8)? {
+                    Some(body) => self.cluster_ticks = unsigned(&body),
+                    None => return Ok(false),
+                },
+                id::SIMPLE_BLOCK | id::BLOCK => return self.read_block(head, block),
+                _ => self.skip(head)?,
+            }
+            if self.truncated {
+                return Ok(false);
+            }
+        }
+    }
+
+    fn read_block(&mut self, head: Head, block: &mut Block) -> Result<bool> {
+        let most = self.limits.max_packet_bytes as u64 + 16;
+        let size = head.size.filter(|&s| s <= most).ok_or_else(|| {
+            Error::Container(format!("damaged: a block of {:?} bytes, allowed: up to {most}", head.size))
+        })?;
+        block.data.resize(size as usize, 0);
+        if !read_whole(&mut self.source, &mut block.data)? {
+            self.truncated = true;
+            return Ok(false);
+        }
+        let damaged = || Error::Container("damaged: a block with a broken head".into());
+        let first = *block.data.first().ok_or_else(damaged)?;
+        let number_bytes = first.leading_zeros() as usize + 1;
+        let [high, low, flags] = *block.data.get(number_bytes..number_bytes + 3).ok_or_else(damaged)? else {
+            return Err(damaged());
+        };
+        if number_bytes > 8 {
+            return Err(damaged());
+        }
+        if flags & 0x06 != 0 {
+            return Err(Error::Container("laced blocks are not supported".into()));
+        }
+        let marked = unsigned(&block.data[..number_bytes]);
+        let ticks = i64::from(i16::from_be_bytes([high, low]));
+        block.track = marked & !(1 << (7 * number_bytes));
+        block.pts_ns = self.cluster_ticks.saturating_add_signed(ticks).saturating_mul(self.tick_ns);
+        // Only a simple block has the flag; audio in a block group has no other blocks to refer to.
+        block.key = head.id == id::BLOCK || flags & 0x80 != 0;
+        block.data.drain(..number_bytes + 3);
+        Ok(true)
+    }
+
+    fn read_doc_type(&mut self) -> Result<()> {
+        let not_matroska = || Error::Container("not a Matroska file".into());
+        let head = read_head(&mut self.source).map_err(|_| not_matroska())?.ok_or_else(not_matroska)?;
+        if head.id != id::EBML {
+            return Err(not_matroska());
+        }
+        let body = self.body(head, 4096)?.ok_or_else(not_matroska)?;
+        let doc_type = children(&body).find(|(id, _)| *id == id::DOC_TYPE).map(|(_, b)| string(b));
+        match doc_type.as_deref() {
+            Some("matroska" | "webm") => Ok(()),
+            other => Err(Error::Container(format!("EBML of type {other:?}, not Matroska"))),
+        }
+    }
+
+    fn read_info(&mut self, head: Head) -> Result<()> {
+        for (id, body) in children(&self.description(head)?) {
+            match id {
+                id::TIMESTAMP_SCALE => self.tick_ns = unsigned(body).max(1),
+                id::DURATION => self.duration_ticks = Some(float(body)).filter(|d| d.is_finite() && *d > 0.0),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn read_tracks(&mut self, head: Head) -> Result<()> {
+        for (_, entry) in children(&self.description(head)?).filter(|(id, _)| *id == id::TRACK_ENTRY) {
+            let mut track = TrackInfo::default();
+            for (id, body) in children(entry) {
+                match id {
+                    id::TRACK_NUMBER => track.number = unsigned(body),
+                    id::TRACK_TYPE => track.is_audio = unsigned(body) == AUDIO_TYPE,
+                    id::CODEC_ID => track.codec_id = string(body),
+                    id::CODEC_PRIVATE => track.codec_private = body.to_vec(),
+                    id::AUDIO => {
+                        // Defaults of RFC 9559, sections 5.1.4.1.29.1 and 5.1.4.1.29.3.
+                        (track.sample_rate, track.channels) = (8000.0, 1);
+                        for (id, body) in children(body) {
+                            match id {
+                                id::SAMPLING_FREQUENCY => track.sample_rate = float(body),
+                                id::CHANNELS => track.channels = unsigned(body),
+                                _ => {}
+                            }
+                        }
+                    }
+                    _ => {}
+                }
+            }
+            self.tracks.push(track);
+        }
+        Ok(())
+    }
+
+    fn read_tags(&mut self, head: Head) -> Result<()> {
+        let body = self.description(head)?;
+        let simple = children(&body)
+            .filter(|(id, _)| *id == id::TAG)
+            .flat_map(|(_, tag)| children(tag).filter(|(id, _)| *id == id::SIMPLE_TAG));
+        for (_, tag) in simple {
+            let find = |wanted| children(tag).find(|(id, _)| *id == wanted).map(|(_, b)| string(b));
+            if let (Some(name), Some(value)) = (find(id::TAG_NAME), find(id::TAG_STRING)) {
+                self.tags.push((name, value));
+            }
+        }
+        Ok(())
+    }
+
+    fn description(&mut self, head: Head) -> Result<Vec<u8>> {
+        self.body(head, MAX_DESCRIPTION)?
+            .ok_or_else(|| Error::Container("ends before its tracks are described".into()))
+    }
+
+    /// The element's bytes; none if the source ends before, which is then marked as truncated.
+    fn body(&mut self, head: Head, most: u64) -> Result<Option<Vec<u8>>> {
+        let size = head.size.filter(|&s| s <= most).ok_or_else(|| {
+            let size = head.size.map_or("unknown".into(), |s| s.to_string());
+            Error::Container(format!(
+                "damaged: element {:#x} of {size} bytes, allowed: up to {most}",
+                head.id
+            ))
+        })?;
+        // Read through `take`: what a size claims is not allocated before it is there.
+        let mut body = Vec::new();
+        let read = self.source.by_ref().take(size).read_to_end(&mut body);
+        let read = read.map_err(|e| Error::Container(e.to_string()))?;
+        self.truncated |= (read as u64) < size;
+        Ok((read as u64 == size).then_some(body))
+    }
+
+    fn skip(&mut self, head: Head) -> Result<()> {
+        let size = head
+            .size
+            .ok_or_else(|| Error::Container(format!("damaged: element {:#x} of unknown size", head.id)))?;
+        let skipped = std::io::copy(&mut self.source.by_ref().take(size), &mut std::io::sink());
+        self.truncated |= skipped.map_err(|e| Error::Container(e.to_string()))? < size;
+        Ok(())
+    }
+}
+
+impl<R: Read + Seek> Reader<R> {
+    /// Goes to the last block at or before `pts_ns` (the first block if there is none), which [`Reader::next`] then
+    /// reads. It looks at every block before it; coded streams are small.
+    ///
+    /// # Errors
+    /// [`Error::Container`] if the file is damaged before that.
+    pub fn seek(&mut self, pts_ns: u64) -> Result<()> {
+        self.go_to(self.first_cluster, 0)?;
+        let mut target = (self.source.position, self.cluster_ticks);
+        let mut block = Block::default();
+        loop {
+            let start = self.source.position;
+            let ticks = self.cluster_ticks;
+            if !self.next(&mut block)? || block.pts_ns > pts_ns {
+                break;
+            }
+            target = (start, ticks);
+        }
+        self.truncated = false;
+        self.go_to(target.0, target.1)
+    }
+
+    fn go_to(&mut self, position: u64, cluster_ticks: u64) -> Result<()> {
+        self.source.inner.seek(SeekFrom::Start(position)).map_err(|e| Error::Container(e.to_string()))?;
+        self.source.position = position;
+        self.cluster_ticks = cluster_ticks;
+        self.pending = None;
+        Ok(())
+    }
+}
+
+/// A source that knows how far it has been read.
+struct Counted<R> {
+    inner: R,
+    position: u64,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.position += count as u64;
+        Ok(count)
+    }
+}

@@ -1,0 +1,111 @@
+use std::io::Cursor;
+
+use super::*;
+use crate::Result;
+use crate::bitstream::BundleId;
+
+fn track() -> Track {
+    Track::audio(&StreamHeader {
+        bundle: BundleId([1; 8]),
+        bundle_name: "speech-24k".into(),
+        sample_rate: 24_000,
+        channels: 1,
+        hop: 480,
+        groups: 1,
+        stages: 18,
+        code_bits: 10,
+        pre_skip: 240,
+    })
+}
+
+/// A file of `count` blocks of one second; block `i` holds 100 bytes of value `i`.
+fn file(mode: Mode, count: u64) -> Vec<u8> {
+    let tags = vec![("TITLE".into(), "a title".into())];
+    let options = WriterOptions { mode, writing_app: "test".into(), tags };
+    let mut writer = Writer::new(vec![track()], options).expect("one track");
+    let mut out = Vec::new();
+    writer.header(&mut out).expect("a header");
+    for i in 0..count {
+        writer.write(0, i * 1_000_000_000, 1_000_000_000, true, &[i as u8; 100], &mut out).expect("a block");
+    }
+    for patch in writer.finish(&mut out).expect("an end") {
+        let at = patch.offset as usize;
+        out[at..at + patch.data.len()].copy_from_slice(&patch.data);
+    }
+    out
+}
+
+fn blocks(data: &[u8]) -> Result<(Vec<Block>, bool)> {
+    let mut reader = Reader::open(Cursor::new(data))?;
+    let (mut all, mut block) = (Vec::new(), Block::default());
+    while reader.next(&mut block)? {
+        all.push(block.clone());
+    }
+    Ok((all, reader.is_truncated()))
+}
+
+#[test]
+fn both_modes_come_back() {
+    for mode in [Mode::File, Mode::Live] {
+        let data = file(mode, 30);
+        let reader = Reader::open(Cursor::new(&data)).expect("a file of ours");
+        let info = &reader.tracks()[0];
+        assert_eq!((info.codec_id.as_str(), info.sample_rate, info.channels), (AUDIO_CODEC_ID, 24_000.0, 1));
+        assert_eq!(info.codec_private, track().codec_private);
+        assert_eq!(reader.tags(), [("TITLE".to_owned(), "a title".to_owned())]);
+        let expected = if mode == Mode::File { Some(30_000_000_000) } else { None };
+        assert_eq!(reader.duration_ns(), expected);
+        let (all, truncated) = blocks(&data).expect("a file of ours");
+        assert_eq!((all.len(), truncated), (30, false));
+        assert!((0..).zip(&all).all(|(i, b)| b.pts_ns == i * 1_000_000_000 && b.data == [i as u8; 100]));
+    }
+}
+
+#[test]
+fn a_file_cut_anywhere_plays_to_the_cut() {
+    for mode in [Mode::File, Mode::Live] {
+        let data = file(mode, 12);
+        let mut most = 0;
+        for cut in 0..=data.len() {
+            if let Ok((all, _)) = blocks(&data[..cut]) {
+                assert!((0..).zip(&all).all(|(i, b)| b.data == [i as u8; 100]), "cut at {cut}");
+                assert!(all.len() >= most, "cut at {cut}: {} blocks, {most} before", all.len());
+                most = all.len();
+            } else {
+                assert_eq!(most, 0, "cut at {cut}");
+            }
+        }
+        assert_eq!(most, 12);
+    }
+}
+
+#[test]
+fn any_flipped_bit_ends_without_a_panic() {
+    let data = file(Mode::File, 3);
+    for bit in 0..data.len() * 8 {
+        let mut broken = data.clone();
+        broken[bit / 8] ^= 1 << (bit % 8);
+        // An error, fewer blocks or wrong bytes in a block are all that may come of it.
+        let blocks = blocks(&broken).map_or(0, |(all, _)| all.len());
+        assert!(blocks <= 3);
+    }
+}
+
+#[test]
+fn seeking_lands_on_the_block() {
+    for mode in [Mode::File, Mode::Live] {
+        let data = file(mode, 30);
+        let mut reader = Reader::open(Cursor::new(&data)).expect("a file of ours");
+        let mut block = Block::default();
+        reader.seek(17_000_000_000).expect("within the file");
+        assert!(reader.next(&mut block).expect("a file of ours"));
+        assert_eq!(block.data[0], 17);
+    }
+}
+
+#[test]
+fn a_second_costs_few_bytes() {
+    let overhead = file(Mode::File, 600).len() as f64 / 600.0 - 100.0;
+    // 3 % of 6 kb/s.
+    assert!(overhead * 8.0 < 180.0, "{overhead} bytes a second");
+}

@@ -1,0 +1,358 @@
+use mkv_element::io::blocking_impl::*;
+use mkv_element::prelude::*;
+
+use super::{AUDIO_CODEC_ID, Track};
+use crate::{Error, Result};
+
+/// One tick of the file's time stamps, in nanoseconds.
+const TICK_NS: u64 = 1_000_000;
+/// A cluster holds at most this much time, so that a crash loses no more.
+const CLUSTER_NS: u64 = 1_000_000_000;
+/// A seek lands at most this far before its target.
+const CUE_INTERVAL_NS: u64 = 5_000_000_000;
+/// Bytes kept free at the start for the index of top-level elements, written at the end.
+const SEEK_HEAD_ROOM: usize = 128;
+/// Bytes that the duration adds to `Info` when it becomes known, and the smallest `Void`.
+const DURATION_ROOM: usize = 16;
+/// Size of the `Segment`'s size field.
+const SIZE_BYTES: usize = 8;
+
+/// Whether what has been written can be gone back to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// A file: clusters of known size, an index at the end, sizes and duration filled in at the end. What has been
+    /// written is playable at any time up to the last whole cluster.
+    #[default]
+    File,
+    /// A pipe or network: unknown sizes, every block handed out at once, nothing to go back to.
+    Live,
+}
+
+/// How a file is written.
+#[derive(Debug, Clone, Default)]
+pub struct WriterOptions {
+    /// File or live.
+    pub mode: Mode,
+    /// The program's name and version.
+    pub writing_app: String,
+    /// Tags of the whole file: Matroska tag names such as `TITLE`, and values.
+    pub tags: Vec<(String, String)>,
+}
+
+/// Bytes to write over earlier ones.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Patch {
+    /// Where, from the start of the file.
+    pub offset: u64,
+    /// What.
+    pub data: Vec<u8>,
+}
+
+/// Turns packets into the bytes of a Matroska file (RFC 9559).
+pub struct Writer {
+    tracks: Vec<Track>,
+    options: WriterOptions,
+    /// Bytes handed out so far.
+    position: u64,
+    /// Offset of the first byte inside the `Segment`.
+    segment: u64,
+    info_at: u64,
+    tracks_at: u64,
+    tags_at: Option<u64>,
+    cluster: Option<OpenCluster>,
+    cues: Vec<CuePoint>,
+    next_cue_ns: u64,
+    end_ns: u64,
+}
+
+struct OpenCluster {
+    start_ms: u64,
+    /// Blocks that wait for the cluster to close; stays empty in live mode.
+    blocks: Vec<mkv_element::ClusterBlock>,
+}
+
+impl Writer {
+    /// Prepares a file with these tracks, numbered from 0 here and from 1 in the file.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] for no track or more than 127.
+    pub fn new(tracks: Vec<Track>, options: WriterOptions) -> Result<Self> {
+        if !(1..=127).contains(&tracks.len()) {
+            return Err(Error::parameter("tracks", tracks.len(), "1 to 127"));
+        }
+        Ok(Self {
+            tracks,
+            options,
+            position: 0,
+            segment: 0,
+            info_at: 0,
+            tracks_at: 0,
+            tags_at: None,
+            cluster: None,
+            cues: Vec::new(),
+            next_cue_ns: 0,
+            end_ns: 0,
+        })
+    }
+
+    /// Appends the file's first bytes; to be called once, before any block.
+    ///
+    /// # Errors
+    /// [`Error::Container`] if an element cannot be written.
+    pub fn header(&mut self, out: &mut Vec<u8>) -> Result<()> {
+        let start = out.len();
+        let ebml = Ebml {
+            ebml_max_id_length: EbmlMaxIdLength(4),
+            ebml_max_size_length: EbmlMaxSizeLength(8),
+            doc_type: Some(DocType("matroska".into())),
+            doc_type_version: Some(DocTypeVersion(4)),
+            doc_type_read_version: Some(DocTypeReadVersion(2)),
+            ..Default::default()
+        };
+        put(&ebml, out)?;
+        out.extend_from_slice(&SEGMENT_ID);
+        out.extend_from_slice(&UNKNOWN_SIZE);
+        self.segment = (out.len() - start) as u64;
+        if self.options.mode == Mode::File {
+            put_void(SEEK_HEAD_ROOM, out)?;
+        }
+        self.info_at = (out.len() - start) as u64;
+        put(&self.info(None), out)?;
+        if self.options.mode == Mode::File {
+            put_void(DURATION_ROOM, out)?;
+        }
+        self.tracks_at = (out.len() - start) as u64;
+        let track_entry = (1..).zip(&self.tracks).map(|(number, track)| track_entry(number, track)).collect();
+        put(&Tracks { track_entry, ..Default::default() }, out)?;
+        if !self.options.tags.is_empty() {
+            self.tags_at = Some((out.len() - start) as u64);
+            put(&tags(&self.options.tags), out)?;
+        }
+        self.position = (out.len() - start) as u64;
+        Ok(())
+    }
+
+    /// Takes a packet and appends whatever bytes are ready to `out`: in live mode the packet at once, in file mode
+    /// the last cluster when a new one begins. `pts_ns` never goes back within a track; `key` marks packets at which
+    /// a reader may begin.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] for a track that is not there or a time beyond 500 years; [`Error::Container`] if an
+    /// element cannot be written.
+    pub fn write(
+        &mut self,
+        track: usize,
+        pts_ns: u64,
+        duration_ns: u64,
+        key: bool,
+        data: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<()> {
+        if track >= self.tracks.len() {
+            return Err(Error::parameter("track", track, format!("0 to {}", self.tracks.len() - 1)));
+        }
+        let end_ns = pts_ns.checked_add(duration_ns).filter(|&e| e < i64::MAX as u64).ok_or_else(|| {
+            Error::parameter("time stamp", format!("{pts_ns} + {duration_ns} ns"), "up to 2^63 ns")
+        })?;
+        let pts_ms = (pts_ns + TICK_NS / 2) / TICK_NS;
+        let fits = |c: &OpenCluster| {
+            let start_ns = c.start_ms * TICK_NS;
+            end_ns.saturating_sub(start_ns) <= CLUSTER_NS + TICK_NS / 2 && pts_ms >= c.start_ms
+        };
+        if !self.cluster.as_ref().is_some_and(fits) {
+            self.flush(out)?;
+            self.open_cluster(track, pts_ns, pts_ms, out)?;
+        }
+        self.end_ns = self.end_ns.max(end_ns);
+        let Some(cluster) = &mut self.cluster else { return Ok(()) };
+        // Within a cluster of one second the distance always fits 16 bits.
+        let relative = (pts_ms - cluster.start_ms) as i16;
+        let block = simple_block(track as u8 + 1, relative, key, data);
+        match self.options.mode {
+            Mode::File => cluster.blocks.push(block.into()),
+            Mode::Live => {
+                let start = out.len();
+                put(&block, out)?;
+                self.position += (out.len() - start) as u64;
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes the cluster at hand, so that all that was taken has been handed out.
+    ///
+    /// # Errors
+    /// [`Error::Container`] if an element cannot be written.
+    pub fn flush(&mut self, out: &mut Vec<u8>) -> Result<()> {
+        if let Some(cluster) = self.cluster.take().filter(|c| !c.blocks.is_empty()) {
+            let start = out.len();
+            let timestamp = Timestamp(cluster.start_ms);
+            put(&Cluster { timestamp, blocks: cluster.blocks, ..empty_cluster() }, out)?;
+            self.position += (out.len() - start) as u64;
+        }
+        Ok(())
+    }
+
+    /// Ends the file: appends what is left and the index. The patches are to be written over what was handed out
+    /// before; without them the file plays all the same. There are none in live mode.
+    ///
+    /// # Errors
+    /// [`Error::Container`] if an element cannot be written.
+    pub fn finish(&mut self, out: &mut Vec<u8>) -> Result<Vec<Patch>> {
+        self.flush(out)?;
+        if self.options.mode == Mode::Live {
+            return Ok(Vec::new());
+        }
+        let cues_at = self.position;
+        if !self.cues.is_empty() {
+            let start = out.len();
+            put(&Cues { cue_point: std::mem::take(&mut self.cues), ..Default::default() }, out)?;
+            self.position += (out.len() - start) as u64;
+        }
+        let size = self.position - self.segment;
+        let mut size_field = size.to_be_bytes();
+        size_field[0] = 0x01;
+        let mut seek = vec![
+            seek(&INFO_ID, self.info_at - self.segment),
+            seek(&TRACKS_ID, self.tracks_at - self.segment),
+        ];
+        seek.extend(self.tags_at.map(|at| self::seek(&TAGS_ID, at - self.segment)));
+        if cues_at < self.position {
+            seek.push(self::seek(&CUES_ID, cues_at - self.segment));
+        }
+        let mut head = Vec::new();
+        put(&SeekHead { seek, ..Default::default() }, &mut head)?;
+        fill(&mut head, SEEK_HEAD_ROOM)?;
+        let mut info = Vec::new();
+        put(&self.info(Some(self.end_ns as f64 / TICK_NS as f64)), &mut info)?;
+        fill(&mut info, (self.tracks_at - self.info_at) as usize)?;
+        Ok(vec![
+            Patch { offset: self.segment - SIZE_BYTES as u64, data: size_field.to_vec() },
+            Patch { offset: self.segment, data: head },
+            Patch { offset: self.info_at, data: info },
+        ])
+    }
+
+    fn info(&self, duration: Option<f64>) -> Info {
+        Info {
+            timestamp_scale: TimestampScale(TICK_NS),
+            duration: duration.map(Duration),
+            muxing_app: MuxingApp(concat!("siskin-core ", env!("CARGO_PKG_VERSION")).into()),
+            writing_app: WritingApp(self.options.writing_app.clone()),
+            ..Default::default()
+        }
+    }
+
+    fn open_cluster(&mut self, track: usize, pts_ns: u64, start_ms: u64, out: &mut Vec<u8>) -> Result<()> {
+        let at = self.position;
+        if self.options.mode == Mode::Live {
+            let start = out.len();
+            out.extend_from_slice(&CLUSTER_ID);
+            out.extend_from_slice(&UNKNOWN_SIZE);
+            put(&Timestamp(start_ms), out)?;
+            self.position += (out.len() - start) as u64;
+        } else if pts_ns >= self.next_cue_ns {
+            self.next_cue_ns = pts_ns + CUE_INTERVAL_NS;
+            let position = CueTrackPositions {
+                cue_track: CueTrack(track as u64 + 1),
+                cue_cluster_position: CueClusterPosition(at - self.segment),
+                ..Default::default()
+            };
+            self.cues.push(CuePoint {
+                cue_time: CueTime(start_ms),
+                cue_track_positions: vec![position],
+                ..Default::default()
+            });
+        }
+        self.cluster = Some(OpenCluster { start_ms, blocks: Vec::new() });
+        Ok(())
+    }
+}
+
+const SEGMENT_ID: [u8; 4] = [0x18, 0x53, 0x80, 0x67];
+const CLUSTER_ID: [u8; 4] = [0x1f, 0x43, 0xb6, 0x75];
+const INFO_ID: [u8; 4] = [0x15, 0x49, 0xa9, 0x66];
+const TRACKS_ID: [u8; 4] = [0x16, 0x54, 0xae, 0x6b];
+const TAGS_ID: [u8; 4] = [0x12, 0x54, 0xc3, 0x67];
+const CUES_ID: [u8; 4] = [0x1c, 0x53, 0xbb, 0x6b];
+/// The size field that means "until the next element of this level", in its longest form, so that it can be patched.
+const UNKNOWN_SIZE: [u8; SIZE_BYTES] = [0x01, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
+
+fn put(element: &impl WriteTo, out: &mut Vec<u8>) -> Result<()> {
+    element.write_to(out).map_err(|e| Error::Container(e.to_string()))
+}
+
+/// A `Void` element of `total` bytes, 2 to 127.
+fn put_void(total: usize, out: &mut Vec<u8>) -> Result<()> {
+    put(&Void { size: total as u64 - 2 }, out)
+}
+
+/// Fills `data` up to `room` bytes with a `Void`.
+fn fill(data: &mut Vec<u8>, room: usize) -> Result<()> {
+    match room.checked_sub(data.len()) {
+        Some(0) => Ok(()),
+        Some(free @ 2..=128) => put_void(free, data),
+        _ => Err(Error::Container(format!("{} bytes do not fit the {room} kept free", data.len()))),
+    }
+}
+
+fn empty_cluster() -> Cluster {
+    Cluster {
+        timestamp: Timestamp(0),
+        blocks: Vec::new(),
+        crc32: None,
+        void: None,
+        position: None,
+        prev_size: None,
+    }
+}
+
+fn simple_block(number: u8, relative_ms: i16, key: bool, data: &[u8]) -> SimpleBlock {
+    let mut body = Vec::with_capacity(data.len() + 4);
+    body.push(0x80 | number);
+    body.extend_from_slice(&relative_ms.to_be_bytes());
+    body.push(if key { 0x80 } else { 0 });
+    body.extend_from_slice(data);
+    SimpleBlock(body.into())
+}
+
+fn seek(id: &[u8; 4], position: u64) -> Seek {
+    Seek {
+        seek_id: SeekId(id.to_vec().into()),
+        seek_position: SeekPosition(position),
+        crc32: None,
+        void: None,
+    }
+}
+
+fn track_entry(number: u64, track: &Track) -> TrackEntry {
+    TrackEntry {
+        track_number: TrackNumber(number),
+        track_uid: TrackUid(number),
+        track_type: TrackType(2),
+        flag_lacing: FlagLacing(0),
+        codec_id: CodecId(AUDIO_CODEC_ID.into()),
+        codec_name: Some(CodecName("Siskin neural audio".into())),
+        codec_private: Some(CodecPrivate(track.codec_private.clone().into())),
+        name: track.name.clone().map(Name),
+        language: Language(track.language.clone().unwrap_or_else(|| "und".into())),
+        audio: Some(Audio {
+            sampling_frequency: SamplingFrequency(track.sample_rate.into()),
+            channels: Channels(track.channels.into()),
+            ..Default::default()
+        }),
+        ..Default::default()
+    }
+}
+
+fn tags(tags: &[(String, String)]) -> Tags {
+    let simple_tag = tags
+        .iter()
+        .map(|(name, value)| SimpleTag {
+            tag_name: TagName(name.clone()),
+            tag_string: Some(TagString(value.clone())),
+            ..Default::default()
+        })
+        .collect();
+    Tags { tag: vec![Tag { simple_tag, ..Default::default() }], ..Default::default() }
+}
