@@ -35,10 +35,11 @@ impl Decoder {
     /// # Errors
     /// What [`FrameDecoder::new`] returns.
     pub fn new(bundle: &Bundle, runtime: &Runtime) -> Result<Self> {
-        Ok(Self::with(FrameDecoder::new(bundle, runtime)?, bundle.stream_header()))
+        Ok(Self::from_parts(FrameDecoder::new(bundle, runtime)?, bundle.stream_header()))
     }
 
-    pub(super) fn with(frames: FrameDecoder, own: StreamHeader) -> Self {
+    /// Puts a decoder together from its parts; `own` is the header of the streams that they decode.
+    pub fn from_parts(frames: FrameDecoder, own: StreamHeader) -> Self {
         let hop = own.hop.into();
         Self {
             frames,

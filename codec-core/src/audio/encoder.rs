@@ -65,10 +65,14 @@ impl Encoder {
     /// [`Error::Parameter`] if `config` does not fit the bundle, and what [`FrameEncoder::new`] returns.
     pub fn new(bundle: &Bundle, runtime: &Runtime, config: &EncoderConfig) -> Result<Self> {
         let stages = config.stages.unwrap_or(bundle.manifest().default_stages);
-        Self::with(FrameEncoder::new(bundle, runtime)?, bundle.stream_header(), config, stages)
+        Self::from_parts(FrameEncoder::new(bundle, runtime)?, bundle.stream_header(), config, stages)
     }
 
-    pub(super) fn with(
+    /// Puts an encoder together from its parts; `stages` is the rate to begin with, `config.stages` is not looked at.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] if `config` or `stages` does not fit the header.
+    pub fn from_parts(
         frames: FrameEncoder,
         header: StreamHeader,
         config: &EncoderConfig,

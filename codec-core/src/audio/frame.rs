@@ -26,10 +26,12 @@ impl FrameEncoder {
     pub fn new(bundle: &Bundle, runtime: &Runtime) -> Result<Self> {
         let spec = &bundle.manifest().encoder;
         let network = runtime.network(spec, bundle.file(&spec.file)?)?;
-        Ok(Self::with(network, ResidualQuantizer::from_bundle(bundle)?))
+        Ok(Self::from_parts(network, ResidualQuantizer::from_bundle(bundle)?))
     }
 
-    pub(super) fn with(network: Box<dyn StepNetwork>, quantizer: ResidualQuantizer) -> Self {
+    /// Puts an encoder together from a network `pcm [1,1,hop] -> latents [1,D,1]` of any runtime and a quantizer of
+    /// dimension D.
+    pub fn from_parts(network: Box<dyn StepNetwork>, quantizer: ResidualQuantizer) -> Self {
         Self { network, latent: vec![0.0; quantizer.latent_dim()], scores: quantizer.scratch(), quantizer }
     }
 
@@ -88,10 +90,12 @@ impl FrameDecoder {
     pub fn new(bundle: &Bundle, runtime: &Runtime) -> Result<Self> {
         let spec = &bundle.manifest().decoder;
         let network = runtime.network(spec, bundle.file(&spec.file)?)?;
-        Ok(Self::with(network, ResidualQuantizer::from_bundle(bundle)?))
+        Ok(Self::from_parts(network, ResidualQuantizer::from_bundle(bundle)?))
     }
 
-    pub(super) fn with(network: Box<dyn StepNetwork>, quantizer: ResidualQuantizer) -> Self {
+    /// Puts a decoder together from a network `latents [1,D,1] -> pcm [1,1,hop]` of any runtime and a quantizer of
+    /// dimension D.
+    pub fn from_parts(network: Box<dyn StepNetwork>, quantizer: ResidualQuantizer) -> Self {
         Self { network, latent: vec![0.0; quantizer.latent_dim()], quantizer }
     }
 

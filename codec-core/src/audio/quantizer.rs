@@ -47,7 +47,15 @@ impl ResidualQuantizer {
         Self::new(spec, view.shape(), entries).map_err(bad)
     }
 
-    fn new(spec: &QuantizerSpec, shape: &[usize], entries: Vec<f32>) -> std::result::Result<Self, String> {
+    /// Takes codebooks `[stage][group][entry][dim / groups]` of this shape.
+    ///
+    /// # Errors
+    /// What does not fit `spec`, in words.
+    pub fn new(
+        spec: &QuantizerSpec,
+        shape: &[usize],
+        entries: Vec<f32>,
+    ) -> std::result::Result<Self, String> {
         let (groups, stages) = (usize::from(spec.groups), usize::from(spec.stages));
         let (size, dim) = (spec.size as usize, spec.dim / groups.max(1));
         let expected = [stages, groups, size, dim];

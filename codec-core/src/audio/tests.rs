@@ -65,11 +65,12 @@ fn header() -> StreamHeader {
 
 fn encoder(frames_per_packet: u32) -> Encoder {
     let config = EncoderConfig { frames_per_packet, header_interval: 10, ..Default::default() };
-    Encoder::with(FrameEncoder::with(Toy::boxed(), sample(1)), header(), &config, 4).expect("a valid config")
+    Encoder::from_parts(FrameEncoder::from_parts(Toy::boxed(), sample(1)), header(), &config, 4)
+        .expect("a valid config")
 }
 
 fn decoder() -> Decoder {
-    Decoder::with(FrameDecoder::with(Toy::boxed(), sample(1)), header())
+    Decoder::from_parts(FrameDecoder::from_parts(Toy::boxed(), sample(1)), header())
 }
 
 fn tone(count: usize) -> Vec<f32> {

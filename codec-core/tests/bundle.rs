@@ -1,0 +1,191 @@
+//! The shipped bundle on ONNX Runtime: equal to the offline PyTorch model, deterministic, exact in length.
+
+use safetensors::SafeTensors;
+use siskin_core::audio::{
+    Decoder, EncodedPacket, Encoder, EncoderConfig, FrameDecoder, FrameEncoder, Snapshot,
+};
+use siskin_core::bundle::Bundle;
+use siskin_core::runtime::{Provider, Runtime, RuntimeOptions};
+use siskin_core::{Error, Result};
+
+/// How far the streaming graphs may be from the offline model.
+const TOLERANCE: f32 = 1e-4;
+
+fn parts() -> (Bundle, Runtime) {
+    let bundle = Bundle::find("speech-24k").expect("the shipped bundle");
+    let options = RuntimeOptions { provider: Provider::Cpu, ..Default::default() };
+    (bundle, Runtime::load(&options).expect("ONNX Runtime: run ./x setup"))
+}
+
+/// Golden vectors computed by `models/export.py` with the offline PyTorch model.
+struct Golden {
+    pcm: Vec<f32>,
+    /// `[stage][frame]`.
+    codes: Vec<u16>,
+    decoded: Vec<f32>,
+    decoded_6: Vec<f32>,
+}
+
+fn golden() -> Golden {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/golden/speech-24k.safetensors");
+    let data = std::fs::read(path).expect("the golden vectors");
+    let tensors = SafeTensors::deserialize(&data).expect("a safetensors file");
+    let floats = |name: &str| -> Vec<f32> {
+        let view = tensors.tensor(name).expect(name);
+        view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
+    };
+    let codes = tensors.tensor("codes").expect("codes").data().chunks_exact(2);
+    Golden {
+        pcm: floats("pcm"),
+        codes: codes.map(|b| u16::from_le_bytes([b[0], b[1]])).collect(),
+        decoded: floats("decoded"),
+        decoded_6: floats("decoded_6"),
+    }
+}
+
+fn worst(a: &[f32], b: &[f32]) -> f32 {
+    assert_eq!(a.len(), b.len());
+    a.iter().zip(b).map(|(x, y)| (x - y).abs()).fold(0.0, f32::max)
+}
+
+#[test]
+fn decoding_golden_codes_equals_the_offline_model() {
+    let ((bundle, runtime), golden) = (parts(), golden());
+    let frames = golden.codes.len() / 18;
+    for (stages, expected) in [(18, &golden.decoded), (6, &golden.decoded_6)] {
+        let mut decoder = FrameDecoder::new(&bundle, &runtime).expect("the decoder");
+        let mut out = Vec::new();
+        for t in 0..frames {
+            let codes: Vec<u16> = (0..stages).map(|s| golden.codes[s * frames + t]).collect();
+            out.extend_from_slice(decoder.decode(&codes).expect("golden codes"));
+        }
+        out.truncate(expected.len());
+        let worst = worst(&out, expected);
+        assert!(worst < TOLERANCE, "{stages} stages: off by {worst}");
+    }
+}
+
+#[test]
+fn encoding_gives_the_golden_codes() {
+    let ((bundle, runtime), golden) = (parts(), golden());
+    let frames = golden.codes.len() / 18;
+    let mut encoder = FrameEncoder::new(&bundle, &runtime).expect("the encoder");
+    let hop = usize::from(bundle.manifest().hop);
+    let mut equal_first = 0;
+    for t in 0..frames {
+        let mut codes = [0; 18];
+        encoder.encode(&golden.pcm[t * hop..(t + 1) * hop], &mut codes).expect("a frame");
+        equal_first += usize::from(codes[0] == golden.codes[t]);
+    }
+    // A latent halfway between two entries may fall to either with another order of summation.
+    assert!(equal_first * 100 >= frames * 98, "{equal_first} of {frames} first-stage codes are equal");
+}
+
+fn encode(encoder: &mut Encoder, pcm: &[f32], cut: usize) -> Vec<Vec<u8>> {
+    let mut packets = Vec::new();
+    let mut emit = |p: EncodedPacket<'_>| -> Result<()> {
+        packets.push(p.data.to_vec());
+        Ok(())
+    };
+    for piece in pcm.chunks(cut) {
+        encoder.push(piece, &mut emit).expect("a piece");
+    }
+    encoder.finish(&mut emit).expect("the end");
+    packets
+}
+
+#[test]
+fn a_stream_keeps_its_length_and_does_not_depend_on_the_cuts() {
+    let ((bundle, runtime), golden) = (parts(), golden());
+    let config = EncoderConfig { frames_per_packet: 7, ..Default::default() };
+    let mut encoder = Encoder::new(&bundle, &runtime, &config).expect("the encoder");
+    let whole = encode(&mut encoder, &golden.pcm, golden.pcm.len());
+    assert_eq!(encode(&mut encoder, &golden.pcm, 333), whole, "after a reset, in pieces of 333");
+    let mut out = Vec::new();
+    let mut decoder = Decoder::new(&bundle, &runtime).expect("the decoder");
+    for packet in &whole {
+        decoder.decode(packet, &mut out).expect("a packet of ours");
+    }
+    assert_eq!(out.len(), golden.pcm.len());
+    let energy = |x: &[f32]| x.iter().map(|v| v * v).sum::<f32>();
+    let dot: f32 = out.iter().zip(&golden.pcm).map(|(a, b)| a * b).sum();
+    let correlation = dot / (energy(&out) * energy(&golden.pcm)).sqrt();
+    assert!(correlation > 0.5, "aligned to the sample and alike: {correlation}");
+}
+
+#[test]
+fn snapshots_take_both_networks_back() {
+    let ((bundle, runtime), golden) = (parts(), golden());
+    let mut encoder = FrameEncoder::new(&bundle, &runtime).expect("the encoder");
+    let mut decoder = FrameDecoder::new(&bundle, &runtime).expect("the decoder");
+    let (mut before, mut between) = (Snapshot::default(), Snapshot::default());
+    let mut codes = [0; 12];
+    for frame in golden.pcm.chunks_exact(480).take(9) {
+        encoder.encode(frame, &mut codes).expect("a frame");
+        decoder.decode(&codes).expect("a frame");
+    }
+    encoder.snapshot(&mut before);
+    decoder.snapshot(&mut between);
+    let frame = &golden.pcm[9 * 480..10 * 480];
+    encoder.encode(frame, &mut codes).expect("a frame");
+    let first = (codes, decoder.decode(&codes).expect("a frame").to_vec());
+    encoder.encode(&golden.pcm[20 * 480..21 * 480], &mut codes).expect("a frame");
+    encoder.restore(&before).expect("its own snapshot");
+    decoder.restore(&between).expect("its own snapshot");
+    encoder.encode(frame, &mut codes).expect("a frame");
+    assert_eq!((codes, decoder.decode(&codes).expect("a frame").to_vec()), first);
+    assert!(decoder.restore(&Snapshot::default()).is_err());
+}
+
+#[test]
+fn silence_stays_silent_and_full_scale_gets_no_louder() {
+    let (bundle, runtime) = parts();
+    let mut encoder = Encoder::new(&bundle, &runtime, &EncoderConfig::default()).expect("the encoder");
+    let mut decoder = Decoder::new(&bundle, &runtime).expect("the decoder");
+    let mut power = |pcm: &[f32]| {
+        let mut out = Vec::new();
+        for packet in encode(&mut encoder, pcm, pcm.len()) {
+            decoder.decode(&packet, &mut out).expect("a packet of ours");
+        }
+        assert!(out.iter().all(|x| x.is_finite()));
+        let settled = &out[out.len() / 2..];
+        10.0 * (settled.iter().map(|x| f64::from(x * x)).sum::<f64>() / settled.len() as f64 + 1e-12).log10()
+    };
+    assert!(power(&[0.0; 48_000]) < -60.0, "silence gives {} dB", power(&[0.0; 48_000]));
+    let tone: Vec<f32> = (0..48_000).map(|i| (i as f32 * 0.1).sin()).collect();
+    assert!(power(&tone) < -3.0 + 3.0, "a full-scale tone of -3 dB gives {} dB", power(&tone));
+}
+
+#[test]
+fn an_explicit_provider_that_is_missing_is_an_error() {
+    for provider in [Provider::Cuda, Provider::TensorRt] {
+        let (bundle, _) = parts();
+        let options = RuntimeOptions { provider, ..Default::default() };
+        let made = Runtime::load(&options).and_then(|r| FrameEncoder::new(&bundle, &r));
+        match made.map(|e| e.provider()) {
+            Ok(active) => assert_eq!(active, provider, "a machine that has it"),
+            Err(Error::Provider { provider: named, reason }) => {
+                assert!(named == provider && !reason.is_empty());
+            }
+            Err(other) => panic!("{other}"),
+        }
+    }
+}
+
+#[test]
+fn a_changed_file_is_refused_by_name() {
+    let (bundle, _) = parts();
+    let copy = tempfile::tempdir().expect("a folder");
+    for name in bundle.manifest().files.keys().map(String::as_str).chain(["manifest.json"]) {
+        std::fs::copy(bundle.path().join(name), copy.path().join(name)).expect("a copy");
+    }
+    Bundle::open(copy.path()).expect("an unchanged copy");
+    let file = copy.path().join("decoder.onnx");
+    let mut data = std::fs::read(&file).expect("the file");
+    data[1000] ^= 1;
+    std::fs::write(&file, data).expect("the changed file");
+    let text = Bundle::open(copy.path()).expect_err("a wrong hash").to_string();
+    assert!(text.contains("decoder.onnx has sha256"), "{text}");
+    std::fs::remove_file(&file).expect("the file");
+    assert!(Bundle::open(copy.path()).is_err());
+}
