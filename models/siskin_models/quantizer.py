@@ -9,7 +9,9 @@ import torch.nn as nn
 
 def nearest(x, book):
     """Index of the closest entry (squared Euclidean) for each row of x [N, D]."""
-    return torch.addmm(0.5 * book.pow(2).sum(1), x, book.t(), alpha=-1).argmin(1)
+    half = 0.5 * book.pow(2).sum(1)
+    # In pieces whose distances fit the cache: several times faster on a CPU than one tall matrix.
+    return torch.cat([torch.addmm(half, part, book.t(), alpha=-1).argmin(1) for part in x.split(512)])
 
 
 class ResidualQuantizer(nn.Module):
