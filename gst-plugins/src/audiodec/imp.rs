@@ -1,0 +1,310 @@
+use std::sync::{LazyLock, Mutex};
+
+use gst::glib;
+use gst::subclass::prelude::*;
+use gst_audio::prelude::*;
+use gst_audio::subclass::prelude::*;
+use siskin_core::bitstream::StreamHeader;
+use siskin_core::bitstream::packet::Packet;
+use siskin_core::runtime::Runtime;
+use siskin_core::{Error, Limits};
+
+use super::stream::{Stats, Stream};
+use crate::network::{self, NetworkSettings};
+use crate::sync::lock;
+use crate::{caps, errors};
+
+static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
+    gst::DebugCategory::new("siskinaudiodec", gst::DebugColorFlags::empty(), Some("Siskin audio decoder"))
+});
+
+/// A damaged header names a bundle that does not exist. One such packet is damage, a second in a row is the truth.
+const FOREIGN_PACKETS: u32 = 2;
+
+pub struct SiskinAudioDec {
+    settings: Mutex<NetworkSettings>,
+    runtime: Mutex<Option<Runtime>>,
+    /// Never held while data is pushed, so that properties can be read at any time.
+    stream: Mutex<Option<Stream>>,
+    stats: Mutex<Stats>,
+}
+
+impl Default for SiskinAudioDec {
+    fn default() -> Self {
+        Self {
+            settings: Mutex::new(NetworkSettings::new(None)),
+            runtime: Mutex::default(),
+            stream: Mutex::default(),
+            stats: Mutex::default(),
+        }
+    }
+}
+
+#[glib::object_subclass]
+impl ObjectSubclass for SiskinAudioDec {
+    const NAME: &'static str = "GstSiskinAudioDec";
+    type Type = super::SiskinAudioDec;
+    type ParentType = gst_audio::AudioDecoder;
+}
+
+impl ObjectImpl for SiskinAudioDec {
+    fn constructed(&self) {
+        self.parent_constructed();
+        let obj = self.obj();
+        obj.set_needs_format(true);
+        obj.set_plc_aware(true);
+        obj.set_plc(true);
+        // The base class conceals where it is told of a gap. A hole between two packets is one too.
+        obj.sink_pad().add_probe(gst::PadProbeType::BUFFER, |pad, info| {
+            let element = pad.parent().and_downcast::<super::SiskinAudioDec>();
+            if let (Some(element), Some(buffer)) = (element, info.buffer()) {
+                element.imp().bridge_hole_before(buffer);
+            }
+            gst::PadProbeReturn::Ok
+        });
+    }
+
+    fn properties() -> &'static [glib::ParamSpec] {
+        static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
+            let blurb = "Name or folder of the model bundle; without it the stream header says which";
+            let mut specs = NetworkSettings::specs(None, blurb);
+            specs.extend(network::state_specs());
+            specs
+        });
+        &PROPERTIES
+    }
+
+    fn set_property(&self, _id: usize, value: &glib::Value, spec: &glib::ParamSpec) {
+        lock(&self.settings).set(value, spec);
+    }
+
+    fn property(&self, _id: usize, spec: &glib::ParamSpec) -> glib::Value {
+        match spec.name() {
+            "active-provider" => {
+                lock(&self.stream).as_ref().map_or("", |s| s.decoder.provider().name()).to_value()
+            }
+            "stats" => lock(&self.stats).structure().to_value(),
+            _ => lock(&self.settings).get(spec).unwrap_or_else(|| spec.default_value().clone()),
+        }
+    }
+}
+
+impl GstObjectImpl for SiskinAudioDec {}
+
+impl ElementImpl for SiskinAudioDec {
+    fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
+        static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
+            network::metadata(
+                "Siskin audio decoder",
+                "Codec/Decoder/Audio",
+                "Decodes speech coded with a neural residual-VQ codec",
+            )
+        });
+        Some(&METADATA)
+    }
+
+    fn pad_templates() -> &'static [gst::PadTemplate] {
+        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
+            let coded = gst::Caps::new_empty_simple(caps::AUDIO);
+            vec![
+                caps::always("sink", gst::PadDirection::Sink, &coded),
+                caps::always("src", gst::PadDirection::Src, &caps::raw_template()),
+            ]
+        });
+        &TEMPLATES
+    }
+}
+
+impl AudioDecoderImpl for SiskinAudioDec {
+    fn start(&self) -> Result<(), gst::ErrorMessage> {
+        let settings = lock(&self.settings).clone();
+        let runtime = settings.runtime().map_err(|e| errors::message(&e))?;
+        *lock(&self.runtime) = Some(runtime);
+        *lock(&self.stats) = Stats::default();
+        Ok(())
+    }
+
+    fn stop(&self) -> Result<(), gst::ErrorMessage> {
+        *lock(&self.stream) = None;
+        *lock(&self.runtime) = None;
+        self.obj().notify("active-provider");
+        Ok(())
+    }
+
+    fn set_format(&self, caps: &gst::Caps) -> Result<(), gst::LoggableError> {
+        let opened = match caps::header(caps) {
+            Ok(Some(header)) => self.follow(&header),
+            Ok(None) => {
+                gst::info!(CAT, imp = self, "no stream header in {caps:?}: waiting for one in-band");
+                return Ok(());
+            }
+            Err(e) => Err(e),
+        };
+        opened.map_err(|e| {
+            self.post_error_message(errors::message(&e));
+            gst::loggable_error!(CAT, "{e}")
+        })
+    }
+
+    fn handle_frame(&self, buffer: Option<&gst::Buffer>) -> Result<gst::FlowSuccess, gst::FlowError> {
+        // Nothing is kept back, so there is nothing to drain.
+        let Some(buffer) = buffer else { return Ok(gst::FlowSuccess::Ok) };
+        let map = buffer.map_readable().map_err(|_| {
+            gst::element_imp_error!(self, gst::ResourceError::Read, ["a buffer cannot be mapped"]);
+            gst::FlowError::Error
+        })?;
+        let mut pcm = Vec::new();
+        let handled = if map.is_empty() {
+            self.conceal(buffer, &mut pcm).map(|_| None)
+        } else {
+            self.decode(buffer, &map, &mut pcm)
+        };
+        let broken = handled.map_err(|e| {
+            self.post_error_message(errors::message(&e));
+            gst::FlowError::Error
+        })?;
+        drop(map);
+        if let Some(error) = broken {
+            // Counts towards `max-errors`, which by default sets no limit.
+            gst_audio::audio_decoder_error!(self.obj(), 1, gst::StreamError::Decode, ("{error}"))?;
+        }
+        let out = (!pcm.is_empty()).then(|| {
+            gst::Buffer::from_mut_slice(pcm.iter().flat_map(|s| s.to_ne_bytes()).collect::<Vec<u8>>())
+        });
+        self.obj().finish_frame(out, 1)
+    }
+
+    fn flush(&self, _hard: bool) {
+        if let Some(stream) = lock(&self.stream).as_mut() {
+            stream.reset();
+        }
+    }
+}
+
+impl SiskinAudioDec {
+    /// Makes the decoder fit the stream of `header`: keeps the one at hand or opens another bundle.
+    fn follow(&self, header: &StreamHeader) -> Result<(), Error> {
+        let mut guard = lock(&self.stream);
+        if guard.as_mut().is_some_and(|s| s.decodes(header)) {
+            return Ok(());
+        }
+        let model = lock(&self.settings).model.clone();
+        let runtime = lock(&self.runtime).clone();
+        let runtime = runtime.map_or_else(|| lock(&self.settings).clone().runtime(), Ok)?;
+        let stream = Stream::open(header, model.as_deref(), &runtime)?;
+        gst::info!(CAT, imp = self, "{header:?} decoded by {}", stream.decoder.provider());
+        let own = stream.header().clone();
+        *guard = Some(stream);
+        drop(guard);
+        self.obj().notify("active-provider");
+        self.announce(&own);
+        let info =
+            gst_audio::AudioInfo::builder(gst_audio::AUDIO_FORMAT_F32, own.sample_rate, own.channels.into())
+                .build();
+        // Negotiation itself follows with the first samples, and its failure is reported there.
+        if info.is_ok_and(|info| self.obj().set_output_format(&info).is_ok()) {
+            return Ok(());
+        }
+        Err(Error::Parameter {
+            name: "sample rate",
+            value: own.sample_rate.to_string(),
+            allowed: "what downstream takes".into(),
+        })
+    }
+
+    /// Decodes a packet; a broken one is concealed and returned as the inner error.
+    fn decode(&self, buffer: &gst::Buffer, data: &[u8], pcm: &mut Vec<f32>) -> Result<Option<Error>, Error> {
+        let result = Packet::parse(data, &Limits::default()).and_then(|packet| {
+            packet.header.map_or(Ok(()), |header| self.follow(&header))?;
+            let mut guard = lock(&self.stream);
+            let stream = guard.as_mut().ok_or(Error::MissingHeader)?;
+            stream.foreign = 0;
+            let decoded = stream.decoder.decode(data, pcm)?;
+            stream.broken = 0;
+            stream.last_samples = decoded.samples as u64;
+            stream.heard(buffer.pts(), decoded.samples as u64);
+            let mut stats = lock(&self.stats);
+            stats.packets += 1;
+            stats.frames += u64::from(decoded.info.frames);
+            stats.samples += decoded.samples as u64;
+            stats.bytes += data.len() as u64;
+            Ok(())
+        });
+        match result {
+            Ok(()) => Ok(None),
+            Err(Error::MissingHeader) => {
+                gst::info!(
+                    CAT,
+                    imp = self,
+                    "packet at {} before any stream header dropped",
+                    buffer.pts().display()
+                );
+                lock(&self.stats).unjoined += 1;
+                Ok(None)
+            }
+            Err(e @ Error::WrongBundle { .. }) if self.is_foreign() => Err(e),
+            Err(e @ (Error::Bitstream { .. } | Error::WrongBundle { .. })) => {
+                self.replace_broken(buffer, &e, pcm).map(|()| Some(e))
+            }
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Counts a packet of another bundle; whether to believe it.
+    fn is_foreign(&self) -> bool {
+        lock(&self.stream).as_mut().is_none_or(|stream| {
+            stream.foreign += 1;
+            stream.foreign >= FOREIGN_PACKETS
+        })
+    }
+
+    /// Conceals a broken packet and says so, once for each run of them.
+    fn replace_broken(&self, buffer: &gst::Buffer, error: &Error, pcm: &mut Vec<f32>) -> Result<(), Error> {
+        lock(&self.stats).broken += 1;
+        let samples = if self.obj().is_plc() { self.conceal(buffer, pcm)? } else { 0 };
+        let first = lock(&self.stream).as_mut().is_none_or(|stream| {
+            stream.broken += 1;
+            stream.broken == 1
+        });
+        let text =
+            format!("broken packet at {}, {samples} samples concealed: {error}", buffer.pts().display());
+        if first {
+            gst::element_imp_warning!(self, gst::StreamError::Decode, ("{text}"));
+        } else {
+            gst::info!(CAT, imp = self, "{text}");
+        }
+        Ok(())
+    }
+
+    /// Bridges what `buffer` should have held: as long as its duration or, without one, as the last packet.
+    fn conceal(&self, buffer: &gst::Buffer, pcm: &mut Vec<f32>) -> Result<u64, Error> {
+        let mut guard = lock(&self.stream);
+        let Some(stream) = guard.as_mut() else { return Ok(0) };
+        let wanted = buffer.duration().map_or(stream.last_samples, |d| stream.samples_in(d));
+        let samples = stream.conceal(wanted, pcm)?;
+        stream.heard(buffer.pts(), samples);
+        let mut stats = lock(&self.stats);
+        stats.concealments += 1;
+        stats.concealed_samples += samples;
+        Ok(samples)
+    }
+
+    /// Tells the base class of a gap if there is a hole before `buffer`.
+    fn bridge_hole_before(&self, buffer: &gst::Buffer) {
+        let hole = buffer.pts().and_then(|pts| lock(&self.stream).as_ref().and_then(|s| s.hole_before(pts)));
+        let Some((start, duration)) = hole else { return };
+        // Backwards, packets come in an order in which every one is a hole.
+        if self.obj().is_plc() && self.obj().input_segment().rate() > 0.0 {
+            gst::debug!(CAT, imp = self, "hole of {duration} at {start}");
+            self.parent_sink_event(gst::event::Gap::builder(start).duration(duration).build());
+        }
+    }
+
+    /// Says in tags what the stream is.
+    fn announce(&self, header: &StreamHeader) {
+        let mut tags = gst::TagList::new();
+        let codec = caps::codec_name(header);
+        tags.make_mut().add::<gst::tags::AudioCodec>(&codec.as_str(), gst::TagMergeMode::Replace);
+        self.obj().merge_tags(Some(&tags), gst::TagMergeMode::Replace);
+    }
+}

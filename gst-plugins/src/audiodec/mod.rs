@@ -1,0 +1,36 @@
+//! SECTION:element-siskinaudiodec
+//!
+//! `siskinaudiodec` decodes `audio/x-siskin` to mono 32-bit floats. It finds the model bundle by the stream header
+//! and says which one is missing if it is not installed. What it gives has exactly the length of what was encoded.
+//!
+//! Lost audio (a gap event, or a hole between the time stamps of two packets) and broken packets are concealed for
+//! as long as they lasted, up to ten seconds, unless `plc` is off.
+//!
+//! ```text
+//! gst-launch-1.0 filesrc location=a.mka ! matroskademux ! siskinaudioparse ! siskinaudiodec \
+//!     ! audioconvert ! audioresample ! autoaudiosink
+//! gst-launch-1.0 audiotestsrc is-live=true ! siskinaudioenc ! identity drop-probability=0.05 \
+//!     ! siskinaudiodec ! autoaudiosink
+//! ```
+//!
+//! # Properties
+//! - `model`: name or folder of the bundle to use instead of searching;
+//! - `plc`: conceal losses, on by default;
+//! - `execution-provider`, `device`, `threads`, `engine-cache-path`: how the network runs;
+//! - `active-provider`, `stats`: read-only.
+
+use gst::glib;
+use gst::prelude::*;
+
+mod imp;
+mod stream;
+
+glib::wrapper! {
+    /// The audio decoder.
+    pub struct SiskinAudioDec(ObjectSubclass<imp::SiskinAudioDec>)
+        @extends gst_audio::AudioDecoder, gst::Element, gst::Object;
+}
+
+pub(crate) fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
+    gst::Element::register(Some(plugin), "siskinaudiodec", gst::Rank::PRIMARY, SiskinAudioDec::static_type())
+}

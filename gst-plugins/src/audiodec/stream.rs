@@ -1,0 +1,117 @@
+//! A decoder and the stream that it is in the middle of.
+
+use gst::prelude::MulDiv;
+use siskin_core::Result;
+use siskin_core::audio::Decoder;
+use siskin_core::bitstream::StreamHeader;
+use siskin_core::bundle::Bundle;
+use siskin_core::runtime::Runtime;
+
+/// Counters behind the property `stats`.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Stats {
+    pub(super) packets: u64,
+    pub(super) frames: u64,
+    pub(super) samples: u64,
+    pub(super) bytes: u64,
+    pub(super) broken: u64,
+    pub(super) concealments: u64,
+    pub(super) concealed_samples: u64,
+    pub(super) unjoined: u64,
+}
+
+impl Stats {
+    pub(super) fn structure(&self) -> gst::Structure {
+        gst::Structure::builder("siskin-audio-decoder-stats")
+            .field("packets", self.packets)
+            .field("frames", self.frames)
+            .field("samples", self.samples)
+            .field("bytes", self.bytes)
+            .field("broken-packets", self.broken)
+            .field("concealments", self.concealments)
+            .field("concealed-samples", self.concealed_samples)
+            .field("packets-before-header", self.unjoined)
+            .build()
+    }
+}
+
+/// A stream whose header is known.
+pub(super) struct Stream {
+    pub(super) decoder: Decoder,
+    /// Samples of the last packet: what a broken one without a duration is taken to have held.
+    pub(super) last_samples: u64,
+    /// Where the next packet should begin.
+    expected: Option<gst::ClockTime>,
+    /// Broken packets in a row.
+    pub(super) broken: u32,
+    /// Packets in a row that want another bundle.
+    pub(super) foreign: u32,
+}
+
+impl Stream {
+    /// The longest loss that is bridged, in seconds. What is longer is a pause of the stream, and the sink's silence
+    /// serves it better than samples that have to be made.
+    pub(super) const LONGEST_LOSS: u64 = 10;
+
+    /// Opens the bundle that the stream needs.
+    pub(super) fn open(header: &StreamHeader, model: Option<&str>, runtime: &Runtime) -> Result<Self> {
+        let bundle = Bundle::for_stream(header, model)?;
+        let mut decoder = Decoder::new(&bundle, runtime)?;
+        decoder.set_header(header)?;
+        let last_samples = header.hop.into();
+        Ok(Self { decoder, last_samples, expected: None, broken: 0, foreign: 0 })
+    }
+
+    pub(super) fn header(&self) -> &StreamHeader {
+        self.decoder.header()
+    }
+
+    /// Whether this decoder decodes the stream of `header`.
+    pub(super) fn decodes(&mut self, header: &StreamHeader) -> bool {
+        self.decoder.set_header(header).is_ok()
+    }
+
+    /// How many samples last `time`.
+    pub(super) fn samples_in(&self, time: gst::ClockTime) -> u64 {
+        let (rate, second) = (self.header().sample_rate.into(), gst::ClockTime::SECOND.nseconds());
+        time.nseconds().mul_div_round(rate, second).unwrap_or(u64::MAX)
+    }
+
+    /// How long `samples` last.
+    pub(super) fn time_of(&self, samples: u64) -> gst::ClockTime {
+        let rate = self.header().sample_rate.into();
+        gst::ClockTime::SECOND.mul_div_round(samples, rate).unwrap_or(gst::ClockTime::MAX)
+    }
+
+    /// Notes that what begins at `pts` lasts for `samples`.
+    pub(super) fn heard(&mut self, pts: Option<gst::ClockTime>, samples: u64) {
+        self.expected = pts.and_then(|pts| pts.checked_add(self.time_of(samples)));
+    }
+
+    /// The hole before a packet at `pts`, if it is one to be bridged: longer than the inaccuracy of any container's
+    /// time stamps and shorter than a pause.
+    pub(super) fn hole_before(&self, pts: gst::ClockTime) -> Option<(gst::ClockTime, gst::ClockTime)> {
+        let expected = self.expected?;
+        let hole = pts.checked_sub(expected)?;
+        let least = self.time_of(u64::from(self.header().hop) / 2);
+        let most = gst::ClockTime::from_seconds(Self::LONGEST_LOSS);
+        (least..=most).contains(&hole).then_some((expected, hole))
+    }
+
+    /// Bridges `samples`, at most [`LONGEST_LOSS`](Self::LONGEST_LOSS).
+    pub(super) fn conceal(&mut self, samples: u64, out: &mut Vec<f32>) -> Result<u64> {
+        let (hop, rate) = (u64::from(self.header().hop), u64::from(self.header().sample_rate));
+        let samples = samples.min(rate * Self::LONGEST_LOSS);
+        let start = out.len();
+        // At most 10 s of frames, so the count is small; the decoder's last frame may be cut.
+        self.decoder.conceal(samples.div_ceil(hop) as u32, out)?;
+        out.truncate(start + samples as usize);
+        Ok(samples)
+    }
+
+    /// Forgets the sound so far: what comes next does not follow from it.
+    pub(super) fn reset(&mut self) {
+        self.decoder.reset();
+        self.expected = None;
+    }
+}

@@ -1,0 +1,260 @@
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{LazyLock, Mutex};
+
+use gst::glib;
+use gst::subclass::prelude::*;
+use gst_audio::prelude::*;
+use gst_audio::subclass::prelude::*;
+use siskin_core::audio::FrameEncoder;
+use siskin_core::bitstream::StreamHeader;
+use siskin_core::bundle::Bundle;
+
+use super::session::{RateSettings, Session};
+use crate::network::{self, NetworkSettings};
+use crate::sync::lock;
+use crate::{caps, errors};
+
+static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
+    gst::DebugCategory::new("siskinaudioenc", gst::DebugColorFlags::empty(), Some("Siskin audio encoder"))
+});
+
+const DEFAULT_MODEL: &str = "speech-24k";
+/// Frames of a packet where nobody waits for it: a second of speech, so that a container's cost hardly counts.
+const FRAMES_IN_FILES: u32 = 50;
+
+#[derive(Debug, Clone)]
+struct Settings {
+    network: NetworkSettings,
+    rate: RateSettings,
+    frame_size: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            network: NetworkSettings::new(Some(DEFAULT_MODEL)),
+            rate: RateSettings::default(),
+            frame_size: 0,
+        }
+    }
+}
+
+#[derive(Default)]
+pub struct SiskinAudioEnc {
+    settings: Mutex<Settings>,
+    /// Never held while data is pushed, so that properties can be read at any time.
+    session: Mutex<Option<Session>>,
+    rate_changed: AtomicBool,
+}
+
+#[glib::object_subclass]
+impl ObjectSubclass for SiskinAudioEnc {
+    const NAME: &'static str = "GstSiskinAudioEnc";
+    type Type = super::SiskinAudioEnc;
+    type ParentType = gst_audio::AudioEncoder;
+}
+
+impl ObjectImpl for SiskinAudioEnc {
+    fn properties() -> &'static [glib::ParamSpec] {
+        static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
+            let mut specs =
+                NetworkSettings::specs(Some(DEFAULT_MODEL), "Name or folder of the model bundle that codes");
+            specs.extend([
+                glib::ParamSpecUInt::builder("bitrate")
+                    .nick("Bit rate")
+                    .blurb("Bits a second of the codes, not to be exceeded; 0 takes the bundle's default")
+                    .maximum(i32::MAX as u32)
+                    .mutable_playing()
+                    .build(),
+                glib::ParamSpecUInt::builder("codebooks")
+                    .nick("Codebooks")
+                    .blurb("Residual stages; 0 derives them from bitrate")
+                    .maximum(64)
+                    .mutable_playing()
+                    .build(),
+                glib::ParamSpecUInt::builder("frame-size")
+                    .nick("Frames a packet")
+                    .blurb("Codec frames in a packet; 0 is 1 behind a live source and 50 else")
+                    .maximum(siskin_core::Limits::default().max_frames_per_packet)
+                    .mutable_ready()
+                    .build(),
+            ]);
+            specs.extend(network::state_specs());
+            specs
+        });
+        &PROPERTIES
+    }
+
+    fn set_property(&self, _id: usize, value: &glib::Value, spec: &glib::ParamSpec) {
+        let mut settings = lock(&self.settings);
+        // GObject has checked types and ranges.
+        match spec.name() {
+            "bitrate" => settings.rate.bitrate = value.get().unwrap_or_default(),
+            "codebooks" => settings.rate.codebooks = value.get().unwrap_or_default(),
+            "frame-size" => settings.frame_size = value.get().unwrap_or_default(),
+            _ => {
+                settings.network.set(value, spec);
+                return;
+            }
+        }
+        self.rate_changed.store(true, Ordering::Release);
+    }
+
+    fn property(&self, _id: usize, spec: &glib::ParamSpec) -> glib::Value {
+        let settings = lock(&self.settings).clone();
+        match spec.name() {
+            "bitrate" => settings.rate.bitrate.to_value(),
+            "codebooks" => settings.rate.codebooks.to_value(),
+            "frame-size" => settings.frame_size.to_value(),
+            "active-provider" => lock(&self.session).as_ref().map_or("", Session::provider).to_value(),
+            "stats" => {
+                lock(&self.session).as_ref().map(|s| s.stats).unwrap_or_default().structure().to_value()
+            }
+            _ => settings.network.get(spec).unwrap_or_else(|| spec.default_value().clone()),
+        }
+    }
+}
+
+impl GstObjectImpl for SiskinAudioEnc {}
+
+impl ElementImpl for SiskinAudioEnc {
+    fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
+        static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
+            network::metadata(
+                "Siskin audio encoder",
+                "Codec/Encoder/Audio",
+                "Codes speech with a neural residual-VQ codec",
+            )
+        });
+        Some(&METADATA)
+    }
+
+    fn pad_templates() -> &'static [gst::PadTemplate] {
+        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
+            vec![
+                caps::always("sink", gst::PadDirection::Sink, &caps::raw_template()),
+                caps::always("src", gst::PadDirection::Src, &caps::audio_template()),
+            ]
+        });
+        &TEMPLATES
+    }
+}
+
+impl AudioEncoderImpl for SiskinAudioEnc {
+    fn start(&self) -> Result<(), gst::ErrorMessage> {
+        let settings = lock(&self.settings).clone();
+        let model = settings.network.model.as_deref().unwrap_or(DEFAULT_MODEL);
+        let load = || {
+            let bundle = Bundle::find(model)?;
+            settings.rate.stages(&bundle)?;
+            let network = FrameEncoder::new(&bundle, &settings.network.runtime()?)?;
+            Ok(Session::new(bundle, network))
+        };
+        let session = load().map_err(|e| errors::message(&e))?;
+        gst::info!(CAT, imp = self, "{:?} runs on {}", session.bundle, session.provider());
+        *lock(&self.session) = Some(session);
+        self.obj().notify("active-provider");
+        Ok(())
+    }
+
+    fn stop(&self) -> Result<(), gst::ErrorMessage> {
+        *lock(&self.session) = None;
+        self.obj().notify("active-provider");
+        Ok(())
+    }
+
+    fn caps(&self, filter: Option<&gst::Caps>) -> gst::Caps {
+        let narrow = lock(&self.session).as_ref().map(|s| caps::raw(&s.bundle.stream_header()));
+        self.obj().proxy_getcaps(narrow.as_ref(), filter)
+    }
+
+    fn set_format(&self, info: &gst_audio::AudioInfo) -> Result<(), gst::LoggableError> {
+        let settings = lock(&self.settings).clone();
+        let frames = match settings.frame_size {
+            0 if self.upstream_is_live() => 1,
+            0 => FRAMES_IN_FILES,
+            frames => frames,
+        };
+        let mut guard = lock(&self.session);
+        let session = guard.as_mut().ok_or_else(|| gst::loggable_error!(CAT, "not started"))?;
+        let header = session.bundle.stream_header();
+        if (info.rate(), info.channels()) != (header.sample_rate, header.channels.into()) {
+            // Downstream of a capsfilter this can be reached in spite of the caps query.
+            return Err(gst::loggable_error!(CAT, "{info:?} does not fit {header:?}"));
+        }
+        if let Err(e) = session.begin(settings.rate, frames) {
+            self.post_error_message(errors::message(&e));
+            return Err(gst::loggable_error!(CAT, "{e}"));
+        }
+        let code_rate = session.code_rate();
+        drop(guard);
+        let obj = self.obj();
+        let delay = u64::from(frames) * u64::from(header.hop) + u64::from(header.pre_skip);
+        let latency = gst::ClockTime::SECOND.mul_div_ceil(delay, header.sample_rate.into());
+        obj.set_latency(latency.unwrap_or_default(), latency);
+        obj.set_output_format(&caps::audio(&header))
+            .map_err(|e| gst::loggable_error!(CAT, "output format: {e}"))?;
+        self.announce(&header, code_rate);
+        obj.negotiate().map_err(|e| gst::loggable_error!(CAT, "negotiation: {e}"))
+    }
+
+    fn handle_frame(&self, buffer: Option<&gst::Buffer>) -> Result<gst::FlowSuccess, gst::FlowError> {
+        let map = buffer.map(|b| b.map_readable()).transpose().map_err(|_| {
+            gst::element_imp_error!(self, gst::ResourceError::Read, ["a buffer cannot be mapped"]);
+            gst::FlowError::Error
+        })?;
+        let rate = self.rate_changed.swap(false, Ordering::Acquire).then(|| lock(&self.settings).rate);
+        let packets = {
+            let mut guard = lock(&self.session);
+            let session = guard.as_mut().ok_or(gst::FlowError::Flushing)?;
+            let changed = rate.map(|r| session.set_rate(r).map(|()| session.code_rate()));
+            let header = session.bundle.stream_header();
+            let packets = session.encode(map.as_deref());
+            drop(guard);
+            match changed {
+                Some(Ok(code_rate)) => self.announce(&header, code_rate),
+                Some(Err(e)) => {
+                    gst::element_imp_warning!(self, gst::LibraryError::Settings, ("{e}; the rate stays"))
+                }
+                None => (),
+            }
+            packets
+        };
+        let packets = packets.map_err(|e| {
+            self.post_error_message(errors::message(&e));
+            gst::FlowError::Error
+        })?;
+        for packet in packets {
+            let buffer = gst::Buffer::from_slice(packet.data);
+            // A packet holds at most 500 frames of at most 65,535 samples.
+            self.obj().finish_frame(Some(buffer), packet.samples as i32)?;
+        }
+        Ok(gst::FlowSuccess::Ok)
+    }
+
+    fn flush(&self) {
+        if let Some(session) = lock(&self.session).as_mut() {
+            session.reset();
+        }
+    }
+}
+
+impl SiskinAudioEnc {
+    /// Whether packets are waited for.
+    fn upstream_is_live(&self) -> bool {
+        let mut query = gst::query::Latency::new();
+        self.obj().sink_pad().peer_query(&mut query) && query.result().0
+    }
+
+    /// Says in tags what the stream is.
+    fn announce(&self, header: &StreamHeader, code_rate: u32) {
+        let mut tags = gst::TagList::new();
+        let edit = tags.make_mut();
+        let codec = caps::codec_name(header);
+        let encoder = concat!("siskinaudioenc ", env!("CARGO_PKG_VERSION"));
+        edit.add::<gst::tags::AudioCodec>(&codec.as_str(), gst::TagMergeMode::Replace);
+        edit.add::<gst::tags::Encoder>(&encoder, gst::TagMergeMode::Replace);
+        edit.add::<gst::tags::NominalBitrate>(&code_rate, gst::TagMergeMode::Replace);
+        AudioEncoderExt::merge_tags(&*self.obj(), Some(&tags), gst::TagMergeMode::Replace);
+    }
+}

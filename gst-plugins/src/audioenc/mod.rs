@@ -1,0 +1,37 @@
+//! SECTION:element-siskinaudioenc
+//!
+//! `siskinaudioenc` codes speech with the neural codec of a model bundle. Its sink takes mono 32-bit floats at the
+//! bundle's rate, so `audioconvert ! audioresample` before it makes it take anything. The length of a stream is kept
+//! to the sample.
+//!
+//! ```text
+//! gst-launch-1.0 filesrc location=a.wav ! wavparse ! audioconvert ! audioresample \
+//!     ! siskinaudioenc bitrate=6000 ! siskinmux ! filesink location=a.mka
+//! gst-launch-1.0 audiotestsrc is-live=true ! siskinaudioenc ! siskinaudiodec ! autoaudiosink
+//! ```
+//!
+//! # Properties
+//! - `model`: name or folder of the bundle, `speech-24k` by default;
+//! - `bitrate`: bits a second of the codes, 0 for the bundle's default; may change while playing;
+//! - `codebooks`: residual stages, 0 to derive them from `bitrate`; may change while playing;
+//! - `frame-size`: codec frames in a packet, 0 for 1 behind a live source and 50 else. Each frame is one hop of delay
+//!   and a packet costs about 10 bytes in a file;
+//! - `execution-provider`, `device`, `threads`, `engine-cache-path`: how the network runs;
+//! - `active-provider`, `stats`: read-only.
+
+use gst::glib;
+use gst::prelude::*;
+
+mod imp;
+mod session;
+
+glib::wrapper! {
+    /// The audio encoder.
+    pub struct SiskinAudioEnc(ObjectSubclass<imp::SiskinAudioEnc>)
+        @extends gst_audio::AudioEncoder, gst::Element, gst::Object,
+        @implements gst::Preset;
+}
+
+pub(crate) fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
+    gst::Element::register(Some(plugin), "siskinaudioenc", gst::Rank::PRIMARY, SiskinAudioEnc::static_type())
+}

@@ -1,0 +1,32 @@
+//! SECTION:element-siskinaudioparse
+//!
+//! `siskinaudioparse` turns what a stock demuxer passes on for a codec id that it does not know into packets that
+//! `siskinaudiodec` takes. Such buffers come as `audio/x-unknown, codec-id=(string)A_SISKIN`, without rate or codec
+//! data and with times in whole milliseconds; the parser reads the stream header in the packets, sets full caps and
+//! counts times and durations exactly. `playbin` plugs it by itself.
+//!
+//! ```text
+//! gst-launch-1.0 filesrc location=a.mka ! matroskademux ! siskinaudioparse ! siskinaudiodec \
+//!     ! audioconvert ! audioresample ! autoaudiosink
+//! ```
+
+use gst::glib;
+use gst::prelude::*;
+
+mod imp;
+mod timeline;
+
+glib::wrapper! {
+    /// The audio parser.
+    pub struct SiskinAudioParse(ObjectSubclass<imp::SiskinAudioParse>)
+        @extends gst::Element, gst::Object;
+}
+
+pub(crate) fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
+    gst::Element::register(
+        Some(plugin),
+        "siskinaudioparse",
+        gst::Rank::PRIMARY,
+        SiskinAudioParse::static_type(),
+    )
+}

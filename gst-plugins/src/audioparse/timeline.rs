@@ -1,0 +1,155 @@
+//! Exact times from a container's rounded ones.
+
+use gst::ClockTime;
+use gst::prelude::MulDiv;
+use siskin_core::bitstream::StreamHeader;
+
+/// A container's time stamps may be this far off before they count as a jump: Matroska rounds to 1 ms.
+const ROUNDING: ClockTime = ClockTime::from_useconds(1500);
+
+/// Counts samples from the first packet of a run; a jump of the container's times begins a new run.
+#[derive(Debug, Default)]
+pub(super) struct Timeline {
+    /// Time of the first packet of the run.
+    start: Option<ClockTime>,
+    /// Samples since.
+    samples: u64,
+    /// Time of the stream's first sample, once its first packet has been seen.
+    origin: Option<ClockTime>,
+}
+
+/// When a packet plays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) pts: ClockTime,
+    pub(super) duration: ClockTime,
+    /// Whether it does not follow from the packet before.
+    pub(super) jump: bool,
+}
+
+impl Timeline {
+    /// Places a packet of `samples` that the container puts at `stamp`.
+    pub(super) fn place(
+        &mut self,
+        header: &StreamHeader,
+        stamp: Option<ClockTime>,
+        starts_stream: bool,
+        samples: u64,
+    ) -> Place {
+        let next = self.next(header);
+        let follows = match (next, stamp) {
+            (Some(next), Some(stamp)) => next.max(stamp) - next.min(stamp) <= ROUNDING,
+            (next, _) => next.is_some(),
+        };
+        if !follows {
+            let stamp = stamp.unwrap_or_default();
+            let start = if starts_stream { stamp } else { self.on_grid(header, stamp) };
+            (self.start, self.samples) = (Some(start), 0);
+        }
+        let pts = self.next(header).unwrap_or_default();
+        if starts_stream {
+            self.origin = Some(pts);
+        }
+        self.samples += samples;
+        let end = self.next(header).unwrap_or(pts);
+        Place { pts, duration: end.saturating_sub(pts), jump: !follows }
+    }
+
+    /// Where a packet that follows begins.
+    pub(super) fn next(&self, header: &StreamHeader) -> Option<ClockTime> {
+        self.start.and_then(|start| start.checked_add(time_of(header, self.samples)))
+    }
+
+    /// Begins a new run with the next packet; the stream stays the same.
+    pub(super) fn restart(&mut self) {
+        (self.start, self.samples) = (None, 0);
+    }
+
+    /// The frame boundary that `stamp` is the rounding of, if it is one: packets begin a whole number of frames,
+    /// less the codec's delay, after the stream's first sample.
+    fn on_grid(&self, header: &StreamHeader, stamp: ClockTime) -> ClockTime {
+        let Some(since) = self.origin.and_then(|origin| stamp.checked_sub(origin)) else { return stamp };
+        let (rate, second) = (u64::from(header.sample_rate), ClockTime::SECOND.nseconds());
+        let Some(samples) = since.nseconds().mul_div_round(rate, second) else { return stamp };
+        let (hop, skip) = (u64::from(header.hop), u64::from(header.pre_skip));
+        let frame = (samples + skip + hop / 2) / hop;
+        let exact = time_of(header, (frame * hop).saturating_sub(skip));
+        let near = exact.max(since) - exact.min(since) <= ROUNDING;
+        if near { (stamp - since).saturating_add(exact) } else { stamp }
+    }
+}
+
+fn time_of(header: &StreamHeader, samples: u64) -> ClockTime {
+    ClockTime::SECOND.mul_div_round(samples, header.sample_rate.into()).unwrap_or(ClockTime::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use siskin_core::bitstream::BundleId;
+
+    use super::*;
+
+    /// Frames of 10/3 ms, so that no boundary is a whole number of milliseconds.
+    fn header() -> StreamHeader {
+        StreamHeader {
+            bundle: BundleId([9; 8]),
+            bundle_name: "toy".into(),
+            sample_rate: 48_000,
+            channels: 1,
+            hop: 160,
+            groups: 1,
+            stages: 1,
+            code_bits: 10,
+            pre_skip: 40,
+        }
+    }
+
+    fn rounded(samples: u64) -> Option<ClockTime> {
+        Some(ClockTime::from_mseconds((samples * 1000 + 24_000) / 48_000))
+    }
+
+    #[test]
+    fn rounded_stamps_become_exact() {
+        let (mut line, mut position) = (Timeline::default(), 0);
+        for n in 0..1000 {
+            let samples = if n == 0 { 120 } else { 160 };
+            let place = line.place(&header(), rounded(position), n == 0, samples);
+            assert_eq!(place.pts, time_of(&header(), position), "packet {n}");
+            assert_eq!(place.pts + place.duration, time_of(&header(), position + samples));
+            assert_eq!(place.jump, n == 0);
+            position += samples;
+        }
+    }
+
+    #[test]
+    fn a_seek_lands_on_the_exact_frame() {
+        let mut line = Timeline::default();
+        line.place(&header(), Some(ClockTime::from_mseconds(7)), true, 120);
+        for n in 1..500 {
+            line.restart();
+            let position = n * 160 - 40;
+            let stamp = rounded(position).map(|t| t + ClockTime::from_mseconds(7));
+            let place = line.place(&header(), stamp, false, 160);
+            assert_eq!(place.pts, time_of(&header(), position) + ClockTime::from_mseconds(7));
+            assert!(place.jump);
+        }
+    }
+
+    #[test]
+    fn a_jump_begins_a_run_and_missing_stamps_do_not() {
+        let mut line = Timeline::default();
+        line.place(&header(), None, true, 120);
+        assert!(!line.place(&header(), None, false, 160).jump);
+        let far = line.place(&header(), Some(ClockTime::from_seconds(5)), false, 160);
+        assert!(far.jump && far.pts.seconds() >= 4);
+    }
+
+    #[test]
+    fn the_latest_time_there_is_does_no_harm() {
+        let mut line = Timeline::default();
+        for _ in 0..3 {
+            line.place(&header(), Some(ClockTime::MAX), true, u64::MAX / 4);
+            line.place(&header(), Some(ClockTime::MAX), false, u64::MAX / 4);
+        }
+    }
+}

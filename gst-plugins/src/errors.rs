@@ -1,0 +1,20 @@
+//! Errors of the core as GStreamer's error messages.
+
+use siskin_core::Error;
+
+/// The error message of an element for an error of the core, in the domain where an application looks for it.
+pub(crate) fn message(error: &Error) -> gst::ErrorMessage {
+    match error {
+        Error::Provider { .. } | Error::RuntimeLibrary(_) | Error::Network { .. } => {
+            gst::error_msg!(gst::LibraryError::Init, ("{error}"))
+        }
+        Error::Parameter { .. } => gst::error_msg!(gst::LibraryError::Settings, ("{error}")),
+        Error::BundleNotFound { .. } => gst::error_msg!(gst::ResourceError::NotFound, ("{error}")),
+        Error::BadBundle { .. } | Error::Io { .. } => {
+            gst::error_msg!(gst::ResourceError::OpenRead, ("{error}"))
+        }
+        Error::WrongBundle { .. } => gst::error_msg!(gst::StreamError::CodecNotFound, ("{error}")),
+        Error::Container(_) => gst::error_msg!(gst::StreamError::Mux, ("{error}")),
+        _ => gst::error_msg!(gst::StreamError::Decode, ("{error}")),
+    }
+}

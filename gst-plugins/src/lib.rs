@@ -1,0 +1,31 @@
+//! GStreamer elements of the Siskin neural codecs, in one plugin, `libgstsiskin.so`.
+//!
+//! - [`audioenc`]: `siskinaudioenc`, samples to packets;
+//! - [`audiodec`]: `siskinaudiodec`, packets to samples;
+//! - [`audioparse`]: `siskinaudioparse`, what a stock demuxer passes on to packets with caps and exact times;
+//! - [`mux`]: `siskinmux`, packets to Matroska.
+//!
+//! The elements hold no codec logic: that is in `siskin-core`. Packets travel as `audio/x-siskin`, one packet a
+//! buffer, with the stream header in the caps fields `streamheader` and `codec_data`.
+//!
+//! ```text
+//! gst-launch-1.0 filesrc location=a.wav ! wavparse ! audioconvert ! audioresample \
+//!     ! siskinaudioenc bitrate=6000 ! siskinmux ! filesink location=a.mka
+//! gst-play-1.0 a.mka
+//! ```
+
+// The macros of the bindings expand to it, in code that this crate cannot change.
+#![allow(clippy::non_send_fields_in_send_ty)]
+
+pub mod audiodec;
+pub mod audioenc;
+pub mod audioparse;
+mod caps;
+mod errors;
+pub mod mux;
+mod network;
+mod plugin;
+mod sync;
+
+pub use network::ExecutionProvider;
+pub use plugin::plugin_register_static;

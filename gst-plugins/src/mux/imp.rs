@@ -1,0 +1,334 @@
+use std::sync::{LazyLock, Mutex};
+
+use gst::glib;
+use gst::subclass::prelude::*;
+use gst_base::prelude::*;
+use gst_base::subclass::prelude::*;
+use siskin_core::container::{Mode, Track};
+
+use super::segmenter::{Piece, Segmenter};
+use super::tags;
+use crate::sync::lock;
+use crate::{caps, errors, network};
+
+static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
+    gst::DebugCategory::new("siskinmux", gst::DebugColorFlags::empty(), Some("Siskin Matroska muxer"))
+});
+
+/// A file being written and the pads that its tracks come from.
+struct Open {
+    file: Segmenter,
+    tracks: Vec<gst_base::AggregatorPad>,
+}
+
+#[derive(Default)]
+pub struct SiskinMux {
+    streamable: Mutex<bool>,
+    /// Never held while data is pushed.
+    open: Mutex<Option<Open>>,
+}
+
+#[glib::object_subclass]
+impl ObjectSubclass for SiskinMux {
+    const NAME: &'static str = "GstSiskinMux";
+    type Type = super::SiskinMux;
+    type ParentType = gst_base::Aggregator;
+    type Interfaces = (gst::TagSetter,);
+}
+
+impl ObjectImpl for SiskinMux {
+    fn properties() -> &'static [glib::ParamSpec] {
+        static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
+            vec![
+                glib::ParamSpecBoolean::builder("streamable")
+                    .nick("Streamable")
+                    .blurb("Write for a pipe or network: no index, each packet at once, nothing gone back to")
+                    .mutable_ready()
+                    .build(),
+            ]
+        });
+        &PROPERTIES
+    }
+
+    fn set_property(&self, _id: usize, value: &glib::Value, _spec: &glib::ParamSpec) {
+        // GObject has checked the type, and there is no other property.
+        *lock(&self.streamable) = value.get().unwrap_or_default();
+    }
+
+    fn property(&self, _id: usize, _spec: &glib::ParamSpec) -> glib::Value {
+        lock(&self.streamable).to_value()
+    }
+}
+
+impl GstObjectImpl for SiskinMux {}
+impl TagSetterImpl for SiskinMux {}
+
+impl ElementImpl for SiskinMux {
+    fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
+        static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
+            network::metadata(
+                "Siskin muxer",
+                "Codec/Muxer",
+                "Writes Siskin tracks into a Matroska file or stream",
+            )
+        });
+        Some(&METADATA)
+    }
+
+    fn pad_templates() -> &'static [gst::PadTemplate] {
+        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
+            let template = |name, direction, presence, caps: gst::Caps| {
+                let kind = gst_base::AggregatorPad::static_type();
+                gst::PadTemplate::with_gtype(name, direction, presence, &caps, kind)
+                    .expect("names and caps of pad templates are constants, and valid")
+            };
+            let matroska = gst::Caps::new_empty_simple("audio/x-matroska");
+            vec![
+                template(
+                    "audio_%u",
+                    gst::PadDirection::Sink,
+                    gst::PadPresence::Request,
+                    caps::audio_template(),
+                ),
+                template("src", gst::PadDirection::Src, gst::PadPresence::Always, matroska),
+            ]
+        });
+        &TEMPLATES
+    }
+}
+
+impl AggregatorImpl for SiskinMux {
+    fn start(&self) -> Result<(), gst::ErrorMessage> {
+        *lock(&self.open) = None;
+        Ok(())
+    }
+
+    fn stop(&self) -> Result<(), gst::ErrorMessage> {
+        *lock(&self.open) = None;
+        self.obj().reset_tags();
+        Ok(())
+    }
+
+    fn create_new_pad(
+        &self,
+        template: &gst::PadTemplate,
+        requested: Option<&str>,
+        _caps: Option<&gst::Caps>,
+    ) -> Option<gst_base::AggregatorPad> {
+        if lock(&self.open).is_some() {
+            gst::warning!(CAT, imp = self, "the file's head is written: no more tracks");
+            return None;
+        }
+        // The base class would call it sink_0 whatever the template says.
+        let taken = |name: &str| self.obj().static_pad(name).is_some();
+        let free = || (0u32..).map(|n| format!("audio_{n}")).find(|n| !taken(n));
+        let asked = requested.filter(|n| !n.contains('%')).map(str::to_owned);
+        let name = asked.or_else(free).filter(|n| !taken(n))?;
+        Some(gst::PadBuilder::<gst_base::AggregatorPad>::from_template(template).name(name).build())
+    }
+
+    fn negotiate(&self) -> bool {
+        // Caps are set with the file's head, which they may carry.
+        true
+    }
+
+    fn sink_event(&self, pad: &gst_base::AggregatorPad, event: gst::Event) -> bool {
+        match event.view() {
+            gst::EventView::Caps(c) => {
+                if let Err(reason) = self.check_caps(pad, c.caps()) {
+                    gst::element_imp_error!(self, gst::StreamError::Format, ("{reason}"));
+                    return false;
+                }
+            }
+            gst::EventView::Tag(t) => self.obj().merge_tags(&t.tag_owned(), self.obj().tag_merge_mode()),
+            _ => (),
+        }
+        self.parent_sink_event(pad, event)
+    }
+
+    fn src_event(&self, event: gst::Event) -> bool {
+        // What has been written cannot be played again from elsewhere.
+        event.type_() != gst::EventType::Seek && self.parent_src_event(event)
+    }
+
+    fn aggregate(&self, timeout: bool) -> Result<gst::FlowSuccess, gst::FlowError> {
+        let (next, ended) = self.earliest(timeout)?;
+        if lock(&self.open).is_none() {
+            self.write_head()?;
+        }
+        if let Some(pad) = next {
+            return self.write_packet(&pad);
+        }
+        if ended { self.write_end() } else { Err(gst_base::AGGREGATOR_FLOW_NEED_DATA) }
+    }
+}
+
+impl SiskinMux {
+    /// Whether a track may have these caps.
+    fn check_caps(&self, pad: &gst_base::AggregatorPad, new: &gst::CapsRef) -> Result<(), String> {
+        let header = caps::header(new).map_err(|e| format!("{}: {e}", pad.name()))?;
+        let header = header.ok_or_else(|| format!("{}: no stream header in {new:?}", pad.name()))?;
+        let old = pad.current_caps().and_then(|c| caps::header(&c).ok().flatten());
+        if lock(&self.open).is_some() && old.is_some_and(|old| old != header) {
+            return Err(format!(
+                "{}: a track cannot become another stream in the middle of a file",
+                pad.name()
+            ));
+        }
+        Ok(())
+    }
+
+    /// The pad whose packet comes first, and whether all are at their end; waits until every pad has something,
+    /// unless a live source is late.
+    fn earliest(&self, timeout: bool) -> Result<(Option<gst_base::AggregatorPad>, bool), gst::FlowError> {
+        let (mut first, mut ended) = (None, true);
+        for pad in self.obj().sink_pads() {
+            let Ok(pad) = pad.downcast::<gst_base::AggregatorPad>() else { continue };
+            match pad.peek_buffer() {
+                Some(buffer) => {
+                    ended = false;
+                    let time = running_time(&pad, &buffer).unwrap_or_default();
+                    if first.as_ref().is_none_or(|(earliest, _)| time < *earliest) {
+                        first = Some((time, pad));
+                    }
+                }
+                None if pad.is_eos() => (),
+                None if timeout => ended = false,
+                None => return Err(gst_base::AGGREGATOR_FLOW_NEED_DATA),
+            }
+        }
+        Ok((first.map(|(_, pad)| pad), ended))
+    }
+
+    /// Begins the file with a track for each pad.
+    fn write_head(&self) -> Result<(), gst::FlowError> {
+        let (mut tracks, mut pads) = (Vec::new(), Vec::new());
+        for pad in self.obj().sink_pads() {
+            let Ok(pad) = pad.downcast::<gst_base::AggregatorPad>() else { continue };
+            match pad.current_caps().and_then(|c| caps::header(&c).ok().flatten()) {
+                Some(header) => {
+                    tracks.push(Track::audio(&header));
+                    pads.push(pad);
+                }
+                // It has ended without a packet, or it is late and may still come.
+                None if pad.is_eos() => gst::info!(CAT, imp = self, "{} ended without caps", pad.name()),
+                None => return Err(gst_base::AGGREGATOR_FLOW_NEED_DATA),
+            }
+        }
+        if tracks.is_empty() {
+            gst::element_imp_error!(self, gst::StreamError::Mux, ("no stream came in: nothing to write"));
+            return Err(gst::FlowError::Error);
+        }
+        let mode = self.mode();
+        let obj = self.obj();
+        let tags = obj.tag_list().map(|t| tags::to_matroska(&t)).unwrap_or_default();
+        let mut file = self.posting(Segmenter::new(tracks, mode, tags))?;
+        let head = self.posting(file.head())?;
+        let mut caps = gst::Caps::new_empty_simple("audio/x-matroska");
+        let mut buffer = gst::Buffer::from_slice(head.data);
+        buffer.make_mut().set_flags(gst::BufferFlags::HEADER);
+        if mode == Mode::Live {
+            caps.make_mut().set("streamheader", gst::Array::new([&buffer]));
+            obj.update_segment(&gst::FormattedSegment::<gst::ClockTime>::new());
+        } else {
+            obj.update_segment(&gst::FormattedSegment::<gst::format::Bytes>::new());
+        }
+        obj.set_src_caps(&caps);
+        *lock(&self.open) = Some(Open { file, tracks: pads });
+        buffer.make_mut().set_offset(head.offset);
+        obj.finish_buffer(buffer).map(|_| ())
+    }
+
+    /// File or live, by the property and by what downstream can do.
+    fn mode(&self) -> Mode {
+        if *lock(&self.streamable) {
+            return Mode::Live;
+        }
+        let mut query = gst::query::Seeking::new(gst::Format::Bytes);
+        let pad = self.obj().src_pad().clone();
+        if pad.peer_query(&mut query) && query.result().0 {
+            return Mode::File;
+        }
+        gst::element_imp_info!(
+            self,
+            gst::StreamError::Mux,
+            ("downstream cannot seek: writing a streamable file, without index and duration")
+        );
+        Mode::Live
+    }
+
+    fn write_packet(&self, pad: &gst_base::AggregatorPad) -> Result<gst::FlowSuccess, gst::FlowError> {
+        let Some(buffer) = pad.pop_buffer() else { return Ok(gst::FlowSuccess::Ok) };
+        let map = buffer.map_readable().map_err(|_| {
+            gst::element_imp_error!(self, gst::ResourceError::Read, ["a buffer cannot be mapped"]);
+            gst::FlowError::Error
+        })?;
+        let time = running_time(pad, &buffer);
+        let duration = buffer.duration().unwrap_or_default();
+        self.obj().selected_samples(time, None, buffer.duration(), None);
+        let written = {
+            let mut guard = lock(&self.open);
+            let Some(open) = guard.as_mut() else { return Err(gst::FlowError::Flushing) };
+            let Some(track) = open.tracks.iter().position(|p| p == pad) else {
+                return Ok(gst::FlowSuccess::Ok);
+            };
+            let pts = time.unwrap_or_default().nseconds();
+            open.file.write(track, pts, duration.nseconds(), &map).map(|piece| (piece, open.file.mode()))
+        };
+        match self.posting(written)? {
+            (Some(piece), mode) => self.push(piece, mode, time),
+            (None, _) => Ok(gst::FlowSuccess::Ok),
+        }
+    }
+
+    fn write_end(&self) -> Result<gst::FlowSuccess, gst::FlowError> {
+        let ended = lock(&self.open).as_mut().map(|open| (open.file.mode(), open.file.finish()));
+        let Some((mode, ended)) = ended else { return Err(gst::FlowError::Eos) };
+        let (last, patches) = self.posting(ended)?;
+        if let Some(piece) = last {
+            self.push(piece, mode, None)?;
+        }
+        for patch in patches {
+            let mut segment = gst::FormattedSegment::<gst::format::Bytes>::new();
+            segment.set_start(gst::format::Bytes::from_u64(patch.offset));
+            segment.set_time(gst::format::Bytes::from_u64(patch.offset));
+            self.obj().update_segment(&segment);
+            let mut buffer = gst::Buffer::from_slice(patch.data);
+            buffer.make_mut().set_offset(patch.offset);
+            self.obj().finish_buffer(buffer)?;
+        }
+        Err(gst::FlowError::Eos)
+    }
+
+    fn push(
+        &self,
+        piece: Piece,
+        mode: Mode,
+        time: Option<gst::ClockTime>,
+    ) -> Result<gst::FlowSuccess, gst::FlowError> {
+        let mut buffer = gst::Buffer::from_slice(piece.data);
+        let edit = buffer.make_mut();
+        edit.set_offset(piece.offset);
+        if mode == Mode::Live {
+            edit.set_pts(time);
+            if !piece.key {
+                edit.set_flags(gst::BufferFlags::DELTA_UNIT);
+            }
+        }
+        self.obj().finish_buffer(buffer)
+    }
+
+    /// Posts what failed.
+    fn posting<T>(&self, result: siskin_core::Result<T>) -> Result<T, gst::FlowError> {
+        result.map_err(|e| {
+            self.post_error_message(errors::message(&e));
+            gst::FlowError::Error
+        })
+    }
+}
+
+/// When a buffer plays, counted from the beginning.
+fn running_time(pad: &gst_base::AggregatorPad, buffer: &gst::BufferRef) -> Option<gst::ClockTime> {
+    let segment = pad.segment().downcast::<gst::ClockTime>().ok()?;
+    segment.to_running_time(buffer.pts())
+}

@@ -1,0 +1,33 @@
+//! SECTION:element-siskinmux
+//!
+//! `siskinmux` writes Matroska with Siskin audio tracks, which stock muxers refuse as they do not know the codec. Any
+//! Matroska reader lists the tracks; with this plugin `playbin` plays them.
+//!
+//! A file gets known sizes, an index and its duration when the stream ends; it is playable all along. With
+//! `streamable`, or where downstream cannot seek, nothing is gone back to and each packet is pushed at once; the
+//! caps then carry the file's head as `streamheader` for network sinks.
+//!
+//! ```text
+//! gst-launch-1.0 filesrc location=a.flac ! decodebin ! audioconvert ! audioresample \
+//!     ! siskinaudioenc ! siskinmux ! filesink location=a.mka
+//! gst-launch-1.0 -e autoaudiosrc ! audioconvert ! audioresample ! siskinaudioenc \
+//!     ! siskinmux streamable=true ! tcpserversink port=5000 sync-method=next-keyframe
+//! ```
+
+use gst::glib;
+use gst::prelude::*;
+
+mod imp;
+mod segmenter;
+mod tags;
+
+glib::wrapper! {
+    /// The Matroska muxer.
+    pub struct SiskinMux(ObjectSubclass<imp::SiskinMux>)
+        @extends gst_base::Aggregator, gst::Element, gst::Object,
+        @implements gst::TagSetter, gst::ChildProxy;
+}
+
+pub(crate) fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
+    gst::Element::register(Some(plugin), "siskinmux", gst::Rank::PRIMARY, SiskinMux::static_type())
+}

@@ -1,0 +1,76 @@
+//! The writer's bytes as buffers.
+
+use siskin_core::Result;
+use siskin_core::container::{Mode, Patch, Track, Writer, WriterOptions};
+
+/// First bytes of a Matroska cluster, at which a reader may join a live stream.
+const CLUSTER: [u8; 4] = [0x1f, 0x43, 0xb6, 0x75];
+
+/// A file being written.
+pub(super) struct Segmenter {
+    writer: Writer,
+    mode: Mode,
+    bytes: u64,
+    /// No stamp goes back within a track.
+    last_ns: Vec<u64>,
+}
+
+/// Bytes to be pushed and what they are.
+pub(super) struct Piece {
+    pub(super) data: Vec<u8>,
+    /// Where they begin in the file.
+    pub(super) offset: u64,
+    /// A reader may begin here, if it has the head.
+    pub(super) key: bool,
+}
+
+impl Segmenter {
+    pub(super) fn new(tracks: Vec<Track>, mode: Mode, tags: Vec<(String, String)>) -> Result<Self> {
+        let last_ns = vec![0; tracks.len()];
+        let writing_app = concat!("siskinmux ", env!("CARGO_PKG_VERSION")).to_owned();
+        let writer = Writer::new(tracks, WriterOptions { mode, writing_app, tags })?;
+        Ok(Self { writer, mode, bytes: 0, last_ns })
+    }
+
+    pub(super) fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// The file's first bytes.
+    pub(super) fn head(&mut self) -> Result<Piece> {
+        let mut data = Vec::new();
+        self.writer.header(&mut data)?;
+        Ok(self.piece(data))
+    }
+
+    /// Writes a packet; what comes back may be empty.
+    pub(super) fn write(
+        &mut self,
+        track: usize,
+        pts: u64,
+        duration: u64,
+        data: &[u8],
+    ) -> Result<Option<Piece>> {
+        let mut out = Vec::new();
+        let pts = pts.max(self.last_ns.get(track).copied().unwrap_or_default());
+        // Every audio packet decodes on its own once the head is known.
+        self.writer.write(track, pts, duration, true, data, &mut out)?;
+        if let Some(last) = self.last_ns.get_mut(track) {
+            *last = pts;
+        }
+        Ok((!out.is_empty()).then(|| self.piece(out)))
+    }
+
+    /// Ends the file: its last bytes, and what is to be written over earlier ones.
+    pub(super) fn finish(&mut self) -> Result<(Option<Piece>, Vec<Patch>)> {
+        let mut out = Vec::new();
+        let patches = self.writer.finish(&mut out)?;
+        Ok(((!out.is_empty()).then(|| self.piece(out)), patches))
+    }
+
+    fn piece(&mut self, data: Vec<u8>) -> Piece {
+        let offset = self.bytes;
+        self.bytes += data.len() as u64;
+        Piece { key: data.starts_with(&CLUSTER), data, offset }
+    }
+}

@@ -1,0 +1,25 @@
+//! The plugin's entry points.
+
+// The macro's items carry no documentation of their own.
+#![allow(missing_docs)]
+
+use gst::glib;
+
+fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
+    crate::audioenc::register(plugin)?;
+    crate::audiodec::register(plugin)?;
+    crate::audioparse::register(plugin)?;
+    crate::mux::register(plugin)
+}
+
+gst::plugin_define!(
+    siskin,
+    env!("CARGO_PKG_DESCRIPTION"),
+    plugin_init,
+    concat!(env!("CARGO_PKG_VERSION"), "-", env!("COMMIT_ID")),
+    "MIT/X11",
+    env!("CARGO_PKG_NAME"),
+    env!("CARGO_PKG_NAME"),
+    env!("CARGO_PKG_REPOSITORY"),
+    env!("BUILD_REL_DATE")
+);
