@@ -1,4 +1,4 @@
-"""Write a model bundle and its golden vectors from a training checkpoint.
+"""Write a model bundle, its golden vectors and its small checkpoint from a training checkpoint.
 
   python models/export.py --checkpoint .siskin/runs/main/last.pt
 """
@@ -14,7 +14,7 @@ from safetensors.numpy import save_file
 from scipy.signal import resample_poly
 
 from siskin_models.bundle import sha256
-from siskin_models.codec import load
+from siskin_models.codec import load, save_weights
 from siskin_models.export import decoder_graph, encoder_graph, half_weights
 from siskin_models.quantizer import decode, encode
 
@@ -74,6 +74,7 @@ def main():
     parser.add_argument("--checkpoint", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=Path("models/bundles/speech-24k"))
     parser.add_argument("--golden", type=Path, default=Path("testdata/golden/speech-24k.safetensors"))
+    parser.add_argument("--weights", type=Path, default=Path("models/checkpoints/speech-24k.safetensors"))
     parser.add_argument("--clip", type=Path, default=Path("testdata/clips/speech-it-male.flac"))
     parser.add_argument("--version", default="0.1.0")
     args = parser.parse_args()
@@ -93,6 +94,8 @@ def main():
                         "data": "docs/training.md", "losses": "companded complex STFT, log-mel, commitment"}
     info["figures"] = []
     (args.out / "manifest.json").write_text(json.dumps(info, indent=2) + "\n")
+    args.weights.parent.mkdir(parents=True, exist_ok=True)
+    save_weights(args.weights, codec)
     args.golden.parent.mkdir(parents=True, exist_ok=True)
     save_file(golden(codec, args.clip, 2.0), args.golden)
     print(json.dumps(parts), {f: (args.out / f).stat().st_size for f in files})

@@ -6,6 +6,7 @@ Three phases by share of the time budget:
   3. encoder and codebooks frozen at their averages, decoder alone.
 
   python models/train.py --out .siskin/runs/main --minutes 75
+  python models/train.py --out .siskin/runs/more --minutes 30 --start models/checkpoints/speech-24k.safetensors
 """
 import argparse
 import csv
@@ -20,7 +21,7 @@ import numpy as np
 import torch
 
 from siskin_models.arch import Config
-from siskin_models.codec import Codec
+from siskin_models.codec import Codec, load_weights
 from siskin_models.data import Corpus
 from siskin_models.losses import SpectralLoss
 
@@ -42,6 +43,7 @@ def arguments():
     p.add_argument("--knee", type=float, default=5500.0, help="Hz above which spectral errors count less")
     p.add_argument("--threads", type=int, default=2)
     p.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    p.add_argument("--start", type=Path, help="weights to begin with; skips the continuous phase")
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="fields of siskin_models.arch.Config")
     return p.parse_args()
@@ -53,14 +55,16 @@ class Trainer:
         torch.set_num_threads(args.threads)
         torch.manual_seed(args.seed)
         self.rng = np.random.default_rng(args.seed)
-        config = Config(**{k: int(v) for k, v in (s.split("=") for s in args.set)})
-        self.codec = Codec(config, STAGES, SIZE).to(args.device)
+        fields = {k: int(v) for k, v in (s.split("=") for s in args.set)}
+        self.codec = load_weights(args.start) if args.start else Codec(Config(**fields), STAGES, SIZE)
+        self.codec.to(args.device)
+        config = self.codec.config
         self.crit = SpectralLoss(config.sample_rate, knee=args.knee).to(args.device)
         self.opt = torch.optim.AdamW(self.codec.parameters(), args.rate, betas=(0.9, 0.98), weight_decay=0.01,
                                      fused=True)
         self.average = {k: v.detach().clone() for k, v in self.codec.named_parameters()}
         self.corpus = Corpus(args.corpus)
-        self.step, self.elapsed, self.phase = 0, 0.0, 1
+        self.step, self.elapsed, self.phase = 0, 0.0, 2 if args.start else 1
         self.path = args.out / "last.pt"
         if self.path.exists():
             self.resume()

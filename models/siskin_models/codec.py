@@ -1,6 +1,11 @@
 """The whole codec as one module for training and for the offline reference."""
+import json
+from dataclasses import asdict
+
 import torch
 import torch.nn as nn
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from .arch import Config, Decoder, Encoder, zero_states
 from .quantizer import ResidualQuantizer
@@ -35,3 +40,23 @@ def load(path, device="cpu"):
     codec.load_state_dict(state, strict=False)
     codec.quantizer.books.copy_(saved["books"].float().half().float())
     return codec.eval(), saved
+
+
+def save_weights(path, codec):
+    """All weights and codebooks as 16-bit floats in one safetensors file, the architecture in its metadata."""
+    tensors = {k: v.detach().half().contiguous() for k, v in codec.named_parameters()}
+    tensors["quantizer.books"] = codec.quantizer.books.half().contiguous()
+    save_file(tensors, path, {"config": json.dumps(asdict(codec.config))})
+
+
+def load_weights(path):
+    """A codec from `save_weights`, ready to be trained further."""
+    with safe_open(path, "pt") as file:
+        config = Config(**json.loads(file.metadata()["config"]))
+        tensors = {k: file.get_tensor(k).float() for k in file.keys()}
+    stages, size, _ = tensors["quantizer.books"].shape
+    codec = Codec(config, stages, size)
+    codec.load_state_dict(tensors, strict=False)
+    # As if every entry had been chosen once in an average batch.
+    codec.quantizer.total.copy_(codec.quantizer.books)
+    return codec
