@@ -1,0 +1,255 @@
+//! A coded file to samples: in order, with lost and damaged packets bridged, to the exact length.
+
+use anyhow::{Result, bail};
+use siskin_core::audio::Decoder;
+use siskin_core::bitstream::packet::Packet;
+use siskin_core::bundle::Bundle;
+use siskin_core::container::Block;
+use siskin_core::runtime::{Provider, Runtime};
+use siskin_core::{Error, Limits};
+
+use super::CodedFile;
+use super::prefix::Prefix;
+use crate::failure::usage;
+
+/// Longer gaps in the time stamps are not filled: more likely a damaged time stamp than so long a loss.
+const LONGEST_GAP_SECONDS: u64 = 60;
+
+/// What a file lacked.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Losses {
+    /// Packets that could not be decoded.
+    pub(crate) bad_packets: u64,
+    /// Samples that were made up in their place or in place of packets that are missing.
+    pub(crate) concealed_samples: u64,
+    /// Whether the file ends before its stated length or inside an element.
+    pub(crate) ends_early: bool,
+    /// Why reading stopped before the end.
+    pub(crate) damage: Option<String>,
+}
+
+impl Losses {
+    /// One line for each kind of loss.
+    pub(crate) fn describe(&self, file: &str, rate: u32, seconds: f64) -> Vec<String> {
+        let mut lines = Vec::new();
+        if self.bad_packets > 0 {
+            let bridged = self.concealed_samples as f64 / f64::from(rate);
+            lines.push(format!("{file}: {} damaged packets, {bridged:.2} s concealed", self.bad_packets));
+        } else if self.concealed_samples > 0 {
+            let bridged = self.concealed_samples as f64 / f64::from(rate);
+            lines.push(format!("{file}: packets are missing, {bridged:.2} s concealed"));
+        }
+        if let Some(damage) = &self.damage {
+            lines.push(format!("{file} is damaged after {seconds:.2} s: {damage}"));
+        } else if self.ends_early {
+            lines.push(format!("{file} is cut off: {seconds:.2} s could be decoded"));
+        }
+        lines
+    }
+}
+
+/// Decodes a file packet by packet.
+pub(crate) struct Decoding {
+    file: CodedFile,
+    decoder: Decoder,
+    prefix: Option<Prefix>,
+    block: Block,
+    concealed: Vec<f32>,
+    /// Position at which the current stream began.
+    origin: u64,
+    /// Position of the next sample handed out.
+    position: u64,
+    /// Whether a packet has set the position.
+    begun: bool,
+    /// Samples handed out.
+    given: u64,
+    /// Bytes of the packets read.
+    packet_bytes: u64,
+    losses: Losses,
+}
+
+impl Decoding {
+    /// Prepares to decode with the bundle that the stream names; `model` and `stages` as the user gave them.
+    pub(crate) fn new(
+        file: CodedFile,
+        model: Option<&str>,
+        runtime: &Runtime,
+        stages: Option<u8>,
+    ) -> Result<Self> {
+        let all = file.header().stages;
+        if let Some(asked) = stages.filter(|s| !(1..=all).contains(s)) {
+            return Err(usage(format!("--codebooks is {asked}, {} has: 1 to {all}", file.name())));
+        }
+        let bundle = Bundle::for_stream(file.header(), model)?;
+        let mut decoder = Decoder::new(&bundle, runtime)?;
+        decoder.set_header(file.header())?;
+        Ok(Self {
+            file,
+            decoder,
+            prefix: stages.map(Prefix::new),
+            block: Block::default(),
+            concealed: Vec::new(),
+            origin: 0,
+            position: 0,
+            begun: false,
+            given: 0,
+            packet_bytes: 0,
+            losses: Losses::default(),
+        })
+    }
+
+    /// The file being decoded.
+    pub(crate) fn file(&self) -> &CodedFile {
+        &self.file
+    }
+
+    /// What runs the network.
+    pub(crate) fn provider(&self) -> Provider {
+        self.decoder.provider()
+    }
+
+    /// Samples a second.
+    pub(crate) fn rate(&self) -> u32 {
+        self.file.header().sample_rate
+    }
+
+    /// Samples handed out so far.
+    pub(crate) fn given(&self) -> u64 {
+        self.given
+    }
+
+    /// Bytes of the packets read so far.
+    pub(crate) fn packet_bytes(&self) -> u64 {
+        self.packet_bytes
+    }
+
+    /// What was lost so far.
+    pub(crate) fn losses(&self) -> &Losses {
+        &self.losses
+    }
+
+    /// Begins at the first packet at or after a time instead of the start.
+    pub(crate) fn seek(&mut self, seconds: f64) -> Result<()> {
+        self.file.seek(seconds)?;
+        self.decoder.reset();
+        Ok(())
+    }
+
+    /// Appends the samples of the next packet to `out`; false at the end.
+    pub(crate) fn next(&mut self, out: &mut Vec<f32>) -> Result<bool> {
+        let start = out.len();
+        while out.len() == start {
+            match self.file.next(&mut self.block) {
+                Ok(true) => {
+                    self.packet_bytes += self.block.data.len() as u64;
+                    self.take_packet(out)?;
+                }
+                Ok(false) => {
+                    self.end(out)?;
+                    break;
+                }
+                Err(e) => {
+                    self.losses.damage = Some(e.to_string());
+                    break;
+                }
+            }
+        }
+        self.given += (out.len() - start) as u64;
+        Ok(out.len() > start)
+    }
+
+    /// Fails if nothing at all could be decoded.
+    pub(crate) fn check_any(&self) -> Result<()> {
+        if self.given > 0 {
+            return Ok(());
+        }
+        let name = self.file.name();
+        match &self.losses {
+            Losses { damage: Some(damage), .. } => bail!("{name}: {damage}"),
+            Losses { bad_packets: 1.., .. } => bail!("{name}: none of its packets can be decoded"),
+            Losses { ends_early: true, .. } => bail!("{name} is cut off before its first packet"),
+            _ => bail!("{name} holds no packets"),
+        }
+    }
+
+    fn take_packet(&mut self, out: &mut Vec<f32>) -> Result<()> {
+        let header = self.file.header();
+        let parsed = Packet::parse(&self.block.data, &Limits::default())
+            .and_then(|p| p.info(header))
+            .and_then(|info| match &mut self.prefix {
+                Some(prefix) => prefix.cut(&self.block.data, header).map(|data| (info, data)),
+                None => Ok((info, &self.block.data[..])),
+            });
+        let (info, data) = match parsed {
+            Ok(parsed) => parsed,
+            Err(_) => {
+                self.losses.bad_packets += 1;
+                return Ok(());
+            }
+        };
+        let at = if info.starts_stream {
+            let stamp = self.file.samples(self.block.pts_ns).round() as u64;
+            // A time stamp is rounded to milliseconds; a stream that follows another has no such gap.
+            let rounding = u64::from(header.sample_rate).div_ceil(1000);
+            self.origin = if stamp.abs_diff(self.position) <= rounding { self.position } else { stamp };
+            self.origin
+        } else {
+            self.file.position(self.block.pts_ns, self.origin)
+        };
+        let (is_lost_start, rate) = (self.losses.bad_packets > 0, u64::from(header.sample_rate));
+        if !self.begun && !is_lost_start {
+            // A recording that joined a live stream late begins where it begins.
+            self.position = at;
+        }
+        self.begun = true;
+        let before = out.len();
+        let gap = at.saturating_sub(self.position);
+        if gap > 0 && gap <= LONGEST_GAP_SECONDS * rate {
+            conceal(&mut self.decoder, gap, &mut self.concealed, out)?;
+            self.losses.concealed_samples += gap;
+        }
+        let filled = out.len() - before;
+        match self.decoder.decode(data, out) {
+            Ok(decoded) => self.position = at + decoded.samples as u64,
+            Err(Error::Bitstream { .. } | Error::WrongBundle { .. }) => {
+                self.losses.bad_packets += 1;
+                self.position += filled as u64;
+            }
+            Err(e) => return Err(e.into()),
+        }
+        Ok(())
+    }
+
+    /// Fills up to the stated length if the last packets were damaged.
+    fn end(&mut self, out: &mut Vec<f32>) -> Result<()> {
+        let missing = self.file.stated_samples().map_or(0, |s| s.saturating_sub(self.position));
+        let rate = u64::from(self.rate());
+        let rounding = rate.div_ceil(1000);
+        if self.file.is_truncated() {
+            self.losses.ends_early = true;
+        } else if missing > rounding && self.begun {
+            if self.losses.bad_packets > 0 && missing <= LONGEST_GAP_SECONDS * rate {
+                conceal(&mut self.decoder, missing, &mut self.concealed, out)?;
+                self.losses.concealed_samples += missing;
+                self.position += missing;
+            } else {
+                self.losses.ends_early = true;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Appends exactly `samples` samples of concealment.
+fn conceal(decoder: &mut Decoder, samples: u64, scratch: &mut Vec<f32>, out: &mut Vec<f32>) -> Result<()> {
+    let hop = u64::from(decoder.header().hop);
+    let mut left = samples as usize;
+    while left > 0 {
+        scratch.clear();
+        decoder.conceal((left as u64).div_ceil(hop).min(50) as u32, scratch)?;
+        let count = scratch.len().min(left);
+        out.extend_from_slice(&scratch[..count]);
+        left -= count;
+    }
+    Ok(())
+}

@@ -1,0 +1,151 @@
+//! Coded files: opening, surveying and decoding them.
+
+mod decoding;
+mod prefix;
+mod survey;
+
+use std::fs::{self, File};
+use std::io::{BufReader, Cursor, Read, Seek};
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use siskin_core::bitstream::StreamHeader;
+use siskin_core::container::{AUDIO_CODEC_ID, Block, Reader};
+
+pub(crate) use decoding::Decoding;
+pub(crate) use survey::Survey;
+
+use crate::target::is_dash;
+
+/// Most bytes of a coded stream taken from a pipe: 90 hours at 6 kb/s.
+const MOST_FROM_PIPE: u64 = 256 << 20;
+
+trait Source: Read + Seek + Send {}
+impl<T: Read + Seek + Send> Source for T {}
+
+/// A Matroska file with a Siskin audio track.
+pub(crate) struct CodedFile {
+    name: String,
+    reader: Reader<Box<dyn Source>>,
+    track: u64,
+    header: StreamHeader,
+    bytes: u64,
+}
+
+impl CodedFile {
+    /// Opens a file, or reads all of stdin for `-`.
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        let (name, source, bytes) = open_source(path)?;
+        Self::read(&name, source, bytes).map_err(|e| e.context(name))
+    }
+
+    fn read(name: &str, source: Box<dyn Source>, bytes: u64) -> Result<Self> {
+        if bytes == 0 {
+            bail!("no data");
+        }
+        let reader = Reader::open(source)?;
+        let Some(track) = reader.tracks().iter().find(|t| t.codec_id == AUDIO_CODEC_ID) else {
+            let ids: Vec<_> = reader.tracks().iter().map(|t| t.codec_id.as_str()).collect();
+            bail!(
+                "no {AUDIO_CODEC_ID} track, found: {}",
+                if ids.is_empty() { "none".into() } else { ids.join(", ") }
+            );
+        };
+        let (header, _) = StreamHeader::parse(&track.codec_private)?;
+        Ok(Self { name: name.to_owned(), track: track.number, header, bytes, reader })
+    }
+
+    /// Whether the file at `path` is Matroska with a Siskin track.
+    pub(crate) fn is_coded(path: &Path) -> bool {
+        let open = || -> Option<bool> {
+            let reader = Reader::open(BufReader::new(File::open(path).ok()?)).ok()?;
+            Some(reader.tracks().iter().any(|t| t.codec_id == AUDIO_CODEC_ID))
+        };
+        !is_dash(path) && open().unwrap_or(false)
+    }
+
+    /// The file's name, for messages.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What the track says of its stream.
+    pub(crate) fn header(&self) -> &StreamHeader {
+        &self.header
+    }
+
+    /// The file's size.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// The tags of the container.
+    pub(crate) fn tags(&self) -> &[(String, String)] {
+        self.reader.tags()
+    }
+
+    /// The length that the container states, in samples.
+    pub(crate) fn stated_samples(&self) -> Option<u64> {
+        self.reader.duration_ns().map(|ns| self.samples(ns).round() as u64)
+    }
+
+    /// Whether the file was found to end too early.
+    pub(crate) fn is_truncated(&self) -> bool {
+        self.reader.is_truncated()
+    }
+
+    /// Reads the next packet of the Siskin track; false at the end.
+    pub(crate) fn next(&mut self, block: &mut Block) -> siskin_core::Result<bool> {
+        while self.reader.next(block)? {
+            if block.track == self.track {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Goes to the first packet at or after a time.
+    pub(crate) fn seek(&mut self, seconds: f64) -> siskin_core::Result<()> {
+        self.reader.seek((seconds * 1e9) as u64)
+    }
+
+    /// Position of a packet that does not start a stream, in samples, from its rounded time stamp: such packets begin
+    /// on whole frames, counted from the `origin` of their stream.
+    pub(crate) fn position(&self, pts_ns: u64, origin: u64) -> u64 {
+        let (hop, skip) = (f64::from(self.header.hop), f64::from(self.header.pre_skip));
+        let samples = self.samples(pts_ns) - origin as f64;
+        let frames = ((samples + skip) / hop).round();
+        origin + (frames * hop - skip).max(0.0) as u64
+    }
+
+    fn samples(&self, pts_ns: u64) -> f64 {
+        pts_ns as f64 * f64::from(self.header.sample_rate) / 1e9
+    }
+}
+
+fn open_source(path: &Path) -> Result<(String, Box<dyn Source>, u64)> {
+    let name = if is_dash(path) { "stdin".to_owned() } else { path.display().to_string() };
+    if !is_dash(path) {
+        let metadata = fs::metadata(path).with_context(|| name.clone())?;
+        if metadata.is_dir() {
+            bail!("{name} is a folder");
+        }
+        let file = File::open(path).with_context(|| name.clone())?;
+        if metadata.is_file() {
+            return Ok((name, Box::new(BufReader::new(file)), metadata.len()));
+        }
+        return read_all(name, file);
+    }
+    read_all(name, std::io::stdin().lock())
+}
+
+/// The container is read with seeking, so what cannot seek is taken into memory.
+fn read_all(name: String, source: impl Read) -> Result<(String, Box<dyn Source>, u64)> {
+    let mut data = Vec::new();
+    source.take(MOST_FROM_PIPE + 1).read_to_end(&mut data).with_context(|| name.clone())?;
+    let bytes = data.len() as u64;
+    if bytes > MOST_FROM_PIPE {
+        bail!("{name}: more than {} MiB in a pipe, name a file instead", MOST_FROM_PIPE >> 20);
+    }
+    Ok((name, Box::new(Cursor::new(data)), bytes))
+}

@@ -1,0 +1,27 @@
+//! The command line of Siskin: `siskin encode`, `decode`, `info`, `verify`, `play`, `compare`, `bench`, `models`.
+
+mod bench;
+mod cli;
+mod coded;
+mod failure;
+mod interrupt;
+mod media;
+mod metrics;
+mod playback;
+mod report;
+mod target;
+mod units;
+mod verbs;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    interrupt::install();
+    match cli.command.run() {
+        Ok(code) => code,
+        Err(error) => failure::report(&error, cli.command.json()),
+    }
+}

@@ -1,0 +1,250 @@
+//! Any input to mono samples of one rate.
+
+use std::path::Path;
+
+use anyhow::{Result, anyhow, bail};
+use ffmpeg_next::format::Sample;
+use ffmpeg_next::format::context::Input;
+use ffmpeg_next::{ChannelLayout, Error as FfmpegError, Packet, codec, decoder, frame, media};
+
+use super::convert::{Converter, FLOAT, append};
+use super::source;
+use crate::target::is_dash;
+
+/// Sample rates that are taken for meant.
+const RATES: std::ops::RangeInclusive<u32> = 1000..=768_000;
+/// Channels that are taken for meant.
+const CHANNELS: std::ops::RangeInclusive<u16> = 1..=64;
+/// Containers whose header states the length for certain, so that missing audio shows.
+const EXACT_LENGTH: [&str; 6] = ["wav", "w64", "flac", "aiff", "caf", "mov"];
+/// Seconds that may be missing at the end before an input counts as cut off.
+const MISSING_ALLOWED: f64 = 0.1;
+
+/// A demuxer that finds nothing valid so many times is not asked again.
+const MOST_BAD_IN_A_ROW: u32 = 10_000;
+
+/// The audio stream of an input, decoded and mixed down.
+pub(crate) struct AudioInput {
+    name: String,
+    context: Input,
+    decoder: decoder::Audio,
+    stream: usize,
+    shape: Option<(Sample, ChannelLayout, u32)>,
+    converter: Option<Converter>,
+    /// The rate of the samples handed out; `None` takes the input's own.
+    wanted_rate: Option<u32>,
+    packet: Packet,
+    frame: frame::Audio,
+    /// Samples a channel decoded, at the input's rate.
+    decoded: u64,
+    bad_packets: u64,
+    /// Whether the decoder has been told that nothing more comes.
+    draining: bool,
+}
+
+impl AudioInput {
+    /// Opens the best audio stream of `path` (`-` is stdin); `rate` is what to resample to, if anything.
+    pub(crate) fn open(path: &Path, rate: Option<u32>) -> Result<Self> {
+        let name = if is_dash(path) { "stdin".to_owned() } else { path.display().to_string() };
+        let context = source::open(path)?;
+        let Some(stream) = context.streams().best(media::Type::Audio) else {
+            let kinds: Vec<_> =
+                context.streams().map(|s| format!("{:?}", s.parameters().medium()).to_lowercase()).collect();
+            let found = if kinds.is_empty() { "nothing".into() } else { kinds.join(", ") };
+            bail!("{name} has no audio stream, found: {found}");
+        };
+        let index = stream.index();
+        let mut decoder = codec::Context::from_parameters(stream.parameters())
+            .map_err(|e| anyhow!("{name}: {e}"))?
+            .decoder();
+        // Without it the samples that the encoder padded at start and end are not skipped.
+        decoder.set_packet_time_base(stream.time_base());
+        let decoder = decoder.audio().map_err(|e| anyhow!("{name}: the audio cannot be decoded: {e}"))?;
+        check_shape(&name, decoder.rate(), decoder.channels())?;
+        Ok(Self {
+            name,
+            context,
+            decoder,
+            stream: index,
+            shape: None,
+            converter: None,
+            wanted_rate: rate,
+            packet: Packet::empty(),
+            frame: frame::Audio::empty(),
+            decoded: 0,
+            bad_packets: 0,
+            draining: false,
+        })
+    }
+
+    /// The input's sample rate.
+    pub(crate) fn source_rate(&self) -> u32 {
+        self.decoder.rate()
+    }
+
+    /// The rate of the samples handed out.
+    pub(crate) fn rate(&self) -> u32 {
+        self.wanted_rate.unwrap_or(self.source_rate())
+    }
+
+    /// The input's channels.
+    pub(crate) fn channels(&self) -> u16 {
+        self.decoder.channels()
+    }
+
+    /// The length that the container states or FFmpeg estimates, in seconds.
+    pub(crate) fn duration(&self) -> Option<f64> {
+        let stream = self.context.stream(self.stream)?;
+        if stream.duration() > 0 {
+            return Some(stream.duration() as f64 * f64::from(stream.time_base()));
+        }
+        let whole = self.context.duration();
+        (whole > 0).then(|| whole as f64 / f64::from(ffmpeg_next::ffi::AV_TIME_BASE))
+    }
+
+    /// The streams that are not read.
+    pub(crate) fn other_streams(&self) -> Vec<String> {
+        let others = self.context.streams().filter(|s| s.index() != self.stream);
+        others.map(|s| format!("{:?}", s.parameters().medium()).to_lowercase()).collect()
+    }
+
+    /// The tags of the container and the stream, as FFmpeg names them.
+    pub(crate) fn tags(&self) -> Vec<(String, String)> {
+        let stream = self.context.stream(self.stream);
+        let of_stream = stream.iter().flat_map(|s| s.metadata().iter().map(owned).collect::<Vec<_>>());
+        let mut tags: Vec<(String, String)> = self.context.metadata().iter().map(owned).collect();
+        for tag in of_stream {
+            if tags.iter().all(|t| !t.0.eq_ignore_ascii_case(&tag.0)) {
+                tags.push(tag);
+            }
+        }
+        tags
+    }
+
+    /// Packets that could not be decoded so far.
+    pub(crate) fn bad_packets(&self) -> u64 {
+        self.bad_packets
+    }
+
+    /// What is missing at the end, in words, once everything has been read.
+    pub(crate) fn missing(&self) -> Option<String> {
+        let stated = self.duration()?;
+        let format = self.context.format();
+        let exact = format.name().split(',').any(|n| EXACT_LENGTH.contains(&n));
+        let found = self.decoded as f64 / f64::from(self.source_rate());
+        (exact && found + MISSING_ALLOWED < stated)
+            .then(|| format!("{} ends after {found:.2} s of {stated:.2} s", self.name))
+    }
+
+    /// Appends the next samples to `out`; false at the end.
+    pub(crate) fn next(&mut self, out: &mut Vec<f32>) -> Result<bool> {
+        loop {
+            match self.decoder.receive_frame(&mut self.frame) {
+                Ok(()) => {
+                    self.take_frame(out)?;
+                    return Ok(true);
+                }
+                Err(FfmpegError::Eof) => {
+                    let before = out.len();
+                    self.flush_converter(out)?;
+                    return Ok(out.len() > before);
+                }
+                Err(FfmpegError::Other { errno: ffmpeg_next::error::EAGAIN }) => self.feed()?,
+                Err(_) => self.bad_packets += 1,
+            }
+        }
+    }
+
+    /// Gives the decoder one more packet, or the end.
+    fn feed(&mut self) -> Result<()> {
+        if self.draining {
+            bail!("{}: FFmpeg's decoder does not come to an end", self.name);
+        }
+        let mut in_a_row = 0;
+        loop {
+            match self.packet.read(&mut self.context) {
+                Ok(()) if self.packet.stream() != self.stream => {}
+                Ok(()) => {
+                    if self.decoder.send_packet(&self.packet).is_err() {
+                        self.bad_packets += 1;
+                        continue;
+                    }
+                    return Ok(());
+                }
+                // A demuxer goes on behind what it could not read; whatever else ends the input is told by `missing`.
+                Err(FfmpegError::InvalidData) if in_a_row < MOST_BAD_IN_A_ROW => {
+                    self.bad_packets += 1;
+                    in_a_row += 1;
+                }
+                Err(end) => {
+                    if end != FfmpegError::Eof {
+                        self.bad_packets += 1;
+                    }
+                    self.draining = true;
+                    return self.decoder.send_eof().map_err(|e| anyhow!("{}: {e}", self.name));
+                }
+            }
+        }
+    }
+
+    fn take_frame(&mut self, out: &mut Vec<f32>) -> Result<()> {
+        let frame = with_layout(&self.frame)?;
+        check_shape(&self.name, frame.rate(), frame.channels())?;
+        self.decoded += frame.samples() as u64;
+        let shape = (frame.format(), frame.channel_layout(), frame.rate());
+        if self.shape != Some(shape) {
+            // Streams chained one behind another may each have a shape of their own.
+            self.flush_converter(out)?;
+            self.converter = Some(Converter::new(shape, (FLOAT, self.rate()))?);
+            self.shape = Some(shape);
+        }
+        if let Some(converter) = &mut self.converter {
+            append(&converter.convert(&frame)?, out);
+        }
+        Ok(())
+    }
+
+    fn flush_converter(&mut self, out: &mut Vec<f32>) -> Result<()> {
+        if let Some(mut converter) = self.converter.take() {
+            while let Some(frame) = converter.flush()? {
+                append(&frame, out);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn owned((key, value): (&str, &str)) -> (String, String) {
+    (key.to_owned(), value.to_owned())
+}
+
+fn check_shape(name: &str, rate: u32, channels: u16) -> Result<()> {
+    if !RATES.contains(&rate) {
+        bail!("{name} has a sample rate of {rate} Hz, allowed: {} to {}", RATES.start(), RATES.end());
+    }
+    if !CHANNELS.contains(&channels) {
+        bail!("{name} has {channels} channels, allowed: {} to {}", CHANNELS.start(), CHANNELS.end());
+    }
+    Ok(())
+}
+
+/// The frame with a channel layout: formats that state only a number of channels get the usual one.
+fn with_layout(frame: &frame::Audio) -> Result<frame::Audio> {
+    let channels = frame.channels();
+    let layout = match frame.channel_layout() {
+        known if !known.is_empty() => known,
+        _ => ChannelLayout::default(channels.into()),
+    };
+    if layout.is_empty() {
+        bail!("{channels} channels without a layout cannot be mixed down");
+    }
+    // `swresample` compares layouts strictly, and a frame's can only be set when it is made.
+    let mut copy = frame::Audio::new(frame.format(), frame.samples(), layout);
+    copy.set_rate(frame.rate());
+    for plane in 0..frame.planes() {
+        let (from, to) = (frame.data(plane), copy.data_mut(plane));
+        let bytes = from.len().min(to.len());
+        to[..bytes].copy_from_slice(&from[..bytes]);
+    }
+    Ok(copy)
+}

@@ -1,0 +1,17 @@
+//! Media through FFmpeg: any input to mono samples, and samples to any output.
+
+mod convert;
+mod input;
+mod output;
+mod source;
+
+pub(crate) use convert::{Resampler, resample};
+pub(crate) use input::AudioInput;
+pub(crate) use output::{AudioOutput, OutputFormat};
+
+/// Keeps FFmpeg from writing to stderr: what goes wrong is told once, by us.
+pub(crate) fn init() -> anyhow::Result<()> {
+    ffmpeg_next::init().map_err(|e| anyhow::anyhow!("FFmpeg cannot be started: {e}"))?;
+    ffmpeg_next::log::set_level(ffmpeg_next::log::Level::Quiet);
+    Ok(())
+}

@@ -1,0 +1,10 @@
+//! How far one recording is from another.
+
+mod mel;
+mod sdr;
+mod spectrum;
+mod stoi;
+
+pub(crate) use mel::mel_distance;
+pub(crate) use sdr::si_sdr;
+pub(crate) use stoi::{STOI_RATE, stoi};

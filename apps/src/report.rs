@@ -1,0 +1,166 @@
+//! What the user sees while a verb works: notes, warnings and progress on stderr, NDJSON on stdout with `--json`.
+
+use std::io::{IsTerminal, Write, stdout};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
+use serde_json::json;
+
+use crate::cli::ReportArgs;
+use crate::failure::usage;
+use crate::units;
+
+/// A bar is redrawn this often.
+const DRAW_INTERVAL: Duration = Duration::from_millis(100);
+/// A line of a log or of NDJSON is written this often.
+const LINE_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Writes one line of NDJSON.
+pub(crate) fn line(value: &impl Serialize) -> Result<()> {
+    let mut text = serde_json::to_string(value)?;
+    text.push('\n');
+    print(&text)
+}
+
+/// Writes to stdout; unlike `print!`, a reader that went away is an error and no panic.
+pub(crate) fn print(text: &str) -> Result<()> {
+    let mut out = stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("stdout")
+}
+
+/// How far a verb has come.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Progress {
+    /// Seconds of audio done.
+    pub(crate) seconds: f64,
+    /// Seconds of audio in all, if known.
+    pub(crate) total: Option<f64>,
+    /// Bytes of coded audio so far.
+    pub(crate) bytes: u64,
+}
+
+enum Shown {
+    Nothing,
+    Bar(ProgressBar),
+    Lines,
+}
+
+/// The voice of one run.
+pub(crate) struct Report {
+    json: bool,
+    quiet: bool,
+    shown: Shown,
+    started: Instant,
+    due: Instant,
+}
+
+impl Report {
+    /// Prepares for a run; `data_on_stdout` says that stdout is taken.
+    pub(crate) fn new(args: &ReportArgs, data_on_stdout: bool) -> Result<Self> {
+        if args.json && data_on_stdout {
+            return Err(usage("--json writes to stdout, so the output cannot be - too"));
+        }
+        let shown = if std::io::stderr().is_terminal() && !args.quiet {
+            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+            bar.set_style(ProgressStyle::with_template("{msg}").unwrap_or(ProgressStyle::default_bar()));
+            Shown::Bar(bar)
+        } else if args.progress {
+            Shown::Lines
+        } else {
+            Shown::Nothing
+        };
+        let now = Instant::now();
+        Ok(Self { json: args.json, quiet: args.quiet, shown, started: now, due: now })
+    }
+
+    /// Seconds since the run began.
+    pub(crate) fn elapsed(&self) -> f64 {
+        self.started.elapsed().as_secs_f64()
+    }
+
+    /// Something the user should know, on stderr unless `--quiet`.
+    pub(crate) fn note(&self, text: &str) {
+        if !self.quiet {
+            self.above_bar(text);
+        }
+    }
+
+    /// Something the user must know, on stderr and in the NDJSON.
+    pub(crate) fn warn(&self, text: &str) -> Result<()> {
+        self.above_bar(&format!("siskin: warning: {text}"));
+        if self.json { line(&json!({ "type": "warning", "message": text })) } else { Ok(()) }
+    }
+
+    /// Shows progress if it is time to.
+    pub(crate) fn progress(&mut self, progress: Progress) -> Result<()> {
+        let now = Instant::now();
+        if now < self.due {
+            return Ok(());
+        }
+        let bar = matches!(self.shown, Shown::Bar(_));
+        self.due = now + if bar && !self.json { DRAW_INTERVAL } else { LINE_INTERVAL };
+        let elapsed = self.elapsed().max(1e-3);
+        let speed = progress.seconds / elapsed;
+        let eta = progress.total.filter(|_| speed > 0.0).map(|t| (t - progress.seconds).max(0.0) / speed);
+        match &self.shown {
+            Shown::Nothing => {}
+            Shown::Bar(bar) => bar.set_message(describe(progress, speed, eta)),
+            Shown::Lines => eprintln!("{}", describe(progress, speed, eta)),
+        }
+        if self.json {
+            line(&json!({
+                "type": "progress",
+                "seconds": progress.seconds,
+                "total_seconds": progress.total,
+                "speed": speed,
+                "bitrate": units::rate_of(progress.bytes, progress.seconds),
+                "bytes": progress.bytes,
+                "eta_seconds": eta,
+            }))?;
+        }
+        Ok(())
+    }
+
+    /// Ends the progress and gives the result: a line on stderr for people, or NDJSON.
+    pub(crate) fn done(&self, text: &str, value: &impl Serialize) -> Result<()> {
+        self.clear();
+        if self.json {
+            return line(value);
+        }
+        self.note(text);
+        Ok(())
+    }
+
+    /// Takes the progress line off the screen.
+    pub(crate) fn clear(&self) {
+        if let Shown::Bar(bar) = &self.shown {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn above_bar(&self, text: &str) {
+        match &self.shown {
+            Shown::Bar(bar) => bar.suspend(|| eprintln!("{text}")),
+            _ => eprintln!("{text}"),
+        }
+    }
+}
+
+fn describe(progress: Progress, speed: f64, eta: Option<f64>) -> String {
+    let Progress { seconds, total, bytes } = progress;
+    let mut text = units::clock(seconds);
+    if let Some(total) = total {
+        let percent = (100.0 * seconds / total.max(1e-9)).min(100.0);
+        text += &format!(" / {} ({percent:.0} %)", units::clock(total));
+    }
+    text += &format!("  {speed:.1}x");
+    if bytes > 0 {
+        text += &format!("  {}  {}", units::bitrate(units::rate_of(bytes, seconds)), units::size(bytes));
+    }
+    if let Some(eta) = eta {
+        text += &format!("  ETA {}", units::clock(eta));
+    }
+    text
+}

@@ -1,0 +1,183 @@
+//! `siskin bench`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::{Result, bail};
+use clap::Args;
+use serde::Serialize;
+use serde_json::json;
+use siskin_core::audio::{Decoder, EncodedPacket, Encoder, EncoderConfig};
+
+use crate::bench::{Percentiles, SplitDecoder, SplitEncoder, Steps, peak_memory, percentiles, speech_like};
+use crate::cli::ModelArgs;
+use crate::failure::usage;
+use crate::media::{self, AudioInput};
+use crate::report;
+use crate::units;
+
+/// Arguments of `bench`.
+#[derive(Debug, Args)]
+pub(crate) struct BenchArgs {
+    /// A recording to work on, any audio that FFmpeg reads [default: noise with the envelope of speech]
+    input: Option<PathBuf>,
+    /// Seconds of audio to work on
+    #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=3600))]
+    seconds: u32,
+    /// Residual stages [default: the model's]
+    #[arg(short, long, value_name = "N")]
+    codebooks: Option<u8>,
+    #[command(flatten)]
+    model: ModelArgs,
+    /// Write the result as a JSON object
+    #[arg(long, help_heading = "Messages")]
+    pub(crate) json: bool,
+}
+
+/// What is told of one direction; times are microseconds a frame.
+#[derive(Debug, Serialize)]
+struct Side {
+    frames: usize,
+    /// Time needed for a second of audio, in seconds.
+    real_time_factor: f64,
+    frames_per_second: f64,
+    whole_us: Percentiles,
+    network_us: Percentiles,
+    rest_us: Percentiles,
+    rest_share: f64,
+}
+
+impl Side {
+    fn new(whole: &[f64], steps: &Steps, frame_seconds: f64) -> Self {
+        let whole_us = percentiles(whole);
+        let frames_per_second = 1e6 / whole_us.mean.max(1e-3);
+        Self {
+            frames: whole.len(),
+            real_time_factor: 1.0 / (frames_per_second * frame_seconds),
+            frames_per_second,
+            whole_us,
+            network_us: percentiles(&steps.network),
+            rest_us: percentiles(&steps.rest),
+            rest_share: steps.rest_share(),
+        }
+    }
+}
+
+pub(crate) fn run(args: &BenchArgs) -> Result<ExitCode> {
+    let started = Instant::now();
+    let bundle = args.model.bundle()?;
+    let manifest = bundle.manifest();
+    let stages = args.codebooks.unwrap_or(manifest.default_stages);
+    if !(1..=manifest.quantizer.stages).contains(&stages) {
+        let (name, all) = (&manifest.name, manifest.quantizer.stages);
+        return Err(usage(format!("--codebooks is {stages}, {name} has: 1 to {all}")));
+    }
+    let runtime = args.model.runtime()?;
+    let config = EncoderConfig { stages: Some(stages), ..Default::default() };
+    let mut encoder = Encoder::new(&bundle, &runtime, &config)?;
+    let encoder_ms = started.elapsed().as_secs_f64() * 1e3;
+    let mut decoder = Decoder::new(&bundle, &runtime)?;
+    let both_ms = started.elapsed().as_secs_f64() * 1e3;
+
+    let pcm = samples(args, manifest.sample_rate)?;
+    let hop = usize::from(manifest.hop);
+    let frame_seconds = hop as f64 / f64::from(manifest.sample_rate);
+    let mut packets: Vec<Vec<u8>> = Vec::with_capacity(pcm.len() / hop);
+    let mut keep = |p: EncodedPacket<'_>| -> siskin_core::Result<()> {
+        packets.push(p.data.to_vec());
+        Ok(())
+    };
+    let mut times = Vec::new();
+    for frame in pcm.chunks_exact(hop) {
+        let clock = Instant::now();
+        encoder.push(frame, &mut keep)?;
+        times.push(clock.elapsed().as_secs_f64() * 1e6);
+    }
+    let mut split = SplitEncoder::new(&bundle, &runtime, stages)?;
+    pcm.chunks_exact(hop).try_for_each(|frame| split.run(frame))?;
+    let encode = Side::new(&times, &split.steps, frame_seconds);
+    drop(split);
+
+    let mut out = Vec::with_capacity(hop);
+    times.clear();
+    for packet in &packets {
+        out.clear();
+        let clock = Instant::now();
+        decoder.decode(packet, &mut out)?;
+        times.push(clock.elapsed().as_secs_f64() * 1e6);
+    }
+    let mut split = SplitDecoder::new(&bundle, &runtime)?;
+    for packet in &packets {
+        out.clear();
+        split.run(packet, &mut out)?;
+    }
+    let decode = Side::new(&times, &split.steps, frame_seconds);
+
+    let (memory, provider) = (peak_memory(), encoder.provider());
+    if args.json {
+        report::line(&json!({
+            "type": "bench",
+            "model": manifest.name,
+            "model_id": bundle.id().to_string(),
+            "provider": provider.name(),
+            "runtime": runtime.library_info(),
+            "stages": stages,
+            "seconds": pcm.len() as f64 / f64::from(manifest.sample_rate),
+            "frame_ms": frame_seconds * 1e3,
+            "start_encoder_ms": encoder_ms,
+            "start_both_ms": both_ms,
+            "peak_memory_bytes": memory,
+            "encode": encode,
+            "decode": decode,
+        }))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut text = format!(
+        "{} {} (id {}) on {provider}, {stages} stages, {} frames of {:.1} ms\nready after {encoder_ms:.0} ms \
+         (encoder), {both_ms:.0} ms (encoder and decoder); peak memory {}\n\n{:<20}{:>9}{:>9}{:>9}{:>9}{:>9}\n",
+        manifest.name,
+        manifest.version,
+        bundle.id(),
+        encode.frames,
+        frame_seconds * 1e3,
+        memory.map_or("unknown".into(), units::size),
+        "us a frame",
+        "mean",
+        "p50",
+        "p95",
+        "p99",
+        "max",
+    );
+    for (name, side) in [("encode", &encode), ("decode", &decode)] {
+        for (part, p) in [("", &side.whole_us), (" network", &side.network_us), (" rest", &side.rest_us)] {
+            let Percentiles { mean, p50, p95, p99, max } = p;
+            let label = format!("{name}{part}");
+            text += &format!("{label:<20}{mean:>9.1}{p50:>9.1}{p95:>9.1}{p99:>9.1}{max:>9.1}\n");
+        }
+    }
+    for (name, side) in [("\nencode", &encode), ("decode", &decode)] {
+        text += &format!(
+            "{name}: real-time factor {:.4}, {:.0} frames/s, {:.2} % not in the network\n",
+            side.real_time_factor,
+            side.frames_per_second,
+            side.rest_share * 100.0
+        );
+    }
+    report::print(&text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// As many samples as asked for, in whole frames; a shorter recording is repeated.
+fn samples(args: &BenchArgs, rate: u32) -> Result<Vec<f32>> {
+    let count = args.seconds as usize * rate as usize;
+    let Some(path) = &args.input else { return Ok(speech_like(count, rate)) };
+    media::init()?;
+    let mut input = AudioInput::open(path, Some(rate))?;
+    let mut pcm = Vec::new();
+    while pcm.len() < count && input.next(&mut pcm)? {}
+    if pcm.is_empty() {
+        bail!("{} holds no audio samples", path.display());
+    }
+    Ok(pcm.iter().copied().cycle().take(count).collect())
+}

@@ -1,0 +1,148 @@
+//! `siskin compare`.
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use clap::Args;
+use serde_json::json;
+
+use crate::cli::ModelArgs;
+use crate::coded::{CodedFile, Decoding};
+use crate::media::{self, AudioInput, resample};
+use crate::metrics::{STOI_RATE, mel_distance, si_sdr, stoi};
+use crate::report;
+use crate::units;
+
+/// Recordings are compared in memory, so they may not be longer than this.
+const MOST_SECONDS: usize = 3600;
+
+/// Arguments of `compare`.
+#[derive(Debug, Args)]
+pub(crate) struct CompareArgs {
+    /// The original: any audio that FFmpeg reads, or a coded file
+    reference: PathBuf,
+    /// What became of it: a coded file, which is decoded, or any audio
+    output: PathBuf,
+    /// Decode only the first N residual stages of the output
+    #[arg(short, long, value_name = "N", help_heading = "Decoding")]
+    codebooks: Option<u8>,
+    #[command(flatten)]
+    model: ModelArgs,
+    /// Write the result as a JSON object
+    #[arg(long, help_heading = "Messages")]
+    pub(crate) json: bool,
+}
+
+/// A recording in memory.
+struct Recording {
+    samples: Vec<f32>,
+    rate: u32,
+    coded: Option<Coded>,
+}
+
+/// What a coded recording cost.
+struct Coded {
+    bytes: u64,
+    packet_bytes: u64,
+}
+
+pub(crate) fn run(args: &CompareArgs) -> Result<ExitCode> {
+    media::init()?;
+    let reference = load(&args.reference, args, None)?;
+    let output = load(&args.output, args, args.codebooks)?;
+    // Both at the lower rate: above its own half a recording has nothing to compare.
+    let rate = reference.rate.min(output.rate);
+    let mut x = resample(&reference.samples, reference.rate, rate)?;
+    let mut y = resample(&output.samples, output.rate, rate)?;
+    let (of_reference, of_output) = (x.len(), y.len());
+    let common = of_reference.min(of_output);
+    x.truncate(common);
+    y.truncate(common);
+    let seconds = common as f64 / f64::from(rate);
+    let sdr = si_sdr(&x, &y);
+    let mel = mel_distance(&x, &y, rate);
+    let stoi = stoi(&resample(&x, rate, STOI_RATE)?, &resample(&y, rate, STOI_RATE)?);
+    let coded_seconds = output.samples.len() as f64 / f64::from(output.rate);
+    if args.json {
+        return report::line(&json!({
+            "type": "compare",
+            "reference": args.reference.to_string_lossy(),
+            "output": args.output.to_string_lossy(),
+            "sample_rate": rate,
+            "seconds": seconds,
+            "reference_samples": of_reference,
+            "output_samples": of_output,
+            "si_sdr_db": sdr.filter(|v| v.is_finite()),
+            "stoi": stoi,
+            "mel_distance": mel,
+            "bytes": output.coded.as_ref().map(|c| c.bytes),
+            "bits": output.coded.as_ref().map(|c| c.bytes * 8),
+            "bitrate": output.coded.as_ref().map(|c| units::rate_of(c.bytes, coded_seconds)),
+            "packet_bitrate": output.coded.as_ref().map(|c| units::rate_of(c.packet_bytes, coded_seconds)),
+        }))
+        .map(|()| ExitCode::SUCCESS);
+    }
+    let mut text = String::new();
+    let mut row = |name: &str, value: String| writeln!(text, "{name:<14} {value}");
+    row("compared", format!("{} at {rate} Hz", units::clock(seconds)))?;
+    if of_reference != of_output {
+        row("length", format!("reference {of_reference} samples, output {of_output}"))?;
+    }
+    let number = |v: Option<f64>, unit: &str, digits| {
+        v.map_or_else(|| "not defined".to_owned(), |v| format!("{v:.digits$}{unit}"))
+    };
+    row("SI-SDR", number(sdr, " dB", 2))?;
+    row("STOI", number(stoi, "", 4))?;
+    row("mel distance", number(mel, "", 4))?;
+    if let Some(Coded { bytes, packet_bytes }) = output.coded {
+        row(
+            "on disk",
+            format!("{} bits, {}", bytes * 8, units::bitrate(units::rate_of(bytes, coded_seconds))),
+        )?;
+        row("in packets", units::bitrate(units::rate_of(packet_bytes, coded_seconds)))?;
+    }
+    report::print(&text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn load(path: &Path, args: &CompareArgs, stages: Option<u8>) -> Result<Recording> {
+    let recording = if CodedFile::is_coded(path) {
+        let file = CodedFile::open(path)?;
+        let bytes = file.bytes();
+        let mut decoding = Decoding::new(file, args.model.model.as_deref(), &args.model.runtime()?, stages)?;
+        let rate = decoding.rate();
+        let samples = gather(path, rate, |out| decoding.next(out))?;
+        decoding.check_any()?;
+        for line in
+            decoding.losses().describe(decoding.file().name(), rate, samples.len() as f64 / f64::from(rate))
+        {
+            eprintln!("siskin: warning: {line}");
+        }
+        Recording { samples, rate, coded: Some(Coded { bytes, packet_bytes: decoding.packet_bytes() }) }
+    } else {
+        let mut input = AudioInput::open(path, None)?;
+        let rate = input.rate();
+        let samples = gather(path, rate, |out| input.next(out))?;
+        Recording { samples, rate, coded: None }
+    };
+    if recording.samples.is_empty() {
+        bail!("{} holds no audio samples", path.display());
+    }
+    Ok(recording)
+}
+
+fn gather(path: &Path, rate: u32, mut next: impl FnMut(&mut Vec<f32>) -> Result<bool>) -> Result<Vec<f32>> {
+    let mut samples = Vec::new();
+    while next(&mut samples)? {
+        if samples.len() > MOST_SECONDS * rate as usize {
+            bail!(
+                "{} is longer than {} minutes, the most that is compared",
+                path.display(),
+                MOST_SECONDS / 60
+            );
+        }
+    }
+    Ok(samples)
+}

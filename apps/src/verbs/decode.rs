@@ -1,0 +1,98 @@
+//! `siskin decode`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Args;
+use serde_json::json;
+
+use crate::cli::{ModelArgs, OverwriteArgs, ReportArgs};
+use crate::coded::{CodedFile, Decoding};
+use crate::media::{self, AudioOutput, OutputFormat};
+use crate::report::{Progress, Report};
+use crate::target::{Target, is_dash};
+use crate::units;
+
+/// Arguments of `decode`.
+#[derive(Debug, Args)]
+pub(crate) struct DecodeArgs {
+    /// Coded file, - for stdin
+    input: PathBuf,
+    /// Output; the extension says the format: .wav, .flac, .f32 (raw samples) or any that FFmpeg writes. - for WAV on
+    /// stdout
+    output: PathBuf,
+    /// Write 32-bit float samples, just as decoded (.wav and similar)
+    #[arg(long, help_heading = "Decoding")]
+    float: bool,
+    /// Decode only the first N residual stages, as if encoded at that lower rate
+    #[arg(short, long, value_name = "N", help_heading = "Decoding")]
+    codebooks: Option<u8>,
+    #[command(flatten)]
+    model: ModelArgs,
+    #[command(flatten)]
+    overwrite: OverwriteArgs,
+    #[command(flatten)]
+    pub(crate) report: ReportArgs,
+}
+
+pub(crate) fn run(args: &DecodeArgs) -> Result<ExitCode> {
+    let mut report = Report::new(&args.report, is_dash(&args.output))?;
+    media::init()?;
+    let is_special = std::fs::metadata(&args.output).is_ok_and(|m| !m.is_file() && !m.is_dir());
+    let format = OutputFormat::of(&args.output, args.float, is_special)?;
+    let file = CodedFile::open(&args.input)?;
+    let runtime = args.model.runtime()?;
+    let mut decoding = Decoding::new(file, args.model.model.as_deref(), &runtime, args.codebooks)?;
+    let rate = decoding.rate();
+    let total = decoding.file().stated_samples().map(|s| s as f64 / f64::from(rate));
+    report.note(&format!(
+        "Decoding with {} on {}, {rate} Hz mono",
+        decoding.file().header().bundle_name,
+        decoding.provider()
+    ));
+    let target = Target::open(&args.output, args.overwrite.choice(), &args.input)?;
+    let mut output =
+        AudioOutput::create(target.handle()?, target.is_file(), &format, rate, decoding.file().tags())?;
+    if output.rate() != rate {
+        report.note(&format!("Resampling from {rate} Hz to {} Hz", output.rate()));
+    }
+    let mut pcm = Vec::new();
+    while decoding.next(&mut pcm)? {
+        output.write(&pcm)?;
+        pcm.clear();
+        let seconds = decoding.given() as f64 / f64::from(rate);
+        report.progress(Progress { seconds, total, bytes: decoding.packet_bytes() })?;
+    }
+    decoding.check_any()?;
+    output.finish()?;
+    target.commit()?;
+    let seconds = decoding.given() as f64 / f64::from(rate);
+    let losses = decoding.losses();
+    for line in losses.describe(decoding.file().name(), rate, seconds) {
+        report.warn(&line)?;
+    }
+    let speed = seconds / report.elapsed().max(1e-6);
+    report.done(
+        &format!("{} ({} samples), {speed:.1}x real time", units::clock(seconds), decoding.given()),
+        &json!({
+            "type": "result",
+            "verb": "decode",
+            "input": args.input.to_string_lossy(),
+            "output": args.output.to_string_lossy(),
+            "model": decoding.file().header().bundle_name,
+            "model_id": decoding.file().header().bundle.to_string(),
+            "provider": decoding.provider().name(),
+            "sample_rate": rate,
+            "samples": decoding.given(),
+            "seconds": seconds,
+            "packet_bytes": decoding.packet_bytes(),
+            "bad_packets": losses.bad_packets,
+            "concealed_samples": losses.concealed_samples,
+            "truncated": losses.ends_early || losses.damage.is_some(),
+            "elapsed_seconds": report.elapsed(),
+            "speed": speed,
+        }),
+    )?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,284 @@
+//! `siskin encode`.
+
+use std::fs::File;
+use std::io::{Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use serde_json::json;
+use siskin_core::audio::{EncodedPacket, Encoder, EncoderConfig};
+use siskin_core::bundle::Manifest;
+use siskin_core::container::{Mode, Track, Writer, WriterOptions};
+
+use crate::cli::{ModelArgs, OverwriteArgs, ReportArgs};
+use crate::failure::usage;
+use crate::media::{self, AudioInput};
+use crate::report::{Progress, Report};
+use crate::target::{Target, is_dash};
+use crate::units;
+
+/// Samples taken from the input before the encoder gets them; bounds memory whatever the input does.
+const BATCH: usize = 24_000;
+/// Tags that tell of the input file rather than of the recording.
+const NOT_KEPT: [&str; 9] = [
+    "encoder",
+    "creation_time",
+    "major_brand",
+    "minor_version",
+    "compatible_brands",
+    "handler_name",
+    "vendor_id",
+    "duration",
+    "encoded_by",
+];
+/// Bounds on what is taken over from hostile tags.
+const MOST_TAGS: usize = 100;
+const LONGEST_TAG: usize = 10_000;
+
+/// Arguments of `encode`.
+#[derive(Debug, Args)]
+pub(crate) struct EncodeArgs {
+    /// Any file or URL with audio that FFmpeg reads, - for stdin
+    input: PathBuf,
+    /// Coded file (.mka or .mkv), - for a live stream on stdout
+    output: PathBuf,
+    /// Bit rate of the codes, such as 6k or 6000: the model's highest that is not above
+    #[arg(short, long, value_name = "RATE", value_parser = units::parse_bitrate, help_heading = "Coding")]
+    bitrate: Option<u32>,
+    /// Residual stages, instead of a bit rate
+    #[arg(short, long, value_name = "N", conflicts_with = "bitrate", help_heading = "Coding")]
+    codebooks: Option<u8>,
+    /// Codec frames a packet, 1 to 500: more cost less in the container and lose more with a packet
+    #[arg(long, value_name = "N", default_value_t = 50, help_heading = "Coding")]
+    frame_size: u32,
+    /// Encode what is there of an input that ends before its stated length
+    #[arg(long, help_heading = "Coding")]
+    allow_truncated: bool,
+    #[command(flatten)]
+    model: ModelArgs,
+    #[command(flatten)]
+    overwrite: OverwriteArgs,
+    #[command(flatten)]
+    pub(crate) report: ReportArgs,
+}
+
+pub(crate) fn run(args: &EncodeArgs) -> Result<ExitCode> {
+    check_name(&args.output)?;
+    let mut report = Report::new(&args.report, is_dash(&args.output))?;
+    media::init()?;
+    let bundle = args.model.bundle()?;
+    let manifest = bundle.manifest();
+    let stages = stages(args, manifest)?;
+    let mut input = AudioInput::open(&args.input, Some(manifest.sample_rate))?;
+    describe_input(&input, &report);
+    let runtime = args.model.runtime()?;
+    let config =
+        EncoderConfig { stages: Some(stages), frames_per_packet: args.frame_size, ..Default::default() };
+    let mut encoder = Encoder::new(&bundle, &runtime, &config)?;
+    report.note(&format!(
+        "Encoding with {} {} on {}, {stages} stages, {}",
+        manifest.name,
+        manifest.version,
+        encoder.provider(),
+        units::bitrate(encoder.header().code_rate(stages)),
+    ));
+    let target = Target::open(&args.output, args.overwrite.choice(), &args.input)?;
+    let mut sink = Sink::create(&target, &encoder, kept_tags(&input))?;
+    let (mut samples, mut pcm, mut more) = (0u64, Vec::new(), true);
+    while more {
+        while more && pcm.len() < BATCH {
+            more = input.next(&mut pcm)?;
+        }
+        samples += pcm.len() as u64;
+        encoder.push(&pcm, &mut |p| sink.packet(p))?;
+        pcm.clear();
+        let seconds = samples as f64 / f64::from(manifest.sample_rate);
+        report.progress(Progress { seconds, total: input.duration(), bytes: sink.bytes })?;
+    }
+    check_end(args, &input, samples, &report)?;
+    encoder.finish(&mut |p| sink.packet(p))?;
+    let totals = sink.finish()?;
+    target.commit()?;
+    let seconds = samples as f64 / f64::from(manifest.sample_rate);
+    let speed = seconds / report.elapsed().max(1e-6);
+    let (coded, on_disk) =
+        (units::rate_of(totals.packet_bytes, seconds), units::rate_of(totals.bytes, seconds));
+    report.done(
+        &format!(
+            "{} in {} packets, {}, {} (container {:.1} %), {speed:.1}x real time",
+            units::clock(seconds),
+            totals.packets,
+            units::size(totals.bytes),
+            units::bitrate(on_disk),
+            100.0 * (totals.bytes - totals.packet_bytes) as f64 / totals.bytes.max(1) as f64,
+        ),
+        &json!({
+            "type": "result",
+            "verb": "encode",
+            "input": args.input.to_string_lossy(),
+            "output": args.output.to_string_lossy(),
+            "model": manifest.name,
+            "model_id": bundle.id().to_string(),
+            "provider": encoder.provider().name(),
+            "stages": stages,
+            "sample_rate": manifest.sample_rate,
+            "samples": samples,
+            "seconds": seconds,
+            "packets": totals.packets,
+            "bytes": totals.bytes,
+            "packet_bytes": totals.packet_bytes,
+            "code_bitrate": encoder.header().code_rate(stages),
+            "packet_bitrate": coded,
+            "bitrate": on_disk,
+            "elapsed_seconds": report.elapsed(),
+            "speed": speed,
+        }),
+    )?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Coded files are Matroska, and a name that promises something else would mislead every player.
+fn check_name(output: &Path) -> Result<()> {
+    let extension = output.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
+    let is_special = std::fs::metadata(output).is_ok_and(|m| !m.is_file() && !m.is_dir());
+    if is_dash(output) || is_special || extension == "mka" || extension == "mkv" {
+        return Ok(());
+    }
+    Err(usage(format!("{}: coded files are Matroska, name it .mka or .mkv", output.display())))
+}
+
+fn stages(args: &EncodeArgs, manifest: &Manifest) -> Result<u8> {
+    let all = manifest.quantizer.stages;
+    if let Some(asked) = args.codebooks {
+        if !(1..=all).contains(&asked) {
+            return Err(usage(format!("--codebooks is {asked}, {} has: 1 to {all}", manifest.name)));
+        }
+        return Ok(asked);
+    }
+    let Some(bitrate) = args.bitrate else { return Ok(manifest.default_stages) };
+    let quantizer = &manifest.quantizer;
+    let lowest =
+        f64::from(quantizer.code_bits()) * f64::from(quantizer.groups) * f64::from(manifest.sample_rate)
+            / f64::from(manifest.hop);
+    let highest = lowest * f64::from(all);
+    if f64::from(bitrate) < lowest || f64::from(bitrate) > highest {
+        let name = &manifest.name;
+        return Err(usage(format!("--bitrate is {bitrate} b/s, {name} has: {lowest:.0} to {highest:.0}")));
+    }
+    Ok(manifest.stages_for(bitrate))
+}
+
+fn describe_input(input: &AudioInput, report: &Report) {
+    let (from, to) = (input.source_rate(), input.rate());
+    if from != to {
+        report.note(&format!("Resampling from {from} Hz to {to} Hz"));
+    }
+    if input.channels() > 1 {
+        report.note(&format!("Mixing {} channels down to mono", input.channels()));
+    }
+    let others = input.other_streams();
+    if !others.is_empty() {
+        report.note(&format!("Leaving out other streams: {}", others.join(", ")));
+    }
+}
+
+fn check_end(args: &EncodeArgs, input: &AudioInput, samples: u64, report: &Report) -> Result<()> {
+    let name = args.input.display();
+    if samples == 0 {
+        bail!("{name} holds no audio samples");
+    }
+    if input.bad_packets() > 0 {
+        report.warn(&format!("{name}: {} packets could not be decoded", input.bad_packets()))?;
+    }
+    match input.missing() {
+        Some(missing) if !args.allow_truncated => {
+            bail!("{missing} (--allow-truncated encodes what is there)")
+        }
+        Some(missing) => report.warn(&missing),
+        None => Ok(()),
+    }
+}
+
+fn kept_tags(input: &AudioInput) -> Vec<(String, String)> {
+    let wanted = |(key, value): &(String, String)| {
+        !NOT_KEPT.contains(&key.to_lowercase().as_str()) && key.len() + value.len() <= LONGEST_TAG
+    };
+    let upper = |(key, value): (String, String)| (key.to_uppercase(), value);
+    input.tags().into_iter().filter(wanted).map(upper).take(MOST_TAGS).collect()
+}
+
+/// The container on its way to the output.
+struct Sink {
+    writer: Writer,
+    file: Option<File>,
+    rate: u64,
+    pending: Vec<u8>,
+    bytes: u64,
+    packets: u64,
+    packet_bytes: u64,
+}
+
+struct Totals {
+    packets: u64,
+    bytes: u64,
+    packet_bytes: u64,
+}
+
+impl Sink {
+    fn create(target: &Target, encoder: &Encoder, tags: Vec<(String, String)>) -> Result<Self> {
+        let options = WriterOptions {
+            mode: if target.is_file() { Mode::File } else { Mode::Live },
+            writing_app: concat!("siskin ", env!("CARGO_PKG_VERSION")).into(),
+            tags,
+        };
+        let mut sink = Self {
+            writer: Writer::new(vec![Track::audio(encoder.header())], options)?,
+            file: target.handle()?,
+            rate: encoder.header().sample_rate.into(),
+            pending: Vec::new(),
+            bytes: 0,
+            packets: 0,
+            packet_bytes: 0,
+        };
+        sink.writer.header(&mut sink.pending)?;
+        sink.write_pending()?;
+        Ok(sink)
+    }
+
+    fn packet(&mut self, packet: EncodedPacket<'_>) -> Result<()> {
+        let time = |samples: u64| (u128::from(samples) * 1_000_000_000 / u128::from(self.rate)) as u64;
+        let (start, end) = (time(packet.position), time(packet.position + packet.samples));
+        self.writer.write(0, start, end - start, packet.joinable, packet.data, &mut self.pending)?;
+        self.packets += 1;
+        self.packet_bytes += packet.data.len() as u64;
+        self.write_pending()
+    }
+
+    fn finish(mut self) -> Result<Totals> {
+        let patches = self.writer.finish(&mut self.pending)?;
+        self.write_pending()?;
+        if let Some(file) = &mut self.file {
+            for patch in patches {
+                file.seek(SeekFrom::Start(patch.offset)).context("the output cannot be written")?;
+                file.write_all(&patch.data).context("the output cannot be written")?;
+            }
+        }
+        Ok(Totals { packets: self.packets, bytes: self.bytes, packet_bytes: self.packet_bytes })
+    }
+
+    fn write_pending(&mut self) -> Result<()> {
+        let written = match &mut self.file {
+            Some(file) => file.write_all(&self.pending),
+            None => {
+                let mut out = std::io::stdout().lock();
+                out.write_all(&self.pending).and_then(|()| out.flush())
+            }
+        };
+        written.context("the output cannot be written")?;
+        self.bytes += self.pending.len() as u64;
+        self.pending.clear();
+        Ok(())
+    }
+}

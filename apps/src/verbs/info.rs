@@ -1,0 +1,117 @@
+//! `siskin info`.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Args;
+use serde_json::json;
+use siskin_core::bundle::installed;
+
+use crate::coded::{CodedFile, Survey};
+use crate::report;
+use crate::units;
+
+/// Arguments of `info`.
+#[derive(Debug, Args)]
+pub(crate) struct InfoArgs {
+    /// Coded file, - for stdin
+    file: PathBuf,
+    /// Write the result as a JSON object
+    #[arg(long, help_heading = "Messages")]
+    pub(crate) json: bool,
+}
+
+pub(crate) fn run(args: &InfoArgs) -> Result<ExitCode> {
+    let mut file = CodedFile::open(&args.file)?;
+    let survey = Survey::of(&mut file, None)?;
+    let header = file.header().clone();
+    let bundle = installed().into_iter().find(|b| b.id() == header.bundle);
+    let version = bundle.as_ref().map(|b| b.manifest().version.clone());
+    let rate = f64::from(header.sample_rate);
+    let seconds = survey.samples as f64 / rate;
+    let stated = file.stated_samples();
+    let truncated = file.is_truncated() || stated.is_some_and(|s| s > survey.samples + 100);
+    let codes = if survey.frames == 0 {
+        0.0
+    } else {
+        survey.code_bits as f64 * header.frame_rate() / survey.frames as f64
+    };
+    let on_disk = units::rate_of(file.bytes(), seconds);
+    let overhead = file.bytes().saturating_sub(survey.packet_bytes) as f64 / file.bytes().max(1) as f64;
+    let (low, high) = survey.stages.unwrap_or((0, 0));
+    if args.json {
+        report::line(&json!({
+            "type": "info",
+            "file": file.name(),
+            "container": "matroska",
+            "codec": siskin_core::container::AUDIO_CODEC_ID,
+            "model": header.bundle_name,
+            "model_id": header.bundle.to_string(),
+            "model_version": version,
+            "model_installed": bundle.is_some(),
+            "sample_rate": header.sample_rate,
+            "channels": header.channels,
+            "samples": survey.samples,
+            "seconds": seconds,
+            "packets": survey.packets,
+            "frames": survey.frames,
+            "hop": header.hop,
+            "frames_per_packet": survey.frames_per_packet,
+            "stages_lowest": low,
+            "stages_highest": high,
+            "code_bitrate": codes,
+            "packet_bitrate": units::rate_of(survey.packet_bytes, seconds),
+            "bitrate": on_disk,
+            "bytes": file.bytes(),
+            "packet_bytes": survey.packet_bytes,
+            "container_share": overhead,
+            "truncated": truncated,
+            "faults": survey.faults.len() as u64 + survey.more_faults,
+            "tags": file.tags().iter().cloned().collect::<std::collections::BTreeMap<_, _>>(),
+        }))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut text = String::new();
+    let mut row = |name: &str, value: String| writeln!(text, "{name:<10} {value}");
+    row("file", format!("{}, Matroska, {}", file.name(), units::size(file.bytes())))?;
+    row(
+        "track",
+        format!(
+            "{} {} Hz, {} channel",
+            siskin_core::container::AUDIO_CODEC_ID,
+            header.sample_rate,
+            header.channels
+        ),
+    )?;
+    let known = version.map_or("not installed here".to_owned(), |v| format!("version {v}"));
+    row("model", format!("{} (id {}), {known}", header.bundle_name, header.bundle))?;
+    row("duration", format!("{} ({} samples)", units::clock(seconds), survey.samples))?;
+    row(
+        "packets",
+        format!("{} of up to {} frames, {} frames", survey.packets, survey.frames_per_packet, survey.frames),
+    )?;
+    row(
+        "stages",
+        if low == high {
+            format!("{low} of {}", header.stages)
+        } else {
+            format!("{low} to {high} of {}", header.stages)
+        },
+    )?;
+    row("codes", units::bitrate(codes))?;
+    row("on disk", format!("{}, container {:.1} %", units::bitrate(on_disk), overhead * 100.0))?;
+    for (key, value) in file.tags() {
+        row("tag", format!("{key}: {value}"))?;
+    }
+    if truncated {
+        row("warning", "the file is cut off".into())?;
+    }
+    let faults = survey.faults.len() as u64 + survey.more_faults;
+    if faults > 0 {
+        row("warning", format!("{faults} faults, see siskin verify"))?;
+    }
+    report::print(&text)?;
+    Ok(ExitCode::SUCCESS)
+}

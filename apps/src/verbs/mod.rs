@@ -1,0 +1,11 @@
+//! One module a verb: its arguments and what it does.
+
+pub(crate) mod bench;
+pub(crate) mod compare;
+pub(crate) mod completions;
+pub(crate) mod decode;
+pub(crate) mod encode;
+pub(crate) mod info;
+pub(crate) mod models;
+pub(crate) mod play;
+pub(crate) mod verify;

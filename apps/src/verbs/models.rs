@@ -1,0 +1,128 @@
+//! `siskin models`.
+
+use std::fs;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::{Args, Subcommand};
+use serde_json::json;
+use siskin_core::bundle::{Bundle, Manifest, installed, search_path};
+
+use crate::report;
+use crate::units;
+
+/// Arguments of `models`.
+#[derive(Debug, Args)]
+pub(crate) struct ModelsArgs {
+    #[command(subcommand)]
+    command: Option<ModelsCommand>,
+    /// Write JSON objects, one a line
+    #[arg(long, global = true, help_heading = "Messages")]
+    pub(crate) json: bool,
+}
+
+/// What to do with the models.
+#[derive(Debug, Subcommand)]
+enum ModelsCommand {
+    /// List the installed bundles (the default)
+    List,
+    /// Print the folders that are searched, in order
+    Path,
+    /// Check every file of a bundle against its hash
+    Verify {
+        /// Bundle by name or path
+        #[arg(value_name = "NAME|PATH")]
+        name: String,
+    },
+}
+
+pub(crate) fn run(args: &ModelsArgs) -> Result<ExitCode> {
+    match &args.command {
+        None | Some(ModelsCommand::List) => list(args.json)?,
+        Some(ModelsCommand::Path) => path(args.json)?,
+        Some(ModelsCommand::Verify { name }) => verify(name, args.json)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn list(json: bool) -> Result<()> {
+    let bundles = installed();
+    if bundles.is_empty() && !json {
+        let folders: Vec<_> = search_path().iter().map(|p| p.display().to_string()).collect();
+        return report::print(&format!("no model bundles in: {}\n", folders.join(", ")));
+    }
+    for bundle in bundles {
+        let (m, path) = (bundle.manifest(), bundle.path());
+        let bytes: u64 =
+            m.files.keys().filter_map(|f| fs::metadata(path.join(f)).ok()).map(|f| f.len()).sum();
+        if json {
+            report::line(&json!({
+                "type": "model",
+                "name": m.name,
+                "version": m.version,
+                "id": bundle.id().to_string(),
+                "licence": m.licence,
+                "sample_rate": m.sample_rate,
+                "channels": m.channels,
+                "bitrates": m.prefixes.iter().map(|p| p.bitrate).collect::<Vec<_>>(),
+                "default_stages": m.default_stages,
+                "delay_samples": m.algorithmic_delay(),
+                "bytes": bytes,
+                "path": path.to_string_lossy(),
+            }))?;
+        } else {
+            report::print(&format!(
+                "{} {} (id {})\n  {} Hz, {} channel, {}, delay {:.1} ms, {}, {}\n  {}\n",
+                m.name,
+                m.version,
+                bundle.id(),
+                m.sample_rate,
+                m.channels,
+                rates(m),
+                f64::from(m.algorithmic_delay()) * 1000.0 / f64::from(m.sample_rate),
+                units::size(bytes),
+                m.licence,
+                path.display(),
+            ))?;
+        }
+    }
+    Ok(())
+}
+
+/// The trained rates, `1.5/3/6/9 kb/s`.
+fn rates(manifest: &Manifest) -> String {
+    let rates: Vec<_> =
+        manifest.prefixes.iter().map(|p| format!("{}", f64::from(p.bitrate) / 1000.0)).collect();
+    format!("{} kb/s", rates.join("/"))
+}
+
+fn path(json: bool) -> Result<()> {
+    for folder in search_path() {
+        let exists = folder.is_dir();
+        if json {
+            report::line(&json!({ "type": "path", "path": folder.to_string_lossy(), "exists": exists }))?;
+        } else {
+            report::print(&format!("{}{}\n", folder.display(), if exists { "" } else { " (not there)" }))?;
+        }
+    }
+    Ok(())
+}
+
+fn verify(name: &str, json: bool) -> Result<()> {
+    let bundle = Bundle::find(name)?;
+    let manifest = bundle.manifest();
+    let stated = manifest.name.as_str();
+    // Opening has checked every file's hash; the tensors inside are checked here.
+    siskin_core::audio::ResidualQuantizer::from_bundle(&bundle).context("codebooks")?;
+    if json {
+        return report::line(&json!({
+            "type": "result",
+            "verb": "models verify",
+            "name": stated,
+            "id": bundle.id().to_string(),
+            "files": manifest.files.len(),
+            "ok": true,
+        }));
+    }
+    report::print(&format!("{stated} (id {}): {} files, all hashes fit\n", bundle.id(), manifest.files.len()))
+}

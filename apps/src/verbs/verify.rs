@@ -1,0 +1,66 @@
+//! `siskin verify`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Args;
+use serde_json::json;
+use siskin_core::bundle::installed;
+
+use crate::coded::{CodedFile, Survey};
+use crate::report;
+use crate::units;
+
+/// Arguments of `verify`.
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    /// Coded file, - for stdin
+    file: PathBuf,
+    /// Write faults and the result as JSON objects, one a line
+    #[arg(long, help_heading = "Messages")]
+    pub(crate) json: bool,
+}
+
+pub(crate) fn run(args: &VerifyArgs) -> Result<ExitCode> {
+    let mut file = CodedFile::open(&args.file)?;
+    let bundle = installed().into_iter().find(|b| b.id() == file.header().bundle);
+    let mut survey = Survey::of(&mut file, bundle.map(|b| b.manifest().quantizer.size))?;
+    let rate = f64::from(file.header().sample_rate);
+    let seconds = survey.samples as f64 / rate;
+    if file.is_truncated() {
+        survey.faults.push((survey.packets, seconds, "the file ends inside an element".into()));
+    } else if let Some(stated) = file.stated_samples().filter(|s| s.abs_diff(survey.samples) > 100) {
+        let what = format!("packets hold {seconds:.3} s, the file states {:.3} s", stated as f64 / rate);
+        survey.faults.push((survey.packets, seconds, what));
+    }
+    if survey.packets == 0 {
+        survey.faults.push((0, 0.0, "no packets".into()));
+    }
+    let faults = survey.faults.len() as u64 + survey.more_faults;
+    for (packet, at, what) in &survey.faults {
+        if args.json {
+            report::line(&json!({ "type": "fault", "packet": packet, "seconds": at, "message": what }))?;
+        } else {
+            report::print(&format!("packet {packet} at {}: {what}\n", units::clock(*at)))?;
+        }
+    }
+    if args.json {
+        report::line(&json!({
+            "type": "result",
+            "verb": "verify",
+            "file": file.name(),
+            "packets": survey.packets,
+            "headers": survey.headers,
+            "samples": survey.samples,
+            "seconds": seconds,
+            "faults": faults,
+            "ok": faults == 0,
+        }))?;
+    } else {
+        let (packets, length) = (survey.packets, units::clock(seconds));
+        let verdict = if faults == 0 { "no faults".into() } else { format!("{faults} faults") };
+        report::print(&format!("{}: {packets} packets, {length}, {verdict}\n", file.name()))?;
+    }
+    Ok(if faults == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
