@@ -5,6 +5,7 @@ use crate::runtime::{Provider, Runtime};
 use crate::{Error, Limits, Result};
 
 use super::frame::FrameEncoder;
+use super::search::DEFAULT_SEARCH_WIDTH;
 
 /// How a stream is to be packed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,12 +16,15 @@ pub struct EncoderConfig {
     pub frames_per_packet: u32,
     /// Frames after which a packet carries the stream header again, for readers that join late.
     pub header_interval: u32,
+    /// Choices of codes that are followed at once for each frame, 1 to 64: see
+    /// [`FrameEncoder::set_search_width`].
+    pub search_width: usize,
 }
 
 impl Default for EncoderConfig {
     /// The bundle's default rate, one frame a packet, the header every 50 frames.
     fn default() -> Self {
-        Self { stages: None, frames_per_packet: 1, header_interval: 50 }
+        Self { stages: None, frames_per_packet: 1, header_interval: 50, search_width: DEFAULT_SEARCH_WIDTH }
     }
 }
 
@@ -73,11 +77,15 @@ impl Encoder {
     /// # Errors
     /// [`Error::Parameter`] if `config` or `stages` does not fit the header.
     pub fn from_parts(
-        frames: FrameEncoder,
+        mut frames: FrameEncoder,
         header: StreamHeader,
         config: &EncoderConfig,
         stages: u8,
     ) -> Result<Self> {
+        if !(1..=64).contains(&config.search_width) {
+            return Err(Error::parameter("search width", config.search_width, "1 to 64"));
+        }
+        frames.set_search_width(config.search_width);
         let most = Limits::default().max_frames_per_packet;
         if !(1..=most).contains(&config.frames_per_packet) {
             return Err(Error::parameter(

@@ -3,6 +3,7 @@ use crate::bundle::Bundle;
 use crate::runtime::{Provider, Runtime, StepNetwork};
 
 use super::quantizer::ResidualQuantizer;
+use super::search::{BeamSearch, DEFAULT_SEARCH_WIDTH};
 
 /// The states of an encoder or decoder at a moment of a stream.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -14,8 +15,7 @@ pub struct Snapshot {
 pub struct FrameEncoder {
     network: Box<dyn StepNetwork>,
     quantizer: ResidualQuantizer,
-    latent: Vec<f32>,
-    scores: Vec<f32>,
+    search: BeamSearch,
 }
 
 impl FrameEncoder {
@@ -32,7 +32,7 @@ impl FrameEncoder {
     /// Puts an encoder together from a network `pcm [1,1,hop] -> latents [1,D,1]` of any runtime and a quantizer of
     /// dimension D.
     pub fn from_parts(network: Box<dyn StepNetwork>, quantizer: ResidualQuantizer) -> Self {
-        Self { network, latent: vec![0.0; quantizer.latent_dim()], scores: quantizer.scratch(), quantizer }
+        Self { network, search: BeamSearch::new(&quantizer, DEFAULT_SEARCH_WIDTH), quantizer }
     }
 
     /// Codes one frame: `pcm` holds `hop` samples in -1..1, `codes` is filled `[stage][group]` with as many stages as
@@ -46,9 +46,13 @@ impl FrameEncoder {
             *to = if from.is_finite() { from } else { 0.0 };
         }
         self.network.run()?;
-        self.latent.copy_from_slice(self.network.output());
-        self.quantizer.encode(&mut self.latent, codes, &mut self.scores);
+        self.quantizer.encode(self.network.output(), codes, &mut self.search);
         Ok(())
+    }
+
+    /// Sets how many choices of codes are followed at once, 1 to 64: more come nearer and take longer.
+    pub fn set_search_width(&mut self, width: usize) {
+        self.search = BeamSearch::new(&self.quantizer, width);
     }
 
     /// Back to the state of a new instance.

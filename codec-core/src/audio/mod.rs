@@ -9,6 +9,7 @@ mod decoder;
 mod encoder;
 mod frame;
 mod quantizer;
+mod search;
 #[cfg(test)]
 mod tests;
 
@@ -16,3 +17,4 @@ pub use decoder::{Decoded, Decoder};
 pub use encoder::{EncodedPacket, Encoder, EncoderConfig};
 pub use frame::{FrameDecoder, FrameEncoder, Snapshot};
 pub use quantizer::ResidualQuantizer;
+pub use search::{BeamSearch, DEFAULT_SEARCH_WIDTH};

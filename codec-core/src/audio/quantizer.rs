@@ -1,6 +1,7 @@
 use half::f16;
 use safetensors::{Dtype, SafeTensors};
 
+use super::search::{BeamSearch, Codebook};
 use crate::bundle::{Bundle, QuantizerSpec};
 use crate::{Error, Result};
 
@@ -86,33 +87,45 @@ impl ResidualQuantizer {
         self.stages
     }
 
+    /// Entries of a codebook.
+    pub(super) fn size(&self) -> usize {
+        self.size
+    }
+
+    /// Dimension of one group.
+    pub(super) fn group_dim(&self) -> usize {
+        self.dim
+    }
+
     /// Dimension of a latent frame.
     pub fn latent_dim(&self) -> usize {
         self.groups * self.dim
     }
 
-    /// Makes the scratch space of [`ResidualQuantizer::encode`].
-    pub fn scratch(&self) -> Vec<f32> {
-        vec![0.0; self.size]
+    /// Quantizes one latent frame with as many stages as fill `codes` (`[stage][group]`).
+    ///
+    /// A stage by stage choice of the nearest entry is not the nearest sum of entries, so `search` follows several
+    /// choices at once (beam search). Sums are taken in one fixed order: codes do not depend on the machine's vector
+    /// width. A latent that is not finite gets some valid codes.
+    pub fn encode(&self, latent: &[f32], codes: &mut [u16], search: &mut BeamSearch) {
+        let stages = codes.len() / self.groups;
+        for (group, part) in latent.chunks_exact(self.dim).enumerate().take(self.groups) {
+            search.start(part);
+            for stage in 0..stages {
+                let book = stage * self.groups + group;
+                search.extend(stage, self.book(book));
+            }
+            let best = search.finish(stages);
+            best.iter().enumerate().for_each(|(stage, &code)| codes[stage * self.groups + group] = code);
+        }
     }
 
-    /// Quantizes one latent frame with as many stages as fill `codes` (`[stage][group]`), leaving the residual in
-    /// `latent`. Of equally near entries the lowest is taken.
-    ///
-    /// Distances are summed in one fixed order, so the codes do not depend on the machine's vector width.
-    pub fn encode(&self, latent: &mut [f32], codes: &mut [u16], scores: &mut [f32]) {
-        for (index, code) in codes.iter_mut().enumerate() {
-            let group = index % self.groups;
-            let residual = &mut latent[group * self.dim..(group + 1) * self.dim];
-            let book = &self.transposed[index * self.size * self.dim..(index + 1) * self.size * self.dim];
-            scores.copy_from_slice(&self.half_norms[index * self.size..(index + 1) * self.size]);
-            for (&x, column) in residual.iter().zip(book.chunks_exact(self.size)) {
-                scores.iter_mut().zip(column).for_each(|(s, &c)| *s -= x * c);
-            }
-            let best = lowest(scores);
-            let entry = self.entry(index, best);
-            residual.iter_mut().zip(entry).for_each(|(r, e)| *r -= e);
-            *code = best as u16;
+    fn book(&self, index: usize) -> Codebook<'_> {
+        let entries = self.size * self.dim;
+        Codebook {
+            entries: &self.entries[index * entries..(index + 1) * entries],
+            transposed: &self.transposed[index * entries..(index + 1) * entries],
+            half_norms: &self.half_norms[index * self.size..(index + 1) * self.size],
         }
     }
 
@@ -145,17 +158,6 @@ impl ResidualQuantizer {
         let start = (book * self.size + index) * self.dim;
         &self.entries[start..start + self.dim]
     }
-}
-
-/// Index of the smallest score, the first of equals; 0 if none is a number.
-fn lowest(scores: &[f32]) -> usize {
-    let mut best = (0, f32::INFINITY);
-    for (i, &s) in scores.iter().enumerate() {
-        if s < best.1 {
-            best = (i, s);
-        }
-    }
-    best.0
 }
 
 #[cfg(test)]
@@ -192,7 +194,7 @@ pub(super) mod tests {
             let q = sample(groups);
             let latent: Vec<f32> = (0..8).map(|i| (i as f32 * 0.7).sin() * 0.8).collect();
             let mut codes = vec![0; q.codes_per_frame(4)];
-            q.encode(&mut latent.clone(), &mut codes, &mut q.scratch());
+            q.encode(&latent, &mut codes, &mut BeamSearch::new(&q, 4));
             let errors: Vec<f32> =
                 (1..=4).map(|s| error_after(&q, &latent, &codes[..q.codes_per_frame(s)])).collect();
             assert!(errors.last() < errors.first(), "{errors:?}");
@@ -203,11 +205,35 @@ pub(super) mod tests {
     fn an_entry_quantizes_to_itself() {
         let q = sample(1);
         for index in 0..16 {
-            let mut latent = q.entry(0, index).to_vec();
             let mut codes = [0];
-            q.encode(&mut latent, &mut codes, &mut q.scratch());
-            assert_eq!((usize::from(codes[0]), latent), (index, vec![0.0; 8]));
+            q.encode(q.entry(0, index), &mut codes, &mut BeamSearch::new(&q, 3));
+            assert_eq!(usize::from(codes[0]), index);
         }
+    }
+
+    #[test]
+    fn a_wider_search_comes_nearer() {
+        let q = sample(1);
+        let total = |width| -> f32 {
+            let mut search = BeamSearch::new(&q, width);
+            let latents =
+                (0..50).map(|n| (0..8).map(|i| ((n * 8 + i) as f32 * 0.9).sin()).collect::<Vec<_>>());
+            let mut codes = [0; 4];
+            latents.map(|z| (q.encode(&z, &mut codes, &mut search), error_after(&q, &z, &codes)).1).sum()
+        };
+        let errors = [1, 2, 8].map(total);
+        assert!(errors[0] > errors[1] && errors[1] > errors[2], "{errors:?}");
+    }
+
+    #[test]
+    fn a_search_of_all_sums_finds_the_nearest() {
+        let q = sample(1);
+        let latent: Vec<f32> = (0..8).map(|i| (i as f32 * 1.3).cos()).collect();
+        let mut codes = [0; 2];
+        q.encode(&latent, &mut codes, &mut BeamSearch::new(&q, 16));
+        let pairs = (0..16u16).flat_map(|a| (0..16u16).map(move |b| [a, b]));
+        let nearest = pairs.map(|p| error_after(&q, &latent, &p)).fold(f32::INFINITY, f32::min);
+        assert!((error_after(&q, &latent, &codes) - nearest).abs() < 1e-6);
     }
 
     #[test]
@@ -222,8 +248,8 @@ pub(super) mod tests {
     #[test]
     fn latents_that_are_no_numbers_give_codes() {
         let q = sample(1);
-        let mut codes = [9; 4];
-        q.encode(&mut [f32::NAN; 8], &mut codes, &mut q.scratch());
-        assert_eq!(codes, [0; 4]);
+        let mut codes = [99; 4];
+        q.encode(&[f32::NAN; 8], &mut codes, &mut BeamSearch::new(&q, 4));
+        assert!(codes.iter().all(|&c| c < 16), "{codes:?}");
     }
 }

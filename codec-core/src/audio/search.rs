@@ -1,0 +1,110 @@
+use super::quantizer::ResidualQuantizer;
+
+/// Width of the search if nothing else is asked for: most of what a wide search gains, at a few percent of real time.
+pub const DEFAULT_SEARCH_WIDTH: usize = 4;
+
+/// One codebook in the layouts that the search reads.
+pub(super) struct Codebook<'a> {
+    /// `[entry][dim]`.
+    pub(super) entries: &'a [f32],
+    /// `[dim][entry]`.
+    pub(super) transposed: &'a [f32],
+    /// Half the squared length of each entry.
+    pub(super) half_norms: &'a [f32],
+}
+
+/// A beam search through the stages of a residual quantizer, with its buffers.
+///
+/// After each stage the `width` partial sums nearest to the latent are kept. Distances are halved and without the
+/// latent's own length, which is the same for all: `|e|^2 / 2 - r.e` added up over the stages.
+pub struct BeamSearch {
+    size: usize,
+    dim: usize,
+    /// The kept partial sums, nearest first, and those of the stage before.
+    beams: Vec<Beam>,
+    before: Vec<Beam>,
+    /// How many of `beams` are in use.
+    alive: usize,
+    scores: Vec<f32>,
+    chosen: Vec<Choice>,
+}
+
+#[derive(Clone)]
+struct Beam {
+    distance: f32,
+    residual: Vec<f32>,
+    codes: [u16; 64],
+}
+
+#[derive(Clone, Copy)]
+struct Choice {
+    distance: f32,
+    beam: usize,
+    entry: usize,
+}
+
+impl BeamSearch {
+    /// Makes a search of this width (at least 1) for a quantizer's shape.
+    pub fn new(quantizer: &ResidualQuantizer, width: usize) -> Self {
+        let width = width.max(1);
+        let (size, dim) = (quantizer.size(), quantizer.group_dim());
+        let beam = Beam { distance: 0.0, residual: vec![0.0; dim], codes: [0; 64] };
+        Self {
+            size,
+            dim,
+            beams: vec![beam.clone(); width],
+            before: vec![beam; width],
+            alive: 0,
+            scores: vec![0.0; size],
+            chosen: Vec::with_capacity(width + 1),
+        }
+    }
+
+    /// Begins with a latent of one group.
+    pub(super) fn start(&mut self, latent: &[f32]) {
+        let first = &mut self.beams[0];
+        first.distance = 0.0;
+        first.residual.copy_from_slice(latent);
+        self.alive = 1;
+    }
+
+    /// Adds an entry of the next stage's codebook to each partial sum and keeps the nearest.
+    pub(super) fn extend(&mut self, stage: usize, book: Codebook<'_>) {
+        let width = self.beams.len();
+        self.chosen.clear();
+        for (index, beam) in self.beams[..self.alive].iter().enumerate() {
+            self.scores.copy_from_slice(book.half_norms);
+            for (&x, column) in beam.residual.iter().zip(book.transposed.chunks_exact(self.size)) {
+                self.scores.iter_mut().zip(column).for_each(|(s, &c)| *s -= x * c);
+            }
+            for (entry, score) in self.scores.iter().enumerate() {
+                let distance = beam.distance + score;
+                let last = self.chosen.last().map_or(f32::INFINITY, |c| c.distance);
+                // Of equals the one found first stays in front.
+                if distance < last || (self.chosen.len() < width && distance.is_finite()) {
+                    let at = self.chosen.partition_point(|c| c.distance <= distance);
+                    self.chosen.insert(at, Choice { distance, beam: index, entry });
+                    self.chosen.truncate(width);
+                }
+            }
+        }
+        if self.chosen.is_empty() {
+            self.chosen.push(Choice { distance: 0.0, beam: 0, entry: 0 });
+        }
+        std::mem::swap(&mut self.beams, &mut self.before);
+        self.alive = self.chosen.len();
+        for (beam, choice) in self.beams.iter_mut().zip(&self.chosen) {
+            let parent = &self.before[choice.beam];
+            let entry = &book.entries[choice.entry * self.dim..(choice.entry + 1) * self.dim];
+            beam.distance = choice.distance;
+            beam.residual.iter_mut().zip(&parent.residual).zip(entry).for_each(|((r, p), e)| *r = p - e);
+            beam.codes[..stage].copy_from_slice(&parent.codes[..stage]);
+            beam.codes[stage] = choice.entry as u16;
+        }
+    }
+
+    /// The codes of the nearest sum.
+    pub(super) fn finish(&self, stages: usize) -> &[u16] {
+        &self.beams[0].codes[..stages]
+    }
+}
