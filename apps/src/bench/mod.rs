@@ -1,10 +1,10 @@
-//! Measuring the codec: a pass as it runs, and a pass step by step that tells the network from the rest.
+//! Measuring the codec as it runs.
 
-mod split;
+mod timed;
 mod times;
 
-pub(crate) use split::{SplitDecoder, SplitEncoder};
-pub(crate) use times::{Percentiles, Steps, percentiles};
+pub(crate) use timed::NetworkTime;
+pub(crate) use times::{Percentiles, Times};
 
 /// Most memory that the process has had resident so far, in bytes; unknown where there is no `/proc`.
 pub(crate) fn peak_memory() -> Option<u64> {

@@ -1,7 +1,8 @@
-//! Coded files: opening, surveying and decoding them.
+//! Coded files: writing, opening, surveying and decoding them.
 
 mod decoding;
 mod prefix;
+mod sink;
 mod survey;
 
 use std::fs::{self, File};
@@ -13,6 +14,7 @@ use siskin_core::bitstream::StreamHeader;
 use siskin_core::container::{AUDIO_CODEC_ID, Block, Reader};
 
 pub(crate) use decoding::Decoding;
+pub(crate) use sink::Sink;
 pub(crate) use survey::Survey;
 
 use crate::target::is_dash;

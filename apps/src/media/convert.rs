@@ -15,6 +15,9 @@ const CHUNK: usize = 8192;
 pub(super) struct Converter {
     context: Context,
     to: (Sample, u32),
+    /// Samples a channel taken and given so far.
+    taken: u64,
+    given: u64,
 }
 
 /// Mono float, what everything between input and output works on.
@@ -27,7 +30,7 @@ impl Converter {
         options.set("rematrix_maxval", "1.0");
         let context = Context::get_with(from.0, from.1, from.2, to.0, ChannelLayout::MONO, to.1, options)
             .map_err(|e| anyhow!("cannot convert {} Hz audio to {} Hz: {e}", from.2, to.1))?;
-        Ok(Self { context, to })
+        Ok(Self { context, to, taken: 0, given: 0 })
     }
 
     /// Converts a frame; the result is empty while the resampler fills.
@@ -37,14 +40,27 @@ impl Converter {
         let new = (input.samples() as u64 * to).div_ceil(from.max(1)) as usize;
         let mut output = frame::Audio::new(self.to.0, waiting + new + SLACK, ChannelLayout::MONO);
         self.context.run(input, &mut output).context("conversion failed")?;
+        self.taken += input.samples() as u64;
+        self.given += output.samples() as u64;
         Ok(output)
     }
 
-    /// What is still inside, to be called until it gives nothing.
-    pub(super) fn flush(&mut self) -> Result<Option<frame::Audio>> {
-        let mut output = frame::Audio::new(self.to.0, CHUNK, ChannelLayout::MONO);
-        self.context.flush(&mut output).context("conversion failed")?;
-        Ok(Some(output).filter(|f| f.samples() > 0))
+    /// Appends what is still inside, so that the whole is as long as the input, rounded to the nearest sample.
+    /// `swresample` itself may give one sample more or less, and nothing of an input shorter than its filter.
+    pub(super) fn finish(mut self, out: &mut Vec<f32>) -> Result<()> {
+        let (from, to) = (u64::from(self.context.input().rate.max(1)), u64::from(self.to.1));
+        let whole = ((self.taken * to + from / 2) / from).max(u64::from(self.taken > 0));
+        let end = out.len() + usize::try_from(whole.saturating_sub(self.given))?;
+        loop {
+            let mut frame = frame::Audio::new(self.to.0, CHUNK, ChannelLayout::MONO);
+            self.context.flush(&mut frame).context("conversion failed")?;
+            if frame.samples() == 0 {
+                break;
+            }
+            append(&frame, out);
+        }
+        out.resize(end, 0.0);
+        Ok(())
     }
 }
 
@@ -94,12 +110,7 @@ impl Resampler {
 
     /// Appends what is left, once.
     pub(crate) fn finish(&mut self, out: &mut Vec<f32>) -> Result<()> {
-        if let Some(mut converter) = self.converter.take() {
-            while let Some(frame) = converter.flush()? {
-                append(&frame, out);
-            }
-        }
-        Ok(())
+        self.converter.take().map_or(Ok(()), |converter| converter.finish(out))
     }
 }
 
@@ -110,4 +121,32 @@ pub(crate) fn resample(samples: &[f32], from: u32, to: u32) -> Result<Vec<f32>> 
     resampler.push(samples, &mut out)?;
     resampler.finish(&mut out)?;
     Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_are_kept_at_every_rate() {
+        crate::media::init().expect("FFmpeg");
+        for rate in [8000, 11_025, 16_000, 22_050, 32_000, 44_100, 48_000, 96_000] {
+            for length in [1usize, 7, 479, 480, 12_345, 20_000] {
+                let tone: Vec<f32> = (0..length).map(|i| (i as f32 * 0.05).sin()).collect();
+                let expected = (length as f64 * 24_000.0 / f64::from(rate)).round().max(1.0) as usize;
+                let found = resample(&tone, rate, 24_000).expect("a conversion").len();
+                assert!(found.abs_diff(expected) == 0, "{length} at {rate}: {found}, not {expected}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_delay_of_the_filter_is_taken_out() {
+        crate::media::init().expect("FFmpeg");
+        let tone =
+            |rate: f32| (0..(rate * 0.5) as usize).map(move |i| (i as f32 * 600.0 * 6.283_185 / rate).sin());
+        let found = resample(&tone(44_100.0).collect::<Vec<_>>(), 44_100, 24_000).expect("a conversion");
+        let worst = found.iter().zip(tone(24_000.0)).skip(200).take(11_000).map(|(a, b)| (a - b).abs());
+        assert!(worst.fold(0.0, f32::max) < 1e-3);
+    }
 }

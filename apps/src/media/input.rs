@@ -16,7 +16,7 @@ const RATES: std::ops::RangeInclusive<u32> = 1000..=768_000;
 /// Channels that are taken for meant.
 const CHANNELS: std::ops::RangeInclusive<u16> = 1..=64;
 /// Containers whose header states the length for certain, so that missing audio shows.
-const EXACT_LENGTH: [&str; 6] = ["wav", "w64", "flac", "aiff", "caf", "mov"];
+const EXACT_LENGTH: [&str; 4] = ["flac", "aiff", "caf", "mov"];
 /// Seconds that may be missing at the end before an input counts as cut off.
 const MISSING_ALLOWED: f64 = 0.1;
 
@@ -38,6 +38,8 @@ pub(crate) struct AudioInput {
     /// Samples a channel decoded, at the input's rate.
     decoded: u64,
     bad_packets: u64,
+    /// The share of the stated samples that the file holds, if it was cut off.
+    share_left: Option<f64>,
     /// Whether the decoder has been told that nothing more comes.
     draining: bool,
 }
@@ -46,7 +48,7 @@ impl AudioInput {
     /// Opens the best audio stream of `path` (`-` is stdin); `rate` is what to resample to, if anything.
     pub(crate) fn open(path: &Path, rate: Option<u32>) -> Result<Self> {
         let name = if is_dash(path) { "stdin".to_owned() } else { path.display().to_string() };
-        let context = source::open(path)?;
+        let source::Source { input: context, share_left } = source::open(path)?;
         let Some(stream) = context.streams().best(media::Type::Audio) else {
             let kinds: Vec<_> =
                 context.streams().map(|s| format!("{:?}", s.parameters().medium()).to_lowercase()).collect();
@@ -73,6 +75,7 @@ impl AudioInput {
             frame: frame::Audio::empty(),
             decoded: 0,
             bad_packets: 0,
+            share_left,
             draining: false,
         })
     }
@@ -128,11 +131,15 @@ impl AudioInput {
 
     /// What is missing at the end, in words, once everything has been read.
     pub(crate) fn missing(&self) -> Option<String> {
-        let stated = self.duration()?;
+        let found = self.decoded as f64 / f64::from(self.source_rate());
         let format = self.context.format();
         let exact = format.name().split(',').any(|n| EXACT_LENGTH.contains(&n));
-        let found = self.decoded as f64 / f64::from(self.source_rate());
-        (exact && found + MISSING_ALLOWED < stated)
+        let stated = match self.share_left {
+            Some(share) => found / share.max(1e-9),
+            None if exact => self.duration()?,
+            None => return None,
+        };
+        (found + MISSING_ALLOWED < stated)
             .then(|| format!("{} ends after {found:.2} s of {stated:.2} s", self.name))
     }
 
@@ -205,12 +212,7 @@ impl AudioInput {
     }
 
     fn flush_converter(&mut self, out: &mut Vec<f32>) -> Result<()> {
-        if let Some(mut converter) = self.converter.take() {
-            while let Some(frame) = converter.flush()? {
-                append(&frame, out);
-            }
-        }
-        Ok(())
+        self.converter.take().map_or(Ok(()), |converter| converter.finish(out))
     }
 }
 

@@ -3,6 +3,7 @@
 mod convert;
 mod input;
 mod output;
+mod riff;
 mod source;
 
 pub(crate) use convert::{Resampler, resample};

@@ -1,7 +1,7 @@
 //! Opening what FFmpeg is to read.
 
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::Seek;
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -9,17 +9,26 @@ use ffmpeg_next::Error as FfmpegError;
 use ffmpeg_next::format::context::{Input, StreamIo};
 use ffmpeg_next::format::{input, input_from_stream};
 
+use super::riff;
 use crate::target::is_dash;
 
+/// An input, and what is known of it beside what FFmpeg knows.
+pub(super) struct Source {
+    pub(super) input: Input,
+    /// The share of the stated samples that the file holds, if it was cut off.
+    pub(super) share_left: Option<f64>,
+}
+
 /// Opens a file, `-` for stdin, or a URL.
-pub(super) fn open(path: &Path) -> Result<Input> {
+pub(super) fn open(path: &Path) -> Result<Source> {
+    let whole = |input| Source { input, share_left: None };
     let name = path.to_str();
     if is_dash(path) {
         let io = StreamIo::from_read(std::io::stdin()).context("stdin")?;
-        return input_from_stream(io, None, None).map_err(|e| not_media("stdin", e));
+        return input_from_stream(io, None, None).map(whole).map_err(|e| not_media("stdin", e));
     }
     if let Some(url) = name.filter(|n| n.contains("://")) {
-        return input(url).map_err(|e| anyhow!("{url}: {e}"));
+        return input(url).map(whole).map_err(|e| anyhow!("{url}: {e}"));
     }
     let shown = path.display().to_string();
     let metadata = fs::metadata(path).with_context(|| shown.clone())?;
@@ -27,23 +36,21 @@ pub(super) fn open(path: &Path) -> Result<Input> {
         bail!("{shown} is a folder");
     }
     // Opened here rather than by FFmpeg, which takes a name with a colon for a protocol and no name that is not UTF-8.
-    let file = File::open(path).with_context(|| shown.clone())?;
+    let mut file = File::open(path).with_context(|| shown.clone())?;
     if metadata.is_file() && metadata.len() == 0 {
         bail!("{shown} is empty");
     }
-    let io =
-        if metadata.is_file() { StreamIo::from_read_seek(file) } else { StreamIo::from_read(Fifo(file)) };
     let hint = name.filter(|n| !n.contains('\0'));
-    input_from_stream(io.with_context(|| shown.clone())?, hint, None).map_err(|e| not_media(&shown, e))
-}
-
-/// A named pipe or device, which cannot seek.
-struct Fifo(File);
-
-impl Read for Fifo {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        self.0.read(buffer)
-    }
+    let (io, share_left) = if metadata.is_file() {
+        let share_left = riff::share_left(&mut file).with_context(|| shown.clone())?;
+        file.rewind().with_context(|| shown.clone())?;
+        (StreamIo::from_read_seek(file), share_left)
+    } else {
+        (StreamIo::from_read(file), None)
+    };
+    let input = input_from_stream(io.with_context(|| shown.clone())?, hint, None)
+        .map_err(|e| not_media(&shown, e))?;
+    Ok(Source { input, share_left })
 }
 
 fn not_media(name: &str, error: FfmpegError) -> anyhow::Error {

@@ -6,11 +6,13 @@ use std::time::Instant;
 
 use anyhow::{Result, bail};
 use clap::Args;
-use serde::Serialize;
 use serde_json::json;
-use siskin_core::audio::{Decoder, EncodedPacket, Encoder, EncoderConfig};
+use siskin_core::audio::{
+    Decoder, EncodedPacket, Encoder, EncoderConfig, FrameDecoder, FrameEncoder, ResidualQuantizer,
+};
+use siskin_core::bundle::GraphSpec;
 
-use crate::bench::{Percentiles, SplitDecoder, SplitEncoder, Steps, peak_memory, percentiles, speech_like};
+use crate::bench::{NetworkTime, Percentiles, Times, peak_memory, speech_like};
 use crate::cli::ModelArgs;
 use crate::failure::usage;
 use crate::media::{self, AudioInput};
@@ -28,40 +30,14 @@ pub(crate) struct BenchArgs {
     /// Residual stages [default: the model's]
     #[arg(short, long, value_name = "N")]
     codebooks: Option<u8>,
+    /// Choices of codes that the encoder follows at once, 1 to 64 [default: the encoder's]
+    #[arg(long, value_name = "N")]
+    search_width: Option<usize>,
     #[command(flatten)]
     model: ModelArgs,
     /// Write the result as a JSON object
     #[arg(long, help_heading = "Messages")]
     pub(crate) json: bool,
-}
-
-/// What is told of one direction; times are microseconds a frame.
-#[derive(Debug, Serialize)]
-struct Side {
-    frames: usize,
-    /// Time needed for a second of audio, in seconds.
-    real_time_factor: f64,
-    frames_per_second: f64,
-    whole_us: Percentiles,
-    network_us: Percentiles,
-    rest_us: Percentiles,
-    rest_share: f64,
-}
-
-impl Side {
-    fn new(whole: &[f64], steps: &Steps, frame_seconds: f64) -> Self {
-        let whole_us = percentiles(whole);
-        let frames_per_second = 1e6 / whole_us.mean.max(1e-3);
-        Self {
-            frames: whole.len(),
-            real_time_factor: 1.0 / (frames_per_second * frame_seconds),
-            frames_per_second,
-            whole_us,
-            network_us: percentiles(&steps.network),
-            rest_us: percentiles(&steps.rest),
-            rest_share: steps.rest_share(),
-        }
-    }
 }
 
 pub(crate) fn run(args: &BenchArgs) -> Result<ExitCode> {
@@ -74,10 +50,18 @@ pub(crate) fn run(args: &BenchArgs) -> Result<ExitCode> {
         return Err(usage(format!("--codebooks is {stages}, {name} has: 1 to {all}")));
     }
     let runtime = args.model.runtime()?;
-    let config = EncoderConfig { stages: Some(stages), ..Default::default() };
-    let mut encoder = Encoder::new(&bundle, &runtime, &config)?;
+    let (encoder_time, decoder_time) = (NetworkTime::default(), NetworkTime::default());
+    let network = |spec: &GraphSpec, time: &NetworkTime| -> siskin_core::Result<_> {
+        Ok(time.of(runtime.network(spec, bundle.file(&spec.file)?)?))
+    };
+    let quantizer = ResidualQuantizer::from_bundle(&bundle)?;
+    let frames = FrameEncoder::from_parts(network(&manifest.encoder, &encoder_time)?, quantizer.clone());
+    let mut config = EncoderConfig { stages: Some(stages), ..Default::default() };
+    config.search_width = args.search_width.unwrap_or(config.search_width);
+    let mut encoder = Encoder::from_parts(frames, bundle.stream_header(), &config, stages)?;
     let encoder_ms = started.elapsed().as_secs_f64() * 1e3;
-    let mut decoder = Decoder::new(&bundle, &runtime)?;
+    let frames = FrameDecoder::from_parts(network(&manifest.decoder, &decoder_time)?, quantizer);
+    let mut decoder = Decoder::from_parts(frames, bundle.stream_header());
     let both_ms = started.elapsed().as_secs_f64() * 1e3;
 
     let pcm = samples(args, manifest.sample_rate)?;
@@ -88,31 +72,17 @@ pub(crate) fn run(args: &BenchArgs) -> Result<ExitCode> {
         packets.push(p.data.to_vec());
         Ok(())
     };
-    let mut times = Vec::new();
+    let mut times = Times::default();
     for frame in pcm.chunks_exact(hop) {
-        let clock = Instant::now();
-        encoder.push(frame, &mut keep)?;
-        times.push(clock.elapsed().as_secs_f64() * 1e6);
+        times.time(&encoder_time, || encoder.push(frame, &mut keep))?;
     }
-    let mut split = SplitEncoder::new(&bundle, &runtime, stages)?;
-    pcm.chunks_exact(hop).try_for_each(|frame| split.run(frame))?;
-    let encode = Side::new(&times, &split.steps, frame_seconds);
-    drop(split);
-
-    let mut out = Vec::with_capacity(hop);
-    times.clear();
+    let encode = times.side(frame_seconds);
+    let (mut times, mut out) = (Times::default(), Vec::with_capacity(hop));
     for packet in &packets {
         out.clear();
-        let clock = Instant::now();
-        decoder.decode(packet, &mut out)?;
-        times.push(clock.elapsed().as_secs_f64() * 1e6);
+        times.time(&decoder_time, || decoder.decode(packet, &mut out))?;
     }
-    let mut split = SplitDecoder::new(&bundle, &runtime)?;
-    for packet in &packets {
-        out.clear();
-        split.run(packet, &mut out)?;
-    }
-    let decode = Side::new(&times, &split.steps, frame_seconds);
+    let decode = times.side(frame_seconds);
 
     let (memory, provider) = (peak_memory(), encoder.provider());
     if args.json {
@@ -123,6 +93,7 @@ pub(crate) fn run(args: &BenchArgs) -> Result<ExitCode> {
             "provider": provider.name(),
             "runtime": runtime.library_info(),
             "stages": stages,
+            "search_width": config.search_width,
             "seconds": pcm.len() as f64 / f64::from(manifest.sample_rate),
             "frame_ms": frame_seconds * 1e3,
             "start_encoder_ms": encoder_ms,
@@ -158,10 +129,11 @@ pub(crate) fn run(args: &BenchArgs) -> Result<ExitCode> {
     }
     for (name, side) in [("\nencode", &encode), ("decode", &decode)] {
         text += &format!(
-            "{name}: real-time factor {:.4}, {:.0} frames/s, {:.2} % not in the network\n",
+            "{name}: real-time factor {:.4}, {:.0} frames/s, {:.2} % not in the network ({:.2} % of the median frame)\n",
             side.real_time_factor,
             side.frames_per_second,
-            side.rest_share * 100.0
+            side.rest_share * 100.0,
+            side.rest_share_median * 100.0
         );
     }
     report::print(&text)?;

@@ -1,18 +1,16 @@
 //! `siskin encode`.
 
-use std::fs::File;
-use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::Args;
 use serde_json::json;
-use siskin_core::audio::{EncodedPacket, Encoder, EncoderConfig};
+use siskin_core::audio::{DEFAULT_SEARCH_WIDTH, Encoder, EncoderConfig};
 use siskin_core::bundle::Manifest;
-use siskin_core::container::{Mode, Track, Writer, WriterOptions};
 
 use crate::cli::{ModelArgs, OverwriteArgs, ReportArgs};
+use crate::coded::Sink;
 use crate::failure::usage;
 use crate::media::{self, AudioInput};
 use crate::report::{Progress, Report};
@@ -53,6 +51,9 @@ pub(crate) struct EncodeArgs {
     /// Codec frames a packet, 1 to 500: more cost less in the container and lose more with a packet
     #[arg(long, value_name = "N", default_value_t = 50, help_heading = "Coding")]
     frame_size: u32,
+    /// Choices of codes that are followed at once, 1 to 64: more sound better and take longer
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_SEARCH_WIDTH, help_heading = "Coding")]
+    search_width: usize,
     /// Encode what is there of an input that ends before its stated length
     #[arg(long, help_heading = "Coding")]
     allow_truncated: bool,
@@ -74,8 +75,12 @@ pub(crate) fn run(args: &EncodeArgs) -> Result<ExitCode> {
     let mut input = AudioInput::open(&args.input, Some(manifest.sample_rate))?;
     describe_input(&input, &report);
     let runtime = args.model.runtime()?;
-    let config =
-        EncoderConfig { stages: Some(stages), frames_per_packet: args.frame_size, ..Default::default() };
+    let config = EncoderConfig {
+        stages: Some(stages),
+        frames_per_packet: args.frame_size,
+        search_width: args.search_width,
+        ..Default::default()
+    };
     let mut encoder = Encoder::new(&bundle, &runtime, &config)?;
     report.note(&format!(
         "Encoding with {} {} on {}, {stages} stages, {}",
@@ -85,7 +90,7 @@ pub(crate) fn run(args: &EncodeArgs) -> Result<ExitCode> {
         units::bitrate(encoder.header().code_rate(stages)),
     ));
     let target = Target::open(&args.output, args.overwrite.choice(), &args.input)?;
-    let mut sink = Sink::create(&target, &encoder, kept_tags(&input))?;
+    let mut sink = Sink::create(&target, encoder.header(), kept_tags(&input))?;
     let (mut samples, mut pcm, mut more) = (0u64, Vec::new(), true);
     while more {
         while more && pcm.len() < BATCH {
@@ -95,7 +100,7 @@ pub(crate) fn run(args: &EncodeArgs) -> Result<ExitCode> {
         encoder.push(&pcm, &mut |p| sink.packet(p))?;
         pcm.clear();
         let seconds = samples as f64 / f64::from(manifest.sample_rate);
-        report.progress(Progress { seconds, total: input.duration(), bytes: sink.bytes })?;
+        report.progress(Progress { seconds, total: input.duration(), bytes: sink.bytes() })?;
     }
     check_end(args, &input, samples, &report)?;
     encoder.finish(&mut |p| sink.packet(p))?;
@@ -207,78 +212,4 @@ fn kept_tags(input: &AudioInput) -> Vec<(String, String)> {
     };
     let upper = |(key, value): (String, String)| (key.to_uppercase(), value);
     input.tags().into_iter().filter(wanted).map(upper).take(MOST_TAGS).collect()
-}
-
-/// The container on its way to the output.
-struct Sink {
-    writer: Writer,
-    file: Option<File>,
-    rate: u64,
-    pending: Vec<u8>,
-    bytes: u64,
-    packets: u64,
-    packet_bytes: u64,
-}
-
-struct Totals {
-    packets: u64,
-    bytes: u64,
-    packet_bytes: u64,
-}
-
-impl Sink {
-    fn create(target: &Target, encoder: &Encoder, tags: Vec<(String, String)>) -> Result<Self> {
-        let options = WriterOptions {
-            mode: if target.is_file() { Mode::File } else { Mode::Live },
-            writing_app: concat!("siskin ", env!("CARGO_PKG_VERSION")).into(),
-            tags,
-        };
-        let mut sink = Self {
-            writer: Writer::new(vec![Track::audio(encoder.header())], options)?,
-            file: target.handle()?,
-            rate: encoder.header().sample_rate.into(),
-            pending: Vec::new(),
-            bytes: 0,
-            packets: 0,
-            packet_bytes: 0,
-        };
-        sink.writer.header(&mut sink.pending)?;
-        sink.write_pending()?;
-        Ok(sink)
-    }
-
-    fn packet(&mut self, packet: EncodedPacket<'_>) -> Result<()> {
-        let time = |samples: u64| (u128::from(samples) * 1_000_000_000 / u128::from(self.rate)) as u64;
-        let (start, end) = (time(packet.position), time(packet.position + packet.samples));
-        self.writer.write(0, start, end - start, packet.joinable, packet.data, &mut self.pending)?;
-        self.packets += 1;
-        self.packet_bytes += packet.data.len() as u64;
-        self.write_pending()
-    }
-
-    fn finish(mut self) -> Result<Totals> {
-        let patches = self.writer.finish(&mut self.pending)?;
-        self.write_pending()?;
-        if let Some(file) = &mut self.file {
-            for patch in patches {
-                file.seek(SeekFrom::Start(patch.offset)).context("the output cannot be written")?;
-                file.write_all(&patch.data).context("the output cannot be written")?;
-            }
-        }
-        Ok(Totals { packets: self.packets, bytes: self.bytes, packet_bytes: self.packet_bytes })
-    }
-
-    fn write_pending(&mut self) -> Result<()> {
-        let written = match &mut self.file {
-            Some(file) => file.write_all(&self.pending),
-            None => {
-                let mut out = std::io::stdout().lock();
-                out.write_all(&self.pending).and_then(|()| out.flush())
-            }
-        };
-        written.context("the output cannot be written")?;
-        self.bytes += self.pending.len() as u64;
-        self.pending.clear();
-        Ok(())
-    }
 }

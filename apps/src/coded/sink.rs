@@ -1,0 +1,101 @@
+//! Packets to a coded file or stream.
+
+use std::fs::File;
+use std::io::{Seek, SeekFrom, Write};
+
+use anyhow::{Context, Result};
+use siskin_core::audio::EncodedPacket;
+use siskin_core::bitstream::StreamHeader;
+use siskin_core::container::{Mode, Track, Writer, WriterOptions};
+
+use crate::target::Target;
+
+/// The container on its way to the output.
+pub(crate) struct Sink {
+    writer: Writer,
+    file: Option<File>,
+    rate: u64,
+    pending: Vec<u8>,
+    bytes: u64,
+    packets: u64,
+    packet_bytes: u64,
+}
+
+/// What a finished file holds.
+pub(crate) struct Totals {
+    /// Packets.
+    pub(crate) packets: u64,
+    /// Bytes of the file.
+    pub(crate) bytes: u64,
+    /// Bytes of the packets in it.
+    pub(crate) packet_bytes: u64,
+}
+
+impl Sink {
+    /// Begins the file: with an index at the end where the target can be gone back to, as a live stream elsewhere.
+    pub(crate) fn create(
+        target: &Target,
+        header: &StreamHeader,
+        tags: Vec<(String, String)>,
+    ) -> Result<Self> {
+        let options = WriterOptions {
+            mode: if target.is_file() { Mode::File } else { Mode::Live },
+            writing_app: concat!("siskin ", env!("CARGO_PKG_VERSION")).into(),
+            tags,
+        };
+        let mut sink = Self {
+            writer: Writer::new(vec![Track::audio(header)], options)?,
+            file: target.handle()?,
+            rate: header.sample_rate.into(),
+            pending: Vec::new(),
+            bytes: 0,
+            packets: 0,
+            packet_bytes: 0,
+        };
+        sink.writer.header(&mut sink.pending)?;
+        sink.write_pending()?;
+        Ok(sink)
+    }
+
+    /// Bytes written so far.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Adds a packet.
+    pub(crate) fn packet(&mut self, packet: EncodedPacket<'_>) -> Result<()> {
+        let time = |samples: u64| (u128::from(samples) * 1_000_000_000 / u128::from(self.rate)) as u64;
+        let (start, end) = (time(packet.position), time(packet.position + packet.samples));
+        self.writer.write(0, start, end - start, packet.joinable, packet.data, &mut self.pending)?;
+        self.packets += 1;
+        self.packet_bytes += packet.data.len() as u64;
+        self.write_pending()
+    }
+
+    /// Ends the file.
+    pub(crate) fn finish(mut self) -> Result<Totals> {
+        let patches = self.writer.finish(&mut self.pending)?;
+        self.write_pending()?;
+        if let Some(file) = &mut self.file {
+            for patch in patches {
+                file.seek(SeekFrom::Start(patch.offset)).context("the output cannot be written")?;
+                file.write_all(&patch.data).context("the output cannot be written")?;
+            }
+        }
+        Ok(Totals { packets: self.packets, bytes: self.bytes, packet_bytes: self.packet_bytes })
+    }
+
+    fn write_pending(&mut self) -> Result<()> {
+        let written = match &mut self.file {
+            Some(file) => file.write_all(&self.pending),
+            None => {
+                let mut out = std::io::stdout().lock();
+                out.write_all(&self.pending).and_then(|()| out.flush())
+            }
+        };
+        written.context("the output cannot be written")?;
+        self.bytes += self.pending.len() as u64;
+        self.pending.clear();
+        Ok(())
+    }
+}

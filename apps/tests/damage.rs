@@ -1,0 +1,121 @@
+//! Coded files that were cut off or changed.
+
+mod common;
+
+use std::fs;
+
+use common::*;
+
+/// The same numbers each time.
+struct Random(u32);
+
+impl Random {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 = self.0.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        ((u64::from(self.0) * end as u64) >> 32) as usize
+    }
+}
+
+#[test]
+fn a_file_cut_at_any_byte_plays_to_the_cut_or_fails_cleanly() {
+    let folder = folder();
+    let coded = coded(folder.path(), 4.0, &["--frame-size", "10"]);
+    let (whole, samples) = (fs::read(&coded).expect("a file"), decode(&coded, &[]));
+    let (cut, out) = (folder.path().join("cut.mka"), folder.path().join("cut.f32"));
+    let (mut random, mut played) = (Random(1), 0);
+    for _ in 0..50 {
+        let at = random.below(whole.len());
+        fs::write(&cut, &whole[..at]).expect("a file");
+        let output = run(["decode", "-q", "-y", text(&cut), text(&out)]);
+        if output.status.success() {
+            let bytes = fs::read(&out).expect("a file");
+            let found: Vec<_> =
+                bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+            assert!(found.len() <= samples.len() && samples.starts_with(&found), "cut at {at}");
+            assert!(!found.is_empty());
+            if found.len() < samples.len() {
+                assert!(stderr(&output).contains("is cut off"), "cut at {at}: {}", stderr(&output));
+                played += 1;
+            }
+            fs::remove_file(&out).expect("the output");
+        } else {
+            assert_fails(&output, 1, "cut.mka");
+            assert!(!out.exists(), "cut at {at}");
+        }
+    }
+    assert!(played > 20, "most cuts leave something to play: {played}");
+}
+
+#[test]
+fn changed_bytes_never_end_in_a_panic() {
+    let folder = folder();
+    let coded = coded(folder.path(), 2.0, &["--frame-size", "10"]);
+    let whole = fs::read(&coded).expect("a file");
+    let (bad, out) = (folder.path().join("bad.mka"), folder.path().join("bad.f32"));
+    let mut random = Random(7);
+    for _ in 0..40 {
+        let mut data = whole.clone();
+        for _ in 0..=random.below(3) {
+            let at = random.below(data.len());
+            data[at] ^= 1 << random.below(8);
+        }
+        fs::write(&bad, data).expect("a file");
+        for args in [
+            &["decode", "-y", "-q", text(&bad), text(&out)][..],
+            &["info", text(&bad)],
+            &["verify", text(&bad)],
+        ] {
+            let output = run(args);
+            assert!(matches!(output.status.code(), Some(0..=2)), "{args:?}: {}", stderr(&output));
+            assert!(!stderr(&output).contains("panicked"), "{}", stderr(&output));
+        }
+        // At most a minute of concealment for each damaged time stamp.
+        assert!(fs::metadata(&out).map_or(0, |m| m.len()) < 4 * 24_000 * 200);
+    }
+}
+
+/// The offset of each packet's payload in a file without lacing: its bytes follow the in-band header or are found by
+/// the caller; here every packet carries the header (`--frame-size 50`).
+fn packets(data: &[u8]) -> Vec<usize> {
+    // The first byte of such a packet, before the header's magic; the first match is CodecPrivate.
+    (1..data.len() - 3).filter(|&i| &data[i..i + 3] == b"SKA").map(|i| i - 1).skip(1).collect()
+}
+
+#[test]
+fn damaged_packets_are_bridged_and_the_length_is_kept() {
+    let folder = folder();
+    let coded = coded(folder.path(), 5.0, &[]);
+    let (whole, samples) = (fs::read(&coded).expect("a file"), decode(&coded, &[]));
+    let places = packets(&whole);
+    assert_eq!(places.len(), 6);
+    for lost in [vec![0], vec![2], vec![2, 3], vec![5], vec![1, 5]] {
+        let mut data = whole.clone();
+        // A coding that no reader knows.
+        lost.iter().for_each(|&p: &usize| data[places[p]] |= 0x1f);
+        let bad = folder.path().join("bad.mka");
+        fs::write(&bad, data).expect("a file");
+        let out = folder.path().join("bad.f32");
+        let output = run(["decode", "-q", "-y", text(&bad), text(&out)]);
+        assert!(output.status.success(), "{}", stderr(&output));
+        assert!(stderr(&output).contains(&format!("{} damaged packets", lost.len())), "{}", stderr(&output));
+        assert_eq!(fs::metadata(&out).expect("a file").len(), 4 * samples.len() as u64, "lost {lost:?}");
+        let verified = run(["verify", text(&bad)]);
+        assert_eq!(verified.status.code(), Some(1));
+        assert!(String::from_utf8_lossy(&verified.stdout).contains("coding"), "{verified:?}");
+    }
+}
+
+#[test]
+fn verify_tells_good_from_cut() {
+    let folder = folder();
+    let coded = coded(folder.path(), 3.0, &[]);
+    let found = ndjson(&good(["verify", "--json", text(&coded)]));
+    assert_eq!((&found[0]["ok"], &found[0]["packets"]), (&true.into(), &4.into()));
+    let data = fs::read(&coded).expect("a file");
+    fs::write(&coded, &data[..data.len() * 2 / 3]).expect("a file");
+    let output = run(["verify", "--json", text(&coded)]);
+    assert_eq!(output.status.code(), Some(1));
+    let lines = ndjson(&output.stdout);
+    assert_eq!(lines.last().expect("a result")["ok"], false);
+    assert!(lines.iter().any(|l| l["type"] == "fault"));
+}
