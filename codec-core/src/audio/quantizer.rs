@@ -1,7 +1,7 @@
 use half::f16;
 use safetensors::{Dtype, SafeTensors};
 
-use super::search::{BeamSearch, Codebook};
+use super::search::{BeamSearch, Codebook, LANES};
 use crate::bundle::{Bundle, QuantizerSpec};
 use crate::{Error, Result};
 
@@ -19,9 +19,9 @@ pub struct ResidualQuantizer {
     dim: usize,
     /// `[stage][group][entry][dim]`.
     entries: Vec<f32>,
-    /// `[stage][group][dim][entry]`, so that the search runs along entries.
-    transposed: Vec<f32>,
-    /// Half the squared length of each entry, `[stage][group][entry]`.
+    /// `[stage][group]` codebooks as [`Codebook::blocks`] has them.
+    blocks: Vec<f32>,
+    /// `[stage][group]` lengths as [`Codebook::half_norms`] has them.
     half_norms: Vec<f32>,
 }
 
@@ -66,15 +66,19 @@ impl ResidualQuantizer {
         if entries.iter().any(|x| !x.is_finite()) {
             return Err("codebooks hold values that are not finite".into());
         }
-        let mut transposed = vec![0.0; entries.len()];
-        for (book, flipped) in entries.chunks_exact(size * dim).zip(transposed.chunks_exact_mut(size * dim)) {
+        let padded = size.next_multiple_of(LANES);
+        let mut blocks = vec![0.0; entries.len() / size * padded];
+        let mut half_norms = vec![f32::INFINITY; stages * groups * padded];
+        let books = entries.chunks_exact(size * dim);
+        let filled = blocks.chunks_exact_mut(padded * dim).zip(half_norms.chunks_exact_mut(padded));
+        for (book, (blocks, norms)) in books.zip(filled) {
             for (i, entry) in book.chunks_exact(dim).enumerate() {
-                entry.iter().enumerate().for_each(|(d, &x)| flipped[d * size + i] = x);
+                norms[i] = 0.5 * entry.iter().map(|x| x * x).sum::<f32>();
+                let block = &mut blocks[i / LANES * LANES * dim..];
+                entry.iter().enumerate().for_each(|(d, &x)| block[d * LANES + i % LANES] = x);
             }
         }
-        let half_norms =
-            entries.chunks_exact(dim).map(|e| 0.5 * e.iter().map(|x| x * x).sum::<f32>()).collect();
-        Ok(Self { groups, stages, size, dim, entries, transposed, half_norms })
+        Ok(Self { groups, stages, size, dim, entries, blocks, half_norms })
     }
 
     /// Codes of a frame at `stages` stages.
@@ -121,11 +125,11 @@ impl ResidualQuantizer {
     }
 
     fn book(&self, index: usize) -> Codebook<'_> {
-        let entries = self.size * self.dim;
+        let (entries, padded) = (self.size * self.dim, self.size.next_multiple_of(LANES));
         Codebook {
             entries: &self.entries[index * entries..(index + 1) * entries],
-            transposed: &self.transposed[index * entries..(index + 1) * entries],
-            half_norms: &self.half_norms[index * self.size..(index + 1) * self.size],
+            blocks: &self.blocks[index * padded * self.dim..(index + 1) * padded * self.dim],
+            half_norms: &self.half_norms[index * padded..(index + 1) * padded],
         }
     }
 

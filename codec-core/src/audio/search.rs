@@ -7,18 +7,20 @@ pub const DEFAULT_SEARCH_WIDTH: usize = 4;
 pub(super) struct Codebook<'a> {
     /// `[entry][dim]`.
     pub(super) entries: &'a [f32],
-    /// `[dim][entry]`.
-    pub(super) transposed: &'a [f32],
-    /// Half the squared length of each entry.
+    /// `[block][dim][lane]`: [`LANES`] entries side by side, the last block filled up with zeros.
+    pub(super) blocks: &'a [f32],
+    /// Half the squared length of each entry, infinite for those that fill up the last block.
     pub(super) half_norms: &'a [f32],
 }
+
+/// Entries that are compared at once.
+pub(super) const LANES: usize = 32;
 
 /// A beam search through the stages of a residual quantizer, with its buffers.
 ///
 /// After each stage the `width` partial sums nearest to the latent are kept. Distances are halved and without the
 /// latent's own length, which is the same for all: `|e|^2 / 2 - r.e` added up over the stages.
 pub struct BeamSearch {
-    size: usize,
     dim: usize,
     /// The kept partial sums, nearest first, and those of the stage before.
     beams: Vec<Beam>,
@@ -27,6 +29,7 @@ pub struct BeamSearch {
     alive: usize,
     scores: Vec<f32>,
     chosen: Vec<Choice>,
+    arch: pulp::Arch,
 }
 
 #[derive(Clone)]
@@ -43,6 +46,25 @@ struct Choice {
     entry: usize,
 }
 
+/// Half the squared distance of a residual to each entry, without the residual's own length. Compiled for several
+/// vector widths; multiplications and sums are the same in each. A block's sums stay in registers over all dimensions.
+#[inline(always)]
+fn score(residual: &[f32], book: &Codebook<'_>, scores: &mut [f32]) {
+    let blocks = book.blocks.chunks_exact(LANES * residual.len());
+    let (scores, _) = scores.as_chunks_mut::<LANES>();
+    let (norms, _) = book.half_norms.as_chunks::<LANES>();
+    for ((block, norm), out) in blocks.zip(norms).zip(scores) {
+        let mut sums = *norm;
+        let (columns, _) = block.as_chunks::<LANES>();
+        for (&x, column) in residual.iter().zip(columns) {
+            for (sum, &c) in sums.iter_mut().zip(column) {
+                *sum -= x * c;
+            }
+        }
+        *out = sums;
+    }
+}
+
 impl BeamSearch {
     /// Makes a search of this width (at least 1) for a quantizer's shape.
     pub fn new(quantizer: &ResidualQuantizer, width: usize) -> Self {
@@ -50,13 +72,13 @@ impl BeamSearch {
         let (size, dim) = (quantizer.size(), quantizer.group_dim());
         let beam = Beam { distance: 0.0, residual: vec![0.0; dim], codes: [0; 64] };
         Self {
-            size,
             dim,
             beams: vec![beam.clone(); width],
             before: vec![beam; width],
             alive: 0,
-            scores: vec![0.0; size],
+            scores: vec![0.0; size.next_multiple_of(LANES)],
             chosen: Vec::with_capacity(width + 1),
+            arch: pulp::Arch::new(),
         }
     }
 
@@ -73,10 +95,8 @@ impl BeamSearch {
         let width = self.beams.len();
         self.chosen.clear();
         for (index, beam) in self.beams[..self.alive].iter().enumerate() {
-            self.scores.copy_from_slice(book.half_norms);
-            for (&x, column) in beam.residual.iter().zip(book.transposed.chunks_exact(self.size)) {
-                self.scores.iter_mut().zip(column).for_each(|(s, &c)| *s -= x * c);
-            }
+            let scores = &mut self.scores;
+            self.arch.dispatch(|| score(&beam.residual, &book, scores));
             for (entry, score) in self.scores.iter().enumerate() {
                 let distance = beam.distance + score;
                 let last = self.chosen.last().map_or(f32::INFINITY, |c| c.distance);
