@@ -163,12 +163,12 @@ fn an_explicit_provider_that_is_missing_is_an_error() {
         let (bundle, _) = parts();
         let options = RuntimeOptions { provider, ..Default::default() };
         let made = Runtime::load(&options).and_then(|r| FrameEncoder::new(&bundle, &r));
-        match made.map(|e| e.provider()) {
-            Ok(active) => assert_eq!(active, provider, "a machine that has it"),
-            Err(Error::Provider { provider: named, reason }) => {
-                assert!(named == provider && !reason.is_empty());
-            }
-            Err(other) => panic!("{other}"),
+        match made {
+            Ok(encoder) => assert_eq!(encoder.provider(), provider, "a machine that has it"),
+            Err(e) => assert!(
+                matches!(&e, Error::Provider { provider: named, reason } if *named == provider && !reason.is_empty()),
+                "{e}"
+            ),
         }
     }
 }
