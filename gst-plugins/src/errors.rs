@@ -9,11 +9,13 @@ pub(crate) fn message(error: &Error) -> gst::ErrorMessage {
             gst::error_msg!(gst::LibraryError::Init, ("{error}"))
         }
         Error::Parameter { .. } => gst::error_msg!(gst::LibraryError::Settings, ("{error}")),
-        Error::BundleNotFound { .. } => gst::error_msg!(gst::ResourceError::NotFound, ("{error}")),
+        // Not StreamError::CodecNotFound: uridecodebin swallows that one, and the reason with it.
+        Error::BundleNotFound { .. } | Error::WrongBundle { .. } => {
+            gst::error_msg!(gst::ResourceError::NotFound, ("{error}"))
+        }
         Error::BadBundle { .. } | Error::Io { .. } => {
             gst::error_msg!(gst::ResourceError::OpenRead, ("{error}"))
         }
-        Error::WrongBundle { .. } => gst::error_msg!(gst::StreamError::CodecNotFound, ("{error}")),
         Error::Container(_) => gst::error_msg!(gst::StreamError::Mux, ("{error}")),
         _ => gst::error_msg!(gst::StreamError::Decode, ("{error}")),
     }

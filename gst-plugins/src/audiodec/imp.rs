@@ -27,6 +27,8 @@ pub struct SiskinAudioDec {
     /// Never held while data is pushed, so that properties can be read at any time.
     stream: Mutex<Option<Stream>>,
     stats: Mutex<Stats>,
+    /// The header of a stream that could not be opened.
+    wanted: Mutex<Option<StreamHeader>>,
 }
 
 impl Default for SiskinAudioDec {
@@ -36,6 +38,7 @@ impl Default for SiskinAudioDec {
             runtime: Mutex::default(),
             stream: Mutex::default(),
             stats: Mutex::default(),
+            wanted: Mutex::default(),
         }
     }
 }
@@ -52,7 +55,6 @@ impl ObjectImpl for SiskinAudioDec {
         self.parent_constructed();
         let obj = self.obj();
         obj.set_needs_format(true);
-        obj.set_plc_aware(true);
         obj.set_plc(true);
         // The base class conceals where it is told of a gap. A hole between two packets is one too.
         obj.sink_pad().add_probe(gst::PadProbeType::BUFFER, |pad, info| {
@@ -117,6 +119,8 @@ impl ElementImpl for SiskinAudioDec {
 
 impl AudioDecoderImpl for SiskinAudioDec {
     fn start(&self) -> Result<(), gst::ErrorMessage> {
+        // The base class forgets this at each start.
+        self.obj().set_plc_aware(true);
         let settings = lock(&self.settings).clone();
         let runtime = settings.runtime().map_err(|e| errors::message(&e))?;
         *lock(&self.runtime) = Some(runtime);
@@ -126,24 +130,32 @@ impl AudioDecoderImpl for SiskinAudioDec {
 
     fn stop(&self) -> Result<(), gst::ErrorMessage> {
         *lock(&self.stream) = None;
+        *lock(&self.wanted) = None;
         *lock(&self.runtime) = None;
         self.obj().notify("active-provider");
         Ok(())
     }
 
     fn set_format(&self, caps: &gst::Caps) -> Result<(), gst::LoggableError> {
-        let opened = match caps::header(caps) {
-            Ok(Some(header)) => self.follow(&header),
+        match caps::header(caps) {
+            // Refused caps make decodebin look for another decoder and report that there is none. The reason gets
+            // through if it comes with the first packet.
+            Ok(Some(header)) => {
+                if let Err(e) = self.follow(&header) {
+                    gst::info!(CAT, imp = self, "{e}");
+                    *lock(&self.wanted) = Some(header);
+                }
+                Ok(())
+            }
             Ok(None) => {
                 gst::info!(CAT, imp = self, "no stream header in {caps:?}: waiting for one in-band");
-                return Ok(());
+                Ok(())
             }
-            Err(e) => Err(e),
-        };
-        opened.map_err(|e| {
-            self.post_error_message(errors::message(&e));
-            gst::loggable_error!(CAT, "{e}")
-        })
+            Err(e) => {
+                self.post_error_message(errors::message(&e));
+                Err(gst::loggable_error!(CAT, "{e}"))
+            }
+        }
     }
 
     fn handle_frame(&self, buffer: Option<&gst::Buffer>) -> Result<gst::FlowSuccess, gst::FlowError> {
@@ -165,7 +177,7 @@ impl AudioDecoderImpl for SiskinAudioDec {
         })?;
         drop(map);
         if let Some(error) = broken {
-            // Counts towards `max-errors`, which by default sets no limit.
+            // Counts towards `max-errors`, which by default sets no limit; sound that takes its place counts back.
             gst_audio::audio_decoder_error!(self.obj(), 1, gst::StreamError::Decode, ("{error}"))?;
         }
         let out = (!pcm.is_empty()).then(|| {
@@ -185,7 +197,7 @@ impl SiskinAudioDec {
     /// Makes the decoder fit the stream of `header`: keeps the one at hand or opens another bundle.
     fn follow(&self, header: &StreamHeader) -> Result<(), Error> {
         let mut guard = lock(&self.stream);
-        if guard.as_mut().is_some_and(|s| s.decodes(header)) {
+        if guard.as_ref().is_some_and(|s| s.decodes(header)) {
             return Ok(());
         }
         let model = lock(&self.settings).model.clone();
@@ -214,6 +226,8 @@ impl SiskinAudioDec {
 
     /// Decodes a packet; a broken one is concealed and returned as the inner error.
     fn decode(&self, buffer: &gst::Buffer, data: &[u8], pcm: &mut Vec<f32>) -> Result<Option<Error>, Error> {
+        let wanted = lock(&self.wanted).take();
+        wanted.map_or(Ok(()), |header| self.follow(&header))?;
         let result = Packet::parse(data, &Limits::default()).and_then(|packet| {
             packet.header.map_or(Ok(()), |header| self.follow(&header))?;
             let mut guard = lock(&self.stream);

@@ -66,9 +66,9 @@ impl Stream {
         self.decoder.header()
     }
 
-    /// Whether this decoder decodes the stream of `header`.
-    pub(super) fn decodes(&mut self, header: &StreamHeader) -> bool {
-        self.decoder.set_header(header).is_ok()
+    /// Whether this decoder decodes the stream of `header`, whatever name that gives the bundle.
+    pub(super) fn decodes(&self, header: &StreamHeader) -> bool {
+        StreamHeader { bundle_name: String::new(), ..header.clone() }.same_stream(self.header())
     }
 
     /// How many samples last `time`.

@@ -219,7 +219,7 @@ impl SiskinAudioParse {
             edit.set_pts(place.pts);
             edit.set_dts(None);
             edit.set_duration(place.duration);
-            if place.jump || std::mem::take(&mut state.discont) {
+            if std::mem::take(&mut state.discont) || place.jump {
                 edit.set_flags(gst::BufferFlags::DISCONT);
             } else {
                 edit.unset_flags(gst::BufferFlags::DISCONT);

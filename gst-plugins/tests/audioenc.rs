@@ -1,0 +1,216 @@
+//! `siskinaudioenc` on its own.
+
+mod common;
+
+use common::*;
+use gst::prelude::*;
+use gst_check::Harness;
+use siskin_core::bitstream::packet::{Packet, PacketInfo};
+
+fn harness(properties: &str) -> Harness {
+    common::harness(&format!("siskinaudioenc {properties}"), RAW)
+}
+
+fn info(packet: &[u8]) -> PacketInfo {
+    let packet = Packet::parse(packet, &Default::default()).expect("a packet");
+    packet.info(&header()).expect("a packet of the stream")
+}
+
+fn ended(harness: &mut Harness) -> Vec<gst::Buffer> {
+    harness.push_event(gst::event::Eos::new());
+    pull_all(harness)
+}
+
+#[test]
+fn packets_are_the_cores_and_keep_every_length() {
+    let mut dice = Dice(1);
+    for (length, frames) in
+        [(1, 1), (239, 1), (240, 1), (241, 3), (479, 1), (480, 2), (24_000, 1), (33_333, 50)]
+    {
+        let pcm = voice(length);
+        let mut harness = harness(&format!("frame-size={frames}"));
+        push_in_pieces(&mut harness, &pcm, &mut dice);
+        let buffers = ended(&mut harness);
+        let expected = encode(&pcm, frames, None);
+        assert_eq!(buffers.len(), expected.len(), "{length} samples");
+        for (buffer, coded) in buffers.iter().zip(&expected) {
+            assert_eq!(bytes_of(buffer), coded.data);
+            let end = buffer.pts().zip(buffer.duration()).map(|(pts, d)| pts + d).expect("a time");
+            let off = |a: gst::ClockTime, b: gst::ClockTime| a.max(b) - a.min(b);
+            assert!(off(buffer.pts().expect("a time"), time(coded.position)).nseconds() <= 1);
+            assert!(off(end, time(coded.position + coded.samples)).nseconds() <= 1);
+        }
+        assert_eq!(decode_coded(&expected).len(), length);
+    }
+}
+
+#[test]
+fn nothing_in_gives_nothing() {
+    assert!(ended(&mut harness("")).is_empty());
+}
+
+#[test]
+fn caps_carry_the_stream_header() {
+    let mut harness = harness("frame-size=1");
+    harness.push(raw_buffer(&voice(960), 0)).expect("a push");
+    let pad = harness.element().and_then(|e| e.static_pad("src")).expect("a pad");
+    let caps = pad.current_caps().expect("caps");
+    let structure = caps.structure(0).expect("a structure");
+    assert_eq!(structure.name(), "audio/x-siskin");
+    assert_eq!((structure.get("rate"), structure.get("channels")), (Ok(24_000), Ok(1)));
+    for buffer in [
+        structure.get::<gst::Buffer>("codec_data").ok(),
+        structure.get::<gst::Array>("streamheader").ok().and_then(|a| a.first()?.get().ok()),
+    ] {
+        assert_eq!(buffer.map(|b: gst::Buffer| bytes_of(&b)), Some(header().to_bytes()));
+    }
+}
+
+#[test]
+fn the_sink_takes_what_the_bundle_takes() {
+    let harness = harness("");
+    let pad = harness.element().and_then(|e| e.static_pad("sink")).expect("a pad");
+    let caps = pad.query_caps(None);
+    assert!(caps.can_intersect(&RAW.parse::<gst::Caps>().expect("caps")));
+    let other: gst::Caps = RAW.replace("24000", "48000").parse().expect("caps");
+    assert!(!caps.can_intersect(&other), "{caps}");
+    let template = pad.pad_template().expect("a template");
+    assert!(template.caps().can_intersect(&other), "another bundle may have another rate");
+}
+
+#[test]
+fn latency_is_the_frames_and_the_delay() {
+    for (frames, milliseconds) in [(1, 30), (5, 110)] {
+        let mut harness = harness(&format!("frame-size={frames}"));
+        harness.push(raw_buffer(&voice(10), 0)).expect("a push");
+        assert_eq!(harness.query_latency(), Some(gst::ClockTime::from_mseconds(milliseconds)));
+    }
+}
+
+#[test]
+fn by_itself_it_is_quick_behind_a_live_source_only() {
+    for (live, samples) in [(true, 240), (false, 23_760)] {
+        let text = format!(
+            "audiotestsrc is-live={live} num-buffers=60 samplesperbuffer=480 ! {RAW} ! siskinaudioenc ! \
+             fakesink name=out signal-handoffs=true sync=false"
+        );
+        let pipeline = launch(&text);
+        let durations = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+        let keep = durations.clone();
+        pipeline.by_name("out").expect("out").connect("handoff", false, move |args| {
+            let buffer = args[1].get::<gst::Buffer>().expect("a buffer");
+            keep.lock().expect("nobody panics with it").extend(buffer.duration());
+            None
+        });
+        assert_eq!(play(&pipeline).error, None);
+        assert_eq!(durations.lock().expect("nobody panics with it").first(), Some(&time(samples)));
+    }
+}
+
+#[test]
+fn the_rate_changes_while_playing() {
+    let mut harness = harness("frame-size=1 bitrate=1500");
+    let element = harness.element().expect("an element");
+    harness.push(raw_buffer(&voice(4800), 0)).expect("a push");
+    element.set_property("bitrate", 6000u32);
+    harness.push(raw_buffer(&voice(4800), 4800)).expect("a push");
+    element.set_property("codebooks", 18u32);
+    harness.push(raw_buffer(&voice(4800), 9600)).expect("a push");
+    let mut stages: Vec<u8> = ended(&mut harness).iter().map(|b| info(&bytes_of(b)).stages).collect();
+    stages.dedup();
+    assert_eq!(stages, [3, 12, 18]);
+    let mut rates = Vec::new();
+    while let Some(event) = harness.try_pull_event() {
+        if let gst::EventView::Tag(tag) = event.view() {
+            rates.extend(tag.tag().get::<gst::tags::NominalBitrate>().map(|r| r.get()));
+        }
+    }
+    rates.dedup();
+    assert_eq!(rates, [1500, 6000, 9000]);
+}
+
+#[test]
+fn a_rate_that_the_bundle_has_not_is_a_warning_while_playing() {
+    let mut harness = harness("frame-size=1 codebooks=3");
+    let bus = bus_of(&harness);
+    harness.push(raw_buffer(&voice(4800), 0)).expect("a push");
+    harness.element().expect("an element").set_property("codebooks", 40u32);
+    harness.push(raw_buffer(&voice(4800), 4800)).expect("a push");
+    assert!(ended(&mut harness).iter().all(|b| info(&bytes_of(b)).stages == 3));
+    let warnings = warnings_on(&bus);
+    assert!(warnings.len() == 1 && warnings[0].contains("codebooks is 40, allowed: 0 to 18"), "{warnings:?}");
+}
+
+#[test]
+fn other_caps_in_the_middle_end_one_stream_and_begin_another() {
+    let mut harness = harness("frame-size=1");
+    harness.push(raw_buffer(&voice(1000), 0)).expect("a push");
+    let other: gst::Caps = format!("{RAW},channel-mask=(bitmask)0x4").parse().expect("caps");
+    harness.push_event(gst::event::Caps::new(&other));
+    harness.push(raw_buffer(&voice(700), 1000)).expect("a push");
+    let buffers = ended(&mut harness);
+    let packets: Vec<Vec<u8>> = buffers.iter().map(|b| bytes_of(b)).collect();
+    let starts: Vec<bool> = packets.iter().map(|p| info(p).starts_stream).collect();
+    assert_eq!(starts, [true, false, false, true, false]);
+    assert_eq!(decode(packets.iter().map(Vec::as_slice)).len(), 1700);
+}
+
+#[test]
+fn a_flush_forgets_what_was_before() {
+    let mut harness = harness("frame-size=1");
+    harness.push(raw_buffer(&voice(1100), 0)).expect("a push");
+    pull_all(&mut harness);
+    harness.push_event(gst::event::FlushStart::new());
+    harness.push_event(gst::event::FlushStop::new(true));
+    let segment = gst::FormattedSegment::<gst::ClockTime>::new();
+    harness.push_event(gst::event::Segment::new(&segment));
+    let pcm = voice(5000);
+    harness.push(raw_buffer(&pcm, 0)).expect("a push");
+    let packets: Vec<Vec<u8>> = ended(&mut harness).iter().map(|b| bytes_of(b)).collect();
+    let expected: Vec<Vec<u8>> = encode(&pcm, 1, None).into_iter().map(|p| p.data).collect();
+    assert_eq!(packets, expected);
+}
+
+#[test]
+fn it_can_be_stopped_and_started_again() {
+    let pipeline = launch(&format!(
+        "audiotestsrc num-buffers=20 ! {RAW} ! siskinaudioenc name=enc ! siskinaudiodec ! fakesink sync=false"
+    ));
+    let encoder = pipeline.by_name("enc").expect("enc");
+    for _ in 0..2 {
+        assert_eq!(play_on(&pipeline).error, None);
+        assert_eq!(encoder.property::<String>("active-provider"), "cpu");
+        let stats = encoder.property::<gst::Structure>("stats");
+        assert_eq!(stats.get::<u64>("samples"), Ok(20 * 1024));
+        pipeline.set_state(gst::State::Null).expect("stopping never fails");
+        assert_eq!(encoder.property::<String>("active-provider"), "");
+    }
+}
+
+#[test]
+fn stats_count_packets_frames_and_bytes() {
+    let mut harness = harness("frame-size=2");
+    harness.push(raw_buffer(&voice(24_000), 0)).expect("a push");
+    let buffers = ended(&mut harness);
+    let stats = harness.element().expect("an element").property::<gst::Structure>("stats");
+    let bytes: usize = buffers.iter().map(|b| b.size()).sum();
+    assert_eq!(stats.get("packets"), Ok(26u64));
+    assert_eq!(stats.get("frames"), Ok(51u64));
+    assert_eq!(stats.get("samples"), Ok(24_000u64));
+    assert_eq!(stats.get("bytes"), Ok(bytes as u64));
+    assert_eq!(stats.get("bitrate"), Ok(bytes as u64 * 8));
+}
+
+#[test]
+fn what_cannot_be_had_is_an_error_that_says_why() {
+    for (properties, reason) in [
+        ("model=whale-song", "model bundle whale-song not found; searched: "),
+        ("execution-provider=cuda", "execution provider cuda cannot be used: "),
+        ("execution-provider=tensorrt", "execution provider tensorrt cannot be used: "),
+        ("codebooks=64", "codebooks is 64, allowed: 0 to 18"),
+    ] {
+        let said =
+            play(&launch(&format!("audiotestsrc num-buffers=2 ! siskinaudioenc {properties} ! fakesink")));
+        assert!(said.error.as_ref().is_some_and(|e| e.contains(reason)), "{properties}: {said:?}");
+    }
+}
