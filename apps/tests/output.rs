@@ -31,12 +31,15 @@ fn output_names_that_cannot_be() {
     let coded = coded(folder.path(), 1.0, &[]);
     let source = folder.path().join("in.wav");
     let encode = |out: &str| run(["encode", "-y", text(&source), out]);
+    assert_fails(&encode(text(&source)), 2, "name it .mka or .mkv");
     assert_fails(&encode("out.wav"), 2, "name it .mka or .mkv");
     assert_fails(&encode(text(&folder.path().join("none/out.mka"))), 1, "cannot create");
     fs::create_dir(folder.path().join("d.mka")).expect("a folder");
     assert_fails(&encode(text(&folder.path().join("d.mka"))), 2, "is a folder");
-    assert_fails(&run(["encode", "-y", text(&coded), text(&coded)]), 1, "");
-    assert_fails(&run(["decode", "-y", text(&coded), text(&coded)]), 2, "");
+    assert_fails(&run(["encode", "-y", text(&coded), text(&coded)]), 2, "is coded already");
+    let copy = folder.path().join("copy.wav");
+    fs::copy(&coded, &copy).expect("a copy");
+    assert_fails(&run(["decode", "-y", text(&copy), text(&copy)]), 2, "is both input and output");
 }
 
 #[test]

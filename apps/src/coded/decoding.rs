@@ -9,44 +9,15 @@ use siskin_core::runtime::{Provider, Runtime};
 use siskin_core::{Error, Limits};
 
 use super::CodedFile;
+use super::losses::Losses;
 use super::prefix::Prefix;
 use crate::failure::usage;
 
 /// Longer gaps in the time stamps are not filled: more likely a damaged time stamp than so long a loss.
 const LONGEST_GAP_SECONDS: u64 = 60;
 
-/// What a file lacked.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Losses {
-    /// Packets that could not be decoded.
-    pub(crate) bad_packets: u64,
-    /// Samples that were made up in their place or in place of packets that are missing.
-    pub(crate) concealed_samples: u64,
-    /// Whether the file ends before its stated length or inside an element.
-    pub(crate) ends_early: bool,
-    /// Why reading stopped before the end.
-    pub(crate) damage: Option<String>,
-}
-
-impl Losses {
-    /// One line for each kind of loss.
-    pub(crate) fn describe(&self, file: &str, rate: u32, seconds: f64) -> Vec<String> {
-        let mut lines = Vec::new();
-        if self.bad_packets > 0 {
-            let bridged = self.concealed_samples as f64 / f64::from(rate);
-            lines.push(format!("{file}: {} damaged packets, {bridged:.2} s concealed", self.bad_packets));
-        } else if self.concealed_samples > 0 {
-            let bridged = self.concealed_samples as f64 / f64::from(rate);
-            lines.push(format!("{file}: packets are missing, {bridged:.2} s concealed"));
-        }
-        if let Some(damage) = &self.damage {
-            lines.push(format!("{file} is damaged after {seconds:.2} s: {damage}"));
-        } else if self.ends_early {
-            lines.push(format!("{file} is cut off: {seconds:.2} s could be decoded"));
-        }
-        lines
-    }
-}
+/// What is decoded before the time sought, so that the network has heard what came before it.
+const WARM_UP_SECONDS: f64 = 1.0;
 
 /// Decodes a file packet by packet.
 pub(crate) struct Decoding {
@@ -61,6 +32,8 @@ pub(crate) struct Decoding {
     position: u64,
     /// Whether a packet has set the position.
     begun: bool,
+    /// Position before which nothing is handed out.
+    skip_until: u64,
     /// Samples handed out.
     given: u64,
     /// Bytes of the packets read.
@@ -92,6 +65,7 @@ impl Decoding {
             origin: 0,
             position: 0,
             begun: false,
+            skip_until: 0,
             given: 0,
             packet_bytes: 0,
             losses: Losses::default(),
@@ -128,10 +102,13 @@ impl Decoding {
         &self.losses
     }
 
-    /// Begins at the first packet at or after a time instead of the start.
+    /// Begins at a time instead of the start.
     pub(crate) fn seek(&mut self, seconds: f64) -> Result<()> {
-        self.file.seek(seconds)?;
-        self.decoder.reset();
+        let header = self.file.header();
+        // The packet that holds the time may begin as much earlier as the longest packet lasts.
+        let longest = f64::from(Limits::default().max_frames_per_packet) / header.frame_rate();
+        self.skip_until = (seconds * f64::from(header.sample_rate)).round() as u64;
+        self.file.seek((seconds - longest - WARM_UP_SECONDS).max(0.0))?;
         Ok(())
     }
 
@@ -187,36 +164,49 @@ impl Decoding {
                 return Ok(());
             }
         };
+        let rate = u64::from(header.sample_rate);
         let at = if info.starts_stream {
             let stamp = self.file.samples(self.block.pts_ns).round() as u64;
             // A time stamp is rounded to milliseconds; a stream that follows another has no such gap.
-            let rounding = u64::from(header.sample_rate).div_ceil(1000);
-            self.origin = if stamp.abs_diff(self.position) <= rounding { self.position } else { stamp };
+            let is_next = stamp.abs_diff(self.position) <= rate.div_ceil(1000);
+            self.origin = if is_next { self.position } else { stamp };
             self.origin
         } else {
             self.file.position(self.block.pts_ns, self.origin)
         };
-        let (is_lost_start, rate) = (self.losses.bad_packets > 0, u64::from(header.sample_rate));
-        if !self.begun && !is_lost_start {
+        let end = at + info.samples(header);
+        let warm_up = (WARM_UP_SECONDS * rate as f64) as u64;
+        let is_before = end + warm_up <= self.skip_until;
+        if is_before || !self.begun && self.losses.bad_packets == 0 {
             // A recording that joined a live stream late begins where it begins.
             self.position = at;
         }
         self.begun = true;
-        let before = out.len();
+        if is_before {
+            self.position = end;
+            return Ok(());
+        }
+        let (start, from) = (out.len(), self.position.min(at));
         let gap = at.saturating_sub(self.position);
-        if gap > 0 && gap <= LONGEST_GAP_SECONDS * rate {
+        // All gaps together may at most double the length, so that a small file cannot fill a disk.
+        let most = LONGEST_GAP_SECONDS * rate;
+        if gap <= most && self.losses.concealed_samples + gap <= most + self.position {
             conceal(&mut self.decoder, gap, &mut self.concealed, out)?;
             self.losses.concealed_samples += gap;
+        } else {
+            self.losses.jumps += 1;
         }
-        let filled = out.len() - before;
+        let filled = out.len() - start;
         match self.decoder.decode(data, out) {
-            Ok(decoded) => self.position = at + decoded.samples as u64,
+            Ok(_) => self.position = end,
             Err(Error::Bitstream { .. } | Error::WrongBundle { .. }) => {
                 self.losses.bad_packets += 1;
                 self.position += filled as u64;
             }
             Err(e) => return Err(e.into()),
         }
+        let early = (self.skip_until.saturating_sub(from) as usize).min(out.len() - start);
+        out.drain(start..start + early);
         Ok(())
     }
 

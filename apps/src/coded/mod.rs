@@ -1,6 +1,7 @@
 //! Coded files: writing, opening, surveying and decoding them.
 
 mod decoding;
+mod losses;
 mod prefix;
 mod sink;
 mod survey;

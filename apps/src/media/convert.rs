@@ -143,8 +143,9 @@ mod tests {
     #[test]
     fn the_delay_of_the_filter_is_taken_out() {
         crate::media::init().expect("FFmpeg");
-        let tone =
-            |rate: f32| (0..(rate * 0.5) as usize).map(move |i| (i as f32 * 600.0 * 6.283_185 / rate).sin());
+        let tone = |rate: f32| {
+            (0..(rate * 0.5) as usize).map(move |i| (i as f32 * 600.0 * std::f32::consts::TAU / rate).sin())
+        };
         let found = resample(&tone(44_100.0).collect::<Vec<_>>(), 44_100, 24_000).expect("a conversion");
         let worst = found.iter().zip(tone(24_000.0)).skip(200).take(11_000).map(|(a, b)| (a - b).abs());
         assert!(worst.fold(0.0, f32::max) < 1e-3);

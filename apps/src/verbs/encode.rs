@@ -10,7 +10,7 @@ use siskin_core::audio::{DEFAULT_SEARCH_WIDTH, Encoder, EncoderConfig};
 use siskin_core::bundle::Manifest;
 
 use crate::cli::{ModelArgs, OverwriteArgs, ReportArgs};
-use crate::coded::Sink;
+use crate::coded::{CodedFile, Sink};
 use crate::failure::usage;
 use crate::media::{self, AudioInput};
 use crate::report::{Progress, Report};
@@ -72,6 +72,9 @@ pub(crate) fn run(args: &EncodeArgs) -> Result<ExitCode> {
     let bundle = args.model.bundle()?;
     let manifest = bundle.manifest();
     let stages = stages(args, manifest)?;
+    if CodedFile::is_coded(&args.input) {
+        return Err(usage(format!("{} is coded already, see siskin decode", args.input.display())));
+    }
     let mut input = AudioInput::open(&args.input, Some(manifest.sample_rate))?;
     describe_input(&input, &report);
     let runtime = args.model.runtime()?;
