@@ -39,7 +39,9 @@ pub mod bundle;
 pub mod container;
 mod error;
 mod limits;
+mod places;
 pub mod runtime;
 
 pub use error::{Error, Result};
 pub use limits::Limits;
+pub use places::search_near;

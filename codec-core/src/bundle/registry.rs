@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::{Manifest, id_of};
 use crate::bitstream::BundleId;
+use crate::places::program_folders;
 use crate::{Error, Limits, Result};
 
 /// A bundle that is on the search path; its files have not been read yet.
@@ -34,11 +35,12 @@ impl Installed {
 
 /// The folders that hold bundles, in the order in which they are searched: those of `SISKIN_BUNDLES` (separated as in
 /// `PATH`), `share/siskin/bundles` beside the program's folder, `models/bundles` in the folders above the program and
-/// above the working directory, `siskin/bundles` in the user's and the system's data folders.
+/// above the working directory, `siskin/bundles` in the user's and the system's data folders. The folders of
+/// [`search_near`](crate::search_near) count as the program's.
 pub fn search_path() -> Vec<PathBuf> {
     let mut folders: Vec<PathBuf> =
         env::var_os("SISKIN_BUNDLES").map(|v| env::split_paths(&v).collect()).unwrap_or_default();
-    let program = env::current_exe().ok().and_then(|p| p.parent().map(Path::to_owned));
+    let program = program_folders();
     folders.extend(program.iter().filter_map(|p| p.parent()).map(|p| p.join("share/siskin/bundles")));
     for start in program.into_iter().chain(env::current_dir()) {
         folders.extend(start.ancestors().map(|p| p.join("models/bundles")).filter(|p| p.is_dir()));

@@ -1,11 +1,12 @@
 //! Finding and loading ONNX Runtime's shared library.
 
 use std::env;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use ort::environment::Environment;
 
+use crate::places::program_folders;
 use crate::{Error, Result};
 
 const FILE: &str = "libonnxruntime.so";
@@ -32,7 +33,7 @@ fn load() -> std::result::Result<Arc<Environment>, String> {
 }
 
 fn candidates() -> Vec<PathBuf> {
-    let program = env::current_exe().ok().and_then(|p| p.parent().map(Path::to_owned));
+    let program = program_folders();
     let beside = program.iter().filter_map(|p| p.parent()).map(|p| p.join("lib").join(FILE));
     let mut paths: Vec<PathBuf> = beside.collect();
     for start in program.into_iter().chain(env::current_dir()) {
