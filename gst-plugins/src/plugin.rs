@@ -6,6 +6,10 @@
 use gst::glib;
 
 fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
+    // The program that has loaded the plugin lies elsewhere than what belongs to the plugin.
+    if let Some(file) = plugin.filename() {
+        siskin_core::search_near(&file);
+    }
     crate::audioenc::register(plugin)?;
     crate::audiodec::register(plugin)?;
     crate::audioparse::register(plugin)?;

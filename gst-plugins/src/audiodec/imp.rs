@@ -6,7 +6,6 @@ use gst_audio::prelude::*;
 use gst_audio::subclass::prelude::*;
 use siskin_core::bitstream::StreamHeader;
 use siskin_core::bitstream::packet::Packet;
-use siskin_core::runtime::Runtime;
 use siskin_core::{Error, Limits};
 
 use super::stream::{Stats, Stream};
@@ -23,7 +22,6 @@ const FOREIGN_PACKETS: u32 = 2;
 
 pub struct SiskinAudioDec {
     settings: Mutex<NetworkSettings>,
-    runtime: Mutex<Option<Runtime>>,
     /// Never held while data is pushed, so that properties can be read at any time.
     stream: Mutex<Option<Stream>>,
     stats: Mutex<Stats>,
@@ -35,7 +33,6 @@ impl Default for SiskinAudioDec {
     fn default() -> Self {
         Self {
             settings: Mutex::new(NetworkSettings::new(None)),
-            runtime: Mutex::default(),
             stream: Mutex::default(),
             stats: Mutex::default(),
             wanted: Mutex::default(),
@@ -121,9 +118,6 @@ impl AudioDecoderImpl for SiskinAudioDec {
     fn start(&self) -> Result<(), gst::ErrorMessage> {
         // The base class forgets this at each start.
         self.obj().set_plc_aware(true);
-        let settings = lock(&self.settings).clone();
-        let runtime = settings.runtime().map_err(|e| errors::message(&e))?;
-        *lock(&self.runtime) = Some(runtime);
         *lock(&self.stats) = Stats::default();
         Ok(())
     }
@@ -131,15 +125,14 @@ impl AudioDecoderImpl for SiskinAudioDec {
     fn stop(&self) -> Result<(), gst::ErrorMessage> {
         *lock(&self.stream) = None;
         *lock(&self.wanted) = None;
-        *lock(&self.runtime) = None;
         self.obj().notify("active-provider");
         Ok(())
     }
 
     fn set_format(&self, caps: &gst::Caps) -> Result<(), gst::LoggableError> {
         match caps::header(caps) {
-            // Refused caps make decodebin look for another decoder and report that there is none. The reason gets
-            // through if it comes with the first packet.
+            // If the element did not start, or refused the caps, decodebin would look for another decoder and
+            // report that there is none. The reason gets through if it comes with the first packet.
             Ok(Some(header)) => {
                 if let Err(e) = self.follow(&header) {
                     gst::info!(CAT, imp = self, "{e}");
@@ -200,10 +193,8 @@ impl SiskinAudioDec {
         if guard.as_ref().is_some_and(|s| s.decodes(header)) {
             return Ok(());
         }
-        let model = lock(&self.settings).model.clone();
-        let runtime = lock(&self.runtime).clone();
-        let runtime = runtime.map_or_else(|| lock(&self.settings).clone().runtime(), Ok)?;
-        let stream = Stream::open(header, model.as_deref(), &runtime)?;
+        let settings = lock(&self.settings).clone();
+        let stream = Stream::open(header, &settings)?;
         gst::info!(CAT, imp = self, "{header:?} decoded by {}", stream.decoder.provider());
         let own = stream.header().clone();
         *guard = Some(stream);

@@ -5,7 +5,8 @@ use siskin_core::Result;
 use siskin_core::audio::Decoder;
 use siskin_core::bitstream::StreamHeader;
 use siskin_core::bundle::Bundle;
-use siskin_core::runtime::Runtime;
+
+use crate::network::NetworkSettings;
 
 /// Counters behind the property `stats`.
 #[derive(Debug, Clone, Copy, Default)]
@@ -54,9 +55,9 @@ impl Stream {
     pub(super) const LONGEST_LOSS: u64 = 10;
 
     /// Opens the bundle that the stream needs.
-    pub(super) fn open(header: &StreamHeader, model: Option<&str>, runtime: &Runtime) -> Result<Self> {
-        let bundle = Bundle::for_stream(header, model)?;
-        let mut decoder = Decoder::new(&bundle, runtime)?;
+    pub(super) fn open(header: &StreamHeader, settings: &NetworkSettings) -> Result<Self> {
+        let bundle = Bundle::for_stream(header, settings.model.as_deref())?;
+        let mut decoder = Decoder::new(&bundle, &settings.runtime()?)?;
         decoder.set_header(header)?;
         let last_samples = header.hop.into();
         Ok(Self { decoder, last_samples, expected: None, broken: 0, foreign: 0 })
