@@ -156,6 +156,22 @@ fn other_caps_in_the_middle_end_one_stream_and_begin_another() {
 }
 
 #[test]
+fn a_jump_of_the_input_is_in_the_times_and_loses_nothing() {
+    let mut harness = harness("frame-size=1");
+    let (first, second) = (voice(10_000), voice(7_000));
+    harness.push(raw_buffer(&first, 0)).expect("a push");
+    let mut later = raw_buffer(&second, 5 * RATE);
+    later.make_mut().set_flags(gst::BufferFlags::DISCONT);
+    harness.push(later).expect("a push");
+    let buffers = ended(&mut harness);
+    let packets: Vec<Vec<u8>> = buffers.iter().map(|b| bytes_of(b)).collect();
+    // The packet at the seam began before it; the next one is where its samples were.
+    let position = 22 * 480 - 240;
+    assert_eq!(buffers[22].pts(), Some(gst::ClockTime::from_seconds(5) + time(position - 10_000)));
+    assert_eq!(decode(packets.iter().map(Vec::as_slice)).len(), 17_000);
+}
+
+#[test]
 fn a_flush_forgets_what_was_before() {
     let mut harness = harness("frame-size=1");
     harness.push(raw_buffer(&voice(1100), 0)).expect("a push");

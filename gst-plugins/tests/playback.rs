@@ -124,6 +124,24 @@ fn a_seek_plays_from_there_with_the_right_times() {
 }
 
 #[test]
+fn it_plays_backwards_and_fast() {
+    let (_folder, path) = write_file(&voice(6 * RATE as usize), "siskinaudioenc", "siskinmux");
+    for rate in [-1.0, 2.0] {
+        let (player, ear) = player(&path);
+        player.set_state(gst::State::Paused).expect("a start");
+        settle(&player);
+        clear(&ear);
+        let flags = gst::SeekFlags::FLUSH | gst::SeekFlags::ACCURATE;
+        let (start, stop) = (gst::ClockTime::ZERO, gst::ClockTime::from_seconds(5));
+        player.seek(rate, flags, gst::SeekType::Set, start, gst::SeekType::Set, stop).expect("a seek");
+        let said = play(&player);
+        assert_eq!((said.error, said.warnings), (None, vec![]), "rate {rate}");
+        let heard = heard(&ear).pcm.len() as u64;
+        assert!(heard.abs_diff(5 * RATE) <= RATE, "{heard} samples at rate {rate}");
+    }
+}
+
+#[test]
 fn many_seeks_while_playing_do_no_harm() {
     let (_folder, path) = write_file(&voice(10 * RATE as usize), "siskinaudioenc frame-size=5", "siskinmux");
     let (player, ear) = player(&path);

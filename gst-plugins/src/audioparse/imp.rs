@@ -29,6 +29,8 @@ struct State {
     waiting: Vec<gst::Event>,
     /// Tags from upstream, to which the codec's name is added.
     tags: Option<gst::TagList>,
+    /// Tags are to be pushed before the next packet: after the segment, whenever that came.
+    tags_due: bool,
     timeline: Timeline,
     /// Packets that came before a header.
     dropped: u64,
@@ -171,26 +173,26 @@ impl SiskinAudioParse {
     fn set_header(&self, header: StreamHeader) {
         gst::info!(CAT, imp = self, "stream header {header:?}");
         let caps = caps::audio(&header);
-        let (waiting, first) = {
+        let waiting = {
             let mut state = lock(&self.state);
-            let first = state.header.replace(header).is_none();
+            state.header = Some(header);
             state.timeline = Timeline::default();
-            (state.suspect, state.discont) = (None, true);
-            (std::mem::take(&mut state.waiting), first)
+            (state.suspect, state.discont, state.tags_due) = (None, true, true);
+            std::mem::take(&mut state.waiting)
         };
         self.src.push_event(gst::event::Caps::new(&caps));
         for event in waiting {
             self.src.push_event(event);
         }
-        if first || lock(&self.state).tags.is_some() {
-            self.push_tags();
-        }
     }
 
-    /// Pushes upstream's tags with the codec's name.
+    /// Pushes upstream's tags with the codec's name, if they are due.
     fn push_tags(&self) {
         let (tags, header) = {
-            let state = lock(&self.state);
+            let mut state = lock(&self.state);
+            if !std::mem::take(&mut state.tags_due) {
+                return;
+            }
             (state.tags.clone(), state.header.clone())
         };
         let Some(header) = header else { return };
@@ -230,6 +232,7 @@ impl SiskinAudioParse {
                 state.last_samples = samples;
             }
         }
+        self.push_tags();
         self.src.push(buffer)
     }
 
@@ -263,8 +266,8 @@ impl SiskinAudioParse {
                 }
             }
             EventView::Tag(t) if t.tag().scope() == gst::TagScope::Stream => {
-                lock(&self.state).tags = Some(t.tag_owned());
-                self.push_tags();
+                let mut state = lock(&self.state);
+                (state.tags, state.tags_due) = (Some(t.tag_owned()), true);
                 return true;
             }
             _ => (),
