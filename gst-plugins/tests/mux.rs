@@ -106,6 +106,19 @@ fn live_caps_carry_the_head_for_late_clients() {
 }
 
 #[test]
+fn a_gap_is_no_packet() {
+    let mut harness = live();
+    let coded = encode(&voice(5000), 1, None);
+    for packet in &coded {
+        harness.push(packet.buffer()).expect("a push");
+        harness.push_event(gst::event::Gap::builder(time(packet.position)).duration(time(10)).build());
+    }
+    harness.push_event(gst::event::Eos::new());
+    let buffers = std::iter::from_fn(|| harness.pull_until_eos().ok().flatten());
+    assert_eq!(buffers.count(), 1 + coded.len());
+}
+
+#[test]
 fn pads_are_named_after_their_kind() {
     init();
     let mux = gst::ElementFactory::make("siskinmux").build().expect("the muxer");

@@ -235,15 +235,12 @@ impl SiskinAudioDec {
             stats.bytes += data.len() as u64;
             Ok(())
         });
+        let joined = lock(&self.stream).is_some();
         match result {
             Ok(()) => Ok(None),
-            Err(Error::MissingHeader) => {
-                gst::info!(
-                    CAT,
-                    imp = self,
-                    "packet at {} before any stream header dropped",
-                    buffer.pts().display()
-                );
+            // There is no sound yet in which it could be missed.
+            Err(e @ (Error::MissingHeader | Error::Bitstream { .. })) if !joined => {
+                gst::info!(CAT, imp = self, "packet at {} dropped: {e}", buffer.pts().display());
                 lock(&self.stats).unjoined += 1;
                 Ok(None)
             }
