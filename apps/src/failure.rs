@@ -3,6 +3,7 @@
 use std::fmt;
 use std::process::ExitCode;
 
+use crate::interrupt::{self, Interrupted};
 use crate::report;
 
 /// A mistake in the command line that `clap` cannot see, such as a value beyond what the model offers.
@@ -27,7 +28,11 @@ pub(crate) fn report(error: &anyhow::Error, json: bool) -> ExitCode {
     // Causes that span lines (ONNX Runtime's do) would break the promise of one line.
     let line = format!("{error:#}").split_whitespace().collect::<Vec<_>>().join(" ");
     eprintln!("siskin: {line}");
-    let code = if is_usage(error) { 2 } else { 1 };
+    let code = match error {
+        _ if error.is::<Interrupted>() => interrupt::EXIT_CODE,
+        _ if is_usage(error) => 2,
+        _ => 1,
+    };
     if json {
         // The exit code and stderr say it too, so a closed stdout loses nothing.
         report::line(&serde_json::json!({ "type": "error", "message": line, "exit_code": code })).ok();

@@ -1,26 +1,57 @@
 //! Ctrl-C and SIGTERM: the half-written output goes, then the program.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::Result;
 
 /// Exit code of a shell command that SIGINT ended.
-const INTERRUPTED: i32 = 130;
+pub(crate) const EXIT_CODE: u8 = 130;
+/// How long the main thread gets to end by itself; it may be waiting for input that does not come.
+const PATIENCE: Duration = Duration::from_secs(1);
 
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 static TEMPORARY: Mutex<Option<PathBuf>> = Mutex::new(None);
+
+/// The error of work that was interrupted.
+#[derive(Debug)]
+pub(crate) struct Interrupted;
+
+impl fmt::Display for Interrupted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("interrupted")
+    }
+}
+
+impl std::error::Error for Interrupted {}
 
 /// Installs the handler; it runs in a thread of its own, so it may do what signal handlers may not.
 pub(crate) fn install() {
     let installed = ctrlc::set_handler(|| {
+        INTERRUPTED.store(true, Ordering::SeqCst);
         // The lock is held to the end, so that no output is renamed into place from here on.
         let temporary = TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(path) = &*temporary {
             std::fs::remove_file(path).ok();
         }
-        eprintln!("siskin: interrupted");
-        std::process::exit(INTERRUPTED);
+        // Ending the process under a running network would pull its library away from it.
+        std::thread::sleep(PATIENCE);
+        eprintln!("siskin: {Interrupted}");
+        std::process::exit(EXIT_CODE.into());
     });
     // Without the handler the default action ends the program and leaves a temporary file: worth no failure.
     installed.ok();
+}
+
+/// To be called now and then by work that takes long.
+///
+/// # Errors
+/// [`Interrupted`] once the user has had enough.
+pub(crate) fn check() -> Result<()> {
+    if INTERRUPTED.load(Ordering::Relaxed) { Err(Interrupted.into()) } else { Ok(()) }
 }
 
 /// Names the file to be removed on an interrupt.

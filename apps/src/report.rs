@@ -10,6 +10,7 @@ use serde_json::json;
 
 use crate::cli::ReportArgs;
 use crate::failure::usage;
+use crate::interrupt;
 use crate::units;
 
 /// A bar is redrawn this often.
@@ -93,8 +94,9 @@ impl Report {
         if self.json { line(&json!({ "type": "warning", "message": text })) } else { Ok(()) }
     }
 
-    /// Shows progress if it is time to.
+    /// Shows progress if it is time to, and fails if the user has interrupted.
     pub(crate) fn progress(&mut self, progress: Progress) -> Result<()> {
+        interrupt::check()?;
         let now = Instant::now();
         if now < self.due {
             return Ok(());

@@ -164,3 +164,26 @@ fn tags_travel() {
     let info = &ndjson(&good(["info", "--json", text(&coded)]))[0];
     assert_eq!((&info["tags"]["TITLE"], &info["tags"]["ARTIST"]), (&"A title".into(), &"Somebody".into()));
 }
+
+#[test]
+fn memory_does_not_grow_with_the_input() {
+    let folder = folder();
+    let source = folder.path().join("a.wav");
+    let peak = |seconds: usize, args: &[&str]| -> [u64; 2] {
+        // Many channels of a high rate: much input for little work.
+        wav(&source, &vec![0.1; seconds * 192_000], 192_000, 8);
+        let (coded, out) = (source.with_extension("mka"), source.with_extension("f32"));
+        let common = ["-y", "--json"];
+        let encode = [&["encode", text(&source), text(&coded)], &common[..], args].concat();
+        let decode = [&["decode", text(&coded), text(&out)], &common[..]].concat();
+        [encode, decode].map(|verb| {
+            let lines = ndjson(&good(verb));
+            lines.last().expect("a result")["peak_memory_bytes"].as_u64().expect("a number")
+        })
+    };
+    let (short, long) = (peak(2, &["--search-width", "1"]), peak(30, &["--search-width", "1"]));
+    for (short, long) in short.iter().zip(long) {
+        // The long input has 86 MB more.
+        assert!(long < short + (10 << 20), "{short} bytes for 2 s, {long} for 30 s");
+    }
+}

@@ -33,7 +33,6 @@ pub(crate) struct AudioInput {
     converter: Option<Converter>,
     /// The rate of the samples handed out; `None` takes the input's own.
     wanted_rate: Option<u32>,
-    packet: Packet,
     frame: frame::Audio,
     /// Samples a channel decoded, at the input's rate.
     decoded: u64,
@@ -71,7 +70,6 @@ impl AudioInput {
             shape: None,
             converter: None,
             wanted_rate: rate,
-            packet: Packet::empty(),
             frame: frame::Audio::empty(),
             decoded: 0,
             bad_packets: 0,
@@ -169,10 +167,12 @@ impl AudioInput {
         }
         let mut in_a_row = 0;
         loop {
-            match self.packet.read(&mut self.context) {
-                Ok(()) if self.packet.stream() != self.stream => {}
+            // A new one each time: FFmpeg fills it without freeing what it held.
+            let mut packet = Packet::empty();
+            match packet.read(&mut self.context) {
+                Ok(()) if packet.stream() != self.stream => {}
                 Ok(()) => {
-                    if self.decoder.send_packet(&self.packet).is_err() {
+                    if self.decoder.send_packet(&packet).is_err() {
                         self.bad_packets += 1;
                         continue;
                     }

@@ -15,6 +15,7 @@ use siskin_core::bundle::GraphSpec;
 use crate::bench::{NetworkTime, Percentiles, Times, peak_memory, speech_like};
 use crate::cli::ModelArgs;
 use crate::failure::usage;
+use crate::interrupt;
 use crate::media::{self, AudioInput};
 use crate::report;
 use crate::units;
@@ -74,12 +75,14 @@ pub(crate) fn run(args: &BenchArgs) -> Result<ExitCode> {
     };
     let mut times = Times::default();
     for frame in pcm.chunks_exact(hop) {
+        interrupt::check()?;
         times.time(&encoder_time, || encoder.push(frame, &mut keep))?;
     }
     let encode = times.side(frame_seconds);
     let (mut times, mut out) = (Times::default(), Vec::with_capacity(hop));
     for packet in &packets {
         out.clear();
+        interrupt::check()?;
         times.time(&decoder_time, || decoder.decode(packet, &mut out))?;
     }
     let decode = times.side(frame_seconds);

@@ -10,6 +10,7 @@ use serde_json::json;
 
 use crate::cli::ModelArgs;
 use crate::coded::{CodedFile, Decoding};
+use crate::interrupt;
 use crate::media::{self, AudioInput, resample};
 use crate::metrics::{STOI_RATE, mel_distance, si_sdr, stoi};
 use crate::report;
@@ -136,6 +137,7 @@ fn load(path: &Path, args: &CompareArgs, stages: Option<u8>) -> Result<Recording
 fn gather(path: &Path, rate: u32, mut next: impl FnMut(&mut Vec<f32>) -> Result<bool>) -> Result<Vec<f32>> {
     let mut samples = Vec::new();
     while next(&mut samples)? {
+        interrupt::check()?;
         if samples.len() > MOST_SECONDS * rate as usize {
             bail!(
                 "{} is longer than {} minutes, the most that is compared",

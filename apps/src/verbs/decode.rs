@@ -7,6 +7,7 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::json;
 
+use crate::bench::peak_memory;
 use crate::cli::{ModelArgs, OverwriteArgs, ReportArgs};
 use crate::coded::{CodedFile, Decoding};
 use crate::media::{self, AudioOutput, OutputFormat};
@@ -25,7 +26,7 @@ pub(crate) struct DecodeArgs {
     /// Write 32-bit float samples, just as decoded (.wav and similar)
     #[arg(long, help_heading = "Decoding")]
     float: bool,
-    /// Decode only the first N residual stages, as if encoded at that lower rate
+    /// Decode only the first N residual stages, for the sound of a lower rate
     #[arg(short, long, value_name = "N", help_heading = "Decoding")]
     codebooks: Option<u8>,
     #[command(flatten)]
@@ -46,12 +47,12 @@ pub(crate) fn run(args: &DecodeArgs) -> Result<ExitCode> {
     let mut decoding = Decoding::new(file, args.model.model.as_deref(), &runtime, args.codebooks)?;
     let rate = decoding.rate();
     let total = decoding.file().stated_samples().map(|s| s as f64 / f64::from(rate));
+    let target = Target::open(&args.output, args.overwrite.choice(), &args.input)?;
     report.note(&format!(
         "Decoding with {} on {}, {rate} Hz mono",
         decoding.file().header().bundle_name,
         decoding.provider()
     ));
-    let target = Target::open(&args.output, args.overwrite.choice(), &args.input)?;
     let mut output =
         AudioOutput::create(target.handle()?, target.is_file(), &format, rate, decoding.file().tags())?;
     if output.rate() != rate {
@@ -91,6 +92,7 @@ pub(crate) fn run(args: &DecodeArgs) -> Result<ExitCode> {
             "concealed_samples": losses.concealed_samples,
             "truncated": losses.ends_early || losses.damage.is_some(),
             "elapsed_seconds": report.elapsed(),
+            "peak_memory_bytes": peak_memory(),
             "speed": speed,
         }),
     )?;

@@ -9,6 +9,7 @@ use serde_json::json;
 use siskin_core::audio::{DEFAULT_SEARCH_WIDTH, Encoder, EncoderConfig};
 use siskin_core::bundle::Manifest;
 
+use crate::bench::peak_memory;
 use crate::cli::{ModelArgs, OverwriteArgs, ReportArgs};
 use crate::coded::{CodedFile, Sink};
 use crate::failure::usage;
@@ -85,6 +86,7 @@ pub(crate) fn run(args: &EncodeArgs) -> Result<ExitCode> {
         ..Default::default()
     };
     let mut encoder = Encoder::new(&bundle, &runtime, &config)?;
+    let target = Target::open(&args.output, args.overwrite.choice(), &args.input)?;
     report.note(&format!(
         "Encoding with {} {} on {}, {stages} stages, {}",
         manifest.name,
@@ -92,7 +94,6 @@ pub(crate) fn run(args: &EncodeArgs) -> Result<ExitCode> {
         encoder.provider(),
         units::bitrate(encoder.header().code_rate(stages)),
     ));
-    let target = Target::open(&args.output, args.overwrite.choice(), &args.input)?;
     let mut sink = Sink::create(&target, encoder.header(), kept_tags(&input))?;
     let (mut samples, mut pcm, mut more) = (0u64, Vec::new(), true);
     while more {
@@ -141,6 +142,7 @@ pub(crate) fn run(args: &EncodeArgs) -> Result<ExitCode> {
             "packet_bitrate": coded,
             "bitrate": on_disk,
             "elapsed_seconds": report.elapsed(),
+            "peak_memory_bytes": peak_memory(),
             "speed": speed,
         }),
     )?;
