@@ -70,6 +70,13 @@ fn pipes_give_what_files_give() {
     assert!(wav.stdout.starts_with(b"RIFF"));
     assert!(wav.stdout.ends_with(&expected), "the same samples behind the header");
     assert!(wav.stdout.len() < expected.len() + 200);
+    let (fifo, again) = (folder.path().join("fifo"), folder.path().join("again.mka"));
+    assert!(std::process::Command::new("mkfifo").arg(&fifo).status().expect("mkfifo").success());
+    let (source, end) = (std::fs::read(folder.path().join("in.wav")).expect("a file"), fifo.clone());
+    let writer = std::thread::spawn(move || std::fs::write(end, source));
+    good(["encode", text(&fifo), text(&again)]);
+    writer.join().expect("no panic").expect("it is read to the end");
+    assert_eq!(std::fs::read(again).expect("a file"), std::fs::read(coded).expect("a file"));
 }
 
 #[test]

@@ -58,13 +58,13 @@ impl CodedFile {
         Ok(Self { name: name.to_owned(), track: track.number, header, bytes, reader })
     }
 
-    /// Whether the file at `path` is Matroska with a Siskin track.
+    /// Whether the file at `path` is Matroska with a Siskin track. Pipes are not asked: that would take their data.
     pub(crate) fn is_coded(path: &Path) -> bool {
         let open = || -> Option<bool> {
             let reader = Reader::open(BufReader::new(File::open(path).ok()?)).ok()?;
             Some(reader.tracks().iter().any(|t| t.codec_id == AUDIO_CODEC_ID))
         };
-        !is_dash(path) && open().unwrap_or(false)
+        path.is_file() && open().unwrap_or(false)
     }
 
     /// The file's name, for messages.
