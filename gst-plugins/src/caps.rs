@@ -42,6 +42,38 @@ pub(crate) fn header(caps: &gst::CapsRef) -> siskin_core::Result<Option<StreamHe
     map.map(|bytes| StreamHeader::parse(&bytes).map(|(header, _)| header)).transpose()
 }
 
+/// Encoding name in `rtpmap` and in RTP caps. It is not registered.
+pub(crate) const RTP_ENCODING: &str = "SISKIN";
+
+/// The caps of audio in RTP packets.
+pub(crate) fn rtp_template() -> gst::Caps {
+    gst::Caps::builder("application/x-rtp")
+        .field("media", "audio")
+        .field("encoding-name", RTP_ENCODING)
+        .field("clock-rate", gst::IntRange::new(1, 768_000))
+        .build()
+}
+
+/// The parameters of a stream that stand in the `fmtp` line: the stream header in hexadecimal, and for people and
+/// offers the bundle's id.
+pub(crate) fn rtp_parameters(header: &StreamHeader) -> gst::Structure {
+    gst::Structure::builder("application/x-rtp")
+        .field("bundle", header.bundle.to_string())
+        .field("config", hex::encode(header.to_bytes()))
+        .build()
+}
+
+/// The stream header in the caps of RTP packets; none if they carry none.
+///
+/// # Errors
+/// What [`StreamHeader::parse`] returns for bytes that are no header.
+pub(crate) fn rtp_header(caps: &gst::CapsRef) -> siskin_core::Result<Option<StreamHeader>> {
+    let config = caps.structure(0).and_then(|s| s.get::<&str>("config").ok());
+    // What is no hexadecimal is no header either.
+    let bytes = config.map(|text| hex::decode(text).unwrap_or_default());
+    bytes.map(|bytes| StreamHeader::parse(&bytes).map(|(header, _)| header)).transpose()
+}
+
 /// What people are shown as the codec's name.
 pub(crate) fn codec_name(header: &StreamHeader) -> String {
     if header.bundle_name.is_empty() { "Siskin".into() } else { format!("Siskin ({})", header.bundle_name) }

@@ -3,7 +3,8 @@
 //! - [`audioenc`]: `siskinaudioenc`, samples to packets;
 //! - [`audiodec`]: `siskinaudiodec`, packets to samples;
 //! - [`audioparse`]: `siskinaudioparse`, what a stock demuxer passes on to packets with caps and exact times;
-//! - [`mux`]: `siskinmux`, packets to Matroska.
+//! - [`mux`]: `siskinmux`, packets to Matroska;
+//! - [`rtpaudiopay`] and [`rtpaudiodepay`]: `rtpsiskinaudiopay` and `rtpsiskinaudiodepay`, packets to RTP and back.
 //!
 //! The elements hold no codec logic: that is in `siskin-core`. Packets travel as `audio/x-siskin`, one packet a
 //! buffer, with the stream header in the caps fields `streamheader` and `codec_data`.
@@ -25,6 +26,8 @@ mod errors;
 pub mod mux;
 mod network;
 mod plugin;
+pub mod rtpaudiodepay;
+pub mod rtpaudiopay;
 mod sync;
 
 pub use network::ExecutionProvider;

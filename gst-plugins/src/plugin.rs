@@ -13,7 +13,9 @@ fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     crate::audioenc::register(plugin)?;
     crate::audiodec::register(plugin)?;
     crate::audioparse::register(plugin)?;
-    crate::mux::register(plugin)
+    crate::mux::register(plugin)?;
+    crate::rtpaudiopay::register(plugin)?;
+    crate::rtpaudiodepay::register(plugin)
 }
 
 gst::plugin_define!(

@@ -7,5 +7,6 @@ mod bits;
 mod cursor;
 mod header;
 pub mod packet;
+pub mod rtp;
 
 pub use header::{BundleId, StreamHeader};

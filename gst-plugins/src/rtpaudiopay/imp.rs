@@ -1,0 +1,205 @@
+use std::sync::{LazyLock, Mutex};
+
+use gst::glib;
+use gst::subclass::prelude::*;
+use gst_rtp::prelude::*;
+use gst_rtp::subclass::prelude::*;
+use siskin_core::bitstream::rtp;
+
+use super::packer::{OutPayload, Packer, Packing};
+use crate::sync::lock;
+use crate::{caps, errors, network};
+
+static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
+    gst::DebugCategory::new(
+        "rtpsiskinaudiopay",
+        gst::DebugColorFlags::empty(),
+        Some("Siskin audio RTP payloader"),
+    )
+});
+
+/// Bytes of an RTP header without extensions.
+const RTP_HEADER: u32 = 12;
+
+#[derive(Debug, Clone, Copy)]
+struct Settings {
+    frames: u32,
+    redundancy: u32,
+    redundant_stages: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { frames: 0, redundancy: 0, redundant_stages: 3 }
+    }
+}
+
+#[derive(Default)]
+pub struct RtpSiskinAudioPay {
+    settings: Mutex<Settings>,
+    /// Never held while data is pushed.
+    packer: Mutex<Option<Packer>>,
+}
+
+#[glib::object_subclass]
+impl ObjectSubclass for RtpSiskinAudioPay {
+    const NAME: &'static str = "GstRtpSiskinAudioPay";
+    type Type = super::RtpSiskinAudioPay;
+    type ParentType = gst_rtp::RTPBasePayload;
+}
+
+impl ObjectImpl for RtpSiskinAudioPay {
+    fn properties() -> &'static [glib::ParamSpec] {
+        static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
+            let number = |name, nick, blurb, most, default| {
+                glib::ParamSpecUInt::builder(name)
+                    .nick(nick)
+                    .blurb(blurb)
+                    .maximum(most)
+                    .default_value(default)
+                    .mutable_playing()
+                    .build()
+            };
+            vec![
+                number(
+                    "frames",
+                    "Frames a payload",
+                    "Most codec frames of a payload; 0 takes as many of a packet as fit the MTU",
+                    rtp::MAX_FRAMES.into(),
+                    0,
+                ),
+                number(
+                    "redundancy",
+                    "Redundant frames",
+                    "Earlier frames that each payload repeats, so that so many lost frames can be recovered",
+                    rtp::MAX_REDUNDANT as u32,
+                    0,
+                ),
+                number(
+                    "redundancy-codebooks",
+                    "Codebooks of redundant frames",
+                    "Residual stages of the copies: fewer cost less and sound coarser",
+                    64,
+                    3,
+                ),
+            ]
+        });
+        &PROPERTIES
+    }
+
+    fn set_property(&self, _id: usize, value: &glib::Value, spec: &glib::ParamSpec) {
+        let mut settings = lock(&self.settings);
+        // GObject has checked types and ranges.
+        let number = value.get().unwrap_or_default();
+        match spec.name() {
+            "frames" => settings.frames = number,
+            "redundancy" => settings.redundancy = number,
+            _ => settings.redundant_stages = number,
+        }
+    }
+
+    fn property(&self, _id: usize, spec: &glib::ParamSpec) -> glib::Value {
+        let settings = lock(&self.settings);
+        match spec.name() {
+            "frames" => settings.frames.to_value(),
+            "redundancy" => settings.redundancy.to_value(),
+            _ => settings.redundant_stages.to_value(),
+        }
+    }
+}
+
+impl GstObjectImpl for RtpSiskinAudioPay {}
+
+impl ElementImpl for RtpSiskinAudioPay {
+    fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
+        static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
+            network::metadata(
+                "Siskin audio RTP payloader",
+                "Codec/Payloader/Network/RTP",
+                "Puts Siskin audio into RTP packets",
+            )
+        });
+        Some(&METADATA)
+    }
+
+    fn pad_templates() -> &'static [gst::PadTemplate] {
+        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
+            vec![
+                caps::always("sink", gst::PadDirection::Sink, &caps::audio_template()),
+                caps::always("src", gst::PadDirection::Src, &caps::rtp_template()),
+            ]
+        });
+        &TEMPLATES
+    }
+}
+
+impl RTPBasePayloadImpl for RtpSiskinAudioPay {
+    fn set_caps(&self, caps: &gst::Caps) -> Result<(), gst::LoggableError> {
+        let header = caps::header(caps).map_err(|e| gst::loggable_error!(CAT, "{e}"))?;
+        let header = header.ok_or_else(|| gst::loggable_error!(CAT, "no stream header in {caps:?}"))?;
+        let obj = self.obj();
+        obj.set_options("audio", true, caps::RTP_ENCODING, header.sample_rate);
+        obj.set_outcaps(Some(&caps::rtp_parameters(&header)))
+            .map_err(|e| gst::loggable_error!(CAT, "output caps: {e}"))?;
+        *lock(&self.packer) = Some(Packer::new(header));
+        Ok(())
+    }
+
+    fn handle_buffer(&self, buffer: gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
+        let settings = *lock(&self.settings);
+        let packing = Packing {
+            // The properties' ranges fit a byte.
+            frames: settings.frames as u8,
+            redundancy: settings.redundancy as u8,
+            redundant_stages: settings.redundant_stages as u8,
+            bytes: self.obj().mtu().saturating_sub(RTP_HEADER) as usize,
+        };
+        let (payloads, rate) = {
+            let mut guard = lock(&self.packer);
+            let packer = guard.as_mut().ok_or(gst::FlowError::NotNegotiated)?;
+            if buffer.flags().contains(gst::BufferFlags::DISCONT) {
+                packer.restart();
+            }
+            let map = buffer.map_readable().map_err(|_| gst::FlowError::Error)?;
+            (packer.pack(&map, packing), packer.header().sample_rate)
+        };
+        let payloads = match payloads {
+            Ok(payloads) => payloads,
+            Err(e) => {
+                // One bad packet is a hole in the stream, which receivers conceal.
+                let message = errors::message(&e);
+                gst::warning!(CAT, imp = self, "packet dropped: {message:?}");
+                return Ok(gst::FlowSuccess::Ok);
+            }
+        };
+        for payload in payloads {
+            let out = self.rtp_buffer(&buffer, &payload, rate).map_err(|e| {
+                gst::element_imp_error!(self, gst::StreamError::Encode, ["{e}"]);
+                gst::FlowError::Error
+            })?;
+            self.obj().push(out)?;
+        }
+        Ok(gst::FlowSuccess::Ok)
+    }
+}
+
+impl RtpSiskinAudioPay {
+    fn rtp_buffer(
+        &self,
+        packet: &gst::Buffer,
+        payload: &OutPayload,
+        rate: u32,
+    ) -> Result<gst::Buffer, glib::BoolError> {
+        let time = |samples| gst::ClockTime::SECOND.mul_div_round(samples, u64::from(rate));
+        let mut out = self.obj().allocate_output_buffer(payload.data.len() as u32, 0, 0);
+        let edit = out.make_mut();
+        edit.set_pts(packet.pts().zip(time(payload.offset)).map(|(pts, offset)| pts + offset));
+        edit.set_duration(time(payload.samples));
+        let mut rtp = gst_rtp::RTPBuffer::from_buffer_writable(edit)?;
+        // RFC 3551, section 4.1: the marker stands at the beginning of a talk spurt.
+        rtp.set_marker(payload.starts_stream);
+        rtp.payload_mut()?.copy_from_slice(&payload.data);
+        drop(rtp);
+        Ok(out)
+    }
+}

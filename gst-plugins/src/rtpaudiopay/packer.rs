@@ -1,0 +1,122 @@
+//! Packets of a stream cut and packed into RTP payloads.
+
+use std::collections::VecDeque;
+
+use siskin_core::bitstream::StreamHeader;
+use siskin_core::bitstream::packet::Packet;
+use siskin_core::bitstream::rtp::{self, PayloadInfo};
+use siskin_core::{Limits, Result};
+
+/// What the element's properties ask for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Packing {
+    /// Most frames of a payload; 0 for as many as fit.
+    pub(super) frames: u8,
+    /// Earlier frames that each payload repeats.
+    pub(super) redundancy: u8,
+    /// Residual stages of the copies.
+    pub(super) redundant_stages: u8,
+    /// Most bytes of a payload.
+    pub(super) bytes: usize,
+}
+
+/// A payload ready to be sent.
+pub(super) struct OutPayload {
+    pub(super) data: Vec<u8>,
+    /// Samples from the packet's first to the payload's first.
+    pub(super) offset: u64,
+    /// Samples that it decodes to.
+    pub(super) samples: u64,
+    /// The first payload of a stream.
+    pub(super) starts_stream: bool,
+}
+
+/// Remembers the last frames of a stream.
+pub(super) struct Packer {
+    header: StreamHeader,
+    limits: Limits,
+    /// Codes of the last frames, nearest first.
+    earlier: VecDeque<Vec<u16>>,
+}
+
+impl Packer {
+    pub(super) fn new(header: StreamHeader) -> Self {
+        Self { header, limits: Limits::default(), earlier: VecDeque::new() }
+    }
+
+    pub(super) fn header(&self) -> &StreamHeader {
+        &self.header
+    }
+
+    /// Forgets the frames so far: what follows does not come right after them.
+    pub(super) fn restart(&mut self) {
+        self.earlier.clear();
+    }
+
+    /// Takes a packet of the stream apart into payloads.
+    pub(super) fn pack(&mut self, data: &[u8], packing: Packing) -> Result<Vec<OutPayload>> {
+        let packet = Packet::parse(data, &self.limits)?;
+        let info = packet.info(&self.header)?;
+        let mut codes = Vec::new();
+        packet.codes(&self.header, &info, &mut codes);
+        if info.starts_stream {
+            self.restart();
+        }
+        let per_frame = self.header.codes_per_frame(info.stages);
+        let (hop, skip) = (u64::from(self.header.hop), u64::from(self.header.pre_skip));
+        let (mut payloads, mut done) = (Vec::new(), 0u64);
+        let mut rest = codes.as_slice();
+        while !rest.is_empty() {
+            let first = done == 0;
+            let starts_stream = info.starts_stream && first;
+            let left = rest.len() / per_frame;
+            let payload =
+                self.fit(packing, info.stages, left, starts_stream, packet.header.is_some() && first);
+            let (now, later) = rest.split_at(usize::from(payload.frames) * per_frame);
+            let earlier: Vec<&[u16]> = self.earlier.iter().map(Vec::as_slice).collect();
+            let mut data = Vec::with_capacity(payload.bytes(&self.header) + 64);
+            rtp::write(&self.header, &payload, packet.header.is_some() && first, now, &earlier, &mut data)?;
+            let end = done + u64::from(payload.frames) * hop;
+            let trim = |at: u64| if info.starts_stream { at.saturating_sub(skip) } else { at };
+            payloads.push(OutPayload {
+                data,
+                offset: trim(done),
+                samples: trim(end) - trim(done),
+                starts_stream,
+            });
+            for frame in now.chunks_exact(per_frame) {
+                self.earlier.push_front(frame.to_vec());
+            }
+            self.earlier.truncate(usize::from(packing.redundancy));
+            (rest, done) = (later, end);
+        }
+        Ok(payloads)
+    }
+
+    /// The payload of the most frames that fits; one frame is sent even if it does not.
+    fn fit(
+        &self,
+        packing: Packing,
+        stages: u8,
+        left: usize,
+        starts_stream: bool,
+        in_band: bool,
+    ) -> PayloadInfo {
+        let copies = self.earlier.iter().take(packing.redundancy.into());
+        let copy_stages = |codes: &Vec<u16>| {
+            let coded = codes.len() / usize::from(self.header.groups);
+            packing.redundant_stages.min(u8::try_from(coded).unwrap_or(u8::MAX))
+        };
+        let redundancy: Vec<u8> = copies.map(copy_stages).collect();
+        let asked = if packing.frames == 0 { rtp::MAX_FRAMES } else { packing.frames.min(rtp::MAX_FRAMES) };
+        let mut info = PayloadInfo { starts_stream, frames: 1, stages, redundancy };
+        let header_bytes = if in_band { self.header.to_bytes().len() } else { 0 };
+        for frames in (1..=asked).rev().filter(|&f| usize::from(f) <= left) {
+            info.frames = frames;
+            if info.bytes(&self.header) + header_bytes <= packing.bytes {
+                break;
+            }
+        }
+        info
+    }
+}

@@ -1,0 +1,238 @@
+//! The RTP payloader and depayloader: alone, and with the stock jitter buffer between them.
+
+mod common;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use common::*;
+use gst::prelude::*;
+use siskin_core::Limits;
+use siskin_core::bitstream::packet::Packet;
+
+const RTP: &str = "application/x-rtp,media=audio,clock-rate=24000,encoding-name=SISKIN";
+
+fn plain(header_in_caps: bool) -> String {
+    let config: String = header().to_bytes().iter().map(|b| format!("{b:02x}")).collect();
+    if header_in_caps { format!("{RTP},config=(string){config}") } else { RTP.to_owned() }
+}
+
+/// What the payloader makes of packets.
+fn payloads(coded: &[Coded], properties: &str) -> Vec<gst::Buffer> {
+    let caps = stream_caps(&header()).to_string();
+    let mut harness = harness(&format!("rtpsiskinaudiopay {properties}"), &caps);
+    coded.iter().for_each(|packet| assert!(harness.push(packet.buffer()).is_ok()));
+    pull_all(&mut harness)
+}
+
+/// What the depayloader makes of RTP packets, and its counters.
+fn depayloaded(caps: &str, rtp: &[gst::Buffer]) -> (Vec<gst::Buffer>, gst::Structure) {
+    let mut harness = harness("rtpsiskinaudiodepay", caps);
+    rtp.iter().for_each(|packet| assert!(harness.push(packet.clone()).is_ok()));
+    let out = pull_all(&mut harness);
+    let stats = harness.element().expect("an element").property("siskin-stats");
+    (out, stats)
+}
+
+fn stages_of(buffer: &gst::Buffer) -> u8 {
+    let data = bytes_of(buffer);
+    let packet = Packet::parse(&data, &Limits::default()).expect("a packet");
+    packet.info(&header()).expect("a packet of the stream").stages
+}
+
+fn without(rtp: &[gst::Buffer], lost: &[usize]) -> Vec<gst::Buffer> {
+    rtp.iter().enumerate().filter(|(i, _)| !lost.contains(i)).map(|(_, b)| b.clone()).collect()
+}
+
+#[test]
+fn frames_come_back_however_they_were_packed() {
+    for (frames_per_packet, properties) in
+        [(1, ""), (1, "redundancy=2"), (50, ""), (50, "frames=3"), (7, "mtu=60")]
+    {
+        let coded = encode(&voice(60_000), frames_per_packet, None);
+        let rtp = payloads(&coded, properties);
+        let (out, stats) = depayloaded(&plain(true), &rtp);
+        let packets: Vec<Vec<u8>> = out.iter().map(|b| bytes_of(b)).collect();
+        let pcm = decode(packets.iter().map(Vec::as_slice));
+        let expected = decode_coded(&coded);
+        // RTP does not say where the last frame's padding begins.
+        assert!(pcm.len() >= expected.len() && pcm.len() < expected.len() + 480, "{properties}");
+        assert_same(&pcm[..expected.len()], &expected);
+        assert_eq!(stats.get("lost-frames"), Ok(0u64));
+        let ends_meet = out.windows(2).all(|w| {
+            let end = w[0].pts().expect("a time") + w[0].duration().expect("a duration");
+            let next = w[1].pts().expect("a time");
+            end.max(next) - end.min(next) < gst::ClockTime::from_useconds(50)
+        });
+        assert!(ends_meet, "{properties}");
+    }
+}
+
+#[test]
+fn payloads_keep_to_the_mtu() {
+    let coded = encode(&voice(60_000), 50, Some(18));
+    for mtu in [100, 200, 1400] {
+        let rtp = payloads(&coded, &format!("mtu={mtu} redundancy=3"));
+        assert!(rtp.iter().all(|b| b.size() <= mtu), "{mtu}");
+    }
+}
+
+#[test]
+fn copies_fill_the_holes_that_they_reach() {
+    let coded = encode(&voice(48_000), 1, None);
+    let rtp = payloads(&coded, "redundancy=2 redundancy-codebooks=3");
+    // One, two and three frames in a row: the last loss is longer than the copies reach.
+    let lost = [10, 20, 21, 30, 31, 32];
+    let (out, stats) = depayloaded(&plain(true), &without(&rtp, &lost));
+    assert_eq!((stats.get("lost-frames"), stats.get("recovered-frames")), (Ok(6u64), Ok(5u64)));
+    let coarse: Vec<gst::ClockTime> =
+        out.iter().filter(|b| stages_of(b) == 3).filter_map(|b| b.pts()).collect();
+    let expected: Vec<gst::ClockTime> =
+        [10, 20, 21, 31, 32].iter().map(|&i| time(coded[i].position)).collect();
+    assert_eq!(coarse.len(), expected.len());
+    for (a, b) in coarse.iter().zip(&expected) {
+        assert!((*a).max(*b) - (*a).min(*b) < gst::ClockTime::from_useconds(50), "{a} {b}");
+    }
+}
+
+#[test]
+fn counters_wrap_without_a_loss() {
+    let coded = encode(&voice(48_000), 1, None);
+    let rtp = payloads(&coded, "seqnum-offset=65530 timestamp-offset=4294955000");
+    let (out, stats) = depayloaded(&plain(true), &rtp);
+    assert_eq!((out.len(), stats.get("lost-frames")), (coded.len(), Ok(0u64)));
+}
+
+#[test]
+fn a_late_joiner_without_parameters_waits_for_the_header() {
+    let coded = encode(&voice(72_000), 1, None);
+    let rtp = payloads(&coded, "");
+    let (out, stats) = depayloaded(&plain(false), &rtp[20..]);
+    // The header comes again after 50 frames.
+    assert_eq!((out.len(), stats.get("broken-payloads")), (rtp.len() - 50, Ok(0u64)));
+}
+
+#[test]
+fn late_and_doubled_payloads_are_dropped() {
+    let coded = encode(&voice(24_000), 1, None);
+    let rtp = payloads(&coded, "");
+    let mut shuffled = rtp[..30].to_vec();
+    shuffled.push(rtp[29].clone());
+    shuffled.push(rtp[12].clone());
+    shuffled.extend_from_slice(&rtp[30..]);
+    let (out, _) = depayloaded(&plain(true), &shuffled);
+    assert_eq!(out.len(), rtp.len());
+}
+
+#[test]
+fn a_sender_that_starts_again_is_followed() {
+    let coded = encode(&voice(24_000), 1, None);
+    let mut rtp = payloads(&coded, "ssrc=1 timestamp-offset=1000");
+    rtp.extend(payloads(&coded, "ssrc=2 timestamp-offset=3000000000"));
+    let (out, stats) = depayloaded(&plain(true), &rtp);
+    assert_eq!((out.len(), stats.get("lost-frames")), (2 * coded.len(), Ok(0u64)));
+}
+
+#[test]
+fn garbage_is_counted_and_nothing_else() {
+    let coded = encode(&voice(24_000), 1, None);
+    let mut rtp = payloads(&coded, "");
+    let mut dice = Dice(7);
+    let places: Vec<usize> = (3..rtp.len()).step_by(5).collect();
+    for &at in &places {
+        let mut bytes = bytes_of(&rtp[at]);
+        let keep = 12 + dice.roll(bytes.len() as u64 - 12) as usize;
+        bytes.truncate(keep);
+        let mut broken = gst::Buffer::from_slice(bytes);
+        broken.make_mut().set_pts(rtp[at].pts());
+        rtp[at] = broken;
+    }
+    let (out, stats) = depayloaded(&plain(true), &rtp);
+    assert_eq!(out.len(), coded.len() - places.len());
+    assert_eq!(stats.get("broken-payloads"), Ok(places.len() as u64));
+}
+
+#[test]
+fn a_receiver_without_the_bundle_refuses() {
+    init();
+    let element = gst::ElementFactory::make("rtpsiskinaudiodepay").build().expect("the element");
+    let bus = gst::Bus::new();
+    element.set_bus(Some(&bus));
+    element.set_state(gst::State::Playing).expect("playing");
+    let config: String = stranger().to_bytes().iter().map(|b| format!("{b:02x}")).collect();
+    let caps: gst::Caps = format!("{RTP},config=(string){config}").parse().expect("caps");
+    let sink = element.static_pad("sink").expect("a pad");
+    sink.send_event(gst::event::StreamStart::new("s"));
+    assert!(!sink.send_event(gst::event::Caps::new(&caps)));
+    let error = bus.pop_filtered(&[gst::MessageType::Error]).expect("an error");
+    let gst::MessageView::Error(error) = error.view() else { unreachable!("filtered") };
+    assert!(error.error().to_string().contains("whale-song"), "{error:?}");
+    element.set_state(gst::State::Null).expect("stopped");
+}
+
+/// Plays `voice` through the whole chain with every packet that `drops` names lost; the samples that come out, the
+/// frames recovered and the samples concealed.
+fn chain(
+    samples: usize,
+    redundancy: u32,
+    drops: impl Fn(u64) -> bool + Send + Sync + 'static,
+) -> (u64, u64, u64) {
+    init();
+    let description = format!(
+        "appsrc name=src format=time caps={RAW} ! siskinaudioenc frame-size=1 ! rtpsiskinaudiopay name=pay \
+         redundancy={redundancy} ! rtpjitterbuffer do-lost=true latency=200 ! rtpsiskinaudiodepay name=depay \
+         ! siskinaudiodec name=dec ! fakesink name=sink signal-handoffs=true sync=false"
+    );
+    let pipeline =
+        gst::parse::launch(&description).expect("a pipeline").downcast::<gst::Pipeline>().expect("one");
+    let by_name = |name| pipeline.by_name(name).expect("an element");
+    let (count, index) = (Arc::new(AtomicU64::new(0)), AtomicU64::new(0));
+    let pad = by_name("pay").static_pad("src").expect("a pad");
+    pad.add_probe(gst::PadProbeType::BUFFER, move |_, _| {
+        if drops(index.fetch_add(1, Ordering::Relaxed)) {
+            gst::PadProbeReturn::Drop
+        } else {
+            gst::PadProbeReturn::Ok
+        }
+    });
+    let counter = count.clone();
+    by_name("sink").connect("handoff", false, move |values| {
+        let buffer = values[1].get::<gst::Buffer>().expect("a buffer");
+        counter.fetch_add(buffer.size() as u64 / 4, Ordering::Relaxed);
+        None
+    });
+    pipeline.set_state(gst::State::Playing).expect("playing");
+    let source = by_name("src");
+    for (i, piece) in voice(samples).chunks(480).enumerate() {
+        source.emit_by_name::<gst::FlowReturn>("push-buffer", &[&raw_buffer(piece, i as u64 * 480)]);
+    }
+    source.emit_by_name::<gst::FlowReturn>("end-of-stream", &[]);
+    let bus = pipeline.bus().expect("a bus");
+    let message = bus
+        .timed_pop_filtered(
+            gst::ClockTime::from_seconds(60),
+            &[gst::MessageType::Eos, gst::MessageType::Error],
+        )
+        .expect("an end");
+    assert_eq!(message.type_(), gst::MessageType::Eos, "{message:?}");
+    let recovered = by_name("depay").property::<gst::Structure>("siskin-stats").get("recovered-frames");
+    let concealed = by_name("dec").property::<gst::Structure>("stats").get("concealed-samples");
+    pipeline.set_state(gst::State::Null).expect("stopped");
+    (count.load(Ordering::Relaxed), recovered.expect("a counter"), concealed.expect("a counter"))
+}
+
+#[test]
+fn losses_are_concealed_and_the_length_is_kept() {
+    // A fifth of the packets, never the first or the last.
+    let drops = |i: u64| i > 0 && i < 145 && i.wrapping_mul(2_654_435_761) % 100 < 20;
+    let lost = (0..150).filter(|&i| drops(i)).count() as u64;
+    assert!(lost > 20);
+    let samples = 72_000 - 240;
+    let (count, recovered, concealed) = chain(samples, 0, drops);
+    assert_eq!((count, recovered), (samples as u64, 0), "150 frames exactly");
+    assert_eq!(concealed, lost * 480);
+    let (count, recovered, concealed) = chain(samples, 2, drops);
+    assert_eq!(count, samples as u64);
+    assert_eq!(concealed, (lost - recovered) * 480);
+    assert!(recovered * 10 >= lost * 9, "{recovered} of {lost} recovered");
+}
