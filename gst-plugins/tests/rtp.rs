@@ -204,9 +204,11 @@ fn chain(
     pipeline.set_state(gst::State::Playing).expect("playing");
     let source = by_name("src");
     for (i, piece) in voice(samples).chunks(480).enumerate() {
-        source.emit_by_name::<gst::FlowReturn>("push-buffer", &[&raw_buffer(piece, i as u64 * 480)]);
+        let pushed =
+            source.emit_by_name::<gst::FlowReturn>("push-buffer", &[&raw_buffer(piece, i as u64 * 480)]);
+        assert_eq!(pushed, gst::FlowReturn::Ok);
     }
-    source.emit_by_name::<gst::FlowReturn>("end-of-stream", &[]);
+    assert_eq!(source.emit_by_name::<gst::FlowReturn>("end-of-stream", &[]), gst::FlowReturn::Ok);
     let bus = pipeline.bus().expect("a bus");
     let message = bus
         .timed_pop_filtered(

@@ -99,10 +99,13 @@ impl Stream {
         (least..=most).contains(&hole).then_some((expected, hole))
     }
 
-    /// Bridges `samples`, at most [`LONGEST_LOSS`](Self::LONGEST_LOSS).
+    /// Bridges `samples`, at most [`LONGEST_LOSS`](Self::LONGEST_LOSS). What is lost is whole frames; a length that
+    /// is off by no more than clocks and rounded time stamps are is taken for the whole frames that it means.
     pub(super) fn conceal(&mut self, samples: u64, out: &mut Vec<f32>) -> Result<u64> {
         let (hop, rate) = (u64::from(self.header().hop), u64::from(self.header().sample_rate));
-        let samples = samples.min(rate * Self::LONGEST_LOSS);
+        let whole = (samples + hop / 2) / hop * hop;
+        let meant = if whole > 0 && whole.abs_diff(samples) * 500 <= rate { whole } else { samples };
+        let samples = meant.min(rate * Self::LONGEST_LOSS);
         let start = out.len();
         // At most 10 s of frames, so the count is small; the decoder's last frame may be cut.
         self.decoder.conceal(samples.div_ceil(hop) as u32, out)?;
