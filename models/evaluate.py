@@ -51,7 +51,7 @@ def measure(reference, output):
 
 
 def opus(pcm, bitrate):
-    """Opus by ffmpeg's libopus, voice mode, 20 ms frames, its delay removed by ffmpeg."""
+    """Opus by ffmpeg's libopus, voice mode, 20 ms frames, delay removed by ffmpeg; and the file's real bit/s."""
     with tempfile.TemporaryDirectory() as tmp:
         a, b, c = (str(Path(tmp) / n) for n in ("a.wav", "b.opus", "c.wav"))
         sf.write(a, pcm, RATE)
@@ -72,22 +72,23 @@ def main():
     args = parser.parse_args()
     bundle = Bundle(args.bundle)
     prefixes = bundle.manifest["prefixes"]
-    rows, speakers, count = {}, {}, 0
+    rows, speakers, real, count = {}, {}, {}, 0
     for who, pcm in clips(Corpus(args.corpus, "test"), args.per_speaker):
         count += 1
         outputs = {("siskin", p["bitrate"]): out for p, out in
                    zip(prefixes, bundle.roundtrip(pcm, [p["stages"] for p in prefixes]).values())}
         outputs["identity", 0] = pcm
         for bitrate in args.opus:
-            outputs["opus", bitrate], real = opus(pcm, bitrate)
-            rows.setdefault(("opus real bit/s", bitrate), []).append((real, 0, 0))
+            outputs["opus", bitrate], rate = opus(pcm, bitrate)
+            real.setdefault(bitrate, []).append(rate)
         for key, out in outputs.items():
             rows.setdefault(key, []).append(measure(pcm, out))
         speakers.setdefault(who, []).append(rows["siskin", 6000][-1])
     print(f"{count} clips, {len(speakers)} unseen speakers or groups\n")
     print("| codec | bit/s | PESQ-WB | STOI | SI-SDR dB |\n|---|---|---|---|---|")
     for (name, bitrate), values in rows.items():
-        print(f"| {name} | {bitrate} | " + " | ".join(f"{v:.3f}" for v in np.mean(values, 0)) + " |")
+        rate = round(np.mean(real[bitrate])) if name == "opus" else bitrate
+        print(f"| {name} | {rate} | " + " | ".join(f"{v:.3f}" for v in np.mean(values, 0)) + " |")
     print("\n| speaker, 6 kb/s | PESQ-WB | STOI | SI-SDR dB |\n|---|---|---|---|")
     for who, values in speakers.items():
         print(f"| {who} | " + " | ".join(f"{v:.3f}" for v in np.mean(values, 0)) + " |")

@@ -35,7 +35,7 @@ def manifest(config, codec, saved, name, version):
     bits = int(np.log2(saved["size"]))
     return {
         "format": 1, "kind": "audio", "name": name, "version": version,
-        "licence": "CC0-1.0",
+        "licence": "MIT OR Apache-2.0",
         "sample_rate": config.sample_rate, "channels": 1, "hop": config.hop, "delay": config.overlap, "lookahead": 0,
         "receptive_field_frames": {"encoder": reach(config.enc_depth, config),
                                    "decoder": reach(config.dec_depth, config)},
