@@ -91,11 +91,6 @@ impl ResidualQuantizer {
         self.stages
     }
 
-    /// Entries of a codebook.
-    pub(super) fn size(&self) -> usize {
-        self.size
-    }
-
     /// Dimension of one group.
     pub(super) fn group_dim(&self) -> usize {
         self.dim

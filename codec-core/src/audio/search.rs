@@ -27,7 +27,6 @@ pub struct BeamSearch {
     before: Vec<Beam>,
     /// How many of `beams` are in use.
     alive: usize,
-    scores: Vec<f32>,
     chosen: Vec<Choice>,
     arch: pulp::Arch,
 }
@@ -46,22 +45,39 @@ struct Choice {
     entry: usize,
 }
 
-/// Half the squared distance of a residual to each entry, without the residual's own length. Compiled for several
-/// vector widths; multiplications and sums are the same in each. A block's sums stay in registers over all dimensions.
+/// Half the squared distances of a residual to a block's entries, without the residual's own length. Compiled for
+/// several vector widths; multiplications and sums are the same in each, and stay in registers over all dimensions.
 #[inline(always)]
-fn score(residual: &[f32], book: &Codebook<'_>, scores: &mut [f32]) {
-    let blocks = book.blocks.chunks_exact(LANES * residual.len());
-    let (scores, _) = scores.as_chunks_mut::<LANES>();
+fn score(residual: &[f32], block: &[[f32; LANES]], half_norms: &[f32; LANES]) -> [f32; LANES] {
+    let mut sums = *half_norms;
+    for (&x, column) in residual.iter().zip(block) {
+        for (sum, &c) in sums.iter_mut().zip(column) {
+            *sum -= x * c;
+        }
+    }
+    sums
+}
+
+/// Chooses the `width` nearest of all sums of a beam and an entry. A block is read once for all beams: reading the
+/// codebook is what takes the time.
+#[inline(always)]
+fn choose(beams: &[Beam], book: &Codebook<'_>, dim: usize, width: usize, chosen: &mut Vec<Choice>) {
+    let (columns, _) = book.blocks.as_chunks::<LANES>();
     let (norms, _) = book.half_norms.as_chunks::<LANES>();
-    for ((block, norm), out) in blocks.zip(norms).zip(scores) {
-        let mut sums = *norm;
-        let (columns, _) = block.as_chunks::<LANES>();
-        for (&x, column) in residual.iter().zip(columns) {
-            for (sum, &c) in sums.iter_mut().zip(column) {
-                *sum -= x * c;
+    for (number, (block, norms)) in columns.chunks_exact(dim).zip(norms).enumerate() {
+        for (index, beam) in beams.iter().enumerate() {
+            let scores = score(&beam.residual, block, norms);
+            for (lane, score) in scores.iter().enumerate() {
+                let distance = beam.distance + score;
+                let last = chosen.last().map_or(f32::INFINITY, |c| c.distance);
+                // Of equals the one found first stays in front.
+                if distance < last || (chosen.len() < width && distance.is_finite()) {
+                    let at = chosen.partition_point(|c| c.distance <= distance);
+                    chosen.insert(at, Choice { distance, beam: index, entry: number * LANES + lane });
+                    chosen.truncate(width);
+                }
             }
         }
-        *out = sums;
     }
 }
 
@@ -69,14 +85,13 @@ impl BeamSearch {
     /// Makes a search of this width (at least 1) for a quantizer's shape.
     pub fn new(quantizer: &ResidualQuantizer, width: usize) -> Self {
         let width = width.max(1);
-        let (size, dim) = (quantizer.size(), quantizer.group_dim());
+        let dim = quantizer.group_dim();
         let beam = Beam { distance: 0.0, residual: vec![0.0; dim], codes: [0; 64] };
         Self {
             dim,
             beams: vec![beam.clone(); width],
             before: vec![beam; width],
             alive: 0,
-            scores: vec![0.0; size.next_multiple_of(LANES)],
             chosen: Vec::with_capacity(width + 1),
             arch: pulp::Arch::new(),
         }
@@ -94,20 +109,8 @@ impl BeamSearch {
     pub(super) fn extend(&mut self, stage: usize, book: Codebook<'_>) {
         let width = self.beams.len();
         self.chosen.clear();
-        for (index, beam) in self.beams[..self.alive].iter().enumerate() {
-            let scores = &mut self.scores;
-            self.arch.dispatch(|| score(&beam.residual, &book, scores));
-            for (entry, score) in self.scores.iter().enumerate() {
-                let distance = beam.distance + score;
-                let last = self.chosen.last().map_or(f32::INFINITY, |c| c.distance);
-                // Of equals the one found first stays in front.
-                if distance < last || (self.chosen.len() < width && distance.is_finite()) {
-                    let at = self.chosen.partition_point(|c| c.distance <= distance);
-                    self.chosen.insert(at, Choice { distance, beam: index, entry });
-                    self.chosen.truncate(width);
-                }
-            }
-        }
+        let (beams, chosen, dim) = (&self.beams[..self.alive], &mut self.chosen, self.dim);
+        self.arch.dispatch(|| choose(beams, &book, dim, width, chosen));
         if self.chosen.is_empty() {
             self.chosen.push(Choice { distance: 0.0, beam: 0, entry: 0 });
         }
