@@ -84,7 +84,8 @@ class Encoder(nn.Module):
         super().__init__()
         self.c = c
         self.register_buffer("basis", mdct_basis(c.block, c.overlap), persistent=False)
-        self.register_buffer("pool", band_matrix(c.coefs, c.bands, c.sample_rate), persistent=False)
+        pool = band_matrix(c.coefs, c.bands, c.sample_rate)
+        self.register_buffer("pool", pool / pool.sum(1, keepdim=True), persistent=False)
         self.inp = nn.Linear(c.coefs + c.bands, c.enc_width)
         self.blocks = nn.ModuleList(Block(c.enc_width, c.mult, c.kernel) for _ in range(c.enc_depth))
         self.out = nn.Linear(c.enc_width * c.trunk, c.latent)
@@ -102,7 +103,7 @@ class Encoder(nn.Module):
         """Square-root companding keeps 60 dB within 30; band levels tell the phase-free magnitude. [B, T, coefs + bands]"""
         c = self.c
         steps = interleave(coefs, c.coefs // c.block)
-        power = F.linear(steps * steps, self.pool / self.pool.sum(1, keepdim=True))
+        power = F.linear(steps * steps, self.pool)
         root = steps * (steps.abs() + 1e-4).rsqrt()
         return torch.cat([3 * root, 0.25 * torch.log(power + 1e-8) + 1.5], -1)
 

@@ -105,7 +105,7 @@ def encoder_graph(c, w, shapes):
     if per_step > 1:
         x = g.op("Transpose", g.reshape(x, 1, c.trunk, per_step, c.block), perm=[0, 1, 3, 2])
         x = g.reshape(x, 1, c.trunk, c.coefs)
-    power = g.linear(g.op("Mul", x, x), "pool", w["pool"] / w["pool"].sum(1, keepdims=True))
+    power = g.linear(g.op("Mul", x, x), "pool", w["pool"])
     level = g.op("Log", g.op("Add", power, g.scalar(1e-8)))
     level = g.op("Add", g.op("Mul", level, g.scalar(0.25)), g.scalar(1.5))
     root = g.op("Sqrt", g.op("Add", g.op("Abs", x), g.scalar(1e-4)))
