@@ -19,6 +19,7 @@ for clip in "${clips[@]}"; do
   "$siskin" encode --quiet -y "$clip" "$out/$name.mka" --bitrate $bitrate
   "$siskin" decode --quiet -y "$out/$name.mka" "$out/$name.wav"
   "$siskin" decode --quiet -y "$out/$name.mka" "$out/$name.cli.f32"
+  printf "%s\n" "$name"
   "$siskin" compare "$clip" "$out/$name.mka"
 done
 
