@@ -1,9 +1,11 @@
+use std::collections::BTreeMap;
 use std::sync::{LazyLock, Mutex};
 
 use gst::glib;
 use gst::subclass::prelude::*;
 use gst_base::prelude::*;
 use gst_base::subclass::prelude::*;
+use siskin_core::bitstream::StreamHeader;
 use siskin_core::container::{Mode, Track};
 
 use super::segmenter::{Piece, Segmenter};
@@ -24,6 +26,8 @@ struct Open {
 #[derive(Default)]
 pub struct SiskinMux {
     streamable: Mutex<bool>,
+    /// The stream of each pad, by name. A pad's own caps are ahead of the packets that wait in it.
+    streams: Mutex<BTreeMap<String, StreamHeader>>,
     /// Never held while data is pushed.
     open: Mutex<Option<Open>>,
 }
@@ -95,11 +99,17 @@ impl ElementImpl for SiskinMux {
         });
         &TEMPLATES
     }
+
+    fn release_pad(&self, pad: &gst::Pad) {
+        lock(&self.streams).remove(pad.name().as_str());
+        self.parent_release_pad(pad);
+    }
 }
 
 impl AggregatorImpl for SiskinMux {
     fn start(&self) -> Result<(), gst::ErrorMessage> {
         *lock(&self.open) = None;
+        lock(&self.streams).clear();
         Ok(())
     }
 
@@ -135,7 +145,7 @@ impl AggregatorImpl for SiskinMux {
     fn sink_event(&self, pad: &gst_base::AggregatorPad, event: gst::Event) -> bool {
         match event.view() {
             gst::EventView::Caps(c) => {
-                if let Err(reason) = self.check_caps(pad, c.caps()) {
+                if let Err(reason) = self.take_caps(pad, c.caps()) {
                     gst::element_imp_error!(self, gst::StreamError::Format, ("{reason}"));
                     return false;
                 }
@@ -164,17 +174,17 @@ impl AggregatorImpl for SiskinMux {
 }
 
 impl SiskinMux {
-    /// Whether a track may have these caps.
-    fn check_caps(&self, pad: &gst_base::AggregatorPad, new: &gst::CapsRef) -> Result<(), String> {
-        let header = caps::header(new).map_err(|e| format!("{}: {e}", pad.name()))?;
-        let header = header.ok_or_else(|| format!("{}: no stream header in {new:?}", pad.name()))?;
-        let old = pad.current_caps().and_then(|c| caps::header(&c).ok().flatten());
-        if lock(&self.open).is_some() && old.is_some_and(|old| old != header) {
-            return Err(format!(
-                "{}: a track cannot become another stream in the middle of a file",
-                pad.name()
-            ));
+    /// Takes a pad's caps, if a track may have them.
+    fn take_caps(&self, pad: &gst_base::AggregatorPad, caps: &gst::CapsRef) -> Result<(), String> {
+        let name = pad.name().to_string();
+        let header = caps::header(caps).map_err(|e| format!("{name}: {e}"))?;
+        let header = header.ok_or_else(|| format!("{name}: no stream header in {caps:?}"))?;
+        let open = lock(&self.open).is_some();
+        let mut streams = lock(&self.streams);
+        if open && streams.get(&name).is_some_and(|old| *old != header) {
+            return Err(format!("{name}: a track cannot become another stream in the middle of a file"));
         }
+        streams.insert(name, header);
         Ok(())
     }
 
@@ -205,9 +215,9 @@ impl SiskinMux {
         let (mut tracks, mut pads) = (Vec::new(), Vec::new());
         for pad in self.obj().sink_pads() {
             let Ok(pad) = pad.downcast::<gst_base::AggregatorPad>() else { continue };
-            match pad.current_caps().and_then(|c| caps::header(&c).ok().flatten()) {
+            match lock(&self.streams).get(pad.name().as_str()) {
                 Some(header) => {
-                    tracks.push(Track::audio(&header));
+                    tracks.push(Track::audio(header));
                     pads.push(pad);
                 }
                 // It has ended without a packet, or it is late and may still come.

@@ -39,6 +39,7 @@ pub fn header() -> StreamHeader {
 
 /// Caps of the coded stream of a header.
 pub fn stream_caps(header: &StreamHeader) -> gst::Caps {
+    init();
     let bytes = gst::Buffer::from_slice(header.to_bytes());
     gst::Caps::builder("audio/x-siskin")
         .field("rate", header.sample_rate as i32)
@@ -94,6 +95,7 @@ pub fn time(samples: u64) -> gst::ClockTime {
 
 impl Coded {
     pub fn buffer(&self) -> gst::Buffer {
+        init();
         let mut buffer = gst::Buffer::from_slice(self.data.clone());
         let edit = buffer.make_mut();
         edit.set_pts(time(self.position));
@@ -137,6 +139,7 @@ pub fn decode_coded(packets: &[Coded]) -> Vec<f32> {
 
 /// A buffer of samples that begins at sample `position`.
 pub fn raw_buffer(pcm: &[f32], position: u64) -> gst::Buffer {
+    init();
     let bytes: Vec<u8> = pcm.iter().flat_map(|s| s.to_ne_bytes()).collect();
     let mut buffer = gst::Buffer::from_slice(bytes);
     let edit = buffer.make_mut();
@@ -249,6 +252,7 @@ pub struct Heard {
 
 /// An appsink for samples as the decoder gives them, and what it has heard.
 pub fn ear() -> (gst_app::AppSink, Arc<Mutex<Heard>>) {
+    init();
     let heard = Arc::new(Mutex::new(Heard::default()));
     let sink = gst_app::AppSink::builder().caps(&RAW.parse::<gst::Caps>().expect("caps")).sync(false).build();
     let keep = heard.clone();
