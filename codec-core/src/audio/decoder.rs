@@ -55,18 +55,11 @@ impl Decoder {
     /// Takes the stream's header from outside the packets (container, caps).
     ///
     /// # Errors
-    /// [`Error::WrongBundle`] if the decoder's bundle does not decode the stream.
+    /// What [`StreamHeader::accepts`] returns; packets are then refused until a header fits.
     pub fn set_header(&mut self, header: &StreamHeader) -> Result<()> {
-        if !header.same_stream(&StreamHeader { bundle_name: String::new(), ..self.own.clone() }) {
-            self.ready = false;
-            return Err(Error::WrongBundle {
-                needed_name: header.bundle_name.clone(),
-                needed_id: header.bundle.to_string(),
-                found: format!("{} ({})", self.own.bundle_name, self.own.bundle),
-            });
-        }
-        self.ready = true;
-        Ok(())
+        let accepted = self.own.accepts(header);
+        self.ready = accepted.is_ok();
+        accepted
     }
 
     /// What streams of this decoder's bundle look like.

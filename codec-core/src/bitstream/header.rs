@@ -1,7 +1,7 @@
 use std::fmt;
 
 use super::cursor::{Cursor, put_varint};
-use crate::Result;
+use crate::{Error, Result};
 
 /// First bytes of every stream header.
 const MAGIC: [u8; 3] = *b"SKA";
@@ -131,6 +131,32 @@ impl StreamHeader {
         Ok((header, cursor.offset()))
     }
 
+    /// Checks that what decodes this stream decodes the stream of `other` too.
+    ///
+    /// # Errors
+    /// [`Error::WrongBundle`] if that one needs another bundle, [`Error::Bitstream`] if it needs the same bundle and
+    /// says that the bundle is what it is not.
+    pub fn accepts(&self, other: &Self) -> Result<()> {
+        let nameless = Self { bundle_name: String::new(), ..self.clone() };
+        if other.same_stream(&nameless) {
+            return Ok(());
+        }
+        if other.bundle != self.bundle {
+            return Err(other.wanted(format!("{} ({})", self.bundle_name, self.bundle)));
+        }
+        let reason = format!("not that of {}, the bundle that the header names", self.bundle_name);
+        Err(Error::Bitstream { what: "stream header", field: "shape", offset: 12, reason })
+    }
+
+    /// The error that this stream's bundle is not to be had.
+    pub(crate) fn wanted(&self, found: String) -> Error {
+        Error::WrongBundle {
+            needed_name: self.bundle_name.clone(),
+            needed_id: self.bundle.to_string(),
+            found,
+        }
+    }
+
     /// Whether both headers describe the same stream: a short form equals its long one.
     pub fn same_stream(&self, other: &Self) -> bool {
         let names = self.bundle_name.is_empty() || other.bundle_name.is_empty();
@@ -188,6 +214,17 @@ mod tests {
         for cut in 0..long.len() {
             assert!(StreamHeader::parse(&long[..cut]).is_err(), "cut at {cut}");
         }
+    }
+
+    #[test]
+    fn a_forged_shape_is_not_another_bundle() {
+        let (own, mut other) = (sample(), sample());
+        other.bundle_name.clear();
+        assert!(own.accepts(&other).is_ok());
+        other.hop = 240;
+        assert!(matches!(own.accepts(&other), Err(Error::Bitstream { field: "shape", .. })));
+        other.bundle.0[0] ^= 1;
+        assert!(matches!(own.accepts(&other), Err(Error::WrongBundle { .. })));
     }
 
     #[test]

@@ -148,17 +148,11 @@ pub fn header(data: &[u8]) -> Result<Option<StreamHeader>> {
 /// Takes a payload of the stream of `stream` apart.
 ///
 /// # Errors
-/// [`Error::Bitstream`] for anything that the format does not allow, [`Error::WrongBundle`] if the payload carries the
-/// header of another stream.
+/// [`Error::Bitstream`] for anything that the format does not allow, and what [`StreamHeader::accepts`] returns if the
+/// payload carries a header.
 pub fn parse(stream: &StreamHeader, data: &[u8]) -> Result<Payload> {
     let mut cursor = Cursor::new("RTP payload", data);
-    if let Some(other) = header(data)?.filter(|h| !h.same_stream(stream)) {
-        return Err(Error::WrongBundle {
-            needed_name: other.bundle_name,
-            needed_id: other.bundle.to_string(),
-            found: format!("{} ({})", stream.bundle_name, stream.bundle),
-        });
-    }
+    header(data)?.map_or(Ok(()), |other| stream.accepts(&other))?;
     let first = cursor.byte("first byte")?;
     let stages = cursor.ranged("stages", 1, stream.stages.into())? as u8;
     if first & HAS_HEADER != 0 {

@@ -60,7 +60,7 @@ impl Bundle {
         let path = fits.map(|b| b.path().to_owned()).ok_or_else(|| {
             let found: Vec<_> =
                 installed.iter().map(|b| format!("{} ({})", b.manifest().name, b.id())).collect();
-            wrong_bundle(header, if found.is_empty() { "none".into() } else { found.join(", ") })
+            header.wanted(if found.is_empty() { "none".into() } else { found.join(", ") })
         })?;
         let bundle = Self::open(path)?;
         bundle.check(header).map(|()| bundle)
@@ -132,14 +132,9 @@ impl Bundle {
     /// Checks that this bundle decodes the stream of `header`.
     ///
     /// # Errors
-    /// [`Error::WrongBundle`] if it does not.
+    /// What [`StreamHeader::accepts`] returns.
     pub fn check(&self, header: &StreamHeader) -> Result<()> {
-        let own = self.stream_header();
-        let named = StreamHeader { bundle_name: own.bundle_name.clone(), ..header.clone() };
-        if named == own {
-            return Ok(());
-        }
-        Err(wrong_bundle(header, format!("{} ({})", own.bundle_name, own.bundle)))
+        self.stream_header().accepts(header)
     }
 }
 
@@ -153,14 +148,6 @@ fn id_of(hash: &[u8; 32]) -> BundleId {
     let mut id = [0; 8];
     id.copy_from_slice(&hash[..8]);
     BundleId(id)
-}
-
-fn wrong_bundle(header: &StreamHeader, found: String) -> Error {
-    Error::WrongBundle {
-        needed_name: header.bundle_name.clone(),
-        needed_id: header.bundle.to_string(),
-        found,
-    }
 }
 
 /// Reads a file of a bundle's folder, if it is a plain name and within the limits.
