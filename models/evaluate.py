@@ -62,12 +62,24 @@ def opus(pcm, bitrate):
         return np.pad(out, (0, max(0, len(pcm) - len(out))))[: len(pcm)], 8 * Path(b).stat().st_size * RATE / len(pcm)
 
 
+def program(siskin, bundle, pcm, stages):
+    """What the program makes of a clip in a file of its own: samples, and bit/s on disk with the container."""
+    with tempfile.TemporaryDirectory() as tmp:
+        a, b, c = (str(Path(tmp) / n) for n in ("a.wav", "b.mka", "c.f32"))
+        sf.write(a, pcm, RATE, subtype="FLOAT")
+        model = ["-q", "-y", "--model", str(bundle)]
+        subprocess.run([siskin, "encode", *model, "--codebooks", str(stages), a, b], check=True)
+        subprocess.run([siskin, "decode", *model, b, c], check=True)
+        return np.fromfile(c, "<f4"), 8 * Path(b).stat().st_size * RATE / len(pcm)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bundle", type=Path, default=Path("models/bundles/speech-24k"))
     parser.add_argument("--corpus", type=Path, default=Path(".siskin/corpus"))
     parser.add_argument("--per-speaker", type=int, default=6)
     parser.add_argument("--opus", type=int, nargs="*", default=[], metavar="BPS", help="measure Opus at these rates too")
+    parser.add_argument("--program", metavar="SISKIN", help="measure this program's files too, beam search and all")
     parser.add_argument("--write", action="store_true", help="store the figures in the manifest")
     args = parser.parse_args()
     bundle = Bundle(args.bundle)
@@ -78,16 +90,20 @@ def main():
         outputs = {("siskin", p["bitrate"]): out for p, out in
                    zip(prefixes, bundle.roundtrip(pcm, [p["stages"] for p in prefixes]).values())}
         outputs["identity", 0] = pcm
+        for p in prefixes if args.program else []:
+            key = "siskin program", p["bitrate"]
+            outputs[key], rate = program(args.program, args.bundle, pcm, p["stages"])
+            real.setdefault(key, []).append(rate)
         for bitrate in args.opus:
             outputs["opus", bitrate], rate = opus(pcm, bitrate)
-            real.setdefault(bitrate, []).append(rate)
+            real.setdefault(("opus", bitrate), []).append(rate)
         for key, out in outputs.items():
             rows.setdefault(key, []).append(measure(pcm, out))
         speakers.setdefault(who, []).append(rows["siskin", 6000][-1])
     print(f"{count} clips, {len(speakers)} unseen speakers or groups\n")
     print("| codec | bit/s | PESQ-WB | STOI | SI-SDR dB |\n|---|---|---|---|---|")
     for (name, bitrate), values in rows.items():
-        rate = round(np.mean(real[bitrate])) if name == "opus" else bitrate
+        rate = round(np.mean(real.get((name, bitrate), bitrate)))
         print(f"| {name} | {rate} | " + " | ".join(f"{v:.3f}" for v in np.mean(values, 0)) + " |")
     print("\n| speaker, 6 kb/s | PESQ-WB | STOI | SI-SDR dB |\n|---|---|---|---|")
     for who, values in speakers.items():
