@@ -85,7 +85,7 @@ fn bench_measures() {
     assert!(found["peak_memory_bytes"].as_u64() > Some(1 << 20));
     let clip = clip("speech-be.flac");
     let table = String::from_utf8(good(["bench", "--seconds", "1", text(&clip)])).expect("UTF-8");
-    assert!(table.contains("real-time factor") && table.contains("not in the network"), "{table}");
+    assert!(table.contains("real-time factor") && table.contains("outside the network"), "{table}");
     assert_fails(&run(["bench", "--codebooks", "19"]), 2, "1 to 18");
 }
 
