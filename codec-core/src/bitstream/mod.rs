@@ -9,4 +9,6 @@ mod header;
 pub mod packet;
 pub mod rtp;
 
+#[cfg(test)]
+pub(crate) use header::sample;
 pub use header::{BundleId, StreamHeader};

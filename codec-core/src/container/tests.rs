@@ -2,20 +2,10 @@ use std::io::Cursor;
 
 use super::*;
 use crate::Result;
-use crate::bitstream::BundleId;
+use crate::bitstream::sample;
 
 fn track() -> Track {
-    Track::audio(&StreamHeader {
-        bundle: BundleId([1; 8]),
-        bundle_name: "speech-24k".into(),
-        sample_rate: 24_000,
-        channels: 1,
-        hop: 480,
-        groups: 1,
-        stages: 18,
-        code_bits: 10,
-        pre_skip: 240,
-    })
+    Track::audio(&sample())
 }
 
 /// A file of `count` blocks of one second; block `i` holds 100 bytes of value `i`.
