@@ -226,6 +226,13 @@ mod tests {
     }
 
     #[test]
+    fn a_packet_has_the_bytes_that_the_document_says() {
+        let golden = include_str!("../../../testdata/golden/packet.hex").trim();
+        let info = PacketInfo { starts_stream: true, end_trim: 33, frames: 1, stages: 3 };
+        assert_eq!(hex::encode(written(&info, true)), golden);
+    }
+
+    #[test]
     fn a_stage_prefix_is_a_cut_packet() {
         let full = written(&PacketInfo { frames: 4, stages: 12, ..Default::default() }, false);
         let low = written(&PacketInfo { frames: 4, stages: 3, ..Default::default() }, false);
