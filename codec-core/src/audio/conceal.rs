@@ -6,7 +6,7 @@ const FADE_FRAMES: u32 = 5;
 pub(super) const LATENT_DECAY: f32 = 0.9;
 
 /// Follows the gain through losses and recoveries.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(super) struct Fade {
     lost: u32,
 }

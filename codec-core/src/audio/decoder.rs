@@ -142,6 +142,7 @@ impl Decoder {
     /// Keeps the decoder's state in `into`.
     pub fn snapshot(&self, into: &mut Snapshot) {
         self.frames.snapshot(into);
+        into.fade = self.fade;
     }
 
     /// Puts back a state, as if what was decoded since had not been.
@@ -149,7 +150,8 @@ impl Decoder {
     /// # Errors
     /// [`Error::Parameter`] if the snapshot is of another bundle.
     pub fn restore(&mut self, from: &Snapshot) -> Result<()> {
-        self.fade = Fade::default();
-        self.frames.restore(from)
+        self.frames.restore(from)?;
+        self.fade = from.fade;
+        Ok(())
     }
 }

@@ -2,6 +2,7 @@ use crate::Result;
 use crate::bundle::Bundle;
 use crate::runtime::{Provider, Runtime, StepNetwork};
 
+use super::conceal::Fade;
 use super::quantizer::ResidualQuantizer;
 use super::search::{BeamSearch, DEFAULT_SEARCH_WIDTH};
 
@@ -9,6 +10,8 @@ use super::search::{BeamSearch, DEFAULT_SEARCH_WIDTH};
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Snapshot {
     pub(super) states: Vec<Vec<f32>>,
+    /// How far a loss had faded; only a [`Decoder`](super::Decoder) uses it.
+    pub(super) fade: Fade,
 }
 
 /// Turns frames of `hop` samples into codes.

@@ -163,6 +163,20 @@ fn a_snapshot_takes_the_decoder_back() {
 }
 
 #[test]
+fn a_snapshot_in_a_loss_takes_the_fade_back() {
+    let coded = packets(&mut encoder(1), &tone(300), &[]);
+    let mut decoder = decoder();
+    let (mut first, mut again, mut snapshot) = (Vec::new(), Vec::new(), Snapshot::default());
+    decoder.decode(&coded[0].0, &mut Vec::new()).expect("a packet of ours");
+    decoder.conceal(2, &mut Vec::new()).expect("the toy never fails");
+    decoder.snapshot(&mut snapshot);
+    decoder.conceal(1, &mut first).expect("the toy never fails");
+    decoder.restore(&snapshot).expect("its own snapshot");
+    decoder.conceal(1, &mut again).expect("the toy never fails");
+    assert_eq!(first, again);
+}
+
+#[test]
 fn a_late_joiner_waits_for_the_header() {
     let coded = packets(&mut encoder(1), &tone(300), &[]);
     let (mut decoder, mut out) = (decoder(), Vec::new());
