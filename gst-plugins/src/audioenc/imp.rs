@@ -207,12 +207,12 @@ impl AudioEncoderImpl for SiskinAudioEnc {
         let packets = {
             let mut guard = lock(&self.session);
             let session = guard.as_mut().ok_or(gst::FlowError::Flushing)?;
-            let changed = rate.map(|r| session.set_rate(r).map(|()| session.code_rate()));
-            let header = session.bundle.stream_header();
+            let changed = rate
+                .map(|r| session.set_rate(r).map(|()| (session.bundle.stream_header(), session.code_rate())));
             let packets = session.encode(map.as_deref());
             drop(guard);
             match changed {
-                Some(Ok(code_rate)) => self.announce(&header, code_rate),
+                Some(Ok((header, code_rate))) => self.announce(&header, code_rate),
                 Some(Err(e)) => {
                     gst::element_imp_warning!(self, gst::LibraryError::Settings, ("{e}; the rate stays"))
                 }
