@@ -1,9 +1,10 @@
-"""Write a model bundle, its golden vectors and its small checkpoint from a training checkpoint.
+"""Write a model bundle and its golden vectors from a training checkpoint.
 
   python models/export.py --checkpoint .siskin/runs/main/last.pt
 """
 import argparse
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +15,12 @@ from safetensors.numpy import save_file
 from scipy.signal import resample_poly
 
 from siskin_models.bundle import sha256
-from siskin_models.codec import load, save_weights
+from siskin_models.codec import load
 from siskin_models.export import decoder_graph, encoder_graph, half_weights
 from siskin_models.quantizer import decode, encode
 
-PREFIXES = (3, 6, 12, 18)
+PREFIXES = (1, 2, 3, 6, 9)
+DEFAULT = 6
 
 
 def states(shapes):
@@ -30,9 +32,10 @@ def reach(depth, config):
     return 1 + -(-(depth * (config.kernel - 1)) // config.trunk) + 1
 
 
-def manifest(config, codec, saved, name, version):
+def manifest(config, codec, name, version):
     frame_rate = config.sample_rate / config.hop
-    bits = int(np.log2(saved["size"]))
+    stages, groups, size, _ = codec.quantizer.books.shape
+    bits = groups * int(np.log2(size))
     return {
         "format": 1, "kind": "audio", "name": name, "version": version,
         "licence": "MIT OR Apache-2.0",
@@ -40,10 +43,10 @@ def manifest(config, codec, saved, name, version):
         "receptive_field_frames": {"encoder": reach(config.enc_depth, config),
                                    "decoder": reach(config.dec_depth, config)},
         "chunk_frames": [1], "latent_dim": config.latent,
-        "quantizer": {"type": "rvq", "groups": 1, "stages": saved["stages"], "size": saved["size"],
+        "quantizer": {"type": "rvq" if groups == 1 else "grvq", "groups": groups, "stages": stages, "size": size,
                       "dim": config.latent, "file": "codebooks.safetensors"},
         "prefixes": [{"stages": n, "bitrate": int(n * bits * frame_rate)} for n in PREFIXES],
-        "default_stages": 12,
+        "default_stages": DEFAULT,
         "encoder": {"file": "encoder.onnx", "input": "pcm", "output": "latents",
                     "states": states(codec.encoder.state_shapes)},
         "decoder": {"file": "decoder.onnx", "input": "latents", "output": "pcm",
@@ -63,10 +66,10 @@ def golden(codec, clip, seconds):
         z = codec.encode(torch.from_numpy(pcm)[None])[0]
         books = codec.quantizer.books
         codes = encode(z, books)
-        decoded = {n: codec.decode(decode(codes, books, n)[None])[0].numpy() for n in (6, len(books))}
+        decoded = {n: codec.decode(decode(codes, books, n)[None])[0].numpy() for n in (DEFAULT, len(books))}
     return {"pcm": pcm, "latents": np.ascontiguousarray(z.numpy().T),
             "codes": np.ascontiguousarray(codes.numpy().T.astype(np.uint16)),
-            "decoded": decoded[len(books)], "decoded_6": decoded[6]}
+            "decoded": decoded[len(books)], "decoded_default": decoded[DEFAULT]}
 
 
 def main():
@@ -74,7 +77,6 @@ def main():
     parser.add_argument("--checkpoint", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=Path("models/bundles/speech-24k"))
     parser.add_argument("--golden", type=Path, default=Path("testdata/golden/speech-24k.safetensors"))
-    parser.add_argument("--weights", type=Path, default=Path("models/checkpoints/speech-24k.safetensors"))
     parser.add_argument("--clip", type=Path, default=Path("testdata/clips/speech-it-male.flac"))
     parser.add_argument("--version", default="0.1.0")
     args = parser.parse_args()
@@ -85,17 +87,16 @@ def main():
         module = getattr(codec, part)
         onnx.save(graph(config, half_weights(module), module.state_shapes), args.out / f"{part}.onnx")
     books = codec.quantizer.books.numpy().astype(np.float16)
-    save_file({"codebooks": books[:, None]}, args.out / "codebooks.safetensors")
+    save_file({"codebooks": books}, args.out / "codebooks.safetensors")
     files = ("encoder.onnx", "decoder.onnx", "codebooks.safetensors")
-    info = manifest(config, codec, saved, args.out.name, args.version)
+    info = manifest(config, codec, args.out.name, args.version)
     info["files"] = {f: sha256(args.out / f) for f in files}
     parts = codec.parameters_by_part()
     info["training"] = {"steps": saved["step"], "seconds": round(saved["elapsed"]), "parameters": parts,
-                        "data": "docs/training.md", "losses": "companded complex STFT, log-mel, commitment"}
+                        "architecture": asdict(config),
+                        "data": "docs/training.md", "losses": "companded complex STFT, log-mel, audible disturbance, commitment"}
     info["figures"] = []
     (args.out / "manifest.json").write_text(json.dumps(info, indent=2) + "\n")
-    args.weights.parent.mkdir(parents=True, exist_ok=True)
-    save_weights(args.weights, codec)
     args.golden.parent.mkdir(parents=True, exist_ok=True)
     save_file(golden(codec, args.clip, 2.0), args.golden)
     print(json.dumps(parts), {f: (args.out / f).stat().st_size for f in files})

@@ -24,12 +24,12 @@ def main():
         writer.writerows(rows)
     steps = [int(r["step"]) for r in rows]
     figure, axes = plt.subplots(1, 2, figsize=(9, 3))
-    for key in ("shape", "mel"):
+    for key in ("shape", "mel", "heard"):
         axes[0].plot(steps, [float(r[key]) for r in rows], label=key)
-    axes[0].set(xlabel="step", ylabel="loss", ylim=(0.1, 0.8))
+    axes[0].set(xlabel="step", ylabel="loss", ylim=(0.1, 2.0), yscale="log")
     quantised = [r for r in rows if r["phase"] != "1"]
     axes[1].plot([int(r["step"]) for r in quantised], [float(r["residual"]) for r in quantised])
-    axes[1].set(xlabel="step", ylabel="variance left by 18 stages", yscale="log")
+    axes[1].set(xlabel="step", ylabel="variance left by all stages", yscale="log")
     axes[0].legend()
     figure.tight_layout()
     figure.savefig(args.out.with_suffix(".png"), dpi=80)

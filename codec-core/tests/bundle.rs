@@ -20,10 +20,10 @@ fn parts() -> (Bundle, Runtime) {
 /// Golden vectors computed by `models/export.py` with the offline PyTorch model.
 struct Golden {
     pcm: Vec<f32>,
-    /// `[stage][frame]`.
+    /// `[stage][group][frame]`.
     codes: Vec<u16>,
     decoded: Vec<f32>,
-    decoded_6: Vec<f32>,
+    decoded_default: Vec<f32>,
 }
 
 fn golden() -> Golden {
@@ -39,7 +39,7 @@ fn golden() -> Golden {
         pcm: floats("pcm"),
         codes: codes.map(|b| u16::from_le_bytes([b[0], b[1]])).collect(),
         decoded: floats("decoded"),
-        decoded_6: floats("decoded_6"),
+        decoded_default: floats("decoded_default"),
     }
 }
 
@@ -51,12 +51,15 @@ fn worst(a: &[f32], b: &[f32]) -> f32 {
 #[test]
 fn decoding_golden_codes_equals_the_offline_model() {
     let ((bundle, runtime), golden) = (parts(), golden());
-    let frames = golden.codes.len() / 18;
-    for (stages, expected) in [(18, &golden.decoded), (6, &golden.decoded_6)] {
+    let header = bundle.stream_header();
+    let frames = golden.codes.len() / header.codes_per_frame(header.stages);
+    let default = bundle.manifest().default_stages;
+    for (stages, expected) in [(header.stages, &golden.decoded), (default, &golden.decoded_default)] {
+        let count = header.codes_per_frame(stages);
         let mut decoder = FrameDecoder::new(&bundle, &runtime).expect("the decoder");
         let mut out = Vec::new();
         for t in 0..frames {
-            let codes: Vec<u16> = (0..stages).map(|s| golden.codes[s * frames + t]).collect();
+            let codes: Vec<u16> = (0..count).map(|c| golden.codes[c * frames + t]).collect();
             out.extend_from_slice(decoder.decode(&codes).expect("golden codes"));
         }
         out.truncate(expected.len());
@@ -68,13 +71,14 @@ fn decoding_golden_codes_equals_the_offline_model() {
 #[test]
 fn encoding_gives_the_golden_codes() {
     let ((bundle, runtime), golden) = (parts(), golden());
-    let frames = golden.codes.len() / 18;
+    let header = bundle.stream_header();
+    let mut codes = vec![0; header.codes_per_frame(header.stages)];
+    let frames = golden.codes.len() / codes.len();
     let mut encoder = FrameEncoder::new(&bundle, &runtime).expect("the encoder");
     encoder.set_search_width(1);
     let hop = usize::from(bundle.manifest().hop);
     let mut equal_first = 0;
     for t in 0..frames {
-        let mut codes = [0; 18];
         encoder.encode(&golden.pcm[t * hop..(t + 1) * hop], &mut codes).expect("a frame");
         equal_first += usize::from(codes[0] == golden.codes[t]);
     }
@@ -120,7 +124,7 @@ fn snapshots_take_both_networks_back() {
     let mut encoder = FrameEncoder::new(&bundle, &runtime).expect("the encoder");
     let mut decoder = FrameDecoder::new(&bundle, &runtime).expect("the decoder");
     let (mut before, mut between) = (Snapshot::default(), Snapshot::default());
-    let mut codes = [0; 12];
+    let mut codes = vec![0; bundle.stream_header().codes_per_frame(bundle.manifest().default_stages)];
     for frame in golden.pcm.chunks_exact(480).take(9) {
         encoder.encode(frame, &mut codes).expect("a frame");
         decoder.decode(&codes).expect("a frame");
@@ -129,12 +133,12 @@ fn snapshots_take_both_networks_back() {
     decoder.snapshot(&mut between);
     let frame = &golden.pcm[9 * 480..10 * 480];
     encoder.encode(frame, &mut codes).expect("a frame");
-    let first = (codes, decoder.decode(&codes).expect("a frame").to_vec());
+    let first = (codes.clone(), decoder.decode(&codes).expect("a frame").to_vec());
     encoder.encode(&golden.pcm[20 * 480..21 * 480], &mut codes).expect("a frame");
     encoder.restore(&before).expect("its own snapshot");
     decoder.restore(&between).expect("its own snapshot");
     encoder.encode(frame, &mut codes).expect("a frame");
-    assert_eq!((codes, decoder.decode(&codes).expect("a frame").to_vec()), first);
+    assert_eq!((codes.clone(), decoder.decode(&codes).expect("a frame").to_vec()), first);
     assert!(decoder.restore(&Snapshot::default()).is_err());
 }
 

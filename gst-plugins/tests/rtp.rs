@@ -70,7 +70,7 @@ fn frames_come_back_however_they_were_packed() {
 
 #[test]
 fn payloads_keep_to_the_mtu() {
-    let coded = encode(&voice(60_000), 50, Some(18));
+    let coded = encode(&voice(60_000), 50, Some(9));
     for mtu in [100, 200, 1400] {
         let rtp = payloads(&coded, &format!("mtu={mtu} redundancy=3"));
         assert!(rtp.iter().all(|b| b.size() <= mtu), "{mtu}");

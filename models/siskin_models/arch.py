@@ -77,6 +77,11 @@ class Block(nn.Module):
         return x + self.scale * self.down(F.silu(self.up(y))), state
 
 
+def unit(z):
+    """Latents of fixed length sqrt(D): the quantizer has nothing to chase, they can neither grow nor shrink."""
+    return z * torch.rsqrt(z.pow(2).mean(-1, keepdim=True) + 1e-5)
+
+
 class Encoder(nn.Module):
     """pcm [B, samples], states -> latents [B, T, D] of fixed norm sqrt(D), states."""
 
@@ -116,8 +121,13 @@ class Encoder(nn.Module):
             after.append(state)
         b, t, w = x.shape
         z = self.out(x.reshape(b, t // self.c.trunk, w * self.c.trunk))
-        # A fixed norm leaves the quantizer nothing to chase: the latents can neither grow nor shrink in training.
-        return F.layer_norm(z, z.shape[-1:]), after
+        return unit(z), after
+
+    @torch.no_grad()
+    def rotate(self, rotation):
+        """Turns the latents by an orthogonal matrix [D, D]."""
+        self.out.weight.copy_(rotation @ self.out.weight)
+        self.out.bias.copy_(rotation @ self.out.bias)
 
 
 def interleave(coefs, per_step):
@@ -154,6 +164,11 @@ class Decoder(nn.Module):
         self.gain = nn.Linear(c.dec_width, c.bands)
         nn.init.constant_(self.gain.bias, -4.0)
         self.state_shapes = [(1, c.overlap)] + [b.state_shape for b in self.blocks]
+
+    @torch.no_grad()
+    def rotate(self, rotation):
+        """Takes latents that were turned by an orthogonal matrix [D, D]."""
+        self.inp.weight.copy_(self.inp.weight @ rotation.T)
 
     def coefficients(self, latents, states):
         """Shape times gain per band: a speech frame's level spans 60 dB, which no linear head follows well."""

@@ -46,7 +46,7 @@ class Bundle:
                                        providers=["CPUExecutionProvider"])
             for part in ("encoder", "decoder")}
         quantizer = self.manifest["quantizer"]
-        self.books = load_file(self.folder / quantizer["file"])["codebooks"][:, 0].astype(np.float32)
+        self.books = load_file(self.folder / quantizer["file"])["codebooks"].astype(np.float32)
         self.half_norms = 0.5 * np.square(self.books).sum(-1)
         self.hop, self.delay = self.manifest["hop"], self.manifest["delay"]
 
@@ -59,15 +59,19 @@ class Bundle:
         return np.stack([stream.step(f[None, None])[0, :, 0] for f in pcm.reshape(-1, self.hop)])
 
     def search(self, latents):
-        """Greedy nearest entries, [T, D] -> codes [T, stages]."""
-        residual, codes = latents.copy(), []
-        for book, half in zip(self.books, self.half_norms):
-            codes.append((half[None] - residual @ book.T).argmin(1))
-            residual -= book[codes[-1]]
+        """Greedy nearest entries, [T, D] -> codes [T, stages * groups], stage-major."""
+        groups = self.books.shape[1]
+        residual, codes = np.split(latents, groups, 1), []
+        for books, halves in zip(self.books, self.half_norms):
+            for group, (book, half) in enumerate(zip(books, halves)):
+                codes.append((half[None] - residual[group] @ book.T).argmin(1))
+                residual[group] = residual[group] - book[codes[-1]]
         return np.stack(codes, 1)
 
     def lookup(self, codes, stages):
-        return sum(self.books[s][codes[:, s]] for s in range(stages))
+        groups = self.books.shape[1]
+        return np.concatenate([sum(self.books[s, g][codes[:, s * groups + g]] for s in range(stages))
+                               for g in range(groups)], 1)
 
     def synthesise(self, latents):
         """latents [T, D] -> pcm [T * hop], late by `delay` samples."""

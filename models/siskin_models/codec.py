@@ -1,22 +1,23 @@
 """The whole codec as one module for training and for the offline reference."""
 import json
-from dataclasses import asdict
+from pathlib import Path
 
+import onnx
 import torch
 import torch.nn as nn
-from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.numpy import load_file
 
 from .arch import Config, Decoder, Encoder, zero_states
-from .quantizer import ResidualQuantizer
+from .export import graph_weights
+from .quantizer import GroupResidualQuantizer, balanced_rotation
 
 
 class Codec(nn.Module):
-    def __init__(self, config: Config, stages=18, size=1024):
+    def __init__(self, config: Config, groups=1, stages=18, size=1024):
         super().__init__()
         self.config = config
         self.encoder, self.decoder = Encoder(config), Decoder(config)
-        self.quantizer = ResidualQuantizer(config.latent, stages, size)
+        self.quantizer = GroupResidualQuantizer(config.latent, groups, stages, size)
 
     def encode(self, pcm):
         """pcm [B, samples] (a multiple of hop) -> latents [B, T, D]."""
@@ -25,6 +26,15 @@ class Codec(nn.Module):
     def decode(self, latents):
         """latents [B, T, D] -> pcm [B, T * hop], late by `overlap` samples."""
         return self.decoder(latents, zero_states(self.decoder, len(latents), latents.device))[0]
+
+    def fit_quantizer(self, latents):
+        """Codebooks by k-means on [N, D] latents; several groups get uncorrelated parts of them first."""
+        if len(self.quantizer.groups) > 1:
+            rotation = balanced_rotation(latents, len(self.quantizer.groups))
+            self.encoder.rotate(rotation)
+            self.decoder.rotate(rotation)
+            latents = latents @ rotation.T
+        self.quantizer.fit(latents)
 
     def parameters_by_part(self):
         count = {n: sum(p.numel() for p in m.parameters()) for n, m in self.named_children()}
@@ -35,28 +45,28 @@ class Codec(nn.Module):
 def load(path, device="cpu"):
     """A codec from a checkpoint of `train.py`: moving-average weights, codebooks as the bundle rounds them."""
     saved = torch.load(path, map_location=device, weights_only=True)
-    codec = Codec(Config(**saved["config"]), saved["stages"], saved["size"]).to(device)
+    codec = Codec(Config(**saved["config"]), *saved["books"].shape[1::-1], saved["size"]).to(device)
     state = {k: v.float() for k, v in saved["average"].items()}
     codec.load_state_dict(state, strict=False)
-    codec.quantizer.books.copy_(saved["books"].float().half().float())
+    codec.quantizer.set_books(saved["books"].float().half().float())
     return codec.eval(), saved
 
 
-def save_weights(path, codec):
-    """All weights and codebooks as 16-bit floats in one safetensors file, the architecture in its metadata."""
-    tensors = {k: v.detach().half().contiguous() for k, v in codec.named_parameters()}
-    tensors["quantizer.books"] = codec.quantizer.books.half().contiguous()
-    save_file(tensors, path, {"config": json.dumps(asdict(codec.config))})
-
-
-def load_weights(path):
-    """A codec from `save_weights`, ready to be trained further."""
-    with safe_open(path, "pt") as file:
-        config = Config(**json.loads(file.metadata()["config"]))
-        tensors = {k: file.get_tensor(k).float() for k in file.keys()}
-    stages, size, _ = tensors["quantizer.books"].shape
-    codec = Codec(config, stages, size)
-    codec.load_state_dict(tensors, strict=False)
-    # As if every entry had been chosen once in an average batch.
-    codec.quantizer.total.copy_(codec.quantizer.books)
+def load_bundle(folder, groups=None, stages=None, **fields):
+    """A codec with the weights of an exported bundle, ready to be trained further; with other `fields` of `Config`,
+    blocks that the bundle lacks begin as identities. Other groups or stages than its own leave the codebooks empty."""
+    folder = Path(folder)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    books = torch.from_numpy(load_file(folder / manifest["quantizer"]["file"])["codebooks"]).float()
+    shape = (stages or books.shape[0], groups or books.shape[1])
+    codec = Codec(Config(**manifest["training"]["architecture"] | fields), shape[1], shape[0], books.shape[2])
+    for part in ("encoder", "decoder"):
+        weights = graph_weights(onnx.load(folder / manifest[part]["file"]))
+        for name, parameter in getattr(codec, part).named_parameters():
+            if name in weights:
+                parameter.data.copy_(torch.from_numpy(weights[name]))
+            elif name.endswith(".scale"):
+                nn.init.zeros_(parameter)
+    if shape == books.shape[:2]:
+        codec.quantizer.set_books(books)
     return codec

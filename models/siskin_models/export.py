@@ -113,8 +113,8 @@ def encoder_graph(c, w, shapes):
     x = linear(g, g.op("Concat", root, level, axis=2), "inp", w)
     x = trunk(g, x, w, c.enc_depth, shapes)
     z = linear(g, g.reshape(x, 1, 1, c.trunk * c.enc_width), "out", w)
-    one, zero = np.ones(c.latent), np.zeros(c.latent)
-    z = g.op("LayerNormalization", z, g.weight("unit.weight", one), g.weight("unit.bias", zero), axis=-1, epsilon=1e-5)
+    mean = g.op("ReduceMean", g.op("Mul", z, z), axes=[2], keepdims=1)
+    z = g.op("Div", z, g.op("Sqrt", g.op("Add", mean, g.scalar(1e-5))))
     g.output(g.op("Transpose", z, perm=[0, 2, 1]), "latents", 1, c.latent, 1)
     return g.model()
 
@@ -150,4 +150,15 @@ def half_weights(module):
     for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
         tensor.data = tensor.data.half().float()
         found[name] = tensor.data.numpy()
+    return found
+
+
+def graph_weights(model):
+    """The weights of an exported graph under the names and in the shapes of the torch module."""
+    found = {}
+    for tensor in model.graph.initializer:
+        if tensor.name.endswith(".f16"):
+            array = numpy_helper.to_array(tensor).astype(np.float32)
+            # `Graph.linear` turned the matrices.
+            found[tensor.name.removesuffix(".f16")] = array.T.copy() if array.ndim == 2 else array
     return found

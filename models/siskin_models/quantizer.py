@@ -1,7 +1,8 @@
-"""Residual vector quantizer with k-means start, moving-average codebooks and revival of dead entries.
+"""Residual vector quantizers with k-means start, moving-average codebooks and revival of dead entries.
 
-RVQ: SoundStream (Zeghidour et al. 2021); moving averages: VQ-VAE (van den Oord et al. 2017, appendix A).
-Latents [N, D] or [B, T, D], codes [..., stages], codebooks [stages, size, D].
+RVQ: SoundStream (Zeghidour et al. 2021); groups: HiFi-Codec (Yang et al. 2023, arXiv 2305.02765, 3.2); moving
+averages: VQ-VAE (van den Oord et al. 2017, appendix A). Latents [N, D] or [B, T, D], codes [..., stages * groups]
+(stage-major), codebooks [stages, groups, size, D / groups].
 """
 import torch
 import torch.nn as nn
@@ -15,6 +16,8 @@ def nearest(x, book):
 
 
 class ResidualQuantizer(nn.Module):
+    """The residual stages of one group; `books` [stages, size, D]."""
+
     def __init__(self, dim, stages=18, size=1024, decay=0.99):
         super().__init__()
         self.stages, self.size, self.decay = stages, size, decay
@@ -80,22 +83,64 @@ class ResidualQuantizer(nn.Module):
         self.books[s] = self.total[s] / self.count[s].clamp(min=1e-6)[:, None]
         return 1 - len(dead) / self.size
 
-    def rounded(self):
-        """The codebooks as the bundle stores them (16-bit floats)."""
-        return self.books.half().float()
+
+class GroupResidualQuantizer(nn.Module):
+    """One residual quantizer for each of `groups` equal parts of the latent; one group is plain RVQ."""
+
+    def __init__(self, dim, groups=1, stages=18, size=1024):
+        super().__init__()
+        self.stages, self.size = stages, size
+        self.groups = nn.ModuleList(ResidualQuantizer(dim // groups, stages, size) for _ in range(groups))
+
+    @property
+    def books(self):
+        """[stages, groups, size, D / groups]"""
+        return torch.stack([g.books for g in self.groups], 1)
+
+    def set_books(self, books):
+        for group, mine in zip(self.groups, books.unbind(1)):
+            group.books.copy_(mine)
+            # As if every entry had been chosen once in an average batch.
+            group.count.fill_(1)
+            group.total.copy_(mine)
+
+    def fit(self, latents, rounds=8, start=None):
+        parts = latents.chunk(len(self.groups), -1)
+        for i, (group, part) in enumerate(zip(self.groups, parts)):
+            group.fit(part, rounds, None if start is None else start[:, i])
+
+    def forward(self, z, prefix=None):
+        """As `ResidualQuantizer.forward`, over all groups."""
+        parts = z.chunk(len(self.groups), -1)
+        decoded, commit, used, rest = zip(*(g(p, prefix) for g, p in zip(self.groups, parts)))
+        return torch.cat(decoded, -1), sum(commit) / len(parts), sum(used, []), sum(rest) / len(parts)
+
+
+@torch.no_grad()
+def balanced_rotation(latents, groups):
+    """Rotation [D, D] after which the groups are uncorrelated and hold alike shares of the variance of [N, D]."""
+    values, axes = torch.linalg.eigh(torch.cov(latents.T))
+    order = values.argsort(descending=True)
+    # There and back again: each group gets one of the strongest axes, then one of the weakest of the next row.
+    turns = [i if row % 2 == 0 else groups - 1 - i for row in range(len(order) // groups) for i in range(groups)]
+    chosen = [o for g in range(groups) for o, turn in zip(order.tolist(), turns) if turn == g]
+    return axes[:, chosen].T
 
 
 @torch.no_grad()
 def encode(latents, books):
-    """Greedy search as every Siskin decoder expects it: latents [T, D] -> codes [T, stages]."""
-    residual, codes = latents, []
-    for book in books:
-        distance = torch.cdist(residual[None], book[None], compute_mode="donot_use_mm_for_euclid_dist")[0]
+    """Greedy search as every Siskin decoder expects it: latents [T, D] -> codes [T, stages * groups], stage-major."""
+    stages, groups = books.shape[:2]
+    residual, codes = list(latents.chunk(groups, -1)), []
+    for book in books.flatten(0, 1):
+        group = len(codes) % groups
+        distance = torch.cdist(residual[group][None], book[None], compute_mode="donot_use_mm_for_euclid_dist")[0]
         codes.append(distance.argmin(1))
-        residual = residual - book[codes[-1]]
+        residual[group] = residual[group] - book[codes[-1]]
     return torch.stack(codes, 1)
 
 
 def decode(codes, books, stages):
-    """Sum of the chosen entries of the first `stages` stages: codes [T, stages] -> latents [T, D]."""
-    return sum(books[s][codes[:, s]] for s in range(stages))
+    """Sum of the chosen entries of the first `stages` stages: codes [T, stages * groups] -> latents [T, D]."""
+    groups = books.shape[1]
+    return torch.cat([sum(books[s, g][codes[:, s * groups + g]] for s in range(stages)) for g in range(groups)], -1)

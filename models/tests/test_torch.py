@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch")
 
 from siskin_models.arch import Config, Decoder, Encoder, zero_states  # noqa: E402
 from siskin_models.export import decoder_graph, encoder_graph, half_weights  # noqa: E402
-from siskin_models.quantizer import ResidualQuantizer, decode, encode  # noqa: E402
+from siskin_models.quantizer import GroupResidualQuantizer, balanced_rotation, decode, encode  # noqa: E402
 
 SMALL = dict(enc_width=24, dec_width=32, enc_depth=2, dec_depth=2, latent=16)
 LAYOUTS = [dict(block=480, trunk=1), dict(block=240, trunk=1), dict(block=240, trunk=2)]
@@ -73,10 +73,16 @@ def test_mdct_reconstructs():
     assert (out[:, c.overlap:] - pcm[:, : -c.overlap]).abs().max() < 1e-4
 
 
-def test_quantizer_stages_shrink_the_residual():
+@pytest.mark.parametrize("groups", [1, 2])
+def test_quantizer_stages_shrink_the_residual(groups):
     torch.manual_seed(0)
     data = torch.randn(4000, 8) * torch.linspace(2, 0.1, 8)
-    q = ResidualQuantizer(8, stages=4, size=64)
+    rotation = balanced_rotation(data, groups)
+    assert (rotation @ rotation.T - torch.eye(8)).abs().max() < 1e-5
+    data = data @ rotation.T
+    shares = data.reshape(-1, groups, 8 // groups).pow(2).sum(2).mean(0)
+    assert shares.max() < 1.3 * shares.min()
+    q = GroupResidualQuantizer(8, groups, stages=4, size=64)
     q.fit(data)
     codes = encode(data, q.books)
     errors = [float((data - decode(codes, q.books, n)).pow(2).mean()) for n in (1, 2, 4)]

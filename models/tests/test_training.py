@@ -1,0 +1,102 @@
+"""The training program on a tiny corpus: every phase runs, a stopped run goes on, losses fall. Needs torch."""
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from siskin_models.bundle import Bundle  # noqa: E402
+from siskin_models.balancer import Balancer  # noqa: E402
+from siskin_models.codec import load_bundle  # noqa: E402
+from siskin_models.frameloss import DECAY, burst_mask, lose_frames  # noqa: E402
+from siskin_models.loudness import Disturbance  # noqa: E402
+
+MODELS = Path(__file__).resolve().parents[1]
+SMALL = ["enc_width=16", "dec_width=16", "enc_depth=1", "dec_depth=1", "latent=8"]
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    rng = np.random.default_rng(0)
+    time = np.arange(24000 * 8) / 24000
+    pitch = np.cumsum(120 + 20 * np.sin(3 * time)) / 24000
+    voice = sum(np.sin(2 * np.pi * k * pitch) / k for k in range(1, 9)) * (0.2 + 0.1 * np.sin(7 * time))
+    pcm = voice + 0.01 * rng.standard_normal(len(time))
+    (tmp_path / "corpus.i16").write_bytes((8000 * pcm).astype("<i2").tobytes())
+    row = {"kind": "speech", "source": "s", "speaker": "a", "split": "train", "offset": 0, "samples": len(pcm)}
+    (tmp_path / "index.json").write_text(json.dumps([row]))
+    return tmp_path
+
+
+def train(corpus, *options):
+    command = [sys.executable, str(MODELS / "train.py"), "--corpus", str(corpus), "--out", str(corpus / "run"),
+               "--batch", "4", "--frames", "24", "--threads", "1", "--stages", "2", *options]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_all_phases_run_and_resume(corpus):
+    options = ["--steps", "30", "--continuous", "0.3", "--freeze", "0.6", "--adversary", "0.9", "--log-every", "5",
+               "--size", "32", "--set", *SMALL]
+    train(corpus, *options)
+    rows = list(csv.DictReader(open(corpus / "run/loss.csv")))
+    assert [r["phase"] for r in rows] == ["1", "2", "2", "3", "3", "4"]
+    assert all(np.isfinite(float(r["heard"])) for r in rows)
+    assert rows[-1]["adversary"] and not rows[0]["adversary"]
+    options[1] = "40"
+    assert "resumed at step 30" in train(corpus, *options)
+    saved = torch.load(corpus / "run/last.pt")
+    assert saved["step"] == 40 and saved["books"].shape == (2, 2, 32, 4)
+
+
+def test_lost_frames_hold_the_last_latent():
+    rng = np.random.default_rng(1)
+    latents = torch.randn(8, 50, 4)
+    out = lose_frames(latents, rng, 1.0)
+    lost = (out != latents).any(-1)
+    assert 0.03 < lost.float().mean() < 0.35 and not lost[:, 0].any()
+    for item, frame in lost.nonzero().tolist():
+        assert torch.allclose(out[item, frame], DECAY * out[item, frame - 1])
+    assert (lose_frames(latents, rng, 0.0) == latents).all()
+    assert abs(np.mean(burst_mask(rng, 40_000, 0.1)) - 0.1) < 0.01
+
+
+def test_disturbance_hears_what_is_audible():
+    rng = np.random.default_rng(2)
+    time = torch.arange(24000) / 24000
+    voice = sum(torch.sin(2 * np.pi * 150 * k * time) / k for k in range(1, 20))[None] * 0.1
+    noise = torch.from_numpy(rng.standard_normal((1, 24000)).astype(np.float32))
+    measure = Disturbance()
+    steps = [float(measure(voice, voice + level * noise)) for level in (0, 1e-6, 1e-3, 1e-2, 1e-1)]
+    assert steps[1] - steps[0] < 0.01 and steps[1] < steps[2] < steps[3] < steps[4]
+    assert abs(float(measure(10 * voice, 10 * voice + 0.1 * noise)) - steps[3]) < 0.01 * steps[3]
+
+
+def test_the_balancer_gives_each_loss_its_share():
+    output = torch.randn(3, 5, requires_grad=True)
+    big, small = 1e4 * output[0].sum(), 1e-3 * output[1].sum()
+    gradient = Balancer({"big": 3.0, "small": 1.0}).gradient({"big": big, "small": small}, output)
+    assert float(gradient[0].norm()) == pytest.approx(0.75, rel=1e-3)
+    assert float(gradient[1].norm()) == pytest.approx(0.25, rel=1e-3)
+    assert float(gradient[2].norm()) == 0
+
+
+def test_a_bundle_can_be_trained_further():
+    bundle = Bundle(MODELS / "bundles/speech-24k")
+    codec = load_bundle(bundle.folder).eval()
+    pcm = torch.from_numpy(np.random.default_rng(3).standard_normal(4800).astype(np.float32)) * 0.1
+    with torch.no_grad():
+        latents = codec.encode(pcm[None])[0]
+        grown = load_bundle(bundle.folder, dec_depth=codec.config.dec_depth + 1).eval()
+        assert (grown.decode(latents[None]) - codec.decode(latents[None])).abs().max() < 1e-6
+        # The graphs hold the MDCT in 16 bits too.
+        assert np.abs(latents.numpy() - bundle.latents(pcm.numpy())).max() < 0.03
+        assert np.abs(codec.decode(latents[None])[0].numpy() - bundle.synthesise(latents.numpy())).max() < 1e-3
+    assert (codec.quantizer.books.numpy() == bundle.books).all()
+    assert not load_bundle(bundle.folder, groups=1, stages=3).quantizer.books.any()
