@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 
 use crate::runtime::Provider;
+use crate::tokens::TokenError;
 
 /// What every fallible function of this crate returns.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -84,6 +85,17 @@ pub enum Error {
         value: String,
         /// The allowed range.
         allowed: String,
+    },
+    /// Tokens that cannot be taken.
+    #[error("tokens: {0}")]
+    Token(#[from] TokenError),
+    /// A token file that cannot be read.
+    #[error("token file: bad {field}: {reason}")]
+    TokenFile {
+        /// The tensor, key or line.
+        field: String,
+        /// What was found and what is allowed.
+        reason: String,
     },
     /// Reading or writing a file failed.
     #[error("{}: {source}", .path.display())]

@@ -6,7 +6,8 @@
 //! - [`runtime`]: the one trait through which every network runs, and its ONNX Runtime implementation;
 //! - [`audio`]: the streaming encoder and decoder, residual vector quantization, concealment;
 //! - [`bitstream`]: stream headers and packets, written and parsed;
-//! - [`container`]: Matroska with private codec ids.
+//! - [`container`]: Matroska with private codec ids;
+//! - [`tokens`]: codes as language models and speech synthesisers lay them out, and token files.
 //!
 //! Data walks one way, samples to [`audio`] to codes to [`bitstream`] to [`container`], and the same road back.
 //!
@@ -41,6 +42,7 @@ mod error;
 mod limits;
 mod places;
 pub mod runtime;
+pub mod tokens;
 
 pub use error::{Error, Result};
 pub use limits::Limits;

@@ -111,6 +111,34 @@ impl Decoder {
         Ok(Decoded { info, samples })
     }
 
+    /// Decodes one frame's codes that came in no packet, `[stage][group]`, and appends its `hop` samples to `out`:
+    /// nothing is dropped for the codec's delay.
+    ///
+    /// # Errors
+    /// What [`FrameDecoder::decode`] returns, with nothing appended.
+    pub fn decode_codes(&mut self, codes: &[u16], out: &mut Vec<f32>) -> Result<()> {
+        let start = out.len();
+        out.extend_from_slice(self.frames.decode(codes)?);
+        self.fade.recover(&mut out[start..]);
+        Ok(())
+    }
+
+    /// Decodes one latent frame that came in no packet, as [`Decoder::decode_codes`] does codes.
+    ///
+    /// # Errors
+    /// What [`FrameDecoder::decode_latent`] returns, with nothing appended.
+    pub fn decode_latent(&mut self, latent: &[f32], out: &mut Vec<f32>) -> Result<()> {
+        let start = out.len();
+        out.extend_from_slice(self.frames.decode_latent(latent)?);
+        self.fade.recover(&mut out[start..]);
+        Ok(())
+    }
+
+    /// Dimension of a latent frame.
+    pub fn latent_dim(&self) -> usize {
+        self.frames.latent_dim()
+    }
+
     /// Bridges `frames` lost frames: holds the last sound and fades it to silence within 100 ms, appending
     /// `frames * hop` samples to `out`.
     ///

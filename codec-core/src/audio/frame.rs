@@ -116,6 +116,24 @@ impl FrameDecoder {
         self.run_latent()
     }
 
+    /// Decodes one frame from a latent of the encoder's kind, not quantized, and returns its `hop` samples.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`](crate::Error::Parameter) for another dimension;
+    /// [`Error::Network`](crate::Error::Network) if the network fails.
+    pub fn decode_latent(&mut self, latent: &[f32]) -> Result<&[f32]> {
+        if latent.len() != self.latent.len() {
+            return Err(crate::Error::parameter("latent dimension", latent.len(), self.latent.len()));
+        }
+        self.latent.copy_from_slice(latent);
+        self.run_latent()
+    }
+
+    /// Dimension of a latent frame.
+    pub fn latent_dim(&self) -> usize {
+        self.latent.len()
+    }
+
     /// Runs the network on the last latent scaled by `gain`, to bridge a lost frame.
     pub(super) fn repeat(&mut self, gain: f32) -> Result<&[f32]> {
         self.latent.iter_mut().for_each(|x| *x *= gain);

@@ -11,7 +11,7 @@ mod frame;
 mod quantizer;
 mod search;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use decoder::{Decoded, Decoder};
 pub use encoder::{EncodedPacket, Encoder, EncoderConfig};

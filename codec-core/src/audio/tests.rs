@@ -49,7 +49,7 @@ impl StepNetwork for Toy {
     }
 }
 
-fn header() -> StreamHeader {
+pub(crate) fn header() -> StreamHeader {
     StreamHeader {
         bundle: BundleId([7; 8]),
         bundle_name: "toy".into(),
@@ -63,17 +63,20 @@ fn header() -> StreamHeader {
     }
 }
 
-fn encoder(frames_per_packet: u32) -> Encoder {
-    let config = EncoderConfig { frames_per_packet, header_interval: 10, ..Default::default() };
-    Encoder::from_parts(FrameEncoder::from_parts(Toy::boxed(), sample(1)), header(), &config, 4)
-        .expect("a valid config")
+pub(crate) fn frame_encoder() -> FrameEncoder {
+    FrameEncoder::from_parts(Toy::boxed(), sample(1))
 }
 
-fn decoder() -> Decoder {
+fn encoder(frames_per_packet: u32) -> Encoder {
+    let config = EncoderConfig { frames_per_packet, header_interval: 10, ..Default::default() };
+    Encoder::from_parts(frame_encoder(), header(), &config, 4).expect("a valid config")
+}
+
+pub(crate) fn decoder() -> Decoder {
     Decoder::from_parts(FrameDecoder::from_parts(Toy::boxed(), sample(1)), header())
 }
 
-fn tone(count: usize) -> Vec<f32> {
+pub(crate) fn tone(count: usize) -> Vec<f32> {
     (0..count).map(|i| (i as f32 * 0.3).sin() * 0.5).collect()
 }
 

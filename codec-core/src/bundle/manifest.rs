@@ -5,6 +5,7 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use super::read_file;
+use crate::tokens::Specials;
 use crate::{Error, Limits, Result};
 
 /// The only manifest format so far.
@@ -43,6 +44,10 @@ pub struct Manifest {
     pub encoder: GraphSpec,
     /// The network `latents [1,D,1] -> pcm [1,1,hop]`.
     pub decoder: GraphSpec,
+    /// Ids beside the codes that mean something to models that read and write tokens: see
+    /// [`Specials`](crate::tokens::Specials).
+    #[serde(default)]
+    pub special_ids: BTreeMap<String, i64>,
     /// SHA-256 of every file of the bundle, in hexadecimal.
     pub files: BTreeMap<String, String>,
     /// How the bundle was trained.
@@ -150,6 +155,8 @@ impl Manifest {
         check(q.dim == self.latent_dim, format!("latent_dim {}, quantizer dim {}", self.latent_dim, q.dim))?;
         let stages_fit = |s: u8| (1..=q.stages).contains(&s);
         check(stages_fit(self.default_stages), format!("default_stages {}", self.default_stages))?;
+        let size = q.size;
+        Specials::new(&self.special_ids, size, size.into()).map_err(|e| format!("special_ids: {e}"))?;
         check(self.prefixes.iter().all(|p| stages_fit(p.stages)), "a prefix beyond the stages".into())
     }
 

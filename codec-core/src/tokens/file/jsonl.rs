@@ -1,0 +1,38 @@
+//! JSON lines.
+
+use serde::{Deserialize, Serialize};
+
+use super::{TokenFile, TokenMeta, bad};
+use crate::Result;
+
+/// A line. Other fields of other programs' lines are passed over.
+#[derive(Deserialize)]
+struct Line {
+    codes: Vec<Vec<i64>>,
+    #[serde(flatten)]
+    meta: TokenMeta,
+}
+
+#[derive(Serialize)]
+struct LineOut<'a> {
+    #[serde(flatten)]
+    meta: &'a TokenMeta,
+    codes: Vec<&'a [u16]>,
+}
+
+pub(super) fn write(file: &TokenFile) -> Result<Vec<u8>> {
+    let codes = (0..file.codebooks).map(|k| &file.codes[k * file.frames..(k + 1) * file.frames]).collect();
+    let mut out = serde_json::to_vec(&LineOut { meta: &file.meta, codes }).map_err(|e| bad("line", e))?;
+    out.push(b'\n');
+    Ok(out)
+}
+
+pub(super) fn read(line: &[u8]) -> Result<TokenFile> {
+    let Line { codes, meta } = serde_json::from_slice(line).map_err(|e| bad("line", e))?;
+    let frames = codes.first().map_or(0, Vec::len);
+    if let Some(row) = codes.iter().position(|row| row.len() != frames) {
+        let found = codes[row].len();
+        return Err(bad("codes", format!("row {row} has {found} codes, row 0 has {frames}")));
+    }
+    TokenFile::from_integers(&[codes.len(), frames], codes.into_iter().flatten(), meta)
+}

@@ -1,0 +1,89 @@
+//! NumPy's array file (NEP 1): a magic, a header that is a Python dictionary, the array's bytes.
+
+use super::{TokenFile, TokenMeta, bad, integer};
+use crate::Result;
+
+const MAGIC: &[u8] = b"\x93NUMPY";
+/// The array's bytes begin at a multiple of this.
+const ALIGNMENT: usize = 64;
+/// A longer header is no array's.
+const MOST_HEADER: usize = 4096;
+
+pub(super) fn write(file: &TokenFile) -> Vec<u8> {
+    let shape = format!("({}, {})", file.codebooks, file.frames);
+    let mut header = format!("{{'descr': '<u2', 'fortran_order': False, 'shape': {shape}, }}");
+    let before = MAGIC.len() + 4;
+    let total = (before + header.len() + 1).next_multiple_of(ALIGNMENT);
+    header.extend(std::iter::repeat_n(' ', total - before - header.len() - 1));
+    header.push('\n');
+    let mut out = MAGIC.to_vec();
+    out.extend([1, 0]);
+    out.extend((header.len() as u16).to_le_bytes());
+    out.extend(header.bytes());
+    out.extend(file.codes.iter().flat_map(|c| c.to_le_bytes()));
+    out
+}
+
+pub(super) fn read(data: &[u8]) -> Result<TokenFile> {
+    let cut = || bad("header", "the file ends in it");
+    let rest = data.strip_prefix(MAGIC).ok_or_else(|| bad("magic", "not an .npy file"))?;
+    let (length, rest) = match rest {
+        [1, 0, a, b, rest @ ..] => (u16::from_le_bytes([*a, *b]) as usize, rest),
+        [2 | 3, 0, a, b, c, d, rest @ ..] => (u32::from_le_bytes([*a, *b, *c, *d]) as usize, rest),
+        [major, ..] => return Err(bad("version", format!("{major}, allowed: 1 to 3"))),
+        [] => return Err(cut()),
+    };
+    if length > MOST_HEADER {
+        return Err(bad("header", format!("{length} bytes, allowed: up to {MOST_HEADER}")));
+    }
+    let (header, body) = rest.split_at_checked(length).ok_or_else(cut)?;
+    let header = std::str::from_utf8(header).map_err(|e| bad("header", e))?;
+    let kind = value(header, "descr").ok_or_else(|| bad("descr", "missing"))?;
+    let (bytes, signed): (usize, bool) = match kind.trim_matches(['\'', '"']) {
+        "|u1" | "<u1" => (1, false),
+        "<u2" => (2, false),
+        "<u4" => (4, false),
+        "<i2" => (2, true),
+        "<i4" => (4, true),
+        "<i8" => (8, true),
+        other => return Err(bad("descr", format!("{other}, allowed: little-endian integers"))),
+    };
+    let fortran = match value(header, "fortran_order") {
+        Some("True") => true,
+        Some("False") => false,
+        other => return Err(bad("fortran_order", format!("{other:?}, allowed: True, False"))),
+    };
+    let shape = value(header, "shape").and_then(|s| s.strip_prefix('(')?.strip_suffix(')'));
+    let shape = shape.ok_or_else(|| bad("shape", "missing"))?;
+    let sizes = shape.split(',').map(str::trim).filter(|s| !s.is_empty()).map(str::parse);
+    let shape: Vec<usize> = sizes.collect::<std::result::Result<_, _>>().map_err(|e| bad("shape", e))?;
+    let expected = shape.iter().try_fold(bytes, |all, &n| all.checked_mul(n));
+    if expected != Some(body.len()) {
+        return Err(bad("shape", format!("{shape:?} with {} bytes", body.len())));
+    }
+    let at = |i: usize| integer(&body[i * bytes..(i + 1) * bytes], signed);
+    let count = body.len() / bytes;
+    if !fortran {
+        return TokenFile::from_integers(&shape, (0..count).map(at), TokenMeta::default());
+    }
+    match *shape.as_slice() {
+        [k, t] => {
+            let columns = (0..k).flat_map(|row| (0..t).map(move |column| column * k + row));
+            TokenFile::from_integers(&shape, columns.map(at), TokenMeta::default())
+        }
+        _ => Err(bad("shape", format!("{shape:?} in Fortran order, allowed: [K, T]"))),
+    }
+}
+
+/// The text of a key's value in a dictionary that holds strings, truth values and a tuple.
+fn value<'a>(header: &'a str, key: &str) -> Option<&'a str> {
+    let quoted = [format!("'{key}'"), format!("\"{key}\"")];
+    let at = quoted.iter().find_map(|q| header.find(q.as_str()).map(|at| at + q.len()))?;
+    let rest = header[at..].trim_start().strip_prefix(':')?.trim_start();
+    let end = match rest.chars().next()? {
+        '(' => rest.find(')')? + 1,
+        quote @ ('\'' | '"') => rest[1..].find(quote)? + 2,
+        _ => rest.find([',', '}'])?,
+    };
+    Some(rest[..end].trim_end())
+}
