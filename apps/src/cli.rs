@@ -9,7 +9,7 @@ use siskin_core::bundle::Bundle;
 use siskin_core::runtime::{Provider, Runtime, RuntimeOptions};
 
 use crate::target::Overwrite;
-use crate::verbs::{bench, compare, completions, decode, encode, info, models, play, verify};
+use crate::verbs::{bench, compare, completions, decode, encode, info, models, play, tokens, verify};
 
 /// Neural codecs as media formats.
 #[derive(Debug, Parser)]
@@ -36,6 +36,8 @@ pub(crate) enum Command {
     Compare(compare::CompareArgs),
     /// Measure speed, latency and memory.
     Bench(bench::BenchArgs),
+    /// Turn recordings into token files and back, and show what token files hold.
+    Tokens(tokens::TokensArgs),
     /// List and check the installed model bundles.
     Models(models::ModelsArgs),
     /// Print a completion script for a shell.
@@ -53,6 +55,7 @@ impl Command {
             Self::Verify(args) => verify::run(args),
             Self::Compare(args) => compare::run(args),
             Self::Bench(args) => bench::run(args),
+            Self::Tokens(args) => tokens::run(args),
             Self::Models(args) => models::run(args),
             Self::Completions(args) => completions::run(args),
         }
@@ -68,6 +71,7 @@ impl Command {
             Self::Verify(args) => args.json,
             Self::Compare(args) => args.json,
             Self::Bench(args) => args.json,
+            Self::Tokens(args) => args.json(),
             Self::Models(args) => args.json,
             Self::Completions(_) => false,
         }

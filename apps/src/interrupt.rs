@@ -14,7 +14,7 @@ pub(crate) const EXIT_CODE: u8 = 130;
 const PATIENCE: Duration = Duration::from_secs(1);
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
-static TEMPORARY: Mutex<Option<PathBuf>> = Mutex::new(None);
+static TEMPORARY: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
 /// The error of work that was interrupted.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ pub(crate) fn install() {
         INTERRUPTED.store(true, Ordering::SeqCst);
         // The lock is held to the end, so that no output is renamed into place from here on.
         let temporary = TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(path) = &*temporary {
+        for path in &*temporary {
             std::fs::remove_file(path).ok();
         }
         // Ending the process under a running network would pull its library away from it.
@@ -54,15 +54,15 @@ pub(crate) fn check() -> Result<()> {
     if INTERRUPTED.load(Ordering::Relaxed) { Err(Interrupted.into()) } else { Ok(()) }
 }
 
-/// Names the file to be removed on an interrupt.
+/// Names a file to be removed on an interrupt.
 pub(crate) fn guard(path: &Path) {
-    *TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner) = Some(path.to_owned());
+    TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner).push(path.to_owned());
 }
 
-/// Runs `last` without an interrupt in between, after which nothing is left to be removed.
-pub(crate) fn release<T>(last: impl FnOnce() -> T) -> T {
+/// Runs `last` without an interrupt in between, after which the file at `path` is not to be removed any more.
+pub(crate) fn release<T>(path: &Path, last: impl FnOnce() -> T) -> T {
     let mut temporary = TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner);
     let result = last();
-    *temporary = None;
+    temporary.retain(|p| p != path);
     result
 }

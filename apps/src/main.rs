@@ -1,5 +1,6 @@
-//! The command line of Siskin: `siskin encode`, `decode`, `info`, `verify`, `play`, `compare`, `bench`, `models`.
+//! The command line of Siskin: `siskin encode`, `decode`, `info`, `verify`, `play`, `compare`, `bench`, `tokens`, `models`.
 
+mod batch;
 mod bench;
 mod cli;
 mod coded;

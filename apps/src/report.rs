@@ -125,6 +125,38 @@ impl Report {
         Ok(())
     }
 
+    /// Shows progress through many files if it is time to, and fails if the user has interrupted.
+    pub(crate) fn files(&mut self, done: u64, all: u64, seconds: f64, bytes: u64) -> Result<()> {
+        interrupt::check()?;
+        let now = Instant::now();
+        if now < self.due {
+            return Ok(());
+        }
+        self.due = now + LINE_INTERVAL;
+        let elapsed = self.elapsed().max(1e-3);
+        let eta = (done > 0).then(|| elapsed / done as f64 * all.saturating_sub(done) as f64);
+        let mut text = format!("{done} / {all} files  {}  {:.1}x", units::clock(seconds), seconds / elapsed);
+        text += &format!("  {}", units::size(bytes));
+        text += &eta.map_or(String::new(), |eta| format!("  ETA {}", units::clock(eta)));
+        match &self.shown {
+            Shown::Nothing => {}
+            Shown::Bar(bar) => bar.set_message(text),
+            Shown::Lines => eprintln!("{text}"),
+        }
+        if self.json {
+            line(&json!({
+                "type": "progress",
+                "files": done,
+                "total_files": all,
+                "seconds": seconds,
+                "speed": seconds / elapsed,
+                "bytes": bytes,
+                "eta_seconds": eta,
+            }))?;
+        }
+        Ok(())
+    }
+
     /// Ends the progress and gives the result: a line on stderr for people, or NDJSON.
     pub(crate) fn done(&self, text: &str, value: &impl Serialize) -> Result<()> {
         self.clear();

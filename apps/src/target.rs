@@ -112,7 +112,8 @@ impl Target {
             Self::Stdout => std::io::stdout().flush().context("stdout"),
             Self::Stream(_) => Ok(()),
             Self::File(FileTarget { temporary, path, replace, .. }) => {
-                let named = interrupt::release(|| {
+                let guarded = temporary.to_path_buf();
+                let named = interrupt::release(&guarded, || {
                     if replace { temporary.persist(&path) } else { temporary.persist_noclobber(&path) }
                 });
                 named.map_err(|e| e.error).with_context(|| path.display().to_string())

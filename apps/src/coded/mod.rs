@@ -1,5 +1,6 @@
 //! Coded files: writing, opening, surveying and decoding them.
 
+mod codes;
 mod decoding;
 mod losses;
 mod prefix;

@@ -8,4 +8,5 @@ pub(crate) mod encode;
 pub(crate) mod info;
 pub(crate) mod models;
 pub(crate) mod play;
+pub(crate) mod tokens;
 pub(crate) mod verify;

@@ -1,0 +1,165 @@
+//! One file or all files of a folder, several at a time, so that a run that was cut off goes on where it stopped.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc;
+
+use anyhow::{Context, Result, anyhow};
+
+use crate::failure::usage;
+use crate::report::Report;
+
+/// A file and what is to be made of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Job {
+    pub(crate) input: PathBuf,
+    pub(crate) output: PathBuf,
+    /// The input's path within its folder, without extension: unique in a run.
+    pub(crate) id: String,
+}
+
+/// What a job came to.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Done {
+    /// Seconds of audio.
+    pub(crate) seconds: f64,
+    /// Codec frames.
+    pub(crate) frames: u64,
+    /// Bytes written.
+    pub(crate) bytes: u64,
+}
+
+/// What a run came to.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Totals {
+    pub(crate) files: u64,
+    pub(crate) failed: u64,
+    pub(crate) seconds: f64,
+    pub(crate) frames: u64,
+    pub(crate) bytes: u64,
+}
+
+/// The jobs for all files in the folder `input`, in the order of their names, with outputs of the same names but for the
+/// extension in the folder `output`.
+pub(crate) fn plan(
+    input: &Path,
+    output: &Path,
+    extension: &str,
+    takes: impl Fn(&Path) -> bool,
+) -> Result<Vec<Job>> {
+    let mut jobs = Vec::new();
+    let inside = fs::canonicalize(output).ok();
+    for path in files(input, inside.as_deref())?.into_iter().filter(|p| takes(p)) {
+        let relative = path.strip_prefix(input).unwrap_or(&path);
+        let stem = relative.with_extension("");
+        let id = stem.to_string_lossy().into_owned();
+        jobs.push(Job { output: output.join(relative).with_extension(extension), input: path, id });
+    }
+    let mut outputs: BTreeMap<&Path, &Path> = BTreeMap::new();
+    for job in &jobs {
+        if let Some(other) = outputs.insert(&job.output, &job.input) {
+            let (a, b) = (other.display(), job.input.display());
+            return Err(usage(format!("{a} and {b} would both become {}", job.output.display())));
+        }
+    }
+    Ok(jobs)
+}
+
+/// The files in a folder and the folders in it, but for the folder `except`. Links to folders are not followed.
+pub(crate) fn files(folder: &Path, except: Option<&Path>) -> Result<Vec<PathBuf>> {
+    let (mut found, mut folders) = (Vec::new(), vec![folder.to_owned()]);
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
+            let entry = entry.with_context(|| folder.display().to_string())?;
+            let (path, kind) = (entry.path(), entry.file_type()?);
+            if kind.is_dir() {
+                let is_except = except.is_some_and(|e| fs::canonicalize(&path).is_ok_and(|p| p == e));
+                folders.extend((!is_except).then_some(path));
+            } else if !entry.file_name().to_string_lossy().starts_with('.') && path.is_file() {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Runs the jobs on `workers` threads, each with a tool of its own that it makes with its first job. What fails is
+/// warned of and does not stop the others; `stop` tells the workers that the user has had enough.
+pub(crate) fn run<W>(
+    jobs: &[Job],
+    workers: usize,
+    report: &mut Report,
+    make: impl Fn() -> Result<W> + Sync,
+    work: impl Fn(&mut W, &Job) -> Result<Done> + Sync,
+) -> Result<Totals> {
+    let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let mut totals = Totals::default();
+    std::thread::scope(|scope| {
+        let (told, heard) = mpsc::channel();
+        for _ in 0..workers.clamp(1, jobs.len().max(1)) {
+            let (told, next, stop, make, work) = (told.clone(), &next, &stop, &make, &work);
+            scope.spawn(move || {
+                let mut tool = None;
+                while !stop.load(Ordering::Relaxed) {
+                    let at = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(job) = jobs.get(at) else { break };
+                    let ready = tool.take().map_or_else(make, Ok);
+                    let (result, fatal) = match ready {
+                        Ok(mut ready) => {
+                            let result = work(&mut ready, job);
+                            tool = Some(ready);
+                            (result, false)
+                        }
+                        Err(e) => (Err(e), true),
+                    };
+                    if told.send((at, result, fatal)).is_err() || fatal {
+                        break;
+                    }
+                }
+            });
+        }
+        drop(told);
+        for (at, result, fatal) in heard {
+            match result {
+                Ok(done) => {
+                    totals.files += 1;
+                    totals.seconds += done.seconds;
+                    totals.frames += done.frames;
+                    totals.bytes += done.bytes;
+                }
+                // A tool that cannot be made will not be made for the next file either.
+                Err(e) if fatal || e.is::<crate::interrupt::Interrupted>() || jobs.len() == 1 => {
+                    stop.store(true, Ordering::Relaxed);
+                    return Err(e);
+                }
+                Err(e) => {
+                    totals.failed += 1;
+                    report.warn(&describe(&jobs[at], &e))?;
+                }
+            }
+            let finished = totals.files + totals.failed;
+            if let Err(e) = report.files(finished, jobs.len() as u64, totals.seconds, totals.bytes) {
+                stop.store(true, Ordering::Relaxed);
+                return Err(e);
+            }
+        }
+        Ok(())
+    })?;
+    Ok(totals)
+}
+
+fn describe(job: &Job, error: &anyhow::Error) -> String {
+    let (name, text) = (job.input.display().to_string(), format!("{error:#}"));
+    if text.contains(&name) { text } else { format!("{name}: {text}") }
+}
+
+/// The error of a run in which files have failed.
+pub(crate) fn check(totals: &Totals, all: usize) -> Result<()> {
+    match totals.failed {
+        0 => Ok(()),
+        failed => Err(anyhow!("{failed} of {all} files failed; run it again for the others")),
+    }
+}

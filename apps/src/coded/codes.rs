@@ -1,0 +1,66 @@
+//! The codes of a coded file, without decoding it.
+
+use anyhow::{Result, bail};
+use siskin_core::bitstream::StreamHeader;
+use siskin_core::container::Block;
+use siskin_core::tokens::codes_of_packet;
+
+use super::CodedFile;
+
+/// All codes of a file.
+pub(crate) struct Codes {
+    pub(crate) header: StreamHeader,
+    /// Codes a frame.
+    pub(crate) codebooks: usize,
+    /// `[frame][codebook]`.
+    pub(crate) frames: Vec<u16>,
+    /// The recording's length, if the file has its beginning.
+    pub(crate) samples: Option<u64>,
+}
+
+impl CodedFile {
+    /// Reads the codes, of the first `stages` stages if so many are asked for. They have no holes: a file with lost or
+    /// broken packets is refused.
+    pub(crate) fn codes(mut self, stages: Option<u8>) -> Result<Codes> {
+        let (header, name) = (self.header().clone(), self.name().to_owned());
+        let (mut block, mut packet, mut frames) = (Block::default(), Vec::new(), Vec::new());
+        let (mut codebooks, mut samples, mut expected, mut begun, mut origin) = (0, Some(0), None, false, 0);
+        while self.next(&mut block)? {
+            packet.clear();
+            let seconds = block.pts_ns as f64 / 1e9;
+            let info = codes_of_packet(&block.data, &header, &mut packet)
+                .map_err(|e| anyhow::anyhow!("{name} at {seconds:.3} s: {e}"))?;
+            if info.starts_stream && begun {
+                bail!("{name} at {seconds:.3} s: another stream begins, one is needed");
+            }
+            if info.starts_stream {
+                origin = self.samples(block.pts_ns).round() as u64;
+            }
+            let position = if info.starts_stream { origin } else { self.position(block.pts_ns, origin) };
+            if expected.is_some_and(|e| e != position) {
+                bail!("{name} at {seconds:.3} s: packets before it are missing");
+            }
+            samples = samples.filter(|_| begun || info.starts_stream).map(|s: u64| s + info.samples(&header));
+            expected = Some(position + info.samples(&header));
+            begun = true;
+            let (has, wanted) = (info.stages, stages.unwrap_or(info.stages));
+            let count = header.codes_per_frame(wanted);
+            if wanted == 0 || wanted > has || codebooks != 0 && codebooks != count {
+                bail!(
+                    "{name} at {seconds:.3} s: {has} stages, --codebooks takes a number that all packets have"
+                );
+            }
+            codebooks = count;
+            for frame in packet.chunks_exact(header.codes_per_frame(has)) {
+                frames.extend_from_slice(&frame[..count]);
+            }
+        }
+        if self.is_truncated() {
+            bail!("{name} is cut off");
+        }
+        if codebooks == 0 {
+            bail!("{name} holds no packets");
+        }
+        Ok(Codes { header, codebooks, frames, samples })
+    }
+}

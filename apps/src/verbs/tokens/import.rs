@@ -1,0 +1,222 @@
+//! `siskin tokens import`.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, anyhow, bail};
+use clap::Args;
+use serde_json::json;
+use siskin_core::audio::EncodedPacket;
+use siskin_core::bitstream::StreamHeader;
+use siskin_core::bundle::{Bundle, installed};
+use siskin_core::tokens::{CodePackets, FileFormat, PackedCodes, TokenFile};
+
+use crate::batch::{self, Done, Job, Totals};
+use crate::cli::{OverwriteArgs, ReportArgs};
+use crate::coded::Sink;
+use crate::failure::usage;
+use crate::interrupt;
+use crate::report::Report;
+use crate::target::{Overwrite, Target, is_dash};
+use crate::units;
+
+/// Arguments of `tokens import`.
+#[derive(Debug, Args)]
+pub(crate) struct ImportArgs {
+    /// Token file, or folder of token files
+    input: PathBuf,
+    /// Coded file (.mka or .mkv), - for stdout; a folder for a folder or for JSON lines of several recordings
+    output: PathBuf,
+    /// Bundle by name or path [default: the one that the token file names]
+    #[arg(short, long, value_name = "NAME|PATH", help_heading = "Coding")]
+    model: Option<String>,
+    /// Codec frames a packet, 1 to 500
+    #[arg(long, value_name = "N", default_value_t = 50, help_heading = "Coding")]
+    frame_size: u32,
+    /// Files that are worked on at once
+    #[arg(short, long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256),
+          help_heading = "Coding")]
+    jobs: u16,
+    #[command(flatten)]
+    overwrite: OverwriteArgs,
+    #[command(flatten)]
+    pub(crate) report: ReportArgs,
+}
+
+pub(crate) fn run(args: &ImportArgs) -> Result<ExitCode> {
+    let mut report = Report::new(&args.report, is_dash(&args.output))?;
+    let again = args.overwrite.choice() == Overwrite::Always;
+    let is_coded_name = is_dash(&args.output)
+        || args.output.extension().and_then(|e| e.to_str()).is_some_and(|e| matches!(e, "mka" | "mkv"));
+    let (totals, all, skipped) = if args.input.is_dir() {
+        let mut jobs = batch::plan(&args.input, &args.output, "mka", |p| FileFormat::of(p).is_some())?;
+        let all = jobs.len();
+        jobs.retain(|job| again || !job.output.exists());
+        let skipped = all - jobs.len();
+        if skipped > 0 {
+            report.note(&format!("{skipped} of {all} files are there already (-y makes them anew)"));
+        }
+        let work = |(): &mut (), job: &Job| {
+            let tokens = super::read(&job.input, format_of(&job.input)?)?;
+            import(args, &tokens, &job.output, Overwrite::Always, &job.input)
+        };
+        (batch::run(&jobs, args.jobs.into(), &mut report, || Ok(()), work)?, jobs.len(), skipped)
+    } else if format_of(&args.input)? == FileFormat::Jsonl && !is_coded_name {
+        lines(args, again, &mut report)?
+    } else if is_coded_name {
+        let tokens = super::read(&args.input, format_of(&args.input)?)?;
+        let done = import(args, &tokens, &args.output, args.overwrite.choice(), &args.input)?;
+        let Done { seconds, frames, bytes } = done;
+        (Totals { files: 1, seconds, frames, bytes, failed: 0 }, 1, 0)
+    } else {
+        return Err(usage(format!(
+            "{}: coded files are Matroska, name it .mka or .mkv",
+            args.output.display()
+        )));
+    };
+    report.done(
+        &format!(
+            "{} files, {} frames, {}, {}",
+            totals.files,
+            totals.frames,
+            units::clock(totals.seconds),
+            units::size(totals.bytes),
+        ),
+        &json!({
+            "type": "result",
+            "verb": "tokens import",
+            "input": args.input.to_string_lossy(),
+            "output": args.output.to_string_lossy(),
+            "files": totals.files,
+            "skipped": skipped,
+            "failed": totals.failed,
+            "frames": totals.frames,
+            "seconds": totals.seconds,
+            "bytes": totals.bytes,
+            "elapsed_seconds": report.elapsed(),
+        }),
+    )?;
+    batch::check(&totals, all)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn format_of(path: &Path) -> Result<FileFormat> {
+    FileFormat::of(path)
+        .ok_or_else(|| usage(format!("{}: token files are .safetensors, .npy or .jsonl", path.display())))
+}
+
+/// Each line of a file is a recording of its own.
+fn lines(args: &ImportArgs, again: bool, report: &mut Report) -> Result<(Totals, usize, usize)> {
+    let name = || args.input.display().to_string();
+    let (mut totals, mut all, mut skipped) = (Totals::default(), 0, 0);
+    let mut reader = BufReader::new(fs::File::open(&args.input).with_context(name)?);
+    let mut line = Vec::new();
+    while reader.read_until(b'\n', &mut line).with_context(name)? > 0 {
+        interrupt::check()?;
+        all += 1;
+        let one = || -> Result<Option<Done>> {
+            let tokens = TokenFile::from_bytes(FileFormat::Jsonl, &line)?;
+            let id = tokens.meta.id.clone().unwrap_or_else(|| format!("{all:06}"));
+            let output = args.output.join(plain(&id)?).with_extension("mka");
+            if output.exists() && !again {
+                return Ok(None);
+            }
+            import(args, &tokens, &output, Overwrite::Always, &args.input).map(Some)
+        };
+        match one() {
+            Ok(None) => skipped += 1,
+            Ok(Some(done)) => {
+                totals.files += 1;
+                totals.seconds += done.seconds;
+                totals.frames += done.frames;
+                totals.bytes += done.bytes;
+            }
+            Err(e) => {
+                totals.failed += 1;
+                report.warn(&format!("{}, line {all}: {e:#}", args.input.display()))?;
+            }
+        }
+        line.clear();
+    }
+    Ok((totals, all, skipped))
+}
+
+/// The relative path that an id is; it does not lead out of the folder.
+fn plain(id: &str) -> Result<PathBuf> {
+    use std::path::Component;
+    let path = PathBuf::from(format!("{id}.mka"));
+    if path.components().all(|c| matches!(c, Component::Normal(_))) {
+        return Ok(path);
+    }
+    bail!("the id {id:?} is no file name")
+}
+
+/// Makes a coded file of codes.
+fn import(
+    args: &ImportArgs,
+    tokens: &TokenFile,
+    output: &Path,
+    overwrite: Overwrite,
+    input: &Path,
+) -> Result<Done> {
+    let (header, size) = stream_of(args, tokens)?;
+    tokens.check(size).with_context(|| input.display().to_string())?;
+    let groups = usize::from(header.groups);
+    let stages = tokens.codebooks / groups;
+    if stages * groups != tokens.codebooks || !(1..=usize::from(header.stages)).contains(&stages) {
+        let all = header.codes_per_frame(header.stages);
+        bail!(
+            "{}: {} codebooks, {} has {all} in {groups} groups",
+            input.display(),
+            tokens.codebooks,
+            header.bundle_name
+        );
+    }
+    if let Some(folder) = output.parent().filter(|p| !p.as_os_str().is_empty() && !is_dash(output)) {
+        fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+    }
+    let target = Target::open(output, overwrite, input)?;
+    let mut sink = Sink::create(&target, &header, Vec::new())?;
+    let (mut frame, mut seconds) = (vec![0; tokens.codebooks], 0.0);
+    let mut packets = CodePackets::new(header.clone(), stages as u8, args.frame_size, true)?;
+    let mut keep = |packet: PackedCodes<'_>| -> Result<()> {
+        let PackedCodes { data, position, samples, joinable } = packet;
+        seconds = (position + samples) as f64 / f64::from(header.sample_rate);
+        sink.packet(EncodedPacket { data, position, samples, joinable })
+    };
+    for t in 0..tokens.frames {
+        frame.iter_mut().enumerate().for_each(|(k, code)| *code = tokens.codes[k * tokens.frames + t]);
+        packets.push(&frame, &mut keep)?;
+    }
+    packets.finish(tokens.meta.samples, &mut keep).with_context(|| input.display().to_string())?;
+    let bytes = sink.finish()?.bytes;
+    target.commit()?;
+    Ok(Done { seconds, frames: tokens.frames as u64, bytes })
+}
+
+/// The stream that the codes are of, and its codebooks' size.
+fn stream_of(args: &ImportArgs, tokens: &TokenFile) -> Result<(StreamHeader, u32)> {
+    let of_bundle = |name: &str| -> Result<(StreamHeader, u32)> {
+        let bundle = Bundle::find(name)?;
+        Ok((bundle.stream_header(), bundle.manifest().quantizer.size))
+    };
+    let meta = &tokens.meta;
+    match (&meta.stream_header, &args.model) {
+        (Some(header), model) => {
+            if let Some(model) = model {
+                Bundle::find(model)?.check(header)?;
+            }
+            let bundle = installed().into_iter().find(|b| b.id() == header.bundle);
+            let stated = if meta.codebook_size > 0 { meta.codebook_size } else { 1 << header.code_bits };
+            let size = bundle.map_or(stated, |b| b.manifest().quantizer.size);
+            Ok((header.clone(), size))
+        }
+        (None, Some(model)) => of_bundle(model),
+        (None, None) if !meta.model.is_empty() => of_bundle(&meta.model),
+        (None, None) => {
+            Err(anyhow!("the token file does not say what made it: name the bundle with --model"))
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! `siskin tokens info`.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use serde_json::json;
+use siskin_core::bundle::installed;
+use siskin_core::tokens::{FileFormat, TokenFile};
+
+use crate::batch;
+use crate::failure::usage;
+use crate::{interrupt, report, units};
+
+/// Arguments of `tokens info`.
+#[derive(Debug, Args)]
+pub(crate) struct InfoArgs {
+    /// Token files, or folders of them
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+    /// Write JSON objects, one a line
+    #[arg(long, help_heading = "Messages")]
+    pub(crate) json: bool,
+}
+
+pub(crate) fn run(args: &InfoArgs) -> Result<ExitCode> {
+    let mut bad = false;
+    for path in &args.files {
+        if path.is_dir() {
+            for file in batch::files(path, None)?.into_iter().filter(|p| FileFormat::of(p).is_some()) {
+                bad |= !of_file(args, &file)?;
+            }
+        } else {
+            bad |= !of_file(args, path)?;
+        }
+    }
+    Ok(if bad { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Tells of a file; false if something is wrong with it.
+fn of_file(args: &InfoArgs, path: &Path) -> Result<bool> {
+    let name = path.display().to_string();
+    let format = FileFormat::of(path)
+        .ok_or_else(|| usage(format!("{name}: token files are .safetensors, .npy or .jsonl")))?;
+    if format != FileFormat::Jsonl {
+        interrupt::check()?;
+        return tell(args, &name, format, super::read(path, format));
+    }
+    let (mut good, mut line, mut number) = (true, Vec::new(), 0);
+    let mut reader = BufReader::new(fs::File::open(path).with_context(|| name.clone())?);
+    while reader.read_until(b'\n', &mut line).with_context(|| name.clone())? > 0 {
+        interrupt::check()?;
+        number += 1;
+        let place = format!("{name}:{number}");
+        good &= tell(args, &place, format, TokenFile::from_bytes(format, &line).map_err(Into::into))?;
+        line.clear();
+    }
+    Ok(good)
+}
+
+fn tell(args: &InfoArgs, name: &str, format: FileFormat, read: Result<TokenFile>) -> Result<bool> {
+    let bundles = installed();
+    let read = read.and_then(|file| {
+        let id = file.meta.stream_header.as_ref().map(|h| h.bundle);
+        let bundle = bundles.iter().find(|b| Some(b.id()) == id).map(|b| b.manifest().quantizer.size);
+        let size = bundle.unwrap_or(file.meta.codebook_size);
+        if size > 0 {
+            file.check(size)?;
+        }
+        Ok((file, bundle.is_some()))
+    });
+    let (file, is_installed) = match read {
+        Ok(read) => read,
+        Err(e) => {
+            eprintln!("siskin: {name}: {e:#}");
+            if args.json {
+                report::line(
+                    &json!({ "type": "tokens", "file": name, "ok": false, "error": format!("{e:#}") }),
+                )?;
+            }
+            return Ok(false);
+        }
+    };
+    let meta = &file.meta;
+    let header = meta.stream_header.as_ref();
+    let rate = header.map_or(meta.frame_rate, |h| h.frame_rate());
+    let seconds = match (meta.samples, header) {
+        (Some(samples), Some(h)) => Some(samples as f64 / f64::from(h.sample_rate)),
+        _ => (rate > 0.0).then(|| file.frames as f64 / rate),
+    };
+    if args.json {
+        report::line(&json!({
+            "type": "tokens",
+            "file": name,
+            "format": format.name(),
+            "ok": true,
+            "id": meta.id,
+            "model": meta.model,
+            "model_id": header.map(|h| h.bundle.to_string()),
+            "model_installed": is_installed,
+            "codebooks": file.codebooks,
+            "frames": file.frames,
+            "codebook_size": meta.codebook_size,
+            "frame_rate": rate,
+            "samples": meta.samples,
+            "seconds": seconds,
+            "text": meta.text,
+            "words": meta.words.len(),
+        }))?;
+        return Ok(true);
+    }
+    let model = match (meta.model.as_str(), header) {
+        ("", _) => "of an unknown model".to_owned(),
+        (name, Some(h)) => {
+            format!("of {name} (id {}{})", h.bundle, if is_installed { "" } else { ", not installed" })
+        }
+        (name, None) => format!("of {name}"),
+    };
+    let length = seconds.map_or("unknown length".into(), units::clock);
+    report::print(&format!(
+        "{name}: {} codebooks of {} x {} frames, {length}, {model}\n",
+        file.codebooks, meta.codebook_size, file.frames
+    ))?;
+    Ok(true)
+}

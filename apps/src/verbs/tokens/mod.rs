@@ -1,0 +1,118 @@
+//! `siskin tokens`.
+
+mod export;
+mod import;
+mod info;
+mod lines;
+
+use std::fs;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, Subcommand};
+use siskin_core::tokens::{FileFormat, TokenFile};
+
+use crate::target::{Overwrite, Target};
+
+/// Largest token file that is read: 80 hours of 18 codebooks.
+const MOST_BYTES: u64 = 1 << 30;
+
+/// Arguments of `tokens`.
+#[derive(Debug, Args)]
+pub(crate) struct TokensArgs {
+    #[command(subcommand)]
+    command: TokensCommand,
+}
+
+/// What to do with tokens.
+#[derive(Debug, Subcommand)]
+enum TokensCommand {
+    /// Write the codes of recordings to token files: one, or a whole folder
+    Export(export::ExportArgs),
+    /// Make coded files of token files, bit for bit what was exported
+    Import(import::ImportArgs),
+    /// Show and check what token files hold
+    Info(info::InfoArgs),
+}
+
+impl TokensArgs {
+    /// Whether the results are NDJSON on stdout.
+    pub(crate) fn json(&self) -> bool {
+        match &self.command {
+            TokensCommand::Export(args) => args.report.json,
+            TokensCommand::Import(args) => args.report.json,
+            TokensCommand::Info(args) => args.json,
+        }
+    }
+}
+
+pub(crate) fn run(args: &TokensArgs) -> Result<ExitCode> {
+    match &args.command {
+        TokensCommand::Export(args) => export::run(args),
+        TokensCommand::Import(args) => import::run(args),
+        TokensCommand::Info(args) => info::run(args),
+    }
+}
+
+/// The file with the metadata that an `.npy` has no place for.
+fn sidecar(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".json");
+    name.into()
+}
+
+/// Reads a token file, and what stands beside it.
+fn read(path: &Path, format: FileFormat) -> Result<TokenFile> {
+    let name = || path.display().to_string();
+    let mut file = TokenFile::from_bytes(format, &bytes_of(path)?).with_context(name)?;
+    let beside = sidecar(path);
+    if format == FileFormat::Npy && beside.is_file() {
+        let text = bytes_of(&beside)?;
+        file.meta = serde_json::from_slice(&text).with_context(|| beside.display().to_string())?;
+    }
+    Ok(file)
+}
+
+fn bytes_of(path: &Path) -> Result<Vec<u8>> {
+    let name = || path.display().to_string();
+    let file = fs::File::open(path).with_context(name)?;
+    let mut data = Vec::new();
+    file.take(MOST_BYTES + 1).read_to_end(&mut data).with_context(name)?;
+    if data.len() as u64 > MOST_BYTES {
+        bail!("{} has more than {} MiB", path.display(), MOST_BYTES >> 20);
+    }
+    Ok(data)
+}
+
+/// Writes a token file under a temporary name and renames it when it is whole; returns its bytes.
+fn write(
+    file: &TokenFile,
+    path: &Path,
+    format: FileFormat,
+    overwrite: Overwrite,
+    input: &Path,
+) -> Result<u64> {
+    let data = file.to_bytes(format)?;
+    if let Some(folder) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
+        fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+    }
+    if format == FileFormat::Npy {
+        // First, since a run that goes on looks for the array.
+        let text = serde_json::to_vec_pretty(&file.meta)?;
+        put(&sidecar(path), &text, Overwrite::Always, input)?;
+    }
+    put(path, &data, overwrite, input)?;
+    Ok(data.len() as u64)
+}
+
+fn put(path: &Path, data: &[u8], overwrite: Overwrite, input: &Path) -> Result<()> {
+    let target = Target::open(path, overwrite, input)?;
+    match target.handle()? {
+        Some(mut file) => file.write_all(data),
+        None => std::io::stdout().write_all(data),
+    }
+    .with_context(|| path.display().to_string())?;
+    target.commit()
+}

@@ -1,0 +1,201 @@
+//! `siskin tokens`: exact there and back, whole folders, runs that go on, bad files.
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+
+use common::*;
+use siskin_core::bitstream::packet::Packet;
+use siskin_core::bundle::Bundle;
+use siskin_core::container::{Block, Reader};
+use siskin_core::tokens::{FileFormat, TokenFile};
+
+fn packets(path: &Path) -> Vec<(u64, Vec<u8>)> {
+    let mut reader = Reader::open(fs::File::open(path).expect("the file")).expect("a coded file");
+    let (mut out, mut block) = (Vec::new(), Block::default());
+    while reader.next(&mut block).expect("a whole file") {
+        out.push((block.pts_ns, block.data.clone()));
+    }
+    out
+}
+
+fn read(path: &Path) -> TokenFile {
+    let format = FileFormat::of(path).expect("a token file's name");
+    TokenFile::from_bytes(format, &fs::read(path).expect("a file")).expect("a token file")
+}
+
+#[test]
+fn each_format_comes_back_bit_exact() {
+    let folder = folder();
+    let coded = coded(folder.path(), 3.3, &[]);
+    let (before, mut codes) = (packets(&coded), None);
+    for format in FileFormat::ALL {
+        let tokens = folder.path().join("tokens").with_extension(format.name());
+        good(["tokens", "export", text(&coded), text(&tokens)]);
+        let file = read(&tokens);
+        let found = (file.codebooks, file.frames, file.codes);
+        assert_eq!(*codes.get_or_insert(found.clone()), found, "{format:?}");
+        let back = folder.path().join("back.mka");
+        good(["tokens", "import", "-y", text(&tokens), text(&back)]);
+        assert_eq!(packets(&back), before, "{format:?}");
+    }
+    let names: Vec<_> =
+        ["back.mka", "in.mka", "in.wav", "tokens.jsonl", "tokens.npy", "tokens.npy.json"].into();
+    assert_files(folder.path(), &[&names[..], &["tokens.safetensors"]].concat());
+    let header =
+        Packet::parse(&before[0].1, &Default::default()).expect("a packet").header.expect("the first");
+    assert_eq!(read(&folder.path().join("tokens.safetensors")).meta.stream_header, Some(header));
+}
+
+#[test]
+fn a_recording_gives_the_codes_of_its_coded_file() {
+    let folder = folder();
+    let coded = coded(folder.path(), 2.0, &["--codebooks", "6"]);
+    let (a, b) = (folder.path().join("a.safetensors"), folder.path().join("b.safetensors"));
+    good(["tokens", "export", text(&coded), text(&a)]);
+    good(["tokens", "export", "--codebooks", "6", text(&folder.path().join("in.wav")), text(&b)]);
+    let (a, b) = (read(&a), read(&b));
+    assert!(a.codes == b.codes && a.meta.samples == b.meta.samples);
+    let low = folder.path().join("low.npy");
+    good(["tokens", "export", "--codebooks", "3", text(&coded), text(&low)]);
+    let low_file = read(&low);
+    assert_eq!(2 * low_file.codebooks, b.codebooks);
+    assert!(low_file.codes == b.codes[..low_file.codes.len()]);
+    assert_fails(
+        &run(["tokens", "export", "-y", "--codebooks", "9", text(&coded), text(&low)]),
+        1,
+        "6 stages",
+    );
+}
+
+#[test]
+fn whole_folders_go_on_where_they_stopped() {
+    let folder = folder();
+    let (source, out) = (folder.path().join("data"), folder.path().join("tokens"));
+    fs::create_dir_all(source.join("speaker")).expect("a folder");
+    for (n, name) in ["a.wav", "b.wav", "speaker/a.wav", "speaker/c.wav"].into_iter().enumerate() {
+        wav(&source.join(name), &voice(4000 + 1000 * n, 24_000), 24_000, 1);
+    }
+    fs::write(source.join("notes.txt"), "no recording").expect("a file");
+    fs::write(source.join("broken.wav"), "RIFF").expect("a file");
+    let export = |options: &[&str]| {
+        let mut args = vec!["tokens", "export", "--json", "--jobs", "2", text(&source), text(&out)];
+        args.extend(options);
+        run(args)
+    };
+    let first = export(&[]);
+    let lines = ndjson(&first.stdout);
+    let result = lines.iter().find(|l| l["type"] == "result").expect("a result");
+    assert_eq!((&result["files"], &result["failed"]), (&4.into(), &1.into()));
+    assert!(lines.iter().any(|l| l["type"] == "warning" && l["message"].to_string().contains("broken.wav")));
+    assert_eq!(first.status.code(), Some(1), "one has failed");
+    fs::remove_file(source.join("broken.wav")).expect("a file");
+    fs::remove_file(out.join("speaker/a.safetensors")).expect("an output");
+    let kept = fs::metadata(out.join("b.safetensors")).and_then(|m| m.modified()).expect("an output");
+    let lines = ndjson(&export(&[]).stdout);
+    let result = lines.last().expect("a result");
+    assert_eq!((&result["files"], &result["skipped"]), (&1.into(), &3.into()));
+    assert_eq!(fs::metadata(out.join("b.safetensors")).and_then(|m| m.modified()).expect("an output"), kept);
+    assert_eq!(read(&out.join("speaker/a.safetensors")).meta.id.as_deref(), Some("speaker/a"));
+    let back = folder.path().join("coded");
+    let lines = ndjson(&good(["tokens", "import", "--json", "--jobs", "2", text(&out), text(&back)]));
+    assert_eq!(lines.last().expect("a result")["files"], 4);
+    assert_eq!(decode(&back.join("speaker/c.mka"), &[]).len(), 7000, "to the sample");
+}
+
+#[test]
+fn one_file_of_lines_for_a_folder() {
+    let folder = folder();
+    let source = folder.path().join("data");
+    fs::create_dir_all(source.join("x")).expect("a folder");
+    for name in ["a.wav", "x/b.wav"] {
+        wav(&source.join(name), &voice(5000, 24_000), 24_000, 1);
+    }
+    let lines = folder.path().join("all.jsonl");
+    good(["tokens", "export", text(&source), text(&lines)]);
+    let whole = fs::read(&lines).expect("the lines");
+    // Cut off in the middle of the second line, as by a crash.
+    let first = whole.iter().position(|&b| b == b'\n').expect("a line") + 1;
+    fs::write(&lines, &whole[..first + 100]).expect("a file");
+    good(["tokens", "export", text(&source), text(&lines)]);
+    assert_eq!(fs::read(&lines).expect("the lines"), whole);
+    let info = ndjson(&good(["tokens", "info", "--json", text(&lines)]));
+    let ids: Vec<_> = info.iter().map(|l| l["id"].clone()).collect();
+    assert_eq!(ids, ["a", "x/b"]);
+    let back = folder.path().join("coded");
+    good(["tokens", "import", text(&lines), text(&back)]);
+    assert_eq!(decode(&back.join("x/b.mka"), &[]).len(), 5000);
+    // An id does not lead out of the folder.
+    let evil = folder.path().join("evil.jsonl");
+    let line = String::from_utf8(whole[..first].to_vec())
+        .expect("text")
+        .replace("\"id\":\"a\"", "\"id\":\"../../a\"");
+    fs::write(&evil, line).expect("a file");
+    let output = run(["tokens", "import", text(&evil), text(&back)]);
+    assert!(stderr(&output).contains("is no file name"), "{}", stderr(&output));
+}
+
+#[test]
+fn info_tells_and_checks() {
+    let folder = folder();
+    let coded = coded(folder.path(), 2.0, &[]);
+    let tokens = folder.path().join("a.safetensors");
+    good(["tokens", "export", text(&coded), text(&tokens)]);
+    let info = &ndjson(&good(["tokens", "info", "--json", text(&tokens)]))[0];
+    assert_eq!(
+        (&info["ok"], &info["model"], &info["samples"]),
+        (&true.into(), &"speech-24k".into(), &48_000.into())
+    );
+    assert_eq!(info["seconds"], 2.0);
+    let mut file = read(&tokens);
+    let size = file.meta.codebook_size;
+    file.codes[7] = size as u16;
+    fs::write(&tokens, file.to_bytes(FileFormat::Safetensors).expect("a file")).expect("a file");
+    let output = run(["tokens", "info", text(&tokens)]);
+    assert_fails(&output, 1, &format!("token {} is {size}", 7 * file.codebooks));
+}
+
+#[test]
+fn bad_token_files_are_refused_with_the_place() {
+    let folder = folder();
+    let path = |name: &str| folder.path().join(name);
+    let out = path("out.mka");
+    let groups = Bundle::find("speech-24k").expect("the bundle").manifest().quantizer.groups.into();
+    let line = |codes: &str, more: &str| format!("{{\"model\": \"speech-24k\", \"codes\": {codes}{more}}}\n");
+    for (text_of_file, reason) in [
+        (line("[[1, 2], [3, 99999]]", ""), "99999"),
+        (line("[[1, 2], [3, 60000]]", ""), "allowed for codebook 1: 0 to"),
+        (line("[[1, 2], [3]]", ""), "row 1 has 1 codes"),
+        (line(&format!("[{}[1]]", "[1],".repeat(99 + groups)), ""), "codebooks, speech-24k has"),
+        (
+            line(&format!("[{}]", vec!["[1, 2]"; groups].join(",")), ", \"samples\": 100000"),
+            "samples is 100000",
+        ),
+        ("{\"codes\": [[1]]}".into(), "--model"),
+        ("{\"codes\": [[1]], \"model\": \"whale-song\"}".into(), "whale-song"),
+        ("nonsense".into(), "bad line"),
+    ] {
+        let file = path("bad.jsonl");
+        fs::write(&file, text_of_file).expect("a file");
+        let output = run(["tokens", "import", text(&file), text(&out)]);
+        assert!(
+            !output.status.success() && stderr(&output).contains(reason),
+            "{reason}: {}",
+            stderr(&output)
+        );
+        assert!(!out.exists());
+    }
+    // A pickle in an array file could run code.
+    fs::write(
+        path("bad.npy"),
+        b"\x93NUMPY\x01\x00\x3c\x00{'descr': '|O', 'fortran_order': False, 'shape': (1, 1), }\n    ",
+    )
+    .expect("a file");
+    assert_fails(&run(["tokens", "import", "-m", "speech-24k", text(&path("bad.npy")), text(&out)]), 1, "|O");
+    assert_fails(
+        &run(["tokens", "export", text(&clip("speech-be.flac")), text(&path("a.pkl"))]),
+        2,
+        ".safetensors",
+    );
+}
