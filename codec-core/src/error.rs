@@ -25,6 +25,22 @@ pub enum Error {
     /// A packet came before any stream header.
     #[error("no stream header yet: this packet cannot be decoded alone")]
     MissingHeader,
+    /// A group of pictures that is coded against another one, which did not come before it.
+    #[error("group of pictures {number} needs group {needed} before it, {}", .found.map_or("there is none".into(), |f| format!("found: {f}")))]
+    MissingPredecessor {
+        /// The group's number.
+        number: u32,
+        /// The number that it needs.
+        needed: u32,
+        /// The number that was decoded last, if any.
+        found: Option<u32>,
+    },
+    /// A video network whose pictures are no numbers.
+    #[error("group of pictures {number}: its network gives values that are not finite")]
+    NotFinite {
+        /// The group's number.
+        number: u32,
+    },
     /// A container that cannot be read.
     #[error("container: {0}")]
     Container(String),

@@ -5,6 +5,8 @@
 //! - [`bundle`]: a model bundle on disk: manifest, networks, codebooks, hashes;
 //! - [`runtime`]: the one trait through which every network runs, and its ONNX Runtime implementation;
 //! - [`audio`]: the streaming encoder and decoder, residual vector quantization, concealment;
+//! - [`video`]: video as fitted neural representations: networks, fitting, coding, decoding;
+//! - [`entropy`]: range coding with integer probabilities;
 //! - [`bitstream`]: stream headers and packets, written and parsed;
 //! - [`container`]: Matroska with private codec ids;
 //! - [`tokens`]: codes as language models and speech synthesisers lay them out, and token files.
@@ -38,11 +40,13 @@ pub mod audio;
 pub mod bitstream;
 pub mod bundle;
 pub mod container;
+pub mod entropy;
 mod error;
 mod limits;
 mod places;
 pub mod runtime;
 pub mod tokens;
+pub mod video;
 
 pub use error::{Error, Result};
 pub use limits::Limits;

@@ -8,11 +8,31 @@ pub struct Limits {
     pub max_frames_per_packet: u32,
     /// Largest file of a bundle that is read, in bytes.
     pub max_bundle_file_bytes: u64,
+    /// Largest packet of a video track, in bytes.
+    pub max_video_packet_bytes: usize,
+    /// Most pixels of a picture.
+    pub max_video_pixels: u64,
+    /// Most frames in one group of pictures.
+    pub max_video_frames: u32,
+    /// Most parameters of a video decoder network, embeddings included.
+    pub max_video_parameters: u64,
+    /// Most memory for the features of a video decoder network, in bytes.
+    pub max_video_memory: u64,
 }
 
 impl Default for Limits {
-    /// 1 MiB and 500 frames (10 s at 50 Hz) a packet, 256 MiB a bundle file.
+    /// 1 MiB and 500 frames (10 s at 50 Hz) a packet, 256 MiB a bundle file; in video 32 MiB a packet, pictures of 8192 by
+    /// 4320, 4096 frames a group, 32 million parameters, 4 GiB of features.
     fn default() -> Self {
-        Self { max_packet_bytes: 1 << 20, max_frames_per_packet: 500, max_bundle_file_bytes: 256 << 20 }
+        Self {
+            max_packet_bytes: 1 << 20,
+            max_frames_per_packet: 500,
+            max_bundle_file_bytes: 256 << 20,
+            max_video_packet_bytes: 32 << 20,
+            max_video_pixels: 8192 * 4320,
+            max_video_frames: 4096,
+            max_video_parameters: 32 << 20,
+            max_video_memory: 4 << 30,
+        }
     }
 }

@@ -2,30 +2,30 @@
 
 use crate::{Error, Result};
 
-pub(super) struct Cursor<'a> {
+pub(crate) struct Cursor<'a> {
     what: &'static str,
     data: &'a [u8],
     offset: usize,
 }
 
 impl<'a> Cursor<'a> {
-    pub(super) fn new(what: &'static str, data: &'a [u8]) -> Self {
+    pub(crate) fn new(what: &'static str, data: &'a [u8]) -> Self {
         Self { what, data, offset: 0 }
     }
 
-    pub(super) fn offset(&self) -> usize {
+    pub(crate) fn offset(&self) -> usize {
         self.offset
     }
 
-    pub(super) fn rest(&self) -> &'a [u8] {
+    pub(crate) fn rest(&self) -> &'a [u8] {
         self.data.get(self.offset..).unwrap_or_default()
     }
 
-    pub(super) fn error(&self, field: &'static str, reason: impl ToString) -> Error {
+    pub(crate) fn error(&self, field: &'static str, reason: impl ToString) -> Error {
         Error::Bitstream { what: self.what, field, offset: self.offset, reason: reason.to_string() }
     }
 
-    pub(super) fn bytes(&mut self, field: &'static str, count: usize) -> Result<&'a [u8]> {
+    pub(crate) fn bytes(&mut self, field: &'static str, count: usize) -> Result<&'a [u8]> {
         let rest = self.rest();
         let bytes = rest
             .get(..count)
@@ -34,12 +34,12 @@ impl<'a> Cursor<'a> {
         Ok(bytes)
     }
 
-    pub(super) fn byte(&mut self, field: &'static str) -> Result<u8> {
+    pub(crate) fn byte(&mut self, field: &'static str) -> Result<u8> {
         self.bytes(field, 1).map(|b| b[0])
     }
 
     /// An unsigned LEB128 integer of at most 5 bytes that fits 32 bits.
-    pub(super) fn varint(&mut self, field: &'static str) -> Result<u32> {
+    pub(crate) fn varint(&mut self, field: &'static str) -> Result<u32> {
         let start = self.offset;
         let mut value = 0u64;
         for shift in [0, 7, 14, 21, 28] {
@@ -57,7 +57,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// An integer in `low..=high`.
-    pub(super) fn ranged(&mut self, field: &'static str, low: u32, high: u32) -> Result<u32> {
+    pub(crate) fn ranged(&mut self, field: &'static str, low: u32, high: u32) -> Result<u32> {
         let start = self.offset;
         let value = self.varint(field)?;
         if (low..=high).contains(&value) {
@@ -66,10 +66,38 @@ impl<'a> Cursor<'a> {
         self.offset = start;
         Err(self.error(field, format!("{value}, allowed: {low} to {high}")))
     }
+
+    /// A byte in `low..=high`.
+    pub(crate) fn byte_in(&mut self, field: &'static str, low: u8, high: u8) -> Result<u8> {
+        let start = self.offset;
+        let value = self.byte(field)?;
+        if (low..=high).contains(&value) {
+            return Ok(value);
+        }
+        self.offset = start;
+        Err(self.error(field, format!("{value}, allowed: {low} to {high}")))
+    }
+
+    /// A signed integer in `low..=high`, stored as an unsigned one: 0, -1, 1, -2, and so on.
+    pub(crate) fn signed(&mut self, field: &'static str, low: i32, high: i32) -> Result<i32> {
+        let start = self.offset;
+        let coded = self.varint(field)?;
+        let value = (coded >> 1) as i32 ^ -((coded & 1) as i32);
+        if (low..=high).contains(&value) {
+            return Ok(value);
+        }
+        self.offset = start;
+        Err(self.error(field, format!("{value}, allowed: {low} to {high}")))
+    }
+}
+
+/// Appends `value` as [`Cursor::signed`] reads it.
+pub(crate) fn put_signed(out: &mut Vec<u8>, value: i32) {
+    put_varint(out, ((value << 1) ^ (value >> 31)) as u32);
 }
 
 /// Appends `value` as unsigned LEB128.
-pub(super) fn put_varint(out: &mut Vec<u8>, mut value: u32) {
+pub(crate) fn put_varint(out: &mut Vec<u8>, mut value: u32) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
         value >>= 7;
@@ -87,6 +115,15 @@ mod tests {
             let mut bytes = Vec::new();
             put_varint(&mut bytes, value);
             assert_eq!(Cursor::new("test", &bytes).varint("v").ok(), Some(value));
+        }
+    }
+
+    #[test]
+    fn signed_integers_come_back() {
+        for value in [0, -1, 1, 63, -64, 64, i32::MAX, i32::MIN] {
+            let mut bytes = Vec::new();
+            put_signed(&mut bytes, value);
+            assert_eq!(Cursor::new("test", &bytes).signed("v", i32::MIN, i32::MAX).ok(), Some(value));
         }
     }
 

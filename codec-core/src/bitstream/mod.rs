@@ -4,11 +4,13 @@
 //! codec frames and, where a reader may join, the header in-band.
 
 mod bits;
-mod cursor;
+pub(crate) mod cursor;
 mod header;
 pub mod packet;
 pub mod rtp;
+mod video;
 
 #[cfg(test)]
 pub(crate) use header::sample;
 pub use header::{BundleId, StreamHeader};
+pub use video::{Colour, VideoHeader};

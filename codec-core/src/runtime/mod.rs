@@ -7,6 +7,7 @@
 mod library;
 mod onnx;
 mod provider;
+mod tensors;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -40,6 +41,37 @@ pub trait StepNetwork: Send {
     fn restore(&mut self, from: &[Vec<f32>]) -> Result<()>;
     /// The provider that runs the network; never [`Provider::Auto`].
     fn provider(&self) -> Provider;
+}
+
+/// A network with any number of inputs and outputs, and with states that a run replaces: a training step, or a decoder
+/// with several inputs. Everything is addressed by its place in the [`TensorSpec`].
+pub trait TensorNetwork: Send {
+    /// An input of the next run; it stays as it is until it is changed.
+    fn input(&mut self, index: usize) -> &mut [f32];
+    /// An output of the last run.
+    fn output(&self, index: usize) -> &[f32];
+    /// A state as the next run will read it.
+    fn state(&mut self, index: usize) -> &mut [f32];
+    /// Reads inputs and states, replaces outputs and states.
+    ///
+    /// # Errors
+    /// [`Error::Network`] if the backend fails; the states are then undefined.
+    fn run(&mut self) -> Result<()>;
+    /// The provider that runs the network; never [`Provider::Auto`].
+    fn provider(&self) -> Provider;
+}
+
+/// The names of a [`TensorNetwork`]'s tensors, whose shapes the graph states.
+#[derive(Debug, Clone, Copy)]
+pub struct TensorSpec<'a> {
+    /// What the network is called in errors.
+    pub name: &'a str,
+    /// Inputs.
+    pub inputs: &'a [&'a str],
+    /// Outputs.
+    pub outputs: &'a [&'a str],
+    /// States: the input that is read and the output that replaces it.
+    pub states: &'a [(&'a str, &'a str)],
 }
 
 /// How networks are to be run.
@@ -98,6 +130,15 @@ impl Runtime {
     pub fn network(&self, spec: &GraphSpec, graph: &[u8]) -> Result<Box<dyn StepNetwork>> {
         onnx::OnnxNetwork::new(&self.environment, &self.options, spec, graph)
             .map(|n| Box::new(n) as Box<dyn StepNetwork>)
+    }
+
+    /// Makes a network with several inputs and outputs from the bytes of its graph.
+    ///
+    /// # Errors
+    /// As for [`Runtime::network`].
+    pub fn tensor_network(&self, spec: &TensorSpec<'_>, graph: &[u8]) -> Result<Box<dyn TensorNetwork>> {
+        tensors::OnnxTensorNetwork::new(&self.environment, &self.options, spec, graph)
+            .map(|n| Box::new(n) as Box<dyn TensorNetwork>)
     }
 }
 

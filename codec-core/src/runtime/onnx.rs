@@ -111,7 +111,7 @@ impl StepNetwork for OnnxNetwork {
     }
 }
 
-fn zeros(shape: &[usize]) -> ort::Result<Tensor<f32>> {
+pub(super) fn zeros(shape: &[usize]) -> ort::Result<Tensor<f32>> {
     let mut tensor = Tensor::new(&Allocator::default(), shape.to_vec())?;
     tensor.extract_tensor_mut().1.fill(0.0);
     Ok(tensor)
@@ -136,7 +136,7 @@ fn bind(
 }
 
 /// Opens the graph with the first provider that takes it.
-fn open(
+pub(super) fn open(
     environment: &Environment,
     options: &RuntimeOptions,
     file: &str,

@@ -1,0 +1,168 @@
+use super::arch::Architecture;
+use super::fit::set_condition;
+use super::gop::{self, GopInfo};
+use super::graph::{Graph, Var};
+use super::network::{condition, condition_names, forward};
+use super::quantiser;
+use crate::bitstream::VideoHeader;
+use crate::runtime::{Provider, Runtime, TensorNetwork, TensorSpec};
+use crate::{Error, Limits, Result};
+
+/// The network of a group of pictures as it was coded.
+#[derive(Debug, Clone)]
+pub(super) struct Decoded {
+    pub(super) number: u32,
+    pub(super) arch: Architecture,
+    pub(super) parameters: Vec<f32>,
+}
+
+/// A group that is ready to be shown.
+struct Loaded {
+    network: Box<dyn TensorNetwork>,
+    frames: usize,
+    embeddings: Vec<f32>,
+}
+
+/// Decodes groups of pictures: [`Decoder::load`] takes a packet, [`Decoder::frame`] gives any of its frames.
+///
+/// Parameters decode to the same numbers on every machine. Pictures may differ by one step of 255 where networks are
+/// computed in another order.
+pub struct Decoder {
+    runtime: Runtime,
+    limits: Limits,
+    header: Option<VideoHeader>,
+    before: Option<Decoded>,
+    loaded: Option<Loaded>,
+}
+
+impl Decoder {
+    /// A decoder that waits for a key packet.
+    pub fn new(runtime: &Runtime) -> Self {
+        Self { runtime: runtime.clone(), limits: Limits::default(), header: None, before: None, loaded: None }
+    }
+
+    /// Holds streams to other limits.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
+    /// The header of the stream; known from the first key packet on.
+    pub fn header(&self) -> Option<&VideoHeader> {
+        self.header.as_ref()
+    }
+
+    /// Forgets the stream, as before a seek.
+    pub fn reset(&mut self) {
+        self.before = None;
+        self.loaded = None;
+    }
+
+    /// What runs the network of the group at hand.
+    pub fn provider(&self) -> Option<Provider> {
+        self.loaded.as_ref().map(|l| l.network.provider())
+    }
+
+    /// The number, network and parameters of the group at hand.
+    pub(super) fn decoded(&self) -> Option<&Decoded> {
+        self.before.as_ref()
+    }
+
+    /// Takes a packet, whose frames can then be had.
+    ///
+    /// # Errors
+    /// [`Error::MissingHeader`] before the first key packet; [`Error::MissingPredecessor`] if the group is coded against
+    /// another one than the last; [`Error::Bitstream`] for anything that the format or the limits do not allow. The group
+    /// before stays as it was.
+    pub fn load(&mut self, packet: &[u8]) -> Result<GopInfo> {
+        let info = gop::inspect(packet, &self.limits)?;
+        let header = info.header.or(self.header).ok_or(Error::MissingHeader)?;
+        let before = self.before.as_ref();
+        let gop = gop::parse(packet, &header, before.map(|b| (b.number, &b.arch)), &self.limits)?;
+        let base = before.filter(|_| !gop.key).map(|b| b.parameters.as_slice());
+        let parameters = gop::values(&gop.groups, base);
+        let arch = match (gop.arch, before) {
+            (Some(own), _) => own,
+            (None, Some(before)) => before.arch.clone(),
+            (None, None) => return Err(Error::MissingHeader),
+        };
+        let network = open(&self.runtime, &arch, &parameters, &header)?;
+        let embeddings = gop.embeddings.map_or(Vec::new(), |group| {
+            let step = quantiser::step(group.step);
+            group.symbols.iter().map(|&s| s as f32 * step).collect()
+        });
+        self.header = Some(header);
+        self.before = Some(Decoded { number: gop.number, arch, parameters });
+        self.loaded = Some(Loaded { network, frames: gop.frames as usize, embeddings });
+        Ok(info)
+    }
+
+    /// Decodes frame `index` of the group at hand to interleaved RGB, 8 bits each, row by row, replacing `out`.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] if there is no such frame, [`Error::NotFinite`] if the network gives no numbers, in which case
+    /// `out` is left as it was; [`Error::Network`].
+    pub fn frame(&mut self, index: usize, out: &mut Vec<u8>) -> Result<()> {
+        let (Some(loaded), Some(gop), Some(header)) = (&mut self.loaded, &self.before, &self.header) else {
+            return Err(Error::MissingHeader);
+        };
+        if index >= loaded.frames {
+            return Err(Error::parameter("frame", index, format!("0 to {}", loaded.frames - 1)));
+        }
+        let network = &mut *loaded.network;
+        set_condition(&gop.arch, network, index, loaded.frames);
+        let size = gop.arch.embedding();
+        if size > 0 {
+            let place = condition_names(&gop.arch).len() - 1;
+            network.input(place).copy_from_slice(&loaded.embeddings[index * size..(index + 1) * size]);
+        }
+        network.run()?;
+        let picture = network.output(0);
+        if !picture.iter().all(|v| v.is_finite()) {
+            return Err(Error::NotFinite { number: gop.number });
+        }
+        let pixels = header.pixels();
+        out.clear();
+        out.resize(3 * pixels, 0);
+        for (i, pixel) in out.as_chunks_mut::<3>().0.iter_mut().enumerate() {
+            for (c, value) in pixel.iter_mut().enumerate() {
+                *value = (picture[c * pixels + i] * 255.0).round() as u8;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A network with constant parameters, which the runtime packs once; gives the cropped picture.
+fn open(
+    runtime: &Runtime,
+    arch: &Architecture,
+    parameters: &[f32],
+    header: &VideoHeader,
+) -> Result<Box<dyn TensorNetwork>> {
+    let mut g = Graph::new();
+    let mut offset = 0;
+    let tensors: Vec<Var> = arch
+        .layout()
+        .tensors
+        .iter()
+        .map(|t| {
+            let part = &parameters[offset..offset + t.count()];
+            offset += t.count();
+            g.constant(&t.shape, part)
+        })
+        .collect();
+    let input = condition(&mut g, arch);
+    let picture = forward(&mut g, arch, &tensors, input);
+    let size = [1, 3, header.height as usize, header.width as usize];
+    let picture = g.slice(picture, &[0; 4], &size);
+    let model = g.to_onnx("decoder", &[("picture", picture)]);
+    let inputs = condition_names(arch);
+    let spec = TensorSpec { name: "video decoder", inputs: &inputs, outputs: &["picture"], states: &[] };
+    runtime.tensor_network(&spec, &model)
+}
+
+impl std::fmt::Debug for Decoder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Decoder").field("header", &self.header).finish_non_exhaustive()
+    }
+}

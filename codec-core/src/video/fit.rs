@@ -1,0 +1,378 @@
+//! Fitting a decoder network to a group of pictures.
+
+use super::arch::{Architecture, Modulation, encode_grid, encode_time};
+use super::network::needs_time;
+use super::optimiser::Optimiser;
+use super::quantiser::{index, quantise, step};
+use super::random::Random;
+use super::step_graph::{Phase, StepGraph};
+use crate::runtime::{Runtime, TensorNetwork, TensorSpec};
+use crate::{Error, Result};
+
+use super::gop::Group;
+
+/// Learning rate of the steps' logarithms, as a multiple of that of the parameters.
+const STEP_RATE: f64 = 10.0;
+/// What a rate is multiplied by after an epoch above or below the size aimed at.
+const LAMBDA_UP: f64 = 1.25;
+const LAMBDA_DOWN: f64 = 0.85;
+/// Range of the first embeddings.
+const EMBEDDING_RANGE: f32 = 0.5;
+
+/// How long and how fast to fit.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Schedule {
+    /// Passes over the frames without and with coding in the loss.
+    pub(super) epochs: [u32; 2],
+    /// Highest learning rates of both phases.
+    pub(super) rates: [f64; 2],
+    pub(super) optimiser: Optimiser,
+}
+
+/// What the coding phase aims at.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Aim {
+    /// This weight of a bit a pixel against the distortion.
+    Lambda(f64),
+    /// So many bits for the group.
+    Bits(f64),
+}
+
+/// How far a fit has come.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct FitProgress {
+    /// Steps done and steps in all, for this group.
+    pub steps: (u64, u64),
+    /// Mean PSNR of the pictures seen in this pass over the group, in dB; none before the first.
+    pub psnr: Option<f64>,
+    /// Estimated bits a pixel; none before the coding phase.
+    pub bits_per_pixel: Option<f64>,
+}
+
+/// A network on its way to fit a group of pictures.
+pub(super) struct Fit<'a> {
+    arch: &'a Architecture,
+    runtime: &'a Runtime,
+    frames: &'a [Vec<u8>],
+    size: (usize, usize),
+    random: Random,
+    pub(super) parameters: Vec<f32>,
+    /// Parameters of the group before, or zeros.
+    pub(super) base: Vec<f32>,
+    /// Embedding and memories of each frame.
+    embeddings: Vec<Vec<Vec<f32>>>,
+    log_steps: Vec<f32>,
+    done: u64,
+    all: u64,
+}
+
+impl<'a> Fit<'a> {
+    /// Begins with random parameters, or with those of the group before.
+    pub(super) fn new(
+        arch: &'a Architecture,
+        runtime: &'a Runtime,
+        frames: &'a [Vec<u8>],
+        (width, height): (usize, usize),
+        seed: u64,
+        before: Option<&[f32]>,
+    ) -> Self {
+        let mut random = Random::new(seed);
+        let layout = arch.layout();
+        let parameters: Vec<f32> = match before {
+            Some(before) => before.to_vec(),
+            // The default of PyTorch's layers, with which the papers begin.
+            None => layout
+                .tensors
+                .iter()
+                .flat_map(|t| {
+                    let range = if t.fan_in == 0 { 0.0 } else { 1.0 / (t.fan_in as f32).sqrt() };
+                    (0..t.count()).map(|_| range * random.symmetric()).collect::<Vec<_>>()
+                })
+                .collect(),
+        };
+        let embedding = |random: &mut Random| -> Vec<f32> {
+            (0..arch.embedding()).map(|_| EMBEDDING_RANGE * random.symmetric()).collect()
+        };
+        // Frames begin alike: what differs between them is what the gradients say.
+        let first = embedding(&mut random);
+        let embeddings = frames.iter().map(|_| vec![first.clone()]).collect();
+        let base = vec![0.0; parameters.len()];
+        let size = (height, width);
+        let log_steps = Vec::new();
+        Self { arch, runtime, frames, size, random, parameters, base, embeddings, log_steps, done: 0, all: 0 }
+    }
+
+    /// Runs both phases. `report` is asked after each step and ends the fit with an error.
+    pub(super) fn run(
+        &mut self,
+        schedule: &Schedule,
+        aim: Aim,
+        report: &mut dyn FnMut(FitProgress) -> Result<()>,
+    ) -> Result<()> {
+        let frames = self.frames.len() as u64;
+        self.all = schedule.epochs.iter().map(|&e| u64::from(e) * frames).sum();
+        self.phase(Phase::Representation, schedule, aim, report)?;
+        self.begin_steps(aim);
+        self.phase(Phase::Coding, schedule, aim, report)
+    }
+
+    /// Steps with which the symbols cost about what is aimed at, if they are normally distributed.
+    fn begin_steps(&mut self, aim: Aim) {
+        let embeddings = self.arch.embedding() * self.frames.len();
+        let bits = match aim {
+            Aim::Bits(bits) => (bits / (self.parameters.len() + embeddings) as f64).clamp(2.5, 8.0),
+            Aim::Lambda(_) => 5.0,
+        };
+        // The entropy of a normal variable is log2 of 4.13 deviations over the step.
+        let log_step = |deviation: f64| (deviation.max(1e-4) * 4.13 / bits.exp2()).ln() as f32;
+        let mut offset = 0;
+        let groups = self.arch.layout().groups;
+        let own: Vec<f32> = self.parameters.iter().zip(&self.base).map(|(p, b)| p - b).collect();
+        self.log_steps = groups
+            .iter()
+            .map(|&count| {
+                let part = &own[offset..offset + count];
+                offset += count;
+                log_step(deviation(part.iter().copied()))
+            })
+            .collect();
+        if embeddings > 0 {
+            let all = self.embeddings.iter().flat_map(|e| e[0].iter().copied());
+            self.log_steps.push(log_step(deviation(all)));
+        }
+    }
+
+    fn phase(
+        &mut self,
+        phase: Phase,
+        schedule: &Schedule,
+        aim: Aim,
+        report: &mut dyn FnMut(FitProgress) -> Result<()>,
+    ) -> Result<()> {
+        let coding = phase == Phase::Coding;
+        let epochs = schedule.epochs[usize::from(coding)];
+        if epochs == 0 {
+            return Ok(());
+        }
+        let optimiser = schedule.optimiser;
+        let graph = StepGraph::new(self.arch, self.size, phase, optimiser);
+        let names = Names::of(&graph);
+        let mut network = self.runtime.tensor_network(&names.spec(), &graph.model)?;
+        let places = Places::of(&graph);
+        network.state(places.parameters).copy_from_slice(&self.parameters);
+        if let (Some(steps), Some(base)) = (places.steps, places.base) {
+            network.state(steps).copy_from_slice(&self.log_steps);
+            network.input(base).copy_from_slice(&self.base);
+        }
+        for embedding in &mut self.embeddings {
+            embedding.truncate(1);
+            let empty = vec![0.0; embedding[0].len()];
+            embedding.resize(1 + optimiser.memories(), empty);
+        }
+        let pixels = (self.size.0 * self.size.1) as f64;
+        let count = self.frames.len();
+        let steps = u64::from(epochs) * count as u64;
+        let mut order: Vec<usize> = (0..count).collect();
+        let mut lambda = match aim {
+            Aim::Lambda(lambda) => lambda,
+            Aim::Bits(_) => 1.0,
+        };
+        let mut done = 0u64;
+        for epoch in 0..epochs {
+            self.random.shuffle(&mut order);
+            let (mut psnr, mut embedding_bits, mut bits) = (0.0, 0.0, 0.0);
+            for (seen, &frame) in (1..).zip(&order) {
+                let rate = schedule.rates[usize::from(coding)] * curve(done, steps, coding);
+                done += 1;
+                self.condition(&mut *network, &places, frame);
+                fill_target(&self.frames[frame], network.input(places.target));
+                let plan = |rate: f64, step: u64| optimiser.schedule(rate, step.min(u32::MAX.into()) as u32);
+                network.input(places.schedule).copy_from_slice(&plan(rate, done));
+                if let (Some(schedule), Some(weights)) = (places.steps_schedule, places.lambda) {
+                    network.input(schedule).copy_from_slice(&plan(rate * STEP_RATE, done));
+                    let of_frame = (lambda / pixels) as f32;
+                    network.input(weights).copy_from_slice(&[of_frame / count as f32, of_frame]);
+                }
+                if let Some(schedule) = places.embedding_schedule {
+                    network.input(schedule).copy_from_slice(&plan(rate, u64::from(epoch) + 1));
+                }
+                network.run()?;
+                for (value, &place) in self.embeddings[frame].iter_mut().zip(&places.embedding_out) {
+                    value.copy_from_slice(network.output(place));
+                }
+                let error = f64::from(network.output(places.squared_error)[0]);
+                if !error.is_finite() {
+                    return Err(Error::network("step", "the fit has diverged: its error is not finite"));
+                }
+                psnr -= 10.0 * error.max(1e-10).log10();
+                let output = |place: Option<usize>| place.map_or(0.0, |p| f64::from(network.output(p)[0]));
+                bits = output(places.bits);
+                embedding_bits += output(places.embedding_bits);
+                self.done += 1;
+                let all = bits + embedding_bits / f64::from(seen) * count as f64;
+                report(FitProgress {
+                    steps: (self.done, self.all),
+                    psnr: Some(psnr / f64::from(seen)),
+                    bits_per_pixel: coding.then(|| all / (pixels * count as f64)),
+                })?;
+            }
+            if let (true, Aim::Bits(most)) = (coding, aim) {
+                let factor = if bits + embedding_bits > most { LAMBDA_UP } else { LAMBDA_DOWN };
+                lambda = (lambda * factor).clamp(1e-4, 1e5);
+            }
+        }
+        self.parameters.copy_from_slice(network.state(places.parameters));
+        if let Some(steps) = places.steps {
+            self.log_steps.copy_from_slice(network.state(steps));
+        }
+        Ok(())
+    }
+
+    fn condition(&self, network: &mut dyn TensorNetwork, places: &Places, frame: usize) {
+        set_condition(self.arch, network, frame, self.frames.len());
+        for (value, &place) in self.embeddings[frame].iter().zip(&places.embedding_in) {
+            network.input(place).copy_from_slice(value);
+        }
+    }
+
+    /// The symbols, with every step so many sixteenths of an octave larger than the one learned.
+    pub(super) fn symbols(&self, coarser: u8) -> (Vec<Group>, Option<Group>) {
+        let layout = self.arch.layout();
+        let own: Vec<f32> = self.parameters.iter().zip(&self.base).map(|(p, b)| p - b).collect();
+        let mut offset = 0;
+        let group = |log_step: f32, values: &mut dyn Iterator<Item = f32>| {
+            let step_index = index(log_step).saturating_add(coarser);
+            Group { step: step_index, symbols: quantise(values, step(step_index)) }
+        };
+        let groups = layout
+            .groups
+            .iter()
+            .zip(&self.log_steps)
+            .map(|(&count, &log_step)| {
+                let part = &own[offset..offset + count];
+                offset += count;
+                group(log_step, &mut part.iter().copied())
+            })
+            .collect();
+        let embeddings = self
+            .log_steps
+            .get(layout.groups.len())
+            .map(|&log_step| group(log_step, &mut self.embeddings.iter().flat_map(|e| e[0].iter().copied())));
+        (groups, embeddings)
+    }
+}
+
+/// Sets the inputs that stand for the time of frame `index` of `count`.
+pub(super) fn set_condition(
+    arch: &Architecture,
+    network: &mut dyn TensorNetwork,
+    index: usize,
+    count: usize,
+) {
+    let mut place = 0;
+    if needs_time(arch) {
+        encode_time(index, count, network.input(place));
+        place += 1;
+    }
+    if matches!(arch.modulation, Modulation::Grid(_)) {
+        encode_grid(index, count, network.input(place));
+    }
+}
+
+/// The learning rate's course, after the papers: up in the first tenth if the phase begins from nothing, then down along a
+/// cosine.
+fn curve(step: u64, steps: u64, coding: bool) -> f64 {
+    let at = step as f64 / steps as f64;
+    let warm = if coding { 0.0 } else { 0.1 };
+    if at < warm {
+        0.1 + 0.9 * at / warm
+    } else {
+        0.5 + 0.5 * (std::f64::consts::PI * (at - warm) / (1.0 - warm)).cos()
+    }
+}
+
+/// Interleaved bytes to planes of 0..1.
+fn fill_target(frame: &[u8], target: &mut [f32]) {
+    let pixels = target.len() / 3;
+    for (i, pixel) in frame.as_chunks::<3>().0.iter().enumerate() {
+        for (c, &value) in pixel.iter().enumerate() {
+            target[c * pixels + i] = f32::from(value) / 255.0;
+        }
+    }
+}
+
+fn deviation(values: impl Iterator<Item = f32> + Clone) -> f64 {
+    let count = values.clone().count().max(1) as f64;
+    let mean = values.clone().map(f64::from).sum::<f64>() / count;
+    (values.map(|v| (f64::from(v) - mean).powi(2)).sum::<f64>() / count).sqrt()
+}
+
+/// The graph's names in the form that the runtime takes.
+struct Names<'a> {
+    inputs: Vec<&'a str>,
+    outputs: Vec<&'a str>,
+    states: Vec<(&'a str, &'a str)>,
+}
+
+impl<'a> Names<'a> {
+    fn of(graph: &'a StepGraph) -> Self {
+        Self {
+            inputs: graph.inputs.iter().map(String::as_str).collect(),
+            outputs: graph.outputs.iter().map(String::as_str).collect(),
+            states: graph.states.iter().map(|(i, o)| (i.as_str(), o.as_str())).collect(),
+        }
+    }
+
+    fn spec(&self) -> TensorSpec<'_> {
+        TensorSpec {
+            name: "training step",
+            inputs: &self.inputs,
+            outputs: &self.outputs,
+            states: &self.states,
+        }
+    }
+}
+
+/// Where the graph's tensors stand.
+struct Places {
+    target: usize,
+    schedule: usize,
+    steps_schedule: Option<usize>,
+    base: Option<usize>,
+    lambda: Option<usize>,
+    embedding_schedule: Option<usize>,
+    /// Embedding and memories.
+    embedding_in: Vec<usize>,
+    embedding_out: Vec<usize>,
+    squared_error: usize,
+    bits: Option<usize>,
+    embedding_bits: Option<usize>,
+    parameters: usize,
+    steps: Option<usize>,
+}
+
+impl Places {
+    fn of(graph: &StepGraph) -> Self {
+        let input = |name: &str| graph.inputs.iter().position(|n| n == name);
+        let output = |name: &str| graph.outputs.iter().position(|n| n == name);
+        let state = |name: &str| graph.states.iter().position(|(n, _)| n == name);
+        let memories = (0..).map(|i| format!("embedding_memory{i}"));
+        let embedding: Vec<String> =
+            std::iter::once("embedding".to_owned()).chain(memories.take(8)).collect();
+        Self {
+            target: input("target").unwrap_or_default(),
+            schedule: input("parameters_schedule").unwrap_or_default(),
+            steps_schedule: input("steps_schedule"),
+            base: input("base"),
+            lambda: input("lambda"),
+            embedding_schedule: input("embedding_schedule"),
+            embedding_in: embedding.iter().map_while(|n| input(n)).collect(),
+            embedding_out: embedding.iter().map_while(|n| output(&format!("{n}_out"))).collect(),
+            squared_error: output("squared_error").unwrap_or_default(),
+            bits: output("bits"),
+            embedding_bits: output("embedding_bits"),
+            parameters: state("parameters").unwrap_or_default(),
+            steps: state("steps"),
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! The packet of one group of pictures (`docs/video-bitstream.md`): how many frames, which network, its parameters.
+
+use super::arch::{Architecture, Block, Kind, Modulation};
+use super::quantiser::{self, STEPS};
+use crate::bitstream::VideoHeader;
+use crate::bitstream::cursor::{Cursor, put_varint};
+use crate::entropy::{Gaussian, SymbolDecoder, SymbolEncoder};
+use crate::{Error, Limits, Result};
+
+const HAS_HEADER: u8 = 0x80;
+const IS_KEY: u8 = 0x40;
+const HAS_DURATIONS: u8 = 0x20;
+/// Bits 0 to 4 of the first byte: what kind of group this is. 0 is one whose network is in the packet.
+const CODING_MASK: u8 = 0x1f;
+const FITTED: u8 = 0;
+/// Bytes of the checksum at the end.
+const CHECKSUM: usize = 4;
+
+/// Parameters of one quantiser: symbols, and what one unit of them is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Group {
+    /// Index of the step size, see [`quantiser::step`].
+    pub(super) step: u8,
+    pub(super) symbols: Vec<i32>,
+}
+
+/// A group of pictures as it is coded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Gop {
+    pub(super) number: u32,
+    /// Whether it decodes without the group before it.
+    pub(super) key: bool,
+    pub(super) frames: u32,
+    /// Durations of the frames in nanoseconds, if they differ.
+    pub(super) durations: Option<Vec<u32>>,
+    /// Always there in a key group.
+    pub(super) arch: Option<Architecture>,
+    /// The parameters, or what is to be added to those of the group before.
+    pub(super) groups: Vec<Group>,
+    /// The embeddings of all frames, one frame after another.
+    pub(super) embeddings: Option<Group>,
+}
+
+/// Writes a packet.
+pub(super) fn write(gop: &Gop, header: &VideoHeader) -> Result<Vec<u8>> {
+    let flag = |on: bool, bit: u8| if on { bit } else { 0 };
+    let mut out =
+        vec![flag(gop.key, HAS_HEADER | IS_KEY) | flag(gop.durations.is_some(), HAS_DURATIONS) | FITTED];
+    if gop.key {
+        header.write(&mut out);
+    }
+    put_varint(&mut out, gop.number);
+    put_varint(&mut out, gop.frames);
+    gop.durations.iter().flatten().for_each(|&d| put_varint(&mut out, d));
+    if let Some(arch) = gop.arch.as_ref().filter(|_| gop.key) {
+        write_arch(arch, &mut out);
+    }
+    let mut symbols = SymbolEncoder::new();
+    for group in &gop.groups {
+        let distribution = Gaussian::of(&group.symbols);
+        out.push(group.step);
+        distribution.write_bounds(&mut out);
+        distribution.write_shape(&mut out);
+        symbols.encode(&group.symbols, &distribution)?;
+    }
+    if let Some(embeddings) = &gop.embeddings {
+        let bounds = Gaussian::of(&embeddings.symbols);
+        out.push(embeddings.step);
+        bounds.write_bounds(&mut out);
+        let size = (embeddings.symbols.len() / gop.frames.max(1) as usize).max(1);
+        for frame in embeddings.symbols.chunks(size) {
+            let distribution = Gaussian::within(frame, bounds.low, bounds.high);
+            distribution.write_shape(&mut out);
+            symbols.encode(frame, &distribution)?;
+        }
+    }
+    out.extend(symbols.finish());
+    let checksum = crc32fast::hash(&out);
+    out.extend_from_slice(&checksum.to_le_bytes());
+    Ok(out)
+}
+
+/// What stands before the parameters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GopInfo {
+    /// The stream header, in key groups.
+    pub header: Option<VideoHeader>,
+    /// The group's number; they count up by one.
+    pub number: u32,
+    /// Whether the group decodes without the one before it.
+    pub key: bool,
+    /// Frames in the group.
+    pub frames: u32,
+    /// Durations of the frames in nanoseconds, if they differ.
+    pub durations: Option<Vec<u32>>,
+}
+
+/// Reads what stands before the parameters, and checks the packet's checksum.
+///
+/// # Errors
+/// [`Error::Bitstream`] for anything that the format or `limits` do not allow.
+pub fn inspect(data: &[u8], limits: &Limits) -> Result<GopInfo> {
+    head(data, limits).map(|(info, _)| info)
+}
+
+fn head<'a>(data: &'a [u8], limits: &Limits) -> Result<(GopInfo, Cursor<'a>)> {
+    let whole = Cursor::new("video packet", data);
+    if data.len() > limits.max_video_packet_bytes {
+        let reason = format!("{} bytes, allowed: up to {}", data.len(), limits.max_video_packet_bytes);
+        return Err(whole.error("length", reason));
+    }
+    let Some((body, stated)) = data.split_last_chunk::<CHECKSUM>() else {
+        return Err(whole.error("length", format!("{} bytes, allowed: {CHECKSUM} and more", data.len())));
+    };
+    if crc32fast::hash(body) != u32::from_le_bytes(*stated) {
+        return Err(whole.error("checksum", "the packet is damaged"));
+    }
+    let mut cursor = Cursor::new("video packet", body);
+    let first = cursor.byte("first byte")?;
+    if first & CODING_MASK != FITTED {
+        let reason = format!("{}, this reader knows {FITTED}", first & CODING_MASK);
+        return Err(whole.error("coding", reason));
+    }
+    let key = first & IS_KEY != 0;
+    let header = if first & HAS_HEADER != 0 {
+        let (header, length) = VideoHeader::parse(cursor.rest(), limits)?;
+        cursor.bytes("video header", length)?;
+        Some(header)
+    } else if key {
+        return Err(whole.error("first byte", "a key group without a header"));
+    } else {
+        None
+    };
+    let number = cursor.varint("number")?;
+    let frames = cursor.ranged("frames", 1, limits.max_video_frames)?;
+    let durations = match first & HAS_DURATIONS {
+        0 => None,
+        _ => Some((0..frames).map(|_| cursor.varint("duration")).collect::<Result<Vec<_>>>()?),
+    };
+    Ok((GopInfo { header, number, key, frames, durations }, cursor))
+}
+
+/// Reads a packet in a stream of this header; `before` is the number and network of the group decoded before it.
+pub(super) fn parse(
+    data: &[u8],
+    header: &VideoHeader,
+    before: Option<(u32, &Architecture)>,
+    limits: &Limits,
+) -> Result<Gop> {
+    let (info, mut cursor) = head(data, limits)?;
+    let own = if info.key { Some(parse_arch(&mut cursor, header, limits)?) } else { None };
+    let arch = match (&own, before) {
+        (Some(own), _) => own,
+        (None, Some((found, arch))) if found == info.number.wrapping_sub(1) => arch,
+        (None, _) => {
+            return Err(Error::MissingPredecessor {
+                number: info.number,
+                needed: info.number.wrapping_sub(1),
+                found: before.map(|b| b.0),
+            });
+        }
+    };
+    let embeddings = u64::from(info.frames) * arch.embedding() as u64;
+    let layout = arch.layout();
+    let all = layout.count() as u64 + embeddings;
+    if all > limits.max_video_parameters {
+        let reason = format!("{all} parameters, allowed: up to {}", limits.max_video_parameters);
+        return Err(cursor.error("network", reason));
+    }
+    let mut distributions = Vec::with_capacity(layout.groups.len());
+    for _ in &layout.groups {
+        let step = cursor.byte_in("step", 0, STEPS)?;
+        let bounds = Gaussian::parse_bounds(&mut cursor)?;
+        distributions.push((step, Gaussian::parse_shape(&mut cursor, bounds)?));
+    }
+    let mut of_frames = Vec::new();
+    let mut embedding_step = 0;
+    if embeddings > 0 {
+        embedding_step = cursor.byte_in("step", 0, STEPS)?;
+        let bounds = Gaussian::parse_bounds(&mut cursor)?;
+        for _ in 0..info.frames {
+            of_frames.push(Gaussian::parse_shape(&mut cursor, bounds)?);
+        }
+    }
+    let mut symbols = SymbolDecoder::new(cursor.rest())?;
+    let mut groups = Vec::with_capacity(layout.groups.len());
+    for (&count, (step, distribution)) in layout.groups.iter().zip(distributions) {
+        let mut group = Group { step, symbols: Vec::with_capacity(count) };
+        symbols.decode(count, &distribution, &mut group.symbols)?;
+        groups.push(group);
+    }
+    let embeddings = if of_frames.is_empty() {
+        None
+    } else {
+        let mut group = Group { step: embedding_step, symbols: Vec::with_capacity(embeddings as usize) };
+        for distribution in &of_frames {
+            symbols.decode(arch.embedding(), distribution, &mut group.symbols)?;
+        }
+        Some(group)
+    };
+    let GopInfo { number, key, frames, durations, .. } = info;
+    Ok(Gop { number, key, frames, durations, arch: own, groups, embeddings })
+}
+
+fn write_arch(arch: &Architecture, out: &mut Vec<u8>) {
+    out.push(match arch.kind {
+        Kind::Index => 0,
+        Kind::Content(channels) => channels,
+    });
+    out.push(match arch.modulation {
+        Modulation::Affine => 0,
+        Modulation::Grid(points) => points,
+    });
+    out.push(arch.time_width);
+    put_varint(out, arch.base.0.into());
+    put_varint(out, arch.base.1.into());
+    if arch.kind == Kind::Index {
+        put_varint(out, arch.stem.into());
+    }
+    out.push(arch.head_kernel);
+    out.push(arch.blocks.len() as u8);
+    for block in &arch.blocks {
+        out.extend_from_slice(&[block.stride, block.kernel]);
+        put_varint(out, block.channels.into());
+    }
+}
+
+/// Reads a network, which must fit the pictures and the limits before anything of its size is allocated.
+fn parse_arch(cursor: &mut Cursor<'_>, header: &VideoHeader, limits: &Limits) -> Result<Architecture> {
+    let kind = match cursor.byte_in("embedding channels", 0, 64)? {
+        0 => Kind::Index,
+        channels => Kind::Content(channels),
+    };
+    let modulation = match cursor.byte("modulation")? {
+        0 => Modulation::Affine,
+        points => Modulation::Grid(points),
+    };
+    let time_width = cursor.byte_in("time width", 1, 128)?;
+    let base = (cursor.ranged("base rows", 1, 4096)? as u16, cursor.ranged("base columns", 1, 4096)? as u16);
+    let stem = match kind {
+        Kind::Content(channels) => channels.into(),
+        Kind::Index => cursor.ranged("stem channels", 1, 4096)? as u16,
+    };
+    let head_kernel = odd(cursor, "head kernel")?;
+    let count = cursor.byte_in("blocks", 1, 16)?;
+    let mut blocks = Vec::with_capacity(count.into());
+    let (mut rows, mut columns) = (u64::from(base.0), u64::from(base.1));
+    // A decoder gives a little more than the picture, which is cropped; much more would be a bomb.
+    let most = |side: u32| 2 * u64::from(side) + 256;
+    for _ in 0..count {
+        let stride = cursor.byte_in("stride", 1, 16)?;
+        let kernel = odd(cursor, "kernel")?;
+        let channels = cursor.ranged("channels", 1, 4096)? as u16;
+        blocks.push(Block { stride, kernel, channels });
+        rows *= u64::from(stride);
+        columns *= u64::from(stride);
+        if rows > most(header.height) || columns > most(header.width) {
+            return Err(
+                cursor.error("stride", format!("{columns}x{rows} of {}x{}", header.width, header.height))
+            );
+        }
+    }
+    if rows < header.height.into() || columns < header.width.into() {
+        return Err(cursor.error("blocks", format!("{columns}x{rows} of {}x{}", header.width, header.height)));
+    }
+    let arch = Architecture { kind, modulation, time_width, base, stem, blocks, head_kernel };
+    if arch.memory() > limits.max_video_memory {
+        let reason =
+            format!("{} bytes of features, allowed: up to {}", arch.memory(), limits.max_video_memory);
+        return Err(cursor.error("network", reason));
+    }
+    Ok(arch)
+}
+
+fn odd(cursor: &mut Cursor<'_>, field: &'static str) -> Result<u8> {
+    let kernel = cursor.byte_in(field, 1, 7)?;
+    if kernel % 2 == 1 { Ok(kernel) } else { Err(cursor.error(field, format!("{kernel}, allowed: odd"))) }
+}
+
+/// The parameters as numbers: symbols times steps, added to `base` if there is one.
+pub(super) fn values(groups: &[Group], base: Option<&[f32]>) -> Vec<f32> {
+    let mut values = Vec::with_capacity(groups.iter().map(|g| g.symbols.len()).sum());
+    for group in groups {
+        let step = quantiser::step(group.step);
+        values.extend(group.symbols.iter().map(|&s| s as f32 * step));
+    }
+    if let Some(base) = base {
+        values.iter_mut().zip(base).for_each(|(v, b)| *v += b);
+    }
+    values
+}

@@ -1,0 +1,298 @@
+//! A graph as the bytes of an ONNX model of standard operators.
+
+use std::collections::HashMap;
+
+use prost::Message;
+
+use super::grad::operands;
+use super::proto::{
+    AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, ValueInfoProto,
+};
+use super::{Binary, Graph, Op, Unary, Var};
+
+/// Version of the operator set, that of ONNX 1.15; `Gelu` came with it.
+const OPSET: i64 = 20;
+/// Version of the file format that belongs to it.
+const IR_VERSION: i64 = 9;
+
+impl Graph {
+    /// Writes the part of the graph that `outputs` need. Inputs that nothing needs are left out.
+    pub fn to_onnx(&self, name: &str, outputs: &[(&str, Var)]) -> Vec<u8> {
+        let mut needed = vec![false; self.nodes.len()];
+        outputs.iter().for_each(|(_, v)| needed[v.0] = true);
+        for id in (0..self.nodes.len()).rev() {
+            if needed[id] {
+                operands(&self.nodes[id].op).iter().for_each(|o| needed[o.0] = true);
+            }
+        }
+        let mut emitter = Emitter::new(self, name);
+        for id in (0..self.nodes.len()).filter(|&id| needed[id]) {
+            emitter.emit(id);
+        }
+        for &(name, value) in outputs {
+            emitter.node("Identity", vec![of(value)], name.to_owned(), vec![]);
+            emitter.graph.output.push(ValueInfoProto::float(name, self.shape(value)));
+        }
+        let model = ModelProto {
+            ir_version: IR_VERSION,
+            producer_name: "siskin".into(),
+            graph: Some(emitter.graph),
+            opset_import: vec![OperatorSetIdProto { domain: String::new(), version: OPSET }],
+        };
+        model.encode_to_vec()
+    }
+}
+
+/// The name of a value.
+fn of(x: Var) -> String {
+    format!("v{}", x.0)
+}
+
+struct Emitter<'a> {
+    source: &'a Graph,
+    graph: GraphProto,
+    integers: HashMap<Vec<i64>, String>,
+    extra: usize,
+}
+
+impl<'a> Emitter<'a> {
+    fn new(source: &'a Graph, name: &str) -> Self {
+        let graph = GraphProto { name: name.into(), ..Default::default() };
+        Self { source, graph, integers: HashMap::new(), extra: 0 }
+    }
+
+    fn node(&mut self, op_type: &str, input: Vec<String>, output: String, attribute: Vec<AttributeProto>) {
+        let name = output.clone();
+        let node = NodeProto { input, output: vec![output], name, op_type: op_type.into(), attribute };
+        self.graph.node.push(node);
+    }
+
+    /// A value between nodes that has no [`Var`].
+    fn between(&mut self, op_type: &str, input: Vec<String>, attribute: Vec<AttributeProto>) -> String {
+        self.extra += 1;
+        let name = format!("t{}", self.extra);
+        self.node(op_type, input, name.clone(), attribute);
+        name
+    }
+
+    fn integers(&mut self, values: Vec<i64>) -> String {
+        if let Some(known) = self.integers.get(&values) {
+            return known.clone();
+        }
+        let name = format!("i{}", self.integers.len());
+        self.graph.initializer.push(TensorProto::int64s(name.clone(), &values));
+        self.integers.insert(values, name.clone());
+        name
+    }
+
+    fn sizes(&mut self, values: &[usize]) -> String {
+        self.integers(values.iter().map(|&v| v as i64).collect())
+    }
+
+    fn emit(&mut self, id: usize) {
+        let source = self.source;
+        let node = &source.nodes[id];
+        let (shape, out) = (&node.shape, of(Var(id)));
+        match &node.op {
+            Op::Input(name) => {
+                self.graph.input.push(ValueInfoProto::float(name, shape));
+                self.node("Identity", vec![name.clone()], out, vec![]);
+            }
+            Op::Constant(values) => self.graph.initializer.push(TensorProto::floats(out, shape, values)),
+            Op::Noise(seed) => {
+                let attributes = vec![
+                    AttributeProto::ints("shape", shape.iter().map(|&d| d as i64)),
+                    AttributeProto::float("low", -0.5),
+                    AttributeProto::float("high", 0.5),
+                    AttributeProto::float("seed", *seed as f32),
+                ];
+                self.node("RandomUniform", vec![], out, attributes);
+            }
+            Op::Unary(Unary::Square, x) => self.node("Mul", vec![of(*x), of(*x)], out, vec![]),
+            Op::Unary(f, x) => self.node(unary_name(*f), vec![of(*x)], out, vec![]),
+            Op::Binary(f, a, b) => self.node(binary_name(*f), vec![of(*a), of(*b)], out, vec![]),
+            Op::Sum(x) => {
+                let from = source.shape(*x);
+                let axes = (0..shape.len()).filter(|&a| shape[a] != from[a]).map(|a| a as i64).collect();
+                let axes = self.integers(axes);
+                self.node("ReduceSum", vec![of(*x), axes], out, vec![AttributeProto::int("keepdims", 1)]);
+            }
+            Op::Expand(x) => {
+                let to = self.sizes(shape);
+                self.node("Expand", vec![of(*x), to], out, vec![]);
+            }
+            Op::Reshape(x) => {
+                let to = self.sizes(shape);
+                self.node("Reshape", vec![of(*x), to], out, vec![]);
+            }
+            Op::Transpose(x, order) => {
+                let order = AttributeProto::ints("perm", order.iter().map(|&a| a as i64));
+                self.node("Transpose", vec![of(*x)], out, vec![order]);
+            }
+            Op::Slice(x, starts) => {
+                let from = source.shape(*x);
+                let axes: Vec<usize> = (0..shape.len()).filter(|&a| shape[a] != from[a]).collect();
+                let input = self.slice_inputs(of(*x), &axes, |a| starts[a], |a| starts[a] + shape[a]);
+                self.node("Slice", input, out, vec![]);
+            }
+            Op::Flip(x, axes) => {
+                let starts = self.integers(axes.iter().map(|&a| shape[a] as i64 - 1).collect());
+                let ends = self.integers(vec![i64::MIN; axes.len()]);
+                let which = self.sizes(axes);
+                let steps = self.integers(vec![-1; axes.len()]);
+                self.node("Slice", vec![of(*x), starts, ends, which, steps], out, vec![]);
+            }
+            Op::Pad(x, before) => {
+                let from = source.shape(*x);
+                let behind = (0..shape.len()).map(|a| (shape[a] - from[a] - before[a]) as i64);
+                let pads = before.iter().map(|&b| b as i64).chain(behind).collect();
+                let pads = self.integers(pads);
+                self.node("Pad", vec![of(*x), pads], out, vec![]);
+            }
+            Op::Concat(parts, axis) => {
+                let axis = AttributeProto::int("axis", *axis as i64);
+                self.node("Concat", parts.iter().map(|&p| of(p)).collect(), out, vec![axis]);
+            }
+            Op::MatMul(a, b) => self.node("MatMul", vec![of(*a), of(*b)], out, vec![]),
+            Op::Conv(x, w, bias, pads) => {
+                let kernel = source.shape(*w)[2..].iter().map(|&k| k as i64);
+                let attributes = vec![
+                    AttributeProto::ints("kernel_shape", kernel),
+                    AttributeProto::ints("pads", pads.iter().map(|&p| p as i64)),
+                ];
+                let input = [*x, *w].into_iter().chain(*bias).map(of).collect();
+                self.node("Conv", input, out, attributes);
+            }
+            Op::ConvWeight(x, g, pads) => self.conv_weight(*x, *g, *pads, shape, out),
+            Op::DepthToSpace(x, block) => {
+                let block = AttributeProto::int("blocksize", *block as i64);
+                let mode = AttributeProto::string("mode", "DCR");
+                self.node("DepthToSpace", vec![of(*x)], out, vec![block, mode]);
+            }
+            Op::SpaceToDepth(x, block) => {
+                let block = AttributeProto::int("blocksize", *block as i64);
+                self.node("SpaceToDepth", vec![of(*x)], out, vec![block]);
+            }
+            Op::SegmentSum(x, lengths) => {
+                let parts = self.split(of(*x), lengths);
+                let axes = self.integers(vec![0]);
+                let keep = vec![AttributeProto::int("keepdims", 1)];
+                let sums = parts
+                    .into_iter()
+                    .map(|p| self.between("ReduceSum", vec![p, axes.clone()], keep.clone()))
+                    .collect();
+                self.node("Concat", sums, out, vec![AttributeProto::int("axis", 0)]);
+            }
+            Op::SegmentExpand(x, lengths) => {
+                let parts = self.split(of(*x), &vec![1; lengths.len()]);
+                let mut runs = Vec::with_capacity(parts.len());
+                for (part, &length) in parts.into_iter().zip(lengths) {
+                    let length = self.sizes(&[length]);
+                    runs.push(self.between("Expand", vec![part, length], vec![]));
+                }
+                self.node("Concat", runs, out, vec![AttributeProto::int("axis", 0)]);
+            }
+        }
+    }
+
+    /// Cuts a vector into runs of these lengths.
+    fn split(&mut self, x: String, lengths: &[usize]) -> Vec<String> {
+        let sizes = self.sizes(lengths);
+        let first = self.extra + 1;
+        self.extra += lengths.len();
+        let output: Vec<String> = (first..=self.extra).map(|i| format!("t{i}")).collect();
+        let axis = vec![AttributeProto::int("axis", 0)];
+        let name = format!("{x}_split{first}");
+        let (input, op_type) = (vec![x, sizes], "Split".into());
+        self.graph.node.push(NodeProto { input, output: output.clone(), name, op_type, attribute: axis });
+        output
+    }
+
+    fn slice_inputs(
+        &mut self,
+        x: String,
+        axes: &[usize],
+        start: impl Fn(usize) -> usize,
+        end: impl Fn(usize) -> usize,
+    ) -> Vec<String> {
+        let starts = self.sizes(&axes.iter().map(|&a| start(a)).collect::<Vec<_>>());
+        let ends = self.sizes(&axes.iter().map(|&a| end(a)).collect::<Vec<_>>());
+        let which = self.sizes(axes);
+        vec![x, starts, ends, which]
+    }
+
+    /// The gradient of a convolution's weights, for one image: one matrix product a tap of the kernel.
+    ///
+    /// A convolution with a kernel as large as the image would be the textbook way and is three times slower. Instead
+    /// the gradient's rows are padded with zeros to the pitch of the padded input; then each shift of the input is one
+    /// contiguous run of its flattened rows, and what wraps from one row into the next meets the zeros.
+    fn conv_weight(&mut self, x: Var, g: Var, pads: [usize; 4], shape: &[usize], out: String) {
+        let (from, to) = (self.source.shape(x).to_vec(), self.source.shape(g).to_vec());
+        assert_eq!(from[0], 1, "one image at a time");
+        let (co, ci, kh, kw) = (shape[0], shape[1], shape[2], shape[3]);
+        let pitch = from[3] + pads[1] + pads[3];
+        let length = to[2] * pitch;
+        let transposed = vec![AttributeProto::int("transB", 1)];
+        if kh * kw == 1 {
+            let (a, b) = (self.sizes(&[co, length]), self.sizes(&[ci, length]));
+            let g = self.between("Reshape", vec![of(g), a], vec![]);
+            let x = self.between("Reshape", vec![of(x), b], vec![]);
+            let product = self.between("Gemm", vec![g, x], transposed);
+            let shape = self.sizes(shape);
+            return self.node("Reshape", vec![product, shape], out, vec![]);
+        }
+        // One row more at the bottom: the last taps read up to kw - 1 values beyond the padded image.
+        let rows = from[2] + pads[0] + pads[2] + 1;
+        let around = [0, 0, pads[0], pads[1], 0, 0, pads[2] + 1, pads[3]];
+        let around = self.sizes(&around);
+        let flat = self.sizes(&[ci, rows * pitch]);
+        let x = self.between("Pad", vec![of(x), around], vec![]);
+        let x = self.between("Reshape", vec![x, flat], vec![]);
+        let right = self.sizes(&[0, 0, 0, 0, 0, 0, 0, pitch - to[3]]);
+        let flat = self.sizes(&[co, length]);
+        let g = self.between("Pad", vec![of(g), right], vec![]);
+        let g = self.between("Reshape", vec![g, flat], vec![]);
+        let tap_shape = self.sizes(&[co, ci, 1]);
+        let mut taps = Vec::with_capacity(kh * kw);
+        for row in 0..kh {
+            for column in 0..kw {
+                let start = row * pitch + column;
+                let input = self.slice_inputs(x.clone(), &[1], |_| start, |_| start + length);
+                let shifted = self.between("Slice", input, vec![]);
+                let product = self.between("Gemm", vec![g.clone(), shifted], transposed.clone());
+                taps.push(self.between("Reshape", vec![product, tap_shape.clone()], vec![]));
+            }
+        }
+        let joined = self.between("Concat", taps, vec![AttributeProto::int("axis", 2)]);
+        let shape = self.sizes(shape);
+        self.node("Reshape", vec![joined, shape], out, vec![]);
+    }
+}
+
+fn unary_name(f: Unary) -> &'static str {
+    match f {
+        Unary::Neg => "Neg",
+        Unary::Abs => "Abs",
+        Unary::Sign => "Sign",
+        Unary::Sqrt => "Sqrt",
+        Unary::Exp => "Exp",
+        Unary::Log => "Log",
+        Unary::Sin => "Sin",
+        Unary::Cos => "Cos",
+        Unary::Tanh => "Tanh",
+        Unary::Erf => "Erf",
+        Unary::Relu => "Relu",
+        Unary::Gelu => "Gelu",
+        Unary::Square => "Mul",
+        Unary::Round => "Round",
+    }
+}
+
+fn binary_name(f: Binary) -> &'static str {
+    match f {
+        Binary::Add => "Add",
+        Binary::Sub => "Sub",
+        Binary::Mul => "Mul",
+        Binary::Div => "Div",
+    }
+}

@@ -1,0 +1,304 @@
+//! Reverse-mode differentiation: the backward pass as more nodes of the same graph.
+
+use super::{Binary, Graph, Op, Unary, Var};
+
+/// 2 / sqrt(pi).
+const ERF_SLOPE: f32 = std::f32::consts::FRAC_2_SQRT_PI;
+/// 1 / sqrt(2 pi).
+const NORMAL_PEAK: f32 = 0.398_942_3;
+
+impl Graph {
+    /// Adds what computes the gradients of `sum over seeds of <value, weight>` with respect to `wrt`.
+    ///
+    /// A seed is a value and its weight, which has the value's shape or broadcasts to it. A value that no seed depends
+    /// on has a gradient of zeros.
+    pub fn gradients(&mut self, seeds: &[(Var, Var)], wrt: &[Var]) -> Vec<Var> {
+        let end = seeds.iter().map(|(v, _)| v.0 + 1).max().unwrap_or(0);
+        let active = self.depends_on(wrt, end);
+        let mut adjoint: Vec<Option<Var>> = vec![None; end];
+        for &(value, weight) in seeds {
+            self.accumulate(&mut adjoint, value, weight);
+        }
+        for id in (0..end).rev() {
+            if let (true, Some(g)) = (active[id], adjoint[id]) {
+                self.propagate(Var(id), g, &active, &mut adjoint);
+            }
+        }
+        wrt.iter()
+            .map(|&x| {
+                let shape = self.shape(x).to_vec();
+                match adjoint.get(x.0).copied().flatten() {
+                    Some(g) => self.expand(g, &shape),
+                    None => {
+                        let zero = self.scalar(0.0);
+                        self.expand(zero, &shape)
+                    }
+                }
+            })
+            .collect()
+    }
+
+    fn depends_on(&self, wrt: &[Var], end: usize) -> Vec<bool> {
+        let mut active = vec![false; end];
+        for id in 0..end {
+            active[id] = wrt.contains(&Var(id)) || operands(&self.nodes[id].op).iter().any(|o| active[o.0]);
+        }
+        active
+    }
+
+    fn accumulate(&mut self, adjoint: &mut [Option<Var>], x: Var, g: Var) {
+        adjoint[x.0] = Some(match adjoint[x.0] {
+            Some(known) => self.add(known, g),
+            None => g,
+        });
+    }
+
+    /// Hands the gradient `g` of a node on to its operands. A gradient may have axes of size 1 where it is the same
+    /// along an axis of the value.
+    fn propagate(&mut self, y: Var, g: Var, active: &[bool], adjoint: &mut [Option<Var>]) {
+        let op = self.nodes[y.0].op.clone();
+        let shape = self.shape(y).to_vec();
+        match op {
+            Op::Input(_) | Op::Constant(_) | Op::Noise(_) => {}
+            Op::Unary(f, x) => {
+                if let Some(gx) = self.unary_gradient(f, x, y, g) {
+                    self.accumulate(adjoint, x, gx);
+                }
+            }
+            Op::Binary(f, a, b) => {
+                let full = matches!(f, Binary::Add | Binary::Sub)
+                    || self.shape(a) != shape.as_slice()
+                    || self.shape(b) != shape.as_slice();
+                let g = if full { self.expand(g, &shape) } else { g };
+                for (is_left, x) in [(true, a), (false, b)] {
+                    if !active[x.0] {
+                        continue;
+                    }
+                    let gx = match (f, is_left) {
+                        (Binary::Add, _) | (Binary::Sub, true) => g,
+                        (Binary::Sub, false) => self.neg(g),
+                        (Binary::Mul, true) => self.mul(g, b),
+                        (Binary::Mul, false) => self.mul(g, a),
+                        (Binary::Div, true) => self.div(g, b),
+                        (Binary::Div, false) => {
+                            let slope = self.div(y, b);
+                            let gx = self.mul(g, slope);
+                            self.neg(gx)
+                        }
+                    };
+                    let gx = self.unbroadcast(gx, x);
+                    self.accumulate(adjoint, x, gx);
+                }
+            }
+            // The gradient is the same along the summed axes, so it stays small.
+            Op::Sum(x) => self.accumulate(adjoint, x, g),
+            Op::Expand(x) => {
+                let g = self.expand(g, &shape);
+                let gx = self.unbroadcast(g, x);
+                self.accumulate(adjoint, x, gx);
+            }
+            Op::Reshape(x) => {
+                let g = self.expand(g, &shape);
+                let own = self.shape(x).to_vec();
+                let gx = self.reshape(g, &own);
+                self.accumulate(adjoint, x, gx);
+            }
+            Op::Transpose(x, order) => {
+                let mut back = vec![0; order.len()];
+                order.iter().enumerate().for_each(|(i, &a)| back[a] = i);
+                let gx = self.transpose(g, &back);
+                self.accumulate(adjoint, x, gx);
+            }
+            Op::Slice(x, starts) => {
+                let g = self.expand(g, &shape);
+                let own = self.shape(x).to_vec();
+                let gx = self.pad(g, &starts, &own);
+                self.accumulate(adjoint, x, gx);
+            }
+            Op::Flip(x, axes) => {
+                let g = self.expand(g, &shape);
+                let gx = self.flip(g, &axes);
+                self.accumulate(adjoint, x, gx);
+            }
+            Op::Pad(x, before) => {
+                let g = self.expand(g, &shape);
+                let own = self.shape(x).to_vec();
+                let gx = self.slice(g, &before, &own);
+                self.accumulate(adjoint, x, gx);
+            }
+            Op::Concat(parts, axis) => {
+                let g = self.expand(g, &shape);
+                let mut starts = vec![0; shape.len()];
+                for part in parts {
+                    let own = self.shape(part).to_vec();
+                    if active[part.0] {
+                        let gx = self.slice(g, &starts, &own);
+                        self.accumulate(adjoint, part, gx);
+                    }
+                    starts[axis] += own[axis];
+                }
+            }
+            Op::MatMul(a, b) => {
+                let g = self.expand(g, &shape);
+                if active[a.0] {
+                    let bt = self.swap_last(b);
+                    let ga = self.matmul(g, bt);
+                    let ga = self.unbroadcast(ga, a);
+                    self.accumulate(adjoint, a, ga);
+                }
+                if active[b.0] {
+                    let at = self.swap_last(a);
+                    let gb = self.matmul(at, g);
+                    let gb = self.unbroadcast(gb, b);
+                    self.accumulate(adjoint, b, gb);
+                }
+            }
+            Op::Conv(x, w, bias, pads) => {
+                let g = self.expand(g, &shape);
+                let kernel = self.shape(w).to_vec();
+                if active[x.0] {
+                    let mut back = self.transpose(w, &[1, 0, 2, 3]);
+                    if kernel[2] * kernel[3] > 1 {
+                        back = self.flip(back, &[2, 3]);
+                    }
+                    let (v, h) = (kernel[2] - 1, kernel[3] - 1);
+                    let gx = self.conv(g, back, None, [v - pads[0], h - pads[1], v - pads[2], h - pads[3]]);
+                    self.accumulate(adjoint, x, gx);
+                }
+                if active[w.0] {
+                    let gw = self.push(Op::ConvWeight(x, g, pads), kernel);
+                    self.accumulate(adjoint, w, gw);
+                }
+                if let Some(bias) = bias.filter(|b| active[b.0]) {
+                    let sum = self.sum(g, &[0, 2, 3]);
+                    let own = self.shape(bias).to_vec();
+                    let gb = self.reshape(sum, &own);
+                    self.accumulate(adjoint, bias, gb);
+                }
+            }
+            Op::DepthToSpace(x, block) => {
+                let g = self.expand(g, &shape);
+                let gx = self.space_to_depth(g, block);
+                self.accumulate(adjoint, x, gx);
+            }
+            Op::SpaceToDepth(x, block) => {
+                let g = self.expand(g, &shape);
+                let gx = self.depth_to_space(g, block);
+                self.accumulate(adjoint, x, gx);
+            }
+            Op::SegmentSum(x, lengths) => {
+                let g = self.expand(g, &shape);
+                let gx = self.segment_expand(g, &lengths);
+                self.accumulate(adjoint, x, gx);
+            }
+            Op::SegmentExpand(x, lengths) => {
+                let g = self.expand(g, &shape);
+                let gx = self.segment_sum(g, &lengths);
+                self.accumulate(adjoint, x, gx);
+            }
+            Op::ConvWeight(..) => unreachable!("second derivatives are not taken"),
+        }
+    }
+
+    fn unary_gradient(&mut self, f: Unary, x: Var, y: Var, g: Var) -> Option<Var> {
+        Some(match f {
+            Unary::Neg => self.neg(g),
+            Unary::Round => g,
+            Unary::Sign => return None,
+            Unary::Abs => {
+                let sign = self.sign(x);
+                self.mul(g, sign)
+            }
+            Unary::Sqrt => {
+                let slope = self.div(g, y);
+                self.scale(slope, 0.5)
+            }
+            Unary::Exp => self.mul(g, y),
+            Unary::Log => self.div(g, x),
+            Unary::Sin => {
+                let slope = self.cos(x);
+                self.mul(g, slope)
+            }
+            Unary::Cos => {
+                let slope = self.sin(x);
+                let gx = self.mul(g, slope);
+                self.neg(gx)
+            }
+            Unary::Tanh => {
+                let square = self.mul(y, y);
+                let square = self.neg(square);
+                let slope = self.offset(square, 1.0);
+                self.mul(g, slope)
+            }
+            Unary::Erf => {
+                let square = self.mul(x, x);
+                let square = self.neg(square);
+                let slope = self.exp(square);
+                let slope = self.scale(slope, ERF_SLOPE);
+                self.mul(g, slope)
+            }
+            Unary::Relu => {
+                let slope = self.sign(y);
+                self.mul(g, slope)
+            }
+            Unary::Gelu => {
+                let cdf = self.scale(x, std::f32::consts::FRAC_1_SQRT_2);
+                let cdf = self.erf(cdf);
+                let cdf = self.offset(cdf, 1.0);
+                let cdf = self.scale(cdf, 0.5);
+                let density = self.mul(x, x);
+                let density = self.scale(density, -0.5);
+                let density = self.exp(density);
+                let density = self.scale(density, NORMAL_PEAK);
+                let slope = self.mul(x, density);
+                let slope = self.add(slope, cdf);
+                self.mul(g, slope)
+            }
+            Unary::Square => {
+                let slope = self.scale(x, 2.0);
+                self.mul(g, slope)
+            }
+        })
+    }
+
+    /// Sums a gradient over the axes along which `x` was broadcast.
+    fn unbroadcast(&mut self, g: Var, x: Var) -> Var {
+        let own = self.shape(x).to_vec();
+        let have = self.shape(g).to_vec();
+        let extra = have.len() - own.len();
+        let mut kept = vec![1; extra];
+        kept.extend(own.iter().zip(&have[extra..]).map(|(&o, &h)| o.min(h)));
+        let sum = self.sum_to(g, kept);
+        let rest = self.shape(sum)[extra..].to_vec();
+        self.reshape(sum, &rest)
+    }
+
+    fn swap_last(&mut self, x: Var) -> Var {
+        let rank = self.shape(x).len();
+        let mut order: Vec<usize> = (0..rank).collect();
+        order.swap(rank - 1, rank - 2);
+        self.transpose(x, &order)
+    }
+}
+
+/// What a node is computed from.
+pub(super) fn operands(op: &Op) -> Vec<Var> {
+    match op {
+        Op::Input(_) | Op::Constant(_) | Op::Noise(_) => Vec::new(),
+        Op::Unary(_, x)
+        | Op::Sum(x)
+        | Op::Expand(x)
+        | Op::Reshape(x)
+        | Op::Transpose(x, _)
+        | Op::Slice(x, _)
+        | Op::Flip(x, _)
+        | Op::Pad(x, _)
+        | Op::DepthToSpace(x, _)
+        | Op::SpaceToDepth(x, _)
+        | Op::SegmentSum(x, _)
+        | Op::SegmentExpand(x, _) => vec![*x],
+        Op::Binary(_, a, b) | Op::MatMul(a, b) | Op::ConvWeight(a, b, _) => vec![*a, *b],
+        Op::Conv(x, w, bias, _) => [*x, *w].into_iter().chain(*bias).collect(),
+        Op::Concat(parts, _) => parts.clone(),
+    }
+}
