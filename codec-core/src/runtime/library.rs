@@ -1,8 +1,8 @@
 //! Finding and loading ONNX Runtime's shared library.
 
 use std::env;
-use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use ort::environment::Environment;
 
@@ -10,6 +10,13 @@ use crate::places::program_folders;
 use crate::{Error, Result};
 
 const FILE: &str = "libonnxruntime.so";
+
+static PREFERRED: Mutex<Option<PathBuf>> = Mutex::new(None);
+
+/// Makes ONNX Runtime be loaded from this file unless `ORT_DYLIB_PATH` names another; too late once it is loaded.
+pub fn prefer_library(file: &Path) {
+    *PREFERRED.lock().unwrap_or_else(PoisonError::into_inner) = Some(file.to_owned());
+}
 
 /// The process's only environment; a failure is kept too, so that it reads the same each time.
 pub(super) fn environment() -> Result<Arc<Environment>> {
@@ -20,6 +27,7 @@ pub(super) fn environment() -> Result<Arc<Environment>> {
 fn load() -> std::result::Result<Arc<Environment>, String> {
     // A user's own library wins, and if it does not load nothing else is tried in its place.
     let own = env::var_os("ORT_DYLIB_PATH").filter(|v| !v.is_empty()).map(PathBuf::from);
+    let own = own.or_else(|| PREFERRED.lock().unwrap_or_else(PoisonError::into_inner).clone());
     let path = own.or_else(|| candidates().into_iter().find(|p| p.is_file())).unwrap_or_else(|| FILE.into());
     let builder = ort::init_from(&path).map_err(|e| {
         let looked = candidates().iter().map(|p| p.display().to_string()).collect::<Vec<_>>().join(", ");

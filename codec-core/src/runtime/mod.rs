@@ -12,6 +12,7 @@ mod tensors;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+pub use library::prefer_library;
 pub use provider::Provider;
 
 use crate::bundle::GraphSpec;

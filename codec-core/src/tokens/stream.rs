@@ -155,6 +155,16 @@ impl TokenStream {
         Ok(out.len() - start)
     }
 
+    /// Takes one frame's codes, `[stage][group]` of any number of stages, past the layout.
+    ///
+    /// # Errors
+    /// What [`Decoder::decode_codes`] returns, before anything has changed.
+    pub fn push_codes(&mut self, codes: &[u16], out: &mut Vec<f32>) -> Result<usize> {
+        let start = out.len();
+        self.sound.take(Unit::Frame(codes), out)?;
+        Ok(out.len() - start)
+    }
+
     /// Takes latents instead of tokens, `[frame][dimension]`, for models that write no codes.
     ///
     /// # Errors

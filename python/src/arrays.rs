@@ -1,0 +1,81 @@
+//! Arrays in and out.
+
+use numpy::{AllowTypeChange, PyArray1, PyArray2, PyArrayLikeDyn, PyArrayMethods, PyUntypedArrayMethods};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+
+use crate::errors::TokenError;
+
+/// Samples of any array of numbers with one dimension.
+pub(crate) fn samples(value: &Bound<'_, PyAny>) -> PyResult<Vec<f32>> {
+    let array: PyArrayLikeDyn<'_, f32, AllowTypeChange> = value.extract()?;
+    if array.ndim() != 1 {
+        return Err(PyValueError::new_err(format!(
+            "samples of shape {:?}, allowed: [samples]",
+            array.shape()
+        )));
+    }
+    Ok(array.as_array().iter().copied().collect())
+}
+
+/// Values of an array `[rows, columns]`, row after row, with its shape.
+pub(crate) fn matrix(value: &Bound<'_, PyAny>, what: &str) -> PyResult<(Vec<f32>, [usize; 2])> {
+    let array: PyArrayLikeDyn<'_, f32, AllowTypeChange> = value.extract()?;
+    match *array.shape() {
+        [rows, columns] => Ok((array.as_array().iter().copied().collect(), [rows, columns])),
+        _ => Err(PyValueError::new_err(format!(
+            "{what} of shape {:?}, two dimensions are allowed",
+            array.shape()
+        ))),
+    }
+}
+
+/// Integers of an array of any shape, in C order, and the shape. Floating point numbers are refused: they would be cut.
+pub(crate) fn integers(value: &Bound<'_, PyAny>, what: &str) -> PyResult<(Vec<i64>, Vec<usize>)> {
+    let array = value.py().import("numpy")?.call_method1("asarray", (value,))?;
+    let kind: String = array.getattr("dtype")?.getattr("kind")?.extract()?;
+    let is_empty = array.getattr("size")?.extract::<usize>()? == 0;
+    if !matches!(kind.as_str(), "i" | "u") && !is_empty {
+        let dtype = array.getattr("dtype")?;
+        return Err(PyValueError::new_err(format!("{what} are {dtype}, allowed: integers")));
+    }
+    let array: PyArrayLikeDyn<'_, i64, AllowTypeChange> = array.extract()?;
+    Ok((array.as_array().iter().copied().collect(), array.shape().to_vec()))
+}
+
+/// Truth values of an array of any shape.
+pub(crate) fn mask(value: &Bound<'_, PyAny>) -> PyResult<Vec<bool>> {
+    let array: PyArrayLikeDyn<'_, bool, AllowTypeChange> = value.extract()?;
+    Ok(array.as_array().iter().copied().collect())
+}
+
+/// Codes `[K, T]`, as frames `[T, K]`, and K.
+pub(crate) fn codes(value: &Bound<'_, PyAny>) -> PyResult<(Vec<u16>, usize)> {
+    let (values, shape) = integers(value, "codes")?;
+    let [codebooks, frames] = *shape.as_slice() else {
+        return Err(PyValueError::new_err(format!("codes of shape {shape:?}, allowed: [K, T]")));
+    };
+    let mut out = Vec::with_capacity(values.len());
+    for t in 0..frames {
+        for k in 0..codebooks {
+            let value = values[k * frames + t];
+            let code = u16::try_from(value).map_err(|_| {
+                TokenError::new_err(format!("codes[{k}, {t}] is {value}, allowed: 0 to 65535"))
+            })?;
+            out.push(code);
+        }
+    }
+    Ok((out, codebooks))
+}
+
+/// Frames `[T, K]` as an array `[K, T]`.
+pub(crate) fn codes_out<'py>(
+    py: Python<'py>,
+    frames: &[u16],
+    codebooks: usize,
+) -> PyResult<Bound<'py, PyArray2<u16>>> {
+    let count = frames.len() / codebooks.max(1);
+    let turned: Vec<u16> =
+        (0..codebooks).flat_map(|k| frames.iter().skip(k).step_by(codebooks).copied()).collect();
+    PyArray1::from_vec(py, turned).reshape([codebooks, count])
+}

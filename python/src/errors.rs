@@ -1,0 +1,25 @@
+//! Errors of the core as Python's exceptions.
+
+use pyo3::PyErr;
+use pyo3::create_exception;
+use pyo3::exceptions::{PyException, PyOSError, PyValueError};
+
+create_exception!(siskin, Error, PyException, "Whatever the codec cannot do, with the reason.");
+create_exception!(
+    siskin,
+    TokenError,
+    Error,
+    "Tokens that cannot be taken, with the place and what is allowed."
+);
+
+/// The exception for an error.
+pub(crate) fn raise(error: siskin_core::Error) -> PyErr {
+    use siskin_core::Error as E;
+    let text = error.to_string();
+    match error {
+        E::Token(_) => TokenError::new_err(text),
+        E::Parameter { .. } => PyValueError::new_err(text),
+        E::Io { .. } => PyOSError::new_err(text),
+        _ => Error::new_err(text),
+    }
+}
