@@ -4,6 +4,7 @@
 //! - [`audiodec`]: `siskinaudiodec`, packets to samples;
 //! - [`audioparse`]: `siskinaudioparse`, what a stock demuxer passes on to packets with caps and exact times;
 //! - [`mux`]: `siskinmux`, packets to Matroska;
+//! - [`tokensink`] and [`tokensrc`]: `siskintokensink` and `siskintokensrc`, speech to tokens and back;
 //! - [`rtpaudiopay`] and [`rtpaudiodepay`]: `rtpsiskinaudiopay` and `rtpsiskinaudiodepay`, packets to RTP and back.
 //!
 //! The elements hold no codec logic: that is in `siskin-core`. Packets travel as `audio/x-siskin`, one packet a
@@ -29,6 +30,10 @@ mod plugin;
 pub mod rtpaudiodepay;
 pub mod rtpaudiopay;
 mod sync;
+mod tokens;
+pub mod tokensink;
+pub mod tokensrc;
 
 pub use network::ExecutionProvider;
 pub use plugin::plugin_register_static;
+pub use tokens::BadToken;

@@ -14,6 +14,8 @@ fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     crate::audiodec::register(plugin)?;
     crate::audioparse::register(plugin)?;
     crate::mux::register(plugin)?;
+    crate::tokensink::register(plugin)?;
+    crate::tokensrc::register(plugin)?;
     crate::rtpaudiopay::register(plugin)?;
     crate::rtpaudiodepay::register(plugin)
 }

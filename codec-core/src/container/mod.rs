@@ -17,15 +17,35 @@ pub use writer::{Mode, Patch, Writer, WriterOptions};
 /// Matroska codec id of a Siskin audio track. It is private, not registered.
 pub const AUDIO_CODEC_ID: &str = "A_SISKIN";
 
+/// Matroska codec id of a text track: UTF-8 with the time of each piece (RFC 9559's registry of codec ids).
+pub const TEXT_CODEC_ID: &str = "S_TEXT/UTF8";
+
+/// Matroska codec id of a track of tokens. It is private, not registered.
+pub const TOKENS_CODEC_ID: &str = "D_SISKIN/TOKENS";
+
+/// What a track carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TrackKind {
+    /// Coded audio.
+    Audio,
+    /// Words or longer pieces of text, each with its duration. Readers show it as subtitles.
+    Text,
+    /// Tokens of a speech model in its layout. Players leave it alone: it is a metadata track.
+    Tokens,
+}
+
 /// What a track is, as the writer needs to know it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Track {
+    /// What it carries.
+    pub kind: TrackKind,
     /// Samples a second.
     pub sample_rate: u32,
     /// Channels.
     pub channels: u8,
-    /// The stream header in its long form, for `CodecPrivate`.
+    /// For `CodecPrivate`: of audio the stream header in its long form, of tokens what describes them; may be empty.
     pub codec_private: Vec<u8>,
     /// Title of the track.
     pub name: Option<String>,
@@ -37,11 +57,26 @@ impl Track {
     /// An audio track of a stream.
     pub fn audio(header: &StreamHeader) -> Self {
         Self {
+            kind: TrackKind::Audio,
             sample_rate: header.sample_rate,
             channels: header.channels,
             codec_private: header.to_bytes(),
             name: None,
             language: None,
         }
+    }
+
+    /// A text track.
+    pub fn text() -> Self {
+        Self::plain(TrackKind::Text, Vec::new())
+    }
+
+    /// A track of tokens; `description` is the JSON that `docs/tokens.md` defines.
+    pub fn tokens(description: Vec<u8>) -> Self {
+        Self::plain(TrackKind::Tokens, description)
+    }
+
+    fn plain(kind: TrackKind, codec_private: Vec<u8>) -> Self {
+        Self { kind, sample_rate: 0, channels: 0, codec_private, name: None, language: None }
     }
 }

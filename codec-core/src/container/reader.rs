@@ -30,6 +30,7 @@ mod id {
     pub(super) const SIMPLE_BLOCK: u32 = 0xa3;
     pub(super) const BLOCK_GROUP: u32 = 0xa0;
     pub(super) const BLOCK: u32 = 0xa1;
+    pub(super) const BLOCK_DURATION: u32 = 0x9b;
 }
 
 /// Track type of audio.
@@ -61,6 +62,8 @@ pub struct Block {
     pub track: u64,
     /// Presentation time in nanoseconds, to the file's precision.
     pub pts_ns: u64,
+    /// How long it lasts in nanoseconds, if the block says so; text does.
+    pub duration_ns: Option<u64>,
     /// Whether a reader may begin here.
     pub key: bool,
     /// The packet.
@@ -159,7 +162,13 @@ impl<R: Read> Reader<R> {
                 return Ok(false);
             };
             match head.id {
-                id::SEGMENT | id::CLUSTER | id::BLOCK_GROUP => {}
+                id::SEGMENT | id::CLUSTER => {}
+                id::BLOCK_GROUP if head.size.is_some() => {
+                    if let Some(found) = self.read_group(head, block)? {
+                        return Ok(found);
+                    }
+                }
+                id::BLOCK_GROUP => {}
                 id::TIMESTAMP => match self.body(head, 8)? {
                     Some(body) => self.cluster_ticks = unsigned(&body),
                     None => return Ok(false),
@@ -179,10 +188,31 @@ impl<R: Read> Reader<R> {
             Error::Container(format!("damaged: a block of {:?} bytes, allowed: up to {most}", head.size))
         })?;
         block.data.resize(size as usize, 0);
+        block.duration_ns = None;
         if !read_whole(&mut self.source, &mut block.data)? {
             self.truncated = true;
             return Ok(false);
         }
+        self.take_block(head.id, block)?;
+        Ok(true)
+    }
+
+    /// Reads a group of a block and what belongs to it; nothing if there is no block in it.
+    fn read_group(&mut self, head: Head, block: &mut Block) -> Result<Option<bool>> {
+        let Some(body) = self.body(head, self.limits.max_packet_bytes as u64 + 1024)? else {
+            return Ok(Some(false));
+        };
+        let of = |wanted| children(&body).find(|(id, _)| *id == wanted).map(|(_, b)| b);
+        let Some(data) = of(id::BLOCK) else { return Ok(None) };
+        block.data.clear();
+        block.data.extend_from_slice(data);
+        block.duration_ns = of(id::BLOCK_DURATION).map(|b| unsigned(b).saturating_mul(self.tick_ns));
+        self.take_block(id::BLOCK, block)?;
+        Ok(Some(true))
+    }
+
+    /// Takes a block's head off its data.
+    fn take_block(&self, id: u32, block: &mut Block) -> Result<()> {
         let damaged = || Error::Container("damaged: a block with a broken head".into());
         let first = *block.data.first().ok_or_else(damaged)?;
         let number_bytes = first.leading_zeros() as usize + 1;
@@ -200,9 +230,9 @@ impl<R: Read> Reader<R> {
         block.track = marked & !(1 << (7 * number_bytes));
         block.pts_ns = self.cluster_ticks.saturating_add_signed(ticks).saturating_mul(self.tick_ns);
         // Only a simple block has the flag; audio in a block group has no other blocks to refer to.
-        block.key = head.id == id::BLOCK || flags & 0x80 != 0;
+        block.key = id == id::BLOCK || flags & 0x80 != 0;
         block.data.drain(..number_bytes + 3);
-        Ok(true)
+        Ok(())
     }
 
     fn read_doc_type(&mut self) -> Result<()> {

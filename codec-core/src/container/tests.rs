@@ -99,3 +99,57 @@ fn a_second_costs_few_bytes() {
     // 3 % of 6 kb/s.
     assert!(overhead * 8.0 < 180.0, "{overhead} bytes a second");
 }
+
+/// Audio, words and tokens; words come late and last long.
+fn tracks(mode: Mode) -> Vec<u8> {
+    let tracks = vec![track(), Track::text(), Track::tokens(b"{}".to_vec())];
+    let options = WriterOptions { mode, writing_app: "test".into(), tags: Vec::new() };
+    let mut writer = Writer::new(tracks, options).expect("three tracks");
+    let (mut out, second) = (Vec::new(), 1_000_000_000);
+    writer.header(&mut out).expect("a header");
+    writer.write(1, 0, 2 * second, true, b"first", &mut out).expect("a word");
+    for i in 0..10 {
+        writer.write(0, i * second, second, true, &[i as u8; 100], &mut out).expect("a block");
+        writer.write(2, i * second, second, true, &[7; 4], &mut out).expect("tokens");
+        let word = format!("word {i}");
+        writer.write(1, i * second / 2 + 2, 300_000_000, true, word.as_bytes(), &mut out).expect("a word");
+    }
+    for patch in writer.finish(&mut out).expect("an end") {
+        let at = patch.offset as usize;
+        out[at..at + patch.data.len()].copy_from_slice(&patch.data);
+    }
+    out
+}
+
+#[test]
+fn text_and_tokens_come_back_with_their_times() {
+    for mode in [Mode::File, Mode::Live] {
+        let data = tracks(mode);
+        let reader = Reader::open(Cursor::new(&data)).expect("a file of ours");
+        let ids: Vec<_> = reader.tracks().iter().map(|t| t.codec_id.as_str()).collect();
+        assert_eq!(ids, [AUDIO_CODEC_ID, TEXT_CODEC_ID, TOKENS_CODEC_ID]);
+        let (all, _) = blocks(&data).expect("a file of ours");
+        let words: Vec<_> = all.iter().filter(|b| b.track == 2).collect();
+        assert_eq!((words.len(), words[0].duration_ns), (11, Some(2_000_000_000)));
+        for (i, word) in words[1..].iter().enumerate() {
+            assert_eq!(word.data, format!("word {i}").into_bytes());
+            let times = (word.pts_ns, word.duration_ns);
+            assert_eq!(times, (i as u64 * 500_000_000, Some(300_000_000)));
+        }
+        assert_eq!(all.iter().filter(|b| b.track == 3 && b.data == [7; 4]).count(), 10);
+        assert!(all.iter().filter(|b| b.track == 1).all(|b| b.duration_ns.is_none()));
+    }
+}
+
+#[test]
+fn a_file_with_text_ends_well_wherever_it_is_cut_or_damaged() {
+    let data = tracks(Mode::File);
+    for cut in 0..=data.len() {
+        blocks(&data[..cut]).ok();
+    }
+    for bit in 0..data.len() * 8 {
+        let mut broken = data.clone();
+        broken[bit / 8] ^= 1 << (bit % 8);
+        assert!(blocks(&broken).map_or(0, |(all, _)| all.len()) <= 31);
+    }
+}

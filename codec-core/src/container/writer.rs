@@ -1,7 +1,8 @@
+use mkv_element::ClusterBlock;
 use mkv_element::io::blocking_impl::*;
 use mkv_element::prelude::*;
 
-use super::{AUDIO_CODEC_ID, Track};
+use super::{AUDIO_CODEC_ID, TEXT_CODEC_ID, TOKENS_CODEC_ID, Track, TrackKind};
 use crate::{Error, Result};
 
 /// One tick of the file's time stamps, in nanoseconds.
@@ -67,8 +68,11 @@ pub struct Writer {
 
 struct OpenCluster {
     start_ms: u64,
+    /// Where it begins, and whether the index has it.
+    at: u64,
+    indexed: bool,
     /// Blocks that wait for the cluster to close; stays empty in live mode.
-    blocks: Vec<mkv_element::ClusterBlock>,
+    blocks: Vec<ClusterBlock>,
 }
 
 impl Writer {
@@ -155,24 +159,40 @@ impl Writer {
             Error::parameter("time stamp", format!("{pts_ns} + {duration_ns} ns"), "up to 2^63 ns")
         })?;
         let pts_ms = (pts_ns + TICK_NS / 2) / TICK_NS;
-        let fits = |c: &OpenCluster| {
-            let start_ns = c.start_ms * TICK_NS;
-            end_ns.saturating_sub(start_ns) <= CLUSTER_NS + TICK_NS / 2 && pts_ms >= c.start_ms
+        let kind = self.tracks[track].kind;
+        let fits = |c: &OpenCluster| match kind {
+            TrackKind::Audio => {
+                let start_ns = c.start_ms * TICK_NS;
+                end_ns.saturating_sub(start_ns) <= CLUSTER_NS + TICK_NS / 2 && pts_ms >= c.start_ms
+            }
+            // Text may come late, or last longer than a cluster: what counts is that the distance can be written.
+            _ => i16::try_from(pts_ms as i64 - c.start_ms as i64).is_ok(),
         };
         if !self.cluster.as_ref().is_some_and(fits) {
             self.flush(out)?;
-            self.open_cluster(track, pts_ns, pts_ms, out)?;
+            self.open_cluster(pts_ms, out)?;
         }
         self.end_ns = self.end_ns.max(end_ns);
+        if kind == TrackKind::Audio {
+            self.index(track, pts_ns);
+        }
         let Some(cluster) = &mut self.cluster else { return Ok(()) };
-        // Within a cluster of one second the distance always fits 16 bits.
-        let relative = (pts_ms - cluster.start_ms) as i16;
-        let block = simple_block(track as u8 + 1, relative, key, data);
+        let relative = (pts_ms as i64 - cluster.start_ms as i64) as i16;
+        let block = match kind {
+            TrackKind::Audio => simple_block(track as u8 + 1, relative, key, data).into(),
+            _ => {
+                let duration_ms = (end_ns + TICK_NS / 2) / TICK_NS - pts_ms;
+                ClusterBlock::from(lasting_block(track as u8 + 1, relative, duration_ms, data))
+            }
+        };
         match self.options.mode {
-            Mode::File => cluster.blocks.push(block.into()),
+            Mode::File => cluster.blocks.push(block),
             Mode::Live => {
                 let start = out.len();
-                put(&block, out)?;
+                match &block {
+                    ClusterBlock::Simple(block) => put(block, out)?,
+                    ClusterBlock::Group(group) => put(group, out)?,
+                }
                 self.position += (out.len() - start) as u64;
             }
         }
@@ -243,7 +263,7 @@ impl Writer {
         }
     }
 
-    fn open_cluster(&mut self, track: usize, pts_ns: u64, start_ms: u64, out: &mut Vec<u8>) -> Result<()> {
+    fn open_cluster(&mut self, start_ms: u64, out: &mut Vec<u8>) -> Result<()> {
         let at = self.position;
         if self.options.mode == Mode::Live {
             let start = out.len();
@@ -251,21 +271,29 @@ impl Writer {
             out.extend_from_slice(&UNKNOWN_SIZE);
             put(&Timestamp(start_ms), out)?;
             self.position += (out.len() - start) as u64;
-        } else if pts_ns >= self.next_cue_ns {
-            self.next_cue_ns = pts_ns + CUE_INTERVAL_NS;
-            let position = CueTrackPositions {
-                cue_track: CueTrack(track as u64 + 1),
-                cue_cluster_position: CueClusterPosition(at - self.segment),
-                ..Default::default()
-            };
-            self.cues.push(CuePoint {
-                cue_time: CueTime(start_ms),
-                cue_track_positions: vec![position],
-                ..Default::default()
-            });
         }
-        self.cluster = Some(OpenCluster { start_ms, blocks: Vec::new() });
+        self.cluster = Some(OpenCluster { start_ms, at, indexed: false, blocks: Vec::new() });
         Ok(())
+    }
+
+    /// Gives the cluster at hand an entry in the index, if one is due at this block.
+    fn index(&mut self, track: usize, pts_ns: u64) {
+        let Some(cluster) = &mut self.cluster else { return };
+        if self.options.mode == Mode::Live || cluster.indexed || pts_ns < self.next_cue_ns {
+            return;
+        }
+        cluster.indexed = true;
+        self.next_cue_ns = pts_ns + CUE_INTERVAL_NS;
+        let position = CueTrackPositions {
+            cue_track: CueTrack(track as u64 + 1),
+            cue_cluster_position: CueClusterPosition(cluster.at - self.segment),
+            ..Default::default()
+        };
+        self.cues.push(CuePoint {
+            cue_time: CueTime((pts_ns + TICK_NS / 2) / TICK_NS),
+            cue_track_positions: vec![position],
+            ..Default::default()
+        });
     }
 }
 
@@ -316,6 +344,22 @@ fn simple_block(number: u8, relative_ms: i16, key: bool, data: &[u8]) -> SimpleB
     SimpleBlock(body.into())
 }
 
+/// A block with a duration, in milliseconds.
+fn lasting_block(number: u8, relative_ms: i16, duration_ms: u64, data: &[u8]) -> BlockGroup {
+    let SimpleBlock(body) = simple_block(number, relative_ms, false, data);
+    BlockGroup {
+        crc32: None,
+        void: None,
+        block: Block(body),
+        block_additions: None,
+        block_duration: Some(BlockDuration(duration_ms)),
+        reference_priority: Default::default(),
+        reference_block: Vec::new(),
+        codec_state: None,
+        discard_padding: None,
+    }
+}
+
 fn seek(id: &[u8; 4], position: u64) -> Seek {
     Seek {
         seek_id: SeekId(id.to_vec().into()),
@@ -326,17 +370,24 @@ fn seek(id: &[u8; 4], position: u64) -> Seek {
 }
 
 fn track_entry(number: u64, track: &Track) -> TrackEntry {
+    // Track types of RFC 9559, section 5.1.4.1.3.
+    let (kind, id, name) = match track.kind {
+        TrackKind::Audio => (2, AUDIO_CODEC_ID, Some("Siskin neural audio")),
+        TrackKind::Text => (17, TEXT_CODEC_ID, None),
+        TrackKind::Tokens => (33, TOKENS_CODEC_ID, Some("Siskin tokens")),
+    };
+    let private = (!track.codec_private.is_empty()).then(|| CodecPrivate(track.codec_private.clone().into()));
     TrackEntry {
         track_number: TrackNumber(number),
         track_uid: TrackUid(number),
-        track_type: TrackType(2),
+        track_type: TrackType(kind),
         flag_lacing: FlagLacing(0),
-        codec_id: CodecId(AUDIO_CODEC_ID.into()),
-        codec_name: Some(CodecName("Siskin neural audio".into())),
-        codec_private: Some(CodecPrivate(track.codec_private.clone().into())),
+        codec_id: CodecId(id.into()),
+        codec_name: name.map(|name| CodecName(name.into())),
+        codec_private: private,
         name: track.name.clone().map(Name),
         language: Language(track.language.clone().unwrap_or_else(|| "und".into())),
-        audio: Some(Audio {
+        audio: (track.kind == TrackKind::Audio).then(|| Audio {
             sampling_frequency: SamplingFrequency(track.sample_rate.into()),
             channels: Channels(track.channels.into()),
             ..Default::default()

@@ -5,13 +5,13 @@ use gst::glib;
 use gst::subclass::prelude::*;
 use gst_base::prelude::*;
 use gst_base::subclass::prelude::*;
-use siskin_core::bitstream::StreamHeader;
-use siskin_core::container::{Mode, Track};
+use siskin_core::container::Mode;
 
 use super::segmenter::{Piece, Segmenter};
+use super::streams::{Stream, is_sparse};
 use super::tags;
 use crate::sync::lock;
-use crate::{caps, errors, network};
+use crate::{caps, errors, network, tokens};
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new("siskinmux", gst::DebugColorFlags::empty(), Some("Siskin Matroska muxer"))
@@ -27,7 +27,7 @@ struct Open {
 pub struct SiskinMux {
     streamable: Mutex<bool>,
     /// The stream of each pad, by name. A pad's own caps are ahead of the packets that wait in it.
-    streams: Mutex<BTreeMap<String, StreamHeader>>,
+    streams: Mutex<BTreeMap<String, Stream>>,
     /// Never held while data is pushed.
     open: Mutex<Option<Open>>,
 }
@@ -87,6 +87,8 @@ impl ElementImpl for SiskinMux {
                     .expect("names and caps of pad templates are constants, and valid")
             };
             let matroska = gst::Caps::new_empty_simple("audio/x-matroska");
+            let formats = gst::List::new(["utf8", "pango-markup"]);
+            let text = gst::Caps::builder("text/x-raw").field("format", formats).build();
             vec![
                 template(
                     "audio_%u",
@@ -94,6 +96,8 @@ impl ElementImpl for SiskinMux {
                     gst::PadPresence::Request,
                     caps::audio_template(),
                 ),
+                template("text_%u", gst::PadDirection::Sink, gst::PadPresence::Request, text),
+                template("tokens_%u", gst::PadDirection::Sink, gst::PadPresence::Request, tokens::template()),
                 template("src", gst::PadDirection::Src, gst::PadPresence::Always, matroska),
             ]
         });
@@ -131,7 +135,9 @@ impl AggregatorImpl for SiskinMux {
         }
         // The base class would call it sink_0 whatever the template says.
         let taken = |name: &str| self.obj().static_pad(name).is_some();
-        let free = || (0u32..).map(|n| format!("audio_{n}")).find(|n| !taken(n));
+        let pattern = template.name_template();
+        let kind = pattern.strip_suffix("%u").unwrap_or("audio_");
+        let free = || (0u32..).map(|n| format!("{kind}{n}")).find(|n| !taken(n));
         let asked = requested.filter(|n| !n.contains('%')).map(str::to_owned);
         let name = asked.or_else(free).filter(|n| !taken(n))?;
         Some(gst::PadBuilder::<gst_base::AggregatorPad>::from_template(template).name(name).build())
@@ -177,18 +183,17 @@ impl SiskinMux {
     /// Takes a pad's caps, if a track may have them.
     fn take_caps(&self, pad: &gst_base::AggregatorPad, caps: &gst::CapsRef) -> Result<(), String> {
         let name = pad.name().to_string();
-        let header = caps::header(caps).map_err(|e| format!("{name}: {e}"))?;
-        let header = header.ok_or_else(|| format!("{name}: no stream header in {caps:?}"))?;
+        let stream = Stream::of(caps).map_err(|reason| format!("{name}: {reason}"))?;
         let open = lock(&self.open).is_some();
         let mut streams = lock(&self.streams);
-        if open && streams.get(&name).is_some_and(|old| *old != header) {
+        if open && streams.get(&name).is_some_and(|old| *old != stream) {
             return Err(format!("{name}: a track cannot become another stream in the middle of a file"));
         }
-        streams.insert(name, header);
+        streams.insert(name, stream);
         Ok(())
     }
 
-    /// The pad whose packet comes first, and whether all are at their end; waits until every pad has something,
+    /// The pad whose packet comes first, and whether all are at their end; waits until every pad of audio has something,
     /// unless a live source is late.
     fn earliest(&self, timeout: bool) -> Result<(Option<gst_base::AggregatorPad>, bool), gst::FlowError> {
         let (mut first, mut ended) = (None, true);
@@ -203,7 +208,7 @@ impl SiskinMux {
                     }
                 }
                 None if pad.is_eos() => (),
-                None if timeout => ended = false,
+                None if timeout || is_sparse(&pad.name()) => ended = false,
                 None => return Err(gst_base::AGGREGATOR_FLOW_NEED_DATA),
             }
         }
@@ -216,8 +221,8 @@ impl SiskinMux {
         for pad in self.obj().sink_pads() {
             let Ok(pad) = pad.downcast::<gst_base::AggregatorPad>() else { continue };
             match lock(&self.streams).get(pad.name().as_str()) {
-                Some(header) => {
-                    tracks.push(Track::audio(header));
+                Some(stream) => {
+                    tracks.push(stream.track());
                     pads.push(pad);
                 }
                 // It has ended without a packet, or it is late and may still come.

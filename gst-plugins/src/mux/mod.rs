@@ -3,6 +3,10 @@
 //! `siskinmux` writes Matroska with Siskin audio tracks, which stock muxers refuse as they do not know the codec. Any
 //! Matroska reader lists the tracks; with this plugin `playbin` plays them.
 //!
+//! Pads `text_%u` take words or longer pieces of text with their times and durations (`text/x-raw`), which become a
+//! subtitle track; pads `tokens_%u` take tokens (`application/x-siskin-tokens`), which become a metadata track that
+//! players leave alone. Nobody waits for either: what comes late is written late, with its time.
+//!
 //! A file gets known sizes, an index and its duration when the stream ends; it is playable all along. With
 //! `streamable`, or where downstream cannot seek, nothing is gone back to and each packet is pushed at once; the
 //! caps then carry the file's head as `streamheader` for network sinks.
@@ -19,6 +23,7 @@ use gst::prelude::*;
 
 mod imp;
 mod segmenter;
+mod streams;
 mod tags;
 
 glib::wrapper! {

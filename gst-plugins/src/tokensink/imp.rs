@@ -1,0 +1,449 @@
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::{Condvar, LazyLock, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use gst::glib;
+use gst::subclass::prelude::*;
+use gst_base::prelude::*;
+use gst_base::subclass::prelude::*;
+use siskin_core::bitstream::StreamHeader;
+use siskin_core::bundle::Bundle;
+use siskin_core::tokens::FileFormat;
+use siskin_core::{Error, Limits};
+
+use super::session::{self, Session};
+use crate::network::{self, NetworkSettings};
+use crate::sync::lock;
+use crate::{caps, errors, tokens};
+
+static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
+    gst::DebugCategory::new("siskintokensink", gst::DebugColorFlags::empty(), Some("Siskin token sink"))
+});
+
+const DEFAULT_MODEL: &str = "speech-24k";
+const DEFAULT_BUFFERS: u32 = 256;
+
+#[derive(Debug, Clone)]
+struct Settings {
+    network: NetworkSettings,
+    layout: String,
+    codebooks: u32,
+    location: Option<PathBuf>,
+    max_buffers: u32,
+    emit_signals: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            network: NetworkSettings::new(Some(DEFAULT_MODEL)),
+            layout: "parallel".into(),
+            codebooks: 0,
+            location: None,
+            max_buffers: DEFAULT_BUFFERS,
+            emit_signals: false,
+        }
+    }
+}
+
+/// What waits for the application.
+#[derive(Default)]
+struct Queue {
+    samples: VecDeque<gst::Sample>,
+    eos: bool,
+    flushing: bool,
+    stopped: bool,
+    dropped: u64,
+    tokens: u64,
+}
+
+#[derive(Default)]
+pub struct SiskinTokenSink {
+    settings: Mutex<Settings>,
+    session: Mutex<Option<Session>>,
+    /// The header of coded audio, until its first packet says how many stages there are.
+    coded: Mutex<Option<StreamHeader>>,
+    queue: Mutex<Queue>,
+    changed: Condvar,
+}
+
+#[glib::object_subclass]
+impl ObjectSubclass for SiskinTokenSink {
+    const NAME: &'static str = "GstSiskinTokenSink";
+    type Type = super::SiskinTokenSink;
+    type ParentType = gst_base::BaseSink;
+}
+
+impl ObjectImpl for SiskinTokenSink {
+    fn constructed(&self) {
+        self.parent_constructed();
+        self.obj().set_sync(false);
+    }
+
+    fn properties() -> &'static [glib::ParamSpec] {
+        static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
+            let blurb = "Name or folder of the model bundle that codes samples";
+            let mut specs = NetworkSettings::specs(Some(DEFAULT_MODEL), blurb);
+            specs.extend([
+                glib::ParamSpecString::builder("layout")
+                    .nick("Layout")
+                    .blurb(
+                        "Order of the tokens: parallel, delayed, moshi, csm, flat, snac, coarse-first, ...",
+                    )
+                    .default_value("parallel")
+                    .mutable_ready()
+                    .build(),
+                glib::ParamSpecUInt::builder("codebooks")
+                    .nick("Codebooks")
+                    .blurb("Residual stages; 0 is the bundle's default, or all that coded audio has")
+                    .maximum(64)
+                    .mutable_ready()
+                    .build(),
+                glib::ParamSpecString::builder("location")
+                    .nick("Location")
+                    .blurb("Token file to write at the end: .safetensors, .npy or .jsonl")
+                    .mutable_ready()
+                    .build(),
+                glib::ParamSpecUInt::builder("max-buffers")
+                    .nick("Most buffers")
+                    .blurb("Buffers of tokens that wait for the application")
+                    .minimum(1)
+                    .default_value(DEFAULT_BUFFERS)
+                    .mutable_ready()
+                    .build(),
+                glib::ParamSpecBoolean::builder("emit-signals")
+                    .nick("Emit signals")
+                    .blurb("Emit new-tokens for each buffer of tokens")
+                    .mutable_playing()
+                    .build(),
+            ]);
+            specs.extend(network::state_specs());
+            specs
+        });
+        &PROPERTIES
+    }
+
+    fn signals() -> &'static [glib::subclass::Signal] {
+        static SIGNALS: LazyLock<Vec<glib::subclass::Signal>> = LazyLock::new(|| {
+            vec![
+                glib::subclass::Signal::builder("new-tokens").run_last().build(),
+                glib::subclass::Signal::builder("pull-tokens")
+                    .param_types([u64::static_type()])
+                    .return_type::<Option<gst::Sample>>()
+                    .run_last()
+                    .action()
+                    .class_handler(|args| {
+                        let element = args[0].get::<super::SiskinTokenSink>().ok()?;
+                        let wait = Duration::from_nanos(args[1].get::<u64>().unwrap_or_default());
+                        Some(element.imp().pull(wait).to_value())
+                    })
+                    .build(),
+            ]
+        });
+        &SIGNALS
+    }
+
+    fn set_property(&self, _id: usize, value: &glib::Value, spec: &glib::ParamSpec) {
+        let mut settings = lock(&self.settings);
+        // GObject has checked types and ranges.
+        match spec.name() {
+            "layout" => {
+                let text = value.get::<Option<String>>().ok().flatten();
+                settings.layout = text.unwrap_or_else(|| "parallel".into());
+            }
+            "codebooks" => settings.codebooks = value.get().unwrap_or_default(),
+            "location" => {
+                let text = value.get::<Option<String>>().ok().flatten();
+                settings.location = text.filter(|t| !t.is_empty()).map(PathBuf::from);
+            }
+            "max-buffers" => settings.max_buffers = value.get().unwrap_or(DEFAULT_BUFFERS),
+            "emit-signals" => settings.emit_signals = value.get().unwrap_or_default(),
+            _ => {
+                settings.network.set(value, spec);
+            }
+        }
+    }
+
+    fn property(&self, _id: usize, spec: &glib::ParamSpec) -> glib::Value {
+        let settings = lock(&self.settings).clone();
+        match spec.name() {
+            "layout" => settings.layout.to_value(),
+            "codebooks" => settings.codebooks.to_value(),
+            "location" => settings.location.map(|p| p.display().to_string()).to_value(),
+            "max-buffers" => settings.max_buffers.to_value(),
+            "emit-signals" => settings.emit_signals.to_value(),
+            "active-provider" => lock(&self.session).as_ref().map_or("", |s| s.provider).to_value(),
+            "stats" => {
+                let queue = lock(&self.queue);
+                gst::Structure::builder("siskin-token-sink-stats")
+                    .field("tokens", queue.tokens)
+                    .field("dropped-buffers", queue.dropped)
+                    .field("waiting-buffers", queue.samples.len() as u64)
+                    .build()
+                    .to_value()
+            }
+            _ => settings.network.get(spec).unwrap_or_else(|| spec.default_value().clone()),
+        }
+    }
+}
+
+impl GstObjectImpl for SiskinTokenSink {}
+
+impl ElementImpl for SiskinTokenSink {
+    fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
+        static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
+            network::metadata(
+                "Siskin token sink",
+                "Sink/Audio",
+                "Turns speech into the tokens of speech models, for an application or a file",
+            )
+        });
+        Some(&METADATA)
+    }
+
+    fn pad_templates() -> &'static [gst::PadTemplate] {
+        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
+            let mut all = caps::raw_template();
+            all.make_mut().append(gst::Caps::new_empty_simple(caps::AUDIO));
+            vec![caps::always("sink", gst::PadDirection::Sink, &all)]
+        });
+        &TEMPLATES
+    }
+}
+
+impl BaseSinkImpl for SiskinTokenSink {
+    fn start(&self) -> Result<(), gst::ErrorMessage> {
+        *lock(&self.queue) = Queue::default();
+        let settings = lock(&self.settings).clone();
+        if let Some(location) = settings.location.filter(|l| FileFormat::of(l).is_none()) {
+            let text = format!("location is {}, allowed: .safetensors, .npy or .jsonl", location.display());
+            return Err(gst::error_msg!(gst::ResourceError::Settings, ("{text}")));
+        }
+        Ok(())
+    }
+
+    fn stop(&self) -> Result<(), gst::ErrorMessage> {
+        *lock(&self.session) = None;
+        *lock(&self.coded) = None;
+        lock(&self.queue).stopped = true;
+        self.changed.notify_all();
+        Ok(())
+    }
+
+    fn caps(&self, filter: Option<&gst::Caps>) -> Option<gst::Caps> {
+        // Samples are taken at the bundle's rate only, which is known before they come.
+        let settings = lock(&self.settings).clone();
+        let model = settings.network.model.unwrap_or_else(|| DEFAULT_MODEL.into());
+        let mut all = match Bundle::find(&model) {
+            Ok(bundle) => caps::raw(&bundle.stream_header()),
+            Err(_) => caps::raw_template(),
+        };
+        all.make_mut().append(gst::Caps::new_empty_simple(caps::AUDIO));
+        Some(
+            filter
+                .map_or_else(|| all.clone(), |f| f.intersect_with_mode(&all, gst::CapsIntersectMode::First)),
+        )
+    }
+
+    fn set_caps(&self, caps: &gst::Caps) -> Result<(), gst::LoggableError> {
+        self.begin(caps).map_err(|e| {
+            self.post_error_message(errors::message(&e));
+            gst::loggable_error!(CAT, "{e}")
+        })
+    }
+
+    fn event(&self, event: gst::Event) -> bool {
+        match event.view() {
+            gst::EventView::Eos(_) => {
+                if let Err(e) = self.finish() {
+                    self.post_error_message(errors::message(&e));
+                    return false;
+                }
+            }
+            gst::EventView::FlushStop(_) => {
+                if let Some(session) = lock(&self.session).as_mut() {
+                    session.reset();
+                }
+                let mut queue = lock(&self.queue);
+                queue.samples.clear();
+                queue.eos = false;
+            }
+            _ => (),
+        }
+        self.parent_event(event)
+    }
+
+    fn unlock(&self) -> Result<(), gst::ErrorMessage> {
+        lock(&self.queue).flushing = true;
+        self.changed.notify_all();
+        Ok(())
+    }
+
+    fn unlock_stop(&self) -> Result<(), gst::ErrorMessage> {
+        lock(&self.queue).flushing = false;
+        Ok(())
+    }
+
+    fn render(&self, buffer: &gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
+        let map = buffer.map_readable().map_err(|_| {
+            gst::element_imp_error!(self, gst::ResourceError::Read, ["a buffer cannot be mapped"]);
+            gst::FlowError::Error
+        })?;
+        let mut out = Vec::new();
+        match self.take(&map, &mut out) {
+            Ok(first) => self.give(&out, first),
+            // A broken packet costs itself.
+            Err(e @ (Error::Bitstream { .. } | Error::Token(_))) => {
+                gst::element_imp_warning!(
+                    self,
+                    gst::StreamError::Decode,
+                    ("packet at {} left out: {e}", buffer.pts().display())
+                );
+                Ok(gst::FlowSuccess::Ok)
+            }
+            Err(e) => {
+                self.post_error_message(errors::message(&e));
+                Err(gst::FlowError::Error)
+            }
+        }
+    }
+}
+
+impl SiskinTokenSink {
+    /// Prepares for the stream of these caps.
+    fn begin(&self, caps: &gst::Caps) -> Result<(), Error> {
+        let settings = lock(&self.settings).clone();
+        let is_raw = caps.structure(0).is_some_and(|s| s.name() == "audio/x-raw");
+        if lock(&self.session).as_ref().is_some_and(|s| s.frames > 0) {
+            // The next stream's tokens follow; a file holds one stream only.
+            if settings.location.is_some() && !is_raw {
+                let value = "another stream".to_owned();
+                return Err(Error::Parameter { name: "caps", value, allowed: "one stream a file".into() });
+            }
+            if is_raw {
+                return Ok(());
+            }
+        }
+        let stages = (settings.codebooks > 0).then_some(settings.codebooks as u8);
+        if is_raw {
+            let bundle = Bundle::find(settings.network.model.as_deref().unwrap_or(DEFAULT_MODEL))?;
+            let runtime = settings.network.runtime()?;
+            let keep = settings.location.is_some();
+            let session = Session::of_samples(&bundle, &runtime, &settings.layout, stages, keep)?;
+            *lock(&self.session) = Some(session);
+            self.obj().notify("active-provider");
+        } else {
+            *lock(&self.session) = None;
+            *lock(&self.coded) = caps::header(caps)?;
+        }
+        Ok(())
+    }
+
+    /// Takes samples or a packet; returns the number of the first frame whose tokens are new.
+    fn take(&self, data: &[u8], out: &mut Vec<i64>) -> Result<u64, Error> {
+        let mut guard = lock(&self.session);
+        if guard.is_none() {
+            let packet = siskin_core::bitstream::packet::Packet::parse(data, &Limits::default())?;
+            let header = packet.header.clone().or_else(|| lock(&self.coded).clone());
+            let header = header.ok_or(Error::MissingHeader)?;
+            let settings = lock(&self.settings).clone();
+            let bundle = Bundle::for_stream(&header, None)?;
+            let stages = match settings.codebooks {
+                0 => packet.info(&header)?.stages,
+                asked => asked as u8,
+            };
+            let keep = settings.location.is_some();
+            *guard = Some(Session::of_packets(&bundle, header, &settings.layout, stages, keep)?);
+        }
+        let Some(session) = guard.as_mut() else { return Ok(0) };
+        let first = session.frames;
+        session.take(data, out)?;
+        Ok(first)
+    }
+
+    fn finish(&self) -> Result<(), Error> {
+        let mut out = Vec::new();
+        let location = lock(&self.settings).location.clone();
+        let (file, first) = match lock(&self.session).as_mut() {
+            Some(session) => {
+                let first = session.frames;
+                (session.finish(&mut out)?, first)
+            }
+            None => (None, 0),
+        };
+        self.give(&out, first).ok();
+        if let (Some(file), Some(location)) = (file, location) {
+            session::write(&file, &location)?;
+        }
+        lock(&self.queue).eos = true;
+        self.changed.notify_all();
+        Ok(())
+    }
+
+    /// Puts tokens into the queue; waits for room if the application is all that they are for.
+    fn give(&self, out: &[i64], first: u64) -> Result<gst::FlowSuccess, gst::FlowError> {
+        if out.is_empty() {
+            return Ok(gst::FlowSuccess::Ok);
+        }
+        let sample = {
+            let guard = lock(&self.session);
+            let Some(session) = guard.as_ref() else { return Err(gst::FlowError::Flushing) };
+            let bytes = tokens::to_bytes(out).map_err(|text| {
+                gst::element_imp_error!(self, gst::StreamError::Encode, ("{text}"));
+                gst::FlowError::Error
+            })?;
+            let header = &session.header;
+            let time = |frame: u64| {
+                let samples = (frame * u64::from(header.hop)).saturating_sub(header.pre_skip.into());
+                gst::ClockTime::SECOND.mul_div_round(samples, header.sample_rate.into())
+            };
+            let mut buffer = gst::Buffer::from_slice(bytes);
+            buffer.make_mut().set_pts(time(first));
+            let caps = tokens::caps(session.format(), header);
+            gst::Sample::builder().buffer(&buffer).caps(&caps).build()
+        };
+        let (most, lossy, tell) = {
+            let settings = lock(&self.settings);
+            (settings.max_buffers as usize, settings.location.is_some(), settings.emit_signals)
+        };
+        let mut queue = lock(&self.queue);
+        while queue.samples.len() >= most && !lossy {
+            if queue.flushing || queue.stopped {
+                return Err(gst::FlowError::Flushing);
+            }
+            queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+        if queue.samples.len() >= most {
+            queue.samples.pop_front();
+            queue.dropped += 1;
+        }
+        queue.tokens += out.len() as u64;
+        queue.samples.push_back(sample);
+        drop(queue);
+        self.changed.notify_all();
+        if tell {
+            self.obj().emit_by_name::<()>("new-tokens", &[]);
+        }
+        Ok(gst::FlowSuccess::Ok)
+    }
+
+    /// The oldest tokens that wait, or those that come in time.
+    fn pull(&self, wait: Duration) -> Option<gst::Sample> {
+        let until = Instant::now().checked_add(wait);
+        let mut queue = lock(&self.queue);
+        loop {
+            if let Some(sample) = queue.samples.pop_front() {
+                drop(queue);
+                self.changed.notify_all();
+                return Some(sample);
+            }
+            let left =
+                until.map_or(Duration::from_secs(3600), |u| u.saturating_duration_since(Instant::now()));
+            if queue.eos || queue.stopped || left.is_zero() {
+                return None;
+            }
+            queue = self.changed.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}

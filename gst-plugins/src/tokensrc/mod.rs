@@ -1,0 +1,42 @@
+//! SECTION:element-siskintokensrc
+//!
+//! `siskintokensrc` turns the tokens or latents of a speech model into coded audio. An application pushes them with
+//! action signals as they are generated, each any number of tokens, and packets leave as soon as their frames are whole:
+//!
+//! - `push-tokens (GstBuffer)`: signed 32-bit integers, little-endian, in the order of `layout`;
+//! - `push-latents (GstBuffer)`: 32-bit floats in the machine's order, `[frame][dimension]`;
+//! - `end-of-stream ()`: nothing more comes;
+//! - `clear ()`: forgets what has not been sent yet, so that the next tokens begin another stream: a listener cut in.
+//!
+//! Each returns a `GstFlowReturn`. Bad tokens are an error of the call and a warning on the bus, and the stream waits for
+//! the right ones; with `on-bad-token=conceal` their frames are left out, which decoders bridge.
+//!
+//! With a `location` the tokens come from a file instead.
+//!
+//! ```text
+//! gst-launch-1.0 siskintokensrc location=a.safetensors ! siskinaudiodec ! audioconvert ! autoaudiosink
+//! ```
+//!
+//! # Properties
+//! - `location`: token file to read;
+//! - `model`, `codebooks`, `layout`: what the tokens are;
+//! - `on-bad-token`: `refuse` or `conceal`;
+//! - `frame-size`: codec frames in a packet, 1 by default, 0 for 50 with a file;
+//! - `max-buffers`: packets that wait before a push waits;
+//! - `is-live`, `stats`.
+
+use gst::glib;
+use gst::prelude::*;
+
+mod imp;
+mod session;
+
+glib::wrapper! {
+    /// The token source.
+    pub struct SiskinTokenSrc(ObjectSubclass<imp::SiskinTokenSrc>)
+        @extends gst_base::PushSrc, gst_base::BaseSrc, gst::Element, gst::Object;
+}
+
+pub(crate) fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
+    gst::Element::register(Some(plugin), "siskintokensrc", gst::Rank::NONE, SiskinTokenSrc::static_type())
+}

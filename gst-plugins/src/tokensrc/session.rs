@@ -1,0 +1,182 @@
+//! Tokens or latents to packets.
+
+use std::collections::VecDeque;
+
+use siskin_core::audio::{BeamSearch, DEFAULT_SEARCH_WIDTH, ResidualQuantizer};
+use siskin_core::bitstream::StreamHeader;
+use siskin_core::bundle::Bundle;
+use siskin_core::tokens::{
+    CodePackets, Format, OnBadToken, PackedCodes, TokenError, TokenFile, Unit, Unpacker,
+};
+use siskin_core::{Error, Result};
+
+/// A packet that is to be sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct OutPacket {
+    pub(super) data: Vec<u8>,
+    /// In samples, since the element began.
+    pub(super) position: u64,
+    pub(super) samples: u64,
+}
+
+/// Counters behind the property `stats`.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Stats {
+    pub(super) tokens: u64,
+    pub(super) frames: u64,
+    pub(super) lost: u64,
+    pub(super) ignored: u64,
+    pub(super) refused: u64,
+}
+
+/// A stream on its way to packets.
+pub(super) struct Session {
+    pub(super) header: StreamHeader,
+    pub(super) stats: Stats,
+    bundle: Bundle,
+    unpacker: Unpacker,
+    packets: CodePackets,
+    /// For latents, made when the first come.
+    quantizer: Option<(ResidualQuantizer, BeamSearch)>,
+    /// Where the stream at hand began, and the end of what was sent.
+    origin: u64,
+    pub(super) sent: u64,
+    /// A file being read, and its next frame.
+    file: Option<(TokenFile, usize)>,
+    /// Nothing comes but from the file.
+    pub(super) of_file: bool,
+}
+
+impl Session {
+    pub(super) fn new(
+        bundle: Bundle,
+        stages: u8,
+        layout: &str,
+        on_bad: OnBadToken,
+        frames_per_packet: u32,
+        file: Option<TokenFile>,
+    ) -> Result<Self> {
+        let header = bundle.stream_header();
+        let format = Format::of_bundle(&bundle, stages, layout)?;
+        let packets = CodePackets::new(header.clone(), stages, frames_per_packet, file.is_some())?;
+        Ok(Self {
+            header,
+            stats: Stats::default(),
+            bundle,
+            unpacker: Unpacker::new(format, on_bad),
+            packets,
+            quantizer: None,
+            origin: 0,
+            sent: 0,
+            of_file: file.is_some(),
+            file: file.map(|f| (f, 0)),
+        })
+    }
+
+    /// Takes tokens; what was wrong with them, if the stream goes on all the same, comes back.
+    pub(super) fn tokens(
+        &mut self,
+        tokens: &[i64],
+        out: &mut VecDeque<OutPacket>,
+    ) -> Result<Vec<TokenError>> {
+        let mut faults = Vec::new();
+        let (packets, stats, origin) = (&mut self.packets, &mut self.stats, self.origin);
+        let before = self.unpacker.position();
+        let taken =
+            self.unpacker.push(tokens, &mut |unit| take(unit, packets, stats, origin, &mut faults, out));
+        self.stats.tokens += self.unpacker.position() - before;
+        self.stats.refused += u64::from(matches!(taken, Err(Error::Token(_))));
+        taken.map(|()| faults)
+    }
+
+    /// Takes latents `[frame][dimension]`.
+    pub(super) fn latents(&mut self, latents: &[f32], out: &mut VecDeque<OutPacket>) -> Result<()> {
+        let dim = self.bundle.manifest().latent_dim;
+        if !latents.len().is_multiple_of(dim) || latents.iter().any(|x| !x.is_finite()) {
+            let value = format!("{} values", latents.len());
+            let allowed = format!("whole frames of {dim} finite numbers");
+            return Err(Error::Parameter { name: "latents", value, allowed });
+        }
+        if self.quantizer.is_none() {
+            let quantizer = ResidualQuantizer::from_bundle(&self.bundle)?;
+            let search = BeamSearch::new(&quantizer, DEFAULT_SEARCH_WIDTH);
+            self.quantizer = Some((quantizer, search));
+        }
+        let Some((quantizer, search)) = &mut self.quantizer else { return Ok(()) };
+        let mut codes = vec![0; self.unpacker.format().codebooks()];
+        for latent in latents.chunks_exact(dim) {
+            quantizer.encode(latent, &mut codes, search);
+            self.stats.frames += 1;
+            self.packets.push(&codes, &mut keep(self.origin, out))?;
+        }
+        Ok(())
+    }
+
+    /// Takes the next frames of the file; false at its end, when the stream has been finished.
+    pub(super) fn read(&mut self, out: &mut VecDeque<OutPacket>) -> Result<bool> {
+        let Some((file, next)) = &mut self.file else { return Ok(false) };
+        while out.is_empty() {
+            if *next == file.frames {
+                self.packets.finish(file.meta.samples, &mut keep(self.origin, out))?;
+                self.file = None;
+                return Ok(!out.is_empty());
+            }
+            let frame: Vec<u16> = (0..file.codebooks).map(|k| file.codes[k * file.frames + *next]).collect();
+            *next += 1;
+            self.stats.frames += 1;
+            self.packets.push(&frame, &mut keep(self.origin, out))?;
+        }
+        Ok(true)
+    }
+
+    /// Ends the stream.
+    pub(super) fn finish(&mut self, out: &mut VecDeque<OutPacket>) -> Result<Vec<TokenError>> {
+        let mut faults = Vec::new();
+        let (packets, stats, origin) = (&mut self.packets, &mut self.stats, self.origin);
+        let ended = self.unpacker.finish(&mut |unit| take(unit, packets, stats, origin, &mut faults, out));
+        self.packets.finish(None, &mut keep(self.origin, out))?;
+        ended.map(|()| faults)
+    }
+
+    /// Forgets what was not sent; the next stream begins where the last packet sent has ended.
+    pub(super) fn clear(&mut self) {
+        self.unpacker.reset();
+        self.packets.reset();
+        self.origin = self.sent;
+    }
+}
+
+fn keep(origin: u64, out: &mut VecDeque<OutPacket>) -> impl FnMut(PackedCodes<'_>) -> Result<()> {
+    move |packet| {
+        let position = origin + packet.position;
+        out.push_back(OutPacket { data: packet.data.to_vec(), position, samples: packet.samples });
+        Ok(())
+    }
+}
+
+fn take(
+    unit: Unit<'_>,
+    packets: &mut CodePackets,
+    stats: &mut Stats,
+    origin: u64,
+    faults: &mut Vec<TokenError>,
+    out: &mut VecDeque<OutPacket>,
+) -> Result<()> {
+    match unit {
+        Unit::Frame(codes) => {
+            stats.frames += 1;
+            packets.push(codes, &mut keep(origin, out))
+        }
+        Unit::Lost(error) => {
+            stats.lost += 1;
+            faults.push(error);
+            packets.skip(&mut keep(origin, out))
+        }
+        Unit::Ignored(error) => {
+            stats.ignored += 1;
+            faults.push(error);
+            Ok(())
+        }
+        Unit::Text { .. } => Ok(()),
+    }
+}
