@@ -216,7 +216,7 @@ fn a_listener_cuts_in() {
     let found = heard(&heard_pcm).pcm;
     let expected = decode_coded(&encode(&voice(20_000), 1, None));
     // However much of the first was sent, the second is whole and follows it as a stream of its own.
-    let second = row.len() / codebooks * 480 - 240;
+    let second = frames.len() / codebooks * 480 - 240;
     let start = found.len() - second;
     assert!(start <= 5 * 480, "{start} samples of the first");
     assert_same(&found[start..start + expected.len()], &expected);
