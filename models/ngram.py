@@ -17,8 +17,14 @@ from pathlib import Path
 import numpy as np
 import siskin
 
-# How much the counts of the prompt weigh beside those of the training: what makes the voice the speaker's.
-PROMPT_SHARE = 0.3
+# How much a count of the prompt weighs beside one of the training: what makes the voice the speaker's.
+PROMPT_SHARE = 0.5
+# Contexts are as trustworthy as they are frequent: classes of frequency, by powers of two.
+CLASSES = 16
+
+
+def frequency(total):
+    return np.minimum(np.log2(np.maximum(total, 1)).astype(int), CLASSES - 1)
 
 
 class Counts:
@@ -38,16 +44,28 @@ class Counts:
         lo, hi = np.searchsorted(self.keys, [context * size, (context + 1) * size])
         return self.keys[lo:hi] - context * size, self.counts[lo:hi]
 
+    def of_all(self, contexts, codes, size):
+        """For arrays of contexts and codes: how often the code follows, and how often anything does."""
+        if not len(self.keys):
+            return np.zeros(len(codes), np.int64), np.zeros(len(codes), np.int64)
+        keys = contexts * size + codes
+        at = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
+        before = np.concatenate([[0], np.cumsum(self.counts)])
+        lo, hi = np.searchsorted(self.keys, contexts * size), np.searchsorted(self.keys, (contexts + 1) * size)
+        return np.where(self.keys[at] == keys, self.counts[at], 0), before[hi] - before[lo]
+
 
 class NGram:
-    """Each code of a frame from the code before it in time and the one that it refines, with shorter contexts where these
-    are rare (Witten and Bell, "The zero-frequency problem", 1991, method C, interpolated)."""
+    """Each code of a frame from the code before it in time and the one that it refines. Longer contexts are mixed with
+    shorter ones by weights that a held-out part has given (Jelinek and Mercer, "Interpolated estimation of Markov source
+    parameters from sparse data", 1980)."""
 
     ORDERS = 3
 
-    def __init__(self, codebooks, groups, size, tables=None):
+    def __init__(self, codebooks, groups, size, tables=None, weights=None):
         self.codebooks, self.groups, self.size = codebooks, groups, size
         self.tables = tables or [Counts() for _ in range(self.ORDERS)]
+        self.weights = np.zeros((self.ORDERS, CLASSES)) if weights is None else weights
 
     def contexts(self, codes):
         """[order][T, K] contexts, shortest first: the codebook; with the code beside; with the one before too."""
@@ -63,31 +81,67 @@ class NGram:
         one = np.broadcast_to(k, codes.shape)
         return [one, one * wide + first, (one * wide + first) * wide + second]
 
-    def train(self, recordings):
-        """recordings: arrays [K, T]."""
+    def count(self, recordings):
+        """Counts of recordings [T, K]."""
         parts = [[] for _ in range(self.ORDERS)]
         for codes in recordings:
-            codes = np.ascontiguousarray(codes[:self.codebooks].T).astype(np.int64)
             for part, contexts in zip(parts, self.contexts(codes)):
                 part.append((contexts.ravel(), codes.ravel()))
-        self.tables = [Counts.of(np.concatenate([c for c, _ in part]), np.concatenate([x for _, x in part]), self.size)
-                       for part in parts]
+        return [Counts.of(np.concatenate([c for c, _ in part]), np.concatenate([x for _, x in part]), self.size)
+                for part in parts]
+
+    def train(self, recordings):
+        """recordings: arrays [K, T]. Weights come from the last eighth of each, counts from all."""
+        recordings = [self.rows(codes) for codes in recordings]
+        self.tables = self.count([codes[:len(codes) * 7 // 8] for codes in recordings])
+        held_out = [codes[len(codes) * 7 // 8:] for codes in recordings]
+        codes = np.concatenate([c.ravel() for c in held_out])
+        lower = np.full(len(codes), 1 / self.size)
+        for n, table in enumerate(self.tables):
+            contexts = np.concatenate([self.contexts(c)[n].ravel() for c in held_out])
+            count, total = table.of_all(contexts, codes, self.size)
+            p, kind = count / np.maximum(total, 1), frequency(total)
+            weight = np.full(CLASSES, 0.5)
+            for _ in range(30):
+                share = weight[kind] * p / (weight[kind] * p + (1 - weight[kind]) * lower)
+                seen = total > 0
+                hits, all_ = np.bincount(kind[seen], share[seen], CLASSES), np.bincount(kind[seen], minlength=CLASSES)
+                weight = np.where(all_ > 0, hits / np.maximum(all_, 1), 0)
+            # A class that was never held out is as good as the one below it.
+            for c in range(1, CLASSES):
+                weight[c] = weight[c] if (kind[total > 0] == c).any() else weight[c - 1]
+            self.weights[n] = weight
+            lower = np.where(total > 0, weight[kind] * p + (1 - weight[kind]) * lower, lower)
+        self.tables = self.count(recordings)
         return self
 
-    def distribution(self, contexts):
+    def rows(self, codes):
+        return np.ascontiguousarray(codes[:self.codebooks].T).astype(np.int64)
+
+    def prompt(self, codes):
+        """The counts of a prompt [K, T], for `mixed`."""
+        return self.count([self.rows(codes)])
+
+    def distribution(self, contexts, tables=None, p=None, share=1.0):
         """Probability of each code after the contexts of one place, shortest first."""
-        p = np.full(self.size, 1 / self.size)
-        for table, context in zip(self.tables, contexts):
+        p = np.full(self.size, 1 / self.size) if p is None else p.copy()
+        for n, (table, context) in enumerate(zip(tables or self.tables, contexts)):
             codes, counts = table.after(int(context), self.size)
-            total, kinds = counts.sum(), len(counts)
+            total = counts.sum()
             if total:
-                p *= kinds / (total + kinds)
-                p[codes] += counts / (total + kinds)
+                weight = share * self.weights[n][frequency(total)]
+                p *= 1 - weight
+                p[codes] += weight * counts / total
         return p
+
+    def mixed(self, contexts, prompt=None):
+        """The same with what a prompt has shown."""
+        p = self.distribution(contexts)
+        return p if prompt is None else self.distribution(contexts, prompt, p, PROMPT_SHARE)
 
     def bits(self, codes, prompt=None):
         """Mean bits a code of a recording [K, T]."""
-        codes = np.ascontiguousarray(codes[:self.codebooks].T).astype(np.int64)
+        codes = self.rows(codes)
         contexts = self.contexts(codes)
         total = 0.0
         for t in range(len(codes)):
@@ -96,15 +150,9 @@ class NGram:
                 total -= np.log2(p[codes[t, k]])
         return total / codes.size
 
-    def mixed(self, contexts, prompt):
-        p = self.distribution(contexts)
-        return p if prompt is None else (1 - PROMPT_SHARE) * p + PROMPT_SHARE * prompt.distribution(contexts)
-
     def frames(self, prompt_codes, rng, temperature=0.8):
         """Goes on from a prompt [K, T] without end, a frame [K] at a time."""
-        codes = np.ascontiguousarray(prompt_codes[:self.codebooks].T).astype(np.int64)
-        prompt = NGram(self.codebooks, self.groups, self.size).train([prompt_codes])
-        last = codes[-2:]
+        prompt, last = self.prompt(prompt_codes), self.rows(prompt_codes)[-2:]
         while True:
             frame = np.zeros((1, self.codebooks), np.int64)
             window = np.concatenate([last, frame])
@@ -117,13 +165,14 @@ class NGram:
 
     def save(self, path):
         arrays = {f"{name}{n}": getattr(t, name) for n, t in enumerate(self.tables) for name in ("keys", "counts")}
-        np.savez_compressed(path, shape=np.array([self.codebooks, self.groups, self.size]), **arrays)
+        np.savez_compressed(path, shape=np.array([self.codebooks, self.groups, self.size]),
+                            weights=self.weights, **arrays)
 
     @classmethod
     def load(cls, path):
         with np.load(path, allow_pickle=False) as data:
             tables = [Counts(data[f"keys{n}"], data[f"counts{n}"]) for n in range(cls.ORDERS)]
-            return cls(*(int(n) for n in data["shape"]), tables)
+            return cls(*(int(n) for n in data["shape"]), tables, data["weights"])
 
 
 def token_files(paths):
@@ -167,7 +216,7 @@ def measure(args):
     for path in token_files(args.tokens):
         codes = siskin.load(path)[0]
         half = codes.shape[1] // 2
-        prompt = NGram(lm.codebooks, lm.groups, lm.size).train([codes[:, :half]])
+        prompt = lm.prompt(codes[:, :half])
         print(f"{path}: {lm.bits(codes[:, half:]):.3f} bits a code, {lm.bits(codes[:, half:], prompt):.3f} with the first "
               f"half as prompt, {np.log2(lm.size):.3f} without a model")
 

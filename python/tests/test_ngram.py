@@ -23,7 +23,7 @@ def speech(name):
 
 @pytest.fixture(scope="module")
 def encoder():
-    return siskin.Encoder(stages=2)
+    return siskin.Encoder(stages=1)
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def test_it_has_learnt_what_codes_follow(lm, clips, encoder):
     held_out = clips["be"][:, clips["be"].shape[1] * 3 // 4:]
     nothing = NGram(encoder.codebooks, encoder.groups, encoder.codebook_size)
     assert np.isclose(nothing.bits(held_out), np.log2(encoder.codebook_size))
-    assert lm.bits(held_out) < nothing.bits(held_out) - 0.5
+    assert lm.bits(held_out) < nothing.bits(held_out) - 0.3
     shuffled = np.random.default_rng(1).permuted(held_out, axis=1)
     assert lm.bits(held_out) < lm.bits(shuffled), "order matters"
 
