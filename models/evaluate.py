@@ -1,121 +1,116 @@
-"""Measure a bundle on speakers it was not trained on: PESQ-WB, STOI and SI-SDR at every prefix.
+"""Score codecs on clips: one command for any codecs on any folder of clips, or on the speakers held out of training.
 
-Runs the exported ONNX graphs frame by frame. Prints a Markdown table; `--write` puts the figures into the manifest.
+  python models/evaluate.py --quick                      the held-out speakers, all codecs that can run here
+  python models/evaluate.py --clips FOLDER --codec siskin:6000 opus:9000:nolace lyra:6000
+  python models/evaluate.py --write                      and put the tables into docs/, the README and the manifest
 
-  python models/evaluate.py --write
+Writes tables (Markdown, CSV) and plots (PNG) into --out. What is not installed is left out, and the tables say so.
+Scores are kept in --cache: a new bundle or program makes only Siskin run again.
 """
 import argparse
 import json
-import subprocess
-import tempfile
+import os
+import sys
 from pathlib import Path
 
-import numpy as np
-import soundfile as sf
-from pesq import pesq
-from pystoi import stoi
-from scipy.signal import resample_poly
+for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(variable, "1")  # one core, as the figures of speed say
 
-from siskin_models.bundle import Bundle
-from siskin_models.data import Corpus
+from siskin_eval import clips, codecs, loss, metrics, report, score  # noqa: E402
 
-RATE = 24000
-
-
-def clips(corpus, per_speaker, seconds=5.0):
-    """(speaker, pcm) of held-out speech; short recordings of a speaker are joined until `seconds` are full."""
-    rng = np.random.default_rng(7)
-    groups = {}
-    for row in corpus.rows:
-        if row["kind"] == "speech":
-            groups.setdefault(f"{row['source']}/{row['speaker']}", []).append(row)
-    for who, rows in sorted(groups.items()):
-        order, found, parts = rng.permutation(len(rows)), 0, []
-        for i in order:
-            parts.append(corpus.clip(rows[i]))
-            if sum(map(len, parts)) >= seconds * RATE:
-                yield who, np.concatenate(parts)[: int(1.6 * seconds * RATE)]
-                found, parts = found + 1, []
-                if found == per_speaker:
-                    break
+ROOT = codecs.ROOT
+PEERS = [f"opus:{rate}{how}" for rate in (6000, 9000, 12000, 24000) for how in ("", ":lace", ":nolace")]
+PEERS += ["lyra:3200", "lyra:6000", "lyra:9200", "codec2:3200"]
+LOSSY = ["siskin:6000:packets", "siskin:6000:packets:red=2", "lyra:6000", "opus:9000:plc", "opus:12000:plc:dred=50",
+         "opus:24000", "opus:24000:plc", "opus:24000:plc:dred=50"]
+LOSSES = ["5%", "10%", "20%", "5%:burst", "10%:burst", "20%:burst"]
 
 
-def si_sdr(reference, output):
-    scaled = (reference @ output) / (reference @ reference) * reference
-    return 10 * np.log10((scaled @ scaled) / ((output - scaled) @ (output - scaled) + 1e-9))
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    where = parser.add_argument_group("clips")
+    where.add_argument("--clips", type=Path, metavar="FOLDER", help="any recordings, instead of the held-out speakers")
+    where.add_argument("--corpus", type=Path, default=ROOT / ".siskin/corpus", help="cache of models/data/fetch.py")
+    where.add_argument("--per-speaker", type=int, default=2, metavar="N", help="clips of each held-out speaker")
+    where.add_argument("--no-noisy", action="store_true", help="leave out the clips with noise and music behind the speech")
+    what = parser.add_argument_group("codecs and metrics")
+    what.add_argument("--codec", nargs="*", metavar="SPEC", help="NAME:RATE:OPTION..., NAME of "
+                      f"{', '.join(codecs.CODECS)}; options of opus: plc, lace, nolace, dred=N; of siskin: packets, red=N")
+    what.add_argument("--loss-codec", nargs="*", metavar="SPEC", help="codecs that are measured with losses")
+    what.add_argument("--loss", nargs="*", default=LOSSES, metavar="SHARE", help="such as 10%%, 10%%:burst or 10%%:burst:SEED")
+    what.add_argument("--metrics", nargs="*", default=list(metrics.TABLE), metavar="NAME", help=", ".join(metrics.TABLE))
+    what.add_argument("--no-speed", action="store_true", help="do not measure the real-time factor")
+    what.add_argument("--quick", action="store_true", help="one clip a speaker, losses of 10%% alone")
+    places = parser.add_argument_group("places")
+    places.add_argument("--siskin", type=Path, default=codecs.Places.siskin, help="our program")
+    places.add_argument("--bundle", type=Path, default=codecs.Places.bundle, help="our bundle")
+    places.add_argument("--opus-peer", type=Path, default=codecs.Places.opus_peer, help="the program of models/peers/opus")
+    places.add_argument("--lyra", type=Path, help="folder with Lyra's weights and script (also SISKIN_LYRA_DIR)")
+    places.add_argument("--cache", type=Path, default=ROOT / ".siskin/eval/cache", help="scores that need not be computed again")
+    places.add_argument("--out", type=Path, default=ROOT / ".siskin/eval/last", help="tables and plots")
+    places.add_argument("--write", action="store_true", help="also into docs/evaluation.md, README.md and the manifest")
+    return parser.parse_args()
 
 
-def measure(reference, output):
-    low = [resample_poly(v, 2, 3) for v in (reference, output)]
-    return pesq(16000, *low, "wb"), stoi(reference, output, RATE), si_sdr(reference, output)
-
-
-def opus(pcm, bitrate):
-    """Opus by ffmpeg's libopus, voice mode, 20 ms frames, delay removed by ffmpeg; and the file's real bit/s."""
-    with tempfile.TemporaryDirectory() as tmp:
-        a, b, c = (str(Path(tmp) / n) for n in ("a.wav", "b.opus", "c.wav"))
-        sf.write(a, pcm, RATE)
-        run = ["ffmpeg", "-v", "error", "-y", "-i"]
-        subprocess.run([*run, a, "-c:a", "libopus", "-b:a", str(bitrate), "-application", "voip", b], check=True)
-        subprocess.run([*run, b, "-ar", str(RATE), c], check=True)
-        out = sf.read(c, dtype="float32")[0]
-        return np.pad(out, (0, max(0, len(pcm) - len(out))))[: len(pcm)], 8 * Path(b).stat().st_size * RATE / len(pcm)
-
-
-def program(siskin, bundle, pcm, stages):
-    """What the program makes of a clip in a file of its own: samples, and bit/s on disk with the container."""
-    with tempfile.TemporaryDirectory() as tmp:
-        a, b, c = (str(Path(tmp) / n) for n in ("a.wav", "b.mka", "c.f32"))
-        sf.write(a, pcm, RATE, subtype="FLOAT")
-        model = ["-q", "-y", "--model", str(bundle)]
-        subprocess.run([siskin, "encode", *model, "--codebooks", str(stages), a, b], check=True)
-        subprocess.run([siskin, "decode", *model, b, c], check=True)
-        return np.fromfile(c, "<f4"), 8 * Path(b).stat().st_size * RATE / len(pcm)
+def chosen_clips(args):
+    """(clean and noisy clips, those that are measured with losses)."""
+    if args.clips:
+        clean, music = clips.from_folder(args.clips, notices=args.notices), []
+    else:
+        held_out = clips.HeldOut(args.corpus)
+        clean, music = held_out.clips(1 if args.quick else args.per_speaker), held_out.music()
+    first = list({c.speaker: c for c in reversed(clean)}.values())[::-1]  # one of each speaker
+    noisy = [] if args.no_noisy else clips.with_noise(first, music)
+    return clean + noisy, first
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bundle", type=Path, default=Path("models/bundles/speech-24k"))
-    parser.add_argument("--corpus", type=Path, default=Path(".siskin/corpus"))
-    parser.add_argument("--per-speaker", type=int, default=6)
-    parser.add_argument("--opus", type=int, nargs="*", default=[], metavar="BPS", help="measure Opus at these rates too")
-    parser.add_argument("--program", metavar="SISKIN", help="measure this program's files too, beam search and all")
-    parser.add_argument("--write", action="store_true", help="store the figures in the manifest")
-    args = parser.parse_args()
-    bundle = Bundle(args.bundle)
-    prefixes = bundle.manifest["prefixes"]
-    rows, speakers, real, count = {}, {}, {}, 0
-    for who, pcm in clips(Corpus(args.corpus, "test"), args.per_speaker):
-        count += 1
-        outputs = {("siskin", p["bitrate"]): out for p, out in
-                   zip(prefixes, bundle.roundtrip(pcm, [p["stages"] for p in prefixes]).values())}
-        outputs["identity", 0] = pcm
-        for p in prefixes if args.program else []:
-            key = "siskin program", p["bitrate"]
-            outputs[key], rate = program(args.program, args.bundle, pcm, p["stages"])
-            real.setdefault(key, []).append(rate)
-        for bitrate in args.opus:
-            outputs["opus", bitrate], rate = opus(pcm, bitrate)
-            real.setdefault(("opus", bitrate), []).append(rate)
-        for key, out in outputs.items():
-            rows.setdefault(key, []).append(measure(pcm, out))
-        speakers.setdefault(who, []).append(rows["siskin", 6000][-1])
-    print(f"{count} clips, {len(speakers)} unseen speakers or groups\n")
-    print("| codec | bit/s | PESQ-WB | STOI | SI-SDR dB |\n|---|---|---|---|---|")
-    for (name, bitrate), values in rows.items():
-        rate = round(np.mean(real.get((name, bitrate), bitrate)))
-        print(f"| {name} | {rate} | " + " | ".join(f"{v:.3f}" for v in np.mean(values, 0)) + " |")
-    print("\n| speaker, 6 kb/s | PESQ-WB | STOI | SI-SDR dB |\n|---|---|---|---|")
-    for who, values in speakers.items():
-        print(f"| {who} | " + " | ".join(f"{v:.3f}" for v in np.mean(values, 0)) + " |")
+    args = arguments()
+    if args.write and args.clips:
+        raise SystemExit("--write is for the held-out speakers: the documents' figures come from them")
+    notices = args.notices = []
+    os.environ.setdefault("ORT_DYLIB_PATH", str(ROOT / ".siskin/ort/libonnxruntime.so"))
+    places = codecs.Places(args.siskin.resolve(), args.bundle.resolve(), args.opus_peer.resolve(), args.lyra)
+    everything, lossy_clips = chosen_clips(args)
+    measures = metrics.load(args.metrics, notices)
+    losses = [loss.parse(text) for text in (["10%", "10%:burst"] if args.quick and args.loss == LOSSES else args.loss)]
+
+    specs = args.codec if args.codec is not None else ["original", *own_rates(args.bundle), *PEERS]
+    subjects = [c for c in (codecs.make(s, places, notices) for s in specs) if c]
+    specs = args.loss_codec if args.loss_codec is not None else [] if args.codec is not None or not losses else LOSSY
+    lossy = [c for c in (codecs.make(s, places, notices) for s in specs) if c]
+    for codec in [c for c in lossy if not c.takes_loss]:
+        notices.append(f"codec {codec.label} left out of the losses: it has no way to lose a packet")
+    for notice in notices:
+        print(f"notice: {notice}", file=sys.stderr)
+    if not subjects and not lossy:
+        raise SystemExit("no codec is left to measure")
+
+    single, with_losses, speeds = [], [], []
+    for codec in subjects:
+        single += score.rows(codec, everything, [None], measures, args.cache, score.progress)
+    for codec in [c for c in lossy if c.takes_loss]:
+        with_losses += score.rows(codec, lossy_clips, [None, *losses], measures, args.cache, score.progress)
+    if not args.no_speed:
+        speeds = [score.speed(c, lossy_clips) for c in subjects if c.family != "original"]
+    names = [m.name for m in measures]
+    groups = {name: [c for c in everything if c.condition == name] for name in ("clean", "noisy")}
+    told = {name: clips.describe(group) for name, group in groups.items() if group}
+    if with_losses:
+        told["with losses"] = clips.describe(lossy_clips)
+    command = "python models/evaluate.py" + (" --quick" if args.quick else "")
+    result = report.Report(measures, score.means(single, names), score.means(with_losses, names), speeds,
+                           single + with_losses, told, notices, command)
+    print(result.files(args.out))
     if args.write:
-        path = args.bundle / "manifest.json"
-        info = json.loads(path.read_text())
-        info["figures"] = [
-            {"stages": p["stages"], "bitrate": p["bitrate"], "clips": count,
-             **dict(zip(("pesq_wb", "stoi", "si_sdr"), np.round(np.mean(rows["siskin", p["bitrate"]], 0), 3).tolist()))}
-            for p in prefixes]
-        path.write_text(json.dumps(info, indent=2) + "\n")
+        result.documents(ROOT / "docs/evaluation.md", ROOT / "README.md", ROOT / "docs/evaluation")
+        result.manifest(args.bundle)
+
+
+def own_rates(bundle):
+    """Every rate that the bundle's manifest names."""
+    path = bundle / "manifest.json"
+    return [f"siskin:{p['bitrate']}" for p in json.loads(path.read_text())["prefixes"]] if path.exists() else ["siskin:6000"]
 
 
 if __name__ == "__main__":

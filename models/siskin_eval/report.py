@@ -1,0 +1,89 @@
+"""Turns the rows of a run into files: tables, curves, the sections of the documents, the figures of the manifest."""
+import json
+
+from . import plots, tables
+
+SIZE = [("codec", "codec", 0), ("kbps", "kb/s", 2), ("disk_kbps", "kb/s on disk", 2)]
+
+
+def columns(measures, extra=()):
+    return [*SIZE, *extra, *[(m.name, m.title, m.digits) for m in measures]]
+
+
+def text_rows(means):
+    """The loss in words, the recording itself without a rate."""
+    out = []
+    for row in means:
+        row = {**row, "loss": str(row["loss"]) if row["loss"] else "none"}
+        if row["family"] == "original":
+            row |= {"kbps": None, "disk_kbps": None}
+        out.append(row)
+    return out
+
+
+class Report:
+    """What one run found. `main` and `loss` are means, `single` the rows of each clip."""
+
+    def __init__(self, measures, main, loss, speeds, single, clips, notices, command):
+        self.measures, self.main, self.loss, self.speeds = measures, main, loss, speeds
+        self.single, self.clips, self.notices, self.command = single, clips, notices, command
+
+    def sections(self):
+        """{name: Markdown}."""
+        rows = text_rows(self.main)
+        out = {"clips": f"`{self.command}`\n\n" + "\n".join(f"- {name}: {what}." for name, what in self.clips.items())}
+        for condition in ("clean", "noisy"):
+            chosen = [r for r in rows if r["condition"] == condition]
+            out[condition] = tables.markdown(chosen, columns(self.measures)) if chosen else "Not measured.\n"
+        out["loss"] = (tables.markdown(text_rows(self.loss), [*columns([]), ("loss", "packets lost", 0), *columns(self.measures)[3:]])
+                       if self.loss else "Not measured.\n")
+        out["speed"] = (tables.markdown(self.speeds, [("codec", "codec", 0), ("encode_rtf", "encode", 4), ("decode_rtf", "decode", 4)])
+                        if self.speeds else "Not measured.\n")
+        out["notices"] = "\n".join(f"- {n}" for n in self.notices) or "Nothing was left out."
+        return out
+
+    def files(self, folder):
+        """Writes tables and plots into a folder."""
+        folder.mkdir(parents=True, exist_ok=True)
+        body = "\n".join(f"## {name}\n{text}\n" for name, text in self.sections().items())
+        (folder / "tables.md").write_text(body)
+        (folder / "means.csv").write_text(tables.to_csv(text_rows([*self.main, *self.loss])))
+        (folder / "clips.csv").write_text(tables.to_csv(text_rows(self.single)))
+        if self.speeds:
+            (folder / "speed.csv").write_text(tables.to_csv(self.speeds))
+        for condition in {r["condition"] for r in self.main}:
+            chosen = [r for r in self.main if r["condition"] == condition]
+            if any(r["family"] != "original" for r in chosen):
+                plots.rate_distortion(chosen, self.measures, folder / f"rate-distortion-{condition}.png")
+        if any(r["loss"] for r in self.loss):
+            plots.against_loss(self.loss, [m for m in self.measures if m.name in ("pesq", "stoi", "plcmos")], folder / "loss.png")
+        return body
+
+    def manifest(self, bundle):
+        """The figures of our own rates on the clean clips, into the manifest."""
+        path = bundle / "manifest.json"
+        info = json.loads(path.read_text())
+        names = {"pesq": "pesq_wb", "stoi": "stoi", "sisdr": "si_sdr", "estoi": "estoi", "dnsmos": "dnsmos"}
+        found = []
+        for prefix in info["prefixes"]:
+            label = f"Siskin {prefix['bitrate'] / 1000:g}k"
+            for row in self.main:
+                if row["codec"] == label and row["condition"] == "clean" and not row["loss"]:
+                    found.append({"stages": prefix["stages"], "bitrate": prefix["bitrate"], "clips": row["clips"],
+                                  **{k: round(row[n], 3) for n, k in names.items() if row.get(n) is not None}})
+        if not found:
+            raise SystemExit("no rate of the bundle was measured on clean clips: nothing to write into its manifest")
+        info["figures"] = found
+        path.write_text(json.dumps(info, indent=2) + "\n")
+
+    def documents(self, evaluation, readme, pictures):
+        """The sections of docs/evaluation.md, the short table of the README, and the pictures that both show."""
+        text, sections = evaluation.read_text(), self.sections()
+        for name, body in sections.items():
+            text = tables.replace_section(text, name, body)
+        evaluation.write_text(text)
+        short = [m for m in self.measures if m.name in ("pesq", "stoi", "dnsmos", "speaker")]
+        chosen = [r for r in text_rows(self.main) if r["condition"] == "clean"]
+        body = f"On {self.clips['clean']}, `{self.command}`:\n\n" + tables.markdown(chosen, columns(short))
+        readme.write_text(tables.replace_section(readme.read_text(), "figures", body))
+        self.files(pictures)

@@ -1,0 +1,79 @@
+"""Runs every codec over every clip and gathers one row for each: what was lost, how large it was, how it scored."""
+import math
+import sys
+import time
+
+import numpy as np
+
+from . import codecs, metrics
+from .cache import Cache
+from .clips import RATE
+
+
+def rows(codec, clips, losses, measures, folder, say=None):
+    """Rows of one codec: {codec, family, clip, speaker, condition, loss, kbps, disk_kbps, metric...}."""
+    cache, found = Cache(folder, codec), []
+    for clip in clips:
+        wanted = {loss: [f"{m.name}@{m.version()}" for m in measures if m.when(clip, loss)] for loss in losses}
+        held = {loss: cache.get(clip, loss, ["packet_bytes", *wanted[loss]]) for loss in losses}
+        todo = [loss for loss in losses if held[loss] is None]
+        if todo:
+            coded, outputs = codecs.code(codec, clip.pcm, todo)
+            for loss, (pcm, _) in outputs.items():
+                named = {m.name: m.version() for m in measures}
+                scores = metrics.score(measures, clip, pcm, loss)
+                row = {f"{n}@{named[n]}": v for n, v in scores.items()}
+                cache.put(clip, loss, {"packet_bytes": coded.packet_bytes, "disk_bytes": coded.disk_bytes, **row})
+                held[loss] = cache.get(clip, loss, wanted[loss])
+        for loss in losses:
+            row = held[loss]
+            found.append({
+                "codec": codec.label, "family": codec.family, "clip": clip.name, "speaker": clip.speaker,
+                "condition": clip.condition, "loss": loss, "kbps": 0.008 * row["packet_bytes"] / clip.seconds,
+                "disk_kbps": 0.008 * row["disk_bytes"] / clip.seconds,
+                **{name.split("@")[0]: row[name] for name in wanted[loss]}})
+        if say:
+            say(codec.label, len(found) // len(losses), len(clips))
+    return found
+
+
+def progress(label, done, of):
+    """A line on stderr that is written over; on a log file only the last of each codec."""
+    if sys.stderr.isatty():
+        print(f"\r{label}: {done}/{of} clips ", end="\n" if done == of else "", file=sys.stderr, flush=True)
+    elif done == of:
+        print(f"{time.strftime('%H:%M:%S')} {label}: {of} clips", file=sys.stderr, flush=True)
+
+
+def means(found, names):
+    """One row for each codec, condition and loss, in the order of appearance: means over its clips, and their number."""
+    groups = {}
+    for row in found:
+        groups.setdefault((row["codec"], row["condition"], row["loss"]), []).append(row)
+    out = []
+    for (codec, condition, loss), members in groups.items():
+        out.append({"codec": codec, "family": members[0]["family"], "condition": condition, "loss": loss,
+                    "clips": len(members), **{n: mean([m.get(n) for m in members]) for n in ("kbps", "disk_kbps", *names)}})
+    return out
+
+
+def mean(values):
+    """Over what is there; nothing when nothing is."""
+    known = [v for v in values if v is not None and not math.isnan(v)]
+    return float(np.mean(known)) if known else None
+
+
+def speed(codec, clips, seconds=20.0):
+    """CPU seconds for a second of sound on one core, encoder and decoder, start-up taken off.
+
+    CPU time of the program for a long clip less that for a short one, so that a busy machine disturbs little.
+    """
+    pcm = np.concatenate([c.pcm for c in clips])
+    pcm = np.resize(pcm, int(seconds * RATE)).astype(np.float32)
+    short, cost = pcm[:RATE // 2], []
+    for part in (short, pcm):
+        coded, outputs = codecs.code(codec, part, [None])
+        cost.append((coded.encode_cpu, outputs[None][1]))
+    span = (len(pcm) - len(short)) / RATE
+    return {"codec": codec.label, "encode_rtf": max(0.0, cost[1][0] - cost[0][0]) / span,
+            "decode_rtf": max(0.0, cost[1][1] - cost[0][1]) / span}
