@@ -16,8 +16,7 @@ AUDIO = (".wav", ".flac", ".ogg", ".opus", ".mp3")
 # Language of the held-out speakers; what a row does not name is not known.
 LANGUAGES = {
     "asterisk-core-sounds-fr-g722": "fr", "asterisk-core-sounds-it-g722": "it", "kajongg/de-male2": "de",
-    "kajongg/de-female2": "de", "kajongg": "en", "kokoro": "en", "tuxpaint-stamps-default/be": "be",
-    "tuxpaint-stamps-default/el": "el",
+    "kajongg/de-female2": "de", "kokoro": "en", "tuxpaint-stamps-default/be": "be", "tuxpaint-stamps-default/el": "el",
 }
 SNRS = (5, 10, 15, 20)
 

@@ -1,0 +1,59 @@
+"""Our own program with a bundle."""
+import json
+import subprocess
+from functools import lru_cache
+
+import numpy as np
+
+from .base import Coded, Codec, Missing, digest, run, write
+
+
+@lru_cache
+def knows(program, verb, option):
+    """Whether a program's help names an option."""
+    return option in subprocess.run([str(program), verb, "--help"], capture_output=True, text=True).stdout
+
+
+class Siskin(Codec):
+    """Our own program and a bundle; `packets`: one frame a packet, as on a network; `red=N`: copies of N frames."""
+
+    def __init__(self, places, rate, options):
+        for path in (places.siskin, places.bundle / "manifest.json"):
+            if not path.exists():
+                raise Missing(f"{path} is not there (cargo build --release -p siskin, or name it with --siskin / --bundle)")
+        for verb, flag, wanted in (("decode", "--loss", "packets" in options), ("encode", "--redundancy", "red" in options)):
+            if wanted and not knows(places.siskin, verb, flag):
+                raise Missing(f"{places.siskin} is older than its option {flag}")
+        self.places, self.rate, self.options = places, rate, options
+        manifest = json.loads((places.bundle / "manifest.json").read_text())
+        self.files = [places.bundle / f for f in sorted(manifest["files"])]
+        fitting = [p for p in manifest["prefixes"] if p["bitrate"] <= rate]
+        if not fitting:
+            raise Missing(f"the bundle has no rate of {rate} bit/s or below")
+        self.stages = max(fitting, key=lambda p: p["bitrate"])["stages"]
+        self.family = "Siskin" + (" in packets" if "packets" in options else "")
+        extra = "".join(f", {n} copies" for n in [options.get("red")] if n)
+        self.label = f"Siskin {rate / 1000:g}k{extra}"
+        self.extra = ["--frame-size", "1"] if "packets" in options else []
+        if options.get("red"):
+            self.extra += ["--redundancy", options["red"]]
+        if options.get("redbooks"):
+            self.extra += ["--redundancy-codebooks", options["redbooks"]]
+
+    def fingerprint(self):
+        return f"{digest(self.places.siskin)}-{digest(*self.files)}-{self.stages}-{sorted(self.options.items())}"
+
+    def encode(self, pcm, folder):
+        source, target = folder / "in.wav", folder / "out.mka"
+        write(source, pcm)
+        last, cpu = run([self.places.siskin, "encode", "--json", "-y", "--model", self.places.bundle,
+                         "--codebooks", self.stages, *self.extra, source, target])
+        return Coded(target, json.loads(last)["packet_bytes"], target.stat().st_size, cpu)
+
+    def decode(self, coded, loss):
+        target = coded.path.with_suffix(".f32")
+        how = [] if loss is None else ["--loss", f"{100 * loss.share:g}%", "--loss-model", loss.model, "--seed", loss.seed]
+        if loss is not None and loss.model == "burst":
+            how += ["--loss-burst", f"{loss.burst:g}"]
+        _, cpu = run([self.places.siskin, "decode", "--json", "-y", "--model", self.places.bundle, *how, coded.path, target])
+        return np.fromfile(target, "<f4"), cpu
