@@ -3,7 +3,7 @@
 Writes three files into the cache folder:
   corpus.i16   all recordings one after another, 24 kHz mono, 16-bit little endian
   index.json   one row a recording: source, speaker, kind (speech | music), split (train | test), offset, samples
-  corpus.md    table of hours, speakers, licences
+  corpus.md    table of hours, speakers, languages, licences (`table.py`)
 Speakers of the test split never occur in the train split.
 """
 import argparse
@@ -19,24 +19,9 @@ import numpy as np
 import soundfile as sf
 from scipy.signal import resample_poly
 
+from table import LICENCES, table
+
 RATE = 24000
-LICENCES = {
-    "asterisk-core-sounds-en-g722": "CC BY-SA 3.0",
-    "asterisk-core-sounds-es-g722": "CC BY-SA 3.0",
-    "asterisk-core-sounds-fr-g722": "CC BY-SA 3.0",
-    "asterisk-core-sounds-it-g722": "CC BY-SA 3.0",
-    "asterisk-core-sounds-ru-g722": "CC BY-SA 3.0",
-    "festvox-ru": "BSD-like",
-    "fillets-ng-data-cs": "GPL-2",
-    "fillets-ng-data-nl": "GPL-2",
-    "hedgewars-data": "GPL-2",
-    "kajongg": "GPL-2",
-    "klettres-data": "GPL-2+",
-    "ktuberling-data": "GPL-2+",
-    "tuxpaint-stamps-default": "GPL-2",
-    "warzone2100-music": "GPL-2+ / CC0",
-    "wesnoth-1.16-music": "GPL-2",
-}
 MUSIC = {"warzone2100-music", "wesnoth-1.16-music"}
 # Kokoro is synthetic speech; its voices are speakers like any other.
 TEST = re.compile(
@@ -143,21 +128,8 @@ def main():
             audio.tofile(out)
             offset += len(audio)
     (args.cache / "index.json").write_text(json.dumps(rows))
-    report(rows, args.cache / "corpus.md")
-
-
-def report(rows, path):
-    table = {}
-    for r in rows:
-        t = table.setdefault((r["source"], r["split"]), [0, set(), 0])
-        t[0] += r["samples"] / RATE / 3600
-        t[1].add(r["speaker"])
-        t[2] += 1
-    lines = ["| source | split | hours | files | speakers or groups | licence |", "|---|---|---|---|---|---|"]
-    for (source, split), (hours, who, files) in sorted(table.items()):
-        lines.append(f"| {source} | {split} | {hours:.2f} | {files} | {len(who)} | {LICENCES.get(source, 'see its folder')} |")
-    path.write_text("\n".join(lines) + "\n")
-    print(path.read_text())
+    (args.cache / "corpus.md").write_text(table(rows))
+    print(table(rows))
 
 
 if __name__ == "__main__":

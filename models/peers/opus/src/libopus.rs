@@ -94,7 +94,8 @@ impl Decoder {
     pub(crate) fn new(complexity: i32) -> Result<Self> {
         let mut code = 0;
         // SAFETY: valid rate and channel count; `code` outlives the calls.
-        let state = own("make a decoder", unsafe { sys::opus_decoder_create(RATE as i32, 1, &mut code) }, code)?;
+        let state =
+            own("make a decoder", unsafe { sys::opus_decoder_create(RATE as i32, 1, &mut code) }, code)?;
         // SAFETY: as above.
         let reader = own("read redundancy", unsafe { sys::opus_dred_decoder_create(&mut code) }, code)?;
         // SAFETY: as above.

@@ -53,7 +53,9 @@ fn main() -> Result<()> {
         Verb::Encode { input, output, bitrate, dred, expect_loss } => {
             encode(&input, &output, bitrate, dred, expect_loss)
         }
-        Verb::Decode { input, output, complexity, lost } => decode(&input, &output, complexity, lost.as_deref()),
+        Verb::Decode { input, output, complexity, lost } => {
+            decode(&input, &output, complexity, lost.as_deref())
+        }
     }
 }
 
@@ -61,7 +63,12 @@ fn samples(path: &Path) -> Result<Vec<f32>> {
     let mut wav = hound::WavReader::open(path).with_context(|| format!("cannot read {}", path.display()))?;
     let spec = wav.spec();
     if spec.sample_rate as usize != RATE || spec.channels != 1 {
-        bail!("{} has {} Hz and {} channels; {RATE} Hz mono is needed", path.display(), spec.sample_rate, spec.channels);
+        bail!(
+            "{} has {} Hz and {} channels; {RATE} Hz mono is needed",
+            path.display(),
+            spec.sample_rate,
+            spec.channels
+        );
     }
     let full = (1i64 << (spec.bits_per_sample - 1)) as f32;
     Ok(match spec.sample_format {
@@ -90,7 +97,10 @@ fn encode(input: &Path, output: &Path, bitrate: i32, dred: i32, expect_loss: i32
     let stream = file::Stream { skip, samples: pcm.len(), packets };
     file::write(output, &stream)?;
     let bytes: usize = stream.packets.iter().map(Vec::len).sum();
-    println!("{}", serde_json::json!({ "packets": stream.packets.len(), "packet_bytes": bytes, "samples": pcm.len() }));
+    println!(
+        "{}",
+        serde_json::json!({ "packets": stream.packets.len(), "packet_bytes": bytes, "samples": pcm.len() })
+    );
     Ok(())
 }
 
@@ -132,6 +142,9 @@ fn decode(input: &Path, output: &Path, complexity: i32, lost: Option<&Path>) -> 
     }
     wav.finalize()?;
     let gone = stream.packets.len().min(lost.iter().filter(|&&i| i < stream.packets.len()).count());
-    println!("{}", serde_json::json!({ "packets": stream.packets.len(), "lost": gone, "samples": stream.samples }));
+    println!(
+        "{}",
+        serde_json::json!({ "packets": stream.packets.len(), "lost": gone, "samples": stream.samples })
+    );
     Ok(())
 }

@@ -1,0 +1,224 @@
+"""The evaluation tool: clips, loss patterns, metrics, notices of what is missing, tables, and a whole run on a folder."""
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+
+from siskin_eval import clips, codecs, loss, metrics, score, tables
+
+MODELS = Path(__file__).resolve().parents[1]
+
+
+def tone(seconds=1.0, rate=24000, seed=0):
+    rng = np.random.default_rng(seed)
+    t = np.arange(int(seconds * rate)) / rate
+    return (0.3 * np.sin(2 * np.pi * 220 * t) * (1 + np.sin(9 * t)) / 2 + 0.01 * rng.standard_normal(len(t))).astype("f4")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two speakers at two rates, one file that is no sound, one that is silent."""
+    for name, rate in (("ann-1.wav", 24000), ("ann-2.flac", 16000), ("sub/b.wav", 44100)):
+        path = tmp_path / "clips" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sf.write(path, np.stack([tone(1, rate)] * 2, 1), rate)
+    sf.write(tmp_path / "clips/quiet.wav", np.zeros(24000), 24000)
+    (tmp_path / "clips/broken.wav").write_bytes(b"RIFF and nothing more")
+    return tmp_path / "clips"
+
+
+class TestClips:
+    def test_a_folder_gives_its_recordings_at_one_rate_and_names_the_others(self, folder):
+        notices = []
+        found = clips.from_folder(folder, notices=notices)
+        assert [(c.name, c.speaker, len(c.pcm)) for c in found] == [
+            ("ann-1.wav", "ann", 24000), ("ann-2.flac", "ann", 24000), ("sub/b.wav", "sub", 24000)]
+        assert len(notices) == 2 and "broken.wav" in notices[0] and "quiet.wav" in notices[1]
+        assert "3 clips" in clips.describe(found) and "2 speakers" in clips.describe(found)
+
+    def test_text_and_language_come_from_the_metadata(self, folder):
+        (folder / "metadata.csv").write_text("ann-1|ann|en-us|Good morning, all.\n")
+        first = clips.from_folder(folder)[0]
+        assert (first.language, first.text) == ("en-us", "Good morning, all.")
+
+    def test_an_empty_folder_is_an_error(self, tmp_path):
+        with pytest.raises(SystemExit, match="no clips"):
+            clips.from_folder(tmp_path)
+
+    def test_noise_has_the_ratio_of_its_name_and_is_the_same_each_time(self, folder):
+        clean = clips.from_folder(folder)
+        noisy, again = clips.with_noise(clean), clips.with_noise(clean)
+        assert [c.key for c in noisy] == [c.key for c in again]
+        ratio = 20 * np.log10(clips.rms(clean[0].pcm) / clips.rms(noisy[0].pcm - clean[0].pcm))
+        assert noisy[0].name == "ann-1.wav+noise5" and abs(ratio - 5) < 0.1
+
+    def test_a_speaker_of_both_splits_is_refused(self, tmp_path):
+        row = {"source": "s", "speaker": "x", "kind": "speech", "offset": 0, "samples": 4}
+        (tmp_path / "index.json").write_text(json.dumps([{**row, "split": "train"}, {**row, "split": "test"}]))
+        np.zeros(4, "<i2").tofile(tmp_path / "corpus.i16")
+        with pytest.raises(SystemExit, match="are in training"):
+            clips.HeldOut(tmp_path)
+
+
+class TestLoss:
+    @pytest.mark.parametrize("share", [0.05, 0.1, 0.2])
+    @pytest.mark.parametrize("model, run", [("random", None), ("burst", 3.0)])
+    def test_share_and_mean_run_are_as_asked(self, share, model, run):
+        lost = loss.Loss(share, model, seed=5).pattern(200_000)
+        starts = np.count_nonzero(lost[1:] & ~lost[:-1])
+        assert abs(lost.mean() - share) < 0.07 * share
+        assert abs(lost.sum() / starts - (run or 1 / (1 - share))) < 0.1
+        assert not lost[0]
+
+    def test_the_seed_decides(self):
+        a, b = loss.Loss(0.2, "burst", seed=1), loss.Loss(0.2, "burst", seed=2)
+        assert (a.pattern(500) == a.pattern(500)).all() and (a.pattern(500) != b.pattern(500)).any()
+
+    def test_words(self):
+        assert loss.parse("10%:burst:7") == loss.Loss(0.1, "burst", seed=7)
+        for wrong in ("much", "100%", "10%:often", "10%:burst:x"):
+            with pytest.raises(SystemExit, match=wrong.split(":")[0]):
+                loss.parse(wrong)
+
+
+class TestMetrics:
+    def test_those_without_packages_know_perfect_and_worse(self):
+        notices, x = [], tone()
+        own = metrics.load(["sisdr", "mel"], notices)
+        clip = clips.Clip("a", "a", "", "clean", x)
+        same = metrics.score(own, clip, x)
+        worse = metrics.score(own, clip, x + 0.1 * tone(seed=1)[::-1])
+        assert notices == [] and same["sisdr"] > 60 and same["mel"] == 0
+        assert worse["sisdr"] < same["sisdr"] - 20 and worse["mel"] > 0.01
+
+    def test_mel_distance_is_that_of_the_program(self):
+        """Half as loud is the log of two, as apps/src/metrics/mel.rs has it."""
+        noise = np.random.default_rng(1).uniform(-0.5, 0.5, 24000)
+        assert metrics.mel_distance(noise, noise / 2) == pytest.approx(np.log10(2), abs=1e-6)
+
+    def test_what_is_not_installed_is_named(self, monkeypatch):
+        def missing():
+            raise ModuleNotFoundError("no", name="speechmos")
+
+        monkeypatch.setitem(metrics.TABLE, "dnsmos", ("DNSMOS", 2, missing, "speechmos"))
+        notices = []
+        assert metrics.load(["dnsmos"], notices) == []
+        assert "DNSMOS" in notices[0] and "speechmos" in notices[0] and "requirements-eval.txt" in notices[0]
+        with pytest.raises(SystemExit, match="no metric 'beauty'"):
+            metrics.load(["beauty"], notices)
+
+    def test_word_errors(self):
+        assert metrics.edits("a b c d".split(), "a x c d e".split()) == 2
+        assert metrics.edits([], ["a"]) == 1
+
+
+class TestCodecs:
+    def test_missing_peers_are_named(self, tmp_path, monkeypatch):
+        monkeypatch.delenv("SISKIN_LYRA_DIR", raising=False)
+        monkeypatch.setenv("PATH", str(tmp_path))
+        places = codecs.Places(siskin=tmp_path / "siskin", opus_peer=tmp_path / "opus-peer")
+        notices = []
+        for spec in ("siskin:6000", "opus:9000", "ffmpeg-opus:9000", "codec2:3200", "lyra:6000"):
+            assert codecs.make(spec, places, notices) is None
+        for notice, words in zip(notices, ("cargo build", "models/peers/opus", "ffmpeg", "codec2", "SISKIN_LYRA_DIR")):
+            assert "left out" in notice and words in notice
+        assert codecs.make("lyra:6000", codecs.Places(lyra=tmp_path), notices) is None
+        assert "lyra_roundtrip.py is not there" in notices[-1]
+
+    @pytest.mark.parametrize("spec", ["mp3:6000", "opus", "opus:fast"])
+    def test_a_wrong_specification_is_an_error(self, spec):
+        with pytest.raises(SystemExit, match="is not like"):
+            codecs.make(spec, codecs.Places(), [])
+
+
+class Half(codecs.Codec):
+    """A codec that halves; counts how often it runs."""
+
+    family = label = "Half"
+    runs = 0
+
+    def fingerprint(self):
+        return "half"
+
+    def encode(self, pcm, folder):
+        Half.runs += 1
+        self.pcm = pcm
+        return codecs.Coded(folder, 750, 800, 0.1)
+
+    def decode(self, coded, loss):
+        return self.pcm / 2 if loss is None else self.pcm * 0, 0.1
+
+
+class TestScores:
+    def test_rows_are_kept_and_only_what_is_new_runs(self, tmp_path, folder):
+        Half.runs = 0
+        found, own = clips.from_folder(folder), metrics.load(["mel"], [])
+        lost = loss.Loss(0.1)
+        first = score.rows(Half(), found, [None], own, tmp_path / "kept")
+        assert Half.runs == 3 and first[0]["kbps"] == pytest.approx(6) and first[0]["disk_kbps"] == pytest.approx(6.4)
+        assert score.rows(Half(), found, [None], own, tmp_path / "kept") == first and Half.runs == 3
+        both = score.rows(Half(), found, [None, lost], own, tmp_path / "kept")
+        assert Half.runs == 6 and len(both) == 6
+        means = score.means(both, ["mel"])
+        assert [m["clips"] for m in means] == [3, 3] and means[0]["mel"] < means[1]["mel"]
+
+    def test_a_mean_leaves_out_what_is_not_there(self):
+        assert score.mean([1.0, None, float("nan"), 3.0]) == 2.0 and score.mean([None]) is None
+
+
+class TestTables:
+    ROWS = [{"codec": "a", "x": 1.2345, "none": None}, {"codec": "b", "x": None, "none": None}]
+
+    def test_markdown_rounds_and_leaves_out_empty_columns(self):
+        text = tables.markdown(self.ROWS, [("codec", "codec", 0), ("x", "X", 2), ("none", "N", 1)])
+        assert text == "| codec | X |\n|---|---|\n| a | 1.23 |\n| b |  |\n"
+
+    def test_csv_reads_back(self):
+        rows = list(csv.DictReader(tables.to_csv(self.ROWS).splitlines()))
+        assert rows[0]["x"] == "1.2345" and rows[1]["x"] == ""
+
+    def test_a_section_is_replaced_and_must_be_there(self):
+        text = "a\n<!-- t begin: by hand not -->\nold\n<!-- t end -->\nb\n"
+        assert tables.replace_section(text, "t", "new") == "a\n<!-- t begin: by hand not -->\nnew\n<!-- t end -->\nb\n"
+        with pytest.raises(ValueError, match="'<!-- u begin -->'"):
+            tables.replace_section(text, "u", "new")
+
+    def test_the_documents_have_their_sections(self):
+        from siskin_eval.report import Report
+        text = (MODELS.parent / "docs/evaluation.md").read_text()
+        for name in Report([], [], [], [], [], {}, [], "").sections():
+            tables.replace_section(text, name, "")
+        tables.replace_section((MODELS.parent / "README.md").read_text(), "figures", "")
+
+
+def test_the_command_scores_a_folder_and_says_what_is_missing(folder, tmp_path):
+    """The whole program as a user runs it, with a codec that is always there and one whose weights are not."""
+    env = {k: v for k, v in os.environ.items() if k != "SISKIN_LYRA_DIR"}
+    command = [sys.executable, MODELS / "evaluate.py", "--clips", folder, "--codec", "original", "lyra:6000", "--metrics",
+               "sisdr", "mel", "--no-speed", "--cache", tmp_path / "kept", "--out", tmp_path / "out"]
+    done = subprocess.run([str(c) for c in command], capture_output=True, text=True, env=env, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert "codec lyra:6000 left out" in done.stderr and "codec lyra:6000 left out" in done.stdout
+    assert "broken.wav" in done.stdout
+    rows = list(csv.DictReader((tmp_path / "out/means.csv").open()))
+    assert [(r["codec"], r["condition"], r["clips"]) for r in rows] == [("original", "clean", "3"), ("original", "noisy", "2")]
+    refused = subprocess.run([*map(str, command), "--write"], capture_output=True, text=True, env=env, timeout=300)
+    assert refused.returncode and "held-out" in refused.stderr
+
+
+def test_plots_are_pictures(tmp_path):
+    from siskin_eval import plots
+    own = metrics.load(["sisdr", "mel"], [])
+    rows = [{"codec": f"c{i}", "family": f, "condition": "clean", "loss": None, "kbps": k, "sisdr": k, "mel": 1 / k}
+            for i, (f, k) in enumerate([("Siskin", 3.0), ("Siskin", 6.0), ("Peer", 9.0)])]
+    plots.rate_distortion(rows, own, tmp_path / "rd.png")
+    plots.against_loss(rows + [{**r, "loss": loss.Loss(0.1)} for r in rows], own, tmp_path / "loss.png")
+    for name in ("rd.png", "loss.png"):
+        data = (tmp_path / name).read_bytes()
+        assert data.startswith(b"\x89PNG") and len(data) < 200_000
