@@ -1,10 +1,13 @@
 //! A coded file to samples: in order, with lost and damaged packets bridged, to the exact length.
 
+use std::sync::Arc;
+
 use anyhow::{Result, bail};
 use siskin_core::audio::Decoder;
 use siskin_core::bitstream::packet::Packet;
 use siskin_core::bundle::Bundle;
 use siskin_core::container::Block;
+use siskin_core::entropy::{Coder, Tables};
 use siskin_core::runtime::{Provider, Runtime};
 use siskin_core::{Error, Limits};
 
@@ -56,10 +59,11 @@ impl Decoding {
         let bundle = Bundle::for_stream(file.header(), model)?;
         let mut decoder = Decoder::new(&bundle, runtime)?;
         decoder.set_header(file.header())?;
+        let tables = Tables::from_bundle(&bundle)?.map(Arc::new);
         Ok(Self {
             file,
             decoder,
-            prefix: stages.map(Prefix::new),
+            prefix: stages.map(|s| Prefix::new(s, tables.map(Coder::new))),
             block: Block::default(),
             concealed: Vec::new(),
             origin: 0,

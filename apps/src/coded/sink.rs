@@ -14,6 +14,7 @@ use crate::target::Target;
 pub(crate) struct Sink {
     writer: Writer,
     file: Option<File>,
+    is_file: bool,
     rate: u64,
     pending: Vec<u8>,
     bytes: u64,
@@ -46,6 +47,7 @@ impl Sink {
         let mut sink = Self {
             writer: Writer::new(vec![Track::audio(header)], options)?,
             file: target.handle()?,
+            is_file: target.is_file(),
             rate: header.sample_rate.into(),
             pending: Vec::new(),
             bytes: 0,
@@ -66,7 +68,9 @@ impl Sink {
     pub(crate) fn packet(&mut self, packet: EncodedPacket<'_>) -> Result<()> {
         let time = |samples: u64| (u128::from(samples) * 1_000_000_000 / u128::from(self.rate)) as u64;
         let (start, end) = (time(packet.position), time(packet.position + packet.samples));
-        self.writer.write(0, start, end - start, packet.joinable, packet.data, &mut self.pending)?;
+        // In a file the head is known, so any packet will do to begin with.
+        let key = packet.joinable || self.is_file;
+        self.writer.write(0, start, end - start, key, packet.data, &mut self.pending)?;
         self.packets += 1;
         self.packet_bytes += packet.data.len() as u64;
         self.write_pending()

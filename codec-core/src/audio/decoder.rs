@@ -1,6 +1,9 @@
-use crate::bitstream::StreamHeader;
+use std::sync::Arc;
+
 use crate::bitstream::packet::{Packet, PacketInfo};
+use crate::bitstream::{Frames, StreamHeader};
 use crate::bundle::Bundle;
+use crate::entropy::{Coder, Tables};
 use crate::runtime::{Provider, Runtime};
 use crate::{Error, Limits, Result};
 
@@ -25,7 +28,9 @@ pub struct Decoder {
     ready: bool,
     fade: Fade,
     limits: Limits,
-    codes: Vec<u16>,
+    /// For range-coded packets.
+    coder: Option<Coder>,
+    codes: Frames,
     concealed: Vec<f32>,
 }
 
@@ -33,9 +38,11 @@ impl Decoder {
     /// Makes a decoder with a bundle's network.
     ///
     /// # Errors
-    /// What [`FrameDecoder::new`] returns.
+    /// What [`FrameDecoder::new`] and [`Tables::from_bundle`] return.
     pub fn new(bundle: &Bundle, runtime: &Runtime) -> Result<Self> {
-        Ok(Self::from_parts(FrameDecoder::new(bundle, runtime)?, bundle.stream_header()))
+        let mut decoder = Self::from_parts(FrameDecoder::new(bundle, runtime)?, bundle.stream_header());
+        decoder.set_tables(Tables::from_bundle(bundle)?.map(Arc::new));
+        Ok(decoder)
     }
 
     /// Puts a decoder together from its parts; `own` is the header of the streams that they decode.
@@ -47,9 +54,15 @@ impl Decoder {
             ready: false,
             fade: Fade::default(),
             limits: Limits::default(),
-            codes: Vec::new(),
+            coder: None,
+            codes: Frames::default(),
             concealed: vec![0.0; hop],
         }
+    }
+
+    /// Gives the tables with which range-coded packets are decoded; without any they are refused.
+    pub fn set_tables(&mut self, tables: Option<Arc<Tables>>) {
+        self.coder = tables.map(Coder::new);
     }
 
     /// Takes the stream's header from outside the packets (container, caps).
@@ -87,12 +100,12 @@ impl Decoder {
             return Err(Error::MissingHeader);
         }
         let info = packet.info(&self.own)?;
-        packet.codes(&self.own, &info, &mut self.codes);
+        packet.frames(&self.own, self.coder.as_mut(), &mut self.codes)?;
         if info.starts_stream {
             self.reset();
         }
         let start = out.len();
-        for codes in self.codes.chunks_exact(self.own.codes_per_frame(info.stages)) {
+        for codes in self.codes.iter() {
             let frame = out.len();
             match self.frames.decode(codes) {
                 Ok(pcm) => out.extend_from_slice(pcm),

@@ -1,10 +1,14 @@
-use crate::bitstream::StreamHeader;
+use std::sync::Arc;
+
 use crate::bitstream::packet::{self, PacketInfo};
+use crate::bitstream::{Frames, StreamHeader};
 use crate::bundle::Bundle;
+use crate::entropy::{Coder, Tables};
 use crate::runtime::{Provider, Runtime};
 use crate::{Error, Limits, Result};
 
 use super::frame::FrameEncoder;
+use super::rate::{Choices, RateControl, RateKeeper};
 use super::search::DEFAULT_SEARCH_WIDTH;
 
 /// How a stream is to be packed.
@@ -19,12 +23,23 @@ pub struct EncoderConfig {
     /// Choices of codes that are followed at once for each frame, 1 to 64: see
     /// [`FrameEncoder::set_search_width`].
     pub search_width: usize,
+    /// How the bit rate is arrived at.
+    pub rate: RateControl,
+    /// Range codes packets of several frames where that takes fewer bytes, if the bundle has tables for it.
+    pub entropy_coding: bool,
 }
 
 impl Default for EncoderConfig {
-    /// The bundle's default rate, one frame a packet, the header every 50 frames.
+    /// The bundle's default rate, one frame a packet, the header every 50 frames, entropy coding.
     fn default() -> Self {
-        Self { stages: None, frames_per_packet: 1, header_interval: 50, search_width: DEFAULT_SEARCH_WIDTH }
+        Self {
+            stages: None,
+            frames_per_packet: 1,
+            header_interval: 50,
+            search_width: DEFAULT_SEARCH_WIDTH,
+            rate: RateControl::Constant,
+            entropy_coding: true,
+        }
     }
 }
 
@@ -51,8 +66,13 @@ pub struct Encoder {
     packet_stages: u8,
     /// The frame being gathered.
     pending: Vec<f32>,
-    /// Codes of the packet being gathered, `[frame][stage][group]` with all of the bundle's stages.
-    codes: Vec<u16>,
+    /// Codes of the frame being coded.
+    frame: Vec<u16>,
+    /// Frames of the packet being gathered.
+    codes: Frames,
+    coder: Option<Coder>,
+    rate: Option<RateKeeper>,
+    choices: Choices,
     packet: Vec<u8>,
     /// Samples taken since the stream began.
     taken: u64,
@@ -66,10 +86,14 @@ impl Encoder {
     /// Makes an encoder with a bundle's network.
     ///
     /// # Errors
-    /// [`Error::Parameter`] if `config` does not fit the bundle, and what [`FrameEncoder::new`] returns.
+    /// [`Error::Parameter`] if `config` does not fit the bundle, and what [`FrameEncoder::new`] and
+    /// [`Tables::from_bundle`] return.
     pub fn new(bundle: &Bundle, runtime: &Runtime, config: &EncoderConfig) -> Result<Self> {
         let stages = config.stages.unwrap_or(bundle.manifest().default_stages);
-        Self::from_parts(FrameEncoder::new(bundle, runtime)?, bundle.stream_header(), config, stages)
+        let frames = FrameEncoder::new(bundle, runtime)?;
+        let mut encoder = Self::from_parts(frames, bundle.stream_header(), config, stages)?;
+        encoder.set_tables(Tables::from_bundle(bundle)?.map(Arc::new));
+        Ok(encoder)
     }
 
     /// Puts an encoder together from its parts; `stages` is the rate to begin with, `config.stages` is not looked at.
@@ -95,7 +119,11 @@ impl Encoder {
             ));
         }
         let hop = usize::from(header.hop);
-        let room = config.frames_per_packet as usize * header.codes_per_frame(header.stages);
+        let in_packet = config.frames_per_packet as usize;
+        let per_frame = header.codes_per_frame(header.stages);
+        let (frame, packet) = (vec![0; per_frame], Vec::with_capacity(2 * in_packet * per_frame + 128));
+        let codes = Frames::with_capacity(header.groups, in_packet, header.stages);
+        let choices = Choices::new(header.stages.into(), header.groups.into());
         let mut encoder = Self {
             frames,
             header,
@@ -103,15 +131,32 @@ impl Encoder {
             stages: 1,
             packet_stages: 1,
             pending: Vec::with_capacity(hop),
-            codes: Vec::with_capacity(room),
-            packet: Vec::with_capacity(2 * room + 128),
+            frame,
+            codes,
+            coder: None,
+            rate: None,
+            choices,
+            packet,
             taken: 0,
             given: 0,
             frames_given: 0,
             header_due: 0,
         };
         encoder.set_stages(stages)?;
+        encoder.set_rate(config.rate)?;
         Ok(encoder)
+    }
+
+    /// Gives the tables with which packets may be range coded.
+    pub fn set_tables(&mut self, tables: Option<Arc<Tables>>) {
+        // The codes of a single frame say too little of one another to pay for the coder's last byte.
+        let pays = self.config.entropy_coding && self.config.frames_per_packet > 1;
+        self.coder = tables.filter(|_| pays).map(Coder::new);
+    }
+
+    /// Whether packets may be range coded.
+    pub fn is_range_coding(&self) -> bool {
+        self.coder.is_some()
     }
 
     /// The header of the stream, for the container.
@@ -134,6 +179,37 @@ impl Encoder {
         }
         self.stages = stages;
         Ok(())
+    }
+
+    /// Changes how the bit rate is arrived at, from the next frame on where it is variable, else from the next packet.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] for a rate below that of one stage or above that of all.
+    pub fn set_rate(&mut self, rate: RateControl) -> Result<()> {
+        self.config.rate = rate;
+        let RateControl::Variable { bitrate } = rate else {
+            self.rate = None;
+            return Ok(());
+        };
+        let header = &self.header;
+        let (low, high) = (header.code_rate(1), header.code_rate(header.stages));
+        if !(low..=high).contains(&f64::from(bitrate)) {
+            return Err(Error::parameter("bitrate", bitrate, format!("{low:.0} to {high:.0}")));
+        }
+        let stage_bits = header.codes_per_frame(1) * usize::from(header.code_bits);
+        match &mut self.rate {
+            Some(keeper) => keeper.set_bitrate(bitrate, header.frame_rate()),
+            None => {
+                let stages = header.stages.into();
+                self.rate = Some(RateKeeper::new(bitrate, header.frame_rate(), stages, stage_bits));
+            }
+        }
+        Ok(())
+    }
+
+    /// How the bit rate is arrived at.
+    pub fn rate(&self) -> RateControl {
+        self.config.rate
     }
 
     /// What runs the network.
@@ -199,24 +275,33 @@ impl Encoder {
     /// Forgets the stream: the next sample begins a new one, as with a new encoder.
     pub fn reset(&mut self) {
         self.frames.reset();
+        if let Some(rate) = &mut self.rate {
+            rate.reset();
+        }
         self.pending.clear();
-        self.codes.clear();
+        self.codes.clear(self.header.groups);
         (self.taken, self.given, self.frames_given, self.header_due) = (0, 0, 0, 0);
     }
 
     /// Frames in the packet being gathered.
     fn gathered(&self) -> u32 {
-        (self.codes.len() / self.header.codes_per_frame(self.header.stages)) as u32
+        self.codes.len() as u32
     }
 
     fn encode_frame(&mut self) -> Result<()> {
-        let start = self.codes.len();
-        if start == 0 {
+        if self.codes.is_empty() {
             self.packet_stages = self.stages;
         }
-        self.codes.resize(start + self.header.codes_per_frame(self.header.stages), 0);
-        let used = self.header.codes_per_frame(self.packet_stages);
-        self.frames.encode(&self.pending, &mut self.codes[start..start + used])?;
+        if let Some(rate) = &mut self.rate {
+            self.frames.encode_all(&self.pending, &mut self.choices)?;
+            let count = rate.choose(&self.choices);
+            self.codes.push(self.choices.codes(count));
+            self.pending.clear();
+            return Ok(());
+        }
+        let frame = &mut self.frame[..self.header.codes_per_frame(self.packet_stages)];
+        self.frames.encode(&self.pending, frame)?;
+        self.codes.push(frame);
         self.pending.clear();
         Ok(())
     }
@@ -231,15 +316,20 @@ impl Encoder {
             starts_stream: self.frames_given == 0,
             end_trim,
             frames,
-            stages: self.packet_stages,
+            stages: self.codes.stages(),
         };
         let joinable = self.frames_given >= self.header_due;
         self.packet.clear();
-        packet::write(&self.header, &info, joinable, &self.codes, &mut self.packet)?;
+        let coder = self.coder.as_mut();
+        packet::write_frames(&self.header, &info, joinable, &self.codes, coder, &mut self.packet)?;
+        if let Some(rate) = &mut self.rate {
+            let fixed = self.codes.codes().len() * usize::from(self.header.code_bits);
+            rate.settle(self.packet.len(), fixed);
+        }
         if joinable {
             self.header_due = self.frames_given + u64::from(self.config.header_interval.max(1));
         }
-        self.codes.clear();
+        self.codes.clear(self.header.groups);
         self.frames_given += u64::from(frames);
         let (position, samples) = (self.given, info.samples(&self.header));
         self.given += samples;

@@ -9,6 +9,7 @@ mod decoder;
 mod encoder;
 mod frame;
 mod quantizer;
+mod rate;
 mod search;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -17,4 +18,5 @@ pub use decoder::{Decoded, Decoder};
 pub use encoder::{EncodedPacket, Encoder, EncoderConfig};
 pub use frame::{FrameDecoder, FrameEncoder, Snapshot};
 pub use quantizer::ResidualQuantizer;
+pub use rate::RateControl;
 pub use search::{BeamSearch, DEFAULT_SEARCH_WIDTH};

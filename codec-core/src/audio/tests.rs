@@ -5,7 +5,9 @@ use crate::runtime::{Provider, StepNetwork};
 use crate::{Error, Result};
 
 use super::quantizer::tests::sample;
-use super::{Decoder, EncodedPacket, Encoder, EncoderConfig, FrameDecoder, FrameEncoder, Snapshot};
+use super::{
+    Decoder, EncodedPacket, Encoder, EncoderConfig, FrameDecoder, FrameEncoder, RateControl, Snapshot,
+};
 
 /// Delays a frame of 8 samples by 4 and adds a decaying memory, so that order, reset and restore can be heard.
 struct Toy {
@@ -242,4 +244,29 @@ fn a_new_rate_begins_with_the_next_packet() {
     encoder.push(&tone(60), &mut emit).expect("the toy never fails");
     assert_eq!(stages, [4, 4, 2, 2]);
     assert!(encoder.set_stages(5).is_err());
+}
+
+#[test]
+fn a_variable_rate_meets_its_target_whatever_the_cuts() {
+    let pcm: Vec<f32> =
+        (0..400 * 40).map(|i| (i as f32 * 0.3).sin() * if i / 200 % 3 == 1 { 0.002 } else { 0.5 }).collect();
+    let coder = || {
+        let rate = RateControl::Variable { bitrate: 600 };
+        let config =
+            EncoderConfig { frames_per_packet: 10, header_interval: 5000, rate, ..Default::default() };
+        let frames = FrameEncoder::from_parts(Toy::boxed(), sample(1));
+        Encoder::from_parts(frames, header(), &config, 4).expect("200 to 800 b/s")
+    };
+    let whole = packets(&mut coder(), &pcm, &[]);
+    assert_eq!(packets(&mut coder(), &pcm, &[7, 100, 1]), whole);
+    let mut used = coder();
+    packets(&mut used, &pcm[..5000], &[]);
+    assert_eq!(packets(&mut used, &pcm, &[]), whole, "a finished encoder equals a new one");
+    assert_eq!(decode_all(&whole).len(), pcm.len());
+    // 50 packets of 10 frames, 50 frames a second.
+    for window in whole.windows(50).skip(10).take(120) {
+        let rate = window.iter().map(|p| p.0.len() * 8).sum::<usize>() as f64 / 10.0;
+        assert!((rate / 600.0 - 1.0).abs() < 0.06, "{rate} b/s over 10 s");
+    }
+    assert!(coder().set_rate(RateControl::Variable { bitrate: 100 }).is_err());
 }

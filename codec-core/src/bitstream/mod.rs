@@ -5,11 +5,14 @@
 
 mod bits;
 pub(crate) mod cursor;
+mod frames;
 mod header;
 pub mod packet;
+mod payload;
 pub mod rtp;
 mod video;
 
+pub use frames::Frames;
 #[cfg(test)]
 pub(crate) use header::sample;
 pub use header::{BundleId, StreamHeader};

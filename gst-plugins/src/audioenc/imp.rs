@@ -9,7 +9,7 @@ use siskin_core::audio::FrameEncoder;
 use siskin_core::bitstream::StreamHeader;
 use siskin_core::bundle::Bundle;
 
-use super::session::{RateSettings, Session};
+use super::session::{RateMode, RateSettings, Session};
 use crate::network::{self, NetworkSettings};
 use crate::sync::lock;
 use crate::{caps, errors};
@@ -62,7 +62,7 @@ impl ObjectImpl for SiskinAudioEnc {
             specs.extend([
                 glib::ParamSpecUInt::builder("bitrate")
                     .nick("Bit rate")
-                    .blurb("Bits a second of the codes, not to be exceeded; 0 takes the bundle's default")
+                    .blurb("Bits a second: a cap on the codes, or with rate-control=vbr the average of packets; 0 takes the bundle's default")
                     .maximum(i32::MAX as u32)
                     .mutable_playing()
                     .build(),
@@ -70,6 +70,11 @@ impl ObjectImpl for SiskinAudioEnc {
                     .nick("Codebooks")
                     .blurb("Residual stages; 0 derives them from bitrate")
                     .maximum(64)
+                    .mutable_playing()
+                    .build(),
+                glib::ParamSpecEnum::builder::<RateMode>("rate-control")
+                    .nick("Rate control")
+                    .blurb("How the bit rate is arrived at")
                     .mutable_playing()
                     .build(),
                 glib::ParamSpecUInt::builder("frame-size")
@@ -91,6 +96,7 @@ impl ObjectImpl for SiskinAudioEnc {
         match spec.name() {
             "bitrate" => settings.rate.bitrate = value.get().unwrap_or_default(),
             "codebooks" => settings.rate.codebooks = value.get().unwrap_or_default(),
+            "rate-control" => settings.rate.control = value.get().unwrap_or_default(),
             "frame-size" => settings.frame_size = value.get().unwrap_or_default(),
             _ => {
                 settings.network.set(value, spec);
@@ -105,6 +111,7 @@ impl ObjectImpl for SiskinAudioEnc {
         match spec.name() {
             "bitrate" => settings.rate.bitrate.to_value(),
             "codebooks" => settings.rate.codebooks.to_value(),
+            "rate-control" => settings.rate.control.to_value(),
             "frame-size" => settings.frame_size.to_value(),
             "active-provider" => lock(&self.session).as_ref().map_or("", Session::provider).to_value(),
             "stats" => {

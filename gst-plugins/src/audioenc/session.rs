@@ -1,7 +1,9 @@
 //! An encoder between start and stop, and what it has counted.
 
-use siskin_core::audio::{EncodedPacket, Encoder, EncoderConfig, FrameEncoder};
+use gst::glib;
+use siskin_core::audio::{EncodedPacket, Encoder, EncoderConfig, FrameEncoder, RateControl};
 use siskin_core::bundle::Bundle;
+use siskin_core::entropy::Tables;
 use siskin_core::{Error, Result};
 
 /// Which rate is asked for.
@@ -11,6 +13,28 @@ pub(super) struct RateSettings {
     pub(super) bitrate: u32,
     /// Residual stages; 0 to derive them from the rate.
     pub(super) codebooks: u32,
+    /// How the rate is arrived at.
+    pub(super) control: RateMode,
+}
+
+/// Values of the property `rate-control`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, glib::Enum)]
+#[repr(i32)]
+#[enum_type(name = "GstSiskinRateControl")]
+pub enum RateMode {
+    /// Every frame gets the same stages.
+    #[default]
+    #[enum_value(
+        name = "The same stages for each frame; bitrate caps the rate of the codes",
+        nick = "constant"
+    )]
+    Constant,
+    /// Frames get the stages that they gain from.
+    #[enum_value(
+        name = "More stages for frames that gain more; packets take bitrate on average",
+        nick = "vbr"
+    )]
+    Variable,
 }
 
 impl RateSettings {
@@ -27,6 +51,22 @@ impl RateSettings {
                 allowed: format!("0 to {all} with the bundle {}", manifest.name),
             }),
         }
+    }
+}
+
+impl RateSettings {
+    /// What the encoder is to keep to.
+    fn control(&self, bundle: &Bundle) -> Result<RateControl> {
+        if self.control == RateMode::Constant {
+            return Ok(RateControl::Constant);
+        }
+        let header = bundle.stream_header();
+        let (low, high) = (header.code_rate(1), header.code_rate(header.stages));
+        let asked = match (self.codebooks, self.bitrate) {
+            (0, 1..) => f64::from(self.bitrate),
+            _ => header.code_rate(self.stages(bundle)?),
+        };
+        Ok(RateControl::Variable { bitrate: asked.clamp(low.ceil(), high.floor()) as u32 })
     }
 }
 
@@ -70,6 +110,7 @@ pub(super) struct Session {
     idle: Option<FrameEncoder>,
     encoder: Option<Encoder>,
     provider: &'static str,
+    control: RateControl,
     pcm: Vec<f32>,
 }
 
@@ -77,7 +118,15 @@ impl Session {
     pub(super) fn new(bundle: Bundle, network: FrameEncoder) -> Self {
         let stats = Stats { rate: bundle.manifest().sample_rate, ..Default::default() };
         let provider = network.provider().name();
-        Self { bundle, stats, idle: Some(network), encoder: None, provider, pcm: Vec::new() }
+        Self {
+            bundle,
+            stats,
+            idle: Some(network),
+            encoder: None,
+            provider,
+            control: RateControl::default(),
+            pcm: Vec::new(),
+        }
     }
 
     pub(super) fn provider(&self) -> &'static str {
@@ -90,21 +139,29 @@ impl Session {
             let config = EncoderConfig { frames_per_packet, ..Default::default() };
             let stages = rate.stages(&self.bundle)?;
             let header = self.bundle.stream_header();
-            self.encoder = Some(Encoder::from_parts(network, header, &config, stages)?);
+            let mut encoder = Encoder::from_parts(network, header, &config, stages)?;
+            encoder.set_tables(Tables::from_bundle(&self.bundle)?.map(Into::into));
+            self.encoder = Some(encoder);
         }
         self.set_rate(rate)
     }
 
     /// Takes over another rate from the next packet on.
     pub(super) fn set_rate(&mut self, rate: RateSettings) -> Result<()> {
-        let stages = rate.stages(&self.bundle)?;
+        let (stages, control) = (rate.stages(&self.bundle)?, rate.control(&self.bundle)?);
         self.stats.stages = stages;
-        self.encoder.as_mut().map_or(Ok(()), |e| e.set_stages(stages))
+        self.control = control;
+        let Some(encoder) = &mut self.encoder else { return Ok(()) };
+        encoder.set_stages(stages)?;
+        encoder.set_rate(control)
     }
 
-    /// Bits a second of the bare codes.
+    /// Bits a second: of the bare codes where the rate is constant, else the average of packets.
     pub(super) fn code_rate(&self) -> u32 {
-        self.bundle.stream_header().code_rate(self.stats.stages).round() as u32
+        match self.control {
+            RateControl::Variable { bitrate } => bitrate,
+            RateControl::Constant => self.bundle.stream_header().code_rate(self.stats.stages).round() as u32,
+        }
     }
 
     /// Codes samples as they lie in memory, or ends the stream if there are none.

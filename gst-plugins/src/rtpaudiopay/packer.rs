@@ -2,9 +2,11 @@
 
 use std::collections::VecDeque;
 
-use siskin_core::bitstream::StreamHeader;
-use siskin_core::bitstream::packet::Packet;
+use siskin_core::bitstream::packet::{Coding, Packet};
 use siskin_core::bitstream::rtp::{self, PayloadInfo};
+use siskin_core::bitstream::{Frames, StreamHeader};
+use siskin_core::bundle::Bundle;
+use siskin_core::entropy::{Coder, Tables};
 use siskin_core::{Limits, Result};
 
 /// What the element's properties ask for.
@@ -37,11 +39,13 @@ pub(super) struct Packer {
     limits: Limits,
     /// Codes of the last frames, nearest first.
     earlier: VecDeque<Vec<u16>>,
+    /// For range-coded packets, once one has come.
+    coder: Option<Coder>,
 }
 
 impl Packer {
     pub(super) fn new(header: StreamHeader) -> Self {
-        Self { header, limits: Limits::default(), earlier: VecDeque::new() }
+        Self { header, limits: Limits::default(), earlier: VecDeque::new(), coder: None }
     }
 
     pub(super) fn header(&self) -> &StreamHeader {
@@ -57,21 +61,26 @@ impl Packer {
     pub(super) fn pack(&mut self, data: &[u8], packing: Packing) -> Result<Vec<OutPayload>> {
         let packet = Packet::parse(data, &self.limits)?;
         let info = packet.info(&self.header)?;
-        let mut codes = Vec::new();
-        packet.codes(&self.header, &info, &mut codes);
+        if packet.coding() == Coding::RangeCoded && self.coder.is_none() {
+            // Payloads are of fixed width, so what the encoder has coded must be read.
+            let bundle = Bundle::for_stream(&self.header, None)?;
+            self.coder = Tables::from_bundle(&bundle)?.map(|tables| Coder::new(tables.into()));
+        }
+        let mut frames = Frames::default();
+        packet.frames(&self.header, self.coder.as_mut(), &mut frames)?;
         if info.starts_stream {
             self.restart();
         }
-        let per_frame = self.header.codes_per_frame(info.stages);
         let (hop, skip) = (u64::from(self.header.hop), u64::from(self.header.pre_skip));
         let (mut payloads, mut done) = (Vec::new(), 0u64);
-        let mut rest = codes.as_slice();
-        while !rest.is_empty() {
+        let (mut rest, mut counts) = (frames.codes(), frames.counts());
+        while let Some(&stages) = counts.first() {
             let first = done == 0;
             let starts_stream = info.starts_stream && first;
-            let left = rest.len() / per_frame;
-            let payload =
-                self.fit(packing, info.stages, left, starts_stream, packet.header.is_some() && first);
+            let per_frame = self.header.codes_per_frame(stages);
+            // A payload has one number of stages.
+            let left = counts.iter().take_while(|&&c| c == stages).count();
+            let payload = self.fit(packing, stages, left, starts_stream, packet.header.is_some() && first);
             let (now, later) = rest.split_at(usize::from(payload.frames) * per_frame);
             let earlier: Vec<&[u16]> = self.earlier.iter().map(Vec::as_slice).collect();
             let mut data = Vec::with_capacity(payload.bytes(&self.header) + 64);
@@ -89,6 +98,7 @@ impl Packer {
             }
             self.earlier.truncate(usize::from(packing.redundancy));
             (rest, done) = (later, end);
+            counts = &counts[usize::from(payload.frames)..];
         }
         Ok(payloads)
     }
