@@ -2,7 +2,7 @@ use crate::Result;
 use crate::bundle::Bundle;
 use crate::runtime::{Provider, Runtime, StepNetwork};
 
-use super::conceal::Fade;
+use super::conceal::ConcealmentSnapshot;
 use super::quantizer::ResidualQuantizer;
 use super::rate::Choices;
 use super::search::{BeamSearch, DEFAULT_SEARCH_WIDTH};
@@ -11,8 +11,9 @@ use super::search::{BeamSearch, DEFAULT_SEARCH_WIDTH};
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Snapshot {
     pub(super) states: Vec<Vec<f32>>,
-    /// How far a loss had faded; only a [`Decoder`](super::Decoder) uses it.
-    pub(super) fade: Fade,
+    /// What a loss had come to; only a [`Decoder`](super::Decoder) uses it and the limiter's peak.
+    pub(super) concealment: ConcealmentSnapshot,
+    pub(super) peak: f32,
 }
 
 /// Turns frames of `hop` samples into codes.
@@ -45,7 +46,7 @@ impl FrameEncoder {
     /// # Errors
     /// [`Error::Network`](crate::Error::Network) if the network fails.
     pub fn encode(&mut self, pcm: &[f32], codes: &mut [u16]) -> Result<()> {
-        self.run(pcm)?;
+        self.follow(pcm)?;
         self.quantizer.encode(self.network.output(), codes, &mut self.search);
         Ok(())
     }
@@ -55,14 +56,18 @@ impl FrameEncoder {
     /// # Errors
     /// [`Error::Network`](crate::Error::Network) if the network fails.
     pub(super) fn encode_all(&mut self, pcm: &[f32], choices: &mut Choices) -> Result<()> {
-        self.run(pcm)?;
+        self.follow(pcm)?;
         let input = self.network.input();
         choices.energy = input.iter().map(|x| x * x).sum::<f32>() / input.len().max(1) as f32;
         self.quantizer.encode_all(self.network.output(), choices, &mut self.search);
         Ok(())
     }
 
-    fn run(&mut self, pcm: &[f32]) -> Result<()> {
+    /// Hears a frame of `hop` samples without coding it, so that the next one is coded in its place in the stream.
+    ///
+    /// # Errors
+    /// [`Error::Network`](crate::Error::Network) if the network fails.
+    pub fn follow(&mut self, pcm: &[f32]) -> Result<()> {
         let input = self.network.input();
         for (to, &from) in input.iter_mut().zip(pcm) {
             *to = if from.is_finite() { from } else { 0.0 };

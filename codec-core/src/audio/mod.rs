@@ -4,13 +4,19 @@
 //! [`Decoder`] add framing, packets, exact lengths and concealment. Output does not depend on how the input was cut:
 //! networks always see whole frames, one at a time.
 
+mod activity;
 mod conceal;
 mod decoder;
 mod encoder;
+mod floor;
 mod frame;
+mod history;
+mod levels;
+mod noise;
 mod quantizer;
 mod rate;
 mod search;
+mod spectrum;
 #[cfg(test)]
 pub(crate) mod tests;
 

@@ -10,16 +10,22 @@ use super::frames::Frames;
 use super::header::StreamHeader;
 pub use super::payload::Coding;
 use super::payload::{self, Payload};
+use super::redundancy::{self, Copies};
+use super::silence::NoiseShape;
 use crate::entropy::Coder;
 use crate::{Error, Limits, Result};
 
 const HAS_HEADER: u8 = 0x80;
 const STARTS_STREAM: u8 = 0x40;
 const HAS_END_TRIM: u8 = 0x20;
-/// Bits 0 to 4 of the first byte: how the codes are coded.
-const CODING_MASK: u8 = 0x1f;
+/// Coarse copies of earlier frames stand at the end: see [`redundancy`](super::redundancy).
+pub(super) const HAS_REDUNDANCY: u8 = 0x10;
+/// Bits 0 to 3 of the first byte: how the codes are coded.
+const CODING_MASK: u8 = 0x0f;
 const FIXED_WIDTH: u8 = 0;
 const RANGE_CODED: u8 = 1;
+/// No codes but a description of background noise.
+const SILENCE: u8 = 2;
 /// In the byte of the stages: each frame has its own number of them.
 const VARIABLE: u8 = 0x80;
 
@@ -32,7 +38,8 @@ pub struct PacketInfo {
     pub end_trim: u32,
     /// Codec frames in the packet.
     pub frames: u32,
-    /// Residual stages coded for each frame, or for the one that has most.
+    /// Residual stages coded for each frame, or for the one that has most; 0 in a packet that describes background noise
+    /// instead.
     pub stages: u8,
 }
 
@@ -68,20 +75,7 @@ pub fn write(
         let allowed = format!("{} frames of {per_frame} codes", info.frames.max(1));
         return Err(Error::parameter("codes", codes.len(), allowed));
     }
-    let flag = |on: bool, bit: u8| if on { bit } else { 0 };
-    out.push(
-        flag(in_band, HAS_HEADER)
-            | flag(info.starts_stream, STARTS_STREAM)
-            | flag(info.end_trim > 0, HAS_END_TRIM)
-            | FIXED_WIDTH,
-    );
-    if in_band {
-        header.write(!info.starts_stream, out);
-    }
-    if info.end_trim > 0 {
-        put_varint(out, info.end_trim);
-    }
-    put_varint(out, info.frames);
+    write_head(header, info, in_band, FIXED_WIDTH, out);
     out.push(info.stages);
     let mut bits = BitWriter::new(out);
     let groups = usize::from(header.groups);
@@ -94,6 +88,44 @@ pub fn write(
     }
     bits.finish();
     Ok(())
+}
+
+/// Appends the packet of a pause to `out`: `info.frames` frames of background noise of this shape. `info.stages` is not
+/// looked at.
+///
+/// # Errors
+/// [`Error::Parameter`] if there is no frame.
+pub fn write_silence(
+    header: &StreamHeader,
+    info: &PacketInfo,
+    in_band: bool,
+    noise: &NoiseShape,
+    out: &mut Vec<u8>,
+) -> Result<()> {
+    if info.frames == 0 {
+        return Err(Error::parameter("frames", info.frames, "1 or more"));
+    }
+    write_head(header, info, in_band, SILENCE, out);
+    noise.write(out);
+    Ok(())
+}
+
+/// Writes what comes before the stages of a packet.
+fn write_head(header: &StreamHeader, info: &PacketInfo, in_band: bool, coding: u8, out: &mut Vec<u8>) {
+    let flag = |on: bool, bit: u8| if on { bit } else { 0 };
+    out.push(
+        flag(in_band, HAS_HEADER)
+            | flag(info.starts_stream, STARTS_STREAM)
+            | flag(info.end_trim > 0, HAS_END_TRIM)
+            | coding,
+    );
+    if in_band {
+        header.write(!info.starts_stream, out);
+    }
+    if info.end_trim > 0 {
+        put_varint(out, info.end_trim);
+    }
+    put_varint(out, info.frames);
 }
 
 /// Appends a packet of frames that may have different stages to `out`, range coded if there is a `coder` for the
@@ -140,7 +172,7 @@ pub fn write_frames(
 }
 
 /// Appends to `out` the packet of a lower rate that `data` holds: the first `stages` stages of each frame. A packet that
-/// has no more is copied. `coder` is needed for range-coded packets; `frames` is for use again.
+/// has no more is copied; what is cut loses its copies of earlier frames. `coder` is needed for range-coded packets; `frames` is for use again.
 ///
 /// # Errors
 /// [`Error::Bitstream`] for a packet that is not valid.
@@ -189,7 +221,21 @@ pub struct Packet<'a> {
 struct Body<'a> {
     starts_stream: bool,
     end_trim: u32,
+    /// What follows the head, copies and all: see [`Body::split`].
     payload: Payload<'a>,
+    silence: Option<NoiseShape>,
+    has_redundancy: bool,
+}
+
+impl<'a> Body<'a> {
+    /// The packet's codes without what [`redundancy`](super::redundancy) has appended, and that.
+    fn split(&self, header: &StreamHeader) -> Result<(Payload<'a>, Option<Copies<'a>>)> {
+        if !self.has_redundancy {
+            return Ok((self.payload, None));
+        }
+        let (data, copies) = redundancy::split(header, self.payload.data, self.payload.offset)?;
+        Ok((Payload { data, ..self.payload }, Some(copies)))
+    }
 }
 
 impl<'a> Packet<'a> {
@@ -205,11 +251,11 @@ impl<'a> Packet<'a> {
         }
         let toc = data.first().copied().unwrap_or_default();
         let coding = match toc & CODING_MASK {
-            FIXED_WIDTH => Coding::FixedWidth,
+            FIXED_WIDTH | SILENCE => Coding::FixedWidth,
             RANGE_CODED => Coding::RangeCoded,
             other => {
-                let reason = format!("{other}, this reader knows {FIXED_WIDTH} and {RANGE_CODED}");
-                return Err(cursor.error("coding", reason));
+                let known = format!("{FIXED_WIDTH}, {RANGE_CODED} and {SILENCE}");
+                return Err(cursor.error("coding", format!("{other}, this reader knows {known}")));
             }
         };
         cursor.byte("first byte")?;
@@ -222,10 +268,22 @@ impl<'a> Packet<'a> {
         };
         let end_trim = if toc & HAS_END_TRIM != 0 { cursor.ranged("end trim", 1, u32::MAX)? } else { 0 };
         let frames = cursor.ranged("frames", 1, limits.max_frames_per_packet)?;
-        let (stages, variable) = stages(&mut cursor)?;
+        let (stages, variable, silence) = if toc & CODING_MASK == SILENCE {
+            (0, false, Some(NoiseShape::parse(&mut cursor)?))
+        } else {
+            let (stages, variable) = stages(&mut cursor)?;
+            (stages, variable, None)
+        };
         let payload =
             Payload { coding, frames, stages, variable, data: cursor.rest(), offset: cursor.offset() };
-        Ok(Self { header, body: Body { starts_stream: toc & STARTS_STREAM != 0, end_trim, payload } })
+        let body = Body {
+            starts_stream: toc & STARTS_STREAM != 0,
+            end_trim,
+            payload,
+            silence,
+            has_redundancy: toc & HAS_REDUNDANCY != 0,
+        };
+        Ok(Self { header, body })
     }
 
     /// Checks the packet against the stream's header and returns its head.
@@ -234,7 +292,8 @@ impl<'a> Packet<'a> {
     /// [`Error::Bitstream`] if the packet has more stages than the stream, trims more than it holds, or has not
     /// exactly the bytes that its codes need.
     pub fn info(&self, header: &StreamHeader) -> Result<PacketInfo> {
-        let Body { starts_stream, end_trim, payload } = self.body;
+        let Body { starts_stream, end_trim, .. } = self.body;
+        let (payload, _) = self.body.split(header)?;
         let Payload { frames, stages, offset, .. } = payload;
         let fail = |field, reason| Err(Error::Bitstream { what: "packet", field, offset, reason });
         if stages > header.stages {
@@ -260,7 +319,7 @@ impl<'a> Packet<'a> {
         self.body.payload.variable
     }
 
-    /// Unpacks the codes into `out`. Those of fixed width may exceed the codebook's size if that is no power of two;
+    /// Unpacks the codes into `out`; the packet of a pause has none. Those of fixed width may exceed the codebook's size if that is no power of two;
     /// the quantizer refuses them.
     ///
     /// # Errors
@@ -268,7 +327,24 @@ impl<'a> Packet<'a> {
     /// there is no `coder` for the stream.
     pub fn frames(&self, header: &StreamHeader, coder: Option<&mut Coder>, out: &mut Frames) -> Result<()> {
         self.info(header)?;
-        self.body.payload.read(header, coder, out)
+        if self.body.silence.is_some() {
+            out.clear(header.groups);
+            return Ok(());
+        }
+        self.body.split(header)?.0.read(header, coder, out)
+    }
+
+    /// The background noise that the packet of a pause describes.
+    pub fn silence(&self) -> Option<&NoiseShape> {
+        self.body.silence.as_ref()
+    }
+
+    /// The copies of frames before the packet's first, if it carries some.
+    ///
+    /// # Errors
+    /// [`Error::Bitstream`] if the packet is too short for what it says.
+    pub fn copies(&self, header: &StreamHeader) -> Result<Option<Copies<'a>>> {
+        self.body.split(header).map(|(_, copies)| copies)
     }
 }
 
@@ -368,6 +444,9 @@ mod tests {
                 if packet.info(&header).is_ok() {
                     let read = packet.frames(&header, None, &mut Frames::default());
                     prop_assert_eq!(read.is_ok(), packet.coding() == Coding::FixedWidth);
+                    if let Ok(Some(copies)) = packet.copies(&header) {
+                        (0..=copies.count()).for_each(|back| copies.frame(back, &mut Vec::new()));
+                    }
                 }
             }
         }
