@@ -20,6 +20,7 @@ pub(crate) struct Sink {
     bytes: u64,
     packets: u64,
     packet_bytes: u64,
+    redundant_bytes: u64,
 }
 
 /// What a finished file holds.
@@ -30,6 +31,8 @@ pub(crate) struct Totals {
     pub(crate) bytes: u64,
     /// Bytes of the packets in it.
     pub(crate) packet_bytes: u64,
+    /// Bytes of copies of earlier frames in those.
+    pub(crate) redundant_bytes: u64,
 }
 
 impl Sink {
@@ -53,6 +56,7 @@ impl Sink {
             bytes: 0,
             packets: 0,
             packet_bytes: 0,
+            redundant_bytes: 0,
         };
         sink.writer.header(&mut sink.pending)?;
         sink.write_pending()?;
@@ -73,6 +77,7 @@ impl Sink {
         self.writer.write(0, start, end - start, key, packet.data, &mut self.pending)?;
         self.packets += 1;
         self.packet_bytes += packet.data.len() as u64;
+        self.redundant_bytes += packet.redundant_bytes as u64;
         self.write_pending()
     }
 
@@ -86,7 +91,12 @@ impl Sink {
                 file.write_all(&patch.data).context("the output cannot be written")?;
             }
         }
-        Ok(Totals { packets: self.packets, bytes: self.bytes, packet_bytes: self.packet_bytes })
+        Ok(Totals {
+            packets: self.packets,
+            bytes: self.bytes,
+            packet_bytes: self.packet_bytes,
+            redundant_bytes: self.redundant_bytes,
+        })
     }
 
     fn write_pending(&mut self) -> Result<()> {

@@ -32,6 +32,12 @@ pub(crate) struct Survey {
     pub(crate) range_coded: u64,
     /// Packets whose frames have their own stages.
     pub(crate) variable: u64,
+    /// Bytes of copies of earlier frames.
+    pub(crate) redundant_bytes: u64,
+    /// Frames that a description of noise stands for, in packets or in the gaps after them.
+    pub(crate) pause_frames: u64,
+    /// Bytes of the packets that describe noise.
+    pub(crate) pause_bytes: u64,
     /// Packets that carry the stream header.
     pub(crate) headers: u64,
     /// What is wrong, packet by packet, as `(packet number from 0, seconds, what)`.
@@ -56,6 +62,8 @@ struct Timeline {
     origin: u64,
     /// Position at which the next packet should begin; unknown after a fault.
     expected: Option<u64>,
+    /// Whether the packet before describes noise, which a gap goes on with.
+    in_pause: bool,
 }
 
 impl Survey {
@@ -126,15 +134,29 @@ impl Survey {
         self.samples += info.samples(header);
         self.frames_per_packet = self.frames_per_packet.max(info.frames);
         self.headers += u64::from(packet.header.is_some());
-        let lowest = frames.counts().iter().copied().min().filter(|_| readable).unwrap_or(info.stages);
-        let (low, high) = self.stages.unwrap_or((lowest, info.stages));
-        self.stages = Some((low.min(lowest), high.max(info.stages)));
+        if let Some(copies) = packet.copies(header).map_err(|e| e.to_string())? {
+            self.redundant_bytes += copies.bytes() as u64;
+        }
+        if packet.silence().is_some() {
+            self.pause_frames += u64::from(info.frames);
+            self.pause_bytes += block.data.len() as u64;
+        } else {
+            let lowest = frames.counts().iter().copied().min().filter(|_| readable).unwrap_or(info.stages);
+            let (low, high) = self.stages.unwrap_or((lowest, info.stages));
+            self.stages = Some((low.min(lowest), high.max(info.stages)));
+        }
         if info.starts_stream {
             timeline.origin = timeline.expected.unwrap_or(file.samples(block.pts_ns) as u64);
         }
         let position =
             if info.starts_stream { timeline.origin } else { file.position(block.pts_ns, timeline.origin) };
-        if let Some(expected) = timeline.expected.filter(|&e| e != position) {
+        let in_pause = std::mem::replace(&mut timeline.in_pause, packet.silence().is_some());
+        let gap = timeline.expected.map_or(0, |e| position.saturating_sub(e));
+        if in_pause && gap > 0 && gap.is_multiple_of(header.hop.into()) {
+            self.samples += gap;
+            self.frames += gap / u64::from(header.hop);
+            self.pause_frames += gap / u64::from(header.hop);
+        } else if let Some(expected) = timeline.expected.filter(|&e| e != position) {
             let rate = f64::from(header.sample_rate);
             let (at, should) = (position as f64 / rate, expected as f64 / rate);
             self.fault(at, format!("begins at {at:.3} s, the packet before ends at {should:.3} s"));

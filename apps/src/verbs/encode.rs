@@ -76,6 +76,15 @@ pub(crate) struct EncodeArgs {
     /// Choices of codes that are followed at once, 1 to 64: more sound better and take longer
     #[arg(long, value_name = "N", default_value_t = DEFAULT_SEARCH_WIDTH, help_heading = "Coding")]
     search_width: usize,
+    /// Earlier frames that each packet repeats coarsely, 0 to 8, to bring them back after a loss
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=8), help_heading = "Coding")]
+    redundancy: u8,
+    /// Residual stages of the repeated frames
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "redundancy", help_heading = "Coding")]
+    redundancy_codebooks: u8,
+    /// Describe background noise in pauses instead of coding it
+    #[arg(long, help_heading = "Coding")]
+    dtx: bool,
     /// Encode what is there of an input that ends before its stated length
     #[arg(long, help_heading = "Coding")]
     allow_truncated: bool,
@@ -114,6 +123,9 @@ pub(crate) fn run(args: &EncodeArgs) -> Result<ExitCode> {
         rate,
         entropy_coding: !args.fixed_width,
         header_interval: EncoderConfig::default().header_interval,
+        redundancy: args.redundancy,
+        redundancy_stages: args.redundancy_codebooks,
+        dtx: args.dtx,
     };
     let target = Target::open(&args.output, args.overwrite.choice(), &args.input)?;
     if target.is_file() {
@@ -180,6 +192,7 @@ pub(crate) fn run(args: &EncodeArgs) -> Result<ExitCode> {
             "bytes": totals.bytes,
             "packet_bytes": totals.packet_bytes,
             "entropy_coding": encoder.is_range_coding(),
+            "redundancy_bitrate": units::rate_of(totals.redundant_bytes, seconds),
             "code_bitrate": encoder.header().code_rate(stages),
             "packet_bitrate": coded,
             "bitrate": on_disk,

@@ -39,6 +39,8 @@ pub(crate) fn run(args: &InfoArgs) -> Result<ExitCode> {
     let on_disk = units::rate_of(file.bytes(), seconds);
     let overhead = file.bytes().saturating_sub(survey.packet_bytes) as f64 / file.bytes().max(1) as f64;
     let (low, high) = survey.stages.unwrap_or((0, 0));
+    let pause_share = survey.pause_frames as f64 / survey.frames.max(1) as f64;
+    let pause_seconds = survey.pause_frames as f64 / header.frame_rate();
     if args.json {
         report::line(&json!({
             "type": "info",
@@ -63,6 +65,9 @@ pub(crate) fn run(args: &InfoArgs) -> Result<ExitCode> {
             "variable": survey.variable > 0,
             "range_coded_packets": survey.range_coded,
             "code_bitrate": codes,
+            "redundancy_bitrate": units::rate_of(survey.redundant_bytes, seconds),
+            "pause_share": pause_share,
+            "pause_bitrate": units::rate_of(survey.pause_bytes, pause_seconds),
             "packet_bitrate": units::rate_of(survey.packet_bytes, seconds),
             "bitrate": on_disk,
             "bytes": file.bytes(),
@@ -108,6 +113,14 @@ pub(crate) fn run(args: &InfoArgs) -> Result<ExitCode> {
         None => format!("{} in packets", units::bitrate(in_packets)),
     };
     row("coding", format!("{}, {rates}", coding(&survey)))?;
+    if survey.redundant_bytes > 0 {
+        let rate = units::rate_of(survey.redundant_bytes, seconds);
+        row("redundancy", format!("{} of copies of earlier frames", units::bitrate(rate)))?;
+    }
+    if survey.pause_frames > 0 {
+        let rate = units::rate_of(survey.pause_bytes, pause_seconds);
+        row("pauses", format!("{:.1} % of the time, at {rate:.0} b/s", pause_share * 100.0))?;
+    }
     row("on disk", format!("{}, container {:.1} %", units::bitrate(on_disk), overhead * 100.0))?;
     for (key, value) in file.tags() {
         row("tag", format!("{key}: {value}"))?;
