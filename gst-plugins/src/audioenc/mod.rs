@@ -18,6 +18,8 @@
 //! - `codebooks`: residual stages, 0 to derive them from `bitrate`; may change while playing;
 //! - `frame-size`: codec frames in a packet, 0 for 1 behind a live source and 50 else. Each frame is one hop of delay
 //!   and a packet costs about 10 bytes in a file;
+//! - `redundancy`, `redundancy-codebooks`: how many earlier frames each packet repeats, and with how many stages;
+//! - `dtx`: describe background noise in pauses instead of coding it, off by default. Gap events fill the gaps;
 //! - `execution-provider`, `device`, `threads`, `engine-cache-path`: how the network runs;
 //! - `active-provider`, `stats`: read-only.
 

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use siskin_core::bitstream::packet::{Coding, Packet};
+use siskin_core::bitstream::packet::{Coding, Packet, PacketInfo};
 use siskin_core::bitstream::rtp::{self, PayloadInfo};
 use siskin_core::bitstream::{Frames, StreamHeader};
 use siskin_core::bundle::Bundle;
@@ -29,8 +29,8 @@ pub(super) struct OutPayload {
     pub(super) offset: u64,
     /// Samples that it decodes to.
     pub(super) samples: u64,
-    /// The first payload of a stream.
-    pub(super) starts_stream: bool,
+    /// The first payload of a stream, or of speech after a pause.
+    pub(super) starts_talk: bool,
 }
 
 /// Remembers the last frames of a stream.
@@ -41,11 +41,13 @@ pub(super) struct Packer {
     earlier: VecDeque<Vec<u16>>,
     /// For range-coded packets, once one has come.
     coder: Option<Coder>,
+    /// Whether the last packet described the noise of a pause.
+    in_pause: bool,
 }
 
 impl Packer {
     pub(super) fn new(header: StreamHeader) -> Self {
-        Self { header, limits: Limits::default(), earlier: VecDeque::new(), coder: None }
+        Self { header, limits: Limits::default(), earlier: VecDeque::new(), coder: None, in_pause: false }
     }
 
     pub(super) fn header(&self) -> &StreamHeader {
@@ -58,9 +60,25 @@ impl Packer {
     }
 
     /// Takes a packet of the stream apart into payloads.
-    pub(super) fn pack(&mut self, data: &[u8], packing: Packing) -> Result<Vec<OutPayload>> {
+    pub(super) fn pack(&mut self, data: &[u8], mut packing: Packing) -> Result<Vec<OutPayload>> {
         let packet = Packet::parse(data, &self.limits)?;
         let info = packet.info(&self.header)?;
+        if let Some(noise) = packet.silence() {
+            self.restart();
+            self.in_pause = true;
+            let frames = info.frames.min(rtp::MAX_FRAMES.into()) as u8;
+            let mut data = Vec::new();
+            let in_band = packet.header.is_some();
+            rtp::write_silence(&self.header, info.starts_stream, frames, in_band, noise, &mut data)?;
+            let part = PacketInfo { frames: frames.into(), end_trim: 0, ..info };
+            let samples = part.samples(&self.header);
+            return Ok(vec![OutPayload { data, offset: 0, samples, starts_talk: info.starts_stream }]);
+        }
+        // What the encoder repeats is repeated here, in the payload's own way.
+        if let Some(copies) = packet.copies(&self.header)?.filter(|_| packing.redundancy == 0) {
+            (packing.redundancy, packing.redundant_stages) = (copies.count() as u8, copies.stages());
+        }
+        let ends_pause = std::mem::take(&mut self.in_pause);
         if packet.coding() == Coding::RangeCoded && self.coder.is_none() {
             // Payloads are of fixed width, so what the encoder has coded must be read.
             let bundle = Bundle::for_stream(&self.header, None)?;
@@ -91,7 +109,7 @@ impl Packer {
                 data,
                 offset: trim(done),
                 samples: trim(end) - trim(done),
-                starts_stream,
+                starts_talk: starts_stream || ends_pause && first,
             });
             for frame in now.chunks_exact(per_frame) {
                 self.earlier.push_front(frame.to_vec());
