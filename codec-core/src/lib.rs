@@ -6,7 +6,7 @@
 //! - [`runtime`]: the one trait through which every network runs, and its ONNX Runtime implementation;
 //! - [`audio`]: the streaming encoder and decoder, residual vector quantization, concealment;
 //! - [`video`]: video as fitted neural representations: networks, fitting, coding, decoding;
-//! - [`entropy`]: range coding with integer probabilities;
+//! - [`entropy`]: range coding with integer probabilities, for audio those of a bundle's tables;
 //! - [`bitstream`]: stream headers and packets, written and parsed;
 //! - [`container`]: Matroska with private codec ids;
 //! - [`tokens`]: codes as language models and speech synthesisers lay them out, and token files.

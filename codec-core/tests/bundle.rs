@@ -119,6 +119,28 @@ fn a_stream_keeps_its_length_and_does_not_depend_on_the_cuts() {
 }
 
 #[test]
+fn range_coding_gives_the_same_samples() {
+    let ((bundle, runtime), golden) = (parts(), golden());
+    let mut sizes = Vec::new();
+    let mut decoded = Vec::new();
+    for entropy_coding in [false, true] {
+        let config = EncoderConfig { frames_per_packet: 50, entropy_coding, ..Default::default() };
+        let mut encoder = Encoder::new(&bundle, &runtime, &config).expect("the encoder");
+        assert_eq!(encoder.is_range_coding(), entropy_coding && bundle.manifest().entropy.is_some());
+        let packets = encode(&mut encoder, &golden.pcm, golden.pcm.len());
+        let mut decoder = Decoder::new(&bundle, &runtime).expect("the decoder");
+        let mut out = Vec::new();
+        for packet in &packets {
+            decoder.decode(packet, &mut out).expect("a packet of ours");
+        }
+        sizes.push(packets.iter().map(Vec::len).sum::<usize>());
+        decoded.push(out);
+    }
+    assert_eq!(decoded[0], decoded[1]);
+    assert!(sizes[1] <= sizes[0], "{sizes:?}");
+}
+
+#[test]
 fn snapshots_take_both_networks_back() {
     let ((bundle, runtime), golden) = (parts(), golden());
     let mut encoder = FrameEncoder::new(&bundle, &runtime).expect("the encoder");

@@ -130,6 +130,31 @@ fn the_rate_changes_while_playing() {
 }
 
 #[test]
+fn a_variable_rate_is_met_and_can_be_changed_while_playing() {
+    let mut harness = harness("frame-size=1 rate-control=vbr bitrate=4000");
+    let element = harness.element().expect("an element");
+    let (mut rates, mut position) = (Vec::new(), 0);
+    for bitrate in [4000u32, 7000] {
+        element.set_property("bitrate", bitrate);
+        for _ in 0..12 {
+            harness.push(raw_buffer(&voice(24_000), position)).expect("a push");
+            position += 24_000;
+        }
+        let mut sizes = Vec::new();
+        while let Some(buffer) = harness.try_pull() {
+            sizes.push(buffer.size() as f64 * 8.0);
+        }
+        let last = &sizes[sizes.len() - 500..];
+        rates.push(last.iter().sum::<f64>() / 10.0 / f64::from(bitrate));
+    }
+    assert!(rates.iter().all(|r| (r - 1.0).abs() < 0.05), "{rates:?}");
+    element.set_property_from_str("rate-control", "constant");
+    harness.push(raw_buffer(&voice(4800), position)).expect("a push");
+    let stages: Vec<u8> = ended(&mut harness).iter().map(|b| info(&bytes_of(b)).stages).collect();
+    assert_eq!(stages.last(), Some(&7), "7000 b/s of codes");
+}
+
+#[test]
 fn a_rate_that_the_bundle_has_not_is_a_warning_while_playing() {
     let mut harness = harness("frame-size=1 codebooks=3");
     let bus = bus_of(&harness);

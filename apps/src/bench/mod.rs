@@ -1,8 +1,10 @@
 //! Measuring the codec as it runs.
 
+mod coding;
 mod timed;
 mod times;
 
+pub(crate) use coding::Coding;
 pub(crate) use timed::NetworkTime;
 pub(crate) use times::{Percentiles, Times};
 

@@ -1,14 +1,18 @@
 //! A coded file to samples: in order, with lost and damaged packets bridged, to the exact length.
 
+use std::sync::Arc;
+
 use anyhow::{Result, bail};
 use siskin_core::audio::Decoder;
 use siskin_core::bitstream::packet::Packet;
 use siskin_core::bundle::Bundle;
 use siskin_core::container::Block;
+use siskin_core::entropy::{Coder, Tables};
 use siskin_core::runtime::{Provider, Runtime};
 use siskin_core::{Error, Limits};
 
 use super::CodedFile;
+use super::channel::Channel;
 use super::losses::Losses;
 use super::prefix::Prefix;
 use crate::failure::usage;
@@ -24,6 +28,7 @@ pub(crate) struct Decoding {
     file: CodedFile,
     decoder: Decoder,
     prefix: Option<Prefix>,
+    channel: Option<Channel>,
     block: Block,
     concealed: Vec<f32>,
     /// Position at which the current stream began.
@@ -56,10 +61,12 @@ impl Decoding {
         let bundle = Bundle::for_stream(file.header(), model)?;
         let mut decoder = Decoder::new(&bundle, runtime)?;
         decoder.set_header(file.header())?;
+        let tables = Tables::from_bundle(&bundle)?.map(Arc::new);
         Ok(Self {
             file,
             decoder,
-            prefix: stages.map(Prefix::new),
+            prefix: stages.map(|s| Prefix::new(s, tables.map(Coder::new))),
+            channel: None,
             block: Block::default(),
             concealed: Vec::new(),
             origin: 0,
@@ -70,6 +77,11 @@ impl Decoding {
             packet_bytes: 0,
             losses: Losses::default(),
         })
+    }
+
+    /// Lets a channel lose packets from here on.
+    pub(crate) fn lose(&mut self, channel: Channel) {
+        self.channel = Some(channel);
     }
 
     /// The file being decoded.
@@ -181,6 +193,11 @@ impl Decoding {
             // A recording that joined a live stream late begins where it begins.
             self.position = at;
         }
+        let is_lost = self.channel.as_mut().is_some_and(Channel::loses) && !info.starts_stream;
+        if is_lost && self.begun {
+            self.losses.dropped += 1;
+            return Ok(());
+        }
         self.begun = true;
         if is_before {
             self.position = end;
@@ -191,8 +208,7 @@ impl Decoding {
         // All gaps together may at most double the length, so that a small file cannot fill a disk.
         let most = LONGEST_GAP_SECONDS * rate;
         if gap <= most && self.losses.concealed_samples + gap <= most + self.position {
-            conceal(&mut self.decoder, gap, &mut self.concealed, out)?;
-            self.losses.concealed_samples += gap;
+            self.losses.bridge(&mut self.decoder, gap, data, &mut self.concealed, out)?;
         } else {
             self.losses.jumps += 1;
         }
@@ -218,9 +234,9 @@ impl Decoding {
         if self.file.is_truncated() {
             self.losses.ends_early = true;
         } else if missing > rounding && self.begun {
-            if self.losses.bad_packets > 0 && missing <= LONGEST_GAP_SECONDS * rate {
-                conceal(&mut self.decoder, missing, &mut self.concealed, out)?;
-                self.losses.concealed_samples += missing;
+            let is_lost = self.losses.bad_packets + self.losses.dropped > 0 || self.decoder.in_pause();
+            if is_lost && missing <= LONGEST_GAP_SECONDS * rate {
+                self.losses.bridge(&mut self.decoder, missing, &[], &mut self.concealed, out)?;
                 self.position += missing;
             } else {
                 self.losses.ends_early = true;
@@ -228,18 +244,4 @@ impl Decoding {
         }
         Ok(())
     }
-}
-
-/// Appends exactly `samples` samples of concealment.
-fn conceal(decoder: &mut Decoder, samples: u64, scratch: &mut Vec<f32>, out: &mut Vec<f32>) -> Result<()> {
-    let hop = u64::from(decoder.header().hop);
-    let mut left = samples as usize;
-    while left > 0 {
-        scratch.clear();
-        decoder.conceal((left as u64).div_ceil(hop).min(50) as u32, scratch)?;
-        let count = scratch.len().min(left);
-        out.extend_from_slice(&scratch[..count]);
-        left -= count;
-    }
-    Ok(())
 }

@@ -1,5 +1,6 @@
 //! Coded files: writing, opening, surveying and decoding them.
 
+mod channel;
 mod codes;
 mod decoding;
 mod losses;
@@ -15,6 +16,7 @@ use anyhow::{Context, Result, bail};
 use siskin_core::bitstream::StreamHeader;
 use siskin_core::container::{AUDIO_CODEC_ID, Block, Reader};
 
+pub(crate) use channel::LossArgs;
 pub(crate) use decoding::Decoding;
 pub(crate) use sink::Sink;
 pub(crate) use survey::Survey;

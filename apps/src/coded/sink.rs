@@ -14,11 +14,13 @@ use crate::target::Target;
 pub(crate) struct Sink {
     writer: Writer,
     file: Option<File>,
+    is_file: bool,
     rate: u64,
     pending: Vec<u8>,
     bytes: u64,
     packets: u64,
     packet_bytes: u64,
+    redundant_bytes: u64,
 }
 
 /// What a finished file holds.
@@ -29,6 +31,8 @@ pub(crate) struct Totals {
     pub(crate) bytes: u64,
     /// Bytes of the packets in it.
     pub(crate) packet_bytes: u64,
+    /// Bytes of copies of earlier frames in those.
+    pub(crate) redundant_bytes: u64,
 }
 
 impl Sink {
@@ -46,11 +50,13 @@ impl Sink {
         let mut sink = Self {
             writer: Writer::new(vec![Track::audio(header)], options)?,
             file: target.handle()?,
+            is_file: target.is_file(),
             rate: header.sample_rate.into(),
             pending: Vec::new(),
             bytes: 0,
             packets: 0,
             packet_bytes: 0,
+            redundant_bytes: 0,
         };
         sink.writer.header(&mut sink.pending)?;
         sink.write_pending()?;
@@ -66,9 +72,12 @@ impl Sink {
     pub(crate) fn packet(&mut self, packet: EncodedPacket<'_>) -> Result<()> {
         let time = |samples: u64| (u128::from(samples) * 1_000_000_000 / u128::from(self.rate)) as u64;
         let (start, end) = (time(packet.position), time(packet.position + packet.samples));
-        self.writer.write(0, start, end - start, packet.joinable, packet.data, &mut self.pending)?;
+        // In a file the head is known, so any packet will do to begin with.
+        let key = packet.joinable || self.is_file;
+        self.writer.write(0, start, end - start, key, packet.data, &mut self.pending)?;
         self.packets += 1;
         self.packet_bytes += packet.data.len() as u64;
+        self.redundant_bytes += packet.redundant_bytes as u64;
         self.write_pending()
     }
 
@@ -82,7 +91,12 @@ impl Sink {
                 file.write_all(&patch.data).context("the output cannot be written")?;
             }
         }
-        Ok(Totals { packets: self.packets, bytes: self.bytes, packet_bytes: self.packet_bytes })
+        Ok(Totals {
+            packets: self.packets,
+            bytes: self.bytes,
+            packet_bytes: self.packet_bytes,
+            redundant_bytes: self.redundant_bytes,
+        })
     }
 
     fn write_pending(&mut self) -> Result<()> {

@@ -1,9 +1,12 @@
-//! What a coded file holds, from the heads of its packets; nothing is decoded.
+//! What a coded file holds, from its packets; no samples are decoded.
 
 use anyhow::Result;
 use siskin_core::Limits;
-use siskin_core::bitstream::packet::Packet;
+use siskin_core::bitstream::Frames;
+use siskin_core::bitstream::packet::{Coding, Packet};
+use siskin_core::bundle::Bundle;
 use siskin_core::container::Block;
+use siskin_core::entropy::{Coder, Tables};
 
 use super::CodedFile;
 
@@ -22,8 +25,19 @@ pub(crate) struct Survey {
     pub(crate) stages: Option<(u8, u8)>,
     /// Most frames of a packet.
     pub(crate) frames_per_packet: u32,
-    /// Bits of the bare codes.
-    pub(crate) code_bits: u64,
+    /// Bits of the bare codes at fixed width; unknown if range-coded frames have their own stages and the bundle is not
+    /// here.
+    pub(crate) code_bits: Option<u64>,
+    /// Packets whose codes are range coded.
+    pub(crate) range_coded: u64,
+    /// Packets whose frames have their own stages.
+    pub(crate) variable: u64,
+    /// Bytes of copies of earlier frames.
+    pub(crate) redundant_bytes: u64,
+    /// Frames that a description of noise stands for, in packets or in the gaps after them.
+    pub(crate) pause_frames: u64,
+    /// Bytes of the packets that describe noise.
+    pub(crate) pause_bytes: u64,
     /// Packets that carry the stream header.
     pub(crate) headers: u64,
     /// What is wrong, packet by packet, as `(packet number from 0, seconds, what)`.
@@ -35,6 +49,12 @@ pub(crate) struct Survey {
 /// Faults that are kept one by one.
 const MOST_FAULTS: usize = 1000;
 
+/// What is known of the bundle.
+struct Known {
+    size: Option<u32>,
+    coder: Option<Coder>,
+}
+
 /// Where the packets stand.
 #[derive(Default)]
 struct Timeline {
@@ -42,13 +62,20 @@ struct Timeline {
     origin: u64,
     /// Position at which the next packet should begin; unknown after a fault.
     expected: Option<u64>,
+    /// Whether the packet before describes noise, which a gap goes on with.
+    in_pause: bool,
 }
 
 impl Survey {
-    /// Reads the whole file. Entries of codebooks are checked if `codebook_size` is known.
-    pub(crate) fn of(file: &mut CodedFile, codebook_size: Option<u32>) -> Result<Self> {
-        let mut survey = Self::default();
-        let (mut block, mut codes) = (Block::default(), Vec::new());
+    /// Reads the whole file, the codes too if the bundle is known.
+    pub(crate) fn of(file: &mut CodedFile, bundle: Option<&Bundle>) -> Result<Self> {
+        let mut survey = Self { code_bits: Some(0), ..Default::default() };
+        let (mut block, mut frames) = (Block::default(), Frames::default());
+        let tables = bundle.map(Tables::from_bundle).transpose()?.flatten();
+        let mut known = Known {
+            size: bundle.map(|b| b.manifest().quantizer.size),
+            coder: tables.map(|t| Coder::new(t.into())),
+        };
         let mut timeline = Timeline::default();
         loop {
             match file.next(&mut block) {
@@ -60,7 +87,7 @@ impl Survey {
                 }
             }
             let seconds = block.pts_ns as f64 / 1e9;
-            if let Err(what) = survey.take(file, &block, codebook_size, &mut codes, &mut timeline) {
+            if let Err(what) = survey.take(file, &block, &mut known, &mut frames, &mut timeline) {
                 survey.fault(seconds, what);
                 timeline.expected = None;
             }
@@ -75,8 +102,8 @@ impl Survey {
         &mut self,
         file: &CodedFile,
         block: &Block,
-        codebook_size: Option<u32>,
-        codes: &mut Vec<u16>,
+        known: &mut Known,
+        frames: &mut Frames,
         timeline: &mut Timeline,
     ) -> Result<(), String> {
         let header = file.header();
@@ -85,26 +112,51 @@ impl Survey {
             return Err("its header is that of another stream".into());
         }
         let info = packet.info(header).map_err(|e| e.to_string())?;
-        if let Some(size) = codebook_size {
-            packet.codes(header, &info, codes);
-            if let Some(code) = codes.iter().find(|&&c| u32::from(c) >= size) {
+        let is_coded = packet.coding() == Coding::RangeCoded;
+        let readable = !is_coded || known.coder.is_some();
+        if readable {
+            packet.frames(header, known.coder.as_mut(), frames).map_err(|e| e.to_string())?;
+            let size = known.size.unwrap_or(1 << header.code_bits);
+            if let Some(code) = frames.codes().iter().find(|&&c| u32::from(c) >= size) {
                 return Err(format!("code {code}, the codebook has {size} entries"));
             }
         }
+        let codes = match packet.is_variable() {
+            true if readable => Some(frames.codes().len()),
+            true => None,
+            false => Some(info.frames as usize * header.codes_per_frame(info.stages)),
+        };
+        self.code_bits =
+            self.code_bits.zip(codes).map(|(b, c)| b + (c * usize::from(header.code_bits)) as u64);
+        self.range_coded += u64::from(is_coded);
+        self.variable += u64::from(packet.is_variable());
         self.frames += u64::from(info.frames);
         self.samples += info.samples(header);
         self.frames_per_packet = self.frames_per_packet.max(info.frames);
-        self.code_bits += u64::from(info.frames)
-            * (header.codes_per_frame(info.stages) * usize::from(header.code_bits)) as u64;
         self.headers += u64::from(packet.header.is_some());
-        let (low, high) = self.stages.unwrap_or((info.stages, info.stages));
-        self.stages = Some((low.min(info.stages), high.max(info.stages)));
+        if let Some(copies) = packet.copies(header).map_err(|e| e.to_string())? {
+            self.redundant_bytes += copies.bytes() as u64;
+        }
+        if packet.silence().is_some() {
+            self.pause_frames += u64::from(info.frames);
+            self.pause_bytes += block.data.len() as u64;
+        } else {
+            let lowest = frames.counts().iter().copied().min().filter(|_| readable).unwrap_or(info.stages);
+            let (low, high) = self.stages.unwrap_or((lowest, info.stages));
+            self.stages = Some((low.min(lowest), high.max(info.stages)));
+        }
         if info.starts_stream {
             timeline.origin = timeline.expected.unwrap_or(file.samples(block.pts_ns) as u64);
         }
         let position =
             if info.starts_stream { timeline.origin } else { file.position(block.pts_ns, timeline.origin) };
-        if let Some(expected) = timeline.expected.filter(|&e| e != position) {
+        let in_pause = std::mem::replace(&mut timeline.in_pause, packet.silence().is_some());
+        let gap = timeline.expected.map_or(0, |e| position.saturating_sub(e));
+        if in_pause && gap > 0 && gap.is_multiple_of(header.hop.into()) {
+            self.samples += gap;
+            self.frames += gap / u64::from(header.hop);
+            self.pause_frames += gap / u64::from(header.hop);
+        } else if let Some(expected) = timeline.expected.filter(|&e| e != position) {
             let rate = f64::from(header.sample_rate);
             let (at, should) = (position as f64 / rate, expected as f64 / rate);
             self.fault(at, format!("begins at {at:.3} s, the packet before ends at {should:.3} s"));

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::bench::peak_memory;
 use crate::cli::{ModelArgs, OverwriteArgs, ReportArgs};
-use crate::coded::{CodedFile, Decoding};
+use crate::coded::{CodedFile, Decoding, LossArgs};
 use crate::media::{self, AudioOutput, OutputFormat};
 use crate::report::{Progress, Report};
 use crate::target::{Target, is_dash};
@@ -30,6 +30,8 @@ pub(crate) struct DecodeArgs {
     #[arg(short, long, value_name = "N", help_heading = "Decoding")]
     codebooks: Option<u8>,
     #[command(flatten)]
+    loss: LossArgs,
+    #[command(flatten)]
     model: ModelArgs,
     #[command(flatten)]
     overwrite: OverwriteArgs,
@@ -45,6 +47,9 @@ pub(crate) fn run(args: &DecodeArgs) -> Result<ExitCode> {
     let file = CodedFile::open(&args.input)?;
     let runtime = args.model.runtime()?;
     let mut decoding = Decoding::new(file, args.model.model.as_deref(), &runtime, args.codebooks)?;
+    if let Some(channel) = args.loss.channel()? {
+        decoding.lose(channel);
+    }
     let rate = decoding.rate();
     let total = decoding.file().stated_samples().map(|s| s as f64 / f64::from(rate));
     let target = Target::open(&args.output, args.overwrite.choice(), &args.input)?;
@@ -90,6 +95,10 @@ pub(crate) fn run(args: &DecodeArgs) -> Result<ExitCode> {
             "packet_bytes": decoding.packet_bytes(),
             "bad_packets": losses.bad_packets,
             "concealed_samples": losses.concealed_samples,
+            "packets_dropped": losses.dropped,
+            "frames_lost": losses.lost_frames,
+            "frames_recovered": losses.recovered_frames,
+            "frames_concealed": losses.lost_frames - losses.recovered_frames,
             "truncated": losses.ends_early || losses.damage.is_some(),
             "elapsed_seconds": report.elapsed(),
             "peak_memory_bytes": peak_memory(),

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use clap::Args;
 use serde_json::json;
-use siskin_core::audio::{DEFAULT_SEARCH_WIDTH, Encoder, EncoderConfig};
+use siskin_core::audio::{DEFAULT_SEARCH_WIDTH, Encoder, EncoderConfig, RateControl};
 use siskin_core::bundle::Manifest;
 
 use crate::bench::peak_memory;
@@ -20,6 +20,8 @@ use crate::units;
 
 /// Samples taken from the input before the encoder gets them; bounds memory whatever the input does.
 const BATCH: usize = 24_000;
+/// Seconds after which a packet of a file carries the stream header again: readers of files find it at the start.
+const HEADER_SECONDS: f64 = 10.0;
 /// Tags that tell of the input file rather than of the recording.
 const NOT_KEPT: [&str; 9] = [
     "encoder",
@@ -36,6 +38,15 @@ const NOT_KEPT: [&str; 9] = [
 const MOST_TAGS: usize = 100;
 const LONGEST_TAG: usize = 10_000;
 
+/// Values of `--rate-control`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum RateMode {
+    /// The same stages for each frame
+    Constant,
+    /// More stages for frames that gain more from them
+    Vbr,
+}
+
 /// Arguments of `encode`.
 #[derive(Debug, Args)]
 pub(crate) struct EncodeArgs {
@@ -43,18 +54,37 @@ pub(crate) struct EncodeArgs {
     input: PathBuf,
     /// Coded file (.mka or .mkv), - for a live stream on stdout
     output: PathBuf,
-    /// Bit rate of the codes, such as 6k or 6000: the model's highest that is not above
+    /// Bit rate, such as 6k or 6000. Constant: the highest rate of codes that is not above, which range coding then
+    /// undercuts; variable: what packets take on average
     #[arg(short, long, value_name = "RATE", value_parser = units::parse_bitrate, help_heading = "Coding")]
     bitrate: Option<u32>,
+    /// How the bit rate is arrived at
+    #[arg(long, value_enum, default_value_t = RateMode::Constant, value_name = "MODE", help_heading = "Coding")]
+    rate_control: RateMode,
+    /// The same as --rate-control vbr
+    #[arg(long, conflicts_with_all = ["rate_control", "codebooks"], help_heading = "Coding")]
+    vbr: bool,
     /// Residual stages, instead of a bit rate
     #[arg(short, long, value_name = "N", conflicts_with = "bitrate", help_heading = "Coding")]
     codebooks: Option<u8>,
     /// Codec frames a packet, 1 to 500: more cost less in the container and lose more with a packet
     #[arg(long, value_name = "N", default_value_t = 50, help_heading = "Coding")]
     frame_size: u32,
+    /// Leave codes at their fixed width instead of range coding them
+    #[arg(long, help_heading = "Coding")]
+    fixed_width: bool,
     /// Choices of codes that are followed at once, 1 to 64: more sound better and take longer
     #[arg(long, value_name = "N", default_value_t = DEFAULT_SEARCH_WIDTH, help_heading = "Coding")]
     search_width: usize,
+    /// Earlier frames that each packet repeats coarsely, 0 to 8, to bring them back after a loss
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=8), help_heading = "Coding")]
+    redundancy: u8,
+    /// Residual stages of the repeated frames
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "redundancy", help_heading = "Coding")]
+    redundancy_codebooks: u8,
+    /// Describe background noise in pauses instead of coding it
+    #[arg(long, help_heading = "Coding")]
+    dtx: bool,
     /// Encode what is there of an input that ends before its stated length
     #[arg(long, help_heading = "Coding")]
     allow_truncated: bool,
@@ -73,26 +103,48 @@ pub(crate) fn run(args: &EncodeArgs) -> Result<ExitCode> {
     let bundle = args.model.bundle()?;
     let manifest = bundle.manifest();
     let stages = stages(args, manifest)?;
+    let rate = match args.vbr || args.rate_control == RateMode::Vbr {
+        true => {
+            let bitrate = args.bitrate.unwrap_or(bundle.stream_header().code_rate(stages) as u32);
+            RateControl::Variable { bitrate }
+        }
+        false => RateControl::Constant,
+    };
     if CodedFile::is_coded(&args.input) {
         return Err(usage(format!("{} is coded already, see siskin decode", args.input.display())));
     }
     let mut input = AudioInput::open(&args.input, Some(manifest.sample_rate))?;
     describe_input(&input, &report);
     let runtime = args.model.runtime()?;
-    let config = EncoderConfig {
+    let mut config = EncoderConfig {
         stages: Some(stages),
         frames_per_packet: args.frame_size,
         search_width: args.search_width,
-        ..Default::default()
+        rate,
+        entropy_coding: !args.fixed_width,
+        header_interval: EncoderConfig::default().header_interval,
+        redundancy: args.redundancy,
+        redundancy_stages: args.redundancy_codebooks,
+        dtx: args.dtx,
     };
-    let mut encoder = Encoder::new(&bundle, &runtime, &config)?;
     let target = Target::open(&args.output, args.overwrite.choice(), &args.input)?;
+    if target.is_file() {
+        let frame_rate = bundle.stream_header().frame_rate();
+        config.header_interval = (HEADER_SECONDS * frame_rate) as u32;
+    }
+    let mut encoder = Encoder::new(&bundle, &runtime, &config)?;
+    let rate_words = match rate {
+        RateControl::Variable { bitrate } => format!("{} on average", units::bitrate(bitrate.into())),
+        RateControl::Constant => {
+            format!("{stages} stages, {} of codes", units::bitrate(encoder.header().code_rate(stages)))
+        }
+    };
     report.note(&format!(
-        "Encoding with {} {} on {}, {stages} stages, {}",
+        "Encoding with {} {} on {}, {rate_words}, {}",
         manifest.name,
         manifest.version,
         encoder.provider(),
-        units::bitrate(encoder.header().code_rate(stages)),
+        if encoder.is_range_coding() { "range coded" } else { "fixed width" },
     ));
     let mut sink = Sink::create(&target, encoder.header(), kept_tags(&input))?;
     let (mut samples, mut pcm, mut more) = (0u64, Vec::new(), true);
@@ -131,13 +183,16 @@ pub(crate) fn run(args: &EncodeArgs) -> Result<ExitCode> {
             "model": manifest.name,
             "model_id": bundle.id().to_string(),
             "provider": encoder.provider().name(),
-            "stages": stages,
+            "stages": (rate == RateControl::Constant).then_some(stages),
+            "rate_control": if rate == RateControl::Constant { "constant" } else { "vbr" },
             "sample_rate": manifest.sample_rate,
             "samples": samples,
             "seconds": seconds,
             "packets": totals.packets,
             "bytes": totals.bytes,
             "packet_bytes": totals.packet_bytes,
+            "entropy_coding": encoder.is_range_coding(),
+            "redundancy_bitrate": units::rate_of(totals.redundant_bytes, seconds),
             "code_bitrate": encoder.header().code_rate(stages),
             "packet_bitrate": coded,
             "bitrate": on_disk,

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Args;
 use serde_json::json;
-use siskin_core::bundle::installed;
+use siskin_core::bundle::Bundle;
 
 use crate::coded::{CodedFile, Survey};
 use crate::report;
@@ -25,22 +25,22 @@ pub(crate) struct InfoArgs {
 
 pub(crate) fn run(args: &InfoArgs) -> Result<ExitCode> {
     let mut file = CodedFile::open(&args.file)?;
-    let survey = Survey::of(&mut file, None)?;
     let header = file.header().clone();
-    let bundle = installed().into_iter().find(|b| b.id() == header.bundle);
+    let bundle = Bundle::for_stream(&header, None).ok();
+    let survey = Survey::of(&mut file, bundle.as_ref())?;
     let version = bundle.as_ref().map(|b| b.manifest().version.clone());
     let rate = f64::from(header.sample_rate);
     let seconds = survey.samples as f64 / rate;
     let stated = file.stated_samples();
     let truncated = file.is_truncated() || stated.is_some_and(|s| s > survey.samples + 100);
-    let codes = if survey.frames == 0 {
-        0.0
-    } else {
-        survey.code_bits as f64 * header.frame_rate() / survey.frames as f64
-    };
+    let per_frame = |bits: f64| bits * header.frame_rate() / survey.frames.max(1) as f64;
+    let codes = survey.code_bits.map(|bits| per_frame(bits as f64));
+    let in_packets = per_frame(survey.packet_bytes as f64 * 8.0);
     let on_disk = units::rate_of(file.bytes(), seconds);
     let overhead = file.bytes().saturating_sub(survey.packet_bytes) as f64 / file.bytes().max(1) as f64;
     let (low, high) = survey.stages.unwrap_or((0, 0));
+    let pause_share = survey.pause_frames as f64 / survey.frames.max(1) as f64;
+    let pause_seconds = survey.pause_frames as f64 / header.frame_rate();
     if args.json {
         report::line(&json!({
             "type": "info",
@@ -61,7 +61,13 @@ pub(crate) fn run(args: &InfoArgs) -> Result<ExitCode> {
             "frames_per_packet": survey.frames_per_packet,
             "stages_lowest": low,
             "stages_highest": high,
+            "coding": coding(&survey),
+            "variable": survey.variable > 0,
+            "range_coded_packets": survey.range_coded,
             "code_bitrate": codes,
+            "redundancy_bitrate": units::rate_of(survey.redundant_bytes, seconds),
+            "pause_share": pause_share,
+            "pause_bitrate": units::rate_of(survey.pause_bytes, pause_seconds),
             "packet_bitrate": units::rate_of(survey.packet_bytes, seconds),
             "bitrate": on_disk,
             "bytes": file.bytes(),
@@ -100,7 +106,21 @@ pub(crate) fn run(args: &InfoArgs) -> Result<ExitCode> {
             format!("{low} to {high} of {}", header.stages)
         },
     )?;
-    row("codes", units::bitrate(codes))?;
+    let rates = match codes {
+        Some(codes) => {
+            format!("{} of codes, {} in packets", units::bitrate(codes), units::bitrate(in_packets))
+        }
+        None => format!("{} in packets", units::bitrate(in_packets)),
+    };
+    row("coding", format!("{}, {rates}", coding(&survey)))?;
+    if survey.redundant_bytes > 0 {
+        let rate = units::rate_of(survey.redundant_bytes, seconds);
+        row("redundancy", format!("{} of copies of earlier frames", units::bitrate(rate)))?;
+    }
+    if survey.pause_frames > 0 {
+        let rate = units::rate_of(survey.pause_bytes, pause_seconds);
+        row("pauses", format!("{:.1} % of the time, at {rate:.0} b/s", pause_share * 100.0))?;
+    }
     row("on disk", format!("{}, container {:.1} %", units::bitrate(on_disk), overhead * 100.0))?;
     for (key, value) in file.tags() {
         row("tag", format!("{key}: {value}"))?;
@@ -114,4 +134,13 @@ pub(crate) fn run(args: &InfoArgs) -> Result<ExitCode> {
     }
     report::print(&text)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What the packets' codes are coded with.
+fn coding(survey: &Survey) -> &'static str {
+    match survey.range_coded {
+        0 => "fixed width",
+        n if n == survey.packets => "range coded",
+        _ => "range coded and fixed width",
+    }
 }

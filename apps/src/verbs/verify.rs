@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Args;
 use serde_json::json;
-use siskin_core::bundle::installed;
+use siskin_core::bundle::Bundle;
 
 use crate::coded::{CodedFile, Survey};
 use crate::report;
@@ -24,8 +24,8 @@ pub(crate) struct VerifyArgs {
 
 pub(crate) fn run(args: &VerifyArgs) -> Result<ExitCode> {
     let mut file = CodedFile::open(&args.file)?;
-    let bundle = installed().into_iter().find(|b| b.id() == file.header().bundle);
-    let mut survey = Survey::of(&mut file, bundle.map(|b| b.manifest().quantizer.size))?;
+    let bundle = Bundle::for_stream(file.header(), None).ok();
+    let mut survey = Survey::of(&mut file, bundle.as_ref())?;
     let rate = f64::from(file.header().sample_rate);
     let seconds = survey.samples as f64 / rate;
     if file.is_truncated() {

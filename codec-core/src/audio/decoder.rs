@@ -1,11 +1,16 @@
-use crate::bitstream::StreamHeader;
+use std::sync::Arc;
+
 use crate::bitstream::packet::{Packet, PacketInfo};
+use crate::bitstream::{Frames, StreamHeader};
 use crate::bundle::Bundle;
+use crate::entropy::{Coder, Tables};
 use crate::runtime::{Provider, Runtime};
 use crate::{Error, Limits, Result};
 
-use super::conceal::{Fade, LATENT_DECAY};
+use super::conceal::{Concealment, LATENT_DECAY};
 use super::frame::{FrameDecoder, Snapshot};
+use super::levels::Limiter;
+use super::noise;
 
 /// What a packet held.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,9 +28,14 @@ pub struct Decoder {
     own: StreamHeader,
     /// Whether a header has been seen that fits.
     ready: bool,
-    fade: Fade,
+    concealment: Concealment,
+    limiter: Limiter,
     limits: Limits,
-    codes: Vec<u16>,
+    /// For range-coded packets.
+    coder: Option<Coder>,
+    codes: Frames,
+    /// Codes of a copy of a lost frame.
+    copy: Vec<u16>,
     concealed: Vec<f32>,
 }
 
@@ -33,9 +43,11 @@ impl Decoder {
     /// Makes a decoder with a bundle's network.
     ///
     /// # Errors
-    /// What [`FrameDecoder::new`] returns.
+    /// What [`FrameDecoder::new`] and [`Tables::from_bundle`] return.
     pub fn new(bundle: &Bundle, runtime: &Runtime) -> Result<Self> {
-        Ok(Self::from_parts(FrameDecoder::new(bundle, runtime)?, bundle.stream_header()))
+        let mut decoder = Self::from_parts(FrameDecoder::new(bundle, runtime)?, bundle.stream_header());
+        decoder.set_tables(Tables::from_bundle(bundle)?.map(Arc::new));
+        Ok(decoder)
     }
 
     /// Puts a decoder together from its parts; `own` is the header of the streams that they decode.
@@ -43,13 +55,21 @@ impl Decoder {
         let hop = own.hop.into();
         Self {
             frames,
+            concealment: Concealment::new(hop, own.sample_rate),
+            limiter: Limiter::new(own.sample_rate),
             own,
             ready: false,
-            fade: Fade::default(),
             limits: Limits::default(),
-            codes: Vec::new(),
+            coder: None,
+            codes: Frames::default(),
+            copy: Vec::new(),
             concealed: vec![0.0; hop],
         }
+    }
+
+    /// Gives the tables with which range-coded packets are decoded; without any they are refused.
+    pub fn set_tables(&mut self, tables: Option<Arc<Tables>>) {
+        self.coder = tables.map(Coder::new);
     }
 
     /// Takes the stream's header from outside the packets (container, caps).
@@ -87,21 +107,21 @@ impl Decoder {
             return Err(Error::MissingHeader);
         }
         let info = packet.info(&self.own)?;
-        packet.codes(&self.own, &info, &mut self.codes);
+        packet.frames(&self.own, self.coder.as_mut(), &mut self.codes)?;
         if info.starts_stream {
             self.reset();
         }
         let start = out.len();
-        for codes in self.codes.chunks_exact(self.own.codes_per_frame(info.stages)) {
-            let frame = out.len();
-            match self.frames.decode(codes) {
-                Ok(pcm) => out.extend_from_slice(pcm),
-                Err(e) => {
-                    out.truncate(start);
-                    return Err(e);
-                }
+        let decoded = match packet.silence() {
+            Some(shape) => {
+                self.concealment.begin_pause(&noise::powers(self.concealment.plan(), shape));
+                self.miss(info.frames, out)
             }
-            self.fade.recover(&mut out[frame..]);
+            None => self.decode_frames(out),
+        };
+        if let Err(e) = decoded {
+            out.truncate(start);
+            return Err(e);
         }
         if info.starts_stream {
             out.drain(start..start + usize::from(self.own.pre_skip).min(out.len() - start));
@@ -119,7 +139,7 @@ impl Decoder {
     pub fn decode_codes(&mut self, codes: &[u16], out: &mut Vec<f32>) -> Result<()> {
         let start = out.len();
         out.extend_from_slice(self.frames.decode(codes)?);
-        self.fade.recover(&mut out[start..]);
+        self.heard(&mut out[start..]);
         Ok(())
     }
 
@@ -130,7 +150,7 @@ impl Decoder {
     pub fn decode_latent(&mut self, latent: &[f32], out: &mut Vec<f32>) -> Result<()> {
         let start = out.len();
         out.extend_from_slice(self.frames.decode_latent(latent)?);
-        self.fade.recover(&mut out[start..]);
+        self.heard(&mut out[start..]);
         Ok(())
     }
 
@@ -139,23 +159,82 @@ impl Decoder {
         self.frames.latent_dim()
     }
 
-    /// Bridges `frames` lost frames: holds the last sound and fades it to silence within 100 ms, appending
-    /// `frames * hop` samples to `out`.
+    /// Decodes the frames of `self.codes`.
+    fn decode_frames(&mut self, out: &mut Vec<f32>) -> Result<()> {
+        for codes in self.codes.iter() {
+            let start = out.len();
+            out.extend_from_slice(self.frames.decode(codes)?);
+            self.concealment.heard(&mut out[start..]);
+            self.limiter.apply(&mut out[start..]);
+        }
+        Ok(())
+    }
+
+    /// Takes a frame that the network has made of what came.
+    fn heard(&mut self, pcm: &mut [f32]) {
+        self.concealment.heard(pcm);
+        self.limiter.apply(pcm);
+    }
+
+    /// Bridges `frames` frames that did not come, appending `frames * hop` samples to `out`: a loss holds the last sound
+    /// and fades it into the background noise that was heard so far, a pause goes on with the noise described.
     ///
     /// # Errors
     /// [`Error::Network`] if the network fails.
     pub fn conceal(&mut self, frames: u32, out: &mut Vec<f32>) -> Result<()> {
+        self.miss(frames, out)
+    }
+
+    /// Bridges `frames` lost frames before the packet `next`, which is to be [`decode`](Decoder::decode)d after: with
+    /// its copies of the last of them, and [`conceal`](Decoder::conceal)ing the rest. Appends `frames * hop` samples to
+    /// `out` and returns how many frames were copies. A packet that cannot be decoded has none.
+    ///
+    /// # Errors
+    /// [`Error::Network`] if the network fails.
+    pub fn recover(&mut self, frames: u32, next: &[u8], out: &mut Vec<f32>) -> Result<u32> {
+        let packet = Packet::parse(next, &self.limits).ok().filter(|_| self.ready);
+        let fits = |packet: &Packet<'_>| {
+            let same = packet.header.as_ref().is_none_or(|h| self.own.accepts(h).is_ok());
+            same && packet.info(&self.own).is_ok_and(|info| !info.starts_stream)
+        };
+        let copies = packet.filter(fits).and_then(|p| p.copies(&self.own).ok().flatten());
+        let Some(copies) = copies else { return self.miss(frames, out).map(|()| 0) };
+        let reach = frames.min(copies.count() as u32);
+        self.miss(frames - reach, out)?;
+        let mut recovered = 0;
+        for back in (1..=reach).rev() {
+            let mut copy = std::mem::take(&mut self.copy);
+            copies.frame(back as usize, &mut copy);
+            let decoded = self.decode_codes(&copy, out);
+            self.copy = copy;
+            match decoded {
+                Ok(()) => recovered += 1,
+                Err(Error::Bitstream { .. }) => self.miss(1, out)?,
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(recovered)
+    }
+
+    /// Whether the stream pauses: the last packet described background noise, so that a gap after it is no loss.
+    pub fn in_pause(&self) -> bool {
+        self.concealment.in_pause()
+    }
+
+    fn miss(&mut self, frames: u32, out: &mut Vec<f32>) -> Result<()> {
         for _ in 0..frames {
-            if self.fade.is_silent() {
+            if self.concealment.is_silent() {
                 self.concealed.fill(0.0);
             } else {
                 self.concealed.copy_from_slice(self.frames.repeat(LATENT_DECAY)?);
-                self.fade.lose(&mut self.concealed);
-                if self.fade.is_silent() {
-                    // What comes after the silence starts from rest, not from a state long past.
-                    self.frames.reset();
-                }
             }
+            let was_heard = !self.concealment.is_silent();
+            self.concealment.miss(&mut self.concealed);
+            if was_heard && self.concealment.is_silent() {
+                // What comes next starts from rest, not from a state long past.
+                self.frames.reset();
+            }
+            self.limiter.apply(&mut self.concealed);
             out.extend_from_slice(&self.concealed);
         }
         Ok(())
@@ -164,13 +243,15 @@ impl Decoder {
     /// Back to the state of a new decoder that knows its header: after a seek.
     pub fn reset(&mut self) {
         self.frames.reset();
-        self.fade = Fade::default();
+        self.concealment.reset();
+        self.limiter.reset();
     }
 
     /// Keeps the decoder's state in `into`.
     pub fn snapshot(&self, into: &mut Snapshot) {
         self.frames.snapshot(into);
-        into.fade = self.fade;
+        self.concealment.snapshot(&mut into.concealment);
+        into.peak = self.limiter.peak();
     }
 
     /// Puts back a state, as if what was decoded since had not been.
@@ -179,7 +260,8 @@ impl Decoder {
     /// [`Error::Parameter`] if the snapshot is of another bundle.
     pub fn restore(&mut self, from: &Snapshot) -> Result<()> {
         self.frames.restore(from)?;
-        self.fade = from.fade;
+        self.concealment.restore(&from.concealment);
+        self.limiter.set_peak(from.peak);
         Ok(())
     }
 }

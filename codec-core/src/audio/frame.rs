@@ -2,16 +2,18 @@ use crate::Result;
 use crate::bundle::Bundle;
 use crate::runtime::{Provider, Runtime, StepNetwork};
 
-use super::conceal::Fade;
+use super::conceal::ConcealmentSnapshot;
 use super::quantizer::ResidualQuantizer;
+use super::rate::Choices;
 use super::search::{BeamSearch, DEFAULT_SEARCH_WIDTH};
 
 /// The states of an encoder or decoder at a moment of a stream.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Snapshot {
     pub(super) states: Vec<Vec<f32>>,
-    /// How far a loss had faded; only a [`Decoder`](super::Decoder) uses it.
-    pub(super) fade: Fade,
+    /// What a loss had come to; only a [`Decoder`](super::Decoder) uses it and the limiter's peak.
+    pub(super) concealment: ConcealmentSnapshot,
+    pub(super) peak: f32,
 }
 
 /// Turns frames of `hop` samples into codes.
@@ -44,13 +46,33 @@ impl FrameEncoder {
     /// # Errors
     /// [`Error::Network`](crate::Error::Network) if the network fails.
     pub fn encode(&mut self, pcm: &[f32], codes: &mut [u16]) -> Result<()> {
+        self.follow(pcm)?;
+        self.quantizer.encode(self.network.output(), codes, &mut self.search);
+        Ok(())
+    }
+
+    /// Codes one frame with each number of stages.
+    ///
+    /// # Errors
+    /// [`Error::Network`](crate::Error::Network) if the network fails.
+    pub(super) fn encode_all(&mut self, pcm: &[f32], choices: &mut Choices) -> Result<()> {
+        self.follow(pcm)?;
+        let input = self.network.input();
+        choices.energy = input.iter().map(|x| x * x).sum::<f32>() / input.len().max(1) as f32;
+        self.quantizer.encode_all(self.network.output(), choices, &mut self.search);
+        Ok(())
+    }
+
+    /// Hears a frame of `hop` samples without coding it, so that the next one is coded in its place in the stream.
+    ///
+    /// # Errors
+    /// [`Error::Network`](crate::Error::Network) if the network fails.
+    pub fn follow(&mut self, pcm: &[f32]) -> Result<()> {
         let input = self.network.input();
         for (to, &from) in input.iter_mut().zip(pcm) {
             *to = if from.is_finite() { from } else { 0.0 };
         }
-        self.network.run()?;
-        self.quantizer.encode(self.network.output(), codes, &mut self.search);
-        Ok(())
+        self.network.run()
     }
 
     /// Sets how many choices of codes are followed at once, 1 to 64: more come nearer and take longer.

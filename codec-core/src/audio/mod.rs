@@ -4,12 +4,19 @@
 //! [`Decoder`] add framing, packets, exact lengths and concealment. Output does not depend on how the input was cut:
 //! networks always see whole frames, one at a time.
 
+mod activity;
 mod conceal;
 mod decoder;
 mod encoder;
+mod floor;
 mod frame;
+mod history;
+mod levels;
+mod noise;
 mod quantizer;
+mod rate;
 mod search;
+mod spectrum;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -17,4 +24,5 @@ pub use decoder::{Decoded, Decoder};
 pub use encoder::{EncodedPacket, Encoder, EncoderConfig};
 pub use frame::{FrameDecoder, FrameEncoder, Snapshot};
 pub use quantizer::ResidualQuantizer;
+pub use rate::RateControl;
 pub use search::{BeamSearch, DEFAULT_SEARCH_WIDTH};

@@ -1,6 +1,7 @@
 use half::f16;
 use safetensors::{Dtype, SafeTensors};
 
+use super::rate::Choices;
 use super::search::{BeamSearch, Codebook, LANES};
 use crate::bundle::{Bundle, QuantizerSpec};
 use crate::{Error, Result};
@@ -91,6 +92,21 @@ impl ResidualQuantizer {
         self.stages
     }
 
+    /// Codebooks a stage.
+    pub fn groups(&self) -> usize {
+        self.groups
+    }
+
+    /// Entries of one codebook.
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    /// `[stage][group][entry][dim]` of the codebooks.
+    pub(crate) fn entries(&self) -> &[f32] {
+        &self.entries
+    }
+
     /// Dimension of one group.
     pub(super) fn group_dim(&self) -> usize {
         self.dim
@@ -116,6 +132,25 @@ impl ResidualQuantizer {
             }
             let best = search.finish(stages);
             best.iter().enumerate().for_each(|(stage, &code)| codes[stage * self.groups + group] = code);
+        }
+    }
+
+    /// Quantizes one latent frame with each number of stages up to all that `choices` has room for: the nearest sums
+    /// of one stage, of two and so on, and the squared error that each leaves.
+    pub(super) fn encode_all(&self, latent: &[f32], choices: &mut Choices, search: &mut BeamSearch) {
+        let stages = choices.errors.len() - 1;
+        choices.errors.fill(0.0);
+        for (group, part) in latent.chunks_exact(self.dim).enumerate().take(self.groups) {
+            let whole: f32 = part.iter().map(|x| x * x).sum();
+            choices.errors[0] += whole;
+            search.start(part);
+            for stage in 0..stages {
+                search.extend(stage, self.book(stage * self.groups + group));
+                choices.errors[stage + 1] += (whole + 2.0 * search.distance()).max(0.0);
+                let path = &mut choices.paths[stage * stages * self.groups..];
+                let best = search.finish(stage + 1);
+                best.iter().enumerate().for_each(|(s, &code)| path[s * self.groups + group] = code);
+            }
         }
     }
 
@@ -222,6 +257,22 @@ pub(super) mod tests {
         };
         let errors = [1, 2, 8].map(total);
         assert!(errors[0] > errors[1] && errors[1] > errors[2], "{errors:?}");
+    }
+
+    #[test]
+    fn all_prefixes_are_those_of_their_own_search() {
+        for groups in [1, 2] {
+            let q = sample(groups);
+            let latent: Vec<f32> = (0..8).map(|i| (i as f32 * 0.9).sin()).collect();
+            let mut choices = Choices::new(4, groups.into());
+            q.encode_all(&latent, &mut choices, &mut BeamSearch::new(&q, 4));
+            for stages in 1..=4 {
+                let mut codes = vec![0; q.codes_per_frame(stages)];
+                q.encode(&latent, &mut codes, &mut BeamSearch::new(&q, 4));
+                assert_eq!(choices.codes(stages), codes);
+                assert!((choices.errors[stages] - error_after(&q, &latent, &codes)).abs() < 1e-5);
+            }
+        }
     }
 
     #[test]

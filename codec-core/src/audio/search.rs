@@ -126,6 +126,11 @@ impl BeamSearch {
         }
     }
 
+    /// Half the squared distance of the nearest sum, without the latent's own length.
+    pub(super) fn distance(&self) -> f32 {
+        self.beams[0].distance
+    }
+
     /// The codes of the nearest sum.
     pub(super) fn finish(&self, stages: usize) -> &[u16] {
         &self.beams[0].codes[..stages]

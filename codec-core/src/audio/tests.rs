@@ -5,7 +5,9 @@ use crate::runtime::{Provider, StepNetwork};
 use crate::{Error, Result};
 
 use super::quantizer::tests::sample;
-use super::{Decoder, EncodedPacket, Encoder, EncoderConfig, FrameDecoder, FrameEncoder, Snapshot};
+use super::{
+    Decoder, EncodedPacket, Encoder, EncoderConfig, FrameDecoder, FrameEncoder, RateControl, Snapshot,
+};
 
 /// Delays a frame of 8 samples by 4 and adds a decaying memory, so that order, reset and restore can be heard.
 struct Toy {
@@ -68,7 +70,10 @@ pub(crate) fn frame_encoder() -> FrameEncoder {
 }
 
 fn encoder(frames_per_packet: u32) -> Encoder {
-    let config = EncoderConfig { frames_per_packet, header_interval: 10, ..Default::default() };
+    encoder_with(EncoderConfig { frames_per_packet, header_interval: 10, ..Default::default() })
+}
+
+fn encoder_with(config: EncoderConfig) -> Encoder {
     Encoder::from_parts(frame_encoder(), header(), &config, 4).expect("a valid config")
 }
 
@@ -205,7 +210,7 @@ fn a_loss_keeps_the_length_and_fades() {
     decoder.decode(&coded[0].0, &mut out).expect("a packet of ours");
     decoder.conceal(20, &mut out).expect("the toy never fails");
     assert_eq!(out.len(), 4 + 20 * 8);
-    assert!(out[4 + 6 * 8..].iter().all(|&x| x == 0.0));
+    assert!(out[4 + 10 * 8..].iter().all(|&x| x == 0.0), "no noise has been heard so far");
     decoder.decode(&coded[21].0, &mut out).expect("a packet of ours");
     assert_eq!(out.len(), 4 + 21 * 8);
 }
@@ -242,4 +247,119 @@ fn a_new_rate_begins_with_the_next_packet() {
     encoder.push(&tone(60), &mut emit).expect("the toy never fails");
     assert_eq!(stages, [4, 4, 2, 2]);
     assert!(encoder.set_stages(5).is_err());
+}
+
+#[test]
+fn a_variable_rate_meets_its_target_whatever_the_cuts() {
+    let pcm: Vec<f32> =
+        (0..400 * 40).map(|i| (i as f32 * 0.3).sin() * if i / 200 % 3 == 1 { 0.002 } else { 0.5 }).collect();
+    let coder = || {
+        let rate = RateControl::Variable { bitrate: 600 };
+        let config =
+            EncoderConfig { frames_per_packet: 10, header_interval: 5000, rate, ..Default::default() };
+        let frames = FrameEncoder::from_parts(Toy::boxed(), sample(1));
+        Encoder::from_parts(frames, header(), &config, 4).expect("200 to 800 b/s")
+    };
+    let whole = packets(&mut coder(), &pcm, &[]);
+    assert_eq!(packets(&mut coder(), &pcm, &[7, 100, 1]), whole);
+    let mut used = coder();
+    packets(&mut used, &pcm[..5000], &[]);
+    assert_eq!(packets(&mut used, &pcm, &[]), whole, "a finished encoder equals a new one");
+    assert_eq!(decode_all(&whole).len(), pcm.len());
+    // 50 packets of 10 frames, 50 frames a second.
+    for window in whole.windows(50).skip(10).take(120) {
+        let rate = window.iter().map(|p| p.0.len() * 8).sum::<usize>() as f64 / 10.0;
+        assert!((rate / 600.0 - 1.0).abs() < 0.06, "{rate} b/s over 10 s");
+    }
+    assert!(coder().set_rate(RateControl::Variable { bitrate: 100 }).is_err());
+}
+
+/// Tones with pauses of digital silence between them.
+fn talk() -> Vec<f32> {
+    let mut pcm = tone(800);
+    pcm.resize(4000, 0.0);
+    pcm.extend(tone(333));
+    pcm.resize(6001, 0.0);
+    pcm
+}
+
+fn pausing(frames_per_packet: u32) -> Encoder {
+    encoder_with(EncoderConfig { frames_per_packet, header_interval: 10, dtx: true, ..Default::default() })
+}
+
+#[test]
+fn pauses_keep_every_position_and_the_length() {
+    for frames_per_packet in [1, 3, 50] {
+        let coded = packets(&mut pausing(frames_per_packet), &talk(), &[]);
+        let (mut decoder, mut out, mut gaps) = (decoder(), Vec::new(), 0);
+        for (data, position, samples) in &coded {
+            let gap = position - out.len() as u64;
+            assert!(gap == 0 || decoder.in_pause(), "a gap only after a description");
+            assert_eq!(gap % 8, 0);
+            decoder.conceal((gap / 8) as u32, &mut out).expect("the toy never fails");
+            gaps += gap;
+            assert_eq!(decoder.decode(data, &mut out).expect("a packet of ours").samples as u64, *samples);
+        }
+        assert_eq!(out.len(), talk().len(), "{frames_per_packet} frames a packet");
+        assert_eq!(gaps > 0, frames_per_packet < 20);
+        let loudest = |range: std::ops::Range<usize>| out[range].iter().fold(0.0f32, |m, x| m.max(x.abs()));
+        assert!(loudest(1000..3900) < 1e-4 && loudest(5000..6001) < 1e-4);
+        assert_eq!((loudest(2500..3900), loudest(5700..6001)), (0.0, 0.0));
+    }
+}
+
+#[test]
+fn pauses_do_not_depend_on_the_cuts() {
+    let whole = packets(&mut pausing(3), &talk(), &[]);
+    for cuts in [&[1][..], &[7, 9, 2], &[100, 1]] {
+        assert_eq!(packets(&mut pausing(3), &talk(), cuts), whole);
+    }
+    let mut used = pausing(3);
+    packets(&mut used, &talk(), &[]);
+    assert_eq!(packets(&mut used, &talk(), &[]), whole, "after a reset");
+}
+
+#[test]
+fn a_pause_costs_next_to_nothing() {
+    let mut pcm = talk();
+    pcm.resize(40_000, 0.0);
+    for frames_per_packet in [1, 50] {
+        let coded = packets(&mut pausing(frames_per_packet), &pcm, &[]);
+        let bytes: usize = coded.iter().filter(|(_, at, _)| *at > 7000).map(|(data, ..)| data.len()).sum();
+        let rate = bytes as f64 * 8.0 / (33_000.0 / 400.0);
+        assert!(rate < 200.0, "{rate} b/s with {frames_per_packet} frames a packet");
+    }
+}
+
+#[test]
+fn copies_of_all_stages_bring_lost_frames_back_as_they_were() {
+    let config =
+        EncoderConfig { header_interval: 10, redundancy: 2, redundancy_stages: 4, ..Default::default() };
+    let coded = packets(&mut encoder_with(config), &tone(400), &[]);
+    let whole = decode_all(&coded);
+    for lost in [vec![20], vec![20, 21], vec![20, 21, 22]] {
+        let (mut decoder, mut out) = (decoder(), Vec::new());
+        for (n, (data, position, _)) in coded.iter().enumerate() {
+            if lost.contains(&n) {
+                continue;
+            }
+            let missing = ((position - out.len() as u64) / 8) as u32;
+            let recovered = decoder.recover(missing, data, &mut out).expect("the toy never fails");
+            assert_eq!(recovered, missing.min(2));
+            decoder.decode(data, &mut out).expect("a packet of ours");
+        }
+        assert_eq!(out.len(), whole.len());
+        assert_eq!(out == whole, lost.len() <= 2, "lost {lost:?}");
+    }
+}
+
+#[test]
+fn a_packet_without_copies_recovers_nothing() {
+    let coded = packets(&mut encoder(1), &tone(400), &[]);
+    let (mut decoder, mut out) = (decoder(), Vec::new());
+    decoder.decode(&coded[0].0, &mut out).expect("a packet of ours");
+    for next in [&coded[5].0[..], &[], &[0xff; 9]] {
+        assert_eq!(decoder.recover(3, next, &mut out).ok(), Some(0));
+    }
+    assert_eq!(out.len(), 4 + 3 * 3 * 8);
 }

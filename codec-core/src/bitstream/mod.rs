@@ -5,12 +5,18 @@
 
 mod bits;
 pub(crate) mod cursor;
+mod frames;
 mod header;
 pub mod packet;
+mod payload;
+pub mod redundancy;
 pub mod rtp;
+mod silence;
 mod video;
 
+pub use frames::Frames;
 #[cfg(test)]
 pub(crate) use header::sample;
 pub use header::{BundleId, StreamHeader};
+pub use silence::NoiseShape;
 pub use video::{Colour, VideoHeader};

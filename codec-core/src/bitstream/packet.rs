@@ -1,20 +1,33 @@
 //! Packets: a few bytes of head, then the codes of one or more frames, stage by stage.
 //!
-//! Codes are *stage-major*: all frames' codes of the first residual stage, then of the second, and so on (within a
-//! stage frame by frame, within a frame group by group). So cutting a packet after a whole stage leaves the valid
-//! packet of a lower rate.
+//! Codes of fixed width are *stage-major*: all frames' codes of the first residual stage, then of the second, and so on
+//! (within a stage frame by frame, within a frame group by group). So cutting a packet after a whole stage leaves the
+//! valid packet of a lower rate. Range-coded ones are coded again by [`cut`].
 
-use super::bits::{BitReader, BitWriter};
+use super::bits::BitWriter;
 use super::cursor::{Cursor, put_varint};
+use super::frames::Frames;
 use super::header::StreamHeader;
+pub use super::payload::Coding;
+use super::payload::{self, Payload};
+use super::redundancy::{self, Copies};
+use super::silence::NoiseShape;
+use crate::entropy::Coder;
 use crate::{Error, Limits, Result};
 
 const HAS_HEADER: u8 = 0x80;
 const STARTS_STREAM: u8 = 0x40;
 const HAS_END_TRIM: u8 = 0x20;
-/// Bits 0 to 4 of the first byte: how the codes are coded. 0 is fixed width; others are not defined yet.
-const CODING_MASK: u8 = 0x1f;
+/// Coarse copies of earlier frames stand at the end: see [`redundancy`](super::redundancy).
+pub(super) const HAS_REDUNDANCY: u8 = 0x10;
+/// Bits 0 to 3 of the first byte: how the codes are coded.
+const CODING_MASK: u8 = 0x0f;
 const FIXED_WIDTH: u8 = 0;
+const RANGE_CODED: u8 = 1;
+/// No codes but a description of background noise.
+const SILENCE: u8 = 2;
+/// In the byte of the stages: each frame has its own number of them.
+const VARIABLE: u8 = 0x80;
 
 /// A packet's head, without its codes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -25,7 +38,8 @@ pub struct PacketInfo {
     pub end_trim: u32,
     /// Codec frames in the packet.
     pub frames: u32,
-    /// Residual stages coded for each frame.
+    /// Residual stages coded for each frame, or for the one that has most; 0 in a packet that describes background noise
+    /// instead.
     pub stages: u8,
 }
 
@@ -61,20 +75,7 @@ pub fn write(
         let allowed = format!("{} frames of {per_frame} codes", info.frames.max(1));
         return Err(Error::parameter("codes", codes.len(), allowed));
     }
-    let flag = |on: bool, bit: u8| if on { bit } else { 0 };
-    out.push(
-        flag(in_band, HAS_HEADER)
-            | flag(info.starts_stream, STARTS_STREAM)
-            | flag(info.end_trim > 0, HAS_END_TRIM)
-            | FIXED_WIDTH,
-    );
-    if in_band {
-        header.write(!info.starts_stream, out);
-    }
-    if info.end_trim > 0 {
-        put_varint(out, info.end_trim);
-    }
-    put_varint(out, info.frames);
+    write_head(header, info, in_band, FIXED_WIDTH, out);
     out.push(info.stages);
     let mut bits = BitWriter::new(out);
     let groups = usize::from(header.groups);
@@ -89,6 +90,125 @@ pub fn write(
     Ok(())
 }
 
+/// Appends the packet of a pause to `out`: `info.frames` frames of background noise of this shape. `info.stages` is not
+/// looked at.
+///
+/// # Errors
+/// [`Error::Parameter`] if there is no frame.
+pub fn write_silence(
+    header: &StreamHeader,
+    info: &PacketInfo,
+    in_band: bool,
+    noise: &NoiseShape,
+    out: &mut Vec<u8>,
+) -> Result<()> {
+    if info.frames == 0 {
+        return Err(Error::parameter("frames", info.frames, "1 or more"));
+    }
+    write_head(header, info, in_band, SILENCE, out);
+    noise.write(out);
+    Ok(())
+}
+
+/// Writes what comes before the stages of a packet.
+fn write_head(header: &StreamHeader, info: &PacketInfo, in_band: bool, coding: u8, out: &mut Vec<u8>) {
+    let flag = |on: bool, bit: u8| if on { bit } else { 0 };
+    out.push(
+        flag(in_band, HAS_HEADER)
+            | flag(info.starts_stream, STARTS_STREAM)
+            | flag(info.end_trim > 0, HAS_END_TRIM)
+            | coding,
+    );
+    if in_band {
+        header.write(!info.starts_stream, out);
+    }
+    if info.end_trim > 0 {
+        put_varint(out, info.end_trim);
+    }
+    put_varint(out, info.frames);
+}
+
+/// Appends a packet of frames that may have different stages to `out`, range coded if there is a `coder` for the
+/// stream and that takes fewer bytes. `info.frames` and `info.stages` are not looked at.
+///
+/// # Errors
+/// [`Error::Parameter`] if there is no frame, or a frame or code does not fit the header or the tables.
+pub fn write_frames(
+    header: &StreamHeader,
+    info: &PacketInfo,
+    in_band: bool,
+    frames: &Frames,
+    coder: Option<&mut Coder>,
+    out: &mut Vec<u8>,
+) -> Result<()> {
+    let stages = frames.stages();
+    if stages > header.stages || frames.counts().contains(&0) || frames.is_empty() {
+        return Err(Error::parameter("stages", stages, format!("1 to {} in each frame", header.stages)));
+    }
+    let size = coder.as_ref().map_or(1 << header.code_bits, |c| c.tables().size());
+    if let Some(code) = frames.codes().iter().find(|&&c| usize::from(c) >= size) {
+        return Err(Error::parameter("code", code, format!("0 to {}", size - 1)));
+    }
+    let first = out.len();
+    out.push(0);
+    if in_band {
+        header.write(!info.starts_stream, out);
+    }
+    if info.end_trim > 0 {
+        put_varint(out, info.end_trim);
+    }
+    put_varint(out, frames.len() as u32);
+    let flag = |on: bool, bit: u8| if on { bit } else { 0 };
+    out.push(stages | flag(frames.is_variable(), VARIABLE));
+    let coding = match payload::write(header, frames, coder, out) {
+        Coding::FixedWidth => FIXED_WIDTH,
+        Coding::RangeCoded => RANGE_CODED,
+    };
+    out[first] = flag(in_band, HAS_HEADER)
+        | flag(info.starts_stream, STARTS_STREAM)
+        | flag(info.end_trim > 0, HAS_END_TRIM)
+        | coding;
+    Ok(())
+}
+
+/// Appends to `out` the packet of a lower rate that `data` holds: the first `stages` stages of each frame. A packet that
+/// has no more is copied; what is cut loses its copies of earlier frames. `coder` is needed for range-coded packets; `frames` is for use again.
+///
+/// # Errors
+/// [`Error::Bitstream`] for a packet that is not valid.
+pub fn cut(
+    header: &StreamHeader,
+    data: &[u8],
+    stages: u8,
+    mut coder: Option<&mut Coder>,
+    frames: &mut Frames,
+    out: &mut Vec<u8>,
+) -> Result<()> {
+    let packet = Packet::parse(data, &Limits::default())?;
+    let info = packet.info(header)?;
+    if info.stages <= stages {
+        out.extend_from_slice(data);
+        return Ok(());
+    }
+    packet.frames(header, coder.as_deref_mut(), frames)?;
+    frames.cut(stages);
+    write_frames(header, &info, packet.header.is_some(), frames, coder, out)
+}
+
+/// The packet `data` without the stream header that it carries; none if it carries none, or must because it starts a
+/// stream.
+pub fn without_header(data: &[u8]) -> Option<Vec<u8>> {
+    let (&first, rest) = data.split_first()?;
+    if first & (HAS_HEADER | STARTS_STREAM) != HAS_HEADER {
+        return None;
+    }
+    let (_, length) = StreamHeader::parse(rest).ok()?;
+    let mut out = Vec::with_capacity(data.len() - length);
+    out.push(first & !HAS_HEADER);
+    out.extend_from_slice(&rest[length..]);
+    Some(out)
+}
+
 /// A packet whose head has been read and whose length has been checked; codes come out on demand.
 #[derive(Debug, Clone)]
 pub struct Packet<'a> {
@@ -101,10 +221,21 @@ pub struct Packet<'a> {
 struct Body<'a> {
     starts_stream: bool,
     end_trim: u32,
-    frames: u32,
-    stages: u8,
-    codes: &'a [u8],
-    codes_offset: usize,
+    /// What follows the head, copies and all: see [`Body::split`].
+    payload: Payload<'a>,
+    silence: Option<NoiseShape>,
+    has_redundancy: bool,
+}
+
+impl<'a> Body<'a> {
+    /// The packet's codes without what [`redundancy`](super::redundancy) has appended, and that.
+    fn split(&self, header: &StreamHeader) -> Result<(Payload<'a>, Option<Copies<'a>>)> {
+        if !self.has_redundancy {
+            return Ok((self.payload, None));
+        }
+        let (data, copies) = redundancy::split(header, self.payload.data, self.payload.offset)?;
+        Ok((Payload { data, ..self.payload }, Some(copies)))
+    }
 }
 
 impl<'a> Packet<'a> {
@@ -119,11 +250,14 @@ impl<'a> Packet<'a> {
             return Err(cursor.error("length", reason));
         }
         let toc = data.first().copied().unwrap_or_default();
-        if toc & CODING_MASK != FIXED_WIDTH {
-            return Err(
-                cursor.error("coding", format!("{}, this reader knows {FIXED_WIDTH}", toc & CODING_MASK))
-            );
-        }
+        let coding = match toc & CODING_MASK {
+            FIXED_WIDTH | SILENCE => Coding::FixedWidth,
+            RANGE_CODED => Coding::RangeCoded,
+            other => {
+                let known = format!("{FIXED_WIDTH}, {RANGE_CODED} and {SILENCE}");
+                return Err(cursor.error("coding", format!("{other}, this reader knows {known}")));
+            }
+        };
         cursor.byte("first byte")?;
         let header = if toc & HAS_HEADER != 0 {
             let (header, length) = StreamHeader::parse(cursor.rest())?;
@@ -134,14 +268,20 @@ impl<'a> Packet<'a> {
         };
         let end_trim = if toc & HAS_END_TRIM != 0 { cursor.ranged("end trim", 1, u32::MAX)? } else { 0 };
         let frames = cursor.ranged("frames", 1, limits.max_frames_per_packet)?;
-        let stages = cursor.ranged("stages", 1, 64)? as u8;
+        let (stages, variable, silence) = if toc & CODING_MASK == SILENCE {
+            (0, false, Some(NoiseShape::parse(&mut cursor)?))
+        } else {
+            let (stages, variable) = stages(&mut cursor)?;
+            (stages, variable, None)
+        };
+        let payload =
+            Payload { coding, frames, stages, variable, data: cursor.rest(), offset: cursor.offset() };
         let body = Body {
             starts_stream: toc & STARTS_STREAM != 0,
             end_trim,
-            frames,
-            stages,
-            codes: cursor.rest(),
-            codes_offset: cursor.offset(),
+            payload,
+            silence,
+            has_redundancy: toc & HAS_REDUNDANCY != 0,
         };
         Ok(Self { header, body })
     }
@@ -152,18 +292,14 @@ impl<'a> Packet<'a> {
     /// [`Error::Bitstream`] if the packet has more stages than the stream, trims more than it holds, or has not
     /// exactly the bytes that its codes need.
     pub fn info(&self, header: &StreamHeader) -> Result<PacketInfo> {
-        let Body { starts_stream, end_trim, frames, stages, codes, codes_offset } = self.body;
-        let fail =
-            |field, reason| Err(Error::Bitstream { what: "packet", field, offset: codes_offset, reason });
+        let Body { starts_stream, end_trim, .. } = self.body;
+        let (payload, _) = self.body.split(header)?;
+        let Payload { frames, stages, offset, .. } = payload;
+        let fail = |field, reason| Err(Error::Bitstream { what: "packet", field, offset, reason });
         if stages > header.stages {
             return fail("stages", format!("{stages}, the stream has {}", header.stages));
         }
-        let bits =
-            u64::from(frames) * (header.codes_per_frame(stages) * usize::from(header.code_bits)) as u64;
-        if codes.len() as u64 != bits.div_ceil(8) {
-            let reason = format!("{} bytes, {frames} frames need {}", codes.len(), bits.div_ceil(8));
-            return fail("codes", reason);
-        }
+        payload.check(header)?;
         let info = PacketInfo { starts_stream, end_trim, frames, stages };
         let skip = if starts_stream { u32::from(header.pre_skip) } else { 0 };
         let most = (u32::from(header.hop) - 1).min(frames.saturating_mul(header.hop.into()) - skip);
@@ -173,24 +309,55 @@ impl<'a> Packet<'a> {
         Ok(info)
     }
 
-    /// Unpacks the codes, frame-major `[frame][stage][group]` with `info.stages` stages a frame, into `out`.
-    ///
-    /// Call [`Packet::info`] first: it checks that the bytes are there. Codes may still exceed the codebook's size
-    /// if that is no power of two; the quantizer refuses those.
-    pub fn codes(&self, header: &StreamHeader, info: &PacketInfo, out: &mut Vec<u16>) {
-        let groups = usize::from(header.groups);
-        let per_frame = header.codes_per_frame(info.stages);
-        out.clear();
-        out.resize(info.frames as usize * per_frame, 0);
-        let mut bits = BitReader::new(self.body.codes);
-        for stage in 0..usize::from(info.stages) {
-            for frame in out.chunks_exact_mut(per_frame) {
-                for code in &mut frame[stage * groups..(stage + 1) * groups] {
-                    *code = bits.take(header.code_bits.into());
-                }
-            }
-        }
+    /// How the codes are coded.
+    pub fn coding(&self) -> Coding {
+        self.body.payload.coding
     }
+
+    /// Whether each frame has its own number of stages.
+    pub fn is_variable(&self) -> bool {
+        self.body.payload.variable
+    }
+
+    /// Unpacks the codes into `out`; the packet of a pause has none. Those of fixed width may exceed the codebook's size if that is no power of two;
+    /// the quantizer refuses them.
+    ///
+    /// # Errors
+    /// What [`Packet::info`] returns, and [`Error::Bitstream`] if the codes are range coded and do not decode, or
+    /// there is no `coder` for the stream.
+    pub fn frames(&self, header: &StreamHeader, coder: Option<&mut Coder>, out: &mut Frames) -> Result<()> {
+        self.info(header)?;
+        if self.body.silence.is_some() {
+            out.clear(header.groups);
+            return Ok(());
+        }
+        self.body.split(header)?.0.read(header, coder, out)
+    }
+
+    /// The background noise that the packet of a pause describes.
+    pub fn silence(&self) -> Option<&NoiseShape> {
+        self.body.silence.as_ref()
+    }
+
+    /// The copies of frames before the packet's first, if it carries some.
+    ///
+    /// # Errors
+    /// [`Error::Bitstream`] if the packet is too short for what it says.
+    pub fn copies(&self, header: &StreamHeader) -> Result<Option<Copies<'a>>> {
+        self.body.split(header).map(|(_, copies)| copies)
+    }
+}
+
+/// The byte of the stages: how many, and whether that is the most of frames that have their own.
+fn stages(cursor: &mut Cursor<'_>) -> Result<(u8, bool)> {
+    let byte = cursor.rest().first().copied().unwrap_or_default();
+    let (stages, variable) = (byte & !VARIABLE, byte & VARIABLE != 0);
+    let least = if variable { 2 } else { 1 };
+    if !cursor.rest().is_empty() && !(least..=64).contains(&stages) {
+        return Err(cursor.error("stages", format!("{stages}, allowed: {least} to 64")));
+    }
+    cursor.byte("stages")?;
+    Ok((stages, variable))
 }
 
 #[cfg(test)]
@@ -218,10 +385,10 @@ mod tests {
             let packet = Packet::parse(&bytes, &Limits::default()).expect("a packet");
             assert_eq!(packet.header.is_some(), in_band);
             assert_eq!(packet.info(&sample()).ok(), Some(info));
-            let mut out = Vec::new();
-            packet.codes(&sample(), &info, &mut out);
+            let mut out = Frames::default();
+            packet.frames(&sample(), None, &mut out).expect("codes of fixed width");
             let prefix: Vec<u16> = codes(3).chunks(18).flat_map(|f| f[..12].to_vec()).collect();
-            assert_eq!(out, prefix);
+            assert_eq!(out.codes(), prefix);
         }
     }
 
@@ -230,6 +397,16 @@ mod tests {
         let golden = include_str!("../../../testdata/golden/packet.hex").trim();
         let info = PacketInfo { starts_stream: true, end_trim: 33, frames: 1, stages: 3 };
         assert_eq!(hex::encode(written(&info, true)), golden);
+    }
+
+    #[test]
+    fn a_header_can_be_taken_out() {
+        for (starts_stream, in_band) in [(true, true), (false, true), (false, false)] {
+            let info = PacketInfo { starts_stream, frames: 2, stages: 3, ..Default::default() };
+            let bare = (in_band && !starts_stream).then(|| written(&info, false));
+            assert_eq!(without_header(&written(&info, in_band)), bare);
+        }
+        assert_eq!(without_header(&[0x80, 1, 2]), None);
     }
 
     #[test]
@@ -264,8 +441,12 @@ mod tests {
         fn no_bytes_panic(data in proptest::collection::vec(any::<u8>(), 0..200)) {
             if let Ok(packet) = Packet::parse(&data, &Limits::default()) {
                 let header = packet.header.clone().unwrap_or_else(sample);
-                if let Ok(info) = packet.info(&header) {
-                    packet.codes(&header, &info, &mut Vec::new());
+                if packet.info(&header).is_ok() {
+                    let read = packet.frames(&header, None, &mut Frames::default());
+                    prop_assert_eq!(read.is_ok(), packet.coding() == Coding::FixedWidth);
+                    if let Ok(Some(copies)) = packet.copies(&header) {
+                        (0..=copies.count()).for_each(|back| copies.frame(back, &mut Vec::new()));
+                    }
                 }
             }
         }

@@ -3,6 +3,7 @@
 use super::bits::{BitReader, BitWriter};
 use super::cursor::Cursor;
 use super::header::StreamHeader;
+use super::silence::NoiseShape;
 use crate::{Error, Result};
 
 const VERSION: u8 = 0x80;
@@ -23,7 +24,7 @@ pub struct PayloadInfo {
     pub starts_stream: bool,
     /// Frames, 1 to [`MAX_FRAMES`].
     pub frames: u8,
-    /// Residual stages of these frames.
+    /// Residual stages of these frames; 0 in a payload that describes the noise of a pause.
     pub stages: u8,
     /// Residual stages of the copies of earlier frames: the first for the frame just before the payload's first, the
     /// second for the one before that. 0 for none of that frame.
@@ -117,6 +118,33 @@ pub fn write(
     Ok(())
 }
 
+/// Appends the payload of a pause to `out`: `frames` frames of background noise, and more until the next payload.
+///
+/// # Errors
+/// [`Error::Parameter`] for frames out of 1 to [`MAX_FRAMES`].
+pub fn write_silence(
+    header: &StreamHeader,
+    starts_stream: bool,
+    frames: u8,
+    in_band: bool,
+    noise: &NoiseShape,
+    out: &mut Vec<u8>,
+) -> Result<()> {
+    if !(1..=MAX_FRAMES).contains(&frames) {
+        return Err(Error::parameter("frames", frames, format!("1 to {MAX_FRAMES}")));
+    }
+    let flag = |on: bool, bit: u8| if on { bit } else { 0 };
+    out.extend_from_slice(&[
+        flag(starts_stream, STARTS_STREAM) | flag(in_band, HAS_HEADER) | (frames - 1),
+        0,
+    ]);
+    if in_band {
+        header.write(true, out);
+    }
+    noise.write(out);
+    Ok(())
+}
+
 /// A payload taken apart.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Payload {
@@ -126,6 +154,8 @@ pub struct Payload {
     pub codes: Vec<u16>,
     /// The copies of earlier frames, nearest first, `[stage][group]` each; empty where there is none.
     pub earlier: Vec<Vec<u16>>,
+    /// The background noise, in the payload of a pause.
+    pub silence: Option<NoiseShape>,
 }
 
 /// Reads the stream header that a payload carries, if it does.
@@ -154,10 +184,13 @@ pub fn parse(stream: &StreamHeader, data: &[u8]) -> Result<Payload> {
     let mut cursor = Cursor::new("RTP payload", data);
     header(data)?.map_or(Ok(()), |other| stream.accepts(&other))?;
     let first = cursor.byte("first byte")?;
-    let stages = cursor.ranged("stages", 1, stream.stages.into())? as u8;
+    let stages = cursor.ranged("stages", 0, stream.stages.into())? as u8;
     if first & HAS_HEADER != 0 {
         let (_, length) = StreamHeader::parse(cursor.rest())?;
         cursor.bytes("stream header", length)?;
+    }
+    if stages == 0 {
+        return parse_silence(first, cursor);
     }
     let mut redundancy = Vec::new();
     if first & HAS_REDUNDANCY != 0 {
@@ -187,7 +220,23 @@ pub fn parse(stream: &StreamHeader, data: &[u8]) -> Result<Payload> {
         (0..stream.codes_per_frame(stages)).map(|_| bits.take(stream.code_bits.into())).collect()
     };
     let earlier = info.redundancy.iter().map(&mut copy).collect();
-    Ok(Payload { info, codes, earlier })
+    Ok(Payload { info, codes, earlier, silence: None })
+}
+
+fn parse_silence(first: u8, mut cursor: Cursor<'_>) -> Result<Payload> {
+    if first & HAS_REDUNDANCY != 0 {
+        return Err(cursor.error("redundancy", "in the payload of a pause"));
+    }
+    let noise = NoiseShape::parse(&mut cursor)?;
+    if !cursor.rest().is_empty() {
+        return Err(cursor.error("length", format!("{} bytes after the noise", cursor.rest().len())));
+    }
+    let info = PayloadInfo {
+        starts_stream: first & STARTS_STREAM != 0,
+        frames: (first & FRAMES_MASK) + 1,
+        ..Default::default()
+    };
+    Ok(Payload { info, silence: Some(noise), ..Default::default() })
 }
 
 #[cfg(test)]
@@ -226,7 +275,10 @@ mod tests {
                 let header_bytes = if in_band { 24 } else { 0 };
                 assert_eq!(bytes.len(), info.bytes(&sample()) + header_bytes);
                 assert_eq!(header(&bytes).expect("a payload of ours").is_some(), in_band);
-                assert_eq!(parse(&sample(), &bytes).ok(), Some(Payload { info, codes, earlier }));
+                assert_eq!(
+                    parse(&sample(), &bytes).ok(),
+                    Some(Payload { info, codes, earlier, silence: None })
+                );
             }
         }
     }
@@ -252,6 +304,21 @@ mod tests {
         let (mut bytes, ..) = written(&PayloadInfo { frames: 1, stages: 3, ..Default::default() }, true);
         bytes[2 + 4] ^= 1;
         assert!(matches!(parse(&sample(), &bytes), Err(Error::WrongBundle { .. })));
+    }
+
+    #[test]
+    fn a_pause_comes_back_and_takes_nine_bytes() {
+        let noise = NoiseShape { level: 90, bands: [3; NoiseShape::BANDS] };
+        for (starts_stream, in_band) in [(true, true), (false, false)] {
+            let mut out = Vec::new();
+            write_silence(&sample(), starts_stream, 16, in_band, &noise, &mut out).expect("16 frames");
+            let payload = parse(&sample(), &out).expect("a payload");
+            assert_eq!(payload.silence, Some(noise));
+            assert_eq!((payload.info.starts_stream, payload.info.frames), (starts_stream, 16));
+            assert!((0..out.len()).all(|cut| parse(&sample(), &out[..cut]).is_err()));
+            assert!(parse(&sample(), &[&out[..], &[0]].concat()).is_err());
+            assert!(in_band || out.len() == 9);
+        }
     }
 
     proptest! {

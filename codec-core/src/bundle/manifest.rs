@@ -36,6 +36,9 @@ pub struct Manifest {
     pub latent_dim: usize,
     /// How latents become codes.
     pub quantizer: QuantizerSpec,
+    /// Static tables for range-coded packets; without them codes have fixed width.
+    #[serde(default)]
+    pub entropy: Option<EntropySpec>,
     /// The stage prefixes that the bundle was trained for, with their code rates.
     pub prefixes: Vec<Prefix>,
     /// Stages that the encoder uses if nothing else is asked for.
@@ -73,6 +76,13 @@ pub struct QuantizerSpec {
     /// Dimension of the whole latent.
     pub dim: usize,
     /// Safetensors file with `codebooks [stages, groups, size, dim / groups]`.
+    pub file: String,
+}
+
+/// Where the tables of the entropy coding are.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct EntropySpec {
+    /// Safetensors file that [`Tables::parse`](crate::entropy::Tables::parse) reads.
     pub file: String,
 }
 

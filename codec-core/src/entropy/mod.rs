@@ -1,12 +1,15 @@
 //! Range coding of integers with probabilities that are computed in integers only, so that a stream decodes to the same
 //! symbols on every machine.
 
+mod codes;
 pub(crate) mod gaussian;
 mod normal;
 
 use constriction::stream::queue::{DefaultRangeDecoder, DefaultRangeEncoder};
 use constriction::stream::{Decode, Encode};
 
+pub(crate) use codes::Shape;
+pub use codes::{BookTables, Coder, Tables};
 pub use gaussian::Gaussian;
 
 use crate::{Error, Result};

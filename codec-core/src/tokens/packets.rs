@@ -1,5 +1,6 @@
-use crate::bitstream::StreamHeader;
 use crate::bitstream::packet::{self, Packet, PacketInfo};
+use crate::bitstream::{Frames, StreamHeader};
+use crate::entropy::Coder;
 use crate::{Error, Limits, Result};
 
 /// A packet made of codes.
@@ -173,15 +174,25 @@ impl CodePackets {
     }
 }
 
-/// Appends the codes of a packet, `[frame][stage][group]`, to `out` and returns its head.
+/// Appends the codes of a packet, `[frame][stage][group]`, to `out` and returns its head. Range-coded packets need a
+/// `coder` with the bundle's [`Tables`](crate::entropy::Tables).
 ///
 /// # Errors
-/// [`Error::Bitstream`] for a packet that is not one of the stream.
-pub fn codes_of_packet(data: &[u8], header: &StreamHeader, out: &mut Vec<u16>) -> Result<PacketInfo> {
+/// [`Error::Bitstream`] for a packet that is not one of the stream, or whose frames have different stages.
+pub fn codes_of_packet(
+    data: &[u8],
+    header: &StreamHeader,
+    coder: Option<&mut Coder>,
+    out: &mut Vec<u16>,
+) -> Result<PacketInfo> {
     let packet = Packet::parse(data, &Limits::default())?;
     let info = packet.info(header)?;
-    let mut codes = Vec::new();
-    packet.codes(header, &info, &mut codes);
-    out.extend_from_slice(&codes);
+    let mut frames = Frames::default();
+    packet.frames(header, coder, &mut frames)?;
+    if frames.is_variable() {
+        let reason = "frames of different stages, which tokens cannot have".into();
+        return Err(Error::Bitstream { what: "packet", field: "stages", offset: 0, reason });
+    }
+    out.extend_from_slice(frames.codes());
     Ok(info)
 }

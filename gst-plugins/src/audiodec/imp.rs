@@ -179,8 +179,9 @@ impl AudioDecoderImpl for SiskinAudioDec {
         self.obj().finish_frame(out, 1)
     }
 
-    fn flush(&self, _hard: bool) {
-        if let Some(stream) = lock(&self.stream).as_mut() {
+    fn flush(&self, hard: bool) {
+        // A discontinuity is what a loss leaves behind, and that has been bridged.
+        if let Some(stream) = lock(&self.stream).as_mut().filter(|_| hard) {
             stream.reset();
         }
     }
@@ -283,11 +284,17 @@ impl SiskinAudioDec {
         let mut guard = lock(&self.stream);
         let Some(stream) = guard.as_mut() else { return Ok(0) };
         let wanted = buffer.duration().map_or(stream.last_samples, |d| stream.samples_in(d));
-        let samples = stream.conceal(wanted, pcm)?;
+        let is_pause = stream.decoder.in_pause();
+        let (samples, recovered) = stream.conceal(wanted, pcm)?;
         stream.heard(buffer.pts(), samples);
         let mut stats = lock(&self.stats);
+        if is_pause {
+            stats.pause_samples += samples;
+            return Ok(samples);
+        }
         stats.concealments += 1;
-        stats.concealed_samples += samples;
+        stats.concealed_samples += samples - recovered;
+        stats.recovered += recovered;
         Ok(samples)
     }
 
@@ -298,6 +305,9 @@ impl SiskinAudioDec {
         // Backwards, packets come in an order in which every one is a hole.
         if self.obj().is_plc() && self.obj().input_segment().rate() > 0.0 {
             gst::debug!(CAT, imp = self, "hole of {duration} at {start}");
+            if let (Some(stream), Ok(map)) = (lock(&self.stream).as_mut(), buffer.map_readable()) {
+                stream.next.extend_from_slice(&map);
+            }
             self.parent_sink_event(gst::event::Gap::builder(start).duration(duration).build());
         }
     }

@@ -4,7 +4,8 @@
 //! and says which one is missing if it is not installed. What it gives has exactly the length of what was encoded.
 //!
 //! Lost audio (a gap event, or a hole between the time stamps of two packets) and broken packets are concealed for
-//! as long as they lasted, up to ten seconds, unless `plc` is off.
+//! as long as they lasted, up to ten seconds, unless `plc` is off: with the copies of lost frames that the next packet
+//! brings, else the last sound is held and fades into the background noise. Pauses are filled with the noise described.
 //!
 //! ```text
 //! gst-launch-1.0 filesrc location=a.mka ! matroskademux ! siskinaudioparse ! siskinaudiodec \

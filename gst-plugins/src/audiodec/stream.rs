@@ -18,6 +18,8 @@ pub(super) struct Stats {
     pub(super) broken: u64,
     pub(super) concealments: u64,
     pub(super) concealed_samples: u64,
+    pub(super) recovered: u64,
+    pub(super) pause_samples: u64,
     pub(super) unjoined: u64,
 }
 
@@ -31,6 +33,8 @@ impl Stats {
             .field("broken-packets", self.broken)
             .field("concealments", self.concealments)
             .field("concealed-samples", self.concealed_samples)
+            .field("recovered-samples", self.recovered)
+            .field("pause-samples", self.pause_samples)
             .field("packets-before-header", self.unjoined)
             .build()
     }
@@ -43,6 +47,8 @@ pub(super) struct Stream {
     pub(super) last_samples: u64,
     /// Where the next packet should begin.
     expected: Option<gst::ClockTime>,
+    /// The packet after the hole that is being bridged, which may have copies of what is missing.
+    pub(super) next: Vec<u8>,
     /// Broken packets in a row.
     pub(super) broken: u32,
     /// Packets in a row that want another bundle.
@@ -60,7 +66,7 @@ impl Stream {
         let mut decoder = Decoder::new(&bundle, &settings.runtime()?)?;
         decoder.set_header(header)?;
         let last_samples = header.hop.into();
-        Ok(Self { decoder, last_samples, expected: None, broken: 0, foreign: 0 })
+        Ok(Self { decoder, last_samples, expected: None, next: Vec::new(), broken: 0, foreign: 0 })
     }
 
     pub(super) fn header(&self) -> &StreamHeader {
@@ -100,17 +106,25 @@ impl Stream {
     }
 
     /// Bridges `samples`, at most [`LONGEST_LOSS`](Self::LONGEST_LOSS). What is lost is whole frames; a length that
-    /// is off by no more than clocks and rounded time stamps are is taken for the whole frames that it means.
-    pub(super) fn conceal(&mut self, samples: u64, out: &mut Vec<f32>) -> Result<u64> {
+    /// is off by no more than clocks and rounded time stamps are is taken for the whole frames that it means. The second
+    /// count are the samples of those that came back as copies.
+    pub(super) fn conceal(&mut self, samples: u64, out: &mut Vec<f32>) -> Result<(u64, u64)> {
         let (hop, rate) = (u64::from(self.header().hop), u64::from(self.header().sample_rate));
         let whole = (samples + hop / 2) / hop * hop;
         let meant = if whole > 0 && whole.abs_diff(samples) * 500 <= rate { whole } else { samples };
         let samples = meant.min(rate * Self::LONGEST_LOSS);
         let start = out.len();
         // At most 10 s of frames, so the count is small; the decoder's last frame may be cut.
-        self.decoder.conceal(samples.div_ceil(hop) as u32, out)?;
+        let frames = samples.div_ceil(hop) as u32;
+        let next = std::mem::take(&mut self.next);
+        let recovered = if u64::from(frames) * hop == samples {
+            u64::from(self.decoder.recover(frames, &next, out)?) * hop
+        } else {
+            self.decoder.conceal(frames, out)?;
+            0
+        };
         out.truncate(start + samples as usize);
-        Ok(samples)
+        Ok((samples, recovered))
     }
 
     /// Forgets the sound so far: what comes next does not follow from it.

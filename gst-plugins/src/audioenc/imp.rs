@@ -6,10 +6,10 @@ use gst::subclass::prelude::*;
 use gst_audio::prelude::*;
 use gst_audio::subclass::prelude::*;
 use siskin_core::audio::FrameEncoder;
-use siskin_core::bitstream::StreamHeader;
+use siskin_core::bitstream::{StreamHeader, redundancy};
 use siskin_core::bundle::Bundle;
 
-use super::session::{RateSettings, Session};
+use super::session::{Extras, RateMode, RateSettings, Session};
 use crate::network::{self, NetworkSettings};
 use crate::sync::lock;
 use crate::{caps, errors};
@@ -26,6 +26,7 @@ const FRAMES_IN_FILES: u32 = 50;
 struct Settings {
     network: NetworkSettings,
     rate: RateSettings,
+    extras: Extras,
     frame_size: u32,
 }
 
@@ -34,6 +35,7 @@ impl Default for Settings {
         Self {
             network: NetworkSettings::new(Some(DEFAULT_MODEL)),
             rate: RateSettings::default(),
+            extras: Extras::default(),
             frame_size: 0,
         }
     }
@@ -45,6 +47,8 @@ pub struct SiskinAudioEnc {
     /// Never held while data is pushed, so that properties can be read at any time.
     session: Mutex<Option<Session>>,
     rate_changed: AtomicBool,
+    /// Where the last packet pushed ends.
+    end: Mutex<Option<gst::ClockTime>>,
 }
 
 #[glib::object_subclass]
@@ -62,7 +66,7 @@ impl ObjectImpl for SiskinAudioEnc {
             specs.extend([
                 glib::ParamSpecUInt::builder("bitrate")
                     .nick("Bit rate")
-                    .blurb("Bits a second of the codes, not to be exceeded; 0 takes the bundle's default")
+                    .blurb("Bits a second: a cap on the codes, or with rate-control=vbr the average of packets; 0 takes the bundle's default")
                     .maximum(i32::MAX as u32)
                     .mutable_playing()
                     .build(),
@@ -72,10 +76,34 @@ impl ObjectImpl for SiskinAudioEnc {
                     .maximum(64)
                     .mutable_playing()
                     .build(),
+                glib::ParamSpecEnum::builder::<RateMode>("rate-control")
+                    .nick("Rate control")
+                    .blurb("How the bit rate is arrived at")
+                    .mutable_playing()
+                    .build(),
                 glib::ParamSpecUInt::builder("frame-size")
                     .nick("Frames a packet")
                     .blurb("Codec frames in a packet; 0 is 1 behind a live source and 50 else")
                     .maximum(siskin_core::Limits::default().max_frames_per_packet)
+                    .mutable_ready()
+                    .build(),
+                glib::ParamSpecUInt::builder("redundancy")
+                    .nick("Redundant frames")
+                    .blurb("Earlier frames that each packet repeats, so that so many lost frames can be recovered")
+                    .maximum(redundancy::MAX_COPIES as u32)
+                    .mutable_ready()
+                    .build(),
+                glib::ParamSpecUInt::builder("redundancy-codebooks")
+                    .nick("Codebooks of redundant frames")
+                    .blurb("Residual stages of the repeated frames: fewer cost less and sound coarser")
+                    .minimum(1)
+                    .maximum(redundancy::MAX_STAGES.into())
+                    .default_value(Extras::default().redundancy_stages.into())
+                    .mutable_ready()
+                    .build(),
+                glib::ParamSpecBoolean::builder("dtx")
+                    .nick("Discontinuous transmission")
+                    .blurb("Describe background noise in pauses instead of coding it")
                     .mutable_ready()
                     .build(),
             ]);
@@ -91,7 +119,14 @@ impl ObjectImpl for SiskinAudioEnc {
         match spec.name() {
             "bitrate" => settings.rate.bitrate = value.get().unwrap_or_default(),
             "codebooks" => settings.rate.codebooks = value.get().unwrap_or_default(),
+            "rate-control" => settings.rate.control = value.get().unwrap_or_default(),
             "frame-size" => settings.frame_size = value.get().unwrap_or_default(),
+            // The properties' ranges fit a byte.
+            "redundancy" => settings.extras.redundancy = value.get::<u32>().unwrap_or_default() as u8,
+            "redundancy-codebooks" => {
+                settings.extras.redundancy_stages = value.get::<u32>().unwrap_or_default() as u8;
+            }
+            "dtx" => settings.extras.dtx = value.get().unwrap_or_default(),
             _ => {
                 settings.network.set(value, spec);
                 return;
@@ -105,7 +140,11 @@ impl ObjectImpl for SiskinAudioEnc {
         match spec.name() {
             "bitrate" => settings.rate.bitrate.to_value(),
             "codebooks" => settings.rate.codebooks.to_value(),
+            "rate-control" => settings.rate.control.to_value(),
             "frame-size" => settings.frame_size.to_value(),
+            "redundancy" => u32::from(settings.extras.redundancy).to_value(),
+            "redundancy-codebooks" => u32::from(settings.extras.redundancy_stages).to_value(),
+            "dtx" => settings.extras.dtx.to_value(),
             "active-provider" => lock(&self.session).as_ref().map_or("", Session::provider).to_value(),
             "stats" => {
                 lock(&self.session).as_ref().map(|s| s.stats).unwrap_or_default().structure().to_value()
@@ -182,7 +221,7 @@ impl AudioEncoderImpl for SiskinAudioEnc {
             // Downstream of a capsfilter this can be reached in spite of the caps query.
             return Err(gst::loggable_error!(CAT, "{info:?} does not fit {header:?}"));
         }
-        if let Err(e) = session.begin(settings.rate, frames) {
+        if let Err(e) = session.begin(settings.rate, settings.extras, frames) {
             self.post_error_message(errors::message(&e));
             return Err(gst::loggable_error!(CAT, "{e}"));
         }
@@ -225,14 +264,24 @@ impl AudioEncoderImpl for SiskinAudioEnc {
             gst::FlowError::Error
         })?;
         for packet in packets {
-            let buffer = gst::Buffer::from_slice(packet.data);
-            // A packet holds at most 500 frames of at most 65,535 samples.
-            self.obj().finish_frame(Some(buffer), packet.samples as i32)?;
+            // A packet holds at most 500 frames of at most 65,535 samples, and a gap is shorter.
+            let samples = packet.samples as i32;
+            let is_gap = packet.data.is_none();
+            self.obj().finish_frame(packet.data.map(gst::Buffer::from_slice), samples)?;
+            if is_gap {
+                self.push_gap(packet.samples);
+            }
         }
         Ok(gst::FlowSuccess::Ok)
     }
 
+    fn pre_push(&self, buffer: gst::Buffer) -> Result<Option<gst::Buffer>, gst::FlowError> {
+        *lock(&self.end) = buffer.pts().zip(buffer.duration()).map(|(pts, duration)| pts + duration);
+        Ok(Some(buffer))
+    }
+
     fn flush(&self) {
+        *lock(&self.end) = None;
         if let Some(session) = lock(&self.session).as_mut() {
             session.reset();
         }
@@ -244,6 +293,19 @@ impl SiskinAudioEnc {
     fn upstream_is_live(&self) -> bool {
         let mut query = gst::query::Latency::new();
         self.obj().sink_pad().peer_query(&mut query) && query.result().0
+    }
+
+    /// Says downstream that nothing comes for a part of a pause.
+    fn push_gap(&self, samples: u64) {
+        let rate = lock(&self.session).as_ref().map_or(1, |s| s.bundle.manifest().sample_rate);
+        let duration = gst::ClockTime::SECOND.mul_div_round(samples, rate.into());
+        let start = {
+            let mut end = lock(&self.end);
+            let Some((start, duration)) = end.zip(duration) else { return };
+            *end = Some(start + duration);
+            start
+        };
+        self.obj().src_pad().push_event(gst::event::Gap::builder(start).duration(duration).build());
     }
 
     /// Says in tags what the stream is.

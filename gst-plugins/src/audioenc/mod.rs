@@ -12,10 +12,14 @@
 //!
 //! # Properties
 //! - `model`: name or folder of the bundle, `speech-24k` by default;
-//! - `bitrate`: bits a second of the codes, 0 for the bundle's default; may change while playing;
+//! - `bitrate`: bits a second, 0 for the bundle's default; may change while playing;
+//! - `rate-control`: `constant`, where `bitrate` caps the rate of the codes and range coding undercuts it, or `vbr`, where
+//!   packets take `bitrate` on average and frames as many stages as they gain from; may change while playing;
 //! - `codebooks`: residual stages, 0 to derive them from `bitrate`; may change while playing;
 //! - `frame-size`: codec frames in a packet, 0 for 1 behind a live source and 50 else. Each frame is one hop of delay
 //!   and a packet costs about 10 bytes in a file;
+//! - `redundancy`, `redundancy-codebooks`: how many earlier frames each packet repeats, and with how many stages;
+//! - `dtx`: describe background noise in pauses instead of coding it, off by default. Gap events fill the gaps;
 //! - `execution-provider`, `device`, `threads`, `engine-cache-path`: how the network runs;
 //! - `active-provider`, `stats`: read-only.
 

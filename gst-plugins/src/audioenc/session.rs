@@ -1,7 +1,9 @@
 //! An encoder between start and stop, and what it has counted.
 
-use siskin_core::audio::{EncodedPacket, Encoder, EncoderConfig, FrameEncoder};
+use gst::glib;
+use siskin_core::audio::{EncodedPacket, Encoder, EncoderConfig, FrameEncoder, RateControl};
 use siskin_core::bundle::Bundle;
+use siskin_core::entropy::Tables;
 use siskin_core::{Error, Result};
 
 /// Which rate is asked for.
@@ -11,6 +13,28 @@ pub(super) struct RateSettings {
     pub(super) bitrate: u32,
     /// Residual stages; 0 to derive them from the rate.
     pub(super) codebooks: u32,
+    /// How the rate is arrived at.
+    pub(super) control: RateMode,
+}
+
+/// Values of the property `rate-control`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, glib::Enum)]
+#[repr(i32)]
+#[enum_type(name = "GstSiskinRateControl")]
+pub enum RateMode {
+    /// Every frame gets the same stages.
+    #[default]
+    #[enum_value(
+        name = "The same stages for each frame; bitrate caps the rate of the codes",
+        nick = "constant"
+    )]
+    Constant,
+    /// Frames get the stages that they gain from.
+    #[enum_value(
+        name = "More stages for frames that gain more; packets take bitrate on average",
+        nick = "vbr"
+    )]
+    Variable,
 }
 
 impl RateSettings {
@@ -30,9 +54,44 @@ impl RateSettings {
     }
 }
 
-/// A packet to be pushed.
+impl RateSettings {
+    /// What the encoder is to keep to.
+    fn control(&self, bundle: &Bundle) -> Result<RateControl> {
+        if self.control == RateMode::Constant {
+            return Ok(RateControl::Constant);
+        }
+        let header = bundle.stream_header();
+        let (low, high) = (header.code_rate(1), header.code_rate(header.stages));
+        let asked = match (self.codebooks, self.bitrate) {
+            (0, 1..) => f64::from(self.bitrate),
+            _ => header.code_rate(self.stages(bundle)?),
+        };
+        Ok(RateControl::Variable { bitrate: asked.clamp(low.ceil(), high.floor()) as u32 })
+    }
+}
+
+/// What a stream is given beyond its rate.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Extras {
+    /// Earlier frames that each packet repeats.
+    pub(super) redundancy: u8,
+    /// Residual stages of those.
+    pub(super) redundancy_stages: u8,
+    /// Describe noise in pauses.
+    pub(super) dtx: bool,
+}
+
+impl Default for Extras {
+    fn default() -> Self {
+        let EncoderConfig { redundancy, redundancy_stages, dtx, .. } = EncoderConfig::default();
+        Self { redundancy, redundancy_stages, dtx }
+    }
+}
+
+/// A packet to be pushed, or a part of a pause that the description before stands for.
 pub(super) struct OutPacket {
-    pub(super) data: Vec<u8>,
+    /// None for the part of a pause.
+    pub(super) data: Option<Vec<u8>>,
     pub(super) samples: u64,
 }
 
@@ -43,6 +102,9 @@ pub(super) struct Stats {
     frames: u64,
     samples: u64,
     bytes: u64,
+    redundant_bytes: u64,
+    pause_samples: u64,
+    pause_bytes: u64,
     rate: u32,
     stages: u8,
 }
@@ -50,13 +112,16 @@ pub(super) struct Stats {
 impl Stats {
     pub(super) fn structure(&self) -> gst::Structure {
         let seconds = self.samples as f64 / f64::from(self.rate.max(1));
-        let bitrate = if self.samples > 0 { self.bytes as f64 * 8.0 / seconds } else { 0.0 };
+        let rate = |bytes: u64| if self.samples > 0 { bytes as f64 * 8.0 / seconds } else { 0.0 };
         gst::Structure::builder("siskin-audio-encoder-stats")
             .field("packets", self.packets)
             .field("frames", self.frames)
             .field("samples", self.samples)
             .field("bytes", self.bytes)
-            .field("bitrate", bitrate.round() as u64)
+            .field("bitrate", rate(self.bytes).round() as u64)
+            .field("redundancy-bitrate", rate(self.redundant_bytes).round() as u64)
+            .field("pause-samples", self.pause_samples)
+            .field("pause-bytes", self.pause_bytes)
             .field("codebooks", u32::from(self.stages))
             .build()
     }
@@ -70,14 +135,26 @@ pub(super) struct Session {
     idle: Option<FrameEncoder>,
     encoder: Option<Encoder>,
     provider: &'static str,
+    control: RateControl,
     pcm: Vec<f32>,
+    /// Where what has been handed out ends, in samples.
+    position: u64,
 }
 
 impl Session {
     pub(super) fn new(bundle: Bundle, network: FrameEncoder) -> Self {
         let stats = Stats { rate: bundle.manifest().sample_rate, ..Default::default() };
         let provider = network.provider().name();
-        Self { bundle, stats, idle: Some(network), encoder: None, provider, pcm: Vec::new() }
+        Self {
+            bundle,
+            stats,
+            idle: Some(network),
+            encoder: None,
+            provider,
+            control: RateControl::default(),
+            pcm: Vec::new(),
+            position: 0,
+        }
     }
 
     pub(super) fn provider(&self) -> &'static str {
@@ -85,26 +162,36 @@ impl Session {
     }
 
     /// Begins to code, or goes on if it has begun.
-    pub(super) fn begin(&mut self, rate: RateSettings, frames_per_packet: u32) -> Result<()> {
+    pub(super) fn begin(&mut self, rate: RateSettings, extras: Extras, frames_per_packet: u32) -> Result<()> {
         if let Some(network) = self.idle.take() {
-            let config = EncoderConfig { frames_per_packet, ..Default::default() };
+            let Extras { redundancy, redundancy_stages, dtx } = extras;
+            let config =
+                EncoderConfig { frames_per_packet, redundancy, redundancy_stages, dtx, ..Default::default() };
             let stages = rate.stages(&self.bundle)?;
             let header = self.bundle.stream_header();
-            self.encoder = Some(Encoder::from_parts(network, header, &config, stages)?);
+            let mut encoder = Encoder::from_parts(network, header, &config, stages)?;
+            encoder.set_tables(Tables::from_bundle(&self.bundle)?.map(Into::into));
+            self.encoder = Some(encoder);
         }
         self.set_rate(rate)
     }
 
     /// Takes over another rate from the next packet on.
     pub(super) fn set_rate(&mut self, rate: RateSettings) -> Result<()> {
-        let stages = rate.stages(&self.bundle)?;
+        let (stages, control) = (rate.stages(&self.bundle)?, rate.control(&self.bundle)?);
         self.stats.stages = stages;
-        self.encoder.as_mut().map_or(Ok(()), |e| e.set_stages(stages))
+        self.control = control;
+        let Some(encoder) = &mut self.encoder else { return Ok(()) };
+        encoder.set_stages(stages)?;
+        encoder.set_rate(control)
     }
 
-    /// Bits a second of the bare codes.
+    /// Bits a second: of the bare codes where the rate is constant, else the average of packets.
     pub(super) fn code_rate(&self) -> u32 {
-        self.bundle.stream_header().code_rate(self.stats.stages).round() as u32
+        match self.control {
+            RateControl::Variable { bitrate } => bitrate,
+            RateControl::Constant => self.bundle.stream_header().code_rate(self.stats.stages).round() as u32,
+        }
     }
 
     /// Codes samples as they lie in memory, or ends the stream if there are none.
@@ -112,13 +199,26 @@ impl Session {
         let Some(encoder) = &mut self.encoder else { return Ok(Vec::new()) };
         let (mut packets, stats) = (Vec::new(), &mut self.stats);
         let (hop, skip) = (u64::from(encoder.header().hop), u64::from(encoder.header().pre_skip));
+        let position = &mut self.position;
         let mut keep = |packet: EncodedPacket<'_>| -> Result<()> {
+            let gap = packet.position - *position;
+            if gap > 0 {
+                packets.push(OutPacket { data: None, samples: gap });
+            }
+            *position = packet.position + packet.samples;
+            stats.samples += gap;
+            stats.pause_samples += gap;
+            stats.redundant_bytes += packet.redundant_bytes as u64;
+            if packet.is_pause {
+                stats.pause_samples += packet.samples;
+                stats.pause_bytes += packet.data.len() as u64;
+            }
             let decoded = packet.samples + if packet.position == 0 { skip } else { 0 };
             stats.packets += 1;
             stats.frames += decoded.div_ceil(hop);
             stats.samples += packet.samples;
             stats.bytes += packet.data.len() as u64;
-            packets.push(OutPacket { data: packet.data.to_vec(), samples: packet.samples });
+            packets.push(OutPacket { data: Some(packet.data.to_vec()), samples: packet.samples });
             Ok(())
         };
         match samples {
@@ -127,14 +227,26 @@ impl Session {
                 let samples = bytes.chunks_exact(4).map(|b| f32::from_ne_bytes([b[0], b[1], b[2], b[3]]));
                 self.pcm.extend(samples);
                 encoder.push(&self.pcm, &mut keep)?;
+                // Who is downstream should not have to wait for the pause's end to hear of it.
+                let gap = encoder.position() - self.position;
+                if gap > 0 {
+                    packets.push(OutPacket { data: None, samples: gap });
+                    self.position += gap;
+                    self.stats.samples += gap;
+                    self.stats.pause_samples += gap;
+                }
             }
-            None => encoder.finish(&mut keep)?,
+            None => {
+                encoder.finish(&mut keep)?;
+                self.position = 0;
+            }
         }
         Ok(packets)
     }
 
     /// Forgets the stream.
     pub(super) fn reset(&mut self) {
+        self.position = 0;
         if let Some(encoder) = &mut self.encoder {
             encoder.reset();
         }

@@ -38,6 +38,8 @@ struct State {
     last_samples: u64,
     /// The next packet does not follow from the last one pushed.
     discont: bool,
+    /// The last packet described the noise of a pause, which a gap goes on with.
+    in_pause: bool,
 }
 
 pub struct SiskinAudioParse {
@@ -221,7 +223,8 @@ impl SiskinAudioParse {
             edit.set_pts(place.pts);
             edit.set_dts(None);
             edit.set_duration(place.duration);
-            if std::mem::take(&mut state.discont) || place.jump {
+            let in_pause = std::mem::replace(&mut state.in_pause, info.is_some_and(|i| i.stages == 0));
+            if std::mem::take(&mut state.discont) || place.jump && !in_pause {
                 edit.set_flags(gst::BufferFlags::DISCONT);
             } else {
                 edit.unset_flags(gst::BufferFlags::DISCONT);

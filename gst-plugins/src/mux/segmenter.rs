@@ -1,10 +1,14 @@
 //! The writer's bytes as buffers.
 
 use siskin_core::Result;
+use siskin_core::bitstream::packet::without_header;
 use siskin_core::container::{Mode, Patch, Track, Writer, WriterOptions};
 
 /// First bytes of a Matroska cluster, at which a reader may join a live stream.
 const CLUSTER: [u8; 4] = [0x1f, 0x43, 0xb6, 0x75];
+
+/// How far apart packets of a file carry the stream header: readers have it from the start.
+const HEADER_INTERVAL_NS: u64 = 10_000_000_000;
 
 /// A file being written.
 pub(super) struct Segmenter {
@@ -13,6 +17,8 @@ pub(super) struct Segmenter {
     bytes: u64,
     /// No stamp goes back within a track.
     last_ns: Vec<u64>,
+    /// From when on a packet of a file keeps its stream header.
+    header_due_ns: Vec<u64>,
 }
 
 /// Bytes to be pushed and what they are.
@@ -26,10 +32,10 @@ pub(super) struct Piece {
 
 impl Segmenter {
     pub(super) fn new(tracks: Vec<Track>, mode: Mode, tags: Vec<(String, String)>) -> Result<Self> {
-        let last_ns = vec![0; tracks.len()];
+        let (last_ns, header_due_ns) = (vec![0; tracks.len()], vec![0; tracks.len()]);
         let writing_app = concat!("siskinmux ", env!("CARGO_PKG_VERSION")).to_owned();
         let writer = Writer::new(tracks, WriterOptions { mode, writing_app, tags })?;
-        Ok(Self { writer, mode, bytes: 0, last_ns })
+        Ok(Self { writer, mode, bytes: 0, last_ns, header_due_ns })
     }
 
     pub(super) fn mode(&self) -> Mode {
@@ -53,12 +59,26 @@ impl Segmenter {
     ) -> Result<Option<Piece>> {
         let mut out = Vec::new();
         let pts = pts.max(self.last_ns.get(track).copied().unwrap_or_default());
+        let bare = self.bare(track, pts, data);
         // Every audio packet decodes on its own once the head is known.
-        self.writer.write(track, pts, duration, true, data, &mut out)?;
+        self.writer.write(track, pts, duration, true, bare.as_deref().unwrap_or(data), &mut out)?;
         if let Some(last) = self.last_ns.get_mut(track) {
             *last = pts;
         }
         Ok((!out.is_empty()).then(|| self.piece(out)))
+    }
+
+    /// The packet without its stream header where a file has said it shortly before.
+    fn bare(&mut self, track: usize, pts: u64, data: &[u8]) -> Option<Vec<u8>> {
+        let due = self.header_due_ns.get_mut(track).filter(|_| self.mode == Mode::File)?;
+        let bare = without_header(data);
+        if pts < *due {
+            return bare;
+        }
+        if bare.is_some() || *due == 0 {
+            *due = pts + HEADER_INTERVAL_NS;
+        }
+        None
     }
 
     /// Ends the file: its last bytes, and what is to be written over earlier ones.

@@ -50,11 +50,13 @@ pub(super) struct Unpacker {
     redundancy: u64,
     /// Samples of losses reported since the last payload and not passed on.
     held: u64,
+    /// Whether the last payload described the noise of a pause: what is missing then is no loss.
+    in_pause: bool,
 }
 
 impl Unpacker {
     pub(super) fn new(header: StreamHeader) -> Self {
-        Self { header, expected: None, redundancy: 0, held: 0 }
+        Self { header, expected: None, redundancy: 0, held: 0, in_pause: false }
     }
 
     pub(super) fn header(&self) -> &StreamHeader {
@@ -63,7 +65,7 @@ impl Unpacker {
 
     /// Forgets what was expected: after a flush, or where another sender begins.
     pub(super) fn restart(&mut self) {
-        (self.expected, self.redundancy, self.held) = (None, 0, 0);
+        (self.expected, self.redundancy, self.held, self.in_pause) = (None, 0, 0, false);
     }
 
     /// Whether the loss of `samples` may wait for the copies that the next payload should bring.
@@ -92,6 +94,7 @@ impl Unpacker {
             return Ok(Vec::new());
         }
         let missing = if (0..=LONGEST_LOSS).contains(&missing) { missing as u64 } else { 0 };
+        let missing = if std::mem::take(&mut self.in_pause) { 0 } else { missing };
         stats.payloads += 1;
         stats.lost += missing;
         let mut packets = self.recover(&payload, missing)?;
@@ -104,7 +107,16 @@ impl Unpacker {
         };
         let samples = info.samples(&self.header);
         let in_band = rtp::header(data)?.is_some();
-        packets.push(OutPacket { data: self.packet(&info, in_band, &payload.codes)?, before: 0, samples });
+        let data = match &payload.silence {
+            Some(noise) => {
+                self.in_pause = true;
+                let mut data = Vec::new();
+                packet::write_silence(&self.header, &info, in_band, noise, &mut data)?;
+                data
+            }
+            None => self.packet(&info, in_band, &payload.codes)?,
+        };
+        packets.push(OutPacket { data, before: 0, samples });
         stats.frames += u64::from(info.frames);
         self.expected = Some(timestamp.wrapping_add(samples as u32));
         self.redundancy = payload.info.redundancy.len() as u64 * u64::from(self.header.hop);

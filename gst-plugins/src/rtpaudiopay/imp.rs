@@ -197,7 +197,7 @@ impl RtpSiskinAudioPay {
         edit.set_duration(time(payload.samples));
         let mut rtp = gst_rtp::RTPBuffer::from_buffer_writable(edit)?;
         // RFC 3551, section 4.1: the marker stands at the beginning of a talk spurt.
-        rtp.set_marker(payload.starts_stream);
+        rtp.set_marker(payload.starts_talk);
         rtp.payload_mut()?.copy_from_slice(&payload.data);
         drop(rtp);
         Ok(out)

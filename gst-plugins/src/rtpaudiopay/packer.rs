@@ -2,9 +2,11 @@
 
 use std::collections::VecDeque;
 
-use siskin_core::bitstream::StreamHeader;
-use siskin_core::bitstream::packet::Packet;
+use siskin_core::bitstream::packet::{Coding, Packet, PacketInfo};
 use siskin_core::bitstream::rtp::{self, PayloadInfo};
+use siskin_core::bitstream::{Frames, StreamHeader};
+use siskin_core::bundle::Bundle;
+use siskin_core::entropy::{Coder, Tables};
 use siskin_core::{Limits, Result};
 
 /// What the element's properties ask for.
@@ -27,8 +29,8 @@ pub(super) struct OutPayload {
     pub(super) offset: u64,
     /// Samples that it decodes to.
     pub(super) samples: u64,
-    /// The first payload of a stream.
-    pub(super) starts_stream: bool,
+    /// The first payload of a stream, or of speech after a pause.
+    pub(super) starts_talk: bool,
 }
 
 /// Remembers the last frames of a stream.
@@ -37,11 +39,15 @@ pub(super) struct Packer {
     limits: Limits,
     /// Codes of the last frames, nearest first.
     earlier: VecDeque<Vec<u16>>,
+    /// For range-coded packets, once one has come.
+    coder: Option<Coder>,
+    /// Whether the last packet described the noise of a pause.
+    in_pause: bool,
 }
 
 impl Packer {
     pub(super) fn new(header: StreamHeader) -> Self {
-        Self { header, limits: Limits::default(), earlier: VecDeque::new() }
+        Self { header, limits: Limits::default(), earlier: VecDeque::new(), coder: None, in_pause: false }
     }
 
     pub(super) fn header(&self) -> &StreamHeader {
@@ -54,24 +60,45 @@ impl Packer {
     }
 
     /// Takes a packet of the stream apart into payloads.
-    pub(super) fn pack(&mut self, data: &[u8], packing: Packing) -> Result<Vec<OutPayload>> {
+    pub(super) fn pack(&mut self, data: &[u8], mut packing: Packing) -> Result<Vec<OutPayload>> {
         let packet = Packet::parse(data, &self.limits)?;
         let info = packet.info(&self.header)?;
-        let mut codes = Vec::new();
-        packet.codes(&self.header, &info, &mut codes);
+        if let Some(noise) = packet.silence() {
+            self.restart();
+            self.in_pause = true;
+            let frames = info.frames.min(rtp::MAX_FRAMES.into()) as u8;
+            let mut data = Vec::new();
+            let in_band = packet.header.is_some();
+            rtp::write_silence(&self.header, info.starts_stream, frames, in_band, noise, &mut data)?;
+            let part = PacketInfo { frames: frames.into(), end_trim: 0, ..info };
+            let samples = part.samples(&self.header);
+            return Ok(vec![OutPayload { data, offset: 0, samples, starts_talk: info.starts_stream }]);
+        }
+        // What the encoder repeats is repeated here, in the payload's own way.
+        if let Some(copies) = packet.copies(&self.header)?.filter(|_| packing.redundancy == 0) {
+            (packing.redundancy, packing.redundant_stages) = (copies.count() as u8, copies.stages());
+        }
+        let ends_pause = std::mem::take(&mut self.in_pause);
+        if packet.coding() == Coding::RangeCoded && self.coder.is_none() {
+            // Payloads are of fixed width, so what the encoder has coded must be read.
+            let bundle = Bundle::for_stream(&self.header, None)?;
+            self.coder = Tables::from_bundle(&bundle)?.map(|tables| Coder::new(tables.into()));
+        }
+        let mut frames = Frames::default();
+        packet.frames(&self.header, self.coder.as_mut(), &mut frames)?;
         if info.starts_stream {
             self.restart();
         }
-        let per_frame = self.header.codes_per_frame(info.stages);
         let (hop, skip) = (u64::from(self.header.hop), u64::from(self.header.pre_skip));
         let (mut payloads, mut done) = (Vec::new(), 0u64);
-        let mut rest = codes.as_slice();
-        while !rest.is_empty() {
+        let (mut rest, mut counts) = (frames.codes(), frames.counts());
+        while let Some(&stages) = counts.first() {
             let first = done == 0;
             let starts_stream = info.starts_stream && first;
-            let left = rest.len() / per_frame;
-            let payload =
-                self.fit(packing, info.stages, left, starts_stream, packet.header.is_some() && first);
+            let per_frame = self.header.codes_per_frame(stages);
+            // A payload has one number of stages.
+            let left = counts.iter().take_while(|&&c| c == stages).count();
+            let payload = self.fit(packing, stages, left, starts_stream, packet.header.is_some() && first);
             let (now, later) = rest.split_at(usize::from(payload.frames) * per_frame);
             let earlier: Vec<&[u16]> = self.earlier.iter().map(Vec::as_slice).collect();
             let mut data = Vec::with_capacity(payload.bytes(&self.header) + 64);
@@ -82,13 +109,14 @@ impl Packer {
                 data,
                 offset: trim(done),
                 samples: trim(end) - trim(done),
-                starts_stream,
+                starts_talk: starts_stream || ends_pause && first,
             });
             for frame in now.chunks_exact(per_frame) {
                 self.earlier.push_front(frame.to_vec());
             }
             self.earlier.truncate(usize::from(packing.redundancy));
             (rest, done) = (later, end);
+            counts = &counts[usize::from(payload.frames)..];
         }
         Ok(payloads)
     }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use siskin_core::bitstream::StreamHeader;
 use siskin_core::bundle::Bundle;
+use siskin_core::entropy::{Coder, Tables};
 use siskin_core::runtime::Runtime;
 use siskin_core::tokens::{FileFormat, Format, Packer, TokenFile, TokenMeta, Tokenizer, codes_of_packet};
 use siskin_core::{Error, Result};
@@ -12,8 +13,8 @@ use siskin_core::{Error, Result};
 enum Input {
     /// As samples.
     Samples(Box<Tokenizer>),
-    /// As packets of coded audio.
-    Packets,
+    /// As packets of coded audio, which may be range coded if the bundle has tables.
+    Packets(Option<Box<Coder>>),
 }
 
 /// A stream on its way to tokens.
@@ -56,7 +57,9 @@ impl Session {
         keep: bool,
     ) -> Result<Self> {
         let packer = Packer::new(Format::of_bundle(bundle, stages, layout)?);
-        Ok(Self::new(header, Input::Packets, packer, "", keep))
+        let tables = Tables::from_bundle(bundle)?;
+        let coder = tables.map(|tables| Box::new(Coder::new(tables.into())));
+        Ok(Self::new(header, Input::Packets(coder), packer, "", keep))
     }
 
     fn new(header: StreamHeader, input: Input, packer: Packer, provider: &'static str, keep: bool) -> Self {
@@ -88,9 +91,9 @@ impl Session {
                 self.samples = self.samples.map(|s| s + pcm.len() as u64);
                 self.take_parallel(out)
             }
-            Input::Packets => {
+            Input::Packets(coder) => {
                 self.codes.clear();
-                let info = codes_of_packet(data, &self.header, &mut self.codes)?;
+                let info = codes_of_packet(data, &self.header, coder.as_deref_mut(), &mut self.codes)?;
                 let begins = info.starts_stream == (self.frames == 0);
                 self.samples = self.samples.filter(|_| begins).map(|s| s + info.samples(&self.header));
                 let (has, wanted) =

@@ -106,8 +106,12 @@ impl Coded {
 
 /// What the core's encoder makes of samples.
 pub fn encode(pcm: &[f32], frames_per_packet: u32, stages: Option<u8>) -> Vec<Coded> {
-    let config = EncoderConfig { stages, frames_per_packet, ..Default::default() };
-    let mut encoder = Encoder::new(&bundle(), &runtime(), &config).expect("an encoder");
+    encode_with(pcm, &EncoderConfig { stages, frames_per_packet, ..Default::default() })
+}
+
+/// What the core's encoder makes of samples with any settings.
+pub fn encode_with(pcm: &[f32], config: &EncoderConfig) -> Vec<Coded> {
+    let mut encoder = Encoder::new(&bundle(), &runtime(), config).expect("an encoder");
     let mut out = Vec::new();
     let mut keep = |p: EncodedPacket<'_>| -> siskin_core::Result<()> {
         out.push(Coded { data: p.data.to_vec(), position: p.position, samples: p.samples });

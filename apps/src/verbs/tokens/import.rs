@@ -184,7 +184,7 @@ fn import(
     let mut keep = |packet: PackedCodes<'_>| -> Result<()> {
         let PackedCodes { data, position, samples, joinable } = packet;
         seconds = (position + samples) as f64 / f64::from(header.sample_rate);
-        sink.packet(EncodedPacket { data, position, samples, joinable })
+        sink.packet(EncodedPacket { data, position, samples, joinable, ..Default::default() })
     };
     for t in 0..tokens.frames {
         frame.iter_mut().enumerate().for_each(|(k, code)| *code = tokens.codes[k * tokens.frames + t]);

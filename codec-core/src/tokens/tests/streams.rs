@@ -187,7 +187,7 @@ fn packets_of_codes_are_those_of_the_encoder() {
         encoder.finish(&mut keep).expect("the toy never fails");
         let mut codes = Vec::new();
         for (data, ..) in &expected {
-            codes_of_packet(data, &header(), &mut codes).expect("a packet of ours");
+            codes_of_packet(data, &header(), None, &mut codes).expect("a packet of ours");
         }
         let (mut packets, mut found) = (CodePackets::new(header(), 4, 3, true).expect("fits"), Vec::new());
         let mut keep = |p: PackedCodes<'_>| -> crate::Result<()> {

@@ -1,0 +1,49 @@
+//! Entropy coding and rate control.
+
+mod common;
+
+use common::*;
+
+fn info(path: &std::path::Path) -> serde_json::Value {
+    ndjson(&good(["info", "--json", text(path)])).remove(0)
+}
+
+#[test]
+fn range_coding_changes_the_bytes_and_not_the_sound() {
+    let folder = folder();
+    let (small, plain) = (folder.path().join("small.mka"), folder.path().join("plain.mka"));
+    let source = clip("speech-it-male.flac");
+    good(["encode", text(&source), text(&small)]);
+    good(["encode", "--fixed-width", text(&source), text(&plain)]);
+    assert_eq!(info(&plain)["coding"], "fixed width");
+    assert_eq!(decode(&small, &[]), decode(&plain, &[]));
+    assert_eq!(info(&small)["code_bitrate"], info(&plain)["code_bitrate"]);
+    assert_eq!(decode(&small, &["--codebooks", "2"]), decode(&plain, &["--codebooks", "2"]));
+    for path in [&small, &plain] {
+        good(["verify", text(path)]);
+    }
+    let bytes = |path| info(path)["packet_bytes"].as_u64().expect("a number");
+    if info(&small)["range_coded_packets"] != 0 {
+        assert!(bytes(&small) < bytes(&plain), "{} {}", bytes(&small), bytes(&plain));
+    }
+}
+
+#[test]
+fn a_variable_rate_is_what_packets_take() {
+    let folder = folder();
+    let (source, coded) = (folder.path().join("a.wav"), folder.path().join("a.mka"));
+    wav(&source, &voice(24_000 * 20, 24_000), 24_000, 1);
+    for more in [&["--vbr"][..], &["--rate-control", "vbr", "--fixed-width"]] {
+        let options = [&["encode", "-y", "--bitrate", "5500"], more, &[text(&source), text(&coded)]].concat();
+        good(options);
+        let info = info(&coded);
+        let rate = info["packet_bitrate"].as_f64().expect("a number");
+        assert!((rate / 5500.0 - 1.0).abs() < 0.03, "{info}");
+        assert_eq!(info["variable"], true, "{info}");
+        assert_eq!(decode(&coded, &[]).len(), 24_000 * 20);
+        assert_eq!(decode(&coded, &["--codebooks", "1"]).len(), 24_000 * 20);
+        good(["verify", text(&coded)]);
+    }
+    let output = run(["encode", "-y", "--vbr", "--bitrate", "50", text(&source), text(&coded)]);
+    assert_fails(&output, 2, "--bitrate is 50 b/s");
+}
