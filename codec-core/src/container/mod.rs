@@ -4,7 +4,10 @@
 //! and hands out bytes, so a file, a pipe and a GStreamer pad use the same one.
 
 mod ebml;
+mod id;
+mod lacing;
 mod reader;
+mod repair;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -12,6 +15,7 @@ mod writer;
 use crate::bitstream::StreamHeader;
 
 pub use reader::{Block, Reader, TrackInfo};
+pub use repair::{Repaired, repair};
 pub use writer::{Mode, Patch, Writer, WriterOptions};
 
 /// Matroska codec id of a Siskin audio track. It is private, not registered.

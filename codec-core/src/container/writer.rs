@@ -2,7 +2,7 @@ use mkv_element::ClusterBlock;
 use mkv_element::io::blocking_impl::*;
 use mkv_element::prelude::*;
 
-use super::{AUDIO_CODEC_ID, TEXT_CODEC_ID, TOKENS_CODEC_ID, Track, TrackKind};
+use super::{AUDIO_CODEC_ID, TEXT_CODEC_ID, TOKENS_CODEC_ID, Track, TrackKind, ebml, id};
 use crate::{Error, Result};
 
 /// One tick of the file's time stamps, in nanoseconds.
@@ -126,8 +126,11 @@ impl Writer {
             put_void(DURATION_ROOM, out)?;
         }
         self.tracks_at = (out.len() - start) as u64;
-        let track_entry = (1..).zip(&self.tracks).map(|(number, track)| track_entry(number, track)).collect();
-        put(&Tracks { track_entry, ..Default::default() }, out)?;
+        let mut entries = Vec::new();
+        for (number, track) in (1..).zip(&self.tracks) {
+            ebml::put(id::TRACK_ENTRY, &track_entry(number, track), &mut entries);
+        }
+        ebml::put(id::TRACKS, &entries, out);
         if !self.options.tags.is_empty() {
             self.tags_at = Some((out.len() - start) as u64);
             put(&tags(&self.options.tags), out)?;
@@ -369,31 +372,34 @@ fn seek(id: &[u8; 4], position: u64) -> Seek {
     }
 }
 
-fn track_entry(number: u64, track: &Track) -> TrackEntry {
+/// The body of a `TrackEntry`. What equals the default of RFC 9559 is left out.
+fn track_entry(number: u64, track: &Track) -> Vec<u8> {
     // Track types of RFC 9559, section 5.1.4.1.3.
-    let (kind, id, name) = match track.kind {
-        TrackKind::Audio => (2, AUDIO_CODEC_ID, Some("Siskin neural audio")),
+    let (kind, codec, name) = match track.kind {
+        TrackKind::Audio => (id::AUDIO_TYPE, AUDIO_CODEC_ID, Some("Siskin neural audio")),
         TrackKind::Text => (17, TEXT_CODEC_ID, None),
         TrackKind::Tokens => (33, TOKENS_CODEC_ID, Some("Siskin tokens")),
     };
-    let private = (!track.codec_private.is_empty()).then(|| CodecPrivate(track.codec_private.clone().into()));
-    TrackEntry {
-        track_number: TrackNumber(number),
-        track_uid: TrackUid(number),
-        track_type: TrackType(kind),
-        flag_lacing: FlagLacing(0),
-        codec_id: CodecId(id.into()),
-        codec_name: name.map(|name| CodecName(name.into())),
-        codec_private: private,
-        name: track.name.clone().map(Name),
-        language: Language(track.language.clone().unwrap_or_else(|| "und".into())),
-        audio: (track.kind == TrackKind::Audio).then(|| Audio {
-            sampling_frequency: SamplingFrequency(track.sample_rate.into()),
-            channels: Channels(track.channels.into()),
-            ..Default::default()
-        }),
-        ..Default::default()
+    let mut out = Vec::new();
+    ebml::put_unsigned(id::TRACK_NUMBER, number, &mut out);
+    ebml::put_unsigned(id::TRACK_UID, number, &mut out);
+    ebml::put_unsigned(id::TRACK_TYPE, kind, &mut out);
+    ebml::put_unsigned(id::FLAG_LACING, 0, &mut out);
+    // Without the element a track is in English.
+    ebml::put(id::LANGUAGE, track.language.as_deref().unwrap_or("und").as_bytes(), &mut out);
+    ebml::put(id::CODEC_ID, codec.as_bytes(), &mut out);
+    name.iter().for_each(|name| ebml::put(id::CODEC_NAME, name.as_bytes(), &mut out));
+    if !track.codec_private.is_empty() {
+        ebml::put(id::CODEC_PRIVATE, &track.codec_private, &mut out);
     }
+    track.name.iter().for_each(|name| ebml::put(id::NAME, name.as_bytes(), &mut out));
+    if track.kind == TrackKind::Audio {
+        let mut audio = Vec::new();
+        ebml::put_float(id::SAMPLING_FREQUENCY, track.sample_rate.into(), &mut audio);
+        ebml::put_unsigned(id::CHANNELS, track.channels.into(), &mut audio);
+        ebml::put(id::AUDIO, &audio, &mut out);
+    }
+    out
 }
 
 fn tags(tags: &[(String, String)]) -> Tags {
