@@ -70,6 +70,7 @@ pub(super) struct Session {
     idle: Option<FrameEncoder>,
     encoder: Option<Encoder>,
     provider: &'static str,
+    /// Samples of buffers that are not aligned.
     pcm: Vec<f32>,
 }
 
@@ -123,10 +124,16 @@ impl Session {
         };
         match samples {
             Some(bytes) => {
-                self.pcm.clear();
-                let samples = bytes.chunks_exact(4).map(|b| f32::from_ne_bytes([b[0], b[1], b[2], b[3]]));
-                self.pcm.extend(samples);
-                encoder.push(&self.pcm, &mut keep)?;
+                // Buffers are aligned as floats are, but for those cut by upstream at an odd place.
+                let samples = if let Ok(samples) = bytemuck::try_cast_slice(bytes) {
+                    samples
+                } else {
+                    self.pcm.clear();
+                    let floats = bytes.chunks_exact(4).map(|b| f32::from_ne_bytes([b[0], b[1], b[2], b[3]]));
+                    self.pcm.extend(floats);
+                    &self.pcm
+                };
+                encoder.push(samples, &mut keep)?;
             }
             None => encoder.finish(&mut keep)?,
         }
