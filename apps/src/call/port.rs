@@ -1,5 +1,6 @@
 //! Where sound comes from and goes to: a sound card, a file in real time, or nothing.
 
+use std::any::Any;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,8 +9,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, anyhow};
+use cpal::Host;
 use cpal::traits::StreamTrait;
-use cpal::{Host, Stream};
 use crossbeam::queue::ArrayQueue;
 
 use super::ends::{self, Microphone, Speaker};
@@ -41,7 +42,10 @@ pub(super) struct Port {
 
 enum Kind {
     /// The stream plays until it is dropped.
-    Device(#[expect(dead_code, reason = "kept, not used")] Stream, Errors),
+    Device {
+        _stream: Box<dyn Any>,
+        errors: Errors,
+    },
     Thread(Option<JoinHandle<Result<()>>>, Arc<Signals>),
 }
 
@@ -55,7 +59,7 @@ impl Port {
     /// What made the device fail, if it has.
     pub(super) fn failure(&self) -> Option<String> {
         match &self.kind {
-            Kind::Device(_, errors) => errors.pop().map(|e| e.to_string()),
+            Kind::Device { errors, .. } => errors.pop().map(|e| e.to_string()),
             Kind::Thread(..) => None,
         }
     }
@@ -141,8 +145,9 @@ pub(super) fn no_playback() -> (Port, Speaker) {
     virtual_playback("nothing".into(), None)
 }
 
-fn device_port(name: String, rate: u32, stream: Stream, errors: Errors) -> Port {
-    Port { name, rate, since: None, kind: Kind::Device(stream, errors) }
+/// The port of a device, whose `stream` is kept.
+pub(super) fn device_port(name: String, rate: u32, stream: impl Any, errors: Errors) -> Port {
+    Port { name, rate, since: None, kind: Kind::Device { _stream: Box::new(stream), errors } }
 }
 
 fn read(path: &Path) -> Result<Vec<f32>> {

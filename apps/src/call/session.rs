@@ -336,3 +336,43 @@ impl<E> Seat<E> {
         self.ends.send(end).ok();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crossbeam::queue::ArrayQueue;
+
+    use super::super::ends;
+    use super::*;
+    use crate::sound::Errors;
+
+    #[test]
+    fn a_device_that_is_pulled_out_is_replaced_and_comes_back() {
+        let errors: Errors = Arc::new(ArrayQueue::new(8));
+        let device = || {
+            let (_, microphone) = ends::recording(24_000);
+            (port::device_port("stick".into(), 24_000, (), errors.clone()), microphone)
+        };
+        let (ends, given) = unbounded();
+        let choice = Choice::Device(Some("stick".into()));
+        let mut seat = Seat { choice, port: device().0, ends, retry: None };
+        let mut said = Vec::new();
+        let mut tend = |seat: &mut Seat<Microphone>, there: bool| {
+            let open = |_: &Choice| if there { Ok(device()) } else { Err(anyhow!("no sound device")) };
+            seat.tend(open, port::no_capture, &mut |text| said.push(text.to_owned()));
+        };
+        tend(&mut seat, true);
+        assert!(given.is_empty() && seat.retry.is_none(), "nothing has failed");
+        errors.push(cpal::Error::new(cpal::ErrorKind::DeviceNotAvailable)).expect("room");
+        tend(&mut seat, true);
+        assert_eq!((seat.port.name.as_str(), given.len()), ("nothing", 1), "silence at once");
+        tend(&mut seat, true);
+        assert_eq!(given.len(), 1, "not looked for so soon");
+        seat.retry = Some(Instant::now());
+        tend(&mut seat, false);
+        assert!(seat.retry.is_some_and(|t| t > Instant::now()) && given.len() == 1);
+        seat.retry = Some(Instant::now());
+        tend(&mut seat, true);
+        assert_eq!((seat.port.name.as_str(), given.len(), seat.retry), ("stick", 2, None));
+        assert!(said[0].contains("is gone") && said[1].contains("is there"), "{said:?}");
+    }
+}

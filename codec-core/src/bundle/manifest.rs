@@ -149,8 +149,16 @@ impl Manifest {
     pub(super) fn read(folder: &Path, limits: &Limits) -> Result<Self> {
         let bad = |reason: String| Error::BadBundle { path: folder.to_owned(), reason };
         let text = read_file(folder, "manifest.json", limits)?;
-        let manifest: Self = serde_json::from_slice(&text).map_err(|e| bad(format!("manifest.json: {e}")))?;
-        manifest.validate().map_err(|reason| bad(format!("manifest.json: {reason}")))?;
+        Self::parse(&text).map_err(|reason| bad(format!("manifest.json: {reason}")))
+    }
+
+    /// Reads a manifest and checks that its numbers are within what is implemented.
+    ///
+    /// # Errors
+    /// What is wrong, in words.
+    pub fn parse(text: &[u8]) -> std::result::Result<Self, String> {
+        let manifest: Self = serde_json::from_slice(text).map_err(|e| e.to_string())?;
+        manifest.validate()?;
         Ok(manifest)
     }
 

@@ -65,7 +65,10 @@ mod tests {
 
     fn start(event: &gst::Event) -> Option<ClockTime> {
         match event.view() {
-            gst::EventView::Seek(s) => ClockTime::try_from(s.get().3).ok(),
+            gst::EventView::Seek(s) => match s.get().3 {
+                gst::GenericFormattedValue::Time(time) => time,
+                _ => None,
+            },
             gst::EventView::Segment(s) => s.segment().downcast_ref::<ClockTime>().and_then(|s| s.start()),
             _ => None,
         }
