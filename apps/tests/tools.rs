@@ -21,22 +21,18 @@ fn shows(text: &str, parts: &[&str]) {
     }
 }
 
+/// Tags and chapters as `ffmpeg` takes them.
+const METADATA: &str = ";FFMETADATA1\ntitle=Jays\nartist=A bird\n[CHAPTER]\nTIMEBASE=1/1000\nSTART=0\nEND=1500\ntitle=Call\n\
+    [CHAPTER]\nTIMEBASE=1/1000\nSTART=1500\nEND=3000\ntitle=Answer\n";
+
 /// A tagged coded file of three seconds.
 fn tagged(folder: &Path) -> std::path::PathBuf {
     let coded = coded(folder, 3.0, &[]);
-    let (source, named) = (folder.join("in.wav"), folder.join("named.flac"));
-    let args = [
-        "-v",
-        "error",
-        "-i",
-        text(&source),
-        "-metadata",
-        "title=Jays",
-        "-metadata",
-        "artist=A bird",
-        text(&named),
-    ];
-    tool("ffmpeg", &args);
+    let (source, named, metadata) =
+        (folder.join("in.wav"), folder.join("named.mka"), folder.join("metadata"));
+    std::fs::write(&metadata, METADATA).expect("a file");
+    let inputs = ["-v", "error", "-i", text(&source), "-i", text(&metadata)];
+    tool("ffmpeg", &[&inputs[..], &["-map_metadata", "1", "-c", "copy", text(&named)]].concat());
     good(["encode", "-y", text(&named), text(&coded)]);
     coded
 }
@@ -59,6 +55,8 @@ fn stock_tools_list_the_track() {
             "Siskin neural audio",
         ],
     );
+    let chapters = tool("ffprobe", &["-v", "error", "-show_chapters", "-of", "csv", text(&coded)]);
+    shows(&chapters, &["0.000000", "1.500000,Call", "3.000000,Answer"]);
     shows(&tool("mkvmerge", &["-i", text(&coded)]), &["Track ID 0: audio (A_SISKIN)"]);
     let listed = tool("mkvmerge", &["-J", text(&coded)]);
     shows(

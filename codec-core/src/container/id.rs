@@ -45,6 +45,14 @@ pub(super) const CUE_TRACK_POSITIONS: u32 = 0xb7;
 pub(super) const CUE_TRACK: u32 = 0xf7;
 pub(super) const CUE_CLUSTER_POSITION: u32 = 0xf1;
 pub(super) const CHAPTERS: u32 = 0x1043_a770;
+pub(super) const EDITION_ENTRY: u32 = 0x45b9;
+pub(super) const CHAPTER_ATOM: u32 = 0xb6;
+pub(super) const CHAPTER_UID: u32 = 0x73c4;
+pub(super) const CHAPTER_TIME_START: u32 = 0x91;
+pub(super) const CHAPTER_TIME_END: u32 = 0x92;
+pub(super) const CHAPTER_DISPLAY: u32 = 0x80;
+pub(super) const CHAP_STRING: u32 = 0x85;
+pub(super) const CHAP_LANGUAGE: u32 = 0x437c;
 pub(super) const ATTACHMENTS: u32 = 0x1941_a469;
 
 /// Track types.

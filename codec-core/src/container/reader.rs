@@ -1,5 +1,6 @@
 use std::io::{Read, Seek, SeekFrom};
 
+use super::chapters::{self, Chapter};
 use super::ebml::{Head, children, float, read_head, read_whole, string, unsigned};
 use super::id;
 use super::lacing;
@@ -50,6 +51,7 @@ pub struct Reader<R: Read> {
     limits: Limits,
     tracks: Vec<TrackInfo>,
     tags: Vec<(String, String)>,
+    chapters: Vec<Chapter>,
     tick_ns: u64,
     duration_ticks: Option<f64>,
     cluster_ticks: u64,
@@ -73,6 +75,7 @@ impl<R: Read> Reader<R> {
             limits: Limits::default(),
             tracks: Vec::new(),
             tags: Vec::new(),
+            chapters: Vec::new(),
             tick_ns: 1_000_000,
             duration_ticks: None,
             cluster_ticks: 0,
@@ -92,6 +95,7 @@ impl<R: Read> Reader<R> {
                 id::INFO => reader.read_info(head)?,
                 id::TRACKS => reader.read_tracks(head)?,
                 id::TAGS => reader.read_tags(head)?,
+                id::CHAPTERS => reader.chapters = chapters::read(&reader.description(head)?),
                 _ => reader.skip(head)?,
             }
         }
@@ -110,6 +114,11 @@ impl<R: Read> Reader<R> {
     /// The tags, of the whole file and of its parts.
     pub fn tags(&self) -> &[(String, String)] {
         &self.tags
+    }
+
+    /// The chapters.
+    pub fn chapters(&self) -> &[Chapter] {
+        &self.chapters
     }
 
     /// The duration that the file states; none in live streams and files that were cut off while being written.

@@ -8,11 +8,17 @@ fn track() -> Track {
     Track::audio(&sample())
 }
 
+fn chapters() -> Vec<Chapter> {
+    let chapter = |start_ns, end_ns, title: &str| Chapter { start_ns, end_ns, title: title.into() };
+    vec![chapter(0, Some(1_000_000_000), "Dawn"), chapter(1_000_000_000, None, "Élan")]
+}
+
 /// A file of `count` blocks of one second; block `i` holds 100 bytes of value `i`.
 fn file(mode: Mode, count: u64) -> Vec<u8> {
     let tags = vec![("TITLE".into(), "a title".into())];
     let options = WriterOptions { mode, writing_app: "test".into(), tags };
     let mut writer = Writer::new(vec![track()], options).expect("one track");
+    writer.set_chapters(chapters());
     let mut out = Vec::new();
     writer.header(&mut out).expect("a header");
     for i in 0..count {
@@ -43,6 +49,7 @@ fn both_modes_come_back() {
         assert_eq!((info.codec_id.as_str(), info.sample_rate, info.channels), (AUDIO_CODEC_ID, 24_000.0, 1));
         assert_eq!(info.codec_private, track().codec_private);
         assert_eq!(reader.tags(), [("TITLE".to_owned(), "a title".to_owned())]);
+        assert_eq!(reader.chapters(), chapters());
         let expected = if mode == Mode::File { Some(30_000_000_000) } else { None };
         assert_eq!(reader.duration_ns(), expected);
         let (all, truncated) = blocks(&data).expect("a file of ours");
@@ -118,7 +125,10 @@ fn a_file_cut_anywhere_is_repaired() {
             };
             let reader = Reader::open(Cursor::new(&fixed)).expect("a whole file");
             assert_eq!(reader.tags(), [("TITLE".to_owned(), "a title".to_owned())]);
-            assert_eq!(reader.tracks()[0].codec_private, track().codec_private);
+            assert_eq!(
+                (reader.chapters(), &reader.tracks()[0].codec_private),
+                (&chapters()[..], &track().codec_private)
+            );
             // These packets do not tell how long they last, so the last counts for nothing.
             assert_eq!(reader.duration_ns().unwrap_or(0), 1_000_000_000 * (whole as u64 - 1));
             let (all, truncated) = blocks(&fixed).expect("a whole file");

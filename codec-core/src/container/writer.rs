@@ -2,7 +2,7 @@ use mkv_element::ClusterBlock;
 use mkv_element::io::blocking_impl::*;
 use mkv_element::prelude::*;
 
-use super::{AUDIO_CODEC_ID, TEXT_CODEC_ID, TOKENS_CODEC_ID, Track, TrackKind, ebml, id};
+use super::{AUDIO_CODEC_ID, Chapter, TEXT_CODEC_ID, TOKENS_CODEC_ID, Track, TrackKind, chapters, ebml, id};
 use crate::{Error, Result};
 
 /// One tick of the file's time stamps, in nanoseconds.
@@ -60,6 +60,8 @@ pub struct Writer {
     info_at: u64,
     tracks_at: u64,
     tags_at: Option<u64>,
+    chapters: Vec<Chapter>,
+    chapters_at: Option<u64>,
     cluster: Option<OpenCluster>,
     cues: Vec<CuePoint>,
     next_cue_ns: u64,
@@ -92,11 +94,18 @@ impl Writer {
             info_at: 0,
             tracks_at: 0,
             tags_at: None,
+            chapters: Vec::new(),
+            chapters_at: None,
             cluster: None,
             cues: Vec::new(),
             next_cue_ns: 0,
             end_ns: 0,
         })
+    }
+
+    /// Sets the chapters of the file; to be called before [`Writer::header`].
+    pub fn set_chapters(&mut self, chapters: Vec<Chapter>) {
+        self.chapters = chapters;
     }
 
     /// Appends the file's first bytes; to be called once, before any block.
@@ -134,6 +143,10 @@ impl Writer {
         if !self.options.tags.is_empty() {
             self.tags_at = Some((out.len() - start) as u64);
             put(&tags(&self.options.tags), out)?;
+        }
+        if !self.chapters.is_empty() {
+            self.chapters_at = Some((out.len() - start) as u64);
+            chapters::write(&self.chapters, out);
         }
         self.position = (out.len() - start) as u64;
         Ok(())
@@ -240,6 +253,7 @@ impl Writer {
             seek(&TRACKS_ID, self.tracks_at - self.segment),
         ];
         seek.extend(self.tags_at.map(|at| self::seek(&TAGS_ID, at - self.segment)));
+        seek.extend(self.chapters_at.map(|at| self::seek(&id::CHAPTERS.to_be_bytes(), at - self.segment)));
         if cues_at < self.position {
             seek.push(self::seek(&CUES_ID, cues_at - self.segment));
         }
