@@ -11,10 +11,10 @@ use siskin_core::bundle::Manifest;
 use siskin_core::container::{Block, Reader, repair};
 
 /// A parser and its name, which is that of its corpus.
-pub type Target = (&'static str, fn(&[u8]));
+pub(crate) type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [Target; 6] = [
+pub(crate) const TARGETS: [Target; 6] = [
     ("container", container),
     ("repair", repaired),
     ("packet", packet),
@@ -39,7 +39,7 @@ fn stream() -> StreamHeader {
 }
 
 /// Reads a Matroska file to its end, seeks in it and reads on.
-pub fn container(data: &[u8]) {
+pub(crate) fn container(data: &[u8]) {
     let Ok(mut reader) = Reader::open(Cursor::new(data)) else { return };
     let (mut block, mut blocks, mut last) = (Block::default(), 0u64, 0);
     while let Ok(true) = reader.next(&mut block) {
@@ -54,7 +54,7 @@ pub fn container(data: &[u8]) {
 }
 
 /// Repairs a file; what comes of it can be read to its end.
-pub fn repaired(data: &[u8]) {
+pub(crate) fn repaired(data: &[u8]) {
     let mut out = Vec::new();
     let Ok(done) = repair(data, &mut out) else { return };
     assert_eq!(out.len() as u64, done.bytes);
@@ -67,7 +67,7 @@ pub fn repaired(data: &[u8]) {
 }
 
 /// Takes a packet apart.
-pub fn packet(data: &[u8]) {
+pub(crate) fn packet(data: &[u8]) {
     let Ok(packet) = Packet::parse(data, &Limits::default()) else { return };
     let header = packet.header.clone().unwrap_or_else(stream);
     if let Ok(info) = packet.info(&header) {
@@ -76,7 +76,7 @@ pub fn packet(data: &[u8]) {
 }
 
 /// Takes an RTP payload apart.
-pub fn rtp_payload(data: &[u8]) {
+pub(crate) fn rtp_payload(data: &[u8]) {
     let Ok(payload) = rtp::read(data) else { return };
     let header = payload.header.clone().unwrap_or_else(stream);
     if let Ok(payload) = payload.parse(&header) {
@@ -86,7 +86,7 @@ pub fn rtp_payload(data: &[u8]) {
 }
 
 /// Reads a stream header, which is then written as it was.
-pub fn stream_header(data: &[u8]) {
+pub(crate) fn stream_header(data: &[u8]) {
     if let Ok((header, length)) = StreamHeader::parse(data) {
         assert!(length <= data.len());
         assert_eq!(
@@ -97,7 +97,7 @@ pub fn stream_header(data: &[u8]) {
 }
 
 /// Reads the manifest of a bundle.
-pub fn manifest(data: &[u8]) {
+pub(crate) fn manifest(data: &[u8]) {
     if let Ok(manifest) = Manifest::parse(data) {
         manifest.stages_for(6000);
         manifest.warm_up_ns();

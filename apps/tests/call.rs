@@ -1,4 +1,5 @@
 //! `siskin call`: two processes and a network that loses packets between them.
+#![allow(clippy::panic, clippy::print_stdout, reason = "a test that tells what it measured")]
 
 mod common;
 

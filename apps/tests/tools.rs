@@ -1,4 +1,5 @@
 //! What other programs make of our files.
+#![allow(clippy::panic, reason = "a program that is not there fails the test")]
 
 mod common;
 

@@ -1,5 +1,6 @@
 //! The fuzz targets on stable Rust: seeds, every truncation and flipped bit of each, and random mutations for as long as
 //! `SISKIN_FUZZ_SECONDS` says (2 s a target).
+#![allow(clippy::panic, clippy::print_stdout, reason = "a test that tells what it did")]
 
 #[path = "../../fuzz/targets.rs"]
 mod targets;

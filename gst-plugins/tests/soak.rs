@@ -1,6 +1,7 @@
 //! A long stream through a file and through RTP, faster than real time: every sample comes out, and memory stays flat.
 //!
 //! `SISKIN_SOAK_SECONDS=3600 cargo test --release -p gst-plugin-siskin --test soak -- --nocapture` is the hour.
+#![allow(clippy::print_stdout, reason = "a test that tells what it measured")]
 
 mod common;
 

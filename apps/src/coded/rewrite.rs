@@ -37,7 +37,8 @@ pub(crate) fn rewrite(path: &Path) -> Result<Repaired> {
         temporary.as_file().sync_all()?;
         Ok(done)
     });
-    let named = interrupt::release(|| {
+    let guarded = temporary.path().to_owned();
+    let named = interrupt::release(&guarded, || {
         let done = written?;
         temporary.persist(&path).map_err(|e| e.error)?;
         // The name, too, is to be on the disk.
