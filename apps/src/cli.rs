@@ -9,7 +9,7 @@ use siskin_core::bundle::Bundle;
 use siskin_core::runtime::{Provider, Runtime, RuntimeOptions};
 
 use crate::target::Overwrite;
-use crate::verbs::{bench, compare, completions, decode, encode, info, models, play, tokens, verify};
+use crate::verbs::{bench, call, compare, completions, decode, encode, info, models, play, tokens, verify};
 
 /// Neural codecs as media formats.
 #[derive(Debug, Parser)]
@@ -28,6 +28,8 @@ pub(crate) enum Command {
     Decode(decode::DecodeArgs),
     /// Play a coded file on a sound device.
     Play(play::PlayArgs),
+    /// Talk to somebody over the network.
+    Call(call::CallArgs),
     /// Show what a coded file holds.
     Info(info::InfoArgs),
     /// Check every packet of a coded file.
@@ -51,6 +53,7 @@ impl Command {
             Self::Encode(args) => encode::run(args),
             Self::Decode(args) => decode::run(args),
             Self::Play(args) => play::run(args),
+            Self::Call(args) => call::run(args),
             Self::Info(args) => info::run(args),
             Self::Verify(args) => verify::run(args),
             Self::Compare(args) => compare::run(args),
@@ -67,6 +70,7 @@ impl Command {
             Self::Encode(args) => args.report.json,
             Self::Decode(args) => args.report.json,
             Self::Play(args) => args.report.json,
+            Self::Call(args) => args.report.json,
             Self::Info(args) => args.json,
             Self::Verify(args) => args.json,
             Self::Compare(args) => args.json,

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use anyhow::Result;
 
+use crate::keys;
+
 /// Exit code of a shell command that SIGINT ended.
 pub(crate) const EXIT_CODE: u8 = 130;
 /// How long the main thread gets to end by itself; it may be waiting for input that does not come.
@@ -39,6 +41,7 @@ pub(crate) fn install() {
         }
         // Ending the process under a running network would pull its library away from it.
         std::thread::sleep(PATIENCE);
+        keys::restore();
         eprintln!("siskin: {Interrupted}");
         std::process::exit(EXIT_CODE.into());
     });
@@ -51,7 +54,12 @@ pub(crate) fn install() {
 /// # Errors
 /// [`Interrupted`] once the user has had enough.
 pub(crate) fn check() -> Result<()> {
-    if INTERRUPTED.load(Ordering::Relaxed) { Err(Interrupted.into()) } else { Ok(()) }
+    if is_due() { Err(Interrupted.into()) } else { Ok(()) }
+}
+
+/// Whether the user has had enough, for work that ends in its own way.
+pub(crate) fn is_due() -> bool {
+    INTERRUPTED.load(Ordering::Relaxed)
 }
 
 /// Names a file to be removed on an interrupt.

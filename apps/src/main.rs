@@ -1,15 +1,19 @@
-//! The command line of Siskin: `siskin encode`, `decode`, `info`, `verify`, `play`, `compare`, `bench`, `tokens`, `models`.
+//! The command line of Siskin: `siskin encode`, `decode`, `info`, `verify`, `play`, `call`, `compare`, `bench`, `tokens`,
+//! `models`.
 
 mod batch;
 mod bench;
+mod call;
 mod cli;
 mod coded;
 mod failure;
 mod interrupt;
+mod keys;
 mod media;
 mod metrics;
 mod playback;
 mod report;
+mod sound;
 mod target;
 mod units;
 mod verbs;

@@ -11,39 +11,81 @@ use crossbeam::queue::ArrayQueue;
 
 use crate::coded::Decoding;
 use crate::media::Resampler;
+use crate::sound::Player;
 
 /// How long the ring lasts, in seconds.
 const RING_SECONDS: f64 = 0.5;
 /// How long the worker sleeps while the ring is full: a tenth of it.
 const NAP: Duration = Duration::from_millis(50);
 
+/// No seek is wanted.
+const NO_SEEK: u64 = u64::MAX;
+
+/// What is played: samples in order, from anywhere.
+pub(crate) trait Source {
+    /// Samples a second.
+    fn rate(&self) -> u32;
+    /// Appends some samples; false at the end.
+    fn next(&mut self, out: &mut Vec<f32>) -> Result<bool>;
+    /// Goes on at a time in seconds.
+    fn seek(&mut self, seconds: f64) -> Result<()>;
+}
+
+impl Source for Decoding {
+    fn rate(&self) -> u32 {
+        Self::rate(self)
+    }
+
+    fn next(&mut self, out: &mut Vec<f32>) -> Result<bool> {
+        Self::next(self, out)
+    }
+
+    fn seek(&mut self, seconds: f64) -> Result<()> {
+        Self::seek(self, seconds)
+    }
+}
+
 /// What the worker, the callback and the main thread share.
 pub(crate) struct Ring {
     samples: ArrayQueue<f32>,
+    rate: f64,
     /// The worker has pushed everything.
     ended: AtomicBool,
     /// Nobody listens any more.
     stopped: AtomicBool,
+    paused: AtomicBool,
     /// Samples that the device took.
     played: AtomicU64,
+    /// Milliseconds to go on at, or [`NO_SEEK`].
+    seek: AtomicU64,
+    /// Where the last seek went, in milliseconds, and how many samples had been played then.
+    origin: (AtomicU64, AtomicU64),
     /// Callbacks that found too few samples.
     underruns: AtomicU64,
 }
 
 impl Ring {
-    /// A ring for samples of `rate`.
-    pub(crate) fn new(rate: u32) -> Arc<Self> {
+    /// A ring for samples of `rate`; what is played begins at `start` seconds.
+    pub(crate) fn new(rate: u32, start: f64) -> Arc<Self> {
         Arc::new(Self {
             samples: ArrayQueue::new((f64::from(rate) * RING_SECONDS) as usize + 1),
+            rate: rate.into(),
             ended: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
+            paused: AtomicBool::new(false),
             played: AtomicU64::new(0),
+            seek: AtomicU64::new(NO_SEEK),
+            origin: (AtomicU64::new((start * 1000.0) as u64), AtomicU64::new(0)),
             underruns: AtomicU64::new(0),
         })
     }
 
-    /// Gives the device what it asks for: each sample to all channels. Called in its callback: no allocation, no lock.
-    pub(crate) fn fill<T: Copy>(&self, out: &mut [T], channels: usize, convert: impl Fn(f32) -> T) {
+    /// Gives the device what it asks for: each sample to all channels.
+    fn give<T: Copy>(&self, out: &mut [T], channels: usize, convert: impl Fn(f32) -> T) {
+        if self.is_paused() {
+            out.fill(convert(0.0));
+            return;
+        }
         let mut taken = 0;
         for frame in out.chunks_mut(channels.max(1)) {
             let sample = self.samples.pop();
@@ -52,39 +94,68 @@ impl Ring {
         }
         let asked = (out.len() / channels.max(1)) as u64;
         self.played.fetch_add(taken, Ordering::Relaxed);
-        if taken < asked && !self.ended.load(Ordering::Acquire) {
+        if taken < asked && !self.ended.load(Ordering::Acquire) && !self.wants_seek() {
             self.underruns.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    /// Decodes until the end or until nobody listens: the worker's whole life.
-    pub(crate) fn feed(&self, decoding: &mut Decoding, device_rate: u32) -> Result<()> {
-        let result = self.feed_all(decoding, device_rate);
+    /// Decodes until everything has been played or nobody listens: the worker's whole life.
+    pub(crate) fn feed(&self, source: &mut impl Source) -> Result<()> {
+        let result = self.feed_all(source);
         self.ended.store(true, Ordering::Release);
         result
     }
 
-    fn feed_all(&self, decoding: &mut Decoding, device_rate: u32) -> Result<()> {
-        let mut resampler = Resampler::new(decoding.rate(), device_rate)?;
-        let (mut pcm, mut ready) = (Vec::new(), Vec::new());
-        let mut more = true;
-        while more && !self.stopped.load(Ordering::Relaxed) {
-            more = decoding.next(&mut pcm)?;
-            resampler.push(&pcm, &mut ready)?;
+    fn feed_all(&self, source: &mut impl Source) -> Result<()> {
+        let resampler = |source: &dyn Source| Resampler::new(source.rate(), self.rate as u32);
+        let mut converter = resampler(source)?;
+        let (mut pcm, mut ready, mut more) = (Vec::new(), Vec::new(), true);
+        while !self.stopped.load(Ordering::Relaxed) {
+            let target = self.seek.load(Ordering::Acquire);
+            if target != NO_SEEK {
+                source.seek(target as f64 / 1000.0)?;
+                converter = resampler(source)?;
+                self.ended.store(false, Ordering::Release);
+                while self.samples.pop().is_some() {}
+                self.origin.0.store(target, Ordering::Relaxed);
+                self.origin.1.store(self.played(), Ordering::Relaxed);
+                // Another seek may have come meanwhile, which is then the one that counts.
+                let _ = self.seek.compare_exchange(target, NO_SEEK, Ordering::AcqRel, Ordering::Relaxed);
+                more = true;
+                continue;
+            }
+            if !more {
+                // The end may still be gone back from.
+                if self.samples.is_empty() {
+                    return Ok(());
+                }
+                std::thread::sleep(NAP);
+                continue;
+            }
+            more = source.next(&mut pcm)?;
+            converter.push(&pcm, &mut ready)?;
             pcm.clear();
             if !more {
-                resampler.finish(&mut ready)?;
+                converter.finish(&mut ready)?;
             }
-            for sample in ready.drain(..) {
-                while self.samples.push(sample).is_err() {
-                    if self.stopped.load(Ordering::Relaxed) {
-                        return Ok(());
-                    }
-                    std::thread::sleep(NAP);
-                }
+            self.push(&mut ready);
+            if !more {
+                self.ended.store(true, Ordering::Release);
             }
         }
         Ok(())
+    }
+
+    /// Hands samples over, unless they are no longer wanted.
+    fn push(&self, ready: &mut Vec<f32>) {
+        for sample in ready.drain(..) {
+            while self.samples.push(sample).is_err() {
+                if self.stopped.load(Ordering::Relaxed) || self.wants_seek() {
+                    return;
+                }
+                std::thread::sleep(NAP);
+            }
+        }
     }
 
     /// Whether playing may begin: the ring is full or holds all there is.
@@ -94,12 +165,49 @@ impl Ring {
 
     /// Whether the device has taken everything.
     pub(crate) fn is_drained(&self) -> bool {
-        self.ended.load(Ordering::Acquire) && self.samples.is_empty()
+        let done = self.ended.load(Ordering::Acquire) && self.samples.is_empty() && !self.wants_seek();
+        done || self.stopped.load(Ordering::Relaxed)
     }
 
     /// Lets the worker end.
     pub(crate) fn stop(&self) {
         self.stopped.store(true, Ordering::Relaxed);
+    }
+
+    /// Ends playing now.
+    pub(crate) fn quit(&self) {
+        self.stop();
+        while self.samples.pop().is_some() {}
+        self.ended.store(true, Ordering::Release);
+    }
+
+    /// Pauses, or goes on.
+    pub(crate) fn toggle_pause(&self) {
+        self.paused.fetch_xor(true, Ordering::Relaxed);
+    }
+
+    /// Whether nothing is played for now.
+    pub(crate) fn is_paused(&self) -> bool {
+        self.paused.load(Ordering::Relaxed)
+    }
+
+    /// Goes on at a time in seconds.
+    pub(crate) fn seek(&self, seconds: f64) {
+        self.seek.store((seconds.max(0.0) * 1000.0) as u64, Ordering::Release);
+    }
+
+    fn wants_seek(&self) -> bool {
+        self.seek.load(Ordering::Acquire) != NO_SEEK
+    }
+
+    /// Where in the file playing is, in seconds.
+    pub(crate) fn position(&self) -> f64 {
+        let wanted = self.seek.load(Ordering::Acquire);
+        if wanted != NO_SEEK {
+            return wanted as f64 / 1000.0;
+        }
+        let since = self.played().saturating_sub(self.origin.1.load(Ordering::Relaxed));
+        self.origin.0.load(Ordering::Relaxed) as f64 / 1000.0 + since as f64 / self.rate
     }
 
     /// Samples that the device took so far.
@@ -113,20 +221,82 @@ impl Ring {
     }
 }
 
+impl Player for Arc<Ring> {
+    fn fill<T: Copy>(&mut self, out: &mut [T], channels: usize, convert: impl Fn(f32) -> T) {
+        self.give(out, channels, convert);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_sample_goes_to_all_channels_and_silence_follows() {
-        let ring = Ring::new(100);
+        let ring = Ring::new(100, 0.0);
         ring.samples.push(0.5).expect("room");
         let mut out = [9i16; 4];
-        ring.fill(&mut out, 2, |s| (s * 100.0) as i16);
+        ring.give(&mut out, 2, |s| (s * 100.0) as i16);
         assert_eq!(out, [50, 50, 0, 0]);
         assert_eq!((ring.played(), ring.underruns()), (1, 1));
         ring.ended.store(true, Ordering::Release);
-        ring.fill(&mut out, 2, |s| (s * 100.0) as i16);
+        ring.give(&mut out, 2, |s| (s * 100.0) as i16);
         assert_eq!((ring.played(), ring.underruns(), ring.is_drained()), (1, 1, true));
+    }
+
+    /// Counts up, a thousand samples in all.
+    struct Numbers(u32);
+
+    impl Source for Numbers {
+        fn rate(&self) -> u32 {
+            100
+        }
+
+        fn next(&mut self, out: &mut Vec<f32>) -> Result<bool> {
+            let end = (self.0 + 30).min(1000);
+            out.extend((self.0..end).map(|n| n as f32));
+            let more = self.0 < end;
+            self.0 = end;
+            Ok(more)
+        }
+
+        fn seek(&mut self, seconds: f64) -> Result<()> {
+            self.0 = (seconds * 100.0).round() as u32;
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn seeking_pausing_and_the_end() {
+        let ring = Ring::new(100, 0.0);
+        let worker = std::thread::spawn({
+            let ring = ring.clone();
+            move || ring.feed(&mut Numbers(0))
+        });
+        let hear = |count: usize| {
+            let mut heard = Vec::new();
+            while heard.len() < count && !ring.is_drained() {
+                let mut out = [-1.0f32; 10];
+                ring.give(&mut out, 1, |s| s);
+                heard.extend(out.iter().filter(|s| **s > 0.0));
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            heard
+        };
+        assert!(hear(100).is_sorted());
+        ring.toggle_pause();
+        let (before, mut out) = (ring.played(), [1.0; 4]);
+        ring.give(&mut out, 1, |s| s);
+        assert_eq!((out, ring.played()), ([0.0; 4], before));
+        ring.toggle_pause();
+        ring.seek(8.0);
+        assert_eq!(ring.position(), 8.0);
+        while ring.wants_seek() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let rest = hear(1000);
+        assert_eq!((rest.first(), rest.last(), rest.len()), (Some(&800.0), Some(&999.0), 200));
+        assert!((ring.position() - 10.0).abs() < 0.01, "{}", ring.position());
+        worker.join().expect("no panic").expect("no error");
     }
 }

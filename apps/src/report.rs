@@ -157,6 +157,20 @@ impl Report {
         Ok(())
     }
 
+    /// Shows a line of its own kind in the place of the progress.
+    pub(crate) fn status(&mut self, text: &str) {
+        let now = Instant::now();
+        if now < self.due {
+            return;
+        }
+        match &self.shown {
+            Shown::Nothing => return,
+            Shown::Bar(bar) => bar.set_message(text.to_owned()),
+            Shown::Lines => eprintln!("{text}"),
+        }
+        self.due = now + if matches!(self.shown, Shown::Bar(_)) { DRAW_INTERVAL } else { LINE_INTERVAL };
+    }
+
     /// Ends the progress and gives the result: a line on stderr for people, or NDJSON.
     pub(crate) fn done(&self, text: &str, value: &impl Serialize) -> Result<()> {
         self.clear();

@@ -47,6 +47,34 @@ fn a_file_cut_at_any_byte_plays_to_the_cut_or_fails_cleanly() {
 }
 
 #[test]
+fn a_cut_file_is_repaired_in_its_place() {
+    let folder = folder();
+    let coded = coded(folder.path(), 6.0, &["--frame-size", "10"]);
+    let whole = fs::read(&coded).expect("a file");
+    let (cut, mut random) = (folder.path().join("cut.mka"), Random(3));
+    for _ in 0..6 {
+        let at = whole.len() / 4 + random.below(whole.len() * 3 / 4);
+        fs::write(&cut, &whole[..at]).expect("a file");
+        let before = decode(&cut, &["-q"]);
+        assert_eq!(run(["verify", text(&cut)]).status.code(), Some(1), "cut at {at}");
+        let lines = ndjson(&good(["verify", "--repair", "--json", text(&cut)]));
+        assert_eq!(
+            (lines[0]["type"].as_str(), &lines[1]["ok"]),
+            (Some("repaired"), &true.into()),
+            "{lines:?}"
+        );
+        assert_eq!(decode(&cut, &["-q"]), before, "cut at {at}");
+        let stated = &ndjson(&good(["info", "--json", text(&cut)]))[0]["seconds"];
+        let seconds = before.len() as f64 / 24_000.0;
+        assert!((stated.as_f64().expect("a length") - seconds).abs() < 0.002, "{stated}, not {seconds}");
+    }
+    assert_files(folder.path(), &["cut.f32", "cut.mka", "in.mka", "in.wav"]);
+    fs::write(&cut, &whole[..100]).expect("a file");
+    assert_fails(&run(["verify", "--repair", text(&cut)]), 1, "nothing to be saved");
+    assert_eq!(fs::read(&cut).expect("a file"), &whole[..100], "what cannot be repaired is left alone");
+}
+
+#[test]
 fn changed_bytes_never_end_in_a_panic() {
     let folder = folder();
     let coded = coded(folder.path(), 2.0, &["--frame-size", "10"]);

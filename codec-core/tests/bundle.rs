@@ -216,3 +216,42 @@ fn a_changed_file_is_refused_by_name() {
     std::fs::remove_file(&file).expect("the file");
     assert!(Bundle::open(copy.path()).is_err());
 }
+
+#[test]
+fn a_receptive_field_after_a_reset_samples_are_those_of_an_unbroken_decoding() {
+    let ((bundle, runtime), golden) = (parts(), golden());
+    let mut encoder = Encoder::new(&bundle, &runtime, &EncoderConfig::default()).expect("the encoder");
+    let mut packets = Vec::new();
+    let mut keep = |p: EncodedPacket<'_>| -> Result<()> {
+        packets.push(p.data.to_vec());
+        Ok(())
+    };
+    for _ in 0..4 {
+        encoder.push(&golden.pcm, &mut keep).expect("encoding");
+    }
+    encoder.finish(&mut keep).expect("encoding");
+    let mut decoder = Decoder::new(&bundle, &runtime).expect("the decoder");
+    let (mut linear, mut starts) = (Vec::new(), Vec::new());
+    for packet in &packets {
+        starts.push(linear.len());
+        decoder.decode(packet, &mut linear).expect("a packet");
+    }
+    let m = bundle.manifest();
+    let field = m.receptive_field_frames.decoder as usize;
+    let field_ns = field as u128 * u128::from(m.hop) * 1_000_000_000 / u128::from(m.sample_rate);
+    assert_eq!(u128::from(m.warm_up_ns()), field_ns);
+    assert!(packets.len() > 2 * field);
+    for target in [field + 1, packets.len() / 2, packets.len() - 5] {
+        decoder.reset();
+        let mut out = Vec::new();
+        for packet in &packets[target - field..target] {
+            decoder.decode(packet, &mut out).expect("a packet");
+        }
+        out.clear();
+        for packet in &packets[target..] {
+            decoder.decode(packet, &mut out).expect("a packet");
+        }
+        // Bit for bit.
+        assert!(linear[starts[target]..] == out, "from packet {target}");
+    }
+}

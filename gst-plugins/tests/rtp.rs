@@ -2,15 +2,23 @@
 
 mod common;
 
-use std::sync::Arc;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use common::*;
 use gst::prelude::*;
+use sha2::{Digest, Sha256};
 use siskin_core::Limits;
+use siskin_core::audio::{Decoder, EncodedPacket, Encoder, EncoderConfig};
 use siskin_core::bitstream::packet::Packet;
+use siskin_core::bundle::Bundle;
+use siskin_core::runtime::{Provider, Runtime, RuntimeOptions};
 
 const RTP: &str = "application/x-rtp,media=audio,clock-rate=24000,encoding-name=SISKIN";
+
+/// Set in the counter of packets while one is sent again.
+const RESENT: u64 = 1 << 63;
 
 fn plain(header_in_caps: bool) -> String {
     let config: String = header().to_bytes().iter().map(|b| format!("{b:02x}")).collect();
@@ -177,6 +185,25 @@ fn chain(
     redundancy: u32,
     drops: impl Fn(u64) -> bool + Send + Sync + 'static,
 ) -> (u64, u64, u64) {
+    network_chain(samples, redundancy, move |i| if drops(i) { Fate::Lost } else { Fate::Sent })
+}
+
+/// What a network does to a packet.
+#[derive(Clone, Copy, PartialEq)]
+enum Fate {
+    Sent,
+    Lost,
+    /// It comes after the next one.
+    Late,
+    Twice,
+}
+
+/// [`chain`] with a network that does more than lose packets.
+fn network_chain(
+    samples: usize,
+    redundancy: u32,
+    fate: impl Fn(u64) -> Fate + Send + Sync + 'static,
+) -> (u64, u64, u64) {
     init();
     let description = format!(
         "appsrc name=src format=time caps={RAW} ! siskinaudioenc frame-size=1 ! rtpsiskinaudiopay name=pay \
@@ -188,12 +215,36 @@ fn chain(
     let by_name = |name| pipeline.by_name(name).expect("an element");
     let (count, index) = (Arc::new(AtomicU64::new(0)), AtomicU64::new(0));
     let pad = by_name("pay").static_pad("src").expect("a pad");
-    pad.add_probe(gst::PadProbeType::BUFFER, move |_, _| {
-        if drops(index.fetch_add(1, Ordering::Relaxed)) {
-            gst::PadProbeReturn::Drop
-        } else {
-            gst::PadProbeReturn::Ok
+    let held = Mutex::new(None::<gst::Buffer>);
+    pad.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
+        let Some(buffer) = info.buffer().cloned() else { return gst::PadProbeReturn::Ok };
+        // What this probe sends itself is to go through.
+        if index.load(Ordering::Relaxed) & RESENT != 0 {
+            return gst::PadProbeReturn::Ok;
         }
+        let number = index.fetch_add(1, Ordering::Relaxed);
+        let again = |buffer: gst::Buffer| {
+            index.fetch_or(RESENT, Ordering::Relaxed);
+            pad.push(buffer).expect("a push");
+            index.fetch_and(!RESENT, Ordering::Relaxed);
+        };
+        let waiting = held.lock().expect("no panic").take();
+        match fate(number) {
+            Fate::Lost => return gst::PadProbeReturn::Drop,
+            Fate::Late => {
+                *held.lock().expect("no panic") = Some(buffer);
+                return gst::PadProbeReturn::Drop;
+            }
+            Fate::Twice => again(buffer),
+            // The one before comes behind this one, which is sent first and not once more.
+            Fate::Sent if waiting.is_some() => {
+                again(buffer);
+                waiting.into_iter().for_each(again);
+                return gst::PadProbeReturn::Drop;
+            }
+            Fate::Sent => {}
+        }
+        gst::PadProbeReturn::Ok
     });
     let counter = count.clone();
     by_name("sink").connect("handoff", false, move |values| {
@@ -237,4 +288,91 @@ fn losses_are_concealed_and_the_length_is_kept() {
     assert_eq!(count, samples as u64);
     assert_eq!(concealed, (lost - recovered) * 480);
     assert!(recovered * 10 >= lost * 9, "{recovered} of {lost} recovered");
+}
+
+#[test]
+fn packets_out_of_order_and_doubled_change_nothing() {
+    let samples = 48_000 - 240;
+    let fate = |i: u64| match i {
+        _ if i > 0 && i % 9 == 4 => Fate::Late,
+        _ if i % 7 == 3 => Fate::Twice,
+        _ => Fate::Sent,
+    };
+    // A packet that is late and followed by a doubled one stays lost in this network.
+    let fate =
+        move |i: u64| if fate(i) == Fate::Late && fate(i + 1) != Fate::Sent { Fate::Sent } else { fate(i) };
+    assert!((0..100).any(|i| fate(i) == Fate::Late) && (0..100).any(|i| fate(i) == Fate::Twice));
+    let (count, recovered, concealed) = network_chain(samples, 1, fate);
+    assert_eq!((count, recovered, concealed), (samples as u64, 0, 0));
+}
+
+/// Another bundle: that of the tests with one number changed, under another name.
+fn other_bundle(folder: &Path) -> Bundle {
+    let own = bundle();
+    let path = folder.join("share/siskin/bundles/speech-other");
+    std::fs::create_dir_all(&path).expect("a folder");
+    let mut manifest = std::fs::read_to_string(own.path().join("manifest.json")).expect("a manifest");
+    for (name, hash) in &own.manifest().files {
+        let mut data = std::fs::read(own.path().join(name)).expect("a file");
+        if *name == own.manifest().quantizer.file {
+            data.last_mut().into_iter().for_each(|b| *b ^= 0x80);
+        }
+        manifest = manifest.replace(hash, &hex::encode(Sha256::digest(&data)));
+        std::fs::write(path.join(name), data).expect("a file");
+    }
+    let name = format!("\"name\": \"{}\"", own.manifest().name);
+    assert!(manifest.contains(&name));
+    std::fs::write(path.join("manifest.json"), manifest.replace(&name, "\"name\": \"speech-other\""))
+        .expect("a file");
+    siskin_core::search_near(&folder.join("bin/program"));
+    Bundle::open(path).expect("a bundle")
+}
+
+#[test]
+fn a_sender_that_changes_its_bundle_is_followed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (own, other) = (bundle(), other_bundle(folder.path()));
+    let runtime = Runtime::load(&RuntimeOptions { provider: Provider::Cpu, ..Default::default() })
+        .expect("ONNX Runtime");
+    let pcm = voice(24_000);
+    let (mut rtp, mut expected) = (Vec::new(), Vec::new());
+    for (bundle, properties) in [
+        (&own, "ssrc=1 seqnum-offset=7"),
+        (&other, "ssrc=1 seqnum-offset=57"),
+        (&own, "ssrc=1 seqnum-offset=107"),
+    ] {
+        let mut encoder = Encoder::new(bundle, &runtime, &EncoderConfig::default()).expect("an encoder");
+        let mut coded = Vec::new();
+        let mut keep = |p: EncodedPacket<'_>| -> siskin_core::Result<()> {
+            coded.push(Coded { data: p.data.to_vec(), position: p.position, samples: p.samples });
+            Ok(())
+        };
+        encoder.push(&pcm, &mut keep).expect("encoding");
+        let caps = stream_caps(&bundle.stream_header()).to_string();
+        let mut payloader = harness(&format!("rtpsiskinaudiopay {properties}"), &caps);
+        coded.iter().for_each(|packet| assert!(payloader.push(packet.buffer()).is_ok()));
+        rtp.extend(pull_all(&mut payloader));
+        let mut decoder = Decoder::new(bundle, &runtime).expect("a decoder");
+        for packet in &coded {
+            decoder.decode(&packet.data, &mut expected).expect("a packet");
+        }
+    }
+    // Caps announce the first bundle only.
+    let mut receiver = gst_check::Harness::new_parse("rtpsiskinaudiodepay ! siskinaudiodec");
+    receiver.set_src_caps_str(&plain(true));
+    receiver.play();
+    let mut heard = Vec::new();
+    for packet in &rtp {
+        receiver.push(packet.clone()).expect("a push");
+        for buffer in pull_all(&mut receiver) {
+            heard.extend(
+                bytes_of(&buffer).chunks_exact(4).map(|b| f32::from_ne_bytes([b[0], b[1], b[2], b[3]])),
+            );
+        }
+    }
+    receiver.push_event(gst::event::Eos::new());
+    for buffer in pull_all(&mut receiver) {
+        heard.extend(bytes_of(&buffer).chunks_exact(4).map(|b| f32::from_ne_bytes([b[0], b[1], b[2], b[3]])));
+    }
+    assert_same(&heard, &expected);
 }

@@ -14,7 +14,7 @@ use siskin_core::tokens::{FileFormat, Format, Packer, TokenFile, codes_of_packet
 fn codes(pcm: &[f32], stages: Option<u8>) -> (Vec<u16>, usize) {
     let (mut out, mut count) = (Vec::new(), 0);
     for packet in encode(pcm, 1, stages) {
-        let info = codes_of_packet(&packet.data, &header(), &mut out).expect("a packet of ours");
+        let info = codes_of_packet(&packet.data, &header(), None, &mut out).expect("a packet of ours");
         count = header().codes_per_frame(info.stages);
     }
     (out, count)

@@ -20,9 +20,6 @@ use crate::failure::usage;
 /// Longer gaps in the time stamps are not filled: more likely a damaged time stamp than so long a loss.
 const LONGEST_GAP_SECONDS: u64 = 60;
 
-/// What is decoded before the time sought, so that the network has heard what came before it.
-const WARM_UP_SECONDS: f64 = 1.0;
-
 /// Decodes a file packet by packet.
 pub(crate) struct Decoding {
     file: CodedFile,
@@ -39,6 +36,8 @@ pub(crate) struct Decoding {
     begun: bool,
     /// Position before which nothing is handed out.
     skip_until: u64,
+    /// Samples to decode before that, so that the network has heard what came before.
+    warm_up: u64,
     /// Samples handed out.
     given: u64,
     /// Bytes of the packets read.
@@ -73,6 +72,7 @@ impl Decoding {
             position: 0,
             begun: false,
             skip_until: 0,
+            warm_up: samples_of(bundle.manifest().warm_up_ns(), bundle.manifest().sample_rate),
             given: 0,
             packet_bytes: 0,
             losses: Losses::default(),
@@ -114,13 +114,16 @@ impl Decoding {
         &self.losses
     }
 
-    /// Begins at a time instead of the start.
+    /// Goes on at a time: the samples from there are those of decoding from the start.
     pub(crate) fn seek(&mut self, seconds: f64) -> Result<()> {
+        self.decoder.reset();
+        self.begun = false;
         let header = self.file.header();
         // The packet that holds the time may begin as much earlier as the longest packet lasts.
         let longest = f64::from(Limits::default().max_frames_per_packet) / header.frame_rate();
         self.skip_until = (seconds * f64::from(header.sample_rate)).round() as u64;
-        self.file.seek((seconds - longest - WARM_UP_SECONDS).max(0.0))?;
+        let warm_up = self.warm_up as f64 / f64::from(header.sample_rate);
+        self.file.seek((seconds - longest - warm_up).max(0.0))?;
         Ok(())
     }
 
@@ -187,8 +190,7 @@ impl Decoding {
             self.file.position(self.block.pts_ns, self.origin)
         };
         let end = at + info.samples(header);
-        let warm_up = (WARM_UP_SECONDS * rate as f64) as u64;
-        let is_before = end + warm_up <= self.skip_until;
+        let is_before = end + self.warm_up <= self.skip_until;
         if is_before || !self.begun && self.losses.bad_packets == 0 {
             // A recording that joined a live stream late begins where it begins.
             self.position = at;
@@ -244,4 +246,8 @@ impl Decoding {
         }
         Ok(())
     }
+}
+
+fn samples_of(ns: u64, rate: u32) -> u64 {
+    (u128::from(ns) * u128::from(rate)).div_ceil(1_000_000_000) as u64
 }

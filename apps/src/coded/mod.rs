@@ -5,6 +5,7 @@ mod codes;
 mod decoding;
 mod losses;
 mod prefix;
+mod rewrite;
 mod sink;
 mod survey;
 
@@ -13,11 +14,14 @@ use std::io::{BufReader, Cursor, Read, Seek};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use siskin_core::Limits;
 use siskin_core::bitstream::StreamHeader;
+use siskin_core::bitstream::packet::Packet;
 use siskin_core::container::{AUDIO_CODEC_ID, Block, Reader};
 
 pub(crate) use channel::LossArgs;
 pub(crate) use decoding::Decoding;
+pub(crate) use rewrite::rewrite;
 pub(crate) use sink::Sink;
 pub(crate) use survey::Survey;
 
@@ -36,6 +40,8 @@ pub(crate) struct CodedFile {
     track: u64,
     header: StreamHeader,
     bytes: u64,
+    /// Where the last packet ends, in nanoseconds.
+    end_ns: u64,
 }
 
 impl CodedFile {
@@ -58,7 +64,7 @@ impl CodedFile {
             );
         };
         let (header, _) = StreamHeader::parse(&track.codec_private)?;
-        Ok(Self { name: name.to_owned(), track: track.number, header, bytes, reader })
+        Ok(Self { name: name.to_owned(), track: track.number, header, bytes, end_ns: 0, reader })
     }
 
     /// Whether the file at `path` is Matroska with a Siskin track. Pipes are not asked: that would take their data.
@@ -104,6 +110,10 @@ impl CodedFile {
     pub(crate) fn next(&mut self, block: &mut Block) -> siskin_core::Result<bool> {
         while self.reader.next(block)? {
             if block.track == self.track {
+                if block.follows {
+                    block.pts_ns = self.end_ns;
+                }
+                self.end_ns = block.pts_ns.saturating_add(self.length_ns(&block.data));
                 return Ok(true);
             }
         }
@@ -122,6 +132,13 @@ impl CodedFile {
         let samples = self.samples(pts_ns) - origin as f64;
         let frames = ((samples + skip) / hop).round();
         origin + (frames * hop - skip).max(0.0) as u64
+    }
+
+    /// How long a packet lasts; one that cannot be read lasts for no time.
+    fn length_ns(&self, data: &[u8]) -> u64 {
+        let info = Packet::parse(data, &Limits::default()).and_then(|p| p.info(&self.header));
+        let samples = info.map_or(0, |i| i.samples(&self.header));
+        samples.saturating_mul(1_000_000_000) / u64::from(self.header.sample_rate)
     }
 
     fn samples(&self, pts_ns: u64) -> f64 {

@@ -6,7 +6,7 @@ use std::io::{Seek, SeekFrom, Write};
 use anyhow::{Context, Result};
 use siskin_core::audio::EncodedPacket;
 use siskin_core::bitstream::StreamHeader;
-use siskin_core::container::{Mode, Track, Writer, WriterOptions};
+use siskin_core::container::{Chapter, Mode, Track, Writer, WriterOptions};
 
 use crate::target::Target;
 
@@ -42,6 +42,16 @@ impl Sink {
         header: &StreamHeader,
         tags: Vec<(String, String)>,
     ) -> Result<Self> {
+        Self::with_chapters(target, header, tags, Vec::new())
+    }
+
+    /// [`Sink::create`] with chapters.
+    pub(crate) fn with_chapters(
+        target: &Target,
+        header: &StreamHeader,
+        tags: Vec<(String, String)>,
+        chapters: Vec<Chapter>,
+    ) -> Result<Self> {
         let options = WriterOptions {
             mode: if target.is_file() { Mode::File } else { Mode::Live },
             writing_app: concat!("siskin ", env!("CARGO_PKG_VERSION")).into(),
@@ -58,6 +68,7 @@ impl Sink {
             packet_bytes: 0,
             redundant_bytes: 0,
         };
+        sink.writer.set_chapters(chapters);
         sink.writer.header(&mut sink.pending)?;
         sink.write_pending()?;
         Ok(sink)

@@ -6,6 +6,7 @@ use anyhow::{Result, anyhow, bail};
 use ffmpeg_next::format::Sample;
 use ffmpeg_next::format::context::Input;
 use ffmpeg_next::{ChannelLayout, Error as FfmpegError, Packet, codec, decoder, frame, media};
+use siskin_core::container::Chapter;
 
 use super::convert::{Converter, FLOAT, append};
 use super::source;
@@ -107,6 +108,16 @@ impl AudioInput {
     pub(crate) fn other_streams(&self) -> Vec<String> {
         let others = self.context.streams().filter(|s| s.index() != self.stream);
         others.map(|s| format!("{:?}", s.parameters().medium()).to_lowercase()).collect()
+    }
+
+    /// The chapters of the container.
+    pub(crate) fn chapters(&self) -> Vec<Chapter> {
+        let chapter = |c: ffmpeg_next::Chapter<'_>| {
+            let ns = |at: i64| (at.max(0) as f64 * f64::from(c.time_base()) * 1e9).round() as u64;
+            let title = c.metadata().get("title").unwrap_or_default().to_owned();
+            Chapter { start_ns: ns(c.start()), end_ns: Some(ns(c.end())), title }
+        };
+        self.context.chapters().map(chapter).collect()
     }
 
     /// The tags of the container and the stream, as FFmpeg names them.

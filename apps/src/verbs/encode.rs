@@ -146,7 +146,7 @@ pub(crate) fn run(args: &EncodeArgs) -> Result<ExitCode> {
         encoder.provider(),
         if encoder.is_range_coding() { "range coded" } else { "fixed width" },
     ));
-    let mut sink = Sink::create(&target, encoder.header(), kept_tags(&input))?;
+    let mut sink = Sink::with_chapters(&target, encoder.header(), kept_tags(&input), input.chapters())?;
     let (mut samples, mut pcm, mut more) = (0u64, Vec::new(), true);
     while more {
         while more && pcm.len() < BATCH {

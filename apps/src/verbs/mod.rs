@@ -1,6 +1,7 @@
 //! One module a verb: its arguments and what it does.
 
 pub(crate) mod bench;
+pub(crate) mod call;
 pub(crate) mod compare;
 pub(crate) mod completions;
 pub(crate) mod decode;

@@ -5,19 +5,20 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Result, anyhow, bail};
 use clap::Args;
-use cpal::traits::{DeviceTrait, HostTrait, StreamTrait};
-use cpal::{Device, ErrorKind, FromSample, SampleFormat, SizedSample, Stream, SupportedStreamConfig};
+use cpal::traits::StreamTrait;
 use crossbeam::queue::ArrayQueue;
 use serde_json::json;
 
 use crate::cli::{ModelArgs, ReportArgs};
 use crate::coded::{CodedFile, Decoding};
 use crate::failure::usage;
+use crate::keys::{Key, Keys};
 use crate::media;
 use crate::playback::Ring;
-use crate::report::{self, Progress, Report};
+use crate::report::{Progress, Report};
+use crate::sound::{self, Direction, Errors};
 use crate::units;
 
 /// How often the main thread looks.
@@ -50,12 +51,10 @@ pub(crate) struct PlayArgs {
 }
 
 pub(crate) fn run(args: &PlayArgs) -> Result<ExitCode> {
-    // Taken and dropped unread: what ALSA would write to stderr comes as an error, too.
-    #[cfg(target_os = "linux")]
-    let _alsa_messages = alsa::Output::local_error_handler();
-    let host = cpal::default_host();
+    let host = sound::host();
     if args.list_devices {
-        return list(&host, args.report.json);
+        sound::list(&host, &[Direction::Playback], args.report.json)?;
+        return Ok(ExitCode::SUCCESS);
     }
     let Some(path) = &args.file else { return Err(usage("name a file to play")) };
     let mut report = Report::new(&args.report, false)?;
@@ -73,38 +72,46 @@ pub(crate) fn run(args: &PlayArgs) -> Result<ExitCode> {
     if start > 0.0 {
         decoding.seek(start)?;
     }
-    let device = device(&host, args.device.as_deref())?;
-    let config = config(&device, decoding.rate())?;
-    let (rate, errors) = (config.sample_rate(), Arc::new(ArrayQueue::new(8)));
-    let ring = Ring::new(rate);
-    let stream = open(&device, &config, &ring, &errors)
-        .map_err(|e| anyhow!("the sound device {device} cannot be opened: {e}"))?;
+    let device = sound::find(&host, Direction::Playback, args.device.as_deref())?;
+    let config = sound::config(&device, Direction::Playback, decoding.rate())?;
+    let (rate, errors): (_, Errors) = (config.sample_rate(), Arc::new(ArrayQueue::new(8)));
+    let ring = Ring::new(rate, start);
+    let stream =
+        sound::open_playback(&device, config.config(), config.sample_format(), ring.clone(), &errors)
+            .map_err(|e| anyhow!("the sound device {device} cannot be opened: {e}"))?;
     report.note(&format!("Playing on {device} at {rate} Hz"));
     let worker = std::thread::spawn({
         let ring = ring.clone();
-        move || ring.feed(&mut decoding, rate).map(|()| decoding)
+        move || ring.feed(&mut decoding).map(|()| decoding)
     });
     while !ring.is_primed() {
         std::thread::sleep(TICK / 10);
     }
     stream.play().map_err(|e| anyhow!("the sound device {device} cannot be started: {e}"))?;
+    let mut keys = Keys::open();
+    if keys.is_some() {
+        report.note("Space pauses, arrows seek by 5 and 30 s, q quits");
+    }
     let (mut last, mut still) = (0, 0);
     while !ring.is_drained() {
         std::thread::sleep(TICK);
+        while let Some(key) = keys.as_mut().and_then(Keys::pressed) {
+            obey(key, &ring, total);
+        }
         if let Some(error) = errors.pop() {
             ring.stop();
             bail!("the sound device {device} failed: {error}");
         }
         let played = ring.played();
-        still = if played == last { still + 1 } else { 0 };
+        still = if played == last && !ring.is_paused() { still + 1 } else { 0 };
         last = played;
         if still > STALLED_TICKS {
             ring.stop();
             bail!("the sound device {device} takes no samples");
         }
-        let seconds = played as f64 / f64::from(rate);
-        report.progress(Progress { seconds, total: total.map(|t| t - start), bytes: 0 })?;
+        report.progress(Progress { seconds: ring.position(), total, bytes: 0 })?;
     }
+    ring.stop();
     // What the device has taken is still to be heard.
     std::thread::sleep(TICK * 4);
     drop(stream);
@@ -131,77 +138,16 @@ pub(crate) fn run(args: &PlayArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn list(host: &cpal::Host, json: bool) -> Result<ExitCode> {
-    let devices = host.output_devices().map_err(|e| anyhow!("sound devices cannot be listed: {e}"))?;
-    let default = host.default_output_device();
-    for device in devices {
-        let is_default = default.as_ref() == Some(&device);
-        if json {
-            report::line(&json!({ "type": "device", "name": device.to_string(), "default": is_default }))?;
-        } else {
-            report::print(&format!("{device}{}\n", if is_default { " (default)" } else { "" }))?;
-        }
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-fn device(host: &cpal::Host, name: Option<&str>) -> Result<Device> {
-    let Some(name) = name else {
-        return host.default_output_device().context("no sound device (see siskin play --list-devices)");
+/// Does what a key stands for.
+fn obey(key: Key, ring: &Ring, total: Option<f64>) {
+    let by = match key {
+        Key::Letter(' ') => return ring.toggle_pause(),
+        Key::Letter('q') => return ring.quit(),
+        Key::Left => -5.0,
+        Key::Right => 5.0,
+        Key::Up => 30.0,
+        Key::Down => -30.0,
+        Key::Letter(_) => return,
     };
-    let mut devices = host.devices().map_err(|e| anyhow!("sound devices cannot be listed: {e}"))?;
-    let fits = |d: &Device| d.to_string() == name || d.id().is_ok_and(|id| id.id() == name);
-    devices.find(fits).ok_or_else(|| anyhow!("no sound device {name:?} (see siskin play --list-devices)"))
-}
-
-/// The device's configuration at `rate` if it has one, else its usual one; float before integers.
-fn config(device: &Device, rate: u32) -> Result<SupportedStreamConfig> {
-    let fail = |e: cpal::Error| anyhow!("no sound from {device}: {e}");
-    let rank = |f: SampleFormat| match f {
-        SampleFormat::F32 => 0,
-        SampleFormat::I16 => 1,
-        SampleFormat::I32 => 2,
-        _ => 3,
-    };
-    let offered = device.supported_output_configs().map_err(fail)?;
-    let best = offered
-        .filter_map(|c| c.try_with_sample_rate(rate))
-        .filter(|c| rank(c.sample_format()) < 3)
-        .min_by_key(|c| (rank(c.sample_format()), c.channels().abs_diff(2)));
-    best.map_or_else(|| device.default_output_config().map_err(fail), Ok)
-}
-
-fn open(
-    device: &Device,
-    config: &SupportedStreamConfig,
-    ring: &Arc<Ring>,
-    errors: &Arc<ArrayQueue<cpal::Error>>,
-) -> Result<Stream, cpal::Error> {
-    match config.sample_format() {
-        SampleFormat::F32 => open_as::<f32>(device, config, ring, errors),
-        SampleFormat::I16 => open_as::<i16>(device, config, ring, errors),
-        SampleFormat::I32 => open_as::<i32>(device, config, ring, errors),
-        SampleFormat::U8 => open_as::<u8>(device, config, ring, errors),
-        _ => Err(cpal::Error::new(ErrorKind::UnsupportedConfig)),
-    }
-}
-
-fn open_as<T: SizedSample + FromSample<f32>>(
-    device: &Device,
-    config: &SupportedStreamConfig,
-    ring: &Arc<Ring>,
-    errors: &Arc<ArrayQueue<cpal::Error>>,
-) -> Result<Stream, cpal::Error> {
-    let (ring, errors, channels) = (ring.clone(), errors.clone(), usize::from(config.channels()));
-    device.build_output_stream(
-        config.config(),
-        move |out: &mut [T], _| ring.fill(out, channels, |s| T::from_sample_(s.clamp(-1.0, 1.0))),
-        move |error| match error.kind() {
-            // Heard, and counted by the ring where it is our fault; playing goes on.
-            ErrorKind::Xrun | ErrorKind::RealtimeDenied | ErrorKind::DeviceChanged => {}
-            // A full queue holds an error already, and one is enough to end.
-            _ => drop(errors.push(error)),
-        },
-        None,
-    )
+    ring.seek((ring.position() + by).min(total.unwrap_or(f64::MAX)));
 }

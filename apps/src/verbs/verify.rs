@@ -8,7 +8,7 @@ use clap::Args;
 use serde_json::json;
 use siskin_core::bundle::Bundle;
 
-use crate::coded::{CodedFile, Survey};
+use crate::coded::{self, CodedFile, Survey};
 use crate::report;
 use crate::units;
 
@@ -17,12 +17,18 @@ use crate::units;
 pub(crate) struct VerifyArgs {
     /// Coded file, - for stdin
     file: PathBuf,
+    /// Make the file whole first: drop what was cut off at its end, write index, sizes and duration anew
+    #[arg(long)]
+    repair: bool,
     /// Write faults and the result as JSON objects, one a line
     #[arg(long, help_heading = "Messages")]
     pub(crate) json: bool,
 }
 
 pub(crate) fn run(args: &VerifyArgs) -> Result<ExitCode> {
+    if args.repair {
+        repair(args)?;
+    }
     let mut file = CodedFile::open(&args.file)?;
     let bundle = Bundle::for_stream(file.header(), None).ok();
     let mut survey = Survey::of(&mut file, bundle.as_ref())?;
@@ -63,4 +69,25 @@ pub(crate) fn run(args: &VerifyArgs) -> Result<ExitCode> {
         report::print(&format!("{}: {packets} packets, {length}, {verdict}\n", file.name()))?;
     }
     Ok(if faults == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn repair(args: &VerifyArgs) -> Result<()> {
+    let done = coded::rewrite(&args.file)?;
+    let seconds = done.duration_ns as f64 / 1e9;
+    if args.json {
+        return report::line(&json!({
+            "type": "repaired",
+            "packets": done.blocks,
+            "seconds": seconds,
+            "bytes": done.bytes,
+            "dropped_bytes": done.dropped_bytes,
+        }));
+    }
+    let name = args.file.display();
+    report::print(&format!(
+        "{name}: kept {} packets, {}; dropped {} bytes at the end\n",
+        done.blocks,
+        units::clock(seconds),
+        done.dropped_bytes
+    ))
 }

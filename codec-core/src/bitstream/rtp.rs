@@ -158,11 +158,22 @@ pub struct Payload {
     pub silence: Option<NoiseShape>,
 }
 
-/// Reads the stream header that a payload carries, if it does.
+/// A payload whose head has been read: enough to know its stream.
+#[derive(Debug, Clone)]
+pub struct Unparsed<'a> {
+    /// The stream header that the payload carries, if it does.
+    pub header: Option<StreamHeader>,
+    first: u8,
+    data: &'a [u8],
+    /// Bytes of the stream header.
+    header_bytes: usize,
+}
+
+/// Reads a payload's head.
 ///
 /// # Errors
 /// [`Error::Bitstream`] for bytes that are no payload of this version.
-pub fn header(data: &[u8]) -> Result<Option<StreamHeader>> {
+pub fn read(data: &[u8]) -> Result<Unparsed<'_>> {
     let mut cursor = Cursor::new("RTP payload", data);
     let first = cursor.byte("first byte")?;
     if first & VERSION != 0 {
@@ -170,57 +181,68 @@ pub fn header(data: &[u8]) -> Result<Option<StreamHeader>> {
     }
     cursor.byte("stages")?;
     if first & HAS_HEADER == 0 {
-        return Ok(None);
+        return Ok(Unparsed { header: None, first, data, header_bytes: 0 });
     }
-    StreamHeader::parse(cursor.rest()).map(|(header, _)| Some(header))
+    let (header, header_bytes) = StreamHeader::parse(cursor.rest())?;
+    Ok(Unparsed { header: Some(header), first, data, header_bytes })
 }
 
 /// Takes a payload of the stream of `stream` apart.
 ///
 /// # Errors
-/// [`Error::Bitstream`] for anything that the format does not allow, and what [`StreamHeader::accepts`] returns if the
-/// payload carries a header.
+/// What [`read`] and [`Unparsed::parse`] return.
 pub fn parse(stream: &StreamHeader, data: &[u8]) -> Result<Payload> {
-    let mut cursor = Cursor::new("RTP payload", data);
-    header(data)?.map_or(Ok(()), |other| stream.accepts(&other))?;
-    let first = cursor.byte("first byte")?;
-    let stages = cursor.ranged("stages", 0, stream.stages.into())? as u8;
-    if first & HAS_HEADER != 0 {
-        let (_, length) = StreamHeader::parse(cursor.rest())?;
-        cursor.bytes("stream header", length)?;
-    }
-    if stages == 0 {
-        return parse_silence(first, cursor);
-    }
-    let mut redundancy = Vec::new();
-    if first & HAS_REDUNDANCY != 0 {
-        let count = cursor.ranged("redundancy", 1, MAX_REDUNDANT as u32)? as usize;
-        redundancy.extend_from_slice(cursor.bytes("redundant stages", count)?);
-        if let Some(bad) = redundancy.iter().find(|&&s| s > stream.stages) {
-            return Err(cursor.error("redundant stages", format!("{bad}, the stream has {}", stream.stages)));
+    read(data)?.parse(stream)
+}
+
+impl Unparsed<'_> {
+    /// Takes the payload apart as one of the stream of `stream`.
+    ///
+    /// # Errors
+    /// [`Error::Bitstream`] for anything that the format does not allow, and what [`StreamHeader::accepts`] returns if
+    /// the payload carries a header.
+    pub fn parse(&self, stream: &StreamHeader) -> Result<Payload> {
+        self.header.as_ref().map_or(Ok(()), |other| stream.accepts(other))?;
+        let mut cursor = Cursor::new("RTP payload", self.data);
+        let first = self.first;
+        cursor.byte("first byte")?;
+        let stages = cursor.ranged("stages", 0, stream.stages.into())? as u8;
+        cursor.bytes("stream header", self.header_bytes)?;
+        if stages == 0 {
+            return parse_silence(first, cursor);
         }
-    }
-    let frames = (first & FRAMES_MASK) + 1;
-    let info = PayloadInfo { starts_stream: first & STARTS_STREAM != 0, frames, stages, redundancy };
-    let needed = (info.codes(stream) * usize::from(stream.code_bits)).div_ceil(8);
-    let rest = cursor.rest();
-    if rest.len() != needed {
-        return Err(cursor.error("codes", format!("{} bytes, {frames} frames need {needed}", rest.len())));
-    }
-    let (groups, per_frame) = (usize::from(stream.groups), stream.codes_per_frame(stages));
-    let mut bits = BitReader::new(rest);
-    let mut codes = vec![0; per_frame * usize::from(frames)];
-    for stage in 0..usize::from(stages) {
-        for frame in codes.chunks_exact_mut(per_frame) {
-            let part = &mut frame[stage * groups..(stage + 1) * groups];
-            part.iter_mut().for_each(|c| *c = bits.take(stream.code_bits.into()));
+        let mut redundancy = Vec::new();
+        if first & HAS_REDUNDANCY != 0 {
+            let count = cursor.ranged("redundancy", 1, MAX_REDUNDANT as u32)? as usize;
+            redundancy.extend_from_slice(cursor.bytes("redundant stages", count)?);
+            if let Some(bad) = redundancy.iter().find(|&&s| s > stream.stages) {
+                return Err(
+                    cursor.error("redundant stages", format!("{bad}, the stream has {}", stream.stages))
+                );
+            }
         }
+        let frames = (first & FRAMES_MASK) + 1;
+        let info = PayloadInfo { starts_stream: first & STARTS_STREAM != 0, frames, stages, redundancy };
+        let needed = (info.codes(stream) * usize::from(stream.code_bits)).div_ceil(8);
+        let rest = cursor.rest();
+        if rest.len() != needed {
+            return Err(cursor.error("codes", format!("{} bytes, {frames} frames need {needed}", rest.len())));
+        }
+        let (groups, per_frame) = (usize::from(stream.groups), stream.codes_per_frame(stages));
+        let mut bits = BitReader::new(rest);
+        let mut codes = vec![0; per_frame * usize::from(frames)];
+        for stage in 0..usize::from(stages) {
+            for frame in codes.chunks_exact_mut(per_frame) {
+                let part = &mut frame[stage * groups..(stage + 1) * groups];
+                part.iter_mut().for_each(|c| *c = bits.take(stream.code_bits.into()));
+            }
+        }
+        let mut copy = |&stages: &u8| -> Vec<u16> {
+            (0..stream.codes_per_frame(stages)).map(|_| bits.take(stream.code_bits.into())).collect()
+        };
+        let earlier = info.redundancy.iter().map(&mut copy).collect();
+        Ok(Payload { info, codes, earlier, silence: None })
     }
-    let mut copy = |&stages: &u8| -> Vec<u16> {
-        (0..stream.codes_per_frame(stages)).map(|_| bits.take(stream.code_bits.into())).collect()
-    };
-    let earlier = info.redundancy.iter().map(&mut copy).collect();
-    Ok(Payload { info, codes, earlier, silence: None })
 }
 
 fn parse_silence(first: u8, mut cursor: Cursor<'_>) -> Result<Payload> {
@@ -274,7 +296,7 @@ mod tests {
                 let (bytes, codes, earlier) = written(&info, in_band);
                 let header_bytes = if in_band { 24 } else { 0 };
                 assert_eq!(bytes.len(), info.bytes(&sample()) + header_bytes);
-                assert_eq!(header(&bytes).expect("a payload of ours").is_some(), in_band);
+                assert_eq!(read(&bytes).expect("a payload of ours").header.is_some(), in_band);
                 assert_eq!(
                     parse(&sample(), &bytes).ok(),
                     Some(Payload { info, codes, earlier, silence: None })

@@ -32,6 +32,9 @@ pub struct Manifest {
     pub delay: u16,
     /// Samples beyond its own frame that the encoder must see before it can code a frame.
     pub lookahead: u32,
+    /// Frames of history that an output frame of each network depends on.
+    #[serde(default)]
+    pub receptive_field_frames: ReceptiveField,
     /// Dimension of a latent frame.
     pub latent_dim: usize,
     /// How latents become codes.
@@ -59,6 +62,22 @@ pub struct Manifest {
     /// Measured quality.
     #[serde(default)]
     pub figures: serde_json::Value,
+}
+
+/// How far back networks look, in frames.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub struct ReceptiveField {
+    /// The encoder.
+    pub encoder: u32,
+    /// The decoder: so many frames after a reset its samples are those of an unbroken decoding.
+    pub decoder: u32,
+}
+
+impl Default for ReceptiveField {
+    /// What is taken for a bundle that does not say it: a second of most codecs.
+    fn default() -> Self {
+        Self { encoder: 50, decoder: 50 }
+    }
 }
 
 /// The quantizer's shape.
@@ -140,8 +159,16 @@ impl Manifest {
     pub(super) fn read(folder: &Path, limits: &Limits) -> Result<Self> {
         let bad = |reason: String| Error::BadBundle { path: folder.to_owned(), reason };
         let text = read_file(folder, "manifest.json", limits)?;
-        let manifest: Self = serde_json::from_slice(&text).map_err(|e| bad(format!("manifest.json: {e}")))?;
-        manifest.validate().map_err(|reason| bad(format!("manifest.json: {reason}")))?;
+        Self::parse(&text).map_err(|reason| bad(format!("manifest.json: {reason}")))
+    }
+
+    /// Reads a manifest and checks that its numbers are within what is implemented.
+    ///
+    /// # Errors
+    /// What is wrong, in words.
+    pub fn parse(text: &[u8]) -> std::result::Result<Self, String> {
+        let manifest: Self = serde_json::from_slice(text).map_err(|e| e.to_string())?;
+        manifest.validate()?;
         Ok(manifest)
     }
 
@@ -163,6 +190,9 @@ impl Manifest {
         check(q.dim.is_multiple_of(q.groups.into()), format!("dim {} in {} groups", q.dim, q.groups))?;
         check(q.kind == QuantizerKind::Grvq || q.groups == 1, format!("rvq with {} groups", q.groups))?;
         check(q.dim == self.latent_dim, format!("latent_dim {}, quantizer dim {}", self.latent_dim, q.dim))?;
+        let field = self.receptive_field_frames;
+        let longest = field.encoder.max(field.decoder);
+        check(longest <= 10_000, format!("receptive_field_frames {longest}, allowed: up to 10000"))?;
         let stages_fit = |s: u8| (1..=q.stages).contains(&s);
         check(stages_fit(self.default_stages), format!("default_stages {}", self.default_stages))?;
         let size = q.size;
@@ -182,6 +212,13 @@ impl Manifest {
     /// Algorithmic delay in samples: one frame is gathered before it is coded, then the overlap.
     pub fn algorithmic_delay(&self) -> u32 {
         u32::from(self.hop) + u32::from(self.delay) + self.lookahead
+    }
+
+    /// Nanoseconds of a stream to decode and drop before the place sought, so that the samples from there on are those
+    /// of an unbroken decoding.
+    pub fn warm_up_ns(&self) -> u64 {
+        let samples = u64::from(self.receptive_field_frames.decoder) * u64::from(self.hop);
+        (samples * 1_000_000_000).div_ceil(u64::from(self.sample_rate).max(1))
     }
 
     /// The largest number of stages whose code rate does not exceed `bitrate`, at least one.

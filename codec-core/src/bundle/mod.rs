@@ -13,7 +13,9 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-pub use manifest::{EntropySpec, GraphSpec, Manifest, Prefix, QuantizerKind, QuantizerSpec, StateSpec};
+pub use manifest::{
+    EntropySpec, GraphSpec, Manifest, Prefix, QuantizerKind, QuantizerSpec, ReceptiveField, StateSpec,
+};
 pub use registry::{installed, search_path};
 
 use crate::bitstream::{BundleId, StreamHeader};

@@ -1,7 +1,8 @@
-//! The little of EBML (RFC 8794) that reading takes: element heads and the children of small elements.
+//! The little of EBML (RFC 8794) that is needed: element heads, the children of small elements, and both written.
 //!
-//! The crates that read Matroska either hold whole clusters in memory, or need a seekable source, do not know
-//! clusters of unknown size and can be made to panic; a live stream in a pipe needs none of that.
+//! Elements are written here where `mkv-element` would add defaults, some of which readers do not know. The crates that
+//! read Matroska either hold whole clusters in memory, or need a seekable source, do not know clusters of unknown size
+//! and can be made to panic; a live stream in a pipe needs none of that.
 
 use std::io::{ErrorKind, Read};
 
@@ -21,6 +22,11 @@ pub(super) fn read_head(source: &mut impl Read) -> Result<Option<Head>> {
     let Some((size, size_bytes)) = read_vint(source, 8, false)? else { return Ok(None) };
     let unknown = size == (1 << (7 * size_bytes)) - 1;
     Ok(Some(Head { id: id as u32, size: (!unknown).then_some(size) }))
+}
+
+/// Reads a size, and tells of how many bytes it is; none where the data end.
+pub(super) fn read_size(data: &mut &[u8]) -> Option<(u64, u32)> {
+    read_vint(data, 8, false).ok().flatten()
 }
 
 /// Reads a variable-length integer of at most `longest` bytes, with its length marker if `marked`.
@@ -81,9 +87,72 @@ pub(super) fn string(body: &[u8]) -> String {
     String::from_utf8_lossy(body).trim_end_matches('\0').to_owned()
 }
 
+/// Appends an element's id, which holds its own length marker.
+pub(super) fn put_id(id: u32, out: &mut Vec<u8>) {
+    let bytes = id.to_be_bytes();
+    out.extend_from_slice(&bytes[id.leading_zeros() as usize / 8..]);
+}
+
+/// Appends a size in as few bytes as it takes.
+pub(super) fn put_size(size: u64, out: &mut Vec<u8>) {
+    // All ones mean an unknown size, so each length ends one earlier than it could.
+    let length = (1..8).find(|&n| size < (1 << (7 * n)) - 1).unwrap_or(8);
+    let marked = size | 1 << (7 * length);
+    out.extend_from_slice(&marked.to_be_bytes()[8 - length as usize..]);
+}
+
+/// Appends an element.
+pub(super) fn put(id: u32, body: &[u8], out: &mut Vec<u8>) {
+    put_id(id, out);
+    put_size(body.len() as u64, out);
+    out.extend_from_slice(body);
+}
+
+/// Appends an unsigned integer element in as few bytes as it takes.
+pub(super) fn put_unsigned(id: u32, value: u64, out: &mut Vec<u8>) {
+    let bytes = value.to_be_bytes();
+    put(id, &bytes[(value.leading_zeros() as usize / 8).min(7)..], out);
+}
+
+/// Appends a float element, of 4 bytes if they hold the value.
+pub(super) fn put_float(id: u32, value: f64, out: &mut Vec<u8>) {
+    let short = value as f32;
+    if f64::from(short) == value {
+        put(id, &short.to_be_bytes(), out)
+    } else {
+        put(id, &value.to_be_bytes(), out)
+    }
+}
+
+/// Appends a `Void` of `total` bytes, 2 to 128.
+pub(super) fn put_void(total: usize, out: &mut Vec<u8>) {
+    put(0xec, &vec![0; total.clamp(2, 128) - 2], out);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_written_is_read() {
+        for size in [0u64, 1, 126, 127, 128, 16_382, 16_383, 1 << 30, (1 << 56) - 2] {
+            let mut out = Vec::new();
+            put_id(0x1654_ae6b, &mut out);
+            put_size(size, &mut out);
+            let head = read_head(&mut out.as_slice()).ok().flatten();
+            assert_eq!(head, Some(Head { id: 0x1654_ae6b, size: Some(size) }));
+        }
+        for value in [0, 1, 255, 256, u64::MAX] {
+            let mut out = Vec::new();
+            put_unsigned(0xd7, value, &mut out);
+            assert_eq!(children(&out).map(|(_, b)| unsigned(b)).collect::<Vec<_>>(), [value]);
+        }
+        for value in [24_000.0, 0.1, 1e300] {
+            let mut out = Vec::new();
+            put_float(0x4489, value, &mut out);
+            assert_eq!(children(&out).map(|(_, b)| float(b)).collect::<Vec<_>>(), [value]);
+        }
+    }
 
     #[test]
     fn heads_of_known_and_unknown_size() {

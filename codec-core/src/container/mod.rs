@@ -3,15 +3,21 @@
 //! Stock muxers refuse codec ids that they do not know, so the writer is ours; it does no input or output itself
 //! and hands out bytes, so a file, a pipe and a GStreamer pad use the same one.
 
+mod chapters;
 mod ebml;
+mod id;
+mod lacing;
 mod reader;
+mod repair;
 #[cfg(test)]
 mod tests;
 mod writer;
 
 use crate::bitstream::StreamHeader;
 
+pub use chapters::Chapter;
 pub use reader::{Block, Reader, TrackInfo};
+pub use repair::{Repaired, repair};
 pub use writer::{Mode, Patch, Writer, WriterOptions};
 
 /// Matroska codec id of a Siskin audio track. It is private, not registered.

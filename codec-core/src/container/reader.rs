@@ -1,40 +1,11 @@
 use std::io::{Read, Seek, SeekFrom};
 
+use super::chapters::{self, Chapter};
 use super::ebml::{Head, children, float, read_head, read_whole, string, unsigned};
+use super::id;
+use super::lacing;
 use crate::{Error, Limits, Result};
 
-/// Ids of the elements that are looked at (RFC 9559, section 5).
-mod id {
-    pub(super) const EBML: u32 = 0x1a45_dfa3;
-    pub(super) const DOC_TYPE: u32 = 0x4282;
-    pub(super) const SEGMENT: u32 = 0x1853_8067;
-    pub(super) const INFO: u32 = 0x1549_a966;
-    pub(super) const TIMESTAMP_SCALE: u32 = 0x2a_d7b1;
-    pub(super) const DURATION: u32 = 0x4489;
-    pub(super) const TRACKS: u32 = 0x1654_ae6b;
-    pub(super) const TRACK_ENTRY: u32 = 0xae;
-    pub(super) const TRACK_NUMBER: u32 = 0xd7;
-    pub(super) const TRACK_TYPE: u32 = 0x83;
-    pub(super) const CODEC_ID: u32 = 0x86;
-    pub(super) const CODEC_PRIVATE: u32 = 0x63a2;
-    pub(super) const AUDIO: u32 = 0xe1;
-    pub(super) const SAMPLING_FREQUENCY: u32 = 0xb5;
-    pub(super) const CHANNELS: u32 = 0x9f;
-    pub(super) const TAGS: u32 = 0x1254_c367;
-    pub(super) const TAG: u32 = 0x7373;
-    pub(super) const SIMPLE_TAG: u32 = 0x67c8;
-    pub(super) const TAG_NAME: u32 = 0x45a3;
-    pub(super) const TAG_STRING: u32 = 0x4487;
-    pub(super) const CLUSTER: u32 = 0x1f43_b675;
-    pub(super) const TIMESTAMP: u32 = 0xe7;
-    pub(super) const SIMPLE_BLOCK: u32 = 0xa3;
-    pub(super) const BLOCK_GROUP: u32 = 0xa0;
-    pub(super) const BLOCK: u32 = 0xa1;
-    pub(super) const BLOCK_DURATION: u32 = 0x9b;
-}
-
-/// Track type of audio.
-const AUDIO_TYPE: u64 = 2;
 /// Largest description (tracks, tags, file information) that is read.
 const MAX_DESCRIPTION: u64 = 16 << 20;
 
@@ -66,6 +37,8 @@ pub struct Block {
     pub duration_ns: Option<u64>,
     /// Whether a reader may begin here.
     pub key: bool,
+    /// The packet shares its block, and so its time stamp, with the packet before, which it follows.
+    pub follows: bool,
     /// The packet.
     pub data: Vec<u8>,
 }
@@ -78,9 +51,12 @@ pub struct Reader<R: Read> {
     limits: Limits,
     tracks: Vec<TrackInfo>,
     tags: Vec<(String, String)>,
+    chapters: Vec<Chapter>,
     tick_ns: u64,
     duration_ticks: Option<f64>,
     cluster_ticks: u64,
+    /// Packets of the block at hand that have not been handed out, the next one last.
+    laced: Vec<Vec<u8>>,
     /// The head of the first cluster, read while looking for it.
     pending: Option<Head>,
     /// Where the first cluster's body begins.
@@ -99,9 +75,11 @@ impl<R: Read> Reader<R> {
             limits: Limits::default(),
             tracks: Vec::new(),
             tags: Vec::new(),
+            chapters: Vec::new(),
             tick_ns: 1_000_000,
             duration_ticks: None,
             cluster_ticks: 0,
+            laced: Vec::new(),
             pending: None,
             first_cluster: 0,
             truncated: false,
@@ -117,6 +95,7 @@ impl<R: Read> Reader<R> {
                 id::INFO => reader.read_info(head)?,
                 id::TRACKS => reader.read_tracks(head)?,
                 id::TAGS => reader.read_tags(head)?,
+                id::CHAPTERS => reader.chapters = chapters::read(&reader.description(head)?),
                 _ => reader.skip(head)?,
             }
         }
@@ -137,6 +116,11 @@ impl<R: Read> Reader<R> {
         &self.tags
     }
 
+    /// The chapters.
+    pub fn chapters(&self) -> &[Chapter] {
+        &self.chapters
+    }
+
     /// The duration that the file states; none in live streams and files that were cut off while being written.
     pub fn duration_ns(&self) -> Option<u64> {
         self.duration_ticks.map(|ticks| (ticks * self.tick_ns as f64) as u64)
@@ -153,6 +137,10 @@ impl<R: Read> Reader<R> {
     /// [`Error::Container`] if the file is damaged. What ends in the middle of a block is not an error: the reader
     /// stops before it and [`Reader::is_truncated`] says so.
     pub fn next(&mut self, block: &mut Block) -> Result<bool> {
+        if let Some(data) = self.laced.pop() {
+            (block.data, block.follows) = (data, true);
+            return Ok(true);
+        }
         loop {
             let before = self.source.position;
             let Some(head) =
@@ -212,7 +200,7 @@ impl<R: Read> Reader<R> {
     }
 
     /// Takes a block's head off its data.
-    fn take_block(&self, id: u32, block: &mut Block) -> Result<()> {
+    fn take_block(&mut self, id: u32, block: &mut Block) -> Result<()> {
         let damaged = || Error::Container("damaged: a block with a broken head".into());
         let first = *block.data.first().ok_or_else(damaged)?;
         let number_bytes = first.leading_zeros() as usize + 1;
@@ -222,9 +210,6 @@ impl<R: Read> Reader<R> {
         if number_bytes > 8 {
             return Err(damaged());
         }
-        if flags & 0x06 != 0 {
-            return Err(Error::Container("laced blocks are not supported".into()));
-        }
         let marked = unsigned(&block.data[..number_bytes]);
         let ticks = i64::from(i16::from_be_bytes([high, low]));
         block.track = marked & !(1 << (7 * number_bytes));
@@ -232,6 +217,12 @@ impl<R: Read> Reader<R> {
         // Only a simple block has the flag; audio in a block group has no other blocks to refer to.
         block.key = id == id::BLOCK || flags & 0x80 != 0;
         block.data.drain(..number_bytes + 3);
+        block.follows = false;
+        if let Some(lacing) = lacing::Lacing::of(flags) {
+            let packets = lacing.split(&block.data).ok_or_else(damaged)?;
+            self.laced = packets.iter().rev().map(|p| p.to_vec()).collect();
+            block.data = self.laced.pop().unwrap_or_default();
+        }
         Ok(())
     }
 
@@ -266,7 +257,7 @@ impl<R: Read> Reader<R> {
             for (id, body) in children(entry) {
                 match id {
                     id::TRACK_NUMBER => track.number = unsigned(body),
-                    id::TRACK_TYPE => track.is_audio = unsigned(body) == AUDIO_TYPE,
+                    id::TRACK_TYPE => track.is_audio = unsigned(body) == id::AUDIO_TYPE,
                     id::CODEC_ID => track.codec_id = string(body),
                     id::CODEC_PRIVATE => track.codec_private = body.to_vec(),
                     id::AUDIO => {
@@ -350,7 +341,9 @@ impl<R: Read + Seek> Reader<R> {
             if !self.next(&mut block)? || block.pts_ns > pts_ns {
                 break;
             }
-            target = (start, ticks);
+            if !block.follows {
+                target = (start, ticks);
+            }
         }
         self.truncated = false;
         self.go_to(target.0, target.1)
@@ -361,14 +354,15 @@ impl<R: Read + Seek> Reader<R> {
         self.source.position = position;
         self.cluster_ticks = cluster_ticks;
         self.pending = None;
+        self.laced.clear();
         Ok(())
     }
 }
 
 /// A source that knows how far it has been read.
-struct Counted<R> {
-    inner: R,
-    position: u64,
+pub(super) struct Counted<R> {
+    pub(super) inner: R,
+    pub(super) position: u64,
 }
 
 impl<R: Read> Read for Counted<R> {

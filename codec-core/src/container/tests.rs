@@ -8,11 +8,17 @@ fn track() -> Track {
     Track::audio(&sample())
 }
 
+fn chapters() -> Vec<Chapter> {
+    let chapter = |start_ns, end_ns, title: &str| Chapter { start_ns, end_ns, title: title.into() };
+    vec![chapter(0, Some(1_000_000_000), "Dawn"), chapter(1_000_000_000, None, "Élan")]
+}
+
 /// A file of `count` blocks of one second; block `i` holds 100 bytes of value `i`.
 fn file(mode: Mode, count: u64) -> Vec<u8> {
     let tags = vec![("TITLE".into(), "a title".into())];
     let options = WriterOptions { mode, writing_app: "test".into(), tags };
     let mut writer = Writer::new(vec![track()], options).expect("one track");
+    writer.set_chapters(chapters());
     let mut out = Vec::new();
     writer.header(&mut out).expect("a header");
     for i in 0..count {
@@ -43,6 +49,7 @@ fn both_modes_come_back() {
         assert_eq!((info.codec_id.as_str(), info.sample_rate, info.channels), (AUDIO_CODEC_ID, 24_000.0, 1));
         assert_eq!(info.codec_private, track().codec_private);
         assert_eq!(reader.tags(), [("TITLE".to_owned(), "a title".to_owned())]);
+        assert_eq!(reader.chapters(), chapters());
         let expected = if mode == Mode::File { Some(30_000_000_000) } else { None };
         assert_eq!(reader.duration_ns(), expected);
         let (all, truncated) = blocks(&data).expect("a file of ours");
@@ -75,9 +82,10 @@ fn any_flipped_bit_ends_without_a_panic() {
     for bit in 0..data.len() * 8 {
         let mut broken = data.clone();
         broken[bit / 8] ^= 1 << (bit % 8);
-        // An error, fewer blocks or wrong bytes in a block are all that may come of it.
+        // An error, fewer blocks, wrong bytes in a block, or a block that says that it holds more than one packet: up
+        // to 256 are all that may come of it.
         let blocks = blocks(&broken).map_or(0, |(all, _)| all.len());
-        assert!(blocks <= 3);
+        assert!(blocks <= 2 + 256);
     }
 }
 
@@ -91,6 +99,75 @@ fn seeking_lands_on_the_block() {
         assert!(reader.next(&mut block).expect("a file of ours"));
         assert_eq!(block.data[0], 17);
     }
+}
+
+/// What [`repair`] makes of data, patches applied.
+fn repaired(data: &[u8]) -> Result<(Vec<u8>, Repaired)> {
+    let mut out = Vec::new();
+    let done = repair(data, &mut out)?;
+    for patch in &done.patches {
+        let at = patch.offset as usize;
+        out[at..at + patch.data.len()].copy_from_slice(&patch.data);
+    }
+    Ok((out, done))
+}
+
+#[test]
+fn a_file_cut_anywhere_is_repaired() {
+    for mode in [Mode::File, Mode::Live] {
+        let data = file(mode, 12);
+        let mut saved = 0;
+        for cut in 0..=data.len() {
+            let whole = blocks(&data[..cut]).map_or(0, |(all, _)| all.len());
+            let Ok((fixed, done)) = repaired(&data[..cut]) else {
+                assert_eq!(whole, 0, "cut at {cut}");
+                continue;
+            };
+            let reader = Reader::open(Cursor::new(&fixed)).expect("a whole file");
+            assert_eq!(reader.tags(), [("TITLE".to_owned(), "a title".to_owned())]);
+            assert_eq!(
+                (reader.chapters(), &reader.tracks()[0].codec_private),
+                (&chapters()[..], &track().codec_private)
+            );
+            // These packets do not tell how long they last, so the last counts for nothing.
+            assert_eq!(reader.duration_ns().unwrap_or(0), 1_000_000_000 * (whole as u64 - 1));
+            let (all, truncated) = blocks(&fixed).expect("a whole file");
+            assert_eq!((all.len(), truncated), (whole, false), "cut at {cut}");
+            assert_eq!(all, blocks(&data[..cut]).expect("as before").0);
+            assert_eq!(done.blocks as usize, whole);
+            assert_eq!(fixed.len() as u64, done.bytes);
+            assert!(whole == 0 || fixed.windows(4).any(|w| w == [0x1c, 0x53, 0xbb, 0x6b]), "an index");
+            saved += 1;
+        }
+        assert!(saved > 1000);
+    }
+}
+
+#[test]
+fn repairing_ends_on_any_damage_and_twice_is_once() {
+    let data = file(Mode::File, 3);
+    for bit in 0..data.len() * 8 {
+        let mut broken = data.clone();
+        broken[bit / 8] ^= 1 << (bit % 8);
+        if let Ok((fixed, _)) = repaired(&broken) {
+            assert!(blocks(&fixed).is_ok_and(|(_, truncated)| !truncated), "bit {bit}");
+        }
+    }
+    let (once, _) = repaired(&data).expect("a whole file");
+    let (twice, done) = repaired(&once).expect("a whole file");
+    assert_eq!((once, done.dropped_bytes), (twice, 0));
+}
+
+#[test]
+fn packets_that_share_a_block_come_one_by_one() {
+    let data = file(Mode::Live, 1);
+    let at = data.iter().rposition(|&b| b == 0xa3).expect("a block");
+    // The last block becomes one of three packets of two bytes each.
+    let laced = [&data[..at], &[0xa3, 0x80 | 11, 0x81, 0, 0, 0x84, 2, 1, 1, 2, 2, 3, 3]].concat();
+    let (all, truncated) = blocks(&laced).expect("a file");
+    assert!(!truncated);
+    assert_eq!(all.iter().map(|b| b.data[0]).collect::<Vec<_>>(), [1, 2, 3]);
+    assert_eq!(all.iter().map(|b| b.follows).collect::<Vec<_>>(), [false, true, true]);
 }
 
 #[test]

@@ -2,7 +2,7 @@ use mkv_element::ClusterBlock;
 use mkv_element::io::blocking_impl::*;
 use mkv_element::prelude::*;
 
-use super::{AUDIO_CODEC_ID, TEXT_CODEC_ID, TOKENS_CODEC_ID, Track, TrackKind};
+use super::{AUDIO_CODEC_ID, Chapter, TEXT_CODEC_ID, TOKENS_CODEC_ID, Track, TrackKind, chapters, ebml, id};
 use crate::{Error, Result};
 
 /// One tick of the file's time stamps, in nanoseconds.
@@ -60,6 +60,8 @@ pub struct Writer {
     info_at: u64,
     tracks_at: u64,
     tags_at: Option<u64>,
+    chapters: Vec<Chapter>,
+    chapters_at: Option<u64>,
     cluster: Option<OpenCluster>,
     cues: Vec<CuePoint>,
     next_cue_ns: u64,
@@ -92,11 +94,18 @@ impl Writer {
             info_at: 0,
             tracks_at: 0,
             tags_at: None,
+            chapters: Vec::new(),
+            chapters_at: None,
             cluster: None,
             cues: Vec::new(),
             next_cue_ns: 0,
             end_ns: 0,
         })
+    }
+
+    /// Sets the chapters of the file; to be called before [`Writer::header`].
+    pub fn set_chapters(&mut self, chapters: Vec<Chapter>) {
+        self.chapters = chapters;
     }
 
     /// Appends the file's first bytes; to be called once, before any block.
@@ -126,11 +135,18 @@ impl Writer {
             put_void(DURATION_ROOM, out)?;
         }
         self.tracks_at = (out.len() - start) as u64;
-        let track_entry = (1..).zip(&self.tracks).map(|(number, track)| track_entry(number, track)).collect();
-        put(&Tracks { track_entry, ..Default::default() }, out)?;
+        let mut entries = Vec::new();
+        for (number, track) in (1..).zip(&self.tracks) {
+            ebml::put(id::TRACK_ENTRY, &track_entry(number, track), &mut entries);
+        }
+        ebml::put(id::TRACKS, &entries, out);
         if !self.options.tags.is_empty() {
             self.tags_at = Some((out.len() - start) as u64);
             put(&tags(&self.options.tags), out)?;
+        }
+        if !self.chapters.is_empty() {
+            self.chapters_at = Some((out.len() - start) as u64);
+            chapters::write(&self.chapters, out);
         }
         self.position = (out.len() - start) as u64;
         Ok(())
@@ -237,6 +253,7 @@ impl Writer {
             seek(&TRACKS_ID, self.tracks_at - self.segment),
         ];
         seek.extend(self.tags_at.map(|at| self::seek(&TAGS_ID, at - self.segment)));
+        seek.extend(self.chapters_at.map(|at| self::seek(&id::CHAPTERS.to_be_bytes(), at - self.segment)));
         if cues_at < self.position {
             seek.push(self::seek(&CUES_ID, cues_at - self.segment));
         }
@@ -369,31 +386,34 @@ fn seek(id: &[u8; 4], position: u64) -> Seek {
     }
 }
 
-fn track_entry(number: u64, track: &Track) -> TrackEntry {
+/// The body of a `TrackEntry`. What equals the default of RFC 9559 is left out.
+fn track_entry(number: u64, track: &Track) -> Vec<u8> {
     // Track types of RFC 9559, section 5.1.4.1.3.
-    let (kind, id, name) = match track.kind {
-        TrackKind::Audio => (2, AUDIO_CODEC_ID, Some("Siskin neural audio")),
+    let (kind, codec, name) = match track.kind {
+        TrackKind::Audio => (id::AUDIO_TYPE, AUDIO_CODEC_ID, Some("Siskin neural audio")),
         TrackKind::Text => (17, TEXT_CODEC_ID, None),
         TrackKind::Tokens => (33, TOKENS_CODEC_ID, Some("Siskin tokens")),
     };
-    let private = (!track.codec_private.is_empty()).then(|| CodecPrivate(track.codec_private.clone().into()));
-    TrackEntry {
-        track_number: TrackNumber(number),
-        track_uid: TrackUid(number),
-        track_type: TrackType(kind),
-        flag_lacing: FlagLacing(0),
-        codec_id: CodecId(id.into()),
-        codec_name: name.map(|name| CodecName(name.into())),
-        codec_private: private,
-        name: track.name.clone().map(Name),
-        language: Language(track.language.clone().unwrap_or_else(|| "und".into())),
-        audio: (track.kind == TrackKind::Audio).then(|| Audio {
-            sampling_frequency: SamplingFrequency(track.sample_rate.into()),
-            channels: Channels(track.channels.into()),
-            ..Default::default()
-        }),
-        ..Default::default()
+    let mut out = Vec::new();
+    ebml::put_unsigned(id::TRACK_NUMBER, number, &mut out);
+    ebml::put_unsigned(id::TRACK_UID, number, &mut out);
+    ebml::put_unsigned(id::TRACK_TYPE, kind, &mut out);
+    ebml::put_unsigned(id::FLAG_LACING, 0, &mut out);
+    // Without the element a track is in English.
+    ebml::put(id::LANGUAGE, track.language.as_deref().unwrap_or("und").as_bytes(), &mut out);
+    ebml::put(id::CODEC_ID, codec.as_bytes(), &mut out);
+    name.iter().for_each(|name| ebml::put(id::CODEC_NAME, name.as_bytes(), &mut out));
+    if !track.codec_private.is_empty() {
+        ebml::put(id::CODEC_PRIVATE, &track.codec_private, &mut out);
     }
+    track.name.iter().for_each(|name| ebml::put(id::NAME, name.as_bytes(), &mut out));
+    if track.kind == TrackKind::Audio {
+        let mut audio = Vec::new();
+        ebml::put_float(id::SAMPLING_FREQUENCY, track.sample_rate.into(), &mut audio);
+        ebml::put_unsigned(id::CHANNELS, track.channels.into(), &mut audio);
+        ebml::put(id::AUDIO, &audio, &mut out);
+    }
+    out
 }
 
 fn tags(tags: &[(String, String)]) -> Tags {

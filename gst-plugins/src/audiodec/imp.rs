@@ -25,6 +25,8 @@ pub struct SiskinAudioDec {
     /// Never held while data is pushed, so that properties can be read at any time.
     stream: Mutex<Option<Stream>>,
     stats: Mutex<Stats>,
+    /// Kept from packet to packet, so that samples are not allocated for each.
+    pcm: Mutex<Vec<f32>>,
     /// The header of a stream that could not be opened.
     wanted: Mutex<Option<StreamHeader>>,
 }
@@ -35,6 +37,7 @@ impl Default for SiskinAudioDec {
             settings: Mutex::new(NetworkSettings::new(None)),
             stream: Mutex::default(),
             stats: Mutex::default(),
+            pcm: Mutex::default(),
             wanted: Mutex::default(),
         }
     }
@@ -158,7 +161,8 @@ impl AudioDecoderImpl for SiskinAudioDec {
             gst::element_imp_error!(self, gst::ResourceError::Read, ["a buffer cannot be mapped"]);
             gst::FlowError::Error
         })?;
-        let mut pcm = Vec::new();
+        let mut pcm = std::mem::take(&mut *lock(&self.pcm));
+        pcm.clear();
         let handled = if map.is_empty() {
             self.conceal(buffer, &mut pcm).map(|_| None)
         } else {
@@ -173,10 +177,9 @@ impl AudioDecoderImpl for SiskinAudioDec {
             // Counts towards `max-errors`, which by default sets no limit; sound that takes its place counts back.
             gst_audio::audio_decoder_error!(self.obj(), 1, gst::StreamError::Decode, ("{error}"))?;
         }
-        let out = (!pcm.is_empty()).then(|| {
-            gst::Buffer::from_mut_slice(pcm.iter().flat_map(|s| s.to_ne_bytes()).collect::<Vec<u8>>())
-        });
-        self.obj().finish_frame(out, 1)
+        let out = (!pcm.is_empty()).then(|| self.copy_out(&pcm)).transpose();
+        *lock(&self.pcm) = pcm;
+        self.obj().finish_frame(out?, 1)
     }
 
     fn flush(&self, hard: bool) {
@@ -214,6 +217,16 @@ impl SiskinAudioDec {
             value: own.sample_rate.to_string(),
             allowed: "what downstream takes".into(),
         })
+    }
+
+    /// Samples in a buffer of downstream's making.
+    fn copy_out(&self, pcm: &[f32]) -> Result<gst::Buffer, gst::FlowError> {
+        let bytes: &[u8] = bytemuck::cast_slice(pcm);
+        let mut buffer = self.obj().allocate_output_buffer(bytes.len());
+        let mut map = buffer.make_mut().map_writable().map_err(|_| gst::FlowError::Error)?;
+        map.get_mut(..bytes.len()).ok_or(gst::FlowError::Error)?.copy_from_slice(bytes);
+        drop(map);
+        Ok(buffer)
     }
 
     /// Decodes a packet; a broken one is concealed and returned as the inner error.

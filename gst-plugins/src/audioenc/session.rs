@@ -136,6 +136,7 @@ pub(super) struct Session {
     encoder: Option<Encoder>,
     provider: &'static str,
     control: RateControl,
+    /// Samples of buffers that are not aligned.
     pcm: Vec<f32>,
     /// Where what has been handed out ends, in samples.
     position: u64,
@@ -223,10 +224,16 @@ impl Session {
         };
         match samples {
             Some(bytes) => {
-                self.pcm.clear();
-                let samples = bytes.chunks_exact(4).map(|b| f32::from_ne_bytes([b[0], b[1], b[2], b[3]]));
-                self.pcm.extend(samples);
-                encoder.push(&self.pcm, &mut keep)?;
+                // Buffers are aligned as floats are, but for those cut by upstream at an odd place.
+                let samples = if let Ok(samples) = bytemuck::try_cast_slice(bytes) {
+                    samples
+                } else {
+                    self.pcm.clear();
+                    let floats = bytes.chunks_exact(4).map(|b| f32::from_ne_bytes([b[0], b[1], b[2], b[3]]));
+                    self.pcm.extend(floats);
+                    &self.pcm
+                };
+                encoder.push(samples, &mut keep)?;
                 // Who is downstream should not have to wait for the pause's end to hear of it.
                 let gap = encoder.position() - self.position;
                 if gap > 0 {

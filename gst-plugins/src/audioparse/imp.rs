@@ -5,9 +5,11 @@ use gst::prelude::*;
 use gst::subclass::prelude::*;
 use siskin_core::bitstream::StreamHeader;
 use siskin_core::bitstream::packet::{Packet, PacketInfo};
+use siskin_core::bundle::installed;
 use siskin_core::container::AUDIO_CODEC_ID;
 use siskin_core::{Error, Limits};
 
+use super::preroll::Preroll;
 use super::timeline::Timeline;
 use crate::sync::lock;
 use crate::{caps, network};
@@ -32,6 +34,7 @@ struct State {
     /// Tags are to be pushed before the next packet: after the segment, whenever that came.
     tags_due: bool,
     timeline: Timeline,
+    preroll: Preroll,
     /// Packets that came before a header.
     dropped: u64,
     /// Samples of the last whole packet.
@@ -69,7 +72,12 @@ impl ObjectSubclass for SiskinAudioParse {
                 Self::catch_panic_pad_function(parent, || false, |parse| parse.sink_event(pad, event))
             })
             .build();
-        let src = gst::Pad::builder_from_template(&template("src")).flags(gst::PadFlags::FIXED_CAPS).build();
+        let src = gst::Pad::builder_from_template(&template("src"))
+            .flags(gst::PadFlags::FIXED_CAPS)
+            .event_function(|pad, parent, event| {
+                Self::catch_panic_pad_function(parent, || false, |parse| parse.src_event(pad, event))
+            })
+            .build();
         Self { sink, src, state: Mutex::default() }
     }
 }
@@ -175,9 +183,13 @@ impl SiskinAudioParse {
     fn set_header(&self, header: StreamHeader) {
         gst::info!(CAT, imp = self, "stream header {header:?}");
         let caps = caps::audio(&header);
+        // A stream whose bundle is missing is an error of the decoder.
+        let bundle = installed().into_iter().find(|b| b.id() == header.bundle);
+        let warm_up = bundle.map_or(0, |b| b.manifest().warm_up_ns());
         let waiting = {
             let mut state = lock(&self.state);
             state.header = Some(header);
+            state.preroll.set_length(gst::ClockTime::from_nseconds(warm_up));
             state.timeline = Timeline::default();
             (state.suspect, state.discont, state.tags_due) = (None, true, true);
             std::mem::take(&mut state.waiting)
@@ -251,8 +263,15 @@ impl SiskinAudioParse {
         if known && samples > 0 { self.push(buffer, None, samples) } else { Ok(gst::FlowSuccess::Ok) }
     }
 
+    /// Passes a seek on so that packets come from as long before its target as the decoder needs to warm up.
+    fn src_event(&self, pad: &gst::Pad, event: gst::Event) -> bool {
+        let event = lock(&self.state).preroll.advance(event);
+        gst::Pad::event_default(pad, Some(&*self.obj()), event)
+    }
+
     fn sink_event(&self, pad: &gst::Pad, event: gst::Event) -> bool {
         use gst::EventView;
+        let event = lock(&self.state).preroll.restore(event);
         match event.view() {
             EventView::Caps(c) => return self.sink_caps(c.caps()),
             EventView::Eos(_) => self.check_end(),

@@ -5,6 +5,9 @@
 //! data and with times in whole milliseconds; the parser reads the stream header in the packets, sets full caps and
 //! counts times and durations exactly. `playbin` plugs it by itself.
 //!
+//! Seeks (other than to key units) are passed on with a target that lies earlier by the decoder's receptive field, and
+//! the segment that answers them is set right again: so the samples after a seek are those of an unbroken decoding.
+//!
 //! ```text
 //! gst-launch-1.0 filesrc location=a.mka ! matroskademux ! siskinaudioparse ! siskinaudiodec \
 //!     ! audioconvert ! audioresample ! autoaudiosink
@@ -14,6 +17,7 @@ use gst::glib;
 use gst::prelude::*;
 
 mod imp;
+mod preroll;
 mod timeline;
 
 glib::wrapper! {

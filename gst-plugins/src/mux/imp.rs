@@ -5,11 +5,11 @@ use gst::glib;
 use gst::subclass::prelude::*;
 use gst_base::prelude::*;
 use gst_base::subclass::prelude::*;
-use siskin_core::container::Mode;
+use siskin_core::container::{Chapter, Mode};
 
 use super::segmenter::{Piece, Segmenter};
 use super::streams::{Stream, is_sparse};
-use super::tags;
+use super::{tags, toc};
 use crate::sync::lock;
 use crate::{caps, errors, network, tokens};
 
@@ -28,6 +28,8 @@ pub struct SiskinMux {
     streamable: Mutex<bool>,
     /// The stream of each pad, by name. A pad's own caps are ahead of the packets that wait in it.
     streams: Mutex<BTreeMap<String, Stream>>,
+    /// Those that came before the file's head was written.
+    chapters: Mutex<Vec<Chapter>>,
     /// Never held while data is pushed.
     open: Mutex<Option<Open>>,
 }
@@ -119,6 +121,7 @@ impl AggregatorImpl for SiskinMux {
 
     fn stop(&self) -> Result<(), gst::ErrorMessage> {
         *lock(&self.open) = None;
+        lock(&self.chapters).clear();
         self.obj().reset_tags();
         Ok(())
     }
@@ -156,6 +159,7 @@ impl AggregatorImpl for SiskinMux {
                     return false;
                 }
             }
+            gst::EventView::Toc(t) => *lock(&self.chapters) = toc::to_chapters(&t.toc_owned().0),
             gst::EventView::Tag(t) => self.obj().merge_tags(&t.tag_owned(), self.obj().tag_merge_mode()),
             _ => (),
         }
@@ -237,7 +241,7 @@ impl SiskinMux {
         let mode = self.mode();
         let obj = self.obj();
         let tags = obj.tag_list().map(|t| tags::to_matroska(&t)).unwrap_or_default();
-        let mut file = self.posting(Segmenter::new(tracks, mode, tags))?;
+        let mut file = self.posting(Segmenter::new(tracks, mode, tags, lock(&self.chapters).clone()))?;
         let head = self.posting(file.head())?;
         let mut caps = gst::Caps::new_empty_simple("audio/x-matroska");
         let mut buffer = gst::Buffer::from_slice(head.data);

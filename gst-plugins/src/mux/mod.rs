@@ -25,6 +25,7 @@ mod imp;
 mod segmenter;
 mod streams;
 mod tags;
+mod toc;
 
 glib::wrapper! {
     /// The Matroska muxer.

@@ -2,7 +2,7 @@
 
 use siskin_core::Result;
 use siskin_core::bitstream::packet::without_header;
-use siskin_core::container::{Mode, Patch, Track, Writer, WriterOptions};
+use siskin_core::container::{Chapter, Mode, Patch, Track, Writer, WriterOptions};
 
 /// First bytes of a Matroska cluster, at which a reader may join a live stream.
 const CLUSTER: [u8; 4] = [0x1f, 0x43, 0xb6, 0x75];
@@ -31,10 +31,16 @@ pub(super) struct Piece {
 }
 
 impl Segmenter {
-    pub(super) fn new(tracks: Vec<Track>, mode: Mode, tags: Vec<(String, String)>) -> Result<Self> {
+    pub(super) fn new(
+        tracks: Vec<Track>,
+        mode: Mode,
+        tags: Vec<(String, String)>,
+        chapters: Vec<Chapter>,
+    ) -> Result<Self> {
         let (last_ns, header_due_ns) = (vec![0; tracks.len()], vec![0; tracks.len()]);
         let writing_app = concat!("siskinmux ", env!("CARGO_PKG_VERSION")).to_owned();
-        let writer = Writer::new(tracks, WriterOptions { mode, writing_app, tags })?;
+        let mut writer = Writer::new(tracks, WriterOptions { mode, writing_app, tags })?;
+        writer.set_chapters(chapters);
         Ok(Self { writer, mode, bytes: 0, last_ns, header_due_ns })
     }
 

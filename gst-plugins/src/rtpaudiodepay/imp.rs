@@ -135,10 +135,12 @@ impl RTPBaseDepayloadImpl for RtpSiskinAudioDepay {
         &self,
         packet: &gst_rtp::RTPBuffer<gst_rtp::rtp_buffer::Readable>,
     ) -> Option<gst::Buffer> {
-        let payload = packet.payload().ok()?;
-        if let Err(e) = self.take_header(payload) {
-            return self.drop_broken(&e);
-        }
+        let payload = match rtp::read(packet.payload().ok()?) {
+            Ok(payload) => payload,
+            Err(e) => return self.drop_broken(&e),
+        };
+        // Follows the sender to another bundle, and joins a stream that caps did not announce.
+        payload.header.clone().into_iter().for_each(|header| self.begin(header));
         let unpacked = {
             let mut guard = lock(&self.state);
             let State { stream, stats } = &mut *guard;
@@ -147,7 +149,7 @@ impl RTPBaseDepayloadImpl for RtpSiskinAudioDepay {
                 return None;
             };
             let rate = stream.header().sample_rate;
-            stream.unpack(payload, packet.timestamp(), stats).map(|packets| (packets, rate))
+            stream.unpack(&payload, packet.timestamp(), stats).map(|packets| (packets, rate))
         };
         let (mut packets, rate) = match unpacked {
             Ok(unpacked) => unpacked,
@@ -178,14 +180,6 @@ impl RtpSiskinAudioDepay {
             caps
         };
         self.obj().src_pad().push_event(gst::event::Caps::new(&caps));
-    }
-
-    /// Follows the sender to another bundle, and joins a stream that caps did not announce.
-    fn take_header(&self, payload: &[u8]) -> siskin_core::Result<()> {
-        if let Some(header) = rtp::header(payload)? {
-            self.begin(header);
-        }
-        Ok(())
     }
 
     /// A payload that is none is a loss, which the next one shows by its time.

@@ -3,7 +3,7 @@
 use siskin_core::Result;
 use siskin_core::bitstream::StreamHeader;
 use siskin_core::bitstream::packet::{self, PacketInfo};
-use siskin_core::bitstream::rtp::{self, Payload};
+use siskin_core::bitstream::rtp::{Payload, Unparsed};
 
 /// Losses longer than this are pauses or another sender, in frames.
 const LONGEST_LOSS: i64 = 500;
@@ -77,11 +77,11 @@ impl Unpacker {
     /// Takes a payload with its RTP time. The packets that it recovers come first; none at all if it is late.
     pub(super) fn unpack(
         &mut self,
-        data: &[u8],
+        unparsed: &Unparsed<'_>,
         timestamp: u32,
         stats: &mut Stats,
     ) -> Result<Vec<OutPacket>> {
-        let payload = rtp::parse(&self.header, data)?;
+        let payload = unparsed.parse(&self.header)?;
         let hop = i64::from(self.header.hop);
         if payload.info.starts_stream {
             self.restart();
@@ -106,7 +106,7 @@ impl Unpacker {
             stages: payload.info.stages,
         };
         let samples = info.samples(&self.header);
-        let in_band = rtp::header(data)?.is_some();
+        let in_band = unparsed.header.is_some();
         let data = match &payload.silence {
             Some(noise) => {
                 self.in_pause = true;

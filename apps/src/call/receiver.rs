@@ -1,0 +1,321 @@
+//! From the network to the loudspeaker's ring: receives, orders, decodes and paces; reports to the peer.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use crossbeam::channel::Receiver as Channel;
+use siskin_core::Error;
+use siskin_core::audio::Decoder;
+use siskin_core::bitstream::StreamHeader;
+use siskin_core::bitstream::packet::{self, PacketInfo};
+use siskin_core::bitstream::rtp;
+use siskin_core::bundle::Bundle;
+use siskin_core::runtime::Runtime;
+
+use super::ends::Speaker;
+use super::jitter::{Frame, JitterBuffer, Next};
+use super::link::Link;
+use super::rate::Rate;
+use super::reception::Reception;
+use super::shared::{Heard, Shared};
+use super::wire::{self, Incoming, MTU, Media, Report};
+
+/// Longest wait for a datagram, so that the ring is looked at in time.
+const TICK: Duration = Duration::from_millis(2);
+/// Samples that wait in the ring beyond a device's period, in seconds: least, and more after each time they did not
+/// last, up to the most.
+const MARGINS: (f64, f64, f64) = (0.004, 0.002, 0.04);
+/// How often the peer gets a report, and before it has answered.
+const REPORTS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_millis(200));
+/// How often the rest of the program gets figures.
+const FIGURES: Duration = Duration::from_millis(100);
+
+/// A stream that is being played.
+struct Playout {
+    decoder: Decoder,
+    buffer: JitterBuffer,
+    reception: Reception,
+}
+
+/// A loudspeaker and the way to its rate.
+struct Output {
+    speaker: Speaker,
+    rate: Rate,
+    margin: f64,
+    underruns: u64,
+}
+
+/// Receives and plays.
+pub(super) struct Receiver {
+    runtime: Runtime,
+    /// The decoder of the bundle that we send, which the peer most likely sends too.
+    ready: Option<Decoder>,
+    link: Arc<Link>,
+    shared: Arc<Shared>,
+    started: Instant,
+    playout: Option<Playout>,
+    heard: Heard,
+    /// Counts of the streams before this one.
+    past: Heard,
+    codec_rate: u32,
+    codes: Vec<u16>,
+    packet: Vec<u8>,
+    pcm: Vec<f32>,
+    second: Vec<f32>,
+    report: Vec<u8>,
+}
+
+impl Receiver {
+    pub(super) fn new(runtime: Runtime, decoder: Decoder, link: Arc<Link>, shared: Arc<Shared>) -> Self {
+        Self {
+            runtime,
+            codec_rate: decoder.header().sample_rate,
+            ready: Some(decoder),
+            link,
+            shared,
+            started: Instant::now(),
+            playout: None,
+            heard: Heard::default(),
+            past: Heard::default(),
+            codes: Vec::new(),
+            packet: Vec::new(),
+            pcm: Vec::new(),
+            second: Vec::new(),
+            report: Vec::new(),
+        }
+    }
+
+    /// Receives until the call ends. Loudspeakers come through the channel, each in the place of the one before.
+    pub(super) fn run(mut self, speakers: &Channel<Speaker>) -> Result<()> {
+        let mut output: Option<Output> = None;
+        let mut datagram = [0; MTU];
+        let (mut next_report, mut next_figures) = (Instant::now(), Instant::now());
+        while !self.shared.is_over() {
+            if let Ok(speaker) = speakers.try_recv() {
+                output = Some(self.open(speaker)?);
+            }
+            if let Some(output) = &mut output {
+                self.play(output)?;
+            }
+            let now = Instant::now();
+            if now >= next_report {
+                self.send_report(false)?;
+                let answered = self.shared.answered.load(Ordering::Relaxed);
+                next_report = now + if answered { REPORTS.0 } else { REPORTS.1 };
+            }
+            if now >= next_figures {
+                self.publish(output.as_ref());
+                next_figures = now + FIGURES;
+            }
+            let (link, own) = (self.link.clone(), self.link.ssrc());
+            let data = link.receive(&mut datagram, TICK, |d| wire::read(d, own).is_some());
+            match data.and_then(|d| wire::read(d, own)) {
+                Some(Incoming::Media(media)) => self.take_media(&media)?,
+                Some(Incoming::Report(report)) => self.take_report(&report),
+                None => {}
+            }
+        }
+        // Said thrice, since it may get lost.
+        for _ in 0..3 {
+            self.send_report(true)?;
+        }
+        self.publish(output.as_ref());
+        Ok(())
+    }
+
+    fn open(&self, speaker: Speaker) -> Result<Output> {
+        let hop = self.hop();
+        let rate = Rate::taking(self.codec_rate, speaker.rate, hop)?;
+        Ok(Output { speaker, rate, margin: MARGINS.0, underruns: 0 })
+    }
+
+    fn hop(&self) -> usize {
+        let decoder = self.playout.as_ref().map(|p| &p.decoder).or(self.ready.as_ref());
+        decoder.map_or(1, |d| d.header().hop.into())
+    }
+
+    /// Keeps the ring so full that it lasts until the next look.
+    fn play(&mut self, output: &mut Output) -> Result<()> {
+        let misses = output.speaker.counters.misses();
+        if misses > output.underruns {
+            output.underruns = misses;
+            output.margin = (output.margin + MARGINS.1).min(MARGINS.2);
+        }
+        let rate = f64::from(output.speaker.rate);
+        let least = output.speaker.counters.period() + (output.margin * rate) as usize;
+        loop {
+            let waiting = output.speaker.waiting();
+            if waiting >= least {
+                return Ok(());
+            }
+            let now = self.started.elapsed();
+            let Some(playout) = &mut self.playout else { return Ok(()) };
+            let speed = playout.buffer.speed();
+            match playout.buffer.next(now) {
+                Next::Wait => return Ok(()),
+                next => self.decode(next)?,
+            }
+            if waiting == 0 {
+                // The first samples shall wait as long as all later ones.
+                let _ = output.speaker.samples.push_partial_slice(&vec![0.0; least]);
+            }
+            self.shared.played.measure(&self.pcm);
+            // A full ring belongs to a device that has stopped; its samples are nobody's.
+            let _ = output.speaker.samples.push_partial_slice(output.rate.convert(&self.pcm, speed)?);
+        }
+    }
+
+    /// Puts the samples of one frame's time into `pcm`.
+    fn decode(&mut self, next: Next) -> Result<()> {
+        let Some(playout) = &mut self.playout else { return Ok(()) };
+        let decoder = &mut playout.decoder;
+        self.pcm.clear();
+        match next {
+            Next::Wait => {}
+            Next::Conceal => decoder.conceal(1, &mut self.pcm)?,
+            Next::Play(frame) => play(decoder, &frame, &mut self.codes, &mut self.packet, &mut self.pcm)?,
+            Next::Join(first, second) => {
+                play(decoder, &first, &mut self.codes, &mut self.packet, &mut self.pcm)?;
+                self.second.clear();
+                play(decoder, &second, &mut self.codes, &mut self.packet, &mut self.second)?;
+                let step = 1.0 / self.pcm.len().max(1) as f32;
+                for (i, (a, b)) in self.pcm.iter_mut().zip(&self.second).enumerate() {
+                    *a += (b - *a) * (i as f32 * step);
+                }
+            }
+        }
+        // The first frame of a stream is shorter by the pre-skip.
+        let hop = usize::from(decoder.header().hop);
+        let missing = hop.saturating_sub(self.pcm.len());
+        self.pcm.splice(0..0, std::iter::repeat_n(0.0, missing));
+        Ok(())
+    }
+
+    fn take_media(&mut self, media: &Media<'_>) -> Result<()> {
+        self.sign();
+        let now = self.started.elapsed();
+        let Ok(unparsed) = rtp::read(media.payload) else {
+            self.past.broken += 1;
+            return Ok(());
+        };
+        if let Some(header) = &unparsed.header {
+            self.follow(header, media)?;
+        }
+        let Some(playout) = &mut self.playout else { return Ok(()) };
+        if !playout.reception.follows(media.ssrc, media.sequence) {
+            let rate = playout.decoder.header().sample_rate;
+            self.past.packets += playout.reception.received();
+            self.past.lost += playout.reception.lost();
+            playout.reception = Reception::new(media.ssrc, media.sequence, rate);
+            playout.buffer.restart();
+        }
+        playout.reception.count(media.sequence, media.timestamp, now);
+        self.past.bytes += media.payload.len() as u64;
+        match unparsed.parse(playout.decoder.header()) {
+            Ok(payload) => playout.buffer.insert(payload, media.timestamp, now),
+            Err(_) => self.past.broken += 1,
+        }
+        Ok(())
+    }
+
+    /// Makes the decoder fit the peer's stream.
+    fn follow(&mut self, header: &StreamHeader, media: &Media<'_>) -> Result<()> {
+        if self.playout.as_ref().is_some_and(|p| p.decoder.header().accepts(header).is_ok()) {
+            return Ok(());
+        }
+        let ready = self.ready.take().filter(|d| d.header().accepts(header).is_ok());
+        let mut decoder = match ready {
+            Some(decoder) => decoder,
+            None => {
+                let decoder = Decoder::new(&Bundle::for_stream(header, None)?, &self.runtime)?;
+                if decoder.header().sample_rate != self.codec_rate
+                    || usize::from(decoder.header().hop) != self.hop()
+                {
+                    return Err(Error::Parameter {
+                        name: "the peer's sample rate",
+                        value: decoder.header().sample_rate.to_string(),
+                        allowed: format!("{}, ours", self.codec_rate),
+                    }
+                    .into());
+                }
+                decoder
+            }
+        };
+        decoder.set_header(header)?;
+        let own = decoder.header();
+        let buffer = JitterBuffer::new(own.sample_rate, own.hop, own.pre_skip);
+        let reception = Reception::new(media.ssrc, media.sequence, own.sample_rate);
+        self.playout = Some(Playout { buffer, reception, decoder });
+        Ok(())
+    }
+
+    fn take_report(&mut self, report: &Report) {
+        self.sign();
+        if let (Some(sent), Some(playout)) = (report.sent, &mut self.playout) {
+            playout.reception.note_report(sent);
+        }
+        if let Some(echo) = report.echo {
+            self.heard.round_trip = wire::round_trip(echo).or(self.heard.round_trip);
+            self.heard.peer_loss = f64::from(echo.2) / 256.0;
+        }
+        if report.bye {
+            self.shared.bye.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Notes that the peer is there.
+    fn sign(&self) {
+        self.shared.answered.store(true, Ordering::Relaxed);
+        self.shared.last_sign.store(self.started.elapsed().as_micros() as u64, Ordering::Relaxed);
+    }
+
+    fn send_report(&mut self, bye: bool) -> Result<()> {
+        let received = self.playout.as_mut().map(|p| p.reception.report());
+        wire::report(&self.shared.sent(self.link.ssrc()), received.as_ref(), bye, &mut self.report)?;
+        self.link.send(&self.report);
+        Ok(())
+    }
+
+    fn publish(&mut self, output: Option<&Output>) {
+        let mut heard = Heard { bytes: self.past.bytes, broken: self.past.broken, ..self.heard.clone() };
+        (heard.packets, heard.lost) = (self.past.packets, self.past.lost);
+        if let Some(playout) = &self.playout {
+            heard.packets += playout.reception.received();
+            heard.lost += playout.reception.lost();
+            heard.jitter = playout.reception.jitter();
+            heard.counts = playout.buffer.counts();
+            heard.buffer = playout.buffer.delay();
+        }
+        if let Some(output) = output {
+            heard.underruns = output.underruns;
+            let least = output.speaker.counters.period() as f64 / f64::from(output.speaker.rate);
+            heard.ring = Duration::from_secs_f64(least + output.margin);
+        }
+        self.shared.publish(heard);
+    }
+}
+
+/// Decodes a frame; one that cannot be is concealed.
+fn play(
+    decoder: &mut Decoder,
+    frame: &Frame,
+    codes: &mut Vec<u16>,
+    packet: &mut Vec<u8>,
+    pcm: &mut Vec<f32>,
+) -> Result<()> {
+    let header = decoder.header().clone();
+    let stages = (frame.codes.len() / usize::from(header.groups)) as u8;
+    let info = PacketInfo { starts_stream: frame.starts_stream, end_trim: 0, frames: 1, stages };
+    codes.clear();
+    codes.extend_from_slice(&frame.codes);
+    codes.resize(header.codes_per_frame(header.stages), 0);
+    packet.clear();
+    packet::write(&header, &info, false, codes, packet)?;
+    match decoder.decode(packet, pcm) {
+        Ok(_) => Ok(()),
+        Err(Error::Bitstream { .. }) => Ok(decoder.conceal(1, pcm)?),
+        Err(e) => Err(e.into()),
+    }
+}

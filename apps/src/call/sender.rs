@@ -1,0 +1,157 @@
+//! From the microphone's ring to the network: a thread of its own, since networks allocate.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use anyhow::Result;
+use crossbeam::channel::Receiver;
+use siskin_core::Limits;
+use siskin_core::audio::{EncodedPacket, Encoder};
+use siskin_core::bitstream::Frames;
+use siskin_core::bitstream::packet::Packet;
+use siskin_core::bitstream::rtp::{self, PayloadInfo};
+
+use super::ends::Microphone;
+use super::link::Link;
+use super::rate::Rate;
+use super::shared::Shared;
+use super::wire::{self, Media};
+
+/// How often the ring is looked at: a fraction of a device's period.
+const TICK: Duration = Duration::from_millis(2);
+/// Frames that may wait in the ring. More are dropped: late speech would stay late for the rest of the call.
+const MOST_WAITING: usize = 10;
+
+/// What is sent beside the frames themselves.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Redundancy {
+    /// Earlier frames that each packet repeats.
+    pub(super) frames: u8,
+    /// Residual stages of the copies.
+    pub(super) stages: u8,
+}
+
+/// Encodes and sends.
+pub(super) struct Sender {
+    encoder: Encoder,
+    redundancy: Redundancy,
+    link: Arc<Link>,
+    shared: Arc<Shared>,
+    sequence: u16,
+    /// RTP time of the stream's first sample.
+    origin: u32,
+    /// Codes of the last frames, nearest first.
+    earlier: VecDeque<Vec<u16>>,
+    frames: Frames,
+    payload: Vec<u8>,
+    datagram: Vec<u8>,
+}
+
+impl Sender {
+    pub(super) fn new(
+        encoder: Encoder,
+        redundancy: Redundancy,
+        link: Arc<Link>,
+        shared: Arc<Shared>,
+    ) -> Self {
+        Self {
+            encoder,
+            redundancy,
+            sequence: link.random() as u16,
+            origin: link.random() as u32,
+            link,
+            shared,
+            earlier: VecDeque::new(),
+            frames: Frames::default(),
+            payload: Vec::new(),
+            datagram: Vec::new(),
+        }
+    }
+
+    /// Sends until the call ends. Microphones come through the channel, each in the place of the one before.
+    pub(super) fn run(mut self, microphones: &Receiver<Microphone>) -> Result<()> {
+        let mut source: Option<(Microphone, Rate)> = None;
+        let (hop, rate) = (usize::from(self.encoder.header().hop), self.encoder.header().sample_rate);
+        let mut chunk = Vec::new();
+        while !self.shared.is_over() {
+            if let Ok(microphone) = microphones.try_recv() {
+                let converter = Rate::giving(microphone.rate, rate, hop)?;
+                source = Some((microphone, converter));
+            }
+            let Some((microphone, converter)) = &mut source else {
+                std::thread::sleep(TICK);
+                continue;
+            };
+            let needed = converter.needed();
+            if microphone.samples.slots() < needed {
+                std::thread::sleep(TICK);
+                continue;
+            }
+            let stale = (microphone.samples.slots() / needed).saturating_sub(MOST_WAITING);
+            if let Ok(late) = microphone.samples.read_chunk(stale * needed) {
+                late.commit_all();
+                // Their time has passed all the same, which the peer sees as a hole.
+                self.origin = self.origin.wrapping_add((stale * hop) as u32);
+                self.shared.dropped.fetch_add(stale as u64, Ordering::Relaxed);
+            }
+            chunk.resize(needed, 0.0);
+            // They are there: only this thread takes them.
+            let _ = microphone.samples.pop_partial_slice(&mut chunk);
+            self.shared.capture_period.store(microphone.counters.period(), Ordering::Relaxed);
+            self.shared.capture_misses.store(microphone.counters.misses(), Ordering::Relaxed);
+            if self.shared.muted.load(Ordering::Relaxed) {
+                chunk.fill(0.0);
+            }
+            let samples = converter.convert(&chunk, 0.0)?;
+            self.shared.said.measure(samples);
+            self.encode(samples)?;
+        }
+        Ok(())
+    }
+
+    fn encode(&mut self, samples: &[f32]) -> Result<()> {
+        let Self { encoder, redundancy, link, shared, sequence, origin, earlier, frames, payload, datagram } =
+            self;
+        let header = encoder.header().clone();
+        encoder.push(samples, &mut |packet: EncodedPacket<'_>| -> Result<()> {
+            let parsed = Packet::parse(packet.data, &Limits::default())?;
+            let info = parsed.info(&header)?;
+            // A packet of one frame is never range coded.
+            parsed.frames(&header, None, frames)?;
+            let codes = frames.codes();
+            let copies = earlier.iter().take(redundancy.frames.into());
+            let info = PayloadInfo {
+                starts_stream: info.starts_stream,
+                frames: 1,
+                stages: info.stages,
+                redundancy: copies.map(|c| redundancy.stages.min(c.len() as u8 / header.groups)).collect(),
+            };
+            let copies: Vec<&[u16]> = earlier.iter().map(Vec::as_slice).collect();
+            payload.clear();
+            rtp::write(&header, &info, packet.joinable, codes, &copies, payload)?;
+            let timestamp = origin.wrapping_add(packet.position as u32);
+            let media = Media {
+                ssrc: link.ssrc(),
+                sequence: *sequence,
+                timestamp,
+                marker: info.starts_stream,
+                payload,
+            };
+            wire::media(&media, datagram)?;
+            *sequence = sequence.wrapping_add(1);
+            link.send(datagram);
+            shared.count_sent(payload.len(), timestamp);
+            let mut oldest =
+                if earlier.len() >= usize::from(redundancy.frames) { earlier.pop_back() } else { None }
+                    .unwrap_or_default();
+            if redundancy.frames > 0 {
+                oldest.clear();
+                oldest.extend_from_slice(codes);
+                earlier.push_front(oldest);
+            }
+            Ok(())
+        })
+    }
+}

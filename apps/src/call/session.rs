@@ -1,0 +1,378 @@
+//! A call as a whole: its threads, its devices, its end.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, anyhow, bail};
+use cpal::Host;
+use crossbeam::channel::{Sender as Channel, unbounded};
+use siskin_core::audio::{Decoder, Encoder, EncoderConfig};
+use siskin_core::bundle::Bundle;
+use siskin_core::runtime::Runtime;
+
+use super::ends::{Microphone, Speaker};
+use super::link::Link;
+use super::port::{self, Choice, Port};
+use super::receiver::Receiver;
+use super::sender::{Redundancy, Sender};
+use super::shared::{Heard, Shared};
+use super::wire::OVERHEAD;
+
+/// A peer of whom nothing is heard for so long is gone, or has not answered.
+const SILENCE: Duration = Duration::from_secs(5);
+const NO_ANSWER: Duration = Duration::from_secs(15);
+/// How long after the end of a file the call goes on, so that its end is heard.
+const FAREWELL: Duration = Duration::from_millis(500);
+/// How often a device that is gone is looked for.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Which side begins.
+#[derive(Debug, Clone)]
+pub(crate) enum Where {
+    /// Wait for a call at this address.
+    Listen(String),
+    /// Call this address.
+    Connect(String),
+}
+
+/// How a call is to be.
+#[derive(Debug, Clone)]
+pub(crate) struct CallOptions {
+    pub(crate) side: Where,
+    pub(crate) stages: Option<u8>,
+    pub(crate) redundancy: u8,
+    pub(crate) redundant_stages: u8,
+    pub(crate) input: Option<PathBuf>,
+    pub(crate) output: Option<PathBuf>,
+    pub(crate) input_device: Option<String>,
+    pub(crate) output_device: Option<String>,
+}
+
+/// What is to be told of a call at a moment.
+#[derive(Debug, Clone)]
+pub(crate) struct Figures {
+    pub(crate) seconds: f64,
+    pub(crate) said_db: f32,
+    pub(crate) heard_db: f32,
+    pub(crate) bars: (String, String),
+    pub(crate) muted: bool,
+    pub(crate) sent_packets: u64,
+    /// Bits a second of our payloads, and with IP, UDP and RTP headers.
+    pub(crate) bitrate: f64,
+    pub(crate) wire_bitrate: f64,
+    pub(crate) packets: u64,
+    pub(crate) lost: u64,
+    pub(crate) played: u64,
+    pub(crate) recovered: u64,
+    pub(crate) concealed: u64,
+    pub(crate) late: u64,
+    pub(crate) joined: u64,
+    pub(crate) broken: u64,
+    pub(crate) underruns: u64,
+    pub(crate) overruns: u64,
+    pub(crate) dropped: u64,
+    pub(crate) jitter: f64,
+    pub(crate) buffer: f64,
+    pub(crate) round_trip: Option<f64>,
+    pub(crate) peer_loss: f64,
+    /// From the speaker's mouth to the listener's ear, without the devices' own converters: an estimate that takes the
+    /// network to be as slow there as back.
+    pub(crate) delay: f64,
+}
+
+/// What is to be told of a device or file.
+#[derive(Debug, Clone)]
+pub(crate) struct PortInfo {
+    pub(crate) kind: &'static str,
+    pub(crate) name: String,
+    pub(crate) rate: u32,
+    /// When a file's first sample was said or heard, in seconds since 1970.
+    pub(crate) since: Option<f64>,
+}
+
+/// A device's place in the call; another may take it.
+struct Seat<E> {
+    choice: Choice,
+    port: Port,
+    ends: Channel<E>,
+    /// When to look for the device again, if it is gone.
+    retry: Option<Instant>,
+}
+
+/// A call.
+pub(crate) struct Call {
+    link: Arc<Link>,
+    shared: Arc<Shared>,
+    options: CallOptions,
+    host: Host,
+    rate: u32,
+    /// Seconds that the codec itself takes: a frame and its overlap.
+    codec_delay: f64,
+    threads: Vec<(&'static str, JoinHandle<Result<()>>)>,
+    microphones: Channel<Microphone>,
+    speakers: Channel<Speaker>,
+    seats: Option<(Seat<Microphone>, Seat<Speaker>)>,
+    begun: Instant,
+    answered: Option<Instant>,
+    file_ended: Option<Instant>,
+}
+
+impl Call {
+    /// Prepares networks and socket and starts to receive. Devices open when there is somebody to talk to.
+    pub(crate) fn new(options: CallOptions, bundle: &Bundle, runtime: Runtime, host: Host) -> Result<Self> {
+        let config = EncoderConfig { stages: options.stages, ..Default::default() };
+        let encoder = Encoder::new(bundle, &runtime, &config)?;
+        let decoder = Decoder::new(bundle, &runtime)?;
+        let header = encoder.header().clone();
+        let rate = header.sample_rate;
+        let link = Arc::new(match &options.side {
+            Where::Listen(address) => Link::listen(address)?,
+            Where::Connect(address) => Link::connect(address)?,
+        });
+        let shared = Arc::new(Shared::default());
+        let redundancy = Redundancy { frames: options.redundancy, stages: options.redundant_stages };
+        let (microphones, microphone_ends) = unbounded();
+        let (speakers, speaker_ends) = unbounded();
+        let sender = Sender::new(encoder, redundancy, link.clone(), shared.clone());
+        let receiver = Receiver::new(runtime, decoder, link.clone(), shared.clone());
+        let threads = vec![
+            ("sending", std::thread::spawn(move || sender.run(&microphone_ends))),
+            ("receiving", std::thread::spawn(move || receiver.run(&speaker_ends))),
+        ];
+        let codec_delay = f64::from(header.hop + header.pre_skip) / f64::from(rate);
+        Ok(Self {
+            link,
+            shared,
+            options,
+            host,
+            rate,
+            codec_delay,
+            threads,
+            microphones,
+            speakers,
+            seats: None,
+            begun: Instant::now(),
+            answered: None,
+            file_ended: None,
+        })
+    }
+
+    /// Where this side listens, or whom it calls.
+    pub(crate) fn address(&self) -> Result<String> {
+        let peer = self.link.peer().map(|p| p.to_string());
+        peer.map_or_else(|| self.link.address().map(|a| a.to_string()), Ok)
+    }
+
+    /// Whether the peer has answered.
+    pub(crate) fn is_answered(&self) -> bool {
+        self.seats.is_some()
+    }
+
+    /// Mutes or unmutes the microphone.
+    pub(crate) fn toggle_mute(&self) {
+        self.shared.muted.fetch_xor(true, Ordering::Relaxed);
+    }
+
+    /// Looks after the call; false once it is over. What the user should know goes to `note`.
+    ///
+    /// # Errors
+    /// What made a thread fail, a peer that does not answer or is gone, devices that are not there at the start.
+    pub(crate) fn tend(&mut self, note: &mut dyn FnMut(&str)) -> Result<bool> {
+        if self.threads.iter().any(|(_, t)| t.is_finished()) {
+            self.end()?;
+            bail!("the call's threads ended");
+        }
+        if self.shared.bye.load(Ordering::Relaxed) {
+            return Ok(false);
+        }
+        let answered = self.shared.answered.load(Ordering::Relaxed);
+        let since_sign = self.begun.elapsed().as_micros() as u64;
+        let silent = since_sign.saturating_sub(self.shared.last_sign.load(Ordering::Relaxed));
+        match (answered, &self.options.side) {
+            (false, Where::Connect(peer)) if self.begun.elapsed() > NO_ANSWER => {
+                bail!("{peer} does not answer")
+            }
+            (true, _) if silent > SILENCE.as_micros() as u64 => bail!("the peer is gone"),
+            _ => {}
+        }
+        if answered && self.seats.is_none() {
+            self.answered = Some(Instant::now());
+            self.open()?;
+            note(&format!("In a call with {}", self.address()?));
+        }
+        if let Some((microphone, speaker)) = &mut self.seats {
+            let (host, rate) = (&self.host, self.rate);
+            microphone.tend(|c| port::capture(c, host, rate), port::no_capture, note);
+            speaker.tend(|c| port::playback(c, host, rate), port::no_playback, note);
+            if microphone.port.has_ended() && microphone.retry.is_none() && self.file_ended.is_none() {
+                self.file_ended = Some(Instant::now());
+            }
+        }
+        Ok(self.file_ended.is_none_or(|t| t.elapsed() < FAREWELL))
+    }
+
+    /// What is to be told now.
+    pub(crate) fn figures(&self) -> Figures {
+        let (heard, sent) = (self.shared.heard(), self.shared.sent(self.link.ssrc()));
+        let seconds = self.answered.map_or(0.0, |t| t.elapsed().as_secs_f64());
+        let rate_of = |bytes: u64| if seconds > 0.0 { bytes as f64 * 8.0 / seconds } else { 0.0 };
+        Figures {
+            seconds,
+            said_db: self.shared.said.decibels(),
+            heard_db: self.shared.played.decibels(),
+            bars: (self.shared.said.bar(), self.shared.played.bar()),
+            muted: self.shared.muted.load(Ordering::Relaxed),
+            sent_packets: sent.packets,
+            bitrate: rate_of(sent.bytes),
+            wire_bitrate: rate_of(sent.bytes + sent.packets * OVERHEAD),
+            packets: heard.packets,
+            lost: heard.lost,
+            played: heard.counts.played,
+            recovered: heard.counts.recovered,
+            concealed: heard.counts.concealed,
+            late: heard.counts.late,
+            joined: heard.counts.joined,
+            broken: heard.broken,
+            underruns: heard.underruns,
+            overruns: self.shared.capture_misses.load(Ordering::Relaxed),
+            dropped: self.shared.dropped.load(Ordering::Relaxed),
+            jitter: heard.jitter.as_secs_f64(),
+            buffer: heard.buffer.as_secs_f64(),
+            round_trip: heard.round_trip.map(|t| t.as_secs_f64()),
+            peer_loss: heard.peer_loss,
+            delay: self.delay(&heard),
+        }
+    }
+
+    /// What records and what plays, once the call has begun.
+    pub(crate) fn ports(&self) -> Option<[PortInfo; 2]> {
+        let info = |kind, port: &Port| PortInfo {
+            kind,
+            name: port.name.clone(),
+            rate: port.rate,
+            since: port.since,
+        };
+        self.seats.as_ref().map(|(m, s)| [info("capture", &m.port), info("playback", &s.port)])
+    }
+
+    /// Hangs up and closes devices and files.
+    ///
+    /// # Errors
+    /// What made a thread or the writing of a file fail.
+    pub(crate) fn end(&mut self) -> Result<()> {
+        self.shared.end();
+        let mut result = Ok(());
+        for (name, thread) in self.threads.drain(..) {
+            let ended = thread.join().unwrap_or_else(|_| Err(anyhow!("the {name} thread failed")));
+            result = result.and(ended);
+        }
+        if let Some((microphone, speaker)) = self.seats.take() {
+            result = result.and(microphone.port.close()).and(speaker.port.close());
+        }
+        result
+    }
+
+    fn open(&mut self) -> Result<()> {
+        let choice = |file: &Option<PathBuf>, device: &Option<String>| match file {
+            Some(path) => Choice::File(path.clone()),
+            None => Choice::Device(device.clone()),
+        };
+        let from = choice(&self.options.input, &self.options.input_device);
+        let to = choice(&self.options.output, &self.options.output_device);
+        let (speaker_port, speaker) = port::playback(&to, &self.host, self.rate)?;
+        let (microphone_port, microphone) = port::capture(&from, &self.host, self.rate)?;
+        let seats = (
+            Seat { choice: from, port: microphone_port, ends: self.microphones.clone(), retry: None },
+            Seat { choice: to, port: speaker_port, ends: self.speakers.clone(), retry: None },
+        );
+        // The threads hold the other ends for as long as they live.
+        seats.0.ends.send(microphone).ok();
+        seats.1.ends.send(speaker).ok();
+        self.seats = Some(seats);
+        Ok(())
+    }
+
+    fn delay(&self, heard: &Heard) -> f64 {
+        let network = heard.round_trip.map_or(0.0, |t| t.as_secs_f64() / 2.0);
+        // Samples wait for half a period on average before their frame can be taken.
+        let capture =
+            self.shared.capture_period.load(Ordering::Relaxed) as f64 / f64::from(port::FILE_RATE) / 2.0;
+        capture + self.codec_delay + network + heard.buffer.as_secs_f64() + heard.ring.as_secs_f64()
+    }
+}
+
+impl<E> Seat<E> {
+    /// Puts nothing in the place of a device that failed, and the device back once it is there again.
+    fn tend(
+        &mut self,
+        open: impl FnOnce(&Choice) -> Result<(Port, E)>,
+        nothing: impl FnOnce() -> (Port, E),
+        note: &mut dyn FnMut(&str),
+    ) {
+        if let Some(reason) = self.port.failure() {
+            note(&format!(
+                "the sound device {} is gone ({reason}); the call goes on without",
+                self.port.name
+            ));
+            self.take(nothing());
+            self.retry = Some(Instant::now() + RETRY);
+        } else if self.retry.is_some_and(|t| t <= Instant::now()) {
+            match open(&self.choice) {
+                Ok(opened) => {
+                    self.take(opened);
+                    self.retry = None;
+                    note(&format!("the sound device {} is there", self.port.name));
+                }
+                Err(_) => self.retry = Some(Instant::now() + RETRY),
+            }
+        }
+    }
+
+    fn take(&mut self, (port, end): (Port, E)) {
+        self.port = port;
+        self.ends.send(end).ok();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crossbeam::queue::ArrayQueue;
+
+    use super::super::ends;
+    use super::*;
+    use crate::sound::Errors;
+
+    #[test]
+    fn a_device_that_is_pulled_out_is_replaced_and_comes_back() {
+        let errors: Errors = Arc::new(ArrayQueue::new(8));
+        let device = || {
+            let (_, microphone) = ends::recording(24_000);
+            (port::device_port("stick".into(), 24_000, (), errors.clone()), microphone)
+        };
+        let (ends, given) = unbounded();
+        let choice = Choice::Device(Some("stick".into()));
+        let mut seat = Seat { choice, port: device().0, ends, retry: None };
+        let mut said = Vec::new();
+        let mut tend = |seat: &mut Seat<Microphone>, there: bool| {
+            let open = |_: &Choice| if there { Ok(device()) } else { Err(anyhow!("no sound device")) };
+            seat.tend(open, port::no_capture, &mut |text| said.push(text.to_owned()));
+        };
+        tend(&mut seat, true);
+        assert!(given.is_empty() && seat.retry.is_none(), "nothing has failed");
+        errors.push(cpal::Error::new(cpal::ErrorKind::DeviceNotAvailable)).expect("room");
+        tend(&mut seat, true);
+        assert_eq!((seat.port.name.as_str(), given.len()), ("nothing", 1), "silence at once");
+        tend(&mut seat, true);
+        assert_eq!(given.len(), 1, "not looked for so soon");
+        seat.retry = Some(Instant::now());
+        tend(&mut seat, false);
+        assert!(seat.retry.is_some_and(|t| t > Instant::now()) && given.len() == 1);
+        seat.retry = Some(Instant::now());
+        tend(&mut seat, true);
+        assert_eq!((seat.port.name.as_str(), given.len(), seat.retry), ("stick", 2, None));
+        assert!(said[0].contains("is gone") && said[1].contains("is there"), "{said:?}");
+    }
+}

@@ -1,0 +1,220 @@
+//! `siskin call`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use clap::{ArgGroup, Args};
+use serde_json::json;
+
+use crate::call::{Call, CallOptions, Figures, Where};
+use crate::cli::{ModelArgs, ReportArgs};
+use crate::failure::usage;
+use crate::keys::{Key, Keys};
+use crate::media;
+use crate::report::{self, Report};
+use crate::sound::{self, Direction};
+use crate::units;
+
+/// How often the main thread looks.
+const TICK: Duration = Duration::from_millis(50);
+/// How often figures are given as NDJSON.
+const LINES: Duration = Duration::from_secs(1);
+
+/// Arguments of `call`.
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("side").required(true).args(["listen", "connect", "list_devices"])))]
+pub(crate) struct CallArgs {
+    /// Wait for a call at this address, such as 0.0.0.0:5004
+    #[arg(long, value_name = "ADDRESS", help_heading = "Call")]
+    listen: Option<String>,
+    /// Call somebody who listens at this address
+    #[arg(long, value_name = "ADDRESS", help_heading = "Call")]
+    connect: Option<String>,
+    /// Bits a second of codes [default: the bundle's usual rate]
+    #[arg(short, long, value_name = "RATE", value_parser = units::parse_bitrate, help_heading = "Call")]
+    bitrate: Option<u32>,
+    /// Earlier frames that each packet repeats, against losses
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(0..=16), help_heading = "Call")]
+    redundancy: u8,
+    /// Residual stages of the repeated frames
+    #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u8).range(1..=64), help_heading = "Call")]
+    redundancy_codebooks: u8,
+    /// Hang up after so many seconds
+    #[arg(long, value_name = "SECONDS", help_heading = "Call")]
+    seconds: Option<f64>,
+    /// Microphone, by a name of --list-devices
+    #[arg(long, value_name = "NAME", help_heading = "Sound")]
+    input_device: Option<String>,
+    /// Loudspeaker, by a name of --list-devices
+    #[arg(long, value_name = "NAME", help_heading = "Sound")]
+    output_device: Option<String>,
+    /// Speak this file in real time instead of a microphone, and hang up at its end
+    #[arg(long, value_name = "FILE", conflicts_with = "input_device", help_heading = "Sound")]
+    input: Option<PathBuf>,
+    /// Write what is heard to this file instead of a loudspeaker
+    #[arg(long, value_name = "FILE", conflicts_with = "output_device", help_heading = "Sound")]
+    output: Option<PathBuf>,
+    /// Overwrite the output if it exists
+    #[arg(short = 'y', long, help_heading = "Sound")]
+    yes: bool,
+    /// List the sound devices and end
+    #[arg(long, help_heading = "Sound")]
+    list_devices: bool,
+    #[command(flatten)]
+    model: ModelArgs,
+    #[command(flatten)]
+    pub(crate) report: ReportArgs,
+}
+
+pub(crate) fn run(args: &CallArgs) -> Result<ExitCode> {
+    let host = sound::host();
+    if args.list_devices {
+        sound::list(&host, &[Direction::Capture, Direction::Playback], args.report.json)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut report = Report::new(&args.report, false)?;
+    media::init()?;
+    let side = match (&args.listen, &args.connect) {
+        (Some(address), _) => Where::Listen(address.clone()),
+        (_, Some(address)) => Where::Connect(address.clone()),
+        _ => return Err(usage("--listen or --connect says with whom to talk")),
+    };
+    if let Some(output) = args.output.as_ref().filter(|o| o.exists() && !args.yes) {
+        return Err(usage(format!("{} exists already (-y overwrites)", output.display())));
+    }
+    let bundle = args.model.bundle()?;
+    let options = CallOptions {
+        side,
+        stages: args.bitrate.map(|b| bundle.manifest().stages_for(b)),
+        redundancy: args.redundancy,
+        redundant_stages: args.redundancy_codebooks,
+        input: args.input.clone(),
+        output: args.output.clone(),
+        input_device: args.input_device.clone(),
+        output_device: args.output_device.clone(),
+    };
+    if options.input.is_none() {
+        sound::find(&host, Direction::Capture, options.input_device.as_deref())
+            .map_err(|e| e.context("no microphone, --input names a file instead"))?;
+    }
+    if options.output.is_none() {
+        sound::find(&host, Direction::Playback, options.output_device.as_deref())
+            .map_err(|e| e.context("no loudspeaker, --output names a file instead"))?;
+    }
+    let mut call = Call::new(options, &bundle, args.model.runtime()?, host)?;
+    let address = call.address()?;
+    report.note(&match &args.listen {
+        Some(_) => format!("Waiting for a call at {address}"),
+        None => format!("Calling {address}"),
+    });
+    if args.report.json {
+        report::line(&json!({ "type": "ready", "address": address }))?;
+    }
+    let talked = talk(&mut call, args, &mut report);
+    let figures = call.figures();
+    let ended = call.end();
+    talked?;
+    ended?;
+    let text = format!("Talked for {}: {}", units::clock(figures.seconds), summary(&figures));
+    report.done(&text, &line("result", &figures))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Tends the call until somebody hangs up.
+fn talk(call: &mut Call, args: &CallArgs, report: &mut Report) -> Result<()> {
+    let mut keys = Keys::open();
+    let mut due = Instant::now();
+    let mut told = false;
+    // An interrupt is a way to hang up.
+    while !crate::interrupt::is_due() {
+        if !call.tend(&mut |text| report.note(text))? {
+            break;
+        }
+        match keys.as_mut().and_then(Keys::pressed) {
+            Some(Key::Letter('m')) => call.toggle_mute(),
+            Some(Key::Letter('q')) => break,
+            _ => {}
+        }
+        let figures = call.figures();
+        if args.seconds.is_some_and(|s| figures.seconds >= s) {
+            break;
+        }
+        if let Some(ports) = call.ports().filter(|_| args.report.json && !told) {
+            told = true;
+            for port in ports {
+                report::line(&json!({
+                    "type": "device",
+                    "kind": port.kind,
+                    "name": port.name,
+                    "rate": port.rate,
+                    "unix_seconds": port.since,
+                }))?;
+            }
+        }
+        if call.is_answered() {
+            report.status(&screen(&figures));
+            if args.report.json && Instant::now() >= due {
+                due = Instant::now() + LINES;
+                report::line(&line("progress", &figures))?;
+            }
+        }
+        std::thread::sleep(TICK);
+    }
+    Ok(())
+}
+
+fn line(kind: &str, f: &Figures) -> serde_json::Value {
+    json!({
+        "type": kind,
+        "verb": "call",
+        "seconds": f.seconds,
+        "said_db": f.said_db,
+        "heard_db": f.heard_db,
+        "sent_packets": f.sent_packets,
+        "bitrate": f.bitrate,
+        "wire_bitrate": f.wire_bitrate,
+        "packets": f.packets,
+        "lost_packets": f.lost,
+        "played_frames": f.played,
+        "recovered_frames": f.recovered,
+        "concealed_frames": f.concealed,
+        "late_frames": f.late,
+        "joined_frames": f.joined,
+        "broken_packets": f.broken,
+        "underruns": f.underruns,
+        "overruns": f.overruns,
+        "dropped_frames": f.dropped,
+        "jitter_ms": f.jitter * 1e3,
+        "buffer_ms": f.buffer * 1e3,
+        "round_trip_ms": f.round_trip.map(|t| t * 1e3),
+        "peer_loss": f.peer_loss,
+        "delay_ms": f.delay * 1e3,
+    })
+}
+
+fn screen(f: &Figures) -> String {
+    let muted = if f.muted { " (muted)" } else { "" };
+    format!(
+        "{}  you {}{muted}  peer {}  {}  {}",
+        units::clock(f.seconds),
+        f.bars.0,
+        f.bars.1,
+        units::bitrate(f.bitrate),
+        summary(f)
+    )
+}
+
+fn summary(f: &Figures) -> String {
+    let all = (f.packets + f.lost).max(1) as f64;
+    let frames = (f.played + f.recovered + f.concealed).max(1) as f64;
+    format!(
+        "loss {:.1} % (concealed {:.1} %)  jitter {:.1} ms  buffer {:.0} ms  delay {:.0} ms",
+        100.0 * f.lost as f64 / all,
+        100.0 * f.concealed as f64 / frames,
+        f.jitter * 1e3,
+        f.buffer * 1e3,
+        f.delay * 1e3
+    )
+}

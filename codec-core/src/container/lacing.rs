@@ -1,0 +1,115 @@
+//! Several packets in one block (RFC 9559, section 10.3): not written here, but by others who remux our files.
+
+use super::ebml::read_size;
+
+/// How the sizes of a block's packets are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lacing {
+    Xiph,
+    Fixed,
+    Ebml,
+}
+
+impl Lacing {
+    /// What a block's flags say; none for one packet.
+    pub(super) fn of(flags: u8) -> Option<Self> {
+        match flags & 0x06 {
+            0x02 => Some(Self::Xiph),
+            0x04 => Some(Self::Fixed),
+            0x06 => Some(Self::Ebml),
+            _ => None,
+        }
+    }
+
+    /// The packets of a block's body, one to 256; none if the sizes do not fit.
+    pub(super) fn split(self, body: &[u8]) -> Option<Vec<&[u8]>> {
+        let (&count, mut rest) = body.split_first()?;
+        let count = usize::from(count) + 1;
+        let sizes = match self {
+            Self::Fixed if rest.len().is_multiple_of(count) => vec![rest.len() / count; count - 1],
+            Self::Fixed => return None,
+            Self::Xiph => xiph_sizes(&mut rest, count - 1)?,
+            Self::Ebml => ebml_sizes(&mut rest, count - 1)?,
+        };
+        let mut packets = Vec::with_capacity(count);
+        for size in sizes {
+            let (packet, after) = rest.split_at_checked(size)?;
+            packets.push(packet);
+            rest = after;
+        }
+        packets.push(rest);
+        Some(packets)
+    }
+}
+
+/// Sizes as sums of bytes, of which the last is not 255.
+fn xiph_sizes(rest: &mut &[u8], count: usize) -> Option<Vec<usize>> {
+    let mut sizes = Vec::with_capacity(count);
+    for _ in 0..count {
+        let mut size = 0;
+        loop {
+            let (&byte, after) = rest.split_first()?;
+            *rest = after;
+            size += usize::from(byte);
+            if byte != 255 {
+                break;
+            }
+        }
+        sizes.push(size);
+    }
+    Some(sizes)
+}
+
+/// The first size, then differences.
+fn ebml_sizes(rest: &mut &[u8], count: usize) -> Option<Vec<usize>> {
+    let mut sizes: Vec<usize> = Vec::with_capacity(count);
+    for _ in 0..count {
+        let (value, bytes) = read_size(rest)?;
+        let size = match sizes.last() {
+            None => i64::try_from(value).ok()?,
+            // A difference is written with half its range added.
+            Some(&before) => {
+                i64::try_from(before).ok()? + i64::try_from(value).ok()? - ((1 << (7 * bytes - 1)) - 1)
+            }
+        };
+        sizes.push(usize::try_from(size).ok()?);
+    }
+    Some(sizes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PACKETS: [&[u8]; 3] = [&[1; 300], &[2; 10], &[3; 500]];
+
+    fn body(head: &[u8]) -> Vec<u8> {
+        [&[2], head, &PACKETS.concat()].concat()
+    }
+
+    #[test]
+    fn packets_come_apart() {
+        assert_eq!(Lacing::Xiph.split(&body(&[255, 45, 10])).as_deref(), Some(&PACKETS[..]));
+        // 300 in two bytes, then -290 in two bytes: its offset is 8191.
+        let difference = 0x4000u16 | (8191 - 290);
+        let head = [&[0x41, 0x2c][..], &difference.to_be_bytes()].concat();
+        assert_eq!(Lacing::Ebml.split(&body(&head)).as_deref(), Some(&PACKETS[..]));
+        assert_eq!(Lacing::Fixed.split(&[1, 7, 7, 8, 8]), Some(vec![&[7, 7][..], &[8, 8]]));
+        assert_eq!(Lacing::of(0x80), None);
+    }
+
+    #[test]
+    fn sizes_that_do_not_fit_are_refused() {
+        assert_eq!(Lacing::Fixed.split(&[1, 7, 7, 8]), None);
+        assert_eq!(Lacing::Xiph.split(&[1, 200, 1]), None);
+        assert_eq!(Lacing::Ebml.split(&[2, 0x81, 0x80, 1, 1]), None, "less than nothing");
+        for kind in [Lacing::Xiph, Lacing::Fixed, Lacing::Ebml] {
+            for a in 0..=255u8 {
+                for b in 0..=255u8 {
+                    kind.split(&[a, b, 255, 9, 9]);
+                    kind.split(&[a, b][..usize::from(a % 3)]);
+                }
+            }
+        }
+    }
+}

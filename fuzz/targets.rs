@@ -1,0 +1,106 @@
+//! What is fuzzed: parsers of bytes that come from outside. Each takes any bytes and may do nothing but return.
+//!
+//! `codec-core/tests/mutations.rs` runs the same functions on stable Rust.
+
+use std::io::Cursor;
+
+use siskin_core::Limits;
+use siskin_core::bitstream::packet::Packet;
+use siskin_core::bitstream::{BundleId, StreamHeader, rtp};
+use siskin_core::bundle::Manifest;
+use siskin_core::container::{Block, Reader, repair};
+
+/// A parser and its name, which is that of its corpus.
+pub(crate) type Target = (&'static str, fn(&[u8]));
+
+/// All of them.
+pub(crate) const TARGETS: [Target; 6] = [
+    ("container", container),
+    ("repair", repaired),
+    ("packet", packet),
+    ("rtp_payload", rtp_payload),
+    ("stream_header", stream_header),
+    ("manifest", manifest),
+];
+
+/// A stream that packets without a header are taken to be of.
+fn stream() -> StreamHeader {
+    StreamHeader {
+        bundle: BundleId([1; 8]),
+        bundle_name: "speech".into(),
+        sample_rate: 24_000,
+        channels: 1,
+        hop: 480,
+        groups: 2,
+        stages: 9,
+        code_bits: 10,
+        pre_skip: 240,
+    }
+}
+
+/// Reads a Matroska file to its end, seeks in it and reads on.
+pub(crate) fn container(data: &[u8]) {
+    let Ok(mut reader) = Reader::open(Cursor::new(data)) else { return };
+    let (mut block, mut blocks, mut last) = (Block::default(), 0u64, 0);
+    while let Ok(true) = reader.next(&mut block) {
+        blocks += 1;
+        last = block.pts_ns;
+    }
+    // A laced block of n bytes holds at most 256 packets, others one.
+    assert!(blocks <= 256 * data.len() as u64);
+    if reader.seek(last / 2).is_ok() {
+        reader.next(&mut block).ok();
+    }
+}
+
+/// Repairs a file; what comes of it can be read to its end.
+pub(crate) fn repaired(data: &[u8]) {
+    let mut out = Vec::new();
+    let Ok(done) = repair(data, &mut out) else { return };
+    assert_eq!(out.len() as u64, done.bytes);
+    for patch in &done.patches {
+        let at = usize::try_from(patch.offset).expect("within the file");
+        out[at..at + patch.data.len()].copy_from_slice(&patch.data);
+    }
+    assert!(out.len() <= 2 * data.len() + 4096, "{} bytes became {}", data.len(), out.len());
+    container(&out);
+}
+
+/// Takes a packet apart.
+pub(crate) fn packet(data: &[u8]) {
+    let Ok(packet) = Packet::parse(data, &Limits::default()) else { return };
+    let header = packet.header.clone().unwrap_or_else(stream);
+    if let Ok(info) = packet.info(&header) {
+        assert!(info.frames <= Limits::default().max_frames_per_packet);
+    }
+}
+
+/// Takes an RTP payload apart.
+pub(crate) fn rtp_payload(data: &[u8]) {
+    let Ok(payload) = rtp::read(data) else { return };
+    let header = payload.header.clone().unwrap_or_else(stream);
+    if let Ok(payload) = payload.parse(&header) {
+        assert!(payload.earlier.len() <= rtp::MAX_REDUNDANT);
+        assert!(payload.codes.len() <= 16 * 64 * 16);
+    }
+}
+
+/// Reads a stream header, which is then written as it was.
+pub(crate) fn stream_header(data: &[u8]) {
+    if let Ok((header, length)) = StreamHeader::parse(data) {
+        assert!(length <= data.len());
+        assert_eq!(
+            StreamHeader::parse(&header.to_bytes()).ok(),
+            Some((header.clone(), header.to_bytes().len()))
+        );
+    }
+}
+
+/// Reads the manifest of a bundle.
+pub(crate) fn manifest(data: &[u8]) {
+    if let Ok(manifest) = Manifest::parse(data) {
+        manifest.stages_for(6000);
+        manifest.warm_up_ns();
+        manifest.algorithmic_delay();
+    }
+}
