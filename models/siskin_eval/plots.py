@@ -38,6 +38,8 @@ def rate_distortion(rows, measures, path):
         if measure.name in ("dnsmos", "wer") and ceiling.get(measure.name) is not None:
             axes.axhline(ceiling[measure.name], color="gray", linestyle=":", linewidth=1)
         axes.set(xlabel="kb/s of packets", ylabel=measure.title, xscale="log")
+        if measure.name == "sisdr":
+            axes.set_ylim(bottom=max(-12, axes.get_ylim()[0]))  # parametric coders keep no waveform and lie far below
         ticks = [t for t in (1.5, 3, 6, 9, 12, 24) if t <= 1.1 * max(r["kbps"] for r in rows)]
         axes.set_xticks(ticks, [f"{t:g}" for t in ticks])
         axes.minorticks_off()

@@ -43,10 +43,8 @@ class Report:
         return out
 
     def files(self, folder):
-        """Writes tables and plots into a folder."""
+        """Writes numbers and plots into a folder."""
         folder.mkdir(parents=True, exist_ok=True)
-        body = "\n".join(f"## {name}\n{text}\n" for name, text in self.sections().items())
-        (folder / "tables.md").write_text(body)
         (folder / "means.csv").write_text(tables.to_csv(text_rows([*self.main, *self.loss])))
         (folder / "clips.csv").write_text(tables.to_csv(text_rows(self.single)))
         if self.speeds:
@@ -57,7 +55,10 @@ class Report:
                 plots.rate_distortion(chosen, self.measures, folder / f"rate-distortion-{condition}.png")
         if any(r["loss"] for r in self.loss):
             plots.against_loss(self.loss, [m for m in self.measures if m.name in ("pesq", "stoi", "plcmos")], folder / "loss.png")
-        return body
+
+    def markdown(self):
+        """All sections one after another."""
+        return "\n".join(f"## {name}\n{text}\n" for name, text in self.sections().items())
 
     def manifest(self, bundle):
         """The figures of our own rates on the clean clips, into the manifest."""

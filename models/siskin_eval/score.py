@@ -12,26 +12,30 @@ from .clips import RATE
 
 def rows(codec, clips, losses, measures, folder, say=None):
     """Rows of one codec: {codec, family, clip, speaker, condition, loss, kbps, disk_kbps, metric...}."""
-    cache, found = Cache(folder, codec), []
+    cache, found = Cache(folder, codec.label, codec.fingerprint()), []
+    outputs = Cache(folder, f"{codec.label} outputs", "samples")
     for clip in clips:
-        wanted = {loss: [f"{m.name}@{m.version()}" for m in measures if m.when(clip, loss)] for loss in losses}
-        held = {loss: cache.get(clip, loss, ["packet_bytes", *wanted[loss]]) for loss in losses}
+        wanted = {loss: {m.name: f"{m.name}@{m.version()}" for m in measures if m.when(clip, loss)} for loss in losses}
+        held = {loss: cache.get(cache.key(clip, loss), ["packet_bytes", *wanted[loss].values()]) for loss in losses}
         todo = [loss for loss in losses if held[loss] is None]
         if todo:
-            coded, outputs = codecs.code(codec, clip.pcm, todo)
-            for loss, (pcm, _) in outputs.items():
-                named = {m.name: m.version() for m in measures}
-                scores = metrics.score(measures, clip, pcm, loss)
-                row = {f"{n}@{named[n]}": v for n, v in scores.items()}
-                cache.put(clip, loss, {"packet_bytes": coded.packet_bytes, "disk_bytes": coded.disk_bytes, **row})
-                held[loss] = cache.get(clip, loss, wanted[loss])
+            coded, decoded = codecs.code(codec, clip.pcm, todo)
+            for loss in todo:
+                pcm, names = decoded[loss][0], wanted[loss]
+                key = outputs.output_key(clip, pcm)
+                row = outputs.get(key, names.values())
+                if row is None:
+                    row = {names[n]: v for n, v in metrics.score(measures, clip, pcm, loss).items()}
+                    outputs.put(key, row)
+                cache.put(cache.key(clip, loss), {"packet_bytes": coded.packet_bytes, "disk_bytes": coded.disk_bytes, **row})
+                held[loss] = cache.get(cache.key(clip, loss), names.values())
         for loss in losses:
             row = held[loss]
             found.append({
                 "codec": codec.label, "family": codec.family, "clip": clip.name, "speaker": clip.speaker,
                 "condition": clip.condition, "loss": loss, "kbps": 0.008 * row["packet_bytes"] / clip.seconds,
                 "disk_kbps": 0.008 * row["disk_bytes"] / clip.seconds,
-                **{name.split("@")[0]: row[name] for name in wanted[loss]}})
+                **{name: row[stored] for name, stored in wanted[loss].items()}})
         if say:
             say(codec.label, len(found) // len(losses), len(clips))
     return found

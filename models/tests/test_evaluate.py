@@ -1,5 +1,6 @@
 """The evaluation tool: clips, loss patterns, metrics, notices of what is missing, tables, and a whole run on a folder."""
 import csv
+import dataclasses
 import json
 import os
 import subprocess
@@ -143,8 +144,10 @@ class Half(codecs.Codec):
     family = label = "Half"
     runs = 0
 
+    name = "half"
+
     def fingerprint(self):
-        return "half"
+        return self.name
 
     def encode(self, pcm, folder):
         Half.runs += 1
@@ -167,6 +170,13 @@ class TestScores:
         assert Half.runs == 6 and len(both) == 6
         means = score.means(both, ["mel"])
         assert [m["clips"] for m in means] == [3, 3] and means[0]["mel"] < means[1]["mel"]
+
+    def test_a_new_program_that_gives_the_same_samples_is_not_scored_again(self, tmp_path, folder):
+        found, own = clips.from_folder(folder), metrics.load(["mel"], [])
+        first, again = score.rows(Half(), found, [None], own, tmp_path / "kept"), Half()
+        again.name, Half.runs = "half, newer", 0
+        own[0] = dataclasses.replace(own[0], score=None)  # would raise
+        assert score.rows(again, found, [None], own, tmp_path / "kept") == first and Half.runs == 3
 
     def test_a_mean_leaves_out_what_is_not_there(self):
         assert score.mean([1.0, None, float("nan"), 3.0]) == 2.0 and score.mean([None]) is None
@@ -205,7 +215,8 @@ def test_the_command_scores_a_folder_and_says_what_is_missing(folder, tmp_path):
     done = subprocess.run([str(c) for c in command], capture_output=True, text=True, env=env, timeout=300)
     assert done.returncode == 0, done.stderr
     assert "codec lyra:6000 left out" in done.stderr and "codec lyra:6000 left out" in done.stdout
-    assert "broken.wav" in done.stdout
+    assert "broken.wav" in done.stdout and (tmp_path / "out/tables.md").read_text() in done.stdout
+    assert f"evaluate.py --clips {folder} --codec original lyra:6000 --metrics sisdr mel --no-speed`" in done.stdout
     rows = list(csv.DictReader((tmp_path / "out/means.csv").open()))
     assert [(r["codec"], r["condition"], r["clips"]) for r in rows] == [("original", "clean", "3"), ("original", "noisy", "2")]
     refused = subprocess.run([*map(str, command), "--write"], capture_output=True, text=True, env=env, timeout=300)
