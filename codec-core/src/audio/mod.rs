@@ -23,6 +23,7 @@ pub(crate) mod tests;
 pub use decoder::{Decoded, Decoder};
 pub use encoder::{EncodedPacket, Encoder, EncoderConfig};
 pub use frame::{FrameDecoder, FrameEncoder, Snapshot};
+pub(crate) use levels::HighPass;
 pub use quantizer::ResidualQuantizer;
 pub use rate::RateControl;
 pub use search::{BeamSearch, DEFAULT_SEARCH_WIDTH};
