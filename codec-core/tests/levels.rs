@@ -1,7 +1,7 @@
 //! Nothing comes out of the shipped bundle louder than it went in, whatever goes in.
 //!
 //! Loudness is the root mean square over 0.4 s, the window of momentary loudness in EBU Tech 3341. In each window it may
-//! be at most 3 dB above the most that the input has in that window or its neighbours; below -70 dB nothing counts as
+//! be at most 3 dB above the most that the input has in that window or its neighbours; below -68 dB nothing counts as
 //! loud. No sample leaves full scale. Below the default rate the codes say too little of a tone for that: 6 dB there.
 
 use std::f32::consts::TAU;
@@ -15,8 +15,8 @@ use siskin_core::runtime::{Provider, Runtime, RuntimeOptions};
 const RATE: f32 = 24_000.0;
 const LENGTH: usize = 38_400;
 const WINDOW: usize = 9600;
-/// -70 dB of full scale.
-const QUIET: f32 = 3.16e-4;
+/// -68 dB of full scale.
+const QUIET: f32 = 3.98e-4;
 /// 3 dB as a factor, at the default rate and above.
 const MOST: f32 = 1.413;
 /// 6 dB, below the default rate.
