@@ -20,24 +20,24 @@ from features import HOP, RATE, cepstra, fundamental, log_mel
 from text import phonemes, units
 
 LANGUAGES = {"en": "en-us", "pt": "pt-br", "fr": "fr-fr", "zh": "cmn"}
-# Every 25th sentence is for the tests.
+# Every 25th line of `metadata.csv` is for the tests; `wer.py` counts the same way.
 HELD_OUT = 25
 LONGEST = 12.0
 
 
 def rows_of(folder, language, speaker):
-    for line in (folder / "metadata.csv").read_text().splitlines():
+    for number, line in enumerate((folder / "metadata.csv").read_text().splitlines()):
         parts = line.split("|")
         if len(parts) == 4:
             name, voice, lang, text = parts
             lang = "en-gb" if lang == "en" and voice.startswith("b") else LANGUAGES.get(lang, lang)
         else:
             (name, text), voice, lang = parts[:2], speaker, language
-        yield name, voice, lang, text
+        yield name, voice, lang, text, number % HELD_OUT == 0
 
 
 def measure(folder, row):
-    name, voice, lang, text = row
+    name, voice, lang, text, test = row
     pcm, rate = sf.read(folder / f"{name}.flac", dtype="float32")
     if rate != RATE or pcm.ndim != 1:
         raise SystemExit(f"{folder / name}.flac: {rate} Hz, {pcm.ndim} dimensions; wanted: {RATE} Hz mono")
@@ -46,7 +46,7 @@ def measure(folder, row):
     if not 0.5 <= len(pcm) / RATE <= LONGEST or len(tokens) < 5:
         return None
     f0, phase = fundamental(pcm)
-    return {"name": name, "voice": voice, "language": lang, "text": text, "tokens": tokens, "pcm": pcm,
+    return {"name": name, "voice": voice, "language": lang, "text": text, "tokens": tokens, "test": test, "pcm": pcm,
             "mel": log_mel(pcm), "f0": f0, "phase": phase, "cepstra": cepstra(pcm)}
 
 
@@ -85,8 +85,8 @@ def main():
 def save(path, kept):
     """Everything end to end, with the offsets of the clips."""
     clips = [c for c, _ in kept]
-    info = [{k: c[k] for k in ("name", "voice", "language", "text", "tokens")} |
-            {"frames": len(c["mel"]), "test": i % HELD_OUT == 0} for i, c in enumerate(clips)]
+    info = [{k: c[k] for k in ("name", "voice", "language", "text", "tokens", "test")} |
+            {"frames": len(c["mel"])} for c in clips]
     np.savez(path, info=json.dumps(info), durations=np.concatenate([d for _, d in kept]),
              mel=np.concatenate([c["mel"] for c in clips]).astype(np.float16),
              f0=np.concatenate([c["f0"] for c in clips]), phase=np.concatenate([c["phase"] for c in clips]),
