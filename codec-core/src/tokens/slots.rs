@@ -4,7 +4,7 @@ use crate::{Error, Result};
 /// Many streams on one network: a server's slots, each with its own state and its own reset.
 ///
 /// A slot's state is swapped in when it is its turn, which is a copy of some hundred kilobytes beside the network's
-/// run; nothing is allocated after each slot's first turn. To use several cores, use several of these.
+/// run and allocates one latent frame. To use several cores, use several of these.
 pub struct Slots {
     stream: TokenStream,
     kept: Vec<StreamSnapshot>,
