@@ -33,6 +33,8 @@ struct State {
     floor: NoiseFloor,
     /// Frames since the last one heard.
     missing: u32,
+    /// Whether any frame has been heard: what a network makes of nothing at all is no sound to hold.
+    begun: bool,
     /// How much of the network's output is heard, 0 to 1.
     gain: f32,
     /// The noise being made.
@@ -69,13 +71,14 @@ impl Concealment {
             self.noise.rest();
             (self.state.missing, self.state.pause) = (0, None);
         }
+        self.state.begun = true;
         let powers = self.analysis.measure(pcm);
         self.state.floor.follow(&powers);
     }
 
     /// Whether nothing of the network's output will be heard in the next missing frame.
     pub(super) fn is_silent(&self) -> bool {
-        self.state.gain <= 0.0
+        self.state.gain <= 0.0 || !self.state.begun
     }
 
     /// Whether a pause has begun and no frame has been heard since.
@@ -112,6 +115,9 @@ impl Concealment {
             }
             None => 1.0 - state.missing.saturating_sub(HOLD_FRAMES) as f32 / FADE_FRAMES as f32,
         };
+        if !state.begun {
+            state.gain = 0.0;
+        }
         // A loss that turns out to be a pause goes on from where it is.
         let gain = gain.clamp(0.0, state.gain);
         self.mix(pcm, gain);
@@ -166,6 +172,7 @@ impl State {
         Self {
             floor: NoiseFloor::new(f32::INFINITY),
             missing: 0,
+            begun: false,
             gain: 1.0,
             powers: Powers::default(),
             pause: None,
