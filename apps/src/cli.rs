@@ -9,7 +9,9 @@ use siskin_core::bundle::Bundle;
 use siskin_core::runtime::{Provider, Runtime, RuntimeOptions};
 
 use crate::target::Overwrite;
-use crate::verbs::{bench, call, compare, completions, decode, encode, info, models, play, tokens, verify};
+use crate::verbs::{
+    bench, call, compare, completions, decode, encode, info, latents, models, play, speak, tokens, verify,
+};
 
 /// Neural codecs as media formats.
 #[derive(Debug, Parser)]
@@ -36,6 +38,10 @@ pub(crate) enum Command {
     Verify(verify::VerifyArgs),
     /// Measure how far one recording is from another.
     Compare(compare::CompareArgs),
+    /// Write a recording as the codec's continuous latents, or decode such a file.
+    Latents(latents::LatentsArgs),
+    /// Speak text.
+    Speak(speak::SpeakArgs),
     /// Measure speed, latency and memory.
     Bench(bench::BenchArgs),
     /// Turn recordings into token files and back, and show what token files hold.
@@ -57,6 +63,8 @@ impl Command {
             Self::Info(args) => info::run(args),
             Self::Verify(args) => verify::run(args),
             Self::Compare(args) => compare::run(args),
+            Self::Latents(args) => latents::run(args),
+            Self::Speak(args) => speak::run(args),
             Self::Bench(args) => bench::run(args),
             Self::Tokens(args) => tokens::run(args),
             Self::Models(args) => models::run(args),
@@ -74,6 +82,8 @@ impl Command {
             Self::Info(args) => args.json,
             Self::Verify(args) => args.json,
             Self::Compare(args) => args.json,
+            Self::Latents(args) => args.json(),
+            Self::Speak(args) => args.report.json,
             Self::Bench(args) => args.json,
             Self::Tokens(args) => args.json(),
             Self::Models(args) => args.json,

@@ -14,9 +14,11 @@ mod metrics;
 mod playback;
 mod report;
 mod sound;
+mod speech;
 mod target;
 mod units;
 mod verbs;
+mod voices;
 
 use std::process::ExitCode;
 

@@ -92,6 +92,14 @@ pub enum Error {
         /// What the runtime said.
         reason: String,
     },
+    /// The phonemes of a text cannot be had.
+    #[error("phonemes cannot be had from {program}: {reason}")]
+    Phonemes {
+        /// The program that gives them.
+        program: String,
+        /// What it said.
+        reason: String,
+    },
     /// A parameter out of its range.
     #[error("{name} is {value}, allowed: {allowed}")]
     Parameter {

@@ -9,7 +9,8 @@
 //! - [`entropy`]: range coding with integer probabilities, for audio those of a bundle's tables;
 //! - [`bitstream`]: stream headers and packets, written and parsed;
 //! - [`container`]: Matroska with private codec ids;
-//! - [`tokens`]: codes as language models and speech synthesisers lay them out, and token files.
+//! - [`tokens`]: codes as language models and speech synthesisers lay them out, and token files;
+//! - [`tts`]: text to speech with bundles of voices.
 //!
 //! Data walks one way, samples to [`audio`] to codes to [`bitstream`] to [`container`], and the same road back.
 //!
@@ -46,6 +47,7 @@ mod limits;
 mod places;
 pub mod runtime;
 pub mod tokens;
+pub mod tts;
 pub mod video;
 
 pub use error::{Error, Result};

@@ -5,7 +5,8 @@
 //! - [`audioparse`]: `siskinaudioparse`, what a stock demuxer passes on to packets with caps and exact times;
 //! - [`mux`]: `siskinmux`, packets to Matroska;
 //! - [`tokensink`] and [`tokensrc`]: `siskintokensink` and `siskintokensrc`, speech to tokens and back;
-//! - [`rtpaudiopay`] and [`rtpaudiodepay`]: `rtpsiskinaudiopay` and `rtpsiskinaudiodepay`, packets to RTP and back.
+//! - [`rtpaudiopay`] and [`rtpaudiodepay`]: `rtpsiskinaudiopay` and `rtpsiskinaudiodepay`, packets to RTP and back;
+//! - [`tts`]: `siskintts`, text to speech.
 //!
 //! The elements hold no codec logic: that is in `siskin-core`. Packets travel as `audio/x-siskin`, one packet a
 //! buffer, with the stream header in the caps fields `streamheader` and `codec_data`.
@@ -33,6 +34,7 @@ mod sync;
 mod tokens;
 pub mod tokensink;
 pub mod tokensrc;
+pub mod tts;
 
 pub use network::ExecutionProvider;
 pub use plugin::plugin_register_static;

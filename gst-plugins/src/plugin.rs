@@ -17,7 +17,8 @@ fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     crate::tokensink::register(plugin)?;
     crate::tokensrc::register(plugin)?;
     crate::rtpaudiopay::register(plugin)?;
-    crate::rtpaudiodepay::register(plugin)
+    crate::rtpaudiodepay::register(plugin)?;
+    crate::tts::register(plugin)
 }
 
 gst::plugin_define!(

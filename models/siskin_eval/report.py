@@ -35,8 +35,10 @@ class Report:
         for condition in ("clean", "noisy"):
             chosen = [r for r in rows if r["condition"] == condition]
             out[condition] = tables.markdown(chosen, columns(self.measures)) if chosen else "Not measured.\n"
-        out["loss"] = (tables.markdown(text_rows(self.loss), [*columns([]), ("loss", "packets lost", 0), *columns(self.measures)[3:]])
-                       if self.loss else "Not measured.\n")
+        out["loss"] = "Not measured.\n"
+        if self.loss:
+            table = tables.markdown(text_rows(self.loss), columns(self.measures, [("loss", "packets lost", 0)]))
+            out["loss"] = "![Quality against loss](evaluation/loss.png)\n\n" + table
         out["speed"] = (tables.markdown(self.speeds, [("codec", "codec", 0), ("encode_rtf", "encode", 4), ("decode_rtf", "decode", 4)])
                         if self.speeds else "Not measured.\n")
         out["notices"] = "\n".join(f"- {n}" for n in self.notices) or "Nothing was left out."

@@ -52,13 +52,32 @@ impl Sink {
         tags: Vec<(String, String)>,
         chapters: Vec<Chapter>,
     ) -> Result<Self> {
+        Self::begin(target, header, vec![Track::audio(header)], tags, chapters)
+    }
+
+    /// [`Sink::create`] with a track of words.
+    pub(crate) fn with_words(
+        target: &Target,
+        header: &StreamHeader,
+        tags: Vec<(String, String)>,
+    ) -> Result<Self> {
+        Self::begin(target, header, vec![Track::audio(header), Track::text()], tags, Vec::new())
+    }
+
+    fn begin(
+        target: &Target,
+        header: &StreamHeader,
+        tracks: Vec<Track>,
+        tags: Vec<(String, String)>,
+        chapters: Vec<Chapter>,
+    ) -> Result<Self> {
         let options = WriterOptions {
             mode: if target.is_file() { Mode::File } else { Mode::Live },
             writing_app: concat!("siskin ", env!("CARGO_PKG_VERSION")).into(),
             tags,
         };
         let mut sink = Self {
-            writer: Writer::new(vec![Track::audio(header)], options)?,
+            writer: Writer::new(tracks, options)?,
             file: target.handle()?,
             is_file: target.is_file(),
             rate: header.sample_rate.into(),
@@ -89,6 +108,14 @@ impl Sink {
         self.packets += 1;
         self.packet_bytes += packet.data.len() as u64;
         self.redundant_bytes += packet.redundant_bytes as u64;
+        self.write_pending()
+    }
+
+    /// Adds a word of a file that has a track for them; it may come later than the sound that it goes with.
+    pub(crate) fn word(&mut self, text: &str, start: f64, end: f64) -> Result<()> {
+        let ns = |seconds: f64| (seconds * 1e9) as u64;
+        let duration = ns(end).saturating_sub(ns(start));
+        self.writer.write(1, ns(start), duration, true, text.as_bytes(), &mut self.pending)?;
         self.write_pending()
     }
 

@@ -6,10 +6,10 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use serde_json::json;
-use siskin_core::bundle::{Bundle, Manifest, installed, search_path};
+use siskin_core::bundle::{Bundle, Manifest, installed, installed_voices, search_path};
 
-use crate::report;
-use crate::units;
+use super::voices;
+use crate::{failure, report, units};
 
 /// Arguments of `models`.
 #[derive(Debug, Args)]
@@ -28,6 +28,14 @@ enum ModelsCommand {
     List,
     /// Print the folders that are searched, in order
     Path,
+    /// List the voices of a bundle
+    Info {
+        /// Bundle by name or path
+        #[arg(value_name = "NAME|PATH")]
+        name: String,
+    },
+    /// Make a bundle of voices from published packages
+    Import(voices::ImportArgs),
     /// Check every file of a bundle against its hash
     Verify {
         /// Bundle by name or path
@@ -40,6 +48,11 @@ pub(crate) fn run(args: &ModelsArgs) -> Result<ExitCode> {
     match &args.command {
         None | Some(ModelsCommand::List) => list(args.json)?,
         Some(ModelsCommand::Path) => path(args.json)?,
+        Some(ModelsCommand::Info { name }) => info(name, args.json)?,
+        Some(ModelsCommand::Import(import)) => voices::run_import(import, args.json)?,
+        Some(ModelsCommand::Verify { name }) if voices::find(name).is_some() => {
+            voices::verify(name, args.json)?;
+        }
         Some(ModelsCommand::Verify { name }) => verify(name, args.json)?,
     }
     Ok(ExitCode::SUCCESS)
@@ -47,7 +60,7 @@ pub(crate) fn run(args: &ModelsArgs) -> Result<ExitCode> {
 
 fn list(json: bool) -> Result<()> {
     let bundles = installed();
-    if bundles.is_empty() && !json {
+    if bundles.is_empty() && installed_voices().is_empty() && !json {
         let folders: Vec<_> = search_path().iter().map(|p| p.display().to_string()).collect();
         return report::print(&format!("no model bundles in: {}\n", folders.join(", ")));
     }
@@ -86,7 +99,7 @@ fn list(json: bool) -> Result<()> {
             ))?;
         }
     }
-    Ok(())
+    voices::list(json)
 }
 
 /// The trained rates, `1.5/3/6/9 kb/s`.
@@ -94,6 +107,17 @@ fn rates(manifest: &Manifest) -> String {
     let rates: Vec<_> =
         manifest.prefixes.iter().map(|p| format!("{}", f64::from(p.bitrate) / 1000.0)).collect();
     format!("{} kb/s", rates.join("/"))
+}
+
+fn info(name: &str, json: bool) -> Result<()> {
+    match voices::find(name) {
+        Some((path, manifest)) => voices::info(&path, &manifest, json),
+        None => {
+            // An audio bundle has no voices; one that is not there is told by the search.
+            let bundle = Bundle::find(name)?;
+            Err(failure::usage(format!("{} is a codec and has no voices", bundle.manifest().name)))
+        }
+    }
 }
 
 fn path(json: bool) -> Result<()> {

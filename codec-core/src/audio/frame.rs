@@ -63,6 +63,16 @@ impl FrameEncoder {
         Ok(())
     }
 
+    /// The latent of one frame before it is quantized (`latent_dim` values): `pcm` holds `hop` samples in -1..1. Samples
+    /// that are not finite count as silence.
+    ///
+    /// # Errors
+    /// [`Error::Network`](crate::Error::Network) if the network fails.
+    pub fn latent(&mut self, pcm: &[f32]) -> Result<&[f32]> {
+        self.follow(pcm)?;
+        Ok(self.network.output())
+    }
+
     /// Hears a frame of `hop` samples without coding it, so that the next one is coded in its place in the stream.
     ///
     /// # Errors

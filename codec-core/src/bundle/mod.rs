@@ -5,6 +5,7 @@
 
 mod manifest;
 mod registry;
+mod voice;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,7 +17,8 @@ use sha2::{Digest, Sha256};
 pub use manifest::{
     EntropySpec, GraphSpec, Manifest, Prefix, QuantizerKind, QuantizerSpec, ReceptiveField, StateSpec,
 };
-pub use registry::{installed, search_path};
+pub use registry::{installed, search_path, user_folder};
+pub use voice::{EngineSpec, LanguageSpec, VoiceBundle, VoiceManifest, VoiceSpec, installed_voices};
 
 use crate::bitstream::{BundleId, StreamHeader};
 use crate::{Error, Limits, Result};

@@ -45,13 +45,17 @@ pub fn search_path() -> Vec<PathBuf> {
     for start in program.into_iter().chain(env::current_dir()) {
         folders.extend(start.ancestors().map(|p| p.join("models/bundles")).filter(|p| p.is_dir()));
     }
-    let home = env::var_os("HOME").map(|h| Path::new(&h).join(".local/share"));
-    folders
-        .extend(env::var_os("XDG_DATA_HOME").map(PathBuf::from).or(home).map(|p| p.join("siskin/bundles")));
+    folders.extend(user_folder());
     folders.extend(["/usr/local/share/siskin/bundles", "/usr/share/siskin/bundles"].map(PathBuf::from));
     let mut seen = std::collections::HashSet::new();
     folders.retain(|f| seen.insert(f.clone()));
     folders
+}
+
+/// The folder of the user's own bundles: `siskin/bundles` in `XDG_DATA_HOME`, else in `.local/share` of `HOME`.
+pub fn user_folder() -> Option<PathBuf> {
+    let home = env::var_os("HOME").map(|h| Path::new(&h).join(".local/share"));
+    env::var_os("XDG_DATA_HOME").map(PathBuf::from).or(home).map(|p| p.join("siskin/bundles"))
 }
 
 /// The bundles on the search path whose manifests can be read; of two with one name the first found.

@@ -8,12 +8,14 @@ mod library;
 mod onnx;
 mod provider;
 mod tensors;
+mod whole;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use library::prefer_library;
 pub use provider::Provider;
+pub use whole::{Value, WholeNetwork};
 
 use crate::bundle::GraphSpec;
 use crate::{Error, Result};
@@ -140,6 +142,14 @@ impl Runtime {
     pub fn tensor_network(&self, spec: &TensorSpec<'_>, graph: &[u8]) -> Result<Box<dyn TensorNetwork>> {
         tensors::OnnxTensorNetwork::new(&self.environment, &self.options, spec, graph)
             .map(|n| Box::new(n) as Box<dyn TensorNetwork>)
+    }
+
+    /// Makes a network that is run on whole inputs of any length; `name` is what errors call it.
+    ///
+    /// # Errors
+    /// [`Error::Network`] if the graph does not load, [`Error::Provider`] if an explicit provider cannot take it.
+    pub fn whole_network(&self, name: &str, graph: &[u8]) -> Result<WholeNetwork> {
+        WholeNetwork::new(&self.environment, &self.options, name, graph)
     }
 }
 

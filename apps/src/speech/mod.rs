@@ -1,0 +1,9 @@
+//! What `siskin speak` puts together: text that comes in, samples and words that go out.
+
+mod output;
+mod source;
+mod words;
+
+pub(crate) use output::SpeechOutput;
+pub(crate) use source::TextSource;
+pub(crate) use words::{WordFile, WordFormat};

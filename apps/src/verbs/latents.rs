@@ -1,0 +1,152 @@
+//! `siskin latents`.
+
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, Subcommand};
+use serde_json::json;
+use siskin_core::audio::{LatentEncoder, Latents};
+
+use crate::cli::{ModelArgs, OverwriteArgs, ReportArgs};
+use crate::media::{self, AudioInput, AudioOutput, OutputFormat};
+use crate::report::{Progress, Report};
+use crate::target::{Target, is_dash};
+use crate::units;
+
+/// Largest file of latents that is read, in bytes.
+const LARGEST: u64 = 1 << 30;
+
+/// Arguments of `latents`.
+#[derive(Debug, Args)]
+pub(crate) struct LatentsArgs {
+    #[command(subcommand)]
+    command: LatentsCommand,
+}
+
+/// Which way.
+#[derive(Debug, Subcommand)]
+enum LatentsCommand {
+    /// Write the latents of any file that FFmpeg reads
+    Export(Files),
+    /// Decode latents to samples
+    Decode(Files),
+}
+
+/// From where to where.
+#[derive(Debug, Args)]
+struct Files {
+    /// What is read, - for stdin
+    input: PathBuf,
+    /// What is written (latents are .safetensors), - for stdout
+    output: PathBuf,
+    #[command(flatten)]
+    model: ModelArgs,
+    #[command(flatten)]
+    overwrite: OverwriteArgs,
+    #[command(flatten)]
+    report: ReportArgs,
+}
+
+impl LatentsArgs {
+    /// Whether results are NDJSON on stdout.
+    pub(crate) fn json(&self) -> bool {
+        let (LatentsCommand::Export(files) | LatentsCommand::Decode(files)) = &self.command;
+        files.report.json
+    }
+}
+
+pub(crate) fn run(args: &LatentsArgs) -> Result<ExitCode> {
+    media::init()?;
+    match &args.command {
+        LatentsCommand::Export(files) => export(files)?,
+        LatentsCommand::Decode(files) => decode(files)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn export(args: &Files) -> Result<()> {
+    let mut report = Report::new(&args.report, is_dash(&args.output))?;
+    let bundle = args.model.bundle()?;
+    let rate = bundle.manifest().sample_rate;
+    let mut input = AudioInput::open(&args.input, Some(rate))?;
+    let mut encoder = LatentEncoder::new(&bundle, &args.model.runtime()?)?;
+    let target = Target::open(&args.output, args.overwrite.choice(), &args.input)?;
+    let (mut samples, mut pcm) = (0u64, Vec::new());
+    while input.next(&mut pcm)? {
+        samples += pcm.len() as u64;
+        encoder.push(&pcm)?;
+        pcm.clear();
+        let seconds = samples as f64 / f64::from(rate);
+        report.progress(Progress { seconds, total: input.duration(), bytes: 0 })?;
+    }
+    samples += pcm.len() as u64;
+    encoder.push(&pcm)?;
+    if samples == 0 {
+        bail!("{} holds no audio samples", args.input.display());
+    }
+    let latents = encoder.finish()?;
+    let file = latents.to_file(&bundle)?;
+    match target.handle()? {
+        Some(mut out) => out.write_all(&file).context("the output cannot be written")?,
+        None => std::io::stdout().lock().write_all(&file).context("stdout")?,
+    }
+    target.commit()?;
+    done(&report, "latents export", args, &latents, rate)
+}
+
+fn decode(args: &Files) -> Result<()> {
+    let mut report = Report::new(&args.report, is_dash(&args.output))?;
+    let bundle = args.model.bundle()?;
+    let rate = bundle.manifest().sample_rate;
+    let latents =
+        Latents::from_file(&read(&args.input)?, &bundle).with_context(|| args.input.display().to_string())?;
+    let target = Target::open(&args.output, args.overwrite.choice(), &args.input)?;
+    let format = OutputFormat::of(&args.output, false, matches!(target, Target::Stream(_)))?;
+    let mut output = AudioOutput::create(target.handle()?, target.is_file(), &format, rate, &[])?;
+    let total = Some(latents.samples as f64 / f64::from(rate));
+    let mut given = 0u64;
+    latents.decode(&bundle, &args.model.runtime()?, &mut |pcm| -> Result<()> {
+        given += pcm.len() as u64;
+        output.write(pcm)?;
+        report.progress(Progress { seconds: given as f64 / f64::from(rate), total, bytes: 0 })
+    })?;
+    output.finish()?;
+    target.commit()?;
+    done(&report, "latents decode", args, &latents, rate)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    let mut data = Vec::new();
+    let name = || path.display().to_string();
+    let reader: Box<dyn Read> = if is_dash(path) {
+        Box::new(std::io::stdin())
+    } else {
+        Box::new(std::fs::File::open(path).with_context(name)?)
+    };
+    reader.take(LARGEST + 1).read_to_end(&mut data).with_context(name)?;
+    if data.len() as u64 > LARGEST {
+        bail!("{} has more than {}", name(), units::size(LARGEST));
+    }
+    Ok(data)
+}
+
+fn done(report: &Report, verb: &str, args: &Files, latents: &Latents, rate: u32) -> Result<()> {
+    let frames = latents.values.len() / latents.dim.max(1);
+    let seconds = latents.samples as f64 / f64::from(rate);
+    report.done(
+        &format!("{} in {frames} frames of {} values", units::clock(seconds), latents.dim),
+        &json!({
+            "type": "result",
+            "verb": verb,
+            "input": args.input.to_string_lossy(),
+            "output": args.output.to_string_lossy(),
+            "samples": latents.samples,
+            "seconds": seconds,
+            "frames": frames,
+            "dim": latents.dim,
+            "elapsed_seconds": report.elapsed(),
+        }),
+    )
+}

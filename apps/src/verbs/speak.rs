@@ -1,0 +1,269 @@
+//! `siskin speak`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::{Result, bail};
+use clap::Args;
+use serde_json::json;
+use siskin_core::bundle::{VoiceBundle, VoiceManifest, installed_voices};
+use siskin_core::tts::{Sentences, Speaker, Spoken};
+
+use crate::bench::peak_memory;
+use crate::cli::{ModelArgs, OverwriteArgs, ReportArgs};
+use crate::failure::usage;
+use crate::media;
+use crate::report::{Progress, Report};
+use crate::speech::{SpeechOutput, TextSource, WordFile, WordFormat};
+use crate::target::{Overwrite, Target, is_dash};
+use crate::units;
+
+/// The engine that speaks if nothing asks for another.
+const DEFAULT_ENGINE: &str = "kokoro";
+
+/// Arguments of `speak`.
+#[derive(Debug, Args)]
+pub(crate) struct SpeakArgs {
+    /// What to say; without it the text comes from --file or stdin
+    #[arg(conflicts_with = "file")]
+    text: Option<String>,
+    /// File with the text, - for stdin
+    #[arg(short, long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// Coded file (.mka), or .wav, .flac and what else FFmpeg writes; - for WAV on stdout
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+    /// Voice of the bundle [default: the bundle's own]
+    #[arg(short, long, value_name = "NAME", help_heading = "Voice")]
+    voice: Option<String>,
+    /// Speak with the first voice of this language, such as de or en-gb
+    #[arg(short, long, value_name = "CODE", conflicts_with = "voice", help_heading = "Voice")]
+    language: Option<String>,
+    /// Kind of voice [default: kokoro, or whatever has the voice or language asked for]
+    #[arg(short, long, value_name = "NAME", value_parser = ["kokoro", "wavthruvec"], help_heading = "Voice")]
+    engine: Option<String>,
+    /// Bundle of voices by name or path
+    #[arg(long, value_name = "NAME|PATH", conflicts_with = "engine", help_heading = "Voice")]
+    voices: Option<String>,
+    /// Pace, 0.5 to 2
+    #[arg(short, long, value_name = "X", default_value_t = 1.0, help_heading = "Voice")]
+    speed: f32,
+    /// Also write the words and their times, to .srt, .vtt or .jsonl
+    #[arg(short, long, value_name = "FILE", help_heading = "Output")]
+    words: Option<PathBuf>,
+    /// Bit rate of the codes of a coded file, such as 6k
+    #[arg(short, long, value_name = "RATE", value_parser = units::parse_bitrate, help_heading = "Output")]
+    bitrate: Option<u32>,
+    #[command(flatten)]
+    model: ModelArgs,
+    #[command(flatten)]
+    overwrite: OverwriteArgs,
+    #[command(flatten)]
+    pub(crate) report: ReportArgs,
+}
+
+/// What a run has come to.
+#[derive(Default)]
+struct Totals {
+    samples: u64,
+    sentences: u64,
+    silent: u64,
+    words: u64,
+    /// When the first sample was there, from the first sentence on.
+    first_audio: Option<f64>,
+}
+
+pub(crate) fn run(args: &SpeakArgs) -> Result<ExitCode> {
+    let mut report = Report::new(&args.report, is_dash(&args.output))?;
+    media::init()?;
+    if let Some(words) = &args.words {
+        WordFormat::of(words)?;
+    }
+    if !(0.5..=2.0).contains(&args.speed) {
+        return Err(usage(format!("--speed is {}, allowed: 0.5 to 2", args.speed)));
+    }
+    let mut text = TextSource::open(args.text.as_deref(), args.file.as_deref())?;
+    let bundle = bundle(args)?;
+    let manifest = bundle.manifest();
+    let voice = match &args.language {
+        Some(language) => manifest.voice_of_language(language)?,
+        None => manifest.voice(args.voice.as_deref())?,
+    };
+    let rate = manifest.sample_rate;
+    let mut speaker = Speaker::new(&bundle, &args.model.runtime()?)?;
+    report.note(&format!("Speaking with {} of {}", manifest.voices[voice].name, manifest.name));
+    let loaded = report.elapsed();
+    let mut sentences = Sentences::new();
+    let mut next = first_sentences(&mut text, &mut sentences)?;
+    // Nothing is written before there is something to say.
+    if next.is_empty() {
+        return Err(usage(format!("{} holds nothing to speak", text.name().display())));
+    }
+    let target = Target::open(&args.output, args.overwrite.choice(), text.name())?;
+    let tags = vec![("ARTIST".into(), format!("{} ({})", manifest.voices[voice].name, manifest.name))];
+    let mut output = SpeechOutput::create(&args.output, &target, rate, &args.model, args.bitrate, tags)?;
+    let replace = args.overwrite.choice() == Overwrite::Always;
+    let mut words = args.words.as_deref().map(|p| WordFile::create(p, replace)).transpose()?;
+    let mut totals = Totals::default();
+    let begun = Instant::now();
+    let mut more = true;
+    while !next.is_empty() || more {
+        for sentence in next.drain(..) {
+            let start = totals.samples;
+            let spoken =
+                speak(&mut speaker, &sentence, voice, args.speed, &begun, &mut totals, &mut |pcm, at| {
+                    output.write(pcm)?;
+                    let seconds = at as f64 / f64::from(rate);
+                    report.progress(Progress { seconds, total: None, bytes: output.bytes() })
+                })?;
+            let seconds = |samples: u64| (start + samples) as f64 / f64::from(rate);
+            for word in &spoken.words {
+                let (from, to) = (seconds(word.start), seconds(word.end));
+                output.word(&word.text, from, to)?;
+                words.as_mut().map_or(Ok(()), |file| file.word(&word.text, from, to))?;
+            }
+            words.as_mut().map_or(Ok(()), WordFile::flush)?;
+        }
+        if more {
+            let mut keep = |s: &str| -> Result<()> {
+                next.push(s.to_owned());
+                Ok(())
+            };
+            let bytes = text.next()?;
+            more = !bytes.is_empty();
+            if more { sentences.push(bytes, &mut keep)? } else { sentences.finish(&mut keep)? }
+        }
+    }
+    if totals.samples == 0 {
+        bail!("the voice has no sound for anything in {}", text.name().display());
+    }
+    let seconds = totals.samples as f64 / f64::from(rate);
+    let described = output.finish(seconds)?;
+    target.commit()?;
+    warn_of_losses(&sentences, &totals, &report)?;
+    let speed = seconds / (report.elapsed() - loaded).max(1e-6);
+    report.done(
+        &format!(
+            "{} of {} sentences{described}, first sound after {:.0} ms, {speed:.2}x real time",
+            units::clock(seconds),
+            totals.sentences,
+            totals.first_audio.unwrap_or_default() * 1000.0,
+        ),
+        &json!({
+            "type": "result",
+            "verb": "speak",
+            "output": args.output.to_string_lossy(),
+            "voices": manifest.name,
+            "voice": manifest.voices[voice].name,
+            "language": manifest.voices[voice].language,
+            "engine": manifest.engine.name(),
+            "sample_rate": rate,
+            "samples": totals.samples,
+            "seconds": seconds,
+            "sentences": totals.sentences,
+            "sentences_without_sound": totals.silent + sentences.skipped_sentences(),
+            "skipped_bytes": sentences.skipped_bytes(),
+            "words": totals.words,
+            "load_seconds": loaded,
+            "first_audio_seconds": totals.first_audio,
+            "elapsed_seconds": report.elapsed(),
+            "peak_memory_bytes": peak_memory(),
+            "speed": speed,
+        }),
+    )?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The bundle asked for; else Kokoro's, or the first that has the voice or language asked for if Kokoro has not.
+fn bundle(args: &SpeakArgs) -> Result<VoiceBundle> {
+    if let Some(name) = &args.voices {
+        return Ok(VoiceBundle::find(name)?);
+    }
+    let installed = installed_voices();
+    let has = |m: &VoiceManifest| {
+        args.voice.as_deref().is_none_or(|v| m.voice(Some(v)).is_ok())
+            && args.language.as_deref().is_none_or(|l| m.voice_of_language(l).is_ok())
+    };
+    let found = match args.engine.as_deref() {
+        Some(engine) => {
+            of(&installed, engine).find(|(_, m)| has(m)).or_else(|| of(&installed, engine).next())
+        }
+        None if args.voice.is_some() || args.language.is_some() => of(&installed, DEFAULT_ENGINE)
+            .chain(&installed)
+            .find(|(_, m)| has(m))
+            .or_else(|| of(&installed, DEFAULT_ENGINE).next()),
+        None => of(&installed, DEFAULT_ENGINE).next(),
+    };
+    match found {
+        Some((path, _)) => Ok(VoiceBundle::open(path)?),
+        None if args.engine.as_deref().is_none_or(|e| e == DEFAULT_ENGINE) => {
+            bail!("the voices of Kokoro are not installed: siskin models import kokoro --fetch")
+        }
+        None => bail!("no voices of this engine are installed"),
+    }
+}
+
+/// The bundles of an engine.
+fn of<'a>(
+    installed: &'a [(PathBuf, VoiceManifest)],
+    engine: &'a str,
+) -> impl Iterator<Item = &'a (PathBuf, VoiceManifest)> {
+    installed.iter().filter(move |(_, m)| m.engine.name() == engine)
+}
+
+/// Reads until there is a sentence or the text ends.
+fn first_sentences(text: &mut TextSource, sentences: &mut Sentences) -> Result<Vec<String>> {
+    let mut found = Vec::new();
+    while found.is_empty() {
+        let mut keep = |s: &str| -> Result<()> {
+            found.push(s.to_owned());
+            Ok(())
+        };
+        let bytes = text.next()?;
+        if bytes.is_empty() {
+            sentences.finish(&mut keep)?;
+            break;
+        }
+        sentences.push(bytes, &mut keep)?;
+    }
+    Ok(found)
+}
+
+/// Speaks a sentence; `write` gets its samples and how many there are in all.
+fn speak(
+    speaker: &mut Speaker,
+    sentence: &str,
+    voice: usize,
+    speed: f32,
+    begun: &Instant,
+    totals: &mut Totals,
+    write: &mut impl FnMut(&[f32], u64) -> Result<()>,
+) -> Result<Spoken> {
+    let mut failed = None;
+    let spoken = speaker.speak(sentence, voice, speed, &mut |pcm| {
+        totals.first_audio.get_or_insert_with(|| begun.elapsed().as_secs_f64());
+        totals.samples += pcm.len() as u64;
+        failed = write(pcm, totals.samples).err();
+        failed.is_none()
+    })?;
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    totals.sentences += u64::from(spoken.samples > 0);
+    totals.silent += u64::from(spoken.samples == 0);
+    totals.words += spoken.words.len() as u64;
+    Ok(spoken)
+}
+
+fn warn_of_losses(sentences: &Sentences, totals: &Totals, report: &Report) -> Result<()> {
+    let silent = totals.silent + sentences.skipped_sentences();
+    if silent > 0 {
+        report.warn(&format!("{silent} sentences left out, the voice has no sound for them"))?;
+    }
+    if sentences.skipped_bytes() > 0 {
+        let bytes = sentences.skipped_bytes();
+        report.warn(&format!("{bytes} bytes of control characters or not of UTF-8 left out"))?;
+    }
+    Ok(())
+}

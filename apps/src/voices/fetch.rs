@@ -1,0 +1,35 @@
+//! Downloads through the package clients that the user has set up.
+
+use std::ffi::OsStr;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+/// `pip download` of exact versions into `folder`.
+pub(super) fn pip(packages: &[String], folder: &Path) -> Result<()> {
+    let mut command = Command::new("python3");
+    command.args(["-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", "--dest"]);
+    run(command.arg(folder).args(packages), folder)
+}
+
+/// `npm pack` of an exact version into `folder`.
+pub(super) fn npm(package: &str, folder: &Path) -> Result<()> {
+    let mut command = Command::new("npm");
+    run(command.args(["pack", "--silent", package]), folder)
+}
+
+fn run(command: &mut Command, folder: &Path) -> Result<()> {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    let line = words.map(OsStr::to_string_lossy).collect::<Vec<_>>().join(" ");
+    // Its chatter must not mix with the results on stdout.
+    let output = command
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("{line}: cannot be run"))?;
+    if !output.status.success() {
+        bail!("{line}: {}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim());
+    }
+    Ok(())
+}

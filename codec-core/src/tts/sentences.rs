@@ -1,0 +1,239 @@
+//! Text of any length, cut into sentences as it comes.
+
+/// Most characters of one sentence; a longer one is cut at a comma or a blank.
+pub const MAX_SENTENCE: usize = 300;
+
+/// Words after which a full stop ends no sentence, in lower case.
+const ABBREVIATIONS: [&str; 40] = [
+    "mr", "mrs", "ms", "dr", "prof", "sr", "jr", "st", "vs", "etc", "inc", "ltd", "co", "no", "vol", "fig",
+    "jan", "feb", "mar", "apr", "jun", "jul", "aug", "sep", "sept", "oct", "nov", "dec", "bzw", "ca", "vgl",
+    "nr", "str", "hr", "fr", "sig", "sra", "pág", "mme", "mlle",
+];
+
+/// Cuts text into sentences, however it is given: the same sentences come out.
+///
+/// A sentence ends at `.`, `!`, `?`, `…` or their full-width kin followed by white space and no lower-case letter,
+/// at an empty line, or at [`MAX_SENTENCE`] characters. Control characters and bytes that are not UTF-8 are left out and
+/// counted; sentences without a letter or digit are left out and counted.
+#[derive(Debug, Default)]
+pub struct Sentences {
+    /// Bytes of a character that has not come whole.
+    partial: Vec<u8>,
+    /// Text of the sentence so far, white space as single blanks.
+    pending: String,
+    /// Characters in it.
+    length: usize,
+    /// Line ends since the last character that was no white space.
+    line_ends: u32,
+    /// Whether white space waits to be written before the next character.
+    blank: bool,
+    skipped_bytes: u64,
+    skipped_sentences: u64,
+}
+
+impl Sentences {
+    /// Begins a text.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes bytes of UTF-8, cut anywhere, and gives each sentence that is whole to `emit` until it returns an error.
+    ///
+    /// # Errors
+    /// What `emit` returns; the rest of `bytes` is then lost.
+    pub fn push<E>(&mut self, bytes: &[u8], emit: &mut impl FnMut(&str) -> Result<(), E>) -> Result<(), E> {
+        let joined;
+        let mut rest = if self.partial.is_empty() {
+            bytes
+        } else {
+            let mut whole = std::mem::take(&mut self.partial);
+            whole.extend_from_slice(bytes);
+            joined = whole;
+            joined.as_slice()
+        };
+        loop {
+            let (text, error) = match std::str::from_utf8(rest) {
+                Ok(text) => (text, None),
+                Err(e) => (std::str::from_utf8(&rest[..e.valid_up_to()]).unwrap_or_default(), Some(e)),
+            };
+            for c in text.chars() {
+                self.take(c, emit)?;
+            }
+            let Some(error) = error else { return Ok(()) };
+            let bad = &rest[error.valid_up_to()..];
+            let Some(length) = error.error_len() else {
+                self.partial = bad.to_vec();
+                return Ok(());
+            };
+            self.skipped_bytes += length as u64;
+            rest = &bad[length..];
+        }
+    }
+
+    /// Ends the text and gives the last sentence.
+    ///
+    /// # Errors
+    /// What `emit` returns.
+    pub fn finish<E>(&mut self, emit: &mut impl FnMut(&str) -> Result<(), E>) -> Result<(), E> {
+        self.skipped_bytes += self.partial.len() as u64;
+        self.partial.clear();
+        self.cut(self.pending.len(), emit)?;
+        (self.line_ends, self.blank) = (0, false);
+        Ok(())
+    }
+
+    /// Bytes left out so far: control characters and what is not UTF-8.
+    pub fn skipped_bytes(&self) -> u64 {
+        self.skipped_bytes
+    }
+
+    /// Sentences left out so far because there is nothing in them to speak.
+    pub fn skipped_sentences(&self) -> u64 {
+        self.skipped_sentences
+    }
+
+    fn take<E>(&mut self, c: char, emit: &mut impl FnMut(&str) -> Result<(), E>) -> Result<(), E> {
+        if c.is_whitespace() {
+            self.line_ends += u32::from(c == '\n');
+            self.blank = true;
+            if self.line_ends >= 2 {
+                return self.cut(self.pending.len(), emit);
+            }
+            return Ok(());
+        }
+        if c.is_control()
+            || matches!(c, '\u{feff}' | '\u{fffd}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}')
+        {
+            self.skipped_bytes += c.len_utf8() as u64;
+            return Ok(());
+        }
+        self.line_ends = 0;
+        if ends_without_blank(&self.pending) || (self.blank && self.may_end_before(c)) {
+            self.cut(self.pending.len(), emit)?;
+        }
+        if self.blank && !self.pending.is_empty() {
+            self.pending.push(' ');
+            self.length += 1;
+        }
+        self.blank = false;
+        self.pending.push(c);
+        self.length += 1;
+        if self.length >= MAX_SENTENCE {
+            let at = best_cut(&self.pending);
+            self.cut(at, emit)?;
+        }
+        Ok(())
+    }
+
+    /// Whether what is pending is a sentence, given the character after the blank that follows it.
+    fn may_end_before(&self, next: char) -> bool {
+        let text = self.pending.trim_end_matches(['"', '\'', ')', ']', '”', '’', '»', '“']);
+        let Some(mark) = text.chars().next_back() else { return false };
+        match mark {
+            '!' | '?' | '…' => !next.is_lowercase(),
+            '.' if next.is_lowercase() => false,
+            '.' => {
+                let before = text.trim_end_matches('.');
+                let word = before.rsplit(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
+                let letters = word.chars().count();
+                let initial = letters == 1 && word.chars().all(char::is_uppercase);
+                let ordinal = letters <= 2 && !word.is_empty() && word.chars().all(|c| c.is_ascii_digit());
+                !initial && !ordinal && !ABBREVIATIONS.contains(&word.to_lowercase().as_str())
+            }
+            _ => false,
+        }
+    }
+
+    fn cut<E>(&mut self, at: usize, emit: &mut impl FnMut(&str) -> Result<(), E>) -> Result<(), E> {
+        let rest = self.pending.split_off(at);
+        let sentence = std::mem::replace(&mut self.pending, rest.trim_start().to_owned());
+        self.length = self.pending.chars().count();
+        let sentence = sentence.trim();
+        if sentence.chars().any(char::is_alphanumeric) {
+            return emit(sentence);
+        }
+        self.skipped_sentences += u64::from(!sentence.is_empty());
+        Ok(())
+    }
+}
+
+/// Scripts without blanks end their sentences by the mark alone.
+fn ends_without_blank(text: &str) -> bool {
+    text.ends_with(['。', '！', '？'])
+}
+
+/// Where a sentence that is too long is cut: behind a comma or its kin in its second half, else at a blank, else here.
+fn best_cut(text: &str) -> usize {
+    let half = text.char_indices().nth(MAX_SENTENCE / 2).map_or(0, |(i, _)| i);
+    let comma = text.rfind([',', ';', ':', '—', '、', '，']).filter(|&i| i >= half);
+    let after = |i: usize| i + text[i..].chars().next().map_or(0, char::len_utf8);
+    let blank = text.rfind(' ').filter(|&i| i >= half);
+    comma.map(after).or(blank).unwrap_or(text.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use super::*;
+
+    fn cut_into(text: &[u8], size: usize) -> Vec<String> {
+        let (mut found, mut sentences) = (Vec::new(), Sentences::new());
+        let mut keep = |s: &str| -> Result<(), Infallible> {
+            found.push(s.to_owned());
+            Ok(())
+        };
+        for piece in text.chunks(size) {
+            let Ok(()) = sentences.push(piece, &mut keep);
+        }
+        let Ok(()) = sentences.finish(&mut keep);
+        found
+    }
+
+    #[test]
+    fn sentences_end_where_people_end_them() {
+        let text = "Dr. Smith paid 3.50 to J. Doe.  He left! \"Why?\" she asked\nagain. ...\n\nNo end here\n\nAm 3. Mai. Gut";
+        let expected = [
+            "Dr. Smith paid 3.50 to J. Doe.",
+            "He left!",
+            "\"Why?\" she asked again.",
+            "No end here",
+            "Am 3. Mai.",
+            "Gut",
+        ];
+        assert_eq!(cut_into(text.as_bytes(), 1000), expected);
+    }
+
+    #[test]
+    fn cuts_of_the_input_do_not_matter() {
+        let text = "Größe zählt. Über allem: 你好。再见！ Ça va? Oui… Bon.\n\nFin".repeat(20);
+        let whole = cut_into(text.as_bytes(), text.len());
+        for size in [1, 2, 3, 7, 100] {
+            assert_eq!(cut_into(text.as_bytes(), size), whole);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_spoken_is_left_out_and_counted() {
+        let mut sentences = Sentences::new();
+        let mut found = Vec::new();
+        let mut keep = |s: &str| -> Result<(), Infallible> {
+            found.push(s.to_owned());
+            Ok(())
+        };
+        let Ok(()) = sentences.push(b"A\x00b\x1b. \xff\xfe?!? \n\n Bold\x07ly\xc3", &mut keep);
+        let Ok(()) = sentences.finish(&mut keep);
+        assert_eq!(found, ["Ab.", "Boldly"]);
+        assert_eq!(sentences.skipped_bytes(), 6);
+        assert_eq!(sentences.skipped_sentences(), 1);
+    }
+
+    #[test]
+    fn a_long_sentence_is_cut_and_nothing_is_lost() {
+        let text = "word, another ".repeat(100) + &"x".repeat(1000);
+        let found = cut_into(text.as_bytes(), 64);
+        assert!(found.iter().all(|s| s.chars().count() <= MAX_SENTENCE), "{found:?}");
+        let letters = |s: &str| s.chars().filter(|c| c.is_alphanumeric()).count();
+        assert_eq!(found.iter().map(|s| letters(s)).sum::<usize>(), letters(&text));
+    }
+}

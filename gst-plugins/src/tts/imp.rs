@@ -1,0 +1,364 @@
+use std::sync::{LazyLock, Mutex};
+
+use gst::glib;
+use gst::prelude::*;
+use gst::subclass::prelude::*;
+
+use super::session::{DEFAULT_MODEL, Session, Stats};
+use crate::network::{self, NetworkSettings};
+use crate::sync::lock;
+use crate::{caps, errors};
+
+static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
+    gst::DebugCategory::new("siskintts", gst::DebugColorFlags::empty(), Some("Siskin speech synthesiser"))
+});
+
+/// Longest buffer of sound: an engine may give a sentence at once.
+const BUFFER_SAMPLES: usize = 4800;
+
+#[derive(Debug, Clone)]
+struct Settings {
+    network: NetworkSettings,
+    voice: Option<String>,
+    speed: f32,
+}
+
+pub struct SiskinTts {
+    sink: gst::Pad,
+    src: gst::Pad,
+    words: Mutex<Option<gst::Pad>>,
+    settings: Mutex<Settings>,
+    session: Mutex<Option<Session>>,
+    /// As of the last sentence: the session's lock is held while one is spoken.
+    stats: Mutex<Stats>,
+    /// Whether the pads have had their stream start, caps and segment.
+    started: Mutex<Option<gst::Event>>,
+}
+
+#[glib::object_subclass]
+impl ObjectSubclass for SiskinTts {
+    const NAME: &'static str = "GstSiskinTts";
+    type Type = super::SiskinTts;
+    type ParentType = gst::Element;
+
+    fn with_class(class: &Self::Class) -> Self {
+        let template = |name: &str| class.pad_template(name).expect("the class has this template");
+        let sink = gst::Pad::builder_from_template(&template("sink"))
+            .chain_function(|_, parent, buffer| {
+                Self::catch_panic_pad_function(
+                    parent,
+                    || Err(gst::FlowError::Error),
+                    |this| this.chain(&buffer),
+                )
+            })
+            .event_function(|pad, parent, event| {
+                Self::catch_panic_pad_function(parent, || false, |this| this.sink_event(pad, event))
+            })
+            .build();
+        let src = gst::Pad::builder_from_template(&template("src")).build();
+        let network = NetworkSettings::new(Some(DEFAULT_MODEL));
+        Self {
+            sink,
+            src,
+            words: Mutex::default(),
+            settings: Mutex::new(Settings { network, voice: None, speed: 1.0 }),
+            session: Mutex::default(),
+            stats: Mutex::default(),
+            started: Mutex::default(),
+        }
+    }
+}
+
+impl ObjectImpl for SiskinTts {
+    fn constructed(&self) {
+        self.parent_constructed();
+        for pad in [&self.sink, &self.src] {
+            self.obj().add_pad(pad).expect("a new element has no pad of this name");
+        }
+    }
+
+    fn properties() -> &'static [glib::ParamSpec] {
+        static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
+            let mut specs =
+                NetworkSettings::specs(Some(DEFAULT_MODEL), "Name or folder of the bundle of voices");
+            specs.extend([
+                glib::ParamSpecString::builder("voice")
+                    .nick("Voice")
+                    .blurb("Name of the voice; empty takes the bundle's default")
+                    .mutable_ready()
+                    .build(),
+                glib::ParamSpecFloat::builder("speed")
+                    .nick("Speed")
+                    .blurb("Pace of the speech")
+                    .minimum(0.5)
+                    .maximum(2.0)
+                    .default_value(1.0)
+                    .mutable_ready()
+                    .build(),
+                glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
+                    .nick("Statistics")
+                    .blurb("What has been counted since the start")
+                    .read_only()
+                    .build(),
+            ]);
+            specs
+        });
+        &PROPERTIES
+    }
+
+    fn set_property(&self, _id: usize, value: &glib::Value, spec: &glib::ParamSpec) {
+        let mut settings = lock(&self.settings);
+        match spec.name() {
+            "voice" => {
+                settings.voice = value.get::<Option<String>>().ok().flatten().filter(|v| !v.is_empty())
+            }
+            "speed" => settings.speed = value.get().unwrap_or(1.0),
+            _ => {
+                settings.network.set(value, spec);
+            }
+        }
+    }
+
+    fn property(&self, _id: usize, spec: &glib::ParamSpec) -> glib::Value {
+        let settings = lock(&self.settings);
+        match spec.name() {
+            "voice" => settings.voice.to_value(),
+            "speed" => settings.speed.to_value(),
+            "stats" => {
+                let stats = *lock(&self.stats);
+                gst::Structure::builder("stats")
+                    .field("sentences", stats.sentences)
+                    .field("sentences-without-sound", stats.silent)
+                    .field("words", stats.words)
+                    .field("samples", stats.samples)
+                    .field("skipped-bytes", stats.skipped_bytes)
+                    .build()
+                    .to_value()
+            }
+            _ => settings.network.get(spec).unwrap_or_else(|| spec.default_value().clone()),
+        }
+    }
+}
+
+impl GstObjectImpl for SiskinTts {}
+
+impl ElementImpl for SiskinTts {
+    fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
+        static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
+            network::metadata(
+                "Siskin speech synthesiser",
+                "Converter/Text/Audio",
+                "Speaks text with the neural voices of a bundle",
+            )
+        });
+        Some(&METADATA)
+    }
+
+    fn pad_templates() -> &'static [gst::PadTemplate] {
+        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
+            let text = text_caps();
+            let words =
+                gst::PadTemplate::new("words", gst::PadDirection::Src, gst::PadPresence::Request, &text);
+            vec![
+                caps::always("sink", gst::PadDirection::Sink, &text),
+                caps::always("src", gst::PadDirection::Src, &caps::raw_template()),
+                words.expect("names and caps of pad templates are constants, and valid"),
+            ]
+        });
+        &TEMPLATES
+    }
+
+    fn request_new_pad(
+        &self,
+        template: &gst::PadTemplate,
+        _name: Option<&str>,
+        _caps: Option<&gst::Caps>,
+    ) -> Option<gst::Pad> {
+        let mut words = lock(&self.words);
+        if words.is_some() {
+            return None;
+        }
+        let pad = gst::Pad::builder_from_template(template).name("words").build();
+        *words = Some(pad.clone());
+        drop(words);
+        self.obj().add_pad(&pad).ok()?;
+        Some(pad)
+    }
+
+    fn release_pad(&self, pad: &gst::Pad) {
+        lock(&self.words).take_if(|own| own == pad);
+        self.obj().remove_pad(pad).ok();
+    }
+
+    fn change_state(
+        &self,
+        transition: gst::StateChange,
+    ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
+        if transition == gst::StateChange::ReadyToPaused {
+            let settings = lock(&self.settings).clone();
+            let session = Session::open(&settings.network, settings.voice.as_deref(), settings.speed);
+            let session = session.map_err(|e| {
+                self.post_error_message(errors::message(&e));
+                gst::StateChangeError
+            })?;
+            *lock(&self.stats) = Stats::default();
+            *lock(&self.session) = Some(session);
+        }
+        let result = self.parent_change_state(transition);
+        if transition == gst::StateChange::PausedToReady {
+            *lock(&self.session) = None;
+            *lock(&self.started) = None;
+        }
+        result
+    }
+}
+
+/// What the text pads take and give.
+fn text_caps() -> gst::Caps {
+    gst::Caps::builder("text/x-raw").field("format", "utf8").build()
+}
+
+impl SiskinTts {
+    fn chain(&self, buffer: &gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
+        let map = buffer.map_readable().map_err(|_| {
+            gst::element_imp_error!(self, gst::ResourceError::Read, ["a buffer cannot be mapped"]);
+            gst::FlowError::Error
+        })?;
+        // Subtitles come with times: each is a text of its own, spoken no earlier than it is shown.
+        let timed = buffer.pts().filter(|_| buffer.duration().is_some());
+        self.speak(&map, timed, timed.is_some())
+    }
+
+    fn sink_event(&self, pad: &gst::Pad, event: gst::Event) -> bool {
+        match event.view() {
+            gst::EventView::StreamStart(_) => {
+                *lock(&self.started) = Some(event);
+                true
+            }
+            // The sound has its own caps and times.
+            gst::EventView::Caps(_) | gst::EventView::Segment(_) => true,
+            gst::EventView::Gap(_) => self.speak(&[], None, true).is_ok(),
+            gst::EventView::Eos(_) => {
+                if self.speak(&[], None, true).is_err() {
+                    gst::debug!(CAT, imp = self, "the last sentence was not taken");
+                }
+                // A text without a sound still starts and ends a stream.
+                self.start();
+                self.push_event(&event)
+            }
+            gst::EventView::FlushStop(_) => {
+                if let Some(session) = lock(&self.session).as_mut() {
+                    session.reset();
+                }
+                gst::Pad::event_default(pad, Some(&*self.obj()), event)
+            }
+            _ => gst::Pad::event_default(pad, Some(&*self.obj()), event),
+        }
+    }
+
+    /// Takes text and speaks what is whole of it.
+    fn speak(
+        &self,
+        text: &[u8],
+        not_before: Option<gst::ClockTime>,
+        ends: bool,
+    ) -> Result<gst::FlowSuccess, gst::FlowError> {
+        self.start();
+        let mut guard = lock(&self.session);
+        let session = guard.as_mut().ok_or(gst::FlowError::Flushing)?;
+        let mut discont = not_before.is_some_and(|time| session.wait_until(time));
+        let rate = session.rate();
+        let time = |samples: u64| {
+            gst::ClockTime::from_nseconds((u128::from(samples) * 1_000_000_000 / u128::from(rate)) as u64)
+        };
+        for sentence in session.take(text, ends) {
+            gst::log!(
+                CAT,
+                imp = self,
+                "{} at {}: {sentence}",
+                session.position(),
+                session.time(session.position())
+            );
+            let mut flow = Ok(gst::FlowSuccess::Ok);
+            let words = session.speak(&sentence, &mut |pcm, first| {
+                for (index, piece) in pcm.chunks(BUFFER_SAMPLES).enumerate() {
+                    let start = first + (index * BUFFER_SAMPLES) as u64;
+                    let bytes: Vec<u8> = piece.iter().flat_map(|s| s.to_ne_bytes()).collect();
+                    let mut buffer = gst::Buffer::from_mut_slice(bytes);
+                    let (pts, end) = (time(start), time(start + piece.len() as u64));
+                    if let Some(buffer) = buffer.get_mut() {
+                        buffer.set_pts(pts);
+                        buffer.set_duration(end - pts);
+                        buffer.set_offset(start);
+                        if std::mem::take(&mut discont) {
+                            buffer.set_flags(gst::BufferFlags::DISCONT);
+                        }
+                    }
+                    flow = self.src.push(buffer);
+                    if flow.is_err() {
+                        return false;
+                    }
+                }
+                true
+            });
+            let words = words.map_err(|e| {
+                self.post_error_message(errors::message(&e));
+                gst::FlowError::Error
+            })?;
+            *lock(&self.stats) = session.stats();
+            flow?;
+            let pad = lock(&self.words).clone();
+            for word in words.into_iter().filter(|_| pad.is_some()) {
+                let mut buffer = gst::Buffer::from_slice(word.text.into_bytes());
+                let (pts, end) = (time(word.start), time(word.end));
+                if let Some(buffer) = buffer.get_mut() {
+                    buffer.set_pts(pts);
+                    buffer.set_duration(end - pts);
+                }
+                // Nobody may want the words any more; the sound goes on.
+                pad.as_ref().map(|p| p.push(buffer));
+            }
+        }
+        *lock(&self.stats) = session.stats();
+        Ok(gst::FlowSuccess::Ok)
+    }
+
+    /// Starts the streams of both source pads, once.
+    fn start(&self) {
+        let Some(event) = lock(&self.started).take() else { return };
+        let Some(rate) = lock(&self.session).as_ref().map(Session::rate) else { return };
+        let sound = gst_audio::AudioCapsBuilder::new_interleaved()
+            .format(gst_audio::AUDIO_FORMAT_F32)
+            .rate(rate as i32)
+            .channels(1)
+            .build();
+        let words = lock(&self.words).clone();
+        let id = match event.view() {
+            gst::EventView::StreamStart(start) => start.stream_id().to_owned(),
+            _ => return,
+        };
+        for (pad, caps, part) in [(Some(self.src.clone()), sound, "speech"), (words, text_caps(), "words")] {
+            let Some(pad) = pad else { continue };
+            let own_id = format!("{id}/{part}");
+            let start = gst::event::StreamStart::builder(&own_id);
+            let group = match event.view() {
+                gst::EventView::StreamStart(start) => start.group_id(),
+                _ => None,
+            };
+            let start = match group {
+                Some(group) => start.group_id(group).build(),
+                None => start.build(),
+            };
+            pad.push_event(start);
+            pad.push_event(gst::event::Caps::new(&caps));
+            pad.push_event(gst::event::Segment::new(&gst::FormattedSegment::<gst::ClockTime>::new()));
+        }
+    }
+
+    fn push_event(&self, event: &gst::Event) -> bool {
+        if let Some(words) = lock(&self.words).clone() {
+            words.push_event(event.clone());
+        }
+        self.src.push_event(event.clone())
+    }
+}

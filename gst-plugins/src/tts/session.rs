@@ -1,0 +1,113 @@
+//! What a stream of text has come to: the speaker, the text that waits, the time.
+
+use siskin_core::Result;
+use siskin_core::bundle::VoiceBundle;
+use siskin_core::tts::{Sentences, Speaker, Word};
+
+use crate::network::NetworkSettings;
+
+/// The bundle that speaks if none is named.
+pub(super) const DEFAULT_MODEL: &str = "kokoro";
+
+/// What was counted since the start.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Stats {
+    pub(super) sentences: u64,
+    pub(super) silent: u64,
+    pub(super) words: u64,
+    pub(super) samples: u64,
+    pub(super) skipped_bytes: u64,
+}
+
+/// One stream.
+pub(super) struct Session {
+    speaker: Speaker,
+    voice: usize,
+    speed: f32,
+    sentences: Sentences,
+    /// Samples since the stream's start, gaps included.
+    position: u64,
+    pub(super) stats: Stats,
+}
+
+impl Session {
+    pub(super) fn open(network: &NetworkSettings, voice: Option<&str>, speed: f32) -> Result<Self> {
+        let bundle = VoiceBundle::find(network.model.as_deref().unwrap_or(DEFAULT_MODEL))?;
+        let voice = bundle.manifest().voice(voice)?;
+        let speaker = Speaker::new(&bundle, &network.runtime()?)?;
+        Ok(Self { speaker, voice, speed, sentences: Sentences::new(), position: 0, stats: Stats::default() })
+    }
+
+    /// Samples a second.
+    pub(super) fn rate(&self) -> u32 {
+        self.speaker.manifest().sample_rate
+    }
+
+    /// The time of a sample.
+    pub(super) fn time(&self, samples: u64) -> gst::ClockTime {
+        let ns = u128::from(samples) * 1_000_000_000 / u128::from(self.rate());
+        gst::ClockTime::from_nseconds(ns as u64)
+    }
+
+    /// Where the next sound begins, in samples.
+    pub(super) fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// Moves on to a later time; whether that leaves a hole.
+    pub(super) fn wait_until(&mut self, time: gst::ClockTime) -> bool {
+        let samples = (u128::from(time.nseconds()) * u128::from(self.rate()) / 1_000_000_000) as u64;
+        let moves = samples > self.position;
+        self.position = self.position.max(samples);
+        moves
+    }
+
+    /// Takes text and gives the sentences that are whole; `ends` gives the last one too.
+    pub(super) fn take(&mut self, text: &[u8], ends: bool) -> Vec<String> {
+        let mut found = Vec::new();
+        let mut keep = |s: &str| -> std::result::Result<(), std::convert::Infallible> {
+            found.push(s.to_owned());
+            Ok(())
+        };
+        let Ok(()) = self.sentences.push(text, &mut keep);
+        if ends {
+            let Ok(()) = self.sentences.finish(&mut keep);
+        }
+        self.stats.skipped_bytes = self.sentences.skipped_bytes();
+        found
+    }
+
+    /// Speaks a sentence: `emit` gets the samples and the place of the first, until it returns false. Gives the words with
+    /// their places in the stream.
+    pub(super) fn speak(
+        &mut self,
+        sentence: &str,
+        emit: &mut dyn FnMut(&[f32], u64) -> bool,
+    ) -> Result<Vec<Word>> {
+        let start = self.position;
+        let mut at = start;
+        let spoken = self.speaker.speak(sentence, self.voice, self.speed, &mut |pcm| {
+            let first = at;
+            at += pcm.len() as u64;
+            emit(pcm, first)
+        })?;
+        self.position = at;
+        self.stats.samples += spoken.samples;
+        self.stats.sentences += u64::from(spoken.samples > 0);
+        self.stats.silent += u64::from(spoken.samples == 0);
+        self.stats.words += spoken.words.len() as u64;
+        let place = |w: Word| Word { start: w.start + start, end: w.end + start, ..w };
+        Ok(spoken.words.into_iter().map(place).collect())
+    }
+
+    /// Forgets text that waits, after a flush; time begins anew.
+    pub(super) fn reset(&mut self) {
+        self.sentences = Sentences::new();
+        self.position = 0;
+    }
+
+    /// Counts with the sentences that had nothing to speak in them.
+    pub(super) fn stats(&self) -> Stats {
+        Stats { silent: self.stats.silent + self.sentences.skipped_sentences(), ..self.stats }
+    }
+}
