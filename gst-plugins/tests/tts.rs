@@ -136,7 +136,7 @@ fn voices_that_are_not_there_are_an_error_message() {
     let bus = pipeline.bus().expect("a bus");
     let message =
         bus.timed_pop_filtered(gst::ClockTime::SECOND, &[gst::MessageType::Error]).expect("an error");
-    let gst::MessageView::Error(error) = message.view() else { panic!("an error") };
+    let gst::MessageView::Error(error) = message.view() else { unreachable!("only errors were asked for") };
     assert!(error.error().to_string().contains("no-such-voices"), "{}", error.error());
     pipeline.set_state(gst::State::Null).expect("stopped");
 }
