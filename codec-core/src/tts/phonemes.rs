@@ -71,8 +71,22 @@ impl Phonemizer {
         Ok(all)
     }
 
-    /// The phonemes of words spoken in one breath, each with its word.
+    /// The phonemes of a clause, each with its word.
     fn clause(&self, words: &[&str], language: &LanguageSpec) -> Result<Vec<(char, Option<usize>)>> {
+        let mut found = Vec::new();
+        for run in runs(words) {
+            let (owners, pieces): (Vec<usize>, Vec<&str>) = run.into_iter().unzip();
+            if !found.is_empty() {
+                found.push((' ', None));
+            }
+            let spoken = self.run_of_words(&pieces, language)?;
+            found.extend(spoken.into_iter().map(|(c, owner)| (c, owner.map(|o| owners[o]))));
+        }
+        Ok(found)
+    }
+
+    /// The phonemes of words spoken in one breath, each with its word.
+    fn run_of_words(&self, words: &[&str], language: &LanguageSpec) -> Result<Vec<(char, Option<usize>)>> {
         let joined = self.ipa(&words.join(" "), language)?;
         let groups: Vec<&str> = joined.split(' ').filter(|g| !g.is_empty()).collect();
         let mut found = Vec::new();
@@ -163,6 +177,38 @@ fn clauses(text: &str) -> Vec<(&str, Option<char>)> {
     found
 }
 
+/// What espeak-ng takes at once: it holds a thousand phonemes and drops the rest of the clause without a word.
+const MOST_PHONEMES: usize = 700;
+
+/// The words in runs that espeak-ng takes whole, each with its place; a word beyond that is taken apart.
+fn runs<'a>(words: &[&'a str]) -> Vec<Vec<(usize, &'a str)>> {
+    // A letter is a phoneme or two; a digit or a sign is a word.
+    let cost = |c: char| if c.is_alphabetic() && c < '\u{600}' { 2 } else { 12 };
+    let (mut found, mut run, mut total) = (Vec::new(), Vec::new(), 0);
+    for (index, word) in words.iter().enumerate() {
+        let whole: usize = word.chars().map(cost).sum();
+        if total + whole > MOST_PHONEMES && !run.is_empty() {
+            found.push(std::mem::take(&mut run));
+            total = 0;
+        }
+        let mut rest = *word;
+        if whole > MOST_PHONEMES {
+            let most = MOST_PHONEMES / 12;
+            while let Some((at, _)) = rest.char_indices().nth(most) {
+                let (piece, later) = rest.split_at(at);
+                found.push(vec![(index, piece)]);
+                rest = later;
+            }
+        }
+        run.push((index, rest));
+        total += rest.chars().map(cost).sum::<usize>();
+    }
+    if !run.is_empty() {
+        found.push(run);
+    }
+    found
+}
+
 /// Takes out `(en)` and the like, with which espeak-ng marks words of another language.
 fn without_switches(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -210,6 +256,18 @@ mod tests {
         let expected =
             [("Well", Some(',')), (" it costs 3.50", Some('.')), (" or 1,000", Some('?')), (" Yes", None)];
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn what_espeak_would_drop_is_given_in_runs() {
+        assert_eq!(runs(&["a", "b"]), [[(0, "a"), (1, "b")]]);
+        let digits = "1234567890".repeat(30);
+        let found = runs(&["so", &digits, "many"]);
+        assert!(found.iter().all(|r| r.iter().map(|(_, w)| w.len()).sum::<usize>() <= 70), "{found:?}");
+        let joined: String = found.iter().flatten().filter(|(i, _)| *i == 1).map(|(_, w)| *w).collect();
+        assert_eq!(joined, digits);
+        let indices: Vec<usize> = found.iter().flatten().map(|(i, _)| *i).collect();
+        assert!(indices.is_sorted() && indices.first() == Some(&0) && indices.last() == Some(&2));
     }
 
     #[test]
