@@ -53,7 +53,7 @@ struct Coded {
 pub(crate) fn run(args: &CompareArgs) -> Result<ExitCode> {
     media::init()?;
     if video::compare::is_video(&args.output) {
-        return video::compare::run(&args.reference, &args.output, &|| args.model.runtime(), args.json);
+        return video::compare::run(&args.reference, &args.output, &|| args.model.video_runtime(), args.json);
     }
     let reference = load(&args.reference, args, None)?;
     let output = load(&args.output, args, args.codebooks)?;

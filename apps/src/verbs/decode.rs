@@ -45,7 +45,13 @@ pub(crate) fn run(args: &DecodeArgs) -> Result<ExitCode> {
     media::init()?;
     if VideoFile::is_video(&args.input) {
         let open = || Target::open(&args.output, args.overwrite.choice(), &args.input);
-        return video::decode::run(&args.input, &args.output, &args.model.runtime()?, open, &mut report);
+        return video::decode::run(
+            &args.input,
+            &args.output,
+            &args.model.video_runtime()?,
+            open,
+            &mut report,
+        );
     }
     let is_special = std::fs::metadata(&args.output).is_ok_and(|m| !m.is_file() && !m.is_dir());
     let format = OutputFormat::of(&args.output, args.float, is_special)?;

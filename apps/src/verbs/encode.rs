@@ -214,7 +214,7 @@ fn encode_video(args: &EncodeArgs, report: &mut Report) -> Result<ExitCode> {
     if CodedFile::is_coded(&args.input) || VideoFile::is_video(&args.input) {
         return Err(usage(format!("{} is coded already, see siskin decode", args.input.display())));
     }
-    let runtime = args.model.runtime()?;
+    let runtime = args.model.video_runtime()?;
     let target = Target::open(&args.output, args.overwrite.choice(), &args.input)?;
     let job = video::encode::Job {
         input: &args.input,

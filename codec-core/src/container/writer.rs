@@ -3,7 +3,8 @@ use mkv_element::io::blocking_impl::*;
 use mkv_element::prelude::*;
 
 use super::{
-    AUDIO_CODEC_ID, Chapter, TEXT_CODEC_ID, TOKENS_CODEC_ID, Track, TrackKind, VIDEO_CODEC_ID, chapters, ebml, id,
+    AUDIO_CODEC_ID, Chapter, TEXT_CODEC_ID, TOKENS_CODEC_ID, Track, TrackKind, VIDEO_CODEC_ID, chapters,
+    ebml, id,
 };
 use crate::{Error, Result};
 

@@ -13,9 +13,10 @@ use super::gop::Group;
 
 /// Learning rate of the steps' logarithms, as a multiple of that of the parameters.
 const STEP_RATE: f64 = 10.0;
-/// What a rate is multiplied by after an epoch above or below the size aimed at.
-const LAMBDA_UP: f64 = 1.25;
-const LAMBDA_DOWN: f64 = 0.85;
+/// Range of what the weight of the bits is multiplied by after a pass, from how far the size is from the one aimed at.
+const LAMBDA_CHANGE: [f64; 2] = [0.7, 2.0];
+/// Bytes of a packet beside its symbols: the packet's own, those of a group of parameters, those of a frame.
+const OVERHEAD: [usize; 3] = [60, 7, 3];
 /// Range of the first embeddings.
 const EMBEDDING_RANGE: f32 = 0.5;
 
@@ -217,8 +218,11 @@ impl<'a> Fit<'a> {
                 })?;
             }
             if let (true, Aim::Bits(most)) = (coding, aim) {
-                let factor = if bits + embedding_bits > most { LAMBDA_UP } else { LAMBDA_DOWN };
-                lambda = (lambda * factor).clamp(1e-4, 1e5);
+                let [own, group, frame] = OVERHEAD;
+                let beside = 8 * (own + group * self.arch.layout().groups.len() + frame * count);
+                let ratio = (bits + embedding_bits + beside as f64) / most;
+                lambda *= ratio.powi(2).clamp(LAMBDA_CHANGE[0], LAMBDA_CHANGE[1]);
+                lambda = lambda.clamp(1e-4, 1e5);
             }
         }
         self.parameters.copy_from_slice(network.state(places.parameters));
