@@ -58,7 +58,7 @@ pub(crate) fn run(path: &Path, as_json: bool) -> Result<ExitCode> {
             "codec": VIDEO_CODEC_ID,
             "width": header.width,
             "height": header.height,
-            "frame_rate": (n > 0).then(|| [n, d]),
+            "frame_rate": (n > 0).then_some([n, d]),
             "pixel_aspect": [header.pixel_aspect.0, header.pixel_aspect.1],
             "full_range": header.colour.full_range,
             "matrix": header.colour.matrix,
