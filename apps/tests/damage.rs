@@ -5,6 +5,7 @@ mod common;
 use std::fs;
 
 use common::*;
+use siskin_core::container::{Block, Reader};
 
 /// The same numbers each time.
 struct Random(u32);
@@ -102,11 +103,17 @@ fn changed_bytes_never_end_in_a_panic() {
     }
 }
 
-/// The offset of each packet's payload in a file without lacing: its bytes follow the in-band header or are found by
-/// the caller; here every packet carries the header (`--frame-size 50`).
+/// The offset of each packet's payload in a file.
 fn packets(data: &[u8]) -> Vec<usize> {
-    // The first byte of such a packet, before the header's magic; the first match is CodecPrivate.
-    (1..data.len() - 3).filter(|&i| &data[i..i + 3] == b"SKA").map(|i| i - 1).skip(1).collect()
+    let mut reader = Reader::open(data).expect("a coded file");
+    let (mut found, mut block, mut from) = (Vec::new(), Block::default(), 0);
+    while reader.next(&mut block).expect("a whole file") {
+        let length = block.data.len();
+        let at = data[from..].windows(length).position(|w| w == block.data).expect("its bytes");
+        found.push(from + at);
+        from += at + length;
+    }
+    found
 }
 
 #[test]

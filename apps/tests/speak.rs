@@ -123,8 +123,8 @@ fn an_import_of_something_else_is_refused() {
     let model = folder.path().join("model.onnx");
     let args = ["models", "import", "kokoro", "--into", text(&into), "--model", text(&model)];
     assert_fails(&run(args), 2, "--voices is missing");
-    let with_voices = args.iter().chain(&["--voices", text(folder.path())]);
-    assert_fails(&run(with_voices), 1, "sha256");
+    let voices = ["--voices", text(folder.path())];
+    assert_fails(&run(args.iter().chain(&voices)), 1, "sha256");
     assert!(!into.exists());
 }
 

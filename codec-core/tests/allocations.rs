@@ -12,6 +12,7 @@ use siskin_core::bitstream::{BundleId, StreamHeader};
 use siskin_core::bundle::{QuantizerKind, QuantizerSpec};
 use siskin_core::entropy::{BookTables, Tables};
 use siskin_core::runtime::{Provider, StepNetwork};
+use siskin_core::tokens::{Format, Layout, OnBadToken, TokenStream};
 use siskin_core::{Error, Result};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
@@ -125,4 +126,43 @@ fn a_running_stream_allocates_nothing() {
     let change = region.change();
     assert!((20..60).contains(&range_coded), "{range_coded} packets were range coded");
     assert_eq!((change.allocations, change.reallocations), (0, 0), "{change:?}");
+    for layout in ["parallel", "delayed", "flat"] {
+        assert_eq!(token_allocations(layout), (0, 0), "{layout}");
+    }
+}
+
+/// Allocations of a running stream of tokens.
+fn token_allocations(layout: &str) -> (usize, usize) {
+    let header = StreamHeader {
+        bundle: BundleId([3; 8]),
+        bundle_name: "copy".into(),
+        sample_rate: 24_000,
+        channels: 1,
+        hop: HOP as u16,
+        groups: 1,
+        stages: 18,
+        code_bits: 10,
+        pre_skip: 240,
+    };
+    let decoder = Decoder::from_parts(FrameDecoder::from_parts(Copy::boxed(DIM, HOP), quantizer()), header);
+    let layout = Layout::parse(layout, 12, 1024).expect("a layout");
+    let format = Format::new(12, 1024, layout.clone(), &Default::default()).expect("12 codebooks");
+    let mut stream = TokenStream::from_parts(decoder, format, OnBadToken::Refuse);
+    // The same row again and again is valid in each of the layouts.
+    let row: Vec<i64> = match &layout {
+        Layout::Flat { offsets, .. } => offsets.iter().map(|o| o + 7).collect(),
+        _ => vec![7; 12],
+    };
+    let mut out = Vec::with_capacity(HOP);
+    let mut steps = |count: usize| {
+        for _ in 0..count {
+            out.clear();
+            stream.push(&row, &mut out).expect("valid tokens");
+        }
+    };
+    steps(60);
+    let region = Region::new(ALLOCATOR);
+    steps(200);
+    let change = region.change();
+    (change.allocations, change.reallocations)
 }

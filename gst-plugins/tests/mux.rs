@@ -7,6 +7,7 @@ use std::path::Path;
 
 use common::*;
 use gst::prelude::*;
+use siskin_core::bitstream::packet::without_header;
 use siskin_core::container::{Block, Reader};
 
 fn blocks(path: &Path) -> (Reader<File>, Vec<Block>) {
@@ -19,6 +20,11 @@ fn blocks(path: &Path) -> (Reader<File>, Vec<Block>) {
         }
         found.push(block);
     }
+}
+
+/// A packet as a file of less than ten seconds holds it: the header stands in the first only.
+fn in_file(data: &[u8], position: u64) -> Vec<u8> {
+    without_header(data).filter(|_| position > 0).unwrap_or_else(|| data.to_vec())
 }
 
 #[test]
@@ -34,7 +40,7 @@ fn a_file_holds_the_packets_with_their_times() {
         let expected = encode(&pcm, frames, None);
         assert_eq!(blocks.len(), expected.len());
         for (block, coded) in blocks.iter().zip(&expected) {
-            assert_eq!(block.data, coded.data);
+            assert_eq!(block.data, in_file(&coded.data, coded.position));
             let off = block.pts_ns.abs_diff(time(coded.position).nseconds());
             assert!(off <= 500_001, "{off} ns");
         }
@@ -56,7 +62,9 @@ fn a_streamable_file_holds_the_same_packets() {
     let (_b, live) = write_file(&pcm, "siskinaudioenc frame-size=5", "siskinmux streamable=true");
     let ((_, in_file), (reader, in_live)) = (blocks(&file), blocks(&live));
     let packets = |blocks: Vec<Block>| blocks.into_iter().map(|b| (b.pts_ns, b.data)).collect::<Vec<_>>();
-    assert_eq!(packets(in_file), packets(in_live));
+    let in_live = packets(in_live);
+    let stored = in_live.iter().map(|(pts, data)| (*pts, self::in_file(data, *pts * 24 / 1_000_000)));
+    assert_eq!(packets(in_file), stored.collect::<Vec<_>>());
     assert_eq!(reader.duration_ns(), None);
 }
 

@@ -39,7 +39,7 @@ pub(crate) struct CallArgs {
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(0..=16), help_heading = "Call")]
     redundancy: u8,
     /// Residual stages of the repeated frames
-    #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u8).range(1..=64), help_heading = "Call")]
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=64), help_heading = "Call")]
     redundancy_codebooks: u8,
     /// Hang up after so many seconds
     #[arg(long, value_name = "SECONDS", help_heading = "Call")]

@@ -22,7 +22,7 @@ use crate::video::{self, VideoArgs, VideoFile};
 /// Samples taken from the input before the encoder gets them; bounds memory whatever the input does.
 const BATCH: usize = 24_000;
 /// Seconds after which a packet of a file carries the stream header again: readers of files find it at the start.
-const HEADER_SECONDS: f64 = 10.0;
+pub(crate) const HEADER_SECONDS: f64 = 10.0;
 /// Tags that tell of the input file rather than of the recording.
 const NOT_KEPT: [&str; 9] = [
     "encoder",

@@ -11,19 +11,19 @@ const RELEASE_SECONDS: f32 = 0.05;
 
 /// A first-order high-pass, which takes a constant component away before it is coded.
 #[derive(Debug, Clone)]
-pub(super) struct HighPass {
+pub(crate) struct HighPass {
     pole: f32,
     input: f32,
     output: f32,
 }
 
 impl HighPass {
-    pub(super) fn new(rate: u32) -> Self {
+    pub(crate) fn new(rate: u32) -> Self {
         Self { pole: (-TAU * CORNER / rate as f32).exp(), input: 0.0, output: 0.0 }
     }
 
     /// The next sample. What is not finite counts as silence, what is beyond 12 dB above full scale as just that.
-    pub(super) fn next(&mut self, sample: f32) -> f32 {
+    pub(crate) fn next(&mut self, sample: f32) -> f32 {
         let sample = if sample.is_finite() { sample.clamp(-LARGEST, LARGEST) } else { 0.0 };
         let output = self.pole * self.output + 0.5 * (1.0 + self.pole) * (sample - self.input);
         // Denormal numbers would be slow, and nobody hears them.
@@ -32,7 +32,7 @@ impl HighPass {
         self.output
     }
 
-    pub(super) fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         (self.input, self.output) = (0.0, 0.0);
     }
 }

@@ -25,6 +25,7 @@ pub use decoder::{Decoded, Decoder};
 pub use encoder::{EncodedPacket, Encoder, EncoderConfig};
 pub use frame::{FrameDecoder, FrameEncoder, Snapshot};
 pub use latents::{LatentEncoder, Latents};
+pub(crate) use levels::HighPass;
 pub use quantizer::ResidualQuantizer;
 pub use rate::RateControl;
 pub use search::{BeamSearch, DEFAULT_SEARCH_WIDTH};

@@ -1,6 +1,9 @@
+use std::sync::Arc;
+
+use crate::audio::EncoderConfig;
 use crate::bitstream::packet::{self, Packet, PacketInfo};
 use crate::bitstream::{Frames, StreamHeader};
-use crate::entropy::Coder;
+use crate::entropy::{Coder, Tables};
 use crate::{Error, Limits, Result};
 
 /// A packet made of codes.
@@ -23,6 +26,10 @@ pub struct CodePackets {
     frames_per_packet: u32,
     /// Codes of the packet being gathered, with all of the bundle's stages.
     codes: Vec<u16>,
+    /// The same with the stream's stages.
+    frames: Frames,
+    coder: Option<Coder>,
+    header_interval: u64,
     packet: Vec<u8>,
     /// Frames that came before the packet being gathered, those left out included.
     before: u64,
@@ -32,9 +39,6 @@ pub struct CodePackets {
     /// Whether a full packet waits for the next frame, since it may be the last and be trimmed.
     waits: bool,
 }
-
-/// Frames after which a packet carries the stream header again.
-const HEADER_INTERVAL: u64 = 50;
 
 impl CodePackets {
     /// Packets of `frames_per_packet` frames with `stages` stages. If `waits`, a full packet is held until the next
@@ -55,6 +59,9 @@ impl CodePackets {
             stages,
             frames_per_packet,
             codes: Vec::new(),
+            frames: Frames::default(),
+            coder: None,
+            header_interval: EncoderConfig::default().header_interval.into(),
             packet: Vec::new(),
             before: 0,
             given: 0,
@@ -62,6 +69,16 @@ impl CodePackets {
             header_due: 0,
             waits,
         })
+    }
+
+    /// Gives the tables with which packets of several frames may be range coded.
+    pub fn set_tables(&mut self, tables: Option<Arc<Tables>>) {
+        self.coder = tables.filter(|_| self.frames_per_packet > 1).map(Coder::new);
+    }
+
+    /// Sets after how many frames a packet carries the stream header again.
+    pub fn set_header_interval(&mut self, frames: u64) {
+        self.header_interval = frames.max(1);
     }
 
     /// The stream's header.
@@ -159,9 +176,15 @@ impl CodePackets {
         let info = PacketInfo { starts_stream: !self.started, end_trim, frames, stages: self.stages };
         let joinable = self.before >= self.header_due || !self.started;
         self.packet.clear();
-        packet::write(&self.header, &info, joinable, &self.codes, &mut self.packet)?;
+        self.frames.clear(self.header.groups);
+        let used = self.header.codes_per_frame(self.stages);
+        for codes in self.codes.chunks_exact(self.header.codes_per_frame(self.header.stages)) {
+            self.frames.push(&codes[..used]);
+        }
+        let coder = self.coder.as_mut();
+        packet::write_frames(&self.header, &info, joinable, &self.frames, coder, &mut self.packet)?;
         if joinable {
-            self.header_due = self.before + HEADER_INTERVAL;
+            self.header_due = self.before + self.header_interval;
         }
         let skip = if self.started { u64::from(self.header.pre_skip) } else { 0 };
         let position = (self.before * u64::from(self.header.hop)).saturating_sub(skip);

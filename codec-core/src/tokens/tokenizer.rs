@@ -1,5 +1,5 @@
 use super::{Format, Packer};
-use crate::audio::FrameEncoder;
+use crate::audio::{FrameEncoder, HighPass};
 use crate::bundle::Bundle;
 use crate::runtime::Runtime;
 use crate::{Error, Result};
@@ -7,6 +7,7 @@ use crate::{Error, Result};
 /// Samples in, tokens out.
 pub struct Tokenizer {
     frames: FrameEncoder,
+    high_pass: HighPass,
     packer: Packer,
     hop: usize,
     delay: usize,
@@ -27,20 +28,27 @@ impl Tokenizer {
         let manifest = bundle.manifest();
         let format = Format::of_bundle(bundle, stages.unwrap_or(manifest.default_stages), layout)?;
         let frames = FrameEncoder::new(bundle, runtime)?;
-        Self::from_parts(frames, format, manifest.hop.into(), manifest.delay.into())
+        Self::from_parts(frames, format, manifest.hop.into(), manifest.delay.into(), manifest.sample_rate)
     }
 
-    /// Puts one together: `hop` samples a frame, `delay` samples by which the decoder lags.
+    /// Puts one together: `hop` samples a frame, `delay` samples by which the decoder lags, `rate` samples a second.
     ///
     /// # Errors
     /// [`Error::Parameter`] for a hop of 0.
-    pub fn from_parts(frames: FrameEncoder, format: Format, hop: usize, delay: usize) -> Result<Self> {
+    pub fn from_parts(
+        frames: FrameEncoder,
+        format: Format,
+        hop: usize,
+        delay: usize,
+        rate: u32,
+    ) -> Result<Self> {
         if hop == 0 {
             return Err(Error::parameter("hop", hop, "1 and more"));
         }
         let codes = vec![0; format.codebooks()];
         let packer = Packer::new(format);
-        Ok(Self { frames, packer, hop, delay, pending: Vec::with_capacity(hop), codes, taken: 0, given: 0 })
+        let (high_pass, pending) = (HighPass::new(rate), Vec::with_capacity(hop));
+        Ok(Self { frames, high_pass, packer, hop, delay, pending, codes, taken: 0, given: 0 })
     }
 
     /// What the tokens look like.
@@ -66,7 +74,9 @@ impl Tokenizer {
         self.taken += pcm.len() as u64;
         while !pcm.is_empty() {
             let (now, later) = pcm.split_at(pcm.len().min(self.hop - self.pending.len()));
-            self.pending.extend_from_slice(now);
+            // The codes are to be those of the coded stream.
+            let high_pass = &mut self.high_pass;
+            self.pending.extend(now.iter().map(|&x| high_pass.next(x)));
             pcm = later;
             if self.pending.len() == self.hop {
                 self.frame(out)?;
@@ -85,7 +95,9 @@ impl Tokenizer {
         if taken > 0 {
             let frames = (taken + self.delay as u64).div_ceil(self.hop as u64);
             while self.given < frames {
-                self.pending.resize(self.hop, 0.0);
+                let missing = self.hop - self.pending.len();
+                let high_pass = &mut self.high_pass;
+                self.pending.extend((0..missing).map(|_| high_pass.next(0.0)));
                 self.frame(out)?;
             }
         }
@@ -97,6 +109,7 @@ impl Tokenizer {
     /// Forgets the stream.
     pub fn reset(&mut self) {
         self.frames.reset();
+        self.high_pass.reset();
         self.packer.reset();
         self.pending.clear();
         (self.taken, self.given) = (0, 0);

@@ -30,7 +30,7 @@ struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { frames: 0, redundancy: 0, redundant_stages: 3 }
+        Self { frames: 0, redundancy: 0, redundant_stages: 2 }
     }
 }
 
@@ -80,7 +80,7 @@ impl ObjectImpl for RtpSiskinAudioPay {
                     "Codebooks of redundant frames",
                     "Residual stages of the copies: fewer cost less and sound coarser",
                     64,
-                    3,
+                    2,
                 ),
             ]
         });

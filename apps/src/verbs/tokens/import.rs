@@ -11,6 +11,7 @@ use serde_json::json;
 use siskin_core::audio::EncodedPacket;
 use siskin_core::bitstream::StreamHeader;
 use siskin_core::bundle::{Bundle, installed};
+use siskin_core::entropy::Tables;
 use siskin_core::tokens::{CodePackets, FileFormat, PackedCodes, TokenFile};
 
 use crate::batch::{self, Done, Job, Totals};
@@ -21,6 +22,7 @@ use crate::interrupt;
 use crate::report::Report;
 use crate::target::{Overwrite, Target, is_dash};
 use crate::units;
+use crate::verbs::encode::HEADER_SECONDS;
 
 /// Arguments of `tokens import`.
 #[derive(Debug, Args)]
@@ -181,6 +183,11 @@ fn import(
     let mut sink = Sink::create(&target, &header, Vec::new())?;
     let (mut frame, mut seconds) = (vec![0; tokens.codebooks], 0.0);
     let mut packets = CodePackets::new(header.clone(), stages as u8, args.frame_size, true)?;
+    let frame_rate = f64::from(header.sample_rate) / f64::from(header.hop);
+    packets.set_header_interval((HEADER_SECONDS * frame_rate) as u64);
+    if installed().iter().any(|b| b.id() == header.bundle) {
+        packets.set_tables(Tables::from_bundle(&Bundle::for_stream(&header, None)?)?.map(Into::into));
+    }
     let mut keep = |packet: PackedCodes<'_>| -> Result<()> {
         let PackedCodes { data, position, samples, joinable } = packet;
         seconds = (position + samples) as f64 / f64::from(header.sample_rate);

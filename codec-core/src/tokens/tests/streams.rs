@@ -13,7 +13,8 @@ fn stream(layout: &str, on_bad: OnBadToken) -> TokenStream {
 }
 
 fn tokens_of(layout: &str, samples: usize, cuts: &[usize]) -> (Vec<i64>, u64) {
-    let mut tokenizer = Tokenizer::from_parts(frame_encoder(), toy_format(layout), 8, 4).expect("a hop");
+    let mut tokenizer =
+        Tokenizer::from_parts(frame_encoder(), toy_format(layout), 8, 4, 24_000).expect("a hop");
     let (pcm, mut out) = (tone(samples), Vec::new());
     let (mut rest, mut sizes) = (pcm.as_slice(), cuts.iter().copied().cycle());
     while !rest.is_empty() {
