@@ -105,9 +105,9 @@ pub(crate) struct ModelArgs {
     /// Device number for cuda and tensorrt
     #[arg(long, value_name = "N", default_value_t = 0)]
     device_number: i32,
-    /// Threads of one network on the CPU
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
-    threads: u16,
+    /// Threads of one network on the CPU [default: 1 for audio, one a core for video]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    threads: Option<u16>,
     /// Folder in which tensorrt keeps built engines
     #[arg(long, value_name = "FOLDER")]
     engine_cache: Option<PathBuf>,
@@ -121,11 +121,20 @@ impl ModelArgs {
 
     /// ONNX Runtime with the options asked for.
     pub(crate) fn runtime(&self) -> Result<Runtime> {
+        self.runtime_with(1)
+    }
+
+    /// ONNX Runtime with the options asked for, for networks that are large enough to share between cores.
+    pub(crate) fn video_runtime(&self) -> Result<Runtime> {
+        self.runtime_with(std::thread::available_parallelism().map_or(1, usize::from))
+    }
+
+    fn runtime_with(&self, threads: usize) -> Result<Runtime> {
         let provider: Provider = self.provider.parse()?;
         Ok(Runtime::load(&RuntimeOptions {
             provider,
             device: self.device_number,
-            threads: self.threads.into(),
+            threads: self.threads.map_or(threads, usize::from),
             engine_cache: self.engine_cache.clone(),
         })?)
     }

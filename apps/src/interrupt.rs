@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM: the half-written output goes, then the program.
+//! Ctrl-C and SIGTERM: the half-written output goes, then the program. Work that takes hours keeps what is whole.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -14,8 +14,12 @@ use crate::keys;
 pub(crate) const EXIT_CODE: u8 = 130;
 /// How long the main thread gets to end by itself; it may be waiting for input that does not come.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// How long it gets where it has a file to end.
+const PATIENCE_WITH_OUTPUT: Duration = Duration::from_secs(30);
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+/// Whether what has been written is worth keeping: the main thread then ends the file.
+static KEEP: AtomicBool = AtomicBool::new(false);
 static TEMPORARY: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
 /// The error of work that was interrupted.
@@ -34,6 +38,9 @@ impl std::error::Error for Interrupted {}
 pub(crate) fn install() {
     let installed = ctrlc::set_handler(|| {
         INTERRUPTED.store(true, Ordering::SeqCst);
+        if KEEP.load(Ordering::SeqCst) {
+            std::thread::sleep(PATIENCE_WITH_OUTPUT);
+        }
         // The lock is held to the end, so that no output is renamed into place from here on.
         let temporary = TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner);
         for path in &*temporary {
@@ -60,6 +67,11 @@ pub(crate) fn check() -> Result<()> {
 /// Whether the user has had enough, for work that ends in its own way.
 pub(crate) fn is_due() -> bool {
     INTERRUPTED.load(Ordering::Relaxed)
+}
+
+/// From here on an interrupt leaves the output to the main thread, which ends it at the next chance.
+pub(crate) fn keep_output() {
+    KEEP.store(true, Ordering::SeqCst);
 }
 
 /// Names a file to be removed on an interrupt.

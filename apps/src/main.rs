@@ -18,6 +18,7 @@ mod speech;
 mod target;
 mod units;
 mod verbs;
+mod video;
 mod voices;
 
 use std::process::ExitCode;

@@ -171,6 +171,26 @@ impl Report {
         self.due = now + if matches!(self.shown, Shown::Bar(_)) { DRAW_INTERVAL } else { LINE_INTERVAL };
     }
 
+    /// Shows a verb's own line of progress, and its object in the NDJSON, if it is time to.
+    pub(crate) fn show(
+        &mut self,
+        text: impl FnOnce() -> String,
+        value: impl FnOnce() -> serde_json::Value,
+    ) -> Result<()> {
+        let now = Instant::now();
+        if now < self.due {
+            return Ok(());
+        }
+        let is_bar = matches!(self.shown, Shown::Bar(_));
+        self.due = now + if is_bar && !self.json { DRAW_INTERVAL } else { LINE_INTERVAL };
+        match &self.shown {
+            Shown::Nothing => {}
+            Shown::Bar(bar) => bar.set_message(text()),
+            Shown::Lines => eprintln!("{}", text()),
+        }
+        if self.json { line(&value()) } else { Ok(()) }
+    }
+
     /// Ends the progress and gives the result: a line on stderr for people, or NDJSON.
     pub(crate) fn done(&self, text: &str, value: &impl Serialize) -> Result<()> {
         self.clear();

@@ -41,6 +41,9 @@ pub enum Error {
         /// The group's number.
         number: u32,
     },
+    /// The caller ended long work before its end.
+    #[error("stopped")]
+    Stopped,
     /// A container that cannot be read.
     #[error("container: {0}")]
     Container(String),

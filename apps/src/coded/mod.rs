@@ -22,7 +22,7 @@ use siskin_core::container::{AUDIO_CODEC_ID, Block, Reader};
 pub(crate) use channel::LossArgs;
 pub(crate) use decoding::Decoding;
 pub(crate) use rewrite::rewrite;
-pub(crate) use sink::Sink;
+pub(crate) use sink::{Sink, Totals};
 pub(crate) use survey::Survey;
 
 use crate::target::is_dash;

@@ -52,7 +52,7 @@ impl Sink {
         tags: Vec<(String, String)>,
         chapters: Vec<Chapter>,
     ) -> Result<Self> {
-        Self::begin(target, header, vec![Track::audio(header)], tags, chapters)
+        Self::begin(target, vec![Track::audio(header)], tags, chapters).map(|sink| sink.at_rate(header))
     }
 
     /// [`Sink::create`] with a track of words.
@@ -61,12 +61,17 @@ impl Sink {
         header: &StreamHeader,
         tags: Vec<(String, String)>,
     ) -> Result<Self> {
-        Self::begin(target, header, vec![Track::audio(header), Track::text()], tags, Vec::new())
+        let tracks = vec![Track::audio(header), Track::text()];
+        Self::begin(target, tracks, tags, Vec::new()).map(|sink| sink.at_rate(header))
     }
 
-    fn begin(
+    fn at_rate(self, header: &StreamHeader) -> Self {
+        Self { rate: header.sample_rate.into(), ..self }
+    }
+
+    /// Begins a file of these tracks; [`Sink::block`] adds to the first.
+    pub(crate) fn begin(
         target: &Target,
-        header: &StreamHeader,
         tracks: Vec<Track>,
         tags: Vec<(String, String)>,
         chapters: Vec<Chapter>,
@@ -80,7 +85,7 @@ impl Sink {
             writer: Writer::new(tracks, options)?,
             file: target.handle()?,
             is_file: target.is_file(),
-            rate: header.sample_rate.into(),
+            rate: 1,
             pending: Vec::new(),
             bytes: 0,
             packets: 0,
@@ -104,10 +109,21 @@ impl Sink {
         let (start, end) = (time(packet.position), time(packet.position + packet.samples));
         // In a file the head is known, so any packet will do to begin with.
         let key = packet.joinable || self.is_file;
-        self.writer.write(0, start, end - start, key, packet.data, &mut self.pending)?;
-        self.packets += 1;
-        self.packet_bytes += packet.data.len() as u64;
         self.redundant_bytes += packet.redundant_bytes as u64;
+        self.block(start, end - start, key, packet.data)
+    }
+
+    /// Adds a packet at a time in nanoseconds; `key` marks packets at which a reader may begin.
+    pub(crate) fn block(&mut self, start: u64, duration: u64, key: bool, data: &[u8]) -> Result<()> {
+        self.writer.write(0, start, duration, key, data, &mut self.pending)?;
+        self.packets += 1;
+        self.packet_bytes += data.len() as u64;
+        self.write_pending()
+    }
+
+    /// Hands all packets on to the system.
+    pub(crate) fn flush(&mut self) -> Result<()> {
+        self.writer.flush(&mut self.pending)?;
         self.write_pending()
     }
 

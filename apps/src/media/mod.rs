@@ -4,7 +4,7 @@ mod convert;
 mod input;
 mod output;
 mod riff;
-mod source;
+pub(crate) mod source;
 
 pub(crate) use convert::{Resampler, resample};
 pub(crate) use input::AudioInput;

@@ -13,14 +13,14 @@ use super::riff;
 use crate::target::is_dash;
 
 /// An input, and what is known of it beside what FFmpeg knows.
-pub(super) struct Source {
-    pub(super) input: Input,
+pub(crate) struct Source {
+    pub(crate) input: Input,
     /// The share of the stated samples that the file holds, if it was cut off.
     pub(super) share_left: Option<f64>,
 }
 
 /// Opens a file, `-` for stdin, or a URL.
-pub(super) fn open(path: &Path) -> Result<Source> {
+pub(crate) fn open(path: &Path) -> Result<Source> {
     let whole = |input| Source { input, share_left: None };
     let name = path.to_str();
     if is_dash(path) {

@@ -15,6 +15,7 @@ use crate::media::{self, AudioInput, resample};
 use crate::metrics::{STOI_RATE, mel_distance, si_sdr, stoi};
 use crate::report;
 use crate::units;
+use crate::video;
 
 /// Recordings are compared in memory, so they may not be longer than this.
 const MOST_SECONDS: usize = 3600;
@@ -51,6 +52,9 @@ struct Coded {
 
 pub(crate) fn run(args: &CompareArgs) -> Result<ExitCode> {
     media::init()?;
+    if video::compare::is_video(&args.output) {
+        return video::compare::run(&args.reference, &args.output, &|| args.model.video_runtime(), args.json);
+    }
     let reference = load(&args.reference, args, None)?;
     let output = load(&args.output, args, args.codebooks)?;
     // Both at the lower rate: above its own half a recording has nothing to compare.

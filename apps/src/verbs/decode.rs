@@ -14,6 +14,7 @@ use crate::media::{self, AudioOutput, OutputFormat};
 use crate::report::{Progress, Report};
 use crate::target::{Target, is_dash};
 use crate::units;
+use crate::video::{self, VideoFile};
 
 /// Arguments of `decode`.
 #[derive(Debug, Args)]
@@ -42,6 +43,16 @@ pub(crate) struct DecodeArgs {
 pub(crate) fn run(args: &DecodeArgs) -> Result<ExitCode> {
     let mut report = Report::new(&args.report, is_dash(&args.output))?;
     media::init()?;
+    if VideoFile::is_video(&args.input) {
+        let open = || Target::open(&args.output, args.overwrite.choice(), &args.input);
+        return video::decode::run(
+            &args.input,
+            &args.output,
+            &args.model.video_runtime()?,
+            open,
+            &mut report,
+        );
+    }
     let is_special = std::fs::metadata(&args.output).is_ok_and(|m| !m.is_file() && !m.is_dir());
     let format = OutputFormat::of(&args.output, args.float, is_special)?;
     let file = CodedFile::open(&args.input)?;

@@ -17,6 +17,7 @@ use crate::media::{self, AudioInput};
 use crate::report::{Progress, Report};
 use crate::target::{Target, is_dash};
 use crate::units;
+use crate::video::{self, VideoArgs, VideoFile};
 
 /// Samples taken from the input before the encoder gets them; bounds memory whatever the input does.
 const BATCH: usize = 24_000;
@@ -89,6 +90,8 @@ pub(crate) struct EncodeArgs {
     #[arg(long, help_heading = "Coding")]
     allow_truncated: bool,
     #[command(flatten)]
+    video: VideoArgs,
+    #[command(flatten)]
     model: ModelArgs,
     #[command(flatten)]
     overwrite: OverwriteArgs,
@@ -100,6 +103,9 @@ pub(crate) fn run(args: &EncodeArgs) -> Result<ExitCode> {
     check_name(&args.output)?;
     let mut report = Report::new(&args.report, is_dash(&args.output))?;
     media::init()?;
+    if args.video.preset.is_some() {
+        return encode_video(args, &mut report);
+    }
     let bundle = args.model.bundle()?;
     let manifest = bundle.manifest();
     let stages = stages(args, manifest)?;
@@ -202,6 +208,22 @@ pub(crate) fn run(args: &EncodeArgs) -> Result<ExitCode> {
         }),
     )?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn encode_video(args: &EncodeArgs, report: &mut Report) -> Result<ExitCode> {
+    if CodedFile::is_coded(&args.input) || VideoFile::is_video(&args.input) {
+        return Err(usage(format!("{} is coded already, see siskin decode", args.input.display())));
+    }
+    let runtime = args.model.video_runtime()?;
+    let target = Target::open(&args.output, args.overwrite.choice(), &args.input)?;
+    let job = video::encode::Job {
+        input: &args.input,
+        output: &args.output,
+        video: &args.video,
+        bitrate: args.bitrate,
+        runtime,
+    };
+    video::encode::run(&job, target, report)
 }
 
 /// Coded files are Matroska, and a name that promises something else would mislead every player.

@@ -12,6 +12,7 @@ use siskin_core::bundle::Bundle;
 use crate::coded::{CodedFile, Survey};
 use crate::report;
 use crate::units;
+use crate::video::{self, VideoFile};
 
 /// Arguments of `info`.
 #[derive(Debug, Args)]
@@ -24,6 +25,9 @@ pub(crate) struct InfoArgs {
 }
 
 pub(crate) fn run(args: &InfoArgs) -> Result<ExitCode> {
+    if VideoFile::is_video(&args.file) {
+        return video::info::run(&args.file, args.json);
+    }
     let mut file = CodedFile::open(&args.file)?;
     let header = file.header().clone();
     let bundle = Bundle::for_stream(&header, None).ok();

@@ -13,7 +13,7 @@ mod repair;
 mod tests;
 mod writer;
 
-use crate::bitstream::StreamHeader;
+use crate::bitstream::{StreamHeader, VideoHeader};
 
 pub use chapters::Chapter;
 pub use reader::{Block, Reader, TrackInfo};
@@ -22,6 +22,9 @@ pub use writer::{Mode, Patch, Writer, WriterOptions};
 
 /// Matroska codec id of a Siskin audio track. It is private, not registered.
 pub const AUDIO_CODEC_ID: &str = "A_SISKIN";
+
+/// Matroska codec id of a Siskin video track. It is private, not registered.
+pub const VIDEO_CODEC_ID: &str = "V_SISKIN";
 
 /// Matroska codec id of a text track: UTF-8 with the time of each piece (RFC 9559's registry of codec ids).
 pub const TEXT_CODEC_ID: &str = "S_TEXT/UTF8";
@@ -35,6 +38,8 @@ pub const TOKENS_CODEC_ID: &str = "D_SISKIN/TOKENS";
 pub enum TrackKind {
     /// Coded audio.
     Audio,
+    /// Coded video.
+    Video,
     /// Words or longer pieces of text, each with its duration. Readers show it as subtitles.
     Text,
     /// Tokens of a speech model in its layout. Players leave it alone: it is a metadata track.
@@ -47,11 +52,13 @@ pub enum TrackKind {
 pub struct Track {
     /// What it carries.
     pub kind: TrackKind,
-    /// Samples a second.
+    /// Samples a second; 0 in video.
     pub sample_rate: u32,
-    /// Channels.
+    /// Channels; 0 in video.
     pub channels: u8,
-    /// For `CodecPrivate`: of audio the stream header in its long form, of tokens what describes them; may be empty.
+    /// Columns and rows of the pictures, and what pixels look like, width to height; none but in video.
+    pub picture: Option<((u32, u32), (u32, u32))>,
+    /// For `CodecPrivate`: of audio and video the stream header in its long form, of tokens what describes them; may be empty.
     pub codec_private: Vec<u8>,
     /// Title of the track.
     pub name: Option<String>,
@@ -66,6 +73,20 @@ impl Track {
             kind: TrackKind::Audio,
             sample_rate: header.sample_rate,
             channels: header.channels,
+            picture: None,
+            codec_private: header.to_bytes(),
+            name: None,
+            language: None,
+        }
+    }
+
+    /// A video track of a stream.
+    pub fn video(header: &VideoHeader) -> Self {
+        Self {
+            kind: TrackKind::Video,
+            sample_rate: 0,
+            channels: 0,
+            picture: Some(((header.width, header.height), header.pixel_aspect)),
             codec_private: header.to_bytes(),
             name: None,
             language: None,
@@ -83,6 +104,6 @@ impl Track {
     }
 
     fn plain(kind: TrackKind, codec_private: Vec<u8>) -> Self {
-        Self { kind, sample_rate: 0, channels: 0, codec_private, name: None, language: None }
+        Self { kind, sample_rate: 0, channels: 0, picture: None, codec_private, name: None, language: None }
     }
 }

@@ -24,6 +24,8 @@ pub struct TrackInfo {
     pub channels: u64,
     /// Whether the track is audio.
     pub is_audio: bool,
+    /// Whether the track is video.
+    pub is_video: bool,
 }
 
 /// A packet of a track.
@@ -171,7 +173,10 @@ impl<R: Read> Reader<R> {
     }
 
     fn read_block(&mut self, head: Head, block: &mut Block) -> Result<bool> {
-        let most = self.limits.max_packet_bytes as u64 + 16;
+        let has_video = self.tracks.iter().any(|t| t.is_video);
+        let Limits { max_packet_bytes, max_video_packet_bytes, .. } = self.limits;
+        let most = if has_video { max_video_packet_bytes.max(max_packet_bytes) } else { max_packet_bytes };
+        let most = most as u64 + 16;
         let size = head.size.filter(|&s| s <= most).ok_or_else(|| {
             Error::Container(format!("damaged: a block of {:?} bytes, allowed: up to {most}", head.size))
         })?;
@@ -257,7 +262,10 @@ impl<R: Read> Reader<R> {
             for (id, body) in children(entry) {
                 match id {
                     id::TRACK_NUMBER => track.number = unsigned(body),
-                    id::TRACK_TYPE => track.is_audio = unsigned(body) == id::AUDIO_TYPE,
+                    id::TRACK_TYPE => {
+                        track.is_audio = unsigned(body) == id::AUDIO_TYPE;
+                        track.is_video = unsigned(body) == id::VIDEO_TYPE;
+                    }
                     id::CODEC_ID => track.codec_id = string(body),
                     id::CODEC_PRIVATE => track.codec_private = body.to_vec(),
                     id::AUDIO => {

@@ -231,3 +231,27 @@ fn a_file_with_text_ends_well_wherever_it_is_cut_or_damaged() {
         assert!(blocks(&broken).map_or(0, |(all, _)| all.len()) <= 30 + 256);
     }
 }
+
+#[test]
+fn a_video_track_comes_back() {
+    let header = VideoHeader {
+        width: 320,
+        height: 180,
+        frame_rate: (25, 1),
+        pixel_aspect: (4, 3),
+        colour: Default::default(),
+    };
+    let mut writer = Writer::new(vec![Track::video(&header)], WriterOptions::default()).expect("one track");
+    let mut out = Vec::new();
+    writer.header(&mut out).expect("a header");
+    let packet = vec![5; 3 << 20];
+    writer.write(0, 0, 5_000_000_000, true, &packet, &mut out).expect("a block");
+    writer.write(0, 5_000_000_000, 1_000_000_000, false, &[6], &mut out).expect("a block");
+    writer.flush(&mut out).expect("the last cluster");
+    let info = Reader::open(Cursor::new(&out)).expect("a file of ours").tracks()[0].clone();
+    assert_eq!((info.codec_id.as_str(), info.is_video, info.is_audio), (VIDEO_CODEC_ID, true, false));
+    assert_eq!(info.codec_private, header.to_bytes());
+    let (all, truncated) = blocks(&out).expect("a file of ours");
+    assert_eq!((all.len(), truncated), (2, false));
+    assert!(all[0].data == packet && all[0].key && !all[1].key && all[1].pts_ns == 5_000_000_000);
+}

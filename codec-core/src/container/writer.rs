@@ -2,7 +2,10 @@ use mkv_element::ClusterBlock;
 use mkv_element::io::blocking_impl::*;
 use mkv_element::prelude::*;
 
-use super::{AUDIO_CODEC_ID, Chapter, TEXT_CODEC_ID, TOKENS_CODEC_ID, Track, TrackKind, chapters, ebml, id};
+use super::{
+    AUDIO_CODEC_ID, Chapter, TEXT_CODEC_ID, TOKENS_CODEC_ID, Track, TrackKind, VIDEO_CODEC_ID, chapters,
+    ebml, id,
+};
 use crate::{Error, Result};
 
 /// One tick of the file's time stamps, in nanoseconds.
@@ -177,7 +180,7 @@ impl Writer {
         let pts_ms = (pts_ns + TICK_NS / 2) / TICK_NS;
         let kind = self.tracks[track].kind;
         let fits = |c: &OpenCluster| match kind {
-            TrackKind::Audio => {
+            TrackKind::Audio | TrackKind::Video => {
                 let start_ns = c.start_ms * TICK_NS;
                 end_ns.saturating_sub(start_ns) <= CLUSTER_NS + TICK_NS / 2 && pts_ms >= c.start_ms
             }
@@ -189,13 +192,13 @@ impl Writer {
             self.open_cluster(pts_ms, out)?;
         }
         self.end_ns = self.end_ns.max(end_ns);
-        if kind == TrackKind::Audio {
+        if kind == TrackKind::Audio || kind == TrackKind::Video && key {
             self.index(track, pts_ns);
         }
         let Some(cluster) = &mut self.cluster else { return Ok(()) };
         let relative = (pts_ms as i64 - cluster.start_ms as i64) as i16;
         let block = match kind {
-            TrackKind::Audio => simple_block(track as u8 + 1, relative, key, data).into(),
+            TrackKind::Audio | TrackKind::Video => simple_block(track as u8 + 1, relative, key, data).into(),
             _ => {
                 let duration_ms = (end_ns + TICK_NS / 2) / TICK_NS - pts_ms;
                 ClusterBlock::from(lasting_block(track as u8 + 1, relative, duration_ms, data))
@@ -391,6 +394,7 @@ fn track_entry(number: u64, track: &Track) -> Vec<u8> {
     // Track types of RFC 9559, section 5.1.4.1.3.
     let (kind, codec, name) = match track.kind {
         TrackKind::Audio => (id::AUDIO_TYPE, AUDIO_CODEC_ID, Some("Siskin neural audio")),
+        TrackKind::Video => (id::VIDEO_TYPE, VIDEO_CODEC_ID, Some("Siskin neural video")),
         TrackKind::Text => (17, TEXT_CODEC_ID, None),
         TrackKind::Tokens => (33, TOKENS_CODEC_ID, Some("Siskin tokens")),
     };
@@ -407,6 +411,17 @@ fn track_entry(number: u64, track: &Track) -> Vec<u8> {
         ebml::put(id::CODEC_PRIVATE, &track.codec_private, &mut out);
     }
     track.name.iter().for_each(|name| ebml::put(id::NAME, name.as_bytes(), &mut out));
+    if let Some(((width, height), (wide, high))) = track.picture {
+        let mut video = Vec::new();
+        ebml::put_unsigned(id::PIXEL_WIDTH, width.into(), &mut video);
+        ebml::put_unsigned(id::PIXEL_HEIGHT, height.into(), &mut video);
+        if wide != high {
+            let shown = u64::from(width) * u64::from(wide) / u64::from(high.max(1));
+            ebml::put_unsigned(id::DISPLAY_WIDTH, shown.max(1), &mut video);
+            ebml::put_unsigned(id::DISPLAY_HEIGHT, height.into(), &mut video);
+        }
+        ebml::put(id::VIDEO, &video, &mut out);
+    }
     if track.kind == TrackKind::Audio {
         let mut audio = Vec::new();
         ebml::put_float(id::SAMPLING_FREQUENCY, track.sample_rate.into(), &mut audio);

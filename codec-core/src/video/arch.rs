@@ -13,8 +13,10 @@ const FREQUENCY_RATIO: f64 = 1.25;
 pub(super) const STEM_HIDDEN: usize = 256;
 /// Modulations in a residual block: scale and shift, before each of its two convolutions.
 pub(super) const MODULATIONS: usize = 4;
-/// Fewest channels of a block.
-pub(super) const MIN_CHANNELS: usize = 12;
+/// Fewest channels of a block: the papers' number, and what is tried where the budget does not pay for it.
+const MIN_CHANNELS: [usize; 4] = [12, 8, 6, 4];
+/// Fewest channels of the stem.
+const FEWEST_STEM: usize = 4;
 
 /// Where the features of a frame come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -231,8 +233,8 @@ impl Architecture {
             100_000..300_000 => 16,
             _ => 32,
         };
-        let make = |stem: usize| {
-            let blocks = blocks(kind, stem, &strides);
+        let make_with = |stem: usize, least: usize| {
+            let blocks = blocks(kind, stem, &strides, least);
             let (stem, head_kernel) = match kind {
                 Kind::Content(channels) => (channels.into(), 3),
                 Kind::Index => (stem as u16, 1),
@@ -240,7 +242,10 @@ impl Architecture {
             Self { kind, modulation, time_width, base, stem, blocks, head_kernel }
         };
         let size = |a: &Self| a.parameters() + a.embedding() * frames;
-        let (mut low, mut high) = (4usize, 1024usize);
+        let pays = |least: &usize| size(&make_with(FEWEST_STEM, *least)) <= budget;
+        let least = MIN_CHANNELS.into_iter().find(pays).unwrap_or(MIN_CHANNELS[MIN_CHANNELS.len() - 1]);
+        let make = |stem: usize| make_with(stem, least);
+        let (mut low, mut high) = (FEWEST_STEM, 1024usize);
         while high - low > 1 {
             let middle = (low + high) / 2;
             if size(&make(middle)) > budget { high = middle } else { low = middle }
@@ -252,7 +257,7 @@ impl Architecture {
 
 /// The blocks of a decoder: channels shrink by 1.2 a stage (HNeRV-Boost) or halve from the second on (NeRV-Boost); from
 /// the third stage on a second block follows that does not enlarge.
-fn blocks(kind: Kind, stem: usize, strides: &[u8]) -> Vec<Block> {
+fn blocks(kind: Kind, stem: usize, strides: &[u8], least: usize) -> Vec<Block> {
     let mut channels = stem;
     let mut blocks = Vec::new();
     if kind != Kind::Index {
@@ -264,7 +269,7 @@ fn blocks(kind: Kind, stem: usize, strides: &[u8]) -> Vec<Block> {
             (Kind::Index, 0) => channels,
             (Kind::Index, _) => channels / 2,
         }
-        .max(MIN_CHANNELS);
+        .max(least);
         let kernel = if stage == 0 && kind != Kind::Index { 1 } else { 3 };
         blocks.push(Block { stride, kernel, channels: channels as u16 });
         if stage >= 2 {
@@ -333,7 +338,7 @@ mod tests {
     #[test]
     fn the_papers_sizes_come_out() {
         // HNeRV-Boost of 1.5 million at 720p has channels 86, 72, 60, 50, 42, 35 and 1.204 million parameters.
-        let blocks = blocks(Kind::Content(16), 86, &[5, 2, 2, 2, 2]);
+        let blocks = blocks(Kind::Content(16), 86, &[5, 2, 2, 2, 2], 12);
         let channels: Vec<u16> = blocks.iter().filter(|b| b.stride > 1).map(|b| b.channels).collect();
         assert_eq!(channels, [72, 60, 50, 42, 35]);
         let kind = Kind::Content(16);

@@ -13,9 +13,12 @@ use super::gop::Group;
 
 /// Learning rate of the steps' logarithms, as a multiple of that of the parameters.
 const STEP_RATE: f64 = 10.0;
-/// What a rate is multiplied by after an epoch above or below the size aimed at.
-const LAMBDA_UP: f64 = 1.25;
-const LAMBDA_DOWN: f64 = 0.85;
+/// Range of what the weight of the bits is multiplied by after a pass, from how far the size is from the one aimed at.
+const LAMBDA_CHANGE: [f64; 2] = [0.6, 2.5];
+/// Bits of a symbol where no size is aimed at, before steps are learned.
+const FIRST_BITS: f64 = 5.0;
+/// Bytes of a packet beside its symbols: the packet's own, those of a group of parameters, those of a frame.
+const OVERHEAD: [usize; 3] = [60, 7, 3];
 /// Range of the first embeddings.
 const EMBEDDING_RANGE: f32 = 0.5;
 
@@ -116,30 +119,38 @@ impl<'a> Fit<'a> {
         self.phase(Phase::Coding, schedule, aim, report)
     }
 
-    /// Steps with which the symbols cost about what is aimed at, if they are normally distributed.
+    /// Steps with which the symbols cost about what is aimed at, if they are normally distributed: the same share of the
+    /// deviation in every group. The network then learns to do with them, and how to spread them better.
     fn begin_steps(&mut self, aim: Aim) {
-        let embeddings = self.arch.embedding() * self.frames.len();
-        let bits = match aim {
-            Aim::Bits(bits) => (bits / (self.parameters.len() + embeddings) as f64).clamp(2.5, 8.0),
-            Aim::Lambda(_) => 5.0,
-        };
-        // The entropy of a normal variable is log2 of 4.13 deviations over the step.
-        let log_step = |deviation: f64| (deviation.max(1e-4) * 4.13 / bits.exp2()).ln() as f32;
         let mut offset = 0;
-        let groups = self.arch.layout().groups;
         let own: Vec<f32> = self.parameters.iter().zip(&self.base).map(|(p, b)| p - b).collect();
-        self.log_steps = groups
+        let mut deviations: Vec<f64> = self
+            .arch
+            .layout()
+            .groups
             .iter()
             .map(|&count| {
-                let part = &own[offset..offset + count];
                 offset += count;
-                log_step(deviation(part.iter().copied()))
+                deviation(own[offset - count..offset].iter().copied())
             })
             .collect();
+        let embeddings = self.arch.embedding() * self.frames.len();
         if embeddings > 0 {
-            let all = self.embeddings.iter().flat_map(|e| e[0].iter().copied());
-            self.log_steps.push(log_step(deviation(all)));
+            deviations.push(deviation(self.embeddings.iter().flat_map(|e| e[0].iter().copied())));
         }
+        let symbols = (own.len() + embeddings) as f64;
+        let bits = match aim {
+            Aim::Bits(bits) => (bits - self.beside_symbols()) / symbols,
+            Aim::Lambda(_) => FIRST_BITS,
+        };
+        let share = steps_a_deviation(bits.clamp(0.1, 8.0));
+        self.log_steps = deviations.into_iter().map(|d| (d.max(1e-4) * share).ln() as f32).collect();
+    }
+
+    /// Bits of the packet beside its symbols.
+    fn beside_symbols(&self) -> f64 {
+        let [own, group, frame] = OVERHEAD;
+        8.0 * (own + group * self.arch.layout().groups.len() + frame * self.frames.len()) as f64
     }
 
     fn phase(
@@ -175,7 +186,7 @@ impl<'a> Fit<'a> {
         let mut order: Vec<usize> = (0..count).collect();
         let mut lambda = match aim {
             Aim::Lambda(lambda) => lambda,
-            Aim::Bits(_) => 1.0,
+            Aim::Bits(_) => 10.0,
         };
         let mut done = 0u64;
         for epoch in 0..epochs {
@@ -217,8 +228,9 @@ impl<'a> Fit<'a> {
                 })?;
             }
             if let (true, Aim::Bits(most)) = (coding, aim) {
-                let factor = if bits + embedding_bits > most { LAMBDA_UP } else { LAMBDA_DOWN };
-                lambda = (lambda * factor).clamp(1e-4, 1e5);
+                let ratio = (bits + embedding_bits + self.beside_symbols()) / most;
+                lambda *= ratio.powi(2).clamp(LAMBDA_CHANGE[0], LAMBDA_CHANGE[1]);
+                lambda = lambda.clamp(1e-4, 1e5);
             }
         }
         self.parameters.copy_from_slice(network.state(places.parameters));
@@ -299,6 +311,21 @@ fn fill_target(frame: &[u8], target: &mut [f32]) {
             target[c * pixels + i] = f32::from(value) / 255.0;
         }
     }
+}
+
+/// The step in deviations at which a rounded normal variable has this entropy. The variance of the rounding counts, and
+/// what is mostly zero costs less than the formula for fine steps says.
+fn steps_a_deviation(bits: f64) -> f64 {
+    let entropy = |step: f64| {
+        let fine = 0.5 * (std::f64::consts::TAU * std::f64::consts::E * (step.powi(-2) + 1.0 / 12.0)).log2();
+        fine * (1.0 - (-2.0 / step).exp())
+    };
+    let (mut low, mut high) = (1e-3f64, 1e2f64);
+    for _ in 0..60 {
+        let middle = (low * high).sqrt();
+        if entropy(middle) > bits { low = middle } else { high = middle }
+    }
+    high
 }
 
 fn deviation(values: impl Iterator<Item = f32> + Clone) -> f64 {

@@ -9,6 +9,8 @@ mod arch;
 mod decoder;
 mod encoder;
 mod fit;
+#[cfg(test)]
+mod golden_tests;
 mod gop;
 pub mod graph;
 mod loss;

@@ -1,0 +1,79 @@
+//! Coded video files.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use siskin_core::Limits;
+use siskin_core::bitstream::VideoHeader;
+use siskin_core::container::{Block, Reader, VIDEO_CODEC_ID};
+
+/// A Matroska file with a Siskin video track.
+pub(crate) struct VideoFile {
+    name: String,
+    reader: Reader<BufReader<File>>,
+    track: u64,
+    header: VideoHeader,
+    bytes: u64,
+}
+
+impl VideoFile {
+    /// Whether the file at `path` is Matroska with a Siskin video track.
+    pub(crate) fn is_video(path: &Path) -> bool {
+        let open = || -> Option<bool> {
+            let reader = Reader::open(BufReader::new(File::open(path).ok()?)).ok()?;
+            Some(reader.tracks().iter().any(|t| t.codec_id == VIDEO_CODEC_ID))
+        };
+        path.is_file() && open().unwrap_or(false)
+    }
+
+    /// Opens a file.
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        let name = path.display().to_string();
+        let file = File::open(path).with_context(|| name.clone())?;
+        let bytes = file.metadata().with_context(|| name.clone())?.len();
+        let reader = Reader::open(BufReader::new(file)).with_context(|| name.clone())?;
+        let Some(track) = reader.tracks().iter().find(|t| t.codec_id == VIDEO_CODEC_ID) else {
+            bail!("{name}: no {VIDEO_CODEC_ID} track");
+        };
+        let (header, _) =
+            VideoHeader::parse(&track.codec_private, &Limits::default()).with_context(|| name.clone())?;
+        Ok(Self { name, track: track.number, header, bytes, reader })
+    }
+
+    /// The file's name, for messages.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What the track says of its stream.
+    pub(super) fn header(&self) -> &VideoHeader {
+        &self.header
+    }
+
+    /// The file's size.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// The length that the container states.
+    pub(super) fn duration_ns(&self) -> Option<u64> {
+        self.reader.duration_ns()
+    }
+
+    /// Whether the file was found to end too early.
+    pub(super) fn is_truncated(&self) -> bool {
+        self.reader.is_truncated()
+    }
+
+    /// Reads the next packet of the video track; false at the end.
+    pub(super) fn next(&mut self, block: &mut Block) -> siskin_core::Result<bool> {
+        while self.reader.next(block)? {
+            if block.track == self.track {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}

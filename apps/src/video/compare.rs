@@ -1,0 +1,120 @@
+//! How far one video is from another: PSNR and MS-SSIM over RGB, frame by frame, and real bits on disk.
+
+use std::fmt::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use serde_json::json;
+use siskin_core::runtime::Runtime;
+use siskin_core::video::psnr;
+
+use super::VideoFile;
+use super::decode::Pictures;
+use super::input::VideoInput;
+use crate::interrupt;
+use crate::metrics::ms_ssim;
+use crate::report;
+use crate::units;
+
+/// Pictures of a coded file, or of anything that FFmpeg reads.
+enum Source {
+    Coded(Box<Pictures>),
+    Other(Box<VideoInput>),
+}
+
+impl Source {
+    fn open(path: &Path, runtime: &dyn Fn() -> Result<Runtime>) -> Result<Self> {
+        Ok(if VideoFile::is_video(path) {
+            Self::Coded(Box::new(Pictures::new(VideoFile::open(path)?, &runtime()?)))
+        } else {
+            Self::Other(Box::new(VideoInput::open(path)?))
+        })
+    }
+
+    fn size(&self) -> (u32, u32) {
+        let header = match self {
+            Self::Coded(pictures) => pictures.file().header(),
+            Self::Other(input) => input.header(),
+        };
+        (header.width, header.height)
+    }
+
+    fn next(&mut self) -> Result<Option<Vec<u8>>> {
+        Ok(match self {
+            Self::Coded(pictures) => pictures.next()?.map(<[u8]>::to_vec),
+            Self::Other(input) => input.next()?.map(|(frame, _)| frame),
+        })
+    }
+}
+
+/// Whether `path` is to be compared as video.
+pub(crate) fn is_video(path: &Path) -> bool {
+    let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
+    VideoFile::is_video(path) || extension == "y4m"
+}
+
+/// Compares two videos.
+pub(crate) fn run(
+    reference: &Path,
+    output: &Path,
+    runtime: &dyn Fn() -> Result<Runtime>,
+    as_json: bool,
+) -> Result<ExitCode> {
+    let (mut a, mut b) = (Source::open(reference, runtime)?, Source::open(output, runtime)?);
+    let (size, other) = (a.size(), b.size());
+    if size != other {
+        bail!("{}x{} and {}x{} cannot be compared", size.0, size.1, other.0, other.1);
+    }
+    let (mut frames, mut decibels, mut similarity) = (0u64, 0.0, 0.0);
+    let mut same_length = true;
+    loop {
+        interrupt::check()?;
+        match (a.next()?, b.next()?) {
+            (Some(x), Some(y)) => {
+                frames += 1;
+                decibels += psnr(&x, &y);
+                similarity += ms_ssim(&x, &y, size.0 as usize).unwrap_or(f64::NAN);
+            }
+            (None, None) => break,
+            _ => {
+                same_length = false;
+                break;
+            }
+        }
+    }
+    if frames == 0 {
+        bail!("there are no pictures to compare");
+    }
+    let (decibels, similarity) = (decibels / frames as f64, similarity / frames as f64);
+    let similarity = Some(similarity).filter(|s| s.is_finite());
+    let bytes = std::fs::metadata(output).map_or(0, |m| m.len());
+    let bpp = bytes as f64 * 8.0 / (f64::from(size.0) * f64::from(size.1) * frames as f64);
+    if as_json {
+        report::line(&json!({
+            "type": "compare",
+            "reference": reference.to_string_lossy(),
+            "output": output.to_string_lossy(),
+            "width": size.0,
+            "height": size.1,
+            "frames": frames,
+            "same_length": same_length,
+            "psnr": decibels,
+            "ms_ssim": similarity,
+            "bytes": bytes,
+            "bits_per_pixel": bpp,
+        }))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut text = String::new();
+    let mut row = |name: &str, value: String| writeln!(text, "{name:<14} {value}");
+    row("compared", format!("{frames} frames of {}x{}", size.0, size.1))?;
+    if !same_length {
+        row("length", "one of them is longer".into())?;
+    }
+    row("PSNR", format!("{decibels:.2} dB (RGB)"))?;
+    row("MS-SSIM", similarity.map_or("not defined".into(), |s| format!("{s:.4}")))?;
+    row("on disk", format!("{}, {bpp:.4} bpp", units::size(bytes)))?;
+    report::print(&text)?;
+    Ok(ExitCode::SUCCESS)
+}

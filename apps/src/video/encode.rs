@@ -1,0 +1,269 @@
+//! Encoding: frames are gathered into groups, a network is fitted to each, and each is on disk before the next begins.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use serde_json::json;
+use siskin_core::Error;
+use siskin_core::container::Track;
+use siskin_core::runtime::Runtime;
+use siskin_core::video::{CodedGop, Encoder, FitProgress, Target as Aim};
+
+use super::VideoArgs;
+use super::input::VideoInput;
+use super::settings::Wish;
+use crate::coded::{Sink, Totals};
+use crate::failure::usage;
+use crate::interrupt;
+use crate::report::Report;
+use crate::target::Target;
+use crate::units;
+
+/// Bytes of the container that a size asked for must leave room for: the file's own, and a group's.
+const FILE_OVERHEAD: f64 = 600.0;
+const GROUP_OVERHEAD: f64 = 50.0;
+
+/// What an encoding is made from.
+pub(crate) struct Job<'a> {
+    /// The input.
+    pub(crate) input: &'a Path,
+    /// The output, for messages.
+    pub(crate) output: &'a Path,
+    /// The options of video.
+    pub(crate) video: &'a VideoArgs,
+    /// `--bitrate`.
+    pub(crate) bitrate: Option<u32>,
+    /// ONNX Runtime with its options.
+    pub(crate) runtime: Runtime,
+}
+
+/// Frames of one group.
+#[derive(Default)]
+struct Group {
+    frames: Vec<Vec<u8>>,
+    durations: Vec<u32>,
+}
+
+/// Sums over the groups written.
+#[derive(Default)]
+struct Sums {
+    frames: u64,
+    nanoseconds: u64,
+    psnr: f64,
+}
+
+/// Encodes the video of an input.
+pub(crate) fn run(job: &Job<'_>, target: Target, report: &mut Report) -> Result<ExitCode> {
+    let config = job.video.config();
+    let wish = job.video.wish(job.bitrate)?;
+    let mut input = VideoInput::open(job.input)?;
+    let header = *input.header();
+    let others = input.other_streams();
+    if !others.is_empty() {
+        report.note(&format!("Leaving out other streams: {}", others.join(", ")));
+    }
+    let total = input.stated_frames();
+    if matches!(wish, Wish::Size(_)) && total.is_none() {
+        return Err(usage("--size needs an input that says how many frames it has"));
+    }
+    let mut encoder = Encoder::new(header, &job.runtime, &config)?;
+    let mut sink = Sink::begin(&target, vec![Track::video(&header)], Vec::new(), Vec::new())?;
+    interrupt::keep_output();
+    let passes = u64::from(config.epochs[0]) + u64::from(config.epochs[1]);
+    let (mut sums, mut groups, mut ahead, mut was_interrupted) = (Sums::default(), 0u64, None, false);
+    loop {
+        let group = gather(&mut input, job.video.gop_size as usize, &mut ahead, header.frame_duration_ns())?;
+        if group.frames.is_empty() {
+            break;
+        }
+        let nanoseconds: u64 = group.durations.iter().map(|&d| u64::from(d)).sum();
+        let aim = aim(wish, &group, nanoseconds, total, job.video.gop_size);
+        if groups == 0 {
+            let arch = encoder.architecture(group.frames.len(), aim);
+            report.note(&format!(
+                "Encoding {}x{}, {} parameters and {} a frame, {:.1} kMAC a pixel",
+                header.width,
+                header.height,
+                arch.parameters(),
+                arch.embedding(),
+                arch.operations() as f64 / header.pixels() as f64 / 1e3,
+            ));
+        }
+        let durations = (header.frame_rate.0 == 0).then_some(group.durations.as_slice());
+        let done = sums.frames;
+        let mut shown = Ok(());
+        let coded = encoder.encode(&group.frames, durations, aim, &mut |progress| {
+            if interrupt::check().is_err() {
+                return Err(Error::Stopped);
+            }
+            shown = show(report, progress, done, group.frames.len() as u64, total, passes);
+            if shown.is_err() { Err(Error::Stopped) } else { Ok(()) }
+        });
+        shown?;
+        let coded = match coded {
+            Err(Error::Stopped) => {
+                was_interrupted = true;
+                break;
+            }
+            other => other?,
+        };
+        write(&mut sink, &coded, sums.nanoseconds, nanoseconds)?;
+        sums.frames += group.frames.len() as u64;
+        sums.nanoseconds += nanoseconds;
+        sums.psnr += coded.psnr.iter().sum::<f64>();
+        groups += 1;
+    }
+    if groups == 0 {
+        if was_interrupted {
+            return Err(interrupt::Interrupted.into());
+        }
+        bail!("{} holds no pictures", job.input.display());
+    }
+    if input.bad_packets() > 0 {
+        report.warn(&format!(
+            "{}: {} packets could not be decoded",
+            job.input.display(),
+            input.bad_packets()
+        ))?;
+    }
+    let totals = sink.finish()?;
+    target.commit()?;
+    if was_interrupted {
+        report.warn(&format!(
+            "interrupted: {} holds the first {} frames",
+            job.output.display(),
+            sums.frames
+        ))?;
+    }
+    finish(job, report, &sums, groups, &totals, header.pixels())?;
+    Ok(if was_interrupted { ExitCode::from(interrupt::EXIT_CODE) } else { ExitCode::SUCCESS })
+}
+
+/// The next frames, with their durations in nanoseconds; `ahead` is the frame after them.
+fn gather(
+    input: &mut VideoInput,
+    count: usize,
+    ahead: &mut Option<(Vec<u8>, Option<i64>)>,
+    constant: Option<u64>,
+) -> Result<Group> {
+    let mut group = Group::default();
+    while group.frames.len() < count {
+        interrupt::check()?;
+        let Some((frame, pts)) = (match ahead.take() {
+            Some(frame) => Some(frame),
+            None => input.next()?,
+        }) else {
+            break;
+        };
+        *ahead = input.next()?;
+        let gap = ahead.as_ref().and_then(|next| next.1).zip(pts).map(|(next, own)| next - own);
+        let before = group.durations.last().copied().unwrap_or(40_000_000);
+        let duration = match (constant, gap) {
+            (Some(constant), _) => constant.min(u32::MAX.into()) as u32,
+            (None, Some(gap)) => gap.clamp(1, u32::MAX.into()) as u32,
+            (None, None) => before,
+        };
+        group.frames.push(frame);
+        group.durations.push(duration);
+    }
+    Ok(group)
+}
+
+fn aim(wish: Wish, group: &Group, nanoseconds: u64, total: Option<u64>, gop_size: u32) -> Aim {
+    let frames = group.frames.len() as f64;
+    match wish {
+        Wish::Lambda(lambda) => Aim::Lambda(lambda),
+        Wish::Bitrate(rate) => Aim::Bits(rate * nanoseconds as f64 / 1e9 - 8.0 * GROUP_OVERHEAD),
+        Wish::Size(bytes) => {
+            let all = total.map_or(frames, |t| t as f64).max(frames);
+            let groups = (all / f64::from(gop_size)).ceil();
+            let free = bytes as f64 - FILE_OVERHEAD - GROUP_OVERHEAD * groups;
+            Aim::Bits(8.0 * free * frames / all)
+        }
+    }
+}
+
+fn write(sink: &mut Sink, coded: &CodedGop, start: u64, nanoseconds: u64) -> Result<()> {
+    sink.block(start, nanoseconds, coded.key, &coded.data)?;
+    // Hours of work are in it: what is whole goes to disk.
+    sink.flush()
+}
+
+fn show(
+    report: &mut Report,
+    progress: FitProgress,
+    done: u64,
+    frames: u64,
+    total: Option<u64>,
+    passes: u64,
+) -> Result<()> {
+    let elapsed = report.elapsed().max(1e-3);
+    let steps = done * passes + progress.steps.0;
+    let all = total.map(|t| t.max(done + frames) * passes);
+    let rate = steps as f64 / elapsed;
+    let fps = rate / passes as f64;
+    let eta = all.map(|all| (all.saturating_sub(steps)) as f64 / rate);
+    let text = || {
+        let mut text = format!(
+            "frames {done}-{} step {}/{}  {rate:.1} steps/s  {fps:.2} fps",
+            done + frames,
+            progress.steps.0,
+            progress.steps.1
+        );
+        progress.psnr.iter().for_each(|p| text += &format!("  {p:.2} dB"));
+        progress.bits_per_pixel.iter().for_each(|b| text += &format!("  {b:.4} bpp"));
+        eta.iter().for_each(|e| text += &format!("  ETA {}", units::clock(*e)));
+        text
+    };
+    report.show(text, || {
+        json!({
+            "type": "progress",
+            "frames_done": done,
+            "frames_total": total,
+            "step": progress.steps.0,
+            "steps": progress.steps.1,
+            "steps_per_second": rate,
+            "fps": fps,
+            "psnr": progress.psnr,
+            "bits_per_pixel": progress.bits_per_pixel,
+            "eta_seconds": eta,
+        })
+    })
+}
+
+fn finish(
+    job: &Job<'_>,
+    report: &Report,
+    sums: &Sums,
+    groups: u64,
+    totals: &Totals,
+    pixels: usize,
+) -> Result<()> {
+    let seconds = sums.nanoseconds as f64 / 1e9;
+    let psnr = sums.psnr / sums.frames as f64;
+    let bpp = totals.bytes as f64 * 8.0 / (pixels as f64 * sums.frames as f64);
+    report.done(
+        &format!(
+            "{} frames in {groups} groups, {}, {}, {bpp:.4} bpp, PSNR {psnr:.2} dB",
+            sums.frames,
+            units::size(totals.bytes),
+            units::bitrate(units::rate_of(totals.bytes, seconds)),
+        ),
+        &json!({
+            "type": "result",
+            "verb": "encode",
+            "input": job.input.to_string_lossy(),
+            "output": job.output.to_string_lossy(),
+            "frames": sums.frames,
+            "groups": groups,
+            "seconds": seconds,
+            "bytes": totals.bytes,
+            "packet_bytes": totals.packet_bytes,
+            "bitrate": units::rate_of(totals.bytes, seconds),
+            "bits_per_pixel": bpp,
+            "psnr": psnr,
+            "elapsed_seconds": report.elapsed(),
+        }),
+    )
+}

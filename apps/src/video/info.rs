@@ -1,0 +1,95 @@
+//! What a coded video file holds, from the heads of its packets.
+
+use std::fmt::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use serde_json::json;
+use siskin_core::Limits;
+use siskin_core::container::{Block, VIDEO_CODEC_ID};
+use siskin_core::video::inspect;
+
+use super::VideoFile;
+use crate::report;
+use crate::units;
+
+/// Tells what a file holds.
+pub(crate) fn run(path: &Path, as_json: bool) -> Result<ExitCode> {
+    let mut file = VideoFile::open(path)?;
+    let header = *file.header();
+    let (mut groups, mut keys, mut frames, mut bytes, mut faults, mut nanoseconds) =
+        (0u64, 0u64, 0u64, 0u64, 0u64, 0u64);
+    let mut block = Block::default();
+    loop {
+        match file.next(&mut block) {
+            Ok(true) => {}
+            Ok(false) => break,
+            Err(_) => {
+                faults += 1;
+                break;
+            }
+        }
+        bytes += block.data.len() as u64;
+        match inspect(&block.data, &Limits::default()) {
+            Ok(info) => {
+                groups += 1;
+                keys += u64::from(info.key);
+                frames += u64::from(info.frames);
+                nanoseconds += match (&info.durations, header.frame_duration_ns()) {
+                    (Some(durations), _) => durations.iter().map(|&d| u64::from(d)).sum(),
+                    (None, one) => u64::from(info.frames) * one.unwrap_or(0),
+                };
+            }
+            Err(_) => faults += 1,
+        }
+    }
+    let seconds = nanoseconds as f64 / 1e9;
+    let pixels = header.pixels() as f64 * frames as f64;
+    let bpp = if frames > 0 { file.bytes() as f64 * 8.0 / pixels } else { 0.0 };
+    let rate = units::rate_of(file.bytes(), seconds);
+    let overhead = file.bytes().saturating_sub(bytes) as f64 / file.bytes().max(1) as f64;
+    let (n, d) = header.frame_rate;
+    if as_json {
+        report::line(&json!({
+            "type": "info",
+            "file": file.name(),
+            "container": "matroska",
+            "codec": VIDEO_CODEC_ID,
+            "width": header.width,
+            "height": header.height,
+            "frame_rate": (n > 0).then_some([n, d]),
+            "pixel_aspect": [header.pixel_aspect.0, header.pixel_aspect.1],
+            "full_range": header.colour.full_range,
+            "matrix": header.colour.matrix,
+            "frames": frames,
+            "groups": groups,
+            "key_groups": keys,
+            "seconds": seconds,
+            "bytes": file.bytes(),
+            "packet_bytes": bytes,
+            "bitrate": rate,
+            "bits_per_pixel": bpp,
+            "container_share": overhead,
+            "truncated": file.is_truncated(),
+            "faults": faults,
+        }))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut text = String::new();
+    let mut row = |name: &str, value: String| writeln!(text, "{name:<10} {value}");
+    row("file", format!("{}, Matroska, {}", file.name(), units::size(file.bytes())))?;
+    let fps = if n > 0 { format!("{:.3} fps", f64::from(n) / f64::from(d)) } else { "variable rate".into() };
+    row("track", format!("{VIDEO_CODEC_ID} {}x{}, {fps}", header.width, header.height))?;
+    row("duration", format!("{} ({frames} frames)", units::clock(seconds)))?;
+    row("groups", format!("{groups}, {keys} of them key groups"))?;
+    row("on disk", format!("{}, {bpp:.4} bpp, container {:.1} %", units::bitrate(rate), overhead * 100.0))?;
+    if file.is_truncated() {
+        row("warning", "the file is cut off".into())?;
+    }
+    if faults > 0 {
+        row("warning", format!("{faults} packets are damaged"))?;
+    }
+    report::print(&text)?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,13 @@
+//! Video: any input to pictures, pictures to coded files and back.
+
+mod coded;
+pub(crate) mod compare;
+pub(crate) mod decode;
+pub(crate) mod encode;
+pub(crate) mod info;
+mod input;
+mod settings;
+mod y4m;
+
+pub(crate) use coded::VideoFile;
+pub(crate) use settings::VideoArgs;

@@ -1,0 +1,101 @@
+//! The options of video encoding.
+
+use anyhow::Result;
+use clap::Args;
+use siskin_core::video::{EncoderConfig, Kind, Modulation, Optimiser};
+
+use crate::failure::usage;
+use crate::units;
+
+/// Weight of a bit a pixel at quality 50, and points of quality that halve it.
+const MIDDLE_LAMBDA: f64 = 10.0;
+const POINTS_AN_OCTAVE: f64 = 10.0;
+/// Points of the grids of coordinate-aware modulation.
+const GRID_POINTS: u8 = 30;
+
+/// How video is encoded.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Video")]
+pub(crate) struct VideoArgs {
+    /// Encode the video, and work so hard: fast, medium, slow and placebo pass 40, 130, 400 and 1600 times over the frames
+    #[arg(long, value_name = "NAME", value_parser = ["fast", "medium", "slow", "placebo"])]
+    pub(crate) preset: Option<String>,
+    /// Passes over the frames in all, instead of the preset's
+    #[arg(long, value_name = "N", requires = "preset", value_parser = clap::value_parser!(u32).range(2..=100_000))]
+    steps: Option<u32>,
+    /// Quality from 0 to 100 without a bound on the size [default: 50]
+    #[arg(long, value_name = "Q", requires = "preset", conflicts_with_all = ["bitrate", "size"])]
+    quality: Option<f64>,
+    /// Size of the file that is not exceeded, in bytes, such as 200k
+    #[arg(long, value_name = "BYTES", requires = "preset", conflicts_with = "bitrate", value_parser = units::parse_bitrate)]
+    size: Option<u32>,
+    /// Frames that share a network, 1 to 4096
+    #[arg(long, value_name = "N", requires = "preset", default_value_t = 120, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub(super) gop_size: u32,
+    /// Every so many groups of frames one decodes alone; the others are coded against the one before
+    #[arg(long, value_name = "N", requires = "preset", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    key_interval: u32,
+    /// Parameters of a group's network, instead of as many as the size asked for pays for
+    #[arg(long, value_name = "N", requires = "preset", value_parser = clap::value_parser!(u32).range(1000..=30_000_000))]
+    parameters: Option<u32>,
+    /// Network: hnerv has an embedding of each frame, nerv knows a frame's time only
+    #[arg(long, value_name = "NAME", requires = "preset", default_value = "hnerv", value_parser = ["hnerv", "nerv"])]
+    network: String,
+    /// How the time acts in it: affine (Boosting-NeRV) or grid (coordinate-aware modulation)
+    #[arg(long, value_name = "NAME", requires = "preset", default_value = "affine", value_parser = ["affine", "grid"])]
+    modulation: String,
+}
+
+/// What was asked for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Wish {
+    /// This weight of a bit a pixel.
+    Lambda(f64),
+    /// Bits a second.
+    Bitrate(f64),
+    /// Bytes in all.
+    Size(u64),
+}
+
+impl VideoArgs {
+    /// What to hold constant.
+    pub(super) fn wish(&self, bitrate: Option<u32>) -> Result<Wish> {
+        let quality = self.quality.unwrap_or(50.0);
+        if !(0.0..=100.0).contains(&quality) {
+            return Err(usage(format!("--quality is {quality}, allowed: 0 to 100")));
+        }
+        let lambda = MIDDLE_LAMBDA * ((50.0 - quality) / POINTS_AN_OCTAVE).exp2();
+        Ok(match (bitrate, self.size) {
+            (Some(rate), _) => Wish::Bitrate(rate.into()),
+            (_, Some(size)) => Wish::Size(size.into()),
+            _ => Wish::Lambda(lambda),
+        })
+    }
+
+    /// The encoder's configuration. Short fits learn faster than the papers' long ones.
+    pub(super) fn config(&self) -> EncoderConfig {
+        let (mut epochs, rates) = match self.preset.as_deref() {
+            Some("fast") => ([30, 10], [1e-2, 2e-3]),
+            Some("slow") => ([300, 100], [3e-3, 5e-4]),
+            Some("placebo") => ([1200, 400], [3e-3, 5e-4]),
+            _ => ([100, 30], [6e-3, 1e-3]),
+        };
+        if let Some(steps) = self.steps {
+            let coding = (steps / 4).max(1);
+            epochs = [steps - coding, coding];
+        }
+        EncoderConfig {
+            kind: if self.network == "nerv" { Kind::Index } else { Kind::Content(16) },
+            modulation: match self.modulation.as_str() {
+                "grid" => Modulation::Grid(GRID_POINTS),
+                _ => Modulation::Affine,
+            },
+            parameters: self.parameters.map(|p| p as usize),
+            epochs,
+            rates,
+            optimiser: Optimiser::Adan,
+            key_interval: self.key_interval,
+            seed: 1,
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! Video through the program: encode, decode, info, compare, damage, interrupt. Sizes and steps are tiny.
+
+mod common;
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::Stdio;
+
+use common::{assert_fails, folder, good, run, siskin, stderr};
+use serde_json::Value;
+
+const WIDTH: usize = 46;
+const HEIGHT: usize = 33;
+
+/// A y4m file in which a bright bar moves over a gradient.
+fn write_clip(path: &Path, frames: usize) {
+    let mut data = format!("YUV4MPEG2 W{WIDTH} H{HEIGHT} F25:1 Ip A1:1 C420mpeg2\n").into_bytes();
+    for f in 0..frames {
+        data.extend_from_slice(b"FRAME\n");
+        for i in 0..WIDTH * HEIGHT {
+            let (x, y) = (i % WIDTH, i / WIDTH);
+            data.push(if x / 8 == f { 220 } else { (60 + x + 2 * y) as u8 });
+        }
+        let chroma = WIDTH.div_ceil(2) * HEIGHT.div_ceil(2);
+        data.extend((0..2 * chroma).map(|i| if i < chroma { 110 } else { 140 }));
+    }
+    std::fs::write(path, data).expect("a writable folder");
+}
+
+fn json(args: &[&str]) -> Value {
+    let out = good(args);
+    let last = String::from_utf8_lossy(&out).lines().last().map(str::to_owned).expect("a line");
+    serde_json::from_str(&last).expect("JSON")
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("UTF-8")
+}
+
+#[test]
+fn a_clip_is_encoded_decoded_compared_and_survives_damage() {
+    let folder = folder();
+    let (clip, coded, back) =
+        (folder.path().join("a.y4m"), folder.path().join("a.mkv"), folder.path().join("b.y4m"));
+    write_clip(&clip, 5);
+    let encode =
+        ["encode", text(&clip), text(&coded), "--preset", "fast", "--steps", "16", "--gop-size", "3"];
+    let result = json(&[&encode[..], &["--parameters", "4000", "--json"]].concat());
+    assert_eq!((result["frames"].as_u64(), result["groups"].as_u64()), (Some(5), Some(2)));
+    let info = json(&["info", text(&coded), "--json"]);
+    assert_eq!((info["width"].as_u64(), info["height"].as_u64()), (Some(46), Some(33)));
+    assert_eq!((info["frames"].as_u64(), info["key_groups"].as_u64()), (Some(5), Some(2)));
+    assert_eq!(info["seconds"].as_f64(), Some(0.2));
+    assert_eq!(info["bytes"], result["bytes"]);
+    let decoded = json(&["decode", text(&coded), text(&back), "--json"]);
+    assert_eq!((decoded["frames"].as_u64(), decoded["faults"].as_u64()), (Some(5), Some(0)));
+    let expected = 5 * (6 + WIDTH * HEIGHT + 2 * 23 * 17);
+    let data = std::fs::read(&back).expect("the output");
+    let head = data.iter().position(|&b| b == b'\n').expect("a header") + 1;
+    assert_eq!(data.len() - head, expected);
+    let compared = json(&["compare", text(&clip), text(&coded), "--json"]);
+    let (stated, found) = (result["psnr"].as_f64(), compared["psnr"].as_f64());
+    assert!(stated.zip(found).is_some_and(|(a, b)| (a - b).abs() < 0.05 && a > 12.0), "{result} {compared}");
+    assert!(compared["ms_ssim"].as_f64().is_some_and(|s| s > 0.0 && s <= 1.0), "{compared}");
+
+    // A flipped bit in the second group: its frames are bridged, and that is told.
+    let mut damaged = std::fs::read(&coded).expect("the file");
+    let at = damaged.len() - 200;
+    damaged[at] ^= 1;
+    std::fs::write(&coded, &damaged).expect("a writable folder");
+    let output = run(["decode", text(&coded), text(&back), "-y"]);
+    assert!(output.status.success() && stderr(&output).contains("packet 2"), "{}", stderr(&output));
+
+    // Cut in the second group: the first is whole.
+    std::fs::write(&coded, &damaged[..damaged.len() - 400]).expect("a writable folder");
+    let output = run(["decode", text(&coded), text(&back), "-y", "--json"]);
+    assert!(stderr(&output).contains("cut off"), "{}", stderr(&output));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("\"frames\":3"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_size_is_kept_and_mistakes_are_told() {
+    let folder = folder();
+    let (clip, coded) = (folder.path().join("a.y4m"), folder.path().join("a.mkv"));
+    write_clip(&clip, 4);
+    let encode = ["encode", text(&clip), text(&coded), "--preset", "fast", "--steps", "4"];
+    let result = json(&[&encode[..], &["--size", "4000", "--json"]].concat());
+    assert!(result["bytes"].as_u64().is_some_and(|b| b <= 4000), "{result}");
+    let again = |more: &[&str]| run([&encode[..], &["-y"], more].concat());
+    assert_fails(&again(&["--quality", "101"]), 2, "allowed: 0 to 100");
+    assert_fails(&run(["decode", text(&coded), text(&folder.path().join("b.mp4"))]), 2, ".y4m or .rgb");
+    let sound = folder.path().join("none.y4m");
+    std::fs::write(&sound, b"YUV4MPEG2 W16 H16 F25:1\n").expect("a writable folder");
+    let output = run(["encode", text(&sound), text(&coded), "-y", "--preset", "fast"]);
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+}
+
+#[test]
+fn an_interrupt_leaves_the_whole_groups() {
+    let folder = folder();
+    let (clip, coded) = (folder.path().join("a.y4m"), folder.path().join("a.mkv"));
+    write_clip(&clip, 6);
+    let mut command = siskin();
+    command.args([
+        "encode",
+        text(&clip),
+        text(&coded),
+        "--preset",
+        "fast",
+        "--steps",
+        "40",
+        "--gop-size",
+        "1",
+    ]);
+    command.args(["--parameters", "4000", "--json"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the binary starts");
+    let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+    let whole = |line: &str| {
+        let line: Value = serde_json::from_str(line).expect("JSON");
+        line["frames_done"].as_u64().is_some_and(|d| d > 0)
+    };
+    assert!(lines.by_ref().any(|l| whole(&l.expect("UTF-8"))), "no group was finished");
+    let killed = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+    assert!(killed.expect("kill starts").success());
+    let _rest: Vec<_> = lines.collect();
+    let output = child.wait_with_output().expect("the binary ends");
+    assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
+    let info = json(&["info", text(&coded), "--json"]);
+    assert!(info["groups"].as_u64().is_some_and(|g| (1..6).contains(&g)), "{info}");
+    assert_eq!(info["faults"].as_u64(), Some(0));
+    assert!(info["seconds"].as_f64().is_some_and(|s| s > 0.0));
+}
