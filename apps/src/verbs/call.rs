@@ -19,6 +19,8 @@ use crate::units;
 
 /// How often the main thread looks.
 const TICK: Duration = Duration::from_millis(50);
+/// Bits a second of the codes of one repeated frame each, unless the user says otherwise.
+const COPY_RATE: u32 = 2000;
 /// How often figures are given as NDJSON.
 const LINES: Duration = Duration::from_secs(1);
 
@@ -38,9 +40,9 @@ pub(crate) struct CallArgs {
     /// Earlier frames that each packet repeats, against losses
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(0..=16), help_heading = "Call")]
     redundancy: u8,
-    /// Residual stages of the repeated frames
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=64), help_heading = "Call")]
-    redundancy_codebooks: u8,
+    /// Residual stages of the repeated frames [default: as many as make 2 kb/s]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64), help_heading = "Call")]
+    redundancy_codebooks: Option<u8>,
     /// Hang up after so many seconds
     #[arg(long, value_name = "SECONDS", help_heading = "Call")]
     seconds: Option<f64>,
@@ -89,7 +91,7 @@ pub(crate) fn run(args: &CallArgs) -> Result<ExitCode> {
         side,
         stages: args.bitrate.map(|b| bundle.manifest().stages_for(b)),
         redundancy: args.redundancy,
-        redundant_stages: args.redundancy_codebooks,
+        redundant_stages: args.redundancy_codebooks.unwrap_or(bundle.manifest().stages_for(COPY_RATE)),
         input: args.input.clone(),
         output: args.output.clone(),
         input_device: args.input_device.clone(),
