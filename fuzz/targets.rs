@@ -3,24 +3,31 @@
 //! `codec-core/tests/mutations.rs` runs the same functions on stable Rust.
 
 use std::io::Cursor;
+use std::sync::OnceLock;
 
 use siskin_core::Limits;
 use siskin_core::bitstream::packet::Packet;
-use siskin_core::bitstream::{BundleId, StreamHeader, rtp};
-use siskin_core::bundle::Manifest;
+use siskin_core::bitstream::{BundleId, Frames, StreamHeader, rtp};
+use siskin_core::bundle::{Bundle, Manifest};
 use siskin_core::container::{Block, Reader, repair};
+use siskin_core::entropy::{Coder, Tables};
+use siskin_core::tokens::{FileFormat, TokenFile};
+use siskin_core::video::Checker;
 
 /// A parser and its name, which is that of its corpus.
 pub(crate) type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub(crate) const TARGETS: [Target; 6] = [
+pub(crate) const TARGETS: [Target; 9] = [
     ("container", container),
     ("repair", repaired),
     ("packet", packet),
     ("rtp_payload", rtp_payload),
     ("stream_header", stream_header),
     ("manifest", manifest),
+    ("codes", codes),
+    ("video", video),
+    ("tokens", tokens),
 ];
 
 /// A stream that packets without a header are taken to be of.
@@ -102,5 +109,38 @@ pub(crate) fn manifest(data: &[u8]) {
         manifest.stages_for(6000);
         manifest.warm_up_ns();
         manifest.algorithmic_delay();
+    }
+}
+
+/// Takes the codes out of a packet, those that are range coded with the tables of the shipped bundle too.
+pub(crate) fn codes(data: &[u8]) {
+    static CODER: OnceLock<Coder> = OnceLock::new();
+    let coder = CODER.get_or_init(|| {
+        let bundle = Bundle::find("speech-24k").expect("the shipped bundle");
+        Coder::new(Tables::from_bundle(&bundle).expect("tables").expect("tables").into())
+    });
+    let Ok(packet) = Packet::parse(data, &Limits::default()) else { return };
+    let mut frames = Frames::default();
+    if packet.frames(&stream(), Some(&mut coder.clone()), &mut frames).is_ok() {
+        assert!(frames.codes().iter().all(|&c| c < 1024));
+    }
+}
+
+/// Reads a video packet and one after it, checksums mended, since nothing would be behind them otherwise.
+pub(crate) fn video(data: &[u8]) {
+    let mut checker = Checker::new(Limits::default());
+    let mut packet = data.to_vec();
+    packet.extend(crc32fast::hash(data).to_le_bytes());
+    checker.packet(&packet).ok();
+    checker.packet(&packet).ok();
+}
+
+/// Reads a file of tokens in every format; what is read can be written and is the same again.
+pub(crate) fn tokens(data: &[u8]) {
+    for format in [FileFormat::Safetensors, FileFormat::Npy, FileFormat::Jsonl] {
+        if let Ok(file) = TokenFile::from_bytes(format, data) {
+            let again = file.to_bytes(format).expect("what was read can be written");
+            assert_eq!(TokenFile::from_bytes(format, &again).expect("what was written").codes, file.codes);
+        }
     }
 }

@@ -211,7 +211,7 @@ fn call(seconds: u32, loss: f64) {
         assert!(number("packets") > 20.0 && number("played_frames") > 0.0, "{result}");
         assert!(number("bitrate") < 24_000.0 && number("broken_packets") == 0.0, "{result}");
         let found = delays(said, since(speaker, "capture"), heard, since(hearer, "playback"));
-        let mut clear: Vec<f64> = found.iter().filter(|(_, score)| *score > 0.5).map(|(d, _)| *d).collect();
+        let mut clear: Vec<f64> = found.iter().filter(|(_, score)| *score > 0.4).map(|(d, _)| *d).collect();
         clear.sort_by(f64::total_cmp);
         let at = |share: usize| clear.get(clear.len() * share / 100).copied().unwrap_or(f64::NAN);
         println!(

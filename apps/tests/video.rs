@@ -63,6 +63,8 @@ fn a_clip_is_encoded_decoded_compared_and_survives_damage() {
     assert!(stated.zip(found).is_some_and(|(a, b)| (a - b).abs() < 0.05 && a > 12.0), "{result} {compared}");
     assert!(compared["ms_ssim"].as_f64().is_some_and(|s| s > 0.0 && s <= 1.0), "{compared}");
 
+    assert_eq!(json(&["verify", text(&coded), "--json"])["frames"].as_u64(), Some(5));
+
     // A flipped bit in the second group: its frames are bridged, and that is told.
     let mut damaged = std::fs::read(&coded).expect("the file");
     let at = damaged.len() - 200;
@@ -70,6 +72,10 @@ fn a_clip_is_encoded_decoded_compared_and_survives_damage() {
     std::fs::write(&coded, &damaged).expect("a writable folder");
     let output = run(["decode", text(&coded), text(&back), "-y"]);
     assert!(output.status.success() && stderr(&output).contains("packet 2"), "{}", stderr(&output));
+    let output = run(["verify", text(&coded)]);
+    assert_eq!(output.status.code(), Some(1));
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(told.contains("packet 1 at 0:00.12:") && told.contains("checksum"), "{told}");
 
     // Cut in the second group: the first is whole.
     std::fs::write(&coded, &damaged[..damaged.len() - 400]).expect("a writable folder");

@@ -12,8 +12,11 @@ use std::time::{Duration, Instant};
 
 use siskin_core::bitstream::packet::{self, PacketInfo};
 use siskin_core::bitstream::rtp::{self, PayloadInfo};
-use siskin_core::bitstream::{BundleId, StreamHeader};
+use siskin_core::bitstream::{BundleId, Frames, StreamHeader};
+use siskin_core::bundle::Bundle;
 use siskin_core::container::{Mode, Track, Writer, WriterOptions};
+use siskin_core::entropy::{Coder, Tables};
+use siskin_core::tokens::{FileFormat, TokenFile, TokenMeta};
 use targets::{TARGETS, Target};
 
 /// Seeds of more bytes are not cut and flipped at every place.
@@ -132,6 +135,21 @@ fn manifests() {
 }
 
 #[test]
+fn codes() {
+    fuzz(TARGETS[6]);
+}
+
+#[test]
+fn video() {
+    fuzz(TARGETS[7]);
+}
+
+#[test]
+fn token_files() {
+    fuzz(TARGETS[8]);
+}
+
+#[test]
 #[ignore = "writes the seeds anew, after a change of a format"]
 fn write_seeds() {
     let header = StreamHeader {
@@ -195,7 +213,29 @@ fn write_seeds() {
             keep(target, if mode == Mode::File { "file" } else { "live" }, &out);
         }
     }
-    let bundle = siskin_core::bundle::Bundle::find("speech-24k").expect("the shipped bundle");
+    let bundle = Bundle::find("speech-24k").expect("the shipped bundle");
+    let mut coder = Coder::new(Tables::from_bundle(&bundle).expect("tables").expect("tables").into());
+    for (name, stages) in [("even", [2u8; 4]), ("uneven", [1, 3, 2, 9])] {
+        let mut frames = Frames::new(2);
+        for count in stages {
+            let codes: Vec<u16> = (0..u16::from(count) * 2).map(|i| i * 37 % 1024).collect();
+            frames.push(&codes);
+        }
+        let info = PacketInfo { starts_stream: true, end_trim: 0, frames: 4, stages: 1 };
+        let mut data = Vec::new();
+        packet::write_frames(&header, &info, true, &frames, Some(&mut coder), &mut data).expect("a packet");
+        keep("codes", name, &data);
+    }
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/golden/video-packet.hex");
+    let golden = fs::read_to_string(golden).expect("the golden packet");
+    let mut video = hex::decode(golden.lines().next().expect("a packet")).expect("hexadecimal digits");
+    video.truncate(video.len() - 4);
+    keep("video", "golden", &video);
+    let tokens = TokenFile::from_frames(2, &[1, 2, 3, 4, 5, 6], TokenMeta::of_stream(&header, 1024));
+    for format in FileFormat::ALL {
+        let data = tokens.as_ref().expect("whole frames").to_bytes(format).expect("a file");
+        keep("tokens", format.name(), &data);
+    }
     let text = fs::read(bundle.path().join("manifest.json")).expect("a manifest");
     let value: serde_json::Value = serde_json::from_slice(&text).expect("JSON");
     let mut small = value.clone();

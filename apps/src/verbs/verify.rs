@@ -11,6 +11,7 @@ use siskin_core::bundle::Bundle;
 use crate::coded::{self, CodedFile, Survey};
 use crate::report;
 use crate::units;
+use crate::video::{self, VideoFile};
 
 /// Arguments of `verify`.
 #[derive(Debug, Args)]
@@ -28,6 +29,9 @@ pub(crate) struct VerifyArgs {
 pub(crate) fn run(args: &VerifyArgs) -> Result<ExitCode> {
     if args.repair {
         repair(args)?;
+    }
+    if VideoFile::is_video(&args.file) {
+        return video::verify::run(&args.file, args.json);
     }
     let mut file = CodedFile::open(&args.file)?;
     let bundle = Bundle::for_stream(file.header(), None).ok();

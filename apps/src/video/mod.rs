@@ -7,6 +7,7 @@ pub(crate) mod encode;
 pub(crate) mod info;
 mod input;
 mod settings;
+pub(crate) mod verify;
 mod y4m;
 
 pub(crate) use coded::VideoFile;

@@ -6,6 +6,7 @@
 //! packet and gives any frame of the group. Pictures are RGB of 8 bits.
 
 mod arch;
+mod check;
 mod decoder;
 mod encoder;
 mod fit;
@@ -23,6 +24,7 @@ mod step_graph;
 mod tests;
 
 pub use arch::{Architecture, Block, Kind, Modulation};
+pub use check::Checker;
 pub use decoder::Decoder;
 pub use encoder::{CodedGop, Encoder, EncoderConfig, Target};
 pub use fit::FitProgress;

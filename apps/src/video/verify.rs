@@ -1,0 +1,92 @@
+//! Whether a coded video file is whole: every packet is read to its last parameter, no network is run.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use serde_json::json;
+use siskin_core::Limits;
+use siskin_core::container::Block;
+use siskin_core::video::Checker;
+
+use super::VideoFile;
+use crate::report;
+use crate::units;
+
+/// Tells what is wrong with a file.
+pub(crate) fn run(path: &Path, as_json: bool) -> Result<ExitCode> {
+    let mut file = VideoFile::open(path)?;
+    let mut checker = Checker::new(Limits::default());
+    let (mut packets, mut frames, mut faults) = (0u64, 0u64, 0u64);
+    let mut block = Block::default();
+    let mut fault = |packet: u64, at: f64, what: String| -> Result<()> {
+        faults += 1;
+        match as_json {
+            true => {
+                report::line(&json!({ "type": "fault", "packet": packet, "seconds": at, "message": what }))
+            }
+            false => report::print(&format!("packet {packet} at {}: {what}\n", units::clock(at))),
+        }
+    };
+    let mut end = 0;
+    loop {
+        match file.next(&mut block) {
+            Ok(true) => {}
+            Ok(false) => break,
+            Err(e) => {
+                fault(packets, end as f64 / 1e9, e.to_string())?;
+                break;
+            }
+        }
+        let from = block.pts_ns;
+        match checker.packet(&block.data) {
+            Ok(info) => {
+                frames += u64::from(info.frames);
+                let one = file.header().frame_duration_ns().unwrap_or(0);
+                let length = match &info.durations {
+                    Some(durations) => durations.iter().map(|&d| u64::from(d)).sum(),
+                    None => u64::from(info.frames) * one,
+                };
+                // Matroska rounds times to milliseconds.
+                if packets > 0 && from.abs_diff(end) > 2_000_000 {
+                    let (at, should) = (from as f64 / 1e9, end as f64 / 1e9);
+                    fault(
+                        packets,
+                        at,
+                        format!("begins at {at:.3} s, the packet before ends at {should:.3} s"),
+                    )?;
+                }
+                end = from + length;
+            }
+            Err(e) => {
+                fault(packets, from as f64 / 1e9, e.to_string())?;
+                end = from;
+            }
+        }
+        packets += 1;
+    }
+    let seconds = end as f64 / 1e9;
+    if file.is_truncated() {
+        fault(packets, seconds, "the file ends inside an element".into())?;
+    }
+    if packets == 0 {
+        fault(0, 0.0, "no packets".into())?;
+    }
+    if as_json {
+        report::line(&json!({
+            "type": "result",
+            "verb": "verify",
+            "file": file.name(),
+            "packets": packets,
+            "frames": frames,
+            "seconds": seconds,
+            "faults": faults,
+            "ok": faults == 0,
+        }))?;
+    } else {
+        let verdict = if faults == 0 { "no faults".into() } else { format!("{faults} faults") };
+        let length = units::clock(seconds);
+        report::print(&format!("{}: {packets} groups, {frames} frames, {length}, {verdict}\n", file.name()))?;
+    }
+    Ok(if faults == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
