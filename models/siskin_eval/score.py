@@ -11,7 +11,7 @@ from .clips import RATE
 
 
 def rows(codec, clips, losses, measures, folder, say=None):
-    """Rows of one codec: {codec, family, clip, speaker, condition, loss, kbps, disk_kbps, metric...}."""
+    """Rows of one codec: {codec, family, clip, voice, condition, loss, kbps, disk_kbps, metric...}."""
     cache, found = Cache(folder, codec.label, codec.fingerprint()), []
     outputs = Cache(folder, f"{codec.label} outputs", "samples")
     for clip in clips:
@@ -32,7 +32,7 @@ def rows(codec, clips, losses, measures, folder, say=None):
         for loss in losses:
             row = held[loss]
             found.append({
-                "codec": codec.label, "family": codec.family, "clip": clip.name, "speaker": clip.speaker,
+                "codec": codec.label, "family": codec.family, "clip": clip.name, "voice": clip.speaker,
                 "condition": clip.condition, "loss": loss, "kbps": 0.008 * row["packet_bytes"] / clip.seconds,
                 "disk_kbps": 0.008 * row["disk_bytes"] / clip.seconds,
                 **{name: row[stored] for name, stored in wanted[loss].items()}})
