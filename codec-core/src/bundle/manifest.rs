@@ -2,7 +2,6 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
 
 use super::read_file;
 use crate::tokens::Specials;
@@ -200,13 +199,8 @@ impl Manifest {
         check(self.prefixes.iter().all(|p| stages_fit(p.stages)), "a prefix beyond the stages".into())
     }
 
-    /// SHA-256 over one line `NAME SHA256\n` a file, in the order of names' bytes.
     pub(super) fn hash(&self) -> [u8; 32] {
-        let mut sha = Sha256::new();
-        for (name, hash) in &self.files {
-            sha.update(format!("{name} {hash}\n"));
-        }
-        sha.finalize().into()
+        super::hash_of(&self.files)
     }
 
     /// Algorithmic delay in samples: one frame is gathered before it is coded, then the overlap.

@@ -5,6 +5,7 @@
 
 mod manifest;
 mod registry;
+mod video;
 mod voice;
 
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ pub use manifest::{
     EntropySpec, GraphSpec, Manifest, Prefix, QuantizerKind, QuantizerSpec, ReceptiveField, StateSpec,
 };
 pub use registry::{installed, search_path, user_folder};
+pub use video::{VideoBundle, VideoManifest, installed_videos};
 pub use voice::{EngineSpec, LanguageSpec, VoiceBundle, VoiceManifest, VoiceSpec, installed_voices};
 
 use crate::bitstream::{BundleId, StreamHeader};
@@ -72,16 +74,7 @@ impl Bundle {
 
     fn open_with(path: &Path, limits: &Limits) -> Result<Self> {
         let manifest = Manifest::read(path, limits)?;
-        let mut files = BTreeMap::new();
-        for (name, expected) in &manifest.files {
-            let data = read_file(path, name, limits)?;
-            let found = hex::encode(Sha256::digest(&data));
-            if found != *expected {
-                let reason = format!("{name} has sha256 {found}, the manifest says {expected}");
-                return Err(Error::BadBundle { path: path.to_owned(), reason });
-            }
-            files.insert(name.clone(), data);
-        }
+        let files = read_files(path, &manifest.files, limits)?;
         let hash = manifest.hash();
         Ok(Self { path: path.to_owned(), manifest: Arc::new(manifest), hash, files: Arc::new(files) })
     }
@@ -152,6 +145,34 @@ fn id_of(hash: &[u8; 32]) -> BundleId {
     let mut id = [0; 8];
     id.copy_from_slice(&hash[..8]);
     BundleId(id)
+}
+
+/// SHA-256 over one line `NAME SHA256\n` a file, in the order of names' bytes.
+fn hash_of(files: &BTreeMap<String, String>) -> [u8; 32] {
+    let mut sha = Sha256::new();
+    for (name, hash) in files {
+        sha.update(format!("{name} {hash}\n"));
+    }
+    sha.finalize().into()
+}
+
+/// Reads all files of a bundle and checks their hashes.
+fn read_files(
+    folder: &Path,
+    hashes: &BTreeMap<String, String>,
+    limits: &Limits,
+) -> Result<BTreeMap<String, Vec<u8>>> {
+    let mut files = BTreeMap::new();
+    for (name, expected) in hashes {
+        let data = read_file(folder, name, limits)?;
+        let found = hex::encode(Sha256::digest(&data));
+        if found != *expected {
+            let reason = format!("{name} has sha256 {found}, the manifest says {expected}");
+            return Err(Error::BadBundle { path: folder.to_owned(), reason });
+        }
+        files.insert(name.clone(), data);
+    }
+    Ok(files)
 }
 
 /// Reads a file of a bundle's folder, if it is a plain name and within the limits.

@@ -6,9 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
 
-use super::{read_file, registry};
+use super::{read_file, read_files, registry};
 use crate::{Error, Limits, Result};
 
 const FORMAT: u32 = 1;
@@ -195,16 +194,7 @@ impl VoiceBundle {
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let (path, limits) = (path.as_ref(), Limits::default());
         let manifest = VoiceManifest::read(path, &limits)?;
-        let mut files = BTreeMap::new();
-        for (name, expected) in &manifest.files {
-            let data = read_file(path, name, &limits)?;
-            let found = hex::encode(Sha256::digest(&data));
-            if found != *expected {
-                let reason = format!("{name} has sha256 {found}, the manifest says {expected}");
-                return Err(Error::BadBundle { path: path.to_owned(), reason });
-            }
-            files.insert(name.clone(), data);
-        }
+        let files = read_files(path, &manifest.files, &limits)?;
         Ok(Self { path: path.to_owned(), manifest: Arc::new(manifest), files: Arc::new(files) })
     }
 

@@ -1,6 +1,7 @@
 //! Range coding of integers with probabilities that are computed in integers only, so that a stream decodes to the same
 //! symbols on every machine.
 
+pub(crate) mod binary;
 mod codes;
 pub(crate) mod gaussian;
 mod normal;
@@ -63,13 +64,7 @@ impl SymbolDecoder {
     /// # Errors
     /// [`Error::Bitstream`] if the bytes are no whole words.
     pub fn new(data: &[u8]) -> Result<Self> {
-        let (words, rest) = data.as_chunks::<4>();
-        if !rest.is_empty() {
-            let reason = format!("{} bytes, allowed: whole words of 4 bytes", data.len());
-            return Err(Error::Bitstream { what: "coded symbols", field: "length", offset: 0, reason });
-        }
-        let words: Vec<u32> = words.iter().map(|&w| u32::from_le_bytes(w)).collect();
-        let coder = DefaultRangeDecoder::from_compressed(words).unwrap_or_else(|never| match never {});
+        let coder = DefaultRangeDecoder::from_compressed(words(data)?).unwrap_or_else(|never| match never {});
         Ok(Self { coder })
     }
 
@@ -98,6 +93,16 @@ impl SymbolDecoder {
     pub fn may_be_at_end(&self) -> bool {
         self.coder.maybe_exhausted()
     }
+}
+
+/// The words of the range coder.
+fn words(data: &[u8]) -> Result<Vec<u32>> {
+    let (words, rest) = data.as_chunks::<4>();
+    if !rest.is_empty() {
+        let reason = format!("{} bytes, allowed: whole words of 4 bytes", data.len());
+        return Err(Error::Bitstream { what: "coded symbols", field: "length", offset: 0, reason });
+    }
+    Ok(words.iter().map(|&w| u32::from_le_bytes(w)).collect())
 }
 
 #[cfg(test)]

@@ -140,7 +140,21 @@ impl Runtime {
     /// # Errors
     /// As for [`Runtime::network`].
     pub fn tensor_network(&self, spec: &TensorSpec<'_>, graph: &[u8]) -> Result<Box<dyn TensorNetwork>> {
-        tensors::OnnxTensorNetwork::new(&self.environment, &self.options, spec, graph)
+        self.sized_tensor_network(spec, &[], graph)
+    }
+
+    /// As [`Runtime::tensor_network`], for a graph that names dimensions instead of stating them: `sizes` says what they
+    /// are, as name and size.
+    ///
+    /// # Errors
+    /// As for [`Runtime::network`].
+    pub fn sized_tensor_network(
+        &self,
+        spec: &TensorSpec<'_>,
+        sizes: &[(&str, usize)],
+        graph: &[u8],
+    ) -> Result<Box<dyn TensorNetwork>> {
+        tensors::OnnxTensorNetwork::new(&self.environment, &self.options, spec, sizes, graph)
             .map(|n| Box::new(n) as Box<dyn TensorNetwork>)
     }
 

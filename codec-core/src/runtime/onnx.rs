@@ -142,12 +142,23 @@ pub(super) fn open(
     file: &str,
     graph: &[u8],
 ) -> Result<(Session, Provider)> {
+    open_sized(environment, options, file, graph, &[])
+}
+
+/// As [`open`], with sizes for dimensions that the graph names.
+pub(super) fn open_sized(
+    environment: &Environment,
+    options: &RuntimeOptions,
+    file: &str,
+    graph: &[u8],
+    sizes: &[(&str, usize)],
+) -> Result<(Session, Provider)> {
     let mut reasons = Vec::new();
     for &provider in options.provider.candidates() {
         if !provider.is_compiled_in() {
             continue;
         }
-        match open_with(environment, options, provider, graph) {
+        match open_with(environment, options, provider, graph, sizes) {
             Ok(session) => return Ok((session, provider)),
             Err(e) if provider == Provider::Cpu => return Err(Error::network(file, e)),
             Err(e) => reasons.push(e.to_string()),
@@ -161,12 +172,16 @@ fn open_with(
     options: &RuntimeOptions,
     provider: Provider,
     graph: &[u8],
+    sizes: &[(&str, usize)],
 ) -> ort::Result<Session> {
     let mut builder = Session::builder(environment)?
         .with_optimization_level(GraphOptimizationLevel::All)?
         .with_intra_threads(options.threads)?
         .with_inter_threads(1)?
         .with_intra_op_spinning(false)?;
+    for &(name, size) in sizes {
+        builder = builder.with_dimension_override(name, size as i64)?;
+    }
     provider.register(&mut builder, options)?;
     builder.commit_from_memory(graph)
 }

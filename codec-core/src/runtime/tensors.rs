@@ -2,9 +2,9 @@
 
 use ort::environment::Environment;
 use ort::session::{IoBinding, Session};
-use ort::value::{Outlet, Tensor};
+use ort::value::{Outlet, Tensor, ValueType};
 
-use super::onnx::{open, zeros};
+use super::onnx::{open_sized, zeros};
 use super::{Provider, RuntimeOptions, TensorNetwork, TensorSpec};
 use crate::{Error, Result};
 
@@ -27,12 +27,15 @@ impl OnnxTensorNetwork {
         environment: &Environment,
         options: &RuntimeOptions,
         spec: &TensorSpec<'_>,
+        sizes: &[(&str, usize)],
         graph: &[u8],
     ) -> Result<Self> {
-        let (session, provider) = open(environment, options, spec.name, graph)?;
+        let (session, provider) = open_sized(environment, options, spec.name, graph, sizes)?;
         let make = |names: &mut dyn Iterator<Item = &str>, outlets: &[Outlet]| -> Result<Vec<Tensor<f32>>> {
             names
-                .map(|name| zeros(&shape(spec, outlets, name)?).map_err(|e| Error::network(spec.name, e)))
+                .map(|name| {
+                    zeros(&shape(spec, sizes, outlets, name)?).map_err(|e| Error::network(spec.name, e))
+                })
                 .collect()
         };
         let inputs = make(&mut spec.inputs.iter().copied(), session.inputs())?;
@@ -105,8 +108,22 @@ fn bind(
     Ok(binding)
 }
 
-fn shape(spec: &TensorSpec<'_>, outlets: &[Outlet], name: &str) -> Result<Vec<usize>> {
-    let dims = outlets.iter().find(|o| o.name() == name).and_then(|o| o.dtype().tensor_shape());
-    dims.and_then(|dims| dims.iter().map(|&d| usize::try_from(d).ok()).collect())
-        .ok_or_else(|| Error::network(spec.name, format!("no tensor {name} of static shape")))
+/// The shape of a tensor, whose dimensions are numbers or have one of the names in `sizes`.
+fn shape(
+    spec: &TensorSpec<'_>,
+    sizes: &[(&str, usize)],
+    outlets: &[Outlet],
+    name: &str,
+) -> Result<Vec<usize>> {
+    let missing = || Error::network(spec.name, format!("no tensor {name} of known shape"));
+    let outlet = outlets.iter().find(|o| o.name() == name).ok_or_else(missing)?;
+    let ValueType::Tensor { shape, dimension_symbols, .. } = outlet.dtype() else { return Err(missing()) };
+    let named = |symbol: &str| sizes.iter().find(|s| s.0 == symbol).map(|s| s.1);
+    let symbols = dimension_symbols.iter();
+    shape
+        .iter()
+        .zip(symbols)
+        .map(|(&d, symbol)| usize::try_from(d).ok().or_else(|| named(symbol)))
+        .collect::<Option<_>>()
+        .ok_or_else(missing)
 }

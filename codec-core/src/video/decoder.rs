@@ -1,9 +1,9 @@
 use super::arch::Architecture;
 use super::fit::set_condition;
-use super::gop::{self, GopInfo};
+use super::gop::{self, Coding, GopInfo};
 use super::graph::{Graph, Var};
 use super::network::{condition, condition_names, forward};
-use super::quantiser;
+use super::{quantiser, realtime};
 use crate::bitstream::VideoHeader;
 use crate::runtime::{Provider, Runtime, TensorNetwork, TensorSpec};
 use crate::{Error, Limits, Result};
@@ -25,6 +25,8 @@ struct Loaded {
 
 /// Decodes groups of pictures: [`Decoder::load`] takes a packet, [`Decoder::frame`] gives any of its frames.
 ///
+/// A packet of the [real-time mode](realtime) is a group of one frame; its bundle is found by the id in the stream.
+///
 /// Parameters decode to the same numbers on every machine. Pictures may differ by one step of 255 where networks are
 /// computed in another order.
 pub struct Decoder {
@@ -33,16 +35,33 @@ pub struct Decoder {
     header: Option<VideoHeader>,
     before: Option<Decoded>,
     loaded: Option<Loaded>,
+    /// Reads pictures of the real-time mode; there from the first one on.
+    realtime: Option<Box<realtime::Decoder>>,
+    /// How the packet at hand is coded.
+    coding: Coding,
+    yuv: Vec<u8>,
 }
 
 impl Decoder {
     /// A decoder that waits for a key packet.
     pub fn new(runtime: &Runtime) -> Self {
-        Self { runtime: runtime.clone(), limits: Limits::default(), header: None, before: None, loaded: None }
+        Self {
+            runtime: runtime.clone(),
+            limits: Limits::default(),
+            header: None,
+            before: None,
+            loaded: None,
+            realtime: None,
+            coding: Coding::Fitted,
+            yuv: Vec::new(),
+        }
     }
 
     /// Holds streams to other limits.
     pub fn set_limits(&mut self, limits: Limits) {
+        if let Some(realtime) = &mut self.realtime {
+            realtime.set_limits(limits.clone());
+        }
         self.limits = limits;
     }
 
@@ -55,11 +74,17 @@ impl Decoder {
     pub fn reset(&mut self) {
         self.before = None;
         self.loaded = None;
+        if let Some(realtime) = &mut self.realtime {
+            realtime.reset();
+        }
     }
 
     /// What runs the network of the group at hand.
     pub fn provider(&self) -> Option<Provider> {
-        self.loaded.as_ref().map(|l| l.network.provider())
+        match self.coding {
+            Coding::Fitted => self.loaded.as_ref().map(|l| l.network.provider()),
+            Coding::Realtime => self.realtime.as_ref().and_then(|r| r.provider()),
+        }
     }
 
     /// The number, network and parameters of the group at hand.
@@ -75,6 +100,17 @@ impl Decoder {
     /// before stays as it was.
     pub fn load(&mut self, packet: &[u8]) -> Result<GopInfo> {
         let info = gop::inspect(packet, &self.limits)?;
+        if info.coding == Coding::Realtime {
+            let realtime = self.realtime.get_or_insert_with(|| {
+                let mut new = Box::new(realtime::Decoder::new(&self.runtime));
+                new.set_limits(self.limits.clone());
+                new
+            });
+            let info = realtime.decode(packet)?;
+            self.header = realtime.header().copied();
+            self.coding = Coding::Realtime;
+            return Ok(info);
+        }
         let header = info.header.or(self.header).ok_or(Error::MissingHeader)?;
         let before = self.before.as_ref();
         let gop = gop::parse(packet, &header, before.map(|b| (b.number, &b.arch)), &self.limits)?;
@@ -90,6 +126,7 @@ impl Decoder {
             let step = quantiser::step(group.step);
             group.symbols.iter().map(|&s| s as f32 * step).collect()
         });
+        self.coding = Coding::Fitted;
         self.header = Some(header);
         self.before = Some(Decoded { number: gop.number, arch, parameters });
         self.loaded = Some(Loaded { network, frames: gop.frames as usize, embeddings });
@@ -102,6 +139,15 @@ impl Decoder {
     /// [`Error::Parameter`] if there is no such frame, [`Error::NotFinite`] if the network gives no numbers, in which case
     /// `out` is left as it was; [`Error::Network`].
     pub fn frame(&mut self, index: usize, out: &mut Vec<u8>) -> Result<()> {
+        if self.coding == Coding::Realtime {
+            let mut yuv = std::mem::take(&mut self.yuv);
+            let found = self.realtime_frame(index, &mut yuv);
+            if let (Ok(()), Some(header)) = (&found, &self.header) {
+                realtime::i420_to_rgb(&yuv, (header.width as usize, header.height as usize), out);
+            }
+            self.yuv = yuv;
+            return found;
+        }
         let (Some(loaded), Some(gop), Some(header)) = (&mut self.loaded, &self.before, &self.header) else {
             return Err(Error::MissingHeader);
         };
@@ -129,6 +175,30 @@ impl Decoder {
             }
         }
         Ok(())
+    }
+
+    /// As [`Decoder::frame`], in 4:2:0: planes Y, U and V without gaps. Pictures of the real-time mode are so inside,
+    /// others are converted.
+    ///
+    /// # Errors
+    /// As for [`Decoder::frame`].
+    pub fn frame_i420(&mut self, index: usize, out: &mut Vec<u8>) -> Result<()> {
+        if self.coding == Coding::Realtime {
+            return self.realtime_frame(index, out);
+        }
+        let mut rgb = Vec::new();
+        self.frame(index, &mut rgb)?;
+        if let Some(header) = &self.header {
+            realtime::rgb_to_i420(&rgb, (header.width as usize, header.height as usize), out);
+        }
+        Ok(())
+    }
+
+    fn realtime_frame(&mut self, index: usize, out: &mut Vec<u8>) -> Result<()> {
+        if index > 0 {
+            return Err(Error::parameter("frame", index, "0"));
+        }
+        self.realtime.as_ref().ok_or(Error::MissingHeader)?.picture(out)
     }
 }
 

@@ -10,9 +10,12 @@ use crate::{Error, Limits, Result};
 const HAS_HEADER: u8 = 0x80;
 const IS_KEY: u8 = 0x40;
 const HAS_DURATIONS: u8 = 0x20;
-/// Bits 0 to 4 of the first byte: what kind of group this is. 0 is one whose network is in the packet.
+/// Bits 0 to 4 of the first byte: the [`Coding`].
 const CODING_MASK: u8 = 0x1f;
 const FITTED: u8 = 0;
+const REALTIME: u8 = 1;
+/// Numbers of real-time packets are below this: they count round, so that each takes one byte.
+pub(super) const REALTIME_NUMBERS: u32 = 128;
 /// Bytes of the checksum at the end.
 const CHECKSUM: usize = 4;
 
@@ -75,14 +78,24 @@ pub(super) fn write(gop: &Gop, header: &VideoHeader) -> Result<Vec<u8>> {
         }
     }
     out.extend(symbols.finish());
-    let checksum = crc32fast::hash(&out);
-    out.extend_from_slice(&checksum.to_le_bytes());
+    seal(&mut out);
     Ok(out)
+}
+
+/// How pictures are coded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Coding {
+    /// A network of their own is in the packet.
+    Fitted,
+    /// One picture: latents for the network of a bundle, and motion ([`super::realtime`]).
+    Realtime,
 }
 
 /// What stands before the parameters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GopInfo {
+    /// How the pictures are coded.
+    pub coding: Coding,
     /// The stream header, in key groups.
     pub header: Option<VideoHeader>,
     /// The group's number; they count up by one.
@@ -103,7 +116,33 @@ pub fn inspect(data: &[u8], limits: &Limits) -> Result<GopInfo> {
     head(data, limits).map(|(info, _)| info)
 }
 
-fn head<'a>(data: &'a [u8], limits: &Limits) -> Result<(GopInfo, Cursor<'a>)> {
+/// Writes what stands before a real-time picture.
+pub(super) fn write_realtime_head(
+    header: Option<&VideoHeader>,
+    number: u32,
+    duration: Option<u32>,
+    out: &mut Vec<u8>,
+) {
+    let flag = |on: bool, bit: u8| if on { bit } else { 0 };
+    out.push(
+        flag(header.is_some(), HAS_HEADER | IS_KEY) | flag(duration.is_some(), HAS_DURATIONS) | REALTIME,
+    );
+    if let Some(header) = header {
+        header.write(out);
+    }
+    put_varint(out, number % REALTIME_NUMBERS);
+    put_varint(out, 1);
+    duration.iter().for_each(|&d| put_varint(out, d));
+}
+
+/// Appends the checksum of all that is there.
+pub(super) fn seal(out: &mut Vec<u8>) {
+    let checksum = crc32fast::hash(out);
+    out.extend_from_slice(&checksum.to_le_bytes());
+}
+
+/// Reads and checks what stands before the parameters; the cursor is behind it.
+pub(super) fn head<'a>(data: &'a [u8], limits: &Limits) -> Result<(GopInfo, Cursor<'a>)> {
     let whole = Cursor::new("video packet", data);
     if data.len() > limits.max_video_packet_bytes {
         let reason = format!("{} bytes, allowed: up to {}", data.len(), limits.max_video_packet_bytes);
@@ -117,10 +156,13 @@ fn head<'a>(data: &'a [u8], limits: &Limits) -> Result<(GopInfo, Cursor<'a>)> {
     }
     let mut cursor = Cursor::new("video packet", body);
     let first = cursor.byte("first byte")?;
-    if first & CODING_MASK != FITTED {
-        let reason = format!("{}, this reader knows {FITTED}", first & CODING_MASK);
-        return Err(whole.error("coding", reason));
-    }
+    let coding = match first & CODING_MASK {
+        FITTED => Coding::Fitted,
+        REALTIME => Coding::Realtime,
+        other => {
+            return Err(whole.error("coding", format!("{other}, this reader knows {FITTED} and {REALTIME}")));
+        }
+    };
     let key = first & IS_KEY != 0;
     let header = if first & HAS_HEADER != 0 {
         let (header, length) = VideoHeader::parse(cursor.rest(), limits)?;
@@ -131,13 +173,17 @@ fn head<'a>(data: &'a [u8], limits: &Limits) -> Result<(GopInfo, Cursor<'a>)> {
     } else {
         None
     };
-    let number = cursor.varint("number")?;
-    let frames = cursor.ranged("frames", 1, limits.max_video_frames)?;
+    let (most_number, most_frames) = match coding {
+        Coding::Fitted => (u32::MAX, limits.max_video_frames),
+        Coding::Realtime => (REALTIME_NUMBERS - 1, 1),
+    };
+    let number = cursor.ranged("number", 0, most_number)?;
+    let frames = cursor.ranged("frames", 1, most_frames)?;
     let durations = match first & HAS_DURATIONS {
         0 => None,
         _ => Some((0..frames).map(|_| cursor.varint("duration")).collect::<Result<Vec<_>>>()?),
     };
-    Ok((GopInfo { header, number, key, frames, durations }, cursor))
+    Ok((GopInfo { coding, header, number, key, frames, durations }, cursor))
 }
 
 /// Reads a packet in a stream of this header; `before` is the number and network of the group decoded before it.
@@ -148,6 +194,9 @@ pub(super) fn parse(
     limits: &Limits,
 ) -> Result<Gop> {
     let (info, mut cursor) = head(data, limits)?;
+    if info.coding != Coding::Fitted {
+        return Err(cursor.error("coding", "a real-time picture among fitted groups"));
+    }
     let own = if info.key { Some(parse_arch(&mut cursor, header, limits)?) } else { None };
     let arch = match (&own, before) {
         (Some(own), _) => own,

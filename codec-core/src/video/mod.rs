@@ -4,6 +4,9 @@
 //! [`Encoder`] fits a network of the Boosting-NeRV family ([`Architecture`]) by steps that are ONNX graphs like any other
 //! ([`graph`]), learns how coarsely each part of it may be quantised, and writes one packet a group. [`Decoder`] reads the
 //! packet and gives any frame of the group. Pictures are RGB of 8 bits.
+//!
+//! [`realtime`] is the other mode: one trained network for all streams, a packet a picture, fast enough for live use. The
+//! same [`Decoder`] reads it.
 
 mod arch;
 mod check;
@@ -19,6 +22,7 @@ mod network;
 mod optimiser;
 mod quantiser;
 mod random;
+pub mod realtime;
 mod step_graph;
 #[cfg(test)]
 mod tests;
@@ -28,7 +32,7 @@ pub use check::Checker;
 pub use decoder::Decoder;
 pub use encoder::{CodedGop, Encoder, EncoderConfig, Target};
 pub use fit::FitProgress;
-pub use gop::{GopInfo, inspect};
+pub use gop::{Coding, GopInfo, inspect};
 pub use optimiser::Optimiser;
 
 /// The PSNR between two pictures of the same size, over all their bytes, in dB; 100 dB where they are equal.
