@@ -54,6 +54,15 @@ def code(bundle, pcm, width):
     return codes.reshape(*latents.shape[:2], -1)
 
 
+def use(codes, size):
+    """How evenly the entries of each codebook are used: perplexity of its codes over its size, 0 to 1."""
+    shares = []
+    for column in codes.flatten(0, -2).T:
+        share = torch.bincount(column, minlength=size) / len(column)
+        shares.append(float(torch.exp(-torch.xlogy(share, share).sum())) / size)
+    return shares
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bundle", type=Path, default=Path("models/bundles/speech-24k"))
@@ -79,6 +88,8 @@ def main():
     print(f"{train.shape[0] * train.shape[1]} frames coded in {time.time() - clock:.0f} s", flush=True)
 
     books = torch.from_numpy(bundle.books)
+    used = use(train, books.shape[2])
+    print(f"perplexity over size: {', '.join(f'{u:.3f}' for u in used)}; mean {np.mean(used):.3f}", flush=True)
     most = float(sum(books.square().sum(-1).sqrt().amax((1, 2))))
     input_bits = int(np.clip(np.floor(np.log2(entropy.INPUT_MAX / most)), 0, 10)) + 1
     entries = (books * 2 ** input_bits).round().clamp(-entropy.INPUT_MAX, entropy.INPUT_MAX)

@@ -82,7 +82,7 @@ class Trainer:
         self.heard = Disturbance(config.sample_rate).to(args.device)
         self.opt = torch.optim.AdamW(self.codec.parameters(), args.rate, betas=(0.9, 0.98), weight_decay=0.01)
         self.average = {k: v.detach().clone() for k, v in self.codec.named_parameters()}
-        self.corpus = Corpus(args.corpus)
+        self.corpus = Corpus(args.corpus, rate=config.sample_rate)
         self.step, self.elapsed, self.phase = 0, 0.0, 1
         if args.start and self.codec.quantizer.books.any():
             self.phase = 2

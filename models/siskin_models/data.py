@@ -5,12 +5,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from .room import reverberate
+
 
 class Corpus:
     """Speech and music as ranges of one flat 16-bit file; recordings of one speaker lie side by side."""
 
-    def __init__(self, folder, split="train"):
-        folder = Path(folder)
+    def __init__(self, folder, split="train", rate=24_000):
+        folder, self.rate = Path(folder), rate
         self.samples = np.memmap(folder / "corpus.i16", "<i2", "r")
         self.rows = [r for r in json.loads((folder / "index.json").read_text()) if r["split"] == split]
         ranges = {}
@@ -41,7 +43,7 @@ class Corpus:
         return x
 
     def batch(self, rng, size, length):
-        """[size, length]: speech at -30..0 dB of full scale; some with noise or music, some music, some silence."""
+        """[size, length]: speech at -30..0 dB of full scale; some with noise or music, some in a room, some music, some silence."""
         out = np.zeros((size, length), np.float32)
         music = len(self.ranges["music"]) > 0
         for i in range(size):
@@ -51,6 +53,8 @@ class Corpus:
                 other = self.crop(rng, "music", length) if music and kind < 0.11 else coloured(rng, length)
                 ratio = 10 ** (-rng.uniform(5, 25) / 20)
                 x = x + other * ratio * rms(x) / (rms(other) + 1e-6)
+            elif 0.17 <= kind < 0.29:
+                x = reverberate(rng, x, self.rate)
             elif kind > 0.97:
                 edge = rng.integers(0, length)
                 x[edge:] = 0

@@ -15,6 +15,8 @@ from siskin_models.balancer import Balancer  # noqa: E402
 from siskin_models.codec import load_bundle  # noqa: E402
 from siskin_models.frameloss import DECAY, burst_mask, lose_frames  # noqa: E402
 from siskin_models.loudness import Disturbance  # noqa: E402
+from siskin_models.room import response, reverberate  # noqa: E402
+from entropy import use  # noqa: E402
 
 MODELS = Path(__file__).resolve().parents[1]
 SMALL = ["enc_width=16", "dec_width=16", "enc_depth=1", "dec_depth=1", "latent=8"]
@@ -53,6 +55,23 @@ def test_all_phases_run_and_resume(corpus):
     assert "resumed at step 30" in train(corpus, *options)
     saved = torch.load(corpus / "run/last.pt")
     assert saved["step"] == 40 and saved["books"].shape == (2, 2, 32, 4)
+
+
+def test_a_room_decays_as_asked():
+    rate, rng = 24_000, np.random.default_rng(1)
+    room = response(rng, rate, 0.5, 6)
+    assert room[0] == 1 and abs(10 * np.log10(np.sum(room[1:] ** 2)) + 6) < 0.01
+    energy = np.cumsum(room[:0:-1] ** 2)[::-1]
+    fall = 10 * np.log10(energy[rate // 5] / energy[rate // 20])
+    # 60 dB in half a second: 18 dB in 0.15 s.
+    assert -22 < fall < -15, fall
+    x = rng.standard_normal(rate).astype(np.float32)
+    assert reverberate(rng, x, rate).shape == x.shape
+
+
+def test_even_use_of_a_codebook_is_one():
+    even, one = torch.arange(64).repeat(10), torch.zeros(640, dtype=torch.long)
+    assert np.allclose(use(torch.stack([even, one], -1)[None], 64), [1, 1 / 64])
 
 
 def test_lost_frames_hold_the_last_latent():
