@@ -20,6 +20,8 @@ from siskin_models.export import decoder_graph, encoder_graph, half_weights
 from siskin_models.quantizer import decode, encode
 
 PREFIXES = (1, 2, 3, 6, 9)
+# Ids above the codes that mean something in streams of tokens (docs/tokens.md), in this order.
+SPECIAL = ("pad", "start", "end", "separator")
 DEFAULT = 6
 
 
@@ -51,7 +53,7 @@ def manifest(config, codec, name, version):
                     "states": states(codec.encoder.state_shapes)},
         "decoder": {"file": "decoder.onnx", "input": "latents", "output": "pcm",
                     "states": states(codec.decoder.state_shapes)},
-        "special_ids": {},
+        "special_ids": {name: size + i for i, name in enumerate(SPECIAL)},
     }
 
 

@@ -57,15 +57,15 @@ class Counts:
 
 class NGram:
     """Each code of a frame from the code before it in time and the one that it refines. Longer contexts are mixed with
-    shorter ones by weights that a held-out part has given (Jelinek and Mercer, "Interpolated estimation of Markov source
-    parameters from sparse data", 1980)."""
+    shorter ones by weights that a held-out part has given, for each codebook its own since the fine ones can hardly be
+    foretold (Jelinek and Mercer, "Interpolated estimation of Markov source parameters from sparse data", 1980)."""
 
     ORDERS = 3
 
     def __init__(self, codebooks, groups, size, tables=None, weights=None):
         self.codebooks, self.groups, self.size = codebooks, groups, size
         self.tables = tables or [Counts() for _ in range(self.ORDERS)]
-        self.weights = np.zeros((self.ORDERS, CLASSES)) if weights is None else weights
+        self.weights = np.zeros((self.ORDERS, codebooks, CLASSES)) if weights is None else weights
 
     def contexts(self, codes):
         """[order][T, K] contexts, shortest first: the codebook; with the code beside; with the one before too."""
@@ -91,26 +91,36 @@ class NGram:
                 for part in parts]
 
     def train(self, recordings):
-        """recordings: arrays [K, T]. Weights come from the last eighth of each, counts from all."""
+        """recordings: arrays [K, T]. Weights come from every eighth, or of few from the last eighth of each, which flatters
+        them since the speakers are known; counts come from all."""
         recordings = [self.rows(codes) for codes in recordings]
-        self.tables = self.count([codes[:len(codes) * 7 // 8] for codes in recordings])
-        held_out = [codes[len(codes) * 7 // 8:] for codes in recordings]
+        if len(recordings) >= 16:
+            held_out, learnt = recordings[::8], [codes for n, codes in enumerate(recordings) if n % 8]
+        else:
+            held_out = [codes[len(codes) * 7 // 8:] for codes in recordings]
+            learnt = [codes[:len(codes) * 7 // 8] for codes in recordings]
+        self.tables = self.count(learnt)
         codes = np.concatenate([c.ravel() for c in held_out])
+        book = np.concatenate([self.contexts(c)[0].ravel() for c in held_out])
+        classes = self.codebooks * CLASSES
         lower = np.full(len(codes), 1 / self.size)
         for n, table in enumerate(self.tables):
             contexts = np.concatenate([self.contexts(c)[n].ravel() for c in held_out])
             count, total = table.of_all(contexts, codes, self.size)
-            p, kind = count / np.maximum(total, 1), frequency(total)
-            weight = np.full(CLASSES, 0.5)
+            p, kind = count / np.maximum(total, 1), book * CLASSES + frequency(total)
+            weight = np.full(classes, 0.5)
             for _ in range(30):
                 share = weight[kind] * p / (weight[kind] * p + (1 - weight[kind]) * lower)
                 seen = total > 0
-                hits, all_ = np.bincount(kind[seen], share[seen], CLASSES), np.bincount(kind[seen], minlength=CLASSES)
+                hits, all_ = np.bincount(kind[seen], share[seen], classes), np.bincount(kind[seen], minlength=classes)
                 weight = np.where(all_ > 0, hits / np.maximum(all_, 1), 0)
             # A class that was never held out is as good as the one below it.
-            for c in range(1, CLASSES):
-                weight[c] = weight[c] if (kind[total > 0] == c).any() else weight[c - 1]
-            self.weights[n] = weight
+            for c in range(classes):
+                if c % CLASSES and all_[c] == 0:
+                    weight[c] = weight[c - 1]
+            # Never all: what the held-out part has not shown may come all the same.
+            weight = np.minimum(weight, 0.99)
+            self.weights[n] = weight.reshape(self.codebooks, CLASSES)
             lower = np.where(total > 0, weight[kind] * p + (1 - weight[kind]) * lower, lower)
         self.tables = self.count(recordings)
         return self
@@ -124,12 +134,12 @@ class NGram:
 
     def distribution(self, contexts, tables=None, p=None, share=1.0):
         """Probability of each code after the contexts of one place, shortest first."""
-        p = np.full(self.size, 1 / self.size) if p is None else p.copy()
+        p, book = np.full(self.size, 1 / self.size) if p is None else p.copy(), int(contexts[0])
         for n, (table, context) in enumerate(zip(tables or self.tables, contexts)):
             codes, counts = table.after(int(context), self.size)
             total = counts.sum()
             if total:
-                weight = share * self.weights[n][frequency(total)]
+                weight = share * self.weights[n][book, frequency(total)]
                 p *= 1 - weight
                 p[codes] += weight * counts / total
         return p

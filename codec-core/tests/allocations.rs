@@ -12,7 +12,7 @@ use siskin_core::bitstream::{BundleId, StreamHeader};
 use siskin_core::bundle::{QuantizerKind, QuantizerSpec};
 use siskin_core::entropy::{BookTables, Tables};
 use siskin_core::runtime::{Provider, StepNetwork};
-use siskin_core::tokens::{Format, Layout, OnBadToken, TokenStream};
+use siskin_core::tokens::{Format, Layout, OnBadToken, Slots, TokenStream};
 use siskin_core::{Error, Result};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
@@ -22,7 +22,7 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 const HOP: usize = 480;
 const DIM: usize = 32;
 
-/// Copies what fits from input to output.
+/// Copies what fits from input to output, which is its state too.
 struct Copy {
     input: Vec<f32>,
     output: Vec<f32>,
@@ -46,8 +46,12 @@ impl StepNetwork for Copy {
         &self.output
     }
     fn reset(&mut self) {}
-    fn save(&self, _into: &mut Vec<Vec<f32>>) {}
-    fn restore(&mut self, _from: &[Vec<f32>]) -> Result<()> {
+    fn save(&self, into: &mut Vec<Vec<f32>>) {
+        into.resize_with(1, Vec::new);
+        into[0].clone_from(&self.output);
+    }
+    fn restore(&mut self, from: &[Vec<f32>]) -> Result<()> {
+        self.output.copy_from_slice(&from[0]);
         Ok(())
     }
     fn provider(&self) -> Provider {
@@ -128,11 +132,12 @@ fn a_running_stream_allocates_nothing() {
     assert_eq!((change.allocations, change.reallocations), (0, 0), "{change:?}");
     for layout in ["parallel", "delayed", "flat"] {
         assert_eq!(token_allocations(layout), (0, 0), "{layout}");
+        assert_eq!(slot_allocations(layout), (0, 0), "slots of {layout}");
     }
 }
 
-/// Allocations of a running stream of tokens.
-fn token_allocations(layout: &str) -> (usize, usize) {
+/// A stream of 12 codebooks, and a row that is valid again and again in each of the layouts.
+fn token_stream(layout: &str) -> (TokenStream, Vec<i64>) {
     let header = StreamHeader {
         bundle: BundleId([3; 8]),
         bundle_name: "copy".into(),
@@ -147,22 +152,42 @@ fn token_allocations(layout: &str) -> (usize, usize) {
     let decoder = Decoder::from_parts(FrameDecoder::from_parts(Copy::boxed(DIM, HOP), quantizer()), header);
     let layout = Layout::parse(layout, 12, 1024).expect("a layout");
     let format = Format::new(12, 1024, layout.clone(), &Default::default()).expect("12 codebooks");
-    let mut stream = TokenStream::from_parts(decoder, format, OnBadToken::Refuse);
-    // The same row again and again is valid in each of the layouts.
-    let row: Vec<i64> = match &layout {
+    let row = match &layout {
         Layout::Flat { offsets, .. } => offsets.iter().map(|o| o + 7).collect(),
         _ => vec![7; 12],
     };
-    let mut out = Vec::with_capacity(HOP);
-    let mut steps = |count: usize| {
-        for _ in 0..count {
-            out.clear();
-            stream.push(&row, &mut out).expect("valid tokens");
-        }
-    };
-    steps(60);
+    (TokenStream::from_parts(decoder, format, OnBadToken::Refuse), row)
+}
+
+/// Allocations of 200 turns of `step` once it has run for a while.
+fn allocations(mut step: impl FnMut()) -> (usize, usize) {
+    (0..60).for_each(|_| step());
     let region = Region::new(ALLOCATOR);
-    steps(200);
+    (0..200).for_each(|_| step());
     let change = region.change();
     (change.allocations, change.reallocations)
+}
+
+/// Allocations of a running stream of tokens.
+fn token_allocations(layout: &str) -> (usize, usize) {
+    let (mut stream, row) = token_stream(layout);
+    let mut out = Vec::with_capacity(HOP);
+    allocations(|| {
+        out.clear();
+        stream.push(&row, &mut out).expect("valid tokens");
+    })
+}
+
+/// Allocations of three slots that take turns.
+fn slot_allocations(layout: &str) -> (usize, usize) {
+    let (stream, row) = token_stream(layout);
+    let mut slots = Slots::new(stream, 3).expect("three slots");
+    let input = [0, 2, 1].map(|slot| (slot, row.as_slice()));
+    let mut samples = 0;
+    let counted = allocations(|| {
+        let mut give = |_: usize, pcm: Result<&[f32]>| samples += pcm.expect("valid tokens").len();
+        slots.step(&input, &mut give).expect("slots that are there");
+    });
+    assert!(samples > 3 * 200 * HOP, "{samples} samples of three slots");
+    counted
 }

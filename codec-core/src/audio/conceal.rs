@@ -154,7 +154,7 @@ impl Concealment {
         into.state = Some(self.state);
         into.signal.clear();
         into.signal.extend_from_slice(self.analysis.signal());
-        into.noise.clone_from(self.noise.state());
+        into.noise.copy_from(self.noise.state());
     }
 
     /// Puts back a state that was kept of the same bundle.

@@ -11,6 +11,8 @@ use super::search::{BeamSearch, DEFAULT_SEARCH_WIDTH};
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Snapshot {
     pub(super) states: Vec<Vec<f32>>,
+    /// A decoder's last latent, which a loss repeats.
+    pub(super) latent: Vec<f32>,
     /// What a loss had come to; only a [`Decoder`](super::Decoder) uses it and the limiter's peak.
     pub(super) concealment: ConcealmentSnapshot,
     pub(super) peak: f32,
@@ -187,7 +189,7 @@ impl FrameDecoder {
     /// Keeps the states in `into`.
     pub fn snapshot(&self, into: &mut Snapshot) {
         self.network.save(&mut into.states);
-        into.states.push(self.latent.clone());
+        into.latent.clone_from(&self.latent);
     }
 
     /// Puts back the states of a snapshot of the same bundle.
@@ -195,12 +197,11 @@ impl FrameDecoder {
     /// # Errors
     /// [`Error::Parameter`](crate::Error::Parameter) if the snapshot is of another bundle.
     pub fn restore(&mut self, from: &Snapshot) -> Result<()> {
-        let (latent, states) = match from.states.split_last() {
-            Some((latent, states)) if latent.len() == self.latent.len() => (latent, states),
-            _ => return Err(crate::Error::parameter("snapshot", "of another bundle", "of this bundle")),
-        };
-        self.network.restore(states)?;
-        self.latent.copy_from_slice(latent);
+        if from.latent.len() != self.latent.len() {
+            return Err(crate::Error::parameter("snapshot", "of another bundle", "of this bundle"));
+        }
+        self.network.restore(&from.states)?;
+        self.latent.copy_from_slice(&from.latent);
         Ok(())
     }
 

@@ -140,6 +140,14 @@ pub(super) struct NoiseState {
     random: u32,
 }
 
+impl NoiseState {
+    /// Becomes what `other` is, in the memory that there is.
+    pub(super) fn copy_from(&mut self, other: &Self) {
+        self.tail.clone_from(&other.tail);
+        self.random = other.random;
+    }
+}
+
 impl Synthesis {
     pub(super) fn new(plan: &Plan) -> Self {
         Self {
@@ -185,7 +193,7 @@ impl Synthesis {
     /// Takes over the state of another of the same plan.
     pub(super) fn set_state(&mut self, state: &NoiseState) {
         if state.tail.len() == self.state.tail.len() {
-            self.state.clone_from(state);
+            self.state.copy_from(state);
         }
     }
 

@@ -95,10 +95,11 @@ impl StepNetwork for OnnxNetwork {
 
     fn restore(&mut self, from: &[Vec<f32>]) -> Result<()> {
         let now = &mut self.states[self.phase];
-        let sizes = |s: &[Tensor<f32>]| s.iter().map(|t| t.extract_tensor().1.len()).collect::<Vec<_>>();
-        let given: Vec<usize> = from.iter().map(Vec::len).collect();
-        if given != sizes(now) {
-            return Err(Error::parameter("states", format!("{given:?}"), format!("{:?}", sizes(now))));
+        let sizes = || now.iter().map(|t| t.extract_tensor().1.len());
+        if !sizes().eq(from.iter().map(Vec::len)) {
+            let given: Vec<usize> = from.iter().map(Vec::len).collect();
+            let allowed: Vec<usize> = sizes().collect();
+            return Err(Error::parameter("states", format!("{given:?}"), format!("{allowed:?}")));
         }
         for (state, copy) in now.iter_mut().zip(from) {
             state.extract_tensor_mut().1.copy_from_slice(copy);

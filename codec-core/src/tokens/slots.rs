@@ -4,11 +4,12 @@ use crate::{Error, Result};
 /// Many streams on one network: a server's slots, each with its own state and its own reset.
 ///
 /// A slot's state is swapped in when it is its turn, which is a copy of some hundred kilobytes beside the network's
-/// run and allocates one latent frame. To use several cores, use several of these.
+/// run and allocates nothing. To use several cores, use several of these.
 pub struct Slots {
     stream: TokenStream,
     kept: Vec<StreamSnapshot>,
     active: usize,
+    pcm: Vec<f32>,
 }
 
 impl Slots {
@@ -27,7 +28,7 @@ impl Slots {
             snapshot
         };
         let kept = (0..count).map(|_| fresh()).collect();
-        Ok(Self { stream, kept, active: 0 })
+        Ok(Self { stream, kept, active: 0, pcm: Vec::new() })
     }
 
     /// How many slots there are.
@@ -61,12 +62,14 @@ impl Slots {
         input: &[(usize, &[i64])],
         give: &mut impl FnMut(usize, Result<&[f32]>),
     ) -> Result<()> {
-        let mut pcm = Vec::new();
-        for &(slot, tokens) in input {
+        let mut pcm = std::mem::take(&mut self.pcm);
+        let stepped = input.iter().try_for_each(|&(slot, tokens)| {
             pcm.clear();
             let pushed = self.slot(slot)?.push(tokens, &mut pcm);
             give(slot, pushed.map(|_| pcm.as_slice()));
-        }
-        Ok(())
+            Ok(())
+        });
+        self.pcm = pcm;
+        stepped
     }
 }
