@@ -93,6 +93,27 @@ fn ten_megabytes_around_one_sentence() {
 }
 
 #[test]
+fn an_interrupt_keeps_what_was_spoken() {
+    let folder = folder();
+    let (from, out, words) = ("book.txt", "book.mka", "book.srt");
+    let [from, out, words] = [from, out, words].map(|n| folder.path().join(n));
+    std::fs::write(&from, "Two birds sing. ".repeat(10 << 20 >> 4)).expect("written");
+    let args = speak(&["--file", text(&from), "--words", text(&words)], &out);
+    let child = siskin().args(args).stderr(std::process::Stdio::piped()).spawn().expect("it starts");
+    while std::fs::read_to_string(&words).map_or(0, |w| w.matches("sing.").count()) < 3 {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    let killed = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+    assert!(killed.expect("kill starts").success());
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
+    assert!(stderr(&output).contains("spoken so far"), "{}", stderr(&output));
+    let info = &ndjson(&good(["info", "--json", text(&out)]))[0];
+    assert!(info["samples"].as_u64() > Some(3 * 12_000), "{info}");
+    assert_files(folder.path(), &["book.mka", "book.srt", "book.txt"]);
+}
+
+#[test]
 fn a_language_without_a_voice_is_refused() {
     let folder = folder();
     let out = folder.path().join("a.mka");

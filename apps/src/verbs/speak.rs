@@ -13,6 +13,7 @@ use siskin_core::tts::{Sentences, Speaker, Spoken};
 use crate::bench::peak_memory;
 use crate::cli::{ModelArgs, OverwriteArgs, ReportArgs};
 use crate::failure::usage;
+use crate::interrupt::{self, Interrupted};
 use crate::media;
 use crate::report::{Progress, Report};
 use crate::speech::{SpeechOutput, TextSource, WordFile, WordFormat};
@@ -108,7 +109,8 @@ pub(crate) fn run(args: &SpeakArgs) -> Result<ExitCode> {
     let mut totals = Totals::default();
     let begun = Instant::now();
     let mut more = true;
-    while !next.is_empty() || more {
+    let mut interrupted = false;
+    'text: while !next.is_empty() || more {
         for sentence in next.drain(..) {
             let start = totals.samples;
             let spoken =
@@ -116,7 +118,16 @@ pub(crate) fn run(args: &SpeakArgs) -> Result<ExitCode> {
                     output.write(pcm)?;
                     let seconds = at as f64 / f64::from(rate);
                     report.progress(Progress { seconds, total: None, bytes: output.bytes() })
-                })?;
+                });
+            let spoken = match spoken {
+                Err(e) if e.is::<Interrupted>() && totals.sentences > 0 => {
+                    interrupted = true;
+                    break 'text;
+                }
+                other => other?,
+            };
+            // A book takes hours: from here on an interrupt keeps what has been spoken.
+            interrupt::keep_output();
             let seconds = |samples: u64| (start + samples) as f64 / f64::from(rate);
             for word in &spoken.words {
                 let (from, to) = (seconds(word.start), seconds(word.end));
@@ -142,6 +153,9 @@ pub(crate) fn run(args: &SpeakArgs) -> Result<ExitCode> {
     let described = output.finish(seconds)?;
     target.commit()?;
     warn_of_losses(&sentences, &totals, &report)?;
+    if interrupted {
+        report.warn(&format!("interrupted: {} holds what was spoken so far", args.output.display()))?;
+    }
     let speed = seconds / (report.elapsed() - loaded).max(1e-6);
     report.done(
         &format!(
@@ -172,7 +186,7 @@ pub(crate) fn run(args: &SpeakArgs) -> Result<ExitCode> {
             "speed": speed,
         }),
     )?;
-    Ok(ExitCode::SUCCESS)
+    Ok(if interrupted { ExitCode::from(interrupt::EXIT_CODE) } else { ExitCode::SUCCESS })
 }
 
 /// The bundle asked for; else Kokoro's, or the first that has the voice or language asked for if Kokoro has not.
