@@ -64,9 +64,9 @@ class Block(nn.Module):
         self.up, self.down = nn.Linear(width, width * mult), nn.Linear(width * mult, width)
         self.scale = nn.Parameter(torch.full((width,), 0.3))
 
-    def forward(self, x, mask):
+    def forward(self, x, mask, drop=0.0):
         y = self.norm(self.conv((x * mask).transpose(1, 2)).transpose(1, 2))
-        return x + self.scale * self.down(F.silu(self.up(y)))
+        return x + self.scale * F.dropout(self.down(F.silu(self.up(y))), drop, self.training)
 
 
 def positions(count, width):
@@ -94,7 +94,8 @@ class Acoustic(nn.Module):
 
     def __init__(self, c: Config):
         super().__init__()
-        self.c, self.drop = c, 0.1
+        # Two hours of speech are soon known by heart.
+        self.c, self.drop = c, 0.2
         self.linear = nn.Embedding(WINDOW * c.tokens, BASIS * FEATURES)
         self.linear_speaker = nn.Embedding(c.speakers, FEATURES)
         self.linear_duration = nn.Embedding(WINDOW * c.tokens, 1)
@@ -133,7 +134,7 @@ class Acoustic(nn.Module):
         linear = (linear.unflatten(-1, (BASIS, FEATURES)) * basis(place[..., 0])[..., None]).sum(-2)
         x = self.inp(torch.cat([hidden, place], -1))
         for block in self.blocks:
-            x = block(x, mask[..., None])
+            x = block(x, mask[..., None], self.drop)
         return linear + self.out(self.out_norm(x))
 
 

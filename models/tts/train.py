@@ -23,8 +23,9 @@ from siskin_models.losses import SpectralLoss  # noqa: E402
 from start import least_squares  # noqa: E402
 
 
+DECAY = 0.05
 # Frames that the codec's encoder hears before a crop, as many as it remembers.
-BEFORE = 26
+BEFORE = 32
 
 
 def arguments():
@@ -132,7 +133,7 @@ def main():
     config = Config(**saved["config"]) if saved else Config(len(CHARACTERS) + 1, len(speech.voices))
     part = (AcousticPart if args.part == "acoustic" else VecPart)(args, speech, config)
     net = part.net
-    optimiser = torch.optim.AdamW(net.parameters(), args.rate, (0.9, 0.98), weight_decay=0.01)
+    optimiser = torch.optim.AdamW(net.parameters(), args.rate, (0.9, 0.98), weight_decay=DECAY)
     average = {k: v.detach().clone() for k, v in net.state_dict().items()}
     step, spent = 0, 0.0
     if saved:
