@@ -3,13 +3,15 @@
 //! - [`audioenc`]: `siskinaudioenc`, samples to packets;
 //! - [`audiodec`]: `siskinaudiodec`, packets to samples;
 //! - [`audioparse`]: `siskinaudioparse`, what a stock demuxer passes on to packets with caps and exact times;
+//! - [`videoenc`], [`videodec`] and [`videoparse`]: `siskinvideoenc`, `siskinvideodec` and `siskinvideoparse`, the same for video;
 //! - [`mux`]: `siskinmux`, packets to Matroska;
 //! - [`tokensink`] and [`tokensrc`]: `siskintokensink` and `siskintokensrc`, speech to tokens and back;
 //! - [`rtpaudiopay`] and [`rtpaudiodepay`]: `rtpsiskinaudiopay` and `rtpsiskinaudiodepay`, packets to RTP and back;
 //! - [`tts`]: `siskintts`, text to speech.
 //!
 //! The elements hold no codec logic: that is in `siskin-core`. Packets travel as `audio/x-siskin`, one packet a
-//! buffer, with the stream header in the caps fields `streamheader` and `codec_data`.
+//! buffer, or `video/x-siskin`, one group of pictures a buffer, with the stream header in the caps fields `streamheader` and
+//! `codec_data`.
 //!
 //! ```text
 //! gst-launch-1.0 filesrc location=a.wav ! wavparse ! audioconvert ! audioresample \
@@ -35,7 +37,12 @@ mod tokens;
 pub mod tokensink;
 pub mod tokensrc;
 pub mod tts;
+mod video;
+pub mod videodec;
+pub mod videoenc;
+pub mod videoparse;
 
 pub use network::ExecutionProvider;
 pub use plugin::plugin_register_static;
 pub use tokens::BadToken;
+pub use videoenc::VideoPreset;

@@ -107,7 +107,7 @@ impl NetworkSettings {
             "model" => self.model = value.get::<Option<String>>().ok().flatten().filter(|m| !m.is_empty()),
             "execution-provider" => self.provider = value.get().unwrap_or_default(),
             "device" => self.device = value.get().unwrap_or_default(),
-            "threads" => self.threads = value.get().unwrap_or(1),
+            "threads" => self.threads = value.get().unwrap_or_default(),
             "engine-cache-path" => {
                 let path = value.get::<Option<String>>().ok().flatten();
                 self.engine_cache = path.filter(|p| !p.is_empty()).map(PathBuf::from);
@@ -129,12 +129,35 @@ impl NetworkSettings {
         })
     }
 
+    /// The descriptions for elements of video, which need no bundle and whose networks are worth more than one thread.
+    pub(crate) fn video_specs() -> Vec<glib::ParamSpec> {
+        let is_other = |spec: &glib::ParamSpec| spec.name() != "model" && spec.name() != "threads";
+        let mut specs: Vec<_> = Self::specs(None, "").into_iter().filter(is_other).collect();
+        specs.push(
+            glib::ParamSpecUInt::builder("threads")
+                .nick("Threads")
+                .blurb("Threads of the network on the processor; 0 is one a core")
+                .maximum(256)
+                .mutable_ready()
+                .build(),
+        );
+        specs
+    }
+
+    /// The defaults for elements of video.
+    pub(crate) fn for_video() -> Self {
+        Self { threads: 0, ..Self::new(None) }
+    }
+
     /// ONNX Runtime with these settings.
     pub(crate) fn runtime(&self) -> siskin_core::Result<Runtime> {
         Runtime::load(&RuntimeOptions {
             provider: self.provider.into(),
             device: self.device,
-            threads: self.threads as usize,
+            threads: match self.threads {
+                0 => std::thread::available_parallelism().map_or(1, usize::from),
+                threads => threads as usize,
+            },
             engine_cache: self.engine_cache.clone(),
         })
     }

@@ -13,6 +13,9 @@ fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     crate::audioenc::register(plugin)?;
     crate::audiodec::register(plugin)?;
     crate::audioparse::register(plugin)?;
+    crate::videoenc::register(plugin)?;
+    crate::videodec::register(plugin)?;
+    crate::videoparse::register(plugin)?;
     crate::mux::register(plugin)?;
     crate::tokensink::register(plugin)?;
     crate::tokensrc::register(plugin)?;

@@ -55,7 +55,7 @@ struct Sums {
 
 /// Encodes the video of an input.
 pub(crate) fn run(job: &Job<'_>, target: Target, report: &mut Report) -> Result<ExitCode> {
-    let config = job.video.config();
+    let config = job.video.config()?;
     let wish = job.video.wish(job.bitrate)?;
     let mut input = VideoInput::open(job.input)?;
     let header = *input.header();

@@ -2,14 +2,11 @@
 
 use anyhow::Result;
 use clap::Args;
-use siskin_core::video::{EncoderConfig, Kind, Modulation, Optimiser};
+use siskin_core::video::{EncoderConfig, Kind, Modulation, Preset, lambda_of_quality};
 
 use crate::failure::usage;
 use crate::units;
 
-/// Weight of a bit a pixel at quality 50, and points of quality that halve it.
-const MIDDLE_LAMBDA: f64 = 10.0;
-const POINTS_AN_OCTAVE: f64 = 10.0;
 /// Points of the grids of coordinate-aware modulation.
 const GRID_POINTS: u8 = 30;
 
@@ -60,11 +57,7 @@ pub(super) enum Wish {
 impl VideoArgs {
     /// What to hold constant.
     pub(super) fn wish(&self, bitrate: Option<u32>) -> Result<Wish> {
-        let quality = self.quality.unwrap_or(50.0);
-        if !(0.0..=100.0).contains(&quality) {
-            return Err(usage(format!("--quality is {quality}, allowed: 0 to 100")));
-        }
-        let lambda = MIDDLE_LAMBDA * ((50.0 - quality) / POINTS_AN_OCTAVE).exp2();
+        let lambda = lambda_of_quality(self.quality.unwrap_or(50.0)).map_err(|e| usage(format!("--{e}")))?;
         Ok(match (bitrate, self.size) {
             (Some(rate), _) => Wish::Bitrate(rate.into()),
             (_, Some(size)) => Wish::Size(size.into()),
@@ -72,30 +65,20 @@ impl VideoArgs {
         })
     }
 
-    /// The encoder's configuration. Short fits learn faster than the papers' long ones.
-    pub(super) fn config(&self) -> EncoderConfig {
-        let (mut epochs, rates) = match self.preset.as_deref() {
-            Some("fast") => ([30, 10], [1e-2, 2e-3]),
-            Some("slow") => ([300, 100], [3e-3, 5e-4]),
-            Some("placebo") => ([1200, 400], [3e-3, 5e-4]),
-            _ => ([100, 30], [6e-3, 1e-3]),
-        };
-        if let Some(steps) = self.steps {
-            let coding = (steps / 4).max(1);
-            epochs = [steps - coding, coding];
-        }
-        EncoderConfig {
+    /// The encoder's configuration.
+    pub(super) fn config(&self) -> Result<EncoderConfig> {
+        let preset: Preset = self.preset.as_deref().map_or(Ok(Preset::default()), str::parse)?;
+        let mut config = EncoderConfig {
             kind: if self.network == "nerv" { Kind::Index } else { Kind::Content(16) },
             modulation: match self.modulation.as_str() {
                 "grid" => Modulation::Grid(GRID_POINTS),
                 _ => Modulation::Affine,
             },
             parameters: self.parameters.map(|p| p as usize),
-            epochs,
-            rates,
-            optimiser: Optimiser::Adan,
             key_interval: self.key_interval,
-            seed: 1,
-        }
+            ..preset.config()
+        };
+        self.steps.map_or(Ok(()), |steps| config.set_passes(steps))?;
+        Ok(config)
     }
 }

@@ -14,6 +14,8 @@ const TICK_NS: u64 = 1_000_000;
 const CLUSTER_NS: u64 = 1_000_000_000;
 /// A seek lands at most this far before its target.
 const CUE_INTERVAL_NS: u64 = 5_000_000_000;
+/// The same in files with video, as far as its key packets allow; a decoder must begin at one.
+const VIDEO_CUE_INTERVAL_NS: u64 = 500_000_000;
 /// Bytes kept free at the start for the index of top-level elements, written at the end.
 const SEEK_HEAD_ROOM: usize = 128;
 /// Bytes that the duration adds to `Info` when it becomes known, and the smallest `Void`.
@@ -73,6 +75,8 @@ pub struct Writer {
 
 struct OpenCluster {
     start_ms: u64,
+    /// Whether anything has been written into it.
+    any: bool,
     /// Where it begins, and whether the index has it.
     at: u64,
     indexed: bool,
@@ -179,8 +183,12 @@ impl Writer {
         })?;
         let pts_ms = (pts_ns + TICK_NS / 2) / TICK_NS;
         let kind = self.tracks[track].kind;
+        let is_join = kind == TrackKind::Video && key && pts_ns >= self.next_cue_ns;
         let fits = |c: &OpenCluster| match kind {
-            TrackKind::Audio | TrackKind::Video => {
+            // A reader that begins at a cluster should find what it can begin with first.
+            TrackKind::Video if is_join && c.any => false,
+            TrackKind::Video => pts_ms >= c.start_ms && pts_ms - c.start_ms <= CLUSTER_NS / TICK_NS,
+            TrackKind::Audio => {
                 let start_ns = c.start_ms * TICK_NS;
                 end_ns.saturating_sub(start_ns) <= CLUSTER_NS + TICK_NS / 2 && pts_ms >= c.start_ms
             }
@@ -192,10 +200,12 @@ impl Writer {
             self.open_cluster(pts_ms, out)?;
         }
         self.end_ns = self.end_ns.max(end_ns);
-        if kind == TrackKind::Audio || kind == TrackKind::Video && key {
+        let has_video = self.tracks.iter().any(|t| t.kind == TrackKind::Video);
+        if kind == TrackKind::Audio && !has_video || is_join {
             self.index(track, pts_ns);
         }
         let Some(cluster) = &mut self.cluster else { return Ok(()) };
+        cluster.any = true;
         let relative = (pts_ms as i64 - cluster.start_ms as i64) as i16;
         let block = match kind {
             TrackKind::Audio | TrackKind::Video => simple_block(track as u8 + 1, relative, key, data).into(),
@@ -292,18 +302,22 @@ impl Writer {
             put(&Timestamp(start_ms), out)?;
             self.position += (out.len() - start) as u64;
         }
-        self.cluster = Some(OpenCluster { start_ms, at, indexed: false, blocks: Vec::new() });
+        self.cluster = Some(OpenCluster { start_ms, any: false, at, indexed: false, blocks: Vec::new() });
         Ok(())
     }
 
     /// Gives the cluster at hand an entry in the index, if one is due at this block.
     fn index(&mut self, track: usize, pts_ns: u64) {
         let Some(cluster) = &mut self.cluster else { return };
-        if self.options.mode == Mode::Live || cluster.indexed || pts_ns < self.next_cue_ns {
+        if cluster.indexed || pts_ns < self.next_cue_ns {
             return;
         }
         cluster.indexed = true;
-        self.next_cue_ns = pts_ns + CUE_INTERVAL_NS;
+        let is_video = self.tracks[track].kind == TrackKind::Video;
+        self.next_cue_ns = pts_ns + if is_video { VIDEO_CUE_INTERVAL_NS } else { CUE_INTERVAL_NS };
+        if self.options.mode == Mode::Live {
+            return;
+        }
         let position = CueTrackPositions {
             cue_track: CueTrack(track as u64 + 1),
             cue_cluster_position: CueClusterPosition(cluster.at - self.segment),

@@ -4,7 +4,7 @@ use super::fit::{Aim, Fit, FitProgress, Schedule};
 use super::gop::{self, Gop};
 use super::optimiser::Optimiser;
 use crate::bitstream::VideoHeader;
-use crate::runtime::Runtime;
+use crate::runtime::{Provider, Runtime};
 use crate::{Error, Limits, Result};
 
 /// Bits that a parameter costs after coding, about, from which the network's size follows.
@@ -115,6 +115,11 @@ impl Encoder {
     /// The stream's header.
     pub fn header(&self) -> &VideoHeader {
         &self.header
+    }
+
+    /// What runs the networks; known once a group has been coded.
+    pub fn provider(&self) -> Option<Provider> {
+        self.check.provider()
     }
 
     /// The network that a group of so many frames gets.

@@ -20,6 +20,7 @@ pub mod graph;
 mod loss;
 mod network;
 mod optimiser;
+mod preset;
 mod quantiser;
 mod random;
 pub mod realtime;
@@ -34,6 +35,7 @@ pub use encoder::{CodedGop, Encoder, EncoderConfig, Target};
 pub use fit::FitProgress;
 pub use gop::{Coding, GopInfo, inspect};
 pub use optimiser::Optimiser;
+pub use preset::{Preset, lambda_of_quality};
 
 /// The PSNR between two pictures of the same size, over all their bytes, in dB; 100 dB where they are equal.
 pub fn psnr(a: &[u8], b: &[u8]) -> f64 {

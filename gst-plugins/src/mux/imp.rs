@@ -11,6 +11,7 @@ use super::segmenter::{Piece, Segmenter};
 use super::streams::{Stream, is_sparse};
 use super::{tags, toc};
 use crate::sync::lock;
+use crate::video::caps as video;
 use crate::{caps, errors, network, tokens};
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
@@ -88,7 +89,11 @@ impl ElementImpl for SiskinMux {
                 gst::PadTemplate::with_gtype(name, direction, presence, &caps, kind)
                     .expect("names and caps of pad templates are constants, and valid")
             };
-            let matroska = gst::Caps::new_empty_simple("audio/x-matroska");
+            let matroska = ["audio/x-matroska", "video/x-matroska"].map(gst::Structure::new_empty);
+            let matroska = gst::Caps::builder_full()
+                .structure(matroska[0].clone())
+                .structure(matroska[1].clone())
+                .build();
             let formats = gst::List::new(["utf8", "pango-markup"]);
             let text = gst::Caps::builder("text/x-raw").field("format", formats).build();
             vec![
@@ -97,6 +102,12 @@ impl ElementImpl for SiskinMux {
                     gst::PadDirection::Sink,
                     gst::PadPresence::Request,
                     caps::audio_template(),
+                ),
+                template(
+                    "video_%u",
+                    gst::PadDirection::Sink,
+                    gst::PadPresence::Request,
+                    video::coded_template(),
                 ),
                 template("text_%u", gst::PadDirection::Sink, gst::PadPresence::Request, text),
                 template("tokens_%u", gst::PadDirection::Sink, gst::PadPresence::Request, tokens::template()),
@@ -197,7 +208,7 @@ impl SiskinMux {
         Ok(())
     }
 
-    /// The pad whose packet comes first, and whether all are at their end; waits until every pad of audio has something,
+    /// The pad whose packet comes first, and whether all are at their end; waits until every pad of audio and video has something,
     /// unless a live source is late.
     fn earliest(&self, timeout: bool) -> Result<(Option<gst_base::AggregatorPad>, bool), gst::FlowError> {
         let (mut first, mut ended) = (None, true);
@@ -243,7 +254,8 @@ impl SiskinMux {
         let tags = obj.tag_list().map(|t| tags::to_matroska(&t)).unwrap_or_default();
         let mut file = self.posting(Segmenter::new(tracks, mode, tags, lock(&self.chapters).clone()))?;
         let head = self.posting(file.head())?;
-        let mut caps = gst::Caps::new_empty_simple("audio/x-matroska");
+        let media = if file.has_video() { "video/x-matroska" } else { "audio/x-matroska" };
+        let mut caps = gst::Caps::new_empty_simple(media);
         let mut buffer = gst::Buffer::from_slice(head.data);
         buffer.make_mut().set_flags(gst::BufferFlags::HEADER);
         if mode == Mode::Live {
@@ -293,7 +305,10 @@ impl SiskinMux {
                 return Ok(gst::FlowSuccess::Ok);
             };
             let pts = time.unwrap_or_default().nseconds();
-            open.file.write(track, pts, duration.nseconds(), &map).map(|piece| (piece, open.file.mode()))
+            let key = !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT);
+            open.file
+                .write(track, (pts, duration.nseconds()), key, &map)
+                .map(|piece| (piece, open.file.mode()))
         };
         match self.posting(written)? {
             (Some(piece), mode) => self.push(piece, mode, time),

@@ -2,7 +2,7 @@
 
 use siskin_core::Result;
 use siskin_core::bitstream::packet::without_header;
-use siskin_core::container::{Chapter, Mode, Patch, Track, Writer, WriterOptions};
+use siskin_core::container::{Chapter, Mode, Patch, Track, TrackKind, Writer, WriterOptions};
 
 /// First bytes of a Matroska cluster, at which a reader may join a live stream.
 const CLUSTER: [u8; 4] = [0x1f, 0x43, 0xb6, 0x75];
@@ -15,6 +15,8 @@ pub(super) struct Segmenter {
     writer: Writer,
     mode: Mode,
     bytes: u64,
+    /// Which tracks are video.
+    is_video: Vec<bool>,
     /// No stamp goes back within a track.
     last_ns: Vec<u64>,
     /// From when on a packet of a file keeps its stream header.
@@ -39,9 +41,10 @@ impl Segmenter {
     ) -> Result<Self> {
         let (last_ns, header_due_ns) = (vec![0; tracks.len()], vec![0; tracks.len()]);
         let writing_app = concat!("siskinmux ", env!("CARGO_PKG_VERSION")).to_owned();
+        let is_video = tracks.iter().map(|t| t.kind == TrackKind::Video).collect();
         let mut writer = Writer::new(tracks, WriterOptions { mode, writing_app, tags })?;
         writer.set_chapters(chapters);
-        Ok(Self { writer, mode, bytes: 0, last_ns, header_due_ns })
+        Ok(Self { writer, mode, bytes: 0, is_video, last_ns, header_due_ns })
     }
 
     pub(super) fn mode(&self) -> Mode {
@@ -55,28 +58,36 @@ impl Segmenter {
         Ok(self.piece(data))
     }
 
-    /// Writes a packet; what comes back may be empty.
+    pub(super) fn has_video(&self) -> bool {
+        self.is_video.contains(&true)
+    }
+
+    /// Writes a packet; what comes back may be empty. `key` marks packets that decode without those before.
     pub(super) fn write(
         &mut self,
         track: usize,
-        pts: u64,
-        duration: u64,
+        (pts, duration): (u64, u64),
+        key: bool,
         data: &[u8],
     ) -> Result<Option<Piece>> {
         let mut out = Vec::new();
         let pts = pts.max(self.last_ns.get(track).copied().unwrap_or_default());
         let bare = self.bare(track, pts, data);
-        // Every audio packet decodes on its own once the head is known.
-        self.writer.write(track, pts, duration, true, bare.as_deref().unwrap_or(data), &mut out)?;
+        self.writer.write(track, pts, duration, key, bare.as_deref().unwrap_or(data), &mut out)?;
         if let Some(last) = self.last_ns.get_mut(track) {
             *last = pts;
         }
-        Ok((!out.is_empty()).then(|| self.piece(out)))
+        // Readers of video begin where its key packets do: at the clusters that the writer begins with those.
+        let joins = !self.has_video() || key && self.is_video.get(track) == Some(&true);
+        Ok((!out.is_empty()).then(|| self.piece(out)).map(|p| Piece { key: p.key && joins, ..p }))
     }
 
     /// The packet without its stream header where a file has said it shortly before.
     fn bare(&mut self, track: usize, pts: u64, data: &[u8]) -> Option<Vec<u8>> {
-        let due = self.header_due_ns.get_mut(track).filter(|_| self.mode == Mode::File)?;
+        if self.mode != Mode::File || self.is_video.get(track) == Some(&true) {
+            return None;
+        }
+        let due = self.header_due_ns.get_mut(track)?;
         let bare = without_header(data);
         if pts < *due {
             return bare;

@@ -1,8 +1,9 @@
 //! What a pad's caps say of its track.
 
-use siskin_core::bitstream::StreamHeader;
+use siskin_core::bitstream::{StreamHeader, VideoHeader};
 use siskin_core::container::Track;
 
+use crate::video::caps as video;
 use crate::{caps, tokens};
 
 /// The stream of a pad.
@@ -10,6 +11,8 @@ use crate::{caps, tokens};
 pub(super) enum Stream {
     /// Coded audio.
     Audio(StreamHeader),
+    /// Coded video.
+    Video(VideoHeader),
     /// Words and when they are spoken.
     Text,
     /// Tokens, and what describes them.
@@ -24,6 +27,10 @@ impl Stream {
             Some(tokens::TOKENS) => {
                 tokens::description(caps).map(Self::Tokens).ok_or_else(|| format!("no tokens in {caps:?}"))
             }
+            Some(video::VIDEO) => {
+                let header = video::header(caps).map_err(|e| e.to_string())?;
+                header.map(Self::Video).ok_or_else(|| format!("no stream header in {caps:?}"))
+            }
             _ => {
                 let header = caps::header(caps).map_err(|e| e.to_string())?;
                 header.map(Self::Audio).ok_or_else(|| format!("no stream header in {caps:?}"))
@@ -35,6 +42,7 @@ impl Stream {
     pub(super) fn track(&self) -> Track {
         match self {
             Self::Audio(header) => Track::audio(header),
+            Self::Video(header) => Track::video(header),
             Self::Text => Track::text(),
             Self::Tokens(description) => Track::tokens(description.clone()),
         }
@@ -43,5 +51,5 @@ impl Stream {
 
 /// Whether a pad's stream has holes by its nature, so that nobody waits for its next buffer: text and tokens.
 pub(super) fn is_sparse(pad: &str) -> bool {
-    !pad.starts_with("audio_")
+    !pad.starts_with("audio_") && !pad.starts_with("video_")
 }

@@ -1,0 +1,115 @@
+//! Names for how much work an encoding is given.
+
+use std::str::FromStr;
+
+use super::encoder::EncoderConfig;
+use crate::{Error, Result};
+
+/// Weight of a bit a pixel at quality 50, and points of quality that halve it.
+const MIDDLE_LAMBDA: f64 = 10.0;
+const POINTS_AN_OCTAVE: f64 = 10.0;
+/// Most passes over the frames of a group.
+const MOST_PASSES: u32 = 100_000;
+
+/// How often a fit passes over the frames of a group of pictures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Preset {
+    /// 40 passes.
+    Fast,
+    /// 130 passes.
+    #[default]
+    Medium,
+    /// 400 passes, the papers' number.
+    Slow,
+    /// 1600 passes.
+    Placebo,
+}
+
+impl Preset {
+    /// All, from quick to thorough.
+    pub const ALL: [Self; 4] = [Self::Fast, Self::Medium, Self::Slow, Self::Placebo];
+
+    /// The name that users type.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Fast => "fast",
+            Self::Medium => "medium",
+            Self::Slow => "slow",
+            Self::Placebo => "placebo",
+        }
+    }
+
+    /// An encoder's configuration with this preset's passes and rates. Short fits learn faster than the papers' long ones.
+    pub fn config(self) -> EncoderConfig {
+        let (epochs, rates) = match self {
+            Self::Fast => ([30, 10], [1e-2, 2e-3]),
+            Self::Medium => ([100, 30], [6e-3, 1e-3]),
+            Self::Slow => ([300, 100], [3e-3, 5e-4]),
+            Self::Placebo => ([1200, 400], [3e-3, 5e-4]),
+        };
+        EncoderConfig { epochs, rates, ..EncoderConfig::default() }
+    }
+}
+
+impl EncoderConfig {
+    /// Sets the passes over the frames in all, a quarter of them with the bits in the loss.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] for passes out of 2 to 100,000.
+    pub fn set_passes(&mut self, passes: u32) -> Result<()> {
+        if !(2..=MOST_PASSES).contains(&passes) {
+            return Err(Error::parameter("steps", passes, format!("2 to {MOST_PASSES}")));
+        }
+        let coding = (passes / 4).max(1);
+        self.epochs = [passes - coding, coding];
+        Ok(())
+    }
+}
+
+impl FromStr for Preset {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|p| p.name() == name)
+            .ok_or_else(|| Error::parameter("preset", name, Self::ALL.map(Self::name).join(", ")))
+    }
+}
+
+/// The weight of a bit a pixel for a quality of 0 to 100.
+///
+/// # Errors
+/// [`Error::Parameter`] for a quality out of that range.
+pub fn lambda_of_quality(quality: f64) -> Result<f64> {
+    if !(0.0..=100.0).contains(&quality) {
+        return Err(Error::parameter("quality", quality, "0 to 100"));
+    }
+    Ok(MIDDLE_LAMBDA * ((50.0 - quality) / POINTS_AN_OCTAVE).exp2())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_lead_back_and_others_are_refused() {
+        for preset in Preset::ALL {
+            assert_eq!(preset.name().parse::<Preset>().ok(), Some(preset));
+        }
+        assert!("best".parse::<Preset>().is_err_and(|e| e.to_string().contains("fast, medium")));
+    }
+
+    #[test]
+    fn passes_and_qualities_keep_to_their_ranges() {
+        let mut config = Preset::Fast.config();
+        assert!(config.set_passes(1).is_err() && config.set_passes(100_001).is_err());
+        for passes in [2, 3, 40, 100_000] {
+            config.set_passes(passes).expect("in range");
+            assert!(config.epochs[0] + config.epochs[1] == passes && config.epochs[1] > 0);
+        }
+        let qualities = [40.0, 50.0, 60.0].map(|q| lambda_of_quality(q).expect("in range"));
+        assert_eq!(qualities, [20.0, 10.0, 5.0]);
+        assert!(lambda_of_quality(f64::NAN).is_err() && lambda_of_quality(100.5).is_err());
+    }
+}

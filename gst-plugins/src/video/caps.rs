@@ -1,0 +1,137 @@
+//! The caps of coded and of raw video, written and read.
+
+use gst_video::{VideoCapsBuilder, VideoFormat, VideoInfo};
+use siskin_core::Limits;
+use siskin_core::bitstream::VideoHeader;
+
+use super::colour;
+
+/// Media type of coded video: one packet, that is one group of pictures, a buffer.
+pub(crate) const VIDEO: &str = "video/x-siskin";
+
+/// What is shown as the codec's name.
+pub(crate) const CODEC_NAME: &str = "Siskin video";
+
+/// Raw formats that are taken and given: without loss, then as most video is.
+const FORMATS: [VideoFormat; 2] = [VideoFormat::Rgb, VideoFormat::I420];
+
+/// Least and greatest side of a picture. The loss of the fit compares neighbourhoods, which smaller pictures have not.
+const SIDES: std::ops::RangeInclusive<i32> = 16..=8192;
+
+/// The widest caps of coded video that an element of ours hands out.
+pub(crate) fn coded_template() -> gst::Caps {
+    gst::Caps::builder(VIDEO)
+        .field("width", gst::IntRange::new(1, 16_384))
+        .field("height", gst::IntRange::new(1, 16_384))
+        .field("parsed", true)
+        .build()
+}
+
+/// The caps of a stream.
+pub(crate) fn coded(header: &VideoHeader) -> gst::Caps {
+    let bytes = gst::Buffer::from_slice(header.to_bytes());
+    let fraction = |(n, d): (u32, u32)| match (i32::try_from(n), i32::try_from(d)) {
+        (Ok(n), Ok(d)) => gst::Fraction::new(n, d),
+        _ => gst::Fraction::new(0, 1),
+    };
+    gst::Caps::builder(VIDEO)
+        .field("width", header.width as i32)
+        .field("height", header.height as i32)
+        .field("framerate", fraction(header.frame_rate))
+        .field("pixel-aspect-ratio", fraction(header.pixel_aspect))
+        .field("parsed", true)
+        .field("streamheader", gst::Array::new([&bytes]))
+        .field("codec_data", &bytes)
+        .build()
+}
+
+/// The stream header in caps; none if they carry none.
+///
+/// # Errors
+/// What [`VideoHeader::parse`] returns for bytes that are no header.
+pub(crate) fn header(caps: &gst::CapsRef) -> siskin_core::Result<Option<VideoHeader>> {
+    let Some(structure) = caps.structure(0) else { return Ok(None) };
+    let first = structure
+        .get::<gst::ArrayRef>("streamheader")
+        .ok()
+        .and_then(|array| array.as_slice().first().and_then(|value| value.get::<gst::Buffer>().ok()));
+    let buffer = first.or_else(|| structure.get::<gst::Buffer>("codec_data").ok());
+    let map = buffer.as_ref().and_then(|b| b.map_readable().ok());
+    map.map(|bytes| VideoHeader::parse(&bytes, &Limits::default()).map(|(header, _)| header)).transpose()
+}
+
+/// The caps of pictures that are taken.
+pub(crate) fn raw_in() -> gst::Caps {
+    VideoCapsBuilder::new().format_list(FORMATS).width_range(SIDES).height_range(SIDES).build()
+}
+
+/// The caps of pictures that are given.
+pub(crate) fn raw_out() -> gst::Caps {
+    VideoCapsBuilder::new().format_list(FORMATS).build()
+}
+
+/// The header of a stream of such pictures.
+pub(crate) fn header_of(info: &VideoInfo) -> VideoHeader {
+    let pair = |f: gst::Fraction| (f.numer().max(0) as u32, f.denom().max(1) as u32);
+    let pixel_aspect = match pair(info.par()) {
+        (a @ 1..=0x10_0000, b @ 1..=0x10_0000) => (a, b),
+        _ => (1, 1),
+    };
+    VideoHeader {
+        width: info.width(),
+        height: info.height(),
+        frame_rate: pair(info.fps()),
+        pixel_aspect,
+        colour: colour::to_codes(&info.colorimetry()),
+    }
+}
+
+/// What a stream's pictures are in a raw format.
+pub(crate) fn info_of(header: &VideoHeader, format: VideoFormat) -> Result<VideoInfo, gst::glib::BoolError> {
+    let fraction = |(n, d): (u32, u32)| match (i32::try_from(n), i32::try_from(d)) {
+        (Ok(n), Ok(d)) => gst::Fraction::new(n, d),
+        _ => gst::Fraction::new(0, 1),
+    };
+    let yuv = (format == VideoFormat::I420).then(|| colour::of_yuv(&header.colour));
+    VideoInfo::builder(format, header.width, header.height)
+        .fps(fraction(header.frame_rate))
+        .par(fraction(header.pixel_aspect))
+        .colorimetry_if_some(yuv.as_ref())
+        .build()
+}
+
+#[cfg(test)]
+mod tests {
+    use siskin_core::bitstream::Colour;
+
+    use super::*;
+
+    fn stream() -> VideoHeader {
+        VideoHeader {
+            width: 1280,
+            height: 720,
+            frame_rate: (30_000, 1001),
+            pixel_aspect: (4, 3),
+            colour: Colour { primaries: 1, transfer: 1, matrix: 1, full_range: false },
+        }
+    }
+
+    #[test]
+    fn a_header_comes_back_from_coded_and_raw_caps() {
+        gst::init().expect("GStreamer");
+        assert_eq!(header(&coded(&stream())).ok().flatten(), Some(stream()));
+        assert!(coded(&stream()).is_subset(&coded_template()));
+        let info = info_of(&stream(), VideoFormat::I420).expect("a format");
+        let again = VideoInfo::from_caps(&info.to_caps().expect("caps")).expect("a format");
+        assert_eq!(header_of(&again), stream());
+        assert!(info.to_caps().expect("caps").is_subset(&raw_in()));
+    }
+
+    #[test]
+    fn broken_headers_are_told_from_none() {
+        gst::init().expect("GStreamer");
+        assert_eq!(header(&gst::Caps::new_empty_simple(VIDEO)).ok(), Some(None));
+        let caps = gst::Caps::builder(VIDEO).field("codec_data", gst::Buffer::from_slice(*b"SKV!")).build();
+        assert!(header(&caps).is_err());
+    }
+}

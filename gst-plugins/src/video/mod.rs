@@ -1,0 +1,6 @@
+//! What the elements of video have in common.
+
+pub(crate) mod caps;
+mod colour;
+pub(crate) mod pictures;
+pub(crate) mod times;

@@ -1,0 +1,336 @@
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{LazyLock, Mutex};
+
+use gst::glib;
+use gst::subclass::prelude::*;
+use gst_video::prelude::*;
+use gst_video::subclass::prelude::*;
+use gst_video::video_codec_state::Readable;
+use gst_video::{VideoCodecFrame, VideoCodecState, VideoFormat};
+use siskin_core::Error;
+use siskin_core::bitstream::VideoHeader;
+
+use super::splitter::{Place, Splitter};
+use super::stream::{Stats, Stream};
+use crate::network::{self, NetworkSettings};
+use crate::sync::lock;
+use crate::video::caps;
+use crate::video::pictures::Writer;
+use crate::{caps as pads, errors};
+
+static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
+    gst::DebugCategory::new("siskinvideodec", gst::DebugColorFlags::empty(), Some("Siskin video decoder"))
+});
+
+/// The stream that downstream has been told of, and the way of its pictures there.
+struct Output {
+    header: VideoHeader,
+    writer: Writer,
+}
+
+pub struct SiskinVideoDec {
+    settings: Mutex<NetworkSettings>,
+    /// Never held while data is pushed, so that properties can be read at any time.
+    stream: Mutex<Option<Stream>>,
+    stats: Mutex<Stats>,
+    output: Mutex<Option<Output>>,
+    splitter: Mutex<Splitter>,
+    /// Frames of a packet are on their way to the base class.
+    splitting: AtomicBool,
+}
+
+impl Default for SiskinVideoDec {
+    fn default() -> Self {
+        Self {
+            settings: Mutex::new(NetworkSettings::for_video()),
+            stream: Mutex::default(),
+            stats: Mutex::default(),
+            output: Mutex::default(),
+            splitter: Mutex::default(),
+            splitting: AtomicBool::default(),
+        }
+    }
+}
+
+#[glib::object_subclass]
+impl ObjectSubclass for SiskinVideoDec {
+    const NAME: &'static str = "GstSiskinVideoDec";
+    type Type = super::SiskinVideoDec;
+    type ParentType = gst_video::VideoDecoder;
+}
+
+impl ObjectImpl for SiskinVideoDec {
+    fn constructed(&self) {
+        self.parent_constructed();
+        let obj = self.obj();
+        obj.set_packetized(true);
+        obj.set_needs_format(true);
+        obj.sink_pad().add_probe(gst::PadProbeType::BUFFER, |pad, info| {
+            match pad.parent().and_downcast::<super::SiskinVideoDec>() {
+                Some(element) => element.imp().split(pad, info),
+                None => gst::PadProbeReturn::Ok,
+            }
+        });
+    }
+
+    fn properties() -> &'static [glib::ParamSpec] {
+        static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
+            let mut specs = NetworkSettings::video_specs();
+            specs.extend(network::state_specs());
+            specs
+        });
+        &PROPERTIES
+    }
+
+    fn set_property(&self, _id: usize, value: &glib::Value, spec: &glib::ParamSpec) {
+        lock(&self.settings).set(value, spec);
+    }
+
+    fn property(&self, _id: usize, spec: &glib::ParamSpec) -> glib::Value {
+        match spec.name() {
+            "active-provider" => lock(&self.stream).as_ref().map_or("", Stream::provider).to_value(),
+            "stats" => lock(&self.stats).structure().to_value(),
+            _ => lock(&self.settings).get(spec).unwrap_or_else(|| spec.default_value().clone()),
+        }
+    }
+}
+
+impl GstObjectImpl for SiskinVideoDec {}
+
+impl ElementImpl for SiskinVideoDec {
+    fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
+        static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
+            network::metadata(
+                "Siskin video decoder",
+                "Codec/Decoder/Video",
+                "Decodes video coded as networks that were fitted to it",
+            )
+        });
+        Some(&METADATA)
+    }
+
+    fn pad_templates() -> &'static [gst::PadTemplate] {
+        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
+            let coded = gst::Caps::new_empty_simple(caps::VIDEO);
+            vec![
+                pads::always("sink", gst::PadDirection::Sink, &coded),
+                pads::always("src", gst::PadDirection::Src, &caps::raw_out()),
+            ]
+        });
+        &TEMPLATES
+    }
+}
+
+impl VideoDecoderImpl for SiskinVideoDec {
+    fn start(&self) -> Result<(), gst::ErrorMessage> {
+        let runtime = lock(&self.settings).runtime().map_err(|e| errors::message(&e))?;
+        *lock(&self.stream) = Some(Stream::new(&runtime));
+        *lock(&self.splitter) = Splitter::default();
+        *lock(&self.stats) = Stats::default();
+        Ok(())
+    }
+
+    fn stop(&self) -> Result<(), gst::ErrorMessage> {
+        *lock(&self.stream) = None;
+        *lock(&self.output) = None;
+        Ok(())
+    }
+
+    fn set_format(&self, state: &VideoCodecState<'static, Readable>) -> Result<(), gst::LoggableError> {
+        match state.caps().map_or(Ok(None), caps::header) {
+            Ok(Some(header)) => {
+                lock(&self.splitter).set_header(header);
+                self.follow(&header).map_err(|e| gst::loggable_error!(CAT, "negotiation: {e}"))
+            }
+            Ok(None) => Ok(()),
+            Err(e) => {
+                self.post_error_message(errors::message(&e));
+                Err(gst::loggable_error!(CAT, "{e}"))
+            }
+        }
+    }
+
+    fn handle_frame(&self, frame: VideoCodecFrame) -> Result<gst::FlowSuccess, gst::FlowError> {
+        let (place, broken) = {
+            let input = frame.input_buffer().ok_or(gst::FlowError::Error)?;
+            let map = input.map_readable().map_err(|_| gst::FlowError::Error)?;
+            let place = Place::of(input);
+            (place, self.take(place, &map, frame.pts())?)
+        };
+        let obj = self.obj();
+        if let Some(text) = broken {
+            gst::element_imp_warning!(self, gst::StreamError::Decode, ("{text}"));
+        }
+        let header = lock(&self.stream).as_ref().and_then(|s| s.header().copied());
+        let Some(header) = header else { return obj.finish_frame(frame) };
+        self.follow(&header)?;
+        if !self.is_wanted(&frame) {
+            return obj.finish_frame(frame);
+        }
+        if obj.max_decode_time(&frame) < 0 {
+            lock(&self.stats).late += 1;
+            return obj.drop_frame(frame);
+        }
+        self.give(frame, place.frame)
+    }
+
+    fn flush(&self) -> bool {
+        if let Some(stream) = lock(&self.stream).as_mut() {
+            stream.reset();
+        }
+        true
+    }
+}
+
+impl SiskinVideoDec {
+    /// Hands a packet to the base class frame by frame.
+    fn split(&self, pad: &gst::Pad, info: &mut gst::PadProbeInfo<'_>) -> gst::PadProbeReturn {
+        if self.splitting.load(Ordering::Acquire) {
+            return gst::PadProbeReturn::Ok;
+        }
+        let Some(gst::PadProbeData::Buffer(packet)) = info.data.take() else {
+            return gst::PadProbeReturn::Ok;
+        };
+        let frames = lock(&self.splitter).split(&packet);
+        drop(packet);
+        self.splitting.store(true, Ordering::Release);
+        info.flow_res = frames.into_iter().try_fold(gst::FlowSuccess::Ok, |_, frame| pad.chain(frame));
+        self.splitting.store(false, Ordering::Release);
+        gst::PadProbeReturn::Handled
+    }
+
+    /// Takes a packet if it is a new one; what is wrong with it comes back in words, once for each run of bad ones.
+    fn take(
+        &self,
+        place: Place,
+        data: &[u8],
+        pts: Option<gst::ClockTime>,
+    ) -> Result<Option<String>, gst::FlowError> {
+        let mut guard = lock(&self.stream);
+        let stream = guard.as_mut().ok_or(gst::FlowError::Flushing)?;
+        let had_provider = !stream.provider().is_empty();
+        match stream.take(place, data) {
+            Ok(is_new) => {
+                if is_new {
+                    let mut stats = lock(&self.stats);
+                    (stats.packets, stats.bytes) = (stats.packets + 1, stats.bytes + data.len() as u64);
+                }
+                drop(guard);
+                if is_new && !had_provider {
+                    self.obj().notify("active-provider");
+                }
+                Ok(None)
+            }
+            // There is no picture yet in whose place it could be missed.
+            Err(Error::MissingHeader) => {
+                lock(&self.stats).unjoined += 1;
+                Ok(None)
+            }
+            Err(e @ (Error::Bitstream { .. } | Error::MissingPredecessor { .. })) => {
+                lock(&self.stats).broken += 1;
+                stream.broken += 1;
+                gst::info!(CAT, imp = self, "packet at {}: {e}", pts.display());
+                let is_first = stream.broken == 1;
+                Ok(is_first
+                    .then(|| format!("broken packet at {}, the last picture stays: {e}", pts.display())))
+            }
+            Err(e) => {
+                drop(guard);
+                self.post_error_message(errors::message(&e));
+                Err(gst::FlowError::Error)
+            }
+        }
+    }
+
+    /// Agrees with downstream on the pictures of a stream, if they are not those at hand.
+    fn follow(&self, header: &VideoHeader) -> Result<(), gst::FlowError> {
+        let obj = self.obj();
+        let is_known = lock(&self.output).as_ref().is_some_and(|o| o.header == *header);
+        if is_known && !obj.src_pad().check_reconfigure() {
+            return Ok(());
+        }
+        let format = self.choose_format();
+        let info = caps::info_of(header, format).and_then(|info| Ok((Writer::new(&info)?, info)));
+        let (writer, info) = info.map_err(|e| {
+            gst::element_imp_error!(self, gst::StreamError::Format, ["{header:?}: {e}"]);
+            gst::FlowError::NotNegotiated
+        })?;
+        let mut state = obj.set_output_state(format, header.width, header.height, None)?;
+        state.set_info(info);
+        obj.negotiate(state)?;
+        *lock(&self.output) = Some(Output { header: *header, writer });
+        let mut tags = gst::TagList::new();
+        tags.make_mut().add::<gst::tags::VideoCodec>(&caps::CODEC_NAME, gst::TagMergeMode::Replace);
+        VideoDecoderExt::merge_tags(&*obj, Some(&tags), gst::TagMergeMode::Replace);
+        Ok(())
+    }
+
+    /// The format that downstream likes best.
+    fn choose_format(&self) -> VideoFormat {
+        let allowed = self.obj().src_pad().allowed_caps().filter(|c| !c.is_empty() && !c.is_any());
+        let chosen = allowed.map(|mut caps| {
+            caps.fixate();
+            let name = caps.structure(0).and_then(|s| s.get::<String>("format").ok());
+            name.map_or(VideoFormat::Rgb, |n| VideoFormat::from_string(&n))
+        });
+        chosen.unwrap_or(VideoFormat::Rgb)
+    }
+
+    /// Whether a frame is in the part of the stream that is played.
+    fn is_wanted(&self, frame: &VideoCodecFrame) -> bool {
+        let segment = self.obj().input_segment();
+        let (Some(segment), Some(pts)) = (segment.downcast_ref::<gst::ClockTime>(), frame.pts()) else {
+            return true;
+        };
+        let end = frame.duration().and_then(|d| pts.checked_add(d)).unwrap_or(pts);
+        segment.clip(pts, end).is_some()
+    }
+
+    /// Decodes a frame and gives it downstream; where it cannot be decoded, the picture before.
+    fn give(&self, mut frame: VideoCodecFrame, index: u32) -> Result<gst::FlowSuccess, gst::FlowError> {
+        let obj = self.obj();
+        let held = {
+            let mut guard = lock(&self.stream);
+            let stream = guard.as_mut().ok_or(gst::FlowError::Flushing)?;
+            match stream.decode(index) {
+                Ok(()) => {}
+                Err(e @ Error::NotFinite { .. }) => {
+                    let text = format!("at {}: {e}; the last picture stays", frame.pts().display());
+                    lock(&self.stats).broken += 1;
+                    drop(guard);
+                    gst::element_imp_warning!(self, gst::StreamError::Decode, ("{text}"));
+                    return self.give(frame, index);
+                }
+                Err(e) => {
+                    drop(guard);
+                    self.post_error_message(errors::message(&e));
+                    return Err(gst::FlowError::Error);
+                }
+            }
+            if stream.picture().is_none() {
+                drop(guard);
+                return obj.finish_frame(frame);
+            }
+            !stream.is_good()
+        };
+        obj.allocate_output_frame(&mut frame, None)?;
+        {
+            let stream = lock(&self.stream);
+            let mut output = lock(&self.output);
+            let picture = stream.as_ref().and_then(Stream::picture).ok_or(gst::FlowError::Flushing)?;
+            let output = output.as_mut().ok_or(gst::FlowError::NotNegotiated)?;
+            let buffer = frame.output_buffer_mut().ok_or(gst::FlowError::Error)?;
+            output.writer.write(picture, buffer).map_err(|e| {
+                gst::element_imp_error!(self, gst::StreamError::Decode, ["a frame cannot be written: {e}"]);
+                gst::FlowError::Error
+            })?;
+            if held {
+                buffer.set_flags(gst::BufferFlags::CORRUPTED);
+            }
+            let mut stats = lock(&self.stats);
+            stats.frames += 1;
+            stats.held += u64::from(held);
+        }
+        obj.finish_frame(frame)
+    }
+}

@@ -1,0 +1,33 @@
+//! SECTION:element-siskinvideodec
+//!
+//! `siskinvideodec` decodes `video/x-siskin` to RGB or I420 in the colour matrix and range of the source. A packet holds a
+//! group of pictures, any of which can be had without the others, so a seek decodes no picture before its target, and a
+//! decoder that is late skips pictures and catches up.
+//!
+//! A packet that is damaged, or whose predecessor is missing, is a warning, and the last good picture is held for as long as
+//! its frames would have lasted.
+//!
+//! ```text
+//! gst-launch-1.0 filesrc location=a.mkv ! matroskademux ! siskinvideoparse ! siskinvideodec ! videoconvert ! autovideosink
+//! ```
+//!
+//! # Properties
+//! - `execution-provider`, `device`, `threads`, `engine-cache-path`: how the network runs;
+//! - `active-provider`, `stats`: read-only.
+
+use gst::glib;
+use gst::prelude::*;
+
+mod imp;
+mod splitter;
+mod stream;
+
+glib::wrapper! {
+    /// The video decoder.
+    pub struct SiskinVideoDec(ObjectSubclass<imp::SiskinVideoDec>)
+        @extends gst_video::VideoDecoder, gst::Element, gst::Object;
+}
+
+pub(crate) fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
+    gst::Element::register(Some(plugin), "siskinvideodec", gst::Rank::PRIMARY, SiskinVideoDec::static_type())
+}

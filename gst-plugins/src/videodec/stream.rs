@@ -1,0 +1,115 @@
+//! A decoder and the packet that it is in the middle of.
+
+use siskin_core::bitstream::VideoHeader;
+use siskin_core::runtime::Runtime;
+use siskin_core::video::Decoder;
+use siskin_core::{Error, Result};
+
+use super::splitter::Place;
+
+/// Counters behind the property `stats`.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Stats {
+    pub(super) packets: u64,
+    pub(super) frames: u64,
+    pub(super) bytes: u64,
+    pub(super) broken: u64,
+    pub(super) held: u64,
+    pub(super) late: u64,
+    pub(super) unjoined: u64,
+}
+
+impl Stats {
+    pub(super) fn structure(&self) -> gst::Structure {
+        gst::Structure::builder("siskin-video-decoder-stats")
+            .field("packets", self.packets)
+            .field("frames", self.frames)
+            .field("bytes", self.bytes)
+            .field("broken-packets", self.broken)
+            .field("held-frames", self.held)
+            .field("late-frames", self.late)
+            .field("packets-before-header", self.unjoined)
+            .build()
+    }
+}
+
+/// What decodes packets. Every kind takes a packet and then gives any of its frames.
+enum Pictures {
+    /// A network that comes with the packet.
+    Fitted(Decoder),
+}
+
+/// A stream being decoded.
+pub(super) struct Stream {
+    pictures: Pictures,
+    /// The packet at hand, and whether it can be decoded.
+    packet: Option<u64>,
+    good: bool,
+    /// The last good picture, interleaved RGB; empty before the first.
+    picture: Vec<u8>,
+    /// Packets in a row that could not be decoded.
+    pub(super) broken: u32,
+}
+
+impl Stream {
+    pub(super) fn new(runtime: &Runtime) -> Self {
+        let pictures = Pictures::Fitted(Decoder::new(runtime));
+        Self { pictures, packet: None, good: false, picture: Vec::new(), broken: 0 }
+    }
+
+    /// The header of the packets so far.
+    pub(super) fn header(&self) -> Option<&VideoHeader> {
+        let Pictures::Fitted(decoder) = &self.pictures;
+        decoder.header()
+    }
+
+    /// What runs the network.
+    pub(super) fn provider(&self) -> &'static str {
+        let Pictures::Fitted(decoder) = &self.pictures;
+        decoder.provider().map_or("", |p| p.name())
+    }
+
+    /// Takes the packet of a place, if it is not the one at hand; whether it is new.
+    pub(super) fn take(&mut self, place: Place, data: &[u8]) -> Result<bool> {
+        if self.packet == Some(place.packet) {
+            return Ok(false);
+        }
+        self.packet = Some(place.packet);
+        let Pictures::Fitted(decoder) = &mut self.pictures;
+        let loaded = decoder.load(data);
+        self.good = loaded.is_ok();
+        loaded.map(|_| {
+            self.broken = 0;
+            true
+        })
+    }
+
+    /// Decodes a frame of the packet at hand. If that cannot be, the picture before stands for it.
+    pub(super) fn decode(&mut self, frame: u32) -> Result<()> {
+        if !self.good {
+            return Ok(());
+        }
+        let Pictures::Fitted(decoder) = &mut self.pictures;
+        let decoded = decoder.frame(frame as usize, &mut self.picture);
+        self.good = !matches!(decoded, Err(Error::NotFinite { .. }));
+        decoded
+    }
+
+    /// Whether the packet at hand can be decoded.
+    pub(super) fn is_good(&self) -> bool {
+        self.good
+    }
+
+    /// The picture to show, if there is one of the stream's size.
+    pub(super) fn picture(&self) -> Option<&[u8]> {
+        let bytes = self.header().map_or(0, |h| 3 * h.pixels());
+        (bytes > 0 && self.picture.len() == bytes).then_some(self.picture.as_slice())
+    }
+
+    /// Forgets what has been decoded: what comes next does not follow from it.
+    pub(super) fn reset(&mut self) {
+        let Pictures::Fitted(decoder) = &mut self.pictures;
+        decoder.reset();
+        (self.packet, self.good, self.broken) = (None, false, 0);
+    }
+}

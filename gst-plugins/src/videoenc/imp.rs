@@ -1,0 +1,253 @@
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{LazyLock, Mutex};
+
+use gst::glib;
+use gst::subclass::prelude::*;
+use gst_video::prelude::*;
+use gst_video::subclass::prelude::*;
+use gst_video::{VideoCodecFrame, VideoCodecFrameFlags};
+use siskin_core::Error;
+use siskin_core::runtime::Runtime;
+
+use super::session::{OutGroup, Session, Stats};
+use super::settings::Settings;
+use crate::sync::lock;
+use crate::video::caps;
+use crate::{caps as pads, errors, network};
+
+static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
+    gst::DebugCategory::new("siskinvideoenc", gst::DebugColorFlags::empty(), Some("Siskin video encoder"))
+});
+
+#[derive(Default)]
+pub struct SiskinVideoEnc {
+    settings: Mutex<Settings>,
+    runtime: Mutex<Option<Runtime>>,
+    /// Held while a group is fitted, but not while data is pushed. What properties show is elsewhere.
+    session: Mutex<Option<Session>>,
+    stats: Mutex<Stats>,
+    /// The group at hand is not wanted any more.
+    stop: AtomicBool,
+    /// Frames are being let go whose pictures are in a group that is coded.
+    folding: AtomicBool,
+}
+
+#[glib::object_subclass]
+impl ObjectSubclass for SiskinVideoEnc {
+    const NAME: &'static str = "GstSiskinVideoEnc";
+    type Type = super::SiskinVideoEnc;
+    type ParentType = gst_video::VideoEncoder;
+    type Interfaces = (gst::Preset,);
+}
+
+impl PresetImpl for SiskinVideoEnc {}
+
+impl ObjectImpl for SiskinVideoEnc {
+    fn properties() -> &'static [glib::ParamSpec] {
+        static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
+            let mut specs = Settings::specs();
+            specs.extend(network::state_specs());
+            specs
+        });
+        &PROPERTIES
+    }
+
+    fn set_property(&self, _id: usize, value: &glib::Value, spec: &glib::ParamSpec) {
+        lock(&self.settings).set(value, spec);
+    }
+
+    fn property(&self, _id: usize, spec: &glib::ParamSpec) -> glib::Value {
+        match spec.name() {
+            "active-provider" => lock(&self.stats).provider.to_value(),
+            "stats" => lock(&self.stats).structure().to_value(),
+            _ => lock(&self.settings).get(spec),
+        }
+    }
+}
+
+impl GstObjectImpl for SiskinVideoEnc {}
+
+impl ElementImpl for SiskinVideoEnc {
+    fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
+        static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
+            network::metadata(
+                "Siskin video encoder",
+                "Codec/Encoder/Video",
+                "Codes video by fitting a network to each group of pictures",
+            )
+        });
+        Some(&METADATA)
+    }
+
+    fn pad_templates() -> &'static [gst::PadTemplate] {
+        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
+            vec![
+                pads::always("sink", gst::PadDirection::Sink, &caps::raw_in()),
+                pads::always("src", gst::PadDirection::Src, &caps::coded_template()),
+            ]
+        });
+        &TEMPLATES
+    }
+
+    fn change_state(
+        &self,
+        transition: gst::StateChange,
+    ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
+        // The streaming thread may be in the middle of hours of work, and the base class waits for it.
+        self.stop.store(transition == gst::StateChange::PausedToReady, Ordering::Release);
+        self.parent_change_state(transition)
+    }
+
+    fn post_message(&self, message: gst::Message) -> bool {
+        // The base class takes a frame without a buffer of its own for a dropped one.
+        let is_folded = message.type_() == gst::MessageType::Qos && self.folding.load(Ordering::Acquire);
+        is_folded || self.parent_post_message(message)
+    }
+}
+
+impl VideoEncoderImpl for SiskinVideoEnc {
+    fn start(&self) -> Result<(), gst::ErrorMessage> {
+        let settings = lock(&self.settings).clone();
+        let load = || settings.config().and_then(|_| settings.network.runtime());
+        let runtime = load().map_err(|e| errors::message(&e))?;
+        *lock(&self.stats) = Stats::default();
+        *lock(&self.runtime) = Some(runtime);
+        Ok(())
+    }
+
+    fn stop(&self) -> Result<(), gst::ErrorMessage> {
+        *lock(&self.session) = None;
+        *lock(&self.runtime) = None;
+        Ok(())
+    }
+
+    fn set_format(
+        &self,
+        state: &gst_video::VideoCodecState<'static, gst_video::video_codec_state::Readable>,
+    ) -> Result<(), gst::LoggableError> {
+        // What came before is of another size or rate.
+        self.close(None).map_err(|e| gst::loggable_error!(CAT, "the group before: {e:?}"))?;
+        let (settings, runtime) = (lock(&self.settings).clone(), lock(&self.runtime).clone());
+        let runtime = runtime.ok_or_else(|| gst::loggable_error!(CAT, "not started"))?;
+        let session = Session::new(state.info(), &runtime, &settings).map_err(|e| {
+            self.post_error_message(errors::message(&e));
+            gst::loggable_error!(CAT, "{e}")
+        })?;
+        let (header, latency) = (*session.header(), session.latency());
+        *lock(&self.session) = Some(session);
+        gst::info!(CAT, imp = self, "{header:?}");
+        let obj = self.obj();
+        obj.set_latency(latency, latency);
+        let output = obj
+            .set_output_state(caps::coded(&header), Some(state))
+            .map_err(|e| gst::loggable_error!(CAT, "output format: {e}"))?;
+        self.announce(settings.bitrate);
+        obj.negotiate(output).map_err(|e| gst::loggable_error!(CAT, "negotiation: {e}"))
+    }
+
+    fn handle_frame(&self, frame: VideoCodecFrame) -> Result<gst::FlowSuccess, gst::FlowError> {
+        let settings = lock(&self.settings).clone();
+        let is_key = frame.flags().contains(VideoCodecFrameFlags::FORCE_KEYFRAME);
+        let ends = match lock(&self.session).as_ref() {
+            Some(session) => session.ends_before(frame.pts(), is_key, &settings),
+            None => return Err(gst::FlowError::NotNegotiated),
+        };
+        if ends {
+            self.close(frame.pts())?;
+        }
+        let added = {
+            let mut guard = lock(&self.session);
+            let session = guard.as_mut().ok_or(gst::FlowError::Flushing)?;
+            let input = frame.input_buffer().ok_or(gst::FlowError::Error)?;
+            let times = (frame.pts(), frame.duration());
+            session.push(input, times, frame.system_frame_number(), &settings)
+        };
+        let is_first =
+            lock(&self.session).as_ref().is_some_and(|s| s.begins_with(frame.system_frame_number()));
+        let is_complete = added.map_err(|e| {
+            gst::element_imp_error!(self, gst::StreamError::Encode, ["a frame cannot be read: {e}"]);
+            gst::FlowError::Error
+        })?;
+        // The first frame waits for the group's packet. The others are let go, and upstream gets its buffers back.
+        if is_first {
+            drop(frame);
+        } else {
+            self.folding.store(true, Ordering::Release);
+            let folded = self.obj().finish_frame(frame);
+            self.folding.store(false, Ordering::Release);
+            folded?;
+        }
+        if is_complete { self.close(None) } else { Ok(gst::FlowSuccess::Ok) }
+    }
+
+    fn finish(&self) -> Result<gst::FlowSuccess, gst::FlowError> {
+        self.close(None)
+    }
+
+    fn flush(&self) -> bool {
+        self.stop.store(false, Ordering::Release);
+        if let Some(session) = lock(&self.session).as_mut() {
+            session.reset();
+        }
+        true
+    }
+
+    fn sink_event(&self, event: gst::Event) -> bool {
+        if event.type_() == gst::EventType::FlushStart {
+            self.stop.store(true, Ordering::Release);
+        }
+        self.parent_sink_event(event)
+    }
+}
+
+impl SiskinVideoEnc {
+    /// Codes the group at hand and pushes it; `next` is where the frame after it begins.
+    fn close(&self, next: Option<gst::ClockTime>) -> Result<gst::FlowSuccess, gst::FlowError> {
+        let settings = lock(&self.settings).clone();
+        let encoded = {
+            let mut guard = lock(&self.session);
+            let Some(session) = guard.as_mut() else { return Ok(gst::FlowSuccess::Ok) };
+            let encoded = session.encode(next, &settings, &self.stats, &|| self.stop.load(Ordering::Acquire));
+            encoded.map(|group| group.map(|group| (group, session.latency())))
+        };
+        match encoded {
+            Ok(Some((group, latency))) => self.push(group, latency),
+            Ok(None) => Ok(gst::FlowSuccess::Ok),
+            Err(Error::Stopped) => Err(gst::FlowError::Flushing),
+            Err(e) => {
+                self.post_error_message(errors::message(&e));
+                Err(gst::FlowError::Error)
+            }
+        }
+    }
+
+    fn push(&self, group: OutGroup, latency: gst::ClockTime) -> Result<gst::FlowSuccess, gst::FlowError> {
+        if let Some(remark) = group.remark {
+            gst::element_imp_warning!(self, gst::LibraryError::Settings, ("{remark}"));
+        }
+        let obj = self.obj();
+        let number = i32::try_from(group.number).unwrap_or(i32::MAX);
+        let Some(mut frame) = obj.frame(number) else { return Err(gst::FlowError::Flushing) };
+        frame.set_output_buffer(gst::Buffer::from_slice(group.data));
+        frame.set_pts(group.pts);
+        frame.set_duration(group.duration);
+        if group.key {
+            frame.set_flags(VideoCodecFrameFlags::SYNC_POINT);
+        }
+        obj.set_latency(latency, latency);
+        obj.finish_frame(frame)
+    }
+
+    /// Says in tags what the stream is.
+    fn announce(&self, bitrate: u32) {
+        let mut tags = gst::TagList::new();
+        let edit = tags.make_mut();
+        let encoder = concat!("siskinvideoenc ", env!("CARGO_PKG_VERSION"));
+        edit.add::<gst::tags::VideoCodec>(&caps::CODEC_NAME, gst::TagMergeMode::Replace);
+        edit.add::<gst::tags::Encoder>(&encoder, gst::TagMergeMode::Replace);
+        if bitrate > 0 {
+            edit.add::<gst::tags::NominalBitrate>(&bitrate, gst::TagMergeMode::Replace);
+        }
+        VideoEncoderExt::merge_tags(&*self.obj(), Some(&tags), gst::TagMergeMode::Replace);
+    }
+}

@@ -1,0 +1,319 @@
+//! The elements of video: pictures through encoder, file, parser and decoder, damage, seeks, sizes, rates. All fits are tiny.
+
+mod common;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use common::*;
+use gst::prelude::*;
+use gst_video::{VideoFormat, VideoInfo};
+use siskin_core::bitstream::VideoHeader;
+use siskin_core::video::{inspect, psnr};
+
+/// An encoder that learns next to nothing, quickly.
+const QUICK: &str = "siskinvideoenc steps=4 threads=1";
+
+/// A picture that a shown sink got.
+#[derive(Debug, Clone)]
+struct Seen {
+    caps: gst::Caps,
+    pts: Option<gst::ClockTime>,
+    duration: Option<gst::ClockTime>,
+    data: Vec<u8>,
+}
+
+/// An appsink that takes pictures of these caps, and what it has seen.
+fn eye(caps: &str) -> (gst_app::AppSink, Arc<Mutex<Vec<Seen>>>) {
+    init();
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let sink =
+        gst_app::AppSink::builder().caps(&caps.parse::<gst::Caps>().expect("caps")).sync(false).build();
+    let keep = seen.clone();
+    let callbacks = gst_app::AppSinkCallbacks::builder().new_sample(move |sink| {
+        let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
+        if let (Some(buffer), Some(caps), Ok(mut seen)) = (sample.buffer(), sample.caps_owned(), keep.lock())
+        {
+            seen.push(Seen { caps, pts: buffer.pts(), duration: buffer.duration(), data: bytes_of(buffer) });
+        }
+        Ok(gst::FlowSuccess::Ok)
+    });
+    sink.set_callbacks(callbacks.build());
+    (sink, seen)
+}
+
+fn seen(eye: &Mutex<Vec<Seen>>) -> Vec<Seen> {
+    eye.lock().expect("nobody panics with it").clone()
+}
+
+/// Pictures that an appsink of RGB sees at the end of a pipeline whose last element is called `last`.
+fn watch(text: &str, caps: &str) -> (Said, Vec<Seen>) {
+    let (sink, eye) = eye(caps);
+    let pipeline = launch(text);
+    pipeline.add(&sink).expect("a new element");
+    pipeline.by_name("last").expect("last").link(&sink).expect("a link");
+    (play(&pipeline), seen(&eye))
+}
+
+/// Writes a test picture's video through an encoder into a file.
+fn write(raw: &str, frames: u32, encoder: &str) -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("a.mkv");
+    let pipeline = launch(&format!(
+        "videotestsrc num-buffers={frames} pattern=colors ! {raw} ! {encoder} ! siskinmux ! filesink name=out"
+    ));
+    pipeline.by_name("out").expect("out").set_property("location", path.to_str().expect("a plain path"));
+    assert_eq!(play(&pipeline).error, None);
+    (folder, path)
+}
+
+/// Plays a file with nothing named.
+fn player(path: &Path) -> (gst::Element, Arc<Mutex<Vec<Seen>>>) {
+    let (sink, eye) = eye("video/x-raw,format=RGB");
+    let player = gst::ElementFactory::make("playbin")
+        .property("uri", uri(path))
+        .property("video-sink", &sink)
+        .property("audio-sink", gst::ElementFactory::make("fakesink").build().expect("a sink"))
+        .build()
+        .expect("playbin");
+    (player, eye)
+}
+
+fn settle(player: &gst::Element) {
+    let (result, state, _) = player.state(gst::ClockTime::from_seconds(60));
+    assert!(result.is_ok() && state == gst::State::Paused, "{result:?} {state:?}");
+}
+
+/// The file's video packets.
+fn packets(path: &Path) -> Vec<Vec<u8>> {
+    use siskin_core::container::{Block, Reader};
+    let mut reader = Reader::open(std::fs::File::open(path).expect("the file")).expect("Matroska");
+    let (mut block, mut all) = (Block::default(), Vec::new());
+    while reader.next(&mut block).expect("whole blocks") {
+        all.push(block.data.clone());
+    }
+    all
+}
+
+#[test]
+fn what_is_learned_is_seen_in_playbin_with_exact_times() {
+    let raw = "video/x-raw,format=RGB,width=32,height=24,framerate=30000/1001";
+    let (_folder, path) = write(raw, 5, "siskinvideoenc steps=160 gop-size=3 quality=70 threads=1");
+    let (_, original) =
+        watch(&format!("videotestsrc num-buffers=5 pattern=colors ! {raw} ! identity name=last"), raw);
+    let (player, eye) = player(&path);
+    let said = play(&player);
+    assert_eq!((said.error, said.warnings), (None, vec![]));
+    let seen = seen(&eye);
+    assert_eq!(seen.len(), 5);
+    for (n, (seen, original)) in (0..).zip(seen.iter().zip(&original)) {
+        let exact = |n: u64| gst::ClockTime::from_nseconds((n * 1_001_000_000_000 + 15_000) / 30_000);
+        let off = seen.pts.map(|pts| pts.max(exact(n)) - pts.min(exact(n)));
+        assert!(off.is_some_and(|off| off.nseconds() <= 2), "{:?} of frame {n}", seen.pts);
+        assert!(seen.duration.is_some_and(|d| d.nseconds().abs_diff(33_366_667) <= 2), "{:?}", seen.duration);
+        let fraction = seen.caps.structure(0).and_then(|s| s.get::<gst::Fraction>("framerate").ok());
+        assert_eq!(fraction, Some(gst::Fraction::new(30_000, 1001)));
+        let quality = psnr(&seen.data, &original.data);
+        assert!(quality > 18.0, "frame {n}: {quality:.1} dB");
+    }
+    let infos: Vec<_> =
+        packets(&path).iter().map(|p| inspect(p, &Default::default()).expect("a packet")).collect();
+    assert_eq!(infos.iter().map(|i| (i.frames, i.key)).collect::<Vec<_>>(), [(3, true), (2, true)]);
+    assert!(infos.iter().all(|i| i.durations.is_none()));
+}
+
+#[test]
+fn sizes_formats_and_colours_come_through() {
+    for (size, raw, out) in [
+        ((16, 16), "format=RGB", "RGB"),
+        ((33, 57), "format=I420,colorimetry=bt709", "I420"),
+        ((51, 18), "format=I420,colorimetry=1:4:5:1", "I420"),
+    ] {
+        let caps = format!(
+            "video/x-raw,{raw},width={},height={},framerate=25/1,pixel-aspect-ratio=4/3",
+            size.0, size.1
+        );
+        let text = format!("videotestsrc num-buffers=2 ! {caps} ! {QUICK} ! siskinvideodec name=last");
+        let (said, seen) = watch(&text, &format!("video/x-raw,format={out}"));
+        assert_eq!((said.error, said.warnings, seen.len()), (None, vec![], 2), "{caps}");
+        let info = VideoInfo::from_caps(&seen[0].caps).expect("raw caps");
+        assert_eq!((info.width(), info.height(), info.par()), (size.0, size.1, gst::Fraction::new(4, 3)));
+        assert_eq!(seen[0].data.len(), info.size());
+        if out == "I420" {
+            let before = VideoInfo::from_caps(&caps.parse::<gst::Caps>().expect("caps")).expect("raw caps");
+            assert_eq!(info.colorimetry(), before.colorimetry());
+            assert_eq!(info.format(), VideoFormat::I420);
+        }
+    }
+}
+
+/// Raw frames with these times, in milliseconds, into an encoder; what comes out.
+fn encode(caps: &str, encoder: &str, times: &[u64], keys: &[usize]) -> (Vec<gst::Buffer>, VideoHeader) {
+    let mut harness = harness(encoder, caps);
+    let info = VideoInfo::from_caps(&caps.parse::<gst::Caps>().expect("caps")).expect("raw caps");
+    for (n, &time) in times.iter().enumerate() {
+        if keys.contains(&n) {
+            harness.push_event(gst_video::DownstreamForceKeyUnitEvent::builder().build());
+        }
+        let mut buffer = gst::Buffer::from_slice(vec![(n * 20) as u8; info.size()]);
+        buffer.make_mut().set_pts(gst::ClockTime::from_mseconds(time));
+        harness.push(buffer).expect("a push");
+    }
+    harness.push_event(gst::event::Eos::new());
+    let out = pull_all(&mut harness);
+    let caps = harness.sinkpad().and_then(|pad| pad.current_caps()).expect("caps");
+    let bytes = caps.structure(0).expect("a structure").get::<gst::Buffer>("codec_data").expect("a header");
+    let header = VideoHeader::parse(&bytes_of(&bytes), &Default::default()).expect("a header").0;
+    (out, header)
+}
+
+#[test]
+fn groups_end_where_they_should_and_carry_odd_durations() {
+    let caps = "video/x-raw,format=RGB,width=16,height=16,framerate=25/1";
+    let frames = |out: &[gst::Buffer]| -> Vec<u32> {
+        out.iter().map(|b| inspect(&bytes_of(b), &Default::default()).expect("a packet").frames).collect()
+    };
+    let (out, _) = encode(caps, &format!("{QUICK} gop-size=4"), &[0, 40, 80, 120, 160, 200, 240], &[2]);
+    assert_eq!(frames(&out), [2, 4, 1]);
+    let times: Vec<_> =
+        out.iter().map(|b| (b.pts().map(|t| t.mseconds()), b.duration().map(|t| t.mseconds()))).collect();
+    assert_eq!(times, [(Some(0), Some(80)), (Some(80), Some(160)), (Some(240), Some(40))]);
+    assert!(out.iter().all(|b| !b.flags().contains(gst::BufferFlags::DELTA_UNIT)));
+
+    let (out, _) = encode(caps, &format!("{QUICK} gop-size=1 key-interval=2"), &[0, 40, 80], &[]);
+    let deltas: Vec<_> = out.iter().map(|b| b.flags().contains(gst::BufferFlags::DELTA_UNIT)).collect();
+    assert_eq!(deltas, [false, true, false]);
+
+    let variable = caps.replace("25/1", "0/1");
+    let (out, header) = encode(&variable, &format!("{QUICK} gop-size=3"), &[0, 10, 100, 250, 300], &[]);
+    assert_eq!((frames(&out), header.frame_rate.0), (vec![3, 2], 0));
+    let info = inspect(&bytes_of(&out[0]), &Default::default()).expect("a packet");
+    assert_eq!(info.durations, Some(vec![10_000_000, 90_000_000, 150_000_000]));
+
+    // Decoded, the times are those that went in.
+    let mut decoder = harness("siskinvideodec", "video/x-siskin");
+    out.into_iter().for_each(|b| {
+        decoder.push(b).expect("a push");
+    });
+    let times: Vec<_> = pull_all(&mut decoder).iter().map(|b| b.pts().map(|t| t.mseconds())).collect();
+    assert_eq!(times, [0, 10, 100, 250, 300].map(Some));
+}
+
+#[test]
+fn damage_and_a_missing_predecessor_hold_the_last_picture() {
+    let caps = "video/x-raw,format=RGB,width=16,height=16,framerate=25/1";
+    let times: Vec<u64> = (0..10).map(|n| n * 40).collect();
+    let (mut out, _) = encode(caps, &format!("{QUICK} gop-size=2 key-interval=3"), &times, &[]);
+    // Group 1 is damaged; 2 leans on it; 3 is a key group again.
+    let mut damaged = bytes_of(&out[1]);
+    damaged[20] ^= 1;
+    let mut buffer = gst::Buffer::from_slice(damaged);
+    let edit = buffer.make_mut();
+    edit.set_pts(out[1].pts());
+    edit.set_duration(out[1].duration());
+    out[1] = buffer;
+    let mut decoder = harness("siskinvideodec", "video/x-siskin");
+    let bus = bus_of(&decoder);
+    out.into_iter().for_each(|b| {
+        decoder.push(b).expect("a push");
+    });
+    let shown = pull_all(&mut decoder);
+    let warnings = warnings_on(&bus);
+    assert!(warnings.len() == 1 && warnings[0].starts_with("broken packet at 0:00:00.08"), "{warnings:?}");
+    assert_eq!(shown.iter().filter_map(|b| b.pts()).map(|t| t.mseconds()).collect::<Vec<_>>(), times);
+    let held: Vec<_> = shown.iter().map(|b| b.flags().contains(gst::BufferFlags::CORRUPTED)).collect();
+    assert_eq!(held, [false, false, true, true, true, true, false, false, false, false]);
+    assert!((2..6).all(|n| bytes_of(&shown[n]) == bytes_of(&shown[1])));
+}
+
+#[test]
+fn any_flipped_bit_and_any_cut_is_survived() {
+    let caps = "video/x-raw,format=RGB,width=16,height=16,framerate=25/1";
+    let (out, _) = encode(caps, &format!("{QUICK} gop-size=2"), &[0, 40, 80, 120], &[]);
+    let good: Vec<_> = out.iter().map(|b| bytes_of(b)).collect();
+    let mut dice = Dice(3);
+    let mut decoder = gst_check::Harness::new_parse("siskinvideoparse ! siskinvideodec");
+    decoder.set_src_caps_str("video/x-siskin");
+    decoder.play();
+    for n in 0..200 {
+        let mut data = good[n % 2].clone();
+        let at = dice.roll(data.len() as u64) as usize;
+        if n % 3 == 0 {
+            data.truncate(at);
+        } else {
+            data[at] ^= 1 << dice.roll(8);
+        }
+        // The checksum made right, so that the parsers behind it see the damage too.
+        if n % 2 == 0 && data.len() > 4 {
+            let body = data.len() - 4;
+            let sum = crc32fast::hash(&data[..body]).to_le_bytes();
+            data[body..].copy_from_slice(&sum);
+        }
+        let mut buffer = gst::Buffer::from_slice(data);
+        buffer.make_mut().set_pts(gst::ClockTime::from_mseconds(80 * n as u64));
+        decoder.push(buffer).expect("damage is no error");
+        pull_all(&mut decoder);
+    }
+    decoder.push(out[0].clone()).expect("a push");
+    let shown = pull_all(&mut decoder);
+    assert!(shown.last().is_some_and(|b| !b.flags().contains(gst::BufferFlags::CORRUPTED)));
+}
+
+#[test]
+fn a_seek_shows_the_frame_at_its_target() {
+    let raw = "video/x-raw,format=RGB,width=16,height=16,framerate=10/1";
+    let (_folder, path) = write(raw, 24, &format!("{QUICK} gop-size=6 key-interval=2"));
+    let (straight, eye) = player(&path);
+    assert_eq!(play(&straight).error, None);
+    let linear = seen(&eye);
+    assert_eq!(linear.len(), 24);
+    for (ms, flags, first) in [
+        (1500, gst::SeekFlags::ACCURATE, 15),
+        (700, gst::SeekFlags::ACCURATE, 7),
+        (2300, gst::SeekFlags::ACCURATE, 23),
+        (1700, gst::SeekFlags::KEY_UNIT, 12),
+    ] {
+        let (player, eye) = player(&path);
+        player.set_state(gst::State::Paused).expect("a start");
+        settle(&player);
+        player.seek_simple(gst::SeekFlags::FLUSH | flags, gst::ClockTime::from_mseconds(ms)).expect("a seek");
+        settle(&player);
+        eye.lock().expect("nobody panics with it").clear();
+        let said = play(&player);
+        assert_eq!((said.error, said.warnings), (None, vec![]));
+        let shown = seen(&eye);
+        assert_eq!(
+            shown.first().and_then(|s| s.pts),
+            Some(gst::ClockTime::from_mseconds(100 * first)),
+            "{ms}"
+        );
+        assert_eq!(shown.len(), 24 - first as usize, "after a seek to {ms} ms");
+        assert!(shown.iter().zip(&linear[first as usize..]).all(|(a, b)| a.data == b.data));
+    }
+}
+
+#[test]
+fn a_stop_ends_a_fit_at_once() {
+    let pipeline = launch(
+        "videotestsrc num-buffers=2 ! video/x-raw,format=RGB,width=64,height=64,framerate=25/1 ! \
+         siskinvideoenc name=enc preset=placebo steps=100000 gop-size=2 threads=1 ! fakesink async=false",
+    );
+    pipeline.set_state(gst::State::Playing).expect("a start");
+    let encoder = pipeline.by_name("enc").expect("enc");
+    let steps = || encoder.property::<gst::Structure>("stats").get::<u64>("step").expect("a counter");
+    let began = std::time::Instant::now();
+    while steps() < 3 && began.elapsed().as_secs() < 60 {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    assert!(steps() >= 3, "no fit has begun");
+    let stopping = std::time::Instant::now();
+    pipeline.set_state(gst::State::Null).expect("stopping never fails");
+    assert!(stopping.elapsed().as_secs() < 10, "{:?}", stopping.elapsed());
+}
+
+#[test]
+fn a_live_encoder_reports_its_latency() {
+    let harness =
+        harness(&format!("{QUICK} gop-size=10"), "video/x-raw,format=RGB,width=16,height=16,framerate=25/1");
+    assert_eq!(harness.query_latency(), Some(gst::ClockTime::from_mseconds(400)));
+}
