@@ -10,6 +10,8 @@ const L1_SHARE: f32 = 0.7;
 const WINDOW: usize = 11;
 const WINDOW_DEVIATION: f64 = 1.5;
 const EXPONENTS: [f32; 5] = [0.0448, 0.2856, 0.3001, 0.2363, 0.1333];
+/// Maps that the window runs over: three channels of two pictures, of their squares and of their product, and a spare one.
+const MAPS: usize = 16;
 /// (0.01)^2 and (0.03)^2 for values in 0..1.
 const C1: f32 = 1e-4;
 const C2: f32 = 9e-4;
@@ -64,14 +66,13 @@ fn ms_ssim(g: &mut Graph, x: Var, y: Var) -> Option<Var> {
 /// The mean similarity of each channel at one scale, of contrast and structure, and of luminance too if `whole`.
 fn similarity(g: &mut Graph, x: Var, y: Var, window: (Var, Var), whole: bool) -> Var {
     let (xx, yy, xy) = (g.square(x), g.square(y), g.mul(x, y));
-    let all = g.concat(&[x, y, xx, yy, xy], 1);
-    let shape = g.shape(all).to_vec();
-    // A channel is an image of its own: the window is the same for all.
-    let all = g.reshape(all, &[shape[1], 1, shape[2], shape[3]]);
-    let all = g.conv(all, window.0, None, [0; 4]);
-    let all = g.conv(all, window.1, None, [0; 4]);
+    // A sixteenth channel, which nothing uses: the runtime is several times faster on sixteen than on fifteen.
+    let spare = g.slice(y, &[0; 4], &[1, 1, g.shape(y)[2], g.shape(y)[3]]);
+    let all = g.concat(&[x, y, xx, yy, xy, spare], 1);
+    let all = g.depthwise(all, window.0, [0; 4]);
+    let all = g.depthwise(all, window.1, [0; 4]);
     let (rows, columns) = (g.shape(all)[2], g.shape(all)[3]);
-    let part = |g: &mut Graph, i: usize| g.slice(all, &[3 * i, 0, 0, 0], &[3, 1, rows, columns]);
+    let part = |g: &mut Graph, i: usize| g.slice(all, &[0, 3 * i, 0, 0], &[1, 3, rows, columns]);
     let (mx, my, exx, eyy, exy) = (part(g, 0), part(g, 1), part(g, 2), part(g, 3), part(g, 4));
     let (mxx, myy, mxy) = (g.square(mx), g.square(my), g.mul(mx, my));
     let (vx, vy, cov) = (g.sub(exx, mxx), g.sub(eyy, myy), g.sub(exy, mxy));
@@ -92,7 +93,7 @@ fn ratio(g: &mut Graph, both: Var, one: Var, other: Var, c: f32) -> Var {
     g.div(above, below)
 }
 
-/// The Gaussian window, down and across.
+/// The Gaussian window, down and across, once a map.
 fn window(g: &mut Graph) -> (Var, Var) {
     let raw: Vec<f64> = (0..WINDOW)
         .map(|i| {
@@ -102,7 +103,8 @@ fn window(g: &mut Graph) -> (Var, Var) {
         .collect();
     let total: f64 = raw.iter().sum();
     let taps: Vec<f32> = raw.iter().map(|v| (v / total) as f32).collect();
-    (g.constant(&[1, 1, WINDOW, 1], &taps), g.constant(&[1, 1, 1, WINDOW], &taps))
+    let taps: Vec<f32> = (0..MAPS).flat_map(|_| taps.iter().copied()).collect();
+    (g.constant(&[MAPS, 1, WINDOW, 1], &taps), g.constant(&[MAPS, 1, 1, WINDOW], &taps))
 }
 
 /// Means of 2 by 2 values; an odd side gets a zero row or column in front, as in the reference.

@@ -163,6 +163,15 @@ impl<'a> Emitter<'a> {
                 let input = [*x, *w].into_iter().chain(*bias).map(of).collect();
                 self.node("Conv", input, out, attributes);
             }
+            Op::Depthwise(x, w, pads) => {
+                let kernel = source.shape(*w);
+                let attributes = vec![
+                    AttributeProto::int("group", kernel[0] as i64),
+                    AttributeProto::ints("kernel_shape", kernel[2..].iter().map(|&k| k as i64)),
+                    AttributeProto::ints("pads", pads.iter().map(|&p| p as i64)),
+                ];
+                self.node("Conv", vec![of(*x), of(*w)], out, attributes);
+            }
             Op::ConvWeight(x, g, pads) => self.conv_weight(*x, *g, *pads, shape, out),
             Op::DepthToSpace(x, block) => {
                 let block = AttributeProto::int("blocksize", *block as i64);

@@ -196,6 +196,14 @@ impl Graph {
                 let gx = self.segment_sum(g, &lengths);
                 self.accumulate(adjoint, x, gx);
             }
+            Op::Depthwise(x, w, pads) => {
+                let g = self.expand(g, &shape);
+                let kernel = self.shape(w).to_vec();
+                let (v, h) = (kernel[2] - 1, kernel[3] - 1);
+                let back = self.flip(w, &[2, 3]);
+                let gx = self.depthwise(g, back, [v - pads[0], h - pads[1], v - pads[2], h - pads[3]]);
+                self.accumulate(adjoint, x, gx);
+            }
             Op::ConvWeight(..) => unreachable!("second derivatives are not taken"),
         }
     }
@@ -297,7 +305,9 @@ pub(super) fn operands(op: &Op) -> Vec<Var> {
         | Op::SpaceToDepth(x, _)
         | Op::SegmentSum(x, _)
         | Op::SegmentExpand(x, _) => vec![*x],
-        Op::Binary(_, a, b) | Op::MatMul(a, b) | Op::ConvWeight(a, b, _) => vec![*a, *b],
+        Op::Binary(_, a, b) | Op::MatMul(a, b) | Op::ConvWeight(a, b, _) | Op::Depthwise(a, b, _) => {
+            vec![*a, *b]
+        }
         Op::Conv(x, w, bias, _) => [*x, *w].into_iter().chain(*bias).collect(),
         Op::Concat(parts, _) => parts.clone(),
     }
