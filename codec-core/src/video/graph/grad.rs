@@ -7,6 +7,14 @@ const ERF_SLOPE: f32 = std::f32::consts::FRAC_2_SQRT_PI;
 /// 1 / sqrt(2 pi).
 const NORMAL_PEAK: f32 = 0.398_942_3;
 
+/// Gradients as far as they are known.
+struct Adjoints {
+    /// Of each value.
+    whole: Vec<Option<Var>>,
+    /// Of parts of each value, with where the parts begin.
+    parts: Vec<Vec<(Vec<usize>, Var)>>,
+}
+
 impl Graph {
     /// Adds what computes the gradients of `sum over seeds of <value, weight>` with respect to `wrt`.
     ///
@@ -15,19 +23,24 @@ impl Graph {
     pub fn gradients(&mut self, seeds: &[(Var, Var)], wrt: &[Var]) -> Vec<Var> {
         let end = seeds.iter().map(|(v, _)| v.0 + 1).max().unwrap_or(0);
         let active = self.depends_on(wrt, end);
-        let mut adjoint: Vec<Option<Var>> = vec![None; end];
+        let mut adjoint = Adjoints { whole: vec![None; end], parts: vec![Vec::new(); end] };
         for &(value, weight) in seeds {
             self.accumulate(&mut adjoint, value, weight);
         }
         for id in (0..end).rev() {
-            if let (true, Some(g)) = (active[id], adjoint[id]) {
+            if !adjoint.parts[id].is_empty() {
+                let parts = std::mem::take(&mut adjoint.parts[id]);
+                let joined = self.join(Var(id), parts);
+                self.accumulate(&mut adjoint, Var(id), joined);
+            }
+            if let (true, Some(g)) = (active[id], adjoint.whole[id]) {
                 self.propagate(Var(id), g, &active, &mut adjoint);
             }
         }
         wrt.iter()
             .map(|&x| {
                 let shape = self.shape(x).to_vec();
-                match adjoint.get(x.0).copied().flatten() {
+                match adjoint.whole.get(x.0).copied().flatten() {
                     Some(g) => self.expand(g, &shape),
                     None => {
                         let zero = self.scalar(0.0);
@@ -46,16 +59,55 @@ impl Graph {
         active
     }
 
-    fn accumulate(&mut self, adjoint: &mut [Option<Var>], x: Var, g: Var) {
-        adjoint[x.0] = Some(match adjoint[x.0] {
+    fn accumulate(&mut self, adjoint: &mut Adjoints, x: Var, g: Var) {
+        adjoint.whole[x.0] = Some(match adjoint.whole[x.0] {
             Some(known) => self.add(known, g),
             None => g,
         });
     }
 
+    /// The gradient of `x` from those of its parts. Parts that lie side by side, as a value that was split has them, are
+    /// written once; others are added up.
+    fn join(&mut self, x: Var, mut parts: Vec<(Vec<usize>, Var)>) -> Var {
+        let shape = self.shape(x).to_vec();
+        parts.sort();
+        let cut: Vec<usize> =
+            (0..shape.len()).filter(|&a| parts.iter().any(|p| self.shape(p.1)[a] != shape[a])).collect();
+        let is_split =
+            |axis: usize| parts.windows(2).all(|w| w[0].0[axis] + self.shape(w[0].1)[axis] <= w[1].0[axis]);
+        match cut[..] {
+            [axis] if parts.len() > 1 && is_split(axis) => {
+                let (mut side_by_side, mut end) = (Vec::with_capacity(parts.len()), 0);
+                for (starts, g) in parts {
+                    self.fill(&mut side_by_side, &shape, axis, starts[axis] - end);
+                    end = starts[axis] + self.shape(g)[axis];
+                    side_by_side.push(g);
+                }
+                self.fill(&mut side_by_side, &shape, axis, shape[axis] - end);
+                self.concat(&side_by_side, axis)
+            }
+            _ => {
+                let mut padded =
+                    parts.into_iter().map(|(starts, g)| self.pad(g, &starts, &shape)).collect::<Vec<_>>();
+                let first = padded.swap_remove(0);
+                padded.into_iter().fold(first, |sum, g| self.add(sum, g))
+            }
+        }
+    }
+
+    /// Adds `count` zeros along an axis to a list of values of `shape` elsewhere.
+    fn fill(&mut self, list: &mut Vec<Var>, shape: &[usize], axis: usize, count: usize) {
+        if count > 0 {
+            let mut gap = shape.to_vec();
+            gap[axis] = count;
+            let zero = self.scalar(0.0);
+            list.push(self.expand(zero, &gap));
+        }
+    }
+
     /// Hands the gradient `g` of a node on to its operands. A gradient may have axes of size 1 where it is the same
     /// along an axis of the value.
-    fn propagate(&mut self, y: Var, g: Var, active: &[bool], adjoint: &mut [Option<Var>]) {
+    fn propagate(&mut self, y: Var, g: Var, active: &[bool], adjoint: &mut Adjoints) {
         let op = self.nodes[y.0].op.clone();
         let shape = self.shape(y).to_vec();
         match op {
@@ -111,9 +163,7 @@ impl Graph {
             }
             Op::Slice(x, starts) => {
                 let g = self.expand(g, &shape);
-                let own = self.shape(x).to_vec();
-                let gx = self.pad(g, &starts, &own);
-                self.accumulate(adjoint, x, gx);
+                adjoint.parts[x.0].push((starts, g));
             }
             Op::Flip(x, axes) => {
                 let g = self.expand(g, &shape);

@@ -211,3 +211,30 @@ fn noise_is_new_in_each_run_and_bounded() {
     let mean = first.iter().sum::<f32>() / 1000.0;
     assert!(mean.abs() < 0.05, "{mean}");
 }
+
+#[test]
+fn parts_side_by_side_and_parts_that_overlap() {
+    check("split", &[2, 7], |g, x| {
+        let (a, b) = (g.slice(x, &[0, 0], &[2, 3]), g.slice(x, &[0, 4], &[2, 2]));
+        let (a, b) = (g.square(a), g.sin(b));
+        let (a, b) = (weigh(g, a), weigh(g, b));
+        g.add(a, b)
+    });
+    check("overlap", &[2, 7], |g, x| {
+        let (a, b) = (g.slice(x, &[0, 0], &[2, 4]), g.slice(x, &[1, 2], &[1, 5]));
+        let (a, b) = (g.square(a), g.sin(b));
+        let (a, b) = (weigh(g, a), weigh(g, b));
+        g.add(a, b)
+    });
+}
+
+#[test]
+fn depthwise_convolution() {
+    let taps = values(3 * 2 * 3, 5);
+    check("depthwise", &[2, 3, 6, 5], |g, x| {
+        let w = g.constant(&[3, 1, 2, 3], &taps);
+        let y = g.depthwise(x, w, [1, 0, 0, 2]);
+        let y = g.square(y);
+        weigh(g, y)
+    });
+}
