@@ -146,7 +146,7 @@ def main():
     write_manifest(
         args.out, format=1, kind="video", name=args.out.name, version=args.version, licence="MIT OR Apache-2.0",
         qualities=arch.QUALITIES, finest_step=arch.FINEST, qualities_an_octave=arch.PARTS, latest=arch.LATEST,
-        key_finer=3, dead_zone=[0.1, 0.15], encoder="encoder.onnx", decoder="decoder.onnx", contexts="contexts.u16",
+        key_finer=6, dead_zone=[0.26, 0.36], encoder="encoder.onnx", decoder="decoder.onnx", contexts="contexts.u16",
         training={"steps": saved["steps"], "minutes": round(saved["spent"] / 60, 1), "recipe": "models/train_video.py"})
 
 

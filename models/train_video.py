@@ -18,7 +18,7 @@ import torch.nn.functional as F
 
 from siskin_video import arch, layout
 
-BATCH, HELD = 8, 64
+HELD = 64
 WEIGHT, DEAD = 0.17, 0.12
 
 
@@ -37,17 +37,32 @@ def eight_bits(quarter):
     return quarter + (rounded - quarter).detach()
 
 
-def run(codec, frames, motion, quality, dead=DEAD):
-    """A chain: lists of squared errors [B] and bits a pixel [B] of each frame."""
+def age(codec, quarter, quality):
+    """A picture as it is late in a chain: what the dead zone never corrected has filled it."""
+    size = (arch.step(quality) / 255)[:, None, None, None]
+    n, _, h, w = quarter.shape
+    # Some sequences are old, some young; and of the latents any part.
+    far, part = (torch.rand(n, 1, 1, 1) for _ in range(2))
+    noise = (torch.rand(n, layout.CHANNELS, h // 2, w // 2) * 2 - 1) * 0.8 * far
+    noise = noise * (torch.rand_like(noise) < part)
+    return quarter + layout.unpack(codec.decoder.linear(noise * size)).detach()
+
+
+def run(codec, frames, motion, quality, dead=DEAD, aged=False):
+    """A chain: lists of squared errors [B] and bits a pixel [B] of each frame. One that is `aged` begins in the middle."""
     errors, rates, before, previous = [], [], None, None
     for t in range(frames.shape[1]):
+        if aged and t == 0:
+            before = eight_bits(age(codec, layout.join(planes(frames[:, 0])), quality))
+            previous = torch.zeros_like(layout.pack(before))
+            continue
         picture = layout.join(planes(frames[:, t]))
         prediction = torch.zeros_like(picture)
         if t:
             vectors = torch.from_numpy(motion[:, t - 1].astype(np.float32)) / 4
             prediction = layout.join(layout.warp(layout.split(before), vectors))
         q = quality - 3 if t == 0 else quality
-        out, latents, bits = codec.frame(picture, prediction, q, t, previous, dead)
+        out, latents, bits = codec.frame(picture, prediction, q, arch.LATEST if aged else t, previous, dead)
         before, previous = eight_bits(out), latents
         errors.append(layout.squared_error(out, picture))
         rates.append(bits / (16 * picture.shape[2] * picture.shape[3]))
@@ -82,7 +97,9 @@ def main():
     parser.add_argument("--run", type=Path, default=Path(".siskin/video/run"))
     parser.add_argument("--minutes", type=float, default=60, help="length of the schedule; a run that goes on keeps its clock")
     parser.add_argument("--rate", type=float, default=1e-3)
+    parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--aged", type=float, default=0.0, help="part of the chains that begin in the middle, with noise")
     parser.add_argument("--start", type=Path, help="weights to begin from")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
@@ -117,25 +134,26 @@ def main():
         note()
     while spent < args.minutes * 60:
         done = spent / (args.minutes * 60)
-        rate = args.rate * min(1, (steps + 1) / 100) * (0.03 + 0.97 * 0.5 * (1 + math.cos(math.pi * done)))
+        rate = args.rate * min(1, (steps + 1) / 50) * (0.03 + 0.97 * 0.5 * (1 + math.cos(math.pi * done)))
         for group in optimiser.param_groups:
             group["lr"] = rate * group["scale"]
-        chosen = np.sort(rng.choice(train, BATCH, replace=False))
+        chosen = np.sort(rng.choice(train, args.batch, replace=False))
         block, vectors = np.array(frames[chosen]), np.array(motion[chosen])
-        quality = torch.from_numpy(rng.uniform(3, 44, BATCH).astype(np.float32))
-        dead = float(rng.uniform(0.05, 0.2))
-        errors, rates = run(codec, block, vectors, quality, dead)
+        quality = torch.from_numpy(rng.uniform(3, 44, args.batch).astype(np.float32))
+        dead = float(rng.uniform(0.05, 0.35))
+        errors, rates = run(codec, block, vectors, quality, dead, rng.random() < args.aged)
         loss = loss_of(errors, rates, quality)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(codec.parameters(), 1.0)
         if torch.isfinite(norm):
             optimiser.step()
-        mean = float(loss) if mean is None else 0.99 * mean + 0.01 * float(loss)
+        value = float(loss.detach())
+        mean = value if mean is None else 0.99 * mean + 0.01 * value
         steps += 1
         now = time.time()
         spent, clock = spent + now - clock, now
-        if steps % 500 == 0:
+        if steps % 300 == 0:
             note()
     note()
 

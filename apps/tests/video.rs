@@ -136,3 +136,54 @@ fn an_interrupt_leaves_the_whole_groups() {
     assert_eq!(info["faults"].as_u64(), Some(0));
     assert!(info["seconds"].as_f64().is_some_and(|s| s > 0.0));
 }
+
+#[test]
+fn pictures_are_coded_in_real_time_and_damage_is_bridged_until_a_key_picture() {
+    let folder = folder();
+    let (clip, coded, back) =
+        (folder.path().join("a.y4m"), folder.path().join("a.mkv"), folder.path().join("b.y4m"));
+    write_clip(&clip, 8);
+    let encode = ["encode", text(&clip), text(&coded), "--preset", "realtime", "--gop-size", "4"];
+    let result = json(&[&encode[..], &["--quality", "70", "--json"]].concat());
+    assert_eq!((result["frames"].as_u64(), result["model"].as_str()), (Some(8), Some("video-realtime")));
+    let info = json(&["info", text(&coded), "--json"]);
+    assert_eq!((info["frames"].as_u64(), info["coding"].as_str()), (Some(8), Some("realtime")));
+    assert_eq!(info["key_groups"], result["key_groups"]);
+    let compared = json(&["compare", text(&clip), text(&coded), "--json"]);
+    assert!(compared["psnr"].as_f64().is_some_and(|p| p > 28.0), "{compared}");
+    let decoded = json(&["decode", text(&coded), text(&back), "--json"]);
+    assert_eq!((decoded["frames"].as_u64(), decoded["faults"].as_u64()), (Some(8), Some(0)));
+    // What was decoded to a file is what was compared.
+    let again = json(&["compare", text(&clip), text(&back), "--json"]);
+    assert_eq!(again["psnr"], compared["psnr"]);
+    let rgb = folder.path().join("b.rgb");
+    good(["decode", text(&coded), text(&rgb)]);
+    assert_eq!(std::fs::metadata(&rgb).expect("the output").len(), (8 * 3 * WIDTH * HEIGHT) as u64);
+
+    // A flipped bit in the middle: what hangs on it is bridged by the picture before, and that is told.
+    let mut damaged = std::fs::read(&coded).expect("the file");
+    let at = damaged.len() / 2;
+    damaged[at] ^= 1;
+    std::fs::write(&coded, &damaged).expect("a writable folder");
+    let output = run(["decode", text(&coded), text(&back), "-y", "--json"]);
+    assert!(output.status.success() && stderr(&output).contains("packet "), "{}", stderr(&output));
+
+    for (wrong, code) in [(["--steps", "20"], 2), (["--size", "20k"], 2), (["--model", "no-such-bundle"], 1)]
+    {
+        let output = run([&encode[..], &["-y"], &wrong[..]].concat());
+        assert_fails(&output, code, wrong[usize::from(wrong[0] == "--model")]);
+    }
+}
+
+#[test]
+fn the_speed_of_video_is_measured() {
+    let found = json(&["bench", "--video", "--frames", "4", "--json"]);
+    assert_eq!((found["width"].as_u64(), found["frames"].as_u64()), (Some(480), Some(4)));
+    for side in ["encode", "decode"] {
+        assert!(found[side]["frames_per_second"].as_f64().is_some_and(|f| f > 0.1), "{found}");
+    }
+    let list = good(["models", "list", "--json"]);
+    assert!(String::from_utf8_lossy(&list).contains("\"video-realtime\""));
+    let verified = json(&["models", "verify", "video-realtime", "--json"]);
+    assert_eq!(verified["ok"].as_bool(), Some(true));
+}

@@ -3,6 +3,7 @@
 mod coding;
 mod timed;
 mod times;
+pub(crate) mod video;
 
 pub(crate) use coding::Coding;
 pub(crate) use timed::NetworkTime;

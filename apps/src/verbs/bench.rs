@@ -13,7 +13,7 @@ use siskin_core::audio::{
 use siskin_core::bundle::GraphSpec;
 use siskin_core::entropy::{Coder, Tables};
 
-use crate::bench::{Coding, NetworkTime, Percentiles, Times, peak_memory, speech_like};
+use crate::bench::{Coding, NetworkTime, Percentiles, Times, peak_memory, speech_like, video};
 use crate::cli::ModelArgs;
 use crate::failure::usage;
 use crate::interrupt;
@@ -35,6 +35,15 @@ pub(crate) struct BenchArgs {
     /// Choices of codes that the encoder follows at once, 1 to 64 [default: the encoder's]
     #[arg(long, value_name = "N")]
     search_width: Option<usize>,
+    /// Measure video in real time instead of audio; INPUT is then a clip [default: a moving pattern of 480x270]
+    #[arg(long, help_heading = "Video")]
+    video: bool,
+    /// Pictures to work on
+    #[arg(long, value_name = "N", default_value_t = 150, requires = "video", value_parser = clap::value_parser!(u32).range(2..=3000), help_heading = "Video")]
+    frames: u32,
+    /// Quality of the bundle, 0 is the finest
+    #[arg(long, value_name = "N", default_value_t = 20, requires = "video", help_heading = "Video")]
+    quality: u8,
     #[command(flatten)]
     model: ModelArgs,
     /// Write the result as a JSON object
@@ -43,6 +52,16 @@ pub(crate) struct BenchArgs {
 }
 
 pub(crate) fn run(args: &BenchArgs) -> Result<ExitCode> {
+    if args.video {
+        let work = video::Work {
+            input: args.input.as_deref(),
+            frames: args.frames as usize,
+            quality: args.quality,
+            model: args.model.model.as_deref(),
+        };
+        video::run(&work, &args.model.video_runtime()?, args.json)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let started = Instant::now();
     let bundle = args.model.bundle()?;
     let manifest = bundle.manifest();

@@ -52,7 +52,7 @@ struct Coded {
 
 pub(crate) fn run(args: &CompareArgs) -> Result<ExitCode> {
     media::init()?;
-    if video::compare::is_video(&args.output) {
+    if video::compare::is_video(&args.output) || video::compare::is_video(&args.reference) {
         return video::compare::run(&args.reference, &args.output, &|| args.model.video_runtime(), args.json);
     }
     let reference = load(&args.reference, args, None)?;

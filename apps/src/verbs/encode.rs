@@ -221,6 +221,7 @@ fn encode_video(args: &EncodeArgs, report: &mut Report) -> Result<ExitCode> {
         output: &args.output,
         video: &args.video,
         bitrate: args.bitrate,
+        model: args.model.model.as_deref(),
         runtime,
     };
     video::encode::run(&job, target, report)

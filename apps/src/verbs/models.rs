@@ -6,7 +6,9 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use serde_json::json;
-use siskin_core::bundle::{Bundle, Manifest, installed, installed_voices, search_path};
+use siskin_core::bundle::{
+    Bundle, Manifest, VideoBundle, installed, installed_videos, installed_voices, search_path,
+};
 
 use super::voices;
 use crate::{failure, report, units};
@@ -53,6 +55,9 @@ pub(crate) fn run(args: &ModelsArgs) -> Result<ExitCode> {
         Some(ModelsCommand::Verify { name }) if voices::find(name).is_some() => {
             voices::verify(name, args.json)?;
         }
+        Some(ModelsCommand::Verify { name }) if installed_videos().iter().any(|(_, m)| m.name == *name) => {
+            verify_video(name, args.json)?;
+        }
         Some(ModelsCommand::Verify { name }) => verify(name, args.json)?,
     }
     Ok(ExitCode::SUCCESS)
@@ -60,7 +65,7 @@ pub(crate) fn run(args: &ModelsArgs) -> Result<ExitCode> {
 
 fn list(json: bool) -> Result<()> {
     let bundles = installed();
-    if bundles.is_empty() && installed_voices().is_empty() && !json {
+    if bundles.is_empty() && installed_voices().is_empty() && installed_videos().is_empty() && !json {
         let folders: Vec<_> = search_path().iter().map(|p| p.display().to_string()).collect();
         return report::print(&format!("no model bundles in: {}\n", folders.join(", ")));
     }
@@ -93,6 +98,33 @@ fn list(json: bool) -> Result<()> {
                 m.channels,
                 rates(m),
                 f64::from(m.algorithmic_delay()) * 1000.0 / f64::from(m.sample_rate),
+                units::size(bytes),
+                m.licence,
+                path.display(),
+            ))?;
+        }
+    }
+    for (path, m) in installed_videos() {
+        let sizes = m.files.keys().filter_map(|f| fs::metadata(path.join(f)).ok());
+        let bytes: u64 = sizes.map(|f| f.len()).sum();
+        if json {
+            report::line(&json!({
+                "type": "video_model",
+                "name": m.name,
+                "version": m.version,
+                "id": m.id().to_string(),
+                "licence": m.licence,
+                "qualities": m.qualities,
+                "bytes": bytes,
+                "path": path.to_string_lossy(),
+            }))?;
+        } else {
+            report::print(&format!(
+                "{} {} (id {})\n  video in real time, {} qualities, {}, {}\n  {}\n",
+                m.name,
+                m.version,
+                m.id(),
+                m.qualities,
                 units::size(bytes),
                 m.licence,
                 path.display(),
@@ -138,15 +170,26 @@ fn verify(name: &str, json: bool) -> Result<()> {
     let stated = manifest.name.as_str();
     // Opening has checked every file's hash; the tensors inside are checked here.
     siskin_core::audio::ResidualQuantizer::from_bundle(&bundle).context("codebooks")?;
+    told(stated, &bundle.id().to_string(), manifest.files.len(), json)
+}
+
+fn verify_video(name: &str, json: bool) -> Result<()> {
+    // Opening checks every file's hash.
+    let bundle = VideoBundle::find(name)?;
+    let manifest = bundle.manifest();
+    told(&manifest.name, &manifest.id().to_string(), manifest.files.len(), json)
+}
+
+fn told(name: &str, id: &str, files: usize, json: bool) -> Result<()> {
     if json {
         return report::line(&json!({
             "type": "result",
             "verb": "models verify",
-            "name": stated,
-            "id": bundle.id().to_string(),
-            "files": manifest.files.len(),
+            "name": name,
+            "id": id,
+            "files": files,
             "ok": true,
         }));
     }
-    report::print(&format!("{stated} (id {}): {} files, all hashes fit\n", bundle.id(), manifest.files.len()))
+    report::print(&format!("{name} (id {id}): {files} files, all hashes fit\n"))
 }

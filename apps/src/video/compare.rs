@@ -12,6 +12,7 @@ use siskin_core::video::psnr;
 use super::VideoFile;
 use super::decode::Pictures;
 use super::input::VideoInput;
+use super::y4m::ToRgb;
 use crate::interrupt;
 use crate::metrics::ms_ssim;
 use crate::report;
@@ -19,14 +20,16 @@ use crate::units;
 
 /// Pictures of a coded file, or of anything that FFmpeg reads.
 enum Source {
-    Coded(Box<Pictures>),
+    Coded(Box<Pictures>, Box<ToRgb>),
     Other(Box<VideoInput>),
 }
 
 impl Source {
     fn open(path: &Path, runtime: &dyn Fn() -> Result<Runtime>) -> Result<Self> {
         Ok(if VideoFile::is_video(path) {
-            Self::Coded(Box::new(Pictures::new(VideoFile::open(path)?, &runtime()?)))
+            let file = VideoFile::open(path)?;
+            let to_rgb = ToRgb::new(file.header())?;
+            Self::Coded(Box::new(Pictures::new(file, &runtime()?)), Box::new(to_rgb))
         } else {
             Self::Other(Box::new(VideoInput::open(path)?))
         })
@@ -34,7 +37,7 @@ impl Source {
 
     fn size(&self) -> (u32, u32) {
         let header = match self {
-            Self::Coded(pictures) => pictures.file().header(),
+            Self::Coded(pictures, _) => pictures.file().header(),
             Self::Other(input) => input.header(),
         };
         (header.width, header.height)
@@ -42,7 +45,17 @@ impl Source {
 
     fn next(&mut self) -> Result<Option<Vec<u8>>> {
         Ok(match self {
-            Self::Coded(pictures) => pictures.next()?.map(<[u8]>::to_vec),
+            Self::Coded(pictures, to_rgb) => {
+                if !pictures.advance()? {
+                    return Ok(None);
+                }
+                let (picture, planar) = pictures.picture();
+                let mut out = picture.to_vec();
+                if planar {
+                    to_rgb.convert(picture, &mut out)?;
+                }
+                Some(out)
+            }
             Self::Other(input) => input.next()?.map(|(frame, _)| frame),
         })
     }

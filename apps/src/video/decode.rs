@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use serde_json::json;
 use siskin_core::container::Block;
 use siskin_core::runtime::Runtime;
-use siskin_core::video::{Decoder, GopInfo, inspect};
+use siskin_core::video::{Coding, Decoder, GopInfo, inspect};
 use siskin_core::{Error, Limits};
 
 use super::VideoFile;
@@ -27,6 +27,8 @@ pub(super) struct Pictures {
     /// Whether the group cannot be decoded and the last picture stands for its frames.
     held: bool,
     picture: Vec<u8>,
+    /// Whether the picture is 4:2:0, which it is in the real-time mode.
+    planar: bool,
     /// What went wrong, by packet.
     pub(super) faults: Vec<String>,
     pub(super) packets: u64,
@@ -46,6 +48,7 @@ impl Pictures {
             next: 0,
             held: false,
             picture: Vec::new(),
+            planar: false,
             faults: Vec::new(),
             packets: 0,
             packet_bytes: 0,
@@ -58,20 +61,29 @@ impl Pictures {
         &self.file
     }
 
-    /// The next picture, interleaved RGB; none at the end.
-    pub(super) fn next(&mut self) -> Result<Option<&[u8]>> {
+    /// The picture at hand, and whether it is 4:2:0, planes without gaps, and not interleaved RGB.
+    pub(super) fn picture(&self) -> (&[u8], bool) {
+        (&self.picture, self.planar)
+    }
+
+    /// Goes on to the next picture; false at the end.
+    pub(super) fn advance(&mut self) -> Result<bool> {
         while self.next == self.frames {
             match self.file.next(&mut self.block) {
                 Ok(true) => self.take_packet()?,
-                Ok(false) => return Ok(None),
+                Ok(false) => return Ok(false),
                 Err(e) => {
                     self.faults.push(e.to_string());
-                    return Ok(None);
+                    return Ok(false);
                 }
             }
         }
         if !self.held {
-            match self.decoder.frame(self.next, &mut self.picture) {
+            let decoded = match self.planar {
+                true => self.decoder.frame_i420(self.next, &mut self.picture),
+                false => self.decoder.frame(self.next, &mut self.picture),
+            };
+            match decoded {
                 Ok(()) => {}
                 Err(e @ Error::NotFinite { .. }) => {
                     self.faults.push(format!("packet {}: {e}", self.packets));
@@ -85,9 +97,10 @@ impl Pictures {
         self.concealed += u64::from(self.held);
         if self.picture.is_empty() {
             // Nothing good has come yet: grey.
+            self.planar = false;
             self.picture.resize(3 * self.file.header().pixels(), 128);
         }
-        Ok(Some(&self.picture))
+        Ok(true)
     }
 
     fn take_packet(&mut self) -> Result<()> {
@@ -104,7 +117,10 @@ impl Pictures {
             _ => self.decoder.load(&self.block.data),
         };
         match loaded {
-            Ok(info) => (self.frames, self.held) = (info.frames as usize, false),
+            Ok(info) => {
+                (self.frames, self.held) = (info.frames as usize, false);
+                self.planar = info.coding == Coding::Realtime;
+            }
             Err(e @ (Error::Bitstream { .. } | Error::MissingHeader | Error::MissingPredecessor { .. })) => {
                 self.faults.push(format!("packet {}: {e}", self.packets));
                 // As long as the packet's head can be read, its frames are bridged.
@@ -149,9 +165,14 @@ pub(crate) fn run(
         report.warn("the frame rate is not constant, which .y4m cannot say")?;
     }
     let mut raw = RawOutput::create(target.handle()?, format, &header)?;
-    while let Some(picture) = pictures.next()? {
+    while pictures.advance()? {
         interrupt::check()?;
-        raw.write(picture)?;
+        let (picture, planar) = pictures.picture();
+        if planar {
+            raw.write_planar(picture)?
+        } else {
+            raw.write(picture)?
+        }
         let (given, fps) = (pictures.given, pictures.given as f64 / report.elapsed().max(1e-3));
         report.show(
             || format!("{given} frames  {fps:.1} fps"),

@@ -34,6 +34,8 @@ pub(crate) struct Job<'a> {
     pub(crate) video: &'a VideoArgs,
     /// `--bitrate`.
     pub(crate) bitrate: Option<u32>,
+    /// `--model`: the bundle of the real-time mode.
+    pub(crate) model: Option<&'a str>,
     /// ONNX Runtime with its options.
     pub(crate) runtime: Runtime,
 }
@@ -55,6 +57,9 @@ struct Sums {
 
 /// Encodes the video of an input.
 pub(crate) fn run(job: &Job<'_>, target: Target, report: &mut Report) -> Result<ExitCode> {
+    if job.video.is_realtime() {
+        return super::realtime::run(job, target, report);
+    }
     let config = job.video.config()?;
     let wish = job.video.wish(job.bitrate)?;
     let mut input = VideoInput::open(job.input)?;
@@ -173,7 +178,7 @@ fn gather(
 fn aim(wish: Wish, group: &Group, nanoseconds: u64, total: Option<u64>, gop_size: u32) -> Aim {
     let frames = group.frames.len() as f64;
     match wish {
-        Wish::Lambda(lambda) => Aim::Lambda(lambda),
+        Wish::Quality { lambda, .. } => Aim::Lambda(lambda),
         Wish::Bitrate(rate) => Aim::Bits(rate * nanoseconds as f64 / 1e9 - 8.0 * GROUP_OVERHEAD),
         Wish::Size(bytes) => {
             let all = total.map_or(frames, |t| t as f64).max(frames);

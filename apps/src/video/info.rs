@@ -8,7 +8,7 @@ use anyhow::Result;
 use serde_json::json;
 use siskin_core::Limits;
 use siskin_core::container::{Block, VIDEO_CODEC_ID};
-use siskin_core::video::inspect;
+use siskin_core::video::{Coding, inspect};
 
 use super::VideoFile;
 use crate::report;
@@ -20,7 +20,7 @@ pub(crate) fn run(path: &Path, as_json: bool) -> Result<ExitCode> {
     let header = *file.header();
     let (mut groups, mut keys, mut frames, mut bytes, mut faults, mut nanoseconds) =
         (0u64, 0u64, 0u64, 0u64, 0u64, 0u64);
-    let mut block = Block::default();
+    let (mut block, mut realtime) = (Block::default(), 0u64);
     loop {
         match file.next(&mut block) {
             Ok(true) => {}
@@ -35,6 +35,7 @@ pub(crate) fn run(path: &Path, as_json: bool) -> Result<ExitCode> {
             Ok(info) => {
                 groups += 1;
                 keys += u64::from(info.key);
+                realtime += u64::from(info.coding == Coding::Realtime);
                 frames += u64::from(info.frames);
                 nanoseconds += match (&info.durations, header.frame_duration_ns()) {
                     (Some(durations), _) => durations.iter().map(|&d| u64::from(d)).sum(),
@@ -44,6 +45,11 @@ pub(crate) fn run(path: &Path, as_json: bool) -> Result<ExitCode> {
             Err(_) => faults += 1,
         }
     }
+    let coding = match realtime {
+        0 => "fitted",
+        n if n == groups => "realtime",
+        _ => "mixed",
+    };
     let seconds = nanoseconds as f64 / 1e9;
     let pixels = header.pixels() as f64 * frames as f64;
     let bpp = if frames > 0 { file.bytes() as f64 * 8.0 / pixels } else { 0.0 };
@@ -56,6 +62,7 @@ pub(crate) fn run(path: &Path, as_json: bool) -> Result<ExitCode> {
             "file": file.name(),
             "container": "matroska",
             "codec": VIDEO_CODEC_ID,
+            "coding": coding,
             "width": header.width,
             "height": header.height,
             "frame_rate": (n > 0).then_some([n, d]),
@@ -82,7 +89,7 @@ pub(crate) fn run(path: &Path, as_json: bool) -> Result<ExitCode> {
     let fps = if n > 0 { format!("{:.3} fps", f64::from(n) / f64::from(d)) } else { "variable rate".into() };
     row("track", format!("{VIDEO_CODEC_ID} {}x{}, {fps}", header.width, header.height))?;
     row("duration", format!("{} ({frames} frames)", units::clock(seconds)))?;
-    row("groups", format!("{groups}, {keys} of them key groups"))?;
+    row("groups", format!("{groups} {coding}, {keys} of them key groups"))?;
     row("on disk", format!("{}, {bpp:.4} bpp, container {:.1} %", units::bitrate(rate), overhead * 100.0))?;
     if file.is_truncated() {
         row("warning", "the file is cut off".into())?;

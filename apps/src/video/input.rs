@@ -1,4 +1,4 @@
-//! Any input to interleaved RGB of 8 bits, by FFmpeg's decoders and `swscale`.
+//! Any input to interleaved RGB of 8 bits or to 4:2:0, by FFmpeg's decoders and `swscale`.
 
 use std::path::Path;
 
@@ -16,7 +16,7 @@ use crate::target::is_dash;
 const MOST_BAD_IN_A_ROW: u32 = 10_000;
 
 /// The video stream of an input, decoded.
-pub(super) struct VideoInput {
+pub(crate) struct VideoInput {
     name: String,
     context: Input,
     decoder: decoder::Video,
@@ -25,14 +25,16 @@ pub(super) struct VideoInput {
     header: VideoHeader,
     scaler: Option<(Scaler, Pixel, u32, u32)>,
     frame: frame::Video,
-    rgb: frame::Video,
+    picture: frame::Video,
+    /// Whether pictures are given as 4:2:0.
+    planar: bool,
     bad_packets: u64,
     draining: bool,
 }
 
 impl VideoInput {
     /// Opens the best video stream of `path`; `-` is stdin.
-    pub(super) fn open(path: &Path) -> Result<Self> {
+    pub(crate) fn open(path: &Path) -> Result<Self> {
         let name = if is_dash(path) { "stdin".to_owned() } else { path.display().to_string() };
         let context = source::open(path)?.input;
         let Some(stream) = context.streams().best(media::Type::Video) else {
@@ -67,14 +69,20 @@ impl VideoInput {
             header,
             scaler: None,
             frame: frame::Video::empty(),
-            rgb: frame::Video::empty(),
+            picture: frame::Video::empty(),
+            planar: false,
             bad_packets: 0,
             draining: false,
         })
     }
 
+    /// Gives pictures as 4:2:0, planes without gaps, instead of RGB.
+    pub(crate) fn planar(self) -> Self {
+        Self { planar: true, ..self }
+    }
+
     /// What a coded stream of this input says of itself.
-    pub(super) fn header(&self) -> &VideoHeader {
+    pub(crate) fn header(&self) -> &VideoHeader {
         &self.header
     }
 
@@ -101,7 +109,7 @@ impl VideoInput {
     }
 
     /// The next picture and its time in nanoseconds, if it has one; none at the end.
-    pub(super) fn next(&mut self) -> Result<Option<(Vec<u8>, Option<i64>)>> {
+    pub(crate) fn next(&mut self) -> Result<Option<(Vec<u8>, Option<i64>)>> {
         loop {
             match self.decoder.receive_frame(&mut self.frame) {
                 Ok(()) => return self.take_frame().map(Some),
@@ -136,13 +144,14 @@ impl VideoInput {
         }
     }
 
-    /// The picture at hand as RGB, in the size of the stream's first one.
+    /// The picture at hand in the size of the stream's first one.
     fn take_frame(&mut self) -> Result<(Vec<u8>, Option<i64>)> {
         let VideoHeader { width, height, colour, .. } = self.header;
         let shape =
             (full_range(self.frame.format(), colour.full_range), self.frame.width(), self.frame.height());
         if self.scaler.as_ref().is_none_or(|s| (s.1, s.2, s.3) != shape) {
-            let scaler = Scaler::get(shape.0, shape.1, shape.2, Pixel::RGB24, width, height, Flags::BICUBIC);
+            let to = if self.planar { full_range(Pixel::YUV420P, colour.full_range) } else { Pixel::RGB24 };
+            let scaler = Scaler::get(shape.0, shape.1, shape.2, to, width, height, Flags::BICUBIC);
             let scaler =
                 scaler.with_context(|| format!("{}: no conversion from {:?}", self.name, shape.0))?;
             self.scaler = Some((scaler, shape.0, shape.1, shape.2));
@@ -151,12 +160,20 @@ impl VideoInput {
             bail!("{}: no converter", self.name);
         };
         self.frame.set_format(shape.0);
-        scaler.run(&self.frame, &mut self.rgb).context("conversion failed")?;
-        let (row, stride) = (3 * width as usize, self.rgb.stride(0));
-        let data = self.rgb.data(0);
-        let mut out = Vec::with_capacity(row * height as usize);
-        for y in 0..height as usize {
-            out.extend_from_slice(&data[y * stride..y * stride + row]);
+        scaler.run(&self.frame, &mut self.picture).context("conversion failed")?;
+        let (width, height) = (width as usize, height as usize);
+        let half = (width.div_ceil(2), height.div_ceil(2));
+        let mut out = Vec::with_capacity(3 * width * height);
+        let mut copy = |plane: usize, row: usize, rows: usize| {
+            let (data, stride) = (self.picture.data(plane), self.picture.stride(plane));
+            (0..rows).for_each(|y| out.extend_from_slice(&data[y * stride..y * stride + row]));
+        };
+        if self.planar {
+            copy(0, width, height);
+            copy(1, half.0, half.1);
+            copy(2, half.0, half.1);
+        } else {
+            copy(0, 3 * width, height);
         }
         let scale = f64::from(self.time_base) * 1e9;
         Ok((out, pts.map(|p| (p as f64 * scale).round() as i64)))

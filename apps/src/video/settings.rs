@@ -14,8 +14,9 @@ const GRID_POINTS: u8 = 30;
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Video")]
 pub(crate) struct VideoArgs {
-    /// Encode the video, and work so hard: fast, medium, slow and placebo pass 40, 130, 400 and 1600 times over the frames
-    #[arg(long, value_name = "NAME", value_parser = ["fast", "medium", "slow", "placebo"])]
+    /// Encode the video, and work so hard: fast, medium, slow and placebo pass 40, 130, 400 and 1600 times over the frames;
+    /// realtime uses a trained network as it is, a packet a picture
+    #[arg(long, value_name = "NAME", value_parser = ["realtime", "fast", "medium", "slow", "placebo"])]
     pub(crate) preset: Option<String>,
     /// Passes over the frames in all, instead of the preset's
     #[arg(long, value_name = "N", requires = "preset", value_parser = clap::value_parser!(u32).range(2..=100_000))]
@@ -26,7 +27,7 @@ pub(crate) struct VideoArgs {
     /// Size of the file that is not exceeded, in bytes, such as 200k
     #[arg(long, value_name = "BYTES", requires = "preset", conflicts_with = "bitrate", value_parser = units::parse_bitrate)]
     size: Option<u32>,
-    /// Frames that share a network, 1 to 4096
+    /// Frames that share a network, 1 to 4096; in real time, frames from one that decodes alone to the next
     #[arg(long, value_name = "N", requires = "preset", default_value_t = 120, value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub(super) gop_size: u32,
     /// Every so many groups of frames one decodes alone; the others are coded against the one before
@@ -46,8 +47,8 @@ pub(crate) struct VideoArgs {
 /// What was asked for.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Wish {
-    /// This weight of a bit a pixel.
-    Lambda(f64),
+    /// This quality, 0 to 100, and the weight of a bit a pixel that it stands for.
+    Quality { quality: f64, lambda: f64 },
     /// Bits a second.
     Bitrate(f64),
     /// Bytes in all.
@@ -57,12 +58,35 @@ pub(super) enum Wish {
 impl VideoArgs {
     /// What to hold constant.
     pub(super) fn wish(&self, bitrate: Option<u32>) -> Result<Wish> {
-        let lambda = lambda_of_quality(self.quality.unwrap_or(50.0)).map_err(|e| usage(format!("--{e}")))?;
+        let quality = self.quality.unwrap_or(50.0);
+        let lambda = lambda_of_quality(quality).map_err(|e| usage(format!("--{e}")))?;
         Ok(match (bitrate, self.size) {
             (Some(rate), _) => Wish::Bitrate(rate.into()),
             (_, Some(size)) => Wish::Size(size.into()),
-            _ => Wish::Lambda(lambda),
+            _ => Wish::Quality { quality, lambda },
         })
+    }
+
+    /// Whether pictures are coded one by one with a trained network.
+    pub(super) fn is_realtime(&self) -> bool {
+        self.preset.as_deref() == Some("realtime")
+    }
+
+    /// Refuses what the real-time mode has not.
+    pub(super) fn check_realtime(&self) -> Result<()> {
+        let given = [
+            (self.steps.is_some(), "--steps"),
+            (self.parameters.is_some(), "--parameters"),
+            (self.key_interval != 1, "--key-interval"),
+            (self.network != "hnerv", "--network"),
+            (self.modulation != "affine", "--modulation"),
+        ];
+        match given.into_iter().find(|g| g.0) {
+            Some((_, name)) => {
+                Err(usage(format!("{name} is not for --preset realtime, whose network is trained")))
+            }
+            None => Ok(()),
+        }
     }
 
     /// The encoder's configuration.

@@ -43,6 +43,49 @@ pub(super) struct RawOutput {
     scaler: Scaler,
     rgb: frame::Video,
     yuv: frame::Video,
+    to_rgb: ToRgb,
+}
+
+/// Converts 4:2:0 to RGB as inputs are.
+pub(super) struct ToRgb {
+    size: (usize, usize),
+    scaler: Scaler,
+    yuv: frame::Video,
+    rgb: frame::Video,
+}
+
+impl ToRgb {
+    /// For pictures of this stream.
+    pub(super) fn new(header: &VideoHeader) -> Result<Self> {
+        let (width, height) = (header.width, header.height);
+        let yuv = if header.colour.full_range { Pixel::YUVJ420P } else { Pixel::YUV420P };
+        Ok(Self {
+            size: (width as usize, height as usize),
+            scaler: Scaler::get(yuv, width, height, Pixel::RGB24, width, height, Flags::BICUBIC)?,
+            yuv: frame::Video::new(yuv, width, height),
+            rgb: frame::Video::empty(),
+        })
+    }
+
+    /// Converts a picture, planes without gaps, to interleaved RGB, replacing `out`.
+    pub(super) fn convert(&mut self, picture: &[u8], out: &mut Vec<u8>) -> Result<()> {
+        let (width, height) = self.size;
+        let half = (width.div_ceil(2), height.div_ceil(2));
+        let mut rest = picture;
+        for (plane, (columns, rows)) in [(width, height), half, half].into_iter().enumerate() {
+            let stride = self.yuv.stride(plane);
+            let (own, after) = rest.split_at(columns * rows);
+            for (from, to) in own.chunks_exact(columns).zip(self.yuv.data_mut(plane).chunks_mut(stride)) {
+                to[..columns].copy_from_slice(from);
+            }
+            rest = after;
+        }
+        self.scaler.run(&self.yuv, &mut self.rgb).context("conversion failed")?;
+        let stride = self.rgb.stride(0);
+        out.clear();
+        self.rgb.data(0).chunks(stride).take(height).for_each(|r| out.extend_from_slice(&r[..3 * width]));
+        Ok(())
+    }
 }
 
 impl RawOutput {
@@ -74,6 +117,7 @@ impl RawOutput {
             scaler,
             rgb: frame::Video::new(Pixel::RGB24, width, height),
             yuv: frame::Video::empty(),
+            to_rgb: ToRgb::new(header)?,
         })
     }
 
@@ -100,6 +144,18 @@ impl RawOutput {
             }
         }
         Ok(())
+    }
+
+    /// Writes a picture of 4:2:0, planes without gaps.
+    pub(super) fn write_planar(&mut self, picture: &[u8]) -> Result<()> {
+        let cannot = "the output cannot be written";
+        if self.format == RawFormat::Rgb {
+            let mut rgb = Vec::new();
+            self.to_rgb.convert(picture, &mut rgb)?;
+            return self.out.write_all(&rgb).context(cannot);
+        }
+        self.out.write_all(b"FRAME\n").context(cannot)?;
+        self.out.write_all(picture).context(cannot)
     }
 
     /// Ends the output.

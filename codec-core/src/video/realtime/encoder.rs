@@ -11,7 +11,7 @@ use super::latents::LARGEST;
 use super::picture::Picture;
 use super::rate::RateControl;
 use super::search::Search;
-use super::{CHANNELS, i420_bytes};
+use super::{CHANNELS, GROUP, i420_bytes};
 
 /// A picture is a scene of its own where prediction leaves this mean difference a sample, and this part of the picture's
 /// own differences between neighbours' means.
@@ -254,6 +254,9 @@ pub fn context_count() -> usize {
     contexts::COUNT
 }
 
+/// A latent of one that is alone in its group was at least so large: the group alone costs several bits.
+const ALONE: f32 = 0.85;
+
 /// Rounds latents `[96, blocks]` to integers, 96 a block, nearer to zero by `dead`.
 fn quantise(wanted: &[f32], dead: f32, out: &mut [i16]) {
     let blocks = out.len() / CHANNELS;
@@ -263,6 +266,15 @@ fn quantise(wanted: &[f32], dead: f32, out: &mut [i16]) {
             // The cast saturates, and makes 0 of what is no number.
             let size = ((value.abs() + 0.5 - dead) as i16).min(LARGEST);
             *v = if value < 0.0 { -size } else { size };
+        }
+        // The first group has the means, which many pixels hang on.
+        for (group, own) in own.chunks_exact_mut(GROUP).enumerate().skip(1) {
+            if own.iter().map(|v| v.unsigned_abs()).sum::<u16>() == 1
+                && let Some(i) = own.iter().position(|&v| v != 0)
+                && wanted[(group * GROUP + i) * blocks + block].abs() < ALONE
+            {
+                own[i] = 0;
+            }
         }
     }
 }

@@ -1,0 +1,136 @@
+//! How fast pictures are coded in real time.
+
+use std::path::Path;
+
+use anyhow::{Result, bail};
+use serde_json::json;
+use siskin_core::bitstream::VideoHeader;
+use siskin_core::bundle::VideoBundle;
+use siskin_core::runtime::Runtime;
+use siskin_core::video::{Decoder, psnr, realtime};
+
+use super::{NetworkTime, Percentiles, Times, peak_memory};
+use crate::video::VideoInput;
+use crate::{interrupt, media, report, units};
+
+/// What is to be measured.
+pub(crate) struct Work<'a> {
+    /// A clip; a moving pattern of 480x270 if there is none.
+    pub(crate) input: Option<&'a Path>,
+    /// Pictures.
+    pub(crate) frames: usize,
+    /// Quality of the bundle.
+    pub(crate) quality: u8,
+    /// Bundle by name or path.
+    pub(crate) model: Option<&'a str>,
+}
+
+/// Encodes and decodes, and tells how long pictures took.
+pub(crate) fn run(work: &Work<'_>, runtime: &Runtime, as_json: bool) -> Result<()> {
+    let bundle = VideoBundle::find(work.model.unwrap_or(VideoBundle::DEFAULT))?;
+    let (header, pictures) = pictures(work)?;
+    let config = realtime::Config { target: realtime::Target::Quality(work.quality), ..Default::default() };
+    let mut encoder = realtime::Encoder::new(header, runtime, &bundle, &config)?;
+    let (mut times, none, mut packets, mut level) =
+        (Times::default(), NetworkTime::default(), Vec::new(), 0.0);
+    let mut seen = Vec::new();
+    for picture in &pictures {
+        interrupt::check()?;
+        let packet = times.time(&none, || encoder.encode(picture, None).map(|p| p.data.to_vec()))?;
+        packets.push(packet);
+        encoder.picture(&mut seen);
+        level += psnr(picture, &seen) / pictures.len() as f64;
+    }
+    let (n, d) = header.frame_rate;
+    let frame_seconds = if n > 0 { f64::from(d) / f64::from(n) } else { 1.0 / 30.0 };
+    let encode = times.side(frame_seconds);
+    let (mut times, mut decoder, mut out) = (Times::default(), Decoder::new(runtime), Vec::new());
+    // The first packet also opens the network.
+    decoder.load(&packets[0])?;
+    for packet in &packets {
+        interrupt::check()?;
+        times.time(&none, || decoder.load(packet).and_then(|_| decoder.frame_i420(0, &mut out)))?;
+    }
+    let decode = times.side(frame_seconds);
+    let bytes: usize = packets.iter().map(Vec::len).sum();
+    let bpp = bytes as f64 * 8.0 / (header.pixels() * packets.len()) as f64;
+    let (m, memory) = (bundle.manifest(), peak_memory());
+    if as_json {
+        return report::line(&json!({
+            "type": "bench",
+            "model": m.name,
+            "model_id": m.id().to_string(),
+            "provider": encoder.provider().name(),
+            "runtime": runtime.library_info(),
+            "width": header.width,
+            "height": header.height,
+            "frames": packets.len(),
+            "quality": work.quality,
+            "bits_per_pixel": bpp,
+            "psnr": level,
+            "peak_memory_bytes": memory,
+            "encode": { "frames_per_second": encode.frames_per_second, "us": encode.whole_us },
+            "decode": { "frames_per_second": decode.frames_per_second, "us": decode.whole_us },
+        }));
+    }
+    let mut text = format!(
+        "{} {} (id {}) on {}, {}x{}, {} pictures, quality {}: {bpp:.3} bpp, {level:.1} dB (Y, U, V); peak memory {}\n",
+        m.name,
+        m.version,
+        m.id(),
+        encoder.provider(),
+        header.width,
+        header.height,
+        packets.len(),
+        work.quality,
+        memory.map_or("unknown".into(), units::size),
+    );
+    text +=
+        &format!("{:<10}{:>8}{:>9}{:>9}{:>9}{:>9}{:>9}\n", "ms", "fps", "mean", "p50", "p95", "p99", "max");
+    for (name, side) in [("encode", &encode), ("decode", &decode)] {
+        let Percentiles { mean, p50, p95, p99, max } = &side.whole_us;
+        let [mean, p50, p95, p99, max] = [mean, p50, p95, p99, max].map(|us| us / 1e3);
+        let fps = side.frames_per_second;
+        text += &format!("{name:<10}{fps:>8.1}{mean:>9.2}{p50:>9.2}{p95:>9.2}{p99:>9.2}{max:>9.2}\n");
+    }
+    report::print(&text)
+}
+
+fn pictures(work: &Work<'_>) -> Result<(VideoHeader, Vec<Vec<u8>>)> {
+    let Some(path) = work.input else { return Ok(pattern(work.frames)) };
+    media::init()?;
+    let mut input = VideoInput::open(path)?.planar();
+    let mut pictures = Vec::new();
+    while pictures.len() < work.frames
+        && let Some((picture, _)) = input.next()?
+    {
+        pictures.push(picture);
+    }
+    if pictures.is_empty() {
+        bail!("{} holds no pictures", path.display());
+    }
+    Ok((*input.header(), pictures))
+}
+
+/// Waves that move at different speeds, with a grain that does not.
+fn pattern(frames: usize) -> (VideoHeader, Vec<Vec<u8>>) {
+    let (width, height) = (480u32, 270u32);
+    let header =
+        VideoHeader { width, height, frame_rate: (30, 1), pixel_aspect: (1, 1), colour: Default::default() };
+    let make = |t: usize| {
+        let mut out = Vec::with_capacity(realtime::i420_bytes(&header));
+        for (scale, step) in [(1.0, 1), (2.0, 2), (2.0, 2)] {
+            for y in 0..height.div_ceil(step) {
+                for x in 0..width.div_ceil(step) {
+                    let (x, y, t) = (f64::from(x) * scale, f64::from(y) * scale, t as f64);
+                    let wave = (x * 0.05 + t * 0.1).sin() * (y * 0.07 - t * 0.05).cos();
+                    let grain = ((x * 12.9898 + y * 78.233).sin() * 43_758.545).fract() * 12.0;
+                    let edge = if ((x + 2.5 * t) / 40.0) as i64 % 2 == 0 { 30.0 } else { 0.0 };
+                    out.push((110.0 + 40.0 * wave + grain + edge / scale) as u8);
+                }
+            }
+        }
+        out
+    };
+    (header, (0..frames).map(make).collect())
+}
