@@ -3,7 +3,7 @@
 
     scripts/video_rd.py target/release/siskin clip.mp4 --size 320x180 --frames 32 --preset fast --bpp 0.1 0.2
     scripts/video_rd.py target/release/siskin bunny.mp4 carphone.mp4 bikes.mp4 --preset realtime \\
-        --size 480x270 --frames 250 --gop-size 120 --out docs/evaluation/video-realtime
+        --size 480x270 --frames 60 --out docs/evaluation/video-realtime
 
 Every codec gets the same raw pictures, made smaller where they exceed the size, and the same interval of key pictures.
 Sizes are those of the files in Matroska; PSNR and MS-SSIM are over RGB, frame by frame, as `siskin compare` computes them.
@@ -29,11 +29,11 @@ FILE_PEERS = [
 LOW_DELAY = ["-tune", "zerolatency"]
 AV1 = ["-c:v", "libsvtav1", "-svtav1-params", "pred-struct=1"]
 LIVE_PEERS = [
-    ("x264 ultrafast zerolatency", ["-c:v", "libx264", "-preset", "ultrafast", *LOW_DELAY], [14, 19, 24, 29, 34]),
-    ("x264 veryfast zerolatency", ["-c:v", "libx264", "-preset", "veryfast", *LOW_DELAY], [17, 22, 27, 32, 37]),
+    ("x264 ultrafast zerolatency", ["-c:v", "libx264", "-preset", "ultrafast", *LOW_DELAY], [18, 23, 28, 34]),
+    ("x264 veryfast zerolatency", ["-c:v", "libx264", "-preset", "veryfast", *LOW_DELAY], [20, 27, 34]),
     ("x265 ultrafast zerolatency", ["-c:v", "libx265", "-preset", "ultrafast", *LOW_DELAY, "-x265-params",
-                                    "log-level=none"], [18, 23, 28, 33]),
-    ("SVT-AV1 preset 12 low delay", [*AV1, "-preset", "12"], [25, 35, 45, 55]),
+                                    "log-level=none"], [19, 26, 33]),
+    ("SVT-AV1 preset 12 low delay", [*AV1, "-preset", "12"], [27, 40, 54]),
 ]
 FIELDS = ["clip", "codec", "setting", "bpp", "psnr", "ms_ssim", "bytes", "frames", "seconds"]
 
@@ -148,7 +148,7 @@ def main():
     parser.add_argument("--preset", default="fast")
     parser.add_argument("--gop-size", type=int, help="frames from a key picture to the next [default: all]")
     parser.add_argument("--bpp", type=float, nargs="+", default=[0.1], help="rates of the presets that fit a network")
-    parser.add_argument("--quality", type=float, nargs="+", default=[85, 72, 60, 45, 30], help="qualities of the preset realtime")
+    parser.add_argument("--quality", type=float, nargs="+", default=[82, 66, 50, 32], help="qualities of the preset realtime")
     parser.add_argument("--threads", default="2")
     parser.add_argument("--out", help="path without extension for .csv, .md and .png")
     parser.add_argument("--encode", nargs=argparse.REMAINDER, default=[], help="more options of siskin encode")
