@@ -7,6 +7,7 @@
 //! - [`mux`]: `siskinmux`, packets to Matroska;
 //! - [`tokensink`] and [`tokensrc`]: `siskintokensink` and `siskintokensrc`, speech to tokens and back;
 //! - [`rtpaudiopay`] and [`rtpaudiodepay`]: `rtpsiskinaudiopay` and `rtpsiskinaudiodepay`, packets to RTP and back;
+//! - [`rtpvideopay`] and [`rtpvideodepay`]: `rtpsiskinvideopay` and `rtpsiskinvideodepay`, the same for video;
 //! - [`tts`]: `siskintts`, text to speech.
 //!
 //! The elements hold no codec logic: that is in `siskin-core`. Packets travel as `audio/x-siskin`, one packet a
@@ -32,6 +33,8 @@ mod network;
 mod plugin;
 pub mod rtpaudiodepay;
 pub mod rtpaudiopay;
+pub mod rtpvideodepay;
+pub mod rtpvideopay;
 mod sync;
 mod tokens;
 pub mod tokensink;

@@ -129,7 +129,7 @@ impl NetworkSettings {
         })
     }
 
-    /// The descriptions for elements of video, which need no bundle and whose networks are worth more than one thread.
+    /// The descriptions for elements of video, whose networks are worth more than one thread; without that of a bundle.
     pub(crate) fn video_specs() -> Vec<glib::ParamSpec> {
         let is_other = |spec: &glib::ParamSpec| spec.name() != "model" && spec.name() != "threads";
         let mut specs: Vec<_> = Self::specs(None, "").into_iter().filter(is_other).collect();
@@ -145,8 +145,8 @@ impl NetworkSettings {
     }
 
     /// The defaults for elements of video.
-    pub(crate) fn for_video() -> Self {
-        Self { threads: 0, ..Self::new(None) }
+    pub(crate) fn for_video(model: Option<&str>) -> Self {
+        Self { threads: 0, ..Self::new(model) }
     }
 
     /// ONNX Runtime with these settings.

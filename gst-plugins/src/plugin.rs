@@ -21,6 +21,8 @@ fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     crate::tokensrc::register(plugin)?;
     crate::rtpaudiopay::register(plugin)?;
     crate::rtpaudiodepay::register(plugin)?;
+    crate::rtpvideopay::register(plugin)?;
+    crate::rtpvideodepay::register(plugin)?;
     crate::tts::register(plugin)
 }
 

@@ -14,47 +14,6 @@ use siskin_core::video::{inspect, psnr};
 /// An encoder that learns next to nothing, quickly.
 const QUICK: &str = "siskinvideoenc steps=4 threads=1";
 
-/// A picture that a shown sink got.
-#[derive(Debug, Clone)]
-struct Seen {
-    caps: gst::Caps,
-    pts: Option<gst::ClockTime>,
-    duration: Option<gst::ClockTime>,
-    data: Vec<u8>,
-}
-
-/// An appsink that takes pictures of these caps, and what it has seen.
-fn eye(caps: &str) -> (gst_app::AppSink, Arc<Mutex<Vec<Seen>>>) {
-    init();
-    let seen = Arc::new(Mutex::new(Vec::new()));
-    let sink =
-        gst_app::AppSink::builder().caps(&caps.parse::<gst::Caps>().expect("caps")).sync(false).build();
-    let keep = seen.clone();
-    let callbacks = gst_app::AppSinkCallbacks::builder().new_sample(move |sink| {
-        let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
-        if let (Some(buffer), Some(caps), Ok(mut seen)) = (sample.buffer(), sample.caps_owned(), keep.lock())
-        {
-            seen.push(Seen { caps, pts: buffer.pts(), duration: buffer.duration(), data: bytes_of(buffer) });
-        }
-        Ok(gst::FlowSuccess::Ok)
-    });
-    sink.set_callbacks(callbacks.build());
-    (sink, seen)
-}
-
-fn seen(eye: &Mutex<Vec<Seen>>) -> Vec<Seen> {
-    eye.lock().expect("nobody panics with it").clone()
-}
-
-/// Pictures that an appsink of RGB sees at the end of a pipeline whose last element is called `last`.
-fn watch(text: &str, caps: &str) -> (Said, Vec<Seen>) {
-    let (sink, eye) = eye(caps);
-    let pipeline = launch(text);
-    pipeline.add(&sink).expect("a new element");
-    pipeline.by_name("last").expect("last").link(&sink).expect("a link");
-    (play(&pipeline), seen(&eye))
-}
-
 /// Writes a test picture's video through an encoder into a file.
 fn write(raw: &str, frames: u32, encoder: &str) -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().expect("a folder");
@@ -316,4 +275,131 @@ fn a_live_encoder_reports_its_latency() {
     let harness =
         harness(&format!("{QUICK} gop-size=10"), "video/x-raw,format=RGB,width=16,height=16,framerate=25/1");
     assert_eq!(harness.query_latency(), Some(gst::ClockTime::from_mseconds(400)));
+}
+
+const REALTIME: &str = "siskinvideoenc preset=realtime threads=1";
+
+#[test]
+fn real_time_pictures_come_one_by_one_and_keep_their_colour() {
+    for (format, size) in [("I420,colorimetry=bt709", (48, 34)), ("RGB", (40, 47))] {
+        let raw = format!("video/x-raw,format={format},width={},height={},framerate=30/1", size.0, size.1);
+        let source = format!("videotestsrc num-buffers=8 pattern=smpte75 ! {raw}");
+        let (_, original) = watch(&format!("{source} ! identity name=last"), &raw);
+        let text = format!("{source} ! {REALTIME} quality=90 gop-size=5 name=enc ! siskinvideodec name=last");
+        let (sink, eye) = eye(&format!("video/x-raw,format={}", &format[..format.find(',').unwrap_or(3)]));
+        let pipeline = launch(&text);
+        pipeline.add(&sink).expect("a new element");
+        pipeline.by_name("last").expect("last").link(&sink).expect("a link");
+        let said = play_on(&pipeline);
+        let stats = pipeline.by_name("enc").expect("enc").property::<gst::Structure>("stats");
+        pipeline.set_state(gst::State::Null).expect("stopping never fails");
+        assert_eq!((said.error, said.warnings), (None, vec![]), "{raw}");
+        assert_eq!(
+            (stats.get::<u64>("groups").ok(), stats.get::<u64>("key-groups").ok()),
+            (Some(8), Some(2))
+        );
+        let shown = seen(&eye);
+        assert_eq!(shown.len(), 8);
+        for (n, (shown, original)) in (0..).zip(shown.iter().zip(&original)) {
+            let exact = gst::ClockTime::SECOND.mul_div_floor(n, 30);
+            assert!(
+                shown.pts.zip(exact).is_some_and(|(a, b)| a.max(b) - a.min(b) <= gst::ClockTime::NSECOND)
+            );
+            let quality = psnr(&shown.data, &original.data);
+            // Chroma of half the size costs bars of strong colours dear, but must not shift them.
+            assert!(
+                quality > if format == "RGB" { 18.0 } else { 25.0 },
+                "frame {n} of {raw}: {quality:.1} dB"
+            );
+            for channel in 0..3 {
+                let mean = |data: &[u8]| {
+                    let own: Vec<_> = data.iter().skip(channel).step_by(3).map(|&v| f64::from(v)).collect();
+                    own.iter().sum::<f64>() / own.len() as f64
+                };
+                let shift = mean(&shown.data) - mean(&original.data);
+                assert!(format != "RGB" || shift.abs() < 4.0, "channel {channel} is off by {shift:.1}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_real_time_file_is_sought_to_any_frame() {
+    let raw = "video/x-raw,format=I420,width=32,height=32,framerate=30/1";
+    let (_folder, path) = write(raw, 60, &format!("{REALTIME} gop-size=20"));
+    let (straight, eye) = player(&path);
+    assert_eq!(play(&straight).error, None);
+    let linear = seen(&eye);
+    assert_eq!(linear.len(), 60);
+    let (player, eye) = player(&path);
+    player.set_state(gst::State::Paused).expect("a start");
+    settle(&player);
+    let target = gst::ClockTime::SECOND.mul_div_round(47, 30).expect("a time");
+    player.seek_simple(gst::SeekFlags::FLUSH | gst::SeekFlags::ACCURATE, target).expect("a seek");
+    settle(&player);
+    eye.lock().expect("nobody panics with it").clear();
+    let said = play(&player);
+    assert_eq!((said.error, said.warnings), (None, vec![]));
+    let shown = seen(&eye);
+    assert_eq!(shown.first().and_then(|s| s.pts), Some(target));
+    assert!(shown.len() == 13 && shown.iter().zip(&linear[47..]).all(|(a, b)| a.data == b.data));
+}
+
+#[test]
+fn an_encoder_that_is_late_leaves_pictures_out() {
+    let caps = "video/x-raw,format=RGB,width=16,height=16,framerate=25/1";
+    let mut harness = harness(REALTIME, caps);
+    let frame = |ms: u64| {
+        let mut buffer = gst::Buffer::from_slice(vec![90u8; 3 * 16 * 16]);
+        buffer.make_mut().set_pts(gst::ClockTime::from_mseconds(ms));
+        buffer
+    };
+    harness.push(frame(0)).expect("a push");
+    assert_eq!(pull_all(&mut harness).len(), 1);
+    let late = gst::event::Qos::builder(gst::QOSType::Underflow, 2.0, 200_000_000)
+        .timestamp(gst::ClockTime::from_mseconds(40))
+        .build();
+    harness.push_upstream_event(late);
+    harness.push(frame(40)).expect("a push");
+    assert_eq!(pull_all(&mut harness).len(), 0);
+    harness.push(frame(2000)).expect("a push");
+    assert_eq!(pull_all(&mut harness).len(), 1);
+    let stats = harness.element().expect("an element").property::<gst::Structure>("stats");
+    assert_eq!(stats.get::<u64>("late-frames").ok(), Some(1));
+}
+
+#[test]
+fn sound_and_picture_do_not_drift() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("av.mkv");
+    let seconds = 20;
+    let pipeline = launch(&format!(
+        "videotestsrc num-buffers={} ! video/x-raw,format=I420,width=16,height=16,framerate=30000/1001 ! {REALTIME} ! queue ! mux.video_0 \
+         audiotestsrc num-buffers={} samplesperbuffer=480 ! {RAW} ! siskinaudioenc ! queue ! mux.audio_0 \
+         siskinmux name=mux ! filesink name=out",
+        seconds * 30_000 / 1001,
+        seconds * 50,
+    ));
+    pipeline.by_name("out").expect("out").set_property("location", path.to_str().expect("a plain path"));
+    assert_eq!(play(&pipeline).error, None);
+
+    let (ear, heard_by) = ear();
+    let (player, eye) = player(&path);
+    player.set_property("audio-sink", &ear);
+    let said = play(&player);
+    assert_eq!((said.error, said.warnings), (None, vec![]));
+    let off = |pts: Option<gst::ClockTime>, exact: u64| pts.expect("a time").nseconds().abs_diff(exact);
+    let pictures = seen(&eye);
+    assert_eq!(pictures.len() as u64, seconds * 30_000 / 1001);
+    let picture =
+        (0..).zip(&pictures).map(|(n, p)| off(p.pts, (n * 1_001_000_000_000 + 15_000) / 30_000)).max();
+    let (mut samples, mut sound) = (0, 0);
+    for (pts, count) in heard(&heard_by).buffers {
+        sound = sound.max(off(pts, time(samples).nseconds()));
+        samples += count as u64;
+    }
+    assert_eq!(samples, seconds * RATE);
+    let picture = picture.expect("pictures");
+    eprintln!("in {seconds} s: pictures are off by up to {picture} ns, sound by up to {sound} ns");
+    assert!(picture + sound <= 1_000_000, "{picture} and {sound} ns");
 }

@@ -11,6 +11,7 @@ pub mod packet;
 mod payload;
 pub mod redundancy;
 pub mod rtp;
+pub mod rtp_video;
 mod silence;
 mod video;
 

@@ -27,8 +27,13 @@ pub(crate) fn coded_template() -> gst::Caps {
         .build()
 }
 
-/// The caps of a stream.
+/// The caps of a stream that needs no bundle, or of which nobody has said which.
 pub(crate) fn coded(header: &VideoHeader) -> gst::Caps {
+    coded_with(header, None)
+}
+
+/// The caps of a stream, with the id of the bundle that its real-time pictures need.
+pub(crate) fn coded_with(header: &VideoHeader, bundle: Option<&str>) -> gst::Caps {
     let bytes = gst::Buffer::from_slice(header.to_bytes());
     let fraction = |(n, d): (u32, u32)| match (i32::try_from(n), i32::try_from(d)) {
         (Ok(n), Ok(d)) => gst::Fraction::new(n, d),
@@ -42,7 +47,13 @@ pub(crate) fn coded(header: &VideoHeader) -> gst::Caps {
         .field("parsed", true)
         .field("streamheader", gst::Array::new([&bytes]))
         .field("codec_data", &bytes)
+        .field_if_some("bundle", bundle)
         .build()
+}
+
+/// The id of the bundle that caps name.
+pub(crate) fn bundle(caps: &gst::CapsRef) -> Option<String> {
+    caps.structure(0).and_then(|s| s.get::<String>("bundle").ok())
 }
 
 /// The stream header in caps; none if they carry none.

@@ -3,4 +3,5 @@
 pub(crate) mod caps;
 mod colour;
 pub(crate) mod pictures;
+pub(crate) mod rtp;
 pub(crate) mod times;

@@ -1,53 +1,86 @@
-//! Raw frames to interleaved RGB and back.
+//! Raw frames to the codec's pictures and back.
 
 use gst::glib::BoolError;
 use gst_video::{VideoConverter, VideoFormat, VideoFrameRef, VideoInfo};
+use siskin_core::bitstream::VideoHeader;
+use siskin_core::video::Coding;
 
-/// Interleaved RGB of the size and rate of `info`, without padding after rows.
-fn bare_rgb(info: &VideoInfo) -> Result<VideoInfo, BoolError> {
-    let row = 3 * info.width() as i32;
-    VideoInfo::builder(VideoFormat::Rgb, info.width(), info.height()).fps(info.fps()).stride(&[row]).build()
+use super::caps;
+
+/// What the codec's pictures are, without padding after rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Layout {
+    /// Interleaved RGB.
+    Rgb,
+    /// Planes Y, U and V, in 4:2:0.
+    I420,
 }
 
-fn bytes(info: &VideoInfo) -> usize {
-    3 * info.width() as usize * info.height() as usize
-}
+impl Layout {
+    /// The layout of a stream's pictures in the codec.
+    pub(crate) fn of(coding: Coding) -> Self {
+        match coding {
+            Coding::Fitted => Self::Rgb,
+            Coding::Realtime => Self::I420,
+        }
+    }
 
-/// A buffer for one picture of interleaved RGB.
-fn room(info: &VideoInfo) -> Result<gst::Buffer, BoolError> {
-    // The format's own idea of its size counts padding.
-    gst::Buffer::with_size(bytes(info).max(info.size()))
+    /// The format of these pictures in the colour of `header`, and their bytes.
+    fn info(self, header: &VideoHeader) -> Result<(VideoInfo, usize), BoolError> {
+        let (width, height) = (header.width as i32, header.height as i32);
+        let (half, area) = ((width + 1) / 2, width as usize * height as usize);
+        let chroma = half as usize * ((height + 1) / 2) as usize;
+        let like = match self {
+            Self::Rgb => caps::info_of(header, VideoFormat::Rgb)?,
+            Self::I420 => caps::info_of(header, VideoFormat::I420)?,
+        };
+        let (strides, offsets, bytes) = match self {
+            Self::Rgb => (vec![3 * width], vec![0], 3 * area),
+            Self::I420 => (vec![width, half, half], vec![0, area, area + chroma], area + 2 * chroma),
+        };
+        let info = VideoInfo::builder(like.format(), like.width(), like.height())
+            .fps(like.fps())
+            .colorimetry(&like.colorimetry())
+            .stride(&strides)
+            .offset(&offsets)
+            .size(bytes)
+            .build()?;
+        Ok((info, bytes))
+    }
 }
 
 /// Takes pictures out of raw frames of a format.
 pub(crate) struct Reader {
     from: VideoInfo,
     to: VideoInfo,
+    bytes: usize,
     converter: VideoConverter,
-    rgb: gst::Buffer,
+    room: gst::Buffer,
 }
 
 impl Reader {
-    pub(crate) fn new(from: &VideoInfo) -> Result<Self, BoolError> {
-        let to = bare_rgb(from)?;
+    pub(crate) fn new(from: &VideoInfo, layout: Layout) -> Result<Self, BoolError> {
+        let (to, bytes) = layout.info(&caps::header_of(from))?;
         let converter = VideoConverter::new(from, &to, None)?;
-        let rgb = room(&to)?;
-        Ok(Self { from: from.clone(), to, converter, rgb })
+        let room = gst::Buffer::with_size(bytes.max(to.size()))?;
+        Ok(Self { from: from.clone(), to, bytes, converter, room })
     }
 
     /// Bytes of a picture.
     pub(crate) fn bytes(&self) -> usize {
-        bytes(&self.to)
+        self.bytes
     }
 
     /// The picture of a frame.
     pub(crate) fn read(&mut self, frame: &gst::BufferRef) -> Result<Vec<u8>, BoolError> {
         let source = VideoFrameRef::from_buffer_ref_readable(frame, &self.from)?;
-        let rgb = self.rgb.make_mut();
-        let mut target = VideoFrameRef::from_buffer_ref_writable(rgb, &self.to)?;
+        let room = self.room.make_mut();
+        let mut target = VideoFrameRef::from_buffer_ref_writable(room, &self.to)?;
         self.converter.frame_ref(&source, &mut target);
-        let picture = target.plane_data(0)?.get(..bytes(&self.to)).map(<[u8]>::to_vec);
-        picture.ok_or_else(|| gst::glib::bool_error!("a picture of too few bytes"))
+        drop(target);
+        let mut picture = vec![0; self.bytes];
+        self.room.copy_to_slice(0, &mut picture).map_err(|_| gst::glib::bool_error!("too few bytes"))?;
+        Ok(picture)
     }
 }
 
@@ -56,22 +89,23 @@ pub(crate) struct Writer {
     from: VideoInfo,
     to: VideoInfo,
     converter: VideoConverter,
-    rgb: gst::Buffer,
+    room: gst::Buffer,
 }
 
 impl Writer {
-    pub(crate) fn new(to: &VideoInfo) -> Result<Self, BoolError> {
-        let from = bare_rgb(to)?;
+    /// A way from the pictures of a stream to `to`.
+    pub(crate) fn new(header: &VideoHeader, layout: Layout, to: &VideoInfo) -> Result<Self, BoolError> {
+        let (from, bytes) = layout.info(header)?;
         let converter = VideoConverter::new(&from, to, None)?;
-        let rgb = room(&from)?;
-        Ok(Self { from, to: to.clone(), converter, rgb })
+        let room = gst::Buffer::with_size(bytes.max(from.size()))?;
+        Ok(Self { from, to: to.clone(), converter, room })
     }
 
-    /// Puts a picture of interleaved RGB into a frame.
+    /// Puts a picture into a frame.
     pub(crate) fn write(&mut self, picture: &[u8], frame: &mut gst::BufferRef) -> Result<(), BoolError> {
-        let rgb = self.rgb.make_mut();
-        rgb.copy_from_slice(0, picture).map_err(|_| gst::glib::bool_error!("a picture of too many bytes"))?;
-        let source = VideoFrameRef::from_buffer_ref_readable(self.rgb.as_ref(), &self.from)?;
+        let room = self.room.make_mut();
+        room.copy_from_slice(0, picture).map_err(|_| gst::glib::bool_error!("too many bytes"))?;
+        let source = VideoFrameRef::from_buffer_ref_readable(self.room.as_ref(), &self.from)?;
         let mut target = VideoFrameRef::from_buffer_ref_writable(frame, &self.to)?;
         self.converter.frame_ref(&source, &mut target);
         Ok(())
@@ -82,6 +116,18 @@ impl Writer {
 mod tests {
     use super::*;
 
+    fn there_and_back(picture: &[u8], layout: Layout, format: VideoFormat, size: (u32, u32)) -> Vec<u8> {
+        let info = VideoInfo::builder(format, size.0, size.1).build().expect("a format");
+        let header = caps::header_of(&info);
+        let mut frame = gst::Buffer::with_size(info.size()).expect("memory");
+        let mut writer = Writer::new(&header, layout, &info).expect("a converter");
+        writer.write(picture, frame.make_mut()).expect("a picture");
+        let mut reader = Reader::new(&info, layout).expect("a converter");
+        let back = reader.read(&frame).expect("a frame");
+        assert_eq!(back.len(), reader.bytes());
+        back
+    }
+
     #[test]
     fn pictures_of_odd_sizes_come_back() {
         gst::init().expect("GStreamer");
@@ -90,18 +136,17 @@ mod tests {
                 let (x, y) = (i / 3 % width, i / 3 / width);
                 (40 + 2 * x + 3 * y + 20 * (i % 3)) as u8
             };
-            let picture: Vec<u8> = (0..3 * width * height).map(smooth).collect();
+            let rgb: Vec<u8> = (0..3 * width * height).map(smooth).collect();
             for (format, error) in [(VideoFormat::Rgb, 0), (VideoFormat::I420, 6)] {
-                let info = VideoInfo::builder(format, width, height).build().expect("a format");
-                let mut frame = gst::Buffer::with_size(info.size()).expect("memory");
-                let mut writer = Writer::new(&info).expect("a converter");
-                writer.write(&picture, frame.make_mut()).expect("a picture");
-                let mut reader = Reader::new(&info).expect("a converter");
-                let back = reader.read(&frame).expect("a frame");
-                assert_eq!(back.len(), reader.bytes());
-                let worst = back.iter().zip(&picture).map(|(a, b)| a.abs_diff(*b)).max();
+                let back = there_and_back(&rgb, Layout::Rgb, format, (width, height));
+                let worst = back.iter().zip(&rgb).map(|(a, b)| a.abs_diff(*b)).max();
                 assert!(worst <= Some(error), "{format:?} {width}x{height}: {worst:?}");
             }
+            let yuv: Vec<u8> = (0..width * height + 2 * width.div_ceil(2) * height.div_ceil(2))
+                .map(|i| (16 + i % 200) as u8)
+                .collect();
+            let back = there_and_back(&yuv, Layout::I420, VideoFormat::I420, (width, height));
+            assert!(back == yuv, "{width}x{height}");
         }
     }
 }

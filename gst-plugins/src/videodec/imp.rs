@@ -6,7 +6,7 @@ use gst::subclass::prelude::*;
 use gst_video::prelude::*;
 use gst_video::subclass::prelude::*;
 use gst_video::video_codec_state::Readable;
-use gst_video::{VideoCodecFrame, VideoCodecState, VideoFormat};
+use gst_video::{VideoCodecFrame, VideoCodecState, VideoFormat, VideoInfo};
 use siskin_core::Error;
 use siskin_core::bitstream::VideoHeader;
 
@@ -15,7 +15,7 @@ use super::stream::{Stats, Stream};
 use crate::network::{self, NetworkSettings};
 use crate::sync::lock;
 use crate::video::caps;
-use crate::video::pictures::Writer;
+use crate::video::pictures::{Layout, Writer};
 use crate::{caps as pads, errors};
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
@@ -25,7 +25,18 @@ static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
 /// The stream that downstream has been told of, and the way of its pictures there.
 struct Output {
     header: VideoHeader,
-    writer: Writer,
+    info: VideoInfo,
+    /// For pictures of the layout that came last.
+    writer: Option<(Layout, Writer)>,
+}
+
+impl Output {
+    /// The way of pictures of a layout.
+    fn writer(&mut self, layout: Layout) -> Result<&mut Writer, glib::BoolError> {
+        let kept = self.writer.take().filter(|(own, _)| *own == layout);
+        let writer = kept.map_or_else(|| Writer::new(&self.header, layout, &self.info), |(_, w)| Ok(w))?;
+        Ok(&mut self.writer.insert((layout, writer)).1)
+    }
 }
 
 pub struct SiskinVideoDec {
@@ -42,7 +53,7 @@ pub struct SiskinVideoDec {
 impl Default for SiskinVideoDec {
     fn default() -> Self {
         Self {
-            settings: Mutex::new(NetworkSettings::for_video()),
+            settings: Mutex::new(NetworkSettings::for_video(None)),
             stream: Mutex::default(),
             stats: Mutex::default(),
             output: Mutex::default(),
@@ -103,7 +114,7 @@ impl ElementImpl for SiskinVideoDec {
             network::metadata(
                 "Siskin video decoder",
                 "Codec/Decoder/Video",
-                "Decodes video coded as networks that were fitted to it",
+                "Decodes video coded with networks, trained beforehand or fitted to it",
             )
         });
         Some(&METADATA)
@@ -250,15 +261,14 @@ impl SiskinVideoDec {
             return Ok(());
         }
         let format = self.choose_format();
-        let info = caps::info_of(header, format).and_then(|info| Ok((Writer::new(&info)?, info)));
-        let (writer, info) = info.map_err(|e| {
+        let info = caps::info_of(header, format).map_err(|e| {
             gst::element_imp_error!(self, gst::StreamError::Format, ["{header:?}: {e}"]);
             gst::FlowError::NotNegotiated
         })?;
         let mut state = obj.set_output_state(format, header.width, header.height, None)?;
-        state.set_info(info);
+        state.set_info(info.clone());
         obj.negotiate(state)?;
-        *lock(&self.output) = Some(Output { header: *header, writer });
+        *lock(&self.output) = Some(Output { header: *header, info, writer: None });
         let mut tags = gst::TagList::new();
         tags.make_mut().add::<gst::tags::VideoCodec>(&caps::CODEC_NAME, gst::TagMergeMode::Replace);
         VideoDecoderExt::merge_tags(&*obj, Some(&tags), gst::TagMergeMode::Replace);
@@ -317,10 +327,12 @@ impl SiskinVideoDec {
         {
             let stream = lock(&self.stream);
             let mut output = lock(&self.output);
-            let picture = stream.as_ref().and_then(Stream::picture).ok_or(gst::FlowError::Flushing)?;
+            let picture = stream.as_ref().and_then(Stream::picture);
+            let (picture, layout) = picture.ok_or(gst::FlowError::Flushing)?;
             let output = output.as_mut().ok_or(gst::FlowError::NotNegotiated)?;
             let buffer = frame.output_buffer_mut().ok_or(gst::FlowError::Error)?;
-            output.writer.write(picture, buffer).map_err(|e| {
+            let written = output.writer(layout).and_then(|writer| writer.write(picture, buffer));
+            written.map_err(|e| {
                 gst::element_imp_error!(self, gst::StreamError::Decode, ["a frame cannot be written: {e}"]);
                 gst::FlowError::Error
             })?;

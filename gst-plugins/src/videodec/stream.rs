@@ -3,9 +3,11 @@
 use siskin_core::bitstream::VideoHeader;
 use siskin_core::runtime::Runtime;
 use siskin_core::video::Decoder;
+use siskin_core::video::realtime::i420_bytes;
 use siskin_core::{Error, Result};
 
 use super::splitter::Place;
+use crate::video::pictures::Layout;
 
 /// Counters behind the property `stats`.
 #[derive(Debug, Clone, Copy, Default)]
@@ -33,40 +35,42 @@ impl Stats {
     }
 }
 
-/// What decodes packets. Every kind takes a packet and then gives any of its frames.
-enum Pictures {
-    /// A network that comes with the packet.
-    Fitted(Decoder),
-}
-
 /// A stream being decoded.
 pub(super) struct Stream {
-    pictures: Pictures,
+    decoder: Decoder,
     /// The packet at hand, and whether it can be decoded.
     packet: Option<u64>,
     good: bool,
-    /// The last good picture, interleaved RGB; empty before the first.
+    /// The last good picture, and how it is laid out; empty before the first.
     picture: Vec<u8>,
+    layout: Layout,
+    /// Layout of the pictures of the last good packet.
+    next: Layout,
     /// Packets in a row that could not be decoded.
     pub(super) broken: u32,
 }
 
 impl Stream {
     pub(super) fn new(runtime: &Runtime) -> Self {
-        let pictures = Pictures::Fitted(Decoder::new(runtime));
-        Self { pictures, packet: None, good: false, picture: Vec::new(), broken: 0 }
+        Self {
+            decoder: Decoder::new(runtime),
+            packet: None,
+            good: false,
+            picture: Vec::new(),
+            layout: Layout::Rgb,
+            next: Layout::Rgb,
+            broken: 0,
+        }
     }
 
     /// The header of the packets so far.
     pub(super) fn header(&self) -> Option<&VideoHeader> {
-        let Pictures::Fitted(decoder) = &self.pictures;
-        decoder.header()
+        self.decoder.header()
     }
 
     /// What runs the network.
     pub(super) fn provider(&self) -> &'static str {
-        let Pictures::Fitted(decoder) = &self.pictures;
-        decoder.provider().map_or("", |p| p.name())
+        self.decoder.provider().map_or("", |p| p.name())
     }
 
     /// Takes the packet of a place, if it is not the one at hand; whether it is new.
@@ -75,11 +79,10 @@ impl Stream {
             return Ok(false);
         }
         self.packet = Some(place.packet);
-        let Pictures::Fitted(decoder) = &mut self.pictures;
-        let loaded = decoder.load(data);
+        let loaded = self.decoder.load(data);
         self.good = loaded.is_ok();
-        loaded.map(|_| {
-            self.broken = 0;
+        loaded.map(|info| {
+            (self.broken, self.next) = (0, Layout::of(info.coding));
             true
         })
     }
@@ -89,9 +92,15 @@ impl Stream {
         if !self.good {
             return Ok(());
         }
-        let Pictures::Fitted(decoder) = &mut self.pictures;
-        let decoded = decoder.frame(frame as usize, &mut self.picture);
+        let frame = frame as usize;
+        let decoded = match self.next {
+            Layout::Rgb => self.decoder.frame(frame, &mut self.picture),
+            Layout::I420 => self.decoder.frame_i420(frame, &mut self.picture),
+        };
         self.good = !matches!(decoded, Err(Error::NotFinite { .. }));
+        if decoded.is_ok() {
+            self.layout = self.next;
+        }
         decoded
     }
 
@@ -100,16 +109,18 @@ impl Stream {
         self.good
     }
 
-    /// The picture to show, if there is one of the stream's size.
-    pub(super) fn picture(&self) -> Option<&[u8]> {
-        let bytes = self.header().map_or(0, |h| 3 * h.pixels());
-        (bytes > 0 && self.picture.len() == bytes).then_some(self.picture.as_slice())
+    /// The picture to show and its layout, if there is one of the stream's size.
+    pub(super) fn picture(&self) -> Option<(&[u8], Layout)> {
+        let bytes = self.header().map_or(0, |h| match self.layout {
+            Layout::Rgb => 3 * h.pixels(),
+            Layout::I420 => i420_bytes(h),
+        });
+        (bytes > 0 && self.picture.len() == bytes).then_some((self.picture.as_slice(), self.layout))
     }
 
     /// Forgets what has been decoded: what comes next does not follow from it.
     pub(super) fn reset(&mut self) {
-        let Pictures::Fitted(decoder) = &mut self.pictures;
-        decoder.reset();
+        self.decoder.reset();
         (self.packet, self.good, self.broken) = (None, false, 0);
     }
 }

@@ -134,12 +134,15 @@ impl VideoEncoderImpl for SiskinVideoEnc {
             gst::loggable_error!(CAT, "{e}")
         })?;
         let (header, latency) = (*session.header(), session.latency());
+        let bundle = session.bundle().map(str::to_owned);
         *lock(&self.session) = Some(session);
         gst::info!(CAT, imp = self, "{header:?}");
         let obj = self.obj();
         obj.set_latency(latency, latency);
+        // Late pictures can be left out where each is coded by itself.
+        obj.set_qos_enabled(settings.is_realtime());
         let output = obj
-            .set_output_state(caps::coded(&header), Some(state))
+            .set_output_state(caps::coded_with(&header, bundle.as_deref()), Some(state))
             .map_err(|e| gst::loggable_error!(CAT, "output format: {e}"))?;
         self.announce(settings.bitrate);
         obj.negotiate(output).map_err(|e| gst::loggable_error!(CAT, "negotiation: {e}"))
@@ -148,6 +151,9 @@ impl VideoEncoderImpl for SiskinVideoEnc {
     fn handle_frame(&self, frame: VideoCodecFrame) -> Result<gst::FlowSuccess, gst::FlowError> {
         let settings = lock(&self.settings).clone();
         let is_key = frame.flags().contains(VideoCodecFrameFlags::FORCE_KEYFRAME);
+        if settings.is_realtime() {
+            return self.encode_now(frame, is_key, &settings);
+        }
         let ends = match lock(&self.session).as_ref() {
             Some(session) => session.ends_before(frame.pts(), is_key, &settings),
             None => return Err(gst::FlowError::NotNegotiated),
@@ -201,6 +207,39 @@ impl VideoEncoderImpl for SiskinVideoEnc {
 }
 
 impl SiskinVideoEnc {
+    /// Codes a frame in real time; one for which it is too late is left out.
+    fn encode_now(
+        &self,
+        mut frame: VideoCodecFrame,
+        is_key: bool,
+        settings: &Settings,
+    ) -> Result<gst::FlowSuccess, gst::FlowError> {
+        let obj = self.obj();
+        if obj.max_encode_time(&frame) < 0 && !is_key {
+            lock(&self.stats).late += 1;
+            return obj.finish_frame(frame);
+        }
+        let encoded = {
+            let mut guard = lock(&self.session);
+            let session = guard.as_mut().ok_or(gst::FlowError::NotNegotiated)?;
+            let input = frame.input_buffer().ok_or(gst::FlowError::Error)?;
+            let encoded = session.encode_now(input, frame.duration(), is_key, settings, &self.stats);
+            encoded.map(|packet| packet.map(|packet| (packet, session.latency())))
+        };
+        let encoded = encoded.map_err(|e| {
+            self.post_error_message(errors::message(&e));
+            gst::FlowError::Error
+        })?;
+        // The preset cannot change between start and stop, so the session is of the kind that was asked for.
+        let ((data, key), latency) = encoded.ok_or(gst::FlowError::Error)?;
+        frame.set_output_buffer(gst::Buffer::from_slice(data));
+        if key {
+            frame.set_flags(VideoCodecFrameFlags::SYNC_POINT);
+        }
+        obj.set_latency(latency, latency);
+        obj.finish_frame(frame)
+    }
+
     /// Codes the group at hand and pushes it; `next` is where the frame after it begins.
     fn close(&self, next: Option<gst::ClockTime>) -> Result<gst::FlowSuccess, gst::FlowError> {
         let settings = lock(&self.settings).clone();

@@ -6,16 +6,19 @@ use std::time::{Duration, Instant};
 use gst::ClockTime;
 use siskin_core::bitstream::VideoHeader;
 use siskin_core::runtime::{Provider, Runtime};
-use siskin_core::video::{Encoder, FitProgress, Target, lambda_of_quality};
+use siskin_core::video::{Encoder, FitProgress, Target, lambda_of_quality, realtime};
 use siskin_core::{Error, Result};
 
 use super::group::{Frame, Group};
 use super::settings::Settings;
 use crate::sync::lock;
-use crate::video::pictures::Reader;
+use crate::video::pictures::{Layout, Reader};
 
 /// Quality of a group that a bit rate leaves too few bits for.
 const POOR_QUALITY: f64 = 20.0;
+
+/// What a latency is reported in.
+const LATENCY_STEP: ClockTime = ClockTime::from_mseconds(10);
 
 /// Counters behind the property `stats`.
 #[derive(Debug, Clone, Copy, Default)]
@@ -25,6 +28,8 @@ pub(super) struct Stats {
     frames: u64,
     bytes: u64,
     psnr: f64,
+    /// Frames left out since it was too late for them.
+    pub(super) late: u64,
     time: ClockTime,
     fitting: Duration,
     /// What runs the networks, once one has run.
@@ -41,10 +46,11 @@ impl Stats {
             .field("groups", self.groups)
             .field("key-groups", self.key_groups)
             .field("frames", self.frames)
+            .field("late-frames", self.late)
             .field("bytes", self.bytes)
             .field("bitrate", rate.round() as u64)
             .field("psnr", self.psnr / self.frames.max(1) as f64)
-            .field("fit-seconds", self.fitting.as_secs_f64())
+            .field("work-seconds", self.fitting.as_secs_f64())
             .field("step", now.map_or(0, |p| p.steps.0))
             .field("steps", now.map_or(0, |p| p.steps.1))
             .field("step-psnr", now.and_then(|p| p.psnr).unwrap_or_default())
@@ -64,10 +70,12 @@ pub(super) struct OutGroup {
     pub(super) remark: Option<String>,
 }
 
-/// What codes a group. Every kind takes whole groups of pictures and gives one packet for each.
+/// What codes pictures.
 enum Coder {
-    /// A network fitted to the group.
-    Fitted(Encoder),
+    /// A network fitted to each group, which is gathered first: a packet a group.
+    Fitted(Box<Encoder>, Group),
+    /// A network trained beforehand: a packet a picture, at once.
+    Realtime { encoder: Box<realtime::Encoder>, target: realtime::Target, qualities: u16 },
 }
 
 /// An encoder whose format is known.
@@ -75,7 +83,8 @@ pub(super) struct Session {
     header: VideoHeader,
     reader: Reader,
     coder: Coder,
-    group: Group,
+    /// Id of the bundle that a decoder needs.
+    bundle: Option<String>,
     /// The longest that a group was gathered and worked on.
     slowest: (ClockTime, Duration),
 }
@@ -83,31 +92,61 @@ pub(super) struct Session {
 impl Session {
     pub(super) fn new(info: &gst_video::VideoInfo, runtime: &Runtime, settings: &Settings) -> Result<Self> {
         let header = crate::video::caps::header_of(info);
-        let reader = Reader::new(info).map_err(|e| Error::Parameter {
+        let unfit = |e: gst::glib::BoolError| Error::Parameter {
             name: "format",
             value: format!("{info:?}"),
             allowed: format!("what can be converted: {e}"),
-        })?;
-        let coder = Coder::Fitted(Encoder::new(header, runtime, &settings.config()?)?);
-        let usual = crate::video::times::of_frames(&header, settings.gop_size.into());
-        let slowest = (usual.unwrap_or_default(), Duration::ZERO);
-        Ok(Self { header, reader, coder, group: Group::default(), slowest })
+        };
+        let session = |layout, coder, bundle, gathered| {
+            let reader = Reader::new(info, layout).map_err(unfit)?;
+            Ok(Self { header, reader, coder, bundle, slowest: (gathered, Duration::ZERO) })
+        };
+        match settings.config()? {
+            Some(config) => {
+                let encoder = Box::new(Encoder::new(header, runtime, &config)?);
+                let usual = crate::video::times::of_frames(&header, settings.gop_size.into());
+                let coder = Coder::Fitted(encoder, Group::default());
+                session(Layout::Rgb, coder, None, usual.unwrap_or_default())
+            }
+            None => {
+                let bundle = settings.bundle()?;
+                let qualities = bundle.manifest().qualities;
+                let config = settings.realtime(qualities);
+                let encoder = Box::new(realtime::Encoder::new(header, runtime, &bundle, &config)?);
+                let coder = Coder::Realtime { encoder, target: config.target, qualities };
+                session(Layout::I420, coder, Some(bundle.manifest().id().to_string()), ClockTime::ZERO)
+            }
+        }
     }
 
     pub(super) fn header(&self) -> &VideoHeader {
         &self.header
     }
 
-    /// How long a frame stays at most: as long as the longest group so far and the slowest fit.
+    /// The id of the bundle that a decoder needs.
+    pub(super) fn bundle(&self) -> Option<&str> {
+        self.bundle.as_deref()
+    }
+
+    /// How long a frame stays at most: as long as the longest group so far and the slowest work, in whole steps, since
+    /// every change makes the pipeline ask all over again.
     pub(super) fn latency(&self) -> ClockTime {
         let (gathered, worked) = self.slowest;
-        gathered.saturating_add(ClockTime::from_nseconds(worked.as_nanos().min(u64::MAX.into()) as u64))
+        let steps = worked.as_nanos().div_ceil(LATENCY_STEP.nseconds().into()).min(u32::MAX.into()) as u64;
+        gathered.saturating_add(LATENCY_STEP.saturating_mul(steps))
+    }
+
+    fn group(&self) -> Option<&Group> {
+        match &self.coder {
+            Coder::Fitted(_, group) => Some(group).filter(|g| !g.is_empty()),
+            Coder::Realtime { .. } => None,
+        }
     }
 
     /// Whether `pts` cannot belong to the group at hand, or that is full.
     pub(super) fn ends_before(&self, pts: Option<ClockTime>, is_key: bool, settings: &Settings) -> bool {
-        let full = self.group.is_full(settings.gop_size, self.reader.bytes());
-        !self.group.is_empty() && (is_key || full || self.group.is_broken_by(pts))
+        let bytes = self.reader.bytes();
+        self.group().is_some_and(|g| is_key || g.is_full(settings.gop_size, bytes) || g.is_broken_by(pts))
     }
 
     /// Adds a frame; whether the group is then complete.
@@ -119,19 +158,64 @@ impl Session {
         settings: &Settings,
     ) -> std::result::Result<bool, gst::glib::BoolError> {
         let picture = self.reader.read(frame)?;
-        self.group.push(Frame { picture, pts, duration, number }, &self.header);
-        let full = self.group.is_full(settings.gop_size, self.reader.bytes());
-        Ok(full && self.group.is_timed(&self.header))
+        let Coder::Fitted(_, group) = &mut self.coder else { return Ok(false) };
+        group.push(Frame { picture, pts, duration, number }, &self.header);
+        Ok(group.is_full(settings.gop_size, self.reader.bytes()) && group.is_timed(&self.header))
     }
 
     /// Whether the group at hand begins with the frame of this number.
     pub(super) fn begins_with(&self, number: u32) -> bool {
-        !self.group.is_empty() && self.group.number == number
+        self.group().is_some_and(|g| g.number == number)
     }
 
     /// Forgets the group at hand.
     pub(super) fn reset(&mut self) {
-        self.group = Group::default();
+        match &mut self.coder {
+            Coder::Fitted(_, group) => *group = Group::default(),
+            Coder::Realtime { encoder, .. } => encoder.request_key(),
+        }
+    }
+
+    /// Codes a frame at once, in real time; none of another kind, whose groups are gathered.
+    pub(super) fn encode_now(
+        &mut self,
+        frame: &gst::BufferRef,
+        duration: Option<ClockTime>,
+        key: bool,
+        settings: &Settings,
+        stats: &Mutex<Stats>,
+    ) -> Result<Option<(Vec<u8>, bool)>> {
+        let Coder::Realtime { encoder, target, qualities } = &mut self.coder else { return Ok(None) };
+        let began = Instant::now();
+        let picture = self.reader.read(frame).map_err(|e| Error::Parameter {
+            name: "frame",
+            value: e.to_string(),
+            allowed: format!("pictures of {:?}", self.header),
+        })?;
+        let wanted = settings.realtime_target(*qualities);
+        if wanted != *target {
+            encoder.set_target(wanted)?;
+            *target = wanted;
+        }
+        if key {
+            encoder.request_key();
+        }
+        let own = duration.filter(|_| self.header.frame_rate.0 == 0);
+        let own = own.map(|d| u32::try_from(d.nseconds()).unwrap_or(u32::MAX));
+        let provider = encoder.provider().name();
+        let coded = encoder.encode(&picture, own)?;
+        let packet = (coded.data.to_vec(), coded.key);
+        let worked = began.elapsed();
+        self.slowest.1 = self.slowest.1.max(worked);
+        let mut stats = lock(stats);
+        stats.groups += 1;
+        stats.frames += 1;
+        stats.key_groups += u64::from(packet.1);
+        stats.bytes += packet.0.len() as u64;
+        let usual = crate::video::times::of_frames(&self.header, 1);
+        stats.time = stats.time.saturating_add(usual.or(duration).unwrap_or_default());
+        (stats.fitting, stats.provider) = (stats.fitting + worked, provider);
+        Ok(Some(packet))
     }
 
     /// Codes the group at hand, if there is one; `next` is where the frame after it begins. `stop` is asked after each step.
@@ -142,7 +226,8 @@ impl Session {
         stats: &Mutex<Stats>,
         stop: &dyn Fn() -> bool,
     ) -> Result<Option<OutGroup>> {
-        let group = std::mem::take(&mut self.group);
+        let Coder::Fitted(encoder, group) = &mut self.coder else { return Ok(None) };
+        let group = std::mem::take(group);
         if group.is_empty() {
             return Ok(None);
         }
@@ -153,7 +238,6 @@ impl Session {
             lock(stats).progress = Some(progress);
             if stop() { Err(Error::Stopped) } else { Ok(()) }
         };
-        let Coder::Fitted(encoder) = &mut self.coder;
         let mut encode =
             |target: Target| encoder.encode(&group.pictures, durations.as_deref(), target, &mut report);
         let (coded, remark) = match encode(settings.target(duration)?) {

@@ -3,7 +3,8 @@
 use gst::glib;
 use gst::prelude::*;
 use siskin_core::Result;
-use siskin_core::video::{EncoderConfig, Preset, Target, lambda_of_quality};
+use siskin_core::bundle::VideoBundle;
+use siskin_core::video::{EncoderConfig, Preset, Target, lambda_of_quality, realtime};
 
 use crate::network::NetworkSettings;
 
@@ -12,6 +13,9 @@ use crate::network::NetworkSettings;
 #[repr(i32)]
 #[enum_type(name = "GstSiskinVideoPreset")]
 pub enum VideoPreset {
+    /// One trained network for all streams, a packet a picture.
+    #[enum_value(name = "A trained network for all streams, in real time", nick = "realtime")]
+    Realtime,
     /// 40 passes over the frames.
     #[enum_value(name = "40 passes over the frames", nick = "fast")]
     Fast,
@@ -27,13 +31,15 @@ pub enum VideoPreset {
     Placebo,
 }
 
-impl From<VideoPreset> for Preset {
-    fn from(preset: VideoPreset) -> Self {
-        match preset {
-            VideoPreset::Fast => Self::Fast,
-            VideoPreset::Medium => Self::Medium,
-            VideoPreset::Slow => Self::Slow,
-            VideoPreset::Placebo => Self::Placebo,
+impl VideoPreset {
+    /// The fit's preset; none in real time.
+    fn fit(self) -> Option<Preset> {
+        match self {
+            Self::Realtime => None,
+            Self::Fast => Some(Preset::Fast),
+            Self::Medium => Some(Preset::Medium),
+            Self::Slow => Some(Preset::Slow),
+            Self::Placebo => Some(Preset::Placebo),
         }
     }
 }
@@ -55,7 +61,7 @@ pub(super) struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            network: NetworkSettings::for_video(),
+            network: NetworkSettings::for_video(Some(VideoBundle::DEFAULT)),
             preset: VideoPreset::default(),
             steps: 0,
             bitrate: 0,
@@ -71,6 +77,11 @@ impl Settings {
     pub(super) fn specs() -> Vec<glib::ParamSpec> {
         let defaults = Self::default();
         let mut specs = NetworkSettings::video_specs();
+        let model = NetworkSettings::specs(
+            Some(VideoBundle::DEFAULT),
+            "Name or folder of the video bundle of the preset realtime",
+        );
+        specs.extend(model.into_iter().filter(|spec| spec.name() == "model"));
         specs.extend([
             glib::ParamSpecEnum::builder_with_default("preset", defaults.preset)
                 .nick("Preset")
@@ -79,7 +90,9 @@ impl Settings {
                 .build(),
             glib::ParamSpecUInt::builder("steps")
                 .nick("Steps")
-                .blurb("Passes over the frames of a group, 2 and more; 0 takes the preset's")
+                .blurb(
+                    "Passes over the frames of a group, 2 and more; 0 takes the preset's; not in real time",
+                )
                 .maximum(100_000)
                 .mutable_ready()
                 .build(),
@@ -99,7 +112,7 @@ impl Settings {
                 .build(),
             glib::ParamSpecUInt::builder("gop-size")
                 .nick("Frames a group")
-                .blurb("Frames that share a network")
+                .blurb("Frames that share a network; in real time, the most from one key picture to the next")
                 .minimum(1)
                 .maximum(4096)
                 .default_value(defaults.gop_size)
@@ -145,14 +158,42 @@ impl Settings {
         }
     }
 
-    /// How the core is to encode.
-    pub(super) fn config(&self) -> Result<EncoderConfig> {
-        let mut config =
-            EncoderConfig { key_interval: self.key_interval, ..Preset::from(self.preset).config() };
+    /// How the core is to fit networks; none in real time.
+    pub(super) fn config(&self) -> Result<Option<EncoderConfig>> {
+        let Some(preset) = self.preset.fit() else { return Ok(None) };
+        let mut config = EncoderConfig { key_interval: self.key_interval, ..preset.config() };
         if self.steps > 0 {
             config.set_passes(self.steps)?;
         }
-        Ok(config)
+        Ok(Some(config))
+    }
+
+    /// The bundle of the real-time mode.
+    pub(super) fn bundle(&self) -> Result<VideoBundle> {
+        VideoBundle::find(self.network.model.as_deref().unwrap_or(VideoBundle::DEFAULT))
+    }
+
+    /// How the core is to encode in real time with a bundle of so many qualities.
+    pub(super) fn realtime(&self, qualities: u16) -> realtime::Config {
+        realtime::Config {
+            target: self.realtime_target(qualities),
+            key_interval: self.gop_size,
+            ..Default::default()
+        }
+    }
+
+    /// What to hold constant in real time, with a bundle of so many qualities.
+    pub(super) fn realtime_target(&self, qualities: u16) -> realtime::Target {
+        let worst = f64::from(qualities.saturating_sub(1).min(u8::MAX.into()));
+        match self.bitrate {
+            0 => realtime::Target::Quality((worst * (100.0 - self.quality) / 100.0).round() as u8),
+            rate => realtime::Target::Bitrate(rate),
+        }
+    }
+
+    /// Whether pictures are coded one by one as they come.
+    pub(super) fn is_realtime(&self) -> bool {
+        self.preset == VideoPreset::Realtime
     }
 
     /// What to hold constant in a group that lasts for `length`.

@@ -305,3 +305,44 @@ pub fn launch(text: &str) -> gst::Pipeline {
 pub fn uri(path: &std::path::Path) -> String {
     gst::glib::filename_to_uri(path, None).expect("an absolute path").to_string()
 }
+
+/// A picture that a shown sink got.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    pub caps: gst::Caps,
+    pub pts: Option<gst::ClockTime>,
+    pub duration: Option<gst::ClockTime>,
+    pub data: Vec<u8>,
+}
+
+/// An appsink that takes pictures of these caps, and what it has seen.
+pub fn eye(caps: &str) -> (gst_app::AppSink, Arc<Mutex<Vec<Seen>>>) {
+    init();
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let sink =
+        gst_app::AppSink::builder().caps(&caps.parse::<gst::Caps>().expect("caps")).sync(false).build();
+    let keep = seen.clone();
+    let callbacks = gst_app::AppSinkCallbacks::builder().new_sample(move |sink| {
+        let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
+        if let (Some(buffer), Some(caps), Ok(mut seen)) = (sample.buffer(), sample.caps_owned(), keep.lock())
+        {
+            seen.push(Seen { caps, pts: buffer.pts(), duration: buffer.duration(), data: bytes_of(buffer) });
+        }
+        Ok(gst::FlowSuccess::Ok)
+    });
+    sink.set_callbacks(callbacks.build());
+    (sink, seen)
+}
+
+pub fn seen(eye: &Mutex<Vec<Seen>>) -> Vec<Seen> {
+    eye.lock().expect("nobody panics with it").clone()
+}
+
+/// Pictures that an appsink of RGB sees at the end of a pipeline whose last element is called `last`.
+pub fn watch(text: &str, caps: &str) -> (Said, Vec<Seen>) {
+    let (sink, eye) = eye(caps);
+    let pipeline = launch(text);
+    pipeline.add(&sink).expect("a new element");
+    pipeline.by_name("last").expect("last").link(&sink).expect("a link");
+    (play(&pipeline), seen(&eye))
+}

@@ -1,0 +1,202 @@
+use std::sync::{LazyLock, Mutex};
+
+use gst::glib;
+use gst::subclass::prelude::*;
+use gst_rtp::prelude::*;
+use gst_rtp::subclass::prelude::*;
+use siskin_core::Limits;
+use siskin_core::bitstream::VideoHeader;
+use siskin_core::bitstream::rtp_video::{Assembled, Assembler};
+use siskin_core::bundle::installed_videos;
+use siskin_core::video::inspect;
+
+use crate::sync::lock;
+use crate::video::{caps, rtp, times};
+use crate::{caps as pads, network};
+
+static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
+    gst::DebugCategory::new(
+        "rtpsiskinvideodepay",
+        gst::DebugColorFlags::empty(),
+        Some("Siskin video RTP depayloader"),
+    )
+});
+
+#[derive(Default)]
+struct State {
+    assembler: Assembler,
+    /// None until caps or a packet have brought the stream's header.
+    header: Option<VideoHeader>,
+    bundle: Option<String>,
+    /// Packets that came whole and were none.
+    broken: u64,
+}
+
+#[derive(Default)]
+pub struct RtpSiskinVideoDepay {
+    /// Never held while data is pushed.
+    state: Mutex<State>,
+}
+
+#[glib::object_subclass]
+impl ObjectSubclass for RtpSiskinVideoDepay {
+    const NAME: &'static str = "GstRtpSiskinVideoDepay";
+    type Type = super::RtpSiskinVideoDepay;
+    type ParentType = gst_rtp::RTPBaseDepayload;
+}
+
+impl ObjectImpl for RtpSiskinVideoDepay {
+    fn properties() -> &'static [glib::ParamSpec] {
+        static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
+            vec![
+                glib::ParamSpecBoxed::builder::<gst::Structure>("siskin-stats")
+                    .nick("Statistics")
+                    .blurb("Payloads and packets taken, lost and skipped")
+                    .read_only()
+                    .build(),
+            ]
+        });
+        &PROPERTIES
+    }
+
+    fn property(&self, _id: usize, _spec: &glib::ParamSpec) -> glib::Value {
+        let state = lock(&self.state);
+        let counts = state.assembler.counts;
+        gst::Structure::builder("siskin-rtp-video-depay-stats")
+            .field("payloads", counts.payloads)
+            .field("packets", counts.packets)
+            .field("broken-payloads", counts.broken)
+            .field("broken-packets", state.broken)
+            .field("late-payloads", counts.late)
+            .field("skipped-payloads", counts.skipped)
+            .field("losses", counts.losses)
+            .build()
+            .to_value()
+    }
+}
+
+impl GstObjectImpl for RtpSiskinVideoDepay {}
+
+impl ElementImpl for RtpSiskinVideoDepay {
+    fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
+        static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
+            network::metadata(
+                "Siskin video RTP depayloader",
+                "Codec/Depayloader/Network/RTP",
+                "Takes Siskin video out of RTP packets",
+            )
+        });
+        Some(&METADATA)
+    }
+
+    fn pad_templates() -> &'static [gst::PadTemplate] {
+        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
+            vec![
+                pads::always("sink", gst::PadDirection::Sink, &rtp::template()),
+                pads::always("src", gst::PadDirection::Src, &caps::coded_template()),
+            ]
+        });
+        &TEMPLATES
+    }
+
+    fn change_state(
+        &self,
+        transition: gst::StateChange,
+    ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
+        if transition == gst::StateChange::ReadyToPaused {
+            *lock(&self.state) = State::default();
+        }
+        self.parent_change_state(transition)
+    }
+}
+
+impl RTPBaseDepayloadImpl for RtpSiskinVideoDepay {
+    fn set_caps(&self, caps: &gst::Caps) -> Result<(), gst::LoggableError> {
+        let bundle = caps::bundle(caps);
+        // A receiver without the bundle refuses the session instead of showing nothing.
+        if let Some(id) = &bundle
+            && !installed_videos().iter().any(|(_, manifest)| manifest.id().to_string() == *id)
+        {
+            gst::element_imp_error!(
+                self,
+                gst::ResourceError::NotFound,
+                ("this stream needs the video bundle of id {id}, which is not here")
+            );
+            return Err(gst::loggable_error!(CAT, "no bundle {id}"));
+        }
+        lock(&self.state).bundle = bundle;
+        match rtp::header(caps).map_err(|e| gst::loggable_error!(CAT, "bad config: {e}"))? {
+            Some(header) => self.begin(header),
+            None => gst::info!(CAT, imp = self, "no config in {caps:?}: waiting for a key packet"),
+        }
+        Ok(())
+    }
+
+    fn handle_event(&self, event: gst::Event) -> bool {
+        if event.type_() == gst::EventType::FlushStop {
+            lock(&self.state).assembler.reset();
+        }
+        self.parent_handle_event(event)
+    }
+
+    fn process_rtp_packet(
+        &self,
+        packet: &gst_rtp::RTPBuffer<gst_rtp::rtp_buffer::Readable>,
+    ) -> Option<gst::Buffer> {
+        let (assembled, lost) = {
+            let mut state = lock(&self.state);
+            let before = state.assembler.counts.losses;
+            let (sequence, timestamp) = (packet.seq(), packet.timestamp());
+            let payload = packet.payload().unwrap_or_default();
+            let assembled = state.assembler.push(sequence, timestamp, packet.is_marker(), payload);
+            (assembled, state.assembler.counts.losses > before)
+        };
+        if lost {
+            gst::info!(CAT, imp = self, "loss before payload {}: asking for a key packet", packet.seq());
+            let event = gst_video::UpstreamForceKeyUnitEvent::builder().all_headers(true).build();
+            self.obj().sink_pad().push_event(event);
+        }
+        self.buffer(assembled?)
+    }
+}
+
+impl RtpSiskinVideoDepay {
+    /// The buffer of a packet. One that is none is as good as lost.
+    fn buffer(&self, packet: Assembled) -> Option<gst::Buffer> {
+        let info = match inspect(&packet.data, &Limits::default()) {
+            Ok(info) => info,
+            Err(e) => {
+                gst::warning!(CAT, imp = self, "packet dropped: {e}");
+                let mut state = lock(&self.state);
+                state.broken += 1;
+                state.assembler.lose();
+                return None;
+            }
+        };
+        info.header.into_iter().for_each(|header| self.begin(header));
+        let header = lock(&self.state).header;
+        let mut buffer = gst::Buffer::from_slice(packet.data);
+        let edit = buffer.make_mut();
+        edit.set_duration(header.and_then(|header| times::offset(&header, &info, info.frames)));
+        if !info.key {
+            edit.set_flags(gst::BufferFlags::DELTA_UNIT);
+        }
+        if packet.after_loss {
+            edit.set_flags(gst::BufferFlags::DISCONT);
+        }
+        Some(buffer)
+    }
+
+    /// Begins a stream, or goes on with it if it is the one at hand.
+    fn begin(&self, header: VideoHeader) {
+        let caps = {
+            let mut state = lock(&self.state);
+            if state.header == Some(header) {
+                return;
+            }
+            state.header = Some(header);
+            caps::coded_with(&header, state.bundle.as_deref())
+        };
+        self.obj().src_pad().push_event(gst::event::Caps::new(&caps));
+    }
+}

@@ -1,0 +1,111 @@
+use std::sync::LazyLock;
+
+use gst::glib;
+use gst::subclass::prelude::*;
+use gst_rtp::prelude::*;
+use gst_rtp::subclass::prelude::*;
+use siskin_core::bitstream::rtp_video;
+
+use crate::video::{caps, rtp};
+use crate::{caps as pads, errors, network};
+
+static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
+    gst::DebugCategory::new(
+        "rtpsiskinvideopay",
+        gst::DebugColorFlags::empty(),
+        Some("Siskin video RTP payloader"),
+    )
+});
+
+/// Bytes of an RTP header without extensions.
+const RTP_HEADER: u32 = 12;
+
+#[derive(Default)]
+pub struct RtpSiskinVideoPay;
+
+#[glib::object_subclass]
+impl ObjectSubclass for RtpSiskinVideoPay {
+    const NAME: &'static str = "GstRtpSiskinVideoPay";
+    type Type = super::RtpSiskinVideoPay;
+    type ParentType = gst_rtp::RTPBasePayload;
+}
+
+impl ObjectImpl for RtpSiskinVideoPay {}
+impl GstObjectImpl for RtpSiskinVideoPay {}
+
+impl ElementImpl for RtpSiskinVideoPay {
+    fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
+        static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
+            network::metadata(
+                "Siskin video RTP payloader",
+                "Codec/Payloader/Network/RTP",
+                "Puts Siskin video into RTP packets",
+            )
+        });
+        Some(&METADATA)
+    }
+
+    fn pad_templates() -> &'static [gst::PadTemplate] {
+        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
+            vec![
+                pads::always("sink", gst::PadDirection::Sink, &caps::coded_template()),
+                pads::always("src", gst::PadDirection::Src, &rtp::template()),
+            ]
+        });
+        &TEMPLATES
+    }
+}
+
+impl RTPBasePayloadImpl for RtpSiskinVideoPay {
+    fn set_caps(&self, caps: &gst::Caps) -> Result<(), gst::LoggableError> {
+        let header = caps::header(caps).map_err(|e| gst::loggable_error!(CAT, "{e}"))?;
+        let header = header.ok_or_else(|| gst::loggable_error!(CAT, "no stream header in {caps:?}"))?;
+        let obj = self.obj();
+        obj.set_options("video", true, pads::RTP_ENCODING, rtp_video::CLOCK_RATE);
+        obj.set_outcaps(Some(&rtp::parameters(&header, caps::bundle(caps))))
+            .map_err(|e| gst::loggable_error!(CAT, "output caps: {e}"))
+    }
+
+    fn handle_buffer(&self, buffer: gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
+        let key = !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT);
+        let obj = self.obj();
+        let payloads = {
+            let map = buffer.map_readable().map_err(|_| gst::FlowError::Error)?;
+            rtp_video::fragments(&map, key, obj.mtu().saturating_sub(RTP_HEADER) as usize)
+        };
+        let payloads = payloads.map_err(|e| {
+            self.post_error_message(errors::message(&e));
+            gst::FlowError::Error
+        })?;
+        let count = payloads.len();
+        let mut list = gst::BufferList::new_sized(count);
+        for (n, payload) in (1..).zip(payloads) {
+            let out = self.rtp_buffer(&buffer, &payload, n == count).map_err(|e| {
+                gst::element_imp_error!(self, gst::StreamError::Encode, ["{e}"]);
+                gst::FlowError::Error
+            })?;
+            list.make_mut().add(out);
+        }
+        obj.push_list(list)
+    }
+}
+
+impl RtpSiskinVideoPay {
+    fn rtp_buffer(
+        &self,
+        packet: &gst::Buffer,
+        payload: &[u8],
+        is_last: bool,
+    ) -> Result<gst::Buffer, glib::BoolError> {
+        let length = u32::try_from(payload.len()).map_err(|e| glib::bool_error!("{e}"))?;
+        let mut out = self.obj().allocate_output_buffer(length, 0, 0);
+        let edit = out.make_mut();
+        edit.set_pts(packet.pts());
+        edit.set_duration(packet.duration());
+        let mut rtp = gst_rtp::RTPBuffer::from_buffer_writable(edit)?;
+        rtp.set_marker(is_last);
+        rtp.payload_mut()?.copy_from_slice(payload);
+        drop(rtp);
+        Ok(out)
+    }
+}
