@@ -26,6 +26,8 @@ from siskin_models.bundle import sha256  # noqa: E402
 from siskin_models.export import Graph, linear, norm  # noqa: E402
 
 MOST_TOKENS = 600
+# Mel bands on either side over which the spectrum's course is smoothed to tell its detail.
+SMOOTH = 5
 ESPEAK = {"de": "de", "en-us": "en-us", "en-gb": "en-gb", "it": "it", "pt-br": "pt-br"}
 
 
@@ -127,6 +129,15 @@ def vec_graph(c: Config, a, v):
     return g.model()
 
 
+def sharpened(weight, by):
+    """The input weights of Vec for levels whose detail along the spectrum is `by` times as large: what is learnt from text is
+    a mean over many ways to say it, in which the formants are blunt."""
+    place = np.arange(MELS)
+    mean = np.maximum(0, 1 - np.abs(place[:, None] - place[None]) / SMOOTH)
+    detail = np.eye(MELS) - mean / mean.sum(1, keepdims=True)
+    weight[:, :MELS] = weight[:, :MELS] @ torch.from_numpy(np.eye(MELS) + (by - 1) * detail).float()
+
+
 def halved(net, average):
     """Loads the averages rounded to 16 bits, as the graphs have them; gives them as arrays."""
     net.load_state_dict({k: v.half().float() if v.is_floating_point() else v for k, v in average.items()})
@@ -158,12 +169,14 @@ def main():
     p.add_argument("--codec", type=Path, default=Path("models/bundles/speech-24k"), help="the bundle that vec was trained for")
     p.add_argument("--out", type=Path, default=Path("models/bundles/text2vec"))
     p.add_argument("--data", type=Path, default=Path(".siskin/tts/data"))
-    p.add_argument("--version", default="0.1.0")
+    p.add_argument("--sharpen", type=float, default=1.5, help="how much the detail along the spectrum is enlarged")
+    p.add_argument("--version", default="0.2.0")
     p.add_argument("--voices", nargs="*", default=["kerstin"], help="which of the trained speakers the bundle offers")
     args = p.parse_args()
     saved = {part: torch.load(args.run / f"{part}.pt", weights_only=True) for part in ("acoustic", "vec")}
     config = Config(**saved["acoustic"]["config"])
     acoustic, vec = Acoustic(config), Vec(config)
+    sharpened(saved["vec"]["average"]["inp.weight"], args.sharpen)
     a, v = halved(acoustic, saved["acoustic"]["average"]), halved(vec, saved["vec"]["average"])
     trained = saved["acoustic"]["voices"]
     order = [trained.index(name) for name in args.voices]
@@ -198,7 +211,7 @@ def main():
         "training": {part: {"steps": saved[part]["step"], "seconds": round(saved[part]["seconds"]),
                             "parameters": sum(x.size for x in weights.values())}
                      for part, weights in (("acoustic", a), ("vec", v))}
-        | {"data": "docs/tts.md", "mel": [MEL_SHIFT, MEL_SCALE]},
+        | {"data": "docs/tts.md", "mel": [MEL_SHIFT, MEL_SCALE], "sharpen": args.sharpen},
         "figures": [],
     }
     (args.out / "manifest.json").write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
