@@ -116,7 +116,12 @@ pub(crate) struct ModelArgs {
 impl ModelArgs {
     /// The bundle to encode with.
     pub(crate) fn bundle(&self) -> Result<Bundle> {
-        Ok(Bundle::find(self.model.as_deref().unwrap_or("speech-24k"))?)
+        self.model.as_deref().map_or_else(Self::default_bundle, |name| Ok(Bundle::find(name)?))
+    }
+
+    /// The bundle to encode sound with where none is named.
+    pub(crate) fn default_bundle() -> Result<Bundle> {
+        Ok(Bundle::find("speech-24k")?)
     }
 
     /// ONNX Runtime with the options asked for.

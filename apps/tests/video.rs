@@ -187,3 +187,85 @@ fn the_speed_of_video_is_measured() {
     let verified = json(&["models", "verify", "video-realtime", "--json"]);
     assert_eq!(verified["ok"].as_bool(), Some(true));
 }
+
+/// A file with pictures and a tone of these seconds, by FFmpeg; the tone begins a quarter of a second late.
+fn write_av(path: &Path, seconds: u32) {
+    let (picture, tone) = (
+        format!("testsrc=size=64x48:rate=25:duration={seconds}"),
+        format!("sine=frequency=300:sample_rate=48000:duration={seconds}"),
+    );
+    let made = std::process::Command::new("ffmpeg")
+        .args([
+            "-v",
+            "error",
+            "-f",
+            "lavfi",
+            "-i",
+            &picture,
+            "-itsoffset",
+            "0.25",
+            "-f",
+            "lavfi",
+            "-i",
+            &tone,
+        ])
+        .args(["-c:v", "ffv1", "-c:a", "pcm_s16le", text(path)])
+        .status();
+    assert!(made.expect("ffmpeg starts").success());
+}
+
+#[test]
+fn pictures_and_sound_go_into_one_file_and_come_out() {
+    let folder = folder();
+    let path = |name: &str| folder.path().join(name);
+    let (clip, coded) = (path("a.mkv"), path("b.mkv"));
+    write_av(&clip, 3);
+    let result = json(&["encode", text(&clip), text(&coded), "--quality", "70", "--json"]);
+    assert_eq!(result["frames"].as_u64(), Some(75), "{result}");
+    assert!(result["psnr"].as_f64().is_some_and(|p| p > 18.0), "{result}");
+    assert_eq!(result["sound_samples"].as_u64(), Some(72_000));
+    let output = run(["info", text(&coded), "--json"]);
+    let lines: Vec<Value> = String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .map(|l| serde_json::from_str(l).expect("JSON"))
+        .collect();
+    let codecs: Vec<_> = lines.iter().map(|l| l["codec"].as_str().unwrap_or_default()).collect();
+    assert_eq!(codecs, ["V_SISKIN", "A_SISKIN"]);
+    assert_eq!((lines[0]["frames"].as_u64(), lines[1]["samples"].as_u64()), (Some(75), Some(72_000)));
+
+    // Side by side in time, the tone as late as it was.
+    let probed = std::process::Command::new("ffprobe")
+        .args([
+            "-v",
+            "error",
+            "-show_entries",
+            "packet=stream_index,pts_time",
+            "-of",
+            "csv=p=0",
+            text(&coded),
+        ])
+        .output()
+        .expect("ffprobe starts");
+    let stamps: Vec<(u32, f64)> = String::from_utf8_lossy(&probed.stdout)
+        .lines()
+        .filter_map(|l| l.split_once(','))
+        .map(|(index, time)| {
+            (index.parse().expect("a number"), time.trim_matches(',').parse().expect("a time"))
+        })
+        .collect();
+    assert!(stamps.is_sorted_by(|a, b| a.1 <= b.1), "{stamps:?}");
+    let first = |index| stamps.iter().find(|s| s.0 == index).map(|s| s.1);
+    assert_eq!((first(0), first(1)), (Some(0.0), Some(0.25)));
+
+    json(&["decode", text(&coded), text(&path("c.y4m")), "--json"]);
+    let heard = json(&["decode", text(&coded), text(&path("c.wav")), "--json"]);
+    assert_eq!(heard["samples"].as_u64(), Some(72_000));
+    let played =
+        json(&["play", text(&coded), "--json", "--video-sink", "fakesink", "--audio-sink", "fakesink"]);
+    assert!(played["seconds"].as_f64().is_some_and(|s| (s - 3.25).abs() < 0.1), "{played}");
+
+    for (option, codec) in [("--no-audio", "V_SISKIN"), ("--no-video", "A_SISKIN")] {
+        json(&["encode", text(&clip), text(&coded), option, "-y", "--json"]);
+        assert_eq!(json(&["info", text(&coded), "--json"])["codec"].as_str(), Some(codec));
+    }
+}

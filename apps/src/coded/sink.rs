@@ -115,7 +115,19 @@ impl Sink {
 
     /// Adds a packet at a time in nanoseconds; `key` marks packets at which a reader may begin.
     pub(crate) fn block(&mut self, start: u64, duration: u64, key: bool, data: &[u8]) -> Result<()> {
-        self.writer.write(0, start, duration, key, data, &mut self.pending)?;
+        self.block_on(0, start, duration, key, data)
+    }
+
+    /// [`Sink::block`] on any track.
+    pub(crate) fn block_on(
+        &mut self,
+        track: usize,
+        start: u64,
+        duration: u64,
+        key: bool,
+        data: &[u8],
+    ) -> Result<()> {
+        self.writer.write(track, start, duration, key, data, &mut self.pending)?;
         self.packets += 1;
         self.packet_bytes += data.len() as u64;
         self.write_pending()

@@ -21,8 +21,8 @@ use crate::video::{self, VideoFile};
 pub(crate) struct DecodeArgs {
     /// Coded file, - for stdin
     input: PathBuf,
-    /// Output; the extension says the format: .wav, .flac, .f32 (raw samples) or any that FFmpeg writes. - for WAV on
-    /// stdout
+    /// Output; the extension says the format: .y4m or .rgb for the pictures; .wav, .flac, .f32 (raw samples) or any that FFmpeg
+    /// writes for the sound. - for the pictures, else for WAV, on stdout
     output: PathBuf,
     /// Write 32-bit float samples, just as decoded (.wav and similar)
     #[arg(long, help_heading = "Decoding")]
@@ -43,7 +43,7 @@ pub(crate) struct DecodeArgs {
 pub(crate) fn run(args: &DecodeArgs) -> Result<ExitCode> {
     let mut report = Report::new(&args.report, is_dash(&args.output))?;
     media::init()?;
-    if VideoFile::is_video(&args.input) {
+    if VideoFile::is_video(&args.input) && video::decode::takes(&args.output, &args.input)? {
         let open = || Target::open(&args.output, args.overwrite.choice(), &args.input);
         return video::decode::run(
             &args.input,

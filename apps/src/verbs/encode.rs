@@ -17,7 +17,7 @@ use crate::media::{self, AudioInput};
 use crate::report::{Progress, Report};
 use crate::target::{Target, is_dash};
 use crate::units;
-use crate::video::{self, VideoArgs, VideoFile};
+use crate::video::{self, Sound, VideoArgs, VideoFile};
 
 /// Samples taken from the input before the encoder gets them; bounds memory whatever the input does.
 const BATCH: usize = 24_000;
@@ -51,9 +51,9 @@ enum RateMode {
 /// Arguments of `encode`.
 #[derive(Debug, Args)]
 pub(crate) struct EncodeArgs {
-    /// Any file or URL with audio that FFmpeg reads, - for stdin
+    /// Any file or URL that FFmpeg reads, - for stdin
     input: PathBuf,
-    /// Coded file (.mka or .mkv), - for a live stream on stdout
+    /// Coded file: .mka for the sound, .mkv for pictures and sound; - for a live stream on stdout
     output: PathBuf,
     /// Bit rate, such as 6k or 6000. Constant: the highest rate of codes that is not above, which range coding then
     /// undercuts; variable: what packets take on average
@@ -103,36 +103,26 @@ pub(crate) fn run(args: &EncodeArgs) -> Result<ExitCode> {
     check_name(&args.output)?;
     let mut report = Report::new(&args.report, is_dash(&args.output))?;
     media::init()?;
-    if args.video.preset.is_some() {
-        return encode_video(args, &mut report);
+    let (has_pictures, has_sound) = video::kinds(&args.input);
+    let may_hold_video = args.output.extension().is_some_and(|e| e.eq_ignore_ascii_case("mkv"));
+    let with_video = !args.video.no_video && may_hold_video && has_pictures;
+    if args.video.preset.is_some() || with_video {
+        return encode_video(args, has_sound && !args.video.no_audio, &mut report);
+    }
+    if args.video.no_audio {
+        return Err(usage("--no-audio leaves nothing to encode"));
     }
     let bundle = args.model.bundle()?;
     let manifest = bundle.manifest();
     let stages = stages(args, manifest)?;
-    let rate = match args.vbr || args.rate_control == RateMode::Vbr {
-        true => {
-            let bitrate = args.bitrate.unwrap_or(bundle.stream_header().code_rate(stages) as u32);
-            RateControl::Variable { bitrate }
-        }
-        false => RateControl::Constant,
-    };
+    let rate = rate_control(args, bundle.stream_header().code_rate(stages));
     if CodedFile::is_coded(&args.input) {
         return Err(usage(format!("{} is coded already, see siskin decode", args.input.display())));
     }
     let mut input = AudioInput::open(&args.input, Some(manifest.sample_rate))?;
     describe_input(&input, &report);
     let runtime = args.model.runtime()?;
-    let mut config = EncoderConfig {
-        stages: Some(stages),
-        frames_per_packet: args.frame_size,
-        search_width: args.search_width,
-        rate,
-        entropy_coding: !args.fixed_width,
-        header_interval: EncoderConfig::default().header_interval,
-        redundancy: args.redundancy,
-        redundancy_stages: args.redundancy_codebooks,
-        dtx: args.dtx,
-    };
+    let mut config = config(args, stages, rate);
     let target = Target::open(&args.output, args.overwrite.choice(), &args.input)?;
     if target.is_file() {
         let frame_rate = bundle.stream_header().frame_rate();
@@ -210,21 +200,62 @@ pub(crate) fn run(args: &EncodeArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn encode_video(args: &EncodeArgs, report: &mut Report) -> Result<ExitCode> {
+fn encode_video(args: &EncodeArgs, with_sound: bool, report: &mut Report) -> Result<ExitCode> {
     if CodedFile::is_coded(&args.input) || VideoFile::is_video(&args.input) {
         return Err(usage(format!("{} is coded already, see siskin decode", args.input.display())));
     }
     let runtime = args.model.video_runtime()?;
+    let sound = if with_sound { Some(sound(args, report)?) } else { None };
     let target = Target::open(&args.output, args.overwrite.choice(), &args.input)?;
-    let job = video::encode::Job {
+    // With sound, the plain option is that of the sound, as it is without video.
+    let own = args.bitrate.filter(|_| !with_sound);
+    let mut job = video::encode::Job {
         input: &args.input,
         output: &args.output,
         video: &args.video,
-        bitrate: args.bitrate,
+        bitrate: args.video.video_bitrate.or(own),
         model: args.model.model.as_deref(),
+        sound,
         runtime,
     };
-    video::encode::run(&job, target, report)
+    video::encode::run(&mut job, target, report)
+}
+
+/// The sound beside a video.
+fn sound(args: &EncodeArgs, report: &Report) -> Result<Sound> {
+    // In real time --model is that of the pictures.
+    let bundle = if args.video.is_realtime() { ModelArgs::default_bundle() } else { args.model.bundle() }?;
+    let manifest = bundle.manifest();
+    let stages = stages(args, manifest)?;
+    let input = AudioInput::open(&args.input, Some(manifest.sample_rate))?;
+    if input.channels() > 1 {
+        report.note(&format!("Mixing {} channels down to mono", input.channels()));
+    }
+    let mut config = config(args, stages, rate_control(args, bundle.stream_header().code_rate(stages)));
+    config.header_interval = (HEADER_SECONDS * bundle.stream_header().frame_rate()) as u32;
+    Ok(Sound::new(input, Encoder::new(&bundle, &args.model.runtime()?, &config)?))
+}
+
+/// How the bit rate is arrived at; `usual` is that of the stages asked for.
+fn rate_control(args: &EncodeArgs, usual: f64) -> RateControl {
+    match args.vbr || args.rate_control == RateMode::Vbr {
+        true => RateControl::Variable { bitrate: args.bitrate.unwrap_or(usual as u32) },
+        false => RateControl::Constant,
+    }
+}
+
+fn config(args: &EncodeArgs, stages: u8, rate: RateControl) -> EncoderConfig {
+    EncoderConfig {
+        stages: Some(stages),
+        frames_per_packet: args.frame_size,
+        search_width: args.search_width,
+        rate,
+        entropy_coding: !args.fixed_width,
+        header_interval: EncoderConfig::default().header_interval,
+        redundancy: args.redundancy,
+        redundancy_stages: args.redundancy_codebooks,
+        dtx: args.dtx,
+    }
 }
 
 /// Coded files are Matroska, and a name that promises something else would mislead every player.

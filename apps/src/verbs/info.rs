@@ -26,7 +26,11 @@ pub(crate) struct InfoArgs {
 
 pub(crate) fn run(args: &InfoArgs) -> Result<ExitCode> {
     if VideoFile::is_video(&args.file) {
-        return video::info::run(&args.file, args.json);
+        let code = video::info::run(&args.file, args.json)?;
+        // What follows is the sound beside it, if there is one.
+        if !CodedFile::is_coded(&args.file) {
+            return Ok(code);
+        }
     }
     let mut file = CodedFile::open(&args.file)?;
     let header = file.header().clone();

@@ -20,6 +20,8 @@ use crate::playback::Ring;
 use crate::report::{Progress, Report};
 use crate::sound::{self, Direction, Errors};
 use crate::units;
+use crate::video::play::SinkArgs;
+use crate::video::{self, VideoFile};
 
 /// How often the main thread looks.
 const TICK: Duration = Duration::from_millis(50);
@@ -45,6 +47,8 @@ pub(crate) struct PlayArgs {
     #[arg(short, long, value_name = "N", help_heading = "Playing")]
     codebooks: Option<u8>,
     #[command(flatten)]
+    sinks: SinkArgs,
+    #[command(flatten)]
     model: ModelArgs,
     #[command(flatten)]
     pub(crate) report: ReportArgs,
@@ -58,6 +62,12 @@ pub(crate) fn run(args: &PlayArgs) -> Result<ExitCode> {
     }
     let Some(path) = &args.file else { return Err(usage("name a file to play")) };
     let mut report = Report::new(&args.report, false)?;
+    if VideoFile::is_video(path) {
+        if args.device.is_some() || args.codebooks.is_some() {
+            return Err(usage("--device and --codebooks are for files without video"));
+        }
+        return video::play::run(path, args.start, &args.sinks, &mut report);
+    }
     media::init()?;
     let file = CodedFile::open(path)?;
     let mut decoding =

@@ -12,6 +12,7 @@ use siskin_core::{Error, Limits};
 
 use super::VideoFile;
 use super::y4m::{RawFormat, RawOutput};
+use crate::coded::CodedFile;
 use crate::interrupt;
 use crate::report::Report;
 use crate::target::Target;
@@ -142,6 +143,16 @@ impl Pictures {
             Some(fault) => bail!("{}: {fault}", self.file.name()),
             None => bail!("{} holds no pictures", self.file.name()),
         }
+    }
+}
+
+/// Whether an output is meant for the pictures of a file; else it is for the sound that it has too.
+pub(crate) fn takes(output: &Path, input: &Path) -> Result<bool> {
+    let is_special = std::fs::metadata(output).is_ok_and(|m| !m.is_file() && !m.is_dir());
+    match RawFormat::of(output, is_special) {
+        Ok(_) => Ok(true),
+        Err(_) if CodedFile::is_coded(input) => Ok(false),
+        Err(e) => Err(e),
     }
 }
 

@@ -8,11 +8,12 @@ use serde_json::json;
 use siskin_core::Error;
 use siskin_core::container::Track;
 use siskin_core::runtime::Runtime;
-use siskin_core::video::{CodedGop, Encoder, FitProgress, Target as Aim};
+use siskin_core::video::{Encoder, FitProgress, Target as Aim};
 
 use super::VideoArgs;
 use super::input::VideoInput;
 use super::settings::Wish;
+use super::sound::Sound;
 use crate::coded::{Sink, Totals};
 use crate::failure::usage;
 use crate::interrupt;
@@ -36,8 +37,38 @@ pub(crate) struct Job<'a> {
     pub(crate) bitrate: Option<u32>,
     /// `--model`: the bundle of the real-time mode.
     pub(crate) model: Option<&'a str>,
+    /// The sound, if it is wanted.
+    pub(crate) sound: Option<Sound>,
     /// ONNX Runtime with its options.
     pub(crate) runtime: Runtime,
+}
+
+impl Job<'_> {
+    /// The tracks of the file, and when the pictures begin in it, in nanoseconds. The sound's place beside them is that of the input.
+    pub(super) fn tracks(&mut self, input: &VideoInput) -> (Vec<Track>, u64) {
+        let mut tracks = vec![Track::video(input.header())];
+        let Some(sound) = &mut self.sound else { return (tracks, 0) };
+        tracks.push(Track::audio(sound.header()));
+        let later = input.sound_offset().unwrap_or(0);
+        sound.begin_at(later.max(0) as u64);
+        (tracks, later.min(0).unsigned_abs())
+    }
+
+    /// Writes the sound that begins at `time` or before.
+    pub(super) fn write_sound(&mut self, time: u64, sink: &mut Sink) -> Result<()> {
+        self.sound.as_mut().map_or(Ok(()), |sound| sound.write_until(time, 1, sink))
+    }
+
+    /// Writes the rest of the sound, and tells what could not be read of it.
+    pub(super) fn finish_sound(&mut self, sink: &mut Sink, report: &Report) -> Result<()> {
+        self.write_sound(u64::MAX, sink)?;
+        let bad = self.sound.as_ref().map_or(0, Sound::bad_packets);
+        if bad > 0 {
+            let name = self.input.display();
+            report.warn(&format!("{name}: {bad} packets of sound could not be decoded"))?;
+        }
+        Ok(())
+    }
 }
 
 /// Frames of one group.
@@ -56,7 +87,7 @@ struct Sums {
 }
 
 /// Encodes the video of an input.
-pub(crate) fn run(job: &Job<'_>, target: Target, report: &mut Report) -> Result<ExitCode> {
+pub(crate) fn run(job: &mut Job<'_>, target: Target, report: &mut Report) -> Result<ExitCode> {
     if job.video.is_realtime() {
         return super::realtime::run(job, target, report);
     }
@@ -64,7 +95,7 @@ pub(crate) fn run(job: &Job<'_>, target: Target, report: &mut Report) -> Result<
     let wish = job.video.wish(job.bitrate)?;
     let mut input = VideoInput::open(job.input)?;
     let header = *input.header();
-    let others = input.other_streams();
+    let others = input.other_streams(job.sound.is_some());
     if !others.is_empty() {
         report.note(&format!("Leaving out other streams: {}", others.join(", ")));
     }
@@ -73,7 +104,8 @@ pub(crate) fn run(job: &Job<'_>, target: Target, report: &mut Report) -> Result<
         return Err(usage("--size needs an input that says how many frames it has"));
     }
     let mut encoder = Encoder::new(header, &job.runtime, &config)?;
-    let mut sink = Sink::begin(&target, vec![Track::video(&header)], Vec::new(), Vec::new())?;
+    let (tracks, shift) = job.tracks(&input);
+    let mut sink = Sink::begin(&target, tracks, Vec::new(), Vec::new())?;
     interrupt::keep_output();
     let passes = u64::from(config.epochs[0]) + u64::from(config.epochs[1]);
     let (mut sums, mut groups, mut ahead, mut was_interrupted) = (Sums::default(), 0u64, None, false);
@@ -113,7 +145,13 @@ pub(crate) fn run(job: &Job<'_>, target: Target, report: &mut Report) -> Result<
             }
             other => other?,
         };
-        write(&mut sink, &coded, sums.nanoseconds, nanoseconds)?;
+        let start = shift + sums.nanoseconds;
+        job.write_sound(start, &mut sink)?;
+        sink.block(start, nanoseconds, coded.key, &coded.data)?;
+        // Up to where the group ends, should it be the last.
+        job.write_sound((start + nanoseconds).saturating_sub(1), &mut sink)?;
+        // Hours of work are in it: what is whole goes to disk.
+        sink.flush()?;
         sums.frames += group.frames.len() as u64;
         sums.nanoseconds += nanoseconds;
         sums.psnr += coded.psnr.iter().sum::<f64>();
@@ -131,6 +169,10 @@ pub(crate) fn run(job: &Job<'_>, target: Target, report: &mut Report) -> Result<
             job.input.display(),
             input.bad_packets()
         ))?;
+    }
+    // After an interrupt there is sound for the pictures that there are.
+    if !was_interrupted {
+        job.finish_sound(&mut sink, report)?;
     }
     let totals = sink.finish()?;
     target.commit()?;
@@ -187,12 +229,6 @@ fn aim(wish: Wish, group: &Group, nanoseconds: u64, total: Option<u64>, gop_size
             Aim::Bits(8.0 * free * frames / all)
         }
     }
-}
-
-fn write(sink: &mut Sink, coded: &CodedGop, start: u64, nanoseconds: u64) -> Result<()> {
-    sink.block(start, nanoseconds, coded.key, &coded.data)?;
-    // Hours of work are in it: what is whole goes to disk.
-    sink.flush()
 }
 
 fn show(
@@ -262,6 +298,7 @@ fn finish(
             "output": job.output.to_string_lossy(),
             "frames": sums.frames,
             "groups": groups,
+            "sound_samples": job.sound.as_ref().map(Sound::samples),
             "seconds": seconds,
             "bytes": totals.bytes,
             "packet_bytes": totals.packet_bytes,

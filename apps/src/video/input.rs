@@ -33,6 +33,21 @@ pub(crate) struct VideoInput {
 }
 
 impl VideoInput {
+    /// Which of pictures and sound an input has; a cover is no video. Nothing of what cannot be opened, or only once.
+    pub(super) fn kinds(path: &Path) -> (bool, bool) {
+        let Some(context) = path.is_file().then(|| source::open(path).ok()).flatten().map(|s| s.input) else {
+            return (false, false);
+        };
+        let has = |kind| {
+            context.streams().any(|s| {
+                let is_cover =
+                    s.disposition().contains(ffmpeg_next::format::stream::Disposition::ATTACHED_PIC);
+                s.parameters().medium() == kind && !is_cover
+            })
+        };
+        (has(media::Type::Video), has(media::Type::Audio))
+    }
+
     /// Opens the best video stream of `path`; `-` is stdin.
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let name = if is_dash(path) { "stdin".to_owned() } else { path.display().to_string() };
@@ -97,9 +112,22 @@ impl VideoInput {
         (seconds > 0.0 && n > 0).then(|| (seconds * f64::from(n) / f64::from(d)).round() as u64)
     }
 
-    /// Kinds of streams that are not read.
-    pub(super) fn other_streams(&self) -> Vec<String> {
-        let others = self.context.streams().filter(|s| s.index() != self.stream);
+    /// How much later the sound begins than the pictures, in nanoseconds, as the container says.
+    pub(super) fn sound_offset(&self) -> Option<i64> {
+        let start = |stream: &ffmpeg_next::Stream<'_>| {
+            // What has no start says so by the least number there is.
+            let ticks = Some(stream.start_time()).filter(|t| *t > i64::MIN);
+            ticks.map(|t| (t as f64 * f64::from(stream.time_base()) * 1e9).round() as i64)
+        };
+        let sound = self.context.streams().best(media::Type::Audio)?;
+        Some(start(&sound)? - start(&self.context.stream(self.stream)?)?)
+    }
+
+    /// Kinds of streams that are not read; of the sound only the best stream is read, and only where it is wanted.
+    pub(super) fn other_streams(&self, with_sound: bool) -> Vec<String> {
+        let sound = self.context.streams().best(media::Type::Audio).filter(|_| with_sound).map(|s| s.index());
+        let is_read = |index: usize| index == self.stream || Some(index) == sound;
+        let others = self.context.streams().filter(|s| !is_read(s.index()));
         others.map(|s| format!("{:?}", s.parameters().medium()).to_lowercase()).collect()
     }
 

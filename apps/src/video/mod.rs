@@ -6,11 +6,19 @@ pub(crate) mod decode;
 pub(crate) mod encode;
 pub(crate) mod info;
 mod input;
+pub(crate) mod play;
 mod realtime;
 mod settings;
+mod sound;
 pub(crate) mod verify;
 mod y4m;
 
 pub(crate) use coded::VideoFile;
 pub(crate) use input::VideoInput;
 pub(crate) use settings::VideoArgs;
+pub(crate) use sound::Sound;
+
+/// Which of pictures and sound an input has; a cover is no video. Nothing of what can be opened only once.
+pub(crate) fn kinds(path: &std::path::Path) -> (bool, bool) {
+    VideoInput::kinds(path)
+}

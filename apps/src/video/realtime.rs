@@ -4,14 +4,15 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use serde_json::json;
+use siskin_core::bitstream::VideoHeader;
 use siskin_core::bundle::VideoBundle;
-use siskin_core::container::Track;
 use siskin_core::video::psnr;
 use siskin_core::video::realtime::{Config, Encoder, Target as Aim, i420_to_rgb};
 
 use super::encode::Job;
 use super::input::VideoInput;
 use super::settings::Wish;
+use super::sound::Sound;
 use crate::coded::Sink;
 use crate::failure::usage;
 use crate::interrupt;
@@ -31,7 +32,7 @@ struct Sums {
 }
 
 /// Encodes the video of an input.
-pub(super) fn run(job: &Job<'_>, target: Target, report: &mut Report) -> Result<ExitCode> {
+pub(super) fn run(job: &mut Job<'_>, target: Target, report: &mut Report) -> Result<ExitCode> {
     job.video.check_realtime()?;
     let bundle = VideoBundle::find(job.model.unwrap_or(VideoBundle::DEFAULT))?;
     let qualities = bundle.manifest().qualities;
@@ -46,7 +47,7 @@ pub(super) fn run(job: &Job<'_>, target: Target, report: &mut Report) -> Result<
     };
     let mut input = VideoInput::open(job.input)?.planar();
     let header = *input.header();
-    let others = input.other_streams();
+    let others = input.other_streams(job.sound.is_some());
     if !others.is_empty() {
         report.note(&format!("Leaving out other streams: {}", others.join(", ")));
     }
@@ -60,7 +61,8 @@ pub(super) fn run(job: &Job<'_>, target: Target, report: &mut Report) -> Result<
         encoder.provider()
     ));
     let total = input.stated_frames();
-    let mut sink = Sink::begin(&target, vec![Track::video(&header)], Vec::new(), Vec::new())?;
+    let (tracks, shift) = job.tracks(&input);
+    let mut sink = Sink::begin(&target, tracks, Vec::new(), Vec::new())?;
     interrupt::keep_output();
     let (mut sums, mut was_interrupted, mut ahead) = (Sums::default(), false, input.next()?);
     let mut scratch = Default::default();
@@ -77,7 +79,9 @@ pub(super) fn run(job: &Job<'_>, target: Target, report: &mut Report) -> Result<
         let coded = encoder.encode(&frame, constant.is_none().then_some(duration as u32))?;
         sums.seconds += begun.elapsed().as_secs_f64();
         sums.keys += u64::from(coded.key);
-        sink.block(sums.nanoseconds, duration, coded.key, coded.data)?;
+        let start = shift + start_of(&header, sums.frames).unwrap_or(sums.nanoseconds);
+        job.write_sound(start, &mut sink)?;
+        sink.block(start, duration, coded.key, coded.data)?;
         sums.psnr += level(&encoder, &frame, &mut scratch);
         sums.frames += 1;
         sums.nanoseconds += duration;
@@ -92,6 +96,9 @@ pub(super) fn run(job: &Job<'_>, target: Target, report: &mut Report) -> Result<
     if input.bad_packets() > 0 {
         let (name, count) = (job.input.display(), input.bad_packets());
         report.warn(&format!("{name}: {count} packets could not be decoded"))?;
+    }
+    if !was_interrupted {
+        job.finish_sound(&mut sink, report)?;
     }
     let totals = sink.finish()?;
     target.commit()?;
@@ -123,6 +130,7 @@ pub(super) fn run(job: &Job<'_>, target: Target, report: &mut Report) -> Result<
             "frames": sums.frames,
             "groups": sums.frames,
             "key_groups": sums.keys,
+            "sound_samples": job.sound.as_ref().map(Sound::samples),
             "seconds": seconds,
             "bytes": totals.bytes,
             "packet_bytes": totals.packet_bytes,
@@ -134,6 +142,12 @@ pub(super) fn run(job: &Job<'_>, target: Target, report: &mut Report) -> Result<
         }),
     )?;
     Ok(if was_interrupted { ExitCode::from(interrupt::EXIT_CODE) } else { ExitCode::SUCCESS })
+}
+
+/// When a frame of a constant rate begins, in nanoseconds: counted from the beginning, so that no rounding adds up.
+fn start_of(header: &VideoHeader, frame: u64) -> Option<u64> {
+    let (n, d) = (u128::from(header.frame_rate.0), u128::from(header.frame_rate.1));
+    (n > 0).then(|| (u128::from(frame) * d * 1_000_000_000 / n.max(1)) as u64)
 }
 
 /// PSNR of the picture as a decoder sees it, over RGB.

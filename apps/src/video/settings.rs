@@ -15,20 +15,30 @@ const GRID_POINTS: u8 = 30;
 #[command(next_help_heading = "Video")]
 pub(crate) struct VideoArgs {
     /// Encode the video, and work so hard: fast, medium, slow and placebo pass 40, 130, 400 and 1600 times over the frames;
-    /// realtime uses a trained network as it is, a packet a picture
+    /// realtime uses a trained network as it is, a packet a picture [default: realtime, where the output is .mkv and the input has
+    /// pictures]
     #[arg(long, value_name = "NAME", value_parser = ["realtime", "fast", "medium", "slow", "placebo"])]
     pub(crate) preset: Option<String>,
     /// Passes over the frames in all, instead of the preset's
     #[arg(long, value_name = "N", requires = "preset", value_parser = clap::value_parser!(u32).range(2..=100_000))]
     steps: Option<u32>,
     /// Quality from 0 to 100 without a bound on the size [default: 50]
-    #[arg(long, value_name = "Q", requires = "preset", conflicts_with_all = ["bitrate", "size"])]
+    #[arg(long, value_name = "Q", conflicts_with_all = ["video_bitrate", "size"])]
     quality: Option<f64>,
+    /// Bit rate of the video; where no sound is encoded, --bitrate means the same
+    #[arg(long, value_name = "RATE", conflicts_with = "size", value_parser = units::parse_bitrate)]
+    pub(crate) video_bitrate: Option<u32>,
+    /// Leave the pictures out
+    #[arg(long, visible_alias = "vn", conflicts_with = "preset")]
+    pub(crate) no_video: bool,
+    /// Leave the sound out
+    #[arg(long, visible_alias = "an")]
+    pub(crate) no_audio: bool,
     /// Size of the file that is not exceeded, in bytes, such as 200k
-    #[arg(long, value_name = "BYTES", requires = "preset", conflicts_with = "bitrate", value_parser = units::parse_bitrate)]
+    #[arg(long, value_name = "BYTES", requires = "preset", value_parser = units::parse_bitrate)]
     size: Option<u32>,
     /// Frames that share a network, 1 to 4096; in real time, frames from one that decodes alone to the next
-    #[arg(long, value_name = "N", requires = "preset", default_value_t = 120, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    #[arg(long, value_name = "N", default_value_t = 120, value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub(super) gop_size: u32,
     /// Every so many groups of frames one decodes alone; the others are coded against the one before
     #[arg(long, value_name = "N", requires = "preset", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
@@ -61,15 +71,16 @@ impl VideoArgs {
         let quality = self.quality.unwrap_or(50.0);
         let lambda = lambda_of_quality(quality).map_err(|e| usage(format!("--{e}")))?;
         Ok(match (bitrate, self.size) {
-            (Some(rate), _) => Wish::Bitrate(rate.into()),
             (_, Some(size)) => Wish::Size(size.into()),
+            // With --quality the rate is that of the sound.
+            (Some(rate), _) if self.quality.is_none() => Wish::Bitrate(rate.into()),
             _ => Wish::Quality { quality, lambda },
         })
     }
 
     /// Whether pictures are coded one by one with a trained network.
-    pub(super) fn is_realtime(&self) -> bool {
-        self.preset.as_deref() == Some("realtime")
+    pub(crate) fn is_realtime(&self) -> bool {
+        self.preset.as_deref().is_none_or(|p| p == "realtime")
     }
 
     /// Refuses what the real-time mode has not.
