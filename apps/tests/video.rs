@@ -160,6 +160,9 @@ fn pictures_are_coded_in_real_time_and_damage_is_bridged_until_a_key_picture() {
     good(["decode", text(&coded), text(&rgb)]);
     assert_eq!(std::fs::metadata(&rgb).expect("the output").len(), (8 * 3 * WIDTH * HEIGHT) as u64);
 
+    let verified = json(&["verify", text(&coded), "--json"]);
+    assert_eq!((verified["ok"].as_bool(), verified["frames"].as_u64()), (Some(true), Some(8)));
+
     // A flipped bit in the middle: what hangs on it is bridged by the picture before, and that is told.
     let mut damaged = std::fs::read(&coded).expect("the file");
     let at = damaged.len() / 2;
@@ -167,6 +170,8 @@ fn pictures_are_coded_in_real_time_and_damage_is_bridged_until_a_key_picture() {
     std::fs::write(&coded, &damaged).expect("a writable folder");
     let output = run(["decode", text(&coded), text(&back), "-y", "--json"]);
     assert!(output.status.success() && stderr(&output).contains("packet "), "{}", stderr(&output));
+
+    assert_eq!(run(["verify", text(&coded)]).status.code(), Some(1));
 
     for (wrong, code) in [(["--steps", "20"], 2), (["--size", "20k"], 2), (["--model", "no-such-bundle"], 1)]
     {

@@ -1,5 +1,6 @@
 use super::Architecture;
-use super::gop::{self, GopInfo};
+use super::gop::{self, Coding, GopInfo};
+use super::realtime;
 use crate::bitstream::VideoHeader;
 use crate::{Error, Limits, Result};
 
@@ -9,12 +10,13 @@ pub struct Checker {
     limits: Limits,
     header: Option<VideoHeader>,
     before: Option<(u32, Architecture)>,
+    realtime: realtime::Checker,
 }
 
 impl Checker {
     /// A checker that refuses what `limits` do not allow.
     pub fn new(limits: Limits) -> Self {
-        Self { limits, header: None, before: None }
+        Self { limits, ..Self::default() }
     }
 
     /// Reads the next packet.
@@ -23,6 +25,10 @@ impl Checker {
     /// Those of [`Decoder::load`](super::Decoder::load), but for the network's.
     pub fn packet(&mut self, data: &[u8]) -> Result<GopInfo> {
         let info = gop::inspect(data, &self.limits)?;
+        if info.coding == Coding::Realtime {
+            self.header = info.header.or(self.header);
+            return self.realtime.packet(data, &self.limits);
+        }
         let header = info.header.or(self.header).ok_or(Error::MissingHeader)?;
         let before = self.before.as_ref().map(|(number, arch)| (*number, arch));
         let gop = gop::parse(data, &header, before, &self.limits)?;

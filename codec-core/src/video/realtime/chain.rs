@@ -11,10 +11,8 @@ use super::latents::{self, Neighbours};
 use super::picture::Picture;
 use super::plane::Reference;
 use super::vectors::{self, Motion};
-use super::{BLOCK, CHANNELS, LONGEST_SIDE};
+use super::{BLOCK, CHANNELS};
 
-/// Bytes a pixel that a stream takes in memory, all networks and pictures together, about.
-const MEMORY_A_PIXEL: u64 = 120;
 /// Numbers that tell the networks what is asked of them.
 const CONDITIONS: usize = 4;
 
@@ -56,16 +54,7 @@ impl Chain {
         header: &VideoHeader,
         limits: &Limits,
     ) -> Result<Self> {
-        for (name, side) in [("width", header.width), ("height", header.height)] {
-            if !(1..=LONGEST_SIDE).contains(&side) {
-                return Err(Error::parameter(name, side, format!("1 to {LONGEST_SIDE} in real-time mode")));
-            }
-        }
-        let memory = header.pixels() as u64 * MEMORY_A_PIXEL;
-        if header.pixels() as u64 > limits.max_video_pixels || memory > limits.max_video_memory {
-            let allowed = format!("up to {} pixels", limits.max_video_pixels);
-            return Err(Error::parameter("size", format!("{}x{}", header.width, header.height), allowed));
-        }
+        super::check_size(header, limits)?;
         let start = starts(bundle)?;
         let size = (header.width as usize, header.height as usize);
         let picture = Picture::new(size.0, size.1);
@@ -211,7 +200,7 @@ fn check(found: [usize; 3], expected: [usize; 3], name: &str) -> Result<()> {
 }
 
 /// The probabilities at which decisions begin.
-fn starts(bundle: &VideoBundle) -> Result<Vec<u16>> {
+pub(super) fn starts(bundle: &VideoBundle) -> Result<Vec<u16>> {
     let data = bundle.file(&bundle.manifest().contexts)?;
     let (pairs, rest) = data.as_chunks::<2>();
     if pairs.len() != contexts::COUNT || !rest.is_empty() {

@@ -1,3 +1,4 @@
+use crate::bitstream::cursor::Cursor;
 use crate::bitstream::{BundleId, VideoHeader};
 use crate::bundle::VideoBundle;
 use crate::entropy::binary::BitDecoder;
@@ -67,10 +68,8 @@ impl Decoder {
             return Err(cursor.error("coding", "not a real-time picture"));
         }
         if let Some(header) = info.header.filter(|_| info.key) {
-            let id: [u8; 8] = cursor.bytes("bundle", 8)?.try_into().unwrap_or_default();
-            let length = cursor.byte_in("bundle name's length", 0, 64)?;
-            let name = String::from_utf8_lossy(cursor.bytes("bundle name", length.into())?);
-            self.prepare(header, BundleId(id), &name)?;
+            let (id, name) = bundle_named(&mut cursor)?;
+            self.prepare(header, id, &name)?;
         } else {
             let needed = (info.number + REALTIME_NUMBERS - 1) % REALTIME_NUMBERS;
             if self.chain.is_none() {
@@ -128,6 +127,14 @@ impl Decoder {
         chain.picture.write_i420(chain.size, out);
         Ok(())
     }
+}
+
+/// Reads which bundle a key packet needs: its id and name.
+pub(super) fn bundle_named(cursor: &mut Cursor<'_>) -> Result<(BundleId, String)> {
+    let id: [u8; 8] = cursor.bytes("bundle", 8)?.try_into().unwrap_or_default();
+    let length = cursor.byte_in("bundle name's length", 0, 64)?;
+    let name = String::from_utf8_lossy(cursor.bytes("bundle name", length.into())?);
+    Ok((BundleId(id), name.into_owned()))
 }
 
 impl std::fmt::Debug for Decoder {

@@ -37,6 +37,7 @@
 //! ```
 
 mod chain;
+mod check;
 mod colour;
 mod contexts;
 mod decoder;
@@ -50,11 +51,13 @@ mod search;
 mod tests;
 mod vectors;
 
+pub(crate) use check::Checker;
 pub use colour::{i420_to_rgb, rgb_to_i420};
 pub use decoder::Decoder;
 pub use encoder::{CodedPicture, Config, Encoder, Target, context_count};
 
 use crate::bitstream::VideoHeader;
+use crate::{Error, Limits, Result};
 
 /// Side of a block: what the latents at one place describe.
 const BLOCK: usize = 8;
@@ -68,6 +71,23 @@ const GROUP: usize = 8;
 const GROUPS: usize = CHANNELS / GROUP;
 /// Longest side of a picture.
 const LONGEST_SIDE: u32 = 4096;
+
+/// Bytes a pixel that a stream takes in memory, all networks and pictures together, about.
+const MEMORY_A_PIXEL: u64 = 120;
+/// Refuses sizes that are not coded, before anything of that size is allocated.
+fn check_size(header: &VideoHeader, limits: &Limits) -> Result<()> {
+    for (name, side) in [("width", header.width), ("height", header.height)] {
+        if !(1..=LONGEST_SIDE).contains(&side) {
+            return Err(Error::parameter(name, side, format!("1 to {LONGEST_SIDE} in real-time mode")));
+        }
+    }
+    let memory = header.pixels() as u64 * MEMORY_A_PIXEL;
+    if header.pixels() as u64 > limits.max_video_pixels || memory > limits.max_video_memory {
+        let allowed = format!("up to {} pixels", limits.max_video_pixels);
+        return Err(Error::parameter("size", format!("{}x{}", header.width, header.height), allowed));
+    }
+    Ok(())
+}
 
 /// Bytes of a picture of 4:2:0 without gaps: Y, then U and V of half the columns and rows, rounded up.
 pub fn i420_bytes(header: &VideoHeader) -> usize {

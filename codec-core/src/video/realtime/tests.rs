@@ -162,7 +162,7 @@ fn a_bit_rate_comes_out_about_as_asked() {
 
 #[test]
 fn bad_parameters_are_named() {
-    let name = |r: crate::Result<Encoder>| match r {
+    let name = |r: Result<Encoder>| match r {
         Err(Error::Parameter { name, .. }) => name,
         _ => "none",
     };
