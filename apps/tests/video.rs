@@ -82,6 +82,9 @@ fn a_clip_is_encoded_decoded_compared_and_survives_damage() {
     let output = run(["decode", text(&coded), text(&back), "-y", "--json"]);
     assert!(stderr(&output).contains("cut off"), "{}", stderr(&output));
     assert!(String::from_utf8_lossy(&output.stdout).contains("\"frames\":3"), "{}", stderr(&output));
+    let output = run(["verify", "--repair", text(&coded)]);
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success() && told.contains("kept 1 packets, 0:00.12"), "{told}");
 }
 
 #[test]

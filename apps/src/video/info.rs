@@ -37,10 +37,7 @@ pub(crate) fn run(path: &Path, as_json: bool) -> Result<ExitCode> {
                 keys += u64::from(info.key);
                 realtime += u64::from(info.coding == Coding::Realtime);
                 frames += u64::from(info.frames);
-                nanoseconds += match (&info.durations, header.frame_duration_ns()) {
-                    (Some(durations), _) => durations.iter().map(|&d| u64::from(d)).sum(),
-                    (None, one) => u64::from(info.frames) * one.unwrap_or(0),
-                };
+                nanoseconds += info.duration_ns(&header).unwrap_or(0);
             }
             Err(_) => faults += 1,
         }

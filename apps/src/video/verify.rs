@@ -42,11 +42,7 @@ pub(crate) fn run(path: &Path, as_json: bool) -> Result<ExitCode> {
         match checker.packet(&block.data) {
             Ok(info) => {
                 frames += u64::from(info.frames);
-                let one = file.header().frame_duration_ns().unwrap_or(0);
-                let length = match &info.durations {
-                    Some(durations) => durations.iter().map(|&d| u64::from(d)).sum(),
-                    None => u64::from(info.frames) * one,
-                };
+                let length = info.duration_ns(file.header()).unwrap_or(0);
                 // Matroska rounds times to milliseconds.
                 if packets > 0 && from.abs_diff(end) > 2_000_000 {
                     let (at, should) = (from as f64 / 1e9, end as f64 / 1e9);

@@ -6,9 +6,10 @@ use super::ebml::{self, children, read_head, read_whole, unsigned};
 use super::lacing::Lacing;
 use super::reader::Counted;
 use super::writer::Patch;
-use super::{AUDIO_CODEC_ID, id};
-use crate::bitstream::StreamHeader;
+use super::{AUDIO_CODEC_ID, VIDEO_CODEC_ID, id};
 use crate::bitstream::packet::Packet;
+use crate::bitstream::{StreamHeader, VideoHeader};
+use crate::video::inspect;
 use crate::{Error, Limits, Result};
 
 /// Bytes kept free at the start for the index of top-level elements.
@@ -43,7 +44,13 @@ struct TrackKind {
     number: u64,
     is_video: bool,
     /// Of tracks whose packets tell how long they last.
-    header: Option<StreamHeader>,
+    header: Option<Header>,
+}
+
+/// The header of a stream whose packets tell how long they last.
+enum Header {
+    Audio(StreamHeader),
+    Video(VideoHeader),
 }
 
 /// Copies the Matroska file in `source` to `out` up to its last whole block: what it says of itself, its tracks, tags,
@@ -355,12 +362,18 @@ impl<R: Read, W: Write> Copy<'_, R, W> {
 impl TrackKind {
     fn read(entry: &[u8]) -> Self {
         let find = |wanted| children(entry).find(|(id, _)| *id == wanted).map(|(_, body)| body);
-        let is_ours = find(id::CODEC_ID).is_some_and(|b| ebml::string(b) == AUDIO_CODEC_ID);
-        let private = find(id::CODEC_PRIVATE).filter(|_| is_ours);
+        let private = find(id::CODEC_PRIVATE).unwrap_or_default();
+        let header = match find(id::CODEC_ID).map(ebml::string).as_deref() {
+            Some(AUDIO_CODEC_ID) => StreamHeader::parse(private).ok().map(|(h, _)| Header::Audio(h)),
+            Some(VIDEO_CODEC_ID) => {
+                VideoHeader::parse(private, &Limits::default()).ok().map(|(h, _)| Header::Video(h))
+            }
+            _ => None,
+        };
         Self {
             number: find(id::TRACK_NUMBER).map_or(0, unsigned),
             is_video: find(id::TRACK_TYPE).map(unsigned) == Some(id::VIDEO_TYPE),
-            header: private.and_then(|p| StreamHeader::parse(p).ok()).map(|(header, _)| header),
+            header,
         }
     }
 }
@@ -374,9 +387,14 @@ fn block_head(body: &[u8]) -> Option<(u64, i16, u8, &[u8])> {
 }
 
 /// How long a packet of a stream lasts.
-fn length_ns(header: &StreamHeader, data: &[u8]) -> Option<u64> {
-    let info = Packet::parse(data, &Limits::default()).ok()?.info(header).ok()?;
-    Some(info.samples(header).saturating_mul(1_000_000_000) / u64::from(header.sample_rate))
+fn length_ns(header: &Header, data: &[u8]) -> Option<u64> {
+    match header {
+        Header::Audio(header) => {
+            let info = Packet::parse(data, &Limits::default()).ok()?.info(header).ok()?;
+            Some(info.samples(header).saturating_mul(1_000_000_000) / u64::from(header.sample_rate))
+        }
+        Header::Video(header) => inspect(data, &Limits::default()).ok()?.duration_ns(header),
+    }
 }
 
 fn io(error: std::io::Error) -> Error {

@@ -108,6 +108,16 @@ pub struct GopInfo {
     pub durations: Option<Vec<u32>>,
 }
 
+impl GopInfo {
+    /// How long the group lasts, in nanoseconds, in a stream of this header; none if nothing says so.
+    pub fn duration_ns(&self, header: &VideoHeader) -> Option<u64> {
+        match (&self.durations, header.frame_duration_ns()) {
+            (Some(durations), _) => Some(durations.iter().map(|&d| u64::from(d)).sum()),
+            (None, one) => Some(u64::from(self.frames) * one?),
+        }
+    }
+}
+
 /// Reads what stands before the parameters, and checks the packet's checksum.
 ///
 /// # Errors
