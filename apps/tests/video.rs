@@ -240,6 +240,13 @@ fn pictures_and_sound_go_into_one_file_and_come_out() {
     let codecs: Vec<_> = lines.iter().map(|l| l["codec"].as_str().unwrap_or_default()).collect();
     assert_eq!(codecs, ["V_SISKIN", "A_SISKIN"]);
     assert_eq!((lines[0]["frames"].as_u64(), lines[1]["samples"].as_u64()), (Some(75), Some(72_000)));
+    // Each track counts its own bytes, and the container once.
+    let own = |line: &Value| {
+        let share = line["container_share"].as_f64().expect("a share");
+        line["packet_bytes"].as_f64().expect("bytes") / (1.0 - share)
+    };
+    let container = own(&lines[0]) + own(&lines[1]) - lines[0]["bytes"].as_f64().expect("bytes");
+    assert!((100.0..8000.0).contains(&container), "{container} bytes of container");
 
     // Side by side in time, the tone as late as it was.
     let probed = std::process::Command::new("ffprobe")

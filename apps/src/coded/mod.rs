@@ -40,6 +40,8 @@ pub(crate) struct CodedFile {
     track: u64,
     header: StreamHeader,
     bytes: u64,
+    /// Bytes of other tracks' packets, as far as was read.
+    elsewhere: u64,
     /// Where the last packet ends, in nanoseconds.
     end_ns: u64,
 }
@@ -64,7 +66,15 @@ impl CodedFile {
             );
         };
         let (header, _) = StreamHeader::parse(&track.codec_private)?;
-        Ok(Self { name: name.to_owned(), track: track.number, header, bytes, end_ns: 0, reader })
+        Ok(Self {
+            name: name.to_owned(),
+            track: track.number,
+            header,
+            bytes,
+            elsewhere: 0,
+            end_ns: 0,
+            reader,
+        })
     }
 
     /// Whether the file at `path` is Matroska with a Siskin track. Pipes are not asked: that would take their data.
@@ -89,6 +99,11 @@ impl CodedFile {
     /// The file's size.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// The file's size without the packets of other tracks, once all has been read.
+    pub(crate) fn own_bytes(&self) -> u64 {
+        self.bytes.saturating_sub(self.elsewhere)
     }
 
     /// The tags of the container.
@@ -116,6 +131,7 @@ impl CodedFile {
                 self.end_ns = block.pts_ns.saturating_add(self.length_ns(&block.data));
                 return Ok(true);
             }
+            self.elsewhere += block.data.len() as u64;
         }
         Ok(false)
     }

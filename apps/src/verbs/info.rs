@@ -44,8 +44,9 @@ pub(crate) fn run(args: &InfoArgs) -> Result<ExitCode> {
     let per_frame = |bits: f64| bits * header.frame_rate() / survey.frames.max(1) as f64;
     let codes = survey.code_bits.map(|bits| per_frame(bits as f64));
     let in_packets = per_frame(survey.packet_bytes as f64 * 8.0);
-    let on_disk = units::rate_of(file.bytes(), seconds);
-    let overhead = file.bytes().saturating_sub(survey.packet_bytes) as f64 / file.bytes().max(1) as f64;
+    let own = file.own_bytes();
+    let on_disk = units::rate_of(own, seconds);
+    let overhead = own.saturating_sub(survey.packet_bytes) as f64 / own.max(1) as f64;
     let (low, high) = survey.stages.unwrap_or((0, 0));
     let pause_share = survey.pause_frames as f64 / survey.frames.max(1) as f64;
     let pause_seconds = survey.pause_frames as f64 / header.frame_rate();

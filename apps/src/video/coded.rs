@@ -16,6 +16,8 @@ pub(crate) struct VideoFile {
     track: u64,
     header: VideoHeader,
     bytes: u64,
+    /// Bytes of other tracks' packets, as far as was read.
+    elsewhere: u64,
 }
 
 impl VideoFile {
@@ -39,7 +41,7 @@ impl VideoFile {
         };
         let (header, _) =
             VideoHeader::parse(&track.codec_private, &Limits::default()).with_context(|| name.clone())?;
-        Ok(Self { name, track: track.number, header, bytes, reader })
+        Ok(Self { name, track: track.number, header, bytes, elsewhere: 0, reader })
     }
 
     /// The file's name, for messages.
@@ -55,6 +57,11 @@ impl VideoFile {
     /// The file's size.
     pub(super) fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// The file's size without the packets of other tracks, once all has been read.
+    pub(super) fn own_bytes(&self) -> u64 {
+        self.bytes.saturating_sub(self.elsewhere)
     }
 
     /// The length that the container states.
@@ -73,6 +80,7 @@ impl VideoFile {
             if block.track == self.track {
                 return Ok(true);
             }
+            self.elsewhere += block.data.len() as u64;
         }
         Ok(false)
     }

@@ -49,9 +49,10 @@ pub(crate) fn run(path: &Path, as_json: bool) -> Result<ExitCode> {
     };
     let seconds = nanoseconds as f64 / 1e9;
     let pixels = header.pixels() as f64 * frames as f64;
-    let bpp = if frames > 0 { file.bytes() as f64 * 8.0 / pixels } else { 0.0 };
-    let rate = units::rate_of(file.bytes(), seconds);
-    let overhead = file.bytes().saturating_sub(bytes) as f64 / file.bytes().max(1) as f64;
+    let own = file.own_bytes();
+    let bpp = if frames > 0 { own as f64 * 8.0 / pixels } else { 0.0 };
+    let rate = units::rate_of(own, seconds);
+    let overhead = own.saturating_sub(bytes) as f64 / own.max(1) as f64;
     let (n, d) = header.frame_rate;
     if as_json {
         report::line(&json!({
