@@ -217,7 +217,7 @@ fn call(seconds: u32, loss: f64) -> f64 {
         let mut found = delays(said, since(speaker, "capture"), heard, since(hearer, "playback"));
         // What waits too long at first is played a little faster, so the delay needs some seconds to settle.
         found.drain(..found.len() / 2);
-        let mut clear: Vec<f64> = found.iter().filter(|(_, score)| *score > 0.4).map(|(d, _)| *d).collect();
+        let mut clear: Vec<f64> = found.iter().filter(|(_, score)| *score > 0.5).map(|(d, _)| *d).collect();
         clear.sort_by(f64::total_cmp);
         let at = |share: usize| clear.get(clear.len() * share / 100).copied().unwrap_or(f64::NAN);
         println!(
