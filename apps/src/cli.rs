@@ -96,7 +96,8 @@ impl Command {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Model")]
 pub(crate) struct ModelArgs {
-    /// Bundle by name or path [default: speech-24k to encode, the one that the stream names to decode]
+    /// Bundle by name or path, of the sound or of pictures in real time, whichever it is for [default: speech-24k and
+    /// video-realtime to encode, the one that the stream names to decode]
     #[arg(short, long, value_name = "NAME|PATH")]
     pub(crate) model: Option<String>,
     /// What runs the networks; anything but auto is an error if it cannot be had

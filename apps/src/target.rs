@@ -35,7 +35,8 @@ pub(crate) enum Target {
 
 /// A regular file on its way.
 pub(crate) struct FileTarget {
-    temporary: TempPath,
+    /// None once the file has its final name.
+    temporary: Option<TempPath>,
     file: File,
     path: PathBuf,
     replace: bool,
@@ -89,7 +90,7 @@ impl Target {
             .map_err(|e| anyhow::Error::new(e).context(format!("cannot create {}", path.display())))?;
         let (file, temporary) = temporary.into_parts();
         interrupt::guard(&temporary);
-        Ok(Self::File(FileTarget { temporary, file, path, replace }))
+        Ok(Self::File(FileTarget { temporary: Some(temporary), file, path, replace }))
     }
 
     /// Whether the output can be gone back to.
@@ -107,18 +108,24 @@ impl Target {
     }
 
     /// Puts the finished output under its final name.
-    pub(crate) fn commit(self) -> Result<()> {
-        match self {
+    pub(crate) fn commit(mut self) -> Result<()> {
+        match &mut self {
             Self::Stdout => std::io::stdout().flush().context("stdout"),
             Self::Stream(_) => Ok(()),
-            Self::File(FileTarget { temporary, path, replace, .. }) => {
-                let guarded = temporary.to_path_buf();
-                let named = interrupt::release(&guarded, || {
-                    if replace { temporary.persist(&path) } else { temporary.persist_noclobber(&path) }
-                });
-                named.map_err(|e| e.error).with_context(|| path.display().to_string())
-            }
+            Self::File(_) => self.reveal(),
         }
+    }
+
+    /// Puts a file under its final name while it is still being written: from here on what is whole survives whatever
+    /// ends the program.
+    pub(crate) fn reveal(&mut self) -> Result<()> {
+        let Self::File(FileTarget { temporary, path, replace, .. }) = self else { return Ok(()) };
+        let Some(temporary) = temporary.take() else { return Ok(()) };
+        let guarded = temporary.to_path_buf();
+        let named = interrupt::release(&guarded, || {
+            if *replace { temporary.persist(&*path) } else { temporary.persist_noclobber(&*path) }
+        });
+        named.map_err(|e| e.error).with_context(|| path.display().to_string())
     }
 }
 

@@ -279,6 +279,18 @@ fn pictures_and_sound_go_into_one_file_and_come_out() {
         json(&["play", text(&coded), "--json", "--video-sink", "fakesink", "--audio-sink", "fakesink"]);
     assert!(played["seconds"].as_f64().is_some_and(|s| (s - 3.25).abs() < 0.1), "{played}");
 
+    // --model names the bundle of the track that it is for.
+    let with = |model: &str, more: &[&str]| {
+        run([&["encode", text(&clip), text(&coded), "-y", "--model", model], more].concat())
+    };
+    for model in ["speech-24k", "video-realtime"] {
+        let output = with(model, &[]);
+        assert!(output.status.success(), "{}", stderr(&output));
+    }
+    assert_fails(&with("speech-24k", &["--no-audio"]), 2, "is a bundle for sound");
+    assert_fails(&with("video-realtime", &["--preset", "fast"]), 2, "is for --preset realtime");
+    assert_fails(&with("no-such-bundle", &[]), 1, "no-such-bundle");
+
     for (option, codec) in [("--no-audio", "V_SISKIN"), ("--no-video", "A_SISKIN")] {
         json(&["encode", text(&clip), text(&coded), option, "-y", "--json"]);
         assert_eq!(json(&["info", text(&coded), "--json"])["codec"].as_str(), Some(codec));

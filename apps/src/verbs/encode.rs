@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 use serde_json::json;
 use siskin_core::audio::{DEFAULT_SEARCH_WIDTH, Encoder, EncoderConfig, RateControl};
-use siskin_core::bundle::Manifest;
+use siskin_core::bundle::{Bundle, Manifest, VideoBundle};
 
 use crate::bench::peak_memory;
 use crate::cli::{ModelArgs, OverwriteArgs, ReportArgs};
@@ -15,7 +15,7 @@ use crate::coded::{CodedFile, Sink};
 use crate::failure::usage;
 use crate::media::{self, AudioInput};
 use crate::report::{Progress, Report};
-use crate::target::{Target, is_dash};
+use crate::target::{Overwrite, Target, is_dash};
 use crate::units;
 use crate::video::{self, Sound, VideoArgs, VideoFile};
 
@@ -108,6 +108,10 @@ pub(crate) fn run(args: &EncodeArgs) -> Result<ExitCode> {
     let with_video = !args.video.no_video && may_hold_video && has_pictures;
     if args.video.preset.is_some() || with_video {
         return encode_video(args, has_sound && !args.video.no_audio, &mut report);
+    }
+    if args.video.resume || args.video.watch.is_some() {
+        let option = if args.video.resume { "--resume" } else { "--watch" };
+        return Err(usage(format!("{option} is for pictures, and none are encoded here")));
     }
     if args.video.no_audio {
         return Err(usage("--no-audio leaves nothing to encode"));
@@ -205,8 +209,13 @@ fn encode_video(args: &EncodeArgs, with_sound: bool, report: &mut Report) -> Res
         return Err(usage(format!("{} is coded already, see siskin decode", args.input.display())));
     }
     let runtime = args.model.video_runtime()?;
-    let sound = if with_sound { Some(sound(args, report)?) } else { None };
-    let target = Target::open(&args.output, args.overwrite.choice(), &args.input)?;
+    let [of_pictures, of_sound] = models(args, with_sound)?;
+    let sound = if with_sound { Some(sound(args, of_sound, report)?) } else { None };
+    let overwrite = if args.video.resume { Overwrite::Always } else { args.overwrite.choice() };
+    let target = Target::open(&args.output, overwrite, &args.input)?;
+    if args.video.resume && !target.is_file() {
+        return Err(usage("--resume needs an output that is a file"));
+    }
     // With sound, the plain option is that of the sound, as it is without video.
     let own = args.bitrate.filter(|_| !with_sound);
     let mut job = video::encode::Job {
@@ -214,17 +223,32 @@ fn encode_video(args: &EncodeArgs, with_sound: bool, report: &mut Report) -> Res
         output: &args.output,
         video: &args.video,
         bitrate: args.video.video_bitrate.or(own),
-        model: args.model.model.as_deref(),
+        model: of_pictures,
         sound,
         runtime,
     };
     video::encode::run(&mut job, target, report)
 }
 
+/// The bundle that `--model` names, for the pictures or else for the sound, whichever it is of.
+fn models(args: &EncodeArgs, with_sound: bool) -> Result<[Option<&str>; 2]> {
+    let Some(name) = args.model.model.as_deref() else { return Ok([None; 2]) };
+    match (Bundle::find(name), VideoBundle::find(name)) {
+        (Ok(_), _) if with_sound => Ok([None, Some(name)]),
+        (Ok(_), _) => Err(usage(format!("--model {name} is a bundle for sound, and none is encoded here"))),
+        (_, Ok(_)) if args.video.is_realtime() => Ok([Some(name), None]),
+        (_, Ok(_)) => {
+            Err(usage(format!("--model {name} is for --preset realtime, others fit a network of their own")))
+        }
+        // Neither: the kind that is more likely meant says why.
+        (Err(e), Err(_)) if !args.video.is_realtime() => Err(e.into()),
+        (_, Err(e)) => Err(e.into()),
+    }
+}
+
 /// The sound beside a video.
-fn sound(args: &EncodeArgs, report: &Report) -> Result<Sound> {
-    // In real time --model is that of the pictures.
-    let bundle = if args.video.is_realtime() { ModelArgs::default_bundle() } else { args.model.bundle() }?;
+fn sound(args: &EncodeArgs, model: Option<&str>, report: &Report) -> Result<Sound> {
+    let bundle = model.map_or_else(ModelArgs::default_bundle, |name| Ok(Bundle::find(name)?))?;
     let manifest = bundle.manifest();
     let stages = stages(args, manifest)?;
     let input = AudioInput::open(&args.input, Some(manifest.sample_rate))?;

@@ -64,6 +64,11 @@ impl VideoFile {
         self.bytes.saturating_sub(self.elsewhere)
     }
 
+    /// The tags of the container.
+    pub(super) fn tags(&self) -> &[(String, String)] {
+        self.reader.tags()
+    }
+
     /// The length that the container states.
     pub(super) fn duration_ns(&self) -> Option<u64> {
         self.reader.duration_ns()

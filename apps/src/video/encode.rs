@@ -3,17 +3,20 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use serde_json::json;
 use siskin_core::Error;
+use siskin_core::bitstream::VideoHeader;
 use siskin_core::container::Track;
 use siskin_core::runtime::Runtime;
-use siskin_core::video::{Encoder, FitProgress, Target as Aim};
+use siskin_core::video::{Encoder, FitProgress, GopInfo, Target as Aim};
 
 use super::VideoArgs;
 use super::input::VideoInput;
+use super::resume::{Earlier, Settings};
 use super::settings::Wish;
 use super::sound::Sound;
+use super::watch::{self, Watch};
 use crate::coded::{Sink, Totals};
 use crate::failure::usage;
 use crate::interrupt;
@@ -54,6 +57,29 @@ impl Job<'_> {
         (tracks, later.min(0).unsigned_abs())
     }
 
+    /// What an earlier run left, if it is to be gone on with.
+    pub(super) fn earlier(
+        &self,
+        header: &VideoHeader,
+        settings: &Settings,
+        report: &Report,
+    ) -> Result<Option<Earlier>> {
+        if !self.video.resume {
+            return Ok(None);
+        }
+        let earlier = Earlier::open(self.output, header, settings)?;
+        if earlier.is_none() {
+            report.note(&format!("{} is not there yet: there is nothing to resume", self.output.display()));
+        }
+        Ok(earlier)
+    }
+
+    /// Who wants to look at pictures of this size.
+    pub(super) fn watch(&self, header: &VideoHeader) -> Result<Option<Watch>> {
+        let size = (header.width, header.height);
+        self.video.watch.as_ref().map(|path| Watch::new(path, size)).transpose()
+    }
+
     /// Writes the sound that begins at `time` or before.
     pub(super) fn write_sound(&mut self, time: u64, sink: &mut Sink) -> Result<()> {
         self.sound.as_mut().map_or(Ok(()), |sound| sound.write_until(time, 1, sink))
@@ -82,12 +108,15 @@ struct Group {
 #[derive(Default)]
 struct Sums {
     frames: u64,
+    /// Those of them that an earlier run encoded.
+    resumed: u64,
+    groups: u64,
     nanoseconds: u64,
     psnr: f64,
 }
 
 /// Encodes the video of an input.
-pub(crate) fn run(job: &mut Job<'_>, target: Target, report: &mut Report) -> Result<ExitCode> {
+pub(crate) fn run(job: &mut Job<'_>, mut target: Target, report: &mut Report) -> Result<ExitCode> {
     if job.video.is_realtime() {
         return super::realtime::run(job, target, report);
     }
@@ -104,19 +133,39 @@ pub(crate) fn run(job: &mut Job<'_>, target: Target, report: &mut Report) -> Res
         return Err(usage("--size needs an input that says how many frames it has"));
     }
     let mut encoder = Encoder::new(header, &job.runtime, &config)?;
+    let mut ahead = input.next()?;
+    let settings = job.video.words(&config, wish, total);
+    let settings = Settings::new(&settings, ahead.as_ref().map_or(&[], |(frame, _)| frame));
+    let mut earlier = job.earlier(&header, &settings, report)?;
+    let mut watch = job.watch(&header)?;
+    if let Some(mut watch) = watch.clone() {
+        // A fit whose sheet cannot be written goes on: what is said of each group's tells of it.
+        encoder.watch(watch::INTERVAL, move |original, decoded| drop(watch.show(original, decoded)));
+    }
     let (tracks, shift) = job.tracks(&input);
-    let mut sink = Sink::begin(&target, tracks, Vec::new(), Vec::new())?;
+    let mut sink = Sink::begin(&target, tracks, vec![settings.tag()], Vec::new())?;
     interrupt::keep_output();
     let passes = u64::from(config.epochs[0]) + u64::from(config.epochs[1]);
-    let (mut sums, mut groups, mut ahead, mut was_interrupted) = (Sums::default(), 0u64, None, false);
+    let (mut sums, mut was_interrupted) = (Sums::default(), false);
     loop {
-        let group = gather(&mut input, job.video.gop_size as usize, &mut ahead, header.frame_duration_ns())?;
-        if group.frames.is_empty() {
+        let kept = earlier.as_mut().and_then(Earlier::next).map(|(info, data)| (info, data.to_vec()));
+        if kept.is_none() && earlier.take().is_some() {
+            report.note(&format!("Going on after {} frames in {} groups", sums.resumed, sums.groups));
+        }
+        let count = kept.as_ref().map_or(job.video.gop_size, |(info, _)| info.frames) as usize;
+        let group = match gather(&mut input, count, &mut ahead, header.frame_duration_ns()) {
+            Err(e) if e.is::<interrupt::Interrupted>() && kept.is_none() => {
+                was_interrupted = true;
+                break;
+            }
+            group => group?,
+        };
+        if group.frames.is_empty() && kept.is_none() {
             break;
         }
         let nanoseconds: u64 = group.durations.iter().map(|&d| u64::from(d)).sum();
         let aim = aim(wish, &group, nanoseconds, total, job.video.gop_size);
-        if groups == 0 {
+        if sums.frames == sums.resumed && kept.is_none() {
             let arch = encoder.architecture(group.frames.len(), aim);
             report.note(&format!(
                 "Encoding {}x{}, {} parameters and {} a frame, {:.1} kMAC a pixel",
@@ -128,18 +177,25 @@ pub(crate) fn run(job: &mut Job<'_>, target: Target, report: &mut Report) -> Res
             ));
         }
         let durations = (header.frame_rate.0 == 0).then_some(group.durations.as_slice());
-        let done = sums.frames;
         let mut shown = Ok(());
-        let coded = encoder.encode(&group.frames, durations, aim, &mut |progress| {
-            if interrupt::check().is_err() {
-                return Err(Error::Stopped);
+        let coded = match &kept {
+            Some((info, data)) => {
+                check_earlier(job, info, &group, durations)?;
+                encoder.resume(data, &group.frames).with_context(|| job.output.display().to_string())
             }
-            shown = show(report, progress, done, group.frames.len() as u64, total, passes);
-            if shown.is_err() { Err(Error::Stopped) } else { Ok(()) }
-        });
+            None => encoder
+                .encode(&group.frames, durations, aim, &mut |progress| {
+                    if interrupt::check().is_err() {
+                        return Err(Error::Stopped);
+                    }
+                    shown = show(report, progress, &sums, group.frames.len() as u64, total, passes);
+                    if shown.is_err() { Err(Error::Stopped) } else { Ok(()) }
+                })
+                .map_err(anyhow::Error::from),
+        };
         shown?;
         let coded = match coded {
-            Err(Error::Stopped) => {
+            Err(e) if matches!(e.downcast_ref(), Some(Error::Stopped)) => {
                 was_interrupted = true;
                 break;
             }
@@ -152,12 +208,26 @@ pub(crate) fn run(job: &mut Job<'_>, target: Target, report: &mut Report) -> Res
         job.write_sound((start + nanoseconds).saturating_sub(1), &mut sink)?;
         // Hours of work are in it: what is whole goes to disk.
         sink.flush()?;
-        sums.frames += group.frames.len() as u64;
+        let frames = group.frames.len() as u64;
+        sums.frames += frames;
+        sums.resumed += if kept.is_some() { frames } else { 0 };
         sums.nanoseconds += nanoseconds;
         sums.psnr += coded.psnr.iter().sum::<f64>();
-        groups += 1;
+        sums.groups += 1;
+        if kept.is_some() {
+            continue;
+        }
+        // Now it holds more than what an earlier run left.
+        target.reveal()?;
+        if let Some(watch) = &mut watch {
+            let (middle, mut picture) = (group.frames.len() / 2, Vec::new());
+            encoder.picture(middle, &mut picture)?;
+            if let Err(e) = watch.show(&group.frames[middle], &picture) {
+                report.warn(&format!("--watch: {e:#}"))?;
+            }
+        }
     }
-    if groups == 0 {
+    if sums.frames == 0 {
         if was_interrupted {
             return Err(interrupt::Interrupted.into());
         }
@@ -178,13 +248,25 @@ pub(crate) fn run(job: &mut Job<'_>, target: Target, report: &mut Report) -> Res
     target.commit()?;
     if was_interrupted {
         report.warn(&format!(
-            "interrupted: {} holds the first {} frames",
+            "interrupted: {} holds the first {} frames, --resume goes on",
             job.output.display(),
             sums.frames
         ))?;
     }
-    finish(job, report, &sums, groups, &totals, header.pixels())?;
+    finish(job, report, &sums, &totals, header.pixels())?;
     Ok(if was_interrupted { ExitCode::from(interrupt::EXIT_CODE) } else { ExitCode::SUCCESS })
+}
+
+/// Whether what an earlier run coded can be these frames.
+fn check_earlier(job: &Job<'_>, info: &GopInfo, group: &Group, durations: Option<&[u32]>) -> Result<()> {
+    let (input, output) = (job.input.display(), job.output.display());
+    if group.frames.len() < info.frames as usize {
+        bail!("{output} cannot be resumed: it holds more frames than {input}");
+    }
+    if info.durations.as_deref() != durations {
+        bail!("{output} cannot be resumed: the frames of {input} have other times");
+    }
+    Ok(())
 }
 
 /// The next frames, with their durations in nanoseconds; `ahead` is the frame after them.
@@ -234,14 +316,15 @@ fn aim(wish: Wish, group: &Group, nanoseconds: u64, total: Option<u64>, gop_size
 fn show(
     report: &mut Report,
     progress: FitProgress,
-    done: u64,
+    sums: &Sums,
     frames: u64,
     total: Option<u64>,
     passes: u64,
 ) -> Result<()> {
     let elapsed = report.elapsed().max(1e-3);
-    let steps = done * passes + progress.steps.0;
-    let all = total.map(|t| t.max(done + frames) * passes);
+    let (done, own) = (sums.frames, sums.frames - sums.resumed);
+    let steps = own * passes + progress.steps.0;
+    let all = total.map(|t| (t.max(done + frames) - sums.resumed) * passes);
     let rate = steps as f64 / elapsed;
     let fps = rate / passes as f64;
     let eta = all.map(|all| (all.saturating_sub(steps)) as f64 / rate);
@@ -273,21 +356,15 @@ fn show(
     })
 }
 
-fn finish(
-    job: &Job<'_>,
-    report: &Report,
-    sums: &Sums,
-    groups: u64,
-    totals: &Totals,
-    pixels: usize,
-) -> Result<()> {
+fn finish(job: &Job<'_>, report: &Report, sums: &Sums, totals: &Totals, pixels: usize) -> Result<()> {
     let seconds = sums.nanoseconds as f64 / 1e9;
     let psnr = sums.psnr / sums.frames as f64;
     let bpp = totals.bytes as f64 * 8.0 / (pixels as f64 * sums.frames as f64);
     report.done(
         &format!(
-            "{} frames in {groups} groups, {}, {}, {bpp:.4} bpp, PSNR {psnr:.2} dB",
+            "{} frames in {} groups, {}, {}, {bpp:.4} bpp, PSNR {psnr:.2} dB",
             sums.frames,
+            sums.groups,
             units::size(totals.bytes),
             units::bitrate(units::rate_of(totals.bytes, seconds)),
         ),
@@ -297,7 +374,8 @@ fn finish(
             "input": job.input.to_string_lossy(),
             "output": job.output.to_string_lossy(),
             "frames": sums.frames,
-            "groups": groups,
+            "resumed_frames": sums.resumed,
+            "groups": sums.groups,
             "sound_samples": job.sound.as_ref().map(Sound::samples),
             "seconds": seconds,
             "bytes": totals.bytes,

@@ -8,9 +8,11 @@ pub(crate) mod info;
 mod input;
 pub(crate) mod play;
 mod realtime;
+mod resume;
 mod settings;
 mod sound;
 pub(crate) mod verify;
+mod watch;
 mod y4m;
 
 pub(crate) use coded::VideoFile;

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use serde_json::json;
 use siskin_core::bitstream::VideoHeader;
 use siskin_core::bundle::VideoBundle;
@@ -11,6 +11,7 @@ use siskin_core::video::realtime::{Config, Encoder, Target as Aim, i420_to_rgb};
 
 use super::encode::Job;
 use super::input::VideoInput;
+use super::resume::{Earlier, Settings};
 use super::settings::Wish;
 use super::sound::Sound;
 use crate::coded::Sink;
@@ -24,6 +25,8 @@ use crate::units;
 #[derive(Default)]
 struct Sums {
     frames: u64,
+    /// Those of them that an earlier run encoded.
+    resumed: u64,
     keys: u64,
     nanoseconds: u64,
     psnr: f64,
@@ -32,11 +35,12 @@ struct Sums {
 }
 
 /// Encodes the video of an input.
-pub(super) fn run(job: &mut Job<'_>, target: Target, report: &mut Report) -> Result<ExitCode> {
+pub(super) fn run(job: &mut Job<'_>, mut target: Target, report: &mut Report) -> Result<ExitCode> {
     job.video.check_realtime()?;
     let bundle = VideoBundle::find(job.model.unwrap_or(VideoBundle::DEFAULT))?;
     let qualities = bundle.manifest().qualities;
-    let aim = match job.video.wish(job.bitrate)? {
+    let wish = job.video.wish(job.bitrate)?;
+    let aim = match wish {
         Wish::Bitrate(rate) => Aim::Bitrate(rate as u32),
         Wish::Quality { quality, .. } => {
             Aim::Quality(((100.0 - quality) / 100.0 * f64::from(qualities - 1)).round() as u8)
@@ -61,13 +65,29 @@ pub(super) fn run(job: &mut Job<'_>, target: Target, report: &mut Report) -> Res
         encoder.provider()
     ));
     let total = input.stated_frames();
+    let mut ahead = input.next()?;
+    let settings = job.video.realtime_words(&bundle.manifest().id().to_string(), wish);
+    let settings = Settings::new(&settings, ahead.as_ref().map_or(&[], |(frame, _)| frame));
+    let mut earlier = job.earlier(&header, &settings, report)?;
+    if let Some(all) = earlier.take() {
+        earlier = Some(all.up_to_last_key(job.output)?);
+    }
+    let mut watch = job.watch(&header)?;
     let (tracks, shift) = job.tracks(&input);
-    let mut sink = Sink::begin(&target, tracks, Vec::new(), Vec::new())?;
+    let mut sink = Sink::begin(&target, tracks, vec![settings.tag()], Vec::new())?;
     interrupt::keep_output();
-    let (mut sums, mut was_interrupted, mut ahead) = (Sums::default(), false, input.next()?);
+    let (mut sums, mut was_interrupted, mut is_revealed) = (Sums::default(), false, false);
     let mut scratch = Default::default();
     while let Some((frame, pts)) = ahead.take() {
+        let kept = earlier.as_mut().and_then(Earlier::next).map(|(info, data)| (info, data.to_vec()));
+        if kept.is_none() && earlier.take().is_some() {
+            report.note(&format!("Going on after {} frames", sums.resumed));
+        }
         if interrupt::check().is_err() {
+            // What an earlier run left is whole as long as this file is not in its place.
+            if kept.is_some() {
+                return Err(interrupt::Interrupted.into());
+            }
             was_interrupted = true;
             break;
         }
@@ -75,17 +95,48 @@ pub(super) fn run(job: &mut Job<'_>, target: Target, report: &mut Report) -> Res
         let gap = ahead.as_ref().and_then(|next| next.1).zip(pts).map(|(next, own)| next - own);
         let constant = header.frame_duration_ns();
         let duration = constant.unwrap_or(gap.unwrap_or(40_000_000).clamp(1, u32::MAX.into()) as u64);
-        let begun = std::time::Instant::now();
-        let coded = encoder.encode(&frame, constant.is_none().then_some(duration as u32))?;
-        sums.seconds += begun.elapsed().as_secs_f64();
-        sums.keys += u64::from(coded.key);
+        let own = constant.is_none().then_some(duration as u32);
         let start = shift + start_of(&header, sums.frames).unwrap_or(sums.nanoseconds);
         job.write_sound(start, &mut sink)?;
-        sink.block(start, duration, coded.key, coded.data)?;
-        sums.psnr += level(&encoder, &frame, &mut scratch);
         sums.frames += 1;
         sums.nanoseconds += duration;
+        if let Some((info, data)) = kept {
+            if info.durations.as_ref().and_then(|d| d.first().copied()) != own {
+                let (input, output) = (job.input.display(), job.output.display());
+                bail!("{output} cannot be resumed: the frames of {input} have other times");
+            }
+            encoder.resume(&data).with_context(|| job.output.display().to_string())?;
+            sink.block(start, duration, info.key, &data)?;
+            sums.keys += u64::from(info.key);
+            sums.resumed += 1;
+            continue;
+        }
+        let begun = std::time::Instant::now();
+        let coded = encoder.encode(&frame, own)?;
+        sums.seconds += begun.elapsed().as_secs_f64();
+        sums.keys += u64::from(coded.key);
+        if coded.key && sums.frames > sums.resumed + 1 && !is_revealed {
+            // A group is whole: from here on it stays, whatever ends the program.
+            sink.flush()?;
+            target.reveal()?;
+            is_revealed = true;
+        }
+        sink.block(start, duration, coded.key, coded.data)?;
+        sums.psnr += level(&encoder, &frame, &mut scratch);
+        if let Some(watch) = watch.as_mut().filter(|w| w.is_due()) {
+            let [_, seen, wanted] = &scratch;
+            if let Err(e) = watch.show(wanted, seen) {
+                report.warn(&format!("--watch: {e:#}"))?;
+            }
+        }
         show(report, &sums, total, sink.bytes(), header.pixels())?;
+    }
+    if earlier.is_some_and(|mut e| e.next().is_some()) {
+        bail!(
+            "{} cannot be resumed: it holds more frames than {}",
+            job.output.display(),
+            job.input.display()
+        );
     }
     if sums.frames == 0 {
         if was_interrupted {
@@ -104,11 +155,13 @@ pub(super) fn run(job: &mut Job<'_>, target: Target, report: &mut Report) -> Res
     target.commit()?;
     if was_interrupted {
         let (name, count) = (job.output.display(), sums.frames);
-        report.warn(&format!("interrupted: {name} holds the first {count} frames"))?;
+        report.warn(&format!("interrupted: {name} holds the first {count} frames, --resume goes on"))?;
     }
     let seconds = sums.nanoseconds as f64 / 1e9;
     let frames = sums.frames as f64;
-    let (decibels, fps) = (sums.psnr / frames, frames / sums.seconds.max(1e-6));
+    // What an earlier run encoded was measured then.
+    let own = (sums.frames - sums.resumed) as f64;
+    let (decibels, fps) = (sums.psnr / own.max(1.0), own / sums.seconds.max(1e-6));
     let bpp = totals.bytes as f64 * 8.0 / (header.pixels() as f64 * frames);
     let rate = units::rate_of(totals.bytes, seconds);
     report.done(
@@ -128,6 +181,7 @@ pub(super) fn run(job: &mut Job<'_>, target: Target, report: &mut Report) -> Res
             "model_id": bundle.manifest().id().to_string(),
             "provider": encoder.provider().name(),
             "frames": sums.frames,
+            "resumed_frames": sums.resumed,
             "groups": sums.frames,
             "key_groups": sums.keys,
             "sound_samples": job.sound.as_ref().map(Sound::samples),
@@ -160,8 +214,8 @@ fn level(encoder: &Encoder, frame: &[u8], [yuv, seen, wanted]: &mut [Vec<u8>; 3]
 }
 
 fn show(report: &mut Report, sums: &Sums, total: Option<u64>, bytes: u64, pixels: usize) -> Result<()> {
-    let frames = sums.frames as f64;
-    let (fps, decibels) = (frames / report.elapsed().max(1e-3), sums.psnr / frames);
+    let (frames, own) = (sums.frames as f64, (sums.frames - sums.resumed) as f64);
+    let (fps, decibels) = (own / report.elapsed().max(1e-3), sums.psnr / own.max(1.0));
     let bpp = bytes as f64 * 8.0 / (pixels as f64 * frames);
     let eta = total.map(|all| all.saturating_sub(sums.frames) as f64 / fps);
     let text = || {

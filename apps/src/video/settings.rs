@@ -1,5 +1,7 @@
 //! The options of video encoding.
 
+use std::path::PathBuf;
+
 use anyhow::Result;
 use clap::Args;
 use siskin_core::video::{EncoderConfig, Kind, Modulation, Preset, lambda_of_quality};
@@ -28,6 +30,12 @@ pub(crate) struct VideoArgs {
     /// Bit rate of the video; where no sound is encoded, --bitrate means the same
     #[arg(long, value_name = "RATE", conflicts_with = "size", value_parser = units::parse_bitrate)]
     pub(crate) video_bitrate: Option<u32>,
+    /// Go on with an encoding that was interrupted: the same command with this option; begins where there is no file yet
+    #[arg(long)]
+    pub(crate) resume: bool,
+    /// Write a picture of the original, the decoded picture and their difference four times as large, every few seconds
+    #[arg(long, value_name = "FILE.png")]
+    pub(crate) watch: Option<PathBuf>,
     /// Leave the pictures out
     #[arg(long, visible_alias = "vn", conflicts_with = "preset")]
     pub(crate) no_video: bool,
@@ -54,6 +62,18 @@ pub(crate) struct VideoArgs {
     modulation: String,
 }
 
+impl Wish {
+    /// In the words of [`super::resume::Settings`].
+    fn words(self, frames: Option<u64>) -> String {
+        match self {
+            Self::Quality { quality, .. } => format!("quality={quality}"),
+            Self::Bitrate(rate) => format!("bitrate={rate}"),
+            // Each group gets its share.
+            Self::Size(bytes) => format!("size={bytes} frames={}", frames.unwrap_or(0)),
+        }
+    }
+}
+
 /// What was asked for.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Wish {
@@ -76,6 +96,26 @@ impl VideoArgs {
             (Some(rate), _) if self.quality.is_none() => Wish::Bitrate(rate.into()),
             _ => Wish::Quality { quality, lambda },
         })
+    }
+
+    /// How the frames of a group are fitted, in the words of [`super::resume::Settings`]; `frames` are those of the input.
+    pub(super) fn words(&self, config: &EncoderConfig, wish: Wish, frames: Option<u64>) -> String {
+        let [plain, coding] = config.epochs;
+        let parameters = self.parameters.map_or("any".into(), |p| p.to_string());
+        format!(
+            "mode=fit passes={plain}+{coding} {} gop-size={} key-interval={} parameters={parameters} network={} \
+             modulation={}",
+            wish.words(frames),
+            self.gop_size,
+            self.key_interval,
+            self.network,
+            self.modulation,
+        )
+    }
+
+    /// The same of the real-time mode; `model` is the bundle's id.
+    pub(super) fn realtime_words(&self, model: &str, wish: Wish) -> String {
+        format!("mode=realtime model={model} {} gop-size={}", wish.words(None), self.gop_size)
     }
 
     /// Whether pictures are coded one by one with a trained network.

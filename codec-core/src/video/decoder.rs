@@ -148,7 +148,7 @@ impl Decoder {
             self.yuv = yuv;
             return found;
         }
-        let (Some(loaded), Some(gop), Some(header)) = (&mut self.loaded, &self.before, &self.header) else {
+        let (Some(loaded), Some(gop)) = (&mut self.loaded, &self.before) else {
             return Err(Error::MissingHeader);
         };
         if index >= loaded.frames {
@@ -166,14 +166,7 @@ impl Decoder {
         if !picture.iter().all(|v| v.is_finite()) {
             return Err(Error::NotFinite { number: gop.number });
         }
-        let pixels = header.pixels();
-        out.clear();
-        out.resize(3 * pixels, 0);
-        for (i, pixel) in out.as_chunks_mut::<3>().0.iter_mut().enumerate() {
-            for (c, value) in pixel.iter_mut().enumerate() {
-                *value = (picture[c * pixels + i] * 255.0).round() as u8;
-            }
-        }
+        interleave(picture, out);
         Ok(())
     }
 
@@ -202,8 +195,20 @@ impl Decoder {
     }
 }
 
+/// Planes of 0..1, red, green and blue, to interleaved bytes, replacing `out`.
+pub(super) fn interleave(planes: &[f32], out: &mut Vec<u8>) {
+    let pixels = planes.len() / 3;
+    out.clear();
+    out.resize(3 * pixels, 0);
+    for (i, pixel) in out.as_chunks_mut::<3>().0.iter_mut().enumerate() {
+        for (c, value) in pixel.iter_mut().enumerate() {
+            *value = (planes[c * pixels + i] * 255.0).round() as u8;
+        }
+    }
+}
+
 /// A network with constant parameters, which the runtime packs once; gives the cropped picture.
-fn open(
+pub(super) fn open(
     runtime: &Runtime,
     arch: &Architecture,
     parameters: &[f32],

@@ -1,8 +1,11 @@
+use std::time::Duration;
+
 use super::arch::{Architecture, Kind, Modulation};
 use super::decoder::{Decoded, Decoder};
 use super::fit::{Aim, Fit, FitProgress, Schedule};
-use super::gop::{self, Gop};
+use super::gop::{self, Coding, Gop};
 use super::optimiser::Optimiser;
+use super::preview::Preview;
 use crate::bitstream::VideoHeader;
 use crate::runtime::{Provider, Runtime};
 use crate::{Error, Limits, Result};
@@ -80,6 +83,7 @@ pub struct Encoder {
     config: EncoderConfig,
     check: Decoder,
     next: u32,
+    preview: Option<Preview>,
 }
 
 impl Encoder {
@@ -109,6 +113,7 @@ impl Encoder {
             config: config.clone(),
             check: Decoder::new(runtime),
             next: 0,
+            preview: None,
         })
     }
 
@@ -176,12 +181,45 @@ impl Encoder {
             Target::Lambda(lambda) => Aim::Lambda(lambda),
             Target::Bits(bits) => Aim::Bits(bits),
         };
-        fit.run(&schedule, aim, report)?;
+        fit.run(&schedule, aim, self.preview.as_mut(), report)?;
         let data = self.code(&fit, &arch, key, frames.len(), durations, target)?;
         self.check.load(&data)?;
         let psnr = self.measure(frames)?;
         self.next += 1;
         Ok(CodedGop { data, key, psnr })
+    }
+
+    /// Goes on behind a group that an earlier run coded from the same `frames`, as if this one had.
+    ///
+    /// # Errors
+    /// What [`Decoder::load`] returns, and [`Error::Parameter`] where the packet is not the next one or not of these
+    /// frames.
+    pub fn resume(&mut self, packet: &[u8], frames: &[Vec<u8>]) -> Result<CodedGop> {
+        self.check_frames(frames, None)?;
+        let info = gop::inspect(packet, &Limits::default())?;
+        if (info.coding, info.number, info.frames as usize) != (Coding::Fitted, self.next, frames.len()) {
+            let found = format!("{:?} group {} of {} frames", info.coding, info.number, info.frames);
+            let needed = format!("fitted group {} of {} frames", self.next, frames.len());
+            return Err(Error::parameter("packet", found, needed));
+        }
+        self.check.load(packet)?;
+        let psnr = self.measure(frames)?;
+        self.next += 1;
+        Ok(CodedGop { data: packet.to_vec(), key: info.key, psnr })
+    }
+
+    /// Calls `show` about so often while a group is fitted: with a frame, and the frame as the network makes it so far,
+    /// both interleaved RGB.
+    pub fn watch(&mut self, every: Duration, show: impl FnMut(&[u8], &[u8]) + Send + 'static) {
+        self.preview = Some(Preview::new(self.header, every, Box::new(show)));
+    }
+
+    /// Frame `index` of the last group as a decoder sees it, interleaved RGB, replacing `out`.
+    ///
+    /// # Errors
+    /// As for [`Decoder::frame`].
+    pub fn picture(&mut self, index: usize, out: &mut Vec<u8>) -> Result<()> {
+        self.check.frame(index, out)
     }
 
     fn check_frames(&self, frames: &[Vec<u8>], durations: Option<&[u32]>) -> Result<()> {

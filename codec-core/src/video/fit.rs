@@ -3,6 +3,7 @@
 use super::arch::{Architecture, Modulation, encode_grid, encode_time};
 use super::network::needs_time;
 use super::optimiser::Optimiser;
+use super::preview::Preview;
 use super::quantiser::{index, quantise, step};
 use super::random::Random;
 use super::step_graph::{Phase, StepGraph};
@@ -101,22 +102,34 @@ impl<'a> Fit<'a> {
         let embeddings = frames.iter().map(|_| vec![first.clone()]).collect();
         let base = vec![0.0; parameters.len()];
         let size = (height, width);
-        let log_steps = Vec::new();
-        Self { arch, runtime, frames, size, random, parameters, base, embeddings, log_steps, done: 0, all: 0 }
+        Self {
+            arch,
+            runtime,
+            frames,
+            size,
+            random,
+            parameters,
+            base,
+            embeddings,
+            log_steps: Vec::new(),
+            done: 0,
+            all: 0,
+        }
     }
 
-    /// Runs both phases. `report` is asked after each step and ends the fit with an error.
+    /// Runs both phases. `report` is asked after each step and ends the fit with an error; `preview` looks at pictures.
     pub(super) fn run(
         &mut self,
         schedule: &Schedule,
         aim: Aim,
+        mut preview: Option<&mut Preview>,
         report: &mut dyn FnMut(FitProgress) -> Result<()>,
     ) -> Result<()> {
         let frames = self.frames.len() as u64;
         self.all = schedule.epochs.iter().map(|&e| u64::from(e) * frames).sum();
-        self.phase(Phase::Representation, schedule, aim, report)?;
+        self.phase(Phase::Representation, schedule, aim, preview.as_deref_mut(), report)?;
         self.begin_steps(aim);
-        self.phase(Phase::Coding, schedule, aim, report)
+        self.phase(Phase::Coding, schedule, aim, preview, report)
     }
 
     /// Steps with which the symbols cost about what is aimed at, if they are normally distributed: the same share of the
@@ -158,6 +171,7 @@ impl<'a> Fit<'a> {
         phase: Phase,
         schedule: &Schedule,
         aim: Aim,
+        mut preview: Option<&mut Preview>,
         report: &mut dyn FnMut(FitProgress) -> Result<()>,
     ) -> Result<()> {
         let coding = phase == Phase::Coding;
@@ -226,6 +240,11 @@ impl<'a> Fit<'a> {
                     psnr: Some(psnr / f64::from(seen)),
                     bits_per_pixel: coding.then(|| all / (pixels * count as f64)),
                 })?;
+                if let Some(preview) = preview.as_deref_mut() {
+                    let parameters = network.state(places.parameters);
+                    let embedding = &self.embeddings[frame][0];
+                    preview.offer((self.arch, self.runtime), (frame, self.frames), parameters, embedding)?;
+                }
             }
             if let (true, Aim::Bits(most)) = (coding, aim) {
                 let ratio = (bits + embedding_bits + self.beside_symbols()) / most;

@@ -21,6 +21,7 @@ mod loss;
 mod network;
 mod optimiser;
 mod preset;
+mod preview;
 mod quantiser;
 mod random;
 pub mod realtime;

@@ -2,11 +2,12 @@ use crate::bitstream::VideoHeader;
 use crate::bundle::VideoBundle;
 use crate::entropy::binary::BitEncoder;
 use crate::runtime::{Provider, Runtime, TensorNetwork};
-use crate::video::gop;
+use crate::video::gop::{self, Coding, GopInfo, REALTIME_NUMBERS};
 use crate::{Error, Limits, Result};
 
 use super::chain::Chain;
 use super::contexts;
+use super::decoder::bundle_named;
 use super::latents::LARGEST;
 use super::picture::Picture;
 use super::rate::RateControl;
@@ -168,8 +169,7 @@ impl Encoder {
         // What ends between here and the end must not be built upon.
         let since = self.since.take();
         let mut key = self.key_wanted || since.is_none_or(|n| n + 1 >= self.config.key_interval);
-        let seconds =
-            duration.map_or(self.header.frame_duration_ns().unwrap_or(33_333_333) as f64, f64::from) / 1e9;
+        let seconds = self.seconds(duration);
         let mut quality = self.quality(key, seconds);
         if !key {
             let step = self.chain.bundle.manifest().step(quality);
@@ -177,6 +177,7 @@ impl Encoder {
             key = self.config.scene_cuts && is_cut(left, &self.source);
             if key {
                 quality = self.quality(true, seconds);
+                self.search.forget_motion();
             }
         } else {
             self.search.begin(&self.source);
@@ -191,6 +192,40 @@ impl Encoder {
         self.since = Some(if key { 0 } else { since.map_or(0, |n| n + 1) });
         self.key_wanted = false;
         Ok(CodedPicture { data: &self.packet, key, quality })
+    }
+
+    /// Goes on behind a packet of an earlier run with the same settings: numbers and rate control stand as if this
+    /// encoder had made it. The next picture stands alone.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] if the packet is of another stream, bundle or place, what a decoder returns for damage.
+    pub fn resume(&mut self, packet: &[u8]) -> Result<GopInfo> {
+        let (info, mut cursor) = gop::head(packet, &Limits::default())?;
+        let number = self.number % REALTIME_NUMBERS;
+        if info.coding != Coding::Realtime || info.number != number {
+            let found = format!("{:?} picture {}", info.coding, info.number);
+            return Err(Error::parameter("packet", found, format!("real-time picture {number}")));
+        }
+        if let Some(header) = info.header.filter(|_| info.key) {
+            let (id, name) = bundle_named(&mut cursor)?;
+            let manifest = self.chain.bundle.manifest();
+            if header != self.header || id != manifest.id() {
+                let own = format!("{:?} of {} ({})", self.header, manifest.name, manifest.id());
+                return Err(Error::parameter("packet", format!("{header:?} of {name} ({id})"), own));
+            }
+        }
+        let quality = cursor.byte_in("quality", 0, u8::MAX)?;
+        let seconds = self.seconds(info.durations.as_ref().and_then(|d| d.first().copied()));
+        if let Some(rate) = &mut self.rate {
+            rate.spent(info.key, quality, packet.len() as f64 * 8.0, seconds);
+        }
+        self.number = self.number.wrapping_add(1);
+        self.since = None;
+        Ok(info)
+    }
+
+    fn seconds(&self, duration: Option<u32>) -> f64 {
+        duration.map_or(self.header.frame_duration_ns().unwrap_or(33_333_333) as f64, f64::from) / 1e9
     }
 
     fn quality(&self, key: bool, seconds: f64) -> u8 {

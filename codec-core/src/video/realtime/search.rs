@@ -58,6 +58,11 @@ impl Search {
         self.turn(picture);
     }
 
+    /// The picture at hand is not predicted after all.
+    pub(super) fn forget_motion(&mut self) {
+        self.old.clear();
+    }
+
     fn turn(&mut self, picture: &Picture) {
         self.small.swap(0, 1);
         quarter(picture, &mut self.small[0]);

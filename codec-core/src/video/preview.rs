@@ -1,0 +1,57 @@
+//! A look at a fit while it is under way.
+
+use std::time::{Duration, Instant};
+
+use super::arch::Architecture;
+use super::decoder;
+use super::fit::set_condition;
+use super::network::condition_names;
+use crate::Result;
+use crate::bitstream::VideoHeader;
+use crate::runtime::Runtime;
+
+/// Takes a frame and the same as the network makes it, both interleaved RGB.
+pub(super) type Show = Box<dyn FnMut(&[u8], &[u8]) + Send>;
+
+/// Shows now and then how a frame looks that the fit has just seen.
+pub(super) struct Preview {
+    header: VideoHeader,
+    every: Duration,
+    due: Instant,
+    show: Show,
+}
+
+impl Preview {
+    pub(super) fn new(header: VideoHeader, every: Duration, show: Show) -> Self {
+        Self { header, every, due: Instant::now() + every, show }
+    }
+
+    /// Shows frame `index` of the group `frames` if it is time to: as the network makes it whose parameters these are, which need
+    /// not be rounded yet.
+    ///
+    /// # Errors
+    /// [`crate::Error::Network`].
+    pub(super) fn offer(
+        &mut self,
+        (arch, runtime): (&Architecture, &Runtime),
+        (index, frames): (usize, &[Vec<u8>]),
+        parameters: &[f32],
+        embedding: &[f32],
+    ) -> Result<()> {
+        if Instant::now() < self.due {
+            return Ok(());
+        }
+        let mut network = decoder::open(runtime, arch, parameters, &self.header)?;
+        set_condition(arch, &mut *network, index, frames.len());
+        if !embedding.is_empty() {
+            network.input(condition_names(arch).len() - 1).copy_from_slice(embedding);
+        }
+        network.run()?;
+        let mut picture = Vec::new();
+        decoder::interleave(network.output(0), &mut picture);
+        (self.show)(&frames[index], &picture);
+        // Looking takes time too: counted from its end, it never takes more than a small part.
+        self.due = Instant::now() + self.every;
+        Ok(())
+    }
+}
