@@ -2,7 +2,7 @@ use super::arch::Architecture;
 use super::fit::set_condition;
 use super::gop::{self, Coding, GopInfo};
 use super::graph::{Graph, Var};
-use super::network::{condition, condition_names, forward};
+use super::network::{Purpose, condition, condition_names, forward};
 use super::{quantiser, realtime};
 use crate::bitstream::VideoHeader;
 use crate::runtime::{Provider, Runtime, TensorNetwork, TensorSpec};
@@ -227,7 +227,7 @@ pub(super) fn open(
         })
         .collect();
     let input = condition(&mut g, arch);
-    let picture = forward(&mut g, arch, &tensors, input);
+    let picture = forward(&mut g, arch, Purpose::Decoding, &tensors, input);
     let size = [1, 3, header.height as usize, header.width as usize];
     let picture = g.slice(picture, &[0; 4], &size);
     let model = g.to_onnx("decoder", &[("picture", picture)]);

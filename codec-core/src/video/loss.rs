@@ -112,9 +112,7 @@ fn halve(g: &mut Graph, x: Var) -> Var {
     let s = g.shape(x).to_vec();
     let (rows, columns) = (s[2].div_ceil(2), s[3].div_ceil(2));
     let x = g.pad(x, &[0, 0, s[2] % 2, s[3] % 2], &[1, s[1], 2 * rows, 2 * columns]);
-    let x = g.reshape(x, &[s[1], rows, 2, columns, 2]);
-    let x = g.mean(x, &[2, 4]);
-    g.reshape(x, &[1, s[1], rows, columns])
+    g.halve(x)
 }
 
 /// The mean of the magnitudes of real and imaginary parts of the error's two-dimensional Fourier transform.

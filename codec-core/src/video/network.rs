@@ -6,6 +6,15 @@ use super::graph::{Graph, Var};
 /// Added to a variance before its root.
 const NORM_FLOOR: f32 = 1e-5;
 
+/// What a network is built for; it computes the same either way, but for the order of sums.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Parameters that change with each run.
+    Fitting,
+    /// Constant parameters.
+    Decoding,
+}
+
 /// What a frame is decoded from, beside the parameters.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Condition {
@@ -70,7 +79,13 @@ impl Parameters<'_> {
 }
 
 /// Builds the network over parameters in the order of the layout; gives RGB in 0..1, `[1, 3, rows, columns]`.
-pub(super) fn forward(g: &mut Graph, arch: &Architecture, parameters: &[Var], input: Condition) -> Var {
+pub(super) fn forward(
+    g: &mut Graph,
+    arch: &Architecture,
+    purpose: Purpose,
+    parameters: &[Var],
+    input: Condition,
+) -> Var {
     let biases = bias_count(arch);
     let (weights, biases) = parameters.split_at(parameters.len() - biases);
     let mut p = Parameters { weights: weights.iter(), biases: biases.iter() };
@@ -84,7 +99,7 @@ pub(super) fn forward(g: &mut Graph, arch: &Architecture, parameters: &[Var], in
         x = g.conv_same(x, w, Some(b));
         x = g.depth_to_space(x, block.stride.into());
         x = g.sin(x);
-        x = residual(g, arch, &mut p, x, block.channels.into(), code, input.grid);
+        x = residual(g, arch, purpose, &mut p, x, block.channels.into(), code, input.grid);
     }
     let (w, b) = (p.weight(), p.bias());
     let x = g.conv_same(x, w, Some(b));
@@ -120,9 +135,11 @@ fn dense(g: &mut Graph, p: &mut Parameters<'_>, x: Var) -> Var {
 }
 
 /// `x + conv(modulate(gelu(conv(modulate(x)))))`.
+#[allow(clippy::too_many_arguments)]
 fn residual(
     g: &mut Graph,
     arch: &Architecture,
+    purpose: Purpose,
     p: &mut Parameters<'_>,
     x: Var,
     channels: usize,
@@ -145,12 +162,10 @@ fn residual(
         g.reshape(one, &[1, channels, 1, 1])
     };
     let first = [part(g, 0), part(g, 1)];
-    let y = modulate(g, arch, x, first);
-    let y = g.conv_same(y, w0, Some(b0));
+    let y = modulated_conv(g, arch, purpose, x, w0, b0, first);
     let y = g.gelu(y);
     let second = [part(g, 2), part(g, 3)];
-    let y = modulate(g, arch, y, second);
-    let y = g.conv_same(y, w1, Some(b1));
+    let y = modulated_conv(g, arch, purpose, y, w1, b1, second);
     g.add(x, y)
 }
 
@@ -168,20 +183,64 @@ fn affine(g: &mut Graph, arch: &Architecture, p: &mut Parameters<'_>, channels: 
     g.add(out, b1)
 }
 
+/// `modulate(x)`, by scale and shift `[1, channels, 1, 1]`.
 fn modulate(g: &mut Graph, arch: &Architecture, x: Var, [scale, shift]: [Var; 2]) -> Var {
-    let x = match arch.modulation {
-        Modulation::Affine => x,
+    let factor = g.offset(scale, 1.0);
+    let (x, factor) = match arch.modulation {
+        Modulation::Affine => (x, factor),
         Modulation::Grid(_) => {
-            let mean = g.mean(x, &[2, 3]);
-            let centred = g.sub(x, mean);
-            let squares = g.square(centred);
-            let variance = g.mean(squares, &[2, 3]);
-            let variance = g.offset(variance, NORM_FLOOR);
-            let deviation = g.sqrt(variance);
-            g.div(centred, deviation)
+            let (centred, deviation) = normal(g, x);
+            (centred, g.div(factor, deviation))
         }
     };
-    let factor = g.offset(scale, 1.0);
     let x = g.mul(x, factor);
     g.add(x, shift)
+}
+
+/// What is left of each channel without its mean, and its deviation.
+fn normal(g: &mut Graph, x: Var) -> (Var, Var) {
+    let mean = g.mean(x, &[2, 3]);
+    let centred = g.sub(x, mean);
+    let squares = g.square(centred);
+    let variance = g.mean(squares, &[2, 3]);
+    let variance = g.offset(variance, NORM_FLOOR);
+    (centred, g.sqrt(variance))
+}
+
+/// `conv(modulate(x))`.
+///
+/// For fitting scale and shift go into the weights, which is far less work in the backward pass: the scale as a factor of
+/// each input channel, the shift through one more channel of ones, which ends at the picture's edges as the shift does. For
+/// decoding the weights stay constants, which the runtime packs.
+#[allow(clippy::too_many_arguments)]
+fn modulated_conv(
+    g: &mut Graph,
+    arch: &Architecture,
+    purpose: Purpose,
+    x: Var,
+    w: Var,
+    bias: Var,
+    [scale, shift]: [Var; 2],
+) -> Var {
+    if purpose == Purpose::Decoding {
+        let x = modulate(g, arch, x, [scale, shift]);
+        return g.conv_same(x, w, Some(bias));
+    }
+    let factor = g.offset(scale, 1.0);
+    let (x, factor) = match arch.modulation {
+        Modulation::Affine => (x, factor),
+        Modulation::Grid(_) => {
+            let (centred, deviation) = normal(g, x);
+            (centred, g.div(factor, deviation))
+        }
+    };
+    let scaled = g.mul(w, factor);
+    let shifted = g.mul(w, shift);
+    let shifted = g.sum(shifted, &[1]);
+    let w = g.concat(&[scaled, shifted], 1);
+    let (rows, columns) = (g.shape(x)[2], g.shape(x)[3]);
+    let ones = g.scalar(1.0);
+    let ones = g.expand(ones, &[1, 1, rows, columns]);
+    let x = g.concat(&[x, ones], 1);
+    g.conv_same(x, w, Some(bias))
 }

@@ -8,7 +8,7 @@
 use super::arch::Architecture;
 use super::graph::{Graph, Var};
 use super::loss::distortion;
-use super::network::{condition, condition_names, forward};
+use super::network::{Purpose, condition, condition_names, forward};
 use super::optimiser::{Optimiser, SCHEDULE};
 
 /// Least deviation of symbols that is reckoned with.
@@ -122,7 +122,7 @@ impl StepGraph {
                 g.reshape(part, &t.shape)
             })
             .collect();
-        let picture = forward(&mut g, arch, &tensors, input);
+        let picture = forward(&mut g, arch, Purpose::Fitting, &tensors, input);
         let picture = g.slice(picture, &[0; 4], &[1, 3, rows, columns]);
         let loss = distortion(&mut g, picture, target);
         let error = g.sub(picture, target);

@@ -207,6 +207,17 @@ impl Graph {
                 let g = self.expand(g, &shape);
                 let kernel = self.shape(w).to_vec();
                 if active[x.0] {
+                    // Planes that are constant, as those that carry a shift are, need no gradient.
+                    let (x, w) = match &self.nodes[x.0].op {
+                        Op::Concat(parts, 1)
+                            if parts.iter().filter(|p| active[p.0]).count() == 1 && active[parts[0].0] =>
+                        {
+                            let part = parts[0];
+                            let own = [kernel[0], self.shape(part)[1], kernel[2], kernel[3]];
+                            (part, self.slice(w, &[0; 4], &own))
+                        }
+                        _ => (x, w),
+                    };
                     let mut back = self.transpose(w, &[1, 0, 2, 3]);
                     if kernel[2] * kernel[3] > 1 {
                         back = self.flip(back, &[2, 3]);
@@ -234,6 +245,18 @@ impl Graph {
             Op::SpaceToDepth(x, block) => {
                 let g = self.expand(g, &shape);
                 let gx = self.depth_to_space(g, block);
+                self.accumulate(adjoint, x, gx);
+            }
+            Op::Halve(x) => {
+                let g = self.expand(g, &shape);
+                let quarter = self.scale(g, 0.25);
+                let gx = self.double(quarter);
+                self.accumulate(adjoint, x, gx);
+            }
+            Op::Double(x) => {
+                let g = self.expand(g, &shape);
+                let mean = self.halve(g);
+                let gx = self.scale(mean, 4.0);
                 self.accumulate(adjoint, x, gx);
             }
             Op::SegmentSum(x, lengths) => {
@@ -353,6 +376,8 @@ pub(super) fn operands(op: &Op) -> Vec<Var> {
         | Op::Pad(x, _)
         | Op::DepthToSpace(x, _)
         | Op::SpaceToDepth(x, _)
+        | Op::Halve(x)
+        | Op::Double(x)
         | Op::SegmentSum(x, _)
         | Op::SegmentExpand(x, _) => vec![*x],
         Op::Binary(_, a, b) | Op::MatMul(a, b) | Op::ConvWeight(a, b, _) | Op::Depthwise(a, b, _) => {

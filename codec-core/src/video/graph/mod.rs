@@ -79,6 +79,10 @@ pub(super) enum Op {
     Depthwise(Var, Var, [usize; 4]),
     DepthToSpace(Var, usize),
     SpaceToDepth(Var, usize),
+    /// Means of 2 by 2 values.
+    Halve(Var),
+    /// Each value twice along rows and columns.
+    Double(Var),
     /// `[P]` in runs of these lengths to the sum of each run.
     SegmentSum(Var, Vec<usize>),
     /// One value a run to `[P]`.
@@ -412,6 +416,21 @@ impl Graph {
         let s = self.shape(x);
         let shape = vec![s[0], s[1] * block * block, s[2] / block, s[3] / block];
         self.push(Op::SpaceToDepth(x, block), shape)
+    }
+
+    /// Means of 2 by 2 values of an image `[1, C, H, W]` of even sides.
+    pub fn halve(&mut self, x: Var) -> Var {
+        let s = self.shape(x);
+        assert!(s.len() == 4 && s[2] % 2 == 0 && s[3] % 2 == 0, "halves of {s:?}");
+        let shape = vec![s[0], s[1], s[2] / 2, s[3] / 2];
+        self.push(Op::Halve(x), shape)
+    }
+
+    /// An image `[1, C, H, W]` with each value twice along rows and columns.
+    pub fn double(&mut self, x: Var) -> Var {
+        let s = self.shape(x);
+        let shape = vec![s[0], s[1], 2 * s[2], 2 * s[3]];
+        self.push(Op::Double(x), shape)
     }
 
     /// Sums consecutive runs of these lengths: `[P]` to one value a run.

@@ -175,6 +175,31 @@ fn pixel_shuffles() {
 }
 
 #[test]
+fn halves_and_doubles() {
+    check("halve", &[1, 3, 4, 6], |g, x| {
+        let y = g.halve(x);
+        let y = g.sin(y);
+        let y = g.double(y);
+        let y = g.mul(y, x);
+        weigh(g, y)
+    });
+}
+
+#[test]
+fn constant_planes_beside_an_image() {
+    check("planes", &[1, 3, 5, 4], |g, x| {
+        let ones = g.constant(&[1, 1, 5, 4], &[1.0; 20]);
+        let image = g.concat(&[x, ones], 1);
+        let w = g.mean(x, &[2, 3]);
+        let w = g.reshape(w, &[3, 1, 1, 1]);
+        let taps = g.constant(&[1, 4, 3, 3], &values(36, 4));
+        let w = g.mul(w, taps);
+        let y = g.conv_same(image, w, None);
+        weigh(g, y)
+    });
+}
+
+#[test]
 fn rounding_passes_gradients_through() {
     let mut graph = Graph::new();
     let x = graph.input("x", &[3]);
