@@ -54,8 +54,8 @@ pub(crate) struct VideoArgs {
     /// Parameters of a group's network, instead of as many as the size asked for pays for
     #[arg(long, value_name = "N", requires = "preset", value_parser = clap::value_parser!(u32).range(1000..=30_000_000))]
     parameters: Option<u32>,
-    /// Network: hnerv has an embedding of each frame, nerv knows a frame's time only
-    #[arg(long, value_name = "NAME", requires = "preset", default_value = "hnerv", value_parser = ["hnerv", "nerv"])]
+    /// Network: hnerv has an embedding of each frame, nerv knows a frame's time only, enerv takes time and place apart
+    #[arg(long, value_name = "NAME", requires = "preset", default_value = "hnerv", value_parser = ["hnerv", "nerv", "enerv"])]
     network: String,
     /// How the time acts in it: affine (Boosting-NeRV) or grid (coordinate-aware modulation)
     #[arg(long, value_name = "NAME", requires = "preset", default_value = "affine", value_parser = ["affine", "grid"])]
@@ -144,7 +144,11 @@ impl VideoArgs {
     pub(super) fn config(&self) -> Result<EncoderConfig> {
         let preset: Preset = self.preset.as_deref().map_or(Ok(Preset::default()), str::parse)?;
         let mut config = EncoderConfig {
-            kind: if self.network == "nerv" { Kind::Index } else { Kind::Content(16) },
+            kind: match self.network.as_str() {
+                "nerv" => Kind::Index,
+                "enerv" => Kind::Disentangled(128),
+                _ => Kind::Content(16),
+            },
             modulation: match self.modulation.as_str() {
                 "grid" => Modulation::Grid(GRID_POINTS),
                 _ => Modulation::Affine,

@@ -1,16 +1,16 @@
 //! The decoder family of Boosting-NeRV: what a decoder network is made of, and its parameters.
 //!
 //! After Zhang et al., "Boosting Neural Representations for Videos with a Conditional Decoder" (CVPR 2024): a stem makes
-//! features of a small grid from the frame's content embedding (HNeRV-Boost) or from its time alone (NeRV-Boost), and
-//! blocks of convolution, pixel shuffle and sine enlarge them; after each, a residual block of two convolutions is
+//! features of a small grid from the frame's content embedding (HNeRV-Boost), from its time alone (NeRV-Boost), or from its
+//! time and the grid's places by attention (E-NeRV-Boost), and blocks of convolution, pixel shuffle and sine enlarge them; after each, a residual block of two convolutions is
 //! modulated by the time.
+
+use super::stem;
 
 /// Frequencies of the time's encoding.
 pub(super) const FREQUENCIES: usize = 80;
 /// Ratio of one frequency to the one before.
 const FREQUENCY_RATIO: f64 = 1.25;
-/// Hidden width of the stem that makes features from time alone.
-pub(super) const STEM_HIDDEN: usize = 256;
 /// Modulations in a residual block: scale and shift, before each of its two convolutions.
 pub(super) const MODULATIONS: usize = 4;
 /// Fewest channels of a block: the papers' number, and what is tried where the budget does not pay for it.
@@ -25,6 +25,16 @@ pub enum Kind {
     Content(u8),
     /// From the frame's time only (NeRV-Boost).
     Index,
+    /// From the frame's time and, apart from it, the places of the smallest grid, which attend to each other as tokens of so
+    /// many channels (E-NeRV-Boost, after Li et al., ECCV 2022).
+    Disentangled(u8),
+}
+
+impl Kind {
+    /// What the learning rate of the first phase is multiplied by: attention wants half of it, as in the paper.
+    pub(super) fn rate(self) -> f64 {
+        if matches!(self, Self::Disentangled(_)) { 0.5 } else { 1.0 }
+    }
 }
 
 /// How the time acts on the features.
@@ -87,6 +97,8 @@ pub(super) struct Layout {
     pub(super) tensors: Vec<Tensor>,
     /// Parameters in each group; the groups follow one another.
     pub(super) groups: Vec<usize>,
+    /// What the last group will be made of.
+    biases: Vec<Tensor>,
 }
 
 impl Layout {
@@ -94,7 +106,8 @@ impl Layout {
         self.groups.iter().sum()
     }
 
-    fn group(&mut self, tensors: &[(&[usize], usize)]) {
+    /// A group of these weights, each with the inputs of one output.
+    pub(super) fn group(&mut self, tensors: &[(&[usize], usize)]) {
         let mut count = 0;
         for &(shape, fan_in) in tensors {
             let tensor = Tensor { shape: shape.to_vec(), fan_in };
@@ -102,6 +115,35 @@ impl Layout {
             self.tensors.push(tensor);
         }
         self.groups.push(count);
+    }
+
+    /// A bias, which stands behind all weights.
+    pub(super) fn bias(&mut self, shape: &[usize], fan_in: usize) {
+        self.biases.push(Tensor { shape: shape.to_vec(), fan_in });
+    }
+
+    /// A group of one matrix and its bias.
+    pub(super) fn dense(&mut self, from: usize, to: usize) {
+        self.group(&[(&[to, from], from)]);
+        self.bias(&[to, 1], from);
+    }
+
+    /// The biases as the last group.
+    fn finish(mut self) -> Self {
+        self.groups.push(self.biases.iter().map(Tensor::count).sum());
+        self.tensors.append(&mut self.biases);
+        self
+    }
+
+    /// How many of the tensors are weights.
+    pub(super) fn weights(&self) -> usize {
+        let last = self.groups.last().copied().unwrap_or_default();
+        let (mut count, mut tensors) = (0, self.tensors.len());
+        while count < last {
+            tensors -= 1;
+            count += self.tensors[tensors].count();
+        }
+        tensors
     }
 }
 
@@ -116,8 +158,13 @@ impl Architecture {
     pub fn embedding(&self) -> usize {
         match self.kind {
             Kind::Content(channels) => usize::from(channels) * self.base_area(),
-            Kind::Index => 0,
+            Kind::Index | Kind::Disentangled(_) => 0,
         }
+    }
+
+    /// Channels between the two convolutions of the first block, which others have not.
+    pub(super) fn squeezed(&self, block: usize) -> Option<usize> {
+        (matches!(self.kind, Kind::Disentangled(_)) && block == 0).then(|| usize::from(self.stem / 4).max(1))
     }
 
     /// Parameters of the network, without embeddings.
@@ -129,13 +176,15 @@ impl Architecture {
     pub fn operations(&self) -> u64 {
         let (mut area, mut from, mut sum) = (self.base_area() as u64, u64::from(self.stem), 0u64);
         let square = |k: u8| u64::from(k) * u64::from(k);
-        if self.kind == Kind::Index {
-            sum += (STEM_HIDDEN as u64) * (2 * FREQUENCIES as u64 + area * from);
-        }
-        for block in &self.blocks {
+        sum += stem::operations(self);
+        for (index, block) in self.blocks.iter().enumerate() {
             let (to, stride) = (u64::from(block.channels), u64::from(block.stride));
-            sum += area * from * to * square(block.stride) * square(block.kernel);
+            let first = self.squeezed(index).map_or(to, |c| c as u64);
+            sum += area * from * first * square(block.stride) * square(block.kernel);
             area *= stride * stride;
+            if first != to {
+                sum += area * first * to * 9;
+            }
             sum += 2 * area * to * to * 9;
             from = to;
         }
@@ -145,7 +194,7 @@ impl Architecture {
     /// Bytes of the largest set of features, times those that live at once.
     pub(super) fn memory(&self) -> u64 {
         let mut area = self.base_area() as u64;
-        let mut most = area.saturating_mul(self.stem.into());
+        let mut most = area.saturating_mul(self.stem.into()).max(stem::values(self));
         for block in &self.blocks {
             area = area.saturating_mul(u64::from(block.stride) * u64::from(block.stride));
             most = most.max(area.saturating_mul(u64::from(block.channels)));
@@ -165,47 +214,44 @@ impl Architecture {
     /// The parameters in order. Weights first, group by group; all biases are the last group.
     pub(super) fn layout(&self) -> Layout {
         let mut layout = Layout::default();
-        let (stem, time) = (usize::from(self.stem), usize::from(self.time_width));
-        let mut biases: Vec<(Vec<usize>, usize)> = Vec::new();
-        if self.kind == Kind::Index {
-            let out = stem * self.base_area();
-            layout.group(&[(&[STEM_HIDDEN, 2 * FREQUENCIES], 2 * FREQUENCIES)]);
-            layout.group(&[(&[out, STEM_HIDDEN], STEM_HIDDEN)]);
-            biases.push((vec![STEM_HIDDEN, 1], 2 * FREQUENCIES));
-            biases.push((vec![out, 1], STEM_HIDDEN));
-        }
+        let time = usize::from(self.time_width);
+        stem::layout(self, &mut layout);
         if self.uses_time() {
             layout.group(&[(&[2 * time, 2 * FREQUENCIES], 2 * FREQUENCIES), (&[time, 2 * time], 2 * time)]);
-            biases.push((vec![2 * time, 1], 2 * FREQUENCIES));
-            biases.push((vec![time, 1], 2 * time));
+            layout.bias(&[2 * time, 1], 2 * FREQUENCIES);
+            layout.bias(&[time, 1], 2 * time);
         }
-        let mut from = stem;
-        for block in &self.blocks {
+        let conv = |layout: &mut Layout, from: usize, to: usize, k: usize| {
+            layout.group(&[(&[to, from, k, k], from * k * k)]);
+            layout.bias(&[to], from * k * k);
+        };
+        let mut from = usize::from(self.stem);
+        for (index, block) in self.blocks.iter().enumerate() {
             let (to, k, s) =
                 (usize::from(block.channels), usize::from(block.kernel), usize::from(block.stride));
-            layout.group(&[(&[to * s * s, from, k, k], from * k * k)]);
-            biases.push((vec![to * s * s], from * k * k));
+            match self.squeezed(index) {
+                Some(between) => {
+                    conv(&mut layout, from, between * s * s, k);
+                    conv(&mut layout, between, to, 3);
+                }
+                None => conv(&mut layout, from, to * s * s, k),
+            }
             for _ in 0..2 {
-                layout.group(&[(&[to, to, 3, 3], to * 9)]);
-                biases.push((vec![to], to * 9));
+                conv(&mut layout, to, to, 3);
             }
             match self.modulation {
                 Modulation::Affine => {
                     layout.group(&[(&[MODULATIONS * time, time], time), (&[MODULATIONS, to, time], time)]);
-                    biases.push((vec![MODULATIONS * time, 1], time));
-                    biases.push((vec![MODULATIONS, to, 1], time));
+                    layout.bias(&[MODULATIONS * time, 1], time);
+                    layout.bias(&[MODULATIONS, to, 1], time);
                 }
                 // They begin at the identity, so no range is needed.
                 Modulation::Grid(points) => layout.group(&[(&[usize::from(points), MODULATIONS * to], 0)]),
             }
             from = to;
         }
-        let k = usize::from(self.head_kernel);
-        layout.group(&[(&[3, from, k, k], from * k * k)]);
-        biases.push((vec![3], from * k * k));
-        let biases: Vec<(&[usize], usize)> = biases.iter().map(|(s, f)| (s.as_slice(), *f)).collect();
-        layout.group(&biases);
-        layout
+        conv(&mut layout, from, 3, usize::from(self.head_kernel));
+        layout.finish()
     }
 
     /// The decoder of this kind for frames of `width` by `height` whose parameters, with the embeddings of `frames` frames,
@@ -227,6 +273,7 @@ impl Architecture {
                 Kind::Content((budget / 4 / (area * frames).max(1)).clamp(1, usize::from(most)) as u8)
             }
             Kind::Index => kind,
+            Kind::Disentangled(most) => Kind::Disentangled(stem::token_width(most, base, budget)),
         };
         let time_width = match budget {
             0..100_000 => 8,
@@ -237,7 +284,7 @@ impl Architecture {
             let blocks = blocks(kind, stem, &strides, least);
             let (stem, head_kernel) = match kind {
                 Kind::Content(channels) => (channels.into(), 3),
-                Kind::Index => (stem as u16, 1),
+                Kind::Index | Kind::Disentangled(_) => (stem as u16, 1),
             };
             Self { kind, modulation, time_width, base, stem, blocks, head_kernel }
         };
@@ -255,22 +302,24 @@ impl Architecture {
     }
 }
 
-/// The blocks of a decoder: channels shrink by 1.2 a stage (HNeRV-Boost) or halve from the second on (NeRV-Boost); from
-/// the third stage on a second block follows that does not enlarge.
+/// The blocks of a decoder: channels shrink by 1.2 a stage (HNeRV-Boost) or halve from the second on (NeRV-Boost, and
+/// E-NeRV-Boost, whose first has three times those of the stem); from the third stage on a second block follows that does not enlarge.
 fn blocks(kind: Kind, stem: usize, strides: &[u8], least: usize) -> Vec<Block> {
     let mut channels = stem;
     let mut blocks = Vec::new();
-    if kind != Kind::Index {
+    let is_content = matches!(kind, Kind::Content(_));
+    if is_content {
         blocks.push(Block { stride: 1, kernel: 1, channels: stem as u16 });
     }
     for (stage, &stride) in strides.iter().enumerate() {
         channels = match (kind, stage) {
             (Kind::Content(_), _) => (channels as f64 / 1.2).round() as usize,
             (Kind::Index, 0) => channels,
-            (Kind::Index, _) => channels / 2,
+            (Kind::Disentangled(_), 0) => 3 * channels,
+            (Kind::Index | Kind::Disentangled(_), _) => channels / 2,
         }
         .max(least);
-        let kernel = if stage == 0 && kind != Kind::Index { 1 } else { 3 };
+        let kernel = if stage == 0 && is_content { 1 } else { 3 };
         blocks.push(Block { stride, kernel, channels: channels as u16 });
         if stage >= 2 {
             blocks.push(Block { stride: 1, kernel: 3, channels: channels as u16 });
@@ -307,13 +356,17 @@ fn strides(width: usize, height: usize) -> Vec<u8> {
     best.map_or_else(|| vec![2, 2], |s| s.to_vec())
 }
 
-/// The encoding of frame `index` of `frames`: sines, then cosines, of the time in (0, 1] at each frequency.
+/// The encoding of frame `index` of `frames`, whose time is in (0, 1].
 pub(super) fn encode_time(index: usize, frames: usize, into: &mut [f32]) {
-    let time = (index + 1) as f64 / frames as f64;
+    encode((index + 1) as f64 / frames as f64, into);
+}
+
+/// Sines, then cosines, of a time or place at each frequency.
+pub(super) fn encode(at: f64, into: &mut [f32]) {
     let (sines, cosines) = into.split_at_mut(FREQUENCIES);
     let mut frequency = std::f64::consts::PI;
     for (s, c) in sines.iter_mut().zip(cosines) {
-        let angle = time * frequency;
+        let angle = at * frequency;
         (*s, *c) = (angle.sin() as f32, angle.cos() as f32);
         frequency *= FREQUENCY_RATIO;
     }
@@ -357,11 +410,38 @@ mod tests {
     }
 
     #[test]
+    fn the_papers_sizes_of_disentangled_networks_come_out() {
+        // E-NeRV-Boost at 720p: 0.753, 1.538 and 3.070 million parameters.
+        for (stem, channels, parameters) in [
+            (21, [63, 31, 15, 12, 12], 752_996),
+            (44, [132, 66, 33, 16, 12], 1_538_000),
+            (70, [210, 105, 52, 26, 13], 3_070_000),
+        ] {
+            let kind = Kind::Disentangled(128);
+            let blocks = blocks(kind, stem, &[5, 2, 2, 2, 2], 12);
+            let found: Vec<u16> = blocks.iter().filter(|b| b.stride > 1).map(|b| b.channels).collect();
+            assert_eq!(found, channels);
+            let arch = Architecture {
+                kind,
+                modulation: Modulation::Affine,
+                time_width: 32,
+                base: (9, 16),
+                stem: stem as u16,
+                blocks,
+                head_kernel: 1,
+            };
+            let layout = arch.layout();
+            assert!(arch.parameters().abs_diff(parameters) < 1000, "{}", arch.parameters());
+            assert_eq!(layout.count(), layout.tensors.iter().map(Tensor::count).sum::<usize>());
+        }
+    }
+
+    #[test]
     fn any_size_gets_a_decoder_that_covers_it() {
         for (width, height) in
             [(16, 16), (17, 23), (64, 48), (176, 144), (320, 180), (480, 270), (1920, 1080)]
         {
-            for kind in [Kind::Content(16), Kind::Index] {
+            for kind in [Kind::Content(16), Kind::Index, Kind::Disentangled(128)] {
                 let arch = Architecture::fit(kind, Modulation::Affine, (width, height), 30, 100_000);
                 let (rows, columns) = arch.output();
                 assert!(rows >= height && columns >= width, "{width}x{height}: {arch:?}");

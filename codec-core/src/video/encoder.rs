@@ -31,7 +31,8 @@ pub enum Target {
 /// How to encode.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EncoderConfig {
-    /// The decoder family: [`Kind::Content`] gives the most channels of an embedding.
+    /// The decoder family: [`Kind::Content`] gives the most channels of an embedding, [`Kind::Disentangled`] the most of a
+    /// token.
     pub kind: Kind,
     /// How the time acts in the network.
     pub modulation: Modulation,
@@ -99,12 +100,13 @@ impl Encoder {
         if config.epochs[0] == 0 {
             return Err(Error::parameter("epochs", 0, "1 and more"));
         }
-        if matches!(config.modulation, Modulation::Grid(0)) || matches!(config.kind, Kind::Content(0 | 65..))
+        if matches!(config.modulation, Modulation::Grid(0))
+            || matches!(config.kind, Kind::Content(0 | 65..) | Kind::Disentangled(0 | 1 | 255))
         {
             return Err(Error::parameter(
                 "network",
                 format!("{config:?}"),
-                "grids and embeddings of 1 to 64",
+                "grids and embeddings of 1 to 64, tokens of 2 to 254",
             ));
         }
         Ok(Self {
@@ -165,6 +167,11 @@ impl Encoder {
         let before = before.filter(|b| !is_due || b.arch == wanted);
         let key = is_due || before.is_none();
         let arch = before.as_ref().map_or(wanted, |b| b.arch.clone());
+        let (needed, most) = (arch.memory(), Limits::default().max_video_memory);
+        if needed > most {
+            let allowed = format!("pictures whose decoder takes up to {most} bytes");
+            return Err(Error::parameter("network", format!("{needed} bytes of features"), allowed));
+        }
         let size = (self.header.width as usize, self.header.height as usize);
         let seed = self.config.seed.wrapping_add(self.next.into());
         let start = before.as_ref().map(|b| b.parameters.as_slice());
@@ -174,7 +181,7 @@ impl Encoder {
         }
         let schedule = Schedule {
             epochs: self.config.epochs,
-            rates: self.config.rates,
+            rates: [self.config.rates[0] * arch.kind.rate(), self.config.rates[1]],
             optimiser: self.config.optimiser,
         };
         let aim = match target {

@@ -18,6 +18,10 @@ const REALTIME: u8 = 1;
 pub(super) const REALTIME_NUMBERS: u32 = 128;
 /// Bytes of the checksum at the end.
 const CHECKSUM: usize = 4;
+/// Most channels of an embedding.
+const MOST_EMBEDDING: u8 = 64;
+/// What stands for the channels of an embedding where place and time are taken apart.
+const DISENTANGLED: u8 = 128;
 
 /// Parameters of one quantiser: symbols, and what one unit of them is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -265,6 +269,7 @@ fn write_arch(arch: &Architecture, out: &mut Vec<u8>) {
     out.push(match arch.kind {
         Kind::Index => 0,
         Kind::Content(channels) => channels,
+        Kind::Disentangled(_) => DISENTANGLED,
     });
     out.push(match arch.modulation {
         Modulation::Affine => 0,
@@ -273,8 +278,11 @@ fn write_arch(arch: &Architecture, out: &mut Vec<u8>) {
     out.push(arch.time_width);
     put_varint(out, arch.base.0.into());
     put_varint(out, arch.base.1.into());
-    if arch.kind == Kind::Index {
+    if !matches!(arch.kind, Kind::Content(_)) {
         put_varint(out, arch.stem.into());
+    }
+    if let Kind::Disentangled(width) = arch.kind {
+        out.push(width);
     }
     out.push(arch.head_kernel);
     out.push(arch.blocks.len() as u8);
@@ -286,9 +294,14 @@ fn write_arch(arch: &Architecture, out: &mut Vec<u8>) {
 
 /// Reads a network, which must fit the pictures and the limits before anything of its size is allocated.
 fn parse_arch(cursor: &mut Cursor<'_>, header: &VideoHeader, limits: &Limits) -> Result<Architecture> {
-    let kind = match cursor.byte_in("embedding channels", 0, 64)? {
+    let mut kind = match cursor.byte("embedding channels")? {
         0 => Kind::Index,
-        channels => Kind::Content(channels),
+        channels @ 1..=MOST_EMBEDDING => Kind::Content(channels),
+        DISENTANGLED => Kind::Disentangled(0),
+        other => {
+            let reason = format!("{other}, allowed: 0 to {MOST_EMBEDDING} and {DISENTANGLED}");
+            return Err(cursor.error("embedding channels", reason));
+        }
     };
     let modulation = match cursor.byte("modulation")? {
         0 => Modulation::Affine,
@@ -298,8 +311,11 @@ fn parse_arch(cursor: &mut Cursor<'_>, header: &VideoHeader, limits: &Limits) ->
     let base = (cursor.ranged("base rows", 1, 4096)? as u16, cursor.ranged("base columns", 1, 4096)? as u16);
     let stem = match kind {
         Kind::Content(channels) => channels.into(),
-        Kind::Index => cursor.ranged("stem channels", 1, 4096)? as u16,
+        Kind::Index | Kind::Disentangled(_) => cursor.ranged("stem channels", 1, 4096)? as u16,
     };
+    if let Kind::Disentangled(width) = &mut kind {
+        *width = cursor.byte_in("token width", 2, 254)?;
+    }
     let head_kernel = odd(cursor, "head kernel")?;
     let count = cursor.byte_in("blocks", 1, 16)?;
     let mut blocks = Vec::with_capacity(count.into());

@@ -19,12 +19,15 @@ mod gop;
 pub mod graph;
 mod loss;
 mod network;
+#[cfg(test)]
+mod network_tests;
 mod optimiser;
 mod preset;
 mod preview;
 mod quantiser;
 mod random;
 pub mod realtime;
+mod stem;
 mod step_graph;
 #[cfg(test)]
 mod tests;

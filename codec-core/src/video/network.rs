@@ -1,6 +1,6 @@
 //! The decoder's forward pass, for fitting and for decoding alike.
 
-use super::arch::{Architecture, FREQUENCIES, Kind, MODULATIONS, Modulation};
+use super::arch::{Architecture, Block, FREQUENCIES, Kind, MODULATIONS, Modulation};
 use super::graph::{Graph, Var};
 
 /// Added to a variance before its root.
@@ -42,7 +42,7 @@ pub(super) fn condition_names(arch: &Architecture) -> Vec<&'static str> {
 }
 
 pub(super) fn needs_time(arch: &Architecture) -> bool {
-    arch.uses_time() || arch.kind == Kind::Index
+    arch.uses_time() || !matches!(arch.kind, Kind::Content(_))
 }
 
 /// Adds the inputs of [`condition_names`].
@@ -57,25 +57,9 @@ pub(super) fn condition(g: &mut Graph, arch: &Architecture) -> Condition {
             let shape = [1, channels.into(), arch.base.0.into(), arch.base.1.into()];
             Some(g.input("embedding", &shape))
         }
-        Kind::Index => None,
+        Kind::Index | Kind::Disentangled(_) => None,
     };
     Condition { time, grid, embedding }
-}
-
-/// Hands out the parameters in their order: weights from the front, biases from their group.
-struct Parameters<'a> {
-    weights: std::slice::Iter<'a, Var>,
-    biases: std::slice::Iter<'a, Var>,
-}
-
-impl Parameters<'_> {
-    fn weight(&mut self) -> Var {
-        *self.weights.next().unwrap_or_else(|| unreachable!("the layout has every weight"))
-    }
-
-    fn bias(&mut self) -> Var {
-        *self.biases.next().unwrap_or_else(|| unreachable!("the layout has every bias"))
-    }
 }
 
 /// Builds the network over parameters in the order of the layout; gives RGB in 0..1, `[1, 3, rows, columns]`.
@@ -86,161 +70,154 @@ pub(super) fn forward(
     parameters: &[Var],
     input: Condition,
 ) -> Var {
-    let biases = bias_count(arch);
-    let (weights, biases) = parameters.split_at(parameters.len() - biases);
-    let mut p = Parameters { weights: weights.iter(), biases: biases.iter() };
-    let mut x = stem(g, arch, &mut p, input);
-    let code = input.time.filter(|_| arch.uses_time()).map(|time| {
-        let hidden = dense(g, &mut p, time);
-        dense(g, &mut p, hidden)
-    });
-    for block in &arch.blocks {
-        let (w, b) = (p.weight(), p.bias());
-        x = g.conv_same(x, w, Some(b));
-        x = g.depth_to_space(x, block.stride.into());
-        x = g.sin(x);
-        x = residual(g, arch, purpose, &mut p, x, block.channels.into(), code, input.grid);
-    }
-    let (w, b) = (p.weight(), p.bias());
-    let x = g.conv_same(x, w, Some(b));
-    let x = g.tanh(x);
-    let x = g.scale(x, 0.5);
-    g.offset(x, 0.5)
+    let (weights, biases) = parameters.split_at(arch.layout().weights());
+    Network { g, arch, purpose, input, code: None, weights: weights.iter(), biases: biases.iter() }.picture()
 }
 
-fn bias_count(arch: &Architecture) -> usize {
-    let stem = if arch.kind == Kind::Index { 2 } else { 0 };
-    let (time, block) = if arch.uses_time() { (2, 5) } else { (0, 3) };
-    stem + time + block * arch.blocks.len() + 1
-}
-
-fn stem(g: &mut Graph, arch: &Architecture, p: &mut Parameters<'_>, input: Condition) -> Var {
-    match (arch.kind, input.embedding, input.time) {
-        (Kind::Content(_), Some(embedding), _) => embedding,
-        (Kind::Index, _, Some(time)) => {
-            let hidden = dense(g, p, time);
-            let x = dense(g, p, hidden);
-            g.reshape(x, &[1, arch.stem.into(), arch.base.0.into(), arch.base.1.into()])
-        }
-        _ => unreachable!("the condition is made for the architecture"),
-    }
-}
-
-/// `sin(W x + b)` of a column.
-fn dense(g: &mut Graph, p: &mut Parameters<'_>, x: Var) -> Var {
-    let (w, b) = (p.weight(), p.bias());
-    let y = g.matmul(w, x);
-    let y = g.add(y, b);
-    g.sin(y)
-}
-
-/// `x + conv(modulate(gelu(conv(modulate(x)))))`.
-#[allow(clippy::too_many_arguments)]
-fn residual(
-    g: &mut Graph,
-    arch: &Architecture,
+/// A network under construction. It hands out the parameters in their order: weights from the front, biases from their
+/// group.
+pub(super) struct Network<'a> {
+    pub(super) g: &'a mut Graph,
+    pub(super) arch: &'a Architecture,
+    pub(super) input: Condition,
     purpose: Purpose,
-    p: &mut Parameters<'_>,
-    x: Var,
-    channels: usize,
+    /// The time's code, `[width, 1]`.
     code: Option<Var>,
-    grid: Option<Var>,
-) -> Var {
-    let (w0, w1) = (p.weight(), p.weight());
-    let (b0, b1) = (p.bias(), p.bias());
-    let scales = match (code, grid) {
-        (Some(code), _) => affine(g, arch, p, channels, code),
-        (None, Some(grid)) => {
-            let table = p.weight();
-            let row = g.matmul(grid, table);
-            g.reshape(row, &[MODULATIONS, channels, 1])
-        }
-        (None, None) => unreachable!("the condition is made for the architecture"),
-    };
-    let part = |g: &mut Graph, i: usize| {
-        let one = g.slice(scales, &[i, 0, 0], &[1, channels, 1]);
-        g.reshape(one, &[1, channels, 1, 1])
-    };
-    let first = [part(g, 0), part(g, 1)];
-    let y = modulated_conv(g, arch, purpose, x, w0, b0, first);
-    let y = g.gelu(y);
-    let second = [part(g, 2), part(g, 3)];
-    let y = modulated_conv(g, arch, purpose, y, w1, b1, second);
-    g.add(x, y)
+    weights: std::slice::Iter<'a, Var>,
+    biases: std::slice::Iter<'a, Var>,
 }
 
-/// Scale and shift of both modulations from the time's code: four networks side by side, `[4, channels, 1]`.
-fn affine(g: &mut Graph, arch: &Architecture, p: &mut Parameters<'_>, channels: usize, code: Var) -> Var {
-    let time = usize::from(arch.time_width);
-    let (w0, w1) = (p.weight(), p.weight());
-    let (b0, b1) = (p.bias(), p.bias());
-    let hidden = g.matmul(w0, code);
-    let hidden = g.add(hidden, b0);
-    let hidden = g.relu(hidden);
-    let hidden = g.reshape(hidden, &[MODULATIONS, time, 1]);
-    let out = g.matmul(w1, hidden);
-    debug_assert_eq!(g.shape(out), [MODULATIONS, channels, 1]);
-    g.add(out, b1)
-}
-
-/// `modulate(x)`, by scale and shift `[1, channels, 1, 1]`.
-fn modulate(g: &mut Graph, arch: &Architecture, x: Var, [scale, shift]: [Var; 2]) -> Var {
-    let factor = g.offset(scale, 1.0);
-    let (x, factor) = match arch.modulation {
-        Modulation::Affine => (x, factor),
-        Modulation::Grid(_) => {
-            let (centred, deviation) = normal(g, x);
-            (centred, g.div(factor, deviation))
-        }
-    };
-    let x = g.mul(x, factor);
-    g.add(x, shift)
-}
-
-/// What is left of each channel without its mean, and its deviation.
-fn normal(g: &mut Graph, x: Var) -> (Var, Var) {
-    let mean = g.mean(x, &[2, 3]);
-    let centred = g.sub(x, mean);
-    let squares = g.square(centred);
-    let variance = g.mean(squares, &[2, 3]);
-    let variance = g.offset(variance, NORM_FLOOR);
-    (centred, g.sqrt(variance))
-}
-
-/// `conv(modulate(x))`.
-///
-/// For fitting scale and shift go into the weights, which is far less work in the backward pass: the scale as a factor of
-/// each input channel, the shift through one more channel of ones, which ends at the picture's edges as the shift does. For
-/// decoding the weights stay constants, which the runtime packs.
-#[allow(clippy::too_many_arguments)]
-fn modulated_conv(
-    g: &mut Graph,
-    arch: &Architecture,
-    purpose: Purpose,
-    x: Var,
-    w: Var,
-    bias: Var,
-    [scale, shift]: [Var; 2],
-) -> Var {
-    if purpose == Purpose::Decoding {
-        let x = modulate(g, arch, x, [scale, shift]);
-        return g.conv_same(x, w, Some(bias));
+impl Network<'_> {
+    pub(super) fn weight(&mut self) -> Var {
+        *self.weights.next().unwrap_or_else(|| unreachable!("the layout has every weight"))
     }
-    let factor = g.offset(scale, 1.0);
-    let (x, factor) = match arch.modulation {
-        Modulation::Affine => (x, factor),
-        Modulation::Grid(_) => {
-            let (centred, deviation) = normal(g, x);
-            (centred, g.div(factor, deviation))
+
+    fn bias(&mut self) -> Var {
+        *self.biases.next().unwrap_or_else(|| unreachable!("the layout has every bias"))
+    }
+
+    /// `W x + b` of columns.
+    pub(super) fn dense(&mut self, x: Var) -> Var {
+        let (w, b) = (self.weight(), self.bias());
+        let y = self.g.matmul(w, x);
+        self.g.add(y, b)
+    }
+
+    /// `sin(W x + b)` of columns.
+    pub(super) fn dense_sine(&mut self, x: Var) -> Var {
+        let y = self.dense(x);
+        self.g.sin(y)
+    }
+
+    fn conv(&mut self, x: Var) -> Var {
+        let (w, b) = (self.weight(), self.bias());
+        self.g.conv_same(x, w, Some(b))
+    }
+
+    fn picture(mut self) -> Var {
+        let mut x = self.stem();
+        if let Some(time) = self.input.time.filter(|_| self.arch.uses_time()) {
+            let hidden = self.dense_sine(time);
+            self.code = Some(self.dense_sine(hidden));
         }
-    };
-    let scaled = g.mul(w, factor);
-    let shifted = g.mul(w, shift);
-    let shifted = g.sum(shifted, &[1]);
-    let w = g.concat(&[scaled, shifted], 1);
-    let (rows, columns) = (g.shape(x)[2], g.shape(x)[3]);
-    let ones = g.scalar(1.0);
-    let ones = g.expand(ones, &[1, 1, rows, columns]);
-    let x = g.concat(&[x, ones], 1);
-    g.conv_same(x, w, Some(bias))
+        for (index, block) in self.arch.blocks.iter().enumerate() {
+            x = self.block(x, index, block);
+        }
+        let x = self.conv(x);
+        let x = self.g.tanh(x);
+        let x = self.g.scale(x, 0.5);
+        self.g.offset(x, 0.5)
+    }
+
+    /// Convolution, pixel shuffle, in some a second convolution, sine, residual block.
+    fn block(&mut self, x: Var, index: usize, block: &Block) -> Var {
+        let x = self.conv(x);
+        let mut x = self.g.depth_to_space(x, block.stride.into());
+        if self.arch.squeezed(index).is_some() {
+            x = self.conv(x);
+        }
+        let x = self.g.sin(x);
+        self.residual(x, block.channels.into())
+    }
+
+    /// `x + conv(modulate(gelu(conv(modulate(x)))))`.
+    fn residual(&mut self, x: Var, channels: usize) -> Var {
+        let convs = [(self.weight(), self.bias()), (self.weight(), self.bias())];
+        let scales = self.scales(channels);
+        let mut part = |i: usize| {
+            let one = self.g.slice(scales, &[i, 0, 0], &[1, channels, 1]);
+            self.g.reshape(one, &[1, channels, 1, 1])
+        };
+        let places = [[part(0), part(1)], [part(2), part(3)]];
+        let y = self.modulated_conv(x, convs[0], places[0]);
+        let y = self.g.gelu(y);
+        let y = self.modulated_conv(y, convs[1], places[1]);
+        self.g.add(x, y)
+    }
+
+    /// Scale and shift of both modulations of a block, `[4, channels, 1]`: four networks of the time's code side by side, or
+    /// what lies between the points of a grid.
+    fn scales(&mut self, channels: usize) -> Var {
+        let time = usize::from(self.arch.time_width);
+        match (self.code, self.input.grid) {
+            (Some(code), _) => {
+                let hidden = self.dense(code);
+                let hidden = self.g.relu(hidden);
+                let hidden = self.g.reshape(hidden, &[MODULATIONS, time, 1]);
+                self.dense(hidden)
+            }
+            (None, Some(grid)) => {
+                let table = self.weight();
+                let row = self.g.matmul(grid, table);
+                self.g.reshape(row, &[MODULATIONS, channels, 1])
+            }
+            (None, None) => unreachable!("the condition is made for the architecture"),
+        }
+    }
+
+    /// `conv(x (1 + scale) + shift)`, with `x` normalised first where modulation is by a grid.
+    ///
+    /// For fitting scale and shift go into the weights, which is far less work in the backward pass: the scale as a factor
+    /// of each input channel, the shift through one more channel of ones, which ends at the picture's edges as the shift
+    /// does. For decoding the weights stay constants, which the runtime packs.
+    fn modulated_conv(&mut self, x: Var, (w, bias): (Var, Var), [scale, shift]: [Var; 2]) -> Var {
+        let factor = self.g.offset(scale, 1.0);
+        let (x, factor) = match self.arch.modulation {
+            Modulation::Affine => (x, factor),
+            Modulation::Grid(_) => {
+                let (centred, deviation) = self.normal(x);
+                (centred, self.g.div(factor, deviation))
+            }
+        };
+        let g = &mut *self.g;
+        match self.purpose {
+            Purpose::Decoding => {
+                let x = g.mul(x, factor);
+                let x = g.add(x, shift);
+                g.conv_same(x, w, Some(bias))
+            }
+            Purpose::Fitting => {
+                let scaled = g.mul(w, factor);
+                let shifted = g.mul(w, shift);
+                let shifted = g.sum(shifted, &[1]);
+                let w = g.concat(&[scaled, shifted], 1);
+                let (rows, columns) = (g.shape(x)[2], g.shape(x)[3]);
+                let ones = g.scalar(1.0);
+                let ones = g.expand(ones, &[1, 1, rows, columns]);
+                let x = g.concat(&[x, ones], 1);
+                g.conv_same(x, w, Some(bias))
+            }
+        }
+    }
+
+    /// What is left of each channel without its mean, and its deviation.
+    fn normal(&mut self, x: Var) -> (Var, Var) {
+        let g = &mut *self.g;
+        let mean = g.mean(x, &[2, 3]);
+        let centred = g.sub(x, mean);
+        let squares = g.square(centred);
+        let variance = g.mean(squares, &[2, 3]);
+        let variance = g.offset(variance, NORM_FLOOR);
+        (centred, g.sqrt(variance))
+    }
 }

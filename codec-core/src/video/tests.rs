@@ -70,6 +70,8 @@ fn every_kind_and_size_works() {
         ((16, 16), Kind::Index, Modulation::Affine, Optimiser::Adam),
         ((40, 24), content, Modulation::Grid(3), Optimiser::Adam),
         ((24, 40), Kind::Index, Modulation::Grid(2), Optimiser::Adan),
+        ((40, 24), Kind::Disentangled(128), Modulation::Affine, Optimiser::Adan),
+        ((33, 18), Kind::Disentangled(8), Modulation::Grid(2), Optimiser::Adan),
     ] {
         let config = EncoderConfig { kind, modulation, optimiser, ..runs.clone() };
         let frames = clip(size.0 as usize, size.1 as usize, 3);
@@ -139,20 +141,45 @@ fn forged(data: &[u8], at: usize, value: u8) -> Vec<u8> {
 #[test]
 fn forged_packets_are_errors_or_pictures() {
     let frames = clip(16, 16, 2);
-    let config = EncoderConfig { epochs: [1, 1], parameters: Some(2000), ..config() };
-    let coded = encode(&config, (16, 16), &[frames], Target::Lambda(1.0)).remove(0);
     let limits = Limits { max_video_parameters: 1 << 20, max_video_memory: 64 << 20, ..Limits::default() };
-    let mut decoder = Decoder::new(&runtime());
-    decoder.set_limits(limits);
-    let mut errors = 0;
-    for at in 0..80 {
-        for value in [0x00, 0x7f, 0xff] {
-            let outcome = decoder.load(&forged(&coded.data, at, value));
-            let outcome = outcome.and_then(|_| decoder.frame(0, &mut Vec::new()));
-            errors += usize::from(outcome.is_err());
+    for kind in [Kind::Content(16), Kind::Disentangled(8)] {
+        let config = EncoderConfig { kind, epochs: [1, 1], parameters: Some(2000), ..config() };
+        let coded = encode(&config, (16, 16), std::slice::from_ref(&frames), Target::Lambda(1.0)).remove(0);
+        let mut decoder = Decoder::new(&runtime());
+        decoder.set_limits(limits.clone());
+        let mut errors = 0;
+        for at in 0..80 {
+            for value in [0x00, 0x7f, 0xff] {
+                let outcome = decoder.load(&forged(&coded.data, at, value));
+                let outcome = outcome.and_then(|_| decoder.frame(0, &mut Vec::new()));
+                errors += usize::from(outcome.is_err());
+            }
         }
+        assert!(errors > 40, "{kind:?}: {errors}");
     }
-    assert!(errors > 40, "{errors}");
+}
+
+#[test]
+fn attention_over_too_many_places_is_refused() {
+    let blocks = vec![Block { stride: 2, kernel: 3, channels: 12 }];
+    let (kind, modulation) = (Kind::Disentangled(8), Modulation::Affine);
+    let of = |base| Architecture {
+        kind,
+        modulation,
+        time_width: 8,
+        base,
+        stem: 4,
+        blocks: blocks.clone(),
+        head_kernel: 1,
+    };
+    let most = Limits::default().max_video_memory;
+    assert!(of((9, 16)).memory() < most / 8, "{}", of((9, 16)).memory());
+    assert!([(512, 512), (4096, 4096), (u16::MAX, u16::MAX)].into_iter().all(|b| of(b).memory() > most));
+    // A strip, whose smallest grid has as many places: nothing is fitted that could not be decoded.
+    let config = EncoderConfig { kind, epochs: [1, 1], ..config() };
+    let mut encoder = Encoder::new(header(16_384, 16), &runtime(), &config).expect("a valid stream");
+    let refused = encoder.encode(&clip(16_384, 16, 1), None, Target::Lambda(1.0), &mut |_| Ok(()));
+    assert!(matches!(refused, Err(Error::Parameter { name: "network", .. })), "{refused:?}");
 }
 
 #[test]

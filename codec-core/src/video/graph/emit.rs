@@ -186,6 +186,10 @@ impl<'a> Emitter<'a> {
                 let block = AttributeProto::int("blocksize", *block as i64);
                 self.node("SpaceToDepth", vec![of(*x)], out, vec![block]);
             }
+            Op::Softmax(x) => {
+                let last = AttributeProto::int("axis", -1);
+                self.node("Softmax", vec![of(*x)], out, vec![last]);
+            }
             Op::Halve(x) => {
                 let two = |name| AttributeProto::ints(name, [2, 2]);
                 self.node("AveragePool", vec![of(*x)], out, vec![two("kernel_shape"), two("strides")]);

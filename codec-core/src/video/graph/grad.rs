@@ -247,6 +247,13 @@ impl Graph {
                 let gx = self.depth_to_space(g, block);
                 self.accumulate(adjoint, x, gx);
             }
+            Op::Softmax(x) => {
+                let weighted = self.mul(g, y);
+                let mean = self.sum(weighted, &[shape.len() - 1]);
+                let share = self.mul(mean, y);
+                let gx = self.sub(weighted, share);
+                self.accumulate(adjoint, x, gx);
+            }
             Op::Halve(x) => {
                 let g = self.expand(g, &shape);
                 let quarter = self.scale(g, 0.25);
@@ -354,7 +361,8 @@ impl Graph {
         self.reshape(sum, &rest)
     }
 
-    fn swap_last(&mut self, x: Var) -> Var {
+    /// Swaps the last two axes.
+    pub fn swap_last(&mut self, x: Var) -> Var {
         let rank = self.shape(x).len();
         let mut order: Vec<usize> = (0..rank).collect();
         order.swap(rank - 1, rank - 2);
@@ -376,6 +384,7 @@ pub(super) fn operands(op: &Op) -> Vec<Var> {
         | Op::Pad(x, _)
         | Op::DepthToSpace(x, _)
         | Op::SpaceToDepth(x, _)
+        | Op::Softmax(x)
         | Op::Halve(x)
         | Op::Double(x)
         | Op::SegmentSum(x, _)

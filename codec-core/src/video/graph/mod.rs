@@ -12,7 +12,7 @@ mod emit;
 mod grad;
 mod proto;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -79,6 +79,8 @@ pub(super) enum Op {
     Depthwise(Var, Var, [usize; 4]),
     DepthToSpace(Var, usize),
     SpaceToDepth(Var, usize),
+    /// Exponentials along the last axis as shares of their sum.
+    Softmax(Var),
     /// Means of 2 by 2 values.
     Halve(Var),
     /// Each value twice along rows and columns.
@@ -418,10 +420,16 @@ impl Graph {
         self.push(Op::SpaceToDepth(x, block), shape)
     }
 
+    /// Exponentials along the last axis as shares of their sum.
+    pub fn softmax(&mut self, x: Var) -> Var {
+        let shape = self.shape(x).to_vec();
+        self.push(Op::Softmax(x), shape)
+    }
+
     /// Means of 2 by 2 values of an image `[1, C, H, W]` of even sides.
     pub fn halve(&mut self, x: Var) -> Var {
         let s = self.shape(x);
-        assert!(s.len() == 4 && s[2] % 2 == 0 && s[3] % 2 == 0, "halves of {s:?}");
+        assert!(s.len() == 4 && s[2].is_multiple_of(2) && s[3].is_multiple_of(2), "halves of {s:?}");
         let shape = vec![s[0], s[1], s[2] / 2, s[3] / 2];
         self.push(Op::Halve(x), shape)
     }

@@ -4,7 +4,7 @@ use super::{Graph, Var};
 use crate::runtime::{Provider, Runtime, RuntimeOptions, TensorSpec};
 
 /// Values in -1..1 without a pattern.
-fn values(count: usize, seed: u32) -> Vec<f32> {
+pub(in crate::video) fn values(count: usize, seed: u32) -> Vec<f32> {
     let mut state = seed.wrapping_mul(747_796_405).wrapping_add(1);
     let mut next = || {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -14,7 +14,7 @@ fn values(count: usize, seed: u32) -> Vec<f32> {
 }
 
 /// Compares the gradient of `loss(x)` with central differences along a few directions.
-fn check(name: &str, shape: &[usize], loss: impl Fn(&mut Graph, Var) -> Var) {
+pub(in crate::video) fn check(name: &str, shape: &[usize], loss: impl Fn(&mut Graph, Var) -> Var) {
     let mut graph = Graph::new();
     let x = graph.input("x", shape);
     let y = loss(&mut graph, x);
@@ -49,7 +49,7 @@ fn check(name: &str, shape: &[usize], loss: impl Fn(&mut Graph, Var) -> Var) {
 }
 
 /// A loss in which each element of `y` counts differently.
-fn weigh(g: &mut Graph, y: Var) -> Var {
+pub(in crate::video) fn weigh(g: &mut Graph, y: Var) -> Var {
     let shape = g.shape(y).to_vec();
     let weights = g.constant(&shape, &values(shape.iter().product(), 77));
     let product = g.mul(y, weights);
@@ -171,6 +171,18 @@ fn pixel_shuffles() {
         let back = g.space_to_depth(y, 2);
         let back = g.add(back, x);
         weigh(g, back)
+    });
+}
+
+#[test]
+fn shares_along_the_last_axis() {
+    check("softmax", &[2, 3, 4], |g, x| {
+        let steep = g.scale(x, 3.0);
+        let y = g.softmax(steep);
+        let t = g.swap_last(y);
+        let t = g.softmax(t);
+        let y = g.matmul(y, t);
+        weigh(g, y)
     });
 }
 
