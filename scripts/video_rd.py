@@ -2,6 +2,8 @@
 """Rate and distortion of siskin, x264, x265 and SVT-AV1 on clips, in one run, from real files.
 
     scripts/video_rd.py target/release/siskin clip.mp4 --size 320x180 --frames 32 --preset fast --bpp 0.1 0.2
+    scripts/video_rd.py target/release/siskin bunny.mp4 --preset medium --steps 80 --bpp 0.08 0.16 0.32 --threads 1 \\
+        --torch .siskin/venv-train/bin/python --out docs/evaluation/video-fit
     scripts/video_rd.py target/release/siskin bunny.mp4 carphone.mp4 bikes.mp4 --preset realtime \\
         --size 480x270 --frames 60 --out docs/evaluation/video-realtime
 
@@ -9,6 +11,9 @@ Every codec gets the same raw pictures, made smaller where they exceed the size,
 Sizes are those of the files in Matroska; PSNR and MS-SSIM are over RGB, frame by frame, as `siskin compare` computes them.
 With `--preset realtime` the peers are set for low delay (x264 and x265 ultrafast and veryfast with zerolatency, SVT-AV1
 preset 12 without reordering), else for files. `--out` writes .csv, .md and, with matplotlib, .png.
+With `--torch` each network that siskin fitted is fitted again by `video_torch.py` with as many passes over the same pictures;
+those sizes are what the normal distributions promise, for that script writes no bytes. PSNR before coding is the mean over the
+last pass without bits in the loss.
 The Bjontegaard difference is the mean of the logarithm of the rate over the PSNR that both curves have, by monotone cubic
 interpolation; it needs SciPy.
 """
@@ -23,9 +28,12 @@ import tempfile
 import time
 
 FILE_PEERS = [
-    ("x264 medium", ["-c:v", "libx264", "-preset", "medium"], [24, 30, 36, 42]),
-    ("x265 medium", ["-c:v", "libx265", "-preset", "medium", "-x265-params", "log-level=none"], [24, 30, 36, 42]),
+    ("x264 medium", ["-c:v", "libx264", "-preset", "medium"], [24, 30, 36, 42, 48, 51]),
+    ("x265 medium", ["-c:v", "libx265", "-preset", "medium", "-x265-params", "log-level=none"], [24, 30, 36, 42, 48, 51]),
+    ("SVT-AV1 preset 6", ["-c:v", "libsvtav1", "-preset", "6"], [30, 40, 50, 57, 63]),
 ]
+# Passes in all and learning rates of the presets that fit a network; a quarter of the passes has the bits in the loss.
+PASSES = {"fast": (40, (1e-2, 2e-3)), "medium": (130, (6e-3, 1e-3)), "slow": (400, (3e-3, 5e-4)), "placebo": (1600, (3e-3, 5e-4))}
 LOW_DELAY = ["-tune", "zerolatency"]
 AV1 = ["-c:v", "libsvtav1", "-svtav1-params", "pred-struct=1"]
 LIVE_PEERS = [
@@ -35,11 +43,15 @@ LIVE_PEERS = [
                                     "log-level=none"], [19, 26, 33]),
     ("SVT-AV1 preset 12 low delay", [*AV1, "-preset", "12"], [27, 40, 54]),
 ]
-FIELDS = ["clip", "codec", "setting", "bpp", "psnr", "ms_ssim", "bytes", "frames", "seconds"]
+FIELDS = ["clip", "codec", "setting", "bpp", "psnr", "ms_ssim", "bytes", "frames", "seconds", "psnr_before_coding"]
+
+
+def run(*args):
+    return subprocess.run([str(a) for a in args], check=True, capture_output=True, text=True)
 
 
 def call(*args):
-    return subprocess.run([str(a) for a in args], check=True, capture_output=True, text=True).stdout
+    return run(*args).stdout
 
 
 def last(text):
@@ -71,7 +83,7 @@ def measure(args, clip, folder, rows):
     call("ffmpeg", "-v", "error", "-y", "-i", clip, "-frames:v", args.frames, "-vf", f"scale={width}:{height}", "-pix_fmt",
          "yuv420p", raw)
 
-    def add(codec, setting, path, seconds):
+    def add(codec, setting, path, seconds, before=None):
         seen = path
         if not codec.startswith("siskin"):
             seen = folder / "seen.y4m"
@@ -80,24 +92,50 @@ def measure(args, clip, folder, rows):
         assert found["same_length"], f"{codec} lost frames"
         rows.append({"clip": clip.stem, "codec": codec, "setting": setting,
                      "bpp": 8 * size / (width * height * found["frames"]), "psnr": found["psnr"],
-                     "ms_ssim": found["ms_ssim"], "bytes": size, "frames": found["frames"], "seconds": round(seconds, 3)})
+                     "ms_ssim": found["ms_ssim"], "bytes": size, "frames": found["frames"], "seconds": round(seconds, 3),
+                     "psnr_before_coding": before})
         print(rows[-1], flush=True)
 
     def siskin(setting, *options):
         path = folder / "siskin.mkv"
         start = time.time()
-        told = last(call(args.program, "encode", raw, path, "-y", "--preset", args.preset, "--gop-size", args.gop_size,
-                         "--threads", args.threads, "--json", *options, *args.encode))
+        done = run(args.program, "encode", raw, path, "-y", "--preset", args.preset, "--gop-size", args.gop_size,
+                   "--threads", args.threads, "--json", *options, *args.encode)
+        told = last(done.stdout)
         # In real time the encoder's own seconds are told, without reading the input and measuring.
         seconds = told["frames"] / told["fps"] if "fps" in told else time.time() - start
-        add(f"siskin {args.preset}", setting, path, seconds)
+        steps = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
+        before = [s["psnr"] for s in steps if s.get("psnr") and s.get("bits_per_pixel") is None]
+        add(f"siskin {args.preset}", setting, path, seconds, before[-1] if before else None)
+        return path
+
+    def torch(setting, path, size):
+        """Fits the network of a file again, in PyTorch."""
+        passes, rates = PASSES[args.preset]
+        coding = max(1, (args.steps or passes) // 4)
+        start = time.time()
+        told = last(call(args.torch, pathlib.Path(__file__).with_name("video_torch.py"), path, "--fit", raw, "--epochs",
+                         (args.steps or passes) - coding, coding, "--rates", *rates, "--bytes", size))
+        bits = 8 * (told["estimated_bytes"] + path.stat().st_size - packet_bytes(path))
+        rows.append({"clip": clip.stem, "codec": "PyTorch, same network (size estimated)", "setting": setting,
+                     "bpp": bits / (width * height * told["frames"]), "psnr": told["psnr"], "ms_ssim": told["ms_ssim"],
+                     "bytes": bits // 8, "frames": told["frames"], "seconds": round(time.time() - start, 3),
+                     "psnr_before_coding": told["psnr_before_coding"]})
+        print(rows[-1], flush=True)
+
+    def packet_bytes(path):
+        return last(call(args.program, "info", path, "--json"))["packet_bytes"]
 
     if args.preset == "realtime":
         for quality in args.quality:
             siskin(f"quality {quality}", "--quality", quality)
     else:
+        passes = ["--steps", args.steps] if args.steps else []
         for bpp in args.bpp:
-            siskin(f"{bpp} bpp", "--size", int(bpp * width * height * args.frames / 8))
+            size = int(bpp * width * height * args.frames / 8)
+            path = siskin(f"{bpp} bpp", "--size", size, *passes)
+            if args.torch:
+                torch(f"{bpp} bpp", path, size - (path.stat().st_size - packet_bytes(path)))
     for codec, options, settings in LIVE_PEERS if args.preset == "realtime" else FILE_PEERS:
         for crf in settings:
             path = folder / "peer.mkv"
@@ -109,10 +147,14 @@ def measure(args, clip, folder, rows):
 
 def report(rows):
     """Markdown: every point, then the differences of rate to each peer."""
-    lines = ["| clip | codec | setting | bpp | PSNR dB | MS-SSIM | bytes | encode fps |", "|---|---|---|---|---|---|---|---|"]
+    fits = any(r["psnr_before_coding"] for r in rows)
+    lines = ["| clip | codec | setting | bpp | PSNR dB | MS-SSIM | bytes | encode fps |" + " before coding, dB |" * fits,
+             "|---|---|---|---|---|---|---|---|" + "---|" * fits]
     for r in rows:
+        fps, before = r["frames"] / max(1e-3, r["seconds"]), r["psnr_before_coding"]
         lines.append(f"| {r['clip']} | {r['codec']} | {r['setting']} | {r['bpp']:.4f} | {r['psnr']:.2f} "
-                     f"| {r['ms_ssim'] or 0:.4f} | {r['bytes']} | {r['frames'] / max(1e-3, r['seconds']):.1f} |")
+                     f"| {r['ms_ssim'] or 0:.4f} | {r['bytes']} | {fps:.{1 if fps >= 1 else 3}f} |"
+                     + (f" {before:.2f} |" if before else " |") * fits)
     clips, codecs = (list(dict.fromkeys(r[k] for r in rows)) for k in ("clip", "codec"))
     curve = lambda clip, codec: [(r["bpp"], r["psnr"]) for r in rows if (r["clip"], r["codec"]) == (clip, codec)]
     lines += ["", f"Rate of {codecs[0]} at equal PSNR against:", "", "| | " + " | ".join(clips) + " |", "|---" * (len(clips) + 1) + "|"]
@@ -148,6 +190,8 @@ def main():
     parser.add_argument("--preset", default="fast")
     parser.add_argument("--gop-size", type=int, help="frames from a key picture to the next [default: all]")
     parser.add_argument("--bpp", type=float, nargs="+", default=[0.1], help="rates of the presets that fit a network")
+    parser.add_argument("--steps", type=int, help="passes over the frames in all, of the presets that fit a network")
+    parser.add_argument("--torch", metavar="PYTHON", help="fit each network again with this Python, which has PyTorch")
     parser.add_argument("--quality", type=float, nargs="+", default=[82, 66, 50, 32], help="qualities of the preset realtime")
     parser.add_argument("--threads", default="2")
     parser.add_argument("--out", help="path without extension for .csv, .md and .png")

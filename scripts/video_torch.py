@@ -7,7 +7,7 @@ whole fit run again from nothing.
 
 The network is read from the file's first packet as docs/video-bitstream.md describes it, so this is also a reader that knows
 nothing but that text. Loss, optimiser, schedule and the coding phase are those of the encoder; without --fit pictures are noise,
-which costs the same time. `--fit` prints the PSNR before coding, and after it with the size that the normal distributions
+which costs the same time. `--fit` prints the PSNR of the last pass before coding, and after coding with the size that the normal distributions
 promise, which a range coder comes within some per mille of; no bytes are written.
 """
 
@@ -323,12 +323,14 @@ class Fit:
         of_embeddings = [Adan([e]) for e in self.embeddings or []]
         weight, steps, done = 10.0, epochs * count, 0
         for _ in range(epochs):
-            total = 0
+            total, self.seen = 0, 0
             for index in torch.randperm(count).tolist():
                 rate = top * curve(done, steps, coding)
                 done += 1
                 seen, embedding, own, of_frame = self.coded(index, noise=True)
-                loss = distortion(self.picture(index, seen, embedding), self.frames[index])
+                picture = self.picture(index, seen, embedding)
+                loss = distortion(picture, self.frames[index])
+                self.seen -= 10 * math.log10((picture.detach() - self.frames[index]).square().mean().item()) / count
                 if coding:
                     loss = loss + weight / pixels * (own / count + of_frame)
                     total += of_frame.item()
@@ -356,14 +358,15 @@ class Fit:
 
     @torch.no_grad()
     def measure(self, coarser=0.0):
-        """Mean PSNR of the pictures as 8 bits, and the bits of all."""
-        psnr, bits = 0, self.beside()
+        """Mean PSNR and MS-SSIM of the pictures as 8 bits, and the bits of all."""
+        psnr, similarity, bits = 0, 0, self.beside()
         for index, frame in enumerate(self.frames):
             seen, embedding, own, of_frame = self.coded(index, False, coarser)
-            picture = (self.picture(index, seen, embedding) * 255).round() - (frame * 255).round()
-            psnr -= 10 * math.log10(max(1e-10, (picture / 255).square().mean().item())) / len(self.frames)
+            picture = (self.picture(index, seen, embedding) * 255).round() / 255
+            psnr -= 10 * math.log10(max(1e-10, (picture - frame).square().mean().item())) / len(self.frames)
+            similarity += ms_ssim(picture, frame).item() / len(self.frames)
             bits += float(of_frame) + (float(own) if index == 0 else 0)
-        return psnr, bits
+        return psnr, similarity, bits
 
 
 def read_frames(path, net):
@@ -380,16 +383,16 @@ def run_fit(net, args):
     fit = Fit(net, read_frames(args.fit, net), args.seed)
     # Attention is given half the rate, as by the encoder.
     fit.phase(args.epochs[0], args.rates[0] * (0.5 if net["token"] else 1), None, False)
-    result = {"frames": len(fit.frames), "psnr_before_coding": fit.measure()[0]}
+    result = {"frames": len(fit.frames), "psnr_before_coding": fit.seen}
     if args.epochs[1]:
         bits = 8 * args.bytes
         fit.begin_steps(bits)
         fit.phase(args.epochs[1], args.rates[1], bits, True)
-        coarser, (psnr, found) = 0, fit.measure()
+        coarser, (psnr, similarity, found) = 0, fit.measure()
         while found > bits and coarser < 96:
             coarser += 1
-            psnr, found = fit.measure(coarser)
-        result |= {"psnr": psnr, "estimated_bytes": math.ceil(found / 8)}
+            psnr, similarity, found = fit.measure(coarser)
+        result |= {"psnr": psnr, "ms_ssim": similarity, "estimated_bytes": math.ceil(found / 8)}
     steps = sum(args.epochs) * len(fit.frames)
     print(json.dumps(result | {"steps": steps, "steps_a_second": steps / (time.perf_counter() - start)}))
 

@@ -296,3 +296,21 @@ fn pictures_and_sound_go_into_one_file_and_come_out() {
         assert_eq!(json(&["info", text(&coded), "--json"])["codec"].as_str(), Some(codec));
     }
 }
+
+#[test]
+fn every_network_goes_to_disk_and_back() {
+    let folder = folder();
+    let (clip, coded) = (folder.path().join("a.y4m"), folder.path().join("a.mkv"));
+    write_clip(&clip, 3);
+    let common = ["encode", text(&clip), text(&coded), "-y", "--preset", "fast", "--steps", "40", "--json"];
+    for form in [["nerv", "affine"], ["enerv", "affine"], ["enerv", "grid"]] {
+        let of_form = ["--network", form[0], "--modulation", form[1], "--parameters", "15000"];
+        let stated = json(&[&common[..], &of_form].concat())["psnr"].as_f64();
+        let found = json(&["compare", text(&clip), text(&coded), "--json"])["psnr"].as_f64();
+        assert!(
+            stated.zip(found).is_some_and(|(a, b)| (a - b).abs() < 0.05 && a > 12.0),
+            "{form:?} {stated:?} {found:?}"
+        );
+        assert_eq!(json(&["verify", text(&coded), "--json"])["frames"].as_u64(), Some(3));
+    }
+}
