@@ -1,7 +1,7 @@
 //! Learns where the adaptive decisions of a real-time video bundle begin, from clips, and writes that into the bundle.
 //!
 //! `cargo run --release -p siskin-core --example video_contexts -- BUNDLE CLIP.y4m...`; clips are 4:2:0 of 8 bits. With
-//! `--only-measure` before the bundle nothing is written. Each pass codes every clip at several qualities, beginning from
+//! `--only-measure` before the bundle nothing is written; `--steps N` after it sets the steps of refinement. Each pass codes every clip at several qualities, beginning from
 //! what the pass before has found, and prints bits and PSNR.
 
 use std::error::Error;
@@ -30,6 +30,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     if only_measure {
         args.remove(0);
     }
+    let mut steps = realtime::Config::default().steps;
+    if args.first().is_some_and(|a| a == "--steps") {
+        args.remove(0);
+        steps = args.remove(0).parse()?;
+    }
     let [folder, clips @ ..] = args.as_slice() else { return Err("BUNDLE CLIP.y4m...".into()) };
     let runtime = Runtime::load(&RuntimeOptions { threads: 2, ..Default::default() })?;
     let clips: Vec<(&str, Clip)> = clips
@@ -43,7 +48,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         let (mut sums, mut counts) = (vec![0.0; start.len()], vec![0.0; start.len()]);
         for (name, clip) in &clips {
             for quality in QUALITIES {
-                for (i, p) in measure(&runtime, &bundle, clip, quality, name)?.into_iter().enumerate() {
+                for (i, p) in
+                    measure(&runtime, &bundle, clip, (quality, steps), name)?.into_iter().enumerate()
+                {
                     if p != start[i] {
                         sums[i] += logit(p);
                         counts[i] += 1.0;
@@ -77,10 +84,10 @@ fn measure(
     runtime: &Runtime,
     bundle: &VideoBundle,
     clip: &Clip,
-    quality: u8,
+    (quality, steps): (u8, u32),
     name: &str,
 ) -> Result<Vec<u16>, Box<dyn Error>> {
-    let config = realtime::Config { target: realtime::Target::Quality(quality), ..Default::default() };
+    let config = realtime::Config { target: realtime::Target::Quality(quality), steps, ..Default::default() };
     let mut encoder = realtime::Encoder::new(clip.header, runtime, bundle, &config)?;
     let size = (clip.header.width as usize, clip.header.height as usize);
     let (mut bytes, mut sum, mut seconds) = (0, 0.0, 0.0);

@@ -5,6 +5,7 @@
 
 use core::borrow::Borrow;
 use core::num::NonZeroU32;
+use std::sync::LazyLock;
 
 use constriction::stream::model::{DecoderModel, EncoderModel, EntropyModel};
 use constriction::stream::queue::{DefaultRangeDecoder, DefaultRangeEncoder};
@@ -73,6 +74,44 @@ pub(crate) trait BitCoder {
             out = out << 1 | u32::from(self.bit(even, value >> place & 1 == 1)?);
         }
         Ok(out)
+    }
+}
+
+/// Bits that a decision costs, for choices between ways to code something; nothing that is read depends on it.
+pub(crate) fn bits(model: AdaptiveBit, value: bool) -> f32 {
+    let yes = model.yes();
+    COSTS[((if value { yes } else { ONE - yes }) >> COST_SHIFT) as usize]
+}
+
+/// The table has an entry for so many probabilities.
+const COST_SHIFT: u32 = 4;
+
+/// Bits by probability, of the middle of each entry's range.
+static COSTS: LazyLock<Vec<f32>> = LazyLock::new(|| {
+    let middle = f64::from(1 << COST_SHIFT) / 2.0;
+    (0..=ONE >> COST_SHIFT)
+        .map(|i| -((f64::from(i << COST_SHIFT) + middle) / f64::from(ONE)).min(1.0).log2() as f32)
+        .collect()
+});
+
+/// Counts what decisions would cost.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct BitCounter {
+    bits: f64,
+}
+
+impl BitCounter {
+    /// Bits so far.
+    pub(crate) fn bits(&self) -> f64 {
+        self.bits
+    }
+}
+
+impl BitCoder for BitCounter {
+    fn bit(&mut self, model: &mut AdaptiveBit, value: bool) -> Result<bool> {
+        self.bits += f64::from(bits(*model, value));
+        model.learn(value);
+        Ok(value)
     }
 }
 

@@ -22,8 +22,8 @@ pub(super) struct Chain {
     /// Columns and rows of the visible picture.
     pub(super) size: (usize, usize),
     start: Vec<u16>,
-    contexts: Contexts,
-    around: Neighbours,
+    pub(super) contexts: Contexts,
+    pub(super) around: Neighbours,
     pub(super) motion: Motion,
     pub(super) reference: Reference,
     /// The picture before, moved into place.
@@ -162,6 +162,17 @@ impl Chain {
     /// # Errors
     /// [`Error::Network`]; the picture is then the one before.
     pub(super) fn reconstruct(&mut self, quality: u8) -> Result<()> {
+        self.synthesise(quality, None)?;
+        self.reference.take(&self.picture);
+        Ok(())
+    }
+
+    /// Makes the picture of latents and prediction; `around` says which blocks have latents where they have not been coded
+    /// yet.
+    ///
+    /// # Errors
+    /// As for [`Chain::reconstruct`].
+    pub(super) fn synthesise(&mut self, quality: u8, around: Option<&Neighbours>) -> Result<()> {
         let condition = self.condition(quality);
         let blocks = self.latents.len() / CHANNELS;
         let tensor = self.network.input(0);
@@ -171,7 +182,8 @@ impl Chain {
         self.network.input(2).copy_from_slice(&condition);
         self.network.input(3)[0] = self.bundle.manifest().step(quality) / 255.0;
         let columns = self.picture.width / BLOCK;
-        let (around, mask, key) = (&self.around, self.network.input(4), self.index == 0);
+        let around = around.unwrap_or(&self.around);
+        let (mask, key) = (self.network.input(4), self.index == 0);
         mask.fill(if key { 1.0 } else { 0.0 });
         if !key {
             around.spread(columns, |x, y| {
@@ -182,7 +194,6 @@ impl Chain {
         }
         self.network.run()?;
         self.picture.unpack(self.network.output(0));
-        self.reference.take(&self.picture);
         Ok(())
     }
 

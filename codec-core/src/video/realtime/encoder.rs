@@ -11,8 +11,9 @@ use super::decoder::bundle_named;
 use super::latents::LARGEST;
 use super::picture::Picture;
 use super::rate::RateControl;
+use super::refine::{Refiner, Task};
 use super::search::Search;
-use super::{CHANNELS, GROUP, i420_bytes};
+use super::{CHANNELS, GROUP, MOST_STEPS, i420_bytes};
 
 /// A picture is a scene of its own where prediction leaves this mean difference a sample, and this part of the picture's
 /// own differences between neighbours' means.
@@ -37,12 +38,15 @@ pub struct Config {
     pub key_interval: u32,
     /// Whether a new scene begins with a picture that stands alone.
     pub scene_cuts: bool,
+    /// Steps by which the latents of a picture are refined, up to [`MOST_STEPS`]: the first chooses the integers that are
+    /// worth their bits, each further one decodes them and mends what is left. Decoders know nothing of it.
+    pub steps: u32,
 }
 
 impl Default for Config {
-    /// Quality 20, a key picture at least every 120, scene cuts found.
+    /// Quality 20, a key picture at least every 120, scene cuts found, one step of refinement.
     fn default() -> Self {
-        Self { target: Target::Quality(20), key_interval: 120, scene_cuts: true }
+        Self { target: Target::Quality(20), key_interval: 120, scene_cuts: true, steps: 1 }
     }
 }
 
@@ -64,6 +68,7 @@ pub struct Encoder {
     chain: Chain,
     network: Box<dyn TensorNetwork>,
     search: Search,
+    refiner: Refiner,
     rate: Option<RateControl>,
     source: Picture,
     number: u32,
@@ -88,11 +93,13 @@ impl Encoder {
         if config.key_interval == 0 {
             return Err(Error::parameter("key interval", 0, "1 and more"));
         }
+        check_steps(config.steps)?;
         let manifest = bundle.manifest();
         let chain = Chain::new(bundle, runtime, &header, &Limits::default())?;
         let network = chain.encoder_network(runtime)?;
         let mut encoder = Self {
             search: Search::new(&chain.picture),
+            refiner: Refiner::new(&chain),
             source: chain.picture.clone(),
             rate: None,
             header,
@@ -138,6 +145,16 @@ impl Encoder {
             },
         }
         self.config.target = target;
+        Ok(())
+    }
+
+    /// Refines by so many steps from the next picture on.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] for more than [`MOST_STEPS`].
+    pub fn set_steps(&mut self, steps: u32) -> Result<()> {
+        check_steps(steps)?;
+        self.config.steps = steps;
         Ok(())
     }
 
@@ -265,7 +282,12 @@ impl Encoder {
         self.network.input(3)[0] = 255.0 / chain.bundle.manifest().step(quality);
         self.network.run()?;
         let dead = chain.bundle.manifest().dead_zone[usize::from(!key)];
-        quantise(self.network.output(0), dead, &mut chain.latents);
+        if self.config.steps == 0 {
+            quantise(self.network.output(0), dead, &mut chain.latents);
+        } else {
+            let (source, network, steps) = (&self.source, &mut *self.network, self.config.steps);
+            self.refiner.run(chain, Task { source, network, key, quality, steps })?;
+        }
         chain.code_latents(&mut coder, key)?;
         coder.finish(&mut self.packet);
         chain.reconstruct(quality)
@@ -282,6 +304,13 @@ impl Encoder {
     pub fn probabilities(&self) -> Vec<u16> {
         self.chain.probabilities().collect()
     }
+}
+
+fn check_steps(steps: u32) -> Result<()> {
+    if steps <= MOST_STEPS {
+        return Ok(());
+    }
+    Err(Error::parameter("steps", steps, format!("0 to {MOST_STEPS}")))
 }
 
 /// How many adaptive decisions there are, which a bundle gives a start each.

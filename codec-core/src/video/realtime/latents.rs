@@ -8,7 +8,7 @@ use super::contexts::Contexts;
 use super::{CHANNELS, GROUP, GROUPS};
 
 /// Latents are coded as differences to their neighbours' here where a frame stands alone: the means of Y, U and V.
-const MEANS: [usize; 3] = [0, 64, 65];
+pub(super) const MEANS: [usize; 3] = [0, 64, 65];
 /// Sizes are remembered up to this.
 const REMEMBERED: u16 = 15;
 /// Largest latent.
@@ -40,7 +40,7 @@ impl Neighbours {
     }
 
     /// Begins a frame; one that stands alone has none before it, nor has the next.
-    fn turn(&mut self, key: bool) {
+    pub(super) fn turn(&mut self, key: bool) {
         std::mem::swap(&mut self.sizes, &mut self.old_sizes);
         std::mem::swap(&mut self.groups, &mut self.old_groups);
         self.sizes.fill(0);
@@ -71,6 +71,16 @@ impl Neighbours {
         }
     }
 
+    /// Columns of blocks.
+    pub(super) fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// Which groups of the block to the left, of the one above and of the same block before have latents.
+    pub(super) fn flags(&self, block: usize) -> (u16, u16, u16) {
+        (self.mask(block, 1, 0), self.mask(block, 0, 1), self.old_groups[block])
+    }
+
     fn mask(&self, block: usize, dx: usize, dy: usize) -> u16 {
         if dx > block % self.columns || dy > block / self.columns {
             return 0;
@@ -79,7 +89,7 @@ impl Neighbours {
     }
 
     /// The class of the sizes around a latent.
-    fn bucket(&self, block: usize, channel: usize) -> usize {
+    pub(super) fn bucket(&self, block: usize, channel: usize) -> usize {
         let (column, row, width) = (block % self.columns, block / self.columns, self.columns);
         let size = |block: usize| usize::from(self.sizes[block * CHANNELS + channel]);
         let mut sum = 2 * usize::from(self.old_sizes[block * CHANNELS + channel]);
@@ -134,7 +144,7 @@ pub(super) fn code<C: BitCoder>(
 }
 
 /// The means that left, above and their plane predict: the middle one of them.
-fn predicted(latents: &[i16], block: usize, columns: usize) -> [i16; 3] {
+pub(super) fn predicted(latents: &[i16], block: usize, columns: usize) -> [i16; 3] {
     let at = |back: usize, is_there: bool, c: usize| {
         if is_there { i32::from(latents[(block - back) * CHANNELS + c]) } else { 0 }
     };
@@ -146,7 +156,11 @@ fn predicted(latents: &[i16], block: usize, columns: usize) -> [i16; 3] {
     })
 }
 
-fn one_block<C: BitCoder>(
+/// Codes or reads the latents of a block.
+///
+/// # Errors
+/// As for [`code`].
+pub(super) fn one_block<C: BitCoder>(
     coder: &mut C,
     contexts: &mut Contexts,
     around: &mut Neighbours,
@@ -154,7 +168,7 @@ fn one_block<C: BitCoder>(
     block: usize,
     own: &mut [i16],
 ) -> Result<()> {
-    let (left, above, old) = (around.mask(block, 1, 0), around.mask(block, 0, 1), around.old_groups[block]);
+    let (left, above, old) = around.flags(block);
     let near = usize::from(left != 0) + usize::from(above != 0);
     let any = own.iter().any(|&v| v != 0);
     if !coder.bit(contexts.any(key, near, old != 0), any)? {

@@ -38,6 +38,7 @@
 
 mod chain;
 mod check;
+mod choose;
 mod colour;
 mod contexts;
 mod decoder;
@@ -46,6 +47,7 @@ mod latents;
 mod picture;
 mod plane;
 mod rate;
+mod refine;
 mod search;
 #[cfg(test)]
 mod tests;
@@ -71,6 +73,9 @@ const GROUP: usize = 8;
 const GROUPS: usize = CHANNELS / GROUP;
 /// Longest side of a picture.
 const LONGEST_SIDE: u32 = 4096;
+
+/// Most steps by which the latents of a picture are refined.
+pub const MOST_STEPS: u32 = 16;
 
 /// Bytes a pixel that a stream takes in memory, all networks and pictures together, about.
 const MEMORY_A_PIXEL: u64 = 120;

@@ -98,6 +98,37 @@ fn finer_qualities_cost_more_and_look_better() {
 }
 
 #[test]
+fn steps_of_refinement_make_pictures_cheaper_and_decoders_need_not_know() {
+    let frames = clip(160, 96, 6);
+    // Squared error as RGB sees it, in squared steps, and weighted bits.
+    let run = |steps: u32, frames: &[Vec<u8>], weight: f64| {
+        let mut encoder = encoder((160, 96), &Config { steps, ..quality(20) });
+        let mut decoder = video::Decoder::new(&runtime());
+        let (mut cost, mut out, mut found) = (0.0, Vec::new(), Vec::new());
+        for frame in frames {
+            let coded = encoder.encode(frame, None).expect("a picture");
+            let step = f64::from(bundle().manifest().step(coded.quality));
+            cost += weight * coded.data.len() as f64 * 8.0;
+            decoder.load(coded.data).expect("a packet");
+            decoder.frame_i420(0, &mut found).expect("a picture");
+            encoder.picture(&mut out);
+            assert_eq!(out, found);
+            let weights = (0..out.len()).map(|i| if i < 160 * 96 { 1.0 } else { 4.0 });
+            let errors = frame.iter().zip(&out).map(|(a, b)| f64::from(a.abs_diff(*b)).powi(2));
+            cost += errors.zip(weights).map(|(e, w)| e * w).sum::<f64>() / (step * step);
+        }
+        cost
+    };
+    // Each step keeps only what is cheaper; a word of the coder is 32 bits.
+    let alone = [0, 1, 2, 4].map(|steps| run(steps, &frames[..1], 0.09));
+    assert!(alone[1] < 0.99 * alone[0], "{alone:?}");
+    assert!(alone[2] < alone[1] && alone[3] < alone[2] + 0.09 * 32.0, "{alone:?}");
+    // In a chain a picture that is cheaper now may cost more later.
+    let chain = [0, 1, 2].map(|steps| run(steps, &frames, 0.15));
+    assert!(chain[1] < 0.99 * chain[0] && chain[2] < 1.01 * chain[1], "{chain:?}");
+}
+
+#[test]
 fn what_moved_costs_little() {
     let frames = clip(96, 64, 6);
     let config = Config { key_interval: 1, ..quality(16) };
@@ -147,8 +178,9 @@ fn a_new_scene_begins_with_a_key_picture() {
 #[test]
 fn a_bit_rate_comes_out_about_as_asked() {
     let frames = clip(96, 64, 100);
-    for wanted in [10_000, 14_000] {
-        let config = Config { target: Target::Bitrate(wanted), key_interval: 50, scene_cuts: false };
+    for wanted in [7_000, 10_000] {
+        let config =
+            Config { target: Target::Bitrate(wanted), key_interval: 50, scene_cuts: false, ..quality(0) };
         let (mut encoder, mut bytes, mut qualities) = (encoder((96, 64), &config), 0, Vec::new());
         for frame in &frames {
             let coded = encoder.encode(frame, None).expect("a picture");
@@ -172,6 +204,7 @@ fn bad_parameters_are_named() {
     assert_eq!(name(new((5000, 16), &quality(1))), "width");
     assert_eq!(name(new((16, 16), &quality(255))), "quality");
     assert_eq!(name(new((16, 16), &Config { target: Target::Bitrate(0), ..quality(1) })), "bitrate");
+    assert_eq!(name(new((16, 16), &Config { steps: 17, ..quality(1) })), "steps");
     assert_eq!(name(new((16, 16), &Config { key_interval: 0, ..quality(1) })), "key interval");
     let mut encoder = encoder((16, 16), &quality(1));
     assert!(matches!(encoder.encode(&[0; 5], None), Err(Error::Parameter { name: "picture", .. })));
