@@ -9,6 +9,7 @@
 
 Every codec gets the same raw pictures, made smaller where they exceed the size, and the same interval of key pictures.
 Sizes are those of the files in Matroska; PSNR and MS-SSIM are over RGB, frame by frame, as `siskin compare` computes them.
+`--preset realtime --refine 0 1 2 4` compares numbers of refinement steps and no peers.
 With `--preset realtime` the peers are set for low delay (x264 and x265 ultrafast and veryfast with zerolatency, SVT-AV1
 preset 12 without reordering), else for files. `--out` writes .csv, .md and, with matplotlib, .png.
 With `--torch` each network that siskin fitted is fitted again by `video_torch.py` with as many passes over the same pictures;
@@ -96,7 +97,7 @@ def measure(args, clip, folder, rows):
                      "psnr_before_coding": before})
         print(rows[-1], flush=True)
 
-    def siskin(setting, *options):
+    def siskin(codec, setting, *options):
         path = folder / "siskin.mkv"
         start = time.time()
         done = run(args.program, "encode", raw, path, "-y", "--preset", args.preset, "--gop-size", args.gop_size,
@@ -106,7 +107,7 @@ def measure(args, clip, folder, rows):
         seconds = told["frames"] / told["fps"] if "fps" in told else time.time() - start
         steps = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
         before = [s["psnr"] for s in steps if s.get("psnr") and s.get("bits_per_pixel") is None]
-        add(f"siskin {args.preset}", setting, path, seconds, before[-1] if before else None)
+        add(codec, setting, path, seconds, before[-1] if before else None)
         return path
 
     def torch(setting, path, size):
@@ -127,16 +128,19 @@ def measure(args, clip, folder, rows):
         return last(call(args.program, "info", path, "--json"))["packet_bytes"]
 
     if args.preset == "realtime":
-        for quality in args.quality:
-            siskin(f"quality {quality}", "--quality", quality)
+        for steps in args.refine or [None]:
+            name, more = ("siskin realtime", []) if steps is None else (f"{steps} steps", ["--steps", steps])
+            for quality in args.quality:
+                siskin(name, f"quality {quality}", "--quality", quality, *more)
     else:
         passes = ["--steps", args.steps] if args.steps else []
         for bpp in args.bpp:
             size = int(bpp * width * height * args.frames / 8)
-            path = siskin(f"{bpp} bpp", "--size", size, *passes)
+            path = siskin(f"siskin {args.preset}", f"{bpp} bpp", "--size", size, *passes)
             if args.torch:
                 torch(f"{bpp} bpp", path, size - (path.stat().st_size - packet_bytes(path)))
-    for codec, options, settings in LIVE_PEERS if args.preset == "realtime" else FILE_PEERS:
+    peers = LIVE_PEERS if args.preset == "realtime" else FILE_PEERS
+    for codec, options, settings in [] if args.refine else peers:
         for crf in settings:
             path = folder / "peer.mkv"
             start = time.time()
@@ -157,9 +161,13 @@ def report(rows):
                      + (f" {before:.2f} |" if before else " |") * fits)
     clips, codecs = (list(dict.fromkeys(r[k] for r in rows)) for k in ("clip", "codec"))
     curve = lambda clip, codec: [(r["bpp"], r["psnr"]) for r in rows if (r["clip"], r["codec"]) == (clip, codec)]
-    lines += ["", f"Rate of {codecs[0]} at equal PSNR against:", "", "| | " + " | ".join(clips) + " |", "|---" * (len(clips) + 1) + "|"]
+    # With steps of refinement the question is what each number of them brings over the first.
+    is_steps = codecs[0].endswith("steps")
+    title = f"Rate at equal PSNR against {codecs[0]}:" if is_steps else f"Rate of {codecs[0]} at equal PSNR against:"
+    lines += ["", title, "", "| | " + " | ".join(clips) + " |", "|---" * (len(clips) + 1) + "|"]
     for codec in codecs[1:]:
-        found = [difference(curve(c, codecs[0]), curve(c, codec)) for c in clips]
+        pair = lambda clip: [curve(clip, codec), curve(clip, codecs[0])]
+        found = [difference(*(pair(c) if is_steps else reversed(pair(c)))) for c in clips]
         lines.append(f"| {codec} | " + " | ".join("no overlap" if f is None else f"{f:+.1f} %" for f in found) + " |")
     return "\n".join(lines) + "\n"
 
@@ -193,6 +201,7 @@ def main():
     parser.add_argument("--steps", type=int, help="passes over the frames in all, of the presets that fit a network")
     parser.add_argument("--torch", metavar="PYTHON", help="fit each network again with this Python, which has PyTorch")
     parser.add_argument("--quality", type=float, nargs="+", default=[82, 66, 50, 32], help="qualities of the preset realtime")
+    parser.add_argument("--refine", type=int, nargs="+", help="steps of refinement in real time, compared with one another")
     parser.add_argument("--threads", default="2")
     parser.add_argument("--out", help="path without extension for .csv, .md and .png")
     parser.add_argument("--encode", nargs=argparse.REMAINDER, default=[], help="more options of siskin encode")

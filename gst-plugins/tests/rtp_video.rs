@@ -10,6 +10,7 @@ const RAW_VIDEO: &str = "video/x-raw,format=I420,width=48,height=32,framerate=25
 
 /// RTP packets of a test picture's video, each with its sequence number.
 fn payloads(frames: u32, gop: u32) -> Vec<(u16, gst::Buffer)> {
+    init();
     let text = format!(
         "videotestsrc num-buffers={frames} pattern=smpte ! {RAW_VIDEO} ! siskinvideoenc preset=realtime quality=80 \
          gop-size={gop} threads=1 ! rtpsiskinvideopay mtu=200 name=last"

@@ -346,9 +346,9 @@ fn a_real_time_file_is_sought_to_any_frame() {
 }
 
 #[test]
-fn an_encoder_that_is_late_leaves_pictures_out() {
+fn an_encoder_that_is_late_leaves_refinement_out_and_then_pictures() {
     let caps = "video/x-raw,format=RGB,width=16,height=16,framerate=25/1";
-    let mut harness = harness(REALTIME, caps);
+    let mut harness = harness(&format!("{REALTIME} steps=2"), caps);
     let frame = |ms: u64| {
         let mut buffer = gst::Buffer::from_slice(vec![90u8; 3 * 16 * 16]);
         buffer.make_mut().set_pts(gst::ClockTime::from_mseconds(ms));
@@ -356,16 +356,23 @@ fn an_encoder_that_is_late_leaves_pictures_out() {
     };
     harness.push(frame(0)).expect("a push");
     assert_eq!(pull_all(&mut harness).len(), 1);
+    let counted = |harness: &gst_check::Harness, name: &str| {
+        let stats = harness.element().expect("an element").property::<gst::Structure>("stats");
+        stats.get::<u64>(name).expect("a counter")
+    };
     let late = gst::event::Qos::builder(gst::QOSType::Underflow, 2.0, 200_000_000)
         .timestamp(gst::ClockTime::from_mseconds(40))
         .build();
     harness.push_upstream_event(late);
-    harness.push(frame(40)).expect("a push");
-    assert_eq!(pull_all(&mut harness).len(), 0);
+    // One step less, none, no picture.
+    for (ms, pictures) in [(40, 1), (80, 1), (120, 0)] {
+        harness.push(frame(ms)).expect("a push");
+        assert_eq!(pull_all(&mut harness).len(), pictures, "at {ms} ms");
+    }
+    assert_eq!((counted(&harness, "reduced-frames"), counted(&harness, "late-frames")), (2, 1));
     harness.push(frame(2000)).expect("a push");
     assert_eq!(pull_all(&mut harness).len(), 1);
-    let stats = harness.element().expect("an element").property::<gst::Structure>("stats");
-    assert_eq!(stats.get::<u64>("late-frames").ok(), Some(1));
+    assert_eq!((counted(&harness, "reduced-frames"), counted(&harness, "late-frames")), (3, 1));
 }
 
 #[test]

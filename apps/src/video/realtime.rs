@@ -7,7 +7,7 @@ use serde_json::json;
 use siskin_core::bitstream::VideoHeader;
 use siskin_core::bundle::VideoBundle;
 use siskin_core::video::psnr;
-use siskin_core::video::realtime::{Config, Encoder, Target as Aim, i420_to_rgb};
+use siskin_core::video::realtime::{Encoder, Target as Aim, i420_to_rgb};
 
 use super::encode::Job;
 use super::input::VideoInput;
@@ -55,7 +55,7 @@ pub(super) fn run(job: &mut Job<'_>, mut target: Target, report: &mut Report) ->
     if !others.is_empty() {
         report.note(&format!("Leaving out other streams: {}", others.join(", ")));
     }
-    let config = Config { target: aim, key_interval: job.video.gop_size, ..Default::default() };
+    let config = job.video.realtime_config(aim);
     let mut encoder = Encoder::new(header, &job.runtime, &bundle, &config)?;
     let name = format!("{} {}", bundle.manifest().name, bundle.manifest().version);
     report.note(&format!(
@@ -66,7 +66,7 @@ pub(super) fn run(job: &mut Job<'_>, mut target: Target, report: &mut Report) ->
     ));
     let total = input.stated_frames();
     let mut ahead = input.next()?;
-    let settings = job.video.realtime_words(&bundle.manifest().id().to_string(), wish);
+    let settings = job.video.realtime_words(&bundle.manifest().id().to_string(), wish, &config);
     let settings = Settings::new(&settings, ahead.as_ref().map_or(&[], |(frame, _)| frame));
     let mut earlier = job.earlier(&header, &settings, report)?;
     if let Some(all) = earlier.take() {
@@ -183,6 +183,7 @@ pub(super) fn run(job: &mut Job<'_>, mut target: Target, report: &mut Report) ->
             "frames": sums.frames,
             "resumed_frames": sums.resumed,
             "groups": sums.frames,
+            "steps": config.steps,
             "key_groups": sums.keys,
             "sound_samples": job.sound.as_ref().map(Sound::samples),
             "seconds": seconds,

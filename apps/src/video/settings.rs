@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
+use siskin_core::video::realtime::{Config, MOST_STEPS, Target};
 use siskin_core::video::{EncoderConfig, Kind, Modulation, Preset, lambda_of_quality};
 
 use crate::failure::usage;
@@ -21,8 +22,9 @@ pub(crate) struct VideoArgs {
     /// pictures]
     #[arg(long, value_name = "NAME", value_parser = ["realtime", "fast", "medium", "slow", "placebo"])]
     pub(crate) preset: Option<String>,
-    /// Passes over the frames in all, instead of the preset's
-    #[arg(long, value_name = "N", requires = "preset", value_parser = clap::value_parser!(u32).range(2..=100_000))]
+    /// Passes over the frames in all, 2 and more, instead of the preset's; in real time, steps of refinement of each
+    /// picture, 0 to 16 [default there: 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=100_000))]
     steps: Option<u32>,
     /// Quality from 0 to 100 without a bound on the size [default: 50]
     #[arg(long, value_name = "Q", conflicts_with_all = ["video_bitrate", "size"])]
@@ -114,8 +116,9 @@ impl VideoArgs {
     }
 
     /// The same of the real-time mode; `model` is the bundle's id.
-    pub(super) fn realtime_words(&self, model: &str, wish: Wish) -> String {
-        format!("mode=realtime model={model} {} gop-size={}", wish.words(None), self.gop_size)
+    pub(super) fn realtime_words(&self, model: &str, wish: Wish, config: &Config) -> String {
+        let Config { key_interval, steps, .. } = config;
+        format!("mode=realtime model={model} {} gop-size={key_interval} steps={steps}", wish.words(None))
     }
 
     /// Whether pictures are coded one by one with a trained network.
@@ -126,18 +129,26 @@ impl VideoArgs {
     /// Refuses what the real-time mode has not.
     pub(super) fn check_realtime(&self) -> Result<()> {
         let given = [
-            (self.steps.is_some(), "--steps"),
             (self.parameters.is_some(), "--parameters"),
             (self.key_interval != 1, "--key-interval"),
             (self.network != "hnerv", "--network"),
             (self.modulation != "affine", "--modulation"),
         ];
+        if let Some(steps) = self.steps.filter(|s| *s > MOST_STEPS) {
+            return Err(usage(format!("--steps is {steps}, in real time: 0 to {MOST_STEPS}")));
+        }
         match given.into_iter().find(|g| g.0) {
             Some((_, name)) => {
                 Err(usage(format!("{name} is not for --preset realtime, whose network is trained")))
             }
             None => Ok(()),
         }
+    }
+
+    /// How the real-time mode is to encode.
+    pub(super) fn realtime_config(&self, target: Target) -> Config {
+        let steps = self.steps.unwrap_or(Config::default().steps);
+        Config { target, key_interval: self.gop_size, steps, ..Default::default() }
     }
 
     /// The encoder's configuration.

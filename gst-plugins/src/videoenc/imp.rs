@@ -215,23 +215,22 @@ impl SiskinVideoEnc {
         settings: &Settings,
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
         let obj = self.obj();
-        if obj.max_encode_time(&frame) < 0 && !is_key {
-            lock(&self.stats).late += 1;
-            return obj.finish_frame(frame);
-        }
+        let is_late = obj.max_encode_time(&frame) < 0;
         let encoded = {
             let mut guard = lock(&self.session);
             let session = guard.as_mut().ok_or(gst::FlowError::NotNegotiated)?;
             let input = frame.input_buffer().ok_or(gst::FlowError::Error)?;
-            let encoded = session.encode_now(input, frame.duration(), is_key, settings, &self.stats);
+            let kind = (is_key, is_late);
+            let encoded = session.encode_now(input, frame.duration(), kind, settings, &self.stats);
             encoded.map(|packet| packet.map(|packet| (packet, session.latency())))
         };
         let encoded = encoded.map_err(|e| {
             self.post_error_message(errors::message(&e));
             gst::FlowError::Error
         })?;
-        // The preset cannot change between start and stop, so the session is of the kind that was asked for.
-        let ((data, key), latency) = encoded.ok_or(gst::FlowError::Error)?;
+        // The preset cannot change between start and stop, so the session is of the kind that was asked for, and what is
+        // not there was left out.
+        let Some(((data, key), latency)) = encoded else { return obj.finish_frame(frame) };
         frame.set_output_buffer(gst::Buffer::from_slice(data));
         if key {
             frame.set_flags(VideoCodecFrameFlags::SYNC_POINT);

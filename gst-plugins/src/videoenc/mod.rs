@@ -4,7 +4,8 @@
 //! the length of a group and the time that the slowest fit so far took.
 //!
 //! With `preset=realtime` a network trained beforehand codes each picture as it comes; the latency is the time of the slowest.
-//! `gop-size` is then the most from one key picture to the next. Pictures that downstream says are too late are left out.
+//! `gop-size` is then the most from one key picture to the next, `steps` how often the latents of a picture are refined. Where
+//! downstream says that pictures come too late, fewer steps are taken, and then pictures left out.
 //!
 //! A group ends after `gop-size` frames, before a frame for which a key unit is asked (`GstForceKeyUnit`), and where the
 //! pictures of a group would take more than a gigabyte. At the end of the stream the group at hand is finished; a
@@ -30,6 +31,7 @@ use gst::prelude::*;
 
 mod group;
 mod imp;
+mod load;
 mod session;
 mod settings;
 

@@ -10,6 +10,7 @@ use siskin_core::video::{Encoder, FitProgress, Target, lambda_of_quality, realti
 use siskin_core::{Error, Result};
 
 use super::group::{Frame, Group};
+use super::load::Load;
 use super::settings::Settings;
 use crate::sync::lock;
 use crate::video::pictures::{Layout, Reader};
@@ -28,8 +29,9 @@ pub(super) struct Stats {
     frames: u64,
     bytes: u64,
     psnr: f64,
-    /// Frames left out since it was too late for them.
-    pub(super) late: u64,
+    /// Frames left out since it was too late for them, and frames that got fewer steps of refinement than asked for.
+    late: u64,
+    reduced: u64,
     time: ClockTime,
     fitting: Duration,
     /// What runs the networks, once one has run.
@@ -47,6 +49,7 @@ impl Stats {
             .field("key-groups", self.key_groups)
             .field("frames", self.frames)
             .field("late-frames", self.late)
+            .field("reduced-frames", self.reduced)
             .field("bytes", self.bytes)
             .field("bitrate", rate.round() as u64)
             .field("psnr", self.psnr / self.frames.max(1) as f64)
@@ -75,7 +78,7 @@ enum Coder {
     /// A network fitted to each group, which is gathered first: a packet a group.
     Fitted(Box<Encoder>, Group),
     /// A network trained beforehand: a packet a picture, at once.
-    Realtime { encoder: Box<realtime::Encoder>, target: realtime::Target, qualities: u16 },
+    Realtime { encoder: Box<realtime::Encoder>, target: realtime::Target, qualities: u16, load: Load },
 }
 
 /// An encoder whose format is known.
@@ -113,7 +116,12 @@ impl Session {
                 let qualities = bundle.manifest().qualities;
                 let config = settings.realtime(qualities);
                 let encoder = Box::new(realtime::Encoder::new(header, runtime, &bundle, &config)?);
-                let coder = Coder::Realtime { encoder, target: config.target, qualities };
+                let coder = Coder::Realtime {
+                    encoder,
+                    target: config.target,
+                    qualities,
+                    load: Load::new(config.steps),
+                };
                 session(Layout::I420, coder, Some(bundle.manifest().id().to_string()), ClockTime::ZERO)
             }
         }
@@ -176,16 +184,23 @@ impl Session {
         }
     }
 
-    /// Codes a frame at once, in real time; none of another kind, whose groups are gathered.
+    /// Codes a frame at once, in real time; none of another kind, whose groups are gathered, and of one that is left out
+    /// since `is_late` says that it is too late for it.
     pub(super) fn encode_now(
         &mut self,
         frame: &gst::BufferRef,
         duration: Option<ClockTime>,
-        key: bool,
+        (key, is_late): (bool, bool),
         settings: &Settings,
         stats: &Mutex<Stats>,
     ) -> Result<Option<(Vec<u8>, bool)>> {
-        let Coder::Realtime { encoder, target, qualities } = &mut self.coder else { return Ok(None) };
+        let Coder::Realtime { encoder, target, qualities, load } = &mut self.coder else { return Ok(None) };
+        let Some(steps) = load.next(is_late, key) else {
+            lock(stats).late += 1;
+            return Ok(None);
+        };
+        lock(stats).reduced += u64::from(load.is_reduced());
+        encoder.set_steps(steps)?;
         let began = Instant::now();
         let picture = self.reader.read(frame).map_err(|e| Error::Parameter {
             name: "frame",

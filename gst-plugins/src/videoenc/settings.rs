@@ -50,7 +50,7 @@ pub(super) struct Settings {
     pub(super) network: NetworkSettings,
     preset: VideoPreset,
     /// Passes over the frames; 0 for the preset's.
-    steps: u32,
+    steps: i32,
     /// Bits a second; 0 for a constant quality.
     pub(super) bitrate: u32,
     quality: f64,
@@ -63,7 +63,7 @@ impl Default for Settings {
         Self {
             network: NetworkSettings::for_video(Some(VideoBundle::DEFAULT)),
             preset: VideoPreset::default(),
-            steps: 0,
+            steps: -1,
             bitrate: 0,
             quality: 50.0,
             gop_size: 120,
@@ -88,12 +88,15 @@ impl Settings {
                 .blurb("How much work is put into a group of pictures")
                 .mutable_ready()
                 .build(),
-            glib::ParamSpecUInt::builder("steps")
+            glib::ParamSpecInt::builder("steps")
                 .nick("Steps")
                 .blurb(
-                    "Passes over the frames of a group, 2 and more; 0 takes the preset's; not in real time",
+                    "Passes over the frames of a group, 2 and more; in real time, steps of refinement of each picture, \
+                     0 to 16, fewer where it gets late; -1 takes the preset's",
                 )
+                .minimum(-1)
                 .maximum(100_000)
+                .default_value(defaults.steps)
                 .mutable_ready()
                 .build(),
             glib::ParamSpecUInt::builder("bitrate")
@@ -134,7 +137,7 @@ impl Settings {
         // GObject has checked types and ranges.
         match spec.name() {
             "preset" => self.preset = value.get().unwrap_or_default(),
-            "steps" => self.steps = value.get().unwrap_or_default(),
+            "steps" => self.steps = value.get().unwrap_or(-1),
             "bitrate" => self.bitrate = value.get().unwrap_or_default(),
             "quality" => self.quality = value.get().unwrap_or_default(),
             "gop-size" => self.gop_size = value.get().unwrap_or(1),
@@ -162,8 +165,8 @@ impl Settings {
     pub(super) fn config(&self) -> Result<Option<EncoderConfig>> {
         let Some(preset) = self.preset.fit() else { return Ok(None) };
         let mut config = EncoderConfig { key_interval: self.key_interval, ..preset.config() };
-        if self.steps > 0 {
-            config.set_passes(self.steps)?;
+        if let Ok(steps) = u32::try_from(self.steps) {
+            config.set_passes(steps)?;
         }
         Ok(Some(config))
     }
@@ -178,6 +181,7 @@ impl Settings {
         realtime::Config {
             target: self.realtime_target(qualities),
             key_interval: self.gop_size,
+            steps: u32::try_from(self.steps).unwrap_or(realtime::Config::default().steps),
             ..Default::default()
         }
     }
