@@ -90,6 +90,7 @@ fn measure(
     let config = realtime::Config { target: realtime::Target::Quality(quality), steps, ..Default::default() };
     let mut encoder = realtime::Encoder::new(clip.header, runtime, bundle, &config)?;
     let size = (clip.header.width as usize, clip.header.height as usize);
+    let matrix = realtime::YuvMatrix::of(&clip.header.colour);
     let (mut bytes, mut sum, mut seconds) = (0, 0.0, 0.0);
     let (mut yuv, mut rgb, mut original) = (Vec::new(), Vec::new(), Vec::new());
     for frame in &clip.frames {
@@ -97,8 +98,8 @@ fn measure(
         bytes += encoder.encode(frame, None)?.data.len();
         seconds += begun.elapsed().as_secs_f64();
         encoder.picture(&mut yuv);
-        realtime::i420_to_rgb(&yuv, size, &mut rgb);
-        realtime::i420_to_rgb(frame, size, &mut original);
+        realtime::i420_to_rgb(&yuv, size, &matrix, &mut rgb);
+        realtime::i420_to_rgb(frame, size, &matrix, &mut original);
         sum += psnr(&rgb, &original);
     }
     let frames = clip.frames.len() as f64;

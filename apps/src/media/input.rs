@@ -4,12 +4,11 @@ use std::path::Path;
 
 use anyhow::{Result, anyhow, bail};
 use ffmpeg_next::format::Sample;
-use ffmpeg_next::format::context::Input;
-use ffmpeg_next::{ChannelLayout, Error as FfmpegError, Packet, codec, decoder, frame, media};
+use ffmpeg_next::{ChannelLayout, Error as FfmpegError, codec, decoder, frame, media};
 use siskin_core::container::Chapter;
 
 use super::convert::{Converter, FLOAT, append};
-use super::source;
+use super::{Feeder, source};
 use crate::target::is_dash;
 
 /// Sample rates that are taken for meant.
@@ -21,15 +20,10 @@ const EXACT_LENGTH: [&str; 4] = ["flac", "aiff", "caf", "mov"];
 /// Seconds that may be missing at the end before an input counts as cut off.
 const MISSING_ALLOWED: f64 = 0.1;
 
-/// A demuxer that finds nothing valid so many times is not asked again.
-const MOST_BAD_IN_A_ROW: u32 = 10_000;
-
 /// The audio stream of an input, decoded and mixed down.
 pub(crate) struct AudioInput {
-    name: String,
-    context: Input,
+    feeder: Feeder,
     decoder: decoder::Audio,
-    stream: usize,
     shape: Option<(Sample, ChannelLayout, u32)>,
     converter: Option<Converter>,
     /// The rate of the samples handed out; `None` takes the input's own.
@@ -37,11 +31,8 @@ pub(crate) struct AudioInput {
     frame: frame::Audio,
     /// Samples a channel decoded, at the input's rate.
     decoded: u64,
-    bad_packets: u64,
     /// The share of the stated samples that the file holds, if it was cut off.
     share_left: Option<f64>,
-    /// Whether the decoder has been told that nothing more comes.
-    draining: bool,
 }
 
 impl AudioInput {
@@ -64,18 +55,14 @@ impl AudioInput {
         let decoder = decoder.audio().map_err(|e| anyhow!("{name}: the audio cannot be decoded: {e}"))?;
         check_shape(&name, decoder.rate(), decoder.channels())?;
         Ok(Self {
-            name,
-            context,
+            feeder: Feeder::new(name, context, index),
             decoder,
-            stream: index,
             shape: None,
             converter: None,
             wanted_rate: rate,
             frame: frame::Audio::empty(),
             decoded: 0,
-            bad_packets: 0,
             share_left,
-            draining: false,
         })
     }
 
@@ -96,17 +83,17 @@ impl AudioInput {
 
     /// The length that the container states or FFmpeg estimates, in seconds.
     pub(crate) fn duration(&self) -> Option<f64> {
-        let stream = self.context.stream(self.stream)?;
+        let stream = self.feeder.context.stream(self.feeder.stream)?;
         if stream.duration() > 0 {
             return Some(stream.duration() as f64 * f64::from(stream.time_base()));
         }
-        let whole = self.context.duration();
+        let whole = self.feeder.context.duration();
         (whole > 0).then(|| whole as f64 / f64::from(ffmpeg_next::ffi::AV_TIME_BASE))
     }
 
     /// The streams that are not read.
     pub(crate) fn other_streams(&self) -> Vec<String> {
-        let others = self.context.streams().filter(|s| s.index() != self.stream);
+        let others = self.feeder.context.streams().filter(|s| s.index() != self.feeder.stream);
         others.map(|s| format!("{:?}", s.parameters().medium()).to_lowercase()).collect()
     }
 
@@ -117,14 +104,14 @@ impl AudioInput {
             let title = c.metadata().get("title").unwrap_or_default().to_owned();
             Chapter { start_ns: ns(c.start()), end_ns: Some(ns(c.end())), title }
         };
-        self.context.chapters().map(chapter).collect()
+        self.feeder.context.chapters().map(chapter).collect()
     }
 
     /// The tags of the container and the stream, as FFmpeg names them.
     pub(crate) fn tags(&self) -> Vec<(String, String)> {
-        let stream = self.context.stream(self.stream);
+        let stream = self.feeder.context.stream(self.feeder.stream);
         let of_stream = stream.iter().flat_map(|s| s.metadata().iter().map(owned).collect::<Vec<_>>());
-        let mut tags: Vec<(String, String)> = self.context.metadata().iter().map(owned).collect();
+        let mut tags: Vec<(String, String)> = self.feeder.context.metadata().iter().map(owned).collect();
         for tag in of_stream {
             if tags.iter().all(|t| !t.0.eq_ignore_ascii_case(&tag.0)) {
                 tags.push(tag);
@@ -135,13 +122,13 @@ impl AudioInput {
 
     /// Packets that could not be decoded so far.
     pub(crate) fn bad_packets(&self) -> u64 {
-        self.bad_packets
+        self.feeder.bad_packets
     }
 
     /// What is missing at the end, in words, once everything has been read.
     pub(crate) fn missing(&self) -> Option<String> {
         let found = self.decoded as f64 / f64::from(self.source_rate());
-        let format = self.context.format();
+        let format = self.feeder.context.format();
         let exact = format.name().split(',').any(|n| EXACT_LENGTH.contains(&n));
         let stated = match self.share_left {
             Some(share) => found / share.max(1e-9),
@@ -149,7 +136,7 @@ impl AudioInput {
             None => return None,
         };
         (found + MISSING_ALLOWED < stated)
-            .then(|| format!("{} ends after {found:.2} s of {stated:.2} s", self.name))
+            .then(|| format!("{} ends after {found:.2} s of {stated:.2} s", self.feeder.name))
     }
 
     /// Appends the next samples to `out`; false at the end.
@@ -165,49 +152,17 @@ impl AudioInput {
                     self.flush_converter(out)?;
                     return Ok(out.len() > before);
                 }
-                Err(FfmpegError::Other { errno: ffmpeg_next::error::EAGAIN }) => self.feed()?,
-                Err(_) => self.bad_packets += 1,
-            }
-        }
-    }
-
-    /// Gives the decoder one more packet, or the end.
-    fn feed(&mut self) -> Result<()> {
-        if self.draining {
-            bail!("{}: FFmpeg's decoder does not come to an end", self.name);
-        }
-        let mut in_a_row = 0;
-        loop {
-            // A new one each time: FFmpeg fills it without freeing what it held.
-            let mut packet = Packet::empty();
-            match packet.read(&mut self.context) {
-                Ok(()) if packet.stream() != self.stream => {}
-                Ok(()) => {
-                    if self.decoder.send_packet(&packet).is_err() {
-                        self.bad_packets += 1;
-                        continue;
-                    }
-                    return Ok(());
+                Err(FfmpegError::Other { errno: ffmpeg_next::error::EAGAIN }) => {
+                    self.feeder.feed(&mut self.decoder)?
                 }
-                // A demuxer goes on behind what it could not read; whatever else ends the input is told by `missing`.
-                Err(FfmpegError::InvalidData) if in_a_row < MOST_BAD_IN_A_ROW => {
-                    self.bad_packets += 1;
-                    in_a_row += 1;
-                }
-                Err(end) => {
-                    if end != FfmpegError::Eof {
-                        self.bad_packets += 1;
-                    }
-                    self.draining = true;
-                    return self.decoder.send_eof().map_err(|e| anyhow!("{}: {e}", self.name));
-                }
+                Err(_) => self.feeder.bad_packets += 1,
             }
         }
     }
 
     fn take_frame(&mut self, out: &mut Vec<f32>) -> Result<()> {
         let frame = with_layout(&self.frame)?;
-        check_shape(&self.name, frame.rate(), frame.channels())?;
+        check_shape(&self.feeder.name, frame.rate(), frame.channels())?;
         self.decoded += frame.samples() as u64;
         let shape = (frame.format(), frame.channel_layout(), frame.rate());
         if self.shape != Some(shape) {

@@ -1,12 +1,14 @@
 //! Media through FFmpeg: any input to mono samples, and samples to any output.
 
 mod convert;
+mod feeder;
 mod input;
 mod output;
 mod riff;
 pub(crate) mod source;
 
 pub(crate) use convert::{Resampler, resample};
+pub(crate) use feeder::Feeder;
 pub(crate) use input::AudioInput;
 pub(crate) use output::{AudioOutput, OutputFormat};
 

@@ -12,7 +12,7 @@ use siskin_core::video::psnr;
 use super::VideoFile;
 use super::decode::Pictures;
 use super::input::VideoInput;
-use super::y4m::ToRgb;
+use super::y4m::PlanarToRgb;
 use crate::interrupt;
 use crate::metrics::ms_ssim;
 use crate::report;
@@ -20,7 +20,7 @@ use crate::units;
 
 /// Pictures of a coded file, or of anything that FFmpeg reads.
 enum Source {
-    Coded(Box<Pictures>, Box<ToRgb>),
+    Coded(Box<Pictures>, Box<PlanarToRgb>),
     Other(Box<VideoInput>),
 }
 
@@ -28,7 +28,7 @@ impl Source {
     fn open(path: &Path, runtime: &dyn Fn() -> Result<Runtime>) -> Result<Self> {
         Ok(if VideoFile::is_video(path) {
             let file = VideoFile::open(path)?;
-            let to_rgb = ToRgb::new(file.header())?;
+            let to_rgb = PlanarToRgb::new(file.header())?;
             Self::Coded(Box::new(Pictures::new(file, &runtime()?)), Box::new(to_rgb))
         } else {
             Self::Other(Box::new(VideoInput::open(path)?))

@@ -4,32 +4,31 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use ffmpeg_next::format::Pixel;
-use ffmpeg_next::format::context::Input;
 use ffmpeg_next::software::scaling::{Context as Scaler, Flags};
-use ffmpeg_next::{Error as FfmpegError, Packet, Rational, codec, color, decoder, ffi, frame, media};
+use ffmpeg_next::{Error as FfmpegError, Rational, codec, color, decoder, ffi, frame, media};
 use siskin_core::bitstream::{Colour, VideoHeader};
 
-use crate::media::source;
+use super::colour::{ToRgb, full_range, is_rgb, take_planar};
+use crate::media::{Feeder, source};
 use crate::target::is_dash;
-
-/// Errors in a row after which an input is given up.
-const MOST_BAD_IN_A_ROW: u32 = 10_000;
 
 /// The video stream of an input, decoded.
 pub(crate) struct VideoInput {
-    name: String,
-    context: Input,
+    feeder: Feeder,
     decoder: decoder::Video,
-    stream: usize,
     time_base: Rational,
     header: VideoHeader,
-    scaler: Option<(Scaler, Pixel, u32, u32)>,
+    /// The way from frames of this format and size.
+    converter: Option<(Converter, Pixel, u32, u32)>,
     frame: frame::Video,
-    picture: frame::Video,
     /// Whether pictures are given as 4:2:0.
     planar: bool,
-    bad_packets: u64,
-    draining: bool,
+}
+
+/// What makes pictures of frames.
+enum Converter {
+    Rgb(ToRgb),
+    Planar(Scaler, frame::Video),
 }
 
 impl VideoInput {
@@ -76,24 +75,24 @@ impl VideoInput {
         };
         header.check()?;
         Ok(Self {
-            name,
-            context,
+            feeder: Feeder::new(name, context, index),
             decoder,
-            stream: index,
             time_base,
             header,
-            scaler: None,
+            converter: None,
             frame: frame::Video::empty(),
-            picture: frame::Video::empty(),
             planar: false,
-            bad_packets: 0,
-            draining: false,
         })
     }
 
-    /// Gives pictures as 4:2:0, planes without gaps, instead of RGB.
-    pub(crate) fn planar(self) -> Self {
-        Self { planar: true, ..self }
+    /// Gives pictures as 4:2:0, planes without gaps, instead of RGB. Sources that are RGB themselves become BT.601 of limited
+    /// range.
+    pub(crate) fn planar(mut self) -> Self {
+        self.planar = true;
+        if is_rgb(self.decoder.format()) {
+            self.header.colour = Colour { matrix: 6, full_range: false, ..self.header.colour };
+        }
+        self
     }
 
     /// What a coded stream of this input says of itself.
@@ -103,12 +102,12 @@ impl VideoInput {
 
     /// Frames that the container states, or that follow from its duration.
     pub(super) fn stated_frames(&self) -> Option<u64> {
-        let stream = self.context.stream(self.stream)?;
+        let stream = self.feeder.context.stream(self.feeder.stream)?;
         if stream.frames() > 0 {
             return u64::try_from(stream.frames()).ok();
         }
         let (n, d) = self.header.frame_rate;
-        let seconds = self.context.duration() as f64 / f64::from(ffi::AV_TIME_BASE);
+        let seconds = self.feeder.context.duration() as f64 / f64::from(ffi::AV_TIME_BASE);
         (seconds > 0.0 && n > 0).then(|| (seconds * f64::from(n) / f64::from(d)).round() as u64)
     }
 
@@ -119,21 +118,22 @@ impl VideoInput {
             let ticks = Some(stream.start_time()).filter(|t| *t > i64::MIN);
             ticks.map(|t| (t as f64 * f64::from(stream.time_base()) * 1e9).round() as i64)
         };
-        let sound = self.context.streams().best(media::Type::Audio)?;
-        Some(start(&sound)? - start(&self.context.stream(self.stream)?)?)
+        let sound = self.feeder.context.streams().best(media::Type::Audio)?;
+        Some(start(&sound)? - start(&self.feeder.context.stream(self.feeder.stream)?)?)
     }
 
     /// Kinds of streams that are not read; of the sound only the best stream is read, and only where it is wanted.
     pub(super) fn other_streams(&self, with_sound: bool) -> Vec<String> {
-        let sound = self.context.streams().best(media::Type::Audio).filter(|_| with_sound).map(|s| s.index());
-        let is_read = |index: usize| index == self.stream || Some(index) == sound;
-        let others = self.context.streams().filter(|s| !is_read(s.index()));
+        let sound =
+            self.feeder.context.streams().best(media::Type::Audio).filter(|_| with_sound).map(|s| s.index());
+        let is_read = |index: usize| index == self.feeder.stream || Some(index) == sound;
+        let others = self.feeder.context.streams().filter(|s| !is_read(s.index()));
         others.map(|s| format!("{:?}", s.parameters().medium()).to_lowercase()).collect()
     }
 
     /// Packets that could not be decoded so far.
     pub(super) fn bad_packets(&self) -> u64 {
-        self.bad_packets
+        self.feeder.bad_packets
     }
 
     /// The next picture and its time in nanoseconds, if it has one; none at the end.
@@ -142,32 +142,10 @@ impl VideoInput {
             match self.decoder.receive_frame(&mut self.frame) {
                 Ok(()) => return self.take_frame().map(Some),
                 Err(FfmpegError::Eof) => return Ok(None),
-                Err(FfmpegError::Other { errno: ffmpeg_next::error::EAGAIN }) => self.feed()?,
-                Err(_) => self.bad_packets += 1,
-            }
-        }
-    }
-
-    fn feed(&mut self) -> Result<()> {
-        if self.draining {
-            bail!("{}: FFmpeg's decoder does not come to an end", self.name);
-        }
-        let mut in_a_row = 0;
-        loop {
-            let mut packet = Packet::empty();
-            match packet.read(&mut self.context) {
-                Ok(()) if packet.stream() != self.stream => {}
-                Ok(()) if self.decoder.send_packet(&packet).is_err() => self.bad_packets += 1,
-                Ok(()) => return Ok(()),
-                Err(FfmpegError::InvalidData) if in_a_row < MOST_BAD_IN_A_ROW => {
-                    self.bad_packets += 1;
-                    in_a_row += 1;
+                Err(FfmpegError::Other { errno: ffmpeg_next::error::EAGAIN }) => {
+                    self.feeder.feed(&mut self.decoder)?
                 }
-                Err(end) => {
-                    self.bad_packets += u64::from(end != FfmpegError::Eof);
-                    self.draining = true;
-                    return self.decoder.send_eof().map_err(|e| anyhow!("{}: {e}", self.name));
-                }
+                Err(_) => self.feeder.bad_packets += 1,
             }
         }
     }
@@ -175,36 +153,42 @@ impl VideoInput {
     /// The picture at hand in the size of the stream's first one.
     fn take_frame(&mut self) -> Result<(Vec<u8>, Option<i64>)> {
         let VideoHeader { width, height, colour, .. } = self.header;
-        let shape =
-            (full_range(self.frame.format(), colour.full_range), self.frame.width(), self.frame.height());
-        if self.scaler.as_ref().is_none_or(|s| (s.1, s.2, s.3) != shape) {
-            let to = if self.planar { full_range(Pixel::YUV420P, colour.full_range) } else { Pixel::RGB24 };
-            let scaler = Scaler::get(shape.0, shape.1, shape.2, to, width, height, Flags::BICUBIC);
-            let scaler =
-                scaler.with_context(|| format!("{}: no conversion from {:?}", self.name, shape.0))?;
-            self.scaler = Some((scaler, shape.0, shape.1, shape.2));
+        let shape = (self.frame.format(), self.frame.width(), self.frame.height());
+        if self.converter.as_ref().is_none_or(|s| (s.1, s.2, s.3) != shape) {
+            let converter = self.converter(shape).with_context(|| self.feeder.name.clone())?;
+            self.converter = Some((converter, shape.0, shape.1, shape.2));
         }
-        let (Some((scaler, ..)), pts) = (&mut self.scaler, self.frame.timestamp()) else {
-            bail!("{}: no converter", self.name);
+        let (Some((converter, ..)), pts) = (&mut self.converter, self.frame.timestamp()) else {
+            bail!("{}: no converter", self.feeder.name);
         };
+        let mut out = Vec::with_capacity(3 * width as usize * height as usize);
+        match converter {
+            Converter::Rgb(to_rgb) => to_rgb.convert(&mut self.frame, &mut out)?,
+            Converter::Planar(scaler, picture) => {
+                self.frame.set_format(full_range(shape.0, colour.full_range));
+                scaler.run(&self.frame, picture).context("conversion failed")?;
+                take_planar(picture, &mut out);
+            }
+        }
+        // The next frame comes into the same memory with its own format.
         self.frame.set_format(shape.0);
-        scaler.run(&self.frame, &mut self.picture).context("conversion failed")?;
-        let (width, height) = (width as usize, height as usize);
-        let half = (width.div_ceil(2), height.div_ceil(2));
-        let mut out = Vec::with_capacity(3 * width * height);
-        let mut copy = |plane: usize, row: usize, rows: usize| {
-            let (data, stride) = (self.picture.data(plane), self.picture.stride(plane));
-            (0..rows).for_each(|y| out.extend_from_slice(&data[y * stride..y * stride + row]));
-        };
-        if self.planar {
-            copy(0, width, height);
-            copy(1, half.0, half.1);
-            copy(2, half.0, half.1);
-        } else {
-            copy(0, 3 * width, height);
-        }
         let scale = f64::from(self.time_base) * 1e9;
         Ok((out, pts.map(|p| (p as f64 * scale).round() as i64)))
+    }
+}
+
+impl VideoInput {
+    /// The way from frames of a format and size to pictures.
+    fn converter(&self, (format, columns, rows): (Pixel, u32, u32)) -> Result<Converter> {
+        let VideoHeader { width, height, colour, .. } = self.header;
+        if !self.planar {
+            return Ok(Converter::Rgb(ToRgb::new(format, (columns, rows), (width, height), &colour)?));
+        }
+        let (from, to) =
+            (full_range(format, colour.full_range), full_range(Pixel::YUV420P, colour.full_range));
+        let scaler = Scaler::get(from, columns, rows, to, width, height, Flags::BICUBIC);
+        let scaler = scaler.with_context(|| format!("no conversion from {format:?}"))?;
+        Ok(Converter::Planar(scaler, frame::Video::empty()))
     }
 }
 
@@ -239,15 +223,4 @@ fn colour(decoder: &decoder::Video) -> Colour {
 
 fn is_full(format: Pixel) -> bool {
     matches!(format, Pixel::YUVJ420P | Pixel::YUVJ422P | Pixel::YUVJ444P | Pixel::YUVJ440P)
-}
-
-/// `swscale` knows the range of a format only by the format's name.
-fn full_range(format: Pixel, full: bool) -> Pixel {
-    match format {
-        Pixel::YUV420P if full => Pixel::YUVJ420P,
-        Pixel::YUV422P if full => Pixel::YUVJ422P,
-        Pixel::YUV444P if full => Pixel::YUVJ444P,
-        Pixel::YUV440P if full => Pixel::YUVJ440P,
-        other => other,
-    }
 }

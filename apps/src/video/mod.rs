@@ -1,6 +1,7 @@
 //! Video: any input to pictures, pictures to coded files and back.
 
 mod coded;
+mod colour;
 pub(crate) mod compare;
 pub(crate) mod decode;
 pub(crate) mod encode;

@@ -7,7 +7,7 @@ use serde_json::json;
 use siskin_core::bitstream::VideoHeader;
 use siskin_core::bundle::VideoBundle;
 use siskin_core::video::psnr;
-use siskin_core::video::realtime::{Encoder, Target as Aim, i420_to_rgb};
+use siskin_core::video::realtime::{Encoder, Target as Aim, YuvMatrix, i420_to_rgb};
 
 use super::encode::Job;
 use super::input::VideoInput;
@@ -209,8 +209,9 @@ fn start_of(header: &VideoHeader, frame: u64) -> Option<u64> {
 fn level(encoder: &Encoder, frame: &[u8], [yuv, seen, wanted]: &mut [Vec<u8>; 3]) -> f64 {
     let size = (encoder.header().width as usize, encoder.header().height as usize);
     encoder.picture(yuv);
-    i420_to_rgb(yuv, size, seen);
-    i420_to_rgb(frame, size, wanted);
+    let matrix = YuvMatrix::of(&encoder.header().colour);
+    i420_to_rgb(yuv, size, &matrix, seen);
+    i420_to_rgb(frame, size, &matrix, wanted);
     psnr(seen, wanted)
 }
 

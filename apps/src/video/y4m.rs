@@ -7,9 +7,9 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use ffmpeg_next::format::Pixel;
 use ffmpeg_next::frame;
-use ffmpeg_next::software::scaling::{Context as Scaler, Flags};
 use siskin_core::bitstream::VideoHeader;
 
+use super::colour::{FromRgb, ToRgb, fill_planar, full_range, take_planar};
 use crate::failure::usage;
 use crate::target::is_dash;
 
@@ -39,52 +39,30 @@ impl RawFormat {
 pub(super) struct RawOutput {
     out: BufWriter<Box<dyn Write>>,
     format: RawFormat,
-    size: (u32, u32),
-    scaler: Scaler,
-    rgb: frame::Video,
-    yuv: frame::Video,
-    to_rgb: ToRgb,
+    from_rgb: FromRgb,
+    to_rgb: PlanarToRgb,
+    planes: Vec<u8>,
 }
 
 /// Converts 4:2:0 to RGB as inputs are.
-pub(super) struct ToRgb {
-    size: (usize, usize),
-    scaler: Scaler,
-    yuv: frame::Video,
-    rgb: frame::Video,
+pub(super) struct PlanarToRgb {
+    to_rgb: ToRgb,
+    frame: frame::Video,
 }
 
-impl ToRgb {
+impl PlanarToRgb {
     /// For pictures of this stream.
     pub(super) fn new(header: &VideoHeader) -> Result<Self> {
-        let (width, height) = (header.width, header.height);
-        let yuv = if header.colour.full_range { Pixel::YUVJ420P } else { Pixel::YUV420P };
-        Ok(Self {
-            size: (width as usize, height as usize),
-            scaler: Scaler::get(yuv, width, height, Pixel::RGB24, width, height, Flags::BICUBIC)?,
-            yuv: frame::Video::new(yuv, width, height),
-            rgb: frame::Video::empty(),
-        })
+        let (size, format) =
+            ((header.width, header.height), full_range(Pixel::YUV420P, header.colour.full_range));
+        let to_rgb = ToRgb::new(format, size, size, &header.colour)?;
+        Ok(Self { to_rgb, frame: frame::Video::new(format, size.0, size.1) })
     }
 
     /// Converts a picture, planes without gaps, to interleaved RGB, replacing `out`.
     pub(super) fn convert(&mut self, picture: &[u8], out: &mut Vec<u8>) -> Result<()> {
-        let (width, height) = self.size;
-        let half = (width.div_ceil(2), height.div_ceil(2));
-        let mut rest = picture;
-        for (plane, (columns, rows)) in [(width, height), half, half].into_iter().enumerate() {
-            let stride = self.yuv.stride(plane);
-            let (own, after) = rest.split_at(columns * rows);
-            for (from, to) in own.chunks_exact(columns).zip(self.yuv.data_mut(plane).chunks_mut(stride)) {
-                to[..columns].copy_from_slice(from);
-            }
-            rest = after;
-        }
-        self.scaler.run(&self.yuv, &mut self.rgb).context("conversion failed")?;
-        let stride = self.rgb.stride(0);
-        out.clear();
-        self.rgb.data(0).chunks(stride).take(height).for_each(|r| out.extend_from_slice(&r[..3 * width]));
-        Ok(())
+        fill_planar(picture, &mut self.frame);
+        self.to_rgb.convert(&mut self.frame, out)
     }
 }
 
@@ -108,16 +86,12 @@ impl RawOutput {
             )
             .context("the output cannot be written")?;
         }
-        let yuv = if colour.full_range { Pixel::YUVJ420P } else { Pixel::YUV420P };
-        let scaler = Scaler::get(Pixel::RGB24, width, height, yuv, width, height, Flags::BICUBIC)?;
         Ok(Self {
             out,
             format,
-            size: (width, height),
-            scaler,
-            rgb: frame::Video::new(Pixel::RGB24, width, height),
-            yuv: frame::Video::empty(),
-            to_rgb: ToRgb::new(header)?,
+            from_rgb: FromRgb::new((width, height), &colour)?,
+            to_rgb: PlanarToRgb::new(header)?,
+            planes: Vec::new(),
         })
     }
 
@@ -127,32 +101,18 @@ impl RawOutput {
         if self.format == RawFormat::Rgb {
             return self.out.write_all(picture).context(cannot);
         }
-        let (row, stride) = (3 * self.size.0 as usize, self.rgb.stride(0));
-        for (from, to) in picture.chunks_exact(row).zip(self.rgb.data_mut(0).chunks_mut(stride)) {
-            to[..row].copy_from_slice(from);
-        }
-        self.scaler.run(&self.rgb, &mut self.yuv).context("conversion failed")?;
+        self.planes.clear();
+        take_planar(self.from_rgb.convert(picture)?, &mut self.planes);
         self.out.write_all(b"FRAME\n").context(cannot)?;
-        let half = |side: u32| side.div_ceil(2) as usize;
-        let chroma = (half(self.size.0), half(self.size.1));
-        for (plane, (columns, rows)) in
-            [(self.size.0 as usize, self.size.1 as usize), chroma, chroma].into_iter().enumerate()
-        {
-            let (data, stride) = (self.yuv.data(plane), self.yuv.stride(plane));
-            for y in 0..rows {
-                self.out.write_all(&data[y * stride..y * stride + columns]).context(cannot)?;
-            }
-        }
-        Ok(())
+        self.out.write_all(&self.planes).context(cannot)
     }
 
     /// Writes a picture of 4:2:0, planes without gaps.
     pub(super) fn write_planar(&mut self, picture: &[u8]) -> Result<()> {
         let cannot = "the output cannot be written";
         if self.format == RawFormat::Rgb {
-            let mut rgb = Vec::new();
-            self.to_rgb.convert(picture, &mut rgb)?;
-            return self.out.write_all(&rgb).context(cannot);
+            self.to_rgb.convert(picture, &mut self.planes)?;
+            return self.out.write_all(&self.planes).context(cannot);
         }
         self.out.write_all(b"FRAME\n").context(cannot)?;
         self.out.write_all(picture).context(cannot)

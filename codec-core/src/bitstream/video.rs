@@ -8,7 +8,7 @@ const VERSION: u8 = 1;
 /// Longest side of a picture.
 const LONGEST_SIDE: u32 = 16_384;
 
-/// What the numbers of a picture mean, as code points of ITU-T H.273; carried, not used.
+/// What the numbers of a picture mean, as code points of ITU-T H.273.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Colour {
     /// Colour primaries; 2 is unspecified.

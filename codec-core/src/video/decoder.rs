@@ -143,7 +143,8 @@ impl Decoder {
             let mut yuv = std::mem::take(&mut self.yuv);
             let found = self.realtime_frame(index, &mut yuv);
             if let (Ok(()), Some(header)) = (&found, &self.header) {
-                realtime::i420_to_rgb(&yuv, (header.width as usize, header.height as usize), out);
+                let matrix = realtime::YuvMatrix::of(&header.colour);
+                realtime::i420_to_rgb(&yuv, (header.width as usize, header.height as usize), &matrix, out);
             }
             self.yuv = yuv;
             return found;
@@ -182,7 +183,8 @@ impl Decoder {
         let mut rgb = Vec::new();
         self.frame(index, &mut rgb)?;
         if let Some(header) = &self.header {
-            realtime::rgb_to_i420(&rgb, (header.width as usize, header.height as usize), out);
+            let matrix = realtime::YuvMatrix::of(&header.colour);
+            realtime::rgb_to_i420(&rgb, (header.width as usize, header.height as usize), &matrix, out);
         }
         Ok(())
     }

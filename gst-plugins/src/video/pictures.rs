@@ -149,4 +149,30 @@ mod tests {
             assert!(back == yuv, "{width}x{height}");
         }
     }
+
+    #[test]
+    fn matrix_and_range_of_the_source_are_used_both_ways() {
+        gst::init().expect("GStreamer");
+        // Red, in BT.709 and BT.601, limited and full range.
+        for (colorimetry, yuv) in [
+            ("bt709", [63, 102, 240]),
+            ("1:3:0:0", [54, 99, 255]),
+            ("bt601", [81, 90, 240]),
+            ("1:4:0:0", [76, 85, 255]),
+        ] {
+            let colour: gst_video::VideoColorimetry = colorimetry.parse().expect("a known colour");
+            let info =
+                VideoInfo::builder(VideoFormat::I420, 16, 16).colorimetry(&colour).build().expect("a format");
+            let bytes: Vec<u8> = (0..384).map(|i| yuv[[0, 0, 0, 0, 1, 2][i / 64]]).collect();
+            let frame = gst::Buffer::from_slice(bytes.clone());
+            let rgb = Reader::new(&info, Layout::Rgb).expect("a converter").read(&frame).expect("a frame");
+            let near = |a: &[u8], b: &[u8]| a.iter().zip(b).all(|(a, b)| a.abs_diff(*b) <= 3);
+            assert!(near(&rgb, &[255, 0, 0].repeat(256)), "{colorimetry}: {:?}", &rgb[..3]);
+            let mut writer = Writer::new(&caps::header_of(&info), Layout::Rgb, &info).expect("a converter");
+            let mut back = gst::Buffer::with_size(info.size()).expect("memory");
+            writer.write(&rgb, back.make_mut()).expect("a picture");
+            let map = back.map_readable().expect("memory");
+            assert!(near(&map, &bytes), "{colorimetry}: {:?}", [map[0], map[256], map[320]]);
+        }
+    }
 }

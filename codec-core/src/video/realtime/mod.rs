@@ -54,7 +54,7 @@ mod tests;
 mod vectors;
 
 pub(crate) use check::Checker;
-pub use colour::{i420_to_rgb, rgb_to_i420};
+pub use colour::{YuvMatrix, i420_to_rgb, rgb_to_i420};
 pub use decoder::Decoder;
 pub use encoder::{CodedPicture, Config, Encoder, Target, context_count};
 

@@ -39,7 +39,7 @@ fn clip(width: usize, height: usize, frames: usize) -> Vec<Vec<u8>> {
                 })
                 .collect();
             let mut yuv = Vec::new();
-            rgb_to_i420(&rgb, (width, height), &mut yuv);
+            rgb_to_i420(&rgb, (width, height), &YuvMatrix::of(&Colour::default()), &mut yuv);
             yuv
         })
         .collect()
