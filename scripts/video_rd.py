@@ -105,7 +105,7 @@ def measure(args, clip, folder, rows):
         told = last(done.stdout)
         # In real time the encoder's own seconds are told, without reading the input and measuring.
         seconds = told["frames"] / told["fps"] if "fps" in told else time.time() - start
-        steps = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
+        steps = [json.loads(line) for line in done.stdout.splitlines()]
         before = [s["psnr"] for s in steps if s.get("psnr") and s.get("bits_per_pixel") is None]
         add(codec, setting, path, seconds, before[-1] if before else None)
         return path

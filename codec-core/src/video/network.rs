@@ -123,10 +123,26 @@ impl Network<'_> {
         for (index, block) in self.arch.blocks.iter().enumerate() {
             x = self.block(x, index, block);
         }
-        let x = self.conv(x);
+        let x = self.last(x);
         let x = self.g.tanh(x);
         let x = self.g.scale(x, 0.5);
         self.g.offset(x, 0.5)
+    }
+
+    /// The last convolution, which has few outputs: with a kernel of 1 it is quicker as a matrix product where the weights are
+    /// constant.
+    fn last(&mut self, x: Var) -> Var {
+        if self.purpose == Purpose::Fitting || self.arch.head_kernel > 1 {
+            return self.conv(x);
+        }
+        let (w, b) = (self.weight(), self.bias());
+        let g = &mut *self.g;
+        let s = g.shape(x).to_vec();
+        let (w, b) = (g.reshape(w, &[3, s[1]]), g.reshape(b, &[3, 1]));
+        let flat = g.reshape(x, &[s[1], s[2] * s[3]]);
+        let y = g.matmul(w, flat);
+        let y = g.add(y, b);
+        g.reshape(y, &[1, 3, s[2], s[3]])
     }
 
     /// Convolution, pixel shuffle, in some a second convolution, sine, residual block.
@@ -192,8 +208,9 @@ impl Network<'_> {
         let g = &mut *self.g;
         match self.purpose {
             Purpose::Decoding => {
-                let x = g.mul(x, factor);
-                let x = g.add(x, shift);
+                let channels = [g.shape(x)[1]];
+                let (factor, shift) = (g.reshape(factor, &channels), g.reshape(shift, &channels));
+                let x = g.scale_shift(x, factor, shift);
                 g.conv_same(x, w, Some(bias))
             }
             Purpose::Fitting => {

@@ -186,6 +186,15 @@ impl<'a> Emitter<'a> {
                 let block = AttributeProto::int("blocksize", *block as i64);
                 self.node("SpaceToDepth", vec![of(*x)], out, vec![block]);
             }
+            Op::ScaleShift(x, scale, shift) => {
+                // A normalisation by a mean of 0 and a deviation of 1; cuDNN wants an epsilon of that size.
+                let (channels, epsilon) = (shape[1], 1e-5);
+                let mean = self.floats(&format!("zeros{channels}"), &vec![0.0; channels]);
+                let variance = self.floats(&format!("ones{channels}"), &vec![1.0 - epsilon; channels]);
+                let input = vec![of(*x), of(*scale), of(*shift), mean, variance];
+                let epsilon = AttributeProto::float("epsilon", epsilon);
+                self.node("BatchNormalization", input, out, vec![epsilon]);
+            }
             Op::Softmax(x) => {
                 let last = AttributeProto::int("axis", -1);
                 self.node("Softmax", vec![of(*x)], out, vec![last]);

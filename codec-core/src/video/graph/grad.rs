@@ -285,6 +285,7 @@ impl Graph {
                 self.accumulate(adjoint, x, gx);
             }
             Op::ConvWeight(..) => unreachable!("second derivatives are not taken"),
+            Op::ScaleShift(..) => unreachable!("for decoding only"),
         }
     }
 
@@ -393,6 +394,7 @@ pub(super) fn operands(op: &Op) -> Vec<Var> {
             vec![*a, *b]
         }
         Op::Conv(x, w, bias, _) => [*x, *w].into_iter().chain(*bias).collect(),
+        Op::ScaleShift(x, scale, shift) => vec![*x, *scale, *shift],
         Op::Concat(parts, _) => parts.clone(),
     }
 }

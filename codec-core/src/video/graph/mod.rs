@@ -79,6 +79,8 @@ pub(super) enum Op {
     Depthwise(Var, Var, [usize; 4]),
     DepthToSpace(Var, usize),
     SpaceToDepth(Var, usize),
+    /// `x` [n, c, h, w] times a factor a channel `[c]` plus a term a channel `[c]`, in one pass.
+    ScaleShift(Var, Var, Var),
     /// Exponentials along the last axis as shares of their sum.
     Softmax(Var),
     /// Means of 2 by 2 values.
@@ -418,6 +420,13 @@ impl Graph {
         let s = self.shape(x);
         let shape = vec![s[0], s[1] * block * block, s[2] / block, s[3] / block];
         self.push(Op::SpaceToDepth(x, block), shape)
+    }
+
+    /// `x * scale + shift` for an image `[n, c, h, w]` and vectors `[c]`, in one pass; has no gradient.
+    pub fn scale_shift(&mut self, x: Var, scale: Var, shift: Var) -> Var {
+        let shape = self.shape(x).to_vec();
+        assert!(self.shape(scale) == [shape[1]] && self.shape(shift) == [shape[1]], "a number a channel");
+        self.push(Op::ScaleShift(x, scale, shift), shape)
     }
 
     /// Exponentials along the last axis as shares of their sum.
