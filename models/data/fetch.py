@@ -84,6 +84,7 @@ def package(name, cache):
     """Download and unpack one Debian package below the cache; nothing is installed."""
     root = cache / "packages" / name
     if not root.exists():
+        root.parent.mkdir(exist_ok=True)  # dpkg makes the last folder only
         with tempfile.TemporaryDirectory(dir=cache) as tmp:
             subprocess.run(["apt-get", "download", "-q", name], check=True, cwd=tmp)
             subprocess.run(["dpkg", "-x", str(next(Path(tmp).glob("*.deb"))), str(root)], check=True)
