@@ -18,6 +18,7 @@ LANGUAGES = {
     "asterisk-core-sounds-fr-g722": "fr", "asterisk-core-sounds-it-g722": "it", "kajongg/de-male2": "de",
     "kajongg/de-female2": "de", "kokoro": "en", "tuxpaint-stamps-default/be": "be", "tuxpaint-stamps-default/el": "el",
 }
+PAUSE = 0.3  # seconds
 SNRS = (5, 10, 15, 20)
 
 
@@ -107,7 +108,10 @@ class HeldOut:
         return self.samples[row["offset"]: row["offset"] + row["samples"]].astype(np.float32) / 32768
 
     def clips(self, per_speaker, seconds=5.0):
-        """Clips of 5 to 8 s; short recordings of a speaker are joined. The choice is the same at every run."""
+        """Clips of 5 to 8 s; short recordings of a speaker are joined. The choice is the same at every run.
+
+        A pause lies between them: PESQ aligns utterance by utterance, and of words without one it may align none.
+        """
         rng, groups, found = np.random.default_rng(7), {}, []
         for row in self.rows:
             if row["kind"] == "speech":
@@ -115,6 +119,8 @@ class HeldOut:
         for who, rows in sorted(groups.items()):
             parts, count = [], 0
             for i in rng.permutation(len(rows)):
+                if parts:
+                    parts.append(np.zeros(int(PAUSE * RATE), np.float32))
                 parts.append(self.pcm(rows[i]))
                 if sum(map(len, parts)) >= seconds * RATE and count < per_speaker:
                     pcm = np.concatenate(parts)[: int(1.6 * seconds * RATE)]
