@@ -21,7 +21,7 @@ from siskin_models.data import Corpus
 FILE = "entropy.safetensors"
 SECONDS = 6
 # Hidden units of a codebook by its stage: the first stages gain most.
-HIDDEN = (96, 64, 64, 48, 48, 48, 32)
+HIDDEN = (128, 96, 96, 64, 64, 64, 48)
 
 # Shares of the learned logits that are tried on unseen speakers.
 TRUST = (1, 0.85, 0.7, 0.55, 0.4)
@@ -67,8 +67,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bundle", type=Path, default=Path("models/bundles/speech-24k"))
     parser.add_argument("--corpus", type=Path, default=Path(".siskin/corpus"))
-    parser.add_argument("--minutes", type=float, default=25, help="of speech to learn from")
-    parser.add_argument("--steps", type=int, default=400, help="of training for each codebook")
+    parser.add_argument("--minutes", type=float, default=100, help="of speech to learn from")
+    parser.add_argument("--steps", type=int, default=1500, help="of training for each codebook")
     parser.add_argument("--codes", type=Path, help="file that keeps the codes, to try other settings on them")
     parser.add_argument("--width", type=int, default=4, help="of the search, as the encoder's")
     args = parser.parse_args()
