@@ -43,12 +43,16 @@ class Corpus:
         return x
 
     def batch(self, rng, size, length):
-        """[size, length]: speech at -30..0 dB of full scale; some with noise or music, some in a room, some music, some silence."""
+        """[size, length]: speech at -30..0 dB of full scale, a tenth down to -65; some with noise or music, some in a room,
+        some music, some tones, some silence."""
         out = np.zeros((size, length), np.float32)
         music = len(self.ranges["music"]) > 0
         for i in range(size):
             kind = rng.random()
-            x = self.crop(rng, "music" if music and kind < 0.05 else "speech", length)
+            if 0.95 <= kind < 0.97:
+                x = tones(rng, length, self.rate)
+            else:
+                x = self.crop(rng, "music" if music and kind < 0.05 else "speech", length)
             if 0.05 <= kind < 0.17:
                 other = self.crop(rng, "music", length) if music and kind < 0.11 else coloured(rng, length)
                 ratio = 10 ** (-rng.uniform(5, 25) / 20)
@@ -59,12 +63,20 @@ class Corpus:
                 edge = rng.integers(0, length)
                 x[edge:] = 0
             peak = np.abs(x).max() + 1e-6
-            out[i] = x * (10 ** (rng.uniform(-30, 0) / 20) / peak)
+            quietest = -65 if rng.random() < 0.1 else -30
+            out[i] = x * (10 ** (rng.uniform(quietest, 0) / 20) / peak)
         return torch.from_numpy(out)
 
 
 def rms(x):
     return float(np.sqrt(np.mean(x * x)))
+
+
+def tones(rng, length, rate):
+    """One to three steady tones: what a codec of speech plays too loud or with a hum unless it has heard them."""
+    time = np.arange(length) / rate
+    x = sum(np.sin(2 * np.pi * (f * time + rng.random())) for f in np.exp(rng.uniform(np.log(50), np.log(11e3), rng.integers(1, 4))))
+    return x.astype(np.float32)
 
 
 def coloured(rng, length):
