@@ -28,13 +28,13 @@ from siskin_models.data import Corpus
 from siskin_models.discriminators import Adversary
 from siskin_models.frameloss import lose_frames
 from siskin_models.loudness import Disturbance
-from siskin_models.losses import SpectralLoss
+from siskin_models.losses import EnergyDistance, ShapeLoss
 
 # PyTorch 1's restricted reader knows no floats.
 NEW = int(torch.__version__.split(".")[0]) >= 2
-LOGGED = ("shape", "mel", "heard", "commit", "residual", "norm", "adversary", "features", "discriminators")
+LOGGED = ("shape", "distance", "heard", "commit", "residual", "norm", "adversary", "features", "discriminators")
 # Shares of the decoder's gradient in the last phase.
-SHARES = {"shape": 1.0, "mel": 0.5, "heard": 1.0, "adversary": 0.4, "features": 0.6}
+SHARES = {"shape": 1.0, "distance": 0.5, "heard": 1.0, "adversary": 0.4, "features": 0.6}
 
 
 def arguments():
@@ -52,11 +52,13 @@ def arguments():
     p.add_argument("--batch", type=int, default=32)
     p.add_argument("--frames", type=int, default=40, help="code frames a crop")
     p.add_argument("--rate", type=float, default=1.5e-3)
-    p.add_argument("--shape", type=float, default=1.0, help="weight of the companded complex STFT against log-mel")
+    p.add_argument("--shape", type=float, default=1.0, help="weight of the companded complex STFT against the energy distance")
     p.add_argument("--knee", type=float, default=5500.0, help="Hz above which spectral errors count less")
     p.add_argument("--heard", type=float, default=1.0, help="weight of the audible disturbance")
     p.add_argument("--lossy", type=float, default=0.2, help="share of crops that lose frames before the decoder")
     p.add_argument("--threads", type=int, default=2)
+    p.add_argument("--bf16", action=argparse.BooleanOptionalAction, default=torch.cuda.is_available(),
+                   help="networks in bfloat16: faster on a GPU, and on a CPU that has instructions for it")
     p.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     p.add_argument("--start", type=Path, help="bundle to begin with; with its groups and stages, the continuous phase is skipped")
     p.add_argument("--log-every", type=int, default=100, help="steps a row of loss.csv")
@@ -78,7 +80,8 @@ class Trainer:
             self.codec = Codec(Config(**fields), args.groups, args.stages, args.size)
         self.codec.to(args.device)
         config = self.codec.config
-        self.crit = SpectralLoss(config.sample_rate, knee=args.knee).to(args.device)
+        self.shape = ShapeLoss(config.sample_rate, knee=args.knee).to(args.device)
+        self.distance = EnergyDistance(config.sample_rate).to(args.device)
         self.heard = Disturbance(config.sample_rate).to(args.device)
         self.opt = torch.optim.AdamW(self.codec.parameters(), args.rate, betas=(0.9, 0.98), weight_decay=0.01)
         self.average = {k: v.detach().clone() for k, v in self.codec.named_parameters()}
@@ -118,9 +121,7 @@ class Trainer:
         os.replace(tmp, self.path)
 
     def half(self):
-        """bfloat16 where it is faster: on a GPU."""
-        kind = self.args.device.split(":")[0]
-        return torch.autocast(kind, torch.bfloat16, enabled=kind == "cuda")
+        return torch.autocast(self.args.device.split(":")[0], torch.bfloat16, enabled=self.args.bf16)
 
     def batch(self, size):
         length = self.args.frames * self.codec.config.hop
@@ -176,7 +177,7 @@ class Trainer:
             q, commit, _, rest = self.codec.quantizer(z, self.prefixes())
             q = lose_frames(q, self.rng, args.lossy)
         with self.half():
-            y = self.codec.decode(q)
+            y = self.codec.decoder.draws(q)
         # The losses are cut off from the networks here, so that each can be weighed by its gradient at the output.
         output = y.detach().float().requires_grad_()
         losses, gradient = self.judge(x, output)
@@ -199,18 +200,22 @@ class Trainer:
         return losses | {"commit": commit, "residual": rest, "norm": norm}, rate
 
     def judge(self, x, output):
-        """Losses of `output` [B, samples], late by the codec's overlap, and their weighted gradient at it."""
+        """Losses of what `Decoder.draws` gave, late by the codec's overlap, and their weighted gradient at it."""
         args, delay = self.args, self.codec.config.overlap
-        wanted, got = x[:, :-delay], output[:, delay:]
-        losses = self.crit(wanted, got) | {"heard": self.heard(wanted, got)}
+        wanted, got = x[:, :-delay], output[..., delay:]
+        # The waveform is matched without the noise; what is heard has it.
+        draws = got[1:] if len(got) > 1 else got
+        heard = draws[0]
+        losses = {"shape": self.shape(wanted, got[0]), "distance": self.distance(wanted, draws),
+                  "heard": self.heard(wanted, heard)}
         if self.phase < 4:
-            weights = {"shape": args.shape, "mel": 1.0, "heard": args.heard}
+            weights = {"shape": args.shape, "distance": 1.0, "heard": args.heard}
             gradient, = torch.autograd.grad(sum(weights[k] * v for k, v in losses.items()), output)
             return losses, gradient
         # Speech at unit level, and a quarter of the items: the discriminators cost more than all the rest.
         few = max(1, len(x) // 4)
         level = 1 / (wanted[:few].pow(2).mean(-1, keepdim=True).sqrt() + 1e-3)
-        real, fake = wanted[:few] * level, got[:few] * level
+        real, fake = wanted[:few] * level, heard[:few] * level
         learnt = self.adversary.learn(real, fake.detach())
         losses |= self.adversary.judge(real, fake)
         return losses | {"discriminators": learnt}, self.balancer.gradient(losses, output)

@@ -1,4 +1,4 @@
-"""Causal speech codec: MDCT in, ConvNeXt trunks, MDCT out.
+"""Causal speech codec: MDCT in, ConvNeXt trunks, MDCT and shaped noise out.
 
 Shapes: pcm [B, samples], MDCT coefficients [B, blocks, N], trunk features [B, T, C], latents [B, T, D].
 All modules take and return explicit states, so offline (zero states, whole clip) and streaming (one frame a call)
@@ -6,7 +6,9 @@ are the same code.
 """
 import math
 from dataclasses import dataclass
+from functools import wraps
 
+import numpy as np
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
@@ -28,6 +30,7 @@ class Config:
     kernel: int = 7
     bands: int = 32           # output gains a trunk step
     learn_basis: bool = False
+    noise: int = 0            # points of the noise's envelope a trunk step; 0: the decoder adds no noise
 
     @property
     def coefs(self):
@@ -56,6 +59,29 @@ def band_matrix(n, bands, rate):
     pos = torch.asinh(freq / 600)
     pos = pos / torch.asinh(torch.tensor(rate / 2 / 600)) * (bands - 1)
     return (1 - (pos[None] - torch.arange(bands)[:, None]).abs()).clamp(min=0)
+
+
+def exact(function):
+    """Runs a function of tensors in 32 bits where the networks around it run in fewer: a transform is no layer."""
+    @wraps(function)
+    def run(*args):
+        kind = next(a.device.type for a in args if torch.is_tensor(a))
+        with torch.autocast(kind, enabled=False):
+            return function(*(a.float() if torch.is_tensor(a) else a for a in args))
+    return run
+
+
+def mdct(pcm, tail, basis, block):
+    """MDCT of pcm [B, samples] by blocks; `tail` holds the samples before, [B, 1, overlap]. -> [B, blocks, N], next tail"""
+    overlap = tail.shape[-1]
+    x = torch.cat([tail[:, 0], pcm], -1)
+    return x.unfold(-1, block + overlap, block) @ basis.t(), x[:, None, -overlap:]
+
+
+def scatter(latent, samples):
+    """Matrix [samples, D] of phases: neighbouring latents are many turns apart. In 16 bits, as graphs hold it."""
+    # The legacy generator's stream is fixed for ever.
+    return torch.from_numpy(6 * np.random.RandomState(1).standard_normal((samples, latent))).half().float()
 
 
 class Block(nn.Module):
@@ -96,14 +122,6 @@ class Encoder(nn.Module):
         self.out = nn.Linear(c.enc_width * c.trunk, c.latent)
         self.state_shapes = [(1, c.overlap)] + [b.state_shape for b in self.blocks]
 
-    def analyse(self, pcm, tail):
-        """MDCT by blocks; `tail` holds the last `overlap` samples, [B, 1, overlap]."""
-        c = self.c
-        x = torch.cat([tail[:, 0], pcm], -1)
-        tail = x[:, None, -c.overlap:]
-        frames = x.unfold(-1, c.block + c.overlap, c.block)
-        return frames @ self.basis.t(), tail
-
     def features(self, coefs):
         """Square-root companding keeps 60 dB within 30; band levels tell the phase-free magnitude. [B, T, coefs + bands]"""
         c = self.c
@@ -113,7 +131,7 @@ class Encoder(nn.Module):
         return torch.cat([3 * root, 0.25 * torch.log(power + 1e-8) + 1.5], -1)
 
     def forward(self, pcm, states):
-        coefs, tail = self.analyse(pcm, states[0])
+        coefs, tail = exact(mdct)(pcm, states[0], self.basis, self.c.block)
         x = self.inp(self.features(coefs))
         after = [tail]
         for block, state in zip(self.blocks, states[1:]):
@@ -146,7 +164,12 @@ def deinterleave(steps, per_step):
 
 
 class Decoder(nn.Module):
-    """latents [B, T, D], states -> pcm [B, T * hop], late by `overlap` samples, states."""
+    """latents [B, T, D], states -> pcm [B, T * hop], late by `overlap` samples, states.
+
+    What the latents say nothing about above the first few kHz is noise to the ear, so there the decoder may add noise
+    with a level for each band and an envelope in time, as harmonic-plus-noise models do (Serra and Smith 1990). The
+    noise is a function of the latents: it needs no bits, no generator, and is the same after a seek.
+    """
 
     def __init__(self, c: Config):
         super().__init__()
@@ -164,24 +187,52 @@ class Decoder(nn.Module):
         self.gain = nn.Linear(c.dec_width, c.bands)
         nn.init.constant_(self.gain.bias, -4.0)
         self.state_shapes = [(1, c.overlap)] + [b.state_shape for b in self.blocks]
+        if c.noise:
+            self.level = nn.Linear(c.dec_width, c.bands)
+            self.envelope = nn.Linear(c.dec_width, c.noise)
+            nn.init.normal_(self.level.weight, std=0.01)
+            nn.init.constant_(self.level.bias, -7.0)
+            nn.init.zeros_(self.envelope.weight)
+            nn.init.zeros_(self.envelope.bias)
+            self.register_buffer("scatter", scatter(c.latent, c.hop), persistent=False)
+            # Straight lines between the points of the envelope.
+            at = (torch.arange(c.coefs) + 0.5) / c.coefs * c.noise - 0.5
+            lines = (1 - (at.clamp(0, c.noise - 1)[:, None] - torch.arange(c.noise)).abs()).clamp(min=0)
+            self.register_buffer("lines", lines, persistent=False)
+            self.state_shapes.append((1, c.overlap))
 
     @torch.no_grad()
     def rotate(self, rotation):
         """Takes latents that were turned by an orthogonal matrix [D, D]."""
         self.inp.weight.copy_(self.inp.weight @ rotation.T)
 
-    def coefficients(self, latents, states):
-        """Shape times gain per band: a speech frame's level spans 60 dB, which no linear head follows well."""
+    def trunk(self, latents, states):
+        """Features [B, T * trunk, C] and the states of the blocks."""
         b, t, _ = latents.shape
         x = self.inp(latents).reshape(b, t * self.c.trunk, self.c.dec_width)
         after = []
         for block, state in zip(self.blocks, states):
             x, state = block(x, state)
             after.append(state)
-        x = self.norm(x)
+        return self.norm(x), after
+
+    def coefficients(self, x):
+        """Shape times gain per band: a speech frame's level spans 60 dB, which no linear head follows well."""
         gain = torch.exp(self.gain(x).clamp(max=3.0))
-        steps = self.shape(x) * F.linear(gain, self.spread)
-        return deinterleave(steps, self.c.coefs // self.c.block), after
+        return deinterleave(self.shape(x) * F.linear(gain, self.spread), self.c.coefs // self.c.block)
+
+    @exact
+    def white(self, latents):
+        """Noise within -1..1 that follows from the latents, [B, T * hop]."""
+        return torch.sin(F.linear(latents, self.scatter)).flatten(1)
+
+    def colour(self, white, x, tail):
+        """MDCT coefficients [B, blocks, N] of noise [B, T * hop], shaped in time, then in bands; `tail` as `mdct` has it."""
+        envelope = F.linear(torch.exp(self.envelope(x).clamp(max=3.0)), self.lines)
+        coefs, tail = mdct(white * envelope.flatten(1), tail, self.basis, self.c.block)
+        per_step = self.c.coefs // self.c.block
+        level = F.linear(torch.exp(self.level(x).clamp(max=3.0)), self.spread)
+        return deinterleave(interleave(coefs, per_step) * level, per_step), tail
 
     def synthesise(self, coefs, tail):
         """Overlap-add of the atoms; `tail` is the open slope of the block before, [B, 1, overlap]."""
@@ -193,9 +244,27 @@ class Decoder(nn.Module):
         return body.flatten(1), open_end[:, -1:]
 
     def forward(self, latents, states):
-        coefs, after = self.coefficients(latents, states[1:])
-        pcm, tail = self.synthesise(coefs, states[0])
+        x, after = self.trunk(latents, states[1:])
+        coefs = self.coefficients(x)
+        if self.c.noise:
+            noise, tail = self.colour(self.white(latents), x, states[-1])
+            coefs, after = coefs + noise, [*after, tail]
+        pcm, tail = exact(self.synthesise)(coefs, states[0])
         return pcm, [tail] + after
+
+    def draws(self, latents):
+        """For training, [3, B, T * hop]: without noise, then with two independent draws of it; [1, ...] without noise."""
+        x, _ = self.trunk(latents, zero_states(self, len(latents), latents.device)[1:])
+        coefs, silence = self.coefficients(x), latents.new_zeros(len(latents), 1, self.c.overlap)
+        plain = exact(self.synthesise)(coefs, silence)[0]
+        if not self.c.noise:
+            return plain[None]
+        size = (len(latents), latents.shape[1] * self.c.hop)
+        noises = []
+        for _ in range(2):
+            white = torch.sin(2 * math.pi * torch.rand(size, device=latents.device))
+            noises.append(self.synthesise(self.colour(white, x, silence)[0], silence)[0])
+        return torch.stack([plain, plain + noises[0], plain + noises[1]])
 
 
 def zero_states(module, batch, device=None):

@@ -11,7 +11,7 @@ OPSET = 17
 
 
 class Graph:
-    """Collects nodes; `op` returns the name of its (first) output."""
+    """Collects nodes; a weight of the same name is stored once; `op` returns the name of its (first) output."""
 
     def __init__(self, name):
         self.name, self.nodes, self.weights, self.inputs, self.outputs = name, [], [], [], []
@@ -22,6 +22,8 @@ class Graph:
         return out
 
     def weight(self, name, array):
+        if any(w.name == name + ".f16" for w in self.weights):
+            return name
         self.weights.append(numpy_helper.from_array(np.asarray(array, np.float16), name + ".f16"))
         return self.op("Cast", name + ".f16", out=name, to=TensorProto.FLOAT)
 
@@ -95,16 +97,9 @@ def trunk(g, x, w, depth, shapes):
 def encoder_graph(c, w, shapes):
     """pcm [1, 1, hop] -> latents [1, D, 1]; `w` is the encoder's state dict as numpy arrays."""
     g = Graph("encoder")
-    per_step = c.coefs // c.block
     pcm = g.op("Concat", g.state(0, shapes[0]), g.input("pcm", 1, 1, c.hop), axis=2)
     g.keep(g.slice(pcm, -c.overlap, 1 << 30, 2), 0, shapes[0])
-    span = c.block + c.overlap
-    cuts = [g.slice(pcm, i, i + span, 2) for i in range(0, c.hop, c.block)]
-    frames = cuts[0] if len(cuts) == 1 else g.op("Concat", *cuts, axis=1)
-    x = g.linear(frames, "analysis", w["basis"])
-    if per_step > 1:
-        x = g.op("Transpose", g.reshape(x, 1, c.trunk, per_step, c.block), perm=[0, 1, 3, 2])
-        x = g.reshape(x, 1, c.trunk, c.coefs)
+    x = join(g, g.linear(blocks(g, pcm, c), "analysis", w["basis"]), c)
     power = g.linear(g.op("Mul", x, x), "pool", w["pool"])
     level = g.op("Log", g.op("Add", power, g.scalar(1e-8)))
     level = g.op("Add", g.op("Mul", level, g.scalar(0.25)), g.scalar(1.5))
@@ -119,21 +114,57 @@ def encoder_graph(c, w, shapes):
     return g.model()
 
 
+def split(g, x, c):
+    """A frame's trunk steps [1, trunk, coefs] -> MDCT blocks [1, hop / N, N]; `join` is the way back."""
+    per_step = c.coefs // c.block
+    if per_step > 1:
+        x = g.op("Transpose", g.reshape(x, 1, c.trunk, c.block, per_step), perm=[0, 1, 3, 2])
+    return g.reshape(x, 1, c.hop // c.block, c.block)
+
+
+def join(g, x, c):
+    per_step = c.coefs // c.block
+    if per_step > 1:
+        x = g.op("Transpose", g.reshape(x, 1, c.trunk, per_step, c.block), perm=[0, 1, 3, 2])
+    return g.reshape(x, 1, c.trunk, c.coefs)
+
+
+def blocks(g, pcm, c):
+    """The windows of a frame's MDCT blocks, [1, hop / N, N + overlap], of the samples and the overlap before them."""
+    span = c.block + c.overlap
+    cuts = [g.slice(pcm, i, i + span, 2) for i in range(0, c.hop, c.block)]
+    return cuts[0] if len(cuts) == 1 else g.op("Concat", *cuts, axis=1)
+
+
+def band_gain(g, x, name, w):
+    """Gains of the coefficients from the levels of the bands."""
+    return g.linear(g.op("Exp", g.op("Min", linear(g, x, name, w), g.scalar(3.0))), "spread", w["spread"])
+
+
+def noise_coefficients(g, z, x, c, w, shape):
+    """`arch.Decoder.white` and `colour`."""
+    white = g.op("Sin", g.linear(z, "scatter", w["scatter"]))
+    envelope = g.op("Exp", g.op("Min", linear(g, x, "envelope", w), g.scalar(3.0)))
+    envelope = g.reshape(g.linear(envelope, "lines", w["lines"]), 1, 1, c.hop)
+    index = c.dec_depth + 1
+    pcm = g.op("Concat", g.state(index, shape), g.op("Mul", white, envelope), axis=2)
+    g.keep(g.slice(pcm, -c.overlap, 1 << 30, 2), index, shape)
+    coefs = join(g, g.linear(blocks(g, pcm, c), "analysis", w["basis"]), c)
+    return g.op("Mul", coefs, band_gain(g, x, "level", w))
+
+
 def decoder_graph(c, w, shapes):
     """latents [1, D, 1] -> pcm [1, 1, hop], late by `overlap` samples."""
     g = Graph("decoder")
-    per_step, blocks = c.coefs // c.block, c.hop // c.block
     z = g.op("Transpose", g.input("latents", 1, c.latent, 1), perm=[0, 2, 1])
     x = g.reshape(linear(g, z, "inp", w), 1, c.trunk, c.dec_width)
     x = norm(g, trunk(g, x, w, c.dec_depth, shapes), "norm", w)
-    gain = g.op("Exp", g.op("Min", linear(g, x, "gain", w), g.scalar(3.0)))
-    x = g.op("Mul", linear(g, x, "shape", w), g.linear(gain, "spread", w["spread"]))
-    if per_step > 1:
-        x = g.op("Transpose", g.reshape(x, 1, c.trunk, c.block, per_step), perm=[0, 1, 3, 2])
-    x = g.reshape(x, 1, blocks, c.block)
-    seg = g.linear(x, "synthesis", w["basis"].T)
+    steps = g.op("Mul", linear(g, x, "shape", w), band_gain(g, x, "gain", w))
+    if c.noise:
+        steps = g.op("Add", steps, noise_coefficients(g, z, x, c, w, shapes[-1]))
+    seg = g.linear(split(g, steps, c), "synthesis", w["basis"].T)
     tail, pieces = g.state(0, shapes[0]), []
-    for i in range(blocks):
+    for i in range(c.hop // c.block):
         one = g.slice(seg, i, i + 1, 1)
         pieces.append(g.op("Add", g.slice(one, 0, c.overlap, 2), tail))
         if c.block > c.overlap:

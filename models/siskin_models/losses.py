@@ -1,8 +1,9 @@
 """Spectral losses without an adversary.
 
-Complex-compressed STFT (Braun and Tashev 2021, arXiv 2009.12286) matches the waveform where it can be matched,
-log-mel levels keep the energy where it cannot. Both on signals scaled to unit level, so that quiet speech counts
-as much as loud speech.
+Complex-compressed STFT (Braun and Tashev 2021, arXiv 2009.12286) matches the waveform where it can be matched; the
+spectral energy distance (Gritsenko et al. 2020, arXiv 2008.01160) makes the rest as likely as what it stands for: of two
+draws of the noise each shall be near the target, but no nearer to each other. Both on signals scaled to unit level, so
+that quiet speech counts as much as loud speech.
 """
 import torch
 import torch.nn as nn
@@ -26,12 +27,17 @@ def emphasis(freq, knee):
     return (freq / (freq + 60)) / (1 + (freq / knee) ** 2)
 
 
-class SpectralLoss(nn.Module):
-    """pcm [B, samples] against pcm -> scalar parts. One window size a call, in turn: half the time, the same mean."""
+def unit_level(target):
+    """Gain [B, 1] that brings pcm [B, samples] to a mean square of one."""
+    return 1 / (target.pow(2).mean(-1, keepdim=True).sqrt() + 1e-3)
 
-    def __init__(self, rate=24000, sizes=((512, 48), (1024, 80)), power=0.5, knee=5500.0):
+
+class Windows(nn.Module):
+    """Power spectra and mel levels with windows of several sizes, one a call, in turn: half the time, the same mean."""
+
+    def __init__(self, rate, sizes, knee):
         super().__init__()
-        self.sizes, self.power, self.turn = sizes, power, 0
+        self.sizes, self.turn = sizes, 0
         for n, mels in sizes:
             window = torch.hann_window(n)
             self.register_buffer(f"window{n}", window / window.pow(2).sum().sqrt(), persistent=False)
@@ -39,21 +45,59 @@ class SpectralLoss(nn.Module):
             weight = emphasis(torch.linspace(0, rate / 2, n // 2 + 1), knee)
             self.register_buffer(f"weight{n}", weight / weight.mean(), persistent=False)
 
-    def view(self, pcm, n):
-        """Companded complex spectrum [B, bins, frames, 2] and log-mel levels [B, mels, frames]."""
+    def next(self):
+        """The size of this call."""
+        self.turn += 1
+        return self.sizes[self.turn % len(self.sizes)][0]
+
+    def spectrum(self, pcm, n):
+        """[B, bins, frames, 2]"""
         spec = torch.stft(pcm, n, n // 2, window=getattr(self, f"window{n}"), center=False, return_complex=True)
-        spec = torch.view_as_real(spec)
-        power = spec.pow(2).sum(-1)
-        small = spec * (power + 1e-4).pow((self.power - 1) / 2)[..., None]
-        return small, (getattr(self, f"mel{n}") @ power + 1e-5).log()
+        return torch.view_as_real(spec)
+
+
+class ShapeLoss(Windows):
+    """pcm [B, samples] against pcm -> distance of their companded complex spectra."""
+
+    def __init__(self, rate=24000, sizes=((512, 48), (1024, 80)), power=0.5, knee=5500.0):
+        super().__init__(rate, sizes, knee)
+        self.power = power
+
+    def view(self, pcm, n):
+        spec = self.spectrum(pcm, n)
+        return spec * (spec.pow(2).sum(-1) + 1e-4).pow((self.power - 1) / 2)[..., None]
 
     def forward(self, target, output):
-        n = self.sizes[self.turn % len(self.sizes)][0]
-        self.turn += 1
-        level = 1 / (target.pow(2).mean(-1, keepdim=True).sqrt() + 1e-3)
+        n = self.next()
+        level = unit_level(target)
+        error = self.view(target * level, n) - self.view(output * level, n)
+        error = (error.pow(2).sum(-1) + 1e-6).sqrt()
+        return (error.mean((0, 2)) * getattr(self, f"weight{n}")).mean()
+
+
+class EnergyDistance(Windows):
+    """pcm [B, samples] against one or two draws [N, B, samples] of pcm -> spectral energy distance.
+
+    The distance of two signals is that of their log-mel levels and of the magnitudes of their bins, companded.
+    """
+
+    def __init__(self, rate=24000, sizes=((512, 48), (2048, 96), (1024, 80), (256, 32)), power=0.3, knee=9000.0, bins=1.0):
+        super().__init__(rate, sizes, knee)
+        self.power, self.bins = power, bins
+
+    def view(self, pcm, n):
+        power = self.spectrum(pcm, n).pow(2).sum(-1)
+        return (getattr(self, f"mel{n}") @ power + 1e-5).log(), (power + 1e-5).pow(self.power / 2)
+
+    def between(self, a, b, n):
+        bins = ((a[1] - b[1]).abs().mean((0, 2)) * getattr(self, f"weight{n}")).mean()
+        return 0.5 * F.l1_loss(a[0], b[0]) + self.bins * bins
+
+    def forward(self, target, draws):
+        level, n = unit_level(target), self.next()
         with torch.no_grad():
-            x, mel_x = self.view(target * level, n)
-        y, mel_y = self.view(output * level, n)
-        error = ((x - y).pow(2).sum(-1) + 1e-6).sqrt()
-        return {"shape": (error.mean((0, 2)) * getattr(self, f"weight{n}")).mean(),
-                "mel": 0.5 * F.l1_loss(mel_y, mel_x)}
+            wanted = self.view(target * level, n)
+        got = [self.view(draw * level, n) for draw in draws]
+        near = sum(self.between(wanted, view, n) for view in got) / len(got)
+        apart = self.between(got[0], got[1], n) if len(got) > 1 else 0
+        return near - 0.5 * apart

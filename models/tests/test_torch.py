@@ -7,12 +7,14 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from siskin_models.arch import Config, Decoder, Encoder, zero_states  # noqa: E402
+from siskin_models.arch import Config, Decoder, Encoder, mdct, unit, zero_states  # noqa: E402
 from siskin_models.export import decoder_graph, encoder_graph, half_weights  # noqa: E402
+from siskin_models.losses import EnergyDistance  # noqa: E402
 from siskin_models.quantizer import GroupResidualQuantizer, balanced_rotation, decode, encode  # noqa: E402
 
 SMALL = dict(enc_width=24, dec_width=32, enc_depth=2, dec_depth=2, latent=16)
-LAYOUTS = [dict(block=480, trunk=1), dict(block=240, trunk=1), dict(block=240, trunk=2)]
+LAYOUTS = [dict(block=480, trunk=1), dict(block=240, trunk=1), dict(block=240, trunk=2),
+           dict(block=480, trunk=1, noise=24), dict(block=240, trunk=2, noise=12)]
 
 
 def stream(model, first, frames, shapes):
@@ -46,6 +48,35 @@ def test_graphs_equal_the_model(layout):
         assert np.abs(got[0, 0] - y[0].numpy()).max() < 1e-4
 
 
+def test_noise_is_white_and_follows_from_the_latents():
+    torch.manual_seed(0)
+    decoder = Decoder(Config(**SMALL, noise=24))
+    latents = unit(torch.randn(1, 200, 16))
+    white = decoder.white(latents)[0]
+    assert abs(float(white.pow(2).mean()) - 0.5) < 0.01 and (decoder.white(latents)[0] == white).all()
+    power = np.abs(np.fft.rfft(white.reshape(100, -1).numpy())) ** 2
+    assert 0.5 < power.mean(0)[1:-1].min() / power.mean() and power.mean(0)[1:-1].max() / power.mean() < 2
+    # A change as small as a late stage's gives other noise.
+    other = decoder.white(latents + 0.1 * torch.randn_like(latents))[0]
+    assert abs(float((white * other).mean())) < 0.1
+    with torch.no_grad():
+        plain, one, two = decoder.draws(latents)
+    draws = torch.stack([one - plain, two - plain])[:, 0]
+    assert draws.abs().max() > 0 and abs(float(torch.corrcoef(draws)[0, 1])) < 0.05
+
+
+def test_energy_distance_prefers_noise_to_a_hum():
+    torch.manual_seed(0)
+    noise = lambda: torch.randn(8, 24000)
+    hum = torch.sin(2 * np.pi * 50 * torch.arange(24000) / 24000).sign().expand(8, -1)
+    measure = EnergyDistance()
+    once = noise()
+    # Each of the sizes once.
+    fresh, same, tonal = (sum(float(measure(noise(), torch.stack(pair))) for _ in range(4))
+                          for pair in ((noise(), noise()), (once, once), (hum, hum)))
+    assert fresh < 0.6 * same and same < 0.9 * tonal
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_torch_streaming_equals_offline(layout):
     """Chunks of any number of frames give what the whole clip gives."""
@@ -68,7 +99,7 @@ def test_mdct_reconstructs():
     c = Config(block=240, trunk=2)
     encoder, decoder = Encoder(c), Decoder(c)
     pcm = torch.randn(1, 10 * c.hop)
-    coefs, _ = encoder.analyse(pcm, torch.zeros(1, 1, c.overlap))
+    coefs, _ = mdct(pcm, torch.zeros(1, 1, c.overlap), encoder.basis, c.block)
     out, _ = decoder.synthesise(coefs, torch.zeros(1, 1, c.overlap))
     assert (out[:, c.overlap:] - pcm[:, : -c.overlap]).abs().max() < 1e-4
 

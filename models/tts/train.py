@@ -19,7 +19,7 @@ from data import CHARACTERS, Speech, features, ids  # noqa: E402
 from features import HOP, MELS  # noqa: E402
 from model import Acoustic, Config, NOISE, Vec, expand  # noqa: E402
 from siskin_models.codec import load, load_bundle  # noqa: E402
-from siskin_models.losses import SpectralLoss  # noqa: E402
+from siskin_models.losses import EnergyDistance, ShapeLoss  # noqa: E402
 from start import least_squares  # noqa: E402
 
 
@@ -90,7 +90,7 @@ class VecPart:
         self.speech, self.batch, self.frames = speech, args.batch, args.frames
         self.codec = load_bundle(args.codec) if args.codec.is_dir() else load(args.codec)[0]
         self.codec.eval().requires_grad_(False)
-        self.net, self.spectral, self.cache = Vec(config), SpectralLoss(), {}
+        self.net, self.shape, self.distance, self.cache = Vec(config), ShapeLoss(), EnergyDistance(), {}
         self.long = [c for c in speech.train if len(c["mel"]) > args.frames]
 
     def sample(self, rng):
@@ -115,9 +115,8 @@ class VecPart:
         blurred = known + torch.cat([0.1 * torch.randn_like(known[..., :-1]), torch.zeros_like(known[..., -1:])], -1)
         z = self.net(blurred, phase, torch.randn(*phase.shape, NOISE))
         late = self.codec.config.overlap
-        made = self.codec.decode(z)[:, late + 4 * HOP:]
-        parts = self.spectral(pcm[:, 4 * HOP: -late], made)
-        return {"shape": 0.5 * parts["shape"], "mel": parts["mel"],
+        wanted, made = pcm[:, 4 * HOP: -late], self.codec.decoder.draws(z)[..., late + 4 * HOP:]
+        return {"shape": 0.5 * self.shape(wanted, made[0]), "distance": self.distance(wanted, made[-2:]),
                 "latent": 0.1 * F.mse_loss(z[:, 4:-4], latents[:, 4:-4])}
 
 
