@@ -4,6 +4,7 @@
 """
 import argparse
 import json
+import math
 from dataclasses import asdict
 from pathlib import Path
 
@@ -81,9 +82,12 @@ def main():
     parser.add_argument("--golden", type=Path, default=Path("testdata/golden/speech-24k.safetensors"))
     parser.add_argument("--clip", type=Path, default=Path("testdata/clips/speech-it-male.flac"))
     parser.add_argument("--version", default="0.1.0")
+    parser.add_argument("--noise", type=float, default=0.0, metavar="DB", help="added to the level of the decoder's noise")
     args = parser.parse_args()
     codec, saved = load(args.checkpoint)
     config = codec.config
+    if config.noise:
+        codec.decoder.level.bias.data += args.noise * math.log(10) / 20
     args.out.mkdir(parents=True, exist_ok=True)
     for part, graph in (("encoder", encoder_graph), ("decoder", decoder_graph)):
         module = getattr(codec, part)
@@ -96,7 +100,8 @@ def main():
     parts = codec.parameters_by_part()
     info["training"] = {"steps": saved["step"], "seconds": round(saved["elapsed"]), "parameters": parts,
                         "architecture": asdict(config),
-                        "data": "docs/training.md", "losses": "companded complex STFT, log-mel, audible disturbance, commitment"}
+                        "data": "docs/training.md", "losses": "companded complex STFT, spectral energy distance, audible disturbance, commitment",
+                        "noise_db": args.noise}
     info["figures"] = []
     (args.out / "manifest.json").write_text(json.dumps(info, indent=2) + "\n")
     args.golden.parent.mkdir(parents=True, exist_ok=True)
