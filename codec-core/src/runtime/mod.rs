@@ -120,6 +120,16 @@ impl Runtime {
         Ok(Self { environment, options: options.clone() })
     }
 
+    /// Threads of one network on the CPU.
+    pub(crate) fn threads(&self) -> usize {
+        self.options.threads
+    }
+
+    /// The same with another number of threads, at least 1.
+    pub(crate) fn with_threads(&self, threads: usize) -> Self {
+        Self { options: RuntimeOptions { threads: threads.max(1), ..self.options.clone() }, ..self.clone() }
+    }
+
     /// The version and build of the ONNX Runtime in use.
     pub fn library_info(&self) -> &'static str {
         ort::info()

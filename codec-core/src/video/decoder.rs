@@ -1,5 +1,5 @@
+use super::ahead::{Frames, Source};
 use super::arch::Architecture;
-use super::fit::set_condition;
 use super::gop::{self, Coding, GopInfo};
 use super::graph::{Graph, Var};
 use super::network::{Purpose, condition, condition_names, forward};
@@ -16,14 +16,13 @@ pub(super) struct Decoded {
     pub(super) parameters: Vec<f32>,
 }
 
-/// A group that is ready to be shown.
-struct Loaded {
-    network: Box<dyn TensorNetwork>,
-    frames: usize,
-    embeddings: Vec<f32>,
-}
+/// What the network of a group is called in errors.
+pub(super) const NAME: &str = "video decoder";
 
 /// Decodes groups of pictures: [`Decoder::load`] takes a packet, [`Decoder::frame`] gives any of its frames.
+///
+/// Frames of a group with a network of its own are decoded side by side on the threads of the [`Runtime`], a few ahead of the
+/// one that is asked for: quickest is to ask for one after another.
 ///
 /// A packet of the [real-time mode](realtime) is a group of one frame; its bundle is found by the id in the stream.
 ///
@@ -34,7 +33,8 @@ pub struct Decoder {
     limits: Limits,
     header: Option<VideoHeader>,
     before: Option<Decoded>,
-    loaded: Option<Loaded>,
+    /// The group at hand, ready to be shown.
+    loaded: Option<Frames>,
     /// Reads pictures of the real-time mode; there from the first one on.
     realtime: Option<Box<realtime::Decoder>>,
     /// How the packet at hand is coded.
@@ -82,7 +82,7 @@ impl Decoder {
     /// What runs the network of the group at hand.
     pub fn provider(&self) -> Option<Provider> {
         match self.coding {
-            Coding::Fitted => self.loaded.as_ref().map(|l| l.network.provider()),
+            Coding::Fitted => self.loaded.as_ref().map(Frames::provider),
             Coding::Realtime => self.realtime.as_ref().and_then(|r| r.provider()),
         }
     }
@@ -97,7 +97,7 @@ impl Decoder {
     /// # Errors
     /// [`Error::MissingHeader`] before the first key packet; [`Error::MissingPredecessor`] if the group is coded against
     /// another one than the last; [`Error::Bitstream`] for anything that the format or the limits do not allow. The group
-    /// before stays as it was.
+    /// before stays as it was. [`Error::Network`] if the network cannot be made, after which there is no group.
     pub fn load(&mut self, packet: &[u8]) -> Result<GopInfo> {
         let info = gop::inspect(packet, &self.limits)?;
         if info.coding == Coding::Realtime {
@@ -121,15 +121,19 @@ impl Decoder {
             (None, Some(before)) => before.arch.clone(),
             (None, None) => return Err(Error::MissingHeader),
         };
-        let network = open(&self.runtime, &arch, &parameters, &header)?;
         let embeddings = gop.embeddings.map_or(Vec::new(), |group| {
             let step = quantiser::step(group.step);
             group.symbols.iter().map(|&s| s as f32 * step).collect()
         });
+        // The threads of the group before end here, so that never more than one group takes memory.
+        self.loaded = None;
+        let model = model(&arch, &parameters, &header);
+        let source =
+            Source { number: gop.number, arch: arch.clone(), frames: gop.frames as usize, embeddings };
+        self.loaded = Some(Frames::open(&self.runtime, &self.limits, source, model)?);
         self.coding = Coding::Fitted;
         self.header = Some(header);
         self.before = Some(Decoded { number: gop.number, arch, parameters });
-        self.loaded = Some(Loaded { network, frames: gop.frames as usize, embeddings });
         Ok(info)
     }
 
@@ -149,26 +153,7 @@ impl Decoder {
             self.yuv = yuv;
             return found;
         }
-        let (Some(loaded), Some(gop)) = (&mut self.loaded, &self.before) else {
-            return Err(Error::MissingHeader);
-        };
-        if index >= loaded.frames {
-            return Err(Error::parameter("frame", index, format!("0 to {}", loaded.frames - 1)));
-        }
-        let network = &mut *loaded.network;
-        set_condition(&gop.arch, network, index, loaded.frames);
-        let size = gop.arch.embedding();
-        if size > 0 {
-            let place = condition_names(&gop.arch).len() - 1;
-            network.input(place).copy_from_slice(&loaded.embeddings[index * size..(index + 1) * size]);
-        }
-        network.run()?;
-        let picture = network.output(0);
-        if !picture.iter().all(|v| v.is_finite()) {
-            return Err(Error::NotFinite { number: gop.number });
-        }
-        interleave(picture, out);
-        Ok(())
+        self.loaded.as_mut().ok_or(Error::MissingHeader)?.frame(index, out)
     }
 
     /// As [`Decoder::frame`], in 4:2:0: planes Y, U and V without gaps. Pictures of the real-time mode are so inside,
@@ -209,13 +194,8 @@ pub(super) fn interleave(planes: &[f32], out: &mut Vec<u8>) {
     }
 }
 
-/// A network with constant parameters, which the runtime packs once; gives the cropped picture.
-pub(super) fn open(
-    runtime: &Runtime,
-    arch: &Architecture,
-    parameters: &[f32],
-    header: &VideoHeader,
-) -> Result<Box<dyn TensorNetwork>> {
+/// The graph of a network with constant parameters, which a runtime packs once; it gives the cropped picture.
+pub(super) fn model(arch: &Architecture, parameters: &[f32], header: &VideoHeader) -> Vec<u8> {
     let mut g = Graph::new();
     let mut offset = 0;
     let tensors: Vec<Var> = arch
@@ -232,10 +212,14 @@ pub(super) fn open(
     let picture = forward(&mut g, arch, Purpose::Decoding, &tensors, input);
     let size = [1, 3, header.height as usize, header.width as usize];
     let picture = g.slice(picture, &[0; 4], &size);
-    let model = g.to_onnx("decoder", &[("picture", picture)]);
+    g.to_onnx("decoder", &[("picture", picture)])
+}
+
+/// Opens a network whose graph [`model`] made.
+pub(super) fn open(runtime: &Runtime, arch: &Architecture, model: &[u8]) -> Result<Box<dyn TensorNetwork>> {
     let inputs = condition_names(arch);
-    let spec = TensorSpec { name: "video decoder", inputs: &inputs, outputs: &["picture"], states: &[] };
-    runtime.tensor_network(&spec, &model)
+    let spec = TensorSpec { name: NAME, inputs: &inputs, outputs: &["picture"], states: &[] };
+    runtime.tensor_network(&spec, model)
 }
 
 impl std::fmt::Debug for Decoder {

@@ -8,6 +8,7 @@
 //! [`realtime`] is the other mode: one trained network for all streams, a packet a picture, fast enough for live use. The
 //! same [`Decoder`] reads it.
 
+mod ahead;
 mod arch;
 mod check;
 mod decoder;

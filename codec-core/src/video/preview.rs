@@ -3,9 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::arch::Architecture;
-use super::decoder;
-use super::fit::set_condition;
-use super::network::condition_names;
+use super::{ahead, decoder};
 use crate::Result;
 use crate::bitstream::VideoHeader;
 use crate::runtime::Runtime;
@@ -41,12 +39,9 @@ impl Preview {
         if Instant::now() < self.due {
             return Ok(());
         }
-        let mut network = decoder::open(runtime, arch, parameters, &self.header)?;
-        set_condition(arch, &mut *network, index, frames.len());
-        if !embedding.is_empty() {
-            network.input(condition_names(arch).len() - 1).copy_from_slice(embedding);
-        }
-        network.run()?;
+        let model = decoder::model(arch, parameters, &self.header);
+        let mut network = decoder::open(runtime, arch, &model)?;
+        ahead::run(&mut *network, arch, (index, frames.len()), embedding)?;
         let mut picture = Vec::new();
         decoder::interleave(network.output(0), &mut picture);
         (self.show)(&frames[index], &picture);
