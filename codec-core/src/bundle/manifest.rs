@@ -1,11 +1,9 @@
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use serde::Deserialize;
 
-use super::read_file;
+use super::folder::{self, Facts};
 use crate::tokens::Specials;
-use crate::{Error, Limits, Result};
 
 /// The only manifest format so far.
 const FORMAT: u32 = 1;
@@ -154,24 +152,8 @@ pub struct StateSpec {
     pub shape: Vec<usize>,
 }
 
-impl Manifest {
-    pub(super) fn read(folder: &Path, limits: &Limits) -> Result<Self> {
-        let bad = |reason: String| Error::BadBundle { path: folder.to_owned(), reason };
-        let text = read_file(folder, "manifest.json", limits)?;
-        Self::parse(&text).map_err(|reason| bad(format!("manifest.json: {reason}")))
-    }
-
-    /// Reads a manifest and checks that its numbers are within what is implemented.
-    ///
-    /// # Errors
-    /// What is wrong, in words.
-    pub fn parse(text: &[u8]) -> std::result::Result<Self, String> {
-        let manifest: Self = serde_json::from_slice(text).map_err(|e| e.to_string())?;
-        manifest.validate()?;
-        Ok(manifest)
-    }
-
-    fn validate(&self) -> std::result::Result<(), String> {
+impl Facts for Manifest {
+    fn validate(&self) -> Result<(), String> {
         let q = &self.quantizer;
         let check = |ok: bool, reason: String| if ok { Ok(()) } else { Err(reason) };
         check(self.format == FORMAT, format!("format {}, this reader knows {FORMAT}", self.format))?;
@@ -197,6 +179,24 @@ impl Manifest {
         let size = q.size;
         Specials::new(&self.special_ids, size, size.into()).map_err(|e| format!("special_ids: {e}"))?;
         check(self.prefixes.iter().all(|p| stages_fit(p.stages)), "a prefix beyond the stages".into())
+    }
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn files(&self) -> &BTreeMap<String, String> {
+        &self.files
+    }
+}
+
+impl Manifest {
+    /// Reads a manifest and checks that its numbers are within what is implemented.
+    ///
+    /// # Errors
+    /// What is wrong, in words.
+    pub fn parse(text: &[u8]) -> Result<Self, String> {
+        folder::parse(text)
     }
 
     pub(super) fn hash(&self) -> [u8; 32] {

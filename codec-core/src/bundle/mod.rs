@@ -3,15 +3,14 @@
 //! A bundle is read whole and checked against the hashes of its manifest before anything in it is used, so what
 //! decodes a stream is what encoded it.
 
+mod folder;
 mod manifest;
 mod registry;
 mod video;
 mod voice;
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
@@ -23,15 +22,14 @@ pub use video::{VideoBundle, VideoManifest, installed_videos};
 pub use voice::{EngineSpec, LanguageSpec, VoiceBundle, VoiceManifest, VoiceSpec, installed_voices};
 
 use crate::bitstream::{BundleId, StreamHeader};
-use crate::{Error, Limits, Result};
+use crate::{Limits, Result};
+use folder::Folder;
 
 /// A bundle in memory; cloning shares its files.
 #[derive(Clone)]
 pub struct Bundle {
-    path: PathBuf,
-    manifest: Arc<Manifest>,
+    folder: Folder<Manifest>,
     hash: [u8; 32],
-    files: Arc<BTreeMap<String, Vec<u8>>>,
 }
 
 impl Bundle {
@@ -40,7 +38,8 @@ impl Bundle {
     /// # Errors
     /// [`Error::BadBundle`] if the manifest is not valid or a file is missing, too large or has another hash.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        Self::open_with(path.as_ref(), &Limits::default())
+        let folder = Folder::<Manifest>::open(path.as_ref(), &Limits::default())?;
+        Ok(Self { hash: folder.manifest().hash(), folder })
     }
 
     /// Finds a bundle by name on the [search path](search_path), or opens the folder if `name_or_path` is one.
@@ -72,21 +71,14 @@ impl Bundle {
         bundle.check(header).map(|()| bundle)
     }
 
-    fn open_with(path: &Path, limits: &Limits) -> Result<Self> {
-        let manifest = Manifest::read(path, limits)?;
-        let files = read_files(path, &manifest.files, limits)?;
-        let hash = manifest.hash();
-        Ok(Self { path: path.to_owned(), manifest: Arc::new(manifest), hash, files: Arc::new(files) })
-    }
-
     /// The folder that the bundle was read from.
     pub fn path(&self) -> &Path {
-        &self.path
+        self.folder.path()
     }
 
     /// The facts about the bundle.
     pub fn manifest(&self) -> &Manifest {
-        &self.manifest
+        self.folder.manifest()
     }
 
     /// SHA-256 over the names and hashes of the bundle's files, as `docs/model-bundle.md` defines it.
@@ -104,15 +96,12 @@ impl Bundle {
     /// # Errors
     /// [`Error::BadBundle`] if the manifest does not list the file.
     pub fn file(&self, name: &str) -> Result<&[u8]> {
-        self.files.get(name).map(Vec::as_slice).ok_or_else(|| Error::BadBundle {
-            path: self.path.clone(),
-            reason: format!("{name} is used and not listed under files"),
-        })
+        self.folder.file(name)
     }
 
     /// The header of a stream that this bundle encodes.
     pub fn stream_header(&self) -> StreamHeader {
-        let m = &*self.manifest;
+        let m = self.manifest();
         StreamHeader {
             bundle: self.id(),
             bundle_name: m.name.clone(),
@@ -137,7 +126,7 @@ impl Bundle {
 
 impl std::fmt::Debug for Bundle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Bundle").field("path", &self.path).field("id", &self.id()).finish_non_exhaustive()
+        f.debug_struct("Bundle").field("path", &self.path()).field("id", &self.id()).finish_non_exhaustive()
     }
 }
 
@@ -154,37 +143,4 @@ fn hash_of(files: &BTreeMap<String, String>) -> [u8; 32] {
         sha.update(format!("{name} {hash}\n"));
     }
     sha.finalize().into()
-}
-
-/// Reads all files of a bundle and checks their hashes.
-fn read_files(
-    folder: &Path,
-    hashes: &BTreeMap<String, String>,
-    limits: &Limits,
-) -> Result<BTreeMap<String, Vec<u8>>> {
-    let mut files = BTreeMap::new();
-    for (name, expected) in hashes {
-        let data = read_file(folder, name, limits)?;
-        let found = hex::encode(Sha256::digest(&data));
-        if found != *expected {
-            let reason = format!("{name} has sha256 {found}, the manifest says {expected}");
-            return Err(Error::BadBundle { path: folder.to_owned(), reason });
-        }
-        files.insert(name.clone(), data);
-    }
-    Ok(files)
-}
-
-/// Reads a file of a bundle's folder, if it is a plain name and within the limits.
-fn read_file(folder: &Path, name: &str, limits: &Limits) -> Result<Vec<u8>> {
-    let bad = |reason: String| Error::BadBundle { path: folder.to_owned(), reason };
-    if Path::new(name).components().count() != 1 || name.starts_with('.') {
-        return Err(bad(format!("{name:?} is not a plain file name")));
-    }
-    let path = folder.join(name);
-    let size = fs::metadata(&path).map_err(|e| bad(format!("{name}: {e}")))?.len();
-    if size > limits.max_bundle_file_bytes {
-        return Err(bad(format!("{name} has {size} bytes, allowed: {}", limits.max_bundle_file_bytes)));
-    }
-    fs::read(&path).map_err(|e| bad(format!("{name}: {e}")))
 }

@@ -4,10 +4,10 @@ use std::env;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Manifest, id_of};
+use super::{Manifest, folder, id_of};
 use crate::bitstream::BundleId;
 use crate::places::program_folders;
-use crate::{Error, Limits, Result};
+use crate::{Error, Result};
 
 /// A bundle that is on the search path; its files have not been read yet.
 #[derive(Debug, Clone)]
@@ -60,20 +60,8 @@ pub fn user_folder() -> Option<PathBuf> {
 
 /// The bundles on the search path whose manifests can be read; of two with one name the first found.
 pub fn installed() -> Vec<Installed> {
-    let mut found: Vec<Installed> = Vec::new();
-    for folder in search_path() {
-        let mut entries: Vec<PathBuf> =
-            folder.read_dir().into_iter().flatten().flatten().map(|e| e.path()).collect();
-        entries.sort();
-        for path in entries {
-            if let Ok(manifest) = Manifest::read(&path, &Limits::default())
-                && found.iter().all(|f| f.manifest.name != manifest.name)
-            {
-                found.push(Installed { path, manifest: Arc::new(manifest) });
-            }
-        }
-    }
-    found
+    let found = folder::installed::<Manifest>().into_iter();
+    found.map(|(path, manifest)| Installed { path, manifest: Arc::new(manifest) }).collect()
 }
 
 /// The folder of the bundle called `name_or_path`.

@@ -1,13 +1,12 @@
 //! Bundles of kind `video`: the networks of the real-time video mode.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::{hash_of, id_of, read_file, read_files, registry};
+use super::folder::{self, Facts, Folder};
+use super::{hash_of, id_of, registry};
 use crate::bitstream::BundleId;
 use crate::{Error, Limits, Result};
 
@@ -52,15 +51,7 @@ pub struct VideoManifest {
     pub figures: serde_json::Value,
 }
 
-impl VideoManifest {
-    fn read(folder: &Path, limits: &Limits) -> Result<Self> {
-        let bad = |reason: String| Error::BadBundle { path: folder.to_owned(), reason };
-        let text = read_file(folder, "manifest.json", limits)?;
-        let manifest: Self = serde_json::from_slice(&text).map_err(|e| bad(format!("manifest.json: {e}")))?;
-        manifest.validate().map_err(|reason| bad(format!("manifest.json: {reason}")))?;
-        Ok(manifest)
-    }
-
+impl Facts for VideoManifest {
     fn validate(&self) -> std::result::Result<(), String> {
         let check = |ok: bool, reason: String| if ok { Ok(()) } else { Err(reason) };
         check(self.format == FORMAT, format!("format {}, this reader knows {FORMAT}", self.format))?;
@@ -76,6 +67,16 @@ impl VideoManifest {
         check(zones.iter().all(|z| (0.0..0.5).contains(z)), format!("dead_zone {zones:?}"))
     }
 
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn files(&self) -> &BTreeMap<String, String> {
+        &self.files
+    }
+}
+
+impl VideoManifest {
     /// The id that streams carry.
     pub fn id(&self) -> BundleId {
         id_of(&hash_of(&self.files))
@@ -89,11 +90,7 @@ impl VideoManifest {
 
 /// A bundle of the real-time video mode in memory; cloning shares its files.
 #[derive(Clone)]
-pub struct VideoBundle {
-    path: PathBuf,
-    manifest: Arc<VideoManifest>,
-    files: Arc<BTreeMap<String, Vec<u8>>>,
-}
+pub struct VideoBundle(Folder<VideoManifest>);
 
 impl VideoBundle {
     /// The bundle that is used if none is named.
@@ -104,10 +101,7 @@ impl VideoBundle {
     /// # Errors
     /// [`Error::BadBundle`] if the manifest is not valid or a file is missing, too large or has another hash.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        let (path, limits) = (path.as_ref(), Limits::default());
-        let manifest = VideoManifest::read(path, &limits)?;
-        let files = read_files(path, &manifest.files, &limits)?;
-        Ok(Self { path: path.to_owned(), manifest: Arc::new(manifest), files: Arc::new(files) })
+        Folder::open(path.as_ref(), &Limits::default()).map(Self)
     }
 
     /// Finds a bundle by name on the [search path](super::search_path), or opens the folder if `name_or_path` is one.
@@ -140,12 +134,12 @@ impl VideoBundle {
 
     /// The folder that the bundle was read from.
     pub fn path(&self) -> &Path {
-        &self.path
+        self.0.path()
     }
 
     /// The facts about the bundle.
     pub fn manifest(&self) -> &VideoManifest {
-        &self.manifest
+        self.0.manifest()
     }
 
     /// The bytes of one of the bundle's files.
@@ -153,34 +147,18 @@ impl VideoBundle {
     /// # Errors
     /// [`Error::BadBundle`] if the manifest does not list the file.
     pub fn file(&self, name: &str) -> Result<&[u8]> {
-        self.files.get(name).map(Vec::as_slice).ok_or_else(|| Error::BadBundle {
-            path: self.path.clone(),
-            reason: format!("{name} is used and not listed under files"),
-        })
+        self.0.file(name)
     }
 }
 
 impl std::fmt::Debug for VideoBundle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("VideoBundle").field("path", &self.path).finish_non_exhaustive()
+        f.debug_struct("VideoBundle").field("path", &self.path()).finish_non_exhaustive()
     }
 }
 
 /// The bundles of kind `video` on the search path whose manifests can be read, as folder and manifest; of two with one
 /// name the first found. Their files have not been read yet.
 pub fn installed_videos() -> Vec<(PathBuf, VideoManifest)> {
-    let mut found: Vec<(PathBuf, VideoManifest)> = Vec::new();
-    for folder in super::search_path() {
-        let mut entries: Vec<PathBuf> =
-            fs::read_dir(folder).into_iter().flatten().flatten().map(|e| e.path()).collect();
-        entries.sort();
-        for path in entries {
-            if let Ok(manifest) = VideoManifest::read(&path, &Limits::default())
-                && found.iter().all(|(_, f)| f.name != manifest.name)
-            {
-                found.push((path, manifest));
-            }
-        }
-    }
-    found
+    folder::installed()
 }

@@ -1,13 +1,12 @@
 //! Bundles of kind `tts`: voices that speak text.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::{read_file, read_files, registry};
+use super::folder::{self, Facts, Folder};
+use super::registry;
 use crate::{Error, Limits, Result};
 
 const FORMAT: u32 = 1;
@@ -112,15 +111,7 @@ pub struct VoiceSpec {
     pub language: String,
 }
 
-impl VoiceManifest {
-    fn read(folder: &Path, limits: &Limits) -> Result<Self> {
-        let bad = |reason: String| Error::BadBundle { path: folder.to_owned(), reason };
-        let text = read_file(folder, "manifest.json", limits)?;
-        let manifest: Self = serde_json::from_slice(&text).map_err(|e| bad(format!("manifest.json: {e}")))?;
-        manifest.validate().map_err(|reason| bad(format!("manifest.json: {reason}")))?;
-        Ok(manifest)
-    }
-
+impl Facts for VoiceManifest {
     fn validate(&self) -> std::result::Result<(), String> {
         let check = |ok: bool, reason: String| if ok { Ok(()) } else { Err(reason) };
         check(self.format == FORMAT, format!("format {}, this reader knows {FORMAT}", self.format))?;
@@ -142,6 +133,16 @@ impl VoiceManifest {
         check(names.contains(default), format!("default_voice {default:?} is no voice"))
     }
 
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn files(&self) -> &BTreeMap<String, String> {
+        &self.files
+    }
+}
+
+impl VoiceManifest {
     /// The place of a voice in the manifest; the default voice if no name is given.
     ///
     /// # Errors
@@ -180,11 +181,7 @@ impl VoiceManifest {
 
 /// A bundle of voices in memory; cloning shares its files.
 #[derive(Clone)]
-pub struct VoiceBundle {
-    path: PathBuf,
-    manifest: Arc<VoiceManifest>,
-    files: Arc<BTreeMap<String, Vec<u8>>>,
-}
+pub struct VoiceBundle(Folder<VoiceManifest>);
 
 impl VoiceBundle {
     /// Opens the bundle in the folder `path`, reading and checking every file that the manifest lists.
@@ -192,10 +189,7 @@ impl VoiceBundle {
     /// # Errors
     /// [`Error::BadBundle`] if the manifest is not valid or a file is missing, too large or has another hash.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        let (path, limits) = (path.as_ref(), Limits::default());
-        let manifest = VoiceManifest::read(path, &limits)?;
-        let files = read_files(path, &manifest.files, &limits)?;
-        Ok(Self { path: path.to_owned(), manifest: Arc::new(manifest), files: Arc::new(files) })
+        Folder::open(path.as_ref(), &Limits::default()).map(Self)
     }
 
     /// Finds a bundle by name on the [search path](super::search_path), or opens the folder if `name_or_path` is one.
@@ -208,12 +202,12 @@ impl VoiceBundle {
 
     /// The folder that the bundle was read from.
     pub fn path(&self) -> &Path {
-        &self.path
+        self.0.path()
     }
 
     /// The facts about the bundle.
     pub fn manifest(&self) -> &VoiceManifest {
-        &self.manifest
+        self.0.manifest()
     }
 
     /// The bytes of one of the bundle's files.
@@ -221,28 +215,12 @@ impl VoiceBundle {
     /// # Errors
     /// [`Error::BadBundle`] if the manifest does not list the file.
     pub fn file(&self, name: &str) -> Result<&[u8]> {
-        self.files.get(name).map(Vec::as_slice).ok_or_else(|| Error::BadBundle {
-            path: self.path.clone(),
-            reason: format!("{name} is used and not listed under files"),
-        })
+        self.0.file(name)
     }
 }
 
 /// The bundles of voices on the search path whose manifests can be read, as folder and manifest; of two with one name
 /// the first found. Their files have not been read yet.
 pub fn installed_voices() -> Vec<(PathBuf, VoiceManifest)> {
-    let mut found: Vec<(PathBuf, VoiceManifest)> = Vec::new();
-    for folder in super::search_path() {
-        let mut entries: Vec<PathBuf> =
-            fs::read_dir(folder).into_iter().flatten().flatten().map(|e| e.path()).collect();
-        entries.sort();
-        for path in entries {
-            if let Ok(manifest) = VoiceManifest::read(&path, &Limits::default())
-                && found.iter().all(|(_, f)| f.name != manifest.name)
-            {
-                found.push((path, manifest));
-            }
-        }
-    }
-    found
+    folder::installed()
 }

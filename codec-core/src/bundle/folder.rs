@@ -1,0 +1,128 @@
+//! A bundle's folder, whatever kind the bundle is of: its manifest and the files that the manifest lists.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+use sha2::{Digest, Sha256};
+
+use super::registry::search_path;
+use crate::{Error, Limits, Result};
+
+/// What every kind of manifest says.
+pub(super) trait Facts: DeserializeOwned {
+    /// Checks that the manifest's numbers are within what is implemented; what is wrong comes back in words.
+    fn validate(&self) -> std::result::Result<(), String>;
+    /// The bundle's name.
+    fn name(&self) -> &str;
+    /// SHA-256 of every file of the bundle, in hexadecimal.
+    fn files(&self) -> &BTreeMap<String, String>;
+}
+
+/// Reads a manifest and checks it.
+pub(super) fn parse<M: Facts>(text: &[u8]) -> std::result::Result<M, String> {
+    let manifest: M = serde_json::from_slice(text).map_err(|e| e.to_string())?;
+    manifest.validate()?;
+    Ok(manifest)
+}
+
+/// Reads the manifest of a folder.
+fn read<M: Facts>(folder: &Path, limits: &Limits) -> Result<M> {
+    let text = read_file(folder, "manifest.json", limits)?;
+    parse(&text).map_err(|reason| bad(folder, format!("manifest.json: {reason}")))
+}
+
+/// The bundles on the search path whose manifests can be read; of two with one name the first found.
+pub(super) fn installed<M: Facts>() -> Vec<(PathBuf, M)> {
+    let mut found: Vec<(PathBuf, M)> = Vec::new();
+    for folder in search_path() {
+        let mut entries: Vec<PathBuf> =
+            folder.read_dir().into_iter().flatten().flatten().map(|e| e.path()).collect();
+        entries.sort();
+        for path in entries {
+            if let Ok(manifest) = read::<M>(&path, &Limits::default())
+                && found.iter().all(|(_, f)| f.name() != manifest.name())
+            {
+                found.push((path, manifest));
+            }
+        }
+    }
+    found
+}
+
+/// A bundle in memory; cloning shares its files.
+#[derive(Debug)]
+pub(super) struct Folder<M> {
+    path: PathBuf,
+    manifest: Arc<M>,
+    files: Arc<BTreeMap<String, Vec<u8>>>,
+}
+
+impl<M> Clone for Folder<M> {
+    fn clone(&self) -> Self {
+        Self { path: self.path.clone(), manifest: self.manifest.clone(), files: self.files.clone() }
+    }
+}
+
+impl<M: Facts> Folder<M> {
+    /// Reads and checks every file that the manifest in `path` lists.
+    pub(super) fn open(path: &Path, limits: &Limits) -> Result<Self> {
+        let manifest: M = read(path, limits)?;
+        let files = read_files(path, manifest.files(), limits)?;
+        Ok(Self { path: path.to_owned(), manifest: Arc::new(manifest), files: Arc::new(files) })
+    }
+}
+
+impl<M> Folder<M> {
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn manifest(&self) -> &M {
+        &self.manifest
+    }
+
+    /// The bytes of a file that the manifest lists.
+    pub(super) fn file(&self, name: &str) -> Result<&[u8]> {
+        let listed = self.files.get(name).map(Vec::as_slice);
+        listed.ok_or_else(|| bad(&self.path, format!("{name} is used and not listed under files")))
+    }
+}
+
+/// Reads all files of a bundle and checks their hashes.
+fn read_files(
+    folder: &Path,
+    hashes: &BTreeMap<String, String>,
+    limits: &Limits,
+) -> Result<BTreeMap<String, Vec<u8>>> {
+    let mut files = BTreeMap::new();
+    for (name, expected) in hashes {
+        let data = read_file(folder, name, limits)?;
+        let found = hex::encode(Sha256::digest(&data));
+        if found != *expected {
+            return Err(bad(folder, format!("{name} has sha256 {found}, the manifest says {expected}")));
+        }
+        files.insert(name.clone(), data);
+    }
+    Ok(files)
+}
+
+/// Reads a file of a bundle's folder, if it is a plain name and within the limits.
+fn read_file(folder: &Path, name: &str, limits: &Limits) -> Result<Vec<u8>> {
+    if Path::new(name).components().count() != 1 || name.starts_with('.') {
+        return Err(bad(folder, format!("{name:?} is not a plain file name")));
+    }
+    let path = folder.join(name);
+    let size = fs::metadata(&path).map_err(|e| bad(folder, format!("{name}: {e}")))?.len();
+    if size > limits.max_bundle_file_bytes {
+        let reason = format!("{name} has {size} bytes, allowed: {}", limits.max_bundle_file_bytes);
+        return Err(bad(folder, reason));
+    }
+    fs::read(&path).map_err(|e| bad(folder, format!("{name}: {e}")))
+}
+
+fn bad(folder: &Path, reason: String) -> Error {
+    Error::BadBundle { path: folder.to_owned(), reason }
+}
