@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::Stdio;
 
-use common::{assert_fails, folder, good, run, siskin, stderr};
+use common::{assert_fails, ffmpeg, folder, good, json, run, siskin, stderr, text};
 use serde_json::Value;
 
 const WIDTH: usize = 46;
@@ -25,16 +25,6 @@ fn write_clip(path: &Path, frames: usize) {
         data.extend((0..2 * chroma).map(|i| if i < chroma { 110 } else { 140 }));
     }
     std::fs::write(path, data).expect("a writable folder");
-}
-
-fn json(args: &[&str]) -> Value {
-    let out = good(args);
-    let last = String::from_utf8_lossy(&out).lines().last().map(str::to_owned).expect("a line");
-    serde_json::from_str(&last).expect("JSON")
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().expect("UTF-8")
 }
 
 #[test]
@@ -97,7 +87,8 @@ fn a_size_is_kept_and_mistakes_are_told() {
     assert!(result["bytes"].as_u64().is_some_and(|b| b <= 4000), "{result}");
     let again = |more: &[&str]| run([&encode[..], &["-y"], more].concat());
     assert_fails(&again(&["--quality", "101"]), 2, "allowed: 0 to 100");
-    assert_fails(&run(["decode", text(&coded), text(&folder.path().join("b.mp4"))]), 2, ".y4m or .rgb");
+    assert_fails(&run(["decode", text(&coded), text(&folder.path().join("b.mp4"))]), 2, "46x33");
+    assert_fails(&run(["decode", text(&coded), text(&folder.path().join("b.webm"))]), 2, ".y4m or .rgb");
     let sound = folder.path().join("none.y4m");
     std::fs::write(&sound, b"YUV4MPEG2 W16 H16 F25:1\n").expect("a writable folder");
     let output = run(["encode", text(&sound), text(&coded), "-y", "--preset", "fast"]);
@@ -202,24 +193,9 @@ fn write_av(path: &Path, seconds: u32) {
         format!("testsrc=size=64x48:rate=25:duration={seconds}"),
         format!("sine=frequency=300:sample_rate=48000:duration={seconds}"),
     );
-    let made = std::process::Command::new("ffmpeg")
-        .args([
-            "-v",
-            "error",
-            "-f",
-            "lavfi",
-            "-i",
-            &picture,
-            "-itsoffset",
-            "0.25",
-            "-f",
-            "lavfi",
-            "-i",
-            &tone,
-        ])
-        .args(["-c:v", "ffv1", "-c:a", "pcm_s16le", text(path)])
-        .status();
-    assert!(made.expect("ffmpeg starts").success());
+    let pictures = ["-f", "lavfi", "-i", &picture];
+    let sound = ["-itsoffset", "0.25", "-f", "lavfi", "-i", &tone];
+    ffmpeg(&[&pictures[..], &sound, &["-c:v", "ffv1", "-c:a", "pcm_s16le", text(path)]].concat());
 }
 
 #[test]

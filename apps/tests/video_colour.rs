@@ -2,23 +2,11 @@
 
 mod common;
 
-use std::path::Path;
-use std::process::Command;
-
-use common::{folder, good};
+use common::{ffmpeg, folder, good, text};
 use serde_json::Value;
 
 const PIXELS: usize = 48 * 32;
 const COLOUR: [f64; 3] = [200.0, 40.0, 90.0];
-
-fn text(path: &Path) -> &str {
-    path.to_str().expect("UTF-8")
-}
-
-fn ffmpeg(args: &[&str]) {
-    let run = Command::new("ffmpeg").args(["-v", "error", "-y"]).args(args).output().expect("ffmpeg starts");
-    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
-}
 
 /// The means of three planes of the first frame: interleaved RGB, or Y, U and V of 4:2:0.
 fn means(data: &[u8], is_rgb: bool) -> [f64; 3] {
@@ -62,7 +50,7 @@ fn matrix_and_range_are_kept_and_used() {
         let source = means(&std::fs::read(&raw).expect("raw video"), false);
         let what = format!("{space} {range}");
         // A fit knows a flat picture only roughly after a few passes.
-        let fit = ["--preset", "fast", "--steps", "100", "--parameters", "4000"];
+        let fit = ["--preset", "fast", "--threads", "2", "--steps", "100", "--parameters", "4000"];
         for (options, most) in [(&["--quality", "95"][..], 3.0), (&fit[..], 7.0)] {
             good([&["encode", text(&clip), text(&coded), "-y"], options].concat());
             let info = good(["info", text(&coded), "--json"]);

@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use common::{assert_fails, folder, good, run, siskin, stderr};
+use common::{assert_fails, folder, json, run, siskin, stderr, text};
 use serde_json::Value;
 
 /// Pictures of FFmpeg's test source, and a tone where asked for, without loss.
@@ -20,16 +20,6 @@ fn write_clip(path: &Path, frames: u32, with_tone: bool) {
     let seconds = format!("{}", f64::from(frames) / 25.0);
     let made = command.args(["-c:v", "ffv1", "-pix_fmt", "yuv420p", "-t", &seconds, text(path)]).status();
     assert!(made.expect("ffmpeg starts").success());
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().expect("UTF-8")
-}
-
-fn json(args: &[&str]) -> Value {
-    let out = good(args);
-    let last = String::from_utf8_lossy(&out).lines().last().map(str::to_owned).expect("a line");
-    serde_json::from_str(&last).expect("JSON")
 }
 
 #[test]

@@ -30,6 +30,8 @@ pub(crate) struct Decoding {
     concealed: Vec<f32>,
     /// Position at which the current stream began.
     origin: u64,
+    /// Position of the first sample handed out.
+    start: u64,
     /// Position of the next sample handed out.
     position: u64,
     /// Whether a packet has set the position.
@@ -69,6 +71,7 @@ impl Decoding {
             block: Block::default(),
             concealed: Vec::new(),
             origin: 0,
+            start: 0,
             position: 0,
             begun: false,
             skip_until: 0,
@@ -97,6 +100,21 @@ impl Decoding {
     /// Samples a second.
     pub(crate) fn rate(&self) -> u32 {
         self.file.header().sample_rate
+    }
+
+    /// When the first sample is heard, in nanoseconds of the file; known once there is one.
+    pub(crate) fn start_ns(&self) -> u64 {
+        self.time_ns(self.start)
+    }
+
+    /// When what has been handed out ends, in nanoseconds of the file.
+    pub(crate) fn end_ns(&self) -> u64 {
+        self.time_ns(self.position)
+    }
+
+    fn time_ns(&self, position: u64) -> u64 {
+        let ns = u128::from(position) * 1_000_000_000 / u128::from(self.rate());
+        u64::try_from(ns).unwrap_or(u64::MAX)
     }
 
     /// Samples handed out so far.
@@ -146,8 +164,12 @@ impl Decoding {
                 }
             }
         }
-        self.given += (out.len() - start) as u64;
-        Ok(out.len() > start)
+        let new = (out.len() - start) as u64;
+        if self.given == 0 {
+            self.start = self.position.saturating_sub(new);
+        }
+        self.given += new;
+        Ok(new > 0)
     }
 
     /// Fails if nothing at all could be decoded.

@@ -3,14 +3,16 @@
 mod convert;
 mod feeder;
 mod input;
-mod output;
+pub(crate) mod output;
 mod riff;
 pub(crate) mod source;
+mod track;
 
 pub(crate) use convert::{Resampler, resample};
 pub(crate) use feeder::Feeder;
 pub(crate) use input::AudioInput;
 pub(crate) use output::{AudioOutput, OutputFormat};
+pub(crate) use track::{AudioTrack, write_packets};
 
 /// Keeps FFmpeg from writing to stderr: what goes wrong is told once, by us.
 pub(crate) fn init() -> anyhow::Result<()> {

@@ -14,6 +14,7 @@ use crate::media::{self, AudioOutput, OutputFormat};
 use crate::report::{Progress, Report};
 use crate::target::{Target, is_dash};
 use crate::units;
+use crate::video::decode::Output;
 use crate::video::{self, VideoFile};
 
 /// Arguments of `decode`.
@@ -21,8 +22,9 @@ use crate::video::{self, VideoFile};
 pub(crate) struct DecodeArgs {
     /// Coded file, - for stdin
     input: PathBuf,
-    /// Output; the extension says the format: .y4m or .rgb for the pictures; .wav, .flac, .f32 (raw samples) or any that FFmpeg
-    /// writes for the sound. - for the pictures, else for WAV, on stdout
+    /// Output; the extension says the format: .mkv (without loss), .mp4 or .mov for pictures with their sound; .y4m or .rgb for
+    /// the pictures; .wav, .flac, .f32 (raw samples) or any that FFmpeg writes for the sound. - for the pictures, else for WAV,
+    /// on stdout
     output: PathBuf,
     /// Write 32-bit float samples, just as decoded (.wav and similar)
     #[arg(long, help_heading = "Decoding")]
@@ -43,24 +45,24 @@ pub(crate) struct DecodeArgs {
 pub(crate) fn run(args: &DecodeArgs) -> Result<ExitCode> {
     let mut report = Report::new(&args.report, is_dash(&args.output))?;
     media::init()?;
-    if VideoFile::is_video(&args.input) && video::decode::takes(&args.output, &args.input)? {
+    let form = match VideoFile::is_video(&args.input) {
+        true => Output::of(&args.output, &args.input)?,
+        false => None,
+    };
+    if let Some(form) = form {
+        let has_sound = matches!(form, Output::Movie(_)) && CodedFile::is_coded(&args.input);
+        let job = video::decode::Job {
+            input: &args.input,
+            output: &args.output,
+            sound: if has_sound { Some(sound(args)?) } else { None },
+            runtime: args.model.video_runtime()?,
+        };
         let open = || Target::open(&args.output, args.overwrite.choice(), &args.input);
-        return video::decode::run(
-            &args.input,
-            &args.output,
-            &args.model.video_runtime()?,
-            open,
-            &mut report,
-        );
+        return video::decode::run(job, form, open, &mut report);
     }
     let is_special = std::fs::metadata(&args.output).is_ok_and(|m| !m.is_file() && !m.is_dir());
     let format = OutputFormat::of(&args.output, args.float, is_special)?;
-    let file = CodedFile::open(&args.input)?;
-    let runtime = args.model.runtime()?;
-    let mut decoding = Decoding::new(file, args.model.model.as_deref(), &runtime, args.codebooks)?;
-    if let Some(channel) = args.loss.channel()? {
-        decoding.lose(channel);
-    }
+    let mut decoding = sound(args)?;
     let rate = decoding.rate();
     let total = decoding.file().stated_samples().map(|s| s as f64 / f64::from(rate));
     let target = Target::open(&args.output, args.overwrite.choice(), &args.input)?;
@@ -117,4 +119,15 @@ pub(crate) fn run(args: &DecodeArgs) -> Result<ExitCode> {
         }),
     )?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The sound of the input, with the losses that the options simulate.
+fn sound(args: &DecodeArgs) -> Result<Decoding> {
+    let file = CodedFile::open(&args.input)?;
+    let runtime = args.model.runtime()?;
+    let mut decoding = Decoding::new(file, args.model.model.as_deref(), &runtime, args.codebooks)?;
+    if let Some(channel) = args.loss.channel()? {
+        decoding.lose(channel);
+    }
+    Ok(decoding)
 }

@@ -10,8 +10,8 @@ use siskin_core::runtime::Runtime;
 use siskin_core::video::psnr;
 
 use super::VideoFile;
-use super::decode::Pictures;
 use super::input::VideoInput;
+use super::pictures::Pictures;
 use super::y4m::PlanarToRgb;
 use crate::interrupt;
 use crate::metrics::ms_ssim;

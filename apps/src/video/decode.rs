@@ -1,189 +1,176 @@
-//! Decoding: every frame of every group; what cannot be decoded is bridged by the frame before it.
+//! Decoding a video file: to raw pictures, or with its sound to an ordinary file.
 
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use serde_json::json;
-use siskin_core::container::Block;
 use siskin_core::runtime::Runtime;
-use siskin_core::video::{Coding, Decoder, GopInfo, inspect};
-use siskin_core::{Error, Limits};
 
 use super::VideoFile;
+use super::movie::{Container, Movie};
+use super::pictures::Pictures;
+use super::resume::SETTINGS_TAG;
 use super::y4m::{RawFormat, RawOutput};
-use crate::coded::CodedFile;
+use crate::coded::{CodedFile, Decoding};
+use crate::failure::usage;
 use crate::interrupt;
 use crate::report::Report;
 use crate::target::Target;
+use crate::units;
 
-/// Decodes a file picture by picture.
-pub(super) struct Pictures {
-    file: VideoFile,
-    decoder: Decoder,
-    block: Block,
-    /// The group at hand: its frames, and the next one.
-    frames: usize,
-    next: usize,
-    /// Whether the group cannot be decoded and the last picture stands for its frames.
-    held: bool,
-    picture: Vec<u8>,
-    /// Whether the picture is 4:2:0, which it is in the real-time mode.
-    planar: bool,
-    /// What went wrong, by packet.
-    pub(super) faults: Vec<String>,
-    pub(super) packets: u64,
-    pub(super) packet_bytes: u64,
-    /// Pictures handed out, and those of them that stand for lost ones.
-    pub(super) given: u64,
-    pub(super) concealed: u64,
+/// Files that could hold pictures too, but are not written.
+const OTHERS: [&str; 7] = ["avi", "flv", "mpg", "mpeg", "ogv", "ts", "webm"];
+
+/// What is written of a file with pictures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Output {
+    /// The pictures.
+    Raw(RawFormat),
+    /// The pictures, and the sound beside them if there is one.
+    Movie(Container),
 }
 
-impl Pictures {
-    pub(super) fn new(file: VideoFile, runtime: &Runtime) -> Self {
-        Self {
-            file,
-            decoder: Decoder::new(runtime),
-            block: Block::default(),
-            frames: 0,
-            next: 0,
-            held: false,
-            picture: Vec::new(),
-            planar: false,
-            faults: Vec::new(),
-            packets: 0,
-            packet_bytes: 0,
-            given: 0,
-            concealed: 0,
-        }
-    }
-
-    pub(super) fn file(&self) -> &VideoFile {
-        &self.file
-    }
-
-    /// The picture at hand, and whether it is 4:2:0, planes without gaps, and not interleaved RGB.
-    pub(super) fn picture(&self) -> (&[u8], bool) {
-        (&self.picture, self.planar)
-    }
-
-    /// Goes on to the next picture; false at the end.
-    pub(super) fn advance(&mut self) -> Result<bool> {
-        while self.next == self.frames {
-            match self.file.next(&mut self.block) {
-                Ok(true) => self.take_packet()?,
-                Ok(false) => return Ok(false),
-                Err(e) => {
-                    self.faults.push(e.to_string());
-                    return Ok(false);
-                }
+impl Output {
+    /// What an output named `path` takes of the file at `input`; none if it is for the sound alone.
+    pub(crate) fn of(path: &Path, input: &Path) -> Result<Option<Self>> {
+        let is_special = std::fs::metadata(path).is_ok_and(|m| !m.is_file() && !m.is_dir());
+        let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
+        match (RawFormat::of(path, is_special), Container::of(path)) {
+            (Some(raw), _) => Ok(Some(Self::Raw(raw))),
+            (None, Some(container)) => Ok(Some(Self::Movie(container))),
+            _ if CodedFile::is_coded(input) && !OTHERS.contains(&extension.as_str()) => Ok(None),
+            _ => {
+                let shown = path.display();
+                Err(usage(format!("{shown}: video is decoded to .mkv, .mp4, .mov, .y4m or .rgb")))
             }
         }
-        if !self.held {
-            let decoded = match self.planar {
-                true => self.decoder.frame_i420(self.next, &mut self.picture),
-                false => self.decoder.frame(self.next, &mut self.picture),
-            };
-            match decoded {
-                Ok(()) => {}
-                Err(e @ Error::NotFinite { .. }) => {
-                    self.faults.push(format!("packet {}: {e}", self.packets));
-                    self.held = true;
-                }
-                Err(e) => return Err(e.into()),
+    }
+}
+
+/// What a decoding is made from.
+pub(crate) struct Job<'a> {
+    /// The coded file.
+    pub(crate) input: &'a Path,
+    /// The output, for messages.
+    pub(crate) output: &'a Path,
+    /// The sound, if the output takes it and there is one.
+    pub(crate) sound: Option<Decoding>,
+    /// ONNX Runtime with its options.
+    pub(crate) runtime: Runtime,
+}
+
+/// What pictures are written to.
+enum Writer {
+    Raw(Box<RawOutput>),
+    Movie(Box<Movie>, Option<Box<Sound>>),
+}
+
+impl Writer {
+    /// Begins what an output takes, with the first of the pictures at hand.
+    fn begin(form: Output, target: &Target, pictures: &Pictures, sound: Option<Sound>) -> Result<Self> {
+        let header = pictures.file().header();
+        match form {
+            Output::Movie(container) => {
+                let file = (target.handle()?, target.is_file());
+                let of_sound = sound.as_ref().map(|s| (s.decoding.rate(), s.decoding.start_ns()));
+                let tags: Vec<_> =
+                    pictures.file().tags().iter().filter(|t| t.0 != SETTINGS_TAG).cloned().collect();
+                let movie = Movie::create(file, container, (header, pictures.time().0), of_sound, &tags)?;
+                Ok(Self::Movie(Box::new(movie), sound.map(Box::new)))
+            }
+            Output::Raw(format) => {
+                Ok(Self::Raw(Box::new(RawOutput::create(target.handle()?, format, header)?)))
             }
         }
-        self.next += 1;
-        self.given += 1;
-        self.concealed += u64::from(self.held);
-        if self.picture.is_empty() {
-            // Nothing good has come yet: grey.
-            self.planar = false;
-            self.picture.resize(3 * self.file.header().pixels(), 128);
-        }
-        Ok(true)
     }
 
-    fn take_packet(&mut self) -> Result<()> {
-        self.packets += 1;
-        self.packet_bytes += self.block.data.len() as u64;
-        let header = *self.file.header();
-        let same_size =
-            |info: &GopInfo| info.header.is_none_or(|h| (h.width, h.height) == (header.width, header.height));
-        let loaded = match inspect(&self.block.data, &Limits::default()) {
-            Ok(info) if !same_size(&info) => {
-                self.faults.push(format!("packet {}: pictures of another size", self.packets));
+    /// Writes the picture at hand, and the sound up to its end.
+    fn write(&mut self, pictures: &Pictures) -> Result<()> {
+        let (picture, planar) = pictures.picture();
+        match self {
+            Self::Raw(raw) if planar => raw.write_planar(picture),
+            Self::Raw(raw) => raw.write(picture),
+            Self::Movie(movie, sound) => {
+                let (start, duration) = pictures.time();
+                movie.picture(pictures.picture(), (start, duration))?;
+                sound.as_mut().map_or(Ok(()), |s| s.write_until(start.saturating_add(duration), movie))
+            }
+        }
+    }
+
+    /// Ends the output; gives the sound after its last sample.
+    fn finish(self) -> Result<Option<Decoding>> {
+        match self {
+            Self::Raw(raw) => raw.finish().map(|()| None),
+            Self::Movie(mut movie, mut sound) => {
+                sound.as_mut().map_or(Ok(()), |s| s.write_until(u64::MAX, &mut movie))?;
+                movie.finish()?;
+                Ok(sound.map(|s| s.decoding))
+            }
+        }
+    }
+}
+
+/// The sound on its way.
+struct Sound {
+    decoding: Decoding,
+    /// Samples that have been decoded and not been written.
+    waiting: Vec<f32>,
+    ended: bool,
+}
+
+impl Sound {
+    /// Decodes the beginning, so that it is known when that is.
+    fn new(mut decoding: Decoding) -> Result<Self> {
+        let mut waiting = Vec::new();
+        let ended = !decoding.next(&mut waiting)?;
+        Ok(Self { decoding, waiting, ended })
+    }
+
+    /// Writes what is heard up to a time in nanoseconds.
+    fn write_until(&mut self, time: u64, movie: &mut Movie) -> Result<()> {
+        loop {
+            movie.sound(&self.waiting)?;
+            self.waiting.clear();
+            if self.ended || self.decoding.end_ns() > time {
                 return Ok(());
             }
-            _ => self.decoder.load(&self.block.data),
-        };
-        match loaded {
-            Ok(info) => {
-                (self.frames, self.held) = (info.frames as usize, false);
-                self.planar = info.coding == Coding::Realtime;
-            }
-            Err(e @ (Error::Bitstream { .. } | Error::MissingHeader | Error::MissingPredecessor { .. })) => {
-                self.faults.push(format!("packet {}: {e}", self.packets));
-                // As long as the packet's head can be read, its frames are bridged.
-                let frames = inspect(&self.block.data, &Limits::default()).map_or(0, |i| i.frames);
-                (self.frames, self.held) = (frames as usize, true);
-            }
-            Err(e) => return Err(e.into()),
-        }
-        self.next = 0;
-        Ok(())
-    }
-
-    /// Fails if nothing at all could be decoded.
-    pub(super) fn check_any(&self) -> Result<()> {
-        if self.given > self.concealed {
-            return Ok(());
-        }
-        match self.faults.first() {
-            Some(fault) => bail!("{}: {fault}", self.file.name()),
-            None => bail!("{} holds no pictures", self.file.name()),
+            interrupt::check()?;
+            self.ended = !self.decoding.next(&mut self.waiting)?;
         }
     }
 }
 
-/// Whether an output is meant for the pictures of a file; else it is for the sound that it has too.
-pub(crate) fn takes(output: &Path, input: &Path) -> Result<bool> {
-    let is_special = std::fs::metadata(output).is_ok_and(|m| !m.is_file() && !m.is_dir());
-    match RawFormat::of(output, is_special) {
-        Ok(_) => Ok(true),
-        Err(_) if CodedFile::is_coded(input) => Ok(false),
-        Err(e) => Err(e),
-    }
-}
-
-/// Decodes a video file to raw video.
+/// Decodes the pictures of a file.
 pub(crate) fn run(
-    input: &Path,
-    output: &Path,
-    runtime: &Runtime,
+    job: Job<'_>,
+    form: Output,
     open: impl FnOnce() -> Result<Target>,
     report: &mut Report,
 ) -> Result<ExitCode> {
-    let is_special = std::fs::metadata(output).is_ok_and(|m| !m.is_file() && !m.is_dir());
-    let format = RawFormat::of(output, is_special)?;
+    let (input, output) = (job.input, job.output);
     let file = VideoFile::open(input)?;
     let header = *file.header();
+    if let Output::Movie(container) = form {
+        container.check(&header)?;
+    }
     let total =
         file.duration_ns().zip(header.frame_duration_ns()).map(|(all, one)| (all + one / 2) / one.max(1));
-    let mut pictures = Pictures::new(file, runtime);
+    let mut pictures = Pictures::new(file, &job.runtime);
     let target = open()?;
-    if format == RawFormat::Y4m && header.frame_rate.0 == 0 {
+    if form == Output::Raw(RawFormat::Y4m) && header.frame_rate.0 == 0 {
         report.warn("the frame rate is not constant, which .y4m cannot say")?;
     }
-    let mut raw = RawOutput::create(target.handle()?, format, &header)?;
+    let mut sound = job.sound.map(Sound::new).transpose()?;
+    let mut writer = None;
     while pictures.advance()? {
         interrupt::check()?;
-        let (picture, planar) = pictures.picture();
-        if planar {
-            raw.write_planar(picture)?
-        } else {
-            raw.write(picture)?
-        }
+        let writer = match &mut writer {
+            Some(writer) => writer,
+            none => none.insert(Writer::begin(form, &target, &pictures, sound.take())?),
+        };
+        writer.write(&pictures)?;
         let (given, fps) = (pictures.given, pictures.given as f64 / report.elapsed().max(1e-3));
         report.show(
             || format!("{given} frames  {fps:.1} fps"),
@@ -191,7 +178,7 @@ pub(crate) fn run(
         )?;
     }
     pictures.check_any()?;
-    raw.finish()?;
+    let sound = writer.map(Writer::finish).transpose()?.flatten();
     target.commit()?;
     for fault in &pictures.faults {
         report.warn(&format!("{}: {fault}", input.display()))?;
@@ -199,9 +186,17 @@ pub(crate) fn run(
     if pictures.file().is_truncated() {
         report.warn(&format!("{} is cut off", input.display()))?;
     }
+    let mut heard = String::new();
+    if let Some(sound) = &sound {
+        let seconds = sound.given() as f64 / f64::from(sound.rate());
+        for line in sound.losses().describe(sound.file().name(), sound.rate(), seconds) {
+            report.warn(&line)?;
+        }
+        heard = format!(" and {} of sound", units::clock(seconds));
+    }
     let fps = pictures.given as f64 / report.elapsed().max(1e-6);
     report.done(
-        &format!("{} frames of {}x{}, {fps:.1} fps", pictures.given, header.width, header.height),
+        &format!("{} frames of {}x{}{heard}, {fps:.1} fps", pictures.given, header.width, header.height),
         &json!({
             "type": "result",
             "verb": "decode",
@@ -215,6 +210,8 @@ pub(crate) fn run(
             "packet_bytes": pictures.packet_bytes,
             "faults": pictures.faults.len(),
             "truncated": pictures.file().is_truncated(),
+            "samples": sound.as_ref().map(Decoding::given),
+            "concealed_samples": sound.as_ref().map(|s| s.losses().concealed_samples),
             "elapsed_seconds": report.elapsed(),
             "fps": fps,
         }),

@@ -1,5 +1,6 @@
 //! Video: any input to pictures, pictures to coded files and back.
 
+mod clock;
 mod coded;
 mod colour;
 pub(crate) mod compare;
@@ -7,6 +8,8 @@ pub(crate) mod decode;
 pub(crate) mod encode;
 pub(crate) mod info;
 mod input;
+mod movie;
+mod pictures;
 pub(crate) mod play;
 mod realtime;
 mod resume;

@@ -13,7 +13,7 @@ use siskin_core::video::{GopInfo, inspect};
 use super::VideoFile;
 
 /// The tag of Matroska that says how a file was encoded.
-const TAG: &str = "ENCODER_SETTINGS";
+pub(super) const SETTINGS_TAG: &str = "ENCODER_SETTINGS";
 
 /// How pictures are encoded and which, in words that two runs can be compared by: `name=value`, separated by spaces.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,7 +28,7 @@ impl Settings {
 
     /// The tag for the file.
     pub(super) fn tag(&self) -> (String, String) {
-        (TAG.into(), self.0.clone())
+        (SETTINGS_TAG.into(), self.0.clone())
     }
 
     /// What is another in `before`, in words.
@@ -80,7 +80,7 @@ impl Earlier {
                 format(header)
             );
         }
-        let Some((_, before)) = file.tags().iter().find(|(tag, _)| tag == TAG) else {
+        let Some((_, before)) = file.tags().iter().find(|(tag, _)| tag == SETTINGS_TAG) else {
             bail!("{name} does not say how it was encoded, so it cannot be resumed (-y begins anew)");
         };
         let differences = settings.differences(before);

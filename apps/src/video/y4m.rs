@@ -10,12 +10,11 @@ use ffmpeg_next::frame;
 use siskin_core::bitstream::VideoHeader;
 
 use super::colour::{FromRgb, ToRgb, fill_planar, full_range, take_planar};
-use crate::failure::usage;
 use crate::target::is_dash;
 
 /// What an output holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum RawFormat {
+pub(crate) enum RawFormat {
     /// YUV4MPEG2, 4:2:0.
     Y4m,
     /// Interleaved RGB without a header.
@@ -24,15 +23,30 @@ pub(super) enum RawFormat {
 
 impl RawFormat {
     /// The format that the extension of `path` names; y4m for `-` and for devices.
-    pub(super) fn of(path: &Path, is_stream: bool) -> Result<Self> {
+    pub(super) fn of(path: &Path, is_stream: bool) -> Option<Self> {
         let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
         match extension.as_str() {
-            "y4m" => Ok(Self::Y4m),
-            "rgb" => Ok(Self::Rgb),
-            "" if is_dash(path) || is_stream => Ok(Self::Y4m),
-            _ => Err(usage(format!("{}: video is decoded to .y4m or .rgb", path.display()))),
+            "y4m" => Some(Self::Y4m),
+            "rgb" => Some(Self::Rgb),
+            "" if is_dash(path) || is_stream => Some(Self::Y4m),
+            _ => None,
         }
     }
+}
+
+/// What stands before each picture of YUV4MPEG2.
+pub(super) const FRAME: &[u8] = b"FRAME\n";
+
+/// The first line of YUV4MPEG2.
+pub(super) fn head(header: &VideoHeader) -> String {
+    let VideoHeader { width, height, frame_rate, pixel_aspect, colour } = *header;
+    // The format knows constant rates only; without one, 25 is as good as any.
+    let (n, d) = if frame_rate.0 > 0 { frame_rate } else { (25, 1) };
+    let range = if colour.full_range { "FULL" } else { "LIMITED" };
+    let aspect = format!("A{}:{}", pixel_aspect.0, pixel_aspect.1);
+    format!(
+        "YUV4MPEG2 W{width} H{height} F{n}:{d} Ip {aspect} C420mpeg2 XYSCSS=420MPEG2 XCOLORRANGE={range}\n"
+    )
 }
 
 /// An output that is being written.
@@ -74,17 +88,9 @@ impl RawOutput {
             None => Box::new(stdout()),
         };
         let mut out = BufWriter::with_capacity(1 << 20, inner);
-        let VideoHeader { width, height, frame_rate, pixel_aspect, colour } = *header;
+        let VideoHeader { width, height, colour, .. } = *header;
         if format == RawFormat::Y4m {
-            // The format knows constant rates only; without one, 25 is as good as any.
-            let (n, d) = if frame_rate.0 > 0 { frame_rate } else { (25, 1) };
-            let range = if colour.full_range { "FULL" } else { "LIMITED" };
-            writeln!(
-                out,
-                "YUV4MPEG2 W{width} H{height} F{n}:{d} Ip A{}:{} C420mpeg2 XYSCSS=420MPEG2 XCOLORRANGE={range}",
-                pixel_aspect.0, pixel_aspect.1
-            )
-            .context("the output cannot be written")?;
+            out.write_all(head(header).as_bytes()).context("the output cannot be written")?;
         }
         Ok(Self {
             out,
@@ -103,7 +109,7 @@ impl RawOutput {
         }
         self.planes.clear();
         take_planar(self.from_rgb.convert(picture)?, &mut self.planes);
-        self.out.write_all(b"FRAME\n").context(cannot)?;
+        self.out.write_all(FRAME).context(cannot)?;
         self.out.write_all(&self.planes).context(cannot)
     }
 
@@ -114,7 +120,7 @@ impl RawOutput {
             self.to_rgb.convert(picture, &mut self.planes)?;
             return self.out.write_all(&self.planes).context(cannot);
         }
-        self.out.write_all(b"FRAME\n").context(cannot)?;
+        self.out.write_all(FRAME).context(cannot)?;
         self.out.write_all(picture).context(cannot)
     }
 

@@ -153,3 +153,23 @@ pub(crate) fn ndjson(bytes: &[u8]) -> Vec<serde_json::Value> {
     assert!(lines.iter().all(|l| l["type"].is_string()), "{text}");
     lines
 }
+
+/// Runs the binary and returns the last line of its stdout, which is JSON.
+pub(crate) fn json(args: &[&str]) -> serde_json::Value {
+    ndjson(&good(args)).pop().expect("a line")
+}
+
+/// Runs FFmpeg, which must be content.
+pub(crate) fn ffmpeg(args: &[&str]) {
+    let run = Command::new("ffmpeg").args(["-v", "error", "-y"]).args(args).output().expect("ffmpeg starts");
+    assert!(run.status.success(), "{args:?}: {}", String::from_utf8_lossy(&run.stderr));
+}
+
+/// What ffprobe says of the streams of a file.
+pub(crate) fn probe(path: &Path, kind: &str, entries: &str) -> Vec<serde_json::Value> {
+    let args = ["-v", "error", "-select_streams", kind, "-show_entries", entries, "-of", "json", text(path)];
+    let run = Command::new("ffprobe").args(args).output().expect("ffprobe starts");
+    let all: serde_json::Value = serde_json::from_slice(&run.stdout).expect("JSON");
+    let list = entries.split('=').next().map(|kind| format!("{kind}s")).unwrap_or_default();
+    all[&list].as_array().cloned().unwrap_or_default()
+}

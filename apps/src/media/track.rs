@@ -1,0 +1,178 @@
+//! Mono samples to one track of a file that FFmpeg writes.
+
+use anyhow::{Result, anyhow};
+use ffmpeg_next::codec::{self, Id, encoder};
+use ffmpeg_next::format::context::Output;
+use ffmpeg_next::format::sample::Type;
+use ffmpeg_next::format::{self, Sample};
+use ffmpeg_next::{ChannelLayout, Error as FfmpegError, Packet, Rational};
+
+use super::convert::{Converter, FLOAT, Resampler, mono_frame};
+
+/// Samples a packet of codecs that take any number.
+const FREE_FRAME: usize = 4096;
+
+/// A track that is being written.
+pub(crate) struct AudioTrack {
+    /// Index of the stream in its file.
+    stream: usize,
+    encoder: encoder::Audio,
+    to_rate: Resampler,
+    to_format: Option<Converter>,
+    own_rate: u32,
+    frame_samples: usize,
+    /// Samples at the encoder's rate that do not fill a frame yet.
+    waiting: Vec<f32>,
+    /// When the next sample is heard, in samples.
+    position: i64,
+}
+
+impl AudioTrack {
+    /// Adds a track for samples of `rate` to a file.
+    pub(crate) fn add(context: &mut Output, id: Id, rate: u32) -> Result<Self> {
+        let codec = encoder::find(id).ok_or_else(|| anyhow!("this FFmpeg has no encoder for {id:?}"))?;
+        let audio = codec.audio()?;
+        let rates: Vec<u32> =
+            audio.rates().into_iter().flatten().filter_map(|r| u32::try_from(r).ok()).collect();
+        let own_rate = nearest_rate(&rates, rate);
+        let formats: Vec<Sample> = audio.formats().into_iter().flatten().collect();
+        let sample = best_format(&formats);
+        let mut encoder = codec::Context::new_with_codec(codec).encoder().audio()?;
+        encoder.set_rate(own_rate.try_into()?);
+        encoder.set_format(sample);
+        encoder.set_channel_layout(ChannelLayout::MONO);
+        encoder.set_time_base(Rational(1, own_rate.try_into()?));
+        if context.format().flags().contains(format::Flags::GLOBAL_HEADER) {
+            encoder.set_flags(codec::Flags::GLOBAL_HEADER);
+        }
+        let encoder = encoder.open().map_err(|e| {
+            anyhow!("FFmpeg's encoder {} does not take {own_rate} Hz mono: {e}", codec.name())
+        })?;
+        let mut stream = context.add_stream(codec)?;
+        stream.set_parameters(&encoder);
+        let stream = stream.index();
+        let mono = ChannelLayout::MONO;
+        let to_format =
+            (sample != FLOAT).then(|| Converter::new((FLOAT, mono, own_rate), (sample, own_rate)));
+        let frame_samples = match encoder.frame_size() {
+            0 => FREE_FRAME,
+            size => size as usize,
+        };
+        Ok(Self {
+            stream,
+            encoder,
+            to_rate: Resampler::new(rate, own_rate)?,
+            to_format: to_format.transpose()?,
+            own_rate,
+            frame_samples,
+            waiting: Vec::new(),
+            position: 0,
+        })
+    }
+
+    /// The rate that the track has, which differs where its codec does not know the samples' own.
+    pub(super) fn rate(&self) -> u32 {
+        self.own_rate
+    }
+
+    /// Lets the track begin so many nanoseconds after the file does; before the first sample is written.
+    pub(crate) fn begin_at(&mut self, nanoseconds: u64) {
+        let samples = u128::from(nanoseconds) * u128::from(self.own_rate);
+        self.position = i64::try_from((samples + 500_000_000) / 1_000_000_000).unwrap_or(0);
+    }
+
+    /// Writes samples.
+    pub(crate) fn write(&mut self, samples: &[f32], context: &mut Output) -> Result<()> {
+        self.to_rate.push(samples, &mut self.waiting)?;
+        self.encode(false, context)
+    }
+
+    /// Writes what is left.
+    pub(crate) fn finish(&mut self, context: &mut Output) -> Result<()> {
+        self.to_rate.finish(&mut self.waiting)?;
+        self.encode(true, context)?;
+        self.encoder.send_eof()?;
+        self.take_packets(context)
+    }
+
+    fn encode(&mut self, all: bool, context: &mut Output) -> Result<()> {
+        let whole = self.waiting.len() - self.waiting.len() % self.frame_samples;
+        let count = if all { self.waiting.len() } else { whole };
+        let waiting = std::mem::take(&mut self.waiting);
+        for samples in waiting[..count].chunks(self.frame_samples) {
+            let mut frame = mono_frame(samples, self.own_rate);
+            if let Some(converter) = &mut self.to_format {
+                frame = converter.convert(&frame)?;
+            }
+            frame.set_rate(self.own_rate);
+            frame.set_pts(Some(self.position));
+            self.position += samples.len() as i64;
+            self.encoder.send_frame(&frame).map_err(|e| anyhow!("the output cannot be encoded: {e}"))?;
+            self.take_packets(context)?;
+        }
+        self.waiting = waiting;
+        self.waiting.drain(..count);
+        Ok(())
+    }
+
+    fn take_packets(&mut self, context: &mut Output) -> Result<()> {
+        let ticks = Rational(1, self.own_rate.try_into()?);
+        write_packets(&mut self.encoder, context, self.stream, ticks, |_| {})
+    }
+}
+
+/// Writes the packets that an encoder has ready to a stream; their times are in `ticks`, in which `finish` sees them.
+pub(crate) fn write_packets(
+    encoder: &mut encoder::Encoder,
+    context: &mut Output,
+    stream: usize,
+    ticks: Rational,
+    mut finish: impl FnMut(&mut Packet),
+) -> Result<()> {
+    let to = context.stream(stream).map_or(ticks, |s| s.time_base());
+    let mut packet = Packet::empty();
+    loop {
+        match encoder.receive_packet(&mut packet) {
+            Ok(()) => {}
+            Err(FfmpegError::Eof | FfmpegError::Other { errno: ffmpeg_next::error::EAGAIN }) => {
+                return Ok(());
+            }
+            Err(e) => return Err(anyhow!("the output cannot be encoded: {e}")),
+        }
+        finish(&mut packet);
+        packet.set_stream(stream);
+        packet.rescale_ts(ticks, to);
+        packet.write_interleaved(context).map_err(|e| anyhow!("the output cannot be written: {e}"))?;
+    }
+}
+
+/// The rate itself if it is offered, else the next higher, else the highest. No list means any rate.
+fn nearest_rate(offered: &[u32], rate: u32) -> u32 {
+    let higher = offered.iter().copied().filter(|&r| r >= rate).min();
+    higher.or(offered.iter().copied().max()).unwrap_or(rate)
+}
+
+/// Float where the codec takes it; else 16 bits, the depth of players; else what it takes.
+fn best_format(offered: &[Sample]) -> Sample {
+    let preferred = [
+        Sample::F32(Type::Packed),
+        Sample::F32(Type::Planar),
+        Sample::I16(Type::Packed),
+        Sample::I16(Type::Planar),
+    ];
+    let found = preferred.into_iter().find(|p| offered.contains(p));
+    found.or(offered.first().copied()).unwrap_or(FLOAT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_go_up_if_they_must_change() {
+        assert_eq!(nearest_rate(&[], 24_000), 24_000);
+        assert_eq!(nearest_rate(&[48_000, 24_000, 8000], 24_000), 24_000);
+        assert_eq!(nearest_rate(&[44_100, 32_000, 8000], 24_000), 32_000);
+        assert_eq!(nearest_rate(&[8000], 24_000), 8000);
+    }
+}

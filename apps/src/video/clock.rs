@@ -1,0 +1,121 @@
+//! Exact times of pictures from a container's rounded ones, and how many are missing between two packets.
+
+use siskin_core::bitstream::VideoHeader;
+
+/// Matroska rounds time stamps to milliseconds, so they may be this far off.
+const ROUNDING_NS: u64 = 1_500_000;
+/// A longer gap is not filled with pictures.
+const LONGEST_GAP_NS: u64 = 60_000_000_000;
+/// How long a picture is taken to last where nothing says.
+const USUAL_NS: u64 = 40_000_000;
+
+/// Counts the pictures of a stream.
+#[derive(Debug)]
+pub(super) struct Clock {
+    /// Frames a second as a fraction, if the rate is constant.
+    rate: Option<(u32, u32)>,
+    /// When the first picture is shown, and how many follow it at the constant rate.
+    run: Option<(u64, u64)>,
+    /// Gaps so far. All together may at most double the length, so that a small file cannot fill a disk.
+    filled_ns: u64,
+}
+
+impl Clock {
+    pub(super) fn new(header: &VideoHeader) -> Self {
+        let rate = Some(header.frame_rate).filter(|rate| rate.0 > 0);
+        Self { rate, run: None, filled_ns: 0 }
+    }
+
+    /// Takes the time stamp of the next packet; gives how many pictures of a constant rate are missing before it.
+    pub(super) fn packet(&mut self, stamp_ns: u64) -> u64 {
+        let Some((start, _)) = self.run else {
+            self.run = Some((stamp_ns, 0));
+            return 0;
+        };
+        let next = self.next();
+        let gap = stamp_ns.saturating_sub(next);
+        if gap <= ROUNDING_NS {
+            return 0;
+        }
+        let Some((n, d)) = self.rate else {
+            // Where the rate varies the picture before just stays.
+            self.run = Some((stamp_ns, 0));
+            return 0;
+        };
+        let frames =
+            (u128::from(gap) * u128::from(n) + 500_000_000 * u128::from(d)) / (1_000_000_000 * u128::from(d));
+        if gap > LONGEST_GAP_NS || self.filled_ns + gap > LONGEST_GAP_NS + (next - start) {
+            self.run = Some((stamp_ns, 0));
+            return 0;
+        }
+        self.filled_ns += gap;
+        frames as u64
+    }
+
+    /// The time and duration of the next picture, which lasts `own` nanoseconds if it has a duration of its own.
+    pub(super) fn tick(&mut self, own: Option<u32>) -> (u64, u64) {
+        let start = self.next();
+        let (origin, frames) = self.run.unwrap_or((start, 0));
+        self.run = match self.rate {
+            Some(_) => Some((origin, frames + 1)),
+            None => Some((start.saturating_add(own.map_or(USUAL_NS, u64::from)), 0)),
+        };
+        (start, self.next().saturating_sub(start))
+    }
+
+    /// When the next picture is shown.
+    fn next(&self) -> u64 {
+        let (start, frames) = self.run.unwrap_or_default();
+        let (n, d) = self.rate.unwrap_or((1, 1));
+        let since = u128::from(frames) * u128::from(d) * 1_000_000_000 / u128::from(n);
+        start.saturating_add(u64::try_from(since).unwrap_or(u64::MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use siskin_core::bitstream::Colour;
+
+    use super::*;
+
+    const MS: u64 = 1_000_000;
+
+    fn clock(frame_rate: (u32, u32)) -> Clock {
+        let colour = Colour::default();
+        Clock::new(&VideoHeader { width: 16, height: 16, frame_rate, pixel_aspect: (1, 1), colour })
+    }
+
+    #[test]
+    fn rounded_stamps_become_exact_times() {
+        let mut clock = clock((30_000, 1001));
+        for frame in 0..3000u64 {
+            let exact = frame * 1001 * 1_000_000_000 / 30_000;
+            assert_eq!(clock.packet((exact + MS / 2) / MS * MS), 0);
+            assert_eq!(clock.tick(None).0, exact);
+        }
+    }
+
+    #[test]
+    fn lost_packets_leave_gaps_of_whole_pictures() {
+        let mut clock = clock((25, 1));
+        assert_eq!(clock.packet(80 * MS), 0);
+        assert_eq!(clock.tick(None), (80 * MS, 40 * MS));
+        assert_eq!(clock.packet(240 * MS), 3);
+        let times: Vec<u64> = (0..4).map(|_| clock.tick(None).0 / MS).collect();
+        assert_eq!(times, [120, 160, 200, 240]);
+        assert_eq!(clock.packet(100 * MS), 0, "a step back");
+        assert_eq!(clock.packet(100_000 * MS), 0, "too long a gap");
+        assert_eq!(clock.tick(None).0, 100_000 * MS);
+    }
+
+    #[test]
+    fn pictures_of_a_variable_rate_last_as_long_as_they_say() {
+        let mut clock = clock((0, 1));
+        assert_eq!(clock.packet(0), 0);
+        assert_eq!(clock.tick(Some(33_333_333)), (0, 33_333_333));
+        assert_eq!(clock.packet(33 * MS), 0);
+        assert_eq!(clock.tick(Some(50_000_000)), (33_333_333, 50_000_000));
+        assert_eq!(clock.packet(500 * MS), 0);
+        assert_eq!(clock.tick(None), (500 * MS, USUAL_NS));
+    }
+}

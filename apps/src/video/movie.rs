@@ -1,0 +1,283 @@
+//! Pictures and sound side by side in one ordinary file, by FFmpeg's encoders.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use ffmpeg_next::codec::{self, Id, encoder};
+use ffmpeg_next::format::context::{Output, StreamIo};
+use ffmpeg_next::format::{self, Pixel, input_from_stream};
+use ffmpeg_next::{Dictionary, Packet, Rational, frame};
+use siskin_core::bitstream::{Colour, VideoHeader};
+use siskin_core::video::realtime::i420_bytes;
+
+use super::colour::{FromRgb, fill_planar, take_planar};
+use super::y4m;
+use crate::failure::usage;
+use crate::media::{AudioTrack, output, write_packets};
+
+/// Ticks a second where the rate of the pictures does not give them: the clock of MPEG, which has whole milliseconds and whole
+/// frames of the usual rates.
+const TICKS: u32 = 90_000;
+/// Quality of H.264, from 0 to 51, less is better: hard to tell from its source.
+const CRF: &str = "14";
+/// Bits a pixel for encoders of H.264 that know no such quality.
+const BITS_A_PIXEL: f64 = 0.4;
+
+/// An ordinary file for pictures and sound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Container {
+    /// Matroska: FFV1 and FLAC, without loss.
+    Matroska,
+    /// MP4 or QuickTime: H.264 and AAC.
+    Mp4(&'static str),
+}
+
+impl Container {
+    /// The one that the extension of `path` names.
+    pub(super) fn of(path: &Path) -> Option<Self> {
+        let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
+        match extension.as_str() {
+            "mkv" => Some(Self::Matroska),
+            "mp4" | "m4v" => Some(Self::Mp4("mp4")),
+            "mov" => Some(Self::Mp4("mov")),
+            _ => None,
+        }
+    }
+
+    /// FFmpeg's name of it.
+    fn muxer(self) -> &'static str {
+        match self {
+            Self::Matroska => "matroska",
+            Self::Mp4(name) => name,
+        }
+    }
+
+    /// Codecs of pictures and sound.
+    fn codecs(self) -> (Id, Id) {
+        match self {
+            Self::Matroska => (Id::FFV1, Id::FLAC),
+            Self::Mp4(_) => (Id::H264, Id::AAC),
+        }
+    }
+
+    /// Fails where it cannot hold such pictures.
+    pub(super) fn check(self, header: &VideoHeader) -> Result<()> {
+        let is_odd = !header.width.is_multiple_of(2) || !header.height.is_multiple_of(2);
+        if self != Self::Matroska && is_odd {
+            let VideoHeader { width, height, .. } = header;
+            return Err(usage(format!(
+                "H.264 in 4:2:0 has even sizes only, not {width}x{height}: decode to .mkv, which has any"
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// A file that is being written.
+pub(super) struct Movie {
+    context: Output,
+    pictures: PictureTrack,
+    sound: Option<AudioTrack>,
+}
+
+impl Movie {
+    /// Begins a file with pictures, of which the first is shown at `start` nanoseconds, and sound of a rate and with a start
+    /// in nanoseconds.
+    pub(super) fn create(
+        (target, seekable): (Option<File>, bool),
+        container: Container,
+        (header, start): (&VideoHeader, u64),
+        sound: Option<(u32, u64)>,
+        tags: &[(String, String)],
+    ) -> Result<Self> {
+        let (of_pictures, of_sound) = container.codecs();
+        let name = container.muxer();
+        let mut context = output::begin(target, seekable, name, Some(name), tags)?;
+        let pictures = PictureTrack::add(&mut context, of_pictures, header, start)?;
+        let sound = sound
+            .map(|(rate, start)| -> Result<AudioTrack> {
+                let mut track = AudioTrack::add(&mut context, of_sound, rate)?;
+                track.begin_at(start);
+                Ok(track)
+            })
+            .transpose()?;
+        output::write_head(&mut context)?;
+        Ok(Self { context, pictures, sound })
+    }
+
+    /// Writes a picture, 4:2:0 in planes without gaps or else interleaved RGB, with its time and duration in nanoseconds.
+    pub(super) fn picture(&mut self, (picture, planar): (&[u8], bool), time: (u64, u64)) -> Result<()> {
+        self.pictures.write(picture, planar, time, &mut self.context)
+    }
+
+    /// Writes samples of the sound.
+    pub(super) fn sound(&mut self, samples: &[f32]) -> Result<()> {
+        self.sound.as_mut().map_or(Ok(()), |track| track.write(samples, &mut self.context))
+    }
+
+    /// Ends the file.
+    pub(super) fn finish(mut self) -> Result<()> {
+        self.pictures.finish(&mut self.context)?;
+        self.sound.as_mut().map_or(Ok(()), |track| track.finish(&mut self.context))?;
+        output::end(self.context)
+    }
+}
+
+/// A track of pictures.
+struct PictureTrack {
+    /// Index of the stream in the file.
+    stream: usize,
+    encoder: encoder::video::Encoder,
+    from_rgb: FromRgb,
+    /// What every frame is like.
+    blank: frame::Video,
+    planes: Vec<u8>,
+    /// Seconds of a tick, as a fraction.
+    tick: (u32, u32),
+    /// The tick of the next picture at the earliest.
+    next: i64,
+    /// Durations in ticks of the pictures that are in the encoder, by their own.
+    durations: BTreeMap<i64, i64>,
+}
+
+impl PictureTrack {
+    fn add(context: &mut Output, id: Id, header: &VideoHeader, start: u64) -> Result<Self> {
+        // Others of this codec want hardware, or are made for something else.
+        let known = encoder::find_by_name("libx264").filter(|_| id == Id::H264);
+        let Some(codec) = known.or_else(|| encoder::find(id)) else {
+            bail!("this FFmpeg has no encoder for {id:?}: decode to .mkv, or to .y4m and .wav");
+        };
+        let VideoHeader { width, height, frame_rate, pixel_aspect, colour } = *header;
+        let is_constant = frame_rate.0 > 0;
+        let tick = match (is_constant, start) {
+            (true, 0) => (frame_rate.1, frame_rate.0),
+            _ => (1, TICKS),
+        };
+        let rational =
+            |(n, d): (u32, u32)| -> Result<Rational> { Ok(Rational(n.try_into()?, d.try_into()?)) };
+        let mut encoder = codec::Context::new_with_codec(codec).encoder().video()?;
+        encoder.set_width(width);
+        encoder.set_height(height);
+        encoder.set_format(Pixel::YUV420P);
+        encoder.set_aspect_ratio(rational(pixel_aspect)?);
+        encoder.set_time_base(rational(tick)?);
+        let rate = if is_constant { Some(rational(frame_rate)?) } else { None };
+        encoder.set_frame_rate(rate);
+        let usual = if is_constant { f64::from(frame_rate.0) / f64::from(frame_rate.1) } else { 25.0 };
+        if id == Id::H264 {
+            encoder.set_bit_rate((BITS_A_PIXEL * usual * header.pixels() as f64) as usize);
+        }
+        if context.format().flags().contains(format::Flags::GLOBAL_HEADER) {
+            encoder.set_flags(codec::Flags::GLOBAL_HEADER);
+        }
+        let encoder = encoder
+            .open_with(options(id, &colour))
+            .map_err(|e| anyhow!("FFmpeg's encoder {} does not take {width}x{height}: {e}", codec.name()))?;
+        let mut stream = context.add_stream(codec)?;
+        stream.set_parameters(&encoder);
+        stream.set_time_base(rational(tick)?);
+        rate.into_iter().for_each(|rate| stream.set_avg_frame_rate(rate));
+        Ok(Self {
+            stream: stream.index(),
+            encoder,
+            from_rgb: FromRgb::new((width, height), &colour)?,
+            blank: blank(header)?,
+            planes: Vec::new(),
+            tick,
+            next: 0,
+            durations: BTreeMap::new(),
+        })
+    }
+
+    fn write(
+        &mut self,
+        picture: &[u8],
+        planar: bool,
+        (start, duration): (u64, u64),
+        context: &mut Output,
+    ) -> Result<()> {
+        // An encoder may keep a picture for long, so each has its own memory.
+        let mut frame = self.blank.clone();
+        match planar {
+            true => fill_planar(picture, &mut frame),
+            false => {
+                self.planes.clear();
+                take_planar(self.from_rgb.convert(picture)?, &mut self.planes);
+                fill_planar(&self.planes, &mut frame);
+            }
+        }
+        let at = self.ticks(start).max(self.next);
+        self.next = at + 1;
+        self.durations.insert(at, (self.ticks(start.saturating_add(duration)) - at).max(1));
+        frame.set_pts(Some(at));
+        self.encoder.send_frame(&frame).map_err(|e| anyhow!("the output cannot be encoded: {e}"))?;
+        self.take_packets(context)
+    }
+
+    fn finish(&mut self, context: &mut Output) -> Result<()> {
+        self.encoder.send_eof()?;
+        self.take_packets(context)
+    }
+
+    fn take_packets(&mut self, context: &mut Output) -> Result<()> {
+        let ticks = Rational(self.tick.0.try_into()?, self.tick.1.try_into()?);
+        let durations = &mut self.durations;
+        write_packets(&mut self.encoder, context, self.stream, ticks, |packet| {
+            let own = packet.pts().and_then(|pts| durations.remove(&pts));
+            own.into_iter().for_each(|ticks| packet.set_duration(ticks));
+        })
+    }
+
+    /// The tick nearest to a time.
+    fn ticks(&self, nanoseconds: u64) -> i64 {
+        let one = 1_000_000_000 * u128::from(self.tick.0);
+        let ticks = (u128::from(nanoseconds) * u128::from(self.tick.1) + one / 2) / one;
+        i64::try_from(ticks).unwrap_or(i64::MAX)
+    }
+}
+
+/// A frame of pictures of a stream. In safe code only a decoder makes frames that know the shape of their pixels, and FFV1 takes
+/// it from there; FFmpeg's Matroska cannot be told.
+fn blank(header: &VideoHeader) -> Result<frame::Video> {
+    let mut file = y4m::head(header).into_bytes();
+    file.extend_from_slice(y4m::FRAME);
+    file.resize(file.len() + i420_bytes(header), 0);
+    let mut context =
+        input_from_stream(StreamIo::from_read(std::io::Cursor::new(file))?, Some("a.y4m"), None)?;
+    let stream = context.streams().next().context("no stream")?;
+    let mut options = Dictionary::new();
+    options.set("aspect", &format!("{}/{}", header.pixel_aspect.0, header.pixel_aspect.1));
+    let decoder = codec::Context::from_parameters(stream.parameters())?.decoder();
+    let mut decoder = decoder.open_as_with(stream.parameters().id(), options)?.video()?;
+    let mut packet = Packet::empty();
+    packet.read(&mut context)?;
+    decoder.send_packet(&packet)?;
+    let mut frame = frame::Video::empty();
+    decoder.receive_frame(&mut frame)?;
+    Ok(frame)
+}
+
+/// What encoders are told: those that a codec does not know it leaves.
+fn options(id: Id, colour: &Colour) -> Dictionary<'static> {
+    let mut options = Dictionary::new();
+    match id {
+        // From this version on it has checksums, works on several threads and says the shape of pixels.
+        Id::FFV1 => options.set("level", "3"),
+        _ => options.set("crf", CRF),
+    }
+    options.set("threads", "auto");
+    options.set("color_range", if colour.full_range { "pc" } else { "tv" });
+    // Red, green and blue have become the usual YUV.
+    let matrix = if colour.matrix == 0 { 6 } else { colour.matrix };
+    for (name, code) in
+        [("color_primaries", colour.primaries), ("color_trc", colour.transfer), ("colorspace", matrix)]
+    {
+        // Not what the standard knows no meaning of.
+        if (1..=22).contains(&code) {
+            options.set(name, &code.to_string());
+        }
+    }
+    options
+}

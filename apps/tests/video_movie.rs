@@ -1,0 +1,156 @@
+//! Coded files to ordinary ones: pictures and sound together, as they were and in step.
+
+mod common;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use common::{assert_fails, ffmpeg, folder, good, json, ndjson, probe, run, stderr, text};
+use serde_json::Value;
+
+const RATE: f64 = 24_000.0;
+
+/// A file of pictures and of a voice-like sound that begins later, coded in real time.
+fn coded(folder: &Path, pictures: &str, options: &[&str]) -> PathBuf {
+    let (source, coded) = (folder.join("in.mp4"), folder.join("coded.mkv"));
+    let sound = "aevalsrc='0.3*sin(2*PI*t*(200+150*t))*gt(mod(t,0.5),0.2)':s=24000:d=3";
+    let inputs =
+        ["-f", "lavfi", "-i", pictures, "-itsoffset", "0.25", "-f", "lavfi", "-i", sound, "-shortest"];
+    let coding = ["-c:v", "mpeg4", "-q:v", "1", "-c:a", "flac", "-strict", "-2"];
+    ffmpeg(&[&inputs[..], options, &coding, &[text(&source)]].concat());
+    good(["encode", text(&source), text(&coded), "--quality", "80"]);
+    coded
+}
+
+/// Raw samples or pictures of a track, as FFmpeg reads them.
+fn raw(path: &Path, options: &[&str]) -> Vec<u8> {
+    let args = ["-v", "error", "-i", text(path)];
+    let run = Command::new("ffmpeg").args(args).args(options).arg("-").output().expect("ffmpeg starts");
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    run.stdout
+}
+
+fn samples(path: &Path) -> Vec<f64> {
+    let bytes = raw(path, &["-map", "a", "-f", "s16le"]);
+    bytes.as_chunks().0.iter().map(|&b| f64::from(i16::from_le_bytes(b))).collect()
+}
+
+/// When a track begins, in seconds.
+fn start(path: &Path, kind: &str) -> f64 {
+    number(&probe(path, kind, "stream=start_time")[0]["start_time"])
+}
+
+fn number(value: &Value) -> f64 {
+    value.as_str().and_then(|v| v.parse().ok()).unwrap_or(f64::NAN)
+}
+
+/// By how many samples `found` is behind `expected` where they are most alike.
+fn delay(found: &[f64], expected: &[f64]) -> i64 {
+    let alike = |delay: &i64| {
+        let at = |i: i64| usize::try_from(i).ok().and_then(|i| found.get(i)).copied().unwrap_or(0.0);
+        expected.iter().enumerate().map(|(i, e)| e * at(i as i64 + delay)).sum::<f64>()
+    };
+    (-1500..1500).max_by(|a, b| alike(a).total_cmp(&alike(b))).unwrap_or(i64::MAX)
+}
+
+#[test]
+fn matroska_holds_just_what_was_decoded() {
+    let folder = folder();
+    let path = |name: &str| folder.path().join(name);
+    let colour = ["-vf", "setsar=16/15,scale=out_color_matrix=bt709:out_range=pc,format=yuv420p"];
+    let tags =
+        ["-colorspace", "bt709", "-color_trc", "bt709", "-color_primaries", "bt709", "-color_range", "pc"];
+    let coded =
+        coded(folder.path(), "testsrc=size=63x49:rate=30000/1001:duration=3", &[&colour[..], &tags].concat());
+    let movie = path("out.mkv");
+    let result = json(&["decode", text(&coded), text(&movie), "--json"]);
+    let shape = "stream=codec_name,width,height,avg_frame_rate,color_space,color_range,color_primaries";
+    let pictures = &probe(&movie, "v", shape)[0];
+    for (field, value) in [
+        ("codec_name", "ffv1"),
+        ("avg_frame_rate", "30000/1001"),
+        ("color_space", "bt709"),
+        ("color_primaries", "bt709"),
+        ("color_range", "pc"),
+    ] {
+        assert_eq!(pictures[field].as_str(), Some(value), "{field}: {pictures}");
+    }
+    let shown = &probe(&movie, "v", "frame=sample_aspect_ratio")[0];
+    assert_eq!(shown["sample_aspect_ratio"].as_str(), Some("16:15"));
+    assert_eq!((pictures["width"].as_u64(), pictures["height"].as_u64()), (Some(63), Some(49)));
+    assert_eq!(probe(&movie, "a", "stream=codec_name")[0]["codec_name"].as_str(), Some("flac"));
+    assert_eq!((start(&movie, "v"), start(&movie, "a")), (0.0, 0.25));
+
+    // Bit by bit what goes to raw files.
+    good(["decode", text(&coded), text(&path("out.y4m"))]);
+    good(["decode", text(&coded), text(&path("out.wav"))]);
+    let planes = ["-map", "v", "-f", "rawvideo", "-pix_fmt", "yuv420p", "-vsync", "passthrough"];
+    assert!(raw(&movie, &planes[..4]) == raw(&path("out.y4m"), &planes[..4]));
+    let heard = samples(&movie);
+    assert!(heard == samples(&path("out.wav")));
+    assert_eq!(result["samples"].as_u64(), Some(heard.len() as u64));
+    assert_eq!(result["frames"].as_u64(), Some(90));
+    let frames = probe(&movie, "v", "packet=pts_time");
+    assert_eq!(frames.len(), 90);
+    assert!((number(&frames[89]["pts_time"]) - 89.0 * 1001.0 / 30_000.0).abs() < 0.001, "{}", frames[89]);
+}
+
+#[test]
+fn mp4_keeps_pictures_and_sound_in_step() {
+    let folder = folder();
+    let path = |name: &str| folder.path().join(name);
+    let coded = coded(folder.path(), "testsrc2=size=64x48:rate=25:duration=3", &[]);
+    good(["decode", text(&coded), text(&path("out.wav"))]);
+    good(["decode", text(&coded), text(&path("out.y4m"))]);
+    for name in ["out.mp4", "out.mov"] {
+        let movie = path(name);
+        let output = run(["decode", text(&coded), text(&movie), "--json"]);
+        if stderr(&output).contains("no encoder") {
+            eprintln!("skipped: this FFmpeg has no encoder of H.264 or AAC");
+            return;
+        }
+        assert!(output.status.success(), "{}", stderr(&output));
+        let codec = |kind| probe(&movie, kind, "stream=codec_name")[0]["codec_name"].clone();
+        assert_eq!((codec("v").as_str(), codec("a").as_str()), (Some("h264"), Some("aac")));
+        // A player hears the first sample a quarter of a second after it sees the first picture.
+        let (found, expected) = (samples(&movie), samples(&path("out.wav")));
+        let heard = start(&movie, "a") + delay(&found, &expected) as f64 / RATE;
+        assert!(start(&movie, "v") == 0.0 && (heard - 0.25).abs() < 0.5 / RATE, "{name}: {heard}");
+        assert!(found.len().abs_diff(expected.len()) <= 2048, "{} of {}", found.len(), expected.len());
+        // Hard to tell from what was decoded.
+        let compared = json(&["compare", text(&path("out.y4m")), text(&movie), "--json"]);
+        assert!(compared["psnr"].as_f64().is_some_and(|p| p > 40.0), "{name}: {compared}");
+        assert_eq!((compared["frames"].as_u64(), compared["same_length"].as_bool()), (Some(75), Some(true)));
+    }
+}
+
+#[test]
+fn variable_rates_and_single_tracks_are_kept() {
+    let folder = folder();
+    let path = |name: &str| folder.path().join(name);
+    let times =
+        ["-vf", "select='not(between(mod(n,10),3,6))',setpts='PTS+gt(N,20)*0.013/TB'", "-vsync", "vfr"];
+    let coded = coded(folder.path(), "testsrc2=size=64x48:rate=25:duration=3", &times);
+    let stamps = |path: &Path| -> Vec<f64> {
+        probe(path, "v", "frame=pts_time").iter().map(|f| number(&f["pts_time"])).collect()
+    };
+    let expected = stamps(&path("in.mp4"));
+    assert!(expected.windows(2).any(|w| w[1] - w[0] > 0.15), "{expected:?}");
+    for name in ["out.mkv", "out.mp4"] {
+        good(["decode", text(&coded), text(&path(name))]);
+        let found = stamps(&path(name));
+        let off = found.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+        assert!(found.len() == expected.len() && off < 0.0011, "{name}: {found:?}, not {expected:?}");
+    }
+
+    // Without sound, and without pictures.
+    let (source, alone) = (path("in.mp4"), path("alone.mkv"));
+    good(["encode", text(&source), text(&alone), "--no-audio"]);
+    good(["decode", text(&alone), text(&path("silent.mkv"))]);
+    assert_eq!(probe(&path("silent.mkv"), "a", "stream=codec_name").len(), 0);
+    good(["encode", text(&source), text(&alone), "--no-video", "-y"]);
+    let result = ndjson(&good(["decode", text(&alone), text(&path("sound.mp4")), "--json"]));
+    let samples = result.last().and_then(|r| r["samples"].as_f64());
+    assert!(samples.is_some_and(|s| s > 2.5 * RATE), "{result:?}");
+    assert_fails(&run(["decode", text(&coded), text(&path("out.avi"))]), 2, ".mkv, .mp4, .mov");
+}
