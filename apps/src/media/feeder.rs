@@ -1,8 +1,8 @@
-//! Packets of one stream of an input into FFmpeg's decoder for it.
+//! One stream of an input through FFmpeg's decoder for it.
 
 use anyhow::{Result, anyhow, bail};
 use ffmpeg_next::format::context::Input;
-use ffmpeg_next::{Error as FfmpegError, Packet, decoder};
+use ffmpeg_next::{Error as FfmpegError, Frame, Packet, decoder};
 
 /// A demuxer that finds nothing valid so many times is not asked again.
 const MOST_BAD_IN_A_ROW: u32 = 10_000;
@@ -25,8 +25,20 @@ impl Feeder {
         Self { name, context, stream, bad_packets: 0, draining: false }
     }
 
+    /// Decodes the next frame of the stream; false at the end.
+    pub(crate) fn decode(&mut self, decoder: &mut decoder::Opened, frame: &mut Frame) -> Result<bool> {
+        loop {
+            match decoder.receive_frame(frame) {
+                Ok(()) => return Ok(true),
+                Err(FfmpegError::Eof) => return Ok(false),
+                Err(FfmpegError::Other { errno: ffmpeg_next::error::EAGAIN }) => self.feed(decoder)?,
+                Err(_) => self.bad_packets += 1,
+            }
+        }
+    }
+
     /// Gives the decoder one more packet, or the end.
-    pub(crate) fn feed(&mut self, decoder: &mut decoder::Opened) -> Result<()> {
+    fn feed(&mut self, decoder: &mut decoder::Opened) -> Result<()> {
         if self.draining {
             bail!("{}: FFmpeg's decoder does not come to an end", self.name);
         }

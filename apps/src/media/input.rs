@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Result, anyhow, bail};
 use ffmpeg_next::format::Sample;
-use ffmpeg_next::{ChannelLayout, Error as FfmpegError, codec, decoder, frame, media};
+use ffmpeg_next::{ChannelLayout, codec, decoder, frame, media};
 use siskin_core::container::Chapter;
 
 use super::convert::{Converter, FLOAT, append};
@@ -141,23 +141,13 @@ impl AudioInput {
 
     /// Appends the next samples to `out`; false at the end.
     pub(crate) fn next(&mut self, out: &mut Vec<f32>) -> Result<bool> {
-        loop {
-            match self.decoder.receive_frame(&mut self.frame) {
-                Ok(()) => {
-                    self.take_frame(out)?;
-                    return Ok(true);
-                }
-                Err(FfmpegError::Eof) => {
-                    let before = out.len();
-                    self.flush_converter(out)?;
-                    return Ok(out.len() > before);
-                }
-                Err(FfmpegError::Other { errno: ffmpeg_next::error::EAGAIN }) => {
-                    self.feeder.feed(&mut self.decoder)?
-                }
-                Err(_) => self.feeder.bad_packets += 1,
-            }
+        if self.feeder.decode(&mut self.decoder, &mut self.frame)? {
+            self.take_frame(out)?;
+            return Ok(true);
         }
+        let before = out.len();
+        self.flush_converter(out)?;
+        Ok(out.len() > before)
     }
 
     fn take_frame(&mut self, out: &mut Vec<f32>) -> Result<()> {

@@ -5,10 +5,11 @@ use std::path::Path;
 use anyhow::{Context as _, Result, anyhow, bail};
 use ffmpeg_next::format::Pixel;
 use ffmpeg_next::software::scaling::{Context as Scaler, Flags};
-use ffmpeg_next::{Error as FfmpegError, Rational, codec, color, decoder, ffi, frame, media};
+use ffmpeg_next::{Rational, codec, color, decoder, ffi, frame, media};
 use siskin_core::bitstream::{Colour, VideoHeader};
 
 use super::colour::{ToRgb, full_range, is_rgb, take_planar};
+use super::pace::{Pace, Timed};
 use crate::media::{Feeder, source};
 use crate::target::is_dash;
 
@@ -23,6 +24,8 @@ pub(crate) struct VideoInput {
     frame: frame::Video,
     /// Whether pictures are given as 4:2:0.
     planar: bool,
+    /// Where the rate is constant.
+    pace: Option<Pace>,
 }
 
 /// What makes pictures of frames.
@@ -82,6 +85,7 @@ impl VideoInput {
             converter: None,
             frame: frame::Video::empty(),
             planar: false,
+            pace: (rate.0 > 0).then(|| Pace::new(rate)),
         })
     }
 
@@ -103,12 +107,16 @@ impl VideoInput {
     /// Frames that the container states, or that follow from its duration.
     pub(super) fn stated_frames(&self) -> Option<u64> {
         let stream = self.feeder.context.stream(self.feeder.stream)?;
-        if stream.frames() > 0 {
-            return u64::try_from(stream.frames()).ok();
-        }
+        let stated = u64::try_from(stream.frames()).ok().filter(|&f| f > 0);
         let (n, d) = self.header.frame_rate;
-        let seconds = self.feeder.context.duration() as f64 / f64::from(ffi::AV_TIME_BASE);
-        (seconds > 0.0 && n > 0).then(|| (seconds * f64::from(n) / f64::from(d)).round() as u64)
+        let own =
+            Some(stream.duration()).filter(|&t| t > 0).map(|t| t as f64 * f64::from(stream.time_base()));
+        let whole = self.feeder.context.duration() as f64 / f64::from(ffi::AV_TIME_BASE);
+        // A source may leave frames out, so the length counts more than what it has.
+        let seconds = own.unwrap_or(if stated.is_some() { 0.0 } else { whole });
+        let by_length =
+            (seconds > 0.0 && n > 0).then(|| (seconds * f64::from(n) / f64::from(d)).round() as u64);
+        stated.max(by_length)
     }
 
     /// How much later the sound begins than the pictures, in nanoseconds, as the container says.
@@ -136,22 +144,25 @@ impl VideoInput {
         self.feeder.bad_packets
     }
 
-    /// The next picture and its time in nanoseconds, if it has one; none at the end.
-    pub(crate) fn next(&mut self) -> Result<Option<(Vec<u8>, Option<i64>)>> {
-        loop {
-            match self.decoder.receive_frame(&mut self.frame) {
-                Ok(()) => return self.take_frame().map(Some),
-                Err(FfmpegError::Eof) => return Ok(None),
-                Err(FfmpegError::Other { errno: ffmpeg_next::error::EAGAIN }) => {
-                    self.feeder.feed(&mut self.decoder)?
-                }
-                Err(_) => self.feeder.bad_packets += 1,
-            }
+    /// The next picture and its time in nanoseconds, if it has one; none at the end. Where the rate is constant there is one for
+    /// each of its frames, whatever the source leaves out.
+    pub(crate) fn next(&mut self) -> Result<Option<Timed>> {
+        let Some(mut pace) = self.pace.take() else { return self.decoded() };
+        let next = pace.next(|| self.decoded());
+        self.pace = Some(pace);
+        next
+    }
+
+    /// The next picture as the source has it.
+    fn decoded(&mut self) -> Result<Option<Timed>> {
+        match self.feeder.decode(&mut self.decoder, &mut self.frame)? {
+            true => self.take_frame().map(Some),
+            false => Ok(None),
         }
     }
 
     /// The picture at hand in the size of the stream's first one.
-    fn take_frame(&mut self) -> Result<(Vec<u8>, Option<i64>)> {
+    fn take_frame(&mut self) -> Result<Timed> {
         let VideoHeader { width, height, colour, .. } = self.header;
         let shape = (self.frame.format(), self.frame.width(), self.frame.height());
         if self.converter.as_ref().is_none_or(|s| (s.1, s.2, s.3) != shape) {

@@ -9,6 +9,7 @@ pub(crate) mod encode;
 pub(crate) mod info;
 mod input;
 mod movie;
+mod pace;
 mod pictures;
 pub(crate) mod play;
 mod realtime;
