@@ -30,6 +30,7 @@ mod caps;
 mod errors;
 pub mod mux;
 mod network;
+mod parse;
 mod plugin;
 pub mod rtpaudiodepay;
 pub mod rtpaudiopay;

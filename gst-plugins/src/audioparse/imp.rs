@@ -11,6 +11,7 @@ use siskin_core::{Error, Limits};
 
 use super::preroll::Preroll;
 use super::timeline::Timeline;
+use crate::parse::{Gate, Parse};
 use crate::sync::lock;
 use crate::{caps, network};
 
@@ -18,25 +19,12 @@ static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new("siskinaudioparse", gst::DebugColorFlags::empty(), Some("Siskin audio parser"))
 });
 
-/// Events that wait for the caps are bounded: more than this come from no well-behaved element.
-const MOST_EVENTS: usize = 64;
-
 #[derive(Default)]
 struct State {
-    /// The stream's header, from caps or from a packet.
-    header: Option<StreamHeader>,
     /// Another header that one packet carried in the middle of the stream.
     suspect: Option<StreamHeader>,
-    /// Events to follow the caps.
-    waiting: Vec<gst::Event>,
-    /// Tags from upstream, to which the codec's name is added.
-    tags: Option<gst::TagList>,
-    /// Tags are to be pushed before the next packet: after the segment, whenever that came.
-    tags_due: bool,
     timeline: Timeline,
     preroll: Preroll,
-    /// Packets that came before a header.
-    dropped: u64,
     /// Samples of the last whole packet.
     last_samples: u64,
     /// The next packet does not follow from the last one pushed.
@@ -48,6 +36,7 @@ struct State {
 pub struct SiskinAudioParse {
     sink: gst::Pad,
     src: gst::Pad,
+    gate: Mutex<Gate<StreamHeader>>,
     /// Never held while data is pushed.
     state: Mutex<State>,
 }
@@ -60,25 +49,14 @@ impl ObjectSubclass for SiskinAudioParse {
 
     fn with_class(class: &Self::Class) -> Self {
         let template = |name| class.pad_template(name).expect("the class has its own pad templates");
-        let sink = gst::Pad::builder_from_template(&template("sink"))
-            .chain_function(|_, parent, buffer| {
-                Self::catch_panic_pad_function(
-                    parent,
-                    || Err(gst::FlowError::Error),
-                    |parse| parse.chain(buffer),
-                )
-            })
-            .event_function(|pad, parent, event| {
-                Self::catch_panic_pad_function(parent, || false, |parse| parse.sink_event(pad, event))
-            })
-            .build();
+        let sink = Self::sink_pad(&template("sink"));
         let src = gst::Pad::builder_from_template(&template("src"))
             .flags(gst::PadFlags::FIXED_CAPS)
             .event_function(|pad, parent, event| {
                 Self::catch_panic_pad_function(parent, || false, |parse| parse.src_event(pad, event))
             })
             .build();
-        Self { sink, src, state: Mutex::default() }
+        Self { sink, src, gate: Mutex::default(), state: Mutex::default() }
     }
 }
 
@@ -125,13 +103,60 @@ impl ElementImpl for SiskinAudioParse {
     ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
         let changed = self.parent_change_state(transition);
         if transition == gst::StateChange::PausedToReady {
-            *lock(&self.state) = State::default();
+            self.forget_all();
         }
         changed
     }
 }
 
-impl SiskinAudioParse {
+impl Parse for SiskinAudioParse {
+    type Header = StreamHeader;
+
+    const WHAT: &str = "Siskin stream header";
+
+    fn category(&self) -> gst::DebugCategory {
+        *CAT
+    }
+
+    fn source(&self) -> &gst::Pad {
+        &self.src
+    }
+
+    fn gate(&self) -> &Mutex<Gate<StreamHeader>> {
+        &self.gate
+    }
+
+    fn header_of(&self, caps: &gst::CapsRef) -> Result<Option<StreamHeader>, Error> {
+        caps::header(caps)
+    }
+
+    fn caps_of(&self, header: &StreamHeader) -> gst::Caps {
+        caps::audio(header)
+    }
+
+    fn name_codec(&self, header: &StreamHeader, tags: &mut gst::TagListRef) {
+        let codec = caps::codec_name(header);
+        tags.add::<gst::tags::AudioCodec>(&codec.as_str(), gst::TagMergeMode::Replace);
+    }
+
+    fn begin(&self, header: &StreamHeader) {
+        gst::info!(CAT, imp = self, "stream header {header:?}");
+        // A stream whose bundle is missing is an error of the decoder.
+        let bundle = installed().into_iter().find(|b| b.id() == header.bundle);
+        let warm_up = bundle.map_or(0, |b| b.manifest().warm_up_ns());
+        let mut state = lock(&self.state);
+        state.preroll.set_length(gst::ClockTime::from_nseconds(warm_up));
+        (state.timeline, state.suspect, state.discont) = (Timeline::default(), None, true);
+    }
+
+    fn restart(&self) {
+        lock(&self.state).timeline.restart();
+    }
+
+    fn forget(&self) {
+        *lock(&self.state) = State::default();
+    }
+
     fn chain(&self, buffer: gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
         let read = {
             let map = buffer.map_readable().map_err(|_| {
@@ -146,10 +171,17 @@ impl SiskinAudioParse {
         }
     }
 
+    /// A segment that answers a moved seek is moved back.
+    fn incoming(&self, event: gst::Event) -> gst::Event {
+        lock(&self.state).preroll.restore(event)
+    }
+}
+
+impl SiskinAudioParse {
     /// Reads a packet's head, and follows the header that it may carry.
     fn read(&self, data: &[u8]) -> Result<(PacketInfo, u64), Error> {
         let packet = Packet::parse(data, &Limits::default())?;
-        let known = lock(&self.state).header.clone();
+        let known = lock(&self.gate).header.clone();
         let carried = packet.header.clone();
         let header = carried.as_ref().or(known.as_ref()).ok_or(Error::MissingHeader)?;
         // A packet that is broken further on may have a broken header too: check it as a whole first.
@@ -179,45 +211,6 @@ impl SiskinAudioParse {
         })
     }
 
-    /// Pushes caps for another header and what waited for them.
-    fn set_header(&self, header: StreamHeader) {
-        gst::info!(CAT, imp = self, "stream header {header:?}");
-        let caps = caps::audio(&header);
-        // A stream whose bundle is missing is an error of the decoder.
-        let bundle = installed().into_iter().find(|b| b.id() == header.bundle);
-        let warm_up = bundle.map_or(0, |b| b.manifest().warm_up_ns());
-        let waiting = {
-            let mut state = lock(&self.state);
-            state.header = Some(header);
-            state.preroll.set_length(gst::ClockTime::from_nseconds(warm_up));
-            state.timeline = Timeline::default();
-            (state.suspect, state.discont, state.tags_due) = (None, true, true);
-            std::mem::take(&mut state.waiting)
-        };
-        self.src.push_event(gst::event::Caps::new(&caps));
-        for event in waiting {
-            self.src.push_event(event);
-        }
-    }
-
-    /// Pushes upstream's tags with the codec's name, if they are due.
-    fn push_tags(&self) {
-        let (tags, header) = {
-            let mut state = lock(&self.state);
-            if !std::mem::take(&mut state.tags_due) {
-                return;
-            }
-            (state.tags.clone(), state.header.clone())
-        };
-        let Some(header) = header else { return };
-        let mut tags = tags.unwrap_or_default();
-        let codec = caps::codec_name(&header);
-        let edit = tags.make_mut();
-        edit.set_scope(gst::TagScope::Stream);
-        edit.add::<gst::tags::AudioCodec>(&codec.as_str(), gst::TagMergeMode::Replace);
-        self.src.push_event(gst::event::Tag::new(tags));
-    }
-
     /// Pushes a packet at its exact time.
     fn push(
         &self,
@@ -226,11 +219,10 @@ impl SiskinAudioParse {
         samples: u64,
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
         {
-            let mut guard = lock(&self.state);
-            let state = &mut *guard;
-            let Some(header) = &state.header else { return Ok(gst::FlowSuccess::Ok) };
+            let Some(header) = lock(&self.gate).header.clone() else { return Ok(gst::FlowSuccess::Ok) };
+            let mut state = lock(&self.state);
             let starts = info.is_some_and(|i| i.starts_stream);
-            let place = state.timeline.place(header, buffer.pts(), starts, samples);
+            let place = state.timeline.place(&header, buffer.pts(), starts, samples);
             let edit = buffer.make_mut();
             edit.set_pts(place.pts);
             edit.set_dts(None);
@@ -254,11 +246,12 @@ impl SiskinAudioParse {
     /// Passes a broken packet on, so that the decoder conceals it for as long as a whole one lasts; before a header
     /// there is nothing to conceal in.
     fn pass_broken(&self, buffer: gst::Buffer, error: &Error) -> Result<gst::FlowSuccess, gst::FlowError> {
-        let (known, samples) = {
-            let mut state = lock(&self.state);
-            state.dropped += u64::from(state.header.is_none());
-            (state.header.is_some(), state.last_samples)
+        let known = {
+            let mut gate = lock(&self.gate);
+            gate.dropped += u64::from(gate.header.is_none());
+            gate.header.is_some()
         };
+        let samples = lock(&self.state).last_samples;
         gst::info!(CAT, imp = self, "packet at {}: {error}", buffer.pts().display());
         if known && samples > 0 { self.push(buffer, None, samples) } else { Ok(gst::FlowSuccess::Ok) }
     }
@@ -267,74 +260,5 @@ impl SiskinAudioParse {
     fn src_event(&self, pad: &gst::Pad, event: gst::Event) -> bool {
         let event = lock(&self.state).preroll.advance(event);
         gst::Pad::event_default(pad, Some(&*self.obj()), event)
-    }
-
-    fn sink_event(&self, pad: &gst::Pad, event: gst::Event) -> bool {
-        use gst::EventView;
-        let event = lock(&self.state).preroll.restore(event);
-        match event.view() {
-            EventView::Caps(c) => return self.sink_caps(c.caps()),
-            EventView::Eos(_) => self.check_end(),
-            EventView::FlushStop(_) => {
-                let mut state = lock(&self.state);
-                state.timeline.restart();
-                state.waiting.retain(|e| !matches!(e.type_(), gst::EventType::Segment | gst::EventType::Gap));
-            }
-            EventView::Segment(_) => lock(&self.state).timeline.restart(),
-            EventView::StreamStart(_) => {
-                let mut state = lock(&self.state);
-                if state.header.is_some() {
-                    *state = State::default();
-                }
-            }
-            EventView::Tag(t) if t.tag().scope() == gst::TagScope::Stream => {
-                let mut state = lock(&self.state);
-                (state.tags, state.tags_due) = (Some(t.tag_owned()), true);
-                return true;
-            }
-            _ => (),
-        }
-        let waits = event.is_serialized()
-            && !matches!(
-                event.type_(),
-                gst::EventType::StreamStart | gst::EventType::FlushStop | gst::EventType::Eos
-            );
-        let mut state = lock(&self.state);
-        if waits && state.header.is_none() {
-            if state.waiting.len() < MOST_EVENTS {
-                state.waiting.push(event);
-            }
-            return true;
-        }
-        drop(state);
-        gst::Pad::event_default(pad, Some(&*self.obj()), event)
-    }
-
-    /// Takes caps: with a stream header they are complete, without one the packets complete them.
-    fn sink_caps(&self, caps: &gst::CapsRef) -> bool {
-        match caps::header(caps) {
-            Ok(Some(header)) => {
-                if !lock(&self.state).header.as_ref().is_some_and(|known| *known == header) {
-                    self.set_header(header);
-                }
-            }
-            Ok(None) => gst::debug!(CAT, imp = self, "{caps:?}: waiting for the header in the packets"),
-            Err(e) => gst::warning!(CAT, imp = self, "{caps:?}: {e}; waiting for the header in the packets"),
-        }
-        true
-    }
-
-    /// An end without any header is an error, as nothing downstream would notice.
-    fn check_end(&self) {
-        let state = lock(&self.state);
-        if state.header.is_none() && state.dropped > 0 {
-            let dropped = state.dropped;
-            drop(state);
-            gst::element_imp_error!(
-                self,
-                gst::StreamError::WrongType,
-                ("no Siskin stream header in {dropped} packets")
-            );
-        }
     }
 }

@@ -1,0 +1,197 @@
+//! What the parsers of sound and of pictures have in common: the stream's header comes in caps or in the first packet that has
+//! one; until then events wait for the caps that follow from it, and upstream's tags get the codec's name.
+
+use std::sync::Mutex;
+
+use gst::prelude::*;
+use gst::subclass::prelude::*;
+use siskin_core::Error;
+
+use crate::sync::lock;
+
+/// Events that wait for the caps are bounded: more than this come from no well-behaved element.
+const MOST_EVENTS: usize = 64;
+
+/// What is known of the stream, and what waits until more is.
+pub(crate) struct Gate<H> {
+    /// The stream's header, from caps or from a packet.
+    pub(crate) header: Option<H>,
+    /// Packets that came before a header.
+    pub(crate) dropped: u64,
+    /// Events to follow the caps.
+    waiting: Vec<gst::Event>,
+    /// Tags from upstream, to which the codec's name is added.
+    tags: Option<gst::TagList>,
+    /// Tags are to be pushed before the next packet: after the segment, whenever that came.
+    tags_due: bool,
+}
+
+impl<H> Default for Gate<H> {
+    fn default() -> Self {
+        Self { header: None, dropped: 0, waiting: Vec::new(), tags: None, tags_due: false }
+    }
+}
+
+/// A parser of one kind of stream.
+pub(crate) trait Parse: ElementImpl
+where
+    Self::Type: IsA<gst::Element>,
+{
+    /// The stream's header.
+    type Header: Clone + PartialEq;
+
+    /// What the header is called in errors.
+    const WHAT: &str;
+
+    fn category(&self) -> gst::DebugCategory;
+    fn source(&self) -> &gst::Pad;
+    /// Never held while data is pushed.
+    fn gate(&self) -> &Mutex<Gate<Self::Header>>;
+    /// The header that caps carry, if any.
+    fn header_of(&self, caps: &gst::CapsRef) -> Result<Option<Self::Header>, Error>;
+    /// The caps of the stream of a header.
+    fn caps_of(&self, header: &Self::Header) -> gst::Caps;
+    /// Adds what the stream of a header is coded with.
+    fn name_codec(&self, header: &Self::Header, tags: &mut gst::TagListRef);
+    /// A stream of another header begins.
+    fn begin(&self, header: &Self::Header);
+    /// An event from upstream as it is to be handled.
+    fn incoming(&self, event: gst::Event) -> gst::Event {
+        event
+    }
+
+    /// What comes next does not follow from what came.
+    fn restart(&self);
+    /// Forgets the stream.
+    fn forget(&self);
+    /// Takes a packet.
+    fn chain(&self, buffer: gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError>;
+
+    /// The pad of a template at which packets come in.
+    fn sink_pad(template: &gst::PadTemplate) -> gst::Pad {
+        gst::Pad::builder_from_template(template)
+            .chain_function(|_, parent, buffer| {
+                Self::catch_panic_pad_function(
+                    parent,
+                    || Err(gst::FlowError::Error),
+                    |parse| parse.chain(buffer),
+                )
+            })
+            .event_function(|pad, parent, event| {
+                Self::catch_panic_pad_function(parent, || false, |parse| parse.sink_event(pad, event))
+            })
+            .build()
+    }
+
+    /// Pushes caps for another header and what waited for them.
+    fn set_header(&self, header: Self::Header) {
+        self.begin(&header);
+        let caps = self.caps_of(&header);
+        let waiting = {
+            let mut gate = lock(self.gate());
+            (gate.header, gate.tags_due) = (Some(header), true);
+            std::mem::take(&mut gate.waiting)
+        };
+        self.source().push_event(gst::event::Caps::new(&caps));
+        for event in waiting {
+            self.source().push_event(event);
+        }
+    }
+
+    /// Pushes upstream's tags with the codec's name, if they are due.
+    fn push_tags(&self) {
+        let (tags, header) = {
+            let mut gate = lock(self.gate());
+            if !std::mem::take(&mut gate.tags_due) {
+                return;
+            }
+            (gate.tags.clone(), gate.header.clone())
+        };
+        let Some(header) = header else { return };
+        let mut tags = tags.unwrap_or_default();
+        let edit = tags.make_mut();
+        edit.set_scope(gst::TagScope::Stream);
+        self.name_codec(&header, edit);
+        self.source().push_event(gst::event::Tag::new(tags));
+    }
+
+    /// Handles an event from upstream.
+    fn sink_event(&self, pad: &gst::Pad, event: gst::Event) -> bool {
+        use gst::EventView;
+        let event = self.incoming(event);
+        match event.view() {
+            EventView::Caps(c) => return self.sink_caps(c.caps()),
+            EventView::Eos(_) => self.check_end(),
+            EventView::FlushStop(_) => {
+                self.restart();
+                let waiting = &mut lock(self.gate()).waiting;
+                waiting.retain(|e| !matches!(e.type_(), gst::EventType::Segment | gst::EventType::Gap));
+            }
+            EventView::Segment(_) => self.restart(),
+            EventView::StreamStart(_) => {
+                let is_known = lock(self.gate()).header.is_some();
+                if is_known {
+                    self.forget_all();
+                }
+            }
+            EventView::Tag(t) if t.tag().scope() == gst::TagScope::Stream => {
+                let mut gate = lock(self.gate());
+                (gate.tags, gate.tags_due) = (Some(t.tag_owned()), true);
+                return true;
+            }
+            _ => (),
+        }
+        let waits = event.is_serialized()
+            && !matches!(
+                event.type_(),
+                gst::EventType::StreamStart | gst::EventType::FlushStop | gst::EventType::Eos
+            );
+        let mut gate = lock(self.gate());
+        if waits && gate.header.is_none() {
+            if gate.waiting.len() < MOST_EVENTS {
+                gate.waiting.push(event);
+            }
+            return true;
+        }
+        drop(gate);
+        gst::Pad::event_default(pad, Some(&*self.obj()), event)
+    }
+
+    /// Forgets the stream and what waited for it.
+    fn forget_all(&self) {
+        *lock(self.gate()) = Gate::default();
+        self.forget();
+    }
+
+    /// Takes caps: with a stream header they are complete, without one the packets complete them.
+    fn sink_caps(&self, caps: &gst::CapsRef) -> bool {
+        match self.header_of(caps) {
+            Ok(Some(header)) => {
+                let is_known = lock(self.gate()).header.as_ref() == Some(&header);
+                if !is_known {
+                    self.set_header(header);
+                }
+            }
+            Ok(None) => {
+                gst::debug!(self.category(), imp = self, "{caps:?}: waiting for the header in the packets")
+            }
+            Err(e) => {
+                gst::warning!(
+                    self.category(),
+                    imp = self,
+                    "{caps:?}: {e}; waiting for the header in the packets"
+                )
+            }
+        }
+        true
+    }
+
+    /// An end without any header is an error, as nothing downstream would notice.
+    fn check_end(&self) {
+        let dropped = Some(lock(self.gate())).filter(|g| g.header.is_none()).map_or(0, |g| g.dropped);
+        if dropped > 0 {
+            let what = Self::WHAT;
+            gst::element_imp_error!(self, gst::StreamError::WrongType, ("no {what} in {dropped} packets"));
+        }
+    }
+}
