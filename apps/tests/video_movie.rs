@@ -154,3 +154,25 @@ fn variable_rates_and_single_tracks_are_kept() {
     assert!(samples.is_some_and(|s| s > 2.5 * RATE), "{result:?}");
     assert_fails(&run(["decode", text(&coded), text(&path("out.avi"))]), 2, ".mkv, .mp4, .mov");
 }
+
+#[test]
+fn frames_that_a_source_leaves_out_do_not_shift_what_follows() {
+    let folder = folder();
+    let path = |name: &str| folder.path().join(name);
+    let (source, coded) = (path("in.mkv"), path("coded.mkv"));
+    // The picture turns white at two seconds; three frames of ten before are missing, and Matroska still says 25 a second.
+    let pictures = "color=black:size=32x32:rate=25:duration=2[a];color=white:size=32x32:rate=25:duration=2[b];\
+                    [a][b]concat,select='not(between(mod(n,10),3,5))'";
+    let inputs = ["-f", "lavfi", "-i", pictures];
+    ffmpeg(&[&inputs[..], &["-vsync", "vfr", "-c:v", "ffv1", "-pix_fmt", "yuv420p", text(&source)]].concat());
+    for options in [&[][..], &["--preset", "fast", "--steps", "2", "--parameters", "4000"]] {
+        let result = json(&[&["encode", text(&source), text(&coded), "-y", "--json"], options].concat());
+        assert_eq!(result["frames"].as_u64(), Some(100), "{options:?}: {result}");
+        assert_eq!(result["seconds"].as_f64(), Some(4.0));
+    }
+    good(["encode", text(&source), text(&coded), "-y"]);
+    good(["decode", text(&coded), text(&path("out.mkv"))]);
+    let luma = raw(&path("out.mkv"), &["-f", "rawvideo", "-pix_fmt", "gray"]);
+    let white = luma.chunks(32 * 32).position(|p| p.iter().map(|&v| u64::from(v)).sum::<u64>() > 150 * 1024);
+    assert_eq!(white, Some(50));
+}
