@@ -176,3 +176,25 @@ fn frames_that_a_source_leaves_out_do_not_shift_what_follows() {
     let white = luma.chunks(32 * 32).position(|p| p.iter().map(|&v| u64::from(v)).sum::<u64>() > 150 * 1024);
     assert_eq!(white, Some(50));
 }
+
+#[test]
+fn sound_that_ends_first_is_whole_and_slides_last_as_long_as_they_did() {
+    let folder = folder();
+    let path = |name: &str| folder.path().join(name);
+    let (source, coded, movie) = (path("in.mp4"), path("coded.mkv"), path("out.mkv"));
+    let pictures =
+        ["-f", "lavfi", "-i", "testsrc2=size=32x32:rate=25:duration=0.12", "-vf", "setpts='N*N*6/TB'"];
+    let sound = ["-f", "lavfi", "-i", "sine=300:duration=1", "-vsync", "vfr", "-c:v", "mpeg4", "-c:a", "aac"];
+    ffmpeg(
+        &[&pictures[..2], &pictures[2..4], &sound[..4], &pictures[4..], &sound[4..], &[text(&source)]]
+            .concat(),
+    );
+    good(["encode", text(&source), text(&coded)]);
+    for name in ["out.wav", "out.mkv"] {
+        let output = run(["decode", text(&coded), text(&path(name))]);
+        assert!(output.status.success() && !stderr(&output).contains("cut off"), "{}", stderr(&output));
+    }
+    let stamps = probe(&movie, "v", "packet=pts_time");
+    let stamps: Vec<f64> = stamps.iter().map(|p| number(&p["pts_time"])).collect();
+    assert_eq!(stamps, [0.0, 4.0, 6.0, 10.0, 14.0, 18.0, 22.0, 24.0]);
+}

@@ -17,7 +17,7 @@ use anyhow::{Context, Result, bail};
 use siskin_core::Limits;
 use siskin_core::bitstream::StreamHeader;
 use siskin_core::bitstream::packet::Packet;
-use siskin_core::container::{AUDIO_CODEC_ID, Block, Reader};
+use siskin_core::container::{AUDIO_CODEC_ID, Block, Reader, VIDEO_CODEC_ID};
 
 pub(crate) use channel::LossArgs;
 pub(crate) use decoding::Decoding;
@@ -111,9 +111,11 @@ impl CodedFile {
         self.reader.tags()
     }
 
-    /// The length that the container states, in samples.
+    /// The length that the container states, in samples; none beside pictures, which may last longer.
     pub(crate) fn stated_samples(&self) -> Option<u64> {
-        self.reader.duration_ns().map(|ns| self.samples(ns).round() as u64)
+        let has_pictures = self.reader.tracks().iter().any(|t| t.codec_id == VIDEO_CODEC_ID);
+        let stated = self.reader.duration_ns().filter(|_| !has_pictures);
+        stated.map(|ns| self.samples(ns).round() as u64)
     }
 
     /// Whether the file was found to end too early.

@@ -24,8 +24,7 @@ pub(crate) struct VideoInput {
     frame: frame::Video,
     /// Whether pictures are given as 4:2:0.
     planar: bool,
-    /// Where the rate is constant.
-    pace: Option<Pace>,
+    pace: Pace,
 }
 
 /// What makes pictures of frames.
@@ -85,7 +84,7 @@ impl VideoInput {
             converter: None,
             frame: frame::Video::empty(),
             planar: false,
-            pace: (rate.0 > 0).then(|| Pace::new(rate)),
+            pace: Pace::new(rate),
         })
     }
 
@@ -147,9 +146,9 @@ impl VideoInput {
     /// The next picture and its time in nanoseconds, if it has one; none at the end. Where the rate is constant there is one for
     /// each of its frames, whatever the source leaves out.
     pub(crate) fn next(&mut self) -> Result<Option<Timed>> {
-        let Some(mut pace) = self.pace.take() else { return self.decoded() };
+        let mut pace = std::mem::take(&mut self.pace);
         let next = pace.next(|| self.decoded());
-        self.pace = Some(pace);
+        self.pace = pace;
         next
     }
 

@@ -1,5 +1,5 @@
-//! Pictures at a constant rate from a source whose times are not so regular: those of a container that states a rate and
-//! leaves frames out. A picture stays until the next one is due, and what comes too early is left out.
+//! Pictures as often as a stream needs them from a source that has them otherwise. Where a rate is stated a picture stays until the
+//! next one is due, and what comes too early is left out; where the rate varies only what lasts too long to be said is repeated.
 
 use anyhow::Result;
 
@@ -12,25 +12,28 @@ const EARLY: f64 = 1.25;
 /// Seconds that are not filled: the source's clock was set.
 const JUMP: f64 = 60.0;
 
+/// The longest that a picture is shown where the rate varies, in nanoseconds: durations are coded in 32 bits.
+const LONGEST: i64 = 4_000_000_000;
+
 /// Holds pictures to a rate.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Pace {
-    /// Frames a second.
-    rate: f64,
+    /// Frames a second; none where it varies.
+    rate: Option<f64>,
     /// Time of the frame from which on they are counted, in nanoseconds, and its number.
     origin: Option<(i64, u64)>,
     /// Frames given, and how many there are to be before the one that waits.
     given: u64,
     due: u64,
     waiting: Option<Timed>,
-    last: Vec<u8>,
+    last: Timed,
 }
 
 impl Pace {
-    /// A pace of a rate, which is a fraction of frames a second.
+    /// A pace of a rate, which is a fraction of frames a second; 0 is one that varies.
     pub(super) fn new((n, d): (u32, u32)) -> Self {
-        let rate = f64::from(n) / f64::from(d);
-        Self { rate, origin: None, given: 0, due: 0, waiting: None, last: Vec::new() }
+        let rate = (n > 0).then(|| f64::from(n) / f64::from(d));
+        Self { rate, origin: None, given: 0, due: 0, waiting: None, last: Timed::default() }
     }
 
     /// The next picture, made of those of `source`; none at its end.
@@ -41,12 +44,13 @@ impl Pace {
         loop {
             if self.given < self.due {
                 self.given += 1;
-                return Ok(Some((self.last.clone(), None)));
+                self.last.1 = self.last.1.filter(|_| self.rate.is_none()).map(|time| time + LONGEST);
+                return Ok(Some(self.last.clone()));
             }
             if let Some(picture) = self.waiting.take() {
                 self.given += 1;
                 self.due = self.given;
-                self.last.clone_from(&picture.0);
+                self.last.clone_from(&picture);
                 return Ok(Some(picture));
             }
             let Some(picture) = source()? else { return Ok(None) };
@@ -60,9 +64,13 @@ impl Pace {
     /// How often the picture before is repeated ahead of one of this time; none if there is no place for it.
     fn place(&mut self, time: Option<i64>) -> Option<u64> {
         let Some(time) = time else { return Some(0) };
+        let Some(rate) = self.rate else {
+            let since = self.last.1.map_or(0, |last| time.saturating_sub(last));
+            return Some((since.max(1) - 1) as u64 / LONGEST as u64);
+        };
         let &mut (origin, first) = self.origin.get_or_insert((time, self.given));
-        let late = time.saturating_sub(origin) as f64 / 1e9 * self.rate - (self.given - first) as f64;
-        if late.abs() > JUMP * self.rate {
+        let late = time.saturating_sub(origin) as f64 / 1e9 * rate - (self.given - first) as f64;
+        if late.abs() > JUMP * rate {
             self.origin = Some((time, self.given));
             return Some(0);
         }
@@ -92,6 +100,17 @@ mod tests {
         assert_eq!(paced((25, 1), &[500, 541, 579, 621, 660]), [0, 1, 2, 3, 4]);
         // The clock was set, forth and back.
         assert_eq!(paced((25, 1), &[0, 40, 9_000_000, 9_000_040, 0, 40, 80]), [0, 1, 2, 3, 4, 5, 6]);
+    }
+
+    #[test]
+    fn what_lasts_too_long_is_repeated_where_the_rate_varies() {
+        assert_eq!(paced((0, 1), &[0, 40, 4040, 4100, 16_101]), [0, 1, 2, 3, 3, 3, 3, 4]);
+        let mut source = [0, 9_000_000_000].into_iter().map(|t| (vec![0], Some(t)));
+        let mut pace = Pace::new((0, 1));
+        let times: Vec<_> =
+            std::iter::from_fn(|| pace.next(|| Ok(source.next())).expect("a picture")).collect();
+        let times: Vec<_> = times.into_iter().map(|t| t.1.unwrap_or_default() / 1_000_000_000).collect();
+        assert_eq!(times, [0, 4, 8, 9]);
     }
 
     #[test]
