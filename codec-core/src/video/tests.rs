@@ -160,6 +160,45 @@ fn forged_packets_are_errors_or_pictures() {
 }
 
 #[test]
+fn weights_that_overflow_are_an_error_and_leave_the_picture() {
+    let frames = clip(32, 32, 4);
+    let mut overflowed = 0;
+    for kind in [Kind::Content(4), Kind::Index, Kind::Disentangled(8)] {
+        let config = EncoderConfig { kind, epochs: [1, 1], parameters: Some(4000), ..config() };
+        let good = encode(&config, (32, 32), std::slice::from_ref(&frames), Target::Lambda(1.0)).remove(0);
+        let mut gop = gop::parse(&good.data, &header(32, 32), None, &Limits::default()).expect("a packet");
+        for group in &mut gop.groups {
+            group.step = u8::MAX;
+            (0..).zip(&mut group.symbols).for_each(|(i, s)| *s = if i % 3 == 0 { -30_000 } else { 30_000 });
+        }
+        let bad = gop::write(&gop, &header(32, 32)).expect("a packet");
+        for threads in [1, 3] {
+            let options = RuntimeOptions { provider: Provider::Cpu, threads, ..Default::default() };
+            let mut decoder = Decoder::new(&Runtime::load(&options).expect("ONNX Runtime"));
+            let mut picture = Vec::new();
+            decoder.load(&good.data).and_then(|_| decoder.frame(3, &mut picture)).expect("a picture");
+            let held = picture.clone();
+            decoder.load(&bad).expect("a packet whose symbols are allowed");
+            for index in 0..4 {
+                match decoder.frame(index, &mut picture) {
+                    Err(Error::NotFinite { number: 0 }) => {
+                        overflowed += 1;
+                        assert!(picture == held, "the last good picture was lost");
+                    }
+                    other => {
+                        other.expect("a picture");
+                        picture.clone_from(&held);
+                    }
+                }
+            }
+            decoder.load(&good.data).and_then(|_| decoder.frame(3, &mut picture)).expect("a picture");
+            assert!(picture == held);
+        }
+    }
+    assert!(overflowed > 0);
+}
+
+#[test]
 fn attention_over_too_many_places_is_refused() {
     let blocks = vec![Block { stride: 2, kernel: 3, channels: 12 }];
     let (kind, modulation) = (Kind::Disentangled(8), Modulation::Affine);
