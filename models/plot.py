@@ -24,7 +24,7 @@ def main():
         writer.writerows(rows)
     steps = [int(r["step"]) for r in rows]
     figure, axes = plt.subplots(1, 2, figsize=(9, 3))
-    for key in ("shape", "mel", "heard"):
+    for key in [k for k in ("shape", "mel", "distance", "heard") if k in rows[0]]:
         axes[0].plot(steps, [float(r[key]) for r in rows], label=key)
     axes[0].set(xlabel="step", ylabel="loss", ylim=(0.1, 2.0), yscale="log")
     quantised = [r for r in rows if r["phase"] != "1"]
