@@ -110,7 +110,7 @@ fn a_running_stream_allocates_nothing() {
     let mut decoder =
         Decoder::from_parts(FrameDecoder::from_parts(Copy::boxed(DIM, HOP), quantizer()), header);
     decoder.set_tables(Some(tables));
-    // Sound has fixed-width packets with these tables, silence range-coded ones.
+    // These tables expect silence; the search weighs the bits of sound with them.
     let pcm: Vec<f32> = (0..24_000).map(|i| if i < 12_000 { (i as f32 * 0.05).sin() } else { 0.0 }).collect();
     let mut out = Vec::with_capacity(5 * HOP);
     let mut range_coded = 0;
@@ -128,7 +128,7 @@ fn a_running_stream_allocates_nothing() {
         second(&mut encoder).expect("the copy never fails");
     }
     let change = region.change();
-    assert!((20..60).contains(&range_coded), "{range_coded} packets were range coded");
+    assert!(range_coded >= 20, "{range_coded} packets were range coded");
     assert_eq!((change.allocations, change.reallocations), (0, 0), "{change:?}");
     for layout in ["parallel", "delayed", "flat"] {
         assert_eq!(token_allocations(layout), (0, 0), "{layout}");

@@ -38,7 +38,7 @@ impl Facts {
 
 /// Samples in, codes out.
 ///
-/// Encoder(model="speech-24k", stages=None, search_width=4, provider="auto")
+/// Encoder(model="speech-24k", stages=None, search_width=8, provider="auto")
 #[pyclass(frozen, module = "siskin")]
 pub(crate) struct Encoder {
     facts: Facts,
@@ -49,7 +49,7 @@ pub(crate) struct Encoder {
 #[pymethods]
 impl Encoder {
     #[new]
-    #[pyo3(signature = (model = "speech-24k", stages = None, search_width = 4, provider = "auto"))]
+    #[pyo3(signature = (model = "speech-24k", stages = None, search_width = 8, provider = "auto"))]
     fn new(
         py: Python<'_>,
         model: &str,

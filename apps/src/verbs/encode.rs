@@ -275,10 +275,10 @@ fn config(args: &EncodeArgs, stages: u8, rate: RateControl) -> EncoderConfig {
         search_width: args.search_width,
         rate,
         entropy_coding: !args.fixed_width,
-        header_interval: EncoderConfig::default().header_interval,
         redundancy: args.redundancy,
         redundancy_stages: args.redundancy_codebooks,
         dtx: args.dtx,
+        ..Default::default()
     }
 }
 

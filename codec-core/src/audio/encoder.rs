@@ -12,10 +12,10 @@ use super::frame::FrameEncoder;
 use super::history::History;
 use super::levels::HighPass;
 use super::rate::{Choices, RateControl, RateKeeper};
-use super::search::DEFAULT_SEARCH_WIDTH;
+use super::search::{DEFAULT_BIT_WEIGHT, DEFAULT_SEARCH_WIDTH};
 
 /// How a stream is to be packed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct EncoderConfig {
     /// Residual stages, 1 to the bundle's; `None` takes the bundle's default.
     pub stages: Option<u8>,
@@ -30,6 +30,9 @@ pub struct EncoderConfig {
     pub rate: RateControl,
     /// Range codes packets of several frames where that takes fewer bytes, if the bundle has tables for it.
     pub entropy_coding: bool,
+    /// What a bit of range-coded codes weighs in the search against distance, 0 to 4: with 1 as much as a bit of the same
+    /// stage removes of the error on average, with 0 nothing.
+    pub bit_weight: f32,
     /// Earlier frames that each packet repeats, 0 to [`redundancy::MAX_COPIES`](crate::bitstream::redundancy): after a
     /// loss the next packet brings so many of the lost frames back, coarsely.
     pub redundancy: u8,
@@ -50,6 +53,7 @@ impl Default for EncoderConfig {
             search_width: DEFAULT_SEARCH_WIDTH,
             rate: RateControl::Constant,
             entropy_coding: true,
+            bit_weight: DEFAULT_BIT_WEIGHT,
             redundancy: 0,
             redundancy_stages: 1,
             dtx: false,
@@ -149,6 +153,9 @@ impl Encoder {
         if !(1..=64).contains(&config.search_width) {
             return Err(Error::parameter("search width", config.search_width, "1 to 64"));
         }
+        if !(0.0..=4.0).contains(&config.bit_weight) {
+            return Err(Error::parameter("bit weight", config.bit_weight, "0 to 4"));
+        }
         frames.set_search_width(config.search_width);
         let most = Limits::default().max_frames_per_packet;
         if !(1..=most).contains(&config.frames_per_packet) {
@@ -202,7 +209,9 @@ impl Encoder {
     pub fn set_tables(&mut self, tables: Option<Arc<Tables>>) {
         // The codes of a single frame say too little of one another to pay for the coder's last byte.
         let pays = self.config.entropy_coding && self.config.frames_per_packet > 1;
-        self.coder = tables.filter(|_| pays).map(Coder::new);
+        let tables = tables.filter(|_| pays);
+        self.frames.weigh(tables.clone(), self.config.bit_weight);
+        self.coder = tables.map(Coder::new);
     }
 
     /// Whether packets may be range coded.
@@ -422,16 +431,19 @@ impl Encoder {
     fn encode_frame(&mut self) -> Result<()> {
         if self.codes.is_empty() {
             self.packet_stages = self.stages;
+            self.frames.begin_packet();
         }
         if let Some(rate) = &mut self.rate {
             self.frames.encode_all(&self.pending, &mut self.choices)?;
             let count = rate.choose(&self.choices);
+            self.frames.end_frame(self.choices.codes(count));
             self.codes.push(self.choices.codes(count));
             self.pending.clear();
             return Ok(());
         }
         let frame = &mut self.frame[..self.header.codes_per_frame(self.packet_stages)];
         self.frames.encode(&self.pending, frame)?;
+        self.frames.end_frame(frame);
         self.codes.push(frame);
         self.pending.clear();
         Ok(())

@@ -1,6 +1,9 @@
-use crate::Result;
+use std::sync::Arc;
+
 use crate::bundle::Bundle;
+use crate::entropy::Tables;
 use crate::runtime::{Provider, Runtime, StepNetwork};
+use crate::{Error, Result};
 
 use super::conceal::ConcealmentSnapshot;
 use super::quantizer::ResidualQuantizer;
@@ -46,7 +49,7 @@ impl FrameEncoder {
     /// it has room for. Samples that are not finite count as silence.
     ///
     /// # Errors
-    /// [`Error::Network`](crate::Error::Network) if the network fails.
+    /// [`Error::Network`] if the network fails.
     pub fn encode(&mut self, pcm: &[f32], codes: &mut [u16]) -> Result<()> {
         self.follow(pcm)?;
         self.quantizer.encode(self.network.output(), codes, &mut self.search);
@@ -56,7 +59,7 @@ impl FrameEncoder {
     /// Codes one frame with each number of stages.
     ///
     /// # Errors
-    /// [`Error::Network`](crate::Error::Network) if the network fails.
+    /// [`Error::Network`] if the network fails.
     pub(super) fn encode_all(&mut self, pcm: &[f32], choices: &mut Choices) -> Result<()> {
         self.follow(pcm)?;
         let input = self.network.input();
@@ -65,11 +68,26 @@ impl FrameEncoder {
         Ok(())
     }
 
+    /// Weighs the bits that range coding with these tables would take; see [`BeamSearch::weigh`].
+    pub(super) fn weigh(&mut self, tables: Option<Arc<Tables>>, bit_weight: f32) {
+        self.search.weigh(tables, bit_weight);
+    }
+
+    /// Begins a packet whose frames' bits are to be weighed.
+    pub(super) fn begin_packet(&mut self) {
+        self.search.begin_packet();
+    }
+
+    /// Tells what codes the packet got for the frame.
+    pub(super) fn end_frame(&mut self, codes: &[u16]) {
+        self.search.end_frame(codes);
+    }
+
     /// The latent of one frame before it is quantized (`latent_dim` values): `pcm` holds `hop` samples in -1..1. Samples
     /// that are not finite count as silence.
     ///
     /// # Errors
-    /// [`Error::Network`](crate::Error::Network) if the network fails.
+    /// [`Error::Network`] if the network fails.
     pub fn latent(&mut self, pcm: &[f32]) -> Result<&[f32]> {
         self.follow(pcm)?;
         Ok(self.network.output())
@@ -78,7 +96,7 @@ impl FrameEncoder {
     /// Hears a frame of `hop` samples without coding it, so that the next one is coded in its place in the stream.
     ///
     /// # Errors
-    /// [`Error::Network`](crate::Error::Network) if the network fails.
+    /// [`Error::Network`] if the network fails.
     pub fn follow(&mut self, pcm: &[f32]) -> Result<()> {
         let input = self.network.input();
         for (to, &from) in input.iter_mut().zip(pcm) {
@@ -105,7 +123,7 @@ impl FrameEncoder {
     /// Puts back the states of a snapshot of the same bundle.
     ///
     /// # Errors
-    /// [`Error::Parameter`](crate::Error::Parameter) if the snapshot is of another bundle.
+    /// [`Error::Parameter`] if the snapshot is of another bundle.
     pub fn restore(&mut self, from: &Snapshot) -> Result<()> {
         self.network.restore(&from.states)
     }
@@ -143,8 +161,8 @@ impl FrameDecoder {
     /// Decodes one frame from `codes` (`[stage][group]`, any whole number of stages) and returns its `hop` samples.
     ///
     /// # Errors
-    /// [`Error::Bitstream`](crate::Error::Bitstream) for codes out of range, before anything has changed;
-    /// [`Error::Network`](crate::Error::Network) if the network fails.
+    /// [`Error::Bitstream`] for codes out of range, before anything has changed;
+    /// [`Error::Network`] if the network fails.
     pub fn decode(&mut self, codes: &[u16]) -> Result<&[f32]> {
         self.quantizer.decode(codes, &mut self.latent)?;
         self.run_latent()
@@ -153,11 +171,11 @@ impl FrameDecoder {
     /// Decodes one frame from a latent of the encoder's kind, not quantized, and returns its `hop` samples.
     ///
     /// # Errors
-    /// [`Error::Parameter`](crate::Error::Parameter) for another dimension;
-    /// [`Error::Network`](crate::Error::Network) if the network fails.
+    /// [`Error::Parameter`] for another dimension;
+    /// [`Error::Network`] if the network fails.
     pub fn decode_latent(&mut self, latent: &[f32]) -> Result<&[f32]> {
         if latent.len() != self.latent.len() {
-            return Err(crate::Error::parameter("latent dimension", latent.len(), self.latent.len()));
+            return Err(Error::parameter("latent dimension", latent.len(), self.latent.len()));
         }
         self.latent.copy_from_slice(latent);
         self.run_latent()
@@ -195,10 +213,10 @@ impl FrameDecoder {
     /// Puts back the states of a snapshot of the same bundle.
     ///
     /// # Errors
-    /// [`Error::Parameter`](crate::Error::Parameter) if the snapshot is of another bundle.
+    /// [`Error::Parameter`] if the snapshot is of another bundle.
     pub fn restore(&mut self, from: &Snapshot) -> Result<()> {
         if from.latent.len() != self.latent.len() {
-            return Err(crate::Error::parameter("snapshot", "of another bundle", "of this bundle"));
+            return Err(Error::parameter("snapshot", "of another bundle", "of this bundle"));
         }
         self.network.restore(&from.states)?;
         self.latent.copy_from_slice(&from.latent);

@@ -28,4 +28,4 @@ pub use latents::{LatentEncoder, Latents};
 pub(crate) use levels::HighPass;
 pub use quantizer::ResidualQuantizer;
 pub use rate::RateControl;
-pub use search::{BeamSearch, DEFAULT_SEARCH_WIDTH};
+pub use search::{BeamSearch, DEFAULT_BIT_WEIGHT, DEFAULT_SEARCH_WIDTH};

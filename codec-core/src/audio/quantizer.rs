@@ -24,6 +24,8 @@ pub struct ResidualQuantizer {
     blocks: Vec<f32>,
     /// `[stage][group]` lengths as [`Codebook::half_norms`] has them.
     half_norms: Vec<f32>,
+    /// `[stage][group]` prices as [`Codebook::price`] has them.
+    prices: Vec<f32>,
 }
 
 impl ResidualQuantizer {
@@ -44,9 +46,9 @@ impl ResidualQuantizer {
             Dtype::F32 => {
                 view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
             }
-            other => return Err(bad(format!("codebooks are {other:?}, allowed: F16, F32"))),
+            other => return Err(bad(format!("{}: codebooks are {other:?}, allowed: F16, F32", spec.file))),
         };
-        Self::new(spec, view.shape(), entries).map_err(bad)
+        Self::new(spec, view.shape(), entries).map_err(|e| bad(format!("{}: {e}", spec.file)))
     }
 
     /// Takes codebooks `[stage][group][entry][dim / groups]` of this shape.
@@ -79,7 +81,11 @@ impl ResidualQuantizer {
                 entry.iter().enumerate().for_each(|(d, &x)| block[d * LANES + i % LANES] = x);
             }
         }
-        Ok(Self { groups, stages, size, dim, entries, blocks, half_norms })
+        // What a stage removes of the error is about the mean square of its entries.
+        let price =
+            |norms: &[f32]| norms[..size].iter().sum::<f32>() / size as f32 / (size as f32).log2() / 256.0;
+        let prices = half_norms.chunks_exact(padded).map(price).collect();
+        Ok(Self { groups, stages, size, dim, entries, blocks, half_norms, prices })
     }
 
     /// Codes of a frame at `stages` stages.
@@ -124,13 +130,13 @@ impl ResidualQuantizer {
     /// width. A latent that is not finite gets some valid codes.
     pub fn encode(&self, latent: &[f32], codes: &mut [u16], search: &mut BeamSearch) {
         let stages = codes.len() / self.groups;
-        for (group, part) in latent.chunks_exact(self.dim).enumerate().take(self.groups) {
-            search.start(part);
-            for stage in 0..stages {
-                let book = stage * self.groups + group;
-                search.extend(stage, self.book(book));
-            }
-            let best = search.finish(stages);
+        self.start(latent, search);
+        for stage in 0..stages {
+            (0..self.groups)
+                .for_each(|group| search.extend(group, stage, &self.book(stage * self.groups + group)));
+        }
+        for group in 0..self.groups {
+            let best = search.finish(group, stages);
             best.iter().enumerate().for_each(|(stage, &code)| codes[stage * self.groups + group] = code);
         }
     }
@@ -140,23 +146,30 @@ impl ResidualQuantizer {
     pub(super) fn encode_all(&self, latent: &[f32], choices: &mut Choices, search: &mut BeamSearch) {
         let stages = choices.errors.len() - 1;
         choices.errors.fill(0.0);
-        for (group, part) in latent.chunks_exact(self.dim).enumerate().take(self.groups) {
-            let whole: f32 = part.iter().map(|x| x * x).sum();
-            choices.errors[0] += whole;
-            search.start(part);
-            for stage in 0..stages {
-                search.extend(stage, self.book(stage * self.groups + group));
-                choices.errors[stage + 1] += (whole + 2.0 * search.distance()).max(0.0);
+        self.start(latent, search);
+        choices.errors[0] = latent.iter().map(|x| x * x).sum();
+        for stage in 0..stages {
+            for (group, part) in latent.chunks_exact(self.dim).enumerate().take(self.groups) {
+                search.extend(group, stage, &self.book(stage * self.groups + group));
+                let whole: f32 = part.iter().map(|x| x * x).sum();
+                choices.errors[stage + 1] += (whole + 2.0 * search.distance(group)).max(0.0);
                 let path = &mut choices.paths[stage * stages * self.groups..];
-                let best = search.finish(stage + 1);
+                let best = search.finish(group, stage + 1);
                 best.iter().enumerate().for_each(|(s, &code)| path[s * self.groups + group] = code);
             }
         }
     }
 
+    fn start(&self, latent: &[f32], search: &mut BeamSearch) {
+        let parts = latent.chunks_exact(self.dim).enumerate().take(self.groups);
+        parts.for_each(|(group, part)| search.start(group, part));
+    }
+
     fn book(&self, index: usize) -> Codebook<'_> {
         let (entries, padded) = (self.size * self.dim, self.size.next_multiple_of(LANES));
         Codebook {
+            index,
+            price: self.prices[index],
             entries: &self.entries[index * entries..(index + 1) * entries],
             blocks: &self.blocks[index * padded * self.dim..(index + 1) * padded * self.dim],
             half_norms: &self.half_norms[index * padded..(index + 1) * padded],

@@ -1,46 +1,74 @@
+use std::sync::Arc;
+
+use pulp::{Simd, WithSimd};
+
 use super::quantizer::ResidualQuantizer;
+use crate::entropy::{Appraiser, Tables};
 
 /// Width of the search if nothing else is asked for: most of what a wide search gains, at a few percent of real time.
-pub const DEFAULT_SEARCH_WIDTH: usize = 4;
+pub const DEFAULT_SEARCH_WIDTH: usize = 8;
 
 /// One codebook in the layouts that the search reads.
 pub(super) struct Codebook<'a> {
+    /// Its place in `[stage][group]`.
+    pub(super) index: usize,
     /// `[entry][dim]`.
     pub(super) entries: &'a [f32],
     /// `[block][dim][lane]`: [`LANES`] entries side by side, the last block filled up with zeros.
     pub(super) blocks: &'a [f32],
     /// Half the squared length of each entry, infinite for those that fill up the last block.
     pub(super) half_norms: &'a [f32],
+    /// What a 256th of a bit of this codebook removes of the half squared error on average.
+    pub(super) price: f32,
 }
+
+/// What a bit weighs in the search if nothing else is asked for: the most that leaves the quality of a search of half the
+/// width for distance alone (`examples/rate_distortion.rs`).
+pub const DEFAULT_BIT_WEIGHT: f32 = 0.8;
 
 /// Entries that are compared at once.
 pub(super) const LANES: usize = 32;
 
 /// A beam search through the stages of a residual quantizer, with its buffers.
 ///
-/// After each stage the `width` partial sums nearest to the latent are kept. Distances are halved and without the
-/// latent's own length, which is the same for all: `|e|^2 / 2 - r.e` added up over the stages.
+/// After each stage the `width` best partial sums of each group are kept: the nearest, or, where codes are range
+/// coded, those whose distance and bits weigh least together. Distances are halved and without the latent's own length,
+/// which is the same for all: `|e|^2 / 2 - r.e` added up over the stages.
 pub struct BeamSearch {
-    dim: usize,
-    /// The kept partial sums, nearest first, and those of the stage before.
-    beams: Vec<Beam>,
-    before: Vec<Beam>,
-    /// How many of `beams` are in use.
-    alive: usize,
+    width: usize,
+    groups: Vec<Beams>,
     chosen: Vec<Choice>,
+    appraiser: Option<Appraiser>,
+    /// What a bit weighs against what one removes of the error on average.
+    bit_weight: f32,
+    /// What each entry of the codebook at hand costs, in 256ths of a bit; empty if bits do not count.
+    costs: Vec<f32>,
     arch: pulp::Arch,
+}
+
+/// The partial sums of a group.
+struct Beams {
+    /// Those kept, best first, and those of the stage before.
+    now: Vec<Beam>,
+    before: Vec<Beam>,
+    /// How many of `now` are in use.
+    alive: usize,
 }
 
 #[derive(Clone)]
 struct Beam {
     distance: f32,
+    /// Bits of the codes in 256ths, a whole number.
+    bits: f32,
     residual: Vec<f32>,
+    /// The latent so far as the tables see it.
+    sums: Vec<i32>,
     codes: [u16; 64],
 }
 
 #[derive(Clone, Copy)]
 struct Choice {
-    distance: f32,
+    total: f32,
     beam: usize,
     entry: usize,
 }
@@ -58,23 +86,63 @@ fn score(residual: &[f32], block: &[[f32; LANES]], half_norms: &[f32; LANES]) ->
     sums
 }
 
-/// Chooses the `width` nearest of all sums of a beam and an entry. A block is read once for all beams: reading the
-/// codebook is what takes the time.
-#[inline(always)]
-fn choose(beams: &[Beam], book: &Codebook<'_>, dim: usize, width: usize, chosen: &mut Vec<Choice>) {
-    let (columns, _) = book.blocks.as_chunks::<LANES>();
-    let (norms, _) = book.half_norms.as_chunks::<LANES>();
-    for (number, (block, norms)) in columns.chunks_exact(dim).zip(norms).enumerate() {
-        for (index, beam) in beams.iter().enumerate() {
-            let scores = score(&beam.residual, block, norms);
-            for (lane, score) in scores.iter().enumerate() {
-                let distance = beam.distance + score;
-                let last = chosen.last().map_or(f32::INFINITY, |c| c.distance);
-                // Of equals the one found first stays in front.
-                if distance < last || (chosen.len() < width && distance.is_finite()) {
-                    let at = chosen.partition_point(|c| c.distance <= distance);
-                    chosen.insert(at, Choice { distance, beam: index, entry: number * LANES + lane });
-                    chosen.truncate(width);
+/// Chooses the `width` best of all sums of a beam and an entry. A block is read once for all beams: reading the codebook
+/// is what takes the time.
+struct Choose<'a> {
+    beams: &'a [Beam],
+    book: &'a Codebook<'a>,
+    /// What entries cost in 256ths of a bit, and what these weigh; empty if bits do not count.
+    costs: &'a [f32],
+    price: f32,
+    width: usize,
+    chosen: &'a mut Vec<Choice>,
+}
+
+impl Choose<'_> {
+    /// What a choice has to be less than.
+    #[inline(always)]
+    fn bound(&self) -> f32 {
+        match self.chosen.last() {
+            Some(last) if self.chosen.len() == self.width => last.total,
+            _ => f32::INFINITY,
+        }
+    }
+}
+
+impl WithSimd for Choose<'_> {
+    type Output = ();
+
+    // A closure would not be inlined into the function that is compiled for the vectors.
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let (columns, _) = self.book.blocks.as_chunks::<LANES>();
+        let (norms, _) = self.book.half_norms.as_chunks::<LANES>();
+        let (costs, _) = self.costs.as_chunks::<LANES>();
+        let dim = self.beams[0].residual.len();
+        for (number, (block, norms)) in columns.chunks_exact(dim).zip(norms).enumerate() {
+            for (index, beam) in self.beams.iter().enumerate() {
+                let mut totals = score(&beam.residual, block, norms);
+                match costs.get(number) {
+                    None => totals.iter_mut().for_each(|total| *total += beam.distance),
+                    Some(costs) => {
+                        let base = beam.distance + self.price * beam.bits;
+                        totals
+                            .iter_mut()
+                            .zip(costs)
+                            .for_each(|(t, cost)| *t = base + (*t + self.price * cost));
+                    }
+                }
+                let bound = self.bound();
+                if !totals.iter().fold(false, |any, &total| any | (total < bound)) {
+                    continue;
+                }
+                for (lane, &total) in totals.iter().enumerate() {
+                    // Of equals the one found first stays in front.
+                    if total < self.bound() {
+                        let at = self.chosen.partition_point(|c| c.total <= total);
+                        self.chosen.truncate(self.width - 1);
+                        self.chosen.insert(at, Choice { total, beam: index, entry: number * LANES + lane });
+                    }
                 }
             }
         }
@@ -84,55 +152,101 @@ fn choose(beams: &[Beam], book: &Codebook<'_>, dim: usize, width: usize, chosen:
 impl BeamSearch {
     /// Makes a search of this width (at least 1) for a quantizer's shape.
     pub fn new(quantizer: &ResidualQuantizer, width: usize) -> Self {
-        let width = width.max(1);
-        let dim = quantizer.group_dim();
-        let beam = Beam { distance: 0.0, residual: vec![0.0; dim], codes: [0; 64] };
+        let (width, dim) = (width.max(1), quantizer.group_dim());
+        let beam =
+            Beam { distance: 0.0, bits: 0.0, residual: vec![0.0; dim], sums: vec![0; dim], codes: [0; 64] };
+        let group = || Beams { now: vec![beam.clone(); width], before: vec![beam.clone(); width], alive: 0 };
         Self {
-            dim,
-            beams: vec![beam.clone(); width],
-            before: vec![beam; width],
-            alive: 0,
-            chosen: Vec::with_capacity(width + 1),
+            width,
+            groups: (0..quantizer.groups()).map(|_| group()).collect(),
+            chosen: Vec::with_capacity(width),
+            appraiser: None,
+            bit_weight: 0.0,
+            costs: Vec::new(),
             arch: pulp::Arch::new(),
         }
     }
 
-    /// Begins with a latent of one group.
-    pub(super) fn start(&mut self, latent: &[f32]) {
-        let first = &mut self.beams[0];
-        first.distance = 0.0;
-        first.residual.copy_from_slice(latent);
-        self.alive = 1;
+    /// Weighs the bits that codes take with these tables, from the packet that begins now; with a weight of 0 or without
+    /// tables distance alone counts.
+    pub(super) fn weigh(&mut self, tables: Option<Arc<Tables>>, bit_weight: f32) {
+        let tables = tables.filter(|_| bit_weight > 0.0);
+        self.bit_weight = bit_weight;
+        let entries = tables.as_ref().map_or(0, |t| t.size().next_multiple_of(LANES));
+        self.costs.clear();
+        self.costs.resize(entries, 0.0);
+        self.appraiser = tables.map(Appraiser::new);
     }
 
-    /// Adds an entry of the next stage's codebook to each partial sum and keeps the nearest.
-    pub(super) fn extend(&mut self, stage: usize, book: Codebook<'_>) {
-        let width = self.beams.len();
-        self.chosen.clear();
-        let (beams, chosen, dim) = (&self.beams[..self.alive], &mut self.chosen, self.dim);
-        self.arch.dispatch(|| choose(beams, &book, dim, width, chosen));
-        if self.chosen.is_empty() {
-            self.chosen.push(Choice { distance: 0.0, beam: 0, entry: 0 });
+    /// Begins a packet: nothing is known of its frames.
+    pub(super) fn begin_packet(&mut self) {
+        if let Some(appraiser) = &mut self.appraiser {
+            appraiser.begin_packet();
         }
-        std::mem::swap(&mut self.beams, &mut self.before);
-        self.alive = self.chosen.len();
-        for (beam, choice) in self.beams.iter_mut().zip(&self.chosen) {
-            let parent = &self.before[choice.beam];
-            let entry = &book.entries[choice.entry * self.dim..(choice.entry + 1) * self.dim];
-            beam.distance = choice.distance;
+    }
+
+    /// Ends a frame of the packet, for which these codes were taken.
+    pub(super) fn end_frame(&mut self, codes: &[u16]) {
+        if let Some(appraiser) = &mut self.appraiser {
+            appraiser.end_frame(codes);
+        }
+    }
+
+    /// Begins with the latent of a group.
+    pub(super) fn start(&mut self, group: usize, latent: &[f32]) {
+        let beams = &mut self.groups[group];
+        let first = &mut beams.now[0];
+        (first.distance, first.bits) = (0.0, 0.0);
+        first.residual.copy_from_slice(latent);
+        first.sums.fill(0);
+        beams.alive = 1;
+    }
+
+    /// Adds an entry of the next stage's codebook to each partial sum of a group and keeps the best.
+    pub(super) fn extend(&mut self, group: usize, stage: usize, book: &Codebook<'_>) {
+        let beams = &mut self.groups[group];
+        let alive = &beams.now[..beams.alive];
+        if let Some(appraiser) = &mut self.appraiser {
+            // The other sums are near the best one, and so are their predictions: with each sum's own, packets would be
+            // a six-hundredth smaller and the search several times as slow.
+            appraiser.appraise(book.index, &alive[0].sums, &mut self.costs);
+        }
+        self.chosen.clear();
+        let (chosen, costs, width) = (&mut self.chosen, &self.costs, self.width);
+        let price = self.bit_weight * book.price;
+        self.arch.dispatch(Choose { beams: alive, book, costs, price, width, chosen: &mut *chosen });
+        if chosen.is_empty() {
+            chosen.push(Choice { total: 0.0, beam: 0, entry: 0 });
+        }
+        std::mem::swap(&mut beams.now, &mut beams.before);
+        beams.alive = chosen.len();
+        for (beam, choice) in beams.now.iter_mut().zip(chosen.iter()) {
+            let parent = &beams.before[choice.beam];
+            let dim = parent.residual.len();
+            let entry = &book.entries[choice.entry * dim..(choice.entry + 1) * dim];
             beam.residual.iter_mut().zip(&parent.residual).zip(entry).for_each(|((r, p), e)| *r = p - e);
             beam.codes[..stage].copy_from_slice(&parent.codes[..stage]);
             beam.codes[stage] = choice.entry as u16;
+            beam.distance = choice.total;
+            if let Some(appraiser) = &self.appraiser {
+                beam.bits = parent.bits + costs[choice.entry];
+                beam.distance -= price * beam.bits;
+                beam.sums.copy_from_slice(&parent.sums);
+                appraiser.add(book.index, choice.entry, &mut beam.sums);
+            }
+        }
+        if let Some(appraiser) = &mut self.appraiser {
+            appraiser.assume(group, &beams.now[0].sums);
         }
     }
 
-    /// Half the squared distance of the nearest sum, without the latent's own length.
-    pub(super) fn distance(&self) -> f32 {
-        self.beams[0].distance
+    /// Half the squared distance of a group's best sum, without the latent's own length.
+    pub(super) fn distance(&self, group: usize) -> f32 {
+        self.groups[group].now[0].distance
     }
 
-    /// The codes of the nearest sum.
-    pub(super) fn finish(&self, stages: usize) -> &[u16] {
-        &self.beams[0].codes[..stages]
+    /// The codes of a group's best sum.
+    pub(super) fn finish(&self, group: usize, stages: usize) -> &[u16] {
+        &self.groups[group].now[0].codes[..stages]
     }
 }

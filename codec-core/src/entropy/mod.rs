@@ -9,7 +9,7 @@ mod normal;
 use constriction::stream::queue::{DefaultRangeDecoder, DefaultRangeEncoder};
 use constriction::stream::{Decode, Encode};
 
-pub(crate) use codes::Shape;
+pub(crate) use codes::{Appraiser, Shape};
 pub use codes::{BookTables, Coder, Tables};
 pub use gaussian::Gaussian;
 

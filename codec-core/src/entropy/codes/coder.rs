@@ -77,7 +77,7 @@ impl Coder {
                 before = count;
             }
             for (index, &code) in frame.iter().enumerate() {
-                self.predictor.predict(&self.tables, index, &mut self.distribution);
+                self.distribution.set(self.predictor.logits(&self.tables, index));
                 put(&mut coder, &self.distribution, code.into());
                 self.predictor.add(&self.tables, index, code.into());
             }
@@ -115,7 +115,7 @@ impl Coder {
             }
             counts.push(count as u8);
             for index in 0..count * groups {
-                self.predictor.predict(&self.tables, index, &mut self.distribution);
+                self.distribution.set(self.predictor.logits(&self.tables, index));
                 let code = take(&mut coder, &self.distribution, data)?;
                 codes.push(code as u16);
                 self.predictor.add(&self.tables, index, code);
@@ -251,7 +251,7 @@ impl Coder {
         }
         let mut codes = Vec::new();
         for index in 0..count * self.tables.groups {
-            self.predictor.predict(&self.tables, index, &mut self.distribution);
+            self.distribution.set(self.predictor.logits(&self.tables, index));
             let entry = choose(&self.distribution).expect("an entry");
             codes.push(entry as u16);
             self.predictor.add(&self.tables, index, entry);

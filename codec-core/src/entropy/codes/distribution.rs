@@ -41,6 +41,12 @@ const fn powers() -> [u32; 256] {
     table
 }
 
+/// How far a logit is below the highest, in 256ths of an octave. Below 2^-16 of the most likely entry nothing is left
+/// but the unit that each has.
+pub(super) fn below(highest: i32, logit: i32) -> u32 {
+    highest.abs_diff(logit).min(16 << LOGIT_BITS)
+}
+
 /// Probabilities of all entries of a codebook, as multiples of `2^-PRECISION`; none is zero.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Distribution {
@@ -56,8 +62,7 @@ impl Distribution {
         let highest = logits.iter().copied().max().unwrap_or_default();
         self.probabilities.clear();
         self.probabilities.extend(logits.iter().map(|&logit| {
-            // Below 2^-16 of the most likely entry nothing is left but the unit that each has.
-            let below = highest.abs_diff(logit).min(16 << LOGIT_BITS);
+            let below = below(highest, logit);
             POWERS[(below & 0xff) as usize] >> (below >> LOGIT_BITS)
         }));
         let sum: u64 = self.probabilities.iter().map(|&w| u64::from(w)).sum();

@@ -8,6 +8,7 @@
 //! The range coder is that of the crate constriction (Bamler, arXiv 2201.01741); only how its last bytes are chosen is
 //! ours.
 
+mod appraiser;
 mod coder;
 mod distribution;
 mod predictor;
@@ -15,6 +16,7 @@ mod tables;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use appraiser::Appraiser;
 pub use coder::Coder;
 pub(crate) use coder::Shape;
 pub use tables::{BookTables, Tables};

@@ -1,4 +1,5 @@
-use super::distribution::Distribution;
+use pulp::{Simd, WithSimd};
+
 use super::tables::{Book, HIDDEN_MAX, INPUT_MAX, Tables};
 
 /// What a packet has said so far, and what the tables make of it.
@@ -20,17 +21,29 @@ fn dot(a: &[i16], b: &[i16]) -> i32 {
     a.iter().zip(b).map(|(&x, &y)| i32::from(x) * i32::from(y)).sum()
 }
 
-#[inline(always)]
-fn run(book: &Book, inputs: &[i16], hidden: &mut [i16], logits: &mut [i32]) {
-    for ((unit, row), bias) in
-        hidden.iter_mut().zip(book.hidden.chunks_exact(inputs.len())).zip(&book.hidden_bias)
-    {
-        *unit = ((bias + dot(row, inputs)) >> book.hidden_shift).clamp(0, HIDDEN_MAX) as i16;
-    }
-    for ((logit, row), bias) in
-        logits.iter_mut().zip(book.logits.chunks_exact(hidden.len())).zip(&book.logit_bias)
-    {
-        *logit = bias + (dot(row, hidden) >> book.logit_shift);
+/// Runs the network of a codebook.
+struct Run<'a> {
+    book: &'a Book,
+    inputs: &'a [i16],
+    hidden: &'a mut [i16],
+    logits: &'a mut [i32],
+}
+
+impl WithSimd for Run<'_> {
+    type Output = ();
+
+    // A closure would not be inlined into the function that is compiled for the vectors.
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let Self { book, inputs, hidden, logits } = self;
+        let rows = book.hidden.chunks_exact(inputs.len());
+        for ((unit, row), bias) in hidden.iter_mut().zip(rows).zip(&book.hidden_bias) {
+            *unit = ((bias + dot(row, inputs)) >> book.hidden_shift).clamp(0, HIDDEN_MAX) as i16;
+        }
+        let rows = book.logits.chunks_exact(hidden.len());
+        for ((logit, row), bias) in logits.iter_mut().zip(rows).zip(&book.logit_bias) {
+            *logit = bias + (dot(row, hidden) >> book.logit_shift);
+        }
     }
 }
 
@@ -53,28 +66,41 @@ impl Predictor {
         self.inputs.fill(0);
     }
 
-    /// Gives the probabilities of the entries of codebook `index`.
-    pub(super) fn predict(&mut self, tables: &Tables, index: usize, into: &mut Distribution) {
+    /// The logits of the entries of codebook `index`.
+    pub(super) fn logits<'a>(&'a mut self, tables: &'a Tables, index: usize) -> &'a [i32] {
         let book = &tables.books[index];
         let hidden = &mut self.hidden[..book.hidden_bias.len()];
         if hidden.is_empty() {
-            return into.set(&book.logit_bias);
+            return &book.logit_bias;
         }
         let (inputs, logits) = (&self.inputs, &mut self.logits);
-        self.arch.dispatch(|| run(book, inputs, hidden, logits));
-        into.set(&self.logits);
+        self.arch.dispatch(Run { book, inputs, hidden, logits: &mut *logits });
+        &self.logits
     }
 
     /// Adds an entry of codebook `index` to the frame being coded.
     pub(super) fn add(&mut self, tables: &Tables, index: usize, entry: usize) {
         let dim = tables.group_dim;
-        let at = (index * tables.size + entry) * dim;
         let group = index % tables.groups * dim;
         let parts = self.sums[group..group + dim].iter_mut().zip(&mut self.inputs[group..group + dim]);
-        for ((sum, input), &e) in parts.zip(&tables.entries[at..at + dim]) {
+        for ((sum, input), &e) in parts.zip(tables.entry(index, entry)) {
             *sum += i32::from(e);
             *input = (*sum).clamp(-INPUT_MAX, INPUT_MAX) as i16;
         }
+    }
+
+    /// Takes the codes of a group in the frame being coded for those that add up to `sums`.
+    pub(super) fn set_group(&mut self, group: usize, sums: &[i32]) {
+        let at = group * sums.len();
+        self.sums[at..at + sums.len()].copy_from_slice(sums);
+        let inputs = self.inputs[at..].iter_mut().zip(sums);
+        inputs.for_each(|(input, &sum)| *input = sum.clamp(-INPUT_MAX, INPUT_MAX) as i16);
+    }
+
+    /// Forgets the frame being coded.
+    pub(super) fn restart_frame(&mut self, tables: &Tables) {
+        self.sums[..tables.dim].fill(0);
+        self.inputs[..tables.dim].fill(0);
     }
 
     /// Ends a frame: what was the frame being coded is now the one before.
@@ -83,7 +109,6 @@ impl Predictor {
         let kept = self.sums.len() - dim;
         self.sums.copy_within(..kept, dim);
         self.inputs.copy_within(..kept, dim);
-        self.sums[..dim].fill(0);
-        self.inputs[..dim].fill(0);
+        self.restart_frame(tables);
     }
 }

@@ -135,6 +135,12 @@ impl Tables {
         Ok(Self { dim, group_dim: dim / groups, groups, stages, size, frames_before, entries, books })
     }
 
+    /// The entry of a codebook as inputs count it.
+    pub(super) fn entry(&self, index: usize, entry: usize) -> &[i16] {
+        let at = (index * self.size + entry) * self.group_dim;
+        &self.entries[at..at + self.group_dim]
+    }
+
     /// Entries of a codebook.
     pub fn size(&self) -> usize {
         self.size
