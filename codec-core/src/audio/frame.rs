@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use crate::bundle::Bundle;
+use crate::bundle::{Bundle, GraphSpec};
 use crate::entropy::Tables;
 use crate::runtime::{Provider, Runtime, StepNetwork};
 use crate::{Error, Result};
@@ -21,6 +21,24 @@ pub struct Snapshot {
     pub(super) peak: f32,
 }
 
+/// A network of a bundle, with so many values in its input and its output.
+fn network(
+    bundle: &Bundle,
+    runtime: &Runtime,
+    spec: &GraphSpec,
+    expected: [usize; 2],
+) -> Result<Box<dyn StepNetwork>> {
+    let mut network = runtime.network(spec, bundle.file(&spec.file)?)?;
+    let found = [network.input().len(), network.output().len()];
+    for ((name, found), expected) in [&spec.input, &spec.output].into_iter().zip(found).zip(expected) {
+        if found != expected {
+            let reason = format!("{name} has {found} values a frame, the manifest says {expected}");
+            return Err(Error::network(&spec.file, reason));
+        }
+    }
+    Ok(network)
+}
+
 /// Turns frames of `hop` samples into codes.
 pub struct FrameEncoder {
     network: Box<dyn StepNetwork>,
@@ -34,8 +52,8 @@ impl FrameEncoder {
     /// # Errors
     /// What [`Runtime::network`] and [`ResidualQuantizer::from_bundle`] return.
     pub fn new(bundle: &Bundle, runtime: &Runtime) -> Result<Self> {
-        let spec = &bundle.manifest().encoder;
-        let network = runtime.network(spec, bundle.file(&spec.file)?)?;
+        let m = bundle.manifest();
+        let network = network(bundle, runtime, &m.encoder, [m.hop.into(), m.latent_dim])?;
         Ok(Self::from_parts(network, ResidualQuantizer::from_bundle(bundle)?))
     }
 
@@ -147,8 +165,8 @@ impl FrameDecoder {
     /// # Errors
     /// What [`Runtime::network`] and [`ResidualQuantizer::from_bundle`] return.
     pub fn new(bundle: &Bundle, runtime: &Runtime) -> Result<Self> {
-        let spec = &bundle.manifest().decoder;
-        let network = runtime.network(spec, bundle.file(&spec.file)?)?;
+        let m = bundle.manifest();
+        let network = network(bundle, runtime, &m.decoder, [m.latent_dim, m.hop.into()])?;
         Ok(Self::from_parts(network, ResidualQuantizer::from_bundle(bundle)?))
     }
 

@@ -8,6 +8,7 @@ mod library;
 mod onnx;
 mod provider;
 mod tensors;
+mod weights;
 mod whole;
 
 use std::path::PathBuf;
@@ -138,7 +139,7 @@ impl Runtime {
     /// Makes a network from the bytes of its graph.
     ///
     /// # Errors
-    /// [`Error::Network`] if the graph is not as `spec` says, [`Error::Provider`] if an explicit provider cannot
+    /// [`Error::Network`] if the graph is not as `spec` says or holds weights that are not finite, [`Error::Provider`] if an explicit provider cannot
     /// take it.
     pub fn network(&self, spec: &GraphSpec, graph: &[u8]) -> Result<Box<dyn StepNetwork>> {
         onnx::OnnxNetwork::new(&self.environment, &self.options, spec, graph)

@@ -1,12 +1,14 @@
 //! A [`StepNetwork`] on ONNX Runtime with bound, preallocated buffers.
 
+use std::collections::BTreeSet;
+
 use ort::environment::Environment;
 use ort::memory::Allocator;
 use ort::session::builder::GraphOptimizationLevel;
 use ort::session::{IoBinding, Session};
 use ort::value::{Outlet, Tensor};
 
-use super::{Provider, RuntimeOptions, StepNetwork};
+use super::{Provider, RuntimeOptions, StepNetwork, weights};
 use crate::bundle::{GraphSpec, StateSpec};
 use crate::{Error, Result};
 
@@ -31,6 +33,7 @@ impl OnnxNetwork {
         spec: &GraphSpec,
         graph: &[u8],
     ) -> Result<Self> {
+        weights::check_finite(graph).map_err(|reason| Error::network(&spec.file, reason))?;
         let (session, provider) = open(environment, options, &spec.file, graph)?;
         let fail = |e: ort::Error| Error::network(&spec.file, e);
         check_states(spec, &session)?;
@@ -195,20 +198,29 @@ fn shape(spec: &GraphSpec, outlets: &[Outlet], name: &str) -> Result<Vec<usize>>
         .ok_or_else(|| Error::network(&spec.file, format!("no tensor {name} of static shape")))
 }
 
+/// Checks that the graph has the states of the manifest and no others.
 fn check_states(spec: &GraphSpec, session: &Session) -> Result<()> {
-    let count = spec.states.len() + 1;
-    if session.inputs().len() != count || session.outputs().len() != count {
-        let reason = format!(
-            "{} inputs and {} outputs, the manifest names {count} each",
-            session.inputs().len(),
-            session.outputs().len()
-        );
-        return Err(Error::network(&spec.file, reason));
+    let names = |main, state: fn(&StateSpec) -> &str| {
+        spec.states.iter().map(state).chain([main]).collect::<BTreeSet<&str>>()
+    };
+    let inputs = names(spec.input.as_str(), |s| &s.name);
+    let outputs = names(spec.output.as_str(), |s| &s.output);
+    for (side, outlets, known) in
+        [("input", session.inputs(), inputs), ("output", session.outputs(), outputs)]
+    {
+        if known.len() != spec.states.len() + 1 {
+            return Err(Error::network(&spec.file, format!("the manifest names an {side} twice")));
+        }
+        if let Some(outlet) = outlets.iter().find(|o| !known.contains(o.name())) {
+            let reason = format!("the manifest does not name the {side} {} as a state's", outlet.name());
+            return Err(Error::network(&spec.file, reason));
+        }
     }
     for StateSpec { name, output, shape: expected } in &spec.states {
         let found = [shape(spec, session.inputs(), name)?, shape(spec, session.outputs(), output)?];
         if found.iter().any(|s| s != expected) {
-            return Err(Error::network(&spec.file, format!("state {name}: {found:?}, not {expected:?}")));
+            let reason = format!("state {name} has the shapes {found:?}, the manifest says {expected:?}");
+            return Err(Error::network(&spec.file, reason));
         }
     }
     Ok(())
