@@ -1,4 +1,5 @@
-//! What is heard where no frame is: the last sound held for a moment, then background noise.
+//! What is heard where no frame is: the last sound held for a moment, then background noise, and where the frame after is
+//! known already, what leads to it.
 //!
 //! The noise has the level and the spectrum that [`NoiseFloor`] has found beneath what was decoded, or that the packet
 //! of a pause describes. All transitions are cross-fades, so neither a loss nor a pause clicks.
@@ -76,9 +77,10 @@ impl Concealment {
         self.state.floor.follow(&powers);
     }
 
-    /// Whether nothing of the network's output will be heard in the next missing frame.
-    pub(super) fn is_silent(&self) -> bool {
-        self.state.gain <= 0.0 || !self.state.begun
+    /// Whether nothing of the network's output will be heard in the next missing frame, `ahead` being as for
+    /// [`miss`](Self::miss).
+    pub(super) fn is_silent(&self, ahead: Option<u32>) -> bool {
+        self.state.gain <= 0.0 && self.state.next_gain(ahead) <= 0.0 || !self.state.begun
     }
 
     /// Whether a pause has begun and no frame has been heard since.
@@ -96,30 +98,26 @@ impl Concealment {
     }
 
     /// Turns what the network makes of nothing new into a missing frame; samples of no matter if
-    /// [`is_silent`](Self::is_silent).
-    pub(super) fn miss(&mut self, pcm: &mut [f32]) {
+    /// [`is_silent`](Self::is_silent). If the next frame that will be heard is known, it comes `ahead` frames later, at
+    /// least 1.
+    pub(super) fn miss(&mut self, pcm: &mut [f32], ahead: Option<u32>) {
+        let gain = self.state.next_gain(ahead);
         let state = &mut self.state;
         if state.missing == 0 && state.pause.is_none() {
             state.powers = state.floor.powers();
         }
         state.missing = state.missing.saturating_add(1);
-        let gain = match state.pause {
-            Some(target) => {
-                let step = |(power, target): (&mut f32, f32)| {
-                    // Digital silence is reached, not only neared.
-                    let weight = if *power < INAUDIBLE { 1.0 } else { NOISE_SMOOTHING };
-                    *power += weight * (target - *power);
-                };
-                state.powers.iter_mut().zip(target).for_each(step);
-                state.gain - 1.0 / PAUSE_FRAMES as f32
-            }
-            None => 1.0 - state.missing.saturating_sub(HOLD_FRAMES) as f32 / FADE_FRAMES as f32,
-        };
+        if let Some(target) = state.pause {
+            let step = |(power, target): (&mut f32, f32)| {
+                // Digital silence is reached, not only neared.
+                let weight = if *power < INAUDIBLE { 1.0 } else { NOISE_SMOOTHING };
+                *power += weight * (target - *power);
+            };
+            state.powers.iter_mut().zip(target).for_each(step);
+        }
         if !state.begun {
             state.gain = 0.0;
         }
-        // A loss that turns out to be a pause goes on from where it is.
-        let gain = gain.clamp(0.0, state.gain);
         self.mix(pcm, gain);
     }
 
@@ -178,6 +176,21 @@ impl State {
             pause: None,
         }
     }
+
+    /// How much of the network's output is heard at the end of the next missing frame.
+    fn next_gain(&self, ahead: Option<u32>) -> f32 {
+        if !self.begun {
+            return 0.0;
+        }
+        let held = |frames: u32| 1.0 - frames.saturating_sub(HOLD_FRAMES) as f32 / FADE_FRAMES as f32;
+        let missing = self.missing.saturating_add(1);
+        match (self.pause, ahead) {
+            // A loss that turns out to be a pause goes on from where it is.
+            (Some(_), _) => (self.gain - 1.0 / PAUSE_FRAMES as f32).max(0.0),
+            (None, None) => held(missing).clamp(0.0, self.gain),
+            (None, Some(ahead)) => held(missing.min(ahead)).max(0.0),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -213,9 +226,9 @@ mod tests {
         conceal.heard(&mut [0.0; HOP]);
         let mut out = vec![1.0; 20 * HOP];
         for frame in out.chunks_exact_mut(HOP) {
-            conceal.miss(frame);
+            conceal.miss(frame, None);
         }
-        assert!(conceal.is_silent());
+        assert!(conceal.is_silent(None));
         assert!(out[10 * HOP..].iter().all(|&x| x == 0.0));
         let mut frame = [1.0; HOP];
         conceal.heard(&mut frame);
@@ -240,7 +253,7 @@ mod tests {
             let mut frame = vec![0.0; HOP];
             // What a network would make of it while it is heard: noise as before.
             source.fill(&[mean / conceal.plan().mean_square(&[1.0; 12]); 12], &mut frame);
-            conceal.miss(&mut frame);
+            conceal.miss(&mut frame, None);
             lost.extend_from_slice(&frame);
         }
         for (n, level) in levels(&lost).iter().enumerate().skip(1) {
@@ -261,7 +274,7 @@ mod tests {
             if n % 20 == 0 {
                 conceal.begin_pause(if n < 60 { &loud } else { &soft });
             }
-            conceal.miss(frame);
+            conceal.miss(frame, None);
         }
         let db = |range: &[f32]| 10.0 * (range.iter().sum::<f32>() / range.len() as f32).log10();
         let levels = levels(&out);
@@ -272,17 +285,33 @@ mod tests {
     }
 
     #[test]
+    fn a_loss_whose_end_is_known_comes_back_before_it() {
+        for lost in [1, 4, 30] {
+            let mut conceal = concealment();
+            conceal.heard(&mut [0.0; HOP]);
+            let mut out = vec![1.0; lost * HOP];
+            for (n, frame) in out.chunks_exact_mut(HOP).enumerate() {
+                conceal.miss(frame, Some((lost - n) as u32));
+            }
+            assert_eq!(out[lost * HOP - 1], 1.0, "{lost} lost");
+            assert_eq!(out.contains(&0.0), lost == 30, "{lost} lost");
+            let steepest = out.windows(2).map(|w| (w[1] - w[0]).abs()).fold(0.0, f32::max);
+            assert!(steepest < 1.1 / HOP as f32, "{lost} lost: {steepest}");
+        }
+    }
+
+    #[test]
     fn a_state_put_back_gives_the_same_noise() {
         let mut conceal = concealment();
         noisy(0.01, 60, &mut conceal);
         let mut snapshot = ConcealmentSnapshot::default();
-        conceal.miss(&mut [0.1; HOP]);
+        conceal.miss(&mut [0.1; HOP], None);
         conceal.snapshot(&mut snapshot);
         let again = |conceal: &mut Concealment| {
             let mut out = vec![0.05; 12 * HOP];
-            out.chunks_exact_mut(HOP).for_each(|frame| conceal.miss(frame));
+            out.chunks_exact_mut(HOP).for_each(|frame| conceal.miss(frame, None));
             conceal.heard(&mut out[..HOP]);
-            conceal.miss(&mut out[HOP..2 * HOP]);
+            conceal.miss(&mut out[HOP..2 * HOP], None);
             out
         };
         let first = again(&mut conceal);

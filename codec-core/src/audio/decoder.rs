@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use crate::bitstream::packet::{Packet, PacketInfo};
+use crate::bitstream::redundancy::Copies;
 use crate::bitstream::{Frames, StreamHeader};
 use crate::bundle::Bundle;
 use crate::entropy::{Coder, Tables};
@@ -36,6 +37,8 @@ pub struct Decoder {
     codes: Frames,
     /// Codes of a copy of a lost frame.
     copy: Vec<u16>,
+    /// The latent of the frame after those that are lost.
+    target: Vec<f32>,
     concealed: Vec<f32>,
 }
 
@@ -63,6 +66,7 @@ impl Decoder {
             coder: None,
             codes: Frames::default(),
             copy: Vec::new(),
+            target: Vec::new(),
             concealed: vec![0.0; hop],
         }
     }
@@ -115,7 +119,7 @@ impl Decoder {
         let decoded = match packet.silence() {
             Some(shape) => {
                 self.concealment.begin_pause(&noise::powers(self.concealment.plan(), shape));
-                self.miss(info.frames, out)
+                self.miss(info.frames, false, out)
             }
             None => self.decode_frames(out),
         };
@@ -182,12 +186,13 @@ impl Decoder {
     /// # Errors
     /// [`Error::Network`] if the network fails.
     pub fn conceal(&mut self, frames: u32, out: &mut Vec<f32>) -> Result<()> {
-        self.miss(frames, out)
+        self.miss(frames, false, out)
     }
 
     /// Bridges `frames` lost frames before the packet `next`, which is to be [`decode`](Decoder::decode)d after: with
-    /// its copies of the last of them, and [`conceal`](Decoder::conceal)ing the rest. Appends `frames * hop` samples to
-    /// `out` and returns how many frames were copies. A packet that cannot be decoded has none.
+    /// its copies of the last of them, and leading from the last sound to the first that is known for the rest, where
+    /// [`conceal`](Decoder::conceal) would have to hold the last. Appends `frames * hop` samples to `out` and returns how
+    /// many frames were copies. A packet that cannot be decoded has none.
     ///
     /// # Errors
     /// [`Error::Network`] if the network fails.
@@ -197,10 +202,12 @@ impl Decoder {
             let same = packet.header.as_ref().is_none_or(|h| self.own.accepts(h).is_ok());
             same && packet.info(&self.own).is_ok_and(|info| !info.starts_stream)
         };
-        let copies = packet.filter(fits).and_then(|p| p.copies(&self.own).ok().flatten());
-        let Some(copies) = copies else { return self.miss(frames, out).map(|()| 0) };
-        let reach = frames.min(copies.count() as u32);
-        self.miss(frames - reach, out)?;
+        let Some(packet) = packet.filter(fits) else { return self.miss(frames, false, out).map(|()| 0) };
+        let copies = packet.copies(&self.own).ok().flatten();
+        let reach = copies.map_or(0, |c| frames.min(c.count() as u32));
+        let is_known = !self.in_pause() && self.find_target(&packet, copies.as_ref(), reach);
+        self.miss(frames - reach, is_known, out)?;
+        let Some(copies) = copies else { return Ok(0) };
         let mut recovered = 0;
         for back in (1..=reach).rev() {
             let mut copy = std::mem::take(&mut self.copy);
@@ -209,7 +216,7 @@ impl Decoder {
             self.copy = copy;
             match decoded {
                 Ok(()) => recovered += 1,
-                Err(Error::Bitstream { .. }) => self.miss(1, out)?,
+                Err(Error::Bitstream { .. }) => self.miss(1, false, out)?,
                 Err(e) => return Err(e),
             }
         }
@@ -221,16 +228,35 @@ impl Decoder {
         self.concealment.in_pause()
     }
 
-    fn miss(&mut self, frames: u32, out: &mut Vec<f32>) -> Result<()> {
-        for _ in 0..frames {
-            if self.concealment.is_silent() {
+    /// Looks up the latent of the frame that ends a loss before `packet`: the farthest of its copies, `reach` frames
+    /// back, or its own first. Whether there is one.
+    fn find_target(&mut self, packet: &Packet<'_>, copies: Option<&Copies<'_>>, reach: u32) -> bool {
+        if let Some(copies) = copies.filter(|_| reach > 0) {
+            copies.frame(reach as usize, &mut self.copy);
+            return self.frames.lookup(&self.copy, &mut self.target).is_ok();
+        }
+        if packet.silence().is_some()
+            || packet.frames(&self.own, self.coder.as_mut(), &mut self.codes).is_err()
+        {
+            return false;
+        }
+        self.codes.iter().next().is_some_and(|codes| self.frames.lookup(codes, &mut self.target).is_ok())
+    }
+
+    /// Bridges lost frames; `is_known` says that `self.target` comes after the last of them.
+    fn miss(&mut self, frames: u32, is_known: bool, out: &mut Vec<f32>) -> Result<()> {
+        for left in (1..=frames).rev() {
+            let ahead = is_known.then_some(left);
+            let was_heard = !self.concealment.is_silent(ahead);
+            if !was_heard {
                 self.concealed.fill(0.0);
+            } else if is_known {
+                self.concealed.copy_from_slice(self.frames.bridge(&self.target, 1.0 / (left + 1) as f32)?);
             } else {
                 self.concealed.copy_from_slice(self.frames.repeat(LATENT_DECAY)?);
             }
-            let was_heard = !self.concealment.is_silent();
-            self.concealment.miss(&mut self.concealed);
-            if was_heard && self.concealment.is_silent() {
+            self.concealment.miss(&mut self.concealed, ahead);
+            if was_heard && self.concealment.is_silent(is_known.then_some(left - 1).filter(|&l| l > 0)) {
                 // What comes next starts from rest, not from a state long past.
                 self.frames.reset();
             }

@@ -210,6 +210,22 @@ impl FrameDecoder {
         self.run_latent()
     }
 
+    /// Runs the network on a latent `share` of the way from the last one to `target`, in direction and in length: a mere
+    /// mean of two that differ would be short, and sound dull.
+    pub(super) fn bridge(&mut self, target: &[f32], share: f32) -> Result<&[f32]> {
+        let length = |x: &[f32]| x.iter().map(|v| v * v).sum::<f32>().sqrt();
+        let wanted = (1.0 - share) * length(&self.latent) + share * length(target);
+        self.latent.iter_mut().zip(target).for_each(|(x, t)| *x += share * (t - *x));
+        let found = length(&self.latent).max(f32::MIN_POSITIVE);
+        self.repeat(wanted / found)
+    }
+
+    /// The latent that codes stand for, into `latent`.
+    pub(super) fn lookup(&self, codes: &[u16], latent: &mut Vec<f32>) -> Result<()> {
+        latent.resize(self.latent.len(), 0.0);
+        self.quantizer.decode(codes, latent)
+    }
+
     fn run_latent(&mut self) -> Result<&[f32]> {
         self.network.input().copy_from_slice(&self.latent);
         self.network.run()?;
