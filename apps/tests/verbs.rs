@@ -83,9 +83,14 @@ fn bench_measures() {
         assert!(found[side]["real_time_factor"].as_f64() > Some(0.0));
     }
     assert!(found["peak_memory_bytes"].as_u64() > Some(1 << 20));
+    assert!(found["first_samples_ms"].as_f64() > found["first_packet_ms"].as_f64());
+    let bytes = |name: &str| found["files"][name].as_u64().expect("a number");
+    assert!(bytes("bytes") <= bytes("fixed_width_bytes"), "{found}");
     let clip = clip("speech-be.flac");
-    let table = String::from_utf8(good(["bench", "--seconds", "1", text(&clip)])).expect("UTF-8");
+    let table = good(["bench", "--seconds", "1", "--streams", "3", text(&clip)]);
+    let table = String::from_utf8(table).expect("UTF-8");
     assert!(table.contains("real-time factor") && table.contains("outside the network"), "{table}");
+    assert!(table.contains("3 streams on "), "{table}");
     assert_fails(&run(["bench", "--codebooks", "10"]), 2, "1 to 9");
 }
 

@@ -1,11 +1,14 @@
 //! Measuring the codec as it runs.
 
-mod coding;
+pub(crate) mod audio;
+mod files;
+mod streams;
 mod timed;
 mod times;
 pub(crate) mod video;
 
-pub(crate) use coding::Coding;
+pub(crate) use files::Files;
+pub(crate) use streams::Streams;
 pub(crate) use timed::NetworkTime;
 pub(crate) use times::{Percentiles, Times};
 
