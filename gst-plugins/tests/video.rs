@@ -324,6 +324,26 @@ fn real_time_pictures_come_one_by_one_and_keep_their_colour() {
 }
 
 #[test]
+fn a_key_picture_is_made_in_real_time_when_it_is_asked_for() {
+    let caps = "video/x-raw,format=I420,width=32,height=32,framerate=25/1";
+    let mut harness = harness("siskinvideoenc preset=realtime gop-size=100", caps);
+    // The same picture all the time, so that none begins a scene.
+    let picture: Vec<u8> = (0..32 * 48).map(|i| (40 + i % 32 * 4) as u8).collect();
+    for n in 0..5u64 {
+        if n == 3 {
+            harness.push_event(gst_video::DownstreamForceKeyUnitEvent::builder().build());
+        }
+        let mut buffer = gst::Buffer::from_slice(picture.clone());
+        buffer.make_mut().set_pts(gst::ClockTime::from_mseconds(40 * n));
+        harness.push(buffer).expect("a push");
+    }
+    harness.push_event(gst::event::Eos::new());
+    let out = pull_all(&mut harness);
+    let keys: Vec<bool> = out.iter().map(|b| !b.flags().contains(gst::BufferFlags::DELTA_UNIT)).collect();
+    assert_eq!(keys, [true, false, false, true, false]);
+}
+
+#[test]
 fn a_real_time_file_is_sought_to_any_frame() {
     let raw = "video/x-raw,format=I420,width=32,height=32,framerate=30/1";
     let (_folder, path) = write(raw, 60, &format!("{REALTIME} gop-size=20"));
