@@ -24,7 +24,7 @@ pub(super) struct Codebook<'a> {
 
 /// What a bit weighs in the search if nothing else is asked for: the most that leaves the quality of a search of half the
 /// width for distance alone (`examples/rate_distortion.rs`).
-pub const DEFAULT_BIT_WEIGHT: f32 = 0.8;
+pub const DEFAULT_BIT_WEIGHT: f32 = 0.4;
 
 /// Entries that are compared at once.
 pub(super) const LANES: usize = 32;
