@@ -37,7 +37,7 @@ def arguments():
     where.add_argument("--no-noisy", action="store_true", help="leave out the clips with noise and music behind the speech")
     what = parser.add_argument_group("codecs and metrics")
     what.add_argument("--codec", nargs="*", metavar="SPEC", help="NAME:RATE:OPTION..., NAME of "
-                      f"{', '.join(codecs.CODECS)}; options of opus: plc, lace, nolace, dred=N; of siskin: packets, red=N")
+                      f"{', '.join(codecs.CODECS)}; options of opus: plc, lace, nolace, dred=N; of siskin: packets, vbr, red=N")
     what.add_argument("--loss-codec", nargs="*", metavar="SPEC", help="codecs that are measured with losses")
     what.add_argument("--loss", nargs="*", default=LOSSES, metavar="SHARE", help="such as 10%%, 10%%:burst or 10%%:burst:SEED")
     what.add_argument("--metrics", nargs="*", default=list(metrics.TABLE), metavar="NAME", help=", ".join(metrics.TABLE))

@@ -382,7 +382,8 @@ impl Encoder {
         if !self.codes.is_empty() {
             self.emit_gathered(0, emit)?;
         }
-        self.frames.follow(&self.pending)?;
+        // The decoder starts from rest after a pause, and so must the encoder, or it leaves out what it said before.
+        self.frames.reset();
         self.pending.clear();
         let Some(pause) = &mut self.pause else { return Ok(()) };
         let is_near = pause.activity.describe().level.abs_diff(pause.described.level) < DESCRIPTION_STEP;

@@ -15,7 +15,8 @@ def knows(program, verb, option):
 
 
 class Siskin(Codec):
-    """Our own program and a bundle; `packets`: one frame a packet, as on a network; `red=N`: copies of N frames."""
+    """Our own program and a bundle; `packets`: one frame a packet, as on a network; `red=N`: copies of N frames;
+    `vbr`: the rate is that of the packets on average, whatever their stages."""
 
     def __init__(self, places, rate, options):
         for path in (places.siskin, places.bundle / "manifest.json"):
@@ -31,9 +32,10 @@ class Siskin(Codec):
         if not fitting:
             raise Missing(f"the bundle has no rate of {rate} bit/s or below")
         self.stages = max(fitting, key=lambda p: p["bitrate"])["stages"]
+        self.amount = ["--bitrate", rate, "--vbr"] if "vbr" in options else ["--codebooks", self.stages]
         self.family = "Siskin" + (" in packets" if "packets" in options else "")
         extra = "".join(f", {n} copies" for n in [options.get("red")] if n)
-        self.label = f"Siskin {rate / 1000:g}k{extra}"
+        self.label = f"Siskin {rate / 1000:g}k{' VBR' * ('vbr' in options)}{extra}"
         self.extra = ["--frame-size", "1"] if "packets" in options else []
         if options.get("red"):
             self.extra += ["--redundancy", options["red"]]
@@ -41,13 +43,13 @@ class Siskin(Codec):
             self.extra += ["--redundancy-codebooks", options["redbooks"]]
 
     def fingerprint(self):
-        return f"{digest(self.places.siskin)}-{digest(*self.files)}-{self.stages}-{sorted(self.options.items())}"
+        return f"{digest(self.places.siskin)}-{digest(*self.files)}-{self.rate}-{self.stages}-{sorted(self.options.items())}"
 
     def encode(self, pcm, folder):
         source, target = folder / "in.wav", folder / "out.mka"
         write(source, pcm)
         last, cpu = run([self.places.siskin, "encode", "--json", "-y", "--model", self.places.bundle,
-                         "--codebooks", self.stages, *self.extra, source, target])
+                         *self.amount, *self.extra, source, target])
         return Coded(target, json.loads(last)["packet_bytes"], target.stat().st_size, cpu)
 
     def decode(self, coded, loss):
