@@ -128,9 +128,10 @@ def said(words):
 
 
 def own_rates(bundle):
-    """Every rate that the bundle's manifest names."""
+    """Every rate that the bundle's manifest names, and Lyra's with as many stages as they pay for."""
     path = bundle / "manifest.json"
-    return [f"siskin:{p['bitrate']}" for p in json.loads(path.read_text())["prefixes"]] if path.exists() else ["siskin:6000"]
+    rates = [p["bitrate"] for p in json.loads(path.read_text())["prefixes"]] if path.exists() else [6000]
+    return [f"siskin:{rate}" for rate in rates] + ["siskin:3200:vbr", "siskin:6000:vbr"]
 
 
 if __name__ == "__main__":
