@@ -13,7 +13,8 @@ fn range_coding_changes_the_bytes_and_not_the_sound() {
     let folder = folder();
     let (small, plain) = (folder.path().join("small.mka"), folder.path().join("plain.mka"));
     let source = clip("speech-it-male.flac");
-    good(["encode", text(&source), text(&small)]);
+    // Where bits weigh nothing, both have the same codes.
+    good(["encode", "--bit-weight", "0", text(&source), text(&small)]);
     good(["encode", "--fixed-width", text(&source), text(&plain)]);
     assert_eq!(info(&plain)["coding"], "fixed width");
     assert_eq!(decode(&small, &[]), decode(&plain, &[]));
@@ -26,6 +27,21 @@ fn range_coding_changes_the_bytes_and_not_the_sound() {
     if info(&small)["range_coded_packets"] != 0 {
         assert!(bytes(&small) < bytes(&plain), "{} {}", bytes(&small), bytes(&plain));
     }
+}
+
+#[test]
+fn bits_that_weigh_make_files_smaller() {
+    let folder = folder();
+    let source = clip("speech-it-male.flac");
+    let bytes = |weight: &str| {
+        let coded = folder.path().join(format!("{weight}.mka"));
+        good(["encode", "--bit-weight", weight, text(&source), text(&coded)]);
+        info(&coded)["packet_bytes"].as_u64().expect("a number")
+    };
+    let sizes = ["0", "0.4", "1"].map(bytes);
+    assert!(sizes[0] > sizes[1] && sizes[1] > sizes[2], "{sizes:?}");
+    let out = folder.path().join("x.mka");
+    assert_fails(&run(["encode", "--bit-weight", "5", text(&source), text(&out)]), 2, "0 to 4");
 }
 
 #[test]

@@ -119,11 +119,12 @@ fn other_formats_by_their_extension() {
 #[test]
 fn a_prefix_of_the_codebooks_is_the_lower_rate() {
     let folder = folder();
-    // With a search of width 1 the first stages do not depend on those behind.
-    let high = coded(folder.path(), 1.5, &["--codebooks", "6", "--search-width", "1"]);
+    // With a search of width 1 for the nearest codes the first stages do not depend on those behind.
+    let nearest = ["--search-width", "1", "--bit-weight", "0"];
+    let high = coded(folder.path(), 1.5, &[&["--codebooks", "6"], &nearest[..]].concat());
     let prefix = decode(&high, &["--codebooks", "2"]);
     let whole = decode(&high, &[]);
-    let low = decode(&coded(folder.path(), 1.5, &["--bitrate", "2k", "--search-width", "1"]), &[]);
+    let low = decode(&coded(folder.path(), 1.5, &[&["--bitrate", "2k"], &nearest[..]].concat()), &[]);
     assert_eq!(prefix, low);
     assert_ne!(prefix, whole);
     assert_eq!(prefix.len(), whole.len());

@@ -119,6 +119,18 @@ fn a_gap_is_concealed_and_the_length_kept() {
     assert_eq!((stat(&harness, "concealments"), stat(&harness, "concealed-samples")), (3, 3 * 480));
 }
 
+/// What the core makes of packets of one frame with a hole, when it knows the packet behind it.
+fn with_hole(coded: &[Coded], hole: std::ops::Range<usize>) -> Vec<f32> {
+    let (mut decoder, mut pcm) = (decoder(), Vec::new());
+    for (n, packet) in coded.iter().enumerate().filter(|(n, _)| !hole.contains(n)) {
+        if n == hole.end {
+            decoder.recover(hole.len() as u32, &packet.data, &mut pcm).expect("concealment");
+        }
+        decoder.decode(&packet.data, &mut pcm).expect("a packet of ours");
+    }
+    pcm
+}
+
 #[test]
 fn a_hole_between_packets_is_a_gap_too() {
     for discont in [false, true] {
@@ -133,7 +145,7 @@ fn a_hole_between_packets_is_a_gap_too() {
         push_all(&mut harness, &coded[16..]);
         let buffers = pull_all(&mut harness);
         assert_contiguous(&buffers);
-        assert_same(&pcm_of(&buffers), &with_losses(&coded, 12..15));
+        assert_same(&pcm_of(&buffers), &with_hole(&coded, 12..15));
     }
 }
 

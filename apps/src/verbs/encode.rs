@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use clap::Args;
 use serde_json::json;
-use siskin_core::audio::{DEFAULT_SEARCH_WIDTH, Encoder, EncoderConfig, RateControl};
+use siskin_core::audio::{DEFAULT_BIT_WEIGHT, DEFAULT_SEARCH_WIDTH, Encoder, EncoderConfig, RateControl};
 use siskin_core::bundle::{Bundle, Manifest, VideoBundle};
 
 use crate::bench::peak_memory;
@@ -77,6 +77,9 @@ pub(crate) struct EncodeArgs {
     /// Choices of codes that are followed at once, 1 to 64: more sound better and take longer
     #[arg(long, value_name = "N", default_value_t = DEFAULT_SEARCH_WIDTH, help_heading = "Coding")]
     search_width: usize,
+    /// What the bits of range-coded codes weigh against distance in that search, 0 to 4: 0 takes the nearest codes
+    #[arg(long, value_name = "W", default_value_t = DEFAULT_BIT_WEIGHT, help_heading = "Coding")]
+    bit_weight: f32,
     /// Earlier frames that each packet repeats coarsely, 0 to 8, to bring them back after a loss
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=8), help_heading = "Coding")]
     redundancy: u8,
@@ -273,6 +276,7 @@ fn config(args: &EncodeArgs, stages: u8, rate: RateControl) -> EncoderConfig {
         stages: Some(stages),
         frames_per_packet: args.frame_size,
         search_width: args.search_width,
+        bit_weight: args.bit_weight,
         rate,
         entropy_coding: !args.fixed_width,
         redundancy: args.redundancy,
