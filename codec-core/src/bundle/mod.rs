@@ -36,7 +36,7 @@ impl Bundle {
     /// Opens the bundle in the folder `path`, reading and checking every file that the manifest lists.
     ///
     /// # Errors
-    /// [`Error::BadBundle`] if the manifest is not valid or a file is missing, too large or has another hash.
+    /// [`Error::BadBundle`](crate::Error::BadBundle) if the manifest is not valid or a file is missing, too large or has another hash.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let folder = Folder::<Manifest>::open(path.as_ref(), &Limits::default())?;
         Ok(Self { hash: folder.manifest().hash(), folder })
@@ -45,7 +45,7 @@ impl Bundle {
     /// Finds a bundle by name on the [search path](search_path), or opens the folder if `name_or_path` is one.
     ///
     /// # Errors
-    /// [`Error::BundleNotFound`] with the folders searched, or what [`Bundle::open`] returns.
+    /// [`Error::BundleNotFound`](crate::Error::BundleNotFound) with the folders searched, or what [`Bundle::open`] returns.
     pub fn find(name_or_path: &str) -> Result<Self> {
         registry::find(name_or_path).and_then(Self::open)
     }
@@ -54,7 +54,7 @@ impl Bundle {
     /// does.
     ///
     /// # Errors
-    /// [`Error::WrongBundle`] with the name and id of the bundle that is needed.
+    /// [`Error::WrongBundle`](crate::Error::WrongBundle) with the name and id of the bundle that is needed.
     pub fn for_stream(header: &StreamHeader, preferred: Option<&str>) -> Result<Self> {
         if let Some(name) = preferred {
             let bundle = Self::find(name)?;
@@ -94,7 +94,7 @@ impl Bundle {
     /// The bytes of one of the bundle's files.
     ///
     /// # Errors
-    /// [`Error::BadBundle`] if the manifest does not list the file.
+    /// [`Error::BadBundle`](crate::Error::BadBundle) if the manifest does not list the file.
     pub fn file(&self, name: &str) -> Result<&[u8]> {
         self.folder.file(name)
     }
