@@ -13,8 +13,9 @@ pub(super) const LATENT_DECAY: f32 = 0.9;
 const HOLD_FRAMES: u32 = 2;
 /// Frames after those in which the held sound has faded into the noise.
 const FADE_FRAMES: u32 = 8;
-/// Frames in which the last sound before a pause has faded.
-const PAUSE_FRAMES: u32 = 2;
+/// Frames in which the last sound before a pause has faded. What comes after a longer pause starts from rest, in the
+/// decoder and in the encoder.
+pub(super) const PAUSE_FRAMES: u32 = 2;
 /// How much of the way to a new description of the noise each frame goes: steps would be heard as pumping.
 const NOISE_SMOOTHING: f32 = 0.2;
 /// Power of a bin that nobody hears: -110 dB of full scale with 500 of them.

@@ -8,6 +8,7 @@ use crate::runtime::{Provider, Runtime};
 use crate::{Error, Limits, Result};
 
 use super::activity::Activity;
+use super::conceal::PAUSE_FRAMES;
 use super::frame::FrameEncoder;
 use super::history::History;
 use super::levels::HighPass;
@@ -117,6 +118,8 @@ pub struct Encoder {
 /// What tells pauses, and the one at hand.
 struct Pause {
     activity: Activity,
+    /// Frames of the pause so far.
+    length: u32,
     /// Frames of the description being gathered.
     frames: u32,
     /// Frames that the last description stands for beyond its packet.
@@ -168,6 +171,7 @@ impl Encoder {
         let hop = usize::from(header.hop);
         let pause = config.dtx.then(|| Pause {
             activity: Activity::new(hop, header.sample_rate),
+            length: 0,
             frames: 0,
             skip: 0,
             interval: (header.frame_rate() * DESCRIPTION_SECONDS).ceil().clamp(1.0, 500.0) as u32,
@@ -353,7 +357,8 @@ impl Encoder {
         self.history.clear();
         if let Some(pause) = &mut self.pause {
             pause.activity.reset();
-            (pause.frames, pause.skip, pause.described) = (0, 0, NoiseShape::default());
+            (pause.length, pause.frames, pause.skip) = (0, 0, 0);
+            pause.described = NoiseShape::default();
         }
         (self.taken, self.given, self.frames_given, self.header_due) = (0, 0, 0, 0);
     }
@@ -373,7 +378,7 @@ impl Encoder {
     ) -> std::result::Result<(), E> {
         let Some(pause) = &mut self.pause else { return Ok(self.encode_frame()?) };
         if pause.activity.is_active(&self.pending) {
-            pause.skip = 0;
+            (pause.skip, pause.length) = (0, 0);
             if pause.frames > 0 {
                 self.emit_gathered(0, emit)?;
             }
@@ -382,10 +387,15 @@ impl Encoder {
         if !self.codes.is_empty() {
             self.emit_gathered(0, emit)?;
         }
-        // The decoder starts from rest after a pause, and so must the encoder, or it leaves out what it said before.
-        self.frames.reset();
-        self.pending.clear();
         let Some(pause) = &mut self.pause else { return Ok(()) };
+        pause.length = pause.length.saturating_add(1);
+        if pause.length < PAUSE_FRAMES {
+            self.frames.follow(&self.pending)?;
+        } else {
+            // The decoder starts from rest after this, and so must the encoder, or it leaves out what it said before.
+            self.frames.reset();
+        }
+        self.pending.clear();
         let is_near = pause.activity.describe().level.abs_diff(pause.described.level) < DESCRIPTION_STEP;
         if pause.skip > 0 && is_near && !is_last {
             pause.skip -= 1;

@@ -115,7 +115,7 @@ impl FrameEncoder {
     ///
     /// # Errors
     /// [`Error::Network`] if the network fails.
-    pub fn follow(&mut self, pcm: &[f32]) -> Result<()> {
+    pub(super) fn follow(&mut self, pcm: &[f32]) -> Result<()> {
         let input = self.network.input();
         for (to, &from) in input.iter_mut().zip(pcm) {
             *to = if from.is_finite() { from } else { 0.0 };
