@@ -202,3 +202,22 @@ def test_the_wheel_brings_its_bundle(tmp_path):
     assert out.returncode == 0, out.stderr
     assert out.stdout.startswith("speech-24k ")
     assert (Path(siskin.__file__).parent / "share/siskin/bundles/speech-24k/manifest.json").is_file()
+
+
+def test_nothing_is_loaded_from_the_working_directory(tmp_path):
+    # A library that leaves a mark when its code runs, and a bundle that has a shipped one's name.
+    mark, source = tmp_path / "the-code-ran", tmp_path / "mark.c"
+    source.write_text('#include <stdio.h>\n__attribute__((constructor)) static void run(void) '
+                      f'{{ FILE *f = fopen("{mark}", "w"); if (f) fclose(f); }}\n')
+    library = tmp_path / ".siskin/ort/libonnxruntime.so"
+    library.parent.mkdir(parents=True)
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", library, source], check=True)
+    stand = tmp_path / "below"
+    for folder in (stand / "speech-24k", tmp_path / "models/bundles/speech-24k"):
+        folder.mkdir(parents=True)
+        (folder / "manifest.json").write_text('{"planted": true}')
+    code = "import siskin; print(siskin.Encoder().codebooks)"
+    kept = {k: v for k, v in os.environ.items() if k not in ("SISKIN_DEV_ROOT", "SISKIN_BUNDLES", "ORT_DYLIB_PATH")}
+    run = subprocess.run([sys.executable, "-c", code], cwd=stand, env=kept, capture_output=True, text=True)
+    assert run.returncode == 0 and int(run.stdout) > 0, run.stderr
+    assert not mark.exists()

@@ -1,12 +1,12 @@
 //! Where bundles are looked for.
 
 use std::env;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use super::{Manifest, folder, id_of};
 use crate::bitstream::BundleId;
-use crate::places::program_folders;
+use crate::places::{development_root, prefixes};
 use crate::{Error, Result};
 
 /// A bundle that is on the search path; its files have not been read yet.
@@ -34,17 +34,15 @@ impl Installed {
 }
 
 /// The folders that hold bundles, in the order in which they are searched: those of `SISKIN_BUNDLES` (separated as in
-/// `PATH`), `share/siskin/bundles` beside the program's folder, `models/bundles` in the folders above the program and
-/// above the working directory, `siskin/bundles` in the user's and the system's data folders. The folders of
-/// [`search_near`](crate::search_near) count as the program's.
+/// `PATH`), `models/bundles` of the checkout that `SISKIN_DEV_ROOT` names, `share/siskin/bundles` in the installation of
+/// the program and of the files given to [`search_near`](crate::search_near), `siskin/bundles` in the user's data
+/// folder, then in `/usr/local/share` and `/usr/share`. The working directory is never searched.
 pub fn search_path() -> Vec<PathBuf> {
-    let mut folders: Vec<PathBuf> =
-        env::var_os("SISKIN_BUNDLES").map(|v| env::split_paths(&v).collect()).unwrap_or_default();
-    let program = program_folders();
-    folders.extend(program.iter().filter_map(|p| p.parent()).map(|p| p.join("share/siskin/bundles")));
-    for start in program.into_iter().chain(env::current_dir()) {
-        folders.extend(start.ancestors().map(|p| p.join("models/bundles")).filter(|p| p.is_dir()));
-    }
+    // An empty entry, as a colon too many leaves it, would be the working directory.
+    let own = env::var_os("SISKIN_BUNDLES").map(|v| env::split_paths(&v).collect::<Vec<_>>()).unwrap_or_default();
+    let mut folders: Vec<PathBuf> = own.into_iter().filter(|p| !p.as_os_str().is_empty()).collect();
+    folders.extend(development_root().map(|root| root.join("models/bundles")));
+    folders.extend(prefixes().into_iter().map(|p| p.join("share/siskin/bundles")));
     folders.extend(user_folder());
     folders.extend(["/usr/local/share/siskin/bundles", "/usr/share/siskin/bundles"].map(PathBuf::from));
     let mut seen = std::collections::HashSet::new();
@@ -52,10 +50,13 @@ pub fn search_path() -> Vec<PathBuf> {
     folders
 }
 
-/// The folder of the user's own bundles: `siskin/bundles` in `XDG_DATA_HOME`, else in `.local/share` of `HOME`.
+/// The folder of the user's own bundles: `siskin/bundles` in `XDG_DATA_HOME`, else in `.local/share` of `HOME`; none if
+/// neither is an absolute path.
 pub fn user_folder() -> Option<PathBuf> {
     let home = env::var_os("HOME").map(|h| Path::new(&h).join(".local/share"));
-    env::var_os("XDG_DATA_HOME").map(PathBuf::from).or(home).map(|p| p.join("siskin/bundles"))
+    // The XDG base directory specification has relative paths ignored.
+    let data = env::var_os("XDG_DATA_HOME").map(PathBuf::from).filter(|p| p.is_absolute());
+    data.or(home).filter(|p| p.is_absolute()).map(|p| p.join("siskin/bundles"))
 }
 
 /// The bundles on the search path whose manifests can be read; of two with one name the first found.
@@ -64,14 +65,17 @@ pub fn installed() -> Vec<Installed> {
     found.map(|(path, manifest)| Installed { path, manifest: Arc::new(manifest) }).collect()
 }
 
-/// The folder of the bundle called `name_or_path`.
+/// The folder of the bundle called `name_or_path`. A bare name is looked for on the search path only: a folder of that
+/// name in the working directory must be given as a path, `./NAME`.
 pub(super) fn find(name_or_path: &str) -> Result<PathBuf> {
     let as_path = Path::new(name_or_path);
-    if as_path.join("manifest.json").is_file() {
+    let mut parts = as_path.components();
+    let is_name = matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None))
+        && !name_or_path.contains(std::path::is_separator);
+    if !is_name && as_path.join("manifest.json").is_file() {
         return Ok(as_path.to_owned());
     }
     let folders = search_path();
-    let is_name = as_path.components().count() == 1 && !name_or_path.starts_with('.');
     folders
         .iter()
         .map(|f| f.join(name_or_path))

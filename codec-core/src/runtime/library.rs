@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use ort::environment::Environment;
 
-use crate::places::program_folders;
+use crate::places::{development_root, prefixes};
 use crate::{Error, Result};
 
 const FILE: &str = "libonnxruntime.so";
@@ -28,25 +28,26 @@ fn load() -> std::result::Result<Arc<Environment>, String> {
     // A user's own library wins, and if it does not load nothing else is tried in its place.
     let own = env::var_os("ORT_DYLIB_PATH").filter(|v| !v.is_empty()).map(PathBuf::from);
     let own = own.or_else(|| PREFERRED.lock().unwrap_or_else(PoisonError::into_inner).clone());
+    // The bare name leaves the search to the system's loader, which does not look in the working directory.
     let path = own.or_else(|| candidates().into_iter().find(|p| p.is_file())).unwrap_or_else(|| FILE.into());
     let builder = ort::init_from(&path).map_err(|e| {
-        let looked = candidates().iter().map(|p| p.display().to_string()).collect::<Vec<_>>().join(", ");
+        let searched = candidates().iter().map(|p| p.display().to_string()).collect::<Vec<_>>().join(", ");
         format!(
-            "{}: {e}. Set ORT_DYLIB_PATH to {FILE} (version 1.24 or later), or run ./x setup, which fetches it; looked \
-             for: {looked}",
+            "{}: {e}. Set ORT_DYLIB_PATH to {FILE} (version 1.24 or later), or install it with ./x install; searched: \
+             {searched}",
             path.display()
         )
     })?;
     builder.with_name("siskin").build().map(Arc::new).map_err(|e| format!("{}: {e}", path.display()))
 }
 
+/// The files to try, in order: a developer's checkout, the program's and the plugin's installation, the system's.
 fn candidates() -> Vec<PathBuf> {
-    let program = program_folders();
-    let beside = program.iter().filter_map(|p| p.parent()).map(|p| p.join("lib").join(FILE));
-    let mut paths: Vec<PathBuf> = beside.collect();
-    for start in program.into_iter().chain(env::current_dir()) {
-        paths.extend(start.ancestors().map(|p| p.join(".siskin/ort").join(FILE)));
-    }
-    paths.dedup();
+    let development = development_root().map(|root| root.join(".siskin/ort").join(FILE));
+    let prefixes = prefixes().into_iter().chain(["/usr/local", "/usr"].map(PathBuf::from));
+    let installed = prefixes.flat_map(|p| [p.join("lib/siskin").join(FILE), p.join("lib").join(FILE)]);
+    let mut paths: Vec<PathBuf> = development.into_iter().chain(installed).collect();
+    let mut seen = std::collections::HashSet::new();
+    paths.retain(|p| seen.insert(p.clone()));
     paths
 }

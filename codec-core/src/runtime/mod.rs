@@ -105,9 +105,10 @@ pub struct Runtime {
 }
 
 impl Runtime {
-    /// Loads ONNX Runtime's library if this process has not yet, from the first of: `ORT_DYLIB_PATH`, `../lib` beside
-    /// the program's folder, `.siskin/ort` in the folders above the program and above the working directory, the
-    /// system's libraries.
+    /// Loads ONNX Runtime's library if this process has not yet, from the first of: `ORT_DYLIB_PATH`, the
+    /// file given to [`prefer_library`], `.siskin/ort` of the checkout that `SISKIN_DEV_ROOT` names, `lib/siskin` and
+    /// `lib` in the installation of the program or plugin, the same in `/usr/local` and `/usr`, the system's loader. The
+    /// working directory is never searched.
     ///
     /// # Errors
     /// [`Error::RuntimeLibrary`] with the places tried, [`Error::Provider`] if an explicit provider is not in the
