@@ -100,7 +100,8 @@ def main():
     parts = codec.parameters_by_part()
     info["training"] = {"steps": saved["step"], "seconds": round(saved["elapsed"]), "parameters": parts,
                         "architecture": asdict(config),
-                        "data": "docs/training.md", "losses": "companded complex STFT, spectral energy distance, audible disturbance, commitment",
+                        "data": "docs/training.md",
+                        "losses": "companded complex STFT, spectral energy distance, audible disturbance, commitment",
                         "noise_db": args.noise}
     info["figures"] = []
     (args.out / "manifest.json").write_text(json.dumps(info, indent=2) + "\n")

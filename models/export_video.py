@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from onnx import TensorProto, helper
 
 from siskin_models.export import Graph
 from siskin_video import arch
@@ -130,7 +129,8 @@ def main():
     parser.add_argument("--hash", type=Path, metavar="FOLDER", help="only renew the hashes of a bundle")
     args = parser.parse_args()
     if args.hash:
-        return write_manifest(args.hash)
+        write_manifest(args.hash)
+        return
     saved = torch.load(args.state, weights_only=True, map_location="cpu")
     codec = arch.Codec().eval()
     codec.load_state_dict(saved["codec"])

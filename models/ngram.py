@@ -15,6 +15,7 @@ import wave
 from pathlib import Path
 
 import numpy as np
+
 import siskin
 
 # How much a count of the prompt weighs beside one of the training: what makes the voice the speaker's.

@@ -27,8 +27,8 @@ from siskin_models.codec import Codec, load_bundle
 from siskin_models.data import Corpus
 from siskin_models.discriminators import Adversary
 from siskin_models.frameloss import lose_frames
-from siskin_models.loudness import Disturbance
 from siskin_models.losses import EnergyDistance, ShapeLoss
+from siskin_models.loudness import Disturbance
 
 # PyTorch 1's restricted reader knows no floats.
 NEW = int(torch.__version__.split(".")[0]) >= 2
@@ -239,7 +239,8 @@ class Trainer:
                     writer.writeheader()
                 writer.writerow(row)
                 log.flush()
-                print(*(f"{k} {v}" for k, v in row.items()), f"lr {rate:.1e}", f"{1e3 * self.elapsed / self.step:.0f} ms/step", flush=True)
+                print(*(f"{k} {v}" for k, v in row.items()), f"lr {rate:.1e}",
+                      f"{1e3 * self.elapsed / self.step:.0f} ms/step", flush=True)
                 mean = {}
             if time.time() - saved > 180:
                 self.save()

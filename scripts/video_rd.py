@@ -166,7 +166,7 @@ def report(rows):
     title = f"Rate at equal PSNR against {codecs[0]}:" if is_steps else f"Rate of {codecs[0]} at equal PSNR against:"
     lines += ["", title, "", "| | " + " | ".join(clips) + " |", "|---" * (len(clips) + 1) + "|"]
     for codec in codecs[1:]:
-        pair = lambda clip: [curve(clip, codec), curve(clip, codecs[0])]
+        pair = lambda clip, codec=codec: [curve(clip, codec), curve(clip, codecs[0])]
         found = [difference(*(pair(c) if is_steps else reversed(pair(c)))) for c in clips]
         lines.append(f"| {codec} | " + " | ".join("no overlap" if f is None else f"{f:+.1f} %" for f in found) + " |")
     return "\n".join(lines) + "\n"

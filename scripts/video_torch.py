@@ -7,8 +7,8 @@ whole fit run again from nothing.
 
 The network is read from the file's first packet as docs/video-bitstream.md describes it, so this is also a reader that knows
 nothing but that text. Loss, optimiser, schedule and the coding phase are those of the encoder; without --fit pictures are noise,
-which costs the same time. `--fit` prints the PSNR of the last pass before coding, and after coding with the size that the normal distributions
-promise, which a range coder comes within some per mille of; no bytes are written.
+which costs the same time. `--fit` prints the PSNR of the last pass before coding, and after coding with the size that
+the normal distributions promise, which a range coder comes within some per mille of; no bytes are written.
 """
 
 import argparse
@@ -412,7 +412,8 @@ def run_time(net, count):
         times.append((time.perf_counter() - clock, time.process_time() - processor))
     times = times[len(times) // 5 :]
     clock, processor = (sorted(t[i] for t in times)[len(times) // 2] for i in (0, 1))
-    print(f"a step: {clock * 1e3:.1f} ms of clock, {processor * 1e3:.1f} ms of processor; best {min(t[0] for t in times) * 1e3:.1f} ms")
+    print(f"a step: {clock * 1e3:.1f} ms of clock, {processor * 1e3:.1f} ms of processor; "
+          f"best {min(t[0] for t in times) * 1e3:.1f} ms")
 
 
 def main():

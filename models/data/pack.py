@@ -98,7 +98,8 @@ def main():
     two.add_argument("--cache", type=Path, required=True)
     args = parser.parse_args()
     if args.verb == "unpack":
-        return unpack(args.pieces, args.cache)
+        unpack(args.pieces, args.cache)
+        return
     index = pack(args.cache, args.out, int(args.mib * 2**20))
     size = sum(p["bytes"] for p in index["pieces"])
     print(f"{len(index['pieces'])} pieces, {size / 2**20:.0f} MiB, {size / 2 / index['samples']:.2f} of the samples")

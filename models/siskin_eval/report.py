@@ -39,8 +39,8 @@ class Report:
         if self.loss:
             table = tables.markdown(text_rows(self.loss), columns(self.measures, [("loss", "packets lost", 0)]))
             out["loss"] = "![Quality against loss](evaluation/loss.png)\n\n" + table
-        out["speed"] = (tables.markdown(self.speeds, [("codec", "codec", 0), ("encode_rtf", "encode", 4), ("decode_rtf", "decode", 4)])
-                        if self.speeds else "Not measured.\n")
+        speeds = [("codec", "codec", 0), ("encode_rtf", "encode", 4), ("decode_rtf", "decode", 4)]
+        out["speed"] = tables.markdown(self.speeds, speeds) if self.speeds else "Not measured.\n"
         out["notices"] = "\n".join(f"- {n}" for n in self.notices) or "Nothing was left out."
         return out
 

@@ -75,7 +75,8 @@ def rms(x):
 def tones(rng, length, rate):
     """One to three steady tones: what a codec of speech plays too loud or with a hum unless it has heard them."""
     time = np.arange(length) / rate
-    x = sum(np.sin(2 * np.pi * (f * time + rng.random())) for f in np.exp(rng.uniform(np.log(50), np.log(11e3), rng.integers(1, 4))))
+    frequencies = np.exp(rng.uniform(np.log(50), np.log(11e3), rng.integers(1, 4)))
+    x = sum(np.sin(2 * np.pi * (f * time + rng.random())) for f in frequencies)
     return x.astype(np.float32)
 
 

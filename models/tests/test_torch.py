@@ -1,5 +1,4 @@
 """The hand-written ONNX graphs against the torch model with random weights; needs torch."""
-from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort

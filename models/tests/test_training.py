@@ -10,13 +10,14 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from siskin_models.bundle import Bundle  # noqa: E402
+from entropy import use  # noqa: E402
+
 from siskin_models.balancer import Balancer  # noqa: E402
+from siskin_models.bundle import Bundle  # noqa: E402
 from siskin_models.codec import load_bundle  # noqa: E402
 from siskin_models.frameloss import DECAY, burst_mask, lose_frames  # noqa: E402
 from siskin_models.loudness import Disturbance  # noqa: E402
 from siskin_models.room import response, reverberate  # noqa: E402
-from entropy import use  # noqa: E402
 
 MODELS = Path(__file__).resolve().parents[1]
 SMALL = ["enc_width=16", "dec_width=16", "enc_depth=1", "dec_depth=1", "latent=8"]

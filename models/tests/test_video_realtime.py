@@ -6,6 +6,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from export_video import decoder_graph, encoder_graph, half  # noqa: E402
+
 from siskin_video import arch, layout  # noqa: E402
 
 

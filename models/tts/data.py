@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-
 from features import HOP, MELS
 
 # Features are scaled to about unit variance; the bundle's manifest holds the same numbers.

@@ -21,7 +21,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from data import CHARACTERS, MEL_SCALE, MEL_SHIFT, PITCH_SCALE, PITCH_SHIFT, ids  # noqa: E402
 from features import HOP, MELS, RATE  # noqa: E402
-from model import Acoustic, BASIS, Config, FEATURES, HARMONICS, NOISE, Vec, WINDOW, expand, positions  # noqa: E402
+from model import BASIS, FEATURES, HARMONICS, NOISE, WINDOW, Acoustic, Config, Vec, expand, positions  # noqa: E402
+
 from siskin_models.bundle import sha256  # noqa: E402
 from siskin_models.export import Graph, linear, norm  # noqa: E402
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
-
 from features import MELS
 
 NOISE, HARMONICS = 8, 8

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import soundfile as sf
-
 from align import align
 from features import HOP, RATE, cepstra, fundamental, log_mel
 from text import phonemes, units
@@ -74,7 +73,7 @@ def main():
             print(f"skipped: {folder} has no metadata.csv", file=sys.stderr)
             continue
         with ThreadPoolExecutor(2) as pool:
-            clips = [c for c in pool.map(lambda r: measure(folder, r), rows_of(folder, language, speaker)) if c]
+            clips = [c for c in pool.map(lambda r, folder=folder: measure(folder, r), rows_of(folder, language, speaker)) if c]
         found = align([(c.pop("cepstra"), [(c["tokens"][i], o) for i, o in units(c["tokens"])]) for c in clips], args.rounds)
         kept = [(c, durations(d, c)) for c, d in zip(clips, found) if d is not None]
         save(args.out / f"{folder.name}.npz", kept)

@@ -1,7 +1,6 @@
 """The linear part of `Acoustic` by least squares: every sound's mean and course between its neighbours."""
 import numpy as np
 import torch
-
 from data import features, ids
 from model import BASIS, FEATURES, WINDOW, basis, neighbours
 

@@ -4,10 +4,10 @@
   python models/tts/train.py vec --minutes 15          # features -> latents of the codec given by --codec
 """
 import argparse
+import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
-import sys
 
 import numpy as np
 import torch
@@ -17,11 +17,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from data import CHARACTERS, Speech, features, ids  # noqa: E402
 from features import HOP, MELS  # noqa: E402
-from model import Acoustic, Config, NOISE, Vec, expand  # noqa: E402
-from siskin_models.codec import load, load_bundle  # noqa: E402
-from siskin_models.losses import EnergyDistance, ShapeLoss  # noqa: E402
+from model import NOISE, Acoustic, Config, Vec, expand  # noqa: E402
 from start import least_squares  # noqa: E402
 
+from siskin_models.codec import load, load_bundle  # noqa: E402
+from siskin_models.losses import EnergyDistance, ShapeLoss  # noqa: E402
 
 DECAY = 0.05
 # Frames that the codec's encoder hears before a crop, as many as it remembers.

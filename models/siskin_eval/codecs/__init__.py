@@ -5,7 +5,7 @@ A specification is NAME:RATE:OPTION..., such as siskin:6000, opus:9000:nolace or
 import tempfile
 from pathlib import Path
 
-from .base import ROOT, Coded, Codec, Missing, Original, Places
+from .base import ROOT, Codec, Coded, Missing, Original, Places
 from .codec2 import Codec2
 from .lyra import Lyra
 from .opus import FfmpegOpus, Opus

@@ -4,7 +4,7 @@ import shutil
 import numpy as np
 from scipy.signal import resample_poly
 
-from .base import Coded, Codec, Missing, digest, run
+from .base import Codec, Coded, Missing, digest, run
 
 
 class Codec2(Codec):

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from scipy.signal import resample_poly
 
-from .base import Coded, Codec, Missing, digest
+from .base import Codec, Coded, Missing, digest
 
 
 class Lyra(Codec):

@@ -6,7 +6,7 @@ import numpy as np
 import soundfile as sf
 
 from ..clips import RATE
-from .base import Coded, Codec, Missing, digest, run, write
+from .base import Codec, Coded, Missing, digest, run, write
 
 
 class Opus(Codec):

@@ -5,7 +5,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from .base import Coded, Codec, Missing, digest, run, write
+from .base import Codec, Coded, Missing, digest, run, write
 
 
 @lru_cache
