@@ -10,7 +10,7 @@ use siskin_core::bitstream::packet::Packet;
 use siskin_core::bitstream::{BundleId, Frames, StreamHeader, rtp};
 use siskin_core::bundle::{Bundle, Manifest};
 use siskin_core::container::{Block, Reader, repair};
-use siskin_core::entropy::{Coder, Tables};
+use siskin_core::entropy::Coder;
 use siskin_core::tokens::{FileFormat, TokenFile};
 use siskin_core::video::Checker;
 
@@ -117,7 +117,7 @@ pub(crate) fn codes(data: &[u8]) {
     static CODER: OnceLock<Coder> = OnceLock::new();
     let coder = CODER.get_or_init(|| {
         let bundle = Bundle::find("speech-24k").expect("the shipped bundle");
-        Coder::new(Tables::from_bundle(&bundle).expect("tables").expect("tables").into())
+        Coder::new(siskin_core::audio::entropy_tables(&bundle).expect("tables").expect("tables").into())
     });
     let Ok(packet) = Packet::parse(data, &Limits::default()) else { return };
     let mut frames = Frames::default();

@@ -27,7 +27,8 @@ impl Planted {
         );
         fs::write(&source, code).expect("a source file");
         let library = runtime.join("libonnxruntime.so");
-        let built = Command::new("cc").args(["-shared", "-fPIC", "-o", text(&library), text(&source)]).status();
+        let built =
+            Command::new("cc").args(["-shared", "-fPIC", "-o", text(&library), text(&source)]).status();
         assert!(built.is_ok_and(|s| s.success()), "cc builds a library");
         let stand = planted.stand();
         for place in ["models/bundles", "share/siskin/bundles", "below/models/bundles", "below"] {

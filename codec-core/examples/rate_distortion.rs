@@ -13,7 +13,7 @@ use siskin_core::audio::{EncodedPacket, Encoder, EncoderConfig, FrameEncoder, Re
 use siskin_core::bitstream::Frames;
 use siskin_core::bitstream::packet::{Packet, PacketInfo, write_frames};
 use siskin_core::bundle::Bundle;
-use siskin_core::entropy::{Coder, Tables};
+use siskin_core::entropy::Coder;
 use siskin_core::runtime::Runtime;
 use siskin_core::{Limits, Result};
 
@@ -65,7 +65,7 @@ fn main() -> std::result::Result<(), Box<dyn Error>> {
     let clips =
         paths.iter().map(|p| Clip::read(p, &bundle, &runtime)).collect::<std::result::Result<Vec<_>, _>>()?;
     let (header, quantizer) = (bundle.stream_header(), ResidualQuantizer::from_bundle(&bundle)?);
-    let mut coder = Tables::from_bundle(&bundle)?.map(|tables| Coder::new(tables.into()));
+    let mut coder = siskin_core::audio::entropy_tables(&bundle)?.map(|tables| Coder::new(tables.into()));
     println!(
         "| width | bit weight | bits a frame | less than fixed width | error | us a frame |\n|---|---|---|---|---|---|"
     );
@@ -90,10 +90,17 @@ fn main() -> std::result::Result<(), Box<dyn Error>> {
             let mut latents = clip.latents.iter();
             for data in &packets {
                 let packet = Packet::parse(data, &Limits::default())?;
-                packet.frames(&header, coder.as_mut(), &mut frames)?;
+                packet.frames(&header, coder.as_mut().map(|c| c as _), &mut frames)?;
                 for (coder, bytes) in [(coder.as_mut(), &mut bytes), (None, &mut fixed)] {
                     written.clear();
-                    write_frames(&header, &PacketInfo::default(), false, &frames, coder, &mut written)?;
+                    write_frames(
+                        &header,
+                        &PacketInfo::default(),
+                        false,
+                        &frames,
+                        coder.map(|c| c as _),
+                        &mut written,
+                    )?;
                     *bytes += written.len();
                 }
                 count += frames.len();

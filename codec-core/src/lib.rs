@@ -37,19 +37,32 @@
 //! # }
 //! ```
 
-pub mod audio;
-pub mod bitstream;
-pub mod bundle;
-pub mod container;
-pub mod entropy;
-mod error;
-mod limits;
-mod places;
-pub mod runtime;
-pub mod tokens;
-pub mod tts;
-pub mod video;
+pub use siskin_bitstream::container;
+pub use siskin_entropy as entropy;
+pub use siskin_error::{Error, Limits, Result};
+pub use siskin_media as media;
+pub use siskin_model::{bundle, runtime, search_near};
 
-pub use error::{Error, Result};
-pub use limits::Limits;
-pub use places::search_near;
+/// Stream headers and packets, written and parsed.
+pub mod bitstream {
+    pub use siskin_bitstream::{
+        BundleId, CodeCoder, Colour, Frames, NoiseShape, PacketShape, StreamHeader, VideoHeader, bytes,
+        packet, redundancy, rtp, rtp_video, video_packet,
+    };
+}
+
+#[cfg(feature = "audio")]
+pub use siskin_audio as audio;
+#[cfg(feature = "audio")]
+pub use siskin_audio::tokens;
+
+#[cfg(feature = "tts")]
+pub use siskin_tts as tts;
+
+/// Video: fitted networks and the real-time mode.
+#[cfg(feature = "video")]
+pub mod video {
+    #[cfg(feature = "fit")]
+    pub use siskin_fit::*;
+    pub use siskin_video::*;
+}

@@ -105,7 +105,7 @@ fn a_running_stream_allocates_nothing() {
     let config = EncoderConfig { frames_per_packet: 5, header_interval: 1000, ..Default::default() };
     let frames = FrameEncoder::from_parts(Copy::boxed(HOP, DIM), quantizer());
     let mut encoder = Encoder::from_parts(frames, header.clone(), &config, 12).expect("a valid config");
-    let tables = Arc::new(Tables::new(&quantizer(), 6, 2, books()).expect("tables that fit"));
+    let tables = Arc::new(Tables::new(quantizer().codebooks(), 6, 2, books()).expect("tables that fit"));
     encoder.set_tables(Some(tables.clone()));
     let mut decoder =
         Decoder::from_parts(FrameDecoder::from_parts(Copy::boxed(DIM, HOP), quantizer()), header);

@@ -211,7 +211,7 @@ fn an_explicit_provider_that_is_missing_is_an_error() {
         match made {
             Ok(encoder) => assert_eq!(encoder.provider(), provider, "a machine that has it"),
             Err(e) => assert!(
-                matches!(&e, Error::Provider { provider: named, reason } if *named == provider && !reason.is_empty()),
+                matches!(&e, Error::Provider { provider: named, reason } if *named == provider.name() && !reason.is_empty()),
                 "{e}"
             ),
         }

@@ -15,7 +15,7 @@ use siskin_core::bitstream::rtp::{self, PayloadInfo};
 use siskin_core::bitstream::{BundleId, Frames, StreamHeader};
 use siskin_core::bundle::Bundle;
 use siskin_core::container::{Mode, Track, Writer, WriterOptions};
-use siskin_core::entropy::{Coder, Tables};
+use siskin_core::entropy::Coder;
 use siskin_core::tokens::{FileFormat, TokenFile, TokenMeta};
 use targets::{TARGETS, Target};
 
@@ -214,7 +214,8 @@ fn write_seeds() {
         }
     }
     let bundle = Bundle::find("speech-24k").expect("the shipped bundle");
-    let mut coder = Coder::new(Tables::from_bundle(&bundle).expect("tables").expect("tables").into());
+    let mut coder =
+        Coder::new(siskin_core::audio::entropy_tables(&bundle).expect("tables").expect("tables").into());
     for (name, stages) in [("even", [2u8; 4]), ("uneven", [1, 3, 2, 9])] {
         let mut frames = Frames::new(2);
         for count in stages {

@@ -28,7 +28,14 @@ fn launch(folder: &Path, development: Option<&Path>) -> Output {
         .env("GST_PLUGIN_PATH", plugin_folder())
         .env("GST_REGISTRY", folder.join("registry.bin"))
         .env("SISKIN_BUNDLES", bundles())
-        .args(["-q", "audiotestsrc", "num-buffers=2", "!", "audio/x-raw,format=F32LE,rate=24000,channels=1", "!"])
+        .args([
+            "-q",
+            "audiotestsrc",
+            "num-buffers=2",
+            "!",
+            "audio/x-raw,format=F32LE,rate=24000,channels=1",
+            "!",
+        ])
         .args(["siskinaudioenc", "!", "fakesink"])
         .output()
         .expect("gst-launch-1.0 starts")

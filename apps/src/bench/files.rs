@@ -7,7 +7,7 @@ use siskin_core::audio::{Decoder, EncodedPacket, Encoder, EncoderConfig};
 use siskin_core::bitstream::Frames;
 use siskin_core::bitstream::packet::{Packet, PacketInfo, write_frames};
 use siskin_core::bundle::Bundle;
-use siskin_core::entropy::{Coder, Tables};
+use siskin_core::entropy::Coder;
 use siskin_core::runtime::Runtime;
 use siskin_core::{Limits, Result};
 
@@ -39,7 +39,7 @@ impl Files {
         let mut encoder = Encoder::new(bundle, runtime, &config)?;
         let mut decoder = Decoder::new(bundle, runtime)?;
         let header = encoder.header().clone();
-        let mut coder = Tables::from_bundle(bundle)?.map(|tables| Coder::new(tables.into()));
+        let mut coder = siskin_core::audio::entropy_tables(bundle)?.map(|tables| Coder::new(tables.into()));
         let (mut result, mut frames) = (Self { range_coded: coder.is_some(), ..Self::default() }, 0);
         let (mut packets, mut out, mut codes, mut fixed) =
             (Vec::new(), Vec::new(), Frames::default(), Vec::new());
@@ -60,7 +60,7 @@ impl Files {
                 result.decode_us += clock.elapsed().as_secs_f64() * 1e6;
                 frames += info.frames;
                 let parsed = Packet::parse(packet, &Limits::default())?;
-                parsed.frames(&header, coder.as_mut(), &mut codes)?;
+                parsed.frames(&header, coder.as_mut().map(|c| c as _), &mut codes)?;
                 fixed.clear();
                 let info = PacketInfo { end_trim: 0, ..info };
                 write_frames(&header, &info, parsed.header.is_some(), &codes, None, &mut fixed)?;

@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 use siskin_core::bitstream::StreamHeader;
 use siskin_core::bundle::Bundle;
 use siskin_core::container::Block;
-use siskin_core::entropy::{Coder, Tables};
+use siskin_core::entropy::Coder;
 use siskin_core::tokens::codes_of_packet;
 
 use super::CodedFile;
@@ -26,7 +26,8 @@ impl CodedFile {
     pub(crate) fn codes(mut self, stages: Option<u8>) -> Result<Codes> {
         let (header, name) = (self.header().clone(), self.name().to_owned());
         // Without the bundle range-coded packets are refused, others are not.
-        let tables = Bundle::for_stream(&header, None).and_then(|bundle| Tables::from_bundle(&bundle));
+        let tables =
+            Bundle::for_stream(&header, None).and_then(|bundle| siskin_core::audio::entropy_tables(&bundle));
         let mut coder = tables.ok().flatten().map(|tables| Coder::new(tables.into()));
         let (mut block, mut packet, mut frames) = (Block::default(), Vec::new(), Vec::new());
         let (mut codebooks, mut samples, mut expected, mut begun, mut origin) = (0, Some(0), None, false, 0);

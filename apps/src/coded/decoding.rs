@@ -7,7 +7,7 @@ use siskin_core::audio::Decoder;
 use siskin_core::bitstream::packet::Packet;
 use siskin_core::bundle::Bundle;
 use siskin_core::container::Block;
-use siskin_core::entropy::{Coder, Tables};
+use siskin_core::entropy::Coder;
 use siskin_core::runtime::{Provider, Runtime};
 use siskin_core::{Error, Limits};
 
@@ -62,7 +62,7 @@ impl Decoding {
         let bundle = Bundle::for_stream(file.header(), model)?;
         let mut decoder = Decoder::new(&bundle, runtime)?;
         decoder.set_header(file.header())?;
-        let tables = Tables::from_bundle(&bundle)?.map(Arc::new);
+        let tables = siskin_core::audio::entropy_tables(&bundle)?.map(Arc::new);
         Ok(Self {
             file,
             decoder,

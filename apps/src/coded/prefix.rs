@@ -22,7 +22,14 @@ impl Prefix {
     /// The packet of `data` with no more stages than asked for.
     pub(super) fn cut<'a>(&'a mut self, data: &[u8], header: &StreamHeader) -> Result<&'a [u8]> {
         self.packet.clear();
-        cut(header, data, self.stages, self.coder.as_mut(), &mut self.frames, &mut self.packet)?;
+        cut(
+            header,
+            data,
+            self.stages,
+            self.coder.as_mut().map(|c| c as _),
+            &mut self.frames,
+            &mut self.packet,
+        )?;
         Ok(&self.packet)
     }
 }

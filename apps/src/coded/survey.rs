@@ -6,7 +6,7 @@ use siskin_core::bitstream::Frames;
 use siskin_core::bitstream::packet::{Coding, Packet};
 use siskin_core::bundle::Bundle;
 use siskin_core::container::Block;
-use siskin_core::entropy::{Coder, Tables};
+use siskin_core::entropy::Coder;
 
 use super::CodedFile;
 
@@ -71,7 +71,7 @@ impl Survey {
     pub(crate) fn of(file: &mut CodedFile, bundle: Option<&Bundle>) -> Result<Self> {
         let mut survey = Self { code_bits: Some(0), ..Default::default() };
         let (mut block, mut frames) = (Block::default(), Frames::default());
-        let tables = bundle.map(Tables::from_bundle).transpose()?.flatten();
+        let tables = bundle.map(siskin_core::audio::entropy_tables).transpose()?.flatten();
         let mut known = Known {
             size: bundle.map(|b| b.manifest().quantizer.size),
             coder: tables.map(|t| Coder::new(t.into())),
@@ -115,7 +115,7 @@ impl Survey {
         let is_coded = packet.coding() == Coding::RangeCoded;
         let readable = !is_coded || known.coder.is_some();
         if readable {
-            packet.frames(header, known.coder.as_mut(), frames).map_err(|e| e.to_string())?;
+            packet.frames(header, known.coder.as_mut().map(|c| c as _), frames).map_err(|e| e.to_string())?;
             let size = known.size.unwrap_or(1 << header.code_bits);
             if let Some(code) = frames.codes().iter().find(|&&c| u32::from(c) >= size) {
                 return Err(format!("code {code}, the codebook has {size} entries"));

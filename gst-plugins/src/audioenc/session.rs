@@ -3,7 +3,6 @@
 use gst::glib;
 use siskin_core::audio::{EncodedPacket, Encoder, EncoderConfig, FrameEncoder, RateControl};
 use siskin_core::bundle::Bundle;
-use siskin_core::entropy::Tables;
 use siskin_core::{Error, Result};
 
 /// Which rate is asked for.
@@ -171,7 +170,7 @@ impl Session {
             let stages = rate.stages(&self.bundle)?;
             let header = self.bundle.stream_header();
             let mut encoder = Encoder::from_parts(network, header, &config, stages)?;
-            encoder.set_tables(Tables::from_bundle(&self.bundle)?.map(Into::into));
+            encoder.set_tables(siskin_core::audio::entropy_tables(&self.bundle)?.map(Into::into));
             self.encoder = Some(encoder);
         }
         self.set_rate(rate)

@@ -6,7 +6,7 @@ use siskin_core::bitstream::packet::{Coding, Packet, PacketInfo};
 use siskin_core::bitstream::rtp::{self, PayloadInfo};
 use siskin_core::bitstream::{Frames, StreamHeader};
 use siskin_core::bundle::Bundle;
-use siskin_core::entropy::{Coder, Tables};
+use siskin_core::entropy::Coder;
 use siskin_core::{Limits, Result};
 
 /// What the element's properties ask for.
@@ -82,10 +82,10 @@ impl Packer {
         if packet.coding() == Coding::RangeCoded && self.coder.is_none() {
             // Payloads are of fixed width, so what the encoder has coded must be read.
             let bundle = Bundle::for_stream(&self.header, None)?;
-            self.coder = Tables::from_bundle(&bundle)?.map(|tables| Coder::new(tables.into()));
+            self.coder = siskin_core::audio::entropy_tables(&bundle)?.map(|tables| Coder::new(tables.into()));
         }
         let mut frames = Frames::default();
-        packet.frames(&self.header, self.coder.as_mut(), &mut frames)?;
+        packet.frames(&self.header, self.coder.as_mut().map(|c| c as _), &mut frames)?;
         if info.starts_stream {
             self.restart();
         }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use siskin_core::bitstream::StreamHeader;
 use siskin_core::bundle::Bundle;
-use siskin_core::entropy::{Coder, Tables};
+use siskin_core::entropy::Coder;
 use siskin_core::runtime::Runtime;
 use siskin_core::tokens::{FileFormat, Format, Packer, TokenFile, TokenMeta, Tokenizer, codes_of_packet};
 use siskin_core::{Error, Result};
@@ -57,7 +57,7 @@ impl Session {
         keep: bool,
     ) -> Result<Self> {
         let packer = Packer::new(Format::of_bundle(bundle, stages, layout)?);
-        let tables = Tables::from_bundle(bundle)?;
+        let tables = siskin_core::audio::entropy_tables(bundle)?;
         let coder = tables.map(|tables| Box::new(Coder::new(tables.into())));
         Ok(Self::new(header, Input::Packets(coder), packer, "", keep))
     }

@@ -5,7 +5,6 @@ use std::collections::VecDeque;
 use siskin_core::audio::{BeamSearch, DEFAULT_SEARCH_WIDTH, ResidualQuantizer};
 use siskin_core::bitstream::StreamHeader;
 use siskin_core::bundle::Bundle;
-use siskin_core::entropy::Tables;
 use siskin_core::tokens::{
     CodePackets, Format, OnBadToken, PackedCodes, TokenError, TokenFile, Unit, Unpacker,
 };
@@ -60,7 +59,7 @@ impl Session {
         let header = bundle.stream_header();
         let format = Format::of_bundle(&bundle, stages, layout)?;
         let mut packets = CodePackets::new(header.clone(), stages, frames_per_packet, file.is_some())?;
-        packets.set_tables(Tables::from_bundle(&bundle)?.map(Into::into));
+        packets.set_tables(siskin_core::audio::entropy_tables(&bundle)?.map(Into::into));
         Ok(Self {
             header,
             stats: Stats::default(),

@@ -11,7 +11,6 @@ use serde_json::json;
 use siskin_core::audio::EncodedPacket;
 use siskin_core::bitstream::StreamHeader;
 use siskin_core::bundle::{Bundle, installed};
-use siskin_core::entropy::Tables;
 use siskin_core::tokens::{CodePackets, FileFormat, PackedCodes, TokenFile};
 
 use crate::batch::{self, Done, Job, Totals};
@@ -186,7 +185,9 @@ fn import(
     let frame_rate = f64::from(header.sample_rate) / f64::from(header.hop);
     packets.set_header_interval((HEADER_SECONDS * frame_rate) as u64);
     if installed().iter().any(|b| b.id() == header.bundle) {
-        packets.set_tables(Tables::from_bundle(&Bundle::for_stream(&header, None)?)?.map(Into::into));
+        packets.set_tables(
+            siskin_core::audio::entropy_tables(&Bundle::for_stream(&header, None)?)?.map(Into::into),
+        );
     }
     let mut keep = |packet: PackedCodes<'_>| -> Result<()> {
         let PackedCodes { data, position, samples, joinable } = packet;

@@ -1,0 +1,170 @@
+use std::collections::HashMap;
+
+use half::f16;
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
+
+use super::{FrameDecoder, FrameEncoder};
+use crate::{Error, Result};
+use siskin_model::bundle::Bundle;
+use siskin_model::runtime::Runtime;
+
+/// Most frames of a file of latents: ten hours at 50 Hz.
+const MOST_FRAMES: usize = 1_800_000;
+
+/// A recording as the codec's continuous latents, before the quantizer: an intermediate for models, no compression.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Latents {
+    /// `[frame][dim]`.
+    pub values: Vec<f32>,
+    /// Values of a frame.
+    pub dim: usize,
+    /// Samples of the recording.
+    pub samples: u64,
+}
+
+impl Latents {
+    /// A safetensors file: `latents` f16 `[frames, dim]`, and the bundle's name and id and the samples as metadata.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] if the values are no whole number of frames.
+    pub fn to_file(&self, bundle: &Bundle) -> Result<Vec<u8>> {
+        if self.dim == 0 || !self.values.len().is_multiple_of(self.dim) {
+            return Err(Error::parameter("latents", self.values.len(), format!("multiples of {}", self.dim)));
+        }
+        let data: Vec<u8> = self.values.iter().flat_map(|&x| f16::from_f32(x).to_le_bytes()).collect();
+        let shape = vec![self.values.len() / self.dim, self.dim];
+        let view =
+            TensorView::new(Dtype::F16, shape, &data).map_err(|e| Error::parameter("latents", e, ""))?;
+        let metadata = HashMap::from([
+            ("bundle".to_owned(), bundle.manifest().name.clone()),
+            ("bundle_id".to_owned(), bundle.id().to_string()),
+            ("samples".to_owned(), self.samples.to_string()),
+        ]);
+        safetensors::serialize([("latents", view)], Some(metadata))
+            .map_err(|e| Error::parameter("latents", e, "what safetensors holds"))
+    }
+
+    /// Reads what [`Latents::to_file`] wrote, or a file with `latents` f16 or f32 `[frames, dim]` of another program;
+    /// without `samples` in its metadata every frame counts whole.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] for what is no such file, is of another bundle, or holds values that are not finite.
+    pub fn from_file(file: &[u8], bundle: &Bundle) -> Result<Self> {
+        let bad = |what: String| {
+            Error::parameter("file of latents", what, "safetensors with latents [frames, dim]")
+        };
+        let (_, header) = SafeTensors::read_metadata(file).map_err(|e| bad(e.to_string()))?;
+        let metadata = header.metadata().clone().unwrap_or_default();
+        if let Some(id) = metadata.get("bundle_id").filter(|id| **id != bundle.id().to_string()) {
+            return Err(Error::parameter("bundle of the latents", id, bundle.id()));
+        }
+        let tensors = SafeTensors::deserialize(file).map_err(|e| bad(e.to_string()))?;
+        let view = tensors.tensor("latents").map_err(|e| bad(e.to_string()))?;
+        let (dim, manifest) = (bundle.manifest().latent_dim, bundle.manifest());
+        let &[frames, own] = view.shape() else { return Err(bad(format!("shape {:?}", view.shape()))) };
+        if own != dim || frames > MOST_FRAMES {
+            return Err(bad(format!("shape {:?}, {} has {dim} values a frame", view.shape(), manifest.name)));
+        }
+        let values: Vec<f32> = match view.dtype() {
+            Dtype::F16 => {
+                view.data().chunks_exact(2).map(|b| f16::from_le_bytes([b[0], b[1]]).to_f32()).collect()
+            }
+            Dtype::F32 => {
+                view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
+            }
+            other => return Err(bad(format!("latents of {other:?}"))),
+        };
+        if let Some(x) = values.iter().find(|x| !x.is_finite()) {
+            return Err(Error::parameter("latent", x, "finite numbers"));
+        }
+        let all = frames as u64 * u64::from(manifest.hop);
+        let samples = match metadata.get("samples") {
+            Some(text) => text.parse().map_err(|_| bad(format!("samples {text:?}")))?,
+            None => all,
+        };
+        Ok(Self { values, dim, samples: samples.min(all) })
+    }
+
+    /// Decodes all of it; exactly `samples` samples, or as many as the frames hold, go to `emit` frame by frame.
+    ///
+    /// # Errors
+    /// What the network or `emit` returns.
+    pub fn decode<E: From<Error>>(
+        &self,
+        bundle: &Bundle,
+        runtime: &Runtime,
+        emit: &mut impl FnMut(&[f32]) -> std::result::Result<(), E>,
+    ) -> std::result::Result<(), E> {
+        let mut decoder = FrameDecoder::new(bundle, runtime)?;
+        let (mut skip, mut left) = (usize::from(bundle.manifest().delay), self.samples);
+        for latent in self.values.chunks_exact(self.dim.max(1)) {
+            let pcm = &decoder.decode_latent(latent)?[skip..];
+            let count = (pcm.len() as u64).min(left);
+            left -= count;
+            skip = 0;
+            emit(&pcm[..count as usize])?;
+        }
+        Ok(())
+    }
+}
+
+/// Samples in, latents out.
+pub struct LatentEncoder {
+    frames: FrameEncoder,
+    hop: usize,
+    delay: usize,
+    pending: Vec<f32>,
+    latents: Latents,
+}
+
+impl LatentEncoder {
+    /// Loads a bundle's encoder network.
+    ///
+    /// # Errors
+    /// What [`FrameEncoder::new`] returns.
+    pub fn new(bundle: &Bundle, runtime: &Runtime) -> Result<Self> {
+        let manifest = bundle.manifest();
+        Ok(Self {
+            frames: FrameEncoder::new(bundle, runtime)?,
+            hop: manifest.hop.into(),
+            delay: manifest.delay.into(),
+            pending: Vec::with_capacity(manifest.hop.into()),
+            latents: Latents { dim: manifest.latent_dim, ..Latents::default() },
+        })
+    }
+
+    /// Takes any number of samples (mono, -1..1).
+    ///
+    /// # Errors
+    /// [`Error::Network`] if the network fails.
+    pub fn push(&mut self, pcm: &[f32]) -> Result<()> {
+        self.latents.samples += pcm.len() as u64;
+        self.take(pcm)
+    }
+
+    fn take(&mut self, mut pcm: &[f32]) -> Result<()> {
+        while !pcm.is_empty() {
+            let (now, later) = pcm.split_at(pcm.len().min(self.hop - self.pending.len()));
+            self.pending.extend_from_slice(now);
+            pcm = later;
+            if self.pending.len() == self.hop {
+                self.latents.values.extend_from_slice(self.frames.latent(&self.pending)?);
+                self.pending.clear();
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the recording: silence fills its last frame and the codec's delay.
+    ///
+    /// # Errors
+    /// [`Error::Network`] if the network fails.
+    pub fn finish(mut self) -> Result<Latents> {
+        if self.latents.samples > 0 {
+            let whole = (self.pending.len() + self.delay).next_multiple_of(self.hop);
+            self.take(&vec![0.0; whole - self.pending.len()])?;
+        }
+        Ok(self.latents)
+    }
+}

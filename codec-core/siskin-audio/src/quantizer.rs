@@ -1,0 +1,295 @@
+use siskin_entropy::{CodebookShape, Codebooks};
+use siskin_model::bundle::{Bundle, QuantizerSpec};
+
+use super::rate::Choices;
+use super::search::{BeamSearch, Codebook, LANES};
+use crate::{Error, Result};
+
+/// Residual vector quantization over one or more groups of a latent.
+///
+/// Each stage quantizes what the stages before it left (RVQ: SoundStream, arXiv 2107.03312, section III-C; groups:
+/// HiFi-Codec, arXiv 2305.02765, section 3.2). Codes are ordered `[stage][group]`, so a stage prefix of a frame is a
+/// valid frame of a lower rate.
+#[derive(Clone)]
+pub struct ResidualQuantizer {
+    codebooks: Codebooks,
+    /// `[stage][group]` codebooks as [`Codebook::blocks`] has them.
+    blocks: Vec<f32>,
+    /// `[stage][group]` lengths as [`Codebook::half_norms`] has them.
+    half_norms: Vec<f32>,
+    /// `[stage][group]` prices as [`Codebook::price`] has them.
+    prices: Vec<f32>,
+}
+
+/// Reads the codebooks of a bundle.
+///
+/// # Errors
+/// [`Error::BadBundle`] if the codebooks are not as the manifest says or not finite.
+pub fn codebooks(bundle: &Bundle) -> Result<Codebooks> {
+    let spec = &bundle.manifest().quantizer;
+    let parsed = Codebooks::parse(bundle.file(&spec.file)?, shape_of(spec));
+    parsed.map_err(|e| Error::BadBundle {
+        path: bundle.path().to_owned(),
+        reason: format!("{}: {e}", spec.file),
+    })
+}
+
+fn shape_of(spec: &QuantizerSpec) -> CodebookShape {
+    let groups = usize::from(spec.groups);
+    CodebookShape {
+        stages: spec.stages.into(),
+        groups,
+        size: spec.size as usize,
+        group_dim: spec.dim / groups.max(1),
+    }
+}
+
+impl ResidualQuantizer {
+    /// Takes the codebooks of a bundle.
+    ///
+    /// # Errors
+    /// [`Error::BadBundle`] if the codebooks are not as the manifest says or not finite.
+    pub fn from_bundle(bundle: &Bundle) -> Result<Self> {
+        codebooks(bundle).map(Self::from_codebooks)
+    }
+
+    /// Takes codebooks `[stage][group][entry][dim / groups]` of this shape.
+    ///
+    /// # Errors
+    /// What does not fit `spec`, in words.
+    pub fn new(
+        spec: &QuantizerSpec,
+        shape: &[usize],
+        entries: Vec<f32>,
+    ) -> std::result::Result<Self, String> {
+        Codebooks::new(shape_of(spec), shape, entries).map(Self::from_codebooks)
+    }
+
+    /// Lays codebooks out for the search.
+    pub fn from_codebooks(codebooks: Codebooks) -> Self {
+        let CodebookShape { stages, groups, size, group_dim: dim } = codebooks.shape();
+        let padded = size.next_multiple_of(LANES);
+        let mut blocks = vec![0.0; stages * groups * dim * padded];
+        let mut half_norms = vec![f32::INFINITY; stages * groups * padded];
+        let books = codebooks.entries().chunks_exact(size * dim);
+        let filled = blocks.chunks_exact_mut(padded * dim).zip(half_norms.chunks_exact_mut(padded));
+        for (book, (blocks, norms)) in books.zip(filled) {
+            for (i, entry) in book.chunks_exact(dim).enumerate() {
+                norms[i] = 0.5 * entry.iter().map(|x| x * x).sum::<f32>();
+                let block = &mut blocks[i / LANES * LANES * dim..];
+                entry.iter().enumerate().for_each(|(d, &x)| block[d * LANES + i % LANES] = x);
+            }
+        }
+        // What a stage removes of the error is about the mean square of its entries.
+        let price =
+            |norms: &[f32]| norms[..size].iter().sum::<f32>() / size as f32 / (size as f32).log2() / 256.0;
+        let prices = half_norms.chunks_exact(padded).map(price).collect();
+        Self { codebooks, blocks, half_norms, prices }
+    }
+
+    /// The codebooks.
+    pub fn codebooks(&self) -> &Codebooks {
+        &self.codebooks
+    }
+
+    /// Codes of a frame at `stages` stages.
+    pub fn codes_per_frame(&self, stages: usize) -> usize {
+        stages * self.groups()
+    }
+
+    /// Residual stages.
+    pub fn stages(&self) -> usize {
+        self.codebooks.shape().stages
+    }
+
+    /// Codebooks of a stage.
+    pub fn groups(&self) -> usize {
+        self.codebooks.shape().groups
+    }
+
+    /// Entries of one codebook.
+    pub fn size(&self) -> usize {
+        self.codebooks.shape().size
+    }
+
+    /// Dimension of one group.
+    pub(super) fn group_dim(&self) -> usize {
+        self.codebooks.shape().group_dim
+    }
+
+    /// Dimension of a latent frame.
+    pub fn latent_dim(&self) -> usize {
+        self.codebooks.latent_dim()
+    }
+
+    /// Quantizes one latent frame with as many stages as fill `codes` (`[stage][group]`).
+    ///
+    /// A stage by stage choice of the nearest entry is not the nearest sum of entries, so `search` follows several
+    /// choices at once (beam search). Sums are taken in one fixed order: codes do not depend on the machine's vector
+    /// width. A latent that is not finite gets some valid codes.
+    pub fn encode(&self, latent: &[f32], codes: &mut [u16], search: &mut BeamSearch) {
+        let stages = codes.len() / self.groups();
+        self.start(latent, search);
+        for stage in 0..stages {
+            (0..self.groups())
+                .for_each(|group| search.extend(group, stage, &self.book(stage * self.groups() + group)));
+        }
+        for group in 0..self.groups() {
+            let best = search.finish(group, stages);
+            best.iter().enumerate().for_each(|(stage, &code)| codes[stage * self.groups() + group] = code);
+        }
+    }
+
+    /// Quantizes one latent frame with each number of stages up to all that `choices` has room for: the nearest sums
+    /// of one stage, of two and so on, and the squared error that each leaves.
+    pub(super) fn encode_all(&self, latent: &[f32], choices: &mut Choices, search: &mut BeamSearch) {
+        let stages = choices.errors.len() - 1;
+        choices.errors.fill(0.0);
+        self.start(latent, search);
+        choices.errors[0] = latent.iter().map(|x| x * x).sum();
+        for stage in 0..stages {
+            for (group, part) in latent.chunks_exact(self.group_dim()).enumerate().take(self.groups()) {
+                search.extend(group, stage, &self.book(stage * self.groups() + group));
+                let whole: f32 = part.iter().map(|x| x * x).sum();
+                choices.errors[stage + 1] += (whole + 2.0 * search.distance(group)).max(0.0);
+                let path = &mut choices.paths[stage * stages * self.groups()..];
+                let best = search.finish(group, stage + 1);
+                best.iter().enumerate().for_each(|(s, &code)| path[s * self.groups() + group] = code);
+            }
+        }
+    }
+
+    fn start(&self, latent: &[f32], search: &mut BeamSearch) {
+        let parts = latent.chunks_exact(self.group_dim()).enumerate().take(self.groups());
+        parts.for_each(|(group, part)| search.start(group, part));
+    }
+
+    fn book(&self, index: usize) -> Codebook<'_> {
+        let (dim, padded) = (self.group_dim(), self.size().next_multiple_of(LANES));
+        Codebook {
+            index,
+            price: self.prices[index],
+            entries: self.codebooks.codebook(index),
+            blocks: &self.blocks[index * padded * dim..(index + 1) * padded * dim],
+            half_norms: &self.half_norms[index * padded..(index + 1) * padded],
+        }
+    }
+
+    /// Sums the entries that `codes` name into `latent`.
+    ///
+    /// # Errors
+    /// [`Error::Bitstream`] if a code is not below the codebook's size or there are more codes than codebooks.
+    pub fn decode(&self, codes: &[u16], latent: &mut [f32]) -> Result<()> {
+        self.codebooks.decode(codes, latent)
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use siskin_model::bundle::QuantizerKind;
+
+    /// Codebooks of pseudo-random entries whose length halves from stage to stage.
+    pub(crate) fn sample(groups: u8) -> ResidualQuantizer {
+        let (stages, size, dim) = (4u8, 16u32, 8usize);
+        let kind = if groups == 1 { QuantizerKind::Rvq } else { QuantizerKind::Grvq };
+        let spec = QuantizerSpec { kind, groups, stages, size, dim, file: String::new() };
+        let count = usize::from(stages) * size as usize * dim;
+        let per_stage = count / usize::from(stages);
+        let mut seed = 1u32;
+        let entries = (0..count).map(|i| {
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (seed >> 8) as f32 / f32::powi(2.0, 23 + (i / per_stage) as i32)
+                - f32::powi(2.0, -((i / per_stage) as i32))
+        });
+        let shape = [stages.into(), groups.into(), size as usize, dim / usize::from(groups)];
+        ResidualQuantizer::new(&spec, &shape, entries.collect()).expect("matching shapes")
+    }
+
+    fn error_after(q: &ResidualQuantizer, latent: &[f32], codes: &[u16]) -> f32 {
+        let mut out = vec![0.0; q.latent_dim()];
+        q.decode(codes, &mut out).expect("valid codes");
+        out.iter().zip(latent).map(|(a, b)| (a - b) * (a - b)).sum()
+    }
+
+    #[test]
+    fn more_stages_come_nearer() {
+        for groups in [1, 2] {
+            let q = sample(groups);
+            let latent: Vec<f32> = (0..8).map(|i| (i as f32 * 0.7).sin() * 0.8).collect();
+            let mut codes = vec![0; q.codes_per_frame(4)];
+            q.encode(&latent, &mut codes, &mut BeamSearch::new(&q, 4));
+            let errors: Vec<f32> =
+                (1..=4).map(|s| error_after(&q, &latent, &codes[..q.codes_per_frame(s)])).collect();
+            assert!(errors.last() < errors.first(), "{errors:?}");
+        }
+    }
+
+    #[test]
+    fn an_entry_quantizes_to_itself() {
+        let q = sample(1);
+        for index in 0..16 {
+            let mut codes = [0];
+            q.encode(q.codebooks().entry(0, index), &mut codes, &mut BeamSearch::new(&q, 3));
+            assert_eq!(usize::from(codes[0]), index);
+        }
+    }
+
+    #[test]
+    fn a_wider_search_comes_nearer() {
+        let q = sample(1);
+        let total = |width| -> f32 {
+            let mut search = BeamSearch::new(&q, width);
+            let latents =
+                (0..50).map(|n| (0..8).map(|i| ((n * 8 + i) as f32 * 0.9).sin()).collect::<Vec<_>>());
+            let mut codes = [0; 4];
+            latents.map(|z| (q.encode(&z, &mut codes, &mut search), error_after(&q, &z, &codes)).1).sum()
+        };
+        let errors = [1, 2, 8].map(total);
+        assert!(errors[0] > errors[1] && errors[1] > errors[2], "{errors:?}");
+    }
+
+    #[test]
+    fn all_prefixes_are_those_of_their_own_search() {
+        for groups in [1, 2] {
+            let q = sample(groups);
+            let latent: Vec<f32> = (0..8).map(|i| (i as f32 * 0.9).sin()).collect();
+            let mut choices = Choices::new(4, groups.into());
+            q.encode_all(&latent, &mut choices, &mut BeamSearch::new(&q, 4));
+            for stages in 1..=4 {
+                let mut codes = vec![0; q.codes_per_frame(stages)];
+                q.encode(&latent, &mut codes, &mut BeamSearch::new(&q, 4));
+                assert_eq!(choices.codes(stages), codes);
+                assert!((choices.errors[stages] - error_after(&q, &latent, &codes)).abs() < 1e-5);
+            }
+        }
+    }
+
+    #[test]
+    fn a_search_of_all_sums_finds_the_nearest() {
+        let q = sample(1);
+        let latent: Vec<f32> = (0..8).map(|i| (i as f32 * 1.3).cos()).collect();
+        let mut codes = [0; 2];
+        q.encode(&latent, &mut codes, &mut BeamSearch::new(&q, 16));
+        let pairs = (0..16u16).flat_map(|a| (0..16u16).map(move |b| [a, b]));
+        let nearest = pairs.map(|p| error_after(&q, &latent, &p)).fold(f32::INFINITY, f32::min);
+        assert!((error_after(&q, &latent, &codes) - nearest).abs() < 1e-6);
+    }
+
+    #[test]
+    fn bad_codes_are_refused() {
+        let q = sample(2);
+        let mut latent = [0.0; 8];
+        assert!(q.decode(&[0, 16], &mut latent).is_err());
+        assert!(q.decode(&[0], &mut latent).is_err(), "half a stage");
+        assert!(q.decode(&[0; 10], &mut latent).is_err(), "five stages");
+    }
+
+    #[test]
+    fn latents_that_are_no_numbers_give_codes() {
+        let q = sample(1);
+        let mut codes = [99; 4];
+        q.encode(&[f32::NAN; 8], &mut codes, &mut BeamSearch::new(&q, 4));
+        assert!(codes.iter().all(|&c| c < 16), "{codes:?}");
+    }
+}

@@ -1,0 +1,124 @@
+//! A frame's codes one after the other.
+
+use super::{Context, Emit, Token, Unit};
+use crate::Result;
+use crate::tokens::TokenError;
+use crate::tokens::layout::Layout;
+
+#[derive(Debug, Clone)]
+pub(super) struct Flat {
+    /// The slot that is due.
+    slot: usize,
+    codes: Vec<u16>,
+    /// Why the frame at hand is lost already.
+    bad: Option<TokenError>,
+    frames: u64,
+    /// Whether an id tells its slot: the slots' ids do not overlap.
+    tells_slot: bool,
+}
+
+impl Flat {
+    pub(super) fn new(codebooks: usize, offsets: &[i64], size: u32) -> Self {
+        let mut sorted = offsets.to_vec();
+        sorted.sort_unstable();
+        let tells_slot = sorted.windows(2).all(|pair| pair[1] - pair[0] >= i64::from(size));
+        Self { slot: 0, codes: vec![0; codebooks], bad: None, frames: 0, tells_slot }
+    }
+
+    pub(super) fn take(&mut self, token: Token, context: &mut Context<'_>, emit: Emit<'_>) -> Result<()> {
+        if *context.ended {
+            return context.ignore(TokenError::AfterEnd { position: token.position }, emit);
+        }
+        if token.masked {
+            return Ok(());
+        }
+        let Layout::Flat { order, offsets } = &context.format.layout else { return Ok(()) };
+        let error = match context.code(token, order[self.slot], offsets[self.slot]) {
+            Ok(code) => return self.put(order[self.slot], code, context, emit),
+            Err(error) => error,
+        };
+        let specials = &context.format.specials;
+        let (is_start, is_end) = (token.value == specials.start(), token.value == specials.end());
+        if self.slot == 0 && (is_start || is_end || token.value == specials.pad()) {
+            *context.ended = is_end;
+            return Ok(());
+        }
+        if is_start || is_end {
+            let lost = self.incomplete();
+            if !context.goes_on {
+                return Err(lost.into());
+            }
+            self.begin();
+            *context.ended = is_end;
+            return if is_end { context.ignore(lost, emit) } else { context.lose(lost, emit) };
+        }
+        let found = offsets.iter().position(|&low| context.code(token, 0, low).is_ok());
+        match found.filter(|_| self.tells_slot) {
+            Some(found) => {
+                let order_error = TokenError::Order { position: token.position, found, due: self.slot };
+                if !context.goes_on {
+                    return Err(order_error.into());
+                }
+                if found < self.slot {
+                    // The next frame has begun before this one was whole.
+                    let lost = self.bad.take().unwrap_or(order_error.clone());
+                    self.begin();
+                    context.lose(lost, emit)?;
+                }
+                if found > 0 {
+                    self.bad.get_or_insert(order_error);
+                }
+                self.slot = found;
+                let code = context.code(token, 0, offsets[found])?;
+                self.put(order[found], code, context, emit)
+            }
+            _ if !context.goes_on => Err(error.into()),
+            // Were it in place of a code, the next token would tell by its slot.
+            None if self.tells_slot => context.ignore(error, emit),
+            _ => {
+                self.bad.get_or_insert(error);
+                self.put(order[self.slot], 0, context, emit)
+            }
+        }
+    }
+
+    fn put(&mut self, codebook: usize, code: u16, context: &mut Context<'_>, emit: Emit<'_>) -> Result<()> {
+        self.codes[codebook] = code;
+        self.slot += 1;
+        if self.slot < self.codes.len() {
+            return Ok(());
+        }
+        let bad = self.bad.take();
+        self.begin();
+        match bad {
+            Some(error) => context.lose(error, emit),
+            None => emit(Unit::Frame(&self.codes)),
+        }
+    }
+
+    /// Goes on to the next frame.
+    fn begin(&mut self) {
+        self.slot = 0;
+        self.bad = None;
+        self.frames += 1;
+    }
+
+    fn incomplete(&self) -> TokenError {
+        let codebooks = self.codes.len();
+        TokenError::Incomplete { frame: self.frames, missing: codebooks - self.slot, codebooks }
+    }
+
+    pub(super) fn finish(&mut self, context: &mut Context<'_>, emit: Emit<'_>) -> Result<()> {
+        if self.slot > 0 { context.ignore(self.incomplete(), emit) } else { Ok(()) }
+    }
+
+    pub(super) fn reset(&mut self) {
+        (self.slot, self.bad, self.frames) = (0, None, 0);
+    }
+
+    pub(super) fn copy_from(&mut self, other: &Self) {
+        self.codes.clone_from(&other.codes);
+        self.bad.clone_from(&other.bad);
+        (self.slot, self.frames, self.tells_slot) = (other.slot, other.frames, other.tells_slot);
+    }
+}

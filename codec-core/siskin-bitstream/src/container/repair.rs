@@ -1,0 +1,402 @@
+//! Makes a whole file of one that was cut off: known sizes, an index, the duration.
+
+use std::io::{Read, Write};
+
+use super::ebml::{self, children, read_head, read_whole, unsigned};
+use super::lacing::Lacing;
+use super::reader::Counted;
+use super::writer::Patch;
+use super::{AUDIO_CODEC_ID, VIDEO_CODEC_ID, id};
+use crate::packet::Packet;
+use crate::video_packet::inspect;
+use crate::{Error, Limits, Result};
+use crate::{StreamHeader, VideoHeader};
+
+/// Bytes kept free at the start for the index of top-level elements.
+const SEEK_HEAD_ROOM: usize = 128;
+/// Bytes for the duration, which is known at the end.
+const DURATION_ROOM: usize = 16;
+/// Largest element that is held in memory, and size at which a cluster is closed and begun again.
+const MOST_BYTES: u64 = 64 << 20;
+const CLUSTER_BYTES: usize = 16 << 20;
+/// Entries of the index are at least so far apart.
+const CUE_INTERVAL_NS: u64 = 5_000_000_000;
+
+/// What was found and kept.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Repaired {
+    /// Packets kept, of all tracks.
+    pub blocks: u64,
+    /// Clusters written.
+    pub clusters: u64,
+    /// Bytes at the end that were no whole element, or came after damage.
+    pub dropped_bytes: u64,
+    /// Length in nanoseconds.
+    pub duration_ns: u64,
+    /// Bytes written.
+    pub bytes: u64,
+    /// To be written over what was written, for the file to be whole.
+    pub patches: Vec<Patch>,
+}
+
+/// A track, as far as it matters here.
+struct TrackKind {
+    number: u64,
+    is_video: bool,
+    /// Of tracks whose packets tell how long they last.
+    header: Option<Header>,
+}
+
+/// The header of a stream whose packets tell how long they last.
+enum Header {
+    Audio(StreamHeader),
+    Video(VideoHeader),
+}
+
+/// Copies the Matroska file in `source` to `out` up to its last whole block: what it says of itself, its tracks, tags,
+/// chapters and attachments are kept byte by byte, the index is made anew.
+///
+/// # Errors
+/// [`Error::Container`] if there is nothing to be saved, since the file ends before its first packet, or if reading or
+/// writing fails.
+pub fn repair(source: impl Read, out: &mut impl Write) -> Result<Repaired> {
+    let mut copy = Copy {
+        source: Counted { inner: source, position: 0 },
+        out,
+        segment: 0,
+        info: Vec::new(),
+        info_at: None,
+        places: Vec::new(),
+        tracks: Vec::new(),
+        tick_ns: 1_000_000,
+        cues: Vec::new(),
+        next_cue_ns: 0,
+        good: 0,
+        done: Repaired::default(),
+    };
+    copy.begin()?;
+    // Damage ends the copy as a cut does.
+    let walked = copy.walk();
+    let nothing = copy.done.blocks == 0;
+    match walked {
+        Err(e) if nothing => return Err(e),
+        _ if nothing => {
+            return Err(Error::Container("ends before its first packet: nothing to be saved".into()));
+        }
+        _ => {}
+    }
+    let rest = std::io::copy(&mut copy.source, &mut std::io::sink()).map_err(io)?;
+    copy.done.dropped_bytes = copy.source.position - copy.good;
+    debug_assert!(rest <= copy.done.dropped_bytes);
+    copy.finish()
+}
+
+struct Copy<'a, R, W> {
+    source: Counted<R>,
+    out: &'a mut W,
+    /// Offset of the first byte inside the `Segment` that is written.
+    segment: u64,
+    /// The children of `Info` without the duration.
+    info: Vec<u8>,
+    info_at: Option<u64>,
+    /// Ids and offsets of what the index of top-level elements shall name.
+    places: Vec<(u32, u64)>,
+    tracks: Vec<TrackKind>,
+    tick_ns: u64,
+    cues: Vec<u8>,
+    next_cue_ns: u64,
+    /// Offset in the source up to which everything was whole.
+    good: u64,
+    done: Repaired,
+}
+
+/// The blocks of a cluster that is being read.
+#[derive(Default)]
+struct Cluster {
+    ticks: u64,
+    body: Vec<u8>,
+    /// First key block of a track that the index names: its track and time.
+    cue: Option<(u64, u64)>,
+}
+
+impl<R: Read, W: Write> Copy<'_, R, W> {
+    fn begin(&mut self) -> Result<()> {
+        let not_matroska = || Error::Container("not a Matroska file".into());
+        let head = read_head(&mut self.source).map_err(|_| not_matroska())?.ok_or_else(not_matroska)?;
+        let size = head.size.filter(|s| head.id == id::EBML && *s <= 4096).ok_or_else(not_matroska)?;
+        let mut body = vec![0; size as usize];
+        if !read_whole(&mut self.source, &mut body)? {
+            return Err(not_matroska());
+        }
+        let doc_type = children(&body).find(|(id, _)| *id == id::DOC_TYPE).map(|(_, b)| ebml::string(b));
+        if !matches!(doc_type.as_deref(), Some("matroska" | "webm")) {
+            return Err(not_matroska());
+        }
+        let mut out = Vec::new();
+        ebml::put(id::EBML, &body, &mut out);
+        ebml::put_id(id::SEGMENT, &mut out);
+        out.extend_from_slice(&[0x01, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]);
+        self.segment = out.len() as u64;
+        ebml::put_void(SEEK_HEAD_ROOM, &mut out);
+        self.write(&out)
+    }
+
+    /// Copies top-level elements until the source ends or breaks.
+    fn walk(&mut self) -> Result<()> {
+        let mut open: Option<(Cluster, Option<u64>)> = None;
+        loop {
+            let at = self.source.position;
+            if open.as_ref().is_some_and(|(_, end)| end.is_some_and(|e| at >= e)) {
+                self.close(open.take())?;
+            }
+            let head = match read_head(&mut self.source) {
+                Ok(Some(head)) => head,
+                other => {
+                    self.close(open.take())?;
+                    return other.map(drop);
+                }
+            };
+            match head.id {
+                id::SEGMENT => self.good = self.source.position,
+                id::CLUSTER => {
+                    self.close(open.take())?;
+                    self.check_head()?;
+                    let end = head.size.map(|s| self.source.position.saturating_add(s));
+                    open = Some((Cluster::default(), end));
+                }
+                _ => {
+                    let body = self.body(head.size);
+                    let whole = match body {
+                        Ok(Some(body)) => body,
+                        other => {
+                            self.close(open.take())?;
+                            return other.map(drop);
+                        }
+                    };
+                    match (&mut open, head.id) {
+                        (Some((cluster, _)), id::TIMESTAMP) => cluster.ticks = unsigned(&whole),
+                        (Some(_), id::SIMPLE_BLOCK | id::BLOCK_GROUP) => {
+                            if let Some((cluster, _)) = &mut open {
+                                self.take_block(cluster, head.id, &whole);
+                            }
+                            if open.as_ref().is_some_and(|(c, _)| c.body.len() > CLUSTER_BYTES) {
+                                let ticks = open.as_ref().map_or(0, |(c, _)| c.ticks);
+                                let end = open.as_ref().and_then(|(_, e)| *e);
+                                self.close(open.take())?;
+                                open = Some((Cluster { ticks, ..Default::default() }, end));
+                            }
+                        }
+                        (_, id::INFO | id::TRACKS | id::TAGS | id::CHAPTERS | id::ATTACHMENTS) => {
+                            self.close(open.take())?;
+                            self.take_description(head.id, &whole)?;
+                        }
+                        _ => {}
+                    }
+                    self.good = self.source.position;
+                }
+            }
+        }
+    }
+
+    /// The body of an element; none if the source ends before.
+    fn body(&mut self, size: Option<u64>) -> Result<Option<Vec<u8>>> {
+        let size = size.filter(|&s| s <= MOST_BYTES);
+        let size =
+            size.ok_or_else(|| Error::Container("damaged: an element without a size that can be".into()))?;
+        let mut body = Vec::new();
+        let read = self.source.by_ref().take(size).read_to_end(&mut body).map_err(io)?;
+        Ok((read as u64 == size).then_some(body))
+    }
+
+    fn take_description(&mut self, id: u32, body: &[u8]) -> Result<()> {
+        match id {
+            id::INFO => {
+                for (id, part) in children(body) {
+                    match id {
+                        id::TIMESTAMP_SCALE => self.tick_ns = unsigned(part).max(1),
+                        // Made anew, or a checksum that no longer holds.
+                        id::DURATION | id::CRC_32 | id::VOID => continue,
+                        _ => {}
+                    }
+                    ebml::put(id, part, &mut self.info);
+                }
+                return Ok(());
+            }
+            id::TRACKS => {
+                let entries = children(body).filter(|(id, _)| *id == id::TRACK_ENTRY);
+                self.tracks.extend(entries.map(|(_, entry)| TrackKind::read(entry)));
+            }
+            _ => {}
+        }
+        if id == id::TRACKS {
+            self.write_info()?;
+        }
+        self.places.push((id, self.done.bytes));
+        let mut out = Vec::new();
+        ebml::put(id, body, &mut out);
+        self.write(&out)
+    }
+
+    /// Fails if blocks come before their tracks.
+    fn check_head(&self) -> Result<()> {
+        if self.tracks.is_empty() {
+            return Err(Error::Container("ends before its tracks are described".into()));
+        }
+        Ok(())
+    }
+
+    fn write_info(&mut self) -> Result<()> {
+        if self.info_at.is_none() {
+            self.info_at = Some(self.done.bytes);
+            self.places.push((id::INFO, self.done.bytes));
+            let out = self.info_with(None);
+            self.write(&out)?;
+        }
+        Ok(())
+    }
+
+    /// `Info` and what is kept free behind it.
+    fn info_with(&self, duration: Option<f64>) -> Vec<u8> {
+        let (mut body, mut out) = (self.info.clone(), Vec::new());
+        let mut plain = Vec::new();
+        ebml::put(id::INFO, &body, &mut plain);
+        duration.into_iter().for_each(|d| ebml::put_float(id::DURATION, d, &mut body));
+        ebml::put(id::INFO, &body, &mut out);
+        // At least 3 of the 16 bytes are left, since a duration takes up to 11 and the size may grow by one.
+        let room = plain.len() + DURATION_ROOM;
+        ebml::put_void(room - out.len(), &mut out);
+        out
+    }
+
+    fn take_block(&mut self, cluster: &mut Cluster, id: u32, body: &[u8]) {
+        let inner = if id == id::SIMPLE_BLOCK {
+            Some(body)
+        } else {
+            children(body).find(|(id, _)| *id == id::BLOCK).map(|(_, b)| b)
+        };
+        let Some((number, relative, flags, data)) = inner.and_then(block_head) else { return };
+        let Some(track) = self.tracks.iter().find(|t| t.number == number) else { return };
+        if Lacing::of(flags).is_some_and(|lacing| lacing.split(data).is_none()) {
+            return;
+        }
+        let refers = id == id::BLOCK_GROUP && children(body).any(|(id, _)| id == id::REFERENCE_BLOCK);
+        let is_key = if id == id::SIMPLE_BLOCK { flags & 0x80 != 0 } else { !refers };
+        let pts = cluster.ticks.saturating_add_signed(relative.into()).saturating_mul(self.tick_ns);
+        let stated = children(body).find(|(part, _)| id == id::BLOCK_GROUP && *part == id::BLOCK_DURATION);
+        let stated = stated.map(|(_, ticks)| unsigned(ticks).saturating_mul(self.tick_ns));
+        let lasts = track.header.as_ref().and_then(|h| length_ns(h, data)).or(stated).unwrap_or(0);
+        self.done.duration_ns = self.done.duration_ns.max(pts.saturating_add(lasts));
+        self.done.blocks += 1;
+        let indexed = track.is_video || !self.tracks.iter().any(|t| t.is_video);
+        if is_key && indexed && cluster.cue.is_none() {
+            cluster.cue = Some((number, pts));
+        }
+        ebml::put(id, body, &mut cluster.body);
+    }
+
+    /// Writes a cluster, unless it is empty.
+    fn close(&mut self, cluster: Option<(Cluster, Option<u64>)>) -> Result<()> {
+        let Some((cluster, _)) = cluster.filter(|(c, _)| !c.body.is_empty()) else { return Ok(()) };
+        let at = self.done.bytes;
+        if let Some((track, pts)) = cluster.cue.filter(|(_, pts)| *pts >= self.next_cue_ns) {
+            self.next_cue_ns = pts.saturating_add(CUE_INTERVAL_NS);
+            let (mut point, mut position) = (Vec::new(), Vec::new());
+            ebml::put_unsigned(id::CUE_TIME, pts / self.tick_ns, &mut point);
+            ebml::put_unsigned(id::CUE_TRACK, track, &mut position);
+            ebml::put_unsigned(id::CUE_CLUSTER_POSITION, at - self.segment, &mut position);
+            ebml::put(id::CUE_TRACK_POSITIONS, &position, &mut point);
+            ebml::put(id::CUE_POINT, &point, &mut self.cues);
+        }
+        let (mut body, mut out) = (Vec::new(), Vec::new());
+        ebml::put_unsigned(id::TIMESTAMP, cluster.ticks, &mut body);
+        body.extend_from_slice(&cluster.body);
+        ebml::put(id::CLUSTER, &body, &mut out);
+        self.done.clusters += 1;
+        self.write(&out)
+    }
+
+    fn finish(mut self) -> Result<Repaired> {
+        if !self.cues.is_empty() {
+            self.places.push((id::CUES, self.done.bytes));
+            let mut out = Vec::new();
+            ebml::put(id::CUES, &self.cues, &mut out);
+            self.write(&out)?;
+        }
+        let mut size = (self.done.bytes - self.segment).to_be_bytes();
+        size[0] = 0x01;
+        let mut seeks = Vec::new();
+        for &(place, at) in &self.places {
+            let mut seek = Vec::new();
+            ebml::put(id::SEEK_ID, &place.to_be_bytes(), &mut seek);
+            ebml::put_unsigned(id::SEEK_POSITION, at - self.segment, &mut seek);
+            let mut entry = Vec::new();
+            ebml::put(id::SEEK, &seek, &mut entry);
+            // A file with more parts than there is room for plays all the same.
+            if seeks.len() + entry.len() + 8 <= SEEK_HEAD_ROOM {
+                seeks.extend_from_slice(&entry);
+            }
+        }
+        let mut head = Vec::new();
+        ebml::put(id::SEEK_HEAD, &seeks, &mut head);
+        if SEEK_HEAD_ROOM - head.len() >= 2 {
+            ebml::put_void(SEEK_HEAD_ROOM - head.len(), &mut head);
+        }
+        let duration = self.done.duration_ns as f64 / self.tick_ns as f64;
+        let info = self.info_with(Some(duration));
+        let mut done = self.done;
+        done.patches = vec![
+            Patch { offset: self.segment - 8, data: size.to_vec() },
+            Patch { offset: self.segment, data: head },
+        ];
+        done.patches.extend(self.info_at.map(|offset| Patch { offset, data: info }));
+        Ok(done)
+    }
+
+    fn write(&mut self, data: &[u8]) -> Result<()> {
+        self.out.write_all(data).map_err(io)?;
+        self.done.bytes += data.len() as u64;
+        Ok(())
+    }
+}
+
+impl TrackKind {
+    fn read(entry: &[u8]) -> Self {
+        let find = |wanted| children(entry).find(|(id, _)| *id == wanted).map(|(_, body)| body);
+        let private = find(id::CODEC_PRIVATE).unwrap_or_default();
+        let header = match find(id::CODEC_ID).map(ebml::string).as_deref() {
+            Some(AUDIO_CODEC_ID) => StreamHeader::parse(private).ok().map(|(h, _)| Header::Audio(h)),
+            Some(VIDEO_CODEC_ID) => {
+                VideoHeader::parse(private, &Limits::default()).ok().map(|(h, _)| Header::Video(h))
+            }
+            _ => None,
+        };
+        Self {
+            number: find(id::TRACK_NUMBER).map_or(0, unsigned),
+            is_video: find(id::TRACK_TYPE).map(unsigned) == Some(id::VIDEO_TYPE),
+            header,
+        }
+    }
+}
+
+/// Track number, relative time, flags and data of a block.
+fn block_head(body: &[u8]) -> Option<(u64, i16, u8, &[u8])> {
+    let mut rest = body;
+    let (number, _) = ebml::read_size(&mut rest)?;
+    let ([high, low, flags], data) = rest.split_first_chunk::<3>()?;
+    Some((number, i16::from_be_bytes([*high, *low]), *flags, data))
+}
+
+/// How long a packet of a stream lasts.
+fn length_ns(header: &Header, data: &[u8]) -> Option<u64> {
+    match header {
+        Header::Audio(header) => {
+            let info = Packet::parse(data, &Limits::default()).ok()?.info(header).ok()?;
+            Some(info.samples(header).saturating_mul(1_000_000_000) / u64::from(header.sample_rate))
+        }
+        Header::Video(header) => inspect(data, &Limits::default()).ok()?.duration_ns(header),
+    }
+}
+
+fn io(error: std::io::Error) -> Error {
+    Error::Container(error.to_string())
+}

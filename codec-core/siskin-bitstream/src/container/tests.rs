@@ -1,0 +1,257 @@
+use std::io::Cursor;
+
+use super::*;
+use crate::Result;
+use crate::sample;
+
+fn track() -> Track {
+    Track::audio(&sample())
+}
+
+fn chapters() -> Vec<Chapter> {
+    let chapter = |start_ns, end_ns, title: &str| Chapter { start_ns, end_ns, title: title.into() };
+    vec![chapter(0, Some(1_000_000_000), "Dawn"), chapter(1_000_000_000, None, "Élan")]
+}
+
+/// A file of `count` blocks of one second; block `i` holds 100 bytes of value `i`.
+fn file(mode: Mode, count: u64) -> Vec<u8> {
+    let tags = vec![("TITLE".into(), "a title".into())];
+    let options = WriterOptions { mode, writing_app: "test".into(), tags };
+    let mut writer = Writer::new(vec![track()], options).expect("one track");
+    writer.set_chapters(chapters());
+    let mut out = Vec::new();
+    writer.header(&mut out).expect("a header");
+    for i in 0..count {
+        writer.write(0, i * 1_000_000_000, 1_000_000_000, true, &[i as u8; 100], &mut out).expect("a block");
+    }
+    for patch in writer.finish(&mut out).expect("an end") {
+        let at = patch.offset as usize;
+        out[at..at + patch.data.len()].copy_from_slice(&patch.data);
+    }
+    out
+}
+
+fn blocks(data: &[u8]) -> Result<(Vec<Block>, bool)> {
+    let mut reader = Reader::open(Cursor::new(data))?;
+    let (mut all, mut block) = (Vec::new(), Block::default());
+    while reader.next(&mut block)? {
+        all.push(block.clone());
+    }
+    Ok((all, reader.is_truncated()))
+}
+
+#[test]
+fn both_modes_come_back() {
+    for mode in [Mode::File, Mode::Live] {
+        let data = file(mode, 30);
+        let reader = Reader::open(Cursor::new(&data)).expect("a file of ours");
+        let info = &reader.tracks()[0];
+        assert_eq!((info.codec_id.as_str(), info.sample_rate, info.channels), (AUDIO_CODEC_ID, 24_000.0, 1));
+        assert_eq!(info.codec_private, track().codec_private);
+        assert_eq!(reader.tags(), [("TITLE".to_owned(), "a title".to_owned())]);
+        assert_eq!(reader.chapters(), chapters());
+        let expected = if mode == Mode::File { Some(30_000_000_000) } else { None };
+        assert_eq!(reader.duration_ns(), expected);
+        let (all, truncated) = blocks(&data).expect("a file of ours");
+        assert_eq!((all.len(), truncated), (30, false));
+        assert!((0..).zip(&all).all(|(i, b)| b.pts_ns == i * 1_000_000_000 && b.data == [i as u8; 100]));
+    }
+}
+
+#[test]
+fn a_file_cut_anywhere_plays_to_the_cut() {
+    for mode in [Mode::File, Mode::Live] {
+        let data = file(mode, 12);
+        let mut most = 0;
+        for cut in 0..=data.len() {
+            if let Ok((all, _)) = blocks(&data[..cut]) {
+                assert!((0..).zip(&all).all(|(i, b)| b.data == [i as u8; 100]), "cut at {cut}");
+                assert!(all.len() >= most, "cut at {cut}: {} blocks, {most} before", all.len());
+                most = all.len();
+            } else {
+                assert_eq!(most, 0, "cut at {cut}");
+            }
+        }
+        assert_eq!(most, 12);
+    }
+}
+
+#[test]
+fn any_flipped_bit_ends_without_a_panic() {
+    let data = file(Mode::File, 3);
+    for bit in 0..data.len() * 8 {
+        let mut broken = data.clone();
+        broken[bit / 8] ^= 1 << (bit % 8);
+        // An error, fewer blocks, wrong bytes in a block, or a block that says that it holds more than one packet: up
+        // to 256 are all that may come of it.
+        let blocks = blocks(&broken).map_or(0, |(all, _)| all.len());
+        assert!(blocks <= 2 + 256);
+    }
+}
+
+#[test]
+fn seeking_lands_on_the_block() {
+    for mode in [Mode::File, Mode::Live] {
+        let data = file(mode, 30);
+        let mut reader = Reader::open(Cursor::new(&data)).expect("a file of ours");
+        let mut block = Block::default();
+        reader.seek(17_000_000_000).expect("within the file");
+        assert!(reader.next(&mut block).expect("a file of ours"));
+        assert_eq!(block.data[0], 17);
+    }
+}
+
+/// What [`repair`] makes of data, patches applied.
+fn repaired(data: &[u8]) -> Result<(Vec<u8>, Repaired)> {
+    let mut out = Vec::new();
+    let done = repair(data, &mut out)?;
+    for patch in &done.patches {
+        let at = patch.offset as usize;
+        out[at..at + patch.data.len()].copy_from_slice(&patch.data);
+    }
+    Ok((out, done))
+}
+
+#[test]
+fn a_file_cut_anywhere_is_repaired() {
+    for mode in [Mode::File, Mode::Live] {
+        let data = file(mode, 12);
+        let mut saved = 0;
+        for cut in 0..=data.len() {
+            let whole = blocks(&data[..cut]).map_or(0, |(all, _)| all.len());
+            let Ok((fixed, done)) = repaired(&data[..cut]) else {
+                assert_eq!(whole, 0, "cut at {cut}");
+                continue;
+            };
+            let reader = Reader::open(Cursor::new(&fixed)).expect("a whole file");
+            assert_eq!(reader.tags(), [("TITLE".to_owned(), "a title".to_owned())]);
+            assert_eq!(
+                (reader.chapters(), &reader.tracks()[0].codec_private),
+                (&chapters()[..], &track().codec_private)
+            );
+            // These packets do not tell how long they last, so the last counts for nothing.
+            assert_eq!(reader.duration_ns().unwrap_or(0), 1_000_000_000 * (whole as u64 - 1));
+            let (all, truncated) = blocks(&fixed).expect("a whole file");
+            assert_eq!((all.len(), truncated), (whole, false), "cut at {cut}");
+            assert_eq!(all, blocks(&data[..cut]).expect("as before").0);
+            assert_eq!(done.blocks as usize, whole);
+            assert_eq!(fixed.len() as u64, done.bytes);
+            assert!(whole == 0 || fixed.windows(4).any(|w| w == [0x1c, 0x53, 0xbb, 0x6b]), "an index");
+            saved += 1;
+        }
+        assert!(saved > 1000);
+    }
+}
+
+#[test]
+fn repairing_ends_on_any_damage_and_twice_is_once() {
+    let data = file(Mode::File, 3);
+    for bit in 0..data.len() * 8 {
+        let mut broken = data.clone();
+        broken[bit / 8] ^= 1 << (bit % 8);
+        if let Ok((fixed, _)) = repaired(&broken) {
+            assert!(blocks(&fixed).is_ok_and(|(_, truncated)| !truncated), "bit {bit}");
+        }
+    }
+    let (once, _) = repaired(&data).expect("a whole file");
+    let (twice, done) = repaired(&once).expect("a whole file");
+    assert_eq!((once, done.dropped_bytes), (twice, 0));
+}
+
+#[test]
+fn packets_that_share_a_block_come_one_by_one() {
+    let data = file(Mode::Live, 1);
+    let at = data.iter().rposition(|&b| b == 0xa3).expect("a block");
+    // The last block becomes one of three packets of two bytes each.
+    let laced = [&data[..at], &[0xa3, 0x80 | 11, 0x81, 0, 0, 0x84, 2, 1, 1, 2, 2, 3, 3]].concat();
+    let (all, truncated) = blocks(&laced).expect("a file");
+    assert!(!truncated);
+    assert_eq!(all.iter().map(|b| b.data[0]).collect::<Vec<_>>(), [1, 2, 3]);
+    assert_eq!(all.iter().map(|b| b.follows).collect::<Vec<_>>(), [false, true, true]);
+}
+
+#[test]
+fn a_second_costs_few_bytes() {
+    let overhead = file(Mode::File, 600).len() as f64 / 600.0 - 100.0;
+    // 3 % of 6 kb/s.
+    assert!(overhead * 8.0 < 180.0, "{overhead} bytes a second");
+}
+
+/// Audio, words and tokens; words come late and last long.
+fn tracks(mode: Mode) -> Vec<u8> {
+    let tracks = vec![track(), Track::text(), Track::tokens(b"{}".to_vec())];
+    let options = WriterOptions { mode, writing_app: "test".into(), tags: Vec::new() };
+    let mut writer = Writer::new(tracks, options).expect("three tracks");
+    let (mut out, second) = (Vec::new(), 1_000_000_000);
+    writer.header(&mut out).expect("a header");
+    writer.write(1, 0, 2 * second, true, b"first", &mut out).expect("a word");
+    for i in 0..10 {
+        writer.write(0, i * second, second, true, &[i as u8; 100], &mut out).expect("a block");
+        writer.write(2, i * second, second, true, &[7; 4], &mut out).expect("tokens");
+        let word = format!("word {i}");
+        writer.write(1, i * second / 2 + 2, 300_000_000, true, word.as_bytes(), &mut out).expect("a word");
+    }
+    for patch in writer.finish(&mut out).expect("an end") {
+        let at = patch.offset as usize;
+        out[at..at + patch.data.len()].copy_from_slice(&patch.data);
+    }
+    out
+}
+
+#[test]
+fn text_and_tokens_come_back_with_their_times() {
+    for mode in [Mode::File, Mode::Live] {
+        let data = tracks(mode);
+        let reader = Reader::open(Cursor::new(&data)).expect("a file of ours");
+        let ids: Vec<_> = reader.tracks().iter().map(|t| t.codec_id.as_str()).collect();
+        assert_eq!(ids, [AUDIO_CODEC_ID, TEXT_CODEC_ID, TOKENS_CODEC_ID]);
+        let (all, _) = blocks(&data).expect("a file of ours");
+        let words: Vec<_> = all.iter().filter(|b| b.track == 2).collect();
+        assert_eq!((words.len(), words[0].duration_ns), (11, Some(2_000_000_000)));
+        for (i, word) in words[1..].iter().enumerate() {
+            assert_eq!(word.data, format!("word {i}").into_bytes());
+            let times = (word.pts_ns, word.duration_ns);
+            assert_eq!(times, (i as u64 * 500_000_000, Some(300_000_000)));
+        }
+        assert_eq!(all.iter().filter(|b| b.track == 3 && b.data == [7; 4]).count(), 10);
+        assert!(all.iter().filter(|b| b.track == 1).all(|b| b.duration_ns.is_none()));
+    }
+}
+
+#[test]
+fn a_file_with_text_ends_well_wherever_it_is_cut_or_damaged() {
+    let data = tracks(Mode::File);
+    for cut in 0..=data.len() {
+        blocks(&data[..cut]).ok();
+    }
+    for bit in 0..data.len() * 8 {
+        let mut broken = data.clone();
+        broken[bit / 8] ^= 1 << (bit % 8);
+        // A flag turned on may make up to 256 packets of a block.
+        assert!(blocks(&broken).map_or(0, |(all, _)| all.len()) <= 30 + 256);
+    }
+}
+
+#[test]
+fn a_video_track_comes_back() {
+    let header = VideoHeader {
+        width: 320,
+        height: 180,
+        frame_rate: (25, 1),
+        pixel_aspect: (4, 3),
+        colour: Default::default(),
+    };
+    let mut writer = Writer::new(vec![Track::video(&header)], WriterOptions::default()).expect("one track");
+    let mut out = Vec::new();
+    writer.header(&mut out).expect("a header");
+    let packet = vec![5; 3 << 20];
+    writer.write(0, 0, 5_000_000_000, true, &packet, &mut out).expect("a block");
+    writer.write(0, 5_000_000_000, 1_000_000_000, false, &[6], &mut out).expect("a block");
+    writer.flush(&mut out).expect("the last cluster");
+    let info = Reader::open(Cursor::new(&out)).expect("a file of ours").tracks()[0].clone();
+    assert_eq!((info.codec_id.as_str(), info.is_video, info.is_audio), (VIDEO_CODEC_ID, true, false));
+    assert_eq!(info.codec_private, header.to_bytes());
+    let (all, truncated) = blocks(&out).expect("a file of ours");
+    assert_eq!((all.len(), truncated), (2, false));
+    assert!(all[0].data == packet && all[0].key && !all[1].key && all[1].pts_ns == 5_000_000_000);
+}

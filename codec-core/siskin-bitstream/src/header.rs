@@ -1,0 +1,235 @@
+use std::fmt;
+
+use crate::bytes::{Cursor, put_varint};
+use crate::{Error, Result};
+
+/// First bytes of every stream header.
+const MAGIC: [u8; 3] = *b"SKA";
+/// The only version so far.
+const VERSION: u8 = 1;
+
+/// What names a bundle in a stream: the first 8 bytes of its hash.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct BundleId(pub [u8; 8]);
+
+impl fmt::Display for BundleId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+impl fmt::Debug for BundleId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "BundleId({self})")
+    }
+}
+
+/// What a decoder needs to know before the first packet of an audio stream.
+///
+/// It stands in the container (Matroska `CodecPrivate`, caps field `streamheader`) and in-band at joining points.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamHeader {
+    /// The bundle that decodes the stream.
+    pub bundle: BundleId,
+    /// The bundle's name, for messages; empty in the short in-band form.
+    pub bundle_name: String,
+    /// Samples a second, 1 to 768,000.
+    pub sample_rate: u32,
+    /// Channels, 1 to 255.
+    pub channels: u8,
+    /// Samples a codec frame and channel, 1 to 65,535.
+    pub hop: u16,
+    /// Codebooks a residual stage (1 for RVQ, more for group-residual VQ), 1 to 16.
+    pub groups: u8,
+    /// Residual stages of the bundle, 1 to 64; packets may carry fewer.
+    pub stages: u8,
+    /// Bits of one code, 1 to 16.
+    pub code_bits: u8,
+    /// Samples to drop from the start of the decoded stream, the codec's delay: 0 to `hop`.
+    pub pre_skip: u16,
+}
+
+impl StreamHeader {
+    /// Longest bundle name, in bytes of UTF-8.
+    pub const MAX_NAME: usize = 64;
+
+    /// Codes in one frame at `stages` residual stages.
+    pub fn codes_per_frame(&self, stages: u8) -> usize {
+        usize::from(stages) * usize::from(self.groups)
+    }
+
+    /// Bits a second of the bare codes at `stages` residual stages.
+    pub fn code_rate(&self, stages: u8) -> f64 {
+        let bits = self.codes_per_frame(stages) * usize::from(self.code_bits);
+        bits as f64 * self.frame_rate()
+    }
+
+    /// Codec frames a second.
+    pub fn frame_rate(&self) -> f64 {
+        f64::from(self.sample_rate) / f64::from(self.hop)
+    }
+
+    /// Appends the header's bytes; without the bundle's name if `short`.
+    pub fn write(&self, short: bool, out: &mut Vec<u8>) {
+        out.extend_from_slice(&MAGIC);
+        out.push(VERSION);
+        out.extend_from_slice(&self.bundle.0);
+        put_varint(out, self.sample_rate);
+        out.push(self.channels);
+        put_varint(out, self.hop.into());
+        out.extend_from_slice(&[self.groups, self.stages, self.code_bits]);
+        put_varint(out, self.pre_skip.into());
+        let name = if short { "" } else { &self.bundle_name };
+        out.push(name.len().min(Self::MAX_NAME) as u8);
+        out.extend_from_slice(&name.as_bytes()[..name.len().min(Self::MAX_NAME)]);
+    }
+
+    /// The header's bytes in the long form.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        self.write(false, &mut out);
+        out
+    }
+
+    /// Reads a header from the start of `data`; the second value is its length in bytes.
+    ///
+    /// # Errors
+    /// [`Error::Bitstream`](crate::Error::Bitstream) for anything outside the ranges above.
+    pub fn parse(data: &[u8]) -> Result<(Self, usize)> {
+        let mut cursor = Cursor::new("stream header", data);
+        if cursor.bytes("magic", MAGIC.len())? != MAGIC {
+            return Err(Cursor::new("stream header", data).error("magic", "not a Siskin audio stream"));
+        }
+        if cursor.rest().first().is_some_and(|&v| v != VERSION) {
+            let found = cursor.rest()[0];
+            return Err(cursor.error("version", format!("{found}, this reader knows {VERSION}")));
+        }
+        cursor.byte("version")?;
+        let mut id = [0; 8];
+        id.copy_from_slice(cursor.bytes("bundle id", 8)?);
+        let sample_rate = cursor.ranged("sample rate", 1, 768_000)?;
+        let channels = byte_in(&mut cursor, "channels", 1, 255)?;
+        let hop = cursor.ranged("hop", 1, u16::MAX.into())? as u16;
+        let groups = byte_in(&mut cursor, "groups", 1, 16)?;
+        let stages = byte_in(&mut cursor, "stages", 1, 64)?;
+        let code_bits = byte_in(&mut cursor, "code bits", 1, 16)?;
+        let pre_skip = cursor.ranged("pre-skip", 0, hop.into())? as u16;
+        let name_len = byte_in(&mut cursor, "name length", 0, Self::MAX_NAME as u8)?;
+        let name = cursor.bytes("name", name_len.into())?;
+        let bundle_name = std::str::from_utf8(name).map_err(|e| cursor.error("name", e))?.to_owned();
+        let header = Self {
+            bundle: BundleId(id),
+            bundle_name,
+            sample_rate,
+            channels,
+            hop,
+            groups,
+            stages,
+            code_bits,
+            pre_skip,
+        };
+        Ok((header, cursor.offset()))
+    }
+
+    /// Checks that what decodes this stream decodes the stream of `other` too.
+    ///
+    /// # Errors
+    /// [`Error::WrongBundle`] if that one needs another bundle, [`Error::Bitstream`] if it needs the same bundle and
+    /// says that the bundle is what it is not.
+    pub fn accepts(&self, other: &Self) -> Result<()> {
+        let nameless = Self { bundle_name: String::new(), ..self.clone() };
+        if other.same_stream(&nameless) {
+            return Ok(());
+        }
+        if other.bundle != self.bundle {
+            return Err(other.wanted(format!("{} ({})", self.bundle_name, self.bundle)));
+        }
+        let reason = format!("not that of {}, the bundle that the header names", self.bundle_name);
+        Err(Error::Bitstream { what: "stream header", field: "shape", offset: 12, reason })
+    }
+
+    /// The error that this stream's bundle is missing; `found` names what there is instead.
+    pub fn wanted(&self, found: String) -> Error {
+        Error::WrongBundle {
+            needed_name: self.bundle_name.clone(),
+            needed_id: self.bundle.to_string(),
+            found,
+        }
+    }
+
+    /// Whether both headers describe the same stream: a short form equals its long one.
+    pub fn same_stream(&self, other: &Self) -> bool {
+        let names = self.bundle_name.is_empty() || other.bundle_name.is_empty();
+        names
+            && Self { bundle_name: String::new(), ..self.clone() }
+                == Self { bundle_name: String::new(), ..other.clone() }
+            || self == other
+    }
+}
+
+fn byte_in(cursor: &mut Cursor<'_>, field: &'static str, low: u8, high: u8) -> Result<u8> {
+    match cursor.rest().first() {
+        Some(b) if !(low..=high).contains(b) => {
+            Err(cursor.error(field, format!("{b}, allowed: {low} to {high}")))
+        }
+        _ => cursor.byte(field),
+    }
+}
+
+#[cfg(test)]
+pub(crate) fn sample() -> StreamHeader {
+    StreamHeader {
+        bundle: BundleId([1, 2, 3, 4, 5, 6, 7, 8]),
+        bundle_name: "speech-24k".into(),
+        sample_rate: 24_000,
+        channels: 1,
+        hop: 480,
+        groups: 1,
+        stages: 18,
+        code_bits: 10,
+        pre_skip: 240,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_and_short_forms_come_back() {
+        let header = sample();
+        let long = header.to_bytes();
+        assert_eq!(long.len(), 34);
+        assert_eq!(StreamHeader::parse(&long).ok(), Some((header.clone(), 34)));
+        let mut short = Vec::new();
+        header.write(true, &mut short);
+        let (parsed, length) = StreamHeader::parse(&short).expect("a short header");
+        assert_eq!((length, parsed.bundle_name.as_str()), (24, ""));
+        assert!(parsed.same_stream(&header));
+    }
+
+    #[test]
+    fn every_truncation_is_an_error() {
+        let long = sample().to_bytes();
+        for cut in 0..long.len() {
+            assert!(StreamHeader::parse(&long[..cut]).is_err(), "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn a_forged_shape_is_not_another_bundle() {
+        let (own, mut other) = (sample(), sample());
+        other.bundle_name.clear();
+        assert!(own.accepts(&other).is_ok());
+        other.hop = 240;
+        assert!(matches!(own.accepts(&other), Err(Error::Bitstream { field: "shape", .. })));
+        other.bundle.0[0] ^= 1;
+        assert!(matches!(own.accepts(&other), Err(Error::WrongBundle { .. })));
+    }
+
+    #[test]
+    fn rates() {
+        assert_eq!(sample().code_rate(12), 6000.0);
+        assert_eq!(sample().codes_per_frame(3), 3);
+    }
+}

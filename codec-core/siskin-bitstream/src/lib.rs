@@ -1,0 +1,31 @@
+//! The bytes of coded streams: see `docs/bitstream.md`, which this crate follows field by field.
+//!
+//! A [`StreamHeader`] says which bundle decodes the stream and in what shape; a [`packet`] carries one or more
+//! codec frames and, at a random access point, the header in-band. [`video_packet`] is the head of a video packet, [`rtp`]
+//! and [`rtp_video`] are the payload formats, [`container`] is Matroska with private codec ids.
+//!
+//! Nothing here knows a codec: a [`CodeCoder`] unpacks range-coded packets, where there is one.
+
+pub mod bytes;
+mod code_coder;
+pub mod container;
+mod frames;
+mod header;
+pub mod packet;
+mod payload;
+pub mod redundancy;
+pub mod rtp;
+pub mod rtp_video;
+mod silence;
+mod video;
+pub mod video_packet;
+
+pub use code_coder::{CodeCoder, PacketShape};
+pub use frames::Frames;
+#[cfg(test)]
+pub(crate) use header::sample;
+pub use header::{BundleId, StreamHeader};
+pub use silence::NoiseShape;
+pub use siskin_error::{Error, Limits, Result};
+pub use siskin_media::Colorimetry as Colour;
+pub use video::VideoHeader;

@@ -1,0 +1,162 @@
+//! The codes of a packet: of fixed width, or range coded; of one number of stages, or with one for each frame.
+
+use crate::bytes::{BitReader, BitWriter};
+use crate::code_coder::{CodeCoder, PacketShape};
+use crate::frames::Frames;
+use crate::header::StreamHeader;
+use crate::{Error, Result};
+
+/// How the codes of a packet are coded: bits of its first byte.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Coding {
+    /// Each code in the header's bits of a code.
+    #[default]
+    FixedWidth,
+    /// Range coded with the bundle's tables.
+    RangeCoded,
+}
+
+impl Coding {
+    /// What a message calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::FixedWidth => "fixed width",
+            Self::RangeCoded => "range coded",
+        }
+    }
+}
+
+/// The codes' bytes in a packet, and what its head says of them.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Payload<'a> {
+    pub(super) coding: Coding,
+    pub(super) frames: u32,
+    /// Most stages of a frame.
+    pub(super) stages: u8,
+    /// Whether each frame has its own number of stages.
+    pub(super) variable: bool,
+    pub(super) data: &'a [u8],
+    /// Where `data` begins in the packet.
+    pub(super) offset: usize,
+}
+
+/// Bits of a frame's number of stages, of 1 to `stages`.
+fn count_bits(stages: u8) -> u32 {
+    u8::BITS - stages.saturating_sub(1).leading_zeros()
+}
+
+impl Payload<'_> {
+    fn error(&self, at: usize, reason: String) -> Error {
+        Error::Bitstream { what: "packet", field: "codes", offset: self.offset + at, reason }
+    }
+
+    fn shape(&self) -> PacketShape {
+        PacketShape { frames: self.frames as usize, stages: self.stages.into(), variable: self.variable }
+    }
+
+    /// Reads the stages of all frames from the start of fixed-width codes.
+    fn counts<'b>(&'b self, bits: &'b mut BitReader<'_>) -> impl Iterator<Item = u8> + 'b {
+        let width = count_bits(self.stages);
+        (0..self.frames).map(move |_| if self.variable { bits.take(width) as u8 + 1 } else { self.stages })
+    }
+
+    /// Checks the number of bytes, as far as can be told without decoding.
+    pub(super) fn check(&self, header: &StreamHeader) -> Result<()> {
+        if self.coding == Coding::RangeCoded {
+            let Some((&stated, rest)) = self.data.split_first() else {
+                return Err(self.error(0, "1 byte needed, 0 left".into()));
+            };
+            if stated != rest.len() as u8 {
+                let reason = format!("{} bytes, the packet says {stated} modulo 256", rest.len());
+                return Err(self.error(1, reason));
+            }
+            return Ok(());
+        }
+        let count_bytes = self.frames as usize * count_bits(self.stages) as usize;
+        let head = if self.variable { count_bytes } else { 0 };
+        let mut bits = BitReader::new(self.data);
+        let mut codes = 0;
+        for count in self.counts(&mut bits) {
+            if count > self.stages {
+                return Err(
+                    self.error(0, format!("a frame of {count} stages, the packet has {}", self.stages))
+                );
+            }
+            codes += header.codes_per_frame(count);
+        }
+        let needed = (head + codes * usize::from(header.code_bits)).div_ceil(8);
+        if self.data.len() != needed {
+            let (found, frames, stages) = (self.data.len(), self.frames, self.stages);
+            return Err(
+                self.error(0, format!("{found} bytes, {frames} frames of {stages} stages need {needed}"))
+            );
+        }
+        Ok(())
+    }
+
+    /// Reads the codes; [`check`](Self::check) has passed.
+    pub(super) fn read(
+        &self,
+        header: &StreamHeader,
+        coder: Option<&mut dyn CodeCoder>,
+        out: &mut Frames,
+    ) -> Result<()> {
+        out.clear(header.groups);
+        match self.coding {
+            Coding::FixedWidth => {
+                // The same bits twice: the stages of all frames come first.
+                let (mut counts, mut bits) = (BitReader::new(self.data), BitReader::new(self.data));
+                self.counts(&mut bits).for_each(drop);
+                out.fill(self.counts(&mut counts), || bits.take(header.code_bits.into()));
+                Ok(())
+            }
+            Coding::RangeCoded => {
+                let Some(coder) = coder.filter(|c| c.fits(header)) else {
+                    let reason = "range coded, which needs the bundle and its tables";
+                    return Err(self.error(0, reason.into()));
+                };
+                let decoded = coder.decode_frames(self.shape(), self.data.get(1..).unwrap_or_default(), out);
+                decoded.map_err(|(at, reason)| self.error(at + 1, reason))
+            }
+        }
+    }
+}
+
+/// Appends the codes of frames with the coding that is smaller, `coder` being there, and returns which that is. All
+/// codes must be below the codebook's size.
+pub(super) fn write(
+    header: &StreamHeader,
+    frames: &Frames,
+    coder: Option<&mut dyn CodeCoder>,
+    out: &mut Vec<u8>,
+) -> Coding {
+    let (stages, variable) = (frames.stages(), frames.is_variable());
+    let start = out.len();
+    let count_bytes = if variable { frames.len() * count_bits(stages) as usize } else { 0 };
+    let fixed = (count_bytes + frames.codes().len() * usize::from(header.code_bits)).div_ceil(8);
+    if let Some(coder) = coder.filter(|c| c.fits(header)) {
+        out.push(0);
+        let shape = PacketShape { frames: frames.len(), stages: stages.into(), variable };
+        coder.encode_frames(shape, frames, out);
+        let bytes = out.len() - start - 1;
+        if bytes < fixed {
+            out[start] = bytes as u8;
+            return Coding::RangeCoded;
+        }
+        out.truncate(start);
+    }
+    let mut bits = BitWriter::new(out);
+    if variable {
+        frames.counts().iter().for_each(|&count| bits.put(u16::from(count) - 1, count_bits(stages)));
+    }
+    for stage in 0..usize::from(stages) {
+        let groups = usize::from(header.groups);
+        for frame in frames.iter() {
+            let codes = frame.get(stage * groups..(stage + 1) * groups).unwrap_or_default();
+            codes.iter().for_each(|&code| bits.put(code, header.code_bits.into()));
+        }
+    }
+    bits.finish();
+    Coding::FixedWidth
+}

@@ -1,0 +1,195 @@
+//! Coarse copies of the frames before a packet, at the packet's end.
+//!
+//! A packet that arrives after a loss brings the frames that were lost, in the stages that the copies have. They are
+//! of fixed width, nearest frame first, each stage by stage; the last byte fills up with zero bits. One byte follows
+//! and ends the packet: in its high three bits the number of copies less one, in the others their stages less one.
+//! The idea is that of Opus' in-band forward error correction (RFC 6716, section 2.1.7).
+
+use super::header::StreamHeader;
+use super::packet::HAS_REDUNDANCY;
+use crate::bytes::{BitReader, BitWriter};
+use crate::{Error, Result};
+
+/// Most earlier frames that a packet repeats.
+pub const MAX_COPIES: usize = 8;
+/// Most residual stages of a copy.
+pub const MAX_STAGES: u8 = 32;
+
+/// Copies of the frames before a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Copies<'a> {
+    count: usize,
+    stages: u8,
+    per_frame: usize,
+    code_bits: u32,
+    data: &'a [u8],
+}
+
+impl Copies<'_> {
+    /// How many frames before the packet's first have a copy, 1 to [`MAX_COPIES`].
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Residual stages of each copy, 1 to [`MAX_STAGES`].
+    pub fn stages(&self) -> u8 {
+        self.stages
+    }
+
+    /// Bytes that the copies take in the packet.
+    pub fn bytes(&self) -> usize {
+        self.data.len() + 1
+    }
+
+    /// Puts the codes `[stage][group]` of the frame `back` frames before the packet's first into `out`: 1 is the
+    /// nearest. A frame without a copy has no codes.
+    pub fn frame(&self, back: usize, out: &mut Vec<u16>) {
+        out.clear();
+        if !(1..=self.count).contains(&back) {
+            return;
+        }
+        let mut bits = BitReader::new(self.data);
+        for _ in 0..(back - 1) * self.per_frame {
+            bits.take(self.code_bits);
+        }
+        out.extend((0..self.per_frame).map(|_| bits.take(self.code_bits)));
+    }
+}
+
+/// Bytes that so many copies of so many stages add to a packet.
+pub fn bytes(header: &StreamHeader, count: usize, stages: u8) -> usize {
+    (count * header.codes_per_frame(stages) * usize::from(header.code_bits)).div_ceil(8) + 1
+}
+
+/// Appends copies to a whole packet without copies. `frames` are the frames before its first, nearest first, each with
+/// at least `stages` stages, `[stage][group]`. Without a frame nothing is appended.
+///
+/// # Errors
+/// [`Error::Parameter`] for more copies or stages than the format has room for.
+pub fn append<'a>(
+    header: &StreamHeader,
+    stages: u8,
+    frames: impl ExactSizeIterator<Item = &'a [u16]>,
+    packet: &mut Vec<u8>,
+) -> Result<()> {
+    let (count, codes) = (frames.len(), header.codes_per_frame(stages));
+    if count == 0 {
+        return Ok(());
+    }
+    if count > MAX_COPIES {
+        return Err(Error::parameter("redundancy", count, format!("0 to {MAX_COPIES}")));
+    }
+    if !(1..=MAX_STAGES.min(header.stages)).contains(&stages) {
+        let allowed = format!("1 to {}", MAX_STAGES.min(header.stages));
+        return Err(Error::parameter("stages of copies", stages, allowed));
+    }
+    let Some(first) = packet.first_mut() else {
+        return Err(Error::parameter("packet", "empty", "a packet"));
+    };
+    *first |= HAS_REDUNDANCY;
+    let mut bits = BitWriter::new(packet);
+    for frame in frames {
+        let frame =
+            frame.get(..codes).ok_or_else(|| Error::parameter("codes of a copy", frame.len(), codes))?;
+        frame.iter().for_each(|&code| bits.put(code, header.code_bits.into()));
+    }
+    bits.finish();
+    packet.push((count as u8 - 1) << 5 | (stages - 1));
+    Ok(())
+}
+
+/// Splits what follows a packet's head into codes and copies; `offset` is where it begins in the packet.
+pub(super) fn split<'a>(
+    header: &StreamHeader,
+    rest: &'a [u8],
+    offset: usize,
+) -> Result<(&'a [u8], Copies<'a>)> {
+    let fail = |at, reason| Err(Error::Bitstream { what: "packet", field: "redundancy", offset: at, reason });
+    let Some((&last, body)) = rest.split_last() else {
+        return fail(offset, "1 byte needed, 0 left".into());
+    };
+    let (count, stages) = (usize::from(last >> 5) + 1, (last & 0x1f) + 1);
+    if stages > header.stages {
+        let reason = format!("copies of {stages} stages, the stream has {}", header.stages);
+        return fail(offset + body.len(), reason);
+    }
+    let needed = bytes(header, count, stages) - 1;
+    let Some(start) = body.len().checked_sub(needed) else {
+        let reason = format!("{} bytes, {count} copies need {needed}", body.len());
+        return fail(offset, reason);
+    };
+    let (codes, data) = body.split_at(start);
+    let per_frame = header.codes_per_frame(stages);
+    Ok((codes, Copies { count, stages, per_frame, code_bits: header.code_bits.into(), data }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::frames::Frames;
+    use super::super::header::sample;
+    use super::super::packet::{Packet, PacketInfo, write};
+    use super::*;
+    use crate::Limits;
+
+    fn frame(seed: u16) -> Vec<u16> {
+        (0..18).map(|i| (seed * 101 + i * 37) % 1024).collect()
+    }
+
+    fn packet(copies: u16, stages: u8) -> Vec<u8> {
+        let info = PacketInfo { frames: 1, stages: 6, ..Default::default() };
+        let mut out = Vec::new();
+        write(&sample(), &info, false, &frame(0), &mut out).expect("valid counts");
+        let earlier: Vec<Vec<u16>> = (1..=copies).map(frame).collect();
+        append(&sample(), stages, earlier.iter().map(Vec::as_slice), &mut out).expect("valid counts");
+        out
+    }
+
+    #[test]
+    fn copies_come_back_and_the_packet_stays_itself() {
+        for (count, stages) in [(1, 1), (2, 3), (8, 18)] {
+            let bytes = packet(count, stages);
+            let parsed = Packet::parse(&bytes, &Limits::default()).expect("a packet");
+            let info = parsed.info(&sample()).expect("a whole packet");
+            assert_eq!((info.frames, info.stages), (1, 6));
+            let (mut codes, mut copy) = (Frames::default(), Vec::new());
+            parsed.frames(&sample(), None, &mut codes).expect("codes");
+            assert_eq!(codes.codes(), &frame(0)[..6]);
+            let copies = parsed.copies(&sample()).expect("copies").expect("some");
+            assert_eq!((copies.count(), copies.stages()), (usize::from(count), stages));
+            assert_eq!(copies.bytes(), bytes.len() - packet(0, 1).len());
+            for back in 1..=count {
+                copies.frame(back.into(), &mut copy);
+                assert_eq!(copy, frame(back)[..stages.into()]);
+            }
+            copies.frame(usize::from(count) + 1, &mut copy);
+            assert!(copy.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_packet_with_copies_has_the_bytes_that_the_document_says() {
+        let golden = include_str!("../../../testdata/golden/packet-redundancy.hex").trim();
+        assert_eq!(hex::encode(packet(2, 3)), golden);
+    }
+
+    #[test]
+    fn damaged_copies_are_refused() {
+        let bytes = packet(2, 3);
+        for (at, value) in [(bytes.len() - 1, 0xff), (bytes.len() - 1, 0x1f), (0, HAS_REDUNDANCY)] {
+            let mut bad = if at == 0 { bytes[..4].to_vec() } else { bytes.clone() };
+            bad[at] = value;
+            let parsed = Packet::parse(&bad, &Limits::default()).expect("the head is whole");
+            assert!(parsed.info(&sample()).is_err(), "{value} at {at}");
+        }
+    }
+
+    #[test]
+    fn what_the_format_has_no_room_for_is_refused() {
+        let frame = frame(1);
+        for (count, stages) in [(9, 1), (1, 0), (1, 19)] {
+            let copies = (0..count).map(|_| frame.as_slice());
+            assert!(append(&sample(), stages, copies, &mut vec![0, 1, 1]).is_err(), "{count} of {stages}");
+        }
+        assert!(append(&sample(), 3, [&frame[..2]].into_iter(), &mut vec![0, 1, 1]).is_err());
+    }
+}

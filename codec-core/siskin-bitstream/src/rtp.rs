@@ -1,0 +1,354 @@
+//! RTP payloads: one or more frames, and coarse copies of the frames before (`docs/rtp-payload.md`).
+
+use super::header::StreamHeader;
+use super::silence::NoiseShape;
+use crate::bytes::Cursor;
+use crate::bytes::{BitReader, BitWriter};
+use crate::{Error, Result};
+
+const VERSION: u8 = 0x80;
+const STARTS_STREAM: u8 = 0x40;
+const HAS_REDUNDANCY: u8 = 0x20;
+const HAS_HEADER: u8 = 0x10;
+const FRAMES_MASK: u8 = 0x0f;
+
+/// Most frames of one payload.
+pub const MAX_FRAMES: u8 = 16;
+/// Most earlier frames that a payload repeats.
+pub const MAX_REDUNDANT: usize = 16;
+
+/// What a payload holds, without its codes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PayloadInfo {
+    /// The payload begins a stream.
+    pub starts_stream: bool,
+    /// Frames, 1 to [`MAX_FRAMES`].
+    pub frames: u8,
+    /// Residual stages of these frames; 0 in a payload that describes the noise of a pause.
+    pub stages: u8,
+    /// Residual stages of the copies of earlier frames: the first for the frame just before the payload's first, the
+    /// second for the one before that. 0 for none of that frame.
+    pub redundancy: Vec<u8>,
+}
+
+impl PayloadInfo {
+    /// Bytes of the payload, without a stream header.
+    pub fn bytes(&self, header: &StreamHeader) -> usize {
+        let head = 2 + if self.redundancy.is_empty() { 0 } else { 1 + self.redundancy.len() };
+        head + (self.codes(header) * usize::from(header.code_bits)).div_ceil(8)
+    }
+
+    fn codes(&self, header: &StreamHeader) -> usize {
+        let own = usize::from(self.frames) * header.codes_per_frame(self.stages);
+        own + self.redundancy.iter().map(|&s| header.codes_per_frame(s)).sum::<usize>()
+    }
+
+    fn check(&self, header: &StreamHeader) -> Result<()> {
+        if !(1..=MAX_FRAMES).contains(&self.frames) {
+            return Err(Error::parameter("frames", self.frames, format!("1 to {MAX_FRAMES}")));
+        }
+        if self.redundancy.len() > MAX_REDUNDANT {
+            return Err(Error::parameter(
+                "redundancy",
+                self.redundancy.len(),
+                format!("up to {MAX_REDUNDANT}"),
+            ));
+        }
+        let most = self.redundancy.iter().copied().fold(self.stages, u8::max);
+        if self.stages == 0 || most > header.stages {
+            return Err(Error::parameter("stages", most.min(self.stages), format!("1 to {}", header.stages)));
+        }
+        Ok(())
+    }
+}
+
+/// Appends a payload to `out`.
+///
+/// `codes` holds the payload's frames, `[frame][stage][group]` with `info.stages` stages each; `earlier` holds the
+/// frames before, nearest first, with at least as many stages as `info.redundancy` asks for.
+///
+/// # Errors
+/// [`Error::Parameter`] if the counts do not fit the header or each other.
+pub fn write(
+    header: &StreamHeader,
+    info: &PayloadInfo,
+    in_band: bool,
+    codes: &[u16],
+    earlier: &[&[u16]],
+    out: &mut Vec<u8>,
+) -> Result<()> {
+    info.check(header)?;
+    let per_frame = header.codes_per_frame(info.stages);
+    if codes.len() != per_frame * usize::from(info.frames) {
+        let allowed = format!("{} frames of {per_frame} codes", info.frames);
+        return Err(Error::parameter("codes", codes.len(), allowed));
+    }
+    let enough = |(&stages, frame): (&u8, &&[u16])| frame.len() >= header.codes_per_frame(stages);
+    if earlier.len() < info.redundancy.len() || !info.redundancy.iter().zip(earlier).all(enough) {
+        return Err(Error::parameter("earlier frames", earlier.len(), "as redundancy asks for"));
+    }
+    let flag = |on: bool, bit: u8| if on { bit } else { 0 };
+    out.push(
+        flag(info.starts_stream, STARTS_STREAM)
+            | flag(!info.redundancy.is_empty(), HAS_REDUNDANCY)
+            | flag(in_band, HAS_HEADER)
+            | (info.frames - 1),
+    );
+    out.push(info.stages);
+    if in_band {
+        header.write(true, out);
+    }
+    if !info.redundancy.is_empty() {
+        out.push(info.redundancy.len() as u8);
+        out.extend_from_slice(&info.redundancy);
+    }
+    let groups = usize::from(header.groups);
+    let mut bits = BitWriter::new(out);
+    for stage in 0..usize::from(info.stages) {
+        for frame in codes.chunks_exact(per_frame) {
+            frame[stage * groups..(stage + 1) * groups]
+                .iter()
+                .for_each(|&c| bits.put(c, header.code_bits.into()));
+        }
+    }
+    for (&stages, frame) in info.redundancy.iter().zip(earlier) {
+        frame[..header.codes_per_frame(stages)].iter().for_each(|&c| bits.put(c, header.code_bits.into()));
+    }
+    bits.finish();
+    Ok(())
+}
+
+/// Appends the payload of a pause to `out`: `frames` frames of background noise, and more until the next payload.
+///
+/// # Errors
+/// [`Error::Parameter`] for frames out of 1 to [`MAX_FRAMES`].
+pub fn write_silence(
+    header: &StreamHeader,
+    starts_stream: bool,
+    frames: u8,
+    in_band: bool,
+    noise: &NoiseShape,
+    out: &mut Vec<u8>,
+) -> Result<()> {
+    if !(1..=MAX_FRAMES).contains(&frames) {
+        return Err(Error::parameter("frames", frames, format!("1 to {MAX_FRAMES}")));
+    }
+    let flag = |on: bool, bit: u8| if on { bit } else { 0 };
+    out.extend_from_slice(&[
+        flag(starts_stream, STARTS_STREAM) | flag(in_band, HAS_HEADER) | (frames - 1),
+        0,
+    ]);
+    if in_band {
+        header.write(true, out);
+    }
+    noise.write(out);
+    Ok(())
+}
+
+/// A payload taken apart.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Payload {
+    /// What it holds.
+    pub info: PayloadInfo,
+    /// The payload's frames, `[frame][stage][group]`.
+    pub codes: Vec<u16>,
+    /// The copies of earlier frames, nearest first, `[stage][group]` each; empty where there is none.
+    pub earlier: Vec<Vec<u16>>,
+    /// The background noise, in the payload of a pause.
+    pub silence: Option<NoiseShape>,
+}
+
+/// A payload whose head has been read: enough to know its stream.
+#[derive(Debug, Clone)]
+pub struct Unparsed<'a> {
+    /// The stream header that the payload carries, if it does.
+    pub header: Option<StreamHeader>,
+    first: u8,
+    data: &'a [u8],
+    /// Bytes of the stream header.
+    header_bytes: usize,
+}
+
+/// Reads a payload's head.
+///
+/// # Errors
+/// [`Error::Bitstream`] for bytes that are no payload of this version.
+pub fn read(data: &[u8]) -> Result<Unparsed<'_>> {
+    let mut cursor = Cursor::new("RTP payload", data);
+    let first = cursor.byte("first byte")?;
+    if first & VERSION != 0 {
+        return Err(Cursor::new("RTP payload", data).error("version", "1, this reader knows 0"));
+    }
+    cursor.byte("stages")?;
+    if first & HAS_HEADER == 0 {
+        return Ok(Unparsed { header: None, first, data, header_bytes: 0 });
+    }
+    let (header, header_bytes) = StreamHeader::parse(cursor.rest())?;
+    Ok(Unparsed { header: Some(header), first, data, header_bytes })
+}
+
+/// Takes a payload of the stream of `stream` apart.
+///
+/// # Errors
+/// What [`read`] and [`Unparsed::parse`] return.
+pub fn parse(stream: &StreamHeader, data: &[u8]) -> Result<Payload> {
+    read(data)?.parse(stream)
+}
+
+impl Unparsed<'_> {
+    /// Takes the payload apart as one of the stream of `stream`.
+    ///
+    /// # Errors
+    /// [`Error::Bitstream`] for anything that the format does not allow, and what [`StreamHeader::accepts`] returns if
+    /// the payload carries a header.
+    pub fn parse(&self, stream: &StreamHeader) -> Result<Payload> {
+        self.header.as_ref().map_or(Ok(()), |other| stream.accepts(other))?;
+        let mut cursor = Cursor::new("RTP payload", self.data);
+        let first = self.first;
+        cursor.byte("first byte")?;
+        let stages = cursor.ranged("stages", 0, stream.stages.into())? as u8;
+        cursor.bytes("stream header", self.header_bytes)?;
+        if stages == 0 {
+            return parse_silence(first, cursor);
+        }
+        let mut redundancy = Vec::new();
+        if first & HAS_REDUNDANCY != 0 {
+            let count = cursor.ranged("redundancy", 1, MAX_REDUNDANT as u32)? as usize;
+            redundancy.extend_from_slice(cursor.bytes("redundant stages", count)?);
+            if let Some(bad) = redundancy.iter().find(|&&s| s > stream.stages) {
+                return Err(
+                    cursor.error("redundant stages", format!("{bad}, the stream has {}", stream.stages))
+                );
+            }
+        }
+        let frames = (first & FRAMES_MASK) + 1;
+        let info = PayloadInfo { starts_stream: first & STARTS_STREAM != 0, frames, stages, redundancy };
+        let needed = (info.codes(stream) * usize::from(stream.code_bits)).div_ceil(8);
+        let rest = cursor.rest();
+        if rest.len() != needed {
+            return Err(cursor.error("codes", format!("{} bytes, {frames} frames need {needed}", rest.len())));
+        }
+        let (groups, per_frame) = (usize::from(stream.groups), stream.codes_per_frame(stages));
+        let mut bits = BitReader::new(rest);
+        let mut codes = vec![0; per_frame * usize::from(frames)];
+        for stage in 0..usize::from(stages) {
+            for frame in codes.chunks_exact_mut(per_frame) {
+                let part = &mut frame[stage * groups..(stage + 1) * groups];
+                part.iter_mut().for_each(|c| *c = bits.take(stream.code_bits.into()));
+            }
+        }
+        let mut copy = |&stages: &u8| -> Vec<u16> {
+            (0..stream.codes_per_frame(stages)).map(|_| bits.take(stream.code_bits.into())).collect()
+        };
+        let earlier = info.redundancy.iter().map(&mut copy).collect();
+        Ok(Payload { info, codes, earlier, silence: None })
+    }
+}
+
+fn parse_silence(first: u8, mut cursor: Cursor<'_>) -> Result<Payload> {
+    if first & HAS_REDUNDANCY != 0 {
+        return Err(cursor.error("redundancy", "in the payload of a pause"));
+    }
+    let noise = NoiseShape::parse(&mut cursor)?;
+    if !cursor.rest().is_empty() {
+        return Err(cursor.error("length", format!("{} bytes after the noise", cursor.rest().len())));
+    }
+    let info = PayloadInfo {
+        starts_stream: first & STARTS_STREAM != 0,
+        frames: (first & FRAMES_MASK) + 1,
+        ..Default::default()
+    };
+    Ok(Payload { info, silence: Some(noise), ..Default::default() })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::header::sample;
+    use super::*;
+
+    fn frame(seed: u16, stages: usize) -> Vec<u16> {
+        (0..stages as u16).map(|s| (seed * 31 + s * 7) % 1024).collect()
+    }
+
+    fn written(info: &PayloadInfo, in_band: bool) -> (Vec<u8>, Vec<u16>, Vec<Vec<u16>>) {
+        let codes: Vec<u16> =
+            (0..u16::from(info.frames)).flat_map(|f| frame(f, usize::from(info.stages))).collect();
+        let earlier: Vec<Vec<u16>> =
+            info.redundancy.iter().enumerate().map(|(i, &s)| frame(100 + i as u16, s.into())).collect();
+        let parts: Vec<&[u16]> = earlier.iter().map(Vec::as_slice).collect();
+        let mut out = Vec::new();
+        write(&sample(), info, in_band, &codes, &parts, &mut out).expect("valid counts");
+        (out, codes, earlier)
+    }
+
+    #[test]
+    fn payloads_come_back() {
+        for redundancy in [vec![], vec![3], vec![6, 0, 3]] {
+            for in_band in [false, true] {
+                let info = PayloadInfo {
+                    starts_stream: in_band,
+                    frames: 2,
+                    stages: 12,
+                    redundancy: redundancy.clone(),
+                };
+                let (bytes, codes, earlier) = written(&info, in_band);
+                let header_bytes = if in_band { 24 } else { 0 };
+                assert_eq!(bytes.len(), info.bytes(&sample()) + header_bytes);
+                assert_eq!(read(&bytes).expect("a payload of ours").header.is_some(), in_band);
+                assert_eq!(
+                    parse(&sample(), &bytes).ok(),
+                    Some(Payload { info, codes, earlier, silence: None })
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_frame_of_six_kilobits_takes_seventeen_bytes() {
+        let info = PayloadInfo { frames: 1, stages: 12, ..Default::default() };
+        assert_eq!(written(&info, false).0.len(), 17);
+    }
+
+    #[test]
+    fn every_truncation_and_any_longer_payload_is_refused() {
+        let info = PayloadInfo { frames: 3, stages: 6, redundancy: vec![3, 3], ..Default::default() };
+        let (bytes, ..) = written(&info, true);
+        for cut in 0..bytes.len() {
+            assert!(parse(&sample(), &bytes[..cut]).is_err(), "cut at {cut}");
+        }
+        assert!(parse(&sample(), &[bytes.as_slice(), &[0]].concat()).is_err());
+    }
+
+    #[test]
+    fn another_bundles_payload_is_refused() {
+        let (mut bytes, ..) = written(&PayloadInfo { frames: 1, stages: 3, ..Default::default() }, true);
+        bytes[2 + 4] ^= 1;
+        assert!(matches!(parse(&sample(), &bytes), Err(Error::WrongBundle { .. })));
+    }
+
+    #[test]
+    fn a_pause_comes_back_and_takes_nine_bytes() {
+        let noise = NoiseShape { level: 90, bands: [3; NoiseShape::BANDS] };
+        for (starts_stream, in_band) in [(true, true), (false, false)] {
+            let mut out = Vec::new();
+            write_silence(&sample(), starts_stream, 16, in_band, &noise, &mut out).expect("16 frames");
+            let payload = parse(&sample(), &out).expect("a payload");
+            assert_eq!(payload.silence, Some(noise));
+            assert_eq!((payload.info.starts_stream, payload.info.frames), (starts_stream, 16));
+            assert!((0..out.len()).all(|cut| parse(&sample(), &out[..cut]).is_err()));
+            assert!(parse(&sample(), &[&out[..], &[0]].concat()).is_err());
+            assert!(in_band || out.len() == 9);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(data in proptest::collection::vec(any::<u8>(), 0..80)) {
+            if let Ok(payload) = parse(&sample(), &data) {
+                prop_assert_eq!(payload.codes.len(), usize::from(payload.info.frames) * usize::from(payload.info.stages));
+            }
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! The description of background noise that stands in for the codes of a pause.
+
+use crate::Result;
+use crate::bytes::Cursor;
+use crate::bytes::{BitReader, BitWriter};
+
+/// Background noise, in whole steps: a level and the spectrum's shape.
+///
+/// `docs/bitstream.md` gives the bands' frequencies. All numbers are integers, so every reader has the same noise to
+/// make.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct NoiseShape {
+    /// Level in half decibels: 0 is digital silence, `n` is a root mean square of `(n - 193) / 2` dB of full scale,
+    /// up to [`MAX_LEVEL`](Self::MAX_LEVEL).
+    pub level: u8,
+    /// Power density of each band beside the others, 0 to 15 in steps of 3 dB. Nothing in digital silence.
+    pub bands: [u8; Self::BANDS],
+}
+
+impl NoiseShape {
+    /// Bands of the spectrum.
+    pub const BANDS: usize = 12;
+    /// The loudest level: -0.5 dB.
+    pub const MAX_LEVEL: u8 = 192;
+    /// Decibels of one step of a band.
+    pub const BAND_STEP_DB: f32 = 3.0;
+
+    /// Root mean square in decibels of full scale; none in digital silence.
+    pub fn level_db(&self) -> Option<f32> {
+        (self.level > 0).then(|| (f32::from(self.level) - 193.0) / 2.0)
+    }
+
+    /// Appends the description: 1 byte for digital silence, else 7.
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        out.push(self.level.min(Self::MAX_LEVEL));
+        if self.level > 0 {
+            let mut bits = BitWriter::new(out);
+            self.bands.iter().for_each(|&band| bits.put(band.min(15).into(), 4));
+            bits.finish();
+        }
+    }
+
+    /// Reads a description.
+    pub(super) fn parse(cursor: &mut Cursor<'_>) -> Result<Self> {
+        let level = cursor.byte("noise level")?;
+        if level > Self::MAX_LEVEL {
+            return Err(cursor.error("noise level", format!("{level}, allowed: 0 to {}", Self::MAX_LEVEL)));
+        }
+        let mut shape = Self { level, ..Self::default() };
+        if level > 0 {
+            let mut bits = BitReader::new(cursor.bytes("noise bands", (Self::BANDS * 4).div_ceil(8))?);
+            shape.bands.iter_mut().for_each(|band| *band = bits.take(4) as u8);
+        }
+        Ok(shape)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::frames::Frames;
+    use super::super::header::sample;
+    use super::super::packet::{Packet, PacketInfo, write_silence};
+    use super::*;
+    use crate::Limits;
+
+    fn shape() -> NoiseShape {
+        NoiseShape { level: 87, bands: [15, 14, 12, 11, 10, 10, 9, 7, 5, 3, 1, 0] }
+    }
+
+    fn packet(info: &PacketInfo, in_band: bool, noise: &NoiseShape) -> Vec<u8> {
+        let mut out = Vec::new();
+        write_silence(&sample(), info, in_band, noise, &mut out).expect("a frame");
+        out
+    }
+
+    #[test]
+    fn descriptions_come_back() {
+        for (noise, in_band, end_trim) in
+            [(shape(), true, 0), (shape(), false, 7), (NoiseShape::default(), false, 0)]
+        {
+            let info = PacketInfo { starts_stream: in_band, end_trim, frames: 20, stages: 0 };
+            let bytes = packet(&info, in_band, &noise);
+            let parsed = Packet::parse(&bytes, &Limits::default()).expect("a packet");
+            assert_eq!(parsed.info(&sample()).ok(), Some(info));
+            assert_eq!(parsed.silence(), Some(&noise));
+            let mut codes = Frames::new(1);
+            codes.push(&[7]);
+            parsed.frames(&sample(), None, &mut codes).expect("a pause");
+            assert!(codes.is_empty());
+            for cut in 0..bytes.len() {
+                let cut = Packet::parse(&bytes[..cut], &Limits::default()).and_then(|p| p.info(&sample()));
+                assert!(cut.is_err());
+            }
+        }
+    }
+
+    #[test]
+    fn a_pause_has_the_bytes_that_the_document_says() {
+        let golden = include_str!("../../../testdata/golden/packet-silence.hex").trim();
+        let info = PacketInfo { frames: 20, ..Default::default() };
+        assert_eq!(hex::encode(packet(&info, false, &shape())), golden);
+    }
+
+    #[test]
+    fn a_level_above_full_scale_and_trailing_bytes_are_refused() {
+        let info = PacketInfo { frames: 1, ..Default::default() };
+        let mut bytes = packet(&info, false, &shape());
+        bytes.push(0);
+        let longer = Packet::parse(&bytes, &Limits::default()).and_then(|p| p.info(&sample()));
+        assert!(longer.is_err());
+        bytes[2] = 193;
+        assert!(Packet::parse(&bytes, &Limits::default()).is_err());
+        assert_eq!((shape().level_db(), NoiseShape::default().level_db()), (Some(-53.0), None));
+    }
+}

@@ -1,0 +1,141 @@
+use siskin_media::Colorimetry;
+
+use crate::bytes::{Cursor, put_varint};
+use crate::{Error, Limits, Result};
+
+/// First bytes of every video stream header.
+const MAGIC: [u8; 3] = *b"SKV";
+/// The only version so far.
+const VERSION: u8 = 1;
+/// Longest side of a picture.
+const LONGEST_SIDE: u32 = 16_384;
+
+/// What a decoder needs to know before the first packet of a video stream.
+///
+/// It stands in the container (Matroska `CodecPrivate`, caps field `streamheader`) and in-band at key packets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VideoHeader {
+    /// Columns, 1 to 16,384.
+    pub width: u32,
+    /// Rows, 1 to 16,384.
+    pub height: u32,
+    /// Frames a second as a fraction; the numerator is 0 where the rate is not constant.
+    pub frame_rate: (u32, u32),
+    /// Shape of a pixel as a fraction, width to height.
+    pub pixel_aspect: (u32, u32),
+    /// What the source's values mean.
+    pub colour: Colorimetry,
+}
+
+impl VideoHeader {
+    /// Appends the header's bytes.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&MAGIC);
+        out.push(VERSION);
+        for value in [
+            self.width,
+            self.height,
+            self.frame_rate.0,
+            self.frame_rate.1,
+            self.pixel_aspect.0,
+            self.pixel_aspect.1,
+        ] {
+            put_varint(out, value);
+        }
+        let Colorimetry { primaries, transfer, matrix, full_range } = self.colour;
+        out.extend_from_slice(&[primaries, transfer, matrix, full_range.into()]);
+    }
+
+    /// The header's bytes.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        self.write(&mut out);
+        out
+    }
+
+    /// Reads a header from the start of `data`; the second value is its length in bytes.
+    ///
+    /// # Errors
+    /// [`Error::Bitstream`] for anything outside the ranges above or beyond `limits`.
+    pub fn parse(data: &[u8], limits: &Limits) -> Result<(Self, usize)> {
+        let mut cursor = Cursor::new("video header", data);
+        if cursor.bytes("magic", MAGIC.len())? != MAGIC {
+            return Err(Cursor::new("video header", data).error("magic", "not a Siskin video stream"));
+        }
+        if let Some(&found) = cursor.rest().first().filter(|&&v| v != VERSION) {
+            return Err(cursor.error("version", format!("{found}, this reader knows {VERSION}")));
+        }
+        cursor.byte("version")?;
+        let width = cursor.ranged("width", 1, LONGEST_SIDE)?;
+        let height = cursor.ranged("height", 1, LONGEST_SIDE)?;
+        if u64::from(width) * u64::from(height) > limits.max_video_pixels {
+            let reason = format!("{width}x{height}, allowed: up to {} pixels", limits.max_video_pixels);
+            return Err(cursor.error("size", reason));
+        }
+        let frame_rate = (cursor.varint("frame rate")?, cursor.ranged("frame rate", 1, u32::MAX)?);
+        let one = |cursor: &mut Cursor<'_>| cursor.ranged("pixel aspect", 1, 1 << 20);
+        let pixel_aspect = (one(&mut cursor)?, one(&mut cursor)?);
+        let colour = Colorimetry {
+            primaries: cursor.byte("primaries")?,
+            transfer: cursor.byte("transfer")?,
+            matrix: cursor.byte("matrix")?,
+            full_range: cursor.byte_in("range", 0, 1)? == 1,
+        };
+        Ok((Self { width, height, frame_rate, pixel_aspect, colour }, cursor.offset()))
+    }
+
+    /// Duration of a frame in nanoseconds; none where the rate is not constant.
+    pub fn frame_duration_ns(&self) -> Option<u64> {
+        let (n, d) = self.frame_rate;
+        (n > 0).then(|| 1_000_000_000 * u64::from(d) / u64::from(n))
+    }
+
+    /// Pixels of a picture.
+    pub fn pixels(&self) -> usize {
+        self.width as usize * self.height as usize
+    }
+
+    /// Fails where a size cannot be coded.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] for a side outside 1 to 16,384.
+    pub fn check(&self) -> Result<()> {
+        for (name, side) in [("width", self.width), ("height", self.height)] {
+            if !(1..=LONGEST_SIDE).contains(&side) {
+                return Err(Error::parameter(name, side, format!("1 to {LONGEST_SIDE}")));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> VideoHeader {
+        VideoHeader {
+            width: 1280,
+            height: 720,
+            frame_rate: (30_000, 1001),
+            pixel_aspect: (1, 1),
+            colour: Colorimetry { matrix: 6, ..Default::default() },
+        }
+    }
+
+    #[test]
+    fn a_header_comes_back() {
+        let bytes = sample().to_bytes();
+        assert_eq!(VideoHeader::parse(&bytes, &Limits::default()).ok(), Some((sample(), bytes.len())));
+        for cut in 0..bytes.len() {
+            assert!(VideoHeader::parse(&bytes[..cut], &Limits::default()).is_err(), "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn huge_pictures_are_refused() {
+        let huge = VideoHeader { width: 16_000, height: 16_000, ..sample() };
+        let error = VideoHeader::parse(&huge.to_bytes(), &Limits::default());
+        assert!(matches!(error, Err(Error::Bitstream { field: "size", .. })), "{error:?}");
+    }
+}

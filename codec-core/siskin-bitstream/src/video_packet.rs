@@ -1,0 +1,138 @@
+//! The head of a video packet (`docs/video-bitstream.md`): how the frames are coded, their number, their durations, and
+//! the checksum. What follows it belongs to the codec.
+
+use crate::bytes::{Cursor, put_varint};
+use crate::{Limits, Result, VideoHeader};
+
+const HAS_HEADER: u8 = 0x80;
+const IS_KEY: u8 = 0x40;
+const HAS_DURATIONS: u8 = 0x20;
+/// Bits 0 to 4 of the first byte: the [`Coding`].
+const CODING_MASK: u8 = 0x1f;
+const FITTED: u8 = 0;
+const REALTIME: u8 = 1;
+/// Numbers of real-time packets are below this: they count round, so that each takes one byte.
+pub const REALTIME_NUMBERS: u32 = 128;
+/// Bytes of the checksum at the end.
+const CHECKSUM: usize = 4;
+
+/// How pictures are coded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Coding {
+    /// A network of their own is in the packet.
+    Fitted,
+    /// One picture: latents for the network of a bundle, and motion ([`super::realtime`]).
+    Realtime,
+}
+
+/// The head of a packet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GopInfo {
+    /// How the pictures are coded.
+    pub coding: Coding,
+    /// The stream header, in key groups.
+    pub header: Option<VideoHeader>,
+    /// The group's number; they count up by one.
+    pub number: u32,
+    /// Whether the group decodes without the one before it.
+    pub key: bool,
+    /// Frames in the group.
+    pub frames: u32,
+    /// Durations of the frames in nanoseconds, if they differ.
+    pub durations: Option<Vec<u32>>,
+}
+
+impl GopInfo {
+    /// How long the group lasts, in nanoseconds, in a stream of this header; none if nothing says so.
+    pub fn duration_ns(&self, header: &VideoHeader) -> Option<u64> {
+        match (&self.durations, header.frame_duration_ns()) {
+            (Some(durations), _) => Some(durations.iter().map(|&d| u64::from(d)).sum()),
+            (None, one) => Some(u64::from(self.frames) * one?),
+        }
+    }
+}
+
+/// Reads the head of a packet and checks the checksum.
+///
+/// # Errors
+/// [`Error::Bitstream`] for anything that the format or `limits` do not allow.
+pub fn inspect(data: &[u8], limits: &Limits) -> Result<GopInfo> {
+    read_head(data, limits).map(|(info, _)| info)
+}
+
+/// Appends the head of a packet. A `header` makes it a random access point, which decodes without the packet before it;
+/// `durations` are in nanoseconds, one a frame.
+pub fn write_head(
+    coding: Coding,
+    header: Option<&VideoHeader>,
+    (number, frames): (u32, u32),
+    durations: Option<&[u32]>,
+    out: &mut Vec<u8>,
+) {
+    let flag = |on: bool, bit: u8| if on { bit } else { 0 };
+    let (coding, number) = match coding {
+        Coding::Fitted => (FITTED, number),
+        Coding::Realtime => (REALTIME, number % REALTIME_NUMBERS),
+    };
+    out.push(flag(header.is_some(), HAS_HEADER | IS_KEY) | flag(durations.is_some(), HAS_DURATIONS) | coding);
+    if let Some(header) = header {
+        header.write(out);
+    }
+    put_varint(out, number);
+    put_varint(out, frames);
+    durations.into_iter().flatten().for_each(|&d| put_varint(out, d));
+}
+
+/// Appends the checksum of all that is in `out`: every packet ends with it.
+pub fn seal(out: &mut Vec<u8>) {
+    let checksum = crc32fast::hash(out);
+    out.extend_from_slice(&checksum.to_le_bytes());
+}
+
+/// Reads the head of a packet and checks the checksum; the cursor is behind the head and ends before the checksum.
+///
+/// # Errors
+/// As for [`inspect`].
+pub fn read_head<'a>(data: &'a [u8], limits: &Limits) -> Result<(GopInfo, Cursor<'a>)> {
+    let whole = Cursor::new("video packet", data);
+    if data.len() > limits.max_video_packet_bytes {
+        let reason = format!("{} bytes, allowed: up to {}", data.len(), limits.max_video_packet_bytes);
+        return Err(whole.error("length", reason));
+    }
+    let Some((body, stated)) = data.split_last_chunk::<CHECKSUM>() else {
+        return Err(whole.error("length", format!("{} bytes, allowed: {CHECKSUM} and more", data.len())));
+    };
+    if crc32fast::hash(body) != u32::from_le_bytes(*stated) {
+        return Err(whole.error("checksum", "the packet is damaged"));
+    }
+    let mut cursor = Cursor::new("video packet", body);
+    let first = cursor.byte("first byte")?;
+    let coding = match first & CODING_MASK {
+        FITTED => Coding::Fitted,
+        REALTIME => Coding::Realtime,
+        other => {
+            return Err(whole.error("coding", format!("{other}, this reader knows {FITTED} and {REALTIME}")));
+        }
+    };
+    let key = first & IS_KEY != 0;
+    let header = if first & HAS_HEADER != 0 {
+        let (header, length) = VideoHeader::parse(cursor.rest(), limits)?;
+        cursor.bytes("video header", length)?;
+        Some(header)
+    } else if key {
+        return Err(whole.error("first byte", "a key group without a header"));
+    } else {
+        None
+    };
+    let (most_number, most_frames) = match coding {
+        Coding::Fitted => (u32::MAX, limits.max_video_frames),
+        Coding::Realtime => (REALTIME_NUMBERS - 1, 1),
+    };
+    let number = cursor.ranged("number", 0, most_number)?;
+    let frames = cursor.ranged("frames", 1, most_frames)?;
+    let durations = match first & HAS_DURATIONS {
+        0 => None,
+        _ => Some((0..frames).map(|_| cursor.varint("duration")).collect::<Result<Vec<_>>>()?),
+    };
+    Ok((GopInfo { coding, header, number, key, frames, durations }, cursor))
+}

@@ -1,0 +1,255 @@
+//! Adaptive binary range coding: yes-or-no decisions whose probabilities follow what was coded, in integers only.
+//!
+//! One function can say how something is coded and how it is read back: it asks a [`BitCoder`], and an encoder answers
+//! with the value it was given, a decoder with the one that it read.
+
+use core::borrow::Borrow;
+use core::num::NonZeroU32;
+use std::sync::LazyLock;
+
+use constriction::stream::model::{DecoderModel, EncoderModel, EntropyModel};
+use constriction::stream::queue::{DefaultRangeDecoder, DefaultRangeEncoder};
+use constriction::stream::{Decode, Encode};
+
+use super::words;
+use crate::{Error, Result};
+
+/// Bits of a probability.
+const PRECISION: usize = 16;
+const ONE: u32 = 1 << PRECISION;
+/// No decision is surer than this many parts of [`ONE`].
+const LEAST: u32 = 24;
+/// How fast the two estimates follow.
+const FAST: u32 = 4;
+const SLOW: u32 = 7;
+
+/// The probability of a yes, from two estimates that follow at two speeds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AdaptiveBit {
+    fast: u16,
+    slow: u16,
+}
+
+impl AdaptiveBit {
+    /// A decision that is a yes with `probability` of 65,536.
+    pub fn new(probability: u16) -> Self {
+        Self { fast: probability, slow: probability }
+    }
+
+    /// The slow estimate, of 65,536.
+    pub fn probability(self) -> u16 {
+        self.slow
+    }
+
+    fn yes(self) -> u32 {
+        ((u32::from(self.fast) + u32::from(self.slow)) / 2).clamp(LEAST, ONE - LEAST)
+    }
+
+    fn learn(&mut self, yes: bool) {
+        if yes {
+            self.fast += (u16::MAX - self.fast) >> FAST;
+            self.slow += (u16::MAX - self.slow) >> SLOW;
+        } else {
+            self.fast -= self.fast >> FAST;
+            self.slow -= self.slow >> SLOW;
+        }
+    }
+}
+
+/// Codes decisions, or reads them.
+pub trait BitCoder {
+    /// Codes `value`, or reads what was coded, and learns from it.
+    ///
+    /// # Errors
+    /// [`Error::Bitstream`] if no encoder could have written what is read.
+    fn bit(&mut self, model: &mut AdaptiveBit, value: bool) -> Result<bool>;
+    /// As [`BitCoder::bit`] for the `count` lowest bits of a value that has no pattern, highest first.
+    ///
+    /// # Errors
+    /// As for [`BitCoder::bit`].
+    fn raw(&mut self, count: u32, value: u32) -> Result<u32> {
+        let mut out = 0;
+        for place in (0..count).rev() {
+            let even = &mut AdaptiveBit::new(1 << 15);
+            out = out << 1 | u32::from(self.bit(even, value >> place & 1 == 1)?);
+        }
+        Ok(out)
+    }
+}
+
+/// Bits that a decision costs, for choices between ways to code something; nothing that is read depends on it.
+pub fn bits(model: AdaptiveBit, value: bool) -> f32 {
+    let yes = model.yes();
+    COSTS[((if value { yes } else { ONE - yes }) >> COST_SHIFT) as usize]
+}
+
+/// The table has an entry for so many probabilities.
+const COST_SHIFT: u32 = 4;
+
+/// Bits by probability, of the middle of each entry's range.
+static COSTS: LazyLock<Vec<f32>> = LazyLock::new(|| {
+    let middle = f64::from(1 << COST_SHIFT) / 2.0;
+    (0..=ONE >> COST_SHIFT)
+        .map(|i| -((f64::from(i << COST_SHIFT) + middle) / f64::from(ONE)).min(1.0).log2() as f32)
+        .collect()
+});
+
+/// Counts what decisions would cost.
+#[derive(Debug, Clone, Default)]
+pub struct BitCounter {
+    bits: f64,
+}
+
+impl BitCounter {
+    /// Bits so far.
+    pub fn bits(&self) -> f64 {
+        self.bits
+    }
+}
+
+impl BitCoder for BitCounter {
+    fn bit(&mut self, model: &mut AdaptiveBit, value: bool) -> Result<bool> {
+        self.bits += f64::from(bits(*model, value));
+        model.learn(value);
+        Ok(value)
+    }
+}
+
+/// Codes decisions to bytes.
+#[derive(Debug, Clone, Default)]
+pub struct BitEncoder {
+    coder: DefaultRangeEncoder,
+}
+
+impl BitEncoder {
+    /// Ends the stream: 32-bit words, least significant byte first, appended to `out`.
+    pub fn finish(self, out: &mut Vec<u8>) {
+        let compressed = self.coder.into_compressed().unwrap_or_else(|never| match never {});
+        out.extend(compressed.into_iter().flat_map(u32::to_le_bytes));
+    }
+}
+
+impl BitCoder for BitEncoder {
+    fn bit(&mut self, model: &mut AdaptiveBit, value: bool) -> Result<bool> {
+        // Both symbols are in the model, and writing to memory does not fail.
+        self.coder
+            .encode_symbol(value, Decision(model.yes()))
+            .map_err(|e| Error::parameter("decision", value, format!("what can be coded ({e:?})")))?;
+        model.learn(value);
+        Ok(value)
+    }
+}
+
+/// Reads what a [`BitEncoder`] coded; past the end it reads some decisions or other.
+#[derive(Debug, Clone)]
+pub struct BitDecoder {
+    coder: DefaultRangeDecoder,
+}
+
+impl BitDecoder {
+    /// Begins to read.
+    ///
+    /// # Errors
+    /// [`Error::Bitstream`] if the bytes are no whole words.
+    pub fn new(data: &[u8]) -> Result<Self> {
+        let coder = DefaultRangeDecoder::from_compressed(words(data)?).unwrap_or_else(|never| match never {});
+        Ok(Self { coder })
+    }
+
+    /// Whether all that was coded has been read, as far as the coder can tell.
+    pub fn may_be_at_end(&self) -> bool {
+        self.coder.maybe_exhausted()
+    }
+}
+
+impl BitCoder for BitDecoder {
+    fn bit(&mut self, model: &mut AdaptiveBit, _: bool) -> Result<bool> {
+        let value = self.coder.decode_symbol(Decision(model.yes())).map_err(|_| Error::Bitstream {
+            what: "coded decisions",
+            field: "decision",
+            offset: 0,
+            reason: "not what an encoder writes".into(),
+        })?;
+        model.learn(value);
+        Ok(value)
+    }
+}
+
+/// The distribution of one decision: no below, yes above.
+#[derive(Debug, Clone, Copy)]
+struct Decision(u32);
+
+impl Decision {
+    fn place(self, yes: bool) -> (u32, NonZeroU32) {
+        let (left, own) = if yes { (ONE - self.0, self.0) } else { (0, ONE - self.0) };
+        // `yes()` keeps both parts above zero.
+        (left, NonZeroU32::new(own).unwrap_or(NonZeroU32::MIN))
+    }
+}
+
+impl EntropyModel<PRECISION> for Decision {
+    type Symbol = bool;
+    type Probability = u32;
+}
+
+impl EncoderModel<PRECISION> for Decision {
+    fn left_cumulative_and_probability(&self, symbol: impl Borrow<bool>) -> Option<(u32, NonZeroU32)> {
+        Some(self.place(*symbol.borrow()))
+    }
+}
+
+impl DecoderModel<PRECISION> for Decision {
+    fn quantile_function(&self, quantile: u32) -> (bool, u32, NonZeroU32) {
+        let yes = quantile >= ONE - self.0;
+        let (left, own) = self.place(yes);
+        (yes, left, own)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn any_decisions_come_back(values in proptest::collection::vec((0..5usize, any::<bool>()), 0..3000)) {
+            let (mut models, mut encoder) = ([AdaptiveBit::new(1 << 14); 5], BitEncoder::default());
+            for &(m, v) in &values {
+                encoder.bit(&mut models[m], v).expect("a decision");
+            }
+            let mut bytes = Vec::new();
+            encoder.finish(&mut bytes);
+            let (mut again, mut decoder) = ([AdaptiveBit::new(1 << 14); 5], BitDecoder::new(&bytes).expect("words"));
+            for &(m, v) in &values {
+                prop_assert_eq!(decoder.bit(&mut again[m], false).expect("a decision"), v);
+            }
+            prop_assert!(decoder.may_be_at_end());
+            prop_assert_eq!(models, again);
+        }
+    }
+
+    #[test]
+    fn what_is_rare_costs_much_and_what_is_usual_little() {
+        let (mut model, mut encoder) = (AdaptiveBit::new(1 << 15), BitEncoder::default());
+        for i in 0..80_000 {
+            encoder.bit(&mut model, i % 1000 == 0).expect("a decision");
+        }
+        let mut bytes = Vec::new();
+        encoder.finish(&mut bytes);
+        // 80 of 80,000 have 0.0114 bits each, 114 bytes; two moving estimates are not as good as knowing that.
+        assert!((100..250).contains(&bytes.len()), "{}", bytes.len());
+    }
+
+    #[test]
+    fn raw_bits_cost_what_they_are() {
+        let mut encoder = BitEncoder::default();
+        (0..100).for_each(|i| assert_eq!(encoder.raw(16, i * 600).expect("bits"), i * 600));
+        let mut bytes = Vec::new();
+        encoder.finish(&mut bytes);
+        assert!(bytes.len() <= 204, "{}", bytes.len());
+        let mut decoder = BitDecoder::new(&bytes).expect("words");
+        (0..100).for_each(|i| assert_eq!(decoder.raw(16, 0).expect("bits"), i * 600));
+    }
+}

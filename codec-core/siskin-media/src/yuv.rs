@@ -1,0 +1,167 @@
+//! Between red, green and blue and YUV of a stream's matrix and range, in integers.
+
+use crate::Colorimetry;
+
+/// Bits after the point of the coefficients.
+const BITS: u32 = 16;
+const HALF: i32 = 1 << (BITS - 1);
+
+/// How a stream's YUV is made of RGB and back: its matrix (BT.601 where that is not known or no linear one) and range.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct YuvMatrix {
+    /// Rows of Y, U and V: what red, green and blue add.
+    to_yuv: [[i32; 3]; 3],
+    /// What Y adds to each, V to red, U and V to green, U to blue.
+    luma: i32,
+    red: i32,
+    green: [i32; 2],
+    blue: i32,
+    /// Y of black.
+    black: i32,
+}
+
+impl YuvMatrix {
+    /// The matrix and range of a stream.
+    pub fn of(colorimetry: &Colorimetry) -> Self {
+        // ITU-T H.273, table 4.
+        let (kr, kb) = match colorimetry.matrix {
+            1 => (0.2126, 0.0722),
+            4 => (0.30, 0.11),
+            7 => (0.212, 0.087),
+            9 => (0.2627, 0.0593),
+            _ => (0.299, 0.114),
+        };
+        let kg = 1.0 - kr - kb;
+        let (black, bright, strong) =
+            if colorimetry.full_range { (0, 255.0, 255.0) } else { (16, 219.0, 224.0) };
+        let fixed = |v: f64| (v * f64::from(1 << BITS)).round() as i32;
+        let (own, chroma) = (bright / 255.0, strong / 255.0);
+        let (u, v) = (chroma / (2.0 * (1.0 - kb)), chroma / (2.0 * (1.0 - kr)));
+        let rows = [
+            [kr * own, kg * own, kb * own],
+            [-kr * u, -kg * u, (1.0 - kb) * u],
+            [(1.0 - kr) * v, -kg * v, -kb * v],
+        ];
+        Self {
+            to_yuv: rows.map(|row| row.map(fixed)),
+            luma: fixed(1.0 / own),
+            red: fixed(2.0 * (1.0 - kr) / chroma),
+            green: [fixed(2.0 * kb * (1.0 - kb) / kg / chroma), fixed(2.0 * kr * (1.0 - kr) / kg / chroma)],
+            blue: fixed(2.0 * (1.0 - kb) / chroma),
+            black,
+        }
+    }
+
+    /// Y, U and V of red, green and blue.
+    pub fn to_yuv(&self, rgb: [u8; 3]) -> [u8; 3] {
+        let rgb = rgb.map(i32::from);
+        [self.row(0, rgb, 1, self.black), self.row(1, rgb, 1, 128), self.row(2, rgb, 1, 128)]
+    }
+
+    /// Red, green and blue of Y, U and V.
+    pub fn to_rgb(&self, yuv: [u8; 3]) -> [u8; 3] {
+        let [y, u, v] = yuv.map(i32::from);
+        let (u, v) = (u - 128, v - 128);
+        let bright = self.luma * (y - self.black) + HALF;
+        let add = [self.red * v, -self.green[0] * u - self.green[1] * v, self.blue * u];
+        add.map(|a| ((bright + a) >> BITS).clamp(0, 255) as u8)
+    }
+
+    /// A row of the matrix over sums of `count` values.
+    fn row(&self, row: usize, sums: [i32; 3], count: i32, offset: i32) -> u8 {
+        let sum: i32 = self.to_yuv[row].iter().zip(sums).map(|(c, v)| c * v).sum();
+        let rounded = (sum + HALF * count).div_euclid(count << BITS);
+        (rounded + offset).clamp(0, 255) as u8
+    }
+}
+
+/// Makes 4:2:0 (Y, U, V without gaps) of interleaved RGB, replacing `out`; chroma is averaged. `rgb` must hold
+/// `width * height` pixels.
+pub fn rgb_to_i420(rgb: &[u8], (width, height): (usize, usize), matrix: &YuvMatrix, out: &mut Vec<u8>) {
+    let (columns, rows) = (width.div_ceil(2), height.div_ceil(2));
+    out.clear();
+    out.extend(rgb.as_chunks::<3>().0.iter().map(|p| matrix.row(0, p.map(i32::from), 1, matrix.black)));
+    let start = out.len();
+    out.resize(start + 2 * columns * rows, 128);
+    let (u, v) = out[start..].split_at_mut(columns * rows);
+    for y in 0..rows {
+        for x in 0..columns {
+            // Where a side is odd, the last one counts twice.
+            let mut sums = [0i32; 3];
+            for (dx, dy) in [(0, 0), (1, 0), (0, 1), (1, 1)] {
+                let place = (2 * y + dy).min(height - 1) * width + (2 * x + dx).min(width - 1);
+                (0..3).for_each(|c| sums[c] += i32::from(rgb[3 * place + c]));
+            }
+            u[y * columns + x] = matrix.row(1, sums, 4, 128);
+            v[y * columns + x] = matrix.row(2, sums, 4, 128);
+        }
+    }
+}
+
+/// Makes interleaved RGB of 4:2:0 (Y, U, V without gaps), replacing `out`; chroma is repeated.
+pub fn i420_to_rgb(data: &[u8], (width, height): (usize, usize), matrix: &YuvMatrix, out: &mut Vec<u8>) {
+    let (columns, rows) = (width.div_ceil(2), height.div_ceil(2));
+    let (luma, chroma) = data.split_at(width * height);
+    let (u, v) = chroma.split_at(columns * rows);
+    out.clear();
+    out.reserve(3 * width * height);
+    for (y, line) in luma.chunks_exact(width).enumerate() {
+        let (u, v) = (&u[y / 2 * columns..][..columns], &v[y / 2 * columns..][..columns]);
+        for ((pair, &u), &v) in line.chunks(2).zip(u).zip(v) {
+            pair.iter().for_each(|&sample| out.extend(matrix.to_rgb([sample, u, v])));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn matrix(matrix: u8, full_range: bool) -> YuvMatrix {
+        YuvMatrix::of(&Colorimetry { matrix, full_range, ..Default::default() })
+    }
+
+    #[test]
+    fn known_colours_have_their_numbers() {
+        // Red in BT.601 and BT.709, limited and full; white and black.
+        assert_eq!(matrix(6, false).to_yuv([255, 0, 0]), [81, 90, 240]);
+        assert_eq!(matrix(1, false).to_yuv([255, 0, 0]), [63, 102, 240]);
+        assert_eq!(matrix(1, true).to_yuv([255, 0, 0]), [54, 99, 255]);
+        assert_eq!(matrix(2, false), matrix(5, false));
+        for (code, full, white, black) in [(1, false, 235, 16), (9, true, 255, 0), (6, false, 235, 16)] {
+            let own = matrix(code, full);
+            assert_eq!((own.to_yuv([255; 3]), own.to_yuv([0; 3])), ([white, 128, 128], [black, 128, 128]));
+            assert_eq!((own.to_rgb([white, 128, 128]), own.to_rgb([black, 128, 128])), ([255; 3], [0; 3]));
+        }
+    }
+
+    #[test]
+    fn every_matrix_leads_back() {
+        for code in [1, 4, 6, 7, 9] {
+            for full in [false, true] {
+                let own = matrix(code, full);
+                for i in 0..1000u32 {
+                    let rgb = [i * 7 % 256, i * 31 % 256, i * 113 % 256].map(|v| v as u8);
+                    let back = own.to_rgb(own.to_yuv(rgb));
+                    let worst = rgb.iter().zip(back).map(|(a, b)| a.abs_diff(b)).max();
+                    assert!(worst <= Some(3), "{code} {full}: {rgb:?} {back:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn soft_pictures_come_back() {
+        for size in [(16, 8), (17, 9), (1, 1)] {
+            let rgb: Vec<u8> = (0..size.0 * size.1)
+                .flat_map(|i| [(i % size.0 * 9) as u8, (i / size.0 * 20) as u8, 90])
+                .collect();
+            let (mut yuv, mut back) = (Vec::new(), Vec::new());
+            rgb_to_i420(&rgb, size, &matrix(1, false), &mut yuv);
+            i420_to_rgb(&yuv, size, &matrix(1, false), &mut back);
+            assert_eq!(back.len(), rgb.len());
+            let worst = rgb.iter().zip(&back).map(|(a, b)| a.abs_diff(*b)).max();
+            assert!(worst <= Some(24), "{worst:?}");
+        }
+    }
+}

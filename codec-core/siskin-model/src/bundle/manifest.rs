@@ -1,0 +1,202 @@
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::Specials;
+use super::folder::{self, Facts};
+use crate::runtime::GraphSpec;
+
+/// The only manifest format so far.
+const FORMAT: u32 = 1;
+
+/// `manifest.json` of an audio bundle. Fields that only people read (training, figures) stay JSON.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Manifest {
+    format: u32,
+    kind: String,
+    /// The bundle's name, its folder's name too.
+    pub name: String,
+    /// The bundle's version.
+    pub version: String,
+    /// The licence of the weights, an SPDX expression.
+    pub licence: String,
+    /// Samples a second.
+    pub sample_rate: u32,
+    /// Channels.
+    pub channels: u8,
+    /// Samples a codec frame.
+    pub hop: u16,
+    /// Samples by which the decoder's output lags the encoder's input; dropped at the start of a stream.
+    pub delay: u16,
+    /// Samples beyond its own frame that the encoder must see before it can code a frame.
+    pub lookahead: u32,
+    /// Frames of history that an output frame of each network depends on.
+    #[serde(default)]
+    pub receptive_field_frames: ReceptiveField,
+    /// Dimension of a latent frame.
+    pub latent_dim: usize,
+    /// How latents become codes.
+    pub quantizer: QuantizerSpec,
+    /// Static tables for range-coded packets; without them codes have fixed width.
+    #[serde(default)]
+    pub entropy: Option<EntropySpec>,
+    /// The stage prefixes that the bundle was trained for, with their code rates.
+    pub prefixes: Vec<Prefix>,
+    /// Stages that the encoder uses if nothing else is asked for.
+    pub default_stages: u8,
+    /// The network `pcm [1,1,hop] -> latents [1,D,1]`.
+    pub encoder: GraphSpec,
+    /// The network `latents [1,D,1] -> pcm [1,1,hop]`.
+    pub decoder: GraphSpec,
+    /// Ids beside the codes that mean something to models that read and write tokens: see
+    /// [`Specials`].
+    #[serde(default)]
+    pub special_ids: BTreeMap<String, i64>,
+    /// SHA-256 of every file of the bundle, in hexadecimal.
+    pub files: BTreeMap<String, String>,
+    /// How the bundle was trained.
+    #[serde(default)]
+    pub training: serde_json::Value,
+    /// Measured quality.
+    #[serde(default)]
+    pub figures: serde_json::Value,
+}
+
+/// How far back networks look, in frames.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub struct ReceptiveField {
+    /// The encoder.
+    pub encoder: u32,
+    /// The decoder: so many frames after a reset its samples are those of an unbroken decoding.
+    pub decoder: u32,
+}
+
+impl Default for ReceptiveField {
+    /// What is taken for a bundle that does not say it: a second of most codecs.
+    fn default() -> Self {
+        Self { encoder: 50, decoder: 50 }
+    }
+}
+
+/// The quantizer's shape.
+#[derive(Debug, Clone, Deserialize)]
+pub struct QuantizerSpec {
+    /// Which residual quantizer.
+    #[serde(rename = "type")]
+    pub kind: QuantizerKind,
+    /// Groups into which the latent is split (1 for RVQ).
+    pub groups: u8,
+    /// Residual stages.
+    pub stages: u8,
+    /// Entries of one codebook, 2 to 65,536.
+    pub size: u32,
+    /// Dimension of the whole latent.
+    pub dim: usize,
+    /// Safetensors file with `codebooks [stages, groups, size, dim / groups]`.
+    pub file: String,
+}
+
+/// Where the tables of the entropy coding are.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct EntropySpec {
+    /// Safetensors file that `siskin_entropy::Tables::parse` reads.
+    pub file: String,
+}
+
+/// The residual quantizers that are implemented.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum QuantizerKind {
+    /// Residual vector quantization (SoundStream, arXiv 2107.03312, section III-C).
+    Rvq,
+    /// Group-residual vector quantization (HiFi-Codec, arXiv 2305.02765, section 3.2).
+    Grvq,
+}
+
+impl QuantizerSpec {
+    /// Bits of one code.
+    pub fn code_bits(&self) -> u8 {
+        (u32::BITS - (self.size - 1).leading_zeros()) as u8
+    }
+}
+
+/// A stage prefix and what it costs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub struct Prefix {
+    /// Residual stages.
+    pub stages: u8,
+    /// Bits a second of the bare codes.
+    pub bitrate: u32,
+}
+
+impl Facts for Manifest {
+    fn validate(&self) -> Result<(), String> {
+        let q = &self.quantizer;
+        let check = |ok: bool, reason: String| if ok { Ok(()) } else { Err(reason) };
+        check(self.format == FORMAT, format!("format {}, this reader knows {FORMAT}", self.format))?;
+        check(self.kind == "audio", format!("kind {:?}, this reader knows \"audio\"", self.kind))?;
+        check((1..=64).contains(&self.name.len()), format!("name of {} bytes", self.name.len()))?;
+        check((1..=768_000).contains(&self.sample_rate), format!("sample_rate {}", self.sample_rate))?;
+        check(self.channels == 1, format!("channels {}, only mono is implemented", self.channels))?;
+        check(self.hop > 0, "hop 0".into())?;
+        check(self.delay <= self.hop, format!("delay {}, allowed: up to the hop", self.delay))?;
+        check(self.lookahead == 0, format!("lookahead {}, only 0 is implemented", self.lookahead))?;
+        check((1..=16).contains(&q.groups), format!("quantizer groups {}", q.groups))?;
+        check((1..=64).contains(&q.stages), format!("quantizer stages {}", q.stages))?;
+        check((2..=65_536).contains(&q.size), format!("quantizer size {}", q.size))?;
+        check((1..=4096).contains(&q.dim), format!("quantizer dim {}", q.dim))?;
+        check(q.dim.is_multiple_of(q.groups.into()), format!("dim {} in {} groups", q.dim, q.groups))?;
+        check(q.kind == QuantizerKind::Grvq || q.groups == 1, format!("rvq with {} groups", q.groups))?;
+        check(q.dim == self.latent_dim, format!("latent_dim {}, quantizer dim {}", self.latent_dim, q.dim))?;
+        let field = self.receptive_field_frames;
+        let longest = field.encoder.max(field.decoder);
+        check(longest <= 10_000, format!("receptive_field_frames {longest}, allowed: up to 10000"))?;
+        let stages_fit = |s: u8| (1..=q.stages).contains(&s);
+        check(stages_fit(self.default_stages), format!("default_stages {}", self.default_stages))?;
+        let size = q.size;
+        Specials::new(&self.special_ids, size, size.into()).map_err(|e| format!("special_ids: {e}"))?;
+        check(self.prefixes.iter().all(|p| stages_fit(p.stages)), "a prefix beyond the stages".into())
+    }
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn files(&self) -> &BTreeMap<String, String> {
+        &self.files
+    }
+}
+
+impl Manifest {
+    /// Reads a manifest and checks that its numbers are within what is implemented.
+    ///
+    /// # Errors
+    /// What is wrong, in words.
+    pub fn parse(text: &[u8]) -> Result<Self, String> {
+        folder::parse(text)
+    }
+
+    pub(super) fn hash(&self) -> [u8; 32] {
+        super::hash_of(&self.files)
+    }
+
+    /// Algorithmic delay in samples: one frame is gathered before it is coded, then the overlap.
+    pub fn algorithmic_delay(&self) -> u32 {
+        u32::from(self.hop) + u32::from(self.delay) + self.lookahead
+    }
+
+    /// Nanoseconds of a stream to decode and drop before the place sought, so that the samples from there on are those
+    /// of an unbroken decoding.
+    pub fn warm_up_ns(&self) -> u64 {
+        let samples = u64::from(self.receptive_field_frames.decoder) * u64::from(self.hop);
+        (samples * 1_000_000_000).div_ceil(u64::from(self.sample_rate).max(1))
+    }
+
+    /// The largest number of stages whose code rate does not exceed `bitrate`, at least one.
+    pub fn stages_for(&self, bitrate: u32) -> u8 {
+        let q = &self.quantizer;
+        let per_stage = f64::from(q.code_bits()) * f64::from(q.groups) * f64::from(self.sample_rate)
+            / f64::from(self.hop);
+        ((f64::from(bitrate) / per_stage + 1e-9) as u64).clamp(1, q.stages.into()) as u8
+    }
+}

@@ -1,0 +1,147 @@
+//! Model bundles: a folder with `manifest.json`, ONNX graphs and codebooks (see `docs/model-bundle.md`).
+//!
+//! A bundle is read whole and checked against the hashes of its manifest before anything in it is used, so what
+//! decodes a stream is what encoded it.
+
+mod folder;
+mod manifest;
+mod registry;
+mod specials;
+mod video;
+mod voice;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+
+pub use crate::runtime::{GraphSpec, StateSpec};
+pub use manifest::{EntropySpec, Manifest, Prefix, QuantizerKind, QuantizerSpec, ReceptiveField};
+pub use registry::{installed, search_path, user_folder};
+pub use specials::Specials;
+pub use video::{VideoBundle, VideoManifest, installed_videos};
+pub use voice::{EngineSpec, LanguageSpec, VoiceBundle, VoiceManifest, VoiceSpec, installed_voices};
+
+use crate::{Limits, Result};
+use folder::Folder;
+use siskin_bitstream::{BundleId, StreamHeader};
+
+/// A bundle in memory; cloning shares its files.
+#[derive(Clone)]
+pub struct Bundle {
+    folder: Folder<Manifest>,
+    hash: [u8; 32],
+}
+
+impl Bundle {
+    /// Opens the bundle in the folder `path`, reading and checking every file that the manifest lists.
+    ///
+    /// # Errors
+    /// [`Error::BadBundle`](crate::Error::BadBundle) if the manifest is not valid or a file is missing, too large or has another hash.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let folder = Folder::<Manifest>::open(path.as_ref(), &Limits::default())?;
+        Ok(Self { hash: folder.manifest().hash(), folder })
+    }
+
+    /// Finds a bundle by name on the [search path](search_path), or opens the folder if `name_or_path` is one.
+    ///
+    /// # Errors
+    /// [`Error::BundleNotFound`](crate::Error::BundleNotFound) with the folders searched, or what [`Bundle::open`] returns.
+    pub fn find(name_or_path: &str) -> Result<Self> {
+        registry::find(name_or_path).and_then(Self::open)
+    }
+
+    /// Finds the bundle that a stream needs: `preferred` if its id fits, else the first on the search path that
+    /// does.
+    ///
+    /// # Errors
+    /// [`Error::WrongBundle`](crate::Error::WrongBundle) with the name and id of the bundle that is needed.
+    pub fn for_stream(header: &StreamHeader, preferred: Option<&str>) -> Result<Self> {
+        if let Some(name) = preferred {
+            let bundle = Self::find(name)?;
+            return bundle.check(header).map(|()| bundle);
+        }
+        let installed = installed();
+        let fits = installed.iter().find(|b| b.id() == header.bundle);
+        let path = fits.map(|b| b.path().to_owned()).ok_or_else(|| {
+            let found: Vec<_> =
+                installed.iter().map(|b| format!("{} ({})", b.manifest().name, b.id())).collect();
+            header.wanted(if found.is_empty() { "none".into() } else { found.join(", ") })
+        })?;
+        let bundle = Self::open(path)?;
+        bundle.check(header).map(|()| bundle)
+    }
+
+    /// The folder that the bundle was read from.
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The facts about the bundle.
+    pub fn manifest(&self) -> &Manifest {
+        self.folder.manifest()
+    }
+
+    /// SHA-256 over the names and hashes of the bundle's files, as `docs/model-bundle.md` defines it.
+    pub fn hash(&self) -> [u8; 32] {
+        self.hash
+    }
+
+    /// The first 8 bytes of [`Bundle::hash`], which streams carry.
+    pub fn id(&self) -> BundleId {
+        id_of(&self.hash)
+    }
+
+    /// The bytes of one of the bundle's files.
+    ///
+    /// # Errors
+    /// [`Error::BadBundle`](crate::Error::BadBundle) if the manifest does not list the file.
+    pub fn file(&self, name: &str) -> Result<&[u8]> {
+        self.folder.file(name)
+    }
+
+    /// The header of a stream that this bundle encodes.
+    pub fn stream_header(&self) -> StreamHeader {
+        let m = self.manifest();
+        StreamHeader {
+            bundle: self.id(),
+            bundle_name: m.name.clone(),
+            sample_rate: m.sample_rate,
+            channels: m.channels,
+            hop: m.hop,
+            groups: m.quantizer.groups,
+            stages: m.quantizer.stages,
+            code_bits: m.quantizer.code_bits(),
+            pre_skip: m.delay,
+        }
+    }
+
+    /// Checks that this bundle decodes the stream of `header`.
+    ///
+    /// # Errors
+    /// What [`StreamHeader::accepts`] returns.
+    pub fn check(&self, header: &StreamHeader) -> Result<()> {
+        self.stream_header().accepts(header)
+    }
+}
+
+impl std::fmt::Debug for Bundle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Bundle").field("path", &self.path()).field("id", &self.id()).finish_non_exhaustive()
+    }
+}
+
+fn id_of(hash: &[u8; 32]) -> BundleId {
+    let mut id = [0; 8];
+    id.copy_from_slice(&hash[..8]);
+    BundleId(id)
+}
+
+/// SHA-256 over one line `NAME SHA256\n` a file, in the order of names' bytes.
+fn hash_of(files: &BTreeMap<String, String>) -> [u8; 32] {
+    let mut sha = Sha256::new();
+    for (name, hash) in files {
+        sha.update(format!("{name} {hash}\n"));
+    }
+    sha.finalize().into()
+}

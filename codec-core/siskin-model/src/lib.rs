@@ -1,0 +1,11 @@
+//! Model bundles, and the runtime that computes their networks.
+//!
+//! - [`bundle`]: a bundle on disk: manifest, networks, codebooks, hashes, and where bundles are found;
+//! - [`runtime`]: the traits through which every network runs; ONNX Runtime is the feature `onnxruntime`.
+
+pub mod bundle;
+mod places;
+pub mod runtime;
+
+pub use places::search_near;
+pub use siskin_error::{Error, Limits, Result};

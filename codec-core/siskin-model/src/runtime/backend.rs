@@ -1,0 +1,43 @@
+use super::network::{StepNetwork, TensorNetwork, WholeNetwork};
+use super::options::RuntimeOptions;
+use super::spec::{GraphSpec, TensorSpec};
+use crate::Result;
+
+/// What opens networks: ONNX Runtime, or whatever a program brings of its own ([`Runtime::with_backend`]).
+///
+/// [`Runtime::with_backend`]: super::Runtime::with_backend
+pub trait Backend: Send + Sync {
+    /// Name, version and build, for people.
+    fn info(&self) -> String;
+
+    /// Opens a network that is run frame by frame; [`Runtime::network`](super::Runtime::network) says what may fail.
+    ///
+    /// # Errors
+    /// [`Error::Network`](crate::Error::Network), [`Error::Provider`](crate::Error::Provider).
+    fn open_step(
+        &self,
+        options: &RuntimeOptions,
+        spec: &GraphSpec,
+        graph: &[u8],
+    ) -> Result<Box<dyn StepNetwork>>;
+
+    /// Opens a network with several inputs and outputs. `sizes` are name and size of the dimensions that the graph names
+    /// instead of stating them.
+    ///
+    /// # Errors
+    /// As for [`open_step`](Self::open_step).
+    fn open_tensor(
+        &self,
+        options: &RuntimeOptions,
+        spec: &TensorSpec<'_>,
+        sizes: &[(&str, usize)],
+        graph: &[u8],
+    ) -> Result<Box<dyn TensorNetwork>>;
+
+    /// Opens a network that is run on whole inputs; `name` is what errors call it.
+    ///
+    /// # Errors
+    /// As for [`open_step`](Self::open_step).
+    fn open_whole(&self, options: &RuntimeOptions, name: &str, graph: &[u8])
+    -> Result<Box<dyn WholeNetwork>>;
+}

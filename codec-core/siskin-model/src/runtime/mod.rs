@@ -1,0 +1,23 @@
+//! Running networks: the traits that the codecs see, and ONNX Runtime behind them.
+//!
+//! A codec never sees a session, only a [`StepNetwork`]: an input buffer, an output buffer and states that carry
+//! over by themselves. So everything but inference is tested without a model, and a second backend is one more
+//! implementation of [`Backend`].
+
+mod backend;
+mod network;
+#[cfg(feature = "onnxruntime")]
+mod onnx;
+mod open;
+mod options;
+mod provider;
+mod spec;
+
+pub use backend::Backend;
+pub use network::{Output, StepNetwork, TensorNetwork, Value, WholeNetwork};
+#[cfg(feature = "onnxruntime")]
+pub use onnx::prefer_library;
+pub use open::Runtime;
+pub use options::RuntimeOptions;
+pub use provider::Provider;
+pub use spec::{GraphSpec, StateSpec, TensorSpec};

@@ -1,0 +1,116 @@
+//! Opening graphs: execution providers, optimization, threads.
+
+use ort::environment::Environment;
+use ort::ep::{self, ExecutionProvider};
+use ort::memory::Allocator;
+use ort::session::Session;
+use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
+use ort::value::Tensor;
+
+use crate::runtime::options::RuntimeOptions;
+use crate::runtime::provider::Provider;
+use crate::{Error, Result};
+
+pub(super) fn zeros(shape: &[usize]) -> ort::Result<Tensor<f32>> {
+    let mut tensor = Tensor::new(&Allocator::default(), shape.to_vec())?;
+    tensor.extract_tensor_mut().1.fill(0.0);
+    Ok(tensor)
+}
+
+/// Opens the graph with the first provider that takes it.
+pub(super) fn open(
+    environment: &Environment,
+    options: &RuntimeOptions,
+    file: &str,
+    graph: &[u8],
+) -> Result<(Session, Provider)> {
+    open_sized(environment, options, file, graph, &[])
+}
+
+/// As [`open`], with sizes for dimensions that the graph names.
+pub(super) fn open_sized(
+    environment: &Environment,
+    options: &RuntimeOptions,
+    file: &str,
+    graph: &[u8],
+    sizes: &[(&str, usize)],
+) -> Result<(Session, Provider)> {
+    let mut reasons = Vec::new();
+    for &provider in candidates(options.provider) {
+        if !is_compiled_in(provider) {
+            continue;
+        }
+        match open_with(environment, options, provider, graph, sizes) {
+            Ok(session) => return Ok((session, provider)),
+            Err(e) if provider == Provider::Cpu => return Err(Error::network(file, e)),
+            Err(e) => reasons.push(e.to_string()),
+        }
+    }
+    Err(Error::Provider { provider: options.provider.name(), reason: reasons.join("; ") })
+}
+
+fn open_with(
+    environment: &Environment,
+    options: &RuntimeOptions,
+    provider: Provider,
+    graph: &[u8],
+    sizes: &[(&str, usize)],
+) -> ort::Result<Session> {
+    let mut builder = Session::builder(environment)?
+        .with_optimization_level(GraphOptimizationLevel::All)?
+        .with_intra_threads(options.threads)?
+        .with_inter_threads(1)?
+        .with_intra_op_spinning(false)?;
+    for &(name, size) in sizes {
+        builder = builder.with_dimension_override(name, size as i64)?;
+    }
+    register(provider, &mut builder, options)?;
+    builder.commit_from_memory(graph)
+}
+
+/// The providers to try, in order, when `provider` is asked for.
+fn candidates(provider: Provider) -> &'static [Provider] {
+    match provider {
+        Provider::Auto => &[Provider::TensorRt, Provider::Cuda, Provider::Cpu],
+        Provider::Cpu => &[Provider::Cpu],
+        Provider::Cuda => &[Provider::Cuda],
+        Provider::TensorRt => &[Provider::TensorRt],
+    }
+}
+
+/// Whether the loaded library was built with this provider.
+fn is_compiled_in(provider: Provider) -> bool {
+    match provider {
+        Provider::Auto | Provider::Cpu => true,
+        Provider::Cuda => ep::CUDA::is_available().unwrap_or(false),
+        Provider::TensorRt => ep::TensorRT::is_available().unwrap_or(false),
+    }
+}
+
+pub(super) fn check_compiled_in(provider: Provider) -> Result<()> {
+    if is_compiled_in(provider) {
+        return Ok(());
+    }
+    let reason = "the loaded ONNX Runtime was built without it: set ORT_DYLIB_PATH to the library of an \
+                  onnxruntime-gpu package";
+    Err(Error::Provider { provider: provider.name(), reason: reason.into() })
+}
+
+/// Registers the provider with a session that is being built; CPU needs no registration.
+fn register(provider: Provider, builder: &mut SessionBuilder, options: &RuntimeOptions) -> ort::Result<()> {
+    match provider {
+        Provider::Auto | Provider::Cpu => Ok(()),
+        Provider::Cuda => ep::CUDA::default().with_device_id(options.device).register(builder),
+        Provider::TensorRt => {
+            let mut tensorrt = ep::TensorRT::default().with_device_id(options.device);
+            if let Some(folder) = &options.engine_cache {
+                tensorrt = tensorrt
+                    .with_engine_cache(true)
+                    .with_engine_cache_path(folder.display())
+                    .with_timing_cache(true)
+                    .with_timing_cache_path(folder.display());
+            }
+            tensorrt.register(builder)
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! A [`StepNetwork`] on ONNX Runtime with bound, preallocated buffers.
+
+use std::collections::BTreeSet;
+
+use ort::environment::Environment;
+use ort::session::{IoBinding, Session};
+use ort::value::{Outlet, Tensor};
+
+use super::session::{open, zeros};
+use super::weights;
+use crate::runtime::network::StepNetwork;
+use crate::runtime::options::RuntimeOptions;
+use crate::runtime::provider::Provider;
+use crate::runtime::spec::{GraphSpec, StateSpec};
+use crate::{Error, Result};
+
+/// Two bindings over two sets of state tensors: a run reads one set and writes the other, the next run the other way
+/// round, so states move without copies.
+pub(super) struct OnnxNetwork {
+    file: String,
+    session: Session,
+    provider: Provider,
+    input: Tensor<f32>,
+    output: Tensor<f32>,
+    states: [Vec<Tensor<f32>>; 2],
+    bindings: [IoBinding; 2],
+    /// Which set of states the next run reads.
+    phase: usize,
+}
+
+impl OnnxNetwork {
+    pub(super) fn new(
+        environment: &Environment,
+        options: &RuntimeOptions,
+        spec: &GraphSpec,
+        graph: &[u8],
+    ) -> Result<Self> {
+        weights::check_finite(graph).map_err(|reason| Error::network(&spec.file, reason))?;
+        let (session, provider) = open(environment, options, &spec.file, graph)?;
+        let fail = |e: ort::Error| Error::network(&spec.file, e);
+        check_states(spec, &session)?;
+        let main_in = shape(spec, session.inputs(), &spec.input)?;
+        let main_out = shape(spec, session.outputs(), &spec.output)?;
+        let input = zeros(&main_in).map_err(fail)?;
+        let mut output = zeros(&main_out).map_err(fail)?;
+        let set =
+            || -> ort::Result<Vec<Tensor<f32>>> { spec.states.iter().map(|s| zeros(&s.shape)).collect() };
+        let mut states = [set().map_err(fail)?, set().map_err(fail)?];
+        let [a, b] = &mut states;
+        let forth = bind(&session, spec, &input, &mut output, a, b).map_err(fail)?;
+        let back = bind(&session, spec, &input, &mut output, b, a).map_err(fail)?;
+        let mut network = Self {
+            file: spec.file.clone(),
+            session,
+            provider,
+            input,
+            output,
+            states,
+            bindings: [forth, back],
+            phase: 0,
+        };
+        // The first run lays out the memory; do it before real time begins.
+        network.run()?;
+        network.reset();
+        Ok(network)
+    }
+}
+
+impl StepNetwork for OnnxNetwork {
+    fn input(&mut self) -> &mut [f32] {
+        self.input.extract_tensor_mut().1
+    }
+
+    fn run(&mut self) -> Result<()> {
+        self.session.run_binding(&self.bindings[self.phase]).map_err(|e| Error::network(&self.file, e))?;
+        self.phase ^= 1;
+        Ok(())
+    }
+
+    fn output(&self) -> &[f32] {
+        self.output.extract_tensor().1
+    }
+
+    fn reset(&mut self) {
+        for state in self.states.iter_mut().flatten() {
+            state.extract_tensor_mut().1.fill(0.0);
+        }
+        self.input().fill(0.0);
+        self.phase = 0;
+    }
+
+    fn save(&self, into: &mut Vec<Vec<f32>>) {
+        let now = &self.states[self.phase];
+        into.resize_with(now.len(), Vec::new);
+        for (copy, state) in into.iter_mut().zip(now) {
+            copy.clear();
+            copy.extend_from_slice(state.extract_tensor().1);
+        }
+    }
+
+    fn restore(&mut self, from: &[Vec<f32>]) -> Result<()> {
+        let now = &mut self.states[self.phase];
+        let sizes = || now.iter().map(|t| t.extract_tensor().1.len());
+        if !sizes().eq(from.iter().map(Vec::len)) {
+            let given: Vec<usize> = from.iter().map(Vec::len).collect();
+            let allowed: Vec<usize> = sizes().collect();
+            return Err(Error::parameter("states", format!("{given:?}"), format!("{allowed:?}")));
+        }
+        for (state, copy) in now.iter_mut().zip(from) {
+            state.extract_tensor_mut().1.copy_from_slice(copy);
+        }
+        Ok(())
+    }
+
+    fn provider(&self) -> Provider {
+        self.provider
+    }
+}
+
+fn bind(
+    session: &Session,
+    spec: &GraphSpec,
+    input: &Tensor<f32>,
+    output: &mut Tensor<f32>,
+    read: &[Tensor<f32>],
+    write: &mut [Tensor<f32>],
+) -> ort::Result<IoBinding> {
+    let mut binding = session.create_binding()?;
+    binding.bind_input(spec.input.as_str(), input)?;
+    binding.bind_output(spec.output.as_str(), output)?;
+    for ((state, from), to) in spec.states.iter().zip(read).zip(write) {
+        binding.bind_input(state.name.as_str(), from)?;
+        binding.bind_output(state.output.as_str(), to)?;
+    }
+    Ok(binding)
+}
+
+/// The static shape of the input or output called `name`.
+fn shape(spec: &GraphSpec, outlets: &[Outlet], name: &str) -> Result<Vec<usize>> {
+    let outlet = outlets.iter().find(|o| o.name() == name);
+    let dims = outlet.and_then(|o| o.dtype().tensor_shape());
+    dims.and_then(|dims| dims.iter().map(|&d| usize::try_from(d).ok()).collect())
+        .ok_or_else(|| Error::network(&spec.file, format!("no tensor {name} of static shape")))
+}
+
+/// Checks that the graph has the states of the manifest and no others.
+fn check_states(spec: &GraphSpec, session: &Session) -> Result<()> {
+    let names = |main, state: fn(&StateSpec) -> &str| {
+        spec.states.iter().map(state).chain([main]).collect::<BTreeSet<&str>>()
+    };
+    let inputs = names(spec.input.as_str(), |s| &s.name);
+    let outputs = names(spec.output.as_str(), |s| &s.output);
+    for (side, outlets, known) in
+        [("input", session.inputs(), inputs), ("output", session.outputs(), outputs)]
+    {
+        if known.len() != spec.states.len() + 1 {
+            return Err(Error::network(&spec.file, format!("the manifest names an {side} twice")));
+        }
+        if let Some(outlet) = outlets.iter().find(|o| !known.contains(o.name())) {
+            let reason = format!("the manifest does not name the {side} {} as a state's", outlet.name());
+            return Err(Error::network(&spec.file, reason));
+        }
+    }
+    for StateSpec { name, output, shape: expected } in &spec.states {
+        let found = [shape(spec, session.inputs(), name)?, shape(spec, session.outputs(), output)?];
+        if found.iter().any(|s| s != expected) {
+            let reason = format!("state {name} has the shapes {found:?}, the manifest says {expected:?}");
+            return Err(Error::network(&spec.file, reason));
+        }
+    }
+    Ok(())
+}

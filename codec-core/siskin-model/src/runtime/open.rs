@@ -1,0 +1,111 @@
+use std::sync::Arc;
+
+use super::backend::Backend;
+use super::network::{StepNetwork, TensorNetwork, WholeNetwork};
+#[cfg(feature = "onnxruntime")]
+use super::onnx::OnnxRuntime;
+use super::options::RuntimeOptions;
+use super::spec::{GraphSpec, TensorSpec};
+use crate::{Error, Result};
+
+/// A backend with options for the networks that it opens.
+#[derive(Clone)]
+pub struct Runtime {
+    backend: Arc<dyn Backend>,
+    options: RuntimeOptions,
+}
+
+impl Runtime {
+    /// ONNX Runtime, whose library is loaded if this process has not yet, from the first of: `ORT_DYLIB_PATH`, the
+    /// file given to [`prefer_library`](super::prefer_library), `.siskin/ort` of the checkout that `SISKIN_DEV_ROOT` names, `lib/siskin` and
+    /// `lib` in the installation of the program or plugin, the same in `/usr/local` and `/usr`, the system's loader. The
+    /// working directory is never searched.
+    ///
+    /// # Errors
+    /// [`Error::RuntimeLibrary`] with the places tried, [`Error::Provider`] if an explicit provider is not in the
+    /// library, [`Error::Parameter`] for zero threads.
+    #[cfg(feature = "onnxruntime")]
+    pub fn load(options: &RuntimeOptions) -> Result<Self> {
+        check(options)?;
+        let backend = OnnxRuntime::load()?;
+        backend.check_provider(options.provider)?;
+        Self::with_backend(Arc::new(backend), options)
+    }
+
+    /// A runtime that opens networks with `backend`.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] for zero threads.
+    pub fn with_backend(backend: Arc<dyn Backend>, options: &RuntimeOptions) -> Result<Self> {
+        check(options)?;
+        Ok(Self { backend, options: options.clone() })
+    }
+
+    /// Threads of one network on the CPU.
+    pub fn threads(&self) -> usize {
+        self.options.threads
+    }
+
+    /// The same with another number of threads, at least 1.
+    #[must_use]
+    pub fn with_threads(&self, threads: usize) -> Self {
+        Self { options: RuntimeOptions { threads: threads.max(1), ..self.options.clone() }, ..self.clone() }
+    }
+
+    /// Name, version and build of the backend.
+    pub fn library_info(&self) -> String {
+        self.backend.info()
+    }
+
+    /// Makes a network from the bytes of its graph.
+    ///
+    /// # Errors
+    /// [`Error::Network`] if the graph is not as `spec` says or holds weights that are not finite, [`Error::Provider`] if
+    /// an explicit provider cannot take it.
+    pub fn network(&self, spec: &GraphSpec, graph: &[u8]) -> Result<Box<dyn StepNetwork>> {
+        self.backend.open_step(&self.options, spec, graph)
+    }
+
+    /// Makes a network with several inputs and outputs from the bytes of its graph.
+    ///
+    /// # Errors
+    /// As for [`Runtime::network`].
+    pub fn tensor_network(&self, spec: &TensorSpec<'_>, graph: &[u8]) -> Result<Box<dyn TensorNetwork>> {
+        self.sized_tensor_network(spec, &[], graph)
+    }
+
+    /// As [`Runtime::tensor_network`], for a graph that names dimensions instead of stating them: `sizes` says what they
+    /// are, as name and size.
+    ///
+    /// # Errors
+    /// As for [`Runtime::network`].
+    pub fn sized_tensor_network(
+        &self,
+        spec: &TensorSpec<'_>,
+        sizes: &[(&str, usize)],
+        graph: &[u8],
+    ) -> Result<Box<dyn TensorNetwork>> {
+        self.backend.open_tensor(&self.options, spec, sizes, graph)
+    }
+
+    /// Makes a network that is run on whole inputs of any length; `name` is what errors call it.
+    ///
+    /// # Errors
+    /// [`Error::Network`] if the graph does not load, [`Error::Provider`] if an explicit provider cannot take it.
+    pub fn whole_network(&self, name: &str, graph: &[u8]) -> Result<Box<dyn WholeNetwork>> {
+        self.backend.open_whole(&self.options, name, graph)
+    }
+}
+
+fn check(options: &RuntimeOptions) -> Result<()> {
+    if options.threads == 0 {
+        return Err(Error::parameter("threads", 0, "1 and more"));
+    }
+    Ok(())
+}
+
+impl std::fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Runtime").field("options", &self.options).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,159 @@
+//! Phonemes to the latents of the audio codec, and its decoder behind them (WavThruVec, Siuzdak et al. 2022, arXiv
+//! 2203.16930, with the codec's own latents in place of wav2vec's).
+
+use super::Engine;
+use super::noise::Noise;
+use crate::{Error, Result};
+use siskin_audio::FrameDecoder;
+use siskin_model::bundle::{Bundle, VoiceBundle};
+use siskin_model::runtime::{Runtime, Value, WholeNetwork};
+
+/// Most frames of one sentence: two minutes at 50 Hz, far more than a sentence takes.
+const MOST_FRAMES: usize = 6000;
+/// Values behind the hidden row of a frame: where it is in its phoneme.
+const PLACE: usize = 3;
+
+/// The names and sizes that the manifest gives.
+pub(super) struct Spec<'a> {
+    pub(super) text: &'a str,
+    pub(super) vec: &'a str,
+    pub(super) noise: usize,
+    pub(super) codec: &'a str,
+    pub(super) codec_encoder: &'a str,
+}
+
+/// Both networks and the codec's decoder.
+pub(super) struct WavThruVec {
+    text: Box<dyn WholeNetwork>,
+    vec: Box<dyn WholeNetwork>,
+    noise: usize,
+    decoder: FrameDecoder,
+    hop: usize,
+    delay: usize,
+    dim: usize,
+}
+
+impl WavThruVec {
+    pub(super) fn new(bundle: &VoiceBundle, runtime: &Runtime, spec: &Spec<'_>) -> Result<Self> {
+        let bad = |reason: String| Error::BadBundle { path: bundle.path().to_owned(), reason };
+        let codec = Bundle::find(spec.codec)?;
+        let (audio, voice) = (codec.manifest(), bundle.manifest());
+        let encoder = audio.files.get(&audio.encoder.file).map_or("", String::as_str);
+        if encoder != spec.codec_encoder {
+            return Err(bad(format!(
+                "made for the latents of an encoder with sha256 {}, that of {} has {encoder}: train it anew (models/tts)",
+                spec.codec_encoder,
+                codec.path().display()
+            )));
+        }
+        if audio.sample_rate != voice.sample_rate || u32::from(audio.hop) != voice.frame_samples {
+            return Err(bad(format!("rate or frame differ from those of {}", spec.codec)));
+        }
+        Ok(Self {
+            text: runtime.whole_network(spec.text, bundle.file(spec.text)?)?,
+            vec: runtime.whole_network(spec.vec, bundle.file(spec.vec)?)?,
+            noise: spec.noise,
+            decoder: FrameDecoder::new(&codec, runtime)?,
+            hop: audio.hop.into(),
+            delay: audio.delay.into(),
+            dim: audio.latent_dim,
+        })
+    }
+
+    /// Latents `[frame][dim]` of a sentence, and the frames of each token.
+    fn latents(&mut self, tokens: &[i64], voice: usize, speed: f32) -> Result<(Vec<f32>, Vec<usize>)> {
+        let speaker = [voice as i64];
+        let inputs =
+            [("tokens", Value::I64(&[1, tokens.len()], tokens)), ("speaker", Value::I64(&[1], &speaker))];
+        let mut found = self.text.run(&inputs, &["hidden", "durations"])?.into_iter();
+        let (shape, hidden) = found.next().unwrap_or_default();
+        let (_, durations) = found.next().unwrap_or_default();
+        let width = shape.get(2).copied().unwrap_or(0);
+        if width == 0 || hidden.len() != tokens.len() * width || durations.len() != tokens.len() {
+            return Err(Error::network("text", format!("output of shape {shape:?}")));
+        }
+        let frames = whole_frames(&durations, speed);
+        let total: usize = frames.iter().sum();
+        let row = width + PLACE;
+        let mut expanded = Vec::with_capacity(total * row);
+        for (hidden, &count) in hidden.chunks_exact(width).zip(&frames) {
+            for at in 0..count {
+                let (into, length) = (at as f32 + 0.5, count as f32);
+                expanded.extend_from_slice(hidden);
+                expanded.extend([into / length, (length - into) / 10.0, length.ln()]);
+            }
+        }
+        let mut noise = Noise::new(1);
+        let noise: Vec<f32> = (0..total * self.noise).map(|_| noise.next()).collect();
+        let inputs = [
+            ("expanded", Value::F32(&[1, total, row], &expanded)),
+            ("noise", Value::F32(&[1, total, self.noise], &noise)),
+        ];
+        let latents = self.vec.run(&inputs, &["latents"])?.into_iter().next().unwrap_or_default().1;
+        if latents.len() != total * self.dim {
+            return Err(Error::network("vec", format!("{} latents for {total} frames", latents.len())));
+        }
+        Ok((latents, frames))
+    }
+}
+
+impl Engine for WavThruVec {
+    fn speak(
+        &mut self,
+        tokens: &[i64],
+        voice: usize,
+        speed: f32,
+        emit: &mut dyn FnMut(&[f32]) -> bool,
+    ) -> Result<Vec<u64>> {
+        let (latents, frames) = self.latents(tokens, voice, speed)?;
+        self.decoder.reset();
+        let mut skip = self.delay;
+        for latent in latents.chunks_exact(self.dim) {
+            let pcm = self.decoder.decode_latent(latent)?;
+            if !emit(&pcm[skip..]) {
+                break;
+            }
+            skip = 0;
+        }
+        // The decoder lags, and the end of the last frame lies in the next.
+        if let Some(last) = latents.chunks_exact(self.dim).next_back() {
+            let pcm = self.decoder.decode_latent(last)?;
+            emit(&pcm[..self.delay]);
+        }
+        Ok(frames.into_iter().map(|f| (f * self.hop) as u64).collect())
+    }
+}
+
+/// Rounds durations so that what is lost on one is given to the next; at least one frame in all.
+fn whole_frames(durations: &[f32], speed: f32) -> Vec<usize> {
+    let (mut end, mut given) = (0.0f64, 0usize);
+    let mut frames: Vec<usize> = durations
+        .iter()
+        .map(|&d| {
+            let d = f64::from(d / speed);
+            end += if d.is_finite() { d.max(0.0) } else { 0.0 };
+            let count = (end.round() as usize).min(MOST_FRAMES) - given;
+            given += count;
+            count
+        })
+        .collect();
+    if given == 0
+        && let Some(first) = frames.first_mut()
+    {
+        *first = 1;
+    }
+    frames
+}
+
+#[cfg(test)]
+mod tests {
+    use super::whole_frames;
+
+    #[test]
+    fn rounding_loses_no_time() {
+        assert_eq!(whole_frames(&[1.4, 1.4, 1.4], 1.0), [1, 2, 1]);
+        assert_eq!(whole_frames(&[10.0, 10.0], 2.0), [5, 5]);
+        assert_eq!(whole_frames(&[0.0, f32::NAN, -3.0], 1.0), [1, 0, 0]);
+        assert_eq!(whole_frames(&[1e30], 1.0), [super::MOST_FRAMES]);
+    }
+}

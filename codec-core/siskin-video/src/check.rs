@@ -1,0 +1,44 @@
+use super::Architecture;
+use super::gop;
+use super::realtime;
+use crate::{Error, Limits, Result};
+use siskin_bitstream::VideoHeader;
+use siskin_bitstream::video_packet::{Coding, GopInfo, inspect};
+
+/// Reads the packets of a stream whole, every parameter of every network, but runs none: tells what a decoder would refuse.
+#[derive(Debug, Default)]
+pub struct Checker {
+    limits: Limits,
+    header: Option<VideoHeader>,
+    before: Option<(u32, Architecture)>,
+    realtime: realtime::Checker,
+}
+
+impl Checker {
+    /// A checker that refuses what `limits` do not allow.
+    pub fn new(limits: Limits) -> Self {
+        Self { limits, ..Self::default() }
+    }
+
+    /// Reads the next packet.
+    ///
+    /// # Errors
+    /// Those of [`Decoder::load`](super::Decoder::load), but for the network's.
+    pub fn packet(&mut self, data: &[u8]) -> Result<GopInfo> {
+        let info = inspect(data, &self.limits)?;
+        if info.coding == Coding::Realtime {
+            self.header = info.header.or(self.header);
+            return self.realtime.packet(data, &self.limits);
+        }
+        let header = info.header.or(self.header).ok_or(Error::MissingHeader)?;
+        let before = self.before.as_ref().map(|(number, arch)| (*number, arch));
+        let gop = gop::parse(data, &header, before, &self.limits)?;
+        self.header = Some(header);
+        match (gop.arch, &mut self.before) {
+            (Some(arch), _) => self.before = Some((info.number, arch)),
+            (None, Some((number, _))) => *number = info.number,
+            (None, None) => return Err(Error::MissingHeader),
+        }
+        Ok(info)
+    }
+}

@@ -1,0 +1,188 @@
+use super::ahead::{Frames, Source};
+use super::arch::Architecture;
+use super::gop;
+use super::{inference, quantizer, realtime};
+use crate::{Error, Limits, Result};
+use siskin_bitstream::VideoHeader;
+use siskin_bitstream::video_packet::{Coding, GopInfo, inspect};
+use siskin_model::runtime::{Provider, Runtime};
+
+/// The network of a group of pictures as it was coded.
+#[derive(Debug, Clone)]
+pub struct Decoded {
+    /// The number of the group.
+    pub number: u32,
+    /// Its network.
+    pub arch: Architecture,
+    /// The parameters of the network.
+    pub parameters: Vec<f32>,
+}
+
+/// Decodes groups of pictures: [`Decoder::load`] takes a packet, [`Decoder::frame`] gives any of its frames.
+///
+/// Frames of a group with a network of its own are decoded side by side on the threads of the [`Runtime`], a few ahead of the
+/// one that is asked for: quickest is to ask for one after another.
+///
+/// A packet of the [real-time mode](realtime) is a group of one frame; its bundle is found by the id in the stream.
+///
+/// Parameters decode to the same numbers on every machine. Pictures may differ by one step of 255 where networks are
+/// computed in another order.
+pub struct Decoder {
+    runtime: Runtime,
+    limits: Limits,
+    header: Option<VideoHeader>,
+    before: Option<Decoded>,
+    /// The group at hand, ready to be shown.
+    loaded: Option<Frames>,
+    /// Reads pictures of the real-time mode; there from the first one on.
+    realtime: Option<Box<realtime::Decoder>>,
+    /// How the packet at hand is coded.
+    coding: Coding,
+    yuv: Vec<u8>,
+}
+
+impl Decoder {
+    /// A decoder that waits for a key packet.
+    pub fn new(runtime: &Runtime) -> Self {
+        Self {
+            runtime: runtime.clone(),
+            limits: Limits::default(),
+            header: None,
+            before: None,
+            loaded: None,
+            realtime: None,
+            coding: Coding::Fitted,
+            yuv: Vec::new(),
+        }
+    }
+
+    /// Holds streams to other limits.
+    pub fn set_limits(&mut self, limits: Limits) {
+        if let Some(realtime) = &mut self.realtime {
+            realtime.set_limits(limits.clone());
+        }
+        self.limits = limits;
+    }
+
+    /// The header of the stream; known from the first key packet on.
+    pub fn header(&self) -> Option<&VideoHeader> {
+        self.header.as_ref()
+    }
+
+    /// Forgets the stream, as before a seek.
+    pub fn reset(&mut self) {
+        self.before = None;
+        self.loaded = None;
+        if let Some(realtime) = &mut self.realtime {
+            realtime.reset();
+        }
+    }
+
+    /// What runs the network of the group at hand.
+    pub fn provider(&self) -> Option<Provider> {
+        match self.coding {
+            Coding::Fitted => self.loaded.as_ref().map(Frames::provider),
+            Coding::Realtime => self.realtime.as_ref().and_then(|r| r.provider()),
+        }
+    }
+
+    /// The number, network and parameters of the group at hand.
+    pub fn decoded(&self) -> Option<&Decoded> {
+        self.before.as_ref()
+    }
+
+    /// Takes a packet, whose frames can then be had.
+    ///
+    /// # Errors
+    /// [`Error::MissingHeader`] before the first key packet; [`Error::MissingPredecessor`] if the group is coded against
+    /// another one than the last; [`Error::Bitstream`] for anything that the format or the limits do not allow. The group
+    /// before stays as it was. [`Error::Network`] if the network cannot be made, after which there is no group.
+    pub fn load(&mut self, packet: &[u8]) -> Result<GopInfo> {
+        let info = inspect(packet, &self.limits)?;
+        if info.coding == Coding::Realtime {
+            let realtime = self.realtime.get_or_insert_with(|| {
+                let mut new = Box::new(realtime::Decoder::new(&self.runtime));
+                new.set_limits(self.limits.clone());
+                new
+            });
+            let info = realtime.decode(packet)?;
+            self.header = realtime.header().copied();
+            self.coding = Coding::Realtime;
+            return Ok(info);
+        }
+        let header = info.header.or(self.header).ok_or(Error::MissingHeader)?;
+        let before = self.before.as_ref();
+        let gop = gop::parse(packet, &header, before.map(|b| (b.number, &b.arch)), &self.limits)?;
+        let base = before.filter(|_| !gop.key).map(|b| b.parameters.as_slice());
+        let parameters = gop::values(&gop.groups, base);
+        let arch = match (gop.arch, before) {
+            (Some(own), _) => own,
+            (None, Some(before)) => before.arch.clone(),
+            (None, None) => return Err(Error::MissingHeader),
+        };
+        let embeddings = gop.embeddings.map_or(Vec::new(), |group| {
+            let step = quantizer::step(group.step);
+            group.symbols.iter().map(|&s| s as f32 * step).collect()
+        });
+        // The threads of the group before end here, so that never more than one group takes memory.
+        self.loaded = None;
+        let model = inference::model(&arch, &parameters, &header);
+        let source =
+            Source { number: gop.number, arch: arch.clone(), frames: gop.frames as usize, embeddings };
+        self.loaded = Some(Frames::open(&self.runtime, &self.limits, source, model)?);
+        self.coding = Coding::Fitted;
+        self.header = Some(header);
+        self.before = Some(Decoded { number: gop.number, arch, parameters });
+        Ok(info)
+    }
+
+    /// Decodes frame `index` of the group at hand to interleaved RGB, 8 bits each, row by row, replacing `out`.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] if there is no such frame, [`Error::NotFinite`] if the network gives no numbers, in which case
+    /// `out` is left as it was; [`Error::Network`].
+    pub fn frame(&mut self, index: usize, out: &mut Vec<u8>) -> Result<()> {
+        if self.coding == Coding::Realtime {
+            let mut yuv = std::mem::take(&mut self.yuv);
+            let found = self.realtime_frame(index, &mut yuv);
+            if let (Ok(()), Some(header)) = (&found, &self.header) {
+                let matrix = realtime::YuvMatrix::of(&header.colour);
+                realtime::i420_to_rgb(&yuv, (header.width as usize, header.height as usize), &matrix, out);
+            }
+            self.yuv = yuv;
+            return found;
+        }
+        self.loaded.as_mut().ok_or(Error::MissingHeader)?.frame(index, out)
+    }
+
+    /// As [`Decoder::frame`], in 4:2:0: planes Y, U and V without gaps. Pictures of the real-time mode are so inside,
+    /// others are converted.
+    ///
+    /// # Errors
+    /// As for [`Decoder::frame`].
+    pub fn frame_i420(&mut self, index: usize, out: &mut Vec<u8>) -> Result<()> {
+        if self.coding == Coding::Realtime {
+            return self.realtime_frame(index, out);
+        }
+        let mut rgb = Vec::new();
+        self.frame(index, &mut rgb)?;
+        if let Some(header) = &self.header {
+            let matrix = realtime::YuvMatrix::of(&header.colour);
+            realtime::rgb_to_i420(&rgb, (header.width as usize, header.height as usize), &matrix, out);
+        }
+        Ok(())
+    }
+
+    fn realtime_frame(&mut self, index: usize, out: &mut Vec<u8>) -> Result<()> {
+        if index > 0 {
+            return Err(Error::parameter("frame", index, "0"));
+        }
+        self.realtime.as_ref().ok_or(Error::MissingHeader)?.picture(out)
+    }
+}
+
+impl std::fmt::Debug for Decoder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Decoder").field("header", &self.header).finish_non_exhaustive()
+    }
+}

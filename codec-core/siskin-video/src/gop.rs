@@ -1,0 +1,239 @@
+//! The packet of one group of pictures (`docs/video-bitstream.md`): how many frames, which network, its parameters.
+
+use super::arch::{Architecture, Block, Kind, Modulation};
+use super::quantizer::{self, STEPS};
+use crate::{Error, Limits, Result};
+use siskin_bitstream::VideoHeader;
+use siskin_bitstream::bytes::{Cursor, put_varint};
+use siskin_bitstream::video_packet::{Coding, GopInfo, read_head, seal, write_head};
+use siskin_entropy::{Gaussian, SymbolDecoder, SymbolEncoder};
+
+/// Most channels of an embedding.
+const MOST_EMBEDDING: u8 = 64;
+/// What stands for the channels of an embedding where place and time are taken apart.
+const DISENTANGLED: u8 = 128;
+
+/// Parameters of one quantizer: symbols, and what one unit of them is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Group {
+    /// Index of the step size, see [`quantizer::step`].
+    pub step: u8,
+    /// The symbols.
+    pub symbols: Vec<i32>,
+}
+
+/// A group of pictures as it is coded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gop {
+    /// The number of the group.
+    pub number: u32,
+    /// Whether it decodes without the group before it.
+    pub key: bool,
+    /// Frames of the group.
+    pub frames: u32,
+    /// Durations of the frames in nanoseconds, if they differ.
+    pub durations: Option<Vec<u32>>,
+    /// Always there in a key group.
+    pub arch: Option<Architecture>,
+    /// The parameters, or what is to be added to those of the group before.
+    pub groups: Vec<Group>,
+    /// The embeddings of all frames, one frame after another.
+    pub embeddings: Option<Group>,
+}
+
+/// Writes a packet.
+pub fn write(gop: &Gop, header: &VideoHeader) -> Result<Vec<u8>> {
+    let mut out = Vec::new();
+    let place = (gop.number, gop.frames);
+    write_head(Coding::Fitted, gop.key.then_some(header), place, gop.durations.as_deref(), &mut out);
+    if let Some(arch) = gop.arch.as_ref().filter(|_| gop.key) {
+        write_arch(arch, &mut out);
+    }
+    let mut symbols = SymbolEncoder::new();
+    for group in &gop.groups {
+        let distribution = Gaussian::of(&group.symbols);
+        out.push(group.step);
+        distribution.write_bounds(&mut out);
+        distribution.write_shape(&mut out);
+        symbols.encode(&group.symbols, &distribution)?;
+    }
+    if let Some(embeddings) = &gop.embeddings {
+        let bounds = Gaussian::of(&embeddings.symbols);
+        out.push(embeddings.step);
+        bounds.write_bounds(&mut out);
+        let size = (embeddings.symbols.len() / gop.frames.max(1) as usize).max(1);
+        for frame in embeddings.symbols.chunks(size) {
+            let distribution = Gaussian::within(frame, bounds.low, bounds.high);
+            distribution.write_shape(&mut out);
+            symbols.encode(frame, &distribution)?;
+        }
+    }
+    out.extend(symbols.finish());
+    seal(&mut out);
+    Ok(out)
+}
+
+/// Reads a packet in a stream of this header; `before` is the number and network of the group decoded before it.
+pub fn parse(
+    data: &[u8],
+    header: &VideoHeader,
+    before: Option<(u32, &Architecture)>,
+    limits: &Limits,
+) -> Result<Gop> {
+    let (info, mut cursor) = read_head(data, limits)?;
+    if info.coding != Coding::Fitted {
+        return Err(cursor.error("coding", "a real-time picture among fitted groups"));
+    }
+    let own = if info.key { Some(parse_arch(&mut cursor, header, limits)?) } else { None };
+    let arch = match (&own, before) {
+        (Some(own), _) => own,
+        (None, Some((found, arch))) if found == info.number.wrapping_sub(1) => arch,
+        (None, _) => {
+            return Err(Error::MissingPredecessor {
+                number: info.number,
+                needed: info.number.wrapping_sub(1),
+                found: before.map(|b| b.0),
+            });
+        }
+    };
+    let embeddings = u64::from(info.frames) * arch.embedding() as u64;
+    let layout = arch.layout();
+    let all = layout.count() as u64 + embeddings;
+    if all > limits.max_video_parameters {
+        let reason = format!("{all} parameters, allowed: up to {}", limits.max_video_parameters);
+        return Err(cursor.error("network", reason));
+    }
+    let mut distributions = Vec::with_capacity(layout.groups.len());
+    for _ in &layout.groups {
+        let step = cursor.byte_in("step", 0, STEPS)?;
+        let bounds = Gaussian::parse_bounds(&mut cursor)?;
+        distributions.push((step, Gaussian::parse_shape(&mut cursor, bounds)?));
+    }
+    let mut of_frames = Vec::new();
+    let mut embedding_step = 0;
+    if embeddings > 0 {
+        embedding_step = cursor.byte_in("step", 0, STEPS)?;
+        let bounds = Gaussian::parse_bounds(&mut cursor)?;
+        for _ in 0..info.frames {
+            of_frames.push(Gaussian::parse_shape(&mut cursor, bounds)?);
+        }
+    }
+    let mut symbols = SymbolDecoder::new(cursor.rest())?;
+    let mut groups = Vec::with_capacity(layout.groups.len());
+    for (&count, (step, distribution)) in layout.groups.iter().zip(distributions) {
+        let mut group = Group { step, symbols: Vec::with_capacity(count) };
+        symbols.decode(count, &distribution, &mut group.symbols)?;
+        groups.push(group);
+    }
+    let embeddings = if of_frames.is_empty() {
+        None
+    } else {
+        let mut group = Group { step: embedding_step, symbols: Vec::with_capacity(embeddings as usize) };
+        for distribution in &of_frames {
+            symbols.decode(arch.embedding(), distribution, &mut group.symbols)?;
+        }
+        Some(group)
+    };
+    let GopInfo { number, key, frames, durations, .. } = info;
+    Ok(Gop { number, key, frames, durations, arch: own, groups, embeddings })
+}
+
+fn write_arch(arch: &Architecture, out: &mut Vec<u8>) {
+    out.push(match arch.kind {
+        Kind::Index => 0,
+        Kind::Content(channels) => channels,
+        Kind::Disentangled(_) => DISENTANGLED,
+    });
+    out.push(match arch.modulation {
+        Modulation::Affine => 0,
+        Modulation::Grid(points) => points,
+    });
+    out.push(arch.time_width);
+    put_varint(out, arch.base.0.into());
+    put_varint(out, arch.base.1.into());
+    if !matches!(arch.kind, Kind::Content(_)) {
+        put_varint(out, arch.stem.into());
+    }
+    if let Kind::Disentangled(width) = arch.kind {
+        out.push(width);
+    }
+    out.push(arch.head_kernel);
+    out.push(arch.blocks.len() as u8);
+    for block in &arch.blocks {
+        out.extend_from_slice(&[block.stride, block.kernel]);
+        put_varint(out, block.channels.into());
+    }
+}
+
+/// Reads a network, which must fit the pictures and the limits before anything of its size is allocated.
+fn parse_arch(cursor: &mut Cursor<'_>, header: &VideoHeader, limits: &Limits) -> Result<Architecture> {
+    let mut kind = match cursor.byte("embedding channels")? {
+        0 => Kind::Index,
+        channels @ 1..=MOST_EMBEDDING => Kind::Content(channels),
+        DISENTANGLED => Kind::Disentangled(0),
+        other => {
+            let reason = format!("{other}, allowed: 0 to {MOST_EMBEDDING} and {DISENTANGLED}");
+            return Err(cursor.error("embedding channels", reason));
+        }
+    };
+    let modulation = match cursor.byte("modulation")? {
+        0 => Modulation::Affine,
+        points => Modulation::Grid(points),
+    };
+    let time_width = cursor.byte_in("time width", 1, 128)?;
+    let base = (cursor.ranged("base rows", 1, 4096)? as u16, cursor.ranged("base columns", 1, 4096)? as u16);
+    let stem = match kind {
+        Kind::Content(channels) => channels.into(),
+        Kind::Index | Kind::Disentangled(_) => cursor.ranged("stem channels", 1, 4096)? as u16,
+    };
+    if let Kind::Disentangled(width) = &mut kind {
+        *width = cursor.byte_in("token width", 2, 254)?;
+    }
+    let head_kernel = odd(cursor, "head kernel")?;
+    let count = cursor.byte_in("blocks", 1, 16)?;
+    let mut blocks = Vec::with_capacity(count.into());
+    let (mut rows, mut columns) = (u64::from(base.0), u64::from(base.1));
+    // A decoder gives a little more than the picture, which is cropped; much more would be a bomb.
+    let most = |side: u32| 2 * u64::from(side) + 256;
+    for _ in 0..count {
+        let stride = cursor.byte_in("stride", 1, 16)?;
+        let kernel = odd(cursor, "kernel")?;
+        let channels = cursor.ranged("channels", 1, 4096)? as u16;
+        blocks.push(Block { stride, kernel, channels });
+        rows *= u64::from(stride);
+        columns *= u64::from(stride);
+        if rows > most(header.height) || columns > most(header.width) {
+            return Err(
+                cursor.error("stride", format!("{columns}x{rows} of {}x{}", header.width, header.height))
+            );
+        }
+    }
+    if rows < header.height.into() || columns < header.width.into() {
+        return Err(cursor.error("blocks", format!("{columns}x{rows} of {}x{}", header.width, header.height)));
+    }
+    let arch = Architecture { kind, modulation, time_width, base, stem, blocks, head_kernel };
+    if arch.memory() > limits.max_video_memory {
+        let reason =
+            format!("{} bytes of features, allowed: up to {}", arch.memory(), limits.max_video_memory);
+        return Err(cursor.error("network", reason));
+    }
+    Ok(arch)
+}
+
+fn odd(cursor: &mut Cursor<'_>, field: &'static str) -> Result<u8> {
+    let kernel = cursor.byte_in(field, 1, 7)?;
+    if kernel % 2 == 1 { Ok(kernel) } else { Err(cursor.error(field, format!("{kernel}, allowed: odd"))) }
+}
+
+/// The parameters as numbers: symbols times steps, added to `base` if there is one.
+pub fn values(groups: &[Group], base: Option<&[f32]>) -> Vec<f32> {
+    let mut values = Vec::with_capacity(groups.iter().map(|g| g.symbols.len()).sum());
+    for group in groups {
+        let step = quantizer::step(group.step);
+        values.extend(group.symbols.iter().map(|&s| s as f32 * step));
+    }
+    if let Some(base) = base {
+        values.iter_mut().zip(base).for_each(|(v, b)| *v += b);
+    }
+    values
+}

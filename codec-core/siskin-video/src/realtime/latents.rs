@@ -1,0 +1,312 @@
+//! How the latents of a frame are coded: block by block, group by group, each decision by what lies around it and by the
+//! frame before. The same function codes and reads.
+
+use crate::{Error, Result};
+use siskin_entropy::binary::BitCoder;
+
+use super::contexts::Contexts;
+use super::{CHANNELS, GROUP, GROUPS};
+
+/// Latents are coded as differences to their neighbours' here where a frame stands alone: the means of Y, U and V.
+pub(super) const MEANS: [usize; 3] = [0, 64, 65];
+/// Sizes are remembered up to this.
+const REMEMBERED: u16 = 15;
+/// Largest latent.
+pub(super) const LARGEST: i16 = 4095;
+/// Most plain bits of the logarithm of a size.
+const MOST_PREFIX: u32 = 14;
+
+/// What the decisions of a frame look at: sizes of latents, and which groups have any, of this frame and the one before.
+#[derive(Debug, Clone)]
+pub(super) struct Neighbours {
+    columns: usize,
+    sizes: Vec<u8>,
+    old_sizes: Vec<u8>,
+    groups: Vec<u16>,
+    old_groups: Vec<u16>,
+}
+
+impl Neighbours {
+    /// For pictures of `columns` by `rows` blocks.
+    pub(super) fn new(columns: usize, rows: usize) -> Self {
+        let blocks = columns * rows;
+        Self {
+            columns,
+            sizes: vec![0; blocks * CHANNELS],
+            old_sizes: vec![0; blocks * CHANNELS],
+            groups: vec![0; blocks],
+            old_groups: vec![0; blocks],
+        }
+    }
+
+    /// Begins a frame; one that stands alone has none before it, nor has the next.
+    pub(super) fn turn(&mut self, key: bool) {
+        std::mem::swap(&mut self.sizes, &mut self.old_sizes);
+        std::mem::swap(&mut self.groups, &mut self.old_groups);
+        self.sizes.fill(0);
+        self.groups.fill(0);
+        if key {
+            self.forget();
+        }
+    }
+
+    fn forget(&mut self) {
+        self.old_sizes.fill(0);
+        self.old_groups.fill(0);
+    }
+
+    /// Calls `on` for every block (column, row) that has latents or a neighbour with some.
+    pub(super) fn spread(&self, columns: usize, mut on: impl FnMut(usize, usize)) {
+        let rows = self.groups.len() / columns;
+        for y in 0..rows {
+            for x in 0..columns {
+                let near = |y: usize| {
+                    let row = &self.groups[y * columns..(y + 1) * columns];
+                    row[x.saturating_sub(1)..(x + 2).min(columns)].iter().any(|&g| g != 0)
+                };
+                if (y.saturating_sub(1)..(y + 2).min(rows)).any(near) {
+                    on(x, y);
+                }
+            }
+        }
+    }
+
+    /// Columns of blocks.
+    pub(super) fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// Which groups of the block to the left, of the one above and of the same block before have latents.
+    pub(super) fn flags(&self, block: usize) -> (u16, u16, u16) {
+        (self.mask(block, 1, 0), self.mask(block, 0, 1), self.old_groups[block])
+    }
+
+    fn mask(&self, block: usize, dx: usize, dy: usize) -> u16 {
+        if dx > block % self.columns || dy > block / self.columns {
+            return 0;
+        }
+        self.groups[block - dy * self.columns - dx]
+    }
+
+    /// The class of the sizes around a latent.
+    pub(super) fn bucket(&self, block: usize, channel: usize) -> usize {
+        let (column, row, width) = (block % self.columns, block / self.columns, self.columns);
+        let size = |block: usize| usize::from(self.sizes[block * CHANNELS + channel]);
+        let mut sum = 2 * usize::from(self.old_sizes[block * CHANNELS + channel]);
+        if column > 0 {
+            sum += 2 * size(block - 1);
+        }
+        if row > 0 {
+            sum += 2 * size(block - width);
+            sum += if column > 0 { size(block - width - 1) } else { 0 };
+            sum += if column + 1 < width { size(block - width + 1) } else { 0 };
+        }
+        match sum {
+            0 => 0,
+            1..=2 => 1,
+            3..=4 => 2,
+            5..=8 => 3,
+            9..=16 => 4,
+            _ => 5,
+        }
+    }
+}
+
+/// Codes or reads all latents of a frame: `latents` holds 96 a block, and holds them again after reading.
+///
+/// # Errors
+/// [`Error::Bitstream`] for what no encoder writes.
+pub(super) fn code<C: BitCoder>(
+    coder: &mut C,
+    contexts: &mut Contexts,
+    around: &mut Neighbours,
+    key: bool,
+    latents: &mut [i16],
+) -> Result<()> {
+    around.turn(key);
+    for block in 0..around.groups.len() {
+        let means = if key { predicted(latents, block, around.columns) } else { [0; 3] };
+        let own = &mut latents[block * CHANNELS..(block + 1) * CHANNELS];
+        if key {
+            MEANS.iter().zip(means).for_each(|(&c, mean)| own[c] -= mean);
+        }
+        one_block(coder, contexts, around, key, block, own)?;
+        if key {
+            MEANS.iter().zip(means).for_each(|(&c, mean)| own[c] = own[c].saturating_add(mean));
+        }
+    }
+    if key {
+        // The sizes of a frame that stands alone say nothing about a predicted one.
+        around.sizes.fill(0);
+        around.groups.fill(0);
+    }
+    Ok(())
+}
+
+/// The means that left, above and their plane predict: the middle one of them.
+pub(super) fn predicted(latents: &[i16], block: usize, columns: usize) -> [i16; 3] {
+    let at = |back: usize, is_there: bool, c: usize| {
+        if is_there { i32::from(latents[(block - back) * CHANNELS + c]) } else { 0 }
+    };
+    let (has_left, has_above) = (!block.is_multiple_of(columns), block >= columns);
+    MEANS.map(|c| {
+        let (a, b) = (at(1, has_left, c), at(columns, has_above, c));
+        let corner = at(columns + 1, has_left && has_above, c);
+        (a + b - corner).clamp(a.min(b), a.max(b)) as i16
+    })
+}
+
+/// Codes or reads the latents of a block.
+///
+/// # Errors
+/// As for [`code`].
+pub(super) fn one_block<C: BitCoder>(
+    coder: &mut C,
+    contexts: &mut Contexts,
+    around: &mut Neighbours,
+    key: bool,
+    block: usize,
+    own: &mut [i16],
+) -> Result<()> {
+    let (left, above, old) = around.flags(block);
+    let near = usize::from(left != 0) + usize::from(above != 0);
+    let any = own.iter().any(|&v| v != 0);
+    if !coder.bit(contexts.any(key, near, old != 0), any)? {
+        own.fill(0);
+        return Ok(());
+    }
+    let mut mask = 0u16;
+    for (group, values) in own.chunks_exact_mut(GROUP).enumerate() {
+        let flag = |mask: u16| mask >> group & 1;
+        let near = usize::from(flag(left) + flag(above));
+        let last = group > 0 && mask >> (group - 1) & 1 == 1;
+        let some = values.iter().any(|&v| v != 0);
+        if !coder.bit(contexts.group(key, group, near, flag(old) == 1, last), some)? {
+            values.fill(0);
+            continue;
+        }
+        mask |= 1 << group;
+        let mut some = false;
+        for (i, value) in values.iter_mut().enumerate() {
+            let channel = group * GROUP + i;
+            let bucket = around.bucket(block, channel);
+            // Where all others are zero the last is not.
+            let is_sure = i + 1 == GROUP && !some;
+            if !is_sure && !coder.bit(contexts.zero(key, channel, bucket, some), *value != 0)? {
+                *value = 0;
+                continue;
+            }
+            some = true;
+            let negative = coder.raw(1, u32::from(*value < 0))? == 1;
+            let size =
+                1 + size(coder, contexts, (key, group, bucket), value.unsigned_abs().saturating_sub(1))?;
+            *value = if negative { -(size as i16) } else { size as i16 };
+            around.sizes[block * CHANNELS + channel] = size.min(REMEMBERED) as u8;
+        }
+    }
+    debug_assert!(mask != 0 || own.iter().all(|&v| v == 0));
+    around.groups[block] = mask;
+    Ok(())
+}
+
+/// A size less one: decisions for small ones, then an Exp-Golomb code of order 2.
+fn size<C: BitCoder>(
+    coder: &mut C,
+    contexts: &mut Contexts,
+    (key, group, bucket): (bool, usize, usize),
+    value: u16,
+) -> Result<u16> {
+    let models = contexts.more(key, group, bucket);
+    let size = unary_then_golomb(coder, models, value.into())?;
+    // A mean and its prediction may both be large.
+    let most = 2 * LARGEST as u32 - 1;
+    u16::try_from(size).ok().filter(|&s| u32::from(s) < most).ok_or_else(|| Error::Bitstream {
+        what: "coded latents",
+        field: "size",
+        offset: 0,
+        reason: format!("{size}, allowed: below {most}"),
+    })
+}
+
+/// A number: one adaptive decision for each step up to as many as there are, then an Exp-Golomb code of order 2.
+pub(super) fn unary_then_golomb<C: BitCoder>(
+    coder: &mut C,
+    models: &mut [siskin_entropy::binary::AdaptiveBit],
+    value: u32,
+) -> Result<u32> {
+    for (k, model) in models.iter_mut().enumerate() {
+        if !coder.bit(model, value > k as u32)? {
+            return Ok(k as u32);
+        }
+    }
+    let start = models.len() as u32;
+    // Order 2: four numbers share the shortest code.
+    let rest = value.saturating_sub(start) + 4;
+    let bits = 31 - rest.leading_zeros();
+    let mut prefix = 2;
+    while coder.raw(1, u32::from(bits > prefix))? == 1 {
+        prefix += 1;
+        if prefix > MOST_PREFIX {
+            return Err(Error::Bitstream {
+                what: "coded decisions",
+                field: "size",
+                offset: 0,
+                reason: format!("a code of more than {MOST_PREFIX} bits"),
+            });
+        }
+    }
+    let low = coder.raw(prefix, rest)? & ((1 << prefix) - 1);
+    Ok(start + (1 << prefix | low) - 4)
+}
+
+const _: () = assert!(GROUPS * GROUP == CHANNELS);
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::contexts;
+    use super::*;
+    use siskin_entropy::binary::{BitDecoder, BitEncoder};
+
+    fn round_trip(frames: &[(bool, Vec<i16>)], (columns, rows): (usize, usize)) -> usize {
+        let start = vec![1 << 14; contexts::COUNT];
+        let (mut contexts, mut around) = (Contexts::new(&start), Neighbours::new(columns, rows));
+        let (mut again, mut around_again) = (contexts.clone(), around.clone());
+        let mut total = 0;
+        for (key, frame) in frames {
+            let (mut encoder, mut bytes, mut values) = (BitEncoder::default(), Vec::new(), frame.clone());
+            code(&mut encoder, &mut contexts, &mut around, *key, &mut values).expect("latents");
+            assert_eq!(values, *frame, "coding leaves the latents as they are");
+            encoder.finish(&mut bytes);
+            total += bytes.len();
+            // What was there before must not matter to reading.
+            let mut out = vec![if *key { 0 } else { 77 }; frame.len()];
+            let mut decoder = BitDecoder::new(&bytes).expect("words");
+            code(&mut decoder, &mut again, &mut around_again, *key, &mut out).expect("what was coded");
+            assert_eq!(out, *frame);
+        }
+        total
+    }
+
+    proptest! {
+        #[test]
+        fn any_latents_come_back(
+            key in any::<bool>(),
+            frames in proptest::collection::vec(
+                proptest::collection::vec(prop_oneof![8 => Just(0i16), 3 => -2..=2i16, 1 => -LARGEST..=LARGEST], 6 * CHANNELS),
+                1..4,
+            ),
+        ) {
+            let frames: Vec<_> = frames.into_iter().enumerate().map(|(i, f)| (i == 0 && key, f)).collect();
+            round_trip(&frames, (3, 2));
+        }
+    }
+
+    #[test]
+    fn a_frame_of_nothing_costs_next_to_nothing() {
+        let nothing = vec![(false, vec![0; 40 * 20 * CHANNELS]); 10];
+        let bytes = round_trip(&nothing, (40, 20));
+        assert!(bytes < 200, "{bytes} bytes for ten empty frames");
+    }
+}

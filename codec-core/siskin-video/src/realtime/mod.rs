@@ -1,0 +1,100 @@
+//! The real-time mode: one trained conditional decoder for all streams, a packet a picture.
+//!
+//! An encoder network gives integer latents of a picture; the decoder network makes the picture from them, conditioned on
+//! the quality, on how long the chain of predicted pictures is (scale and shift of its features, the temporal-aware affine
+//! transform of Boosting-NeRV, Zhang et al., CVPR 2024) and, through a gate, on the picture before as it was decoded (the
+//! causal context of TCNeRV). Block motion brings the picture before into place first; it is coded like the latents, by
+//! adaptive decisions in integers, so that what is read never depends on a network's floating-point numbers.
+//!
+//! [`Encoder`] makes packets; [`super::Decoder`] reads them, or [`Decoder`] where nothing else is expected.
+//!
+//! ```no_run
+//! use siskin_core::bitstream::VideoHeader;
+//! use siskin_core::bundle::VideoBundle;
+//! use siskin_core::runtime::{Runtime, RuntimeOptions};
+//! use siskin_core::video::{Decoder, realtime};
+//!
+//! # fn main() -> siskin_core::Result<()> {
+//! let runtime = Runtime::load(&RuntimeOptions { threads: 2, ..Default::default() })?;
+//! let bundle = VideoBundle::find(VideoBundle::DEFAULT)?;
+//! let header = VideoHeader {
+//!     width: 480,
+//!     height: 270,
+//!     frame_rate: (30, 1),
+//!     pixel_aspect: (1, 1),
+//!     colour: Default::default(),
+//! };
+//! let config = realtime::Config { target: realtime::Target::Bitrate(500_000), ..Default::default() };
+//! let mut encoder = realtime::Encoder::new(header, &runtime, &bundle, &config)?;
+//! let mut decoder = Decoder::new(&runtime);
+//! let grey = vec![128; realtime::i420_bytes(&header)];
+//! let coded = encoder.encode(&grey, None)?;
+//! let mut picture = Vec::new();
+//! decoder.load(coded.data)?;
+//! decoder.frame_i420(0, &mut picture)?;
+//! # Ok(())
+//! # }
+//! ```
+
+mod chain;
+mod check;
+mod choose;
+mod contexts;
+mod decoder;
+mod encoder;
+mod latents;
+mod picture;
+mod plane;
+mod rate;
+mod refine;
+mod search;
+#[cfg(test)]
+mod tests;
+mod vectors;
+
+pub(crate) use check::Checker;
+pub use decoder::Decoder;
+pub use encoder::{CodedPicture, Config, Encoder, Target, context_count};
+pub use siskin_media::{YuvMatrix, i420_to_rgb, rgb_to_i420};
+
+use crate::{Error, Limits, Result};
+use siskin_bitstream::VideoHeader;
+
+/// Side of a block: what the latents at one place describe.
+const BLOCK: usize = 8;
+/// Side of a macroblock: what a vector moves.
+const MACRO: usize = 16;
+/// Latents of a block, and values of a block of 4:2:0.
+const CHANNELS: usize = 96;
+/// Latents that are coded together.
+const GROUP: usize = 8;
+/// Groups of a block.
+const GROUPS: usize = CHANNELS / GROUP;
+/// Longest side of a picture.
+const LONGEST_SIDE: u32 = 4096;
+
+/// Most steps by which the latents of a picture are refined.
+pub const MOST_STEPS: u32 = 16;
+
+/// Bytes a pixel that a stream takes in memory, all networks and pictures together, about.
+const MEMORY_A_PIXEL: u64 = 120;
+/// Refuses sizes that are not coded, before anything of that size is allocated.
+fn check_size(header: &VideoHeader, limits: &Limits) -> Result<()> {
+    for (name, side) in [("width", header.width), ("height", header.height)] {
+        if !(1..=LONGEST_SIDE).contains(&side) {
+            return Err(Error::parameter(name, side, format!("1 to {LONGEST_SIDE} in real-time mode")));
+        }
+    }
+    let memory = header.pixels() as u64 * MEMORY_A_PIXEL;
+    if header.pixels() as u64 > limits.max_video_pixels || memory > limits.max_video_memory {
+        let allowed = format!("up to {} pixels", limits.max_video_pixels);
+        return Err(Error::parameter("size", format!("{}x{}", header.width, header.height), allowed));
+    }
+    Ok(())
+}
+
+/// Bytes of a picture of 4:2:0 without gaps: Y, then U and V of half the columns and rows, rounded up.
+pub fn i420_bytes(header: &VideoHeader) -> usize {
+    let (width, height) = (header.width as usize, header.height as usize);
+    width * height + 2 * width.div_ceil(2) * height.div_ceil(2)
+}

@@ -1,0 +1,178 @@
+//! Where the features of the smallest grid come from, in networks without embeddings.
+//!
+//! NeRV-Boost makes them from the time by two dense layers. E-NeRV-Boost takes place and time apart: the grid's places are
+//! tokens, encoded like times; a transformer block without normalisation lets them attend to each other with one head, the
+//! product with the time's embedding tells them when they are, a second block with eight heads follows, and a dense layer
+//! makes the channels.
+
+use super::arch::{Architecture, FREQUENCIES, Kind, Layout, encode};
+use super::network::Network;
+use siskin_graph::Var;
+
+/// Values of an encoded time.
+const TIME: usize = 2 * FREQUENCIES;
+/// Values of an encoded place: row and column.
+const PLACE: usize = 2 * TIME;
+/// Hidden width of the stem that makes features from time alone.
+const HIDDEN: usize = 256;
+/// Heads of the two transformer blocks.
+const HEADS: [usize; 2] = [1, 8];
+/// Widths of tokens that are tried, from the paper's down.
+const WIDTHS: [u8; 5] = [128, 64, 32, 16, 8];
+
+/// Width of a head, and the hidden width of the two dense layers behind it: half a token's, as in the paper.
+fn half(width: usize) -> usize {
+    (width / 2).max(1)
+}
+
+/// Adds the stem's parameters.
+pub(crate) fn layout(arch: &Architecture, layout: &mut Layout) {
+    let channels = usize::from(arch.stem);
+    match arch.kind {
+        Kind::Content(_) => {}
+        Kind::Index => {
+            layout.dense(TIME, HIDDEN);
+            layout.dense(HIDDEN, channels * arch.base_area());
+        }
+        Kind::Disentangled(width) => {
+            let width = usize::from(width);
+            layout.dense(TIME, 2 * width);
+            layout.dense(2 * width, width);
+            layout.dense(PLACE, width);
+            for heads in HEADS {
+                let inner = heads * half(width);
+                layout.group(&[(&[3 * inner, width], width)]);
+                layout.dense(inner, width);
+                layout.dense(width, half(width));
+                layout.dense(half(width), width);
+            }
+            layout.dense(width, channels);
+        }
+    }
+}
+
+/// Multiplications and additions of the stem for one frame; what depends on places alone is computed once.
+pub(crate) fn operations(arch: &Architecture) -> u64 {
+    let area = arch.base_area() as u64;
+    match arch.kind {
+        Kind::Content(_) => 0,
+        Kind::Index => HIDDEN as u64 * (TIME as u64 + area * u64::from(arch.stem)),
+        Kind::Disentangled(width) => {
+            let (width, half) = (u64::from(width), half(width.into()) as u64);
+            let inner = HEADS[1] as u64 * half;
+            let token =
+                4 * inner * width + 2 * inner * area + 2 * half * width + width * u64::from(arch.stem);
+            2 * width * (TIME as u64 + width) + area * token
+        }
+    }
+}
+
+/// The most values that the stem holds at once.
+pub(crate) fn values(arch: &Architecture) -> u64 {
+    let area = arch.base_area() as u64;
+    match arch.kind {
+        Kind::Content(_) | Kind::Index => 0,
+        Kind::Disentangled(width) => {
+            let heads = HEADS[1] as u64;
+            let inner = heads * half(width.into()) as u64;
+            area.saturating_mul(area.saturating_mul(heads).saturating_add(3 * inner + PLACE as u64))
+        }
+    }
+}
+
+/// The width of tokens for a budget of parameters: the most with which the stem takes no more than five eighths of it, as the
+/// paper's smallest network has it.
+pub(crate) fn token_width(most: u8, base: (u16, u16), budget: usize) -> u8 {
+    let takes = |width: u8| {
+        let mut own = Layout::default();
+        let arch = Architecture {
+            kind: Kind::Disentangled(width),
+            modulation: super::Modulation::Grid(1),
+            time_width: 1,
+            base,
+            stem: 1,
+            blocks: Vec::new(),
+            head_kernel: 1,
+        };
+        layout(&arch, &mut own);
+        own.count()
+    };
+    let fits = |width: &u8| *width <= most && takes(*width) * 8 <= budget * 5;
+    WIDTHS.into_iter().find(fits).unwrap_or(WIDTHS[WIDTHS.len() - 1].min(most))
+}
+
+impl Network<'_> {
+    /// Features of the smallest grid, `[1, channels, rows, columns]`.
+    pub(crate) fn stem(&mut self) -> Var {
+        let arch = self.arch;
+        let shape = [1, arch.stem.into(), arch.base.0.into(), arch.base.1.into()];
+        let flat = match (arch.kind, self.input.embedding, self.input.time) {
+            (Kind::Content(_), Some(embedding), _) => embedding,
+            (Kind::Index, _, Some(time)) => {
+                let hidden = self.dense_sine(time);
+                self.dense_sine(hidden)
+            }
+            (Kind::Disentangled(width), _, Some(time)) => self.disentangled(width.into(), time),
+            _ => unreachable!("the condition is made for the architecture"),
+        };
+        self.g.reshape(flat, &shape)
+    }
+
+    /// `[channels, places]`.
+    fn disentangled(&mut self, width: usize, time: Var) -> Var {
+        let hidden = self.dense_sine(time);
+        let time = self.dense_sine(hidden);
+        let places = self.places();
+        let tokens = self.dense_sine(places);
+        let tokens = self.transform(tokens, width, HEADS[0]);
+        let tokens = self.g.mul(tokens, time);
+        let tokens = self.transform(tokens, width, HEADS[1]);
+        self.dense_sine(tokens)
+    }
+
+    /// Row and column of each place of the smallest grid, as shares of its sides, encoded: `[320, places]`.
+    fn places(&mut self) -> Var {
+        let (rows, columns) = (usize::from(self.arch.base.0), usize::from(self.arch.base.1));
+        let count = rows * columns;
+        let mut all = vec![0.0; PLACE * count];
+        let mut one = [0.0; PLACE];
+        for place in 0..count {
+            let (row, column) = one.split_at_mut(TIME);
+            encode((place / columns) as f64 / rows as f64, row);
+            encode((place % columns) as f64 / columns as f64, column);
+            one.iter().enumerate().for_each(|(i, &v)| all[i * count + place] = v);
+        }
+        self.g.constant(&[PLACE, count], &all)
+    }
+
+    /// A transformer block: attention, then two dense layers, each added to what it takes; tokens are columns.
+    fn transform(&mut self, x: Var, width: usize, heads: usize) -> Var {
+        let attended = self.attend(x, half(width), heads);
+        let x = self.g.add(x, attended);
+        let hidden = self.dense(x);
+        let hidden = self.g.gelu(hidden);
+        let out = self.dense(hidden);
+        self.g.add(x, out)
+    }
+
+    fn attend(&mut self, x: Var, width: usize, heads: usize) -> Var {
+        let w = self.weight();
+        let g = &mut *self.g;
+        let count = g.shape(x)[1];
+        let all = g.matmul(w, x);
+        let all = g.reshape(all, &[3, heads, width, count]);
+        let mut part = |i: usize| {
+            let one = g.slice(all, &[i, 0, 0, 0], &[1, heads, width, count]);
+            g.reshape(one, &[heads, width, count])
+        };
+        let (query, key, value) = (part(0), part(1), part(2));
+        let query = g.scale(query, (width as f32).powf(-0.5));
+        let query = g.swap_last(query);
+        let shares = g.matmul(query, key);
+        let shares = g.softmax(shares);
+        let shares = g.swap_last(shares);
+        let out = g.matmul(value, shares);
+        let out = g.reshape(out, &[heads * width, count]);
+        self.dense(out)
+    }
+}
