@@ -206,7 +206,7 @@ fn tables_that_do_not_fit_are_refused() {
         let text = Tables::new(&codebooks(), 4, 2, changed).expect_err(what);
         assert!(text.contains(what), "{text}");
     };
-    refused(&|b| drop(b.pop()), "9 codebooks");
+    refused(&|b| drop(b.pop()), "9 networks, there are 10 codebooks");
     refused(&|b| b[1].hidden.clear(), "codebook 1: hidden holds 0");
     refused(&|b| b[4].logits.clear(), "codebook 4: logits holds 0");
     refused(&|b| b[2].logit_bias.clear(), "codebook 2: logit_bias holds 0");
