@@ -36,8 +36,9 @@ pub struct Ending {
 /// Tokens in, samples out as soon as a frame is whole.
 ///
 /// ```no_run
-/// # use siskin_core::{bundle::Bundle, runtime::Runtime, tokens::{OnBadToken, TokenStream}};
-/// # fn main() -> siskin_core::Result<()> {
+/// # use siskin_audio::tokens::{OnBadToken, TokenStream};
+/// # use siskin_model::{bundle::Bundle, runtime::Runtime};
+/// # fn main() -> siskin_audio::Result<()> {
 /// # let (bundle, runtime) = (Bundle::find("speech-24k")?, Runtime::load(&Default::default())?);
 /// # fn next_tokens_of_the_model() -> Option<Vec<i64>> { None }
 /// let mut stream = TokenStream::new(&bundle, &runtime, "delayed", 12, OnBadToken::Conceal)?;

@@ -9,12 +9,12 @@
 //! [`Encoder`] makes packets; [`super::Decoder`] reads them, or [`Decoder`] where nothing else is expected.
 //!
 //! ```no_run
-//! use siskin_core::bitstream::VideoHeader;
-//! use siskin_core::bundle::VideoBundle;
-//! use siskin_core::runtime::{Runtime, RuntimeOptions};
-//! use siskin_core::video::{Decoder, realtime};
+//! use siskin_bitstream::VideoHeader;
+//! use siskin_model::bundle::VideoBundle;
+//! use siskin_model::runtime::{Runtime, RuntimeOptions};
+//! use siskin_video::{Decoder, realtime};
 //!
-//! # fn main() -> siskin_core::Result<()> {
+//! # fn main() -> siskin_video::Result<()> {
 //! let runtime = Runtime::load(&RuntimeOptions { threads: 2, ..Default::default() })?;
 //! let bundle = VideoBundle::find(VideoBundle::DEFAULT)?;
 //! let header = VideoHeader {
