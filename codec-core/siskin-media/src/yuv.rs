@@ -1,6 +1,6 @@
 //! Between red, green and blue and YUV of a stream's matrix and range, in integers.
 
-use crate::Colorimetry;
+use crate::{Colorimetry, PixelFormat, VideoFrame, VideoFrameView};
 
 /// Bits after the point of the coefficients.
 const BITS: u32 = 16;
@@ -21,8 +21,13 @@ pub struct YuvMatrix {
 }
 
 impl YuvMatrix {
-    /// The matrix and range of a stream.
+    /// As [`YuvMatrix::from_colorimetry`].
     pub fn of(colorimetry: &Colorimetry) -> Self {
+        Self::from_colorimetry(colorimetry)
+    }
+
+    /// The matrix and range of a stream.
+    pub fn from_colorimetry(colorimetry: &Colorimetry) -> Self {
         // ITU-T H.273, table 4.
         let (kr, kb) = match colorimetry.matrix {
             1 => (0.2126, 0.0722),
@@ -75,6 +80,58 @@ impl YuvMatrix {
     }
 }
 
+impl VideoFrameView<'_> {
+    /// Converts the frame to `format` in memory of `out`, which takes on that format and the frame's size. From RGB to
+    /// 4:2:0 the chroma of two by two pixels is averaged; the way back repeats it.
+    pub fn convert_to(&self, format: PixelFormat, matrix: &YuvMatrix, out: &mut VideoFrame) {
+        match (self.format(), format) {
+            (PixelFormat::I420, PixelFormat::I420) | (PixelFormat::Rgb, PixelFormat::Rgb) => {
+                self.copy_to(out)
+            }
+            (PixelFormat::Rgb, PixelFormat::I420) => convert_rgb_to_i420(self, matrix, out),
+            (PixelFormat::I420, PixelFormat::Rgb) => convert_i420_to_rgb(self, matrix, out),
+        }
+    }
+}
+
+fn convert_rgb_to_i420(from: &VideoFrameView<'_>, matrix: &YuvMatrix, out: &mut VideoFrame) {
+    let (size, rgb) = (from.size(), from.planes()[0]);
+    out.reshape(PixelFormat::I420, size);
+    for (to, from) in out.plane_mut(0).rows_mut().zip(rgb.rows()) {
+        for (luma, pixel) in to.iter_mut().zip(from.as_chunks::<3>().0) {
+            *luma = matrix.row(0, pixel.map(i32::from), 1, matrix.black);
+        }
+    }
+    for plane in [1, 2] {
+        for (y, to) in out.plane_mut(plane).rows_mut().enumerate() {
+            // Where a side is odd, the last row or column counts twice.
+            let rows = [2 * y, (2 * y + 1).min(size.height() - 1)].map(|y| rgb.row(y).as_chunks::<3>().0);
+            for (x, value) in to.iter_mut().enumerate() {
+                let columns = [2 * x, (2 * x + 1).min(size.width() - 1)];
+                let mut sums = [0i32; 3];
+                for pixel in rows.iter().flat_map(|row| columns.map(|x| row[x])) {
+                    sums.iter_mut().zip(pixel).for_each(|(sum, v)| *sum += i32::from(v));
+                }
+                *value = matrix.row(plane, sums, 4, 128);
+            }
+        }
+    }
+}
+
+fn convert_i420_to_rgb(from: &VideoFrameView<'_>, matrix: &YuvMatrix, out: &mut VideoFrame) {
+    let planes = from.planes();
+    out.reshape(PixelFormat::Rgb, from.size());
+    for (y, (to, luma)) in out.plane_mut(0).rows_mut().zip(planes[0].rows()).enumerate() {
+        let (u, v) = (planes[1].row(y / 2), planes[2].row(y / 2));
+        let pairs = to.chunks_mut(6).zip(luma.chunks(2)).zip(u.iter().zip(v));
+        for ((to, luma), (&u, &v)) in pairs {
+            for (to, &luma) in to.as_chunks_mut::<3>().0.iter_mut().zip(luma) {
+                *to = matrix.to_rgb([luma, u, v]);
+            }
+        }
+    }
+}
+
 /// Makes 4:2:0 (Y, U, V without gaps) of interleaved RGB, replacing `out`; chroma is averaged. `rgb` must hold
 /// `width * height` pixels.
 pub fn rgb_to_i420(rgb: &[u8], (width, height): (usize, usize), matrix: &YuvMatrix, out: &mut Vec<u8>) {
@@ -116,9 +173,10 @@ pub fn i420_to_rgb(data: &[u8], (width, height): (usize, usize), matrix: &YuvMat
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Size;
 
     fn matrix(matrix: u8, full_range: bool) -> YuvMatrix {
-        YuvMatrix::of(&Colorimetry { matrix, full_range, ..Default::default() })
+        YuvMatrix::from_colorimetry(&Colorimetry { matrix, full_range, ..Default::default() })
     }
 
     #[test]
@@ -151,17 +209,33 @@ mod tests {
     }
 
     #[test]
-    fn soft_pictures_come_back() {
-        for size in [(16, 8), (17, 9), (1, 1)] {
-            let rgb: Vec<u8> = (0..size.0 * size.1)
-                .flat_map(|i| [(i % size.0 * 9) as u8, (i / size.0 * 20) as u8, 90])
-                .collect();
-            let (mut yuv, mut back) = (Vec::new(), Vec::new());
-            rgb_to_i420(&rgb, size, &matrix(1, false), &mut yuv);
-            i420_to_rgb(&yuv, size, &matrix(1, false), &mut back);
-            assert_eq!(back.len(), rgb.len());
-            let worst = rgb.iter().zip(&back).map(|(a, b)| a.abs_diff(*b)).max();
+    fn soft_frames_come_back() {
+        for (width, height) in [(16, 8), (17, 9), (1, 1)] {
+            let size = Size::new(width, height).expect("a size");
+            let pixels =
+                (0..width * height).flat_map(|i| [(i % width * 9) as u8, (i / width * 20) as u8, 90]);
+            let rgb = VideoFrame::from_data(PixelFormat::Rgb, size, pixels.collect()).expect("a frame");
+            let (mut yuv, mut back) = (rgb.clone(), rgb.clone());
+            rgb.view().convert_to(PixelFormat::I420, &matrix(1, false), &mut yuv);
+            yuv.view().convert_to(PixelFormat::Rgb, &matrix(1, false), &mut back);
+            assert_eq!((back.size(), back.format()), (size, PixelFormat::Rgb));
+            let worst = rgb.data().iter().zip(back.data()).map(|(a, b)| a.abs_diff(*b)).max();
             assert!(worst <= Some(24), "{worst:?}");
         }
+    }
+
+    #[test]
+    fn the_last_column_of_odd_sides_counts_twice() {
+        // Chroma of one column is that of the column alone, of two columns their mean.
+        let own = matrix(6, false);
+        let pixels = [[255, 0, 0], [0, 0, 255], [0, 255, 0]];
+        let size = Size::new(3, 1).expect("a size");
+        let rgb = VideoFrame::from_data(PixelFormat::Rgb, size, pixels.concat()).expect("a frame");
+        let mut yuv = rgb.clone();
+        rgb.view().convert_to(PixelFormat::I420, &own, &mut yuv);
+        let [[_, u0, v0], [_, u1, v1], [_, u2, v2]] = pixels.map(|p| own.to_yuv(p));
+        let mean = |a: u8, b: u8| (u16::from(a) + u16::from(b)).div_ceil(2) as u8;
+        assert_eq!(yuv.plane(1).row(0), [mean(u0, u1), u2]);
+        assert_eq!(yuv.plane(2).row(0), [mean(v0, v1), v2]);
     }
 }
