@@ -131,14 +131,19 @@ impl StreamHeader {
         Ok((header, cursor.offset()))
     }
 
+    /// The same without the bundle's name; allocates nothing.
+    #[must_use]
+    pub fn without_name(&self) -> Self {
+        Self { bundle_name: String::new(), ..*self }
+    }
+
     /// Checks that what decodes this stream decodes the stream of `other` too.
     ///
     /// # Errors
     /// [`Error::WrongBundle`] if that one needs another bundle, [`Error::Bitstream`] if it needs the same bundle and
     /// says that the bundle is what it is not.
     pub fn accepts(&self, other: &Self) -> Result<()> {
-        let nameless = Self { bundle_name: String::new(), ..self.clone() };
-        if other.same_stream(&nameless) {
+        if other.without_name() == self.without_name() {
             return Ok(());
         }
         if other.bundle != self.bundle {
@@ -160,10 +165,7 @@ impl StreamHeader {
     /// Whether both headers describe the same stream: a short form equals its long one.
     pub fn same_stream(&self, other: &Self) -> bool {
         let names = self.bundle_name.is_empty() || other.bundle_name.is_empty();
-        names
-            && Self { bundle_name: String::new(), ..self.clone() }
-                == Self { bundle_name: String::new(), ..other.clone() }
-            || self == other
+        names && self.without_name() == other.without_name() || self == other
     }
 }
 

@@ -12,7 +12,7 @@ pub mod container;
 mod frames;
 mod header;
 pub mod packet;
-mod payload;
+mod packet_flags;
 pub mod redundancy;
 pub mod rtp;
 pub mod rtp_video;

@@ -5,8 +5,8 @@
 //! and ends the packet: in its high three bits the number of copies less one, in the others their stages less one.
 //! The idea is that of Opus' in-band forward error correction (RFC 6716, section 2.1.7).
 
-use super::header::StreamHeader;
-use super::packet::HAS_REDUNDANCY;
+use crate::header::StreamHeader;
+use crate::packet_flags::HAS_REDUNDANCY;
 use crate::bytes::{BitReader, BitWriter};
 use crate::{Error, Result};
 
@@ -125,10 +125,10 @@ pub(super) fn split<'a>(
 
 #[cfg(test)]
 mod tests {
-    use super::super::frames::Frames;
-    use super::super::header::sample;
-    use super::super::packet::{Packet, PacketInfo, write};
     use super::*;
+    use crate::frames::Frames;
+    use crate::header::sample;
+    use crate::packet::{Packet, PacketInfo, write_packet};
     use crate::Limits;
 
     fn frame(seed: u16) -> Vec<u16> {
@@ -138,7 +138,7 @@ mod tests {
     fn packet(copies: u16, stages: u8) -> Vec<u8> {
         let info = PacketInfo { frames: 1, stages: 6, ..Default::default() };
         let mut out = Vec::new();
-        write(&sample(), &info, false, &frame(0), &mut out).expect("valid counts");
+        write_packet(&sample(), &info, false, &frame(0), &mut out).expect("valid counts");
         let earlier: Vec<Vec<u16>> = (1..=copies).map(frame).collect();
         append(&sample(), stages, earlier.iter().map(Vec::as_slice), &mut out).expect("valid counts");
         out
@@ -149,12 +149,12 @@ mod tests {
         for (count, stages) in [(1, 1), (2, 3), (8, 18)] {
             let bytes = packet(count, stages);
             let parsed = Packet::parse(&bytes, &Limits::default()).expect("a packet");
-            let info = parsed.info(&sample()).expect("a whole packet");
-            assert_eq!((info.frames, info.stages), (1, 6));
+            let parsed = parsed.bind(&sample()).expect("a whole packet");
+            assert_eq!((parsed.info().frames, parsed.info().stages), (1, 6));
             let (mut codes, mut copy) = (Frames::default(), Vec::new());
-            parsed.frames(&sample(), None, &mut codes).expect("codes");
+            parsed.read_codes(None, &mut codes).expect("codes");
             assert_eq!(codes.codes(), &frame(0)[..6]);
-            let copies = parsed.copies(&sample()).expect("copies").expect("some");
+            let copies = parsed.copies().expect("some");
             assert_eq!((copies.count(), copies.stages()), (usize::from(count), stages));
             assert_eq!(copies.bytes(), bytes.len() - packet(0, 1).len());
             for back in 1..=count {
@@ -179,7 +179,7 @@ mod tests {
             let mut bad = if at == 0 { bytes[..4].to_vec() } else { bytes.clone() };
             bad[at] = value;
             let parsed = Packet::parse(&bad, &Limits::default()).expect("the head is whole");
-            assert!(parsed.info(&sample()).is_err(), "{value} at {at}");
+            assert!(parsed.bind(&sample()).is_err(), "{value} at {at}");
         }
     }
 

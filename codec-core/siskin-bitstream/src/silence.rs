@@ -57,10 +57,10 @@ impl NoiseShape {
 
 #[cfg(test)]
 mod tests {
-    use super::super::frames::Frames;
-    use super::super::header::sample;
-    use super::super::packet::{Packet, PacketInfo, write_silence};
     use super::*;
+    use crate::frames::Frames;
+    use crate::header::sample;
+    use crate::packet::{Packet, PacketInfo, write_silence};
     use crate::Limits;
 
     fn shape() -> NoiseShape {
@@ -80,15 +80,15 @@ mod tests {
         {
             let info = PacketInfo { starts_stream: in_band, end_trim, frames: 20, stages: 0 };
             let bytes = packet(&info, in_band, &noise);
-            let parsed = Packet::parse(&bytes, &Limits::default()).expect("a packet");
-            assert_eq!(parsed.info(&sample()).ok(), Some(info));
-            assert_eq!(parsed.silence(), Some(&noise));
+            let parsed = Packet::parse(&bytes, &Limits::default()).and_then(|p| p.bind(&sample()));
+            let parsed = parsed.expect("a packet");
+            assert_eq!((parsed.info(), parsed.noise()), (info, Some(&noise)));
             let mut codes = Frames::new(1);
             codes.push(&[7]);
-            parsed.frames(&sample(), None, &mut codes).expect("a pause");
+            parsed.read_codes(None, &mut codes).expect("a pause");
             assert!(codes.is_empty());
             for cut in 0..bytes.len() {
-                let cut = Packet::parse(&bytes[..cut], &Limits::default()).and_then(|p| p.info(&sample()));
+                let cut = Packet::parse(&bytes[..cut], &Limits::default()).and_then(|p| p.bind(&sample()).map(drop));
                 assert!(cut.is_err());
             }
         }
@@ -106,7 +106,7 @@ mod tests {
         let info = PacketInfo { frames: 1, ..Default::default() };
         let mut bytes = packet(&info, false, &shape());
         bytes.push(0);
-        let longer = Packet::parse(&bytes, &Limits::default()).and_then(|p| p.info(&sample()));
+        let longer = Packet::parse(&bytes, &Limits::default()).and_then(|p| p.bind(&sample()).map(drop));
         assert!(longer.is_err());
         bytes[2] = 193;
         assert!(Packet::parse(&bytes, &Limits::default()).is_err());

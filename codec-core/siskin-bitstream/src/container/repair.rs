@@ -390,8 +390,8 @@ fn block_head(body: &[u8]) -> Option<(u64, i16, u8, &[u8])> {
 fn length_ns(header: &Header, data: &[u8]) -> Option<u64> {
     match header {
         Header::Audio(header) => {
-            let info = Packet::parse(data, &Limits::default()).ok()?.info(header).ok()?;
-            Some(info.samples(header).saturating_mul(1_000_000_000) / u64::from(header.sample_rate))
+            let packet = Packet::parse(data, &Limits::default()).ok()?.bind(header).ok()?;
+            Some(packet.samples().saturating_mul(1_000_000_000) / u64::from(header.sample_rate))
         }
         Header::Video(header) => inspect(data, &Limits::default()).ok()?.duration_ns(header),
     }

@@ -1,0 +1,116 @@
+use crate::code_coder::CodeCoder;
+use crate::frames::Frames;
+use crate::header::StreamHeader;
+use crate::packet::info::PacketInfo;
+use crate::packet::payload::{Coding, Payload};
+use crate::packet::write::write_frames;
+use crate::redundancy::Copies;
+use crate::silence::NoiseShape;
+use crate::Result;
+
+/// A packet that has been checked against the header of its stream; made by [`Packet::bind`](super::Packet::bind).
+///
+/// The counts, the length and the copies are known to be valid; only range-coded codes may still turn out not to
+/// decode, in [`read_codes`](Self::read_codes).
+#[derive(Debug, Clone)]
+pub struct BoundPacket<'a> {
+    pub(super) data: &'a [u8],
+    pub(super) stream: StreamHeader,
+    pub(super) header: Option<StreamHeader>,
+    pub(super) info: PacketInfo,
+    pub(super) payload: Payload<'a>,
+    pub(super) noise: Option<NoiseShape>,
+    pub(super) copies: Option<Copies<'a>>,
+}
+
+impl<'a> BoundPacket<'a> {
+    /// The packet's head.
+    pub fn info(&self) -> PacketInfo {
+        self.info
+    }
+
+    /// The packet's bytes.
+    pub fn data(&self) -> &'a [u8] {
+        self.data
+    }
+
+    /// The stream that it is bound to, without the bundle's name.
+    pub fn stream(&self) -> &StreamHeader {
+        &self.stream
+    }
+
+    /// The stream header that the packet carries, if it does.
+    pub fn header(&self) -> Option<&StreamHeader> {
+        self.header.as_ref()
+    }
+
+    /// Samples per channel that it decodes to.
+    pub fn samples(&self) -> u64 {
+        self.info.samples(&self.stream)
+    }
+
+    /// How the codes are coded.
+    pub fn coding(&self) -> Coding {
+        self.payload.coding
+    }
+
+    /// Whether each frame has its own number of stages.
+    pub fn is_variable(&self) -> bool {
+        self.payload.variable
+    }
+
+    /// The comfort noise that a SID packet describes.
+    pub fn noise(&self) -> Option<&NoiseShape> {
+        self.noise.as_ref()
+    }
+
+    /// The coarse copies of frames before the packet's first, if it carries some.
+    pub fn copies(&self) -> Option<Copies<'a>> {
+        self.copies
+    }
+
+    /// Unpacks the codes into `out`; a SID packet has none. Those of fixed width may exceed the codebook's size if that
+    /// is no power of two; the quantizer refuses them.
+    ///
+    /// # Errors
+    /// [`Error::Bitstream`](crate::Error::Bitstream) if the codes are range coded and do not decode, or there is no
+    /// `coder` for the stream.
+    pub fn read_codes(&self, coder: Option<&mut dyn CodeCoder>, out: &mut Frames) -> Result<()> {
+        if self.noise.is_some() {
+            out.clear(self.stream.groups);
+            return Ok(());
+        }
+        self.payload.read(&self.stream, coder, out)
+    }
+
+    /// Appends to `out` the packet of a lower rate that this one holds: the first `stages` stages of each frame. A packet
+    /// that has no more is copied; one that is cut loses its copies of earlier frames. `coder` is needed for
+    /// range-coded packets; `frames` holds the codes in between, so that its buffers are reused.
+    ///
+    /// # Errors
+    /// As for [`read_codes`](Self::read_codes).
+    pub fn write_prefix(
+        &self,
+        stages: u8,
+        mut coder: Option<&mut dyn CodeCoder>,
+        frames: &mut Frames,
+        out: &mut Vec<u8>,
+    ) -> Result<()> {
+        if self.info.stages <= stages {
+            out.extend_from_slice(self.data);
+            return Ok(());
+        }
+        self.read_codes(reborrow(&mut coder), frames)?;
+        frames.cut(stages);
+        let header = self.header.as_ref();
+        write_frames(header.unwrap_or(&self.stream), &self.info, header.is_some(), frames, coder, out)
+    }
+}
+
+/// Lends a coder that is needed again: `as_deref_mut` would borrow for as long as the trait object lives.
+fn reborrow<'a>(coder: &'a mut Option<&mut dyn CodeCoder>) -> Option<&'a mut dyn CodeCoder> {
+    match coder {
+        Some(coder) => Some(&mut **coder),
+        None => None,
+    }
+}
