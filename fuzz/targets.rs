@@ -77,8 +77,11 @@ pub(crate) fn repaired(data: &[u8]) {
 pub(crate) fn packet(data: &[u8]) {
     let Ok(packet) = Packet::parse(data, &Limits::default()) else { return };
     let header = packet.header.clone().unwrap_or_else(stream);
-    if let Ok(info) = packet.info(&header) {
-        assert!(info.frames <= Limits::default().max_frames_per_packet);
+    if let Ok(packet) = packet.bind(&header) {
+        assert!(packet.info().frames <= Limits::default().max_frames_per_packet);
+        for back in 0..=packet.copies().map_or(0, |copies| copies.count()) {
+            packet.copies().into_iter().for_each(|copies| copies.frame(back, &mut Vec::new()));
+        }
     }
 }
 
@@ -119,9 +122,10 @@ pub(crate) fn codes(data: &[u8]) {
         let bundle = Bundle::find("speech-24k").expect("the shipped bundle");
         Coder::new(siskin_core::audio::entropy_tables(&bundle).expect("tables").expect("tables").into())
     });
-    let Ok(packet) = Packet::parse(data, &Limits::default()) else { return };
+    let packet = Packet::parse(data, &Limits::default()).and_then(|packet| packet.bind(&stream()));
+    let Ok(packet) = packet else { return };
     let mut frames = Frames::default();
-    if packet.frames(&stream(), Some(&mut coder.clone()), &mut frames).is_ok() {
+    if packet.read_codes(Some(&mut coder.clone()), &mut frames).is_ok() {
         assert!(frames.codes().iter().all(|&c| c < 1024));
     }
 }

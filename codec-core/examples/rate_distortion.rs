@@ -89,8 +89,8 @@ fn main() -> std::result::Result<(), Box<dyn Error>> {
             seconds += clock.elapsed().as_secs_f64();
             let mut latents = clip.latents.iter();
             for data in &packets {
-                let packet = Packet::parse(data, &Limits::default())?;
-                packet.frames(&header, coder.as_mut().map(|c| c as _), &mut frames)?;
+                let packet = Packet::parse(data, &Limits::default())?.bind(&header)?;
+                packet.read_codes(coder.as_mut().map(|c| c as _), &mut frames)?;
                 for (coder, bytes) in [(coder.as_mut(), &mut bytes), (None, &mut fixed)] {
                     written.clear();
                     write_frames(

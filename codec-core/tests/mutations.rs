@@ -179,7 +179,7 @@ fn write_seeds() {
         let info = PacketInfo { starts_stream, end_trim, frames, stages };
         let codes: Vec<u16> = (0..frames as u16 * 18).map(|i| i * 37 % 1024).collect();
         let mut data = Vec::new();
-        packet::write(&header, &info, starts_stream, &codes, &mut data).expect("a packet");
+        packet::write_packet(&header, &info, starts_stream, &codes, &mut data).expect("a packet");
         keep("packet", name, &data);
         packets.push((info.samples(&header), data));
     }

@@ -13,7 +13,7 @@ fn harness(properties: &str) -> Harness {
 
 fn info(packet: &[u8]) -> PacketInfo {
     let packet = Packet::parse(packet, &Default::default()).expect("a packet");
-    packet.info(&header()).expect("a packet of the stream")
+    packet.bind(&header()).expect("a packet of the stream").info()
 }
 
 fn ended(harness: &mut Harness) -> Vec<gst::Buffer> {

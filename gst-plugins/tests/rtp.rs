@@ -45,7 +45,7 @@ fn depayloaded(caps: &str, rtp: &[gst::Buffer]) -> (Vec<gst::Buffer>, gst::Struc
 fn stages_of(buffer: &gst::Buffer) -> u8 {
     let data = bytes_of(buffer);
     let packet = Packet::parse(&data, &Limits::default()).expect("a packet");
-    packet.info(&header()).expect("a packet of the stream").stages
+    packet.bind(&header()).expect("a packet of the stream").info().stages
 }
 
 fn without(rtp: &[gst::Buffer], lost: &[usize]) -> Vec<gst::Buffer> {

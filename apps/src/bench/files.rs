@@ -56,14 +56,14 @@ impl Files {
             for packet in &packets {
                 out.clear();
                 let clock = Instant::now();
-                let info = decoder.decode(packet, &mut out)?.info;
+                let parsed = Packet::parse(packet, &Limits::default())?.bind(&header)?;
+                let info = decoder.decode_packet(&parsed, &mut out)?.info;
                 result.decode_us += clock.elapsed().as_secs_f64() * 1e6;
                 frames += info.frames;
-                let parsed = Packet::parse(packet, &Limits::default())?;
-                parsed.frames(&header, coder.as_mut().map(|c| c as _), &mut codes)?;
+                parsed.read_codes(coder.as_mut().map(|c| c as _), &mut codes)?;
                 fixed.clear();
                 let info = PacketInfo { end_trim: 0, ..info };
-                write_frames(&header, &info, parsed.header.is_some(), &codes, None, &mut fixed)?;
+                write_frames(&header, &info, parsed.header().is_some(), &codes, None, &mut fixed)?;
                 (result.bytes, result.fixed_width_bytes) =
                     (result.bytes + packet.len(), result.fixed_width_bytes + fixed.len());
             }

@@ -9,7 +9,6 @@ use crossbeam::channel::Receiver as Channel;
 use siskin_core::Error;
 use siskin_core::audio::Decoder;
 use siskin_core::bitstream::StreamHeader;
-use siskin_core::bitstream::packet::{self, PacketInfo};
 use siskin_core::bitstream::rtp;
 use siskin_core::bundle::Bundle;
 use siskin_core::runtime::Runtime;
@@ -60,8 +59,6 @@ pub(super) struct Receiver {
     /// Counts of the streams before this one.
     past: Heard,
     codec_rate: u32,
-    codes: Vec<u16>,
-    packet: Vec<u8>,
     pcm: Vec<f32>,
     second: Vec<f32>,
     report: Vec<u8>,
@@ -79,8 +76,6 @@ impl Receiver {
             playout: None,
             heard: Heard::default(),
             past: Heard::default(),
-            codes: Vec::new(),
-            packet: Vec::new(),
             pcm: Vec::new(),
             second: Vec::new(),
             report: Vec::new(),
@@ -175,11 +170,11 @@ impl Receiver {
         match next {
             Next::Wait => {}
             Next::Conceal => decoder.conceal(1, &mut self.pcm)?,
-            Next::Play(frame) => play(decoder, &frame, &mut self.codes, &mut self.packet, &mut self.pcm)?,
+            Next::Play(frame) => play(decoder, &frame, &mut self.pcm)?,
             Next::Join(first, second) => {
-                play(decoder, &first, &mut self.codes, &mut self.packet, &mut self.pcm)?;
+                play(decoder, &first, &mut self.pcm)?;
                 self.second.clear();
-                play(decoder, &second, &mut self.codes, &mut self.packet, &mut self.second)?;
+                play(decoder, &second, &mut self.second)?;
                 let step = 1.0 / self.pcm.len().max(1) as f32;
                 for (i, (a, b)) in self.pcm.iter_mut().zip(&self.second).enumerate() {
                     *a += (b - *a) * (i as f32 * step);
@@ -297,24 +292,18 @@ impl Receiver {
     }
 }
 
-/// Decodes a frame; one that cannot be is concealed.
-fn play(
-    decoder: &mut Decoder,
-    frame: &Frame,
-    codes: &mut Vec<u16>,
-    packet: &mut Vec<u8>,
-    pcm: &mut Vec<f32>,
-) -> Result<()> {
-    let header = decoder.header().clone();
-    let stages = (frame.codes.len() / usize::from(header.groups)) as u8;
-    let info = PacketInfo { starts_stream: frame.starts_stream, end_trim: 0, frames: 1, stages };
-    codes.clear();
-    codes.extend_from_slice(&frame.codes);
-    codes.resize(header.codes_per_frame(header.stages), 0);
-    packet.clear();
-    packet::write(&header, &info, false, codes, packet)?;
-    match decoder.decode(packet, pcm) {
-        Ok(_) => Ok(()),
+/// Decodes a frame; one that cannot be is concealed. The first frame of a stream is shorter by the pre-skip.
+fn play(decoder: &mut Decoder, frame: &Frame, pcm: &mut Vec<f32>) -> Result<()> {
+    if frame.starts_stream {
+        decoder.reset();
+    }
+    match decoder.decode_codes(&frame.codes, pcm) {
+        Ok(()) if frame.starts_stream => {
+            let skip = usize::from(decoder.header().pre_skip).min(pcm.len());
+            pcm.drain(..skip);
+            Ok(())
+        }
+        Ok(()) => Ok(()),
         Err(Error::Bitstream { .. }) => Ok(decoder.conceal(1, pcm)?),
         Err(e) => Err(e.into()),
     }

@@ -116,10 +116,10 @@ impl Sender {
             self;
         let header = encoder.header().clone();
         encoder.push(samples, &mut |packet: EncodedPacket<'_>| -> Result<()> {
-            let parsed = Packet::parse(packet.data, &Limits::default())?;
-            let info = parsed.info(&header)?;
+            let parsed = Packet::parse(packet.data, &Limits::default())?.bind(&header)?;
+            let info = parsed.info();
             // A packet of one frame is never range coded.
-            parsed.frames(&header, None, frames)?;
+            parsed.read_codes(None, frames)?;
             let codes = frames.codes();
             let copies = earlier.iter().take(redundancy.frames.into());
             let info = PayloadInfo {

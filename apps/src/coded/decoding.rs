@@ -188,19 +188,16 @@ impl Decoding {
 
     fn take_packet(&mut self, out: &mut Vec<f32>) -> Result<()> {
         let header = self.file.header();
-        let parsed = Packet::parse(&self.block.data, &Limits::default())
-            .and_then(|p| p.info(header))
-            .and_then(|info| match &mut self.prefix {
-                Some(prefix) => prefix.cut(&self.block.data, header).map(|data| (info, data)),
-                None => Ok((info, &self.block.data[..])),
-            });
-        let (info, data) = match parsed {
-            Ok(parsed) => parsed,
-            Err(_) => {
-                self.losses.bad_packets += 1;
-                return Ok(());
-            }
+        let bind = |data| Packet::parse(data, &Limits::default()).and_then(|packet| packet.bind(header));
+        let packet = bind(&self.block.data).and_then(|packet| match &mut self.prefix {
+            Some(prefix) => prefix.cut(&packet).and_then(bind),
+            None => Ok(packet),
+        });
+        let Ok(packet) = packet else {
+            self.losses.bad_packets += 1;
+            return Ok(());
         };
+        let info = packet.info();
         let rate = u64::from(header.sample_rate);
         let at = if info.starts_stream {
             let stamp = self.file.samples(self.block.pts_ns).round() as u64;
@@ -211,7 +208,7 @@ impl Decoding {
         } else {
             self.file.position(self.block.pts_ns, self.origin)
         };
-        let end = at + info.samples(header);
+        let end = at + packet.samples();
         let is_before = end + self.warm_up <= self.skip_until;
         if is_before || !self.begun && self.losses.bad_packets == 0 {
             // A recording that joined a live stream late begins where it begins.
@@ -232,12 +229,12 @@ impl Decoding {
         // All gaps together may at most double the length, so that a small file cannot fill a disk.
         let most = LONGEST_GAP_SECONDS * rate;
         if gap <= most && self.losses.concealed_samples + gap <= most + self.position {
-            self.losses.bridge(&mut self.decoder, gap, data, &mut self.concealed, out)?;
+            self.losses.bridge(&mut self.decoder, gap, Some(&packet), &mut self.concealed, out)?;
         } else {
             self.losses.jumps += 1;
         }
         let filled = out.len() - start;
-        match self.decoder.decode(data, out) {
+        match self.decoder.decode_packet(&packet, out) {
             Ok(_) => self.position = end,
             Err(Error::Bitstream { .. } | Error::WrongBundle { .. }) => {
                 self.losses.bad_packets += 1;
@@ -260,7 +257,7 @@ impl Decoding {
         } else if missing > rounding && self.begun {
             let is_lost = self.losses.bad_packets + self.losses.dropped > 0 || self.decoder.in_pause();
             if is_lost && missing <= LONGEST_GAP_SECONDS * rate {
-                self.losses.bridge(&mut self.decoder, missing, &[], &mut self.concealed, out)?;
+                self.losses.bridge(&mut self.decoder, missing, None, &mut self.concealed, out)?;
                 self.position += missing;
             } else {
                 self.losses.ends_early = true;

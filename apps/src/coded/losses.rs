@@ -1,6 +1,7 @@
 //! What a coded file lacked, as far as decoding it showed, and what took its place.
 
 use siskin_core::audio::Decoder;
+use siskin_core::bitstream::packet::BoundPacket;
 
 /// What a file lacked.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -30,7 +31,7 @@ impl Losses {
         &mut self,
         decoder: &mut Decoder,
         samples: u64,
-        next: &[u8],
+        next: Option<&BoundPacket<'_>>,
         scratch: &mut Vec<f32>,
         out: &mut Vec<f32>,
     ) -> siskin_core::Result<()> {
@@ -41,8 +42,8 @@ impl Losses {
             let frames = left.div_ceil(hop);
             if frames > 50 {
                 decoder.conceal((frames - 50).min(50) as u32, scratch)?;
-            } else if frames * hop == left {
-                recovered += u64::from(decoder.recover(frames as u32, next, scratch)?);
+            } else if let Some(next) = next.filter(|_| frames * hop == left) {
+                recovered += u64::from(decoder.recover_before(frames as u32, next, scratch)?);
             } else {
                 // Copies are of whole frames.
                 decoder.conceal(frames as u32, scratch)?;

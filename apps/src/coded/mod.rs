@@ -154,8 +154,8 @@ impl CodedFile {
 
     /// How long a packet lasts; one that cannot be read lasts for no time.
     fn length_ns(&self, data: &[u8]) -> u64 {
-        let info = Packet::parse(data, &Limits::default()).and_then(|p| p.info(&self.header));
-        let samples = info.map_or(0, |i| i.samples(&self.header));
+        let packet = Packet::parse(data, &Limits::default()).and_then(|p| p.bind(&self.header));
+        let samples = packet.map_or(0, |p| p.samples());
         samples.saturating_mul(1_000_000_000) / u64::from(self.header.sample_rate)
     }
 

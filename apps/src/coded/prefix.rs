@@ -1,8 +1,8 @@
 //! Lower rates out of a packet: the first stages of every frame are a valid packet themselves.
 
 use siskin_core::Result;
-use siskin_core::bitstream::packet::cut;
-use siskin_core::bitstream::{Frames, StreamHeader};
+use siskin_core::bitstream::Frames;
+use siskin_core::bitstream::packet::BoundPacket;
 use siskin_core::entropy::Coder;
 
 /// Cuts packets to their first stages.
@@ -19,17 +19,11 @@ impl Prefix {
         Self { stages, coder, frames: Frames::default(), packet: Vec::new() }
     }
 
-    /// The packet of `data` with no more stages than asked for.
-    pub(super) fn cut<'a>(&'a mut self, data: &[u8], header: &StreamHeader) -> Result<&'a [u8]> {
+    /// The bytes of a packet with no more stages than asked for.
+    pub(super) fn cut(&mut self, packet: &BoundPacket<'_>) -> Result<&[u8]> {
         self.packet.clear();
-        cut(
-            header,
-            data,
-            self.stages,
-            self.coder.as_mut().map(|c| c as _),
-            &mut self.frames,
-            &mut self.packet,
-        )?;
+        let coder = self.coder.as_mut().map(|c| c as _);
+        packet.write_prefix(self.stages, coder, &mut self.frames, &mut self.packet)?;
         Ok(&self.packet)
     }
 }

@@ -111,11 +111,12 @@ impl Survey {
         if packet.header.as_ref().is_some_and(|h| !h.same_stream(header)) {
             return Err("its header is that of another stream".into());
         }
-        let info = packet.info(header).map_err(|e| e.to_string())?;
+        let packet = packet.bind(header).map_err(|e| e.to_string())?;
+        let info = packet.info();
         let is_coded = packet.coding() == Coding::RangeCoded;
         let readable = !is_coded || known.coder.is_some();
         if readable {
-            packet.frames(header, known.coder.as_mut().map(|c| c as _), frames).map_err(|e| e.to_string())?;
+            packet.read_codes(known.coder.as_mut().map(|c| c as _), frames).map_err(|e| e.to_string())?;
             let size = known.size.unwrap_or(1 << header.code_bits);
             if let Some(code) = frames.codes().iter().find(|&&c| u32::from(c) >= size) {
                 return Err(format!("code {code}, the codebook has {size} entries"));
@@ -131,13 +132,13 @@ impl Survey {
         self.range_coded += u64::from(is_coded);
         self.variable += u64::from(packet.is_variable());
         self.frames += u64::from(info.frames);
-        self.samples += info.samples(header);
+        self.samples += packet.samples();
         self.frames_per_packet = self.frames_per_packet.max(info.frames);
-        self.headers += u64::from(packet.header.is_some());
-        if let Some(copies) = packet.copies(header).map_err(|e| e.to_string())? {
+        self.headers += u64::from(packet.header().is_some());
+        if let Some(copies) = packet.copies() {
             self.redundant_bytes += copies.bytes() as u64;
         }
-        if packet.silence().is_some() {
+        if packet.noise().is_some() {
             self.pause_frames += u64::from(info.frames);
             self.pause_bytes += block.data.len() as u64;
         } else {
@@ -150,7 +151,7 @@ impl Survey {
         }
         let position =
             if info.starts_stream { timeline.origin } else { file.position(block.pts_ns, timeline.origin) };
-        let in_pause = std::mem::replace(&mut timeline.in_pause, packet.silence().is_some());
+        let in_pause = std::mem::replace(&mut timeline.in_pause, packet.noise().is_some());
         let gap = timeline.expected.map_or(0, |e| position.saturating_sub(e));
         if in_pause && gap > 0 && gap.is_multiple_of(header.hop.into()) {
             self.samples += gap;
@@ -161,7 +162,7 @@ impl Survey {
             let (at, should) = (position as f64 / rate, expected as f64 / rate);
             self.fault(at, format!("begins at {at:.3} s, the packet before ends at {should:.3} s"));
         }
-        timeline.expected = Some(position + info.samples(header));
+        timeline.expected = Some(position + packet.samples());
         Ok(())
     }
 

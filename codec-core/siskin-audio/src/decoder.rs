@@ -1,8 +1,7 @@
 use std::sync::Arc;
 
 use crate::{Error, Limits, Result};
-use siskin_bitstream::packet::{Packet, PacketInfo};
-use siskin_bitstream::redundancy::Copies;
+use siskin_bitstream::packet::{BoundPacket, Packet, PacketInfo};
 use siskin_bitstream::{CodeCoder, Frames, StreamHeader};
 use siskin_entropy::{Coder, Tables};
 use siskin_model::bundle::Bundle;
@@ -96,7 +95,7 @@ impl Decoder {
         self.frames.provider()
     }
 
-    /// Decodes a packet and appends its samples (mono) to `out`. The packet that starts a stream resets the decoder.
+    /// Decodes the bytes of a packet: [`Packet::parse`], [`Packet::bind`] and [`Decoder::decode_packet`] in one.
     ///
     /// # Errors
     /// [`Error::Bitstream`] for a packet that is not valid, with nothing appended: the caller may
@@ -110,13 +109,25 @@ impl Decoder {
         if !self.ready {
             return Err(Error::MissingHeader);
         }
-        let info = packet.info(&self.own)?;
-        packet.frames(&self.own, self.coder.as_mut().map(|c| c as &mut dyn CodeCoder), &mut self.codes)?;
+        let packet = packet.bind(&self.own)?;
+        self.decode_packet(&packet, out)
+    }
+
+    /// Decodes a packet and appends its samples (mono) to `out`. The packet that starts a stream resets the decoder.
+    ///
+    /// # Errors
+    /// [`Error::Bitstream`] if range-coded codes do not decode, or a code is no entry of its codebook, with nothing
+    /// appended; what [`Decoder::set_header`] returns if the packet is bound to a stream of another bundle;
+    /// [`Error::Network`] if the network fails.
+    pub fn decode_packet(&mut self, packet: &BoundPacket<'_>, out: &mut Vec<f32>) -> Result<Decoded> {
+        self.set_header(packet.stream())?;
+        let info = packet.info();
+        packet.read_codes(self.coder.as_mut().map(|c| c as &mut dyn CodeCoder), &mut self.codes)?;
         if info.starts_stream {
             self.reset();
         }
         let start = out.len();
-        let decoded = match packet.silence() {
+        let decoded = match packet.noise() {
             Some(shape) => {
                 self.concealment.begin_pause(&noise::powers(self.concealment.plan(), shape));
                 self.miss(info.frames, false, out)
@@ -130,7 +141,7 @@ impl Decoder {
         if info.starts_stream {
             out.drain(start..start + usize::from(self.own.pre_skip).min(out.len() - start));
         }
-        let samples = info.samples(&self.own) as usize;
+        let samples = packet.samples() as usize;
         out.truncate(start + samples);
         Ok(Decoded { info, samples })
     }
@@ -189,23 +200,38 @@ impl Decoder {
         self.miss(frames, false, out)
     }
 
-    /// Bridges `frames` lost frames before the packet `next`, which is to be [`decode`](Decoder::decode)d after: with
-    /// its copies of the last of them, and leading from the last sound to the first that is known for the rest, where
-    /// [`conceal`](Decoder::conceal) would have to hold the last. Appends `frames * hop` samples to `out` and returns how
-    /// many frames were copies. A packet that cannot be decoded has none.
+    /// As [`recover_before`](Decoder::recover_before) with the bytes of the packet. One that cannot be decoded has no
+    /// copies.
     ///
     /// # Errors
     /// [`Error::Network`] if the network fails.
     pub fn recover(&mut self, frames: u32, next: &[u8], out: &mut Vec<f32>) -> Result<u32> {
         let packet = Packet::parse(next, &self.limits).ok().filter(|_| self.ready);
-        let fits = |packet: &Packet<'_>| {
-            let same = packet.header.as_ref().is_none_or(|h| self.own.accepts(h).is_ok());
-            same && packet.info(&self.own).is_ok_and(|info| !info.starts_stream)
-        };
-        let Some(packet) = packet.filter(fits) else { return self.miss(frames, false, out).map(|()| 0) };
-        let copies = packet.copies(&self.own).ok().flatten();
+        match packet.and_then(|packet| packet.bind(&self.own).ok()) {
+            Some(packet) => self.recover_before(frames, &packet, out),
+            None => self.conceal(frames, out).map(|()| 0),
+        }
+    }
+
+    /// Bridges `frames` lost frames before the packet `next`, which is to be decoded after: with its copies of the last
+    /// of them, and leading from the last sound to the first that is known for the rest, where
+    /// [`conceal`](Decoder::conceal) would have to hold the last. Appends `frames * hop` samples to `out` and returns how
+    /// many frames were copies.
+    ///
+    /// # Errors
+    /// [`Error::Network`] if the network fails.
+    pub fn recover_before(
+        &mut self,
+        frames: u32,
+        next: &BoundPacket<'_>,
+        out: &mut Vec<f32>,
+    ) -> Result<u32> {
+        if next.info().starts_stream || self.own.accepts(next.stream()).is_err() {
+            return self.conceal(frames, out).map(|()| 0);
+        }
+        let copies = next.copies();
         let reach = copies.map_or(0, |c| frames.min(c.count() as u32));
-        let is_known = !self.in_pause() && self.find_target(&packet, copies.as_ref(), reach);
+        let is_known = !self.in_pause() && self.find_target(next, reach);
         self.miss(frames - reach, is_known, out)?;
         let Some(copies) = copies else { return Ok(0) };
         let mut recovered = 0;
@@ -230,16 +256,14 @@ impl Decoder {
 
     /// Looks up the latent of the frame that ends a loss before `packet`: the farthest of its copies, `reach` frames
     /// back, or its own first. Whether there is one.
-    fn find_target(&mut self, packet: &Packet<'_>, copies: Option<&Copies<'_>>, reach: u32) -> bool {
-        if let Some(copies) = copies.filter(|_| reach > 0) {
+    fn find_target(&mut self, packet: &BoundPacket<'_>, reach: u32) -> bool {
+        if let Some(copies) = packet.copies().filter(|_| reach > 0) {
             copies.frame(reach as usize, &mut self.copy);
             return self.frames.lookup(&self.copy, &mut self.target).is_ok();
         }
-        if packet.silence().is_some()
-            || packet
-                .frames(&self.own, self.coder.as_mut().map(|c| c as &mut dyn CodeCoder), &mut self.codes)
-                .is_err()
-        {
+        // A SID packet has no codes, and so no first frame.
+        let coder = self.coder.as_mut().map(|c| c as &mut dyn CodeCoder);
+        if packet.read_codes(coder, &mut self.codes).is_err() {
             return false;
         }
         self.codes.iter().next().is_some_and(|codes| self.frames.lookup(codes, &mut self.target).is_ok())

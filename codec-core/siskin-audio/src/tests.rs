@@ -239,7 +239,7 @@ fn a_new_rate_begins_with_the_next_packet() {
     let (mut encoder, mut stages) = (encoder(3), Vec::new());
     let mut emit = |p: EncodedPacket<'_>| -> Result<()> {
         let packet = siskin_bitstream::packet::Packet::parse(p.data, &crate::Limits::default())?;
-        stages.push(packet.info(&header())?.stages);
+        stages.push(packet.bind(&header())?.info().stages);
         Ok(())
     };
     encoder.push(&tone(36), &mut emit).expect("the toy never fails");

@@ -234,11 +234,11 @@ impl SiskinAudioDec {
         let wanted = lock(&self.wanted).take();
         wanted.map_or(Ok(()), |header| self.follow(&header))?;
         let result = Packet::parse(data, &Limits::default()).and_then(|packet| {
-            packet.header.map_or(Ok(()), |header| self.follow(&header))?;
+            packet.header.as_ref().map_or(Ok(()), |header| self.follow(header))?;
             let mut guard = lock(&self.stream);
             let stream = guard.as_mut().ok_or(Error::MissingHeader)?;
             stream.foreign = 0;
-            let decoded = stream.decoder.decode(data, pcm)?;
+            let decoded = stream.decoder.decode_packet(&packet.bind(stream.header())?, pcm)?;
             stream.broken = 0;
             stream.last_samples = decoded.samples as u64;
             stream.heard(buffer.pts(), decoded.samples as u64);

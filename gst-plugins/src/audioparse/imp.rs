@@ -185,8 +185,8 @@ impl SiskinAudioParse {
         let carried = packet.header.clone();
         let header = carried.as_ref().or(known.as_ref()).ok_or(Error::MissingHeader)?;
         // A packet that is broken further on may have a broken header too: check it as a whole first.
-        let info = packet.info(header)?;
-        let samples = info.samples(header);
+        let packet = packet.bind(header)?;
+        let (info, samples) = (packet.info(), packet.samples());
         match (carried, known) {
             (Some(carried), Some(known)) if !known.same_stream(&carried) => {
                 self.check_other(&carried, &known, info.starts_stream)?;

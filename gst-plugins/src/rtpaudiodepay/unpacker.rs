@@ -149,7 +149,7 @@ impl Unpacker {
             to[..given].copy_from_slice(from);
         }
         let mut data = Vec::with_capacity(codes.len() * 2 + 64);
-        packet::write(&self.header, info, in_band, &padded, &mut data)?;
+        packet::write_packet(&self.header, info, in_band, &padded, &mut data)?;
         Ok(data)
     }
 }

@@ -61,21 +61,21 @@ impl Packer {
 
     /// Takes a packet of the stream apart into payloads.
     pub(super) fn pack(&mut self, data: &[u8], mut packing: Packing) -> Result<Vec<OutPayload>> {
-        let packet = Packet::parse(data, &self.limits)?;
-        let info = packet.info(&self.header)?;
-        if let Some(noise) = packet.silence() {
+        let packet = Packet::parse(data, &self.limits)?.bind(&self.header)?;
+        let info = packet.info();
+        if let Some(noise) = packet.noise() {
             self.restart();
             self.in_pause = true;
             let frames = info.frames.min(rtp::MAX_FRAMES.into()) as u8;
             let mut data = Vec::new();
-            let in_band = packet.header.is_some();
+            let in_band = packet.header().is_some();
             rtp::write_silence(&self.header, info.starts_stream, frames, in_band, noise, &mut data)?;
             let part = PacketInfo { frames: frames.into(), end_trim: 0, ..info };
             let samples = part.samples(&self.header);
             return Ok(vec![OutPayload { data, offset: 0, samples, starts_talk: info.starts_stream }]);
         }
         // What the encoder repeats is repeated here, in the payload's own way.
-        if let Some(copies) = packet.copies(&self.header)?.filter(|_| packing.redundancy == 0) {
+        if let Some(copies) = packet.copies().filter(|_| packing.redundancy == 0) {
             (packing.redundancy, packing.redundant_stages) = (copies.count() as u8, copies.stages());
         }
         let ends_pause = std::mem::take(&mut self.in_pause);
@@ -85,7 +85,7 @@ impl Packer {
             self.coder = siskin_core::audio::entropy_tables(&bundle)?.map(|tables| Coder::new(tables.into()));
         }
         let mut frames = Frames::default();
-        packet.frames(&self.header, self.coder.as_mut().map(|c| c as _), &mut frames)?;
+        packet.read_codes(self.coder.as_mut().map(|c| c as _), &mut frames)?;
         if info.starts_stream {
             self.restart();
         }
@@ -98,11 +98,11 @@ impl Packer {
             let per_frame = self.header.codes_per_frame(stages);
             // A payload has one number of stages.
             let left = counts.iter().take_while(|&&c| c == stages).count();
-            let payload = self.fit(packing, stages, left, starts_stream, packet.header.is_some() && first);
+            let payload = self.fit(packing, stages, left, starts_stream, packet.header().is_some() && first);
             let (now, later) = rest.split_at(usize::from(payload.frames) * per_frame);
             let earlier: Vec<&[u16]> = self.earlier.iter().map(Vec::as_slice).collect();
             let mut data = Vec::with_capacity(payload.bytes(&self.header) + 64);
-            rtp::write(&self.header, &payload, packet.header.is_some() && first, now, &earlier, &mut data)?;
+            rtp::write(&self.header, &payload, packet.header().is_some() && first, now, &earlier, &mut data)?;
             let end = done + u64::from(payload.frames) * hop;
             let trim = |at: u64| if info.starts_stream { at.saturating_sub(skip) } else { at };
             payloads.push(OutPayload {

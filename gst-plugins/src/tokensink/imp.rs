@@ -350,7 +350,7 @@ impl SiskinTokenSink {
             let settings = lock(&self.settings).clone();
             let bundle = Bundle::for_stream(&header, None)?;
             let stages = match settings.codebooks {
-                0 => packet.info(&header)?.stages,
+                0 => packet.bind(&header)?.info().stages,
                 asked => asked as u8,
             };
             let keep = settings.location.is_some();

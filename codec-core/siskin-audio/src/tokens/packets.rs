@@ -215,14 +215,13 @@ pub fn codes_of_packet(
     coder: Option<&mut Coder>,
     out: &mut Vec<u16>,
 ) -> Result<PacketInfo> {
-    let packet = Packet::parse(data, &Limits::default())?;
-    let info = packet.info(header)?;
+    let packet = Packet::parse(data, &Limits::default())?.bind(header)?;
     let mut frames = Frames::default();
-    packet.frames(header, coder.map(|c| c as &mut dyn CodeCoder), &mut frames)?;
+    packet.read_codes(coder.map(|c| c as &mut dyn CodeCoder), &mut frames)?;
     if frames.is_variable() {
         let reason = "frames of different stages, which tokens cannot have".into();
         return Err(Error::Bitstream { what: "packet", field: "stages", offset: 0, reason });
     }
     out.extend_from_slice(frames.codes());
-    Ok(info)
+    Ok(packet.info())
 }

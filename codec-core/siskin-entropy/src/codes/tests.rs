@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::{BookTables, Coder, Tables};
 use crate::{CodebookShape, Codebooks, Error, Limits};
-use siskin_bitstream::packet::{Coding, Packet, PacketInfo, cut, write_frames};
+use siskin_bitstream::packet::{Coding, Packet, PacketInfo, write_frames};
 use siskin_bitstream::{BundleId, Frames, StreamHeader};
 
 const STAGES: u8 = 5;
@@ -97,9 +97,9 @@ fn packet(frames: &Frames, coder: Option<&mut Coder>) -> Vec<u8> {
 }
 
 fn read(data: &[u8], coder: Option<&mut Coder>) -> crate::Result<(Frames, Coding)> {
-    let packet = Packet::parse(data, &Limits::default())?;
+    let packet = Packet::parse(data, &Limits::default())?.bind(&header())?;
     let mut frames = Frames::default();
-    packet.frames(&header(), coder.map(|c| c as _), &mut frames)?;
+    packet.read_codes(coder.map(|c| c as _), &mut frames)?;
     Ok((frames, packet.coding()))
 }
 
@@ -184,7 +184,10 @@ fn a_cut_packet_holds_the_first_stages() {
         let mut frames = expected_frames(counts, &coder);
         let data = packet(&frames, Some(&mut coder));
         let (mut low, mut scratch) = (Vec::new(), Frames::default());
-        cut(&header(), &data, 2, Some(&mut coder), &mut scratch, &mut low).expect("a packet of ours");
+        let bound = Packet::parse(&data, &Limits::default()).and_then(|p| p.bind(&header()));
+        bound
+            .and_then(|p| p.write_prefix(2, Some(&mut coder), &mut scratch, &mut low))
+            .expect("a packet of ours");
         frames.cut(2);
         assert_eq!(low, packet(&frames, Some(&mut coder)));
     }
