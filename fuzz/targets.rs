@@ -87,10 +87,10 @@ pub(crate) fn packet(data: &[u8]) {
 
 /// Takes an RTP payload apart.
 pub(crate) fn rtp_payload(data: &[u8]) {
-    let Ok(payload) = rtp::read(data) else { return };
+    let Ok(payload) = rtp::PayloadHead::parse(data) else { return };
     let header = payload.header.clone().unwrap_or_else(stream);
-    if let Ok(payload) = payload.parse(&header) {
-        assert!(payload.earlier.len() <= rtp::MAX_REDUNDANT);
+    if let Ok(payload) = payload.bind(&header) {
+        assert!(payload.redundant.len() <= rtp::MAX_REDUNDANT);
         assert!(payload.codes.len() <= 16 * 64 * 16);
     }
 }

@@ -191,7 +191,7 @@ fn write_seeds() {
         let info = PayloadInfo { starts_stream, frames, stages: 4, redundancy };
         let codes: Vec<u16> = (0..u16::from(frames) * 8).map(|i| i * 41 % 1024).collect();
         let mut data = Vec::new();
-        rtp::write(&header, &info, starts_stream, &codes, &copies, &mut data).expect("a payload");
+        rtp::write_payload(&header, &info, starts_stream, &codes, &copies, &mut data).expect("a payload");
         keep("rtp_payload", name, &data);
     }
     for mode in [Mode::File, Mode::Live] {

@@ -92,8 +92,7 @@ fn pauses_pass_through_rtp_and_end_with_a_marker() {
     coded.iter().for_each(|packet| assert!(payloader.push(packet.buffer()).is_ok()));
     let rtp = pull_all(&mut payloader);
     assert_eq!(rtp.len(), coded.len());
-    let is_pause =
-        |data: &[u8]| Packet::parse(data, &Limits::default()).is_ok_and(|packet| packet.is_sid());
+    let is_pause = |data: &[u8]| Packet::parse(data, &Limits::default()).is_ok_and(|packet| packet.is_sid());
     for (n, buffer) in rtp.iter().enumerate() {
         let talks = n == 0 || !is_pause(&coded[n].data) && is_pause(&coded[n - 1].data);
         assert_eq!(bytes_of(buffer)[1] & 0x80 != 0, talks, "packet {n}");

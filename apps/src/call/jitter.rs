@@ -150,14 +150,11 @@ impl JitterBuffer {
         if self.stretched > 0 {
             self.catch_up(number);
         }
-        let per_frame = payload.codes.len() / usize::from(payload.info.frames.max(1));
-        for (place, codes) in (number..).zip(payload.codes.chunks_exact(per_frame.max(1))) {
-            let starts_stream = payload.info.starts_stream && place == number;
-            self.put(place, Frame { codes: codes.to_vec(), starts_stream, is_copy: false });
-        }
-        self.redundancy = payload.earlier.len();
-        for (back, codes) in (1..).zip(payload.earlier).filter(|(_, codes)| !codes.is_empty()) {
-            self.put(number - back, Frame { codes, starts_stream: false, is_copy: true });
+        self.redundancy = payload.redundant.len();
+        for frame in payload.frames() {
+            let starts_stream = payload.info.starts_stream && frame.offset == 0;
+            let kept = Frame { codes: frame.codes.to_vec(), starts_stream, is_copy: frame.offset < 0 };
+            self.put(number + frame.offset, kept);
         }
     }
 
@@ -347,10 +344,10 @@ mod tests {
     fn payload(n: u32) -> (Payload, u32) {
         let info = PayloadInfo { starts_stream: n == 0, frames: 1, stages: 2, redundancy: vec![1] };
         let codes = vec![n as u16; 2];
-        let earlier = if n == 0 { vec![vec![]] } else { vec![vec![n as u16 - 1]] };
+        let redundant = if n == 0 { vec![vec![]] } else { vec![vec![n as u16 - 1]] };
         // Near the wrap of the RTP time.
         let time = (u32::MAX - 1000).wrapping_add(if n == 0 { 0 } else { n * 480 - 240 });
-        (Payload { info, codes, earlier, silence: None }, time)
+        (Payload { info, codes, redundant, noise: None }, time)
     }
 
     /// Runs `frames` frames of a call over a network that delays frame `n` by `way(n)` seconds, if it does not lose it.

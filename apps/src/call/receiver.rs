@@ -9,7 +9,7 @@ use crossbeam::channel::Receiver as Channel;
 use siskin_core::Error;
 use siskin_core::audio::Decoder;
 use siskin_core::bitstream::StreamHeader;
-use siskin_core::bitstream::rtp;
+use siskin_core::bitstream::rtp::PayloadHead;
 use siskin_core::bundle::Bundle;
 use siskin_core::runtime::Runtime;
 
@@ -191,11 +191,11 @@ impl Receiver {
     fn take_media(&mut self, media: &Media<'_>) -> Result<()> {
         self.sign();
         let now = self.started.elapsed();
-        let Ok(unparsed) = rtp::read(media.payload) else {
+        let Ok(head) = PayloadHead::parse(media.payload) else {
             self.past.broken += 1;
             return Ok(());
         };
-        if let Some(header) = &unparsed.header {
+        if let Some(header) = &head.header {
             self.follow(header, media)?;
         }
         let Some(playout) = &mut self.playout else { return Ok(()) };
@@ -208,7 +208,7 @@ impl Receiver {
         }
         playout.reception.count(media.sequence, media.timestamp, now);
         self.past.bytes += media.payload.len() as u64;
-        match unparsed.parse(playout.decoder.header()) {
+        match head.bind(playout.decoder.header()) {
             Ok(payload) => playout.buffer.insert(payload, media.timestamp, now),
             Err(_) => self.past.broken += 1,
         }

@@ -1,6 +1,5 @@
 //! From the microphone's ring to the network: a thread of its own, since networks allocate.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -9,9 +8,8 @@ use anyhow::Result;
 use crossbeam::channel::Receiver;
 use siskin_core::Limits;
 use siskin_core::audio::{EncodedPacket, Encoder};
-use siskin_core::bitstream::Frames;
 use siskin_core::bitstream::packet::Packet;
-use siskin_core::bitstream::rtp::{self, PayloadInfo};
+use siskin_core::bitstream::rtp::{OutgoingPayload, Packetizer, PacketizerOptions};
 
 use super::ends::Microphone;
 use super::link::Link;
@@ -24,48 +22,34 @@ const TICK: Duration = Duration::from_millis(2);
 /// Frames that may wait in the ring. More are dropped: late speech would stay late for the rest of the call.
 const MOST_WAITING: usize = 10;
 
-/// What is sent beside the frames themselves.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Redundancy {
-    /// Earlier frames that each packet repeats.
-    pub(super) frames: u8,
-    /// Residual stages of the copies.
-    pub(super) stages: u8,
-}
-
 /// Encodes and sends.
 pub(super) struct Sender {
     encoder: Encoder,
-    redundancy: Redundancy,
+    packetizer: Packetizer,
+    options: PacketizerOptions,
     link: Arc<Link>,
     shared: Arc<Shared>,
     sequence: u16,
     /// RTP time of the stream's first sample.
     origin: u32,
-    /// Codes of the last frames, nearest first.
-    earlier: VecDeque<Vec<u16>>,
-    frames: Frames,
-    payload: Vec<u8>,
     datagram: Vec<u8>,
 }
 
 impl Sender {
     pub(super) fn new(
         encoder: Encoder,
-        redundancy: Redundancy,
+        options: PacketizerOptions,
         link: Arc<Link>,
         shared: Arc<Shared>,
     ) -> Self {
         Self {
+            packetizer: Packetizer::new(encoder.header().clone()),
             encoder,
-            redundancy,
+            options,
             sequence: link.random() as u16,
             origin: link.random() as u32,
             link,
             shared,
-            earlier: VecDeque::new(),
-            frames: Frames::default(),
-            payload: Vec::new(),
             datagram: Vec::new(),
         }
     }
@@ -112,46 +96,24 @@ impl Sender {
     }
 
     fn encode(&mut self, samples: &[f32]) -> Result<()> {
-        let Self { encoder, redundancy, link, shared, sequence, origin, earlier, frames, payload, datagram } =
-            self;
-        let header = encoder.header().clone();
+        let Self { encoder, packetizer, options, link, shared, sequence, origin, datagram } = self;
         encoder.push(samples, &mut |packet: EncodedPacket<'_>| -> Result<()> {
-            let parsed = Packet::parse(packet.data, &Limits::default())?.bind(&header)?;
-            let info = parsed.info();
-            // A packet of one frame is never range coded.
-            parsed.read_codes(None, frames)?;
-            let codes = frames.codes();
-            let copies = earlier.iter().take(redundancy.frames.into());
-            let info = PayloadInfo {
-                starts_stream: info.starts_stream,
-                frames: 1,
-                stages: info.stages,
-                redundancy: copies.map(|c| redundancy.stages.min(c.len() as u8 / header.groups)).collect(),
-            };
-            let copies: Vec<&[u16]> = earlier.iter().map(Vec::as_slice).collect();
-            payload.clear();
-            rtp::write(&header, &info, packet.joinable, codes, &copies, payload)?;
-            let timestamp = origin.wrapping_add(packet.position as u32);
-            let media = Media {
-                ssrc: link.ssrc(),
-                sequence: *sequence,
-                timestamp,
-                marker: info.starts_stream,
-                payload,
-            };
-            wire::media(&media, datagram)?;
-            *sequence = sequence.wrapping_add(1);
-            link.send(datagram);
-            shared.count_sent(payload.len(), timestamp);
-            let mut oldest =
-                if earlier.len() >= usize::from(redundancy.frames) { earlier.pop_back() } else { None }
-                    .unwrap_or_default();
-            if redundancy.frames > 0 {
-                oldest.clear();
-                oldest.extend_from_slice(codes);
-                earlier.push_front(oldest);
-            }
-            Ok(())
+            let parsed = Packet::parse(packet.data, &Limits::default())?.bind(packetizer.header())?;
+            packetizer.push_packet(&parsed, options, &mut |payload: OutgoingPayload<'_>| -> Result<()> {
+                let timestamp = origin.wrapping_add((packet.position + payload.offset) as u32);
+                let media = Media {
+                    ssrc: link.ssrc(),
+                    sequence: *sequence,
+                    timestamp,
+                    marker: payload.marker,
+                    payload: payload.data,
+                };
+                wire::media(&media, datagram)?;
+                *sequence = sequence.wrapping_add(1);
+                link.send(datagram);
+                shared.count_sent(payload.data.len(), timestamp);
+                Ok(())
+            })
         })
     }
 }

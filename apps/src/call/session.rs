@@ -10,6 +10,7 @@ use anyhow::{Result, anyhow, bail};
 use cpal::Host;
 use crossbeam::channel::{Sender as Channel, unbounded};
 use siskin_core::audio::{Decoder, Encoder, EncoderConfig};
+use siskin_core::bitstream::rtp::PacketizerOptions;
 use siskin_core::bundle::Bundle;
 use siskin_core::runtime::Runtime;
 
@@ -17,7 +18,7 @@ use super::ends::{Microphone, Speaker};
 use super::link::Link;
 use super::port::{self, Choice, Port};
 use super::receiver::Receiver;
-use super::sender::{Redundancy, Sender};
+use super::sender::Sender;
 use super::shared::{Heard, Shared};
 use super::wire::OVERHEAD;
 
@@ -133,10 +134,14 @@ impl Call {
             Where::Connect(address) => Link::connect(address)?,
         });
         let shared = Arc::new(Shared::default());
-        let redundancy = Redundancy { frames: options.redundancy, stages: options.redundant_stages };
+        let packetizer_options = PacketizerOptions {
+            redundancy: options.redundancy,
+            redundancy_stages: options.redundant_stages,
+            ..Default::default()
+        };
         let (microphones, microphone_ends) = unbounded();
         let (speakers, speaker_ends) = unbounded();
-        let sender = Sender::new(encoder, redundancy, link.clone(), shared.clone());
+        let sender = Sender::new(encoder, packetizer_options, link.clone(), shared.clone());
         let receiver = Receiver::new(runtime, decoder, link.clone(), shared.clone());
         let threads = vec![
             ("sending", std::thread::spawn(move || sender.run(&microphone_ends))),

@@ -220,12 +220,7 @@ impl Decoder {
     ///
     /// # Errors
     /// [`Error::Network`] if the network fails.
-    pub fn recover_before(
-        &mut self,
-        frames: u32,
-        next: &BoundPacket<'_>,
-        out: &mut Vec<f32>,
-    ) -> Result<u32> {
+    pub fn recover_before(&mut self, frames: u32, next: &BoundPacket<'_>, out: &mut Vec<f32>) -> Result<u32> {
         if next.info().starts_stream || self.own.accepts(next.stream()).is_err() {
             return self.conceal(frames, out).map(|()| 0);
         }

@@ -5,9 +5,9 @@
 //! and ends the packet: in its high three bits the number of copies less one, in the others their stages less one.
 //! The idea is that of Opus' in-band forward error correction (RFC 6716, section 2.1.7).
 
+use crate::bytes::{BitReader, BitWriter};
 use crate::header::StreamHeader;
 use crate::packet_flags::HAS_REDUNDANCY;
-use crate::bytes::{BitReader, BitWriter};
 use crate::{Error, Result};
 
 /// Most earlier frames that a packet repeats.
@@ -126,10 +126,10 @@ pub(super) fn split<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Limits;
     use crate::frames::Frames;
     use crate::header::sample;
     use crate::packet::{Packet, PacketInfo, write_packet};
-    use crate::Limits;
 
     fn frame(seed: u16) -> Vec<u16> {
         (0..18).map(|i| (seed * 101 + i * 37) % 1024).collect()

@@ -58,10 +58,10 @@ impl NoiseShape {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Limits;
     use crate::frames::Frames;
     use crate::header::sample;
     use crate::packet::{Packet, PacketInfo, write_silence};
-    use crate::Limits;
 
     fn shape() -> NoiseShape {
         NoiseShape { level: 87, bands: [15, 14, 12, 11, 10, 10, 9, 7, 5, 3, 1, 0] }
@@ -88,7 +88,8 @@ mod tests {
             parsed.read_codes(None, &mut codes).expect("a pause");
             assert!(codes.is_empty());
             for cut in 0..bytes.len() {
-                let cut = Packet::parse(&bytes[..cut], &Limits::default()).and_then(|p| p.bind(&sample()).map(drop));
+                let cut = Packet::parse(&bytes[..cut], &Limits::default())
+                    .and_then(|p| p.bind(&sample()).map(drop));
                 assert!(cut.is_err());
             }
         }

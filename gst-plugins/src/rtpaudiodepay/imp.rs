@@ -5,10 +5,10 @@ use gst::subclass::prelude::*;
 use gst_rtp::prelude::*;
 use gst_rtp::subclass::prelude::*;
 use siskin_core::Error;
-use siskin_core::bitstream::{StreamHeader, rtp};
+use siskin_core::bitstream::StreamHeader;
+use siskin_core::bitstream::rtp::{Depacketizer, PayloadHead, RecoveredPacket};
 use siskin_core::bundle::Bundle;
 
-use super::unpacker::{OutPacket, Stats, Unpacker};
 use crate::sync::lock;
 use crate::{caps, errors, network};
 
@@ -21,16 +21,9 @@ static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
 });
 
 #[derive(Default)]
-struct State {
-    /// None until caps or a payload have brought the stream's header.
-    stream: Option<Unpacker>,
-    stats: Stats,
-}
-
-#[derive(Default)]
 pub struct RtpSiskinAudioDepay {
     /// Never held while data is pushed.
-    state: Mutex<State>,
+    depacketizer: Mutex<Depacketizer>,
 }
 
 #[glib::object_subclass]
@@ -55,7 +48,16 @@ impl ObjectImpl for RtpSiskinAudioDepay {
     }
 
     fn property(&self, _id: usize, _spec: &glib::ParamSpec) -> glib::Value {
-        lock(&self.state).stats.structure().to_value()
+        let stats = lock(&self.depacketizer).stats();
+        gst::Structure::builder("siskin-rtp-depay-stats")
+            .field("payloads", stats.payloads)
+            .field("frames", stats.frames)
+            .field("lost-frames", stats.lost)
+            .field("recovered-frames", stats.recovered)
+            .field("late-payloads", stats.late)
+            .field("broken-payloads", stats.broken)
+            .build()
+            .to_value()
     }
 }
 
@@ -88,7 +90,7 @@ impl ElementImpl for RtpSiskinAudioDepay {
         transition: gst::StateChange,
     ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
         if transition == gst::StateChange::ReadyToPaused {
-            *lock(&self.state) = State::default();
+            *lock(&self.depacketizer) = Depacketizer::default();
         }
         self.parent_change_state(transition)
     }
@@ -114,19 +116,22 @@ impl RTPBaseDepayloadImpl for RtpSiskinAudioDepay {
 
     fn handle_event(&self, event: gst::Event) -> bool {
         if event.type_() == gst::EventType::FlushStop {
-            lock(&self.state).stream.iter_mut().for_each(Unpacker::restart);
+            lock(&self.depacketizer).reset();
         }
         self.parent_handle_event(event)
     }
 
     fn packet_lost(&self, event: &gst::EventRef) -> bool {
         let duration = event.structure().and_then(|s| s.get::<gst::ClockTime>("duration").ok());
-        let held = lock(&self.state).stream.as_mut().is_some_and(|stream| {
-            let rate = u64::from(stream.header().sample_rate);
-            let samples =
-                duration.and_then(|d| d.nseconds().mul_div_round(rate, gst::ClockTime::SECOND.nseconds()));
-            stream.holds_loss(samples.unwrap_or(u64::MAX))
-        });
+        let held = {
+            let mut depacketizer = lock(&self.depacketizer);
+            let rate = depacketizer.header().map(|header| u64::from(header.sample_rate));
+            rate.is_some_and(|rate| {
+                let second = gst::ClockTime::SECOND.nseconds();
+                let samples = duration.and_then(|d| d.nseconds().mul_div_round(rate, second));
+                depacketizer.holds_loss(samples.unwrap_or(u64::MAX))
+            })
+        };
         // What no copy fills is a hole in the time stamps, which the decoder bridges as well.
         held || self.parent_packet_lost(event)
     }
@@ -135,21 +140,19 @@ impl RTPBaseDepayloadImpl for RtpSiskinAudioDepay {
         &self,
         packet: &gst_rtp::RTPBuffer<gst_rtp::rtp_buffer::Readable>,
     ) -> Option<gst::Buffer> {
-        let payload = match rtp::read(packet.payload().ok()?) {
+        let payload = match PayloadHead::parse(packet.payload().ok()?) {
             Ok(payload) => payload,
             Err(e) => return self.drop_broken(&e),
         };
         // Follows the sender to another bundle, and joins a stream that caps did not announce.
         payload.header.clone().into_iter().for_each(|header| self.begin(header));
         let unpacked = {
-            let mut guard = lock(&self.state);
-            let State { stream, stats } = &mut *guard;
-            let Some(stream) = stream else {
+            let mut depacketizer = lock(&self.depacketizer);
+            let Some(rate) = depacketizer.header().map(|header| header.sample_rate) else {
                 gst::debug!(CAT, imp = self, "no stream header yet");
                 return None;
             };
-            let rate = stream.header().sample_rate;
-            stream.unpack(&payload, packet.timestamp(), stats).map(|packets| (packets, rate))
+            depacketizer.push_payload(&payload, packet.timestamp()).map(|packets| (packets, rate))
         };
         let (mut packets, rate) = match unpacked {
             Ok(unpacked) => unpacked,
@@ -170,27 +173,21 @@ impl RTPBaseDepayloadImpl for RtpSiskinAudioDepay {
 impl RtpSiskinAudioDepay {
     /// Begins a stream, or goes on with it if it is the one at hand.
     fn begin(&self, header: StreamHeader) {
-        let caps = {
-            let mut state = lock(&self.state);
-            if state.stream.as_ref().is_some_and(|s| s.header().same_stream(&header)) {
-                return;
-            }
-            let caps = caps::audio(&header);
-            state.stream = Some(Unpacker::new(header));
-            caps
-        };
-        self.obj().src_pad().push_event(gst::event::Caps::new(&caps));
+        let caps = caps::audio(&header);
+        if lock(&self.depacketizer).set_header(header) {
+            self.obj().src_pad().push_event(gst::event::Caps::new(&caps));
+        }
     }
 
     /// A payload that is none is a loss, which the next one shows by its time.
     fn drop_broken(&self, error: &Error) -> Option<gst::Buffer> {
         gst::warning!(CAT, imp = self, "payload dropped: {error}");
-        lock(&self.state).stats.broken += 1;
+        lock(&self.depacketizer).count_broken();
         None
     }
 }
 
-fn buffer(packet: OutPacket, pts: Option<gst::ClockTime>, rate: u32) -> gst::Buffer {
+fn buffer(packet: RecoveredPacket, pts: Option<gst::ClockTime>, rate: u32) -> gst::Buffer {
     let time = |samples| gst::ClockTime::SECOND.mul_div_round(samples, u64::from(rate)).unwrap_or_default();
     let mut buffer = gst::Buffer::from_slice(packet.data);
     let edit = buffer.make_mut();

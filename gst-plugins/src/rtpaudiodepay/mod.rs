@@ -13,7 +13,6 @@ use gst::glib;
 use gst::prelude::*;
 
 mod imp;
-mod unpacker;
 
 glib::wrapper! {
     /// The audio depayloader.

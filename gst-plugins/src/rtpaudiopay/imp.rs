@@ -4,9 +4,12 @@ use gst::glib;
 use gst::subclass::prelude::*;
 use gst_rtp::prelude::*;
 use gst_rtp::subclass::prelude::*;
-use siskin_core::bitstream::rtp;
+use siskin_core::bitstream::packet::{Coding, Packet};
+use siskin_core::bitstream::rtp::{self, OutgoingPayload, Packetizer, PacketizerOptions};
+use siskin_core::bundle::Bundle;
+use siskin_core::entropy::Coder;
+use siskin_core::{Limits, Result as CoreResult};
 
-use super::packer::{OutPayload, Packer, Packing};
 use crate::sync::lock;
 use crate::{caps, errors, network};
 
@@ -38,7 +41,7 @@ impl Default for Settings {
 pub struct RtpSiskinAudioPay {
     settings: Mutex<Settings>,
     /// Never held while data is pushed.
-    packer: Mutex<Option<Packer>>,
+    packetizer: Mutex<Option<Packetizer>>,
 }
 
 #[glib::object_subclass]
@@ -141,39 +144,41 @@ impl RTPBasePayloadImpl for RtpSiskinAudioPay {
         obj.set_options("audio", true, caps::RTP_ENCODING, header.sample_rate);
         obj.set_outcaps(Some(&caps::rtp_parameters(&header)))
             .map_err(|e| gst::loggable_error!(CAT, "output caps: {e}"))?;
-        *lock(&self.packer) = Some(Packer::new(header));
+        *lock(&self.packetizer) = Some(Packetizer::new(header));
         Ok(())
     }
 
     fn handle_buffer(&self, buffer: gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
         let settings = *lock(&self.settings);
-        let packing = Packing {
+        let options = PacketizerOptions {
             // The properties' ranges fit a byte.
             frames: settings.frames as u8,
             redundancy: settings.redundancy as u8,
-            redundant_stages: settings.redundant_stages as u8,
-            bytes: self.obj().mtu().saturating_sub(RTP_HEADER) as usize,
+            redundancy_stages: settings.redundant_stages as u8,
+            max_bytes: self.obj().mtu().saturating_sub(RTP_HEADER) as usize,
         };
-        let (payloads, rate) = {
-            let mut guard = lock(&self.packer);
-            let packer = guard.as_mut().ok_or(gst::FlowError::NotNegotiated)?;
+        let mut payloads = Vec::new();
+        let packed = {
+            let mut guard = lock(&self.packetizer);
+            let packetizer = guard.as_mut().ok_or(gst::FlowError::NotNegotiated)?;
             if buffer.flags().contains(gst::BufferFlags::DISCONT) {
-                packer.restart();
+                packetizer.reset();
             }
             let map = buffer.map_readable().map_err(|_| gst::FlowError::Error)?;
-            (packer.pack(&map, packing), packer.header().sample_rate)
+            let rate = packetizer.header().sample_rate;
+            packetize(packetizer, &map, &options, &mut |payload| {
+                payloads.push(self.rtp_buffer(&buffer, &payload, rate));
+                Ok(())
+            })
         };
-        let payloads = match payloads {
-            Ok(payloads) => payloads,
-            Err(e) => {
-                // One bad packet is a hole in the stream, which receivers conceal.
-                let message = errors::message(&e);
-                gst::warning!(CAT, imp = self, "packet dropped: {message:?}");
-                return Ok(gst::FlowSuccess::Ok);
-            }
-        };
+        if let Err(e) = packed {
+            // One bad packet is a gap in the stream, which receivers conceal.
+            let message = errors::message(&e);
+            gst::warning!(CAT, imp = self, "packet dropped: {message:?}");
+            return Ok(gst::FlowSuccess::Ok);
+        }
         for payload in payloads {
-            let out = self.rtp_buffer(&buffer, &payload, rate).map_err(|e| {
+            let out = payload.map_err(|e| {
                 gst::element_imp_error!(self, gst::StreamError::Encode, ["{e}"]);
                 gst::FlowError::Error
             })?;
@@ -187,7 +192,7 @@ impl RtpSiskinAudioPay {
     fn rtp_buffer(
         &self,
         packet: &gst::Buffer,
-        payload: &OutPayload,
+        payload: &OutgoingPayload<'_>,
         rate: u32,
     ) -> Result<gst::Buffer, glib::BoolError> {
         let time = |samples| gst::ClockTime::SECOND.mul_div_round(samples, u64::from(rate));
@@ -196,10 +201,25 @@ impl RtpSiskinAudioPay {
         edit.set_pts(packet.pts().zip(time(payload.offset)).map(|(pts, offset)| pts + offset));
         edit.set_duration(time(payload.samples));
         let mut rtp = gst_rtp::RTPBuffer::from_buffer_writable(edit)?;
-        // RFC 3551, section 4.1: the marker stands at the beginning of a talk spurt.
-        rtp.set_marker(payload.starts_talk);
-        rtp.payload_mut()?.copy_from_slice(&payload.data);
+        rtp.set_marker(payload.marker);
+        rtp.payload_mut()?.copy_from_slice(payload.data);
         drop(rtp);
         Ok(out)
     }
+}
+
+/// Cuts a packet into payloads; the bundle's tables are loaded once a range-coded packet comes.
+fn packetize(
+    packetizer: &mut Packetizer,
+    data: &[u8],
+    options: &PacketizerOptions,
+    emit: &mut impl FnMut(OutgoingPayload<'_>) -> CoreResult<()>,
+) -> CoreResult<()> {
+    let packet = Packet::parse(data, &Limits::default())?.bind(packetizer.header())?;
+    if packet.coding() == Coding::RangeCoded && !packetizer.has_coder() {
+        let bundle = Bundle::for_stream(packetizer.header(), None)?;
+        let tables = siskin_core::audio::entropy_tables(&bundle)?;
+        packetizer.set_coder(tables.map(|tables| Box::new(Coder::new(tables.into())) as _));
+    }
+    packetizer.push_packet(&packet, options, emit)
 }

@@ -12,7 +12,6 @@ use gst::glib;
 use gst::prelude::*;
 
 mod imp;
-mod packer;
 
 glib::wrapper! {
     /// The audio payloader.

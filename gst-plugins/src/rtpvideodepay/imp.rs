@@ -4,11 +4,9 @@ use gst::glib;
 use gst::subclass::prelude::*;
 use gst_rtp::prelude::*;
 use gst_rtp::subclass::prelude::*;
-use siskin_core::Limits;
 use siskin_core::bitstream::VideoHeader;
-use siskin_core::bitstream::rtp_video::{Assembled, Assembler};
+use siskin_core::bitstream::rtp_video::{Depacketizer, ReceivedPacket};
 use siskin_core::bundle::installed_videos;
-use siskin_core::video::inspect;
 
 use crate::sync::lock;
 use crate::video::{caps, rtp, times};
@@ -24,12 +22,8 @@ static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
 
 #[derive(Default)]
 struct State {
-    assembler: Assembler,
-    /// None until caps or a packet have brought the stream's header.
-    header: Option<VideoHeader>,
+    depacketizer: Depacketizer,
     bundle: Option<String>,
-    /// Packets that came whole and were none.
-    broken: u64,
 }
 
 #[derive(Default)]
@@ -60,16 +54,15 @@ impl ObjectImpl for RtpSiskinVideoDepay {
     }
 
     fn property(&self, _id: usize, _spec: &glib::ParamSpec) -> glib::Value {
-        let state = lock(&self.state);
-        let counts = state.assembler.counts;
+        let stats = lock(&self.state).depacketizer.stats();
         gst::Structure::builder("siskin-rtp-video-depay-stats")
-            .field("payloads", counts.payloads)
-            .field("packets", counts.packets)
-            .field("broken-payloads", counts.broken)
-            .field("broken-packets", state.broken)
-            .field("late-payloads", counts.late)
-            .field("skipped-payloads", counts.skipped)
-            .field("losses", counts.losses)
+            .field("payloads", stats.payloads)
+            .field("packets", stats.packets)
+            .field("broken-payloads", stats.broken)
+            .field("broken-packets", stats.broken_packets)
+            .field("late-payloads", stats.late)
+            .field("skipped-payloads", stats.skipped)
+            .field("losses", stats.losses)
             .build()
             .to_value()
     }
@@ -134,7 +127,7 @@ impl RTPBaseDepayloadImpl for RtpSiskinVideoDepay {
 
     fn handle_event(&self, event: gst::Event) -> bool {
         if event.type_() == gst::EventType::FlushStop {
-            lock(&self.state).assembler.reset();
+            lock(&self.state).depacketizer.reset();
         }
         self.parent_handle_event(event)
     }
@@ -143,58 +136,54 @@ impl RTPBaseDepayloadImpl for RtpSiskinVideoDepay {
         &self,
         packet: &gst_rtp::RTPBuffer<gst_rtp::rtp_buffer::Readable>,
     ) -> Option<gst::Buffer> {
-        let (assembled, lost) = {
-            let mut state = lock(&self.state);
-            let before = state.assembler.counts.losses;
+        let (received, lost) = {
+            let depacketizer = &mut lock(&self.state).depacketizer;
+            let before = depacketizer.stats().losses;
             let (sequence, timestamp) = (packet.seq(), packet.timestamp());
             let payload = packet.payload().unwrap_or_default();
-            let assembled = state.assembler.push(sequence, timestamp, packet.is_marker(), payload);
-            (assembled, state.assembler.counts.losses > before)
+            let received = depacketizer.push_payload(sequence, timestamp, packet.is_marker(), payload);
+            (received, depacketizer.stats().losses > before)
         };
         if lost {
             gst::info!(CAT, imp = self, "loss before payload {}: asking for a key packet", packet.seq());
             let event = gst_video::UpstreamForceKeyUnitEvent::builder().all_headers(true).build();
             self.obj().sink_pad().push_event(event);
         }
-        self.buffer(assembled?)
+        match received {
+            Ok(received) => received.map(|received| self.buffer(received)),
+            Err(e) => {
+                gst::warning!(CAT, imp = self, "payload {} dropped: {e}", packet.seq());
+                None
+            }
+        }
     }
 }
 
 impl RtpSiskinVideoDepay {
-    /// The buffer of a packet. One that is none is as good as lost.
-    fn buffer(&self, packet: Assembled) -> Option<gst::Buffer> {
-        let info = match inspect(&packet.data, &Limits::default()) {
-            Ok(info) => info,
-            Err(e) => {
-                gst::warning!(CAT, imp = self, "packet dropped: {e}");
-                let mut state = lock(&self.state);
-                state.broken += 1;
-                state.assembler.lose();
-                return None;
-            }
-        };
+    /// The buffer of a packet.
+    fn buffer(&self, packet: ReceivedPacket) -> gst::Buffer {
+        let ReceivedPacket { data, info, after_loss } = packet;
         info.header.into_iter().for_each(|header| self.begin(header));
-        let header = lock(&self.state).header;
-        let mut buffer = gst::Buffer::from_slice(packet.data);
+        let header = lock(&self.state).depacketizer.header();
+        let mut buffer = gst::Buffer::from_slice(data);
         let edit = buffer.make_mut();
         edit.set_duration(header.and_then(|header| times::offset(&header, &info, info.frames)));
         if !info.key {
             edit.set_flags(gst::BufferFlags::DELTA_UNIT);
         }
-        if packet.after_loss {
+        if after_loss {
             edit.set_flags(gst::BufferFlags::DISCONT);
         }
-        Some(buffer)
+        buffer
     }
 
-    /// Begins a stream, or goes on with it if it is the one at hand.
+    /// Begins a stream, or goes on with it if it is the current one.
     fn begin(&self, header: VideoHeader) {
         let caps = {
             let mut state = lock(&self.state);
-            if state.header == Some(header) {
+            if !state.depacketizer.set_header(header) {
                 return;
             }
-            state.header = Some(header);
             caps::coded_with(&header, state.bundle.as_deref())
         };
         self.obj().src_pad().push_event(gst::event::Caps::new(&caps));

@@ -71,16 +71,16 @@ impl RTPBasePayloadImpl for RtpSiskinVideoPay {
         let obj = self.obj();
         let payloads = {
             let map = buffer.map_readable().map_err(|_| gst::FlowError::Error)?;
-            rtp_video::fragments(&map, key, obj.mtu().saturating_sub(RTP_HEADER) as usize)
+            let packetizer = rtp_video::Packetizer::new(obj.mtu().saturating_sub(RTP_HEADER) as usize);
+            packetizer.and_then(|packetizer| packetizer.split_packet(&map, key))
         };
         let payloads = payloads.map_err(|e| {
             self.post_error_message(errors::message(&e));
             gst::FlowError::Error
         })?;
-        let count = payloads.len();
-        let mut list = gst::BufferList::new_sized(count);
-        for (n, payload) in (1..).zip(payloads) {
-            let out = self.rtp_buffer(&buffer, &payload, n == count).map_err(|e| {
+        let mut list = gst::BufferList::new_sized(payloads.len());
+        for payload in payloads {
+            let out = self.rtp_buffer(&buffer, &payload).map_err(|e| {
                 gst::element_imp_error!(self, gst::StreamError::Encode, ["{e}"]);
                 gst::FlowError::Error
             })?;
@@ -94,17 +94,16 @@ impl RtpSiskinVideoPay {
     fn rtp_buffer(
         &self,
         packet: &gst::Buffer,
-        payload: &[u8],
-        is_last: bool,
+        payload: &rtp_video::OutgoingPayload,
     ) -> Result<gst::Buffer, glib::BoolError> {
-        let length = u32::try_from(payload.len()).map_err(|e| glib::bool_error!("{e}"))?;
+        let length = u32::try_from(payload.data.len()).map_err(|e| glib::bool_error!("{e}"))?;
         let mut out = self.obj().allocate_output_buffer(length, 0, 0);
         let edit = out.make_mut();
         edit.set_pts(packet.pts());
         edit.set_duration(packet.duration());
         let mut rtp = gst_rtp::RTPBuffer::from_buffer_writable(edit)?;
-        rtp.set_marker(is_last);
-        rtp.payload_mut()?.copy_from_slice(payload);
+        rtp.set_marker(payload.marker);
+        rtp.payload_mut()?.copy_from_slice(&payload.data);
         drop(rtp);
         Ok(out)
     }

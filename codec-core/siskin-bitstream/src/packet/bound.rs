@@ -1,3 +1,4 @@
+use crate::Result;
 use crate::code_coder::CodeCoder;
 use crate::frames::Frames;
 use crate::header::StreamHeader;
@@ -6,7 +7,6 @@ use crate::packet::payload::{Coding, Payload};
 use crate::packet::write::write_frames;
 use crate::redundancy::Copies;
 use crate::silence::NoiseShape;
-use crate::Result;
 
 /// A packet that has been checked against the header of its stream; made by [`Packet::bind`](super::Packet::bind).
 ///

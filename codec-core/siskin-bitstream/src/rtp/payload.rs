@@ -1,9 +1,7 @@
-//! RTP payloads: one or more frames, and coarse copies of the frames before (`docs/rtp-payload.md`).
-
-use super::header::StreamHeader;
-use super::silence::NoiseShape;
-use crate::bytes::Cursor;
-use crate::bytes::{BitReader, BitWriter};
+use crate::bytes::{BitReader, BitWriter, Cursor};
+use crate::header::StreamHeader;
+use crate::packet_flags::flag;
+use crate::silence::NoiseShape;
 use crate::{Error, Result};
 
 const VERSION: u8 = 0x80;
@@ -24,7 +22,7 @@ pub struct PayloadInfo {
     pub starts_stream: bool,
     /// Frames, 1 to [`MAX_FRAMES`].
     pub frames: u8,
-    /// Residual stages of these frames; 0 in a payload that describes the noise of a pause.
+    /// Residual stages of these frames; 0 in a SID payload, which describes comfort noise.
     pub stages: u8,
     /// Residual stages of the copies of earlier frames: the first for the frame just before the payload's first, the
     /// second for the one before that. 0 for none of that frame.
@@ -64,17 +62,17 @@ impl PayloadInfo {
 
 /// Appends a payload to `out`.
 ///
-/// `codes` holds the payload's frames, `[frame][stage][group]` with `info.stages` stages each; `earlier` holds the
-/// frames before, nearest first, with at least as many stages as `info.redundancy` asks for.
+/// `codes` holds the payload's frames, `[frame][stage][group]` with `info.stages` stages each; `redundant` holds
+/// the frames before, nearest first, with at least as many stages as `info.redundancy` asks for.
 ///
 /// # Errors
 /// [`Error::Parameter`] if the counts do not fit the header or each other.
-pub fn write(
+pub fn write_payload(
     header: &StreamHeader,
     info: &PayloadInfo,
     in_band: bool,
     codes: &[u16],
-    earlier: &[&[u16]],
+    redundant: &[&[u16]],
     out: &mut Vec<u8>,
 ) -> Result<()> {
     info.check(header)?;
@@ -84,10 +82,9 @@ pub fn write(
         return Err(Error::parameter("codes", codes.len(), allowed));
     }
     let enough = |(&stages, frame): (&u8, &&[u16])| frame.len() >= header.codes_per_frame(stages);
-    if earlier.len() < info.redundancy.len() || !info.redundancy.iter().zip(earlier).all(enough) {
-        return Err(Error::parameter("earlier frames", earlier.len(), "as redundancy asks for"));
+    if redundant.len() < info.redundancy.len() || !info.redundancy.iter().zip(redundant).all(enough) {
+        return Err(Error::parameter("redundant frames", redundant.len(), "as redundancy asks for"));
     }
-    let flag = |on: bool, bit: u8| if on { bit } else { 0 };
     out.push(
         flag(info.starts_stream, STARTS_STREAM)
             | flag(!info.redundancy.is_empty(), HAS_REDUNDANCY)
@@ -111,14 +108,14 @@ pub fn write(
                 .for_each(|&c| bits.put(c, header.code_bits.into()));
         }
     }
-    for (&stages, frame) in info.redundancy.iter().zip(earlier) {
+    for (&stages, frame) in info.redundancy.iter().zip(redundant) {
         frame[..header.codes_per_frame(stages)].iter().for_each(|&c| bits.put(c, header.code_bits.into()));
     }
     bits.finish();
     Ok(())
 }
 
-/// Appends the payload of a pause to `out`: `frames` frames of background noise, and more until the next payload.
+/// Appends a SID payload to `out`: `frames` frames of comfort noise, and more until the next payload.
 ///
 /// # Errors
 /// [`Error::Parameter`] for frames out of 1 to [`MAX_FRAMES`].
@@ -133,7 +130,6 @@ pub fn write_silence(
     if !(1..=MAX_FRAMES).contains(&frames) {
         return Err(Error::parameter("frames", frames, format!("1 to {MAX_FRAMES}")));
     }
-    let flag = |on: bool, bit: u8| if on { bit } else { 0 };
     out.extend_from_slice(&[
         flag(starts_stream, STARTS_STREAM) | flag(in_band, HAS_HEADER) | (frames - 1),
         0,
@@ -145,7 +141,7 @@ pub fn write_silence(
     Ok(())
 }
 
-/// A payload taken apart.
+/// A payload with its codes unpacked.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Payload {
     /// What it holds.
@@ -153,14 +149,36 @@ pub struct Payload {
     /// The payload's frames, `[frame][stage][group]`.
     pub codes: Vec<u16>,
     /// The copies of earlier frames, nearest first, `[stage][group]` each; empty where there is none.
-    pub earlier: Vec<Vec<u16>>,
-    /// The background noise, in the payload of a pause.
-    pub silence: Option<NoiseShape>,
+    pub redundant: Vec<Vec<u16>>,
+    /// The comfort noise, in a SID payload.
+    pub noise: Option<NoiseShape>,
 }
 
-/// A payload whose head has been read: enough to know its stream.
+/// A frame of a payload, or the copy of an earlier one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PayloadFrame<'a> {
+    /// Frames from the payload's first; below 0 for a copy of an earlier frame.
+    pub offset: i64,
+    /// The codes, `[stage][group]`.
+    pub codes: &'a [u16],
+}
+
+impl Payload {
+    /// The frames in the order of their time: copies of earlier ones first, where there are some.
+    pub fn frames(&self) -> impl Iterator<Item = PayloadFrame<'_>> {
+        let count = self.redundant.len();
+        let copies = self.redundant.iter().rev().enumerate();
+        let copies = copies.map(move |(i, codes)| PayloadFrame { offset: i as i64 - count as i64, codes });
+        let per_frame = self.codes.len() / usize::from(self.info.frames.max(1));
+        let own = (0..).zip(self.codes.chunks_exact(per_frame.max(1)));
+        let own = own.map(|(offset, codes)| PayloadFrame { offset, codes });
+        copies.filter(|copy| !copy.codes.is_empty()).chain(own)
+    }
+}
+
+/// A payload whose head has been read, which is enough to know its stream; [`bind`](Self::bind) unpacks it.
 #[derive(Debug, Clone)]
-pub struct Unparsed<'a> {
+pub struct PayloadHead<'a> {
     /// The stream header that the payload carries, if it does.
     pub header: Option<StreamHeader>,
     first: u8,
@@ -169,47 +187,39 @@ pub struct Unparsed<'a> {
     header_bytes: usize,
 }
 
-/// Reads a payload's head.
-///
-/// # Errors
-/// [`Error::Bitstream`] for bytes that are no payload of this version.
-pub fn read(data: &[u8]) -> Result<Unparsed<'_>> {
-    let mut cursor = Cursor::new("RTP payload", data);
-    let first = cursor.byte("first byte")?;
-    if first & VERSION != 0 {
-        return Err(Cursor::new("RTP payload", data).error("version", "1, this reader knows 0"));
+impl<'a> PayloadHead<'a> {
+    /// Reads a payload's head.
+    ///
+    /// # Errors
+    /// [`Error::Bitstream`] for bytes that are no payload of this version.
+    pub fn parse(data: &'a [u8]) -> Result<Self> {
+        let mut cursor = Cursor::new("RTP payload", data);
+        let first = cursor.byte("first byte")?;
+        if first & VERSION != 0 {
+            return Err(Cursor::new("RTP payload", data).error("version", "1, this reader knows 0"));
+        }
+        cursor.byte("stages")?;
+        if first & HAS_HEADER == 0 {
+            return Ok(Self { header: None, first, data, header_bytes: 0 });
+        }
+        let (header, header_bytes) = StreamHeader::parse(cursor.rest())?;
+        Ok(Self { header: Some(header), first, data, header_bytes })
     }
-    cursor.byte("stages")?;
-    if first & HAS_HEADER == 0 {
-        return Ok(Unparsed { header: None, first, data, header_bytes: 0 });
-    }
-    let (header, header_bytes) = StreamHeader::parse(cursor.rest())?;
-    Ok(Unparsed { header: Some(header), first, data, header_bytes })
-}
 
-/// Takes a payload of the stream of `stream` apart.
-///
-/// # Errors
-/// What [`read`] and [`Unparsed::parse`] return.
-pub fn parse(stream: &StreamHeader, data: &[u8]) -> Result<Payload> {
-    read(data)?.parse(stream)
-}
-
-impl Unparsed<'_> {
-    /// Takes the payload apart as one of the stream of `stream`.
+    /// Checks the payload against the header of its stream and unpacks it.
     ///
     /// # Errors
     /// [`Error::Bitstream`] for anything that the format does not allow, and what [`StreamHeader::accepts`] returns if
     /// the payload carries a header.
-    pub fn parse(&self, stream: &StreamHeader) -> Result<Payload> {
-        self.header.as_ref().map_or(Ok(()), |other| stream.accepts(other))?;
+    pub fn bind(&self, stream: &StreamHeader) -> Result<Payload> {
+        self.header.as_ref().map_or(Ok(()), |carried| stream.accepts(carried))?;
         let mut cursor = Cursor::new("RTP payload", self.data);
         let first = self.first;
         cursor.byte("first byte")?;
         let stages = cursor.ranged("stages", 0, stream.stages.into())? as u8;
         cursor.bytes("stream header", self.header_bytes)?;
         if stages == 0 {
-            return parse_silence(first, cursor);
+            return parse_sid(first, cursor);
         }
         let mut redundancy = Vec::new();
         if first & HAS_REDUNDANCY != 0 {
@@ -240,14 +250,14 @@ impl Unparsed<'_> {
         let mut copy = |&stages: &u8| -> Vec<u16> {
             (0..stream.codes_per_frame(stages)).map(|_| bits.take(stream.code_bits.into())).collect()
         };
-        let earlier = info.redundancy.iter().map(&mut copy).collect();
-        Ok(Payload { info, codes, earlier, silence: None })
+        let redundant = info.redundancy.iter().map(&mut copy).collect();
+        Ok(Payload { info, codes, redundant, noise: None })
     }
 }
 
-fn parse_silence(first: u8, mut cursor: Cursor<'_>) -> Result<Payload> {
+fn parse_sid(first: u8, mut cursor: Cursor<'_>) -> Result<Payload> {
     if first & HAS_REDUNDANCY != 0 {
-        return Err(cursor.error("redundancy", "in the payload of a pause"));
+        return Err(cursor.error("redundancy", "in a SID payload"));
     }
     let noise = NoiseShape::parse(&mut cursor)?;
     if !cursor.rest().is_empty() {
@@ -258,15 +268,19 @@ fn parse_silence(first: u8, mut cursor: Cursor<'_>) -> Result<Payload> {
         frames: (first & FRAMES_MASK) + 1,
         ..Default::default()
     };
-    Ok(Payload { info, silence: Some(noise), ..Default::default() })
+    Ok(Payload { info, noise: Some(noise), ..Default::default() })
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::header::sample;
     use super::*;
+    use crate::header::sample;
+
+    fn parse(stream: &StreamHeader, data: &[u8]) -> Result<Payload> {
+        PayloadHead::parse(data)?.bind(stream)
+    }
 
     fn frame(seed: u16, stages: usize) -> Vec<u16> {
         (0..stages as u16).map(|s| (seed * 31 + s * 7) % 1024).collect()
@@ -275,12 +289,12 @@ mod tests {
     fn written(info: &PayloadInfo, in_band: bool) -> (Vec<u8>, Vec<u16>, Vec<Vec<u16>>) {
         let codes: Vec<u16> =
             (0..u16::from(info.frames)).flat_map(|f| frame(f, usize::from(info.stages))).collect();
-        let earlier: Vec<Vec<u16>> =
+        let redundant: Vec<Vec<u16>> =
             info.redundancy.iter().enumerate().map(|(i, &s)| frame(100 + i as u16, s.into())).collect();
-        let parts: Vec<&[u16]> = earlier.iter().map(Vec::as_slice).collect();
+        let parts: Vec<&[u16]> = redundant.iter().map(Vec::as_slice).collect();
         let mut out = Vec::new();
-        write(&sample(), info, in_band, &codes, &parts, &mut out).expect("valid counts");
-        (out, codes, earlier)
+        write_payload(&sample(), info, in_band, &codes, &parts, &mut out).expect("valid counts");
+        (out, codes, redundant)
     }
 
     #[test]
@@ -293,13 +307,13 @@ mod tests {
                     stages: 12,
                     redundancy: redundancy.clone(),
                 };
-                let (bytes, codes, earlier) = written(&info, in_band);
+                let (bytes, codes, redundant) = written(&info, in_band);
                 let header_bytes = if in_band { 24 } else { 0 };
                 assert_eq!(bytes.len(), info.bytes(&sample()) + header_bytes);
-                assert_eq!(read(&bytes).expect("a payload of ours").header.is_some(), in_band);
+                assert_eq!(PayloadHead::parse(&bytes).expect("a payload of ours").header.is_some(), in_band);
                 assert_eq!(
                     parse(&sample(), &bytes).ok(),
-                    Some(Payload { info, codes, earlier, silence: None })
+                    Some(Payload { info, codes, redundant, noise: None })
                 );
             }
         }
@@ -335,7 +349,7 @@ mod tests {
             let mut out = Vec::new();
             write_silence(&sample(), starts_stream, 16, in_band, &noise, &mut out).expect("16 frames");
             let payload = parse(&sample(), &out).expect("a payload");
-            assert_eq!(payload.silence, Some(noise));
+            assert_eq!(payload.noise, Some(noise));
             assert_eq!((payload.info.starts_stream, payload.info.frames), (starts_stream, 16));
             assert!((0..out.len()).all(|cut| parse(&sample(), &out[..cut]).is_err()));
             assert!(parse(&sample(), &[&out[..], &[0]].concat()).is_err());

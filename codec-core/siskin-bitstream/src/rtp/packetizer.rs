@@ -1,0 +1,224 @@
+//! Packets of a stream cut and packed into RTP payloads.
+
+use std::collections::VecDeque;
+
+use crate::Error;
+use crate::code_coder::CodeCoder;
+use crate::frames::Frames;
+use crate::header::StreamHeader;
+use crate::packet::{BoundPacket, PacketInfo};
+use crate::rtp::payload::{MAX_FRAMES, PayloadInfo, write_payload, write_silence};
+
+/// How payloads are to be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PacketizerOptions {
+    /// Most frames of a payload, up to [`MAX_FRAMES`]; 0 for as many as fit.
+    pub frames: u8,
+    /// Earlier frames that each payload repeats, up to [`MAX_REDUNDANT`](super::MAX_REDUNDANT). At 0 the copies that a
+    /// packet carries itself are sent on.
+    pub redundancy: u8,
+    /// Residual stages of the copies.
+    pub redundancy_stages: u8,
+    /// Most bytes of a payload; one frame is sent even if it is larger.
+    pub max_bytes: usize,
+}
+
+impl Default for PacketizerOptions {
+    /// One packet's frames as far as they fit a payload of 1200 bytes, which passes any path of the Internet (RFC 8831,
+    /// section 5), without copies.
+    fn default() -> Self {
+        Self { frames: 0, redundancy: 0, redundancy_stages: 2, max_bytes: 1200 }
+    }
+}
+
+/// A payload ready to be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OutgoingPayload<'a> {
+    /// The payload's bytes.
+    pub data: &'a [u8],
+    /// Samples from the packet's first to the payload's first.
+    pub offset: u64,
+    /// Samples that it decodes to.
+    pub samples: u64,
+    /// The first payload of a stream, or of a talk spurt after a pause: the RTP marker (RFC 3551, section 4.1).
+    pub marker: bool,
+}
+
+/// Packets in, payloads out. It remembers the last frames of the stream, for copies.
+pub struct Packetizer {
+    header: StreamHeader,
+    coder: Option<Box<dyn CodeCoder + Send>>,
+    /// Codes of the last frames, nearest first.
+    earlier: VecDeque<Vec<u16>>,
+    /// Whether the last packet described comfort noise.
+    in_pause: bool,
+    frames: Frames,
+    payload: Vec<u8>,
+}
+
+impl Packetizer {
+    /// Makes payloads of the stream of `header`.
+    pub fn new(header: StreamHeader) -> Self {
+        Self {
+            header,
+            coder: None,
+            earlier: VecDeque::new(),
+            in_pause: false,
+            frames: Frames::default(),
+            payload: Vec::new(),
+        }
+    }
+
+    /// The stream's header.
+    pub fn header(&self) -> &StreamHeader {
+        &self.header
+    }
+
+    /// Gives the coder that range-coded packets need: payloads are of fixed width, so that a lost one costs no other.
+    pub fn set_coder(&mut self, coder: Option<Box<dyn CodeCoder + Send>>) {
+        self.coder = coder;
+    }
+
+    /// Whether range-coded packets can be read.
+    pub fn has_coder(&self) -> bool {
+        self.coder.is_some()
+    }
+
+    /// Forgets the frames so far: what follows does not come right after them.
+    pub fn reset(&mut self) {
+        self.earlier.clear();
+    }
+
+    /// Cuts a packet of the stream into payloads, which go to `emit` in the order of their time.
+    ///
+    /// # Errors
+    /// [`Error::Bitstream`] if the packet's codes do not decode, [`Error::Parameter`] for more redundancy than a payload
+    /// has room for; what `emit` returns.
+    pub fn push_packet<E: From<Error>>(
+        &mut self,
+        packet: &BoundPacket<'_>,
+        options: &PacketizerOptions,
+        emit: &mut impl FnMut(OutgoingPayload<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let (info, in_band) = (packet.info(), packet.header().is_some());
+        self.payload.clear();
+        if let Some(noise) = packet.noise() {
+            self.reset();
+            self.in_pause = true;
+            let frames = info.frames.min(MAX_FRAMES.into()) as u8;
+            write_silence(&self.header, info.starts_stream, frames, in_band, noise, &mut self.payload)?;
+            let samples = PacketInfo { frames: frames.into(), end_trim: 0, ..info }.samples(&self.header);
+            return emit(OutgoingPayload {
+                data: &self.payload,
+                offset: 0,
+                samples,
+                marker: info.starts_stream,
+            });
+        }
+        let mut options = *options;
+        // What the encoder repeats is repeated here, in the payload's own way.
+        if let Some(copies) = packet.copies().filter(|_| options.redundancy == 0) {
+            (options.redundancy, options.redundancy_stages) = (copies.count() as u8, copies.stages());
+        }
+        let ends_pause = std::mem::take(&mut self.in_pause);
+        let mut frames = std::mem::take(&mut self.frames);
+        let read =
+            packet.read_codes(self.coder.as_mut().map(|c| &mut **c as &mut dyn CodeCoder), &mut frames);
+        let sent = match read {
+            Ok(()) => self.send_frames(info, in_band, ends_pause, &frames, &options, emit),
+            Err(e) => Err(e.into()),
+        };
+        self.frames = frames;
+        sent
+    }
+
+    fn send_frames<E: From<Error>>(
+        &mut self,
+        info: PacketInfo,
+        in_band: bool,
+        ends_pause: bool,
+        frames: &Frames,
+        options: &PacketizerOptions,
+        emit: &mut impl FnMut(OutgoingPayload<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        if info.starts_stream {
+            self.reset();
+        }
+        let (hop, skip) = (u64::from(self.header.hop), u64::from(self.header.pre_skip));
+        // RTP time runs without the pre-skip, which is dropped from the stream's first frame.
+        let trim = |at: u64| if info.starts_stream { at.saturating_sub(skip) } else { at };
+        let (mut rest, mut counts, mut done) = (frames.codes(), frames.counts(), 0u64);
+        while let Some(&stages) = counts.first() {
+            let is_first = done == 0;
+            let per_frame = self.header.codes_per_frame(stages);
+            // A payload has one number of stages.
+            let left = counts.iter().take_while(|&&c| c == stages).count();
+            let fitted = PayloadInfo {
+                starts_stream: info.starts_stream && is_first,
+                frames: 1,
+                stages,
+                redundancy: self.redundancy(options),
+            };
+            let fitted = self.fit_frames(fitted, options, left, in_band && is_first);
+            let (now, later) = rest.split_at(usize::from(fitted.frames) * per_frame);
+            let earlier: Vec<&[u16]> = self.earlier.iter().map(Vec::as_slice).collect();
+            self.payload.clear();
+            write_payload(&self.header, &fitted, in_band && is_first, now, &earlier, &mut self.payload)?;
+            let end = done + u64::from(fitted.frames) * hop;
+            self.remember(now.chunks_exact(per_frame), options.redundancy);
+            emit(OutgoingPayload {
+                data: &self.payload,
+                offset: trim(done),
+                samples: trim(end) - trim(done),
+                marker: fitted.starts_stream || ends_pause && is_first,
+            })?;
+            (rest, done, counts) = (later, end, &counts[usize::from(fitted.frames)..]);
+        }
+        Ok(())
+    }
+
+    /// Stages of the copy of each earlier frame that is to be repeated, nearest first.
+    fn redundancy(&self, options: &PacketizerOptions) -> Vec<u8> {
+        let groups = usize::from(self.header.groups);
+        let coded = self.earlier.iter().map(|codes| u8::try_from(codes.len() / groups).unwrap_or(u8::MAX));
+        coded.map(|stages| options.redundancy_stages.min(stages)).take(options.redundancy.into()).collect()
+    }
+
+    /// `info` with the most frames that fit, of the `left` that there are; one frame is sent even if it does not.
+    fn fit_frames(
+        &self,
+        mut info: PayloadInfo,
+        options: &PacketizerOptions,
+        left: usize,
+        in_band: bool,
+    ) -> PayloadInfo {
+        let asked = if options.frames == 0 { MAX_FRAMES } else { options.frames.min(MAX_FRAMES) };
+        let header_bytes = if in_band { self.header.to_bytes().len() } else { 0 };
+        for frames in (1..=asked).rev().filter(|&f| usize::from(f) <= left) {
+            info.frames = frames;
+            if info.bytes(&self.header) + header_bytes <= options.max_bytes {
+                break;
+            }
+        }
+        info
+    }
+
+    /// Keeps the codes of the last `count` frames, in buffers that are used again.
+    fn remember<'a>(&mut self, frames: impl Iterator<Item = &'a [u16]>, count: u8) {
+        let count = usize::from(count);
+        for codes in frames.filter(|_| count > 0) {
+            let oldest = if self.earlier.len() >= count { self.earlier.pop_back() } else { None };
+            let mut kept = oldest.unwrap_or_default();
+            kept.clear();
+            kept.extend_from_slice(codes);
+            self.earlier.push_front(kept);
+        }
+        self.earlier.truncate(count);
+    }
+}
+
+impl std::fmt::Debug for Packetizer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Packetizer").field("header", &self.header).finish_non_exhaustive()
+    }
+}
