@@ -39,7 +39,7 @@
 
 pub use siskin_bitstream::container;
 pub use siskin_entropy as entropy;
-pub use siskin_error::{Error, Limits, Result};
+pub use siskin_error::{Error, Limits, OffsetUnit, Result};
 pub use siskin_media as media;
 pub use siskin_model::{bundle, runtime, search_near};
 

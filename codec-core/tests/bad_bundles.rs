@@ -52,9 +52,9 @@ impl Copy {
     /// What the bundle's files are refused with.
     fn refused(&self) -> String {
         match self.load() {
-            Err(Error::BadBundle { path, reason }) => {
+            Err(Error::BadBundle { path, reason, source }) => {
                 assert_eq!(path, self.folder.path());
-                reason
+                source.map_or(reason.clone(), |source| format!("{reason}: {source}"))
             }
             other => format!("{other:?}"),
         }

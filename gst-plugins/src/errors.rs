@@ -4,19 +4,20 @@ use siskin_core::Error;
 
 /// The error message of an element for an error of the core, in the domain where an application looks for it.
 pub(crate) fn message(error: &Error) -> gst::ErrorMessage {
+    let text = error.with_sources();
     match error {
-        Error::Provider { .. } | Error::RuntimeLibrary(_) | Error::Network { .. } => {
-            gst::error_msg!(gst::LibraryError::Init, ("{error}"))
+        Error::Provider { .. } | Error::RuntimeLibrary { .. } | Error::Network { .. } => {
+            gst::error_msg!(gst::LibraryError::Init, ("{text}"))
         }
-        Error::Parameter { .. } => gst::error_msg!(gst::LibraryError::Settings, ("{error}")),
+        Error::Parameter { .. } => gst::error_msg!(gst::LibraryError::Settings, ("{text}")),
         // Not StreamError::CodecNotFound: uridecodebin swallows that one, and the reason with it.
         Error::BundleNotFound { .. } | Error::WrongBundle { .. } => {
-            gst::error_msg!(gst::ResourceError::NotFound, ("{error}"))
+            gst::error_msg!(gst::ResourceError::NotFound, ("{text}"))
         }
         Error::BadBundle { .. } | Error::Io { .. } => {
-            gst::error_msg!(gst::ResourceError::OpenRead, ("{error}"))
+            gst::error_msg!(gst::ResourceError::OpenRead, ("{text}"))
         }
-        Error::Container(_) => gst::error_msg!(gst::StreamError::Mux, ("{error}")),
-        _ => gst::error_msg!(gst::StreamError::Decode, ("{error}")),
+        Error::Container { .. } => gst::error_msg!(gst::StreamError::Mux, ("{text}")),
+        _ => gst::error_msg!(gst::StreamError::Decode, ("{text}")),
     }
 }

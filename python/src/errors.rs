@@ -15,7 +15,7 @@ create_exception!(
 /// The exception for an error.
 pub(crate) fn raise(error: siskin_core::Error) -> PyErr {
     use siskin_core::Error as E;
-    let text = error.to_string();
+    let text = error.with_sources();
     match error {
         E::Token(_) => TokenError::new_err(text),
         E::Parameter { .. } => PyValueError::new_err(text),

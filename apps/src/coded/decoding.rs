@@ -159,7 +159,7 @@ impl Decoding {
                     break;
                 }
                 Err(e) => {
-                    self.losses.damage = Some(e.to_string());
+                    self.losses.damage = Some(e.with_sources());
                     break;
                 }
             }

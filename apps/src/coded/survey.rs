@@ -82,7 +82,10 @@ impl Survey {
                 Ok(true) => {}
                 Ok(false) => break,
                 Err(e) => {
-                    survey.fault(survey.samples as f64 / f64::from(file.header().sample_rate), e.to_string());
+                    survey.fault(
+                        survey.samples as f64 / f64::from(file.header().sample_rate),
+                        e.with_sources(),
+                    );
                     break;
                 }
             }

@@ -82,7 +82,7 @@ impl Pictures {
                 Ok(true) => self.take_packet()?,
                 Ok(false) => return Ok(false),
                 Err(e) => {
-                    self.faults.push(e.to_string());
+                    self.faults.push(e.with_sources());
                     return Ok(false);
                 }
             }

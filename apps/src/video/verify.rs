@@ -34,7 +34,7 @@ pub(crate) fn run(path: &Path, as_json: bool) -> Result<ExitCode> {
             Ok(true) => {}
             Ok(false) => break,
             Err(e) => {
-                fault(packets, end as f64 / 1e9, e.to_string())?;
+                fault(packets, end as f64 / 1e9, e.with_sources())?;
                 break;
             }
         }
@@ -55,7 +55,7 @@ pub(crate) fn run(path: &Path, as_json: bool) -> Result<ExitCode> {
                 end = from + length;
             }
             Err(e) => {
-                fault(packets, from as f64 / 1e9, e.to_string())?;
+                fault(packets, from as f64 / 1e9, e.with_sources())?;
                 end = from;
             }
         }

@@ -75,6 +75,11 @@ impl Decoder {
         self.coder = tables.map(Coder::new);
     }
 
+    /// Sets the limits that packets are held to.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
     /// Takes the stream's header from outside the packets (container, caps).
     ///
     /// # Errors

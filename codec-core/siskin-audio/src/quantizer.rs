@@ -28,10 +28,7 @@ pub struct ResidualQuantizer {
 pub fn codebooks(bundle: &Bundle) -> Result<Codebooks> {
     let spec = &bundle.manifest().quantizer;
     let parsed = Codebooks::parse(bundle.file(&spec.file)?, shape_of(spec));
-    parsed.map_err(|e| Error::BadBundle {
-        path: bundle.path().to_owned(),
-        reason: format!("{}: {e}", spec.file),
-    })
+    parsed.map_err(|e| Error::bad_bundle(bundle.path(), format!("{}: {e}", spec.file)))
 }
 
 fn shape_of(spec: &QuantizerSpec) -> CodebookShape {

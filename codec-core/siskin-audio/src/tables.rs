@@ -11,6 +11,6 @@ use crate::{Error, Result};
 pub fn entropy_tables(bundle: &Bundle) -> Result<Option<Tables>> {
     let Some(spec) = &bundle.manifest().entropy else { return Ok(None) };
     let parsed = Tables::parse(bundle.file(&spec.file)?, &codebooks(bundle)?);
-    let bad = |e| Error::BadBundle { path: bundle.path().to_owned(), reason: format!("{}: {e}", spec.file) };
+    let bad = |e| Error::bad_bundle(bundle.path(), format!("{}: {e}", spec.file));
     parsed.map_err(bad).map(Some)
 }

@@ -150,7 +150,8 @@ impl StreamHeader {
             return Err(other.wanted(format!("{} ({})", self.bundle_name, self.bundle)));
         }
         let reason = format!("not that of {}, the bundle that the header names", self.bundle_name);
-        Err(Error::Bitstream { what: "stream header", field: "shape", offset: 12, reason })
+        // The shape begins behind magic, version and bundle id.
+        Err(Error::bitstream("stream header", "shape", 12, reason))
     }
 
     /// The error that this stream's bundle is missing; `found` names what there is instead.

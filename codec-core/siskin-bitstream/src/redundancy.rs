@@ -104,7 +104,7 @@ pub(super) fn split<'a>(
     rest: &'a [u8],
     offset: usize,
 ) -> Result<(&'a [u8], Copies<'a>)> {
-    let fail = |at, reason| Err(Error::Bitstream { what: "packet", field: "redundancy", offset: at, reason });
+    let fail = |at, reason: String| Err(Error::bitstream("packet", "redundancy", at, reason));
     let Some((&last, body)) = rest.split_last() else {
         return fail(offset, "1 byte needed, 0 left".into());
     };

@@ -12,7 +12,7 @@ use constriction::stream::queue::{DefaultRangeDecoder, DefaultRangeEncoder};
 use constriction::stream::{Decode, Encode};
 
 use super::words;
-use crate::{Error, Result};
+use crate::{Error, OffsetUnit, Result};
 
 /// Bits of a probability.
 const PRECISION: usize = 16;
@@ -144,6 +144,8 @@ impl BitCoder for BitEncoder {
 #[derive(Debug, Clone)]
 pub struct BitDecoder {
     coder: DefaultRangeDecoder,
+    /// Decisions so far, for messages.
+    decoded: usize,
 }
 
 impl BitDecoder {
@@ -153,7 +155,7 @@ impl BitDecoder {
     /// [`Error::Bitstream`] if the bytes are no whole words.
     pub fn new(data: &[u8]) -> Result<Self> {
         let coder = DefaultRangeDecoder::from_compressed(words(data)?).unwrap_or_else(|never| match never {});
-        Ok(Self { coder })
+        Ok(Self { coder, decoded: 0 })
     }
 
     /// Whether all that was coded has been read, as far as the coder can tell.
@@ -164,12 +166,11 @@ impl BitDecoder {
 
 impl BitCoder for BitDecoder {
     fn bit(&mut self, model: &mut AdaptiveBit, _: bool) -> Result<bool> {
-        let value = self.coder.decode_symbol(Decision(model.yes())).map_err(|_| Error::Bitstream {
-            what: "coded decisions",
-            field: "decision",
-            offset: 0,
-            reason: "not what an encoder writes".into(),
+        let value = self.coder.decode_symbol(Decision(model.yes())).map_err(|_| {
+            let reason = "not what an encoder writes";
+            Error::bitstream_at(OffsetUnit::Decision, "coded decisions", "decision", self.decoded, reason)
         })?;
+        self.decoded += 1;
         model.learn(value);
         Ok(value)
     }

@@ -1,7 +1,7 @@
 use half::f16;
 use safetensors::{Dtype, SafeTensors};
 
-use crate::{Error, Result};
+use crate::{Error, OffsetUnit, Result};
 
 /// The shape of codebooks: `[stage][group][entry][dim]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,7 +100,9 @@ impl Codebooks {
     pub fn decode(&self, codes: &[u16], latent: &mut [f32]) -> Result<()> {
         let CodebookShape { stages, groups, size, group_dim } = self.shape;
         latent.fill(0.0);
-        let fail = |field, offset, reason| Err(Error::Bitstream { what: "frame", field, offset, reason });
+        let fail = |field, offset, reason: String| {
+            Err(Error::bitstream_at(OffsetUnit::Code, "frame", field, offset, reason))
+        };
         if codes.len() > stages * groups || !codes.len().is_multiple_of(groups) {
             return fail("codes", 0, format!("{} codes, {stages} stages of {groups}", codes.len()));
         }

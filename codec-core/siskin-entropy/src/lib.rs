@@ -13,7 +13,7 @@ use constriction::stream::{Decode, Encode};
 pub use codebooks::{CodebookShape, Codebooks};
 pub use codes::{Appraiser, BookTables, Coder, Tables};
 pub use gaussian::{Gaussian, clamp_symbol};
-pub use siskin_error::{Error, Limits, Result};
+pub use siskin_error::{Error, Limits, OffsetUnit, Result};
 
 /// Codes symbols to bytes.
 #[derive(Debug, Clone, Default)]
@@ -56,6 +56,8 @@ impl SymbolEncoder {
 #[derive(Debug, Clone)]
 pub struct SymbolDecoder {
     coder: DefaultRangeDecoder,
+    /// Symbols so far, for messages.
+    decoded: usize,
 }
 
 impl SymbolDecoder {
@@ -65,7 +67,7 @@ impl SymbolDecoder {
     /// [`Error::Bitstream`] if the bytes are no whole words.
     pub fn new(data: &[u8]) -> Result<Self> {
         let coder = DefaultRangeDecoder::from_compressed(words(data)?).unwrap_or_else(|never| match never {});
-        Ok(Self { coder })
+        Ok(Self { coder, decoded: 0 })
     }
 
     /// Appends `count` symbols of one distribution to `out`.
@@ -74,18 +76,24 @@ impl SymbolDecoder {
     /// [`Error::Bitstream`] if no encoder could have written these bytes.
     pub fn decode(&mut self, count: usize, distribution: &Gaussian, out: &mut Vec<i32>) -> Result<()> {
         let Some(model) = distribution.model() else {
+            self.decoded += count;
             out.resize(out.len() + count, distribution.low);
             return Ok(());
         };
         for done in 0..count {
-            let index = self.coder.decode_symbol(&model).map_err(|_| Error::Bitstream {
-                what: "coded symbols",
-                field: "symbol",
-                offset: done,
-                reason: "not what an encoder writes".into(),
+            let index = self.coder.decode_symbol(&model).map_err(|_| {
+                let reason = "not what an encoder writes";
+                Error::bitstream_at(
+                    OffsetUnit::Symbol,
+                    "coded symbols",
+                    "symbol",
+                    self.decoded + done,
+                    reason,
+                )
             })?;
             out.push(distribution.low + index as i32);
         }
+        self.decoded += count;
         Ok(())
     }
 
@@ -100,7 +108,7 @@ fn words(data: &[u8]) -> Result<Vec<u32>> {
     let (words, rest) = data.as_chunks::<4>();
     if !rest.is_empty() {
         let reason = format!("{} bytes, allowed: whole words of 4 bytes", data.len());
-        return Err(Error::Bitstream { what: "coded symbols", field: "length", offset: 0, reason });
+        return Err(Error::bitstream("coded symbols", "length", 0, reason));
     }
     Ok(words.iter().map(|&w| u32::from_le_bytes(w)).collect())
 }

@@ -1,23 +1,32 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use crate::TokenError;
+use crate::offset::OffsetUnit;
+use crate::token::TokenError;
 
 /// What every fallible function of this crate returns.
 pub type Result<T> = std::result::Result<T, Error>;
 
+/// An error of another library or of the system that lies behind one of ours.
+pub type Source = Box<dyn std::error::Error + Send + Sync>;
+
 /// Everything that can go wrong, with the value and the allowed range where there is one.
+///
+/// What an error prints leaves out the error that caused it, which
+/// [`source`](std::error::Error::source) gives; [`Error::with_sources`] prints both.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// Bytes that are not what the bitstream allows.
-    #[error("{what}: bad {field} at byte {offset}: {reason}")]
+    #[error("{what}: bad {field} at {unit} {offset}: {reason}")]
     Bitstream {
         /// The structure being parsed, for example `packet`.
         what: &'static str,
         /// The field's name in `docs/bitstream.md`.
         field: &'static str,
-        /// Offset from the start of the structure, in bytes.
+        /// Offset from the start of the structure, counted in `unit`.
         offset: usize,
+        /// What the offset counts; bytes unless the structure has been decoded to something else.
+        unit: OffsetUnit,
         /// What was found and what is allowed.
         reason: String,
     },
@@ -44,8 +53,13 @@ pub enum Error {
     #[error("stopped")]
     Stopped,
     /// A container that cannot be read.
-    #[error("container: {0}")]
-    Container(String),
+    #[error("container: {reason}")]
+    Container {
+        /// What is wrong.
+        reason: String,
+        /// The error of the reader or writer behind it, if there is one.
+        source: Option<Source>,
+    },
     /// The stream needs another bundle than the one at hand.
     #[error(
         "this stream needs the model bundle {} (id {needed_id}), which is not here; found: {found}",
@@ -74,6 +88,8 @@ pub enum Error {
         path: PathBuf,
         /// What is wrong.
         reason: String,
+        /// The error behind it, if there is one: of the file system, or of what parses a file.
+        source: Option<Source>,
     },
     /// An execution provider that was asked for and cannot be had.
     #[error("execution provider {provider} cannot be used: {reason}")]
@@ -84,8 +100,13 @@ pub enum Error {
         reason: String,
     },
     /// ONNX Runtime's shared library cannot be loaded.
-    #[error("ONNX Runtime cannot be loaded: {0}")]
-    RuntimeLibrary(String),
+    #[error("ONNX Runtime cannot be loaded: {reason}")]
+    RuntimeLibrary {
+        /// The file that was tried and what can be done.
+        reason: String,
+        /// What the loader said.
+        source: Option<Source>,
+    },
     /// A network failed to load or to run.
     #[error("network {graph}: {reason}")]
     Network {
@@ -124,7 +145,7 @@ pub enum Error {
         reason: String,
     },
     /// Reading or writing a file failed.
-    #[error("{}: {source}", .path.display())]
+    #[error("{}", .path.display())]
     Io {
         /// The file.
         path: PathBuf,
@@ -134,6 +155,59 @@ pub enum Error {
 }
 
 impl Error {
+    /// Bytes that are not what the format allows: `field` of `what`, which begins at the byte `offset`.
+    pub fn bitstream(what: &'static str, field: &'static str, offset: usize, reason: impl ToString) -> Self {
+        Self::bitstream_at(OffsetUnit::Byte, what, field, offset, reason)
+    }
+
+    /// As [`Error::bitstream`] with an offset that counts something else than bytes.
+    pub fn bitstream_at(
+        unit: OffsetUnit,
+        what: &'static str,
+        field: &'static str,
+        offset: usize,
+        reason: impl ToString,
+    ) -> Self {
+        Self::Bitstream { what, field, offset, unit, reason: reason.to_string() }
+    }
+
+    /// A container that cannot be read, for a reason of its own.
+    pub fn container(reason: impl ToString) -> Self {
+        Self::Container { reason: reason.to_string(), source: None }
+    }
+
+    /// A container that cannot be read or written because of another error; `reason` says what was being done.
+    pub fn container_io(reason: &str, source: impl Into<Source>) -> Self {
+        Self::Container { reason: reason.to_owned(), source: Some(source.into()) }
+    }
+
+    /// A bundle whose files are not as its manifest says.
+    pub fn bad_bundle(path: &Path, reason: impl ToString) -> Self {
+        Self::BadBundle { path: path.to_owned(), reason: reason.to_string(), source: None }
+    }
+
+    /// The error with all that lie behind it, in one line: `error: cause: cause of the cause`.
+    ///
+    /// ```
+    /// let cause = std::io::Error::other("the disk is gone");
+    /// let error = siskin_error::Error::container_io("cannot be read", cause);
+    /// assert_eq!(error.to_string(), "container: cannot be read");
+    /// assert_eq!(error.with_sources(), "container: cannot be read: the disk is gone");
+    /// ```
+    pub fn with_sources(&self) -> String {
+        let mut text = self.to_string();
+        let mut next = std::error::Error::source(self);
+        while let Some(cause) = next {
+            let cause_text = cause.to_string();
+            // `Token` prints its source as its own text; others of other libraries may as well.
+            if !text.ends_with(&cause_text) {
+                text = format!("{text}: {cause_text}");
+            }
+            next = cause.source();
+        }
+        text
+    }
+
     /// A parameter `name` that is `value`, where `allowed` may be.
     pub fn parameter(name: &'static str, value: impl ToString, allowed: impl ToString) -> Self {
         Self::Parameter { name, value: value.to_string(), allowed: allowed.to_string() }

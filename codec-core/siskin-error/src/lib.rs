@@ -5,8 +5,10 @@
 
 mod error;
 mod limits;
+mod offset;
 mod token;
 
-pub use error::{Error, Result};
+pub use error::{Error, Result, Source};
 pub use limits::Limits;
+pub use offset::OffsetUnit;
 pub use token::TokenError;

@@ -6,6 +6,10 @@ pub struct Limits {
     pub max_packet_bytes: usize,
     /// Most codec frames in one packet.
     pub max_frames_per_packet: u32,
+    /// Largest description in a container that is read (tracks, tags, chapters), in bytes.
+    pub max_description_bytes: u64,
+    /// Largest element of a container that its repair holds in memory, attachments among them, in bytes.
+    pub max_container_element_bytes: u64,
     /// Largest file of a bundle that is read, in bytes.
     pub max_bundle_file_bytes: u64,
     /// Largest packet of a video track, in bytes.
@@ -21,12 +25,15 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 1 MiB and 500 frames (10 s at 50 Hz) a packet, 256 MiB a bundle file; in video 32 MiB a packet, pictures of 8192 by
-    /// 4320, 4096 frames a group, 32 million parameters, 4 GiB of features.
+    /// 1 MiB and 500 frames (10 s at 50 Hz) per packet; 16 MiB per description and 64 MiB per element of a container;
+    /// 256 MiB per file of a bundle; in video 32 MiB per packet, frames of 8192 by 4320, 4096 frames per group, 32 million
+    /// parameters, 4 GiB of features.
     fn default() -> Self {
         Self {
             max_packet_bytes: 1 << 20,
             max_frames_per_packet: 500,
+            max_description_bytes: 16 << 20,
+            max_container_element_bytes: 64 << 20,
             max_bundle_file_bytes: 256 << 20,
             max_video_packet_bytes: 32 << 20,
             max_video_pixels: 8192 * 4320,

@@ -36,7 +36,7 @@ impl Kokoro {
         styles: &str,
     ) -> Result<Self> {
         let manifest = bundle.manifest();
-        let bad = |reason: String| Error::BadBundle { path: bundle.path().to_owned(), reason };
+        let bad = |reason: String| Error::bad_bundle(bundle.path(), reason);
         let network = runtime.whole_network(graph, bundle.file(graph)?)?;
         if !network.has_output(durations) {
             return Err(bad(format!("{graph} has no output {durations}")));

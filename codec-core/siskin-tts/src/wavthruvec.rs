@@ -35,7 +35,7 @@ pub(super) struct WavThruVec {
 
 impl WavThruVec {
     pub(super) fn new(bundle: &VoiceBundle, runtime: &Runtime, spec: &Spec<'_>) -> Result<Self> {
-        let bad = |reason: String| Error::BadBundle { path: bundle.path().to_owned(), reason };
+        let bad = |reason: String| Error::bad_bundle(bundle.path(), reason);
         let codec = Bundle::find(spec.codec)?;
         let (audio, voice) = (codec.manifest(), bundle.manifest());
         let encoder = audio.files.get(&audio.encoder.file).map_or("", String::as_str);

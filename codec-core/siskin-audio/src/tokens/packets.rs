@@ -219,8 +219,8 @@ pub fn codes_of_packet(
     let mut frames = Frames::default();
     packet.read_codes(coder.map(|c| c as &mut dyn CodeCoder), &mut frames)?;
     if frames.is_variable() {
-        let reason = "frames of different stages, which tokens cannot have".into();
-        return Err(Error::Bitstream { what: "packet", field: "stages", offset: 0, reason });
+        let reason = "frames of different stages, which tokens cannot have";
+        return Err(Error::bitstream("packet", "stages", 0, reason));
     }
     out.extend_from_slice(frames.codes());
     Ok(packet.info())

@@ -27,7 +27,7 @@ impl<'a> Cursor<'a> {
 
     /// The error that `field`, which begins here, is bad for this reason.
     pub fn error(&self, field: &'static str, reason: impl ToString) -> Error {
-        Error::Bitstream { what: self.what, field, offset: self.offset, reason: reason.to_string() }
+        Error::bitstream(self.what, field, self.offset, reason)
     }
 
     /// The next `count` bytes.

@@ -37,7 +37,7 @@ fn read_vint(source: &mut impl Read, longest: u32, marked: bool) -> Result<Optio
     }
     let length = first[0].leading_zeros() + 1;
     if length > longest {
-        return Err(Error::Container(format!("damaged: {:#04x} begins no element", first[0])));
+        return Err(Error::container(format!("damaged: {:#04x} begins no element", first[0])));
     }
     let mut rest = [0; 7];
     let rest = &mut rest[..length as usize - 1];
@@ -53,7 +53,7 @@ pub(super) fn read_whole(source: &mut impl Read, buffer: &mut [u8]) -> Result<bo
     match source.read_exact(buffer) {
         Ok(()) => Ok(true),
         Err(e) if e.kind() == ErrorKind::UnexpectedEof => Ok(false),
-        Err(e) => Err(Error::Container(e.to_string())),
+        Err(e) => Err(Error::container_io("cannot be read", e)),
     }
 }
 

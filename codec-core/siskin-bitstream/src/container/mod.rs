@@ -17,7 +17,7 @@ use crate::{StreamHeader, VideoHeader};
 
 pub use chapters::Chapter;
 pub use reader::{Block, Reader, TrackInfo};
-pub use repair::{Repaired, repair};
+pub use repair::{Repaired, repair, repair_with};
 pub use writer::{Mode, Patch, Writer, WriterOptions};
 
 /// Matroska codec id of a Siskin audio track. It is private, not registered.

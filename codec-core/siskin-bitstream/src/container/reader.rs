@@ -6,9 +6,6 @@ use super::id;
 use super::lacing;
 use crate::{Error, Limits, Result};
 
-/// Largest description (tracks, tags, file information) that is read.
-const MAX_DESCRIPTION: u64 = 16 << 20;
-
 /// A track as the file describes it.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct TrackInfo {
@@ -67,14 +64,23 @@ pub struct Reader<R: Read> {
 }
 
 impl<R: Read> Reader<R> {
+    /// Reads everything before the first block, within the default [`Limits`].
+    ///
+    /// # Errors
+    /// As for [`open_with`](Self::open_with).
+    pub fn open(source: R) -> Result<Self> {
+        Self::open_with(source, Limits::default())
+    }
+
     /// Reads everything before the first block.
     ///
     /// # Errors
-    /// [`Error::Container`] if this is not Matroska, or ends or breaks before its first cluster.
-    pub fn open(source: R) -> Result<Self> {
+    /// [`Error::Container`] if this is not Matroska, ends or breaks before its first cluster, or has a description beyond
+    /// the limits.
+    pub fn open_with(source: R, limits: Limits) -> Result<Self> {
         let mut reader = Self {
             source: Counted { inner: source, position: 0 },
-            limits: Limits::default(),
+            limits,
             tracks: Vec::new(),
             tags: Vec::new(),
             chapters: Vec::new(),
@@ -103,7 +109,7 @@ impl<R: Read> Reader<R> {
         }
         reader.first_cluster = reader.source.position;
         if reader.tracks.is_empty() {
-            return Err(Error::Container("ends before its tracks are described".into()));
+            return Err(Error::container("ends before its tracks are described"));
         }
         Ok(reader)
     }
@@ -178,7 +184,7 @@ impl<R: Read> Reader<R> {
         let most = if has_video { max_video_packet_bytes.max(max_packet_bytes) } else { max_packet_bytes };
         let most = most as u64 + 16;
         let size = head.size.filter(|&s| s <= most).ok_or_else(|| {
-            Error::Container(format!("damaged: a block of {:?} bytes, allowed: up to {most}", head.size))
+            Error::container(format!("damaged: a block of {:?} bytes, allowed: up to {most}", head.size))
         })?;
         block.data.resize(size as usize, 0);
         block.duration_ns = None;
@@ -206,7 +212,7 @@ impl<R: Read> Reader<R> {
 
     /// Takes a block's head off its data.
     fn take_block(&mut self, id: u32, block: &mut Block) -> Result<()> {
-        let damaged = || Error::Container("damaged: a block with a broken head".into());
+        let damaged = || Error::container("damaged: a block with a broken head");
         let first = *block.data.first().ok_or_else(damaged)?;
         let number_bytes = first.leading_zeros() as usize + 1;
         let [high, low, flags] = *block.data.get(number_bytes..number_bytes + 3).ok_or_else(damaged)? else {
@@ -232,7 +238,7 @@ impl<R: Read> Reader<R> {
     }
 
     fn read_doc_type(&mut self) -> Result<()> {
-        let not_matroska = || Error::Container("not a Matroska file".into());
+        let not_matroska = || Error::container("not a Matroska file");
         let head = read_head(&mut self.source).map_err(|_| not_matroska())?.ok_or_else(not_matroska)?;
         if head.id != id::EBML {
             return Err(not_matroska());
@@ -241,7 +247,7 @@ impl<R: Read> Reader<R> {
         let doc_type = children(&body).find(|(id, _)| *id == id::DOC_TYPE).map(|(_, b)| string(b));
         match doc_type.as_deref() {
             Some("matroska" | "webm") => Ok(()),
-            other => Err(Error::Container(format!("EBML of type {other:?}, not Matroska"))),
+            other => Err(Error::container(format!("EBML of type {other:?}, not Matroska"))),
         }
     }
 
@@ -302,15 +308,15 @@ impl<R: Read> Reader<R> {
     }
 
     fn description(&mut self, head: Head) -> Result<Vec<u8>> {
-        self.body(head, MAX_DESCRIPTION)?
-            .ok_or_else(|| Error::Container("ends before its tracks are described".into()))
+        self.body(head, self.limits.max_description_bytes)?
+            .ok_or_else(|| Error::container("ends before its tracks are described"))
     }
 
     /// The element's bytes; none if the source ends before, which is then marked as truncated.
     fn body(&mut self, head: Head, most: u64) -> Result<Option<Vec<u8>>> {
         let size = head.size.filter(|&s| s <= most).ok_or_else(|| {
             let size = head.size.map_or("unknown".into(), |s| s.to_string());
-            Error::Container(format!(
+            Error::container(format!(
                 "damaged: element {:#x} of {size} bytes, allowed: up to {most}",
                 head.id
             ))
@@ -318,7 +324,7 @@ impl<R: Read> Reader<R> {
         // Read through `take`: what a size claims is not allocated before it is there.
         let mut body = Vec::new();
         let read = self.source.by_ref().take(size).read_to_end(&mut body);
-        let read = read.map_err(|e| Error::Container(e.to_string()))?;
+        let read = read.map_err(|e| Error::container_io("cannot be read", e))?;
         self.truncated |= (read as u64) < size;
         Ok((read as u64 == size).then_some(body))
     }
@@ -326,9 +332,9 @@ impl<R: Read> Reader<R> {
     fn skip(&mut self, head: Head) -> Result<()> {
         let size = head
             .size
-            .ok_or_else(|| Error::Container(format!("damaged: element {:#x} of unknown size", head.id)))?;
+            .ok_or_else(|| Error::container(format!("damaged: element {:#x} of unknown size", head.id)))?;
         let skipped = std::io::copy(&mut self.source.by_ref().take(size), &mut std::io::sink());
-        self.truncated |= skipped.map_err(|e| Error::Container(e.to_string()))? < size;
+        self.truncated |= skipped.map_err(|e| Error::container_io("cannot be read", e))? < size;
         Ok(())
     }
 }
@@ -358,7 +364,10 @@ impl<R: Read + Seek> Reader<R> {
     }
 
     fn go_to(&mut self, position: u64, cluster_ticks: u64) -> Result<()> {
-        self.source.inner.seek(SeekFrom::Start(position)).map_err(|e| Error::Container(e.to_string()))?;
+        self.source
+            .inner
+            .seek(SeekFrom::Start(position))
+            .map_err(|e| Error::container_io("cannot be read", e))?;
         self.source.position = position;
         self.cluster_ticks = cluster_ticks;
         self.pending = None;

@@ -16,8 +16,7 @@ use crate::{StreamHeader, VideoHeader};
 const SEEK_HEAD_ROOM: usize = 128;
 /// Bytes for the duration, which is known at the end.
 const DURATION_ROOM: usize = 16;
-/// Largest element that is held in memory, and size at which a cluster is closed and begun again.
-const MOST_BYTES: u64 = 64 << 20;
+/// Size at which a cluster is closed and another begun, so that memory stays bounded whatever the source has.
 const CLUSTER_BYTES: usize = 16 << 20;
 /// Entries of the index are at least so far apart.
 const CUE_INTERVAL_NS: u64 = 5_000_000_000;
@@ -60,7 +59,16 @@ enum Header {
 /// [`Error::Container`] if there is nothing to be saved, since the file ends before its first packet, or if reading or
 /// writing fails.
 pub fn repair(source: impl Read, out: &mut impl Write) -> Result<Repaired> {
+    repair_with(source, out, &Limits::default())
+}
+
+/// As [`repair`] within `limits`; an element beyond them ends the copy as damage does.
+///
+/// # Errors
+/// As for [`repair`].
+pub fn repair_with(source: impl Read, out: &mut impl Write, limits: &Limits) -> Result<Repaired> {
     let mut copy = Copy {
+        limits: limits.clone(),
         source: Counted { inner: source, position: 0 },
         out,
         segment: 0,
@@ -81,17 +89,18 @@ pub fn repair(source: impl Read, out: &mut impl Write) -> Result<Repaired> {
     match walked {
         Err(e) if nothing => return Err(e),
         _ if nothing => {
-            return Err(Error::Container("ends before its first packet: nothing to be saved".into()));
+            return Err(Error::container("ends before its first packet: nothing to be saved"));
         }
         _ => {}
     }
-    let rest = std::io::copy(&mut copy.source, &mut std::io::sink()).map_err(io)?;
+    let rest = std::io::copy(&mut copy.source, &mut std::io::sink()).map_err(read_error)?;
     copy.done.dropped_bytes = copy.source.position - copy.good;
     debug_assert!(rest <= copy.done.dropped_bytes);
     copy.finish()
 }
 
 struct Copy<'a, R, W> {
+    limits: Limits,
     source: Counted<R>,
     out: &'a mut W,
     /// Offset of the first byte inside the `Segment` that is written.
@@ -121,7 +130,7 @@ struct Cluster {
 
 impl<R: Read, W: Write> Copy<'_, R, W> {
     fn begin(&mut self) -> Result<()> {
-        let not_matroska = || Error::Container("not a Matroska file".into());
+        let not_matroska = || Error::container("not a Matroska file");
         let head = read_head(&mut self.source).map_err(|_| not_matroska())?.ok_or_else(not_matroska)?;
         let size = head.size.filter(|s| head.id == id::EBML && *s <= 4096).ok_or_else(not_matroska)?;
         let mut body = vec![0; size as usize];
@@ -200,11 +209,10 @@ impl<R: Read, W: Write> Copy<'_, R, W> {
 
     /// The body of an element; none if the source ends before.
     fn body(&mut self, size: Option<u64>) -> Result<Option<Vec<u8>>> {
-        let size = size.filter(|&s| s <= MOST_BYTES);
-        let size =
-            size.ok_or_else(|| Error::Container("damaged: an element without a size that can be".into()))?;
+        let size = size.filter(|&s| s <= self.limits.max_container_element_bytes);
+        let size = size.ok_or_else(|| Error::container("damaged: an element without a size that can be"))?;
         let mut body = Vec::new();
-        let read = self.source.by_ref().take(size).read_to_end(&mut body).map_err(io)?;
+        let read = self.source.by_ref().take(size).read_to_end(&mut body).map_err(read_error)?;
         Ok((read as u64 == size).then_some(body))
     }
 
@@ -224,7 +232,8 @@ impl<R: Read, W: Write> Copy<'_, R, W> {
             }
             id::TRACKS => {
                 let entries = children(body).filter(|(id, _)| *id == id::TRACK_ENTRY);
-                self.tracks.extend(entries.map(|(_, entry)| TrackKind::read(entry)));
+                let limits = &self.limits;
+                self.tracks.extend(entries.map(|(_, entry)| TrackKind::read(entry, limits)));
             }
             _ => {}
         }
@@ -240,7 +249,7 @@ impl<R: Read, W: Write> Copy<'_, R, W> {
     /// Fails if blocks come before their tracks.
     fn check_head(&self) -> Result<()> {
         if self.tracks.is_empty() {
-            return Err(Error::Container("ends before its tracks are described".into()));
+            return Err(Error::container("ends before its tracks are described"));
         }
         Ok(())
     }
@@ -284,7 +293,8 @@ impl<R: Read, W: Write> Copy<'_, R, W> {
         let pts = cluster.ticks.saturating_add_signed(relative.into()).saturating_mul(self.tick_ns);
         let stated = children(body).find(|(part, _)| id == id::BLOCK_GROUP && *part == id::BLOCK_DURATION);
         let stated = stated.map(|(_, ticks)| unsigned(ticks).saturating_mul(self.tick_ns));
-        let lasts = track.header.as_ref().and_then(|h| length_ns(h, data)).or(stated).unwrap_or(0);
+        let lasts =
+            track.header.as_ref().and_then(|h| length_ns(h, data, &self.limits)).or(stated).unwrap_or(0);
         self.done.duration_ns = self.done.duration_ns.max(pts.saturating_add(lasts));
         self.done.blocks += 1;
         let indexed = track.is_video || !self.tracks.iter().any(|t| t.is_video);
@@ -353,21 +363,19 @@ impl<R: Read, W: Write> Copy<'_, R, W> {
     }
 
     fn write(&mut self, data: &[u8]) -> Result<()> {
-        self.out.write_all(data).map_err(io)?;
+        self.out.write_all(data).map_err(|e| Error::container_io("cannot be written", e))?;
         self.done.bytes += data.len() as u64;
         Ok(())
     }
 }
 
 impl TrackKind {
-    fn read(entry: &[u8]) -> Self {
+    fn read(entry: &[u8], limits: &Limits) -> Self {
         let find = |wanted| children(entry).find(|(id, _)| *id == wanted).map(|(_, body)| body);
         let private = find(id::CODEC_PRIVATE).unwrap_or_default();
         let header = match find(id::CODEC_ID).map(ebml::string).as_deref() {
             Some(AUDIO_CODEC_ID) => StreamHeader::parse(private).ok().map(|(h, _)| Header::Audio(h)),
-            Some(VIDEO_CODEC_ID) => {
-                VideoHeader::parse(private, &Limits::default()).ok().map(|(h, _)| Header::Video(h))
-            }
+            Some(VIDEO_CODEC_ID) => VideoHeader::parse(private, limits).ok().map(|(h, _)| Header::Video(h)),
             _ => None,
         };
         Self {
@@ -387,16 +395,16 @@ fn block_head(body: &[u8]) -> Option<(u64, i16, u8, &[u8])> {
 }
 
 /// How long a packet of a stream lasts.
-fn length_ns(header: &Header, data: &[u8]) -> Option<u64> {
+fn length_ns(header: &Header, data: &[u8], limits: &Limits) -> Option<u64> {
     match header {
         Header::Audio(header) => {
-            let packet = Packet::parse(data, &Limits::default()).ok()?.bind(header).ok()?;
+            let packet = Packet::parse(data, limits).ok()?.bind(header).ok()?;
             Some(packet.samples().saturating_mul(1_000_000_000) / u64::from(header.sample_rate))
         }
-        Header::Video(header) => inspect(data, &Limits::default()).ok()?.duration_ns(header),
+        Header::Video(header) => inspect(data, limits).ok()?.duration_ns(header),
     }
 }
 
-fn io(error: std::io::Error) -> Error {
-    Error::Container(error.to_string())
+fn read_error(error: std::io::Error) -> Error {
+    Error::container_io("cannot be read", error)
 }

@@ -341,7 +341,7 @@ const CUES_ID: [u8; 4] = [0x1c, 0x53, 0xbb, 0x6b];
 const UNKNOWN_SIZE: [u8; SIZE_BYTES] = [0x01, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
 
 fn put(element: &impl WriteTo, out: &mut Vec<u8>) -> Result<()> {
-    element.write_to(out).map_err(|e| Error::Container(e.to_string()))
+    element.write_to(out).map_err(|e| Error::container_io("an element cannot be written", e))
 }
 
 /// A `Void` element of `total` bytes, 2 to 127.
@@ -354,7 +354,7 @@ fn fill(data: &mut Vec<u8>, room: usize) -> Result<()> {
     match room.checked_sub(data.len()) {
         Some(0) => Ok(()),
         Some(free @ 2..=128) => put_void(free, data),
-        _ => Err(Error::Container(format!("{} bytes do not fit the {room} kept free", data.len()))),
+        _ => Err(Error::container(format!("{} bytes do not fit the {room} kept free", data.len()))),
     }
 }
 

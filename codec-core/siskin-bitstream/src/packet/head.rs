@@ -94,7 +94,7 @@ impl<'a> Packet<'a> {
             (payload, None)
         };
         let Payload { frames, stages, offset, .. } = payload;
-        let fail = |field, reason| Err(Error::Bitstream { what: "packet", field, offset, reason });
+        let fail = |field, reason: String| Err(Error::bitstream("packet", field, offset, reason));
         if stages > stream.stages {
             return fail("stages", format!("{stages}, the stream has {}", stream.stages));
         }

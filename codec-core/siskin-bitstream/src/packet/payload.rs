@@ -48,7 +48,7 @@ fn count_bits(stages: u8) -> u32 {
 
 impl Payload<'_> {
     fn error(&self, at: usize, reason: String) -> Error {
-        Error::Bitstream { what: "packet", field: "codes", offset: self.offset + at, reason }
+        Error::bitstream("packet", "codes", self.offset + at, reason)
     }
 
     fn shape(&self) -> PacketShape {

@@ -1,7 +1,8 @@
 //! A bundle's folder, whatever kind the bundle is of: its manifest and the files that the manifest lists.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -31,7 +32,7 @@ pub(super) fn parse<M: Facts>(text: &[u8]) -> std::result::Result<M, String> {
 /// Reads the manifest of a folder.
 fn read<M: Facts>(folder: &Path, limits: &Limits) -> Result<M> {
     let text = read_file(folder, "manifest.json", limits)?;
-    parse(&text).map_err(|reason| bad(folder, format!("manifest.json: {reason}")))
+    parse(&text).map_err(|reason| Error::bad_bundle(folder, format!("manifest.json: {reason}")))
 }
 
 /// The bundles on the search path whose manifests can be read; of two with one name the first found.
@@ -87,7 +88,9 @@ impl<M> Folder<M> {
     /// The bytes of a file that the manifest lists.
     pub(super) fn file(&self, name: &str) -> Result<&[u8]> {
         let listed = self.files.get(name).map(Vec::as_slice);
-        listed.ok_or_else(|| bad(&self.path, format!("{name} is used and not listed under files")))
+        listed.ok_or_else(|| {
+            Error::bad_bundle(&self.path, format!("{name} is used and not listed under files"))
+        })
     }
 }
 
@@ -102,7 +105,10 @@ fn read_files(
         let data = read_file(folder, name, limits)?;
         let found = hex::encode(Sha256::digest(&data));
         if found != *expected {
-            return Err(bad(folder, format!("{name} has sha256 {found}, the manifest says {expected}")));
+            return Err(Error::bad_bundle(
+                folder,
+                format!("{name} has sha256 {found}, the manifest says {expected}"),
+            ));
         }
         files.insert(name.clone(), data);
     }
@@ -112,17 +118,23 @@ fn read_files(
 /// Reads a file of a bundle's folder, if it is a plain name and within the limits.
 fn read_file(folder: &Path, name: &str, limits: &Limits) -> Result<Vec<u8>> {
     if Path::new(name).components().count() != 1 || name.starts_with('.') {
-        return Err(bad(folder, format!("{name:?} is not a plain file name")));
+        return Err(Error::bad_bundle(folder, format!("{name:?} is not a plain file name")));
     }
-    let path = folder.join(name);
-    let size = fs::metadata(&path).map_err(|e| bad(folder, format!("{name}: {e}")))?.len();
-    if size > limits.max_bundle_file_bytes {
-        let reason = format!("{name} has {size} bytes, allowed: {}", limits.max_bundle_file_bytes);
-        return Err(bad(folder, reason));
+    let unreadable = |source: std::io::Error| Error::BadBundle {
+        path: folder.to_owned(),
+        reason: format!("{name} cannot be read"),
+        source: Some(source.into()),
+    };
+    let file = File::open(folder.join(name)).map_err(unreadable)?;
+    let (size, most) = (file.metadata().map_err(unreadable)?.len(), limits.max_bundle_file_bytes);
+    let mut data = Vec::new();
+    if size <= most {
+        // What is appended to the file meanwhile counts too.
+        file.take(most.saturating_add(1)).read_to_end(&mut data).map_err(unreadable)?;
     }
-    fs::read(&path).map_err(|e| bad(folder, format!("{name}: {e}")))
-}
-
-fn bad(folder: &Path, reason: String) -> Error {
-    Error::BadBundle { path: folder.to_owned(), reason }
+    let size = size.max(data.len() as u64);
+    if size > most {
+        return Err(Error::bad_bundle(folder, format!("{name} has {size} bytes, allowed: {most}")));
+    }
+    Ok(data)
 }

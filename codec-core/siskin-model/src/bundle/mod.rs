@@ -39,7 +39,15 @@ impl Bundle {
     /// # Errors
     /// [`Error::BadBundle`](crate::Error::BadBundle) if the manifest is not valid or a file is missing, too large or has another hash.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        let folder = Folder::<Manifest>::open(path.as_ref(), &Limits::default())?;
+        Self::open_with(path, &Limits::default())
+    }
+
+    /// As [`open`](Self::open) with limits of the caller's own, of which [`Limits::max_bundle_file_bytes`] counts here.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open).
+    pub fn open_with(path: impl AsRef<Path>, limits: &Limits) -> Result<Self> {
+        let folder = Folder::<Manifest>::open(path.as_ref(), limits)?;
         Ok(Self { hash: folder.manifest().hash(), folder })
     }
 

@@ -189,7 +189,15 @@ impl VoiceBundle {
     /// # Errors
     /// [`Error::BadBundle`] if the manifest is not valid or a file is missing, too large or has another hash.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        Folder::open(path.as_ref(), &Limits::default()).map(Self)
+        Self::open_with(path, &Limits::default())
+    }
+
+    /// As [`open`](Self::open) with limits of the caller's own, of which [`Limits::max_bundle_file_bytes`] counts here.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open).
+    pub fn open_with(path: impl AsRef<Path>, limits: &Limits) -> Result<Self> {
+        Folder::open(path.as_ref(), limits).map(Self)
     }
 
     /// Finds a bundle by name on the [search path](super::search_path), or opens the folder if `name_or_path` is one.

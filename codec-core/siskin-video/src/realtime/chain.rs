@@ -216,7 +216,7 @@ pub(super) fn starts(bundle: &VideoBundle) -> Result<Vec<u16>> {
     let (pairs, rest) = data.as_chunks::<2>();
     if pairs.len() != contexts::COUNT || !rest.is_empty() {
         let reason = format!("contexts of {} bytes, not {}", data.len(), 2 * contexts::COUNT);
-        return Err(Error::BadBundle { path: bundle.path().to_owned(), reason });
+        return Err(Error::bad_bundle(bundle.path(), reason));
     }
     Ok(pairs.iter().map(|&p| u16::from_le_bytes(p)).collect())
 }

@@ -220,12 +220,10 @@ fn size<C: BitCoder>(
     let size = unary_then_golomb(coder, models, value.into())?;
     // A mean and its prediction may both be large.
     let most = 2 * LARGEST as u32 - 1;
-    u16::try_from(size).ok().filter(|&s| u32::from(s) < most).ok_or_else(|| Error::Bitstream {
-        what: "coded latents",
-        field: "size",
-        offset: 0,
-        reason: format!("{size}, allowed: below {most}"),
-    })
+    u16::try_from(size)
+        .ok()
+        .filter(|&s| u32::from(s) < most)
+        .ok_or_else(|| Error::bitstream("coded latents", "size", 0, format!("{size}, allowed: below {most}")))
 }
 
 /// A number: one adaptive decision for each step up to as many as there are, then an Exp-Golomb code of order 2.
@@ -247,12 +245,8 @@ pub(super) fn unary_then_golomb<C: BitCoder>(
     while coder.raw(1, u32::from(bits > prefix))? == 1 {
         prefix += 1;
         if prefix > MOST_PREFIX {
-            return Err(Error::Bitstream {
-                what: "coded decisions",
-                field: "size",
-                offset: 0,
-                reason: format!("a code of more than {MOST_PREFIX} bits"),
-            });
+            let reason = format!("a code of more than {MOST_PREFIX} bits");
+            return Err(Error::bitstream("coded decisions", "size", 0, reason));
         }
     }
     let low = coder.raw(prefix, rest)? & ((1 << prefix) - 1);

@@ -129,7 +129,7 @@ fn check(motion: &Motion, x: usize, y: usize, side: usize, vector: Vector) -> Re
         return Ok(());
     }
     let reason = format!("{vector:?} at block {x}, {y}, allowed: {REACH} samples beyond the picture");
-    Err(Error::Bitstream { what: "coded motion", field: "vector", offset: 0, reason })
+    Err(Error::bitstream("coded motion", "vector", 0, reason))
 }
 
 fn difference<C: BitCoder>(

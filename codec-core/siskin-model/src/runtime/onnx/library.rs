@@ -20,11 +20,21 @@ pub fn prefer_library(file: &Path) {
 
 /// The process's only environment; a failure is kept too, so that it reads the same each time.
 pub(super) fn environment() -> Result<Arc<Environment>> {
-    static ENVIRONMENT: OnceLock<std::result::Result<Arc<Environment>, String>> = OnceLock::new();
-    ENVIRONMENT.get_or_init(load).clone().map_err(Error::RuntimeLibrary)
+    static ENVIRONMENT: OnceLock<std::result::Result<Arc<Environment>, LoadError>> = OnceLock::new();
+    ENVIRONMENT.get_or_init(load).clone().map_err(|LoadError { reason, source }| Error::RuntimeLibrary {
+        reason,
+        source: Some(Box::new(source)),
+    })
 }
 
-fn load() -> std::result::Result<Arc<Environment>, String> {
+/// Why the library cannot be loaded; cloned for each who asks.
+#[derive(Clone)]
+struct LoadError {
+    reason: String,
+    source: Arc<dyn std::error::Error + Send + Sync>,
+}
+
+fn load() -> std::result::Result<Arc<Environment>, LoadError> {
     // A user's own library wins, and if it does not load nothing else is tried in its place.
     let own = env::var_os("ORT_DYLIB_PATH").filter(|v| !v.is_empty()).map(PathBuf::from);
     let own = own.or_else(|| PREFERRED.lock().unwrap_or_else(PoisonError::into_inner).clone());
@@ -32,13 +42,15 @@ fn load() -> std::result::Result<Arc<Environment>, String> {
     let path = own.or_else(|| candidates().into_iter().find(|p| p.is_file())).unwrap_or_else(|| FILE.into());
     let builder = ort::init_from(&path).map_err(|e| {
         let searched = candidates().iter().map(|p| p.display().to_string()).collect::<Vec<_>>().join(", ");
-        format!(
-            "{}: {e}. Set ORT_DYLIB_PATH to {FILE} (version 1.24 or later), or install it with ./x install; searched: \
+        let reason = format!(
+            "{}. Set ORT_DYLIB_PATH to {FILE} (version 1.24 or later), or install it with ./x install; searched: \
              {searched}",
             path.display()
-        )
+        );
+        LoadError { reason, source: Arc::new(e) }
     })?;
-    builder.with_name("siskin").build().map(Arc::new).map_err(|e| format!("{}: {e}", path.display()))
+    let built = builder.with_name("siskin").build().map(Arc::new);
+    built.map_err(|e| LoadError { reason: path.display().to_string(), source: Arc::new(e) })
 }
 
 /// The files to try, in order: a developer's checkout, the program's and the plugin's installation, the system's.
