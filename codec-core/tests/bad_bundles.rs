@@ -202,3 +202,14 @@ fn entropy_tables_that_do_not_fit() {
     let reason = copy.refused();
     assert!(reason.starts_with(&format!("{file}: codebook 3: shifts 99")), "{reason}");
 }
+
+#[test]
+fn the_limit_of_a_bundle_bites() {
+    let copy = Copy::new();
+    fs::write(copy.path("manifest.json"), copy.manifest.to_string()).expect("the manifest");
+    let mut limits = siskin_core::Limits::default();
+    assert!(Bundle::open_with(copy.folder.path(), &limits).is_ok());
+    limits.max_bundle_file_bytes = 1000;
+    let error = Bundle::open_with(copy.folder.path(), &limits).expect_err("a manifest of more than 1000 bytes");
+    assert!(error.to_string().ends_with("allowed: 1000"), "{error}");
+}

@@ -363,3 +363,19 @@ fn a_packet_without_copies_recovers_nothing() {
     }
     assert_eq!(out.len(), 4 + 3 * 3 * 8);
 }
+
+#[test]
+fn each_limit_of_the_decoder_bites() {
+    let coded = packets(&mut encoder(3), &tone(60), &[]);
+    let refused = |change: fn(&mut crate::Limits)| {
+        let (mut decoder, mut limits) = (decoder(), crate::Limits::default());
+        change(&mut limits);
+        decoder.set_limits(limits);
+        match decoder.decode(&coded[0].0, &mut Vec::new()) {
+            Err(Error::Bitstream { field, .. }) => field,
+            other => panic!("not refused: {other:?}"),
+        }
+    };
+    assert_eq!(refused(|limits| limits.max_packet_bytes = 10), "length");
+    assert_eq!(refused(|limits| limits.max_frames_per_packet = 2), "frames");
+}

@@ -117,3 +117,19 @@ impl Codebooks {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_beyond_its_codebook_is_named_by_its_place() {
+        let shape = CodebookShape { stages: 2, groups: 2, size: 3, group_dim: 1 };
+        let codebooks = Codebooks::new(shape, &[2, 2, 3, 1], vec![0.5; 12]).expect("codebooks that fit");
+        let mut latent = [0.0; 2];
+        codebooks.decode(&[0, 1, 2, 0], &mut latent).expect("codes of the codebooks");
+        assert_eq!(latent, [1.0, 1.0]);
+        let error = codebooks.decode(&[0, 1, 3, 0], &mut latent).map_err(|e| e.to_string());
+        assert_eq!(error, Err("frame: bad code at code 2: 3, allowed: 0 to 2".to_owned()));
+    }
+}

@@ -1,8 +1,8 @@
 use std::io::Cursor;
 
 use super::*;
-use crate::Result;
 use crate::sample;
+use crate::{Error, Limits, Result};
 
 fn track() -> Track {
     Track::audio(&sample())
@@ -254,4 +254,54 @@ fn a_video_track_comes_back() {
     let (all, truncated) = blocks(&out).expect("a file of ours");
     assert_eq!((all.len(), truncated), (2, false));
     assert!(all[0].data == packet && all[0].key && !all[1].key && all[1].pts_ns == 5_000_000_000);
+}
+
+/// Default limits but for one.
+fn limits(change: impl Fn(&mut Limits)) -> Limits {
+    let mut limits = Limits::default();
+    change(&mut limits);
+    limits
+}
+
+#[test]
+fn each_limit_of_the_reader_bites() {
+    let data = file(Mode::File, 3);
+    let small = limits(|l| l.max_description_bytes = 16);
+    assert!(matches!(Reader::open_with(data.as_slice(), small), Err(Error::Container { .. })));
+    // 16 bytes beyond a packet are allowed for the head of its block.
+    for (bytes, expected) in [(100, true), (83, false)] {
+        let limits = limits(|l| l.max_packet_bytes = bytes);
+        let mut reader = Reader::open_with(data.as_slice(), limits).expect("a file of ours");
+        assert_eq!(reader.next(&mut Block::default()).is_ok(), expected, "{bytes} bytes");
+    }
+}
+
+#[test]
+fn each_limit_of_the_repair_bites() {
+    let data = file(Mode::Live, 3);
+    let repaired = |limits: &Limits| repair_with(data.as_slice(), &mut Vec::new(), limits);
+    assert_eq!(repaired(&Limits::default()).expect("a file of ours").blocks, 3);
+    // No element larger than 50 bytes, so no track and no block.
+    let error = repaired(&limits(|l| l.max_container_element_bytes = 50)).expect_err("nothing is kept");
+    assert!(matches!(error, Error::Container { .. }), "{error}");
+}
+
+#[test]
+fn a_source_that_fails_is_the_source_of_the_error() {
+    use std::error::Error as _;
+    use std::io::{Read, Result as IoResult};
+
+    struct Broken<'a>(&'a [u8]);
+    impl Read for Broken<'_> {
+        fn read(&mut self, out: &mut [u8]) -> IoResult<usize> {
+            match self.0.read(out)? {
+                0 => Err(std::io::Error::other("the disk is gone")),
+                count => Ok(count),
+            }
+        }
+    }
+    let data = file(Mode::Live, 1);
+    let error = Reader::open(Broken(&data[..100])).map(drop).expect_err("a broken source");
+    assert_eq!(error.source().map(ToString::to_string).as_deref(), Some("the disk is gone"));
+    assert!(error.with_sources().ends_with(": the disk is gone"), "{}", error.with_sources());
 }
