@@ -1,16 +1,13 @@
-//! The command line: verbs, and the groups of options that several verbs share.
+//! The command line: the verbs.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::{Args, Parser, Subcommand};
-use siskin_core::bundle::Bundle;
-use siskin_core::runtime::{Provider, Runtime, RuntimeOptions};
+use clap::{Parser, Subcommand};
 
-use crate::target::Overwrite;
 use crate::verbs::{
-    bench, call, compare, completions, decode, encode, info, latents, models, play, speak, tokens, verify,
+    bench, call, compare, completions, decode, encode, info, latents, man, models, play, speak, tokens,
+    verify,
 };
 
 /// Neural codecs as media formats.
@@ -50,6 +47,9 @@ pub(crate) enum Command {
     Models(models::ModelsArgs),
     /// Print a completion script for a shell.
     Completions(completions::CompletionsArgs),
+    /// Write the manual pages.
+    #[command(hide = true)]
+    Man(man::ManArgs),
 }
 
 impl Command {
@@ -69,6 +69,7 @@ impl Command {
             Self::Tokens(args) => tokens::run(args),
             Self::Models(args) => models::run(args),
             Self::Completions(args) => completions::run(args),
+            Self::Man(args) => man::run(args),
         }
     }
 
@@ -87,99 +88,7 @@ impl Command {
             Self::Bench(args) => args.json,
             Self::Tokens(args) => args.json(),
             Self::Models(args) => args.json,
-            Self::Completions(_) => false,
+            Self::Completions(_) | Self::Man(_) => false,
         }
     }
-}
-
-/// Which model, and what runs it.
-#[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Model")]
-pub(crate) struct ModelArgs {
-    /// Bundle by name or path, of the sound or of pictures in real time, whichever it is for [default: speech-24k and
-    /// video-realtime to encode, the one that the stream names to decode]
-    #[arg(short, long, value_name = "NAME|PATH")]
-    pub(crate) model: Option<String>,
-    /// What runs the networks; anything but auto is an error if it cannot be had
-    #[arg(long, value_name = "NAME", default_value = "auto", value_parser = ["auto", "cpu", "cuda", "tensorrt"])]
-    provider: String,
-    /// Device number for cuda and tensorrt
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    device_number: i32,
-    /// Threads of one network on the CPU [default: 1 for audio, one a core for video]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
-    threads: Option<u16>,
-    /// Folder in which tensorrt keeps built engines
-    #[arg(long, value_name = "FOLDER")]
-    engine_cache: Option<PathBuf>,
-}
-
-impl ModelArgs {
-    /// The bundle to encode with.
-    pub(crate) fn bundle(&self) -> Result<Bundle> {
-        self.model.as_deref().map_or_else(Self::default_bundle, |name| Ok(Bundle::find(name)?))
-    }
-
-    /// The bundle to encode sound with where none is named.
-    pub(crate) fn default_bundle() -> Result<Bundle> {
-        Ok(Bundle::find("speech-24k")?)
-    }
-
-    /// ONNX Runtime with the options asked for.
-    pub(crate) fn runtime(&self) -> Result<Runtime> {
-        self.runtime_with(1)
-    }
-
-    /// ONNX Runtime with the options asked for, for networks that are large enough to share between cores.
-    pub(crate) fn video_runtime(&self) -> Result<Runtime> {
-        self.runtime_with(std::thread::available_parallelism().map_or(1, usize::from))
-    }
-
-    fn runtime_with(&self, threads: usize) -> Result<Runtime> {
-        let provider: Provider = self.provider.parse()?;
-        Ok(Runtime::load(&RuntimeOptions {
-            provider,
-            device: self.device_number,
-            threads: self.threads.map_or(threads, usize::from),
-            engine_cache: self.engine_cache.clone(),
-        })?)
-    }
-}
-
-/// What to do if the output exists.
-#[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Output")]
-pub(crate) struct OverwriteArgs {
-    /// Overwrite the output if it exists
-    #[arg(short = 'y', long, conflicts_with = "never")]
-    yes: bool,
-    /// Never overwrite, and do not ask
-    #[arg(short = 'n', long)]
-    never: bool,
-}
-
-impl OverwriteArgs {
-    /// The choice made.
-    pub(crate) fn choice(&self) -> Overwrite {
-        match (self.yes, self.never) {
-            (true, _) => Overwrite::Always,
-            (_, true) => Overwrite::Never,
-            _ => Overwrite::Ask,
-        }
-    }
-}
-
-/// What is told while the verb works.
-#[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Messages")]
-pub(crate) struct ReportArgs {
-    /// Write progress and results to stdout, one JSON object with a "type" a line
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// Write nothing but warnings and errors
-    #[arg(short, long, conflicts_with = "progress")]
-    pub(crate) quiet: bool,
-    /// Write progress to stderr also where it is no terminal
-    #[arg(long)]
-    pub(crate) progress: bool,
 }

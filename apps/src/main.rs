@@ -6,11 +6,13 @@ mod bench;
 mod call;
 mod cli;
 mod coded;
+mod events;
 mod failure;
 mod interrupt;
 mod keys;
 mod media;
 mod metrics;
+mod model;
 mod playback;
 mod report;
 mod sound;
@@ -25,11 +27,30 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+use interrupt::Interrupted;
+
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
     interrupt::install();
     match cli.command.run() {
         Ok(code) => code,
-        Err(error) => failure::report(&error, cli.command.json()),
+        Err(error) => report_failure(&error, cli.command.json()),
     }
+}
+
+/// How an error ends the program: one line on stderr, exit code 2 for what the user should type otherwise, else 1.
+fn report_failure(error: &anyhow::Error, json: bool) -> ExitCode {
+    // Causes that span lines (ONNX Runtime's do) would break the promise of one line.
+    let line = format!("{error:#}").split_whitespace().collect::<Vec<_>>().join(" ");
+    eprintln!("siskin: {line}");
+    let code = match error {
+        _ if error.is::<Interrupted>() => interrupt::EXIT_CODE,
+        _ if failure::is_usage(error) => 2,
+        _ => 1,
+    };
+    if json {
+        // The exit code and stderr say it too, so a closed stdout loses nothing.
+        report::line(&events::Failure { message: &line, exit_code: code }).ok();
+    }
+    ExitCode::from(code)
 }

@@ -4,11 +4,11 @@ use std::io::{IsTerminal, Write, stdout};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
-use serde_json::json;
 
-use crate::cli::ReportArgs;
+use crate::events;
 use crate::failure::usage;
 use crate::interrupt;
 use crate::units;
@@ -18,11 +18,31 @@ const DRAW_INTERVAL: Duration = Duration::from_millis(100);
 /// A line of a log or of NDJSON is written this often.
 const LINE_INTERVAL: Duration = Duration::from_millis(500);
 
+/// What is told while the verb works.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Messages")]
+pub(crate) struct ReportArgs {
+    /// Write progress and results to stdout, one JSON object with a "type" a line
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Write nothing but warnings and errors
+    #[arg(short, long, conflicts_with = "progress")]
+    pub(crate) quiet: bool,
+    /// Write progress to stderr also where it is no terminal
+    #[arg(long)]
+    pub(crate) progress: bool,
+}
+
 /// Writes one line of NDJSON.
 pub(crate) fn line(value: &impl Serialize) -> Result<()> {
     let mut text = serde_json::to_string(value)?;
     text.push('\n');
     print(&text)
+}
+
+/// Writes the line of a verb's result, whose own tag is `verb`.
+pub(crate) fn result(value: &impl Serialize) -> Result<()> {
+    line(&events::Outcome::new(value))
 }
 
 /// Writes to stdout; unlike `print!`, a reader that went away is an error and no panic.
@@ -91,7 +111,7 @@ impl Report {
     /// Something the user must know, on stderr and in the NDJSON.
     pub(crate) fn warn(&self, text: &str) -> Result<()> {
         self.above_bar(&format!("siskin: warning: {text}"));
-        if self.json { line(&json!({ "type": "warning", "message": text })) } else { Ok(()) }
+        if self.json { line(&events::Warning { message: text }) } else { Ok(()) }
     }
 
     /// Shows progress if it is time to, and fails if the user has interrupted.
@@ -112,15 +132,14 @@ impl Report {
             Shown::Lines => eprintln!("{}", describe(progress, speed, eta)),
         }
         if self.json {
-            line(&json!({
-                "type": "progress",
-                "seconds": progress.seconds,
-                "total_seconds": progress.total,
-                "speed": speed,
-                "bitrate": units::rate_of(progress.bytes, progress.seconds),
-                "bytes": progress.bytes,
-                "eta_seconds": eta,
-            }))?;
+            line(&events::SoundProgress {
+                seconds: progress.seconds,
+                total_seconds: progress.total,
+                speed,
+                bitrate: units::rate_of(progress.bytes, progress.seconds),
+                bytes: progress.bytes,
+                eta_seconds: eta,
+            })?;
         }
         Ok(())
     }
@@ -144,15 +163,14 @@ impl Report {
             Shown::Lines => eprintln!("{text}"),
         }
         if self.json {
-            line(&json!({
-                "type": "progress",
-                "files": done,
-                "total_files": all,
-                "seconds": seconds,
-                "speed": seconds / elapsed,
-                "bytes": bytes,
-                "eta_seconds": eta,
-            }))?;
+            line(&events::FilesProgress {
+                files: done,
+                total_files: all,
+                seconds,
+                speed: seconds / elapsed,
+                bytes,
+                eta_seconds: eta,
+            })?;
         }
         Ok(())
     }
@@ -172,10 +190,10 @@ impl Report {
     }
 
     /// Shows a verb's own line of progress, and its object in the NDJSON, if it is time to.
-    pub(crate) fn show(
+    pub(crate) fn show<T: Serialize>(
         &mut self,
         text: impl FnOnce() -> String,
-        value: impl FnOnce() -> serde_json::Value,
+        value: impl FnOnce() -> T,
     ) -> Result<()> {
         let now = Instant::now();
         if now < self.due {
@@ -195,7 +213,7 @@ impl Report {
     pub(crate) fn done(&self, text: &str, value: &impl Serialize) -> Result<()> {
         self.clear();
         if self.json {
-            return line(value);
+            return result(value);
         }
         self.note(text);
         Ok(())

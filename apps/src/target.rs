@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use clap::Args;
 use tempfile::TempPath;
 
 use crate::failure::usage;
@@ -21,6 +22,29 @@ pub(crate) enum Overwrite {
     Always,
     /// Refuse (`-n`).
     Never,
+}
+
+/// The options that say what to do if the output exists.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Output")]
+pub(crate) struct OverwriteArgs {
+    /// Overwrite the output if it exists
+    #[arg(short = 'y', long, conflicts_with = "never")]
+    yes: bool,
+    /// Never overwrite, and do not ask
+    #[arg(short = 'n', long)]
+    never: bool,
+}
+
+impl OverwriteArgs {
+    /// The choice made.
+    pub(crate) fn choice(&self) -> Overwrite {
+        match (self.yes, self.never) {
+            (true, _) => Overwrite::Always,
+            (_, true) => Overwrite::Never,
+            _ => Overwrite::Ask,
+        }
+    }
 }
 
 /// An output that has been opened.

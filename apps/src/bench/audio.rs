@@ -3,7 +3,6 @@
 use std::time::Instant;
 
 use anyhow::Result;
-use serde_json::json;
 use siskin_core::audio::{
     Decoder, EncodedPacket, Encoder, EncoderConfig, FrameDecoder, FrameEncoder, ResidualQuantizer,
 };
@@ -12,7 +11,7 @@ use siskin_core::runtime::{Provider, Runtime};
 
 use super::times::Side;
 use super::{Files, NetworkTime, Percentiles, Streams, Times, peak_memory};
-use crate::{interrupt, report, units};
+use crate::{events, interrupt, report, units};
 
 /// What is to be measured.
 pub(crate) struct Work<'a> {
@@ -49,24 +48,23 @@ pub(crate) fn run(work: &Work<'_>, samples: impl FnOnce() -> Result<Vec<f32>>, a
     let frame_seconds = f64::from(manifest.hop) / f64::from(manifest.sample_rate);
     let Single { first_packet_ms, first_samples_ms, encode, decode, provider } = single;
     if as_json {
-        return report::line(&json!({
-            "type": "bench",
-            "model": manifest.name,
-            "model_id": bundle.id().to_string(),
-            "provider": provider.name(),
-            "runtime": runtime.library_info(),
-            "stages": work.stages,
-            "search_width": config.search_width,
-            "seconds": pcm.len() as f64 / f64::from(manifest.sample_rate),
-            "frame_ms": frame_seconds * 1e3,
-            "first_packet_ms": first_packet_ms,
-            "first_samples_ms": first_samples_ms,
-            "peak_memory_bytes": memory,
-            "encode": encode,
-            "decode": decode,
-            "files": files,
-            "streams": streams,
-        }));
+        return report::line(&events::Bench {
+            model: &manifest.name,
+            model_id: bundle.id().to_string(),
+            provider: provider.name(),
+            runtime: &runtime.library_info(),
+            stages: work.stages,
+            search_width: config.search_width,
+            seconds: pcm.len() as f64 / f64::from(manifest.sample_rate),
+            frame_ms: frame_seconds * 1e3,
+            first_packet_ms,
+            first_samples_ms,
+            peak_memory_bytes: memory,
+            encode: &encode,
+            decode: &decode,
+            files: &files,
+            streams: streams.as_ref(),
+        });
     }
     let mut text = format!(
         "{} {} (id {}) on {provider}, {} stages, {} frames of {:.1} ms\nfirst packet after {first_packet_ms:.0} ms, its \

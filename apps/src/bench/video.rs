@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use anyhow::{Result, bail};
-use serde_json::json;
 use siskin_core::bitstream::VideoHeader;
 use siskin_core::bundle::VideoBundle;
 use siskin_core::runtime::Runtime;
@@ -11,7 +10,7 @@ use siskin_core::video::{Decoder, psnr, realtime};
 
 use super::{NetworkTime, Percentiles, Times, peak_memory};
 use crate::video::VideoInput;
-use crate::{interrupt, media, report, units};
+use crate::{events, interrupt, media, report, units};
 
 /// What is to be measured.
 pub(crate) struct Work<'a> {
@@ -56,22 +55,21 @@ pub(crate) fn run(work: &Work<'_>, runtime: &Runtime, as_json: bool) -> Result<(
     let bpp = bytes as f64 * 8.0 / (header.pixels() * packets.len()) as f64;
     let (m, memory) = (bundle.manifest(), peak_memory());
     if as_json {
-        return report::line(&json!({
-            "type": "bench",
-            "model": m.name,
-            "model_id": m.id().to_string(),
-            "provider": encoder.provider().name(),
-            "runtime": runtime.library_info(),
-            "width": header.width,
-            "height": header.height,
-            "frames": packets.len(),
-            "quality": work.quality,
-            "bits_per_pixel": bpp,
-            "psnr": level,
-            "peak_memory_bytes": memory,
-            "encode": { "frames_per_second": encode.frames_per_second, "us": encode.whole_us },
-            "decode": { "frames_per_second": decode.frames_per_second, "us": decode.whole_us },
-        }));
+        return report::line(&events::VideoBench {
+            model: &m.name,
+            model_id: m.id().to_string(),
+            provider: encoder.provider().name(),
+            runtime: &runtime.library_info(),
+            width: header.width,
+            height: header.height,
+            frames: packets.len(),
+            quality: work.quality,
+            bits_per_pixel: bpp,
+            psnr: level,
+            peak_memory_bytes: memory,
+            encode: events::BenchSide { frames_per_second: encode.frames_per_second, us: &encode.whole_us },
+            decode: events::BenchSide { frames_per_second: decode.frames_per_second, us: &decode.whole_us },
+        });
     }
     let mut text = format!(
         "{} {} (id {}) on {}, {}x{}, {} pictures, quality {}: {bpp:.3} bpp, {level:.1} dB (Y, U, V); peak memory {}\n",

@@ -7,8 +7,8 @@ use cpal::traits::{DeviceTrait, HostTrait};
 use cpal::{
     BufferSize, Device, Host, SampleFormat, StreamConfig, SupportedBufferSize, SupportedStreamConfig,
 };
-use serde_json::json;
 
+use crate::events;
 use crate::report;
 
 pub(crate) use stream::{Errors, Player, Recorder, open_capture, open_playback};
@@ -57,7 +57,7 @@ pub(crate) fn list(host: &Host, directions: &[Direction], json: bool) -> Result<
             let kind = direction.name();
             if json {
                 let name = device.to_string();
-                let line = json!({ "type": "device", "kind": kind, "name": name, "default": is_default });
+                let line = events::ListedDevice { kind, name: &name, default: is_default };
                 report::line(&line)?;
             } else {
                 let mark = if is_default { " (default)" } else { "" };

@@ -5,10 +5,10 @@ use std::path::Path;
 use anyhow::{Result, anyhow};
 use siskin_core::audio::{Encoder, EncoderConfig};
 
-use crate::cli::ModelArgs;
 use crate::coded::Sink;
 use crate::failure::usage;
 use crate::media::{AudioOutput, OutputFormat};
+use crate::model::ModelArgs;
 use crate::target::Target;
 use crate::units;
 

@@ -5,8 +5,8 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use serde_json::json;
 
+use crate::events;
 use crate::failure::usage;
 
 /// How words are written.
@@ -71,7 +71,7 @@ impl WordFile {
                 writeln!(self.out, "{} --> {}\n{safe}\n", clock(start, '.'), clock(end, '.'))
             }
             WordFormat::JsonLines => {
-                writeln!(self.out, "{}", json!({ "text": text, "start": start, "end": end }))
+                writeln!(self.out, "{}", serde_json::to_string(&events::Word { text, start, end })?)
             }
         }
         .context("the words cannot be written")

@@ -8,9 +8,9 @@ use anyhow::{Result, bail};
 use clap::Args;
 
 use crate::bench::{audio, speech_like, video};
-use crate::cli::ModelArgs;
 use crate::failure::usage;
 use crate::media::{self, AudioInput};
+use crate::model::ModelArgs;
 
 /// Arguments of `bench`.
 #[derive(Debug, Args)]

@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use clap::{ArgGroup, Args};
-use serde_json::json;
 
 use crate::call::{Call, CallOptions, Figures, Where};
-use crate::cli::{ModelArgs, ReportArgs};
+use crate::events;
 use crate::failure::usage;
 use crate::keys::{Key, Keys};
 use crate::media;
-use crate::report::{self, Report};
+use crate::model::ModelArgs;
+use crate::report::{self, Report, ReportArgs};
 use crate::sound::{self, Direction};
 use crate::units;
 
@@ -112,7 +112,7 @@ pub(crate) fn run(args: &CallArgs) -> Result<ExitCode> {
         None => format!("Calling {address}"),
     });
     if args.report.json {
-        report::line(&json!({ "type": "ready", "address": address }))?;
+        report::line(&events::Ready { address: &address })?;
     }
     let talked = talk(&mut call, args, &mut report);
     let figures = call.figures();
@@ -120,7 +120,7 @@ pub(crate) fn run(args: &CallArgs) -> Result<ExitCode> {
     talked?;
     ended?;
     let text = format!("Talked for {}: {}", units::clock(figures.seconds), summary(&figures));
-    report.done(&text, &line("result", &figures))?;
+    report.done(&text, &event(&figures))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -146,20 +146,19 @@ fn talk(call: &mut Call, args: &CallArgs, report: &mut Report) -> Result<()> {
         if let Some(ports) = call.ports().filter(|_| args.report.json && !told) {
             told = true;
             for port in ports {
-                report::line(&json!({
-                    "type": "device",
-                    "kind": port.kind,
-                    "name": port.name,
-                    "rate": port.rate,
-                    "unix_seconds": port.since,
-                }))?;
+                report::line(&events::CallDevice {
+                    kind: port.kind,
+                    name: &port.name,
+                    rate: port.rate,
+                    unix_seconds: port.since,
+                })?;
             }
         }
         if call.is_answered() {
             report.status(&screen(&figures));
             if args.report.json && Instant::now() >= due {
                 due = Instant::now() + LINES;
-                report::line(&line("progress", &figures))?;
+                report::line(&events::CallProgress { figures: event(&figures) })?;
             }
         }
         std::thread::sleep(TICK);
@@ -167,33 +166,31 @@ fn talk(call: &mut Call, args: &CallArgs, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-fn line(kind: &str, f: &Figures) -> serde_json::Value {
-    json!({
-        "type": kind,
-        "verb": "call",
-        "seconds": f.seconds,
-        "said_db": f.said_db,
-        "heard_db": f.heard_db,
-        "sent_packets": f.sent_packets,
-        "bitrate": f.bitrate,
-        "wire_bitrate": f.wire_bitrate,
-        "packets": f.packets,
-        "lost_packets": f.lost,
-        "played_frames": f.played,
-        "recovered_frames": f.recovered,
-        "concealed_frames": f.concealed,
-        "late_frames": f.late,
-        "joined_frames": f.joined,
-        "broken_packets": f.broken,
-        "underruns": f.underruns,
-        "overruns": f.overruns,
-        "dropped_frames": f.dropped,
-        "jitter_ms": f.jitter * 1e3,
-        "buffer_ms": f.buffer * 1e3,
-        "round_trip_ms": f.round_trip.map(|t| t * 1e3),
-        "peer_loss": f.peer_loss,
-        "delay_ms": f.delay * 1e3,
-    })
+fn event(f: &Figures) -> events::CallFigures {
+    events::CallFigures {
+        seconds: f.seconds,
+        said_db: f.said_db,
+        heard_db: f.heard_db,
+        sent_packets: f.sent_packets,
+        bitrate: f.bitrate,
+        wire_bitrate: f.wire_bitrate,
+        packets: f.packets,
+        lost_packets: f.lost,
+        played_frames: f.played,
+        recovered_frames: f.recovered,
+        concealed_frames: f.concealed,
+        late_frames: f.late,
+        joined_frames: f.joined,
+        broken_packets: f.broken,
+        underruns: f.underruns,
+        overruns: f.overruns,
+        dropped_frames: f.dropped,
+        jitter_ms: f.jitter * 1e3,
+        buffer_ms: f.buffer * 1e3,
+        round_trip_ms: f.round_trip.map(|t| t * 1e3),
+        peer_loss: f.peer_loss,
+        delay_ms: f.delay * 1e3,
+    }
 }
 
 fn screen(f: &Figures) -> String {

@@ -6,13 +6,13 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use clap::Args;
-use serde_json::json;
 
-use crate::cli::ModelArgs;
 use crate::coded::{CodedFile, Decoding};
+use crate::events;
 use crate::interrupt;
 use crate::media::{self, AudioInput, resample};
 use crate::metrics::{STOI_RATE, mel_distance, si_sdr, stoi};
+use crate::model::ModelArgs;
 use crate::report;
 use crate::units;
 use crate::video;
@@ -71,22 +71,21 @@ pub(crate) fn run(args: &CompareArgs) -> Result<ExitCode> {
     let stoi = stoi(&resample(&x, rate, STOI_RATE)?, &resample(&y, rate, STOI_RATE)?);
     let coded_seconds = output.samples.len() as f64 / f64::from(output.rate);
     if args.json {
-        return report::line(&json!({
-            "type": "compare",
-            "reference": args.reference.to_string_lossy(),
-            "output": args.output.to_string_lossy(),
-            "sample_rate": rate,
-            "seconds": seconds,
-            "reference_samples": of_reference,
-            "output_samples": of_output,
-            "si_sdr_db": sdr.filter(|v| v.is_finite()),
-            "stoi": stoi,
-            "mel_distance": mel,
-            "bytes": output.coded.as_ref().map(|c| c.bytes),
-            "bits": output.coded.as_ref().map(|c| c.bytes * 8),
-            "bitrate": output.coded.as_ref().map(|c| units::rate_of(c.bytes, coded_seconds)),
-            "packet_bitrate": output.coded.as_ref().map(|c| units::rate_of(c.packet_bytes, coded_seconds)),
-        }))
+        return report::line(&events::Compare {
+            reference: args.reference.to_string_lossy(),
+            output: args.output.to_string_lossy(),
+            sample_rate: rate,
+            seconds,
+            reference_samples: of_reference,
+            output_samples: of_output,
+            si_sdr_db: sdr.filter(|v| v.is_finite()),
+            stoi,
+            mel_distance: mel,
+            bytes: output.coded.as_ref().map(|c| c.bytes),
+            bits: output.coded.as_ref().map(|c| c.bytes * 8),
+            bitrate: output.coded.as_ref().map(|c| units::rate_of(c.bytes, coded_seconds)),
+            packet_bitrate: output.coded.as_ref().map(|c| units::rate_of(c.packet_bytes, coded_seconds)),
+        })
         .map(|()| ExitCode::SUCCESS);
     }
     let mut text = String::new();

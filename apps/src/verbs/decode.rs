@@ -5,14 +5,14 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
-use serde_json::json;
 
 use crate::bench::peak_memory;
-use crate::cli::{ModelArgs, OverwriteArgs, ReportArgs};
 use crate::coded::{CodedFile, Decoding, LossArgs};
+use crate::events;
 use crate::media::{self, AudioOutput, OutputFormat};
-use crate::report::{Progress, Report};
-use crate::target::{Target, is_dash};
+use crate::model::ModelArgs;
+use crate::report::{Progress, Report, ReportArgs};
+use crate::target::{OverwriteArgs, Target, is_dash};
 use crate::units;
 use crate::video::decode::Output;
 use crate::video::{self, VideoFile};
@@ -94,29 +94,27 @@ pub(crate) fn run(args: &DecodeArgs) -> Result<ExitCode> {
     let speed = seconds / report.elapsed().max(1e-6);
     report.done(
         &format!("{} ({} samples), {speed:.1}x real time", units::clock(seconds), decoding.given()),
-        &json!({
-            "type": "result",
-            "verb": "decode",
-            "input": args.input.to_string_lossy(),
-            "output": args.output.to_string_lossy(),
-            "model": decoding.file().header().bundle_name,
-            "model_id": decoding.file().header().bundle.to_string(),
-            "provider": decoding.provider().name(),
-            "sample_rate": rate,
-            "samples": decoding.given(),
-            "seconds": seconds,
-            "packet_bytes": decoding.packet_bytes(),
-            "bad_packets": losses.bad_packets,
-            "concealed_samples": losses.concealed_samples,
-            "packets_dropped": losses.dropped,
-            "frames_lost": losses.lost_frames,
-            "frames_recovered": losses.recovered_frames,
-            "frames_concealed": losses.lost_frames - losses.recovered_frames,
-            "truncated": losses.ends_early || losses.damage.is_some(),
-            "elapsed_seconds": report.elapsed(),
-            "peak_memory_bytes": peak_memory(),
-            "speed": speed,
-        }),
+        &events::Decode {
+            input: args.input.to_string_lossy(),
+            output: args.output.to_string_lossy(),
+            model: &decoding.file().header().bundle_name,
+            model_id: decoding.file().header().bundle.to_string(),
+            provider: decoding.provider().name(),
+            sample_rate: rate,
+            samples: decoding.given(),
+            seconds,
+            packet_bytes: decoding.packet_bytes(),
+            bad_packets: losses.bad_packets,
+            concealed_samples: losses.concealed_samples,
+            packets_dropped: losses.dropped,
+            frames_lost: losses.lost_frames,
+            frames_recovered: losses.recovered_frames,
+            frames_concealed: losses.lost_frames - losses.recovered_frames,
+            truncated: losses.ends_early || losses.damage.is_some(),
+            elapsed_seconds: report.elapsed(),
+            peak_memory_bytes: peak_memory(),
+            speed,
+        },
     )?;
     Ok(ExitCode::SUCCESS)
 }

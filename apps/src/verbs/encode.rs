@@ -5,17 +5,17 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use clap::Args;
-use serde_json::json;
 use siskin_core::audio::{DEFAULT_BIT_WEIGHT, DEFAULT_SEARCH_WIDTH, Encoder, EncoderConfig, RateControl};
 use siskin_core::bundle::{Bundle, Manifest, VideoBundle};
 
 use crate::bench::peak_memory;
-use crate::cli::{ModelArgs, OverwriteArgs, ReportArgs};
 use crate::coded::{CodedFile, Sink};
+use crate::events;
 use crate::failure::usage;
 use crate::media::{self, AudioInput};
-use crate::report::{Progress, Report};
-use crate::target::{Overwrite, Target, is_dash};
+use crate::model::ModelArgs;
+use crate::report::{Progress, Report, ReportArgs};
+use crate::target::{Overwrite, OverwriteArgs, Target, is_dash};
 use crate::units;
 use crate::video::{self, Sound, VideoArgs, VideoFile};
 
@@ -178,31 +178,29 @@ pub(crate) fn run(args: &EncodeArgs) -> Result<ExitCode> {
             units::bitrate(on_disk),
             100.0 * (totals.bytes - totals.packet_bytes) as f64 / totals.bytes.max(1) as f64,
         ),
-        &json!({
-            "type": "result",
-            "verb": "encode",
-            "input": args.input.to_string_lossy(),
-            "output": args.output.to_string_lossy(),
-            "model": manifest.name,
-            "model_id": bundle.id().to_string(),
-            "provider": encoder.provider().name(),
-            "stages": (rate == RateControl::Constant).then_some(stages),
-            "rate_control": if rate == RateControl::Constant { "constant" } else { "vbr" },
-            "sample_rate": manifest.sample_rate,
-            "samples": samples,
-            "seconds": seconds,
-            "packets": totals.packets,
-            "bytes": totals.bytes,
-            "packet_bytes": totals.packet_bytes,
-            "entropy_coding": encoder.is_range_coding(),
-            "redundancy_bitrate": units::rate_of(totals.redundant_bytes, seconds),
-            "code_bitrate": encoder.header().code_rate(stages),
-            "packet_bitrate": coded,
-            "bitrate": on_disk,
-            "elapsed_seconds": report.elapsed(),
-            "peak_memory_bytes": peak_memory(),
-            "speed": speed,
-        }),
+        &events::Encode {
+            input: args.input.to_string_lossy(),
+            output: args.output.to_string_lossy(),
+            model: &manifest.name,
+            model_id: bundle.id().to_string(),
+            provider: encoder.provider().name(),
+            stages: (rate == RateControl::Constant).then_some(stages),
+            rate_control: if rate == RateControl::Constant { "constant" } else { "vbr" },
+            sample_rate: manifest.sample_rate,
+            samples,
+            seconds,
+            packets: totals.packets,
+            bytes: totals.bytes,
+            packet_bytes: totals.packet_bytes,
+            entropy_coding: encoder.is_range_coding(),
+            redundancy_bitrate: units::rate_of(totals.redundant_bytes, seconds),
+            code_bitrate: encoder.header().code_rate(stages),
+            packet_bitrate: coded,
+            bitrate: on_disk,
+            elapsed_seconds: report.elapsed(),
+            peak_memory_bytes: peak_memory(),
+            speed,
+        },
     )?;
     Ok(ExitCode::SUCCESS)
 }

@@ -6,10 +6,10 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
-use serde_json::json;
 use siskin_core::bundle::Bundle;
 
 use crate::coded::{CodedFile, Survey};
+use crate::events;
 use crate::report;
 use crate::units;
 use crate::video::{self, VideoFile};
@@ -51,41 +51,40 @@ pub(crate) fn run(args: &InfoArgs) -> Result<ExitCode> {
     let pause_share = survey.pause_frames as f64 / survey.frames.max(1) as f64;
     let pause_seconds = survey.pause_frames as f64 / header.frame_rate();
     if args.json {
-        report::line(&json!({
-            "type": "info",
-            "file": file.name(),
-            "container": "matroska",
-            "codec": siskin_core::container::AUDIO_CODEC_ID,
-            "model": header.bundle_name,
-            "model_id": header.bundle.to_string(),
-            "model_version": version,
-            "model_installed": bundle.is_some(),
-            "sample_rate": header.sample_rate,
-            "channels": header.channels,
-            "samples": survey.samples,
-            "seconds": seconds,
-            "packets": survey.packets,
-            "frames": survey.frames,
-            "hop": header.hop,
-            "frames_per_packet": survey.frames_per_packet,
-            "stages_lowest": low,
-            "stages_highest": high,
-            "coding": coding(&survey),
-            "variable": survey.variable > 0,
-            "range_coded_packets": survey.range_coded,
-            "code_bitrate": codes,
-            "redundancy_bitrate": units::rate_of(survey.redundant_bytes, seconds),
-            "pause_share": pause_share,
-            "pause_bitrate": units::rate_of(survey.pause_bytes, pause_seconds),
-            "packet_bitrate": units::rate_of(survey.packet_bytes, seconds),
-            "bitrate": on_disk,
-            "bytes": file.bytes(),
-            "packet_bytes": survey.packet_bytes,
-            "container_share": overhead,
-            "truncated": truncated,
-            "faults": survey.faults.len() as u64 + survey.more_faults,
-            "tags": file.tags().iter().cloned().collect::<std::collections::BTreeMap<_, _>>(),
-        }))?;
+        report::line(&events::Info {
+            file: file.name(),
+            container: "matroska",
+            codec: siskin_core::container::AUDIO_CODEC_ID,
+            model: &header.bundle_name,
+            model_id: header.bundle.to_string(),
+            model_version: version.as_deref(),
+            model_installed: bundle.is_some(),
+            sample_rate: header.sample_rate,
+            channels: header.channels,
+            samples: survey.samples,
+            seconds,
+            packets: survey.packets,
+            frames: survey.frames,
+            hop: header.hop,
+            frames_per_packet: survey.frames_per_packet,
+            stages_lowest: low,
+            stages_highest: high,
+            coding: coding(&survey),
+            variable: survey.variable > 0,
+            range_coded_packets: survey.range_coded,
+            code_bitrate: codes,
+            redundancy_bitrate: units::rate_of(survey.redundant_bytes, seconds),
+            pause_share,
+            pause_bitrate: units::rate_of(survey.pause_bytes, pause_seconds),
+            packet_bitrate: units::rate_of(survey.packet_bytes, seconds),
+            bitrate: on_disk,
+            bytes: file.bytes(),
+            packet_bytes: survey.packet_bytes,
+            container_share: overhead,
+            truncated,
+            faults: survey.faults.len() as u64 + survey.more_faults,
+            tags: file.tags().iter().map(|(k, v)| (k.as_str(), v.as_str())).collect(),
+        })?;
         return Ok(ExitCode::SUCCESS);
     }
     let mut text = String::new();

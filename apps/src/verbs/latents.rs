@@ -6,13 +6,13 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
-use serde_json::json;
 use siskin_core::audio::{LatentEncoder, Latents};
 
-use crate::cli::{ModelArgs, OverwriteArgs, ReportArgs};
+use crate::events;
 use crate::media::{self, AudioInput, AudioOutput, OutputFormat};
-use crate::report::{Progress, Report};
-use crate::target::{Target, is_dash};
+use crate::model::ModelArgs;
+use crate::report::{Progress, Report, ReportArgs};
+use crate::target::{OverwriteArgs, Target, is_dash};
 use crate::units;
 
 /// Largest file of latents that is read, in bytes.
@@ -137,16 +137,15 @@ fn done(report: &Report, verb: &str, args: &Files, latents: &Latents, rate: u32)
     let seconds = latents.samples as f64 / f64::from(rate);
     report.done(
         &format!("{} in {frames} frames of {} values", units::clock(seconds), latents.dim),
-        &json!({
-            "type": "result",
-            "verb": verb,
-            "input": args.input.to_string_lossy(),
-            "output": args.output.to_string_lossy(),
-            "samples": latents.samples,
-            "seconds": seconds,
-            "frames": frames,
-            "dim": latents.dim,
-            "elapsed_seconds": report.elapsed(),
-        }),
+        &events::Latents {
+            verb,
+            input: args.input.to_string_lossy(),
+            output: args.output.to_string_lossy(),
+            samples: latents.samples,
+            seconds,
+            frames,
+            dim: latents.dim,
+            elapsed_seconds: report.elapsed(),
+        },
     )
 }

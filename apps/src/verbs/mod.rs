@@ -8,6 +8,7 @@ pub(crate) mod decode;
 pub(crate) mod encode;
 pub(crate) mod info;
 pub(crate) mod latents;
+pub(crate) mod man;
 pub(crate) mod models;
 pub(crate) mod play;
 pub(crate) mod speak;

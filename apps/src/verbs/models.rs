@@ -5,13 +5,12 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
-use serde_json::json;
 use siskin_core::bundle::{
     Bundle, Manifest, VideoBundle, installed, installed_videos, installed_voices, search_path,
 };
 
 use super::voices;
-use crate::{failure, report, units};
+use crate::{events, failure, report, units};
 
 /// Arguments of `models`.
 #[derive(Debug, Args)]
@@ -74,20 +73,19 @@ fn list(json: bool) -> Result<()> {
         let bytes: u64 =
             m.files.keys().filter_map(|f| fs::metadata(path.join(f)).ok()).map(|f| f.len()).sum();
         if json {
-            report::line(&json!({
-                "type": "model",
-                "name": m.name,
-                "version": m.version,
-                "id": bundle.id().to_string(),
-                "licence": m.licence,
-                "sample_rate": m.sample_rate,
-                "channels": m.channels,
-                "bitrates": m.prefixes.iter().map(|p| p.bitrate).collect::<Vec<_>>(),
-                "default_stages": m.default_stages,
-                "delay_samples": m.algorithmic_delay(),
-                "bytes": bytes,
-                "path": path.to_string_lossy(),
-            }))?;
+            report::line(&events::Model {
+                name: &m.name,
+                version: &m.version,
+                id: bundle.id().to_string(),
+                licence: &m.licence,
+                sample_rate: m.sample_rate,
+                channels: m.channels,
+                bitrates: m.prefixes.iter().map(|p| p.bitrate).collect(),
+                default_stages: m.default_stages,
+                delay_samples: m.algorithmic_delay(),
+                bytes,
+                path: path.to_string_lossy(),
+            })?;
         } else {
             report::print(&format!(
                 "{} {} (id {})\n  {} Hz, {} channel, {}, delay {:.1} ms, {}, {}\n  {}\n",
@@ -108,16 +106,15 @@ fn list(json: bool) -> Result<()> {
         let sizes = m.files.keys().filter_map(|f| fs::metadata(path.join(f)).ok());
         let bytes: u64 = sizes.map(|f| f.len()).sum();
         if json {
-            report::line(&json!({
-                "type": "video_model",
-                "name": m.name,
-                "version": m.version,
-                "id": m.id().to_string(),
-                "licence": m.licence,
-                "qualities": m.qualities,
-                "bytes": bytes,
-                "path": path.to_string_lossy(),
-            }))?;
+            report::line(&events::VideoModel {
+                name: &m.name,
+                version: &m.version,
+                id: m.id().to_string(),
+                licence: &m.licence,
+                qualities: m.qualities,
+                bytes,
+                path: path.to_string_lossy(),
+            })?;
         } else {
             report::print(&format!(
                 "{} {} (id {})\n  video in real time, {} qualities, {}, {}\n  {}\n",
@@ -156,7 +153,7 @@ fn path(json: bool) -> Result<()> {
     for folder in search_path() {
         let exists = folder.is_dir();
         if json {
-            report::line(&json!({ "type": "path", "path": folder.to_string_lossy(), "exists": exists }))?;
+            report::line(&events::BundlePath { path: folder.to_string_lossy(), exists })?;
         } else {
             report::print(&format!("{}{}\n", folder.display(), if exists { "" } else { " (not there)" }))?;
         }
@@ -182,14 +179,7 @@ fn verify_video(name: &str, json: bool) -> Result<()> {
 
 fn told(name: &str, id: &str, files: usize, json: bool) -> Result<()> {
     if json {
-        return report::line(&json!({
-            "type": "result",
-            "verb": "models verify",
-            "name": name,
-            "id": id,
-            "files": files,
-            "ok": true,
-        }));
+        return report::result(&events::ModelVerify { name, id: Some(id), files, ok: true });
     }
     report::print(&format!("{name} (id {id}): {files} files, all hashes fit\n"))
 }

@@ -9,15 +9,15 @@ use anyhow::{Result, anyhow, bail};
 use clap::Args;
 use cpal::traits::StreamTrait;
 use crossbeam::queue::ArrayQueue;
-use serde_json::json;
 
-use crate::cli::{ModelArgs, ReportArgs};
 use crate::coded::{CodedFile, Decoding};
+use crate::events;
 use crate::failure::usage;
 use crate::keys::{Key, Keys};
 use crate::media;
+use crate::model::ModelArgs;
 use crate::playback::Ring;
-use crate::report::{Progress, Report};
+use crate::report::{Progress, Report, ReportArgs};
 use crate::sound::{self, Direction, Errors};
 use crate::units;
 use crate::video::play::SinkArgs;
@@ -136,14 +136,7 @@ pub(crate) fn run(args: &PlayArgs) -> Result<ExitCode> {
     }
     report.done(
         &format!("Played {}", units::clock(seconds)),
-        &json!({
-            "type": "result",
-            "verb": "play",
-            "device": device.to_string(),
-            "device_rate": rate,
-            "seconds": seconds,
-            "underruns": ring.underruns(),
-        }),
+        &events::Play { device: device.to_string(), device_rate: rate, seconds, underruns: ring.underruns() },
     )?;
     Ok(ExitCode::SUCCESS)
 }

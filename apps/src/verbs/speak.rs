@@ -6,18 +6,18 @@ use std::time::Instant;
 
 use anyhow::{Result, bail};
 use clap::Args;
-use serde_json::json;
 use siskin_core::bundle::{VoiceBundle, VoiceManifest, installed_voices};
 use siskin_core::tts::{Sentences, Speaker, Spoken};
 
 use crate::bench::peak_memory;
-use crate::cli::{ModelArgs, OverwriteArgs, ReportArgs};
+use crate::events;
 use crate::failure::usage;
 use crate::interrupt::{self, Interrupted};
 use crate::media;
-use crate::report::{Progress, Report};
+use crate::model::ModelArgs;
+use crate::report::{Progress, Report, ReportArgs};
 use crate::speech::{SpeechOutput, TextSource, WordFile, WordFormat};
-use crate::target::{Overwrite, Target, is_dash};
+use crate::target::{Overwrite, OverwriteArgs, Target, is_dash};
 use crate::units;
 
 /// The engine that speaks if nothing asks for another.
@@ -164,27 +164,25 @@ pub(crate) fn run(args: &SpeakArgs) -> Result<ExitCode> {
             totals.sentences,
             totals.first_audio.unwrap_or_default() * 1000.0,
         ),
-        &json!({
-            "type": "result",
-            "verb": "speak",
-            "output": args.output.to_string_lossy(),
-            "voices": manifest.name,
-            "voice": manifest.voices[voice].name,
-            "language": manifest.voices[voice].language,
-            "engine": manifest.engine.name(),
-            "sample_rate": rate,
-            "samples": totals.samples,
-            "seconds": seconds,
-            "sentences": totals.sentences,
-            "sentences_without_sound": totals.silent + sentences.skipped_sentences(),
-            "skipped_bytes": sentences.skipped_bytes(),
-            "words": totals.words,
-            "load_seconds": loaded,
-            "first_audio_seconds": totals.first_audio,
-            "elapsed_seconds": report.elapsed(),
-            "peak_memory_bytes": peak_memory(),
-            "speed": speed,
-        }),
+        &events::Speak {
+            output: args.output.to_string_lossy(),
+            voices: &manifest.name,
+            voice: &manifest.voices[voice].name,
+            language: &manifest.voices[voice].language,
+            engine: manifest.engine.name(),
+            sample_rate: rate,
+            samples: totals.samples,
+            seconds,
+            sentences: totals.sentences,
+            sentences_without_sound: totals.silent + sentences.skipped_sentences(),
+            skipped_bytes: sentences.skipped_bytes(),
+            words: totals.words,
+            load_seconds: loaded,
+            first_audio_seconds: totals.first_audio,
+            elapsed_seconds: report.elapsed(),
+            peak_memory_bytes: peak_memory(),
+            speed,
+        },
     )?;
     Ok(if interrupted { ExitCode::from(interrupt::EXIT_CODE) } else { ExitCode::SUCCESS })
 }

@@ -5,10 +5,10 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
-use serde_json::json;
 use siskin_core::bundle::Bundle;
 
 use crate::coded::{self, CodedFile, Survey};
+use crate::events;
 use crate::report;
 use crate::units;
 use crate::video::{self, VideoFile};
@@ -50,23 +50,21 @@ pub(crate) fn run(args: &VerifyArgs) -> Result<ExitCode> {
     let faults = survey.faults.len() as u64 + survey.more_faults;
     for (packet, at, what) in &survey.faults {
         if args.json {
-            report::line(&json!({ "type": "fault", "packet": packet, "seconds": at, "message": what }))?;
+            report::line(&events::Fault { packet: *packet, seconds: *at, message: what })?;
         } else {
             report::print(&format!("packet {packet} at {}: {what}\n", units::clock(*at)))?;
         }
     }
     if args.json {
-        report::line(&json!({
-            "type": "result",
-            "verb": "verify",
-            "file": file.name(),
-            "packets": survey.packets,
-            "headers": survey.headers,
-            "samples": survey.samples,
-            "seconds": seconds,
-            "faults": faults,
-            "ok": faults == 0,
-        }))?;
+        report::result(&events::Verify {
+            file: file.name(),
+            packets: survey.packets,
+            headers: survey.headers,
+            samples: survey.samples,
+            seconds,
+            faults,
+            ok: faults == 0,
+        })?;
     } else {
         let (packets, length) = (survey.packets, units::clock(seconds));
         let verdict = if faults == 0 { "no faults".into() } else { format!("{faults} faults") };
@@ -79,13 +77,12 @@ fn repair(args: &VerifyArgs) -> Result<()> {
     let done = coded::rewrite(&args.file)?;
     let seconds = done.duration_ns as f64 / 1e9;
     if args.json {
-        return report::line(&json!({
-            "type": "repaired",
-            "packets": done.blocks,
-            "seconds": seconds,
-            "bytes": done.bytes,
-            "dropped_bytes": done.dropped_bytes,
-        }));
+        return report::line(&events::Repaired {
+            packets: done.blocks,
+            seconds,
+            bytes: done.bytes,
+            dropped_bytes: done.dropped_bytes,
+        });
     }
     let name = args.file.display();
     report::print(&format!(

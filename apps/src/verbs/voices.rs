@@ -5,12 +5,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow};
 use clap::Args;
-use serde_json::json;
 use siskin_core::bundle::{VoiceBundle, VoiceManifest, installed_voices, user_folder};
 
-use crate::cli::OverwriteArgs;
-use crate::report::{self, Report};
-use crate::target::Overwrite;
+use crate::events;
+use crate::report::{self, Report, ReportArgs};
+use crate::target::{Overwrite, OverwriteArgs};
 use crate::units;
 use crate::voices::{Sources, import};
 
@@ -43,17 +42,11 @@ pub(crate) fn run_import(args: &ImportArgs, json: bool) -> Result<()> {
         None => user_folder().ok_or_else(|| anyhow!("neither XDG_DATA_HOME nor HOME is set: give --into"))?,
     };
     let sources = Sources { model: args.model.as_deref(), voices: args.voices.as_deref(), fetch: args.fetch };
-    let report = Report::new(&crate::cli::ReportArgs { json, quiet: false, progress: false }, false)?;
+    let report = Report::new(&ReportArgs { json, quiet: false, progress: false }, false)?;
     let (path, voices) = import(&sources, &folder, args.overwrite.choice() == Overwrite::Always, &report)?;
     report.done(
         &format!("{}: {voices} voices in {}", args.name, path.display()),
-        &json!({
-            "type": "result",
-            "verb": "models import",
-            "name": args.name,
-            "voices": voices,
-            "path": path.to_string_lossy(),
-        }),
+        &events::Import { name: &args.name, voices, path: path.to_string_lossy() },
     )
 }
 
@@ -64,18 +57,17 @@ pub(crate) fn list(json: bool) -> Result<()> {
         let bytes: u64 =
             m.files.keys().filter_map(|f| fs::metadata(path.join(f)).ok()).map(|f| f.len()).sum();
         if json {
-            report::line(&json!({
-                "type": "voices",
-                "name": m.name,
-                "version": m.version,
-                "engine": m.engine.name(),
-                "licence": m.licence,
-                "sample_rate": m.sample_rate,
-                "voices": m.voices.len(),
-                "languages": languages(m),
-                "bytes": bytes,
-                "path": path.to_string_lossy(),
-            }))?;
+            report::line(&events::Voices {
+                name: &m.name,
+                version: &m.version,
+                engine: m.engine.name(),
+                licence: &m.licence,
+                sample_rate: m.sample_rate,
+                voices: m.voices.len(),
+                languages: languages(m),
+                bytes,
+                path: path.to_string_lossy(),
+            })?;
         } else {
             report::print(&format!(
                 "{} {} (voices, engine {})\n  {} Hz, {} voices, {}, {}, {}\n  {}\n",
@@ -117,13 +109,12 @@ pub(crate) fn info(path: &Path, manifest: &VoiceManifest, json: bool) -> Result<
     for voice in &manifest.voices {
         let default = voice.name == manifest.default_voice;
         if json {
-            report::line(&json!({
-                "type": "voice",
-                "bundle": manifest.name,
-                "name": voice.name,
-                "language": voice.language,
-                "default": default,
-            }))?;
+            report::line(&events::Voice {
+                bundle: &manifest.name,
+                name: &voice.name,
+                language: &voice.language,
+                default,
+            })?;
         } else {
             let mark = if default { " (default)" } else { "" };
             report::print(&format!("  {:<20} {}{mark}\n", voice.name, voice.language))?;
@@ -137,13 +128,12 @@ pub(crate) fn verify(name: &str, json: bool) -> Result<()> {
     let bundle = VoiceBundle::find(name)?;
     let manifest = bundle.manifest();
     if json {
-        return report::line(&json!({
-            "type": "result",
-            "verb": "models verify",
-            "name": manifest.name,
-            "files": manifest.files.len(),
-            "ok": true,
-        }));
+        return report::result(&events::ModelVerify {
+            name: &manifest.name,
+            id: None,
+            files: manifest.files.len(),
+            ok: true,
+        });
     }
     report::print(&format!("{}: {} files, all hashes fit\n", manifest.name, manifest.files.len()))
 }

@@ -5,7 +5,6 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
-use serde_json::json;
 use siskin_core::runtime::Runtime;
 use siskin_core::video::psnr;
 
@@ -13,6 +12,7 @@ use super::VideoFile;
 use super::input::VideoInput;
 use super::pictures::Pictures;
 use super::y4m::PlanarToRgb;
+use crate::events;
 use crate::interrupt;
 use crate::metrics::ms_ssim;
 use crate::report;
@@ -104,19 +104,18 @@ pub(crate) fn run(
     let bytes = std::fs::metadata(output).map_or(0, |m| m.len());
     let bpp = bytes as f64 * 8.0 / (f64::from(size.0) * f64::from(size.1) * frames as f64);
     if as_json {
-        report::line(&json!({
-            "type": "compare",
-            "reference": reference.to_string_lossy(),
-            "output": output.to_string_lossy(),
-            "width": size.0,
-            "height": size.1,
-            "frames": frames,
-            "same_length": same_length,
-            "psnr": decibels,
-            "ms_ssim": similarity,
-            "bytes": bytes,
-            "bits_per_pixel": bpp,
-        }))?;
+        report::line(&events::VideoCompare {
+            reference: reference.to_string_lossy(),
+            output: output.to_string_lossy(),
+            width: size.0,
+            height: size.1,
+            frames,
+            same_length,
+            psnr: decibels,
+            ms_ssim: similarity,
+            bytes,
+            bits_per_pixel: bpp,
+        })?;
         return Ok(ExitCode::SUCCESS);
     }
     let mut text = String::new();

@@ -4,7 +4,6 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use serde_json::json;
 use siskin_core::runtime::Runtime;
 
 use super::VideoFile;
@@ -13,6 +12,7 @@ use super::pictures::Pictures;
 use super::resume::SETTINGS_TAG;
 use super::y4m::{RawFormat, RawOutput};
 use crate::coded::{CodedFile, Decoding};
+use crate::events;
 use crate::failure::usage;
 use crate::interrupt;
 use crate::report::Report;
@@ -174,7 +174,7 @@ pub(crate) fn run(
         let (given, fps) = (pictures.given, pictures.given as f64 / report.elapsed().max(1e-3));
         report.show(
             || format!("{given} frames  {fps:.1} fps"),
-            || json!({ "type": "progress", "frames_done": given, "frames_total": total, "fps": fps }),
+            || events::VideoDecodeProgress { frames_done: given, frames_total: total, fps },
         )?;
     }
     pictures.check_any()?;
@@ -197,24 +197,22 @@ pub(crate) fn run(
     let fps = pictures.given as f64 / report.elapsed().max(1e-6);
     report.done(
         &format!("{} frames of {}x{}{heard}, {fps:.1} fps", pictures.given, header.width, header.height),
-        &json!({
-            "type": "result",
-            "verb": "decode",
-            "input": input.to_string_lossy(),
-            "output": output.to_string_lossy(),
-            "frames": pictures.given,
-            "concealed_frames": pictures.concealed,
-            "width": header.width,
-            "height": header.height,
-            "packets": pictures.packets,
-            "packet_bytes": pictures.packet_bytes,
-            "faults": pictures.faults.len(),
-            "truncated": pictures.file().is_truncated(),
-            "samples": sound.as_ref().map(Decoding::given),
-            "concealed_samples": sound.as_ref().map(|s| s.losses().concealed_samples),
-            "elapsed_seconds": report.elapsed(),
-            "fps": fps,
-        }),
+        &events::VideoDecode {
+            input: input.to_string_lossy(),
+            output: output.to_string_lossy(),
+            frames: pictures.given,
+            concealed_frames: pictures.concealed,
+            width: header.width,
+            height: header.height,
+            packets: pictures.packets,
+            packet_bytes: pictures.packet_bytes,
+            faults: pictures.faults.len(),
+            truncated: pictures.file().is_truncated(),
+            samples: sound.as_ref().map(Decoding::given),
+            concealed_samples: sound.as_ref().map(|s| s.losses().concealed_samples),
+            elapsed_seconds: report.elapsed(),
+            fps,
+        },
     )?;
     Ok(ExitCode::SUCCESS)
 }

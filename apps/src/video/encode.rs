@@ -4,7 +4,6 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
-use serde_json::json;
 use siskin_core::Error;
 use siskin_core::bitstream::VideoHeader;
 use siskin_core::container::Track;
@@ -18,6 +17,7 @@ use super::settings::Wish;
 use super::sound::Sound;
 use super::watch::{self, Watch};
 use crate::coded::{Sink, Totals};
+use crate::events;
 use crate::failure::usage;
 use crate::interrupt;
 use crate::report::Report;
@@ -340,19 +340,18 @@ fn show(
         eta.iter().for_each(|e| text += &format!("  ETA {}", units::clock(*e)));
         text
     };
-    report.show(text, || {
-        json!({
-            "type": "progress",
-            "frames_done": done,
-            "frames_total": total,
-            "step": progress.steps.0,
-            "steps": progress.steps.1,
-            "steps_per_second": rate,
-            "fps": fps,
-            "psnr": progress.psnr,
-            "bits_per_pixel": progress.bits_per_pixel,
-            "eta_seconds": eta,
-        })
+    report.show(text, || events::VideoEncodeProgress {
+        frames_done: done,
+        frames_total: total,
+        fit: Some(events::FitProgress {
+            step: progress.steps.0,
+            steps: progress.steps.1,
+            steps_per_second: rate,
+        }),
+        fps,
+        psnr: progress.psnr,
+        bits_per_pixel: progress.bits_per_pixel,
+        eta_seconds: eta,
     })
 }
 
@@ -368,22 +367,21 @@ fn finish(job: &Job<'_>, report: &Report, sums: &Sums, totals: &Totals, pixels: 
             units::size(totals.bytes),
             units::bitrate(units::rate_of(totals.bytes, seconds)),
         ),
-        &json!({
-            "type": "result",
-            "verb": "encode",
-            "input": job.input.to_string_lossy(),
-            "output": job.output.to_string_lossy(),
-            "frames": sums.frames,
-            "resumed_frames": sums.resumed,
-            "groups": sums.groups,
-            "sound_samples": job.sound.as_ref().map(Sound::samples),
-            "seconds": seconds,
-            "bytes": totals.bytes,
-            "packet_bytes": totals.packet_bytes,
-            "bitrate": units::rate_of(totals.bytes, seconds),
-            "bits_per_pixel": bpp,
-            "psnr": psnr,
-            "elapsed_seconds": report.elapsed(),
-        }),
+        &events::VideoEncode {
+            input: job.input.to_string_lossy(),
+            output: job.output.to_string_lossy(),
+            realtime: None,
+            frames: sums.frames,
+            resumed_frames: sums.resumed,
+            groups: sums.groups,
+            sound_samples: job.sound.as_ref().map(Sound::samples),
+            seconds,
+            bytes: totals.bytes,
+            packet_bytes: totals.packet_bytes,
+            bitrate: units::rate_of(totals.bytes, seconds),
+            bits_per_pixel: bpp,
+            psnr,
+            elapsed_seconds: report.elapsed(),
+        },
     )
 }

@@ -5,12 +5,12 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use serde_json::json;
 use siskin_core::Limits;
 use siskin_core::container::{Block, VIDEO_CODEC_ID};
 use siskin_core::video::{Coding, inspect};
 
 use super::VideoFile;
+use crate::events;
 use crate::report;
 use crate::units;
 
@@ -55,30 +55,29 @@ pub(crate) fn run(path: &Path, as_json: bool) -> Result<ExitCode> {
     let overhead = own.saturating_sub(bytes) as f64 / own.max(1) as f64;
     let (n, d) = header.frame_rate;
     if as_json {
-        report::line(&json!({
-            "type": "info",
-            "file": file.name(),
-            "container": "matroska",
-            "codec": VIDEO_CODEC_ID,
-            "coding": coding,
-            "width": header.width,
-            "height": header.height,
-            "frame_rate": (n > 0).then_some([n, d]),
-            "pixel_aspect": [header.pixel_aspect.0, header.pixel_aspect.1],
-            "full_range": header.colour.full_range,
-            "matrix": header.colour.matrix,
-            "frames": frames,
-            "groups": groups,
-            "key_groups": keys,
-            "seconds": seconds,
-            "bytes": file.bytes(),
-            "packet_bytes": bytes,
-            "bitrate": rate,
-            "bits_per_pixel": bpp,
-            "container_share": overhead,
-            "truncated": file.is_truncated(),
-            "faults": faults,
-        }))?;
+        report::line(&events::VideoInfo {
+            file: file.name(),
+            container: "matroska",
+            codec: VIDEO_CODEC_ID,
+            coding,
+            width: header.width,
+            height: header.height,
+            frame_rate: (n > 0).then_some([n, d]),
+            pixel_aspect: [header.pixel_aspect.0, header.pixel_aspect.1],
+            full_range: header.colour.full_range,
+            matrix: header.colour.matrix,
+            frames,
+            groups,
+            key_groups: keys,
+            seconds,
+            bytes: file.bytes(),
+            packet_bytes: bytes,
+            bitrate: rate,
+            bits_per_pixel: bpp,
+            container_share: overhead,
+            truncated: file.is_truncated(),
+            faults,
+        })?;
         return Ok(ExitCode::SUCCESS);
     }
     let mut text = String::new();

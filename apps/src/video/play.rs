@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::Args;
 use gst::prelude::*;
-use serde_json::json;
 
+use crate::events;
 use crate::failure::usage;
 use crate::interrupt;
 use crate::keys::{Key, Keys};
@@ -52,10 +52,7 @@ pub(crate) fn run(
     let played = play(&player, path, start, report);
     player.set_state(gst::State::Null).ok();
     let seconds = played?;
-    report.done(
-        &format!("Played {}", units::clock(seconds)),
-        &json!({ "type": "result", "verb": "play", "seconds": seconds }),
-    )?;
+    report.done(&format!("Played {}", units::clock(seconds)), &events::VideoPlay { seconds })?;
     Ok(ExitCode::SUCCESS)
 }
 

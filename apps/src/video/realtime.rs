@@ -3,7 +3,6 @@
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
-use serde_json::json;
 use siskin_core::bitstream::VideoHeader;
 use siskin_core::bundle::VideoBundle;
 use siskin_core::video::psnr;
@@ -15,6 +14,7 @@ use super::resume::{Earlier, Settings};
 use super::settings::Wish;
 use super::sound::Sound;
 use crate::coded::Sink;
+use crate::events;
 use crate::failure::usage;
 use crate::interrupt;
 use crate::report::Report;
@@ -172,29 +172,29 @@ pub(super) fn run(job: &mut Job<'_>, mut target: Target, report: &mut Report) ->
             units::size(totals.bytes),
             units::bitrate(rate),
         ),
-        &json!({
-            "type": "result",
-            "verb": "encode",
-            "input": job.input.to_string_lossy(),
-            "output": job.output.to_string_lossy(),
-            "model": bundle.manifest().name,
-            "model_id": bundle.manifest().id().to_string(),
-            "provider": encoder.provider().name(),
-            "frames": sums.frames,
-            "resumed_frames": sums.resumed,
-            "groups": sums.frames,
-            "steps": config.steps,
-            "key_groups": sums.keys,
-            "sound_samples": job.sound.as_ref().map(Sound::samples),
-            "seconds": seconds,
-            "bytes": totals.bytes,
-            "packet_bytes": totals.packet_bytes,
-            "bitrate": rate,
-            "bits_per_pixel": bpp,
-            "psnr": decibels,
-            "fps": fps,
-            "elapsed_seconds": report.elapsed(),
-        }),
+        &events::VideoEncode {
+            input: job.input.to_string_lossy(),
+            output: job.output.to_string_lossy(),
+            realtime: Some(events::Realtime {
+                model: &bundle.manifest().name,
+                model_id: bundle.manifest().id().to_string(),
+                provider: encoder.provider().name(),
+                steps: config.steps,
+                key_groups: sums.keys,
+                fps,
+            }),
+            frames: sums.frames,
+            resumed_frames: sums.resumed,
+            groups: sums.frames,
+            sound_samples: job.sound.as_ref().map(Sound::samples),
+            seconds,
+            bytes: totals.bytes,
+            packet_bytes: totals.packet_bytes,
+            bitrate: rate,
+            bits_per_pixel: bpp,
+            psnr: decibels,
+            elapsed_seconds: report.elapsed(),
+        },
     )?;
     Ok(if was_interrupted { ExitCode::from(interrupt::EXIT_CODE) } else { ExitCode::SUCCESS })
 }
@@ -225,15 +225,13 @@ fn show(report: &mut Report, sums: &Sums, total: Option<u64>, bytes: u64, pixels
         eta.iter().for_each(|e| text += &format!("  ETA {}", units::clock(*e)));
         text
     };
-    report.show(text, || {
-        json!({
-            "type": "progress",
-            "frames_done": sums.frames,
-            "frames_total": total,
-            "fps": fps,
-            "psnr": decibels,
-            "bits_per_pixel": bpp,
-            "eta_seconds": eta,
-        })
+    report.show(text, || events::VideoEncodeProgress {
+        frames_done: sums.frames,
+        frames_total: total,
+        fit: None,
+        fps,
+        psnr: Some(decibels),
+        bits_per_pixel: Some(bpp),
+        eta_seconds: eta,
     })
 }

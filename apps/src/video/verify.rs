@@ -4,12 +4,12 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use serde_json::json;
 use siskin_core::Limits;
 use siskin_core::container::Block;
 use siskin_core::video::Checker;
 
 use super::VideoFile;
+use crate::events;
 use crate::report;
 use crate::units;
 
@@ -22,9 +22,7 @@ pub(crate) fn run(path: &Path, as_json: bool) -> Result<ExitCode> {
     let mut fault = |packet: u64, at: f64, what: String| -> Result<()> {
         faults += 1;
         match as_json {
-            true => {
-                report::line(&json!({ "type": "fault", "packet": packet, "seconds": at, "message": what }))
-            }
+            true => report::line(&events::Fault { packet, seconds: at, message: &what }),
             false => report::print(&format!("packet {packet} at {}: {what}\n", units::clock(at))),
         }
     };
@@ -69,16 +67,14 @@ pub(crate) fn run(path: &Path, as_json: bool) -> Result<ExitCode> {
         fault(0, 0.0, "no packets".into())?;
     }
     if as_json {
-        report::line(&json!({
-            "type": "result",
-            "verb": "verify",
-            "file": file.name(),
-            "packets": packets,
-            "frames": frames,
-            "seconds": seconds,
-            "faults": faults,
-            "ok": faults == 0,
-        }))?;
+        report::result(&events::VideoVerify {
+            file: file.name(),
+            packets,
+            frames,
+            seconds,
+            faults,
+            ok: faults == 0,
+        })?;
     } else {
         let verdict = if faults == 0 { "no faults".into() } else { format!("{faults} faults") };
         let length = units::clock(seconds);

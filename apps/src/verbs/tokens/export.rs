@@ -6,7 +6,6 @@ use std::sync::Mutex;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use serde_json::json;
 use siskin_core::audio::DEFAULT_SEARCH_WIDTH;
 use siskin_core::bundle::Bundle;
 use siskin_core::runtime::Runtime;
@@ -14,13 +13,14 @@ use siskin_core::tokens::{FileFormat, TokenFile, TokenMeta, Tokenizer};
 
 use super::lines::Lines;
 use crate::batch::{self, Done, Job};
-use crate::cli::{ModelArgs, OverwriteArgs, ReportArgs};
 use crate::coded::CodedFile;
+use crate::events;
 use crate::failure::usage;
 use crate::interrupt;
 use crate::media::{self, AudioInput};
-use crate::report::Report;
-use crate::target::{Overwrite, is_dash};
+use crate::model::ModelArgs;
+use crate::report::{Report, ReportArgs};
+use crate::target::{Overwrite, OverwriteArgs, is_dash};
 use crate::units;
 
 /// Extensions of the files that are taken out of a folder.
@@ -133,21 +133,19 @@ pub(crate) fn run(args: &ExportArgs) -> Result<ExitCode> {
             units::clock(totals.seconds),
             units::size(totals.bytes),
         ),
-        &json!({
-            "type": "result",
-            "verb": "tokens export",
-            "input": args.input.to_string_lossy(),
-            "output": args.output.to_string_lossy(),
-            "format": format.name(),
-            "files": totals.files,
-            "skipped": skipped,
-            "failed": totals.failed,
-            "frames": totals.frames,
-            "seconds": totals.seconds,
-            "bytes": totals.bytes,
-            "elapsed_seconds": report.elapsed(),
-            "speed": speed,
-        }),
+        &events::TokensExport {
+            input: args.input.to_string_lossy(),
+            output: args.output.to_string_lossy(),
+            format: format.name(),
+            files: totals.files,
+            skipped,
+            failed: totals.failed,
+            frames: totals.frames,
+            seconds: totals.seconds,
+            bytes: totals.bytes,
+            elapsed_seconds: report.elapsed(),
+            speed,
+        },
     )?;
     batch::check(&totals, jobs.len())?;
     Ok(ExitCode::SUCCESS)

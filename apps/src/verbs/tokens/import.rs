@@ -7,19 +7,18 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
-use serde_json::json;
 use siskin_core::audio::EncodedPacket;
 use siskin_core::bitstream::StreamHeader;
 use siskin_core::bundle::{Bundle, installed};
 use siskin_core::tokens::{CodePackets, FileFormat, PackedCodes, TokenFile};
 
 use crate::batch::{self, Done, Job, Totals};
-use crate::cli::{OverwriteArgs, ReportArgs};
 use crate::coded::Sink;
+use crate::events;
 use crate::failure::usage;
 use crate::interrupt;
-use crate::report::Report;
-use crate::target::{Overwrite, Target, is_dash};
+use crate::report::{Report, ReportArgs};
+use crate::target::{Overwrite, OverwriteArgs, Target, is_dash};
 use crate::units;
 use crate::verbs::encode::HEADER_SECONDS;
 
@@ -85,19 +84,17 @@ pub(crate) fn run(args: &ImportArgs) -> Result<ExitCode> {
             units::clock(totals.seconds),
             units::size(totals.bytes),
         ),
-        &json!({
-            "type": "result",
-            "verb": "tokens import",
-            "input": args.input.to_string_lossy(),
-            "output": args.output.to_string_lossy(),
-            "files": totals.files,
-            "skipped": skipped,
-            "failed": totals.failed,
-            "frames": totals.frames,
-            "seconds": totals.seconds,
-            "bytes": totals.bytes,
-            "elapsed_seconds": report.elapsed(),
-        }),
+        &events::TokensImport {
+            input: args.input.to_string_lossy(),
+            output: args.output.to_string_lossy(),
+            files: totals.files,
+            skipped,
+            failed: totals.failed,
+            frames: totals.frames,
+            seconds: totals.seconds,
+            bytes: totals.bytes,
+            elapsed_seconds: report.elapsed(),
+        },
     )?;
     batch::check(&totals, all)?;
     Ok(ExitCode::SUCCESS)

@@ -7,13 +7,12 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use serde_json::json;
 use siskin_core::bundle::installed;
 use siskin_core::tokens::{FileFormat, TokenFile};
 
 use crate::batch;
 use crate::failure::usage;
-use crate::{interrupt, report, units};
+use crate::{events, interrupt, report, units};
 
 /// Arguments of `tokens info`.
 #[derive(Debug, Args)]
@@ -77,9 +76,7 @@ fn tell(args: &InfoArgs, name: &str, format: FileFormat, read: Result<TokenFile>
         Err(e) => {
             eprintln!("siskin: {name}: {e:#}");
             if args.json {
-                report::line(
-                    &json!({ "type": "tokens", "file": name, "ok": false, "error": format!("{e:#}") }),
-                )?;
+                report::line(&events::BadTokens { file: name, ok: false, error: format!("{e:#}") })?;
             }
             return Ok(false);
         }
@@ -92,24 +89,23 @@ fn tell(args: &InfoArgs, name: &str, format: FileFormat, read: Result<TokenFile>
         _ => (rate > 0.0).then(|| file.frames as f64 / rate),
     };
     if args.json {
-        report::line(&json!({
-            "type": "tokens",
-            "file": name,
-            "format": format.name(),
-            "ok": true,
-            "id": meta.id,
-            "model": meta.model,
-            "model_id": header.map(|h| h.bundle.to_string()),
-            "model_installed": is_installed,
-            "codebooks": file.codebooks,
-            "frames": file.frames,
-            "codebook_size": meta.codebook_size,
-            "frame_rate": rate,
-            "samples": meta.samples,
-            "seconds": seconds,
-            "text": meta.text,
-            "words": meta.words.len(),
-        }))?;
+        report::line(&events::TokensInfo {
+            file: name,
+            format: format.name(),
+            ok: true,
+            id: meta.id.as_deref(),
+            model: &meta.model,
+            model_id: header.map(|h| h.bundle.to_string()),
+            model_installed: is_installed,
+            codebooks: file.codebooks,
+            frames: file.frames,
+            codebook_size: meta.codebook_size,
+            frame_rate: rate,
+            samples: meta.samples,
+            seconds,
+            text: meta.text.as_deref(),
+            words: meta.words.len(),
+        })?;
         return Ok(true);
     }
     let model = match (meta.model.as_str(), header) {

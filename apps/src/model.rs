@@ -1,0 +1,62 @@
+//! Which model a verb works with, and what runs it.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+use siskin_core::bundle::Bundle;
+use siskin_core::runtime::{Provider, Runtime, RuntimeOptions};
+
+/// Which model, and what runs it.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Model")]
+pub(crate) struct ModelArgs {
+    /// Bundle by name or path, of the sound or of pictures in real time, whichever it is for [default: speech-24k and
+    /// video-realtime to encode, the one that the stream names to decode]
+    #[arg(short, long, value_name = "NAME|PATH")]
+    pub(crate) model: Option<String>,
+    /// What runs the networks; anything but auto is an error if it cannot be had
+    #[arg(long, value_name = "NAME", default_value = "auto", value_parser = ["auto", "cpu", "cuda", "tensorrt"])]
+    provider: String,
+    /// Device number for cuda and tensorrt
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    device_number: i32,
+    /// Threads of one network on the CPU [default: 1 for audio, one a core for video]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    threads: Option<u16>,
+    /// Folder in which tensorrt keeps built engines
+    #[arg(long, value_name = "FOLDER")]
+    engine_cache: Option<PathBuf>,
+}
+
+impl ModelArgs {
+    /// The bundle to encode with.
+    pub(crate) fn bundle(&self) -> Result<Bundle> {
+        self.model.as_deref().map_or_else(Self::default_bundle, |name| Ok(Bundle::find(name)?))
+    }
+
+    /// The bundle to encode sound with where none is named.
+    pub(crate) fn default_bundle() -> Result<Bundle> {
+        Ok(Bundle::find("speech-24k")?)
+    }
+
+    /// ONNX Runtime with the options asked for.
+    pub(crate) fn runtime(&self) -> Result<Runtime> {
+        self.runtime_with(1)
+    }
+
+    /// ONNX Runtime with the options asked for, for networks that are large enough to share between cores.
+    pub(crate) fn video_runtime(&self) -> Result<Runtime> {
+        self.runtime_with(std::thread::available_parallelism().map_or(1, usize::from))
+    }
+
+    fn runtime_with(&self, threads: usize) -> Result<Runtime> {
+        let provider: Provider = self.provider.parse()?;
+        Ok(Runtime::load(&RuntimeOptions {
+            provider,
+            device: self.device_number,
+            threads: self.threads.map_or(threads, usize::from),
+            engine_cache: self.engine_cache.clone(),
+        })?)
+    }
+}
