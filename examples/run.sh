@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# Builds and runs every example on a clip of testdata and checks what each made. `./x examples` calls it, with the plugin on
+# GST_PLUGIN_PATH.
+# usage: examples/run.sh PYTHON FOLDER: a Python with the wheel, a folder to work in
+set -euo pipefail
+cd "$(dirname "$0")/.."
+python=$1 work=$2
+
+say() { printf '\033[1m==> example: %s\033[0m\n' "$*" >&2; }
+die() { printf 'examples: %s\n' "$*" >&2; exit 1; }
+# Seconds of a sound file, with two decimals.
+seconds() { ffprobe -v error -show_entries format=duration -of csv=p=0 "$1" | xargs printf '%.2f\n'; }
+same_length() { [ "$(seconds "$1")" = "$(seconds "$2")" ] || die "$1 lasts $(seconds "$1") s, $2 $(seconds "$2") s"; }
+example() { say "$*"; cargo run --quiet -p siskin-examples --example "$@"; }
+
+rm -rf "$work" && mkdir -p "$work"
+ffmpeg -v error -i testdata/clips/speech-be.flac -ac 1 -ar 24000 -c:a pcm_s16le "$work/in.wav"
+cargo build --quiet -p gst-plugin-siskin -p siskin
+
+example encode_wav "$work/in.wav" "$work/a.mka"
+cargo run --quiet -p siskin -- verify "$work/a.mka"
+example decode_to_wav "$work/a.mka" "$work/a.wav"
+same_length "$work/in.wav" "$work/a.wav"
+example stream_over_udp "$work/in.wav" "$work/udp.wav" 0.1
+[ -s "$work/udp.wav" ] || die "nothing came over UDP"
+example gst_player "$work/a.mka" fakesink
+
+say "player (C)"
+# shellcheck disable=SC2046 # flags are words
+cc -Wall -Wextra -Werror examples/c/player.c -o "$work/player" $(pkg-config --cflags --libs gstreamer-1.0)
+"$work/player" "$work/a.mka" fakesink
+
+say "read_mka_without_onnx"
+cargo run --quiet -p read-mka-without-onnx -- "$work/a.mka" | tee "$work/packets.txt"
+grep -q 'packets' "$work/packets.txt" || die "no packets were counted"
+# The point of that example: what it is built with.
+linked=$(cargo tree -p read-mka-without-onnx -e normal --prefix none | sort -u)
+if grep -E '^(ort|prost|realfft) ' <<< "$linked"; then die "read_mka_without_onnx links what runs networks"; fi
+
+say "tokens (Python)"
+"$python" examples/python/tokens.py "$work/in.wav" "$work/tokens.wav"
+same_length "$work/in.wav" "$work/tokens.wav"
+say "tokens (notebook)"
+"$python" - examples/python/tokens.ipynb "$work/in.wav" "$work/notebook.wav" <<'PY'
+import json, sys
+cells = json.load(open(sys.argv[1]))["cells"]
+scope = {"INPUT": sys.argv[2], "OUTPUT": sys.argv[3]}
+for cell in cells:
+    if cell["cell_type"] == "code":
+        exec(compile("".join(cell["source"]), sys.argv[1], "exec"), scope)
+PY
+same_length "$work/in.wav" "$work/notebook.wav"
+say "all ran"

@@ -1,0 +1,1 @@
+//! Nothing is here: the programs beside this file are the examples of this package, each complete in one file.
