@@ -33,9 +33,10 @@ fn main() -> Result<(), Box<dyn Error>> {
             continue;
         }
         // A file from elsewhere may hold anything: a packet that is not valid is an error with its field and offset.
-        let info = Packet::parse(&block.data, &limits).and_then(|packet| packet.info(&header));
-        match info {
-            Ok(info) => {
+        let bound = Packet::parse(&block.data, &limits).and_then(|packet| packet.bind(&header));
+        match bound {
+            Ok(packet) => {
+                let info = packet.info();
                 println!(
                     "{:>9.3} s: {} frames of {} stages, {} bytes",
                     block.pts_ns as f64 / 1e9,
@@ -43,7 +44,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                     info.stages,
                     block.data.len()
                 );
-                samples += info.samples(&header);
+                samples += packet.samples();
             }
             Err(error) => println!("{:>9.3} s: {error}", block.pts_ns as f64 / 1e9),
         }
