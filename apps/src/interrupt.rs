@@ -1,23 +1,27 @@
-//! Ctrl-C and SIGTERM: the half-written output goes, then the program. Work that takes hours keeps what is whole.
+//! Ctrl-C, SIGTERM and SIGHUP: the half-written output goes, then the program. Work that takes hours keeps what is whole.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Result;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 
 use crate::keys;
 
-/// Exit code of a shell command that SIGINT ended.
-pub(crate) const EXIT_CODE: u8 = 130;
+/// What a shell adds to the number of the signal that ended a command.
+const SIGNAL_BASE: i32 = 128;
 /// How long the main thread gets to end by itself; it may be waiting for input that does not come.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How long it gets where it has a file to end.
 const PATIENCE_WITH_OUTPUT: Duration = Duration::from_secs(30);
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+/// The signal that came.
+static SIGNAL: AtomicI32 = AtomicI32::new(SIGINT);
 /// Whether what has been written is worth keeping: the main thread then ends the file.
 static KEEP: AtomicBool = AtomicBool::new(false);
 static TEMPORARY: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
@@ -36,24 +40,47 @@ impl std::error::Error for Interrupted {}
 
 /// Installs the handler; it runs in a thread of its own, so it may do what signal handlers may not.
 pub(crate) fn install() {
-    let installed = ctrlc::set_handler(|| {
-        INTERRUPTED.store(true, Ordering::SeqCst);
-        if KEEP.load(Ordering::SeqCst) {
-            std::thread::sleep(PATIENCE_WITH_OUTPUT);
-        }
-        // The lock is held to the end, so that no output is renamed into place from here on.
-        let temporary = TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner);
-        for path in &*temporary {
-            std::fs::remove_file(path).ok();
-        }
-        // Ending the process under a running network would pull its library away from it.
-        std::thread::sleep(PATIENCE);
-        keys::restore();
-        eprintln!("siskin: {Interrupted}");
-        std::process::exit(EXIT_CODE.into());
-    });
+    // What `nohup` has the program ignore stays ignored.
+    let wanted = [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|&signal| !is_ignored(signal));
     // Without the handler the default action ends the program and leaves a temporary file: worth no failure.
-    installed.ok();
+    let Ok(mut signals) = Signals::new(wanted) else { return };
+    std::thread::spawn(move || {
+        if let Some(signal) = signals.forever().next() {
+            end(signal);
+        }
+    });
+}
+
+/// Ends the program for a signal, once the main thread has had its time.
+fn end(signal: i32) {
+    SIGNAL.store(signal, Ordering::SeqCst);
+    INTERRUPTED.store(true, Ordering::SeqCst);
+    if KEEP.load(Ordering::SeqCst) {
+        std::thread::sleep(PATIENCE_WITH_OUTPUT);
+    }
+    // The lock is held to the end, so that no output is renamed into place from here on.
+    let temporary = TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner);
+    for path in &*temporary {
+        std::fs::remove_file(path).ok();
+    }
+    // Ending the process under a running network would pull its library away from it.
+    std::thread::sleep(PATIENCE);
+    keys::restore();
+    eprintln!("siskin: {Interrupted}");
+    std::process::exit(exit_code().into());
+}
+
+/// Whether whoever started the program wants it to ignore a signal.
+fn is_ignored(signal: i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
+}
+
+/// The exit code of a shell command that the signal ended: 130, 143 or 129.
+pub(crate) fn exit_code() -> u8 {
+    u8::try_from(SIGNAL_BASE + SIGNAL.load(Ordering::SeqCst)).unwrap_or(1)
 }
 
 /// To be called now and then by work that takes long.

@@ -44,7 +44,7 @@ fn report_failure(error: &anyhow::Error, json: bool) -> ExitCode {
     let line = format!("{error:#}").split_whitespace().collect::<Vec<_>>().join(" ");
     eprintln!("siskin: {line}");
     let code = match error {
-        _ if error.is::<Interrupted>() => interrupt::EXIT_CODE,
+        _ if error.is::<Interrupted>() => interrupt::exit_code(),
         _ if failure::is_usage(error) => 2,
         _ => 1,
     };

@@ -1,17 +1,27 @@
 //! Where output goes. A file is written under a temporary name beside the final one and renamed when it is whole, so
-//! that neither a crash nor an error leaves half a file under the final name.
+//! that neither a crash nor an error leaves half a file under the final name. Where a rename cannot be, the finished file is copied
+//! into the one that is there: one that is mounted, has another name too, or lies in a folder that cannot be written.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{IsTerminal, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
+use rustix::fs::OFlags;
 use tempfile::TempPath;
 
 use crate::failure::usage;
 use crate::interrupt;
+
+/// The longest name of a file on the usual file systems, in bytes.
+const MAX_NAME: usize = 255;
+/// Bits of a file's mode that are its own.
+const MODE: u32 = 0o7777;
+/// Tries to get a temporary file that another run has just put in place.
+const TRIES: usize = 100;
 
 /// What to do if the output exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,7 +73,18 @@ pub(crate) struct FileTarget {
     temporary: Option<TempPath>,
     file: File,
     path: PathBuf,
-    replace: bool,
+    /// What is there already, to be replaced.
+    existing: Option<Existing>,
+}
+
+/// A file that is to be replaced.
+struct Existing {
+    mode: u32,
+    owner: (u32, u32),
+    /// The file itself, where it cannot be renamed over.
+    in_place: Option<File>,
+    /// Kept so that another run sees that this one is at work.
+    _lock: Option<File>,
 }
 
 /// Whether a path given by the user means standard input or output.
@@ -100,21 +121,21 @@ impl Target {
             }
             replace = true;
         }
+        let existing = replace.then(|| Existing::open(&path)).transpose()?;
         let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let name = path.file_name().ok_or_else(|| usage(format!("{} is no file name", path.display())))?;
-        let mut prefix = std::ffi::OsString::from(".");
-        prefix.push(name);
-        prefix.push(".");
-        let temporary = tempfile::Builder::new()
-            .prefix(&prefix)
-            .suffix(".part")
-            // The umask takes from this what it takes from any new file.
-            .permissions(fs::Permissions::from_mode(0o666))
-            .tempfile_in(folder)
-            .map_err(|e| anyhow::Error::new(e).context(format!("cannot create {}", path.display())))?;
-        let (file, temporary) = temporary.into_parts();
+        let part = folder.join(part_name(name));
+        let cannot = || format!("cannot create {}", path.display());
+        let (file, temporary) = match (create_part(&part, &path), &existing) {
+            // The folder cannot be written, but the file in it can.
+            (Err(_), Some(Existing { in_place: Some(_), .. })) => {
+                let temporary = tempfile::NamedTempFile::new().with_context(cannot)?;
+                temporary.into_parts()
+            }
+            (part, _) => part?,
+        };
         interrupt::guard(&temporary);
-        Ok(Self::File(FileTarget { temporary: Some(temporary), file, path, replace }))
+        Ok(Self::File(FileTarget { temporary: Some(temporary), file, path, existing }))
     }
 
     /// Whether the output can be gone back to.
@@ -143,14 +164,134 @@ impl Target {
     /// Puts a file under its final name while it is still being written: from here on what is whole survives whatever
     /// ends the program.
     pub(crate) fn reveal(&mut self) -> Result<()> {
-        let Self::File(FileTarget { temporary, path, replace, .. }) = self else { return Ok(()) };
+        let Self::File(FileTarget { temporary, path, existing, .. }) = self else { return Ok(()) };
+        let shown = path.display().to_string();
+        if let Some(Existing { in_place: Some(file), .. }) = existing {
+            // Once more each time: from here on the file is whole as far as it goes.
+            let Some(temporary) = temporary else { return Ok(()) };
+            return copy_over(temporary, file).with_context(|| shown);
+        }
         let Some(temporary) = temporary.take() else { return Ok(()) };
         let guarded = temporary.to_path_buf();
-        let named = interrupt::release(&guarded, || {
-            if *replace { temporary.persist(&*path) } else { temporary.persist_noclobber(&*path) }
+        let named = interrupt::release(&guarded, || match existing {
+            Some(existing) => {
+                existing.lend_to(&temporary);
+                temporary.persist(&*path)
+            }
+            None => temporary.persist_noclobber(&*path),
         });
-        named.map_err(|e| e.error).with_context(|| path.display().to_string())
+        named.map_err(|e| e.error).with_context(|| shown)
     }
+}
+
+impl Existing {
+    /// Looks at the file at `path`, and whether it can be replaced by a rename.
+    fn open(path: &Path) -> Result<Self> {
+        let shown = || path.display().to_string();
+        let metadata = fs::metadata(path).with_context(shown)?;
+        let folder = path.parent().unwrap_or(Path::new("/"));
+        let is_fixed = metadata.nlink() > 1
+            || is_mounted(path)
+            || rustix::fs::access(folder, rustix::fs::Access::WRITE_OK).is_err();
+        let in_place = match is_fixed {
+            true => Some(File::options().write(true).open(path).with_context(shown)?),
+            false => None,
+        };
+        let lock = File::open(path).ok();
+        if lock.as_ref().is_some_and(is_busy) {
+            bail!("{} is being written by another run", path.display());
+        }
+        let owner = (metadata.uid(), metadata.gid());
+        Ok(Self { mode: metadata.mode() & MODE, owner, in_place, _lock: lock })
+    }
+
+    /// Gives a new file the rights and, as far as the system lets it, the owner of this one.
+    fn lend_to(&self, path: &Path) {
+        let (user, group) = self.owner;
+        let is_other = fs::metadata(path).is_ok_and(|m| (m.uid(), m.gid()) != self.owner);
+        if is_other {
+            std::os::unix::fs::chown(path, Some(user), Some(group)).ok();
+        }
+        // After it, since a new owner takes some of the bits away.
+        fs::set_permissions(path, fs::Permissions::from_mode(self.mode)).ok();
+    }
+}
+
+/// The temporary name beside a final one, as long as names may be.
+fn part_name(name: &std::ffi::OsStr) -> PathBuf {
+    let (before, after) = (b".", b".part");
+    let room = MAX_NAME - before.len() - after.len();
+    let mut middle = name.as_bytes();
+    if middle.len() > room {
+        // Two long names that begin alike are still two.
+        let digest = crc(middle);
+        let mut cut = room - digest.len();
+        // Not within a character of UTF-8.
+        while cut > 0 && middle[cut] & 0xc0 == 0x80 {
+            cut -= 1;
+        }
+        middle = &middle[..cut];
+        let all = [before, middle, digest.as_bytes(), after].concat();
+        return PathBuf::from(std::ffi::OsStr::from_bytes(&all));
+    }
+    PathBuf::from(std::ffi::OsStr::from_bytes(&[before, middle, after].concat()))
+}
+
+fn crc(name: &[u8]) -> String {
+    let hash = name.iter().fold(0xcbf2_9ce4_8422_2325u64, |h, &b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
+    format!(".{hash:016x}")
+}
+
+/// Creates the temporary file, or takes over one that a run left that was killed; fails if a run is writing it.
+fn create_part(part: &Path, path: &Path) -> Result<(File, TempPath)> {
+    let cannot = || format!("cannot create {}", path.display());
+    for _ in 0..TRIES {
+        let file = File::options()
+            .write(true)
+            .read(true)
+            .create(true)
+            .truncate(false)
+            // The umask takes from this what it takes from any new file.
+            .mode(0o666)
+            .custom_flags(OFlags::NOFOLLOW.bits() as i32)
+            .open(part)
+            .with_context(cannot)?;
+        if is_busy(&file) {
+            bail!("{} is being written by another run", path.display());
+        }
+        // The run that had it may have put it in place meanwhile: then this is its finished file.
+        let (opened, named) = (file.metadata().with_context(cannot)?, fs::metadata(part));
+        if named.is_ok_and(|named| (named.dev(), named.ino()) == (opened.dev(), opened.ino())) {
+            file.set_len(0).with_context(cannot)?;
+            return Ok((file, TempPath::try_from_path(part).with_context(cannot)?));
+        }
+    }
+    Err(anyhow!("cannot create {}: other runs write it again and again", path.display()))
+}
+
+/// Takes a file for this run; whether another one has it. Where the file system knows no locks none has.
+fn is_busy(file: &File) -> bool {
+    matches!(file.try_lock(), Err(TryLockError::WouldBlock))
+}
+
+/// Whether a file is one that is mounted on its own.
+fn is_mounted(path: &Path) -> bool {
+    let table = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    // The fifth field is the place, in which blanks and the like are written in octal.
+    let escaped = |text: &str| text.replace('\\', "\\134").replace(' ', "\\040").replace('\t', "\\011").replace('\n', "\\012");
+    path.to_str().is_some_and(|path| {
+        let wanted = escaped(path);
+        table.lines().any(|line| line.split(' ').nth(4) == Some(&wanted))
+    })
+}
+
+/// Copies the file at `from` over what is in `to`.
+fn copy_over(from: &Path, to: &File) -> std::io::Result<()> {
+    let (mut source, mut to) = (File::open(from)?, to);
+    std::io::Seek::rewind(&mut to)?;
+    let count = std::io::copy(&mut source, &mut to)?;
+    to.set_len(count)?;
+    to.flush()
 }
 
 fn may_replace(path: &Path, overwrite: Overwrite, input: &Path) -> Result<bool> {
@@ -164,5 +305,38 @@ fn may_replace(path: &Path, overwrite: Overwrite, input: &Path) -> Result<bool> 
             Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
         }
         Overwrite::Ask | Overwrite::Never => Ok(false),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn temporary_names_are_no_longer_than_names_may_be() {
+        for name in ["a.mka".to_owned(), "b".repeat(255), "\u{3042}".repeat(85), format!("{}.mka", "x".repeat(245))] {
+            let part = part_name(std::ffi::OsStr::new(&name));
+            let length = part.as_os_str().len();
+            assert!(length <= MAX_NAME && part.to_str().is_some(), "{name}: {length}");
+        }
+        let (a, b) = ("x".repeat(250) + "a", "x".repeat(250) + "b");
+        assert_ne!(part_name(a.as_ref()), part_name(b.as_ref()));
+    }
+
+    #[test]
+    fn one_run_at_a_time() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("out.mka");
+        let open = || Target::open(&path, Overwrite::Always, Path::new("in.wav"));
+        let first = open().expect("a target");
+        assert!(open().is_err_and(|e| e.to_string().contains("another run")));
+        first.commit().expect("a file");
+        let mut second = open().expect("a target");
+        second.reveal().expect("a name");
+        // It is still written after it got its name.
+        assert!(open().is_err());
+        drop(second);
+        open().expect("a target").commit().expect("a file");
+        assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 1);
     }
 }

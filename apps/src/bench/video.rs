@@ -97,12 +97,12 @@ pub(crate) fn run(work: &Work<'_>, runtime: &Runtime, as_json: bool) -> Result<(
 fn pictures(work: &Work<'_>) -> Result<(VideoHeader, Vec<Vec<u8>>)> {
     let Some(path) = work.input else { return Ok(pattern(work.frames)) };
     media::init()?;
-    let mut input = VideoInput::open(path)?.planar();
+    let mut input = VideoInput::open(path, true)?;
     let mut pictures = Vec::new();
     while pictures.len() < work.frames
-        && let Some((picture, _)) = input.next()?
+        && let Some(picture) = input.next()?
     {
-        pictures.push(picture);
+        pictures.push(picture.data);
     }
     if pictures.is_empty() {
         bail!("{} holds no pictures", path.display());

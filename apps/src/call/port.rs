@@ -14,7 +14,7 @@ use cpal::traits::StreamTrait;
 use crossbeam::queue::ArrayQueue;
 
 use super::ends::{self, Microphone, Speaker};
-use crate::media::{AudioInput, AudioOutput, OutputFormat};
+use crate::media::{AudioInput, AudioOutput, Labels, OutputFormat};
 use crate::sound::{self, Direction, Errors, Player, Recorder};
 
 /// Rate of files played as if they were devices: that of most sound cards, so that rates are converted as with one.
@@ -129,7 +129,7 @@ pub(super) fn playback(choice: &Choice, host: &Host, rate: u32) -> Result<(Port,
         Choice::File(path) => {
             let format = OutputFormat::of(path, false, false)?;
             let file = File::create(path).with_context(|| path.display().to_string())?;
-            let output = AudioOutput::create(Some(file), true, &format, FILE_RATE, &[])?;
+            let output = AudioOutput::create(Some(file), true, &format, FILE_RATE, &Labels::default())?;
             Ok(virtual_playback(path.display().to_string(), Some(output)))
         }
     }

@@ -17,7 +17,7 @@ use anyhow::{Context, Result, bail};
 use siskin_core::Limits;
 use siskin_core::bitstream::StreamHeader;
 use siskin_core::bitstream::packet::Packet;
-use siskin_core::container::{AUDIO_CODEC_ID, Block, Reader, VIDEO_CODEC_ID};
+use siskin_core::container::{AUDIO_CODEC_ID, Block, Chapter, Reader, VIDEO_CODEC_ID};
 
 pub(crate) use channel::LossArgs;
 pub(crate) use decoding::Decoding;
@@ -109,6 +109,11 @@ impl CodedFile {
     /// The tags of the container.
     pub(crate) fn tags(&self) -> &[(String, String)] {
         self.reader.tags()
+    }
+
+    /// The chapters of the container.
+    pub(crate) fn chapters(&self) -> &[Chapter] {
+        self.reader.chapters()
     }
 
     /// The length that the container states, in samples; none beside pictures, which may last longer.

@@ -1,74 +1,137 @@
-//! Any input to mono samples of one rate.
+//! Any input to mono samples of one rate, as long as its own clock says: gaps are filled, drift is made up for.
 
 use std::path::Path;
 
-use anyhow::{Result, anyhow, bail};
-use ffmpeg_next::format::Sample;
-use ffmpeg_next::{ChannelLayout, codec, decoder, frame, media};
+use anyhow::{Context as _, Result, bail};
+use ffmpeg_next::{ChannelLayout, frame};
 use siskin_core::container::Chapter;
 
-use super::convert::{Converter, FLOAT, append};
-use super::{Feeder, source};
-use crate::target::is_dash;
+use super::demux::{Kind, Next, Source, Track, scale, to_ns};
+use super::graph::{AudioShape, Graph, Pulled};
+use super::resample::{self, append};
 
 /// Sample rates that are taken for meant.
 const RATES: std::ops::RangeInclusive<u32> = 1000..=768_000;
 /// Channels that are taken for meant.
 const CHANNELS: std::ops::RangeInclusive<u16> = 1..=64;
-/// Containers whose header states the length for certain, so that missing audio shows.
-const EXACT_LENGTH: [&str; 4] = ["flac", "aiff", "caf", "mov"];
-/// Seconds that may be missing at the end before an input counts as cut off.
-const MISSING_ALLOWED: f64 = 0.1;
+/// Frames that leave a longer gap begin a graph of their own; `aresample` would hold all of its silence in memory.
+const GAP_NS: i64 = 1_000_000_000;
+/// A difference between clock and samples that `aresample` leaves alone: containers round times, to 10 ms where they are coarsest.
+const DRIFT_NS: i64 = 20_000_000;
+/// Gaps from which on something is said to be missing; encoders leave out less at the beginning.
+const TOLD_GAP_NS: i64 = 60_000_000;
+const NS: i64 = 1_000_000_000;
 
-/// The audio stream of an input, decoded and mixed down.
+/// The sound of an input, decoded and mixed down.
 pub(crate) struct AudioInput {
-    feeder: Feeder,
-    decoder: decoder::Audio,
-    shape: Option<(Sample, ChannelLayout, u32)>,
-    converter: Option<Converter>,
+    track: Track,
     /// The rate of the samples handed out; `None` takes the input's own.
     wanted_rate: Option<u32>,
+    shape: AudioShape,
+    /// The first frame, decoded to know when it is heard.
+    waiting: Option<frame::Audio>,
     frame: frame::Audio,
-    /// Samples a channel decoded, at the input's rate.
-    decoded: u64,
-    /// The share of the stated samples that the file holds, if it was cut off.
-    share_left: Option<f64>,
+    filtered: frame::Audio,
+    run: Option<Run>,
+    /// When sample 0 is heard and the last one ends, in nanoseconds of the input.
+    zero: i64,
+    end: i64,
+    /// When the first decoded sample is heard, once that is known.
+    first: Option<i64>,
+    /// Samples handed out so far, and those of silence that come next.
+    given: u64,
+    silence: u64,
+    /// Gaps that were filled, and nanoseconds of them.
+    gaps: (u64, i64),
+}
+
+/// Frames of one shape that follow each other.
+struct Run {
+    graph: Graph,
+    shape: AudioShape,
+    /// When the first sample is heard, and where the last frame ends by its time.
+    start: i64,
+    end: i64,
+    /// Samples a channel that went in, and samples that came out.
+    taken: u64,
+    given: u64,
 }
 
 impl AudioInput {
-    /// Opens the best audio stream of `path` (`-` is stdin); `rate` is what to resample to, if anything.
+    /// Opens the sound of `path` (`-` is stdin); `rate` is what to resample to, if anything. Beside pictures that are not read,
+    /// sample 0 is heard when the first picture is seen.
     pub(crate) fn open(path: &Path, rate: Option<u32>) -> Result<Self> {
-        let name = if is_dash(path) { "stdin".to_owned() } else { path.display().to_string() };
-        let source::Source { input: context, share_left } = source::open(path)?;
-        let Some(stream) = context.streams().best(media::Type::Audio) else {
-            let kinds: Vec<_> =
-                context.streams().map(|s| format!("{:?}", s.parameters().medium()).to_lowercase()).collect();
-            let found = if kinds.is_empty() { "nothing".into() } else { kinds.join(", ") };
-            bail!("{name} has no audio stream, found: {found}");
+        Self::alone(&Source::open(path)?, rate)
+    }
+
+    /// [`AudioInput::open`] of an opened input, of which nothing else is read.
+    pub(crate) fn alone(source: &Source, rate: Option<u32>) -> Result<Self> {
+        let mut input = Self::of_track(source, rate, true)?;
+        let pictures = source.first_ns(Kind::Video).unwrap_or(i64::MAX);
+        input.begin_at(pictures);
+        Ok(input)
+    }
+
+    /// Opens the sound of an input; sample 0 is its first one.
+    pub(crate) fn of(source: &Source, rate: u32) -> Result<Self> {
+        // Where it begins far behind the pictures it is not waited for.
+        Self::of_track(source, Some(rate), false)
+    }
+
+    fn of_track(source: &Source, rate: Option<u32>, is_patient: bool) -> Result<Self> {
+        let mut track = Track::open(source, Kind::Audio)?;
+        let mut first = frame::Audio::empty();
+        let is_there = track.decode_within(&mut first, is_patient)? == Next::There(());
+        let shape = match is_there {
+            true => shape_of(&first).with_context(|| source.name())?,
+            // Nothing can be decoded, which is told when samples are asked for, or not yet.
+            false => AudioShape {
+                format: resample::FLOAT,
+                layout: ChannelLayout::MONO,
+                rate: rate.unwrap_or(*RATES.start()),
+            },
         };
-        let index = stream.index();
-        let mut decoder = codec::Context::from_parameters(stream.parameters())
-            .map_err(|e| anyhow!("{name}: {e}"))?
-            .decoder();
-        // Without it the samples that the encoder padded at start and end are not skipped.
-        decoder.set_packet_time_base(stream.time_base());
-        let decoder = decoder.audio().map_err(|e| anyhow!("{name}: the audio cannot be decoded: {e}"))?;
-        check_shape(&name, decoder.rate(), decoder.channels())?;
+        let zero = first.timestamp().filter(|_| is_there).map_or(0, |ticks| to_ns(ticks, track.time_base()));
         Ok(Self {
-            feeder: Feeder::new(name, context, index),
-            decoder,
-            shape: None,
-            converter: None,
+            track,
             wanted_rate: rate,
+            shape,
+            waiting: is_there.then_some(first),
             frame: frame::Audio::empty(),
-            decoded: 0,
-            share_left,
+            filtered: frame::Audio::empty(),
+            run: None,
+            zero,
+            end: zero,
+            first: is_there.then_some(zero),
+            given: 0,
+            silence: 0,
+            gaps: (0, 0),
         })
+    }
+
+    /// When the first sample is heard, in nanoseconds of the input, if it is known yet.
+    pub(crate) fn start_ns(&self) -> Option<i64> {
+        self.first
+    }
+
+    /// Lets silence lead from a time on to the first sample, if that is heard later. Before the first samples are taken.
+    pub(crate) fn begin_at(&mut self, zero: i64) {
+        let Some(first) = self.first else {
+            // It comes once it is known how much.
+            (self.zero, self.end) = (zero, zero);
+            return;
+        };
+        let lead = first.saturating_sub(zero).max(0);
+        // A track that begins so late has a clock of its own.
+        if lead < 24 * 3600 * NS {
+            self.silence = scale(lead, self.rate().into(), NS.into()).max(0) as u64;
+            self.zero = first.saturating_sub(lead);
+        }
     }
 
     /// The input's sample rate.
     pub(crate) fn source_rate(&self) -> u32 {
-        self.decoder.rate()
+        self.shape.rate
     }
 
     /// The rate of the samples handed out.
@@ -78,117 +141,199 @@ impl AudioInput {
 
     /// The input's channels.
     pub(crate) fn channels(&self) -> u16 {
-        self.decoder.channels()
+        u16::try_from(self.shape.layout.channels()).unwrap_or(u16::MAX)
     }
 
     /// The length that the container states or FFmpeg estimates, in seconds.
     pub(crate) fn duration(&self) -> Option<f64> {
-        let stream = self.feeder.context.stream(self.feeder.stream)?;
-        if stream.duration() > 0 {
-            return Some(stream.duration() as f64 * f64::from(stream.time_base()));
-        }
-        let whole = self.feeder.context.duration();
-        (whole > 0).then(|| whole as f64 / f64::from(ffmpeg_next::ffi::AV_TIME_BASE))
+        self.track.source().stated_seconds(Kind::Audio)
     }
 
     /// The streams that are not read.
     pub(crate) fn other_streams(&self) -> Vec<String> {
-        let others = self.feeder.context.streams().filter(|s| s.index() != self.feeder.stream);
-        others.map(|s| format!("{:?}", s.parameters().medium()).to_lowercase()).collect()
+        self.track.source().other_streams()
     }
 
-    /// The chapters of the container.
+    /// The chapters of the container, in time with the samples.
     pub(crate) fn chapters(&self) -> Vec<Chapter> {
-        let chapter = |c: ffmpeg_next::Chapter<'_>| {
-            let ns = |at: i64| (at.max(0) as f64 * f64::from(c.time_base()) * 1e9).round() as u64;
-            let title = c.metadata().get("title").unwrap_or_default().to_owned();
-            Chapter { start_ns: ns(c.start()), end_ns: Some(ns(c.end())), title }
-        };
-        self.feeder.context.chapters().map(chapter).collect()
+        self.track.source().chapters(self.zero)
     }
 
-    /// The tags of the container and the stream, as FFmpeg names them.
-    pub(crate) fn tags(&self) -> Vec<(String, String)> {
-        let stream = self.feeder.context.stream(self.feeder.stream);
-        let of_stream = stream.iter().flat_map(|s| s.metadata().iter().map(owned).collect::<Vec<_>>());
-        let mut tags: Vec<(String, String)> = self.feeder.context.metadata().iter().map(owned).collect();
-        for tag in of_stream {
-            if tags.iter().all(|t| !t.0.eq_ignore_ascii_case(&tag.0)) {
-                tags.push(tag);
-            }
+    /// What did not go as it should, in words, once everything has been read: packets that could not be decoded, gaps, clocks.
+    pub(crate) fn faults(&self) -> Vec<String> {
+        let name = self.track.source().name();
+        let mut faults = self.own_faults();
+        faults.extend(self.track.source().jumps().into_iter().map(|jump| format!("{name}: {jump}")));
+        faults
+    }
+
+    /// [`AudioInput::faults`] of the sound alone.
+    pub(crate) fn own_faults(&self) -> Vec<String> {
+        let name = self.track.source().name();
+        let mut faults = Vec::new();
+        match self.track.bad_packets() {
+            0 => {}
+            bad => faults.push(format!("{name}: {bad} packets of sound could not be decoded")),
         }
-        tags
-    }
-
-    /// Packets that could not be decoded so far.
-    pub(crate) fn bad_packets(&self) -> u64 {
-        self.feeder.bad_packets
+        match self.gaps {
+            (0, _) => {}
+            (count, ns) => faults.push(format!(
+                "{name}: {:.2} s of sound are missing in {count} gap{}, there is silence instead",
+                ns as f64 / 1e9,
+                if count == 1 { "" } else { "s" },
+            )),
+        }
+        faults
     }
 
     /// What is missing at the end, in words, once everything has been read.
     pub(crate) fn missing(&self) -> Option<String> {
-        let found = self.decoded as f64 / f64::from(self.source_rate());
-        let format = self.feeder.context.format();
-        let exact = format.name().split(',').any(|n| EXACT_LENGTH.contains(&n));
-        let stated = match self.share_left {
-            Some(share) => found / share.max(1e-9),
-            None if exact => self.duration()?,
-            None => return None,
-        };
-        (found + MISSING_ALLOWED < stated)
-            .then(|| format!("{} ends after {found:.2} s of {stated:.2} s", self.feeder.name))
+        self.track.source().missing(Kind::Audio, self.first.map_or(0, |first| self.end.saturating_sub(first)) as f64 / 1e9)
     }
 
     /// Appends the next samples to `out`; false at the end.
     pub(crate) fn next(&mut self, out: &mut Vec<f32>) -> Result<bool> {
-        if self.feeder.decode(&mut self.decoder, &mut self.frame)? {
-            self.take_frame(out)?;
-            return Ok(true);
-        }
-        let before = out.len();
-        self.flush_converter(out)?;
-        Ok(out.len() > before)
+        Ok(self.next_within(out, true)? == Next::There(()))
     }
 
-    fn take_frame(&mut self, out: &mut Vec<f32>) -> Result<()> {
-        let frame = with_layout(&self.frame)?;
-        check_shape(&self.feeder.name, frame.rate(), frame.channels())?;
-        self.decoded += frame.samples() as u64;
-        let shape = (frame.format(), frame.channel_layout(), frame.rate());
-        if self.shape != Some(shape) {
-            // Streams chained one behind another may each have a shape of their own.
-            self.flush_converter(out)?;
-            self.converter = Some(Converter::new(shape, (FLOAT, self.rate()))?);
-            self.shape = Some(shape);
+    /// [`AudioInput::next`] for who may not be patient.
+    pub(crate) fn next_within(&mut self, out: &mut Vec<f32>, is_patient: bool) -> Result<Next<()>> {
+        loop {
+            if self.silence > 0 {
+                let count = self.silence.min(self.rate().into());
+                out.resize(out.len() + count as usize, 0.0);
+                self.silence -= count;
+                self.given += count;
+                return Ok(Next::There(()));
+            }
+            let Some(run) = &mut self.run else {
+                match self.decode(is_patient)? {
+                    Next::There(frame) => self.begin_run(frame)?,
+                    Next::End => return Ok(Next::End),
+                    Next::Later => return Ok(Next::Later),
+                }
+                continue;
+            };
+            if run.graph.pull(&mut self.filtered)? == Pulled::Frame {
+                append(&self.filtered, out);
+                run.given += self.filtered.samples() as u64;
+                self.given += self.filtered.samples() as u64;
+                return Ok(Next::There(()));
+            }
+            match self.decode(is_patient)? {
+                Next::There(frame) if self.follows(&frame)? => self.push(frame)?,
+                Next::Later => return Ok(Next::Later),
+                next => {
+                    self.finish_run(out)?;
+                    if let Next::There(frame) = next {
+                        self.waiting = Some(frame);
+                    }
+                    return Ok(Next::There(()));
+                }
+            }
         }
-        if let Some(converter) = &mut self.converter {
-            append(&converter.convert(&frame)?, out);
+    }
+
+    /// The next frame with samples.
+    fn decode(&mut self, is_patient: bool) -> Result<Next<frame::Audio>> {
+        if let Some(frame) = self.waiting.take() {
+            return Ok(Next::There(frame));
         }
+        loop {
+            match self.track.decode_within(&mut self.frame, is_patient)? {
+                Next::There(()) if self.frame.samples() > 0 => {
+                    return Ok(Next::There(std::mem::replace(&mut self.frame, frame::Audio::empty())));
+                }
+                Next::There(()) => {}
+                Next::End => return Ok(Next::End),
+                Next::Later => return Ok(Next::Later),
+            }
+        }
+    }
+
+    /// When a frame is heard; one that does not say follows what was before.
+    fn time(&self, frame: &frame::Audio) -> i64 {
+        frame.timestamp().map_or(self.end, |ticks| to_ns(ticks, self.track.time_base()))
+    }
+
+    /// Whether a frame goes into the graph at hand.
+    fn follows(&self, frame: &frame::Audio) -> Result<bool> {
+        let shape = shape_of(frame).with_context(|| self.track.source().name())?;
+        let gap = self.time(frame).saturating_sub(self.end);
+        Ok(self.run.as_ref().is_some_and(|run| run.shape == shape) && gap <= GAP_NS)
+    }
+
+    fn begin_run(&mut self, frame: frame::Audio) -> Result<()> {
+        let shape = shape_of(&frame).with_context(|| self.track.source().name())?;
+        let start = self.time(&frame).max(self.end);
+        let place = scale(start.saturating_sub(self.zero), self.rate().into(), NS.into());
+        self.silence = u64::try_from(place).unwrap_or(0).saturating_sub(self.given);
+        self.note_gap(start);
+        self.first.get_or_insert(start);
+        let graph = resample::graph(&shape, self.rate())?;
+        self.run = Some(Run { graph, shape, start, end: start, taken: 0, given: 0 });
+        self.push(frame)
+    }
+
+    fn note_gap(&mut self, time: i64) {
+        let gap = time.saturating_sub(self.end);
+        if gap > TOLD_GAP_NS && self.first.is_some() {
+            self.gaps.0 += 1;
+            self.gaps.1 += gap;
+        }
+    }
+
+    /// Gives a frame to the graph, at its time.
+    fn push(&mut self, mut frame: frame::Audio) -> Result<()> {
+        let time = self.time(&frame);
+        let Some(run) = &mut self.run else { return Ok(()) };
+        let (rate, samples) = (i128::from(run.shape.rate), frame.samples() as u64);
+        let is_first = run.taken == 0;
+        let time = if is_first { run.start } else { time };
+        frame.set_pts(Some(scale(time.saturating_sub(run.start), rate, NS.into())));
+        run.taken += samples;
+        run.end = time.saturating_add(scale(samples as i64, NS.into(), rate));
+        let end = run.end;
+        run.graph.push(&mut frame)?;
+        if !is_first {
+            self.note_gap(time);
+        }
+        self.end = end;
         Ok(())
     }
 
-    fn flush_converter(&mut self, out: &mut Vec<f32>) -> Result<()> {
-        self.converter.take().map_or(Ok(()), |converter| converter.finish(out))
+    /// Appends what is still in the graph, so that the whole is as long as what went in, rounded to the nearest sample.
+    fn finish_run(&mut self, out: &mut Vec<f32>) -> Result<()> {
+        let Some(mut run) = self.run.take() else { return Ok(()) };
+        let rate = i128::from(self.rate());
+        let length = run.end - run.start;
+        run.graph.close(scale(length, run.shape.rate.into(), NS.into()))?;
+        let (begun, start) = (run.given, out.len());
+        while run.graph.pull(&mut self.filtered)? == Pulled::Frame {
+            append(&self.filtered, out);
+        }
+        // Samples count exactly; times only where they tell of more than their own rounding.
+        let counted = scale(run.taken as i64, NS.into(), run.shape.rate.into());
+        let whole = match (counted - length).abs() <= DRIFT_NS {
+            true => scale(run.taken as i64, rate, run.shape.rate.into()),
+            false => scale(length, rate, NS.into()),
+        };
+        let whole = u64::try_from(whole).unwrap_or(0).max(1);
+        out.resize(start + usize::try_from(whole.saturating_sub(begun))?, 0.0);
+        self.given += (out.len() - start) as u64;
+        Ok(())
     }
 }
 
-fn owned((key, value): (&str, &str)) -> (String, String) {
-    (key.to_owned(), value.to_owned())
-}
-
-fn check_shape(name: &str, rate: u32, channels: u16) -> Result<()> {
+/// What the samples of a frame are. Formats that state only a number of channels get the usual layout.
+fn shape_of(frame: &frame::Audio) -> Result<AudioShape> {
+    let (rate, channels) = (frame.rate(), frame.channels());
     if !RATES.contains(&rate) {
-        bail!("{name} has a sample rate of {rate} Hz, allowed: {} to {}", RATES.start(), RATES.end());
+        bail!("a sample rate of {rate} Hz, allowed: {} to {}", RATES.start(), RATES.end());
     }
     if !CHANNELS.contains(&channels) {
-        bail!("{name} has {channels} channels, allowed: {} to {}", CHANNELS.start(), CHANNELS.end());
+        bail!("{channels} channels, allowed: {} to {}", CHANNELS.start(), CHANNELS.end());
     }
-    Ok(())
-}
-
-/// The frame with a channel layout: formats that state only a number of channels get the usual one.
-fn with_layout(frame: &frame::Audio) -> Result<frame::Audio> {
-    let channels = frame.channels();
     let layout = match frame.channel_layout() {
         known if !known.is_empty() => known,
         _ => ChannelLayout::default(channels.into()),
@@ -196,13 +341,6 @@ fn with_layout(frame: &frame::Audio) -> Result<frame::Audio> {
     if layout.is_empty() {
         bail!("{channels} channels without a layout cannot be mixed down");
     }
-    // `swresample` compares layouts strictly, and a frame's can only be set when it is made.
-    let mut copy = frame::Audio::new(frame.format(), frame.samples(), layout);
-    copy.set_rate(frame.rate());
-    for plane in 0..frame.planes() {
-        let (from, to) = (frame.data(plane), copy.data_mut(plane));
-        let bytes = from.len().min(to.len());
-        to[..bytes].copy_from_slice(&from[..bytes]);
-    }
-    Ok(copy)
+    Ok(AudioShape { format: frame.format(), layout, rate })
 }
+

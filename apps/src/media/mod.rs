@@ -1,17 +1,22 @@
 //! Media through FFmpeg: any input to mono samples, and samples to any output.
 
-mod convert;
-mod feeder;
+mod aspect;
+mod demux;
+pub(crate) mod graph;
 mod input;
 pub(crate) mod output;
-mod riff;
-pub(crate) mod source;
+mod resample;
+mod source;
+mod stated;
+mod tags;
+mod timeline;
 mod track;
 
-pub(crate) use convert::{Resampler, resample};
-pub(crate) use feeder::Feeder;
+pub(crate) use demux::{Kind, Next, Source, Track, scale, to_ns};
 pub(crate) use input::AudioInput;
-pub(crate) use output::{AudioOutput, OutputFormat};
+pub(crate) use output::{AudioOutput, Labels, OutputFormat};
+pub(crate) use resample::{Resampler, resample};
+pub(crate) use tags::kept_tags;
 pub(crate) use track::{AudioTrack, write_packets};
 
 /// Keeps FFmpeg from writing to stderr: what goes wrong is told once, by us.

@@ -7,7 +7,8 @@ use anyhow::{Context as _, Result, anyhow};
 use ffmpeg_next::codec::Id;
 use ffmpeg_next::format::context::{Output, StreamIo};
 use ffmpeg_next::format::output_to_stream;
-use ffmpeg_next::{Dictionary, media};
+use ffmpeg_next::{Dictionary, Rational, media};
+use siskin_core::container::Chapter;
 
 use super::AudioTrack;
 use crate::failure::usage;
@@ -38,13 +39,34 @@ impl OutputFormat {
     }
 }
 
+/// What a file says beside its tracks.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Labels {
+    /// Tags: names and values.
+    pub(crate) tags: Vec<(String, String)>,
+    /// Chapters, where the container has such.
+    pub(crate) chapters: Vec<Chapter>,
+}
+
+impl Labels {
+    /// Those of a coded file whose first sample or frame is at `start` nanoseconds, for an output that begins with it.
+    pub(crate) fn new(tags: Vec<(String, String)>, chapters: &[Chapter], start: u64) -> Self {
+        let moved = chapters.iter().filter(|c| c.end_ns.is_none_or(|end| end > start)).map(|c| Chapter {
+            start_ns: c.start_ns.saturating_sub(start),
+            end_ns: c.end_ns.map(|end| end - start),
+            title: c.title.clone(),
+        });
+        Self { tags, chapters: moved.collect() }
+    }
+}
+
 /// Begins a file of FFmpeg's, to a file or else to stdout. `name` or `muxer` say the format.
 pub(crate) fn begin(
     target: Option<File>,
     seekable: bool,
     name: &str,
     muxer: Option<&str>,
-    tags: &[(String, String)],
+    labels: &Labels,
 ) -> Result<Output> {
     let io = match target {
         Some(file) if seekable => StreamIo::from_write_seek(file),
@@ -54,8 +76,19 @@ pub(crate) fn begin(
     let mut context = output_to_stream(io?, Some(name), muxer)
         .map_err(|_| usage(format!("FFmpeg knows no format with the extension {}", extension(name))))?;
     let mut metadata = Dictionary::new();
-    tags.iter().for_each(|(key, value)| metadata.set(&key.to_lowercase(), value));
+    labels.tags.iter().for_each(|(key, value)| metadata.set(&key.to_lowercase(), value));
     context.set_metadata(metadata);
+    let ms = |ns: u64| i64::try_from(ns / 1_000_000).unwrap_or(i64::MAX);
+    let mut later = labels.chapters.iter().skip(1).map(|c| c.start_ns);
+    for (number, chapter) in (1..).zip(&labels.chapters) {
+        // A chapter without an end goes on to the next one.
+        let end = later.next().filter(|_| chapter.end_ns.is_none()).or(chapter.end_ns);
+        let end = end.unwrap_or(chapter.start_ns).max(chapter.start_ns);
+        let title = chapter.title.replace('\0', " ");
+        context
+            .add_chapter(number, Rational(1, 1000), ms(chapter.start_ns), ms(end), title)
+            .map_err(|e| anyhow!("the chapters cannot be written: {e}"))?;
+    }
     Ok(context)
 }
 
@@ -93,9 +126,9 @@ impl AudioOutput {
         seekable: bool,
         format: &OutputFormat,
         rate: u32,
-        tags: &[(String, String)],
+        labels: &Labels,
     ) -> Result<Self> {
-        let mut context = begin(target, seekable, &format.name, format.muxer, tags)?;
+        let mut context = begin(target, seekable, &format.name, format.muxer, labels)?;
         let id = codec_of(&context, format)?;
         let track = AudioTrack::add(&mut context, id, rate)
             .with_context(|| format!("a {} file", extension(&format.name)))?;

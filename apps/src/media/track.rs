@@ -5,9 +5,10 @@ use ffmpeg_next::codec::{self, Id, encoder};
 use ffmpeg_next::format::context::Output;
 use ffmpeg_next::format::sample::Type;
 use ffmpeg_next::format::{self, Sample};
-use ffmpeg_next::{ChannelLayout, Error as FfmpegError, Packet, Rational};
+use ffmpeg_next::{ChannelLayout, Error as FfmpegError, Packet, Rational, frame};
 
-use super::convert::{Converter, FLOAT, Resampler, mono_frame};
+use super::graph::{Graph, Pulled};
+use super::resample::{self, FLOAT, Resampler, mono_frame};
 
 /// Samples a packet of codecs that take any number.
 const FREE_FRAME: usize = 4096;
@@ -18,11 +19,11 @@ pub(crate) struct AudioTrack {
     stream: usize,
     encoder: encoder::Audio,
     to_rate: Resampler,
-    to_format: Option<Converter>,
+    /// From samples at the encoder's rate to its frames.
+    to_frames: Graph,
     own_rate: u32,
-    frame_samples: usize,
-    /// Samples at the encoder's rate that do not fill a frame yet.
-    waiting: Vec<f32>,
+    frame: frame::Audio,
+    ready: Vec<f32>,
     /// When the next sample is heard, in samples.
     position: i64,
 }
@@ -51,9 +52,6 @@ impl AudioTrack {
         let mut stream = context.add_stream(codec)?;
         stream.set_parameters(&encoder);
         let stream = stream.index();
-        let mono = ChannelLayout::MONO;
-        let to_format =
-            (sample != FLOAT).then(|| Converter::new((FLOAT, mono, own_rate), (sample, own_rate)));
         let frame_samples = match encoder.frame_size() {
             0 => FREE_FRAME,
             size => size as usize,
@@ -62,10 +60,10 @@ impl AudioTrack {
             stream,
             encoder,
             to_rate: Resampler::new(rate, own_rate)?,
-            to_format: to_format.transpose()?,
+            to_frames: resample::frames(own_rate, sample, frame_samples)?,
             own_rate,
-            frame_samples,
-            waiting: Vec::new(),
+            frame: frame::Audio::empty(),
+            ready: Vec::new(),
             position: 0,
         })
     }
@@ -83,35 +81,39 @@ impl AudioTrack {
 
     /// Writes samples.
     pub(crate) fn write(&mut self, samples: &[f32], context: &mut Output) -> Result<()> {
-        self.to_rate.push(samples, &mut self.waiting)?;
-        self.encode(false, context)
+        self.to_rate.push(samples, &mut self.ready)?;
+        self.encode(context)
     }
 
     /// Writes what is left.
     pub(crate) fn finish(&mut self, context: &mut Output) -> Result<()> {
-        self.to_rate.finish(&mut self.waiting)?;
-        self.encode(true, context)?;
+        self.to_rate.finish(&mut self.ready)?;
+        self.encode(context)?;
+        self.to_frames.close(self.position)?;
+        self.take_frames(context)?;
         self.encoder.send_eof()?;
         self.take_packets(context)
     }
 
-    fn encode(&mut self, all: bool, context: &mut Output) -> Result<()> {
-        let whole = self.waiting.len() - self.waiting.len() % self.frame_samples;
-        let count = if all { self.waiting.len() } else { whole };
-        let waiting = std::mem::take(&mut self.waiting);
-        for samples in waiting[..count].chunks(self.frame_samples) {
-            let mut frame = mono_frame(samples, self.own_rate);
-            if let Some(converter) = &mut self.to_format {
-                frame = converter.convert(&frame)?;
-            }
-            frame.set_rate(self.own_rate);
-            frame.set_pts(Some(self.position));
-            self.position += samples.len() as i64;
-            self.encoder.send_frame(&frame).map_err(|e| anyhow!("the output cannot be encoded: {e}"))?;
+    /// Encodes the samples that are ready, as far as they fill frames.
+    fn encode(&mut self, context: &mut Output) -> Result<()> {
+        if self.ready.is_empty() {
+            return Ok(());
+        }
+        let mut frame = mono_frame(&self.ready, self.own_rate, self.position);
+        self.position += self.ready.len() as i64;
+        self.ready.clear();
+        self.to_frames.push(&mut frame)?;
+        self.take_frames(context)
+    }
+
+    fn take_frames(&mut self, context: &mut Output) -> Result<()> {
+        while self.to_frames.pull(&mut self.frame)? == Pulled::Frame {
+            self.encoder
+                .send_frame(&self.frame)
+                .map_err(|e| anyhow!("the output cannot be encoded: {e}"))?;
             self.take_packets(context)?;
         }
-        self.waiting = waiting;
-        self.waiting.drain(..count);
         Ok(())
     }
 

@@ -7,7 +7,7 @@ use siskin_core::audio::{Encoder, EncoderConfig};
 
 use crate::coded::Sink;
 use crate::failure::usage;
-use crate::media::{AudioOutput, OutputFormat};
+use crate::media::{AudioOutput, Labels, OutputFormat};
 use crate::model::ModelArgs;
 use crate::target::Target;
 use crate::units;
@@ -50,7 +50,7 @@ impl SpeechOutput {
             }
             let is_stream = matches!(target, Target::Stream(_));
             let format = OutputFormat::of(path, false, is_stream)?;
-            let output = AudioOutput::create(target.handle()?, target.is_file(), &format, rate, &tags)?;
+            let output = AudioOutput::create(target.handle()?, target.is_file(), &format, rate, &Labels { tags, ..Labels::default() })?;
             return Ok(Self::Plain(Box::new(output)));
         }
         let bundle = model.bundle()?;

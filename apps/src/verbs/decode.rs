@@ -9,7 +9,7 @@ use clap::Args;
 use crate::bench::peak_memory;
 use crate::coded::{CodedFile, Decoding, LossArgs};
 use crate::events;
-use crate::media::{self, AudioOutput, OutputFormat};
+use crate::media::{self, AudioOutput, Labels, OutputFormat};
 use crate::model::ModelArgs;
 use crate::report::{Progress, Report, ReportArgs};
 use crate::target::{OverwriteArgs, Target, is_dash};
@@ -71,15 +71,19 @@ pub(crate) fn run(args: &DecodeArgs) -> Result<ExitCode> {
         decoding.file().header().bundle_name,
         decoding.provider()
     ));
-    let mut output =
-        AudioOutput::create(target.handle()?, target.is_file(), &format, rate, decoding.file().tags())?;
+    // When the sound begins is known with its first packet.
+    let mut pcm = Vec::new();
+    let mut more = decoding.next(&mut pcm)?;
+    let file = decoding.file();
+    let labels = Labels::new(file.tags().to_vec(), file.chapters(), decoding.start_ns());
+    let mut output = AudioOutput::create(target.handle()?, target.is_file(), &format, rate, &labels)?;
     if output.rate() != rate {
         report.note(&format!("Resampling from {rate} Hz to {} Hz", output.rate()));
     }
-    let mut pcm = Vec::new();
-    while decoding.next(&mut pcm)? {
+    while more {
         output.write(&pcm)?;
         pcm.clear();
+        more = decoding.next(&mut pcm)?;
         let seconds = decoding.given() as f64 / f64::from(rate);
         report.progress(Progress { seconds, total, bytes: decoding.packet_bytes() })?;
     }

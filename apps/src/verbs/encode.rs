@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use clap::Args;
 use siskin_core::audio::{DEFAULT_BIT_WEIGHT, DEFAULT_SEARCH_WIDTH, Encoder, EncoderConfig, RateControl};
 use siskin_core::bundle::{Bundle, Manifest, VideoBundle};
@@ -12,7 +12,7 @@ use crate::bench::peak_memory;
 use crate::coded::{CodedFile, Sink};
 use crate::events;
 use crate::failure::usage;
-use crate::media::{self, AudioInput};
+use crate::media::{self, AudioInput, Kind, Source, kept_tags};
 use crate::model::ModelArgs;
 use crate::report::{Progress, Report, ReportArgs};
 use crate::target::{Overwrite, OverwriteArgs, Target, is_dash};
@@ -23,22 +23,6 @@ use crate::video::{self, Sound, VideoArgs, VideoFile};
 const BATCH: usize = 24_000;
 /// Seconds after which a packet of a file carries the stream header again: readers of files find it at the start.
 pub(crate) const HEADER_SECONDS: f64 = 10.0;
-/// Tags that tell of the input file rather than of the recording.
-const NOT_KEPT: [&str; 9] = [
-    "encoder",
-    "creation_time",
-    "major_brand",
-    "minor_version",
-    "compatible_brands",
-    "handler_name",
-    "vendor_id",
-    "duration",
-    "encoded_by",
-];
-/// Bounds on what is taken over from hostile tags.
-const MOST_TAGS: usize = 100;
-const LONGEST_TAG: usize = 10_000;
-
 /// Values of `--rate-control`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum RateMode {
@@ -106,12 +90,23 @@ pub(crate) fn run(args: &EncodeArgs) -> Result<ExitCode> {
     check_name(&args.output)?;
     let mut report = Report::new(&args.report, is_dash(&args.output))?;
     media::init()?;
-    let (has_pictures, has_sound) = video::kinds(&args.input);
-    let may_hold_video = args.output.extension().is_some_and(|e| e.eq_ignore_ascii_case("mkv"));
-    let with_video = !args.video.no_video && may_hold_video && has_pictures;
-    if args.video.preset.is_some() || with_video {
-        return encode_video(args, has_sound && !args.video.no_audio, &mut report);
+    if CodedFile::is_coded(&args.input) || VideoFile::is_video(&args.input) {
+        return Err(usage(format!("{} is coded already, see siskin decode", args.input.display())));
     }
+    let may_hold_video = args.output.extension().is_some_and(|e| e.eq_ignore_ascii_case("mkv"));
+    if args.video.preset.is_some() || may_hold_video && !args.video.no_video {
+        let source = Source::open(&args.input)?;
+        if args.video.preset.is_some() || source.has(Kind::Video) {
+            return encode_video(args, source, &mut report);
+        }
+        return encode_sound(args, source, report);
+    }
+    check_sound_options(args)?;
+    encode_sound(args, Source::open(&args.input)?, report)
+}
+
+/// Refuses options that are for pictures where none are encoded.
+fn check_sound_options(args: &EncodeArgs) -> Result<()> {
     if args.video.resume || args.video.watch.is_some() {
         let option = if args.video.resume { "--resume" } else { "--watch" };
         return Err(usage(format!("{option} is for pictures, and none are encoded here")));
@@ -119,14 +114,16 @@ pub(crate) fn run(args: &EncodeArgs) -> Result<ExitCode> {
     if args.video.no_audio {
         return Err(usage("--no-audio leaves nothing to encode"));
     }
+    Ok(())
+}
+
+fn encode_sound(args: &EncodeArgs, source: Source, mut report: Report) -> Result<ExitCode> {
+    check_sound_options(args)?;
     let bundle = args.model.bundle()?;
     let manifest = bundle.manifest();
     let stages = stages(args, manifest)?;
     let rate = rate_control(args, bundle.stream_header().code_rate(stages));
-    if CodedFile::is_coded(&args.input) {
-        return Err(usage(format!("{} is coded already, see siskin decode", args.input.display())));
-    }
-    let mut input = AudioInput::open(&args.input, Some(manifest.sample_rate))?;
+    let mut input = AudioInput::alone(&source, Some(manifest.sample_rate))?;
     describe_input(&input, &report);
     let runtime = args.model.runtime()?;
     let mut config = config(args, stages, rate);
@@ -149,7 +146,7 @@ pub(crate) fn run(args: &EncodeArgs) -> Result<ExitCode> {
         encoder.provider(),
         if encoder.is_range_coding() { "range coded" } else { "fixed width" },
     ));
-    let mut sink = Sink::with_chapters(&target, encoder.header(), kept_tags(&input), input.chapters())?;
+    let mut sink = Sink::with_chapters(&target, encoder.header(), kept_tags(&source), input.chapters())?;
     let (mut samples, mut pcm, mut more) = (0u64, Vec::new(), true);
     while more {
         while more && pcm.len() < BATCH {
@@ -161,7 +158,7 @@ pub(crate) fn run(args: &EncodeArgs) -> Result<ExitCode> {
         let seconds = samples as f64 / f64::from(manifest.sample_rate);
         report.progress(Progress { seconds, total: input.duration(), bytes: sink.bytes() })?;
     }
-    check_end(args, &input, samples, &report)?;
+    let missing = check_end(args, &input, samples, &report)?;
     encoder.finish(&mut |p| sink.packet(p))?;
     let totals = sink.finish()?;
     target.commit()?;
@@ -202,29 +199,34 @@ pub(crate) fn run(args: &EncodeArgs) -> Result<ExitCode> {
             speed,
         },
     )?;
-    Ok(ExitCode::SUCCESS)
+    match missing {
+        Some(missing) => Err(anyhow!("{missing}; {} holds what is there", args.output.display())),
+        None => Ok(ExitCode::SUCCESS),
+    }
 }
 
-fn encode_video(args: &EncodeArgs, with_sound: bool, report: &mut Report) -> Result<ExitCode> {
-    if CodedFile::is_coded(&args.input) || VideoFile::is_video(&args.input) {
-        return Err(usage(format!("{} is coded already, see siskin decode", args.input.display())));
-    }
+fn encode_video(args: &EncodeArgs, source: Source, report: &mut Report) -> Result<ExitCode> {
+    let with_sound = source.has(Kind::Audio) && !args.video.no_audio;
     let runtime = args.model.video_runtime()?;
     let [of_pictures, of_sound] = models(args, with_sound)?;
-    let sound = if with_sound { Some(sound(args, of_sound, report)?) } else { None };
     let overwrite = if args.video.resume { Overwrite::Always } else { args.overwrite.choice() };
     let target = Target::open(&args.output, overwrite, &args.input)?;
     if args.video.resume && !target.is_file() {
         return Err(usage("--resume needs an output that is a file"));
     }
+    // Both are known to the input before the first packet of either is read.
+    source.want(&if with_sound { vec![Kind::Video, Kind::Audio] } else { vec![Kind::Video] });
+    let sound = if with_sound { Some(sound(args, &source, of_sound, report)?) } else { None };
     // With sound, the plain option is that of the sound, as it is without video.
     let own = args.bitrate.filter(|_| !with_sound);
     let mut job = video::encode::Job {
         input: &args.input,
+        source,
         output: &args.output,
         video: &args.video,
         bitrate: args.video.video_bitrate.or(own),
         model: of_pictures,
+        allow_truncated: args.allow_truncated,
         sound,
         runtime,
     };
@@ -248,11 +250,11 @@ fn models(args: &EncodeArgs, with_sound: bool) -> Result<[Option<&str>; 2]> {
 }
 
 /// The sound beside a video.
-fn sound(args: &EncodeArgs, model: Option<&str>, report: &Report) -> Result<Sound> {
+fn sound(args: &EncodeArgs, source: &Source, model: Option<&str>, report: &Report) -> Result<Sound> {
     let bundle = model.map_or_else(ModelArgs::default_bundle, |name| Ok(Bundle::find(name)?))?;
     let manifest = bundle.manifest();
     let stages = stages(args, manifest)?;
-    let input = AudioInput::open(&args.input, Some(manifest.sample_rate))?;
+    let input = AudioInput::of(source, manifest.sample_rate)?;
     if input.channels() > 1 {
         report.note(&format!("Mixing {} channels down to mono", input.channels()));
     }
@@ -329,27 +331,16 @@ fn describe_input(input: &AudioInput, report: &Report) {
     }
 }
 
-fn check_end(args: &EncodeArgs, input: &AudioInput, samples: u64, report: &Report) -> Result<()> {
-    let name = args.input.display();
+/// Tells what did not go as it should; gives what is missing at the end, if that is not allowed.
+fn check_end(args: &EncodeArgs, input: &AudioInput, samples: u64, report: &Report) -> Result<Option<String>> {
     if samples == 0 {
-        bail!("{name} holds no audio samples");
+        bail!("{} holds no audio samples", args.input.display());
     }
-    if input.bad_packets() > 0 {
-        report.warn(&format!("{name}: {} packets could not be decoded", input.bad_packets()))?;
+    for fault in input.faults() {
+        report.warn(&fault)?;
     }
     match input.missing() {
-        Some(missing) if !args.allow_truncated => {
-            bail!("{missing} (--allow-truncated encodes what is there)")
-        }
-        Some(missing) => report.warn(&missing),
-        None => Ok(()),
+        Some(missing) if args.allow_truncated => report.warn(&missing).map(|()| None),
+        missing => Ok(missing),
     }
-}
-
-fn kept_tags(input: &AudioInput) -> Vec<(String, String)> {
-    let wanted = |(key, value): &(String, String)| {
-        !NOT_KEPT.contains(&key.to_lowercase().as_str()) && key.len() + value.len() <= LONGEST_TAG
-    };
-    let upper = |(key, value): (String, String)| (key.to_uppercase(), value);
-    input.tags().into_iter().filter(wanted).map(upper).take(MOST_TAGS).collect()
 }

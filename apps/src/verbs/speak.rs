@@ -184,7 +184,7 @@ pub(crate) fn run(args: &SpeakArgs) -> Result<ExitCode> {
             speed,
         },
     )?;
-    Ok(if interrupted { ExitCode::from(interrupt::EXIT_CODE) } else { ExitCode::SUCCESS })
+    Ok(if interrupted { ExitCode::from(interrupt::exit_code()) } else { ExitCode::SUCCESS })
 }
 
 /// The bundle asked for; else Kokoro's, or the first that has the voice or language asked for if Kokoro has not.

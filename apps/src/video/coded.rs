@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use siskin_core::Limits;
 use siskin_core::bitstream::VideoHeader;
-use siskin_core::container::{Block, Reader, VIDEO_CODEC_ID};
+use siskin_core::container::{Block, Chapter, Reader, VIDEO_CODEC_ID};
 
 /// A Matroska file with a Siskin video track.
 pub(crate) struct VideoFile {
@@ -67,6 +67,11 @@ impl VideoFile {
     /// The tags of the container.
     pub(super) fn tags(&self) -> &[(String, String)] {
         self.reader.tags()
+    }
+
+    /// The chapters of the container.
+    pub(super) fn chapters(&self) -> &[Chapter] {
+        self.reader.chapters()
     }
 
     /// The length that the container states.

@@ -9,9 +9,9 @@ use siskin_core::runtime::Runtime;
 use siskin_core::video::psnr;
 
 use super::VideoFile;
+use super::convert::{Converter, Siting};
 use super::input::VideoInput;
 use super::pictures::Pictures;
-use super::y4m::PlanarToRgb;
 use crate::events;
 use crate::interrupt;
 use crate::metrics::ms_ssim;
@@ -20,7 +20,7 @@ use crate::units;
 
 /// Pictures of a coded file, or of anything that FFmpeg reads.
 enum Source {
-    Coded(Box<Pictures>, Box<PlanarToRgb>),
+    Coded(Box<Pictures>, Box<Converter>),
     Other(Box<VideoInput>),
 }
 
@@ -28,10 +28,10 @@ impl Source {
     fn open(path: &Path, runtime: &dyn Fn() -> Result<Runtime>) -> Result<Self> {
         Ok(if VideoFile::is_video(path) {
             let file = VideoFile::open(path)?;
-            let to_rgb = PlanarToRgb::new(file.header())?;
+            let to_rgb = Converter::to_rgb(file.header(), Siting::of_tags(file.tags()))?;
             Self::Coded(Box::new(Pictures::new(file, &runtime()?)), Box::new(to_rgb))
         } else {
-            Self::Other(Box::new(VideoInput::open(path)?))
+            Self::Other(Box::new(VideoInput::open(path, false)?))
         })
     }
 
@@ -56,7 +56,7 @@ impl Source {
                 }
                 Some(out)
             }
-            Self::Other(input) => input.next()?.map(|(frame, _)| frame),
+            Self::Other(input) => input.next()?.map(|picture| picture.data),
         })
     }
 }

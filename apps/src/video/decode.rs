@@ -7,6 +7,7 @@ use anyhow::Result;
 use siskin_core::runtime::Runtime;
 
 use super::VideoFile;
+use super::convert::{SITING_TAG, Siting};
 use super::movie::{Container, Movie};
 use super::pictures::Pictures;
 use super::resume::SETTINGS_TAG;
@@ -15,6 +16,7 @@ use crate::coded::{CodedFile, Decoding};
 use crate::events;
 use crate::failure::usage;
 use crate::interrupt;
+use crate::media::Labels;
 use crate::report::Report;
 use crate::target::Target;
 use crate::units;
@@ -70,17 +72,21 @@ impl Writer {
     /// Begins what an output takes, with the first of the pictures at hand.
     fn begin(form: Output, target: &Target, pictures: &Pictures, sound: Option<Sound>) -> Result<Self> {
         let header = pictures.file().header();
+        let siting = Siting::of_tags(pictures.file().tags());
         match form {
             Output::Movie(container) => {
                 let file = (target.handle()?, target.is_file());
                 let of_sound = sound.as_ref().map(|s| (s.decoding.rate(), s.decoding.start_ns()));
-                let tags: Vec<_> =
-                    pictures.file().tags().iter().filter(|t| t.0 != SETTINGS_TAG).cloned().collect();
-                let movie = Movie::create(file, container, (header, pictures.time().0), of_sound, &tags)?;
+                let tags: Vec<(String, String)> =
+                    pictures.file().tags().iter().filter(|t| ![SETTINGS_TAG, SITING_TAG].contains(&t.0.as_str())).cloned().collect();
+                // Tracks keep their times in such files.
+                let labels = Labels::new(tags, pictures.file().chapters(), 0);
+                let movie =
+                    Movie::create(file, container, (header, siting, pictures.time().0), of_sound, &labels)?;
                 Ok(Self::Movie(Box::new(movie), sound.map(Box::new)))
             }
             Output::Raw(format) => {
-                Ok(Self::Raw(Box::new(RawOutput::create(target.handle()?, format, header)?)))
+                Ok(Self::Raw(Box::new(RawOutput::create(target.handle()?, format, header, siting)?)))
             }
         }
     }

@@ -14,13 +14,16 @@ use crate::events;
 use crate::report;
 use crate::units;
 
+/// Matroska rounds times to milliseconds, and a sum of them is off by no more.
+const ROUNDING_NS: u64 = 2_000_000;
+
 /// Tells what a file holds.
 pub(crate) fn run(path: &Path, as_json: bool) -> Result<ExitCode> {
     let mut file = VideoFile::open(path)?;
     let header = *file.header();
     let (mut groups, mut keys, mut frames, mut bytes, mut faults, mut nanoseconds) =
         (0u64, 0u64, 0u64, 0u64, 0u64, 0u64);
-    let (mut block, mut realtime) = (Block::default(), 0u64);
+    let (mut block, mut realtime, mut end) = (Block::default(), 0u64, None);
     loop {
         match file.next(&mut block) {
             Ok(true) => {}
@@ -37,7 +40,11 @@ pub(crate) fn run(path: &Path, as_json: bool) -> Result<ExitCode> {
                 keys += u64::from(info.key);
                 realtime += u64::from(info.coding == Coding::Realtime);
                 frames += u64::from(info.frames);
-                nanoseconds += info.duration_ns(&header).unwrap_or(0);
+                let length = info.duration_ns(&header).unwrap_or(0);
+                // A picture stays where a camera dropped those after it.
+                let gap = end.map_or(0, |end: u64| block.pts_ns.saturating_sub(end));
+                nanoseconds += length + if gap > ROUNDING_NS { gap } else { 0 };
+                end = Some(block.pts_ns.saturating_add(length));
             }
             Err(_) => faults += 1,
         }

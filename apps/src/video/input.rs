@@ -1,101 +1,125 @@
-//! Any input to interleaved RGB of 8 bits or to 4:2:0, by FFmpeg's decoders and `swscale`.
+//! Any input to interleaved RGB of 8 bits or to 4:2:0, upright, progressive and in time, by FFmpeg's decoders and filters.
 
 use std::path::Path;
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, bail};
+use ffmpeg_next::codec::packet::side_data::Type as StreamData;
 use ffmpeg_next::format::Pixel;
-use ffmpeg_next::software::scaling::{Context as Scaler, Flags};
-use ffmpeg_next::{Rational, codec, color, decoder, ffi, frame, media};
+use ffmpeg_next::frame::side_data::Type as FrameData;
+use ffmpeg_next::{Rational, color, ffi, frame};
 use siskin_core::bitstream::{Colour, VideoHeader};
 
-use super::colour::{ToRgb, full_range, is_rgb, take_planar};
-use super::pace::{Pace, Timed};
-use crate::media::{Feeder, source};
-use crate::target::is_dash;
+use super::convert::{self, Siting, take};
+use super::orient::Orientation;
+use super::timing::Timing;
+use crate::media::graph::{Graph, Pulled, VideoShape};
+use crate::media::{Kind, Source, Track, to_ns};
+
+/// Pixels that are higher or wider than this many times their other side are a mistake.
+const MAX_ASPECT: i32 = 0x10_0000;
+
+/// A picture in its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Picture {
+    /// 4:2:0 in planes without gaps, or interleaved RGB.
+    pub(crate) data: Vec<u8>,
+    /// When it is shown, in nanoseconds from the first one on, and for how long.
+    pub(crate) start_ns: u64,
+    pub(crate) duration_ns: u32,
+}
 
 /// The video stream of an input, decoded.
 pub(crate) struct VideoInput {
-    feeder: Feeder,
-    decoder: decoder::Video,
-    time_base: Rational,
+    track: Track,
     header: VideoHeader,
-    /// The way from frames of this format and size.
-    converter: Option<(Converter, Pixel, u32, u32)>,
-    frame: frame::Video,
     /// Whether pictures are given as 4:2:0.
     planar: bool,
-    pace: Pace,
+    orientation: Orientation,
+    siting: Siting,
+    is_deinterlaced: bool,
+    /// Frames that the container states.
+    stated_frames: Option<u64>,
+    /// When the first picture is shown, in nanoseconds of the input.
+    zero: i64,
+    timing: Timing,
+    /// The first frame, decoded to know what it is.
+    waiting: Option<frame::Video>,
+    stage: Option<Stage>,
+    frame: frame::Video,
+    filtered: frame::Video,
+    /// The picture that comes next, and the one after it.
+    next: [Option<(Vec<u8>, i64)>; 2],
 }
 
-/// What makes pictures of frames.
-enum Converter {
-    Rgb(ToRgb),
-    Planar(Scaler, frame::Video),
+/// Filters for frames of one shape.
+struct Stage {
+    graph: Graph,
+    shape: Shape,
+    is_closed: bool,
+}
+
+/// What decides which filters a frame needs.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Shape {
+    format: Pixel,
+    size: (u32, u32),
+    is_interlaced: bool,
+    is_full: bool,
 }
 
 impl VideoInput {
-    /// Which of pictures and sound an input has; a cover is no video. Nothing of what cannot be opened, or only once.
-    pub(super) fn kinds(path: &Path) -> (bool, bool) {
-        let Some(context) = path.is_file().then(|| source::open(path).ok()).flatten().map(|s| s.input) else {
-            return (false, false);
-        };
-        let has = |kind| {
-            context.streams().any(|s| {
-                let is_cover =
-                    s.disposition().contains(ffmpeg_next::format::stream::Disposition::ATTACHED_PIC);
-                s.parameters().medium() == kind && !is_cover
-            })
-        };
-        (has(media::Type::Video), has(media::Type::Audio))
+    /// Opens the best video stream of `path`; `-` is stdin. `planar` gives pictures as 4:2:0 instead of RGB.
+    pub(crate) fn open(path: &Path, planar: bool) -> Result<Self> {
+        Self::of(&Source::open(path)?, planar)
     }
 
-    /// Opens the best video stream of `path`; `-` is stdin.
-    pub(crate) fn open(path: &Path) -> Result<Self> {
-        let name = if is_dash(path) { "stdin".to_owned() } else { path.display().to_string() };
-        let context = source::open(path)?.input;
-        let Some(stream) = context.streams().best(media::Type::Video) else {
-            bail!("{name} has no video stream");
-        };
-        let (index, time_base) = (stream.index(), stream.time_base());
-        let rate = constant_rate(stream.avg_frame_rate(), stream.rate());
-        let mut decoder = codec::Context::from_parameters(stream.parameters())
-            .map_err(|e| anyhow!("{name}: {e}"))?
-            .decoder();
-        decoder.set_packet_time_base(time_base);
-        let decoder = decoder.video().map_err(|e| anyhow!("{name}: the video cannot be decoded: {e}"))?;
-        let aspect = decoder.aspect_ratio();
-        let aspect = (u32::try_from(aspect.numerator()), u32::try_from(aspect.denominator()));
-        let header = VideoHeader {
-            width: decoder.width(),
-            height: decoder.height(),
-            frame_rate: rate,
-            pixel_aspect: match aspect {
-                (Ok(a @ 1..=0x10_0000), Ok(b @ 1..=0x10_0000)) => (a, b),
-                _ => (1, 1),
-            },
-            colour: colour(&decoder),
-        };
-        header.check()?;
-        Ok(Self {
-            feeder: Feeder::new(name, context, index),
-            decoder,
-            time_base,
-            header,
-            converter: None,
-            frame: frame::Video::empty(),
-            planar: false,
-            pace: Pace::new(rate),
-        })
-    }
-
-    /// Gives pictures as 4:2:0, planes without gaps, instead of RGB. Sources that are RGB themselves become BT.601 of limited
-    /// range.
-    pub(crate) fn planar(mut self) -> Self {
-        self.planar = true;
-        if is_rgb(self.decoder.format()) {
-            self.header.colour = Colour { matrix: 6, full_range: false, ..self.header.colour };
+    /// Opens the video of an input.
+    pub(crate) fn of(source: &Source, planar: bool) -> Result<Self> {
+        let name = source.name();
+        let (rates, frames, matrix) = source.select(Kind::Video, |s| {
+            let matrix = s.side_data().find(|d| d.kind() == StreamData::DisplayMatrix).map(|d| d.data().to_vec());
+            ((s.avg_frame_rate(), s.rate()), s.frames(), matrix)
+        })?;
+        let mut track = Track::open(source, Kind::Video)?;
+        let mut first = frame::Video::empty();
+        if !track.decode(&mut first)? {
+            bail!("{name} holds no pictures");
         }
-        self
+        // What a picture says itself is newer than what its container does.
+        let own = first.side_data(FrameData::DisplayMatrix).map(|d| d.data().to_vec());
+        let orientation = own.or(matrix).map_or(Orientation::Upright, |m| Orientation::of(&m));
+        let (mut width, mut height) = (first.width(), first.height());
+        let own = aspect(first.aspect_ratio());
+        let mut pixel_aspect = source.pixel_aspect().filter(|a| a.0.max(a.1) <= MAX_ASPECT as u32).unwrap_or(own);
+        if orientation.swaps_sides() {
+            (width, height) = (height, width);
+            pixel_aspect = (pixel_aspect.1, pixel_aspect.0);
+        }
+        let mut colour = colour_of(&first);
+        if planar && convert::is_rgb(first.format()) {
+            // BT.601 of limited range is what everything takes.
+            colour = Colour { matrix: 6, full_range: false, ..colour };
+        }
+        let frame_rate = constant_rate(rates.0, rates.1, first.is_interlaced());
+        let header = VideoHeader { width, height, frame_rate, pixel_aspect, colour };
+        header.check().with_context(|| name)?;
+        let zero = first.timestamp().map_or(0, |ticks| to_ns(ticks, track.time_base()));
+        Ok(Self {
+            track,
+            header,
+            planar,
+            orientation,
+            siting: Siting::of_frame(&first),
+            is_deinterlaced: first.is_interlaced(),
+            stated_frames: u64::try_from(frames).ok().filter(|&f| f > 0),
+            zero,
+            timing: Timing::new(frame_rate),
+            waiting: Some(first),
+            stage: None,
+            frame: frame::Video::empty(),
+            filtered: frame::Video::empty(),
+            next: [None, None],
+        })
     }
 
     /// What a coded stream of this input says of itself.
@@ -103,107 +127,210 @@ impl VideoInput {
         &self.header
     }
 
+    /// Where the chroma of the pictures lies.
+    pub(super) fn siting(&self) -> Siting {
+        self.siting
+    }
+
+    /// When the first picture is shown, in nanoseconds of the input.
+    pub(super) fn start_ns(&self) -> i64 {
+        self.zero
+    }
+
+    /// What is done to the pictures, in words.
+    pub(super) fn notes(&self) -> Vec<String> {
+        let interlaced = self.is_deinterlaced.then(|| "Deinterlacing the frames".to_owned());
+        self.orientation.words().into_iter().chain(interlaced).collect()
+    }
+
     /// Frames that the container states, or that follow from its duration.
     pub(super) fn stated_frames(&self) -> Option<u64> {
-        let stream = self.feeder.context.stream(self.feeder.stream)?;
-        let stated = u64::try_from(stream.frames()).ok().filter(|&f| f > 0);
         let (n, d) = self.header.frame_rate;
-        let own =
-            Some(stream.duration()).filter(|&t| t > 0).map(|t| t as f64 * f64::from(stream.time_base()));
-        let whole = self.feeder.context.duration() as f64 / f64::from(ffi::AV_TIME_BASE);
+        let seconds = self.track.source().stated_seconds(Kind::Video).unwrap_or(0.0);
         // A source may leave frames out, so the length counts more than what it has.
-        let seconds = own.unwrap_or(if stated.is_some() { 0.0 } else { whole });
         let by_length =
             (seconds > 0.0 && n > 0).then(|| (seconds * f64::from(n) / f64::from(d)).round() as u64);
-        stated.max(by_length)
+        self.stated_frames.max(by_length)
     }
 
-    /// How much later the sound begins than the pictures, in nanoseconds, as the container says.
-    pub(super) fn sound_offset(&self) -> Option<i64> {
-        let start = |stream: &ffmpeg_next::Stream<'_>| {
-            // What has no start says so by the least number there is.
-            let ticks = Some(stream.start_time()).filter(|t| *t > i64::MIN);
-            ticks.map(|t| (t as f64 * f64::from(stream.time_base()) * 1e9).round() as i64)
-        };
-        let sound = self.feeder.context.streams().best(media::Type::Audio)?;
-        Some(start(&sound)? - start(&self.feeder.context.stream(self.feeder.stream)?)?)
-    }
-
-    /// Kinds of streams that are not read; of the sound only the best stream is read, and only where it is wanted.
-    pub(super) fn other_streams(&self, with_sound: bool) -> Vec<String> {
-        let sound =
-            self.feeder.context.streams().best(media::Type::Audio).filter(|_| with_sound).map(|s| s.index());
-        let is_read = |index: usize| index == self.feeder.stream || Some(index) == sound;
-        let others = self.feeder.context.streams().filter(|s| !is_read(s.index()));
-        others.map(|s| format!("{:?}", s.parameters().medium()).to_lowercase()).collect()
-    }
-
-    /// Packets that could not be decoded so far.
-    pub(super) fn bad_packets(&self) -> u64 {
-        self.feeder.bad_packets
-    }
-
-    /// The next picture and its time in nanoseconds, if it has one; none at the end. Where the rate is constant there is one for
-    /// each of its frames, whatever the source leaves out.
-    pub(crate) fn next(&mut self) -> Result<Option<Timed>> {
-        let mut pace = std::mem::take(&mut self.pace);
-        let next = pace.next(|| self.decoded());
-        self.pace = pace;
-        next
-    }
-
-    /// The next picture as the source has it.
-    fn decoded(&mut self) -> Result<Option<Timed>> {
-        match self.feeder.decode(&mut self.decoder, &mut self.frame)? {
-            true => self.take_frame().map(Some),
-            false => Ok(None),
+    /// What did not go as it should, in words, once everything has been read.
+    pub(super) fn faults(&self) -> Vec<String> {
+        let name = self.track.source().name();
+        let mut faults = Vec::new();
+        match self.track.bad_packets() {
+            0 => {}
+            bad => faults.push(format!("{name}: {bad} packets could not be decoded")),
         }
+        faults.extend(self.timing.faults().into_iter().map(|fault| format!("{name}: {fault}")));
+        faults
     }
 
-    /// The picture at hand in the size of the stream's first one.
-    fn take_frame(&mut self) -> Result<Timed> {
-        let VideoHeader { width, height, colour, .. } = self.header;
-        let shape = (self.frame.format(), self.frame.width(), self.frame.height());
-        if self.converter.as_ref().is_none_or(|s| (s.1, s.2, s.3) != shape) {
-            let converter = self.converter(shape).with_context(|| self.feeder.name.clone())?;
-            self.converter = Some((converter, shape.0, shape.1, shape.2));
-        }
-        let (Some((converter, ..)), pts) = (&mut self.converter, self.frame.timestamp()) else {
-            bail!("{}: no converter", self.feeder.name);
+    /// What is missing at the end, in words, once everything has been read.
+    pub(super) fn missing(&self) -> Option<String> {
+        self.track.source().missing(Kind::Video, self.timing.end() as f64 / 1e9)
+    }
+
+    /// The next picture; none at the end. Where the rate is constant there is one for each of its frames, whatever the source leaves
+    /// out.
+    pub(crate) fn next(&mut self) -> Result<Option<Picture>> {
+        let current = match self.next[0].take() {
+            Some(picture) => Some(picture),
+            None => self.filtered()?,
         };
-        let mut out = Vec::with_capacity(3 * width as usize * height as usize);
-        match converter {
-            Converter::Rgb(to_rgb) => to_rgb.convert(&mut self.frame, &mut out)?,
-            Converter::Planar(scaler, picture) => {
-                self.frame.set_format(full_range(shape.0, colour.full_range));
-                scaler.run(&self.frame, picture).context("conversion failed")?;
-                take_planar(picture, &mut out);
+        let Some((data, start)) = current else { return Ok(None) };
+        if let Some(constant) = self.header.frame_duration_ns() {
+            let duration_ns = u32::try_from(constant).unwrap_or(u32::MAX);
+            return Ok(Some(Picture { data, start_ns: u64::try_from(start).unwrap_or(0), duration_ns }));
+        }
+        let following = match self.next[1].take() {
+            Some(picture) => Some(picture),
+            None => self.filtered()?,
+        };
+        let end = following.as_ref().map_or(self.timing.end(), |f| f.1);
+        let duration_ns = self.timing.duration(start, end);
+        let rest = start.saturating_add(duration_ns.into());
+        self.next = match rest < end {
+            // Durations are coded in 32 bits: what lasts longer is repeated.
+            true => [Some((data.clone(), rest)), following],
+            false => [following, None],
+        };
+        Ok(Some(Picture { data, start_ns: u64::try_from(start).unwrap_or(0), duration_ns }))
+    }
+
+    /// The next picture that comes out of the filters, and its time.
+    fn filtered(&mut self) -> Result<Option<(Vec<u8>, i64)>> {
+        loop {
+            let Some(stage) = &mut self.stage else {
+                match self.decode()? {
+                    Some(frame) => self.begin_stage(frame)?,
+                    None => return Ok(None),
+                }
+                continue;
+            };
+            match stage.graph.pull(&mut self.filtered)? {
+                Pulled::Frame => {
+                    let time = self.timing.time_of(self.filtered.pts(), stage.graph.time_base());
+                    let (width, height) = (self.filtered.width(), self.filtered.height());
+                    if (width, height) != (self.header.width, self.header.height) {
+                        bail!("FFmpeg's filters gave a picture of {width}x{height}");
+                    }
+                    let mut data = Vec::with_capacity(3 * width as usize * height as usize);
+                    take(&self.filtered, self.planar, &mut data);
+                    return Ok(Some((data, time)));
+                }
+                Pulled::End => self.stage = None,
+                Pulled::Hungry if stage.is_closed => bail!("FFmpeg's filters do not come to an end"),
+                Pulled::Hungry => self.feed()?,
             }
         }
-        // The next frame comes into the same memory with its own format.
-        self.frame.set_format(shape.0);
-        let scale = f64::from(self.time_base) * 1e9;
-        Ok((out, pts.map(|p| (p as f64 * scale).round() as i64)))
+    }
+
+    /// Gives the filters one more frame, or the end.
+    fn feed(&mut self) -> Result<()> {
+        let next = self.decode()?;
+        let shape = next.as_ref().map(shape_of);
+        let Some(stage) = &mut self.stage else { return Ok(()) };
+        match (next, shape) {
+            (Some(frame), Some(shape)) if stage.shape.takes(&shape) => self.push(frame),
+            (next, _) => {
+                let end = match &next {
+                    Some(frame) => self.timing.place(time_of(frame, &self.track, self.zero)),
+                    None => self.timing.last(),
+                };
+                stage.is_closed = true;
+                stage.graph.close(end)?;
+                self.waiting = next;
+                Ok(())
+            }
+        }
+    }
+
+    fn decode(&mut self) -> Result<Option<frame::Video>> {
+        if let Some(frame) = self.waiting.take() {
+            return Ok(Some(frame));
+        }
+        while self.track.decode(&mut self.frame)? {
+            let frame = std::mem::replace(&mut self.frame, frame::Video::empty());
+            if !self.timing.is_too_early(time_of(&frame, &self.track, self.zero)) {
+                return Ok(Some(frame));
+            }
+        }
+        Ok(None)
+    }
+
+    fn push(&mut self, mut frame: frame::Video) -> Result<()> {
+        let duration = to_ns(frame.packet().duration.max(0), self.track.time_base());
+        let place = self.timing.push(time_of(&frame, &self.track, self.zero), duration);
+        frame.set_pts(Some(place));
+        match &mut self.stage {
+            Some(stage) => stage.graph.push(&mut frame),
+            None => Ok(()),
+        }
+    }
+
+    fn begin_stage(&mut self, frame: frame::Video) -> Result<()> {
+        let shape = shape_of(&frame);
+        let name = self.track.source().name();
+        let graph = self.graph(&shape, &colour_of(&frame)).with_context(|| name)?;
+        self.is_deinterlaced |= shape.is_interlaced;
+        self.stage = Some(Stage { graph, shape, is_closed: false });
+        self.push(frame)
+    }
+
+    /// The filters for frames of a shape.
+    fn graph(&self, shape: &Shape, colour: &Colour) -> Result<Graph> {
+        let VideoHeader { width, height, .. } = self.header;
+        let wanted = if self.orientation.swaps_sides() { (height, width) } else { (width, height) };
+        let resize = (shape.size != wanted).then_some(wanted);
+        let (mut format, mut chain) = (shape.format, Vec::new());
+        if shape.is_interlaced {
+            let name = format.descriptor().map_or("", |d| d.name());
+            if !["yuv", "gray", "gbr"].iter().any(|planar| name.starts_with(planar)) {
+                // The filter has only planes, and what FFmpeg would put before it by itself knows no range.
+                chain.extend(convert::filters(format, None, (colour, colour), self.siting, true));
+                format = Pixel::YUV420P;
+            }
+            chain.push("bwdif=mode=send_frame:parity=auto:deint=interlaced".into());
+        }
+        let to = if convert::is_rgb(shape.format) && !self.planar { colour } else { &self.header.colour };
+        chain.extend(convert::filters(format, resize, (colour, to), self.siting, self.planar));
+        chain.extend(self.orientation.filters());
+        chain.extend(self.timing.filter());
+        let chain = if chain.is_empty() { "null".into() } else { chain.join(",") };
+        let shape = VideoShape {
+            format: shape.format,
+            size: shape.size,
+            pixel_aspect: (1, 1),
+            time_base: self.timing.ticks(),
+        };
+        Graph::video(&shape, &chain)
     }
 }
 
-impl VideoInput {
-    /// The way from frames of a format and size to pictures.
-    fn converter(&self, (format, columns, rows): (Pixel, u32, u32)) -> Result<Converter> {
-        let VideoHeader { width, height, colour, .. } = self.header;
-        if !self.planar {
-            return Ok(Converter::Rgb(ToRgb::new(format, (columns, rows), (width, height), &colour)?));
-        }
-        let (from, to) =
-            (full_range(format, colour.full_range), full_range(Pixel::YUV420P, colour.full_range));
-        let scaler = Scaler::get(from, columns, rows, to, width, height, Flags::BICUBIC);
-        let scaler = scaler.with_context(|| format!("no conversion from {format:?}"))?;
-        Ok(Converter::Planar(scaler, frame::Video::empty()))
+impl Shape {
+    /// Whether filters for this shape do for another. Those that deinterlace leave progressive frames alone.
+    fn takes(&self, other: &Self) -> bool {
+        let same = Self { is_interlaced: self.is_interlaced, ..*other };
+        same == *self && (self.is_interlaced || !other.is_interlaced)
     }
+}
+
+fn shape_of(frame: &frame::Video) -> Shape {
+    Shape {
+        format: frame.format(),
+        size: (frame.width(), frame.height()),
+        is_interlaced: frame.is_interlaced(),
+        is_full: colour_of(frame).full_range,
+    }
+}
+
+/// When a frame is shown, in nanoseconds after `zero`.
+fn time_of(frame: &frame::Video, track: &Track, zero: i64) -> Option<i64> {
+    frame.timestamp().map(|ticks| to_ns(ticks, track.time_base()).saturating_sub(zero))
 }
 
 /// The rate if it is constant as far as the container knows, else (0, 1).
-fn constant_rate(average: Rational, base: Rational) -> (u32, u32) {
+fn constant_rate(average: Rational, base: Rational, is_interlaced: bool) -> (u32, u32) {
     let pair = |r: Rational| match (u32::try_from(r.numerator()), u32::try_from(r.denominator())) {
         (Ok(n @ 1..), Ok(d @ 1..)) => Some((n, d)),
         _ => None,
@@ -211,26 +338,42 @@ fn constant_rate(average: Rational, base: Rational) -> (u32, u32) {
     match (pair(average), pair(base)) {
         (Some(a), Some(b)) => {
             let ratio = f64::from(a.0) * f64::from(b.1) / (f64::from(a.1) * f64::from(b.0));
-            // The base of fields or of a stream that drops frames now and then is a multiple of the average.
-            if (ratio - 1.0).abs() < 0.02 { b } else { (0, 1) }
+            match ratio {
+                r if (r - 1.0).abs() < 0.02 => b,
+                // Fields that are coded one by one are counted one by one.
+                r if is_interlaced && (r - 0.5).abs() < 0.01 => (b.0, b.1.saturating_mul(2)),
+                // The base of a stream that drops frames now and then is a multiple of the average.
+                _ => (0, 1),
+            }
         }
         (Some(one), None) | (None, Some(one)) => one,
         (None, None) => (0, 1),
     }
 }
 
-fn colour(decoder: &decoder::Video) -> Colour {
-    let code = |value: i32| u8::try_from(value).unwrap_or(2);
-    Colour {
-        primaries: code(ffi::AVColorPrimaries::from(decoder.color_primaries()) as i32),
-        transfer: code(
-            ffi::AVColorTransferCharacteristic::from(decoder.color_transfer_characteristic()) as i32
-        ),
-        matrix: code(ffi::AVColorSpace::from(decoder.color_space()) as i32),
-        full_range: decoder.color_range() == color::Range::JPEG || is_full(decoder.format()),
+fn aspect(ratio: Rational) -> (u32, u32) {
+    match (ratio.numerator(), ratio.denominator()) {
+        (a @ 1..=MAX_ASPECT, b @ 1..=MAX_ASPECT) => (a as u32, b as u32),
+        _ => (1, 1),
     }
 }
 
-fn is_full(format: Pixel) -> bool {
-    matches!(format, Pixel::YUVJ420P | Pixel::YUVJ422P | Pixel::YUVJ444P | Pixel::YUVJ440P)
+/// What the values of a frame mean.
+fn colour_of(frame: &frame::Video) -> Colour {
+    let code = |value: i32| u8::try_from(value).unwrap_or(2);
+    let format = frame.format();
+    let full_range = match frame.color_range() {
+        color::Range::JPEG => true,
+        color::Range::MPEG => false,
+        // Where nothing is said grey has every value, as in pictures.
+        color::Range::Unspecified => convert::is_full(format) || convert::is_grey(format),
+    };
+    Colour {
+        primaries: code(ffi::AVColorPrimaries::from(frame.color_primaries()) as i32),
+        transfer: code(
+            ffi::AVColorTransferCharacteristic::from(frame.color_transfer_characteristic()) as i32
+        ),
+        matrix: code(ffi::AVColorSpace::from(frame.color_space()) as i32),
+        full_range,
+    }
 }

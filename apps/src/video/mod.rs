@@ -2,20 +2,23 @@
 
 mod clock;
 mod coded;
-mod colour;
 pub(crate) mod compare;
+mod convert;
 pub(crate) mod decode;
 pub(crate) mod encode;
+mod fit;
 pub(crate) mod info;
 mod input;
 mod movie;
-mod pace;
+mod orient;
 mod pictures;
 pub(crate) mod play;
 mod realtime;
 mod resume;
+mod session;
 mod settings;
 mod sound;
+mod timing;
 pub(crate) mod verify;
 mod watch;
 mod y4m;
@@ -24,8 +27,3 @@ pub(crate) use coded::VideoFile;
 pub(crate) use input::VideoInput;
 pub(crate) use settings::VideoArgs;
 pub(crate) use sound::Sound;
-
-/// Which of pictures and sound an input has; a cover is no video. Nothing of what can be opened only once.
-pub(crate) fn kinds(path: &std::path::Path) -> (bool, bool) {
-    VideoInput::kinds(path)
-}

@@ -4,18 +4,17 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::Path;
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Result, anyhow, bail};
 use ffmpeg_next::codec::{self, Id, encoder};
-use ffmpeg_next::format::context::{Output, StreamIo};
-use ffmpeg_next::format::{self, Pixel, input_from_stream};
-use ffmpeg_next::{Dictionary, Packet, Rational, frame};
+use ffmpeg_next::format::context::Output;
+use ffmpeg_next::format::{self, Pixel};
+use ffmpeg_next::{Dictionary, Rational, frame};
 use siskin_core::bitstream::{Colour, VideoHeader};
-use siskin_core::video::realtime::i420_bytes;
 
-use super::colour::{FromRgb, fill_planar, take_planar};
-use super::y4m;
+use super::convert::{Converter, Siting, fill};
 use crate::failure::usage;
-use crate::media::{AudioTrack, output, write_packets};
+use crate::media::graph::{Graph, Pulled, VideoShape};
+use crate::media::{AudioTrack, Labels, output, write_packets};
 
 /// Ticks a second where the rate of the pictures does not give them: the clock of MPEG, which has whole milliseconds and whole
 /// frames of the usual rates.
@@ -88,14 +87,14 @@ impl Movie {
     pub(super) fn create(
         (target, seekable): (Option<File>, bool),
         container: Container,
-        (header, start): (&VideoHeader, u64),
+        (header, siting, start): (&VideoHeader, Siting, u64),
         sound: Option<(u32, u64)>,
-        tags: &[(String, String)],
+        labels: &Labels,
     ) -> Result<Self> {
         let (of_pictures, of_sound) = container.codecs();
         let name = container.muxer();
-        let mut context = output::begin(target, seekable, name, Some(name), tags)?;
-        let pictures = PictureTrack::add(&mut context, of_pictures, header, start)?;
+        let mut context = output::begin(target, seekable, name, Some(name), labels)?;
+        let pictures = PictureTrack::add(&mut context, of_pictures, (header, siting), start)?;
         let sound = sound
             .map(|(rate, start)| -> Result<AudioTrack> {
                 let mut track = AudioTrack::add(&mut context, of_sound, rate)?;
@@ -130,9 +129,10 @@ struct PictureTrack {
     /// Index of the stream in the file.
     stream: usize,
     encoder: encoder::video::Encoder,
-    from_rgb: FromRgb,
-    /// What every frame is like.
-    blank: frame::Video,
+    to_planar: Converter,
+    /// Gives frames the shape of their pixels, which FFV1 takes from there.
+    shaper: Graph,
+    size: (u32, u32),
     planes: Vec<u8>,
     /// Seconds of a tick, as a fraction.
     tick: (u32, u32),
@@ -143,7 +143,12 @@ struct PictureTrack {
 }
 
 impl PictureTrack {
-    fn add(context: &mut Output, id: Id, header: &VideoHeader, start: u64) -> Result<Self> {
+    fn add(
+        context: &mut Output,
+        id: Id,
+        (header, siting): (&VideoHeader, Siting),
+        start: u64,
+    ) -> Result<Self> {
         // Others of this codec want hardware, or are made for something else.
         let known = encoder::find_by_name("libx264").filter(|_| id == Id::H264);
         let Some(codec) = known.or_else(|| encoder::find(id)) else {
@@ -173,7 +178,7 @@ impl PictureTrack {
             encoder.set_flags(codec::Flags::GLOBAL_HEADER);
         }
         let encoder = encoder
-            .open_with(options(id, &colour))
+            .open_with(options(id, &colour, siting))
             .map_err(|e| anyhow!("FFmpeg's encoder {} does not take {width}x{height}: {e}", codec.name()))?;
         let mut stream = context.add_stream(codec)?;
         stream.set_parameters(&encoder);
@@ -182,8 +187,9 @@ impl PictureTrack {
         Ok(Self {
             stream: stream.index(),
             encoder,
-            from_rgb: FromRgb::new((width, height), &colour)?,
-            blank: blank(header)?,
+            to_planar: Converter::to_planar(header, siting)?,
+            shaper: shaper(header)?,
+            size: (width, height),
             planes: Vec::new(),
             tick,
             next: 0,
@@ -199,19 +205,22 @@ impl PictureTrack {
         context: &mut Output,
     ) -> Result<()> {
         // An encoder may keep a picture for long, so each has its own memory.
-        let mut frame = self.blank.clone();
+        let mut frame = frame::Video::new(Pixel::YUV420P, self.size.0, self.size.1);
         match planar {
-            true => fill_planar(picture, &mut frame),
+            true => fill(picture, &mut frame, true),
             false => {
-                self.planes.clear();
-                take_planar(self.from_rgb.convert(picture)?, &mut self.planes);
-                fill_planar(&self.planes, &mut frame);
+                self.to_planar.convert(picture, &mut self.planes)?;
+                fill(&self.planes, &mut frame, true);
             }
         }
         let at = self.ticks(start).max(self.next);
         self.next = at + 1;
         self.durations.insert(at, (self.ticks(start.saturating_add(duration)) - at).max(1));
         frame.set_pts(Some(at));
+        self.shaper.push(&mut frame)?;
+        if self.shaper.pull(&mut frame)? != Pulled::Frame {
+            bail!("FFmpeg's filters gave no picture");
+        }
         self.encoder.send_frame(&frame).map_err(|e| anyhow!("the output cannot be encoded: {e}"))?;
         self.take_packets(context)
     }
@@ -238,29 +247,16 @@ impl PictureTrack {
     }
 }
 
-/// A frame of pictures of a stream. In safe code only a decoder makes frames that know the shape of their pixels, and FFV1 takes
-/// it from there; FFmpeg's Matroska cannot be told.
-fn blank(header: &VideoHeader) -> Result<frame::Video> {
-    let mut file = y4m::head(header).into_bytes();
-    file.extend_from_slice(y4m::FRAME);
-    file.resize(file.len() + i420_bytes(header), 0);
-    let mut context =
-        input_from_stream(StreamIo::from_read(std::io::Cursor::new(file))?, Some("a.y4m"), None)?;
-    let stream = context.streams().next().context("no stream")?;
-    let mut options = Dictionary::new();
-    options.set("aspect", &format!("{}/{}", header.pixel_aspect.0, header.pixel_aspect.1));
-    let decoder = codec::Context::from_parameters(stream.parameters())?.decoder();
-    let mut decoder = decoder.open_as_with(stream.parameters().id(), options)?.video()?;
-    let mut packet = Packet::empty();
-    packet.read(&mut context)?;
-    decoder.send_packet(&packet)?;
-    let mut frame = frame::Video::empty();
-    decoder.receive_frame(&mut frame)?;
-    Ok(frame)
+/// A graph that gives frames of a stream the shape of its pixels.
+fn shaper(header: &VideoHeader) -> Result<Graph> {
+    let VideoHeader { width, height, pixel_aspect, .. } = *header;
+    let time_base = Rational(1, i32::try_from(TICKS)?);
+    let shape = VideoShape { format: Pixel::YUV420P, size: (width, height), pixel_aspect, time_base };
+    Graph::video(&shape, &format!("setsar={}/{}", pixel_aspect.0, pixel_aspect.1))
 }
 
 /// What encoders are told: those that a codec does not know it leaves.
-fn options(id: Id, colour: &Colour) -> Dictionary<'static> {
+fn options(id: Id, colour: &Colour, siting: Siting) -> Dictionary<'static> {
     let mut options = Dictionary::new();
     match id {
         // From this version on it has checksums, works on several threads and says the shape of pixels.
@@ -269,6 +265,7 @@ fn options(id: Id, colour: &Colour) -> Dictionary<'static> {
     }
     options.set("threads", "auto");
     options.set("color_range", if colour.full_range { "pc" } else { "tv" });
+    options.set("chroma_sample_location", siting.name());
     // Red, green and blue have become the usual YUV.
     let matrix = if colour.matrix == 0 { 6 } else { colour.matrix };
     for (name, code) in

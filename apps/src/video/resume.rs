@@ -11,6 +11,7 @@ use siskin_core::container::Block;
 use siskin_core::video::{GopInfo, inspect};
 
 use super::VideoFile;
+use crate::media::Source;
 
 /// The tag of Matroska that says how a file was encoded.
 pub(super) const SETTINGS_TAG: &str = "ENCODER_SETTINGS";
@@ -20,10 +21,10 @@ pub(super) const SETTINGS_TAG: &str = "ENCODER_SETTINGS";
 pub(super) struct Settings(String);
 
 impl Settings {
-    /// The settings with what names the input: its first picture.
-    pub(super) fn new(settings: &str, first: &[u8]) -> Self {
-        let digest: String = Sha256::digest(first).iter().take(6).map(|b| format!("{b:02x}")).collect();
-        Self(format!("{settings} first-picture={digest}"))
+    /// The settings with what names the input: its bytes, where it is a file, and its first picture.
+    pub(super) fn new(settings: &str, source: &Source, first: &[u8]) -> Result<Self> {
+        let file = source.fingerprint()?.map_or_else(|| "none".into(), |digest| short(&digest));
+        Ok(Self(format!("{settings} input={file} first-picture={}", short(&Sha256::digest(first)))))
     }
 
     /// The tag for the file.
@@ -44,6 +45,7 @@ impl Settings {
         let differs = |name: &String| find(&self.0, name) != find(before, name);
         let told = |name: String| match name.as_str() {
             "first-picture" => "the first picture is another".to_owned(),
+            "input" => "the input is another".to_owned(),
             _ => {
                 let value = |all| find(all, &name).unwrap_or("none".into());
                 format!("{name} was {} and is {}", value(before), value(&self.0))
@@ -119,6 +121,11 @@ impl Earlier {
     }
 }
 
+/// Enough of a digest to tell two inputs apart.
+fn short(digest: &[u8]) -> String {
+    digest.iter().take(6).map(|b| format!("{b:02x}")).collect()
+}
+
 fn format(header: &VideoHeader) -> String {
     let (n, d) = header.frame_rate;
     let rate =
@@ -138,13 +145,15 @@ mod tests {
 
     #[test]
     fn what_differs_is_told() {
-        let now = Settings::new("preset=fast gop-size=3 quality=50", b"a");
+        let settings = |words: &str, name: &str| Settings(format!("{words} input={name} first-picture={name}"));
+        let now = settings("preset=fast gop-size=3 quality=50", "a");
         assert_eq!(now.differences(&now.tag().1), Vec::<String>::new());
-        let before = Settings::new("preset=fast gop-size=5 bitrate=9000", b"b").tag().1;
+        let before = settings("preset=fast gop-size=5 bitrate=9000", "b").tag().1;
         let told = now.differences(&before);
         let expected = [
             "gop-size was 5 and is 3",
             "quality was none and is 50",
+            "the input is another",
             "the first picture is another",
             "bitrate was 9000 and is none",
         ];

@@ -8,7 +8,7 @@ use siskin_core::bitstream::StreamHeader;
 
 use crate::coded::Sink;
 use crate::interrupt;
-use crate::media::AudioInput;
+use crate::media::{AudioInput, Next};
 
 /// A packet that waits for the pictures.
 struct Packet {
@@ -47,9 +47,12 @@ impl Sound {
         self.encoder.header()
     }
 
-    /// Lets the sound begin so many nanoseconds after the file does.
-    pub(super) fn begin_at(&mut self, offset: u64) {
-        self.offset = offset;
+    /// Lets the file begin at a time in nanoseconds of the input, which is not after the sound does.
+    pub(super) fn begin_at(&mut self, zero: i64) {
+        match self.input.start_ns() {
+            Some(start) => self.offset = u64::try_from(start.saturating_sub(zero)).unwrap_or(0),
+            None => self.input.begin_at(zero),
+        }
     }
 
     /// Samples that have been read.
@@ -57,16 +60,30 @@ impl Sound {
         self.samples
     }
 
-    /// Packets of the input that could not be decoded.
-    pub(super) fn bad_packets(&self) -> u64 {
-        self.input.bad_packets()
+    /// When the sound begins, in nanoseconds of the input.
+    pub(super) fn start_ns(&self) -> Option<i64> {
+        self.input.start_ns()
+    }
+
+    /// What did not go as it should, in words, once everything has been read.
+    pub(super) fn faults(&self) -> Vec<String> {
+        self.input.own_faults()
+    }
+
+    /// What is missing at the end, in words, once everything has been read.
+    pub(super) fn missing(&self) -> Option<String> {
+        self.input.missing()
     }
 
     /// Writes the packets that begin at `time` (in nanoseconds) or before, to a track.
     pub(super) fn write_until(&mut self, time: u64, track: usize, sink: &mut Sink) -> Result<()> {
+        // Sound that lies far behind the pictures in the input lies behind them in the output too.
+        let is_last = time == u64::MAX;
         while !self.ended && self.waiting.back().is_none_or(|p| p.start <= time) {
             interrupt::check()?;
-            self.encode()?;
+            if !self.encode(is_last)? {
+                break;
+            }
         }
         while self.waiting.front().is_some_and(|p| p.start <= time) {
             let Some(packet) = self.waiting.pop_front() else { break };
@@ -75,9 +92,13 @@ impl Sound {
         Ok(())
     }
 
-    /// Encodes a little more.
-    fn encode(&mut self) -> Result<()> {
-        let more = self.input.next(&mut self.pcm)?;
+    /// Encodes a little more; false if there is nothing within reach.
+    fn encode(&mut self, is_patient: bool) -> Result<bool> {
+        let more = match self.input.next_within(&mut self.pcm, is_patient)? {
+            Next::There(()) => true,
+            Next::End => false,
+            Next::Later => return Ok(false),
+        };
         self.samples += self.pcm.len() as u64;
         let (rate, offset) = (u128::from(self.encoder.header().sample_rate), self.offset);
         let waiting = &mut self.waiting;
@@ -94,6 +115,6 @@ impl Sound {
             self.ended = true;
             self.encoder.finish(&mut keep)?;
         }
-        Ok(())
+        Ok(true)
     }
 }

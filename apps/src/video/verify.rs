@@ -6,12 +6,17 @@ use std::process::ExitCode;
 use anyhow::Result;
 use siskin_core::Limits;
 use siskin_core::container::Block;
-use siskin_core::video::Checker;
+use siskin_core::video::{Checker, Coding};
 
 use super::VideoFile;
 use crate::events;
 use crate::report;
 use crate::units;
+
+/// What times may be off by.
+const ROUNDING_NS: u64 = 2_000_000;
+/// Real-time packets are counted modulo this.
+const REALTIME_NUMBERS: u32 = 128;
 
 /// Tells what is wrong with a file.
 pub(crate) fn run(path: &Path, as_json: bool) -> Result<ExitCode> {
@@ -26,7 +31,7 @@ pub(crate) fn run(path: &Path, as_json: bool) -> Result<ExitCode> {
             false => report::print(&format!("packet {packet} at {}: {what}\n", units::clock(at))),
         }
     };
-    let mut end = 0;
+    let (mut end, mut last) = (0, None);
     loop {
         match file.next(&mut block) {
             Ok(true) => {}
@@ -41,8 +46,13 @@ pub(crate) fn run(path: &Path, as_json: bool) -> Result<ExitCode> {
             Ok(info) => {
                 frames += u64::from(info.frames);
                 let length = info.duration_ns(file.header()).unwrap_or(0);
-                // Matroska rounds times to milliseconds.
-                if packets > 0 && from.abs_diff(end) > 2_000_000 {
+                // Real-time packets are counted, so where none is missing a gap is one that the source left: a camera that drops
+                // frames in the dark. Matroska rounds times to milliseconds.
+                let next = last.map(|last: u32| last.wrapping_add(1) % REALTIME_NUMBERS);
+                let follows = info.coding == Coding::Realtime && next == Some(info.number);
+                last = Some(info.number);
+                let is_apart = if follows { from + ROUNDING_NS < end } else { from.abs_diff(end) > ROUNDING_NS };
+                if packets > 0 && is_apart {
                     let (at, should) = (from as f64 / 1e9, end as f64 / 1e9);
                     fault(
                         packets,

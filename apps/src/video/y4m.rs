@@ -5,11 +5,9 @@ use std::io::{BufWriter, Write, stdout};
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use ffmpeg_next::format::Pixel;
-use ffmpeg_next::frame;
 use siskin_core::bitstream::VideoHeader;
 
-use super::colour::{FromRgb, ToRgb, fill_planar, full_range, take_planar};
+use super::convert::{Converter, Siting};
 use crate::target::is_dash;
 
 /// What an output holds.
@@ -35,69 +33,55 @@ impl RawFormat {
 }
 
 /// What stands before each picture of YUV4MPEG2.
-pub(super) const FRAME: &[u8] = b"FRAME\n";
+const FRAME: &[u8] = b"FRAME\n";
 
 /// The first line of YUV4MPEG2.
-pub(super) fn head(header: &VideoHeader) -> String {
+fn head(header: &VideoHeader, siting: Siting) -> String {
     let VideoHeader { width, height, frame_rate, pixel_aspect, colour } = *header;
     // The format knows constant rates only; without one, 25 is as good as any.
     let (n, d) = if frame_rate.0 > 0 { frame_rate } else { (25, 1) };
     let range = if colour.full_range { "FULL" } else { "LIMITED" };
     let aspect = format!("A{}:{}", pixel_aspect.0, pixel_aspect.1);
-    format!(
-        "YUV4MPEG2 W{width} H{height} F{n}:{d} Ip {aspect} C420mpeg2 XYSCSS=420MPEG2 XCOLORRANGE={range}\n"
-    )
+    let chroma = match siting {
+        Siting::Left => "C420mpeg2 XYSCSS=420MPEG2",
+        Siting::Center => "C420jpeg XYSCSS=420JPEG",
+        Siting::TopLeft => "C420paldv XYSCSS=420PALDV",
+    };
+    format!("YUV4MPEG2 W{width} H{height} F{n}:{d} Ip {aspect} {chroma} XCOLORRANGE={range}\n")
 }
 
 /// An output that is being written.
 pub(super) struct RawOutput {
     out: BufWriter<Box<dyn Write>>,
     format: RawFormat,
-    from_rgb: FromRgb,
-    to_rgb: PlanarToRgb,
-    planes: Vec<u8>,
-}
-
-/// Converts 4:2:0 to RGB as inputs are.
-pub(super) struct PlanarToRgb {
-    to_rgb: ToRgb,
-    frame: frame::Video,
-}
-
-impl PlanarToRgb {
-    /// For pictures of this stream.
-    pub(super) fn new(header: &VideoHeader) -> Result<Self> {
-        let (size, format) =
-            ((header.width, header.height), full_range(Pixel::YUV420P, header.colour.full_range));
-        let to_rgb = ToRgb::new(format, size, size, &header.colour)?;
-        Ok(Self { to_rgb, frame: frame::Video::new(format, size.0, size.1) })
-    }
-
-    /// Converts a picture, planes without gaps, to interleaved RGB, replacing `out`.
-    pub(super) fn convert(&mut self, picture: &[u8], out: &mut Vec<u8>) -> Result<()> {
-        fill_planar(picture, &mut self.frame);
-        self.to_rgb.convert(&mut self.frame, out)
-    }
+    /// From interleaved RGB to 4:2:0 and back.
+    to_planar: Converter,
+    to_rgb: Converter,
+    converted: Vec<u8>,
 }
 
 impl RawOutput {
     /// Begins an output, to a file or else to stdout.
-    pub(super) fn create(target: Option<File>, format: RawFormat, header: &VideoHeader) -> Result<Self> {
+    pub(super) fn create(
+        target: Option<File>,
+        format: RawFormat,
+        header: &VideoHeader,
+        siting: Siting,
+    ) -> Result<Self> {
         let inner: Box<dyn Write> = match target {
             Some(file) => Box::new(file),
             None => Box::new(stdout()),
         };
         let mut out = BufWriter::with_capacity(1 << 20, inner);
-        let VideoHeader { width, height, colour, .. } = *header;
         if format == RawFormat::Y4m {
-            out.write_all(head(header).as_bytes()).context("the output cannot be written")?;
+            out.write_all(head(header, siting).as_bytes()).context("the output cannot be written")?;
         }
         Ok(Self {
             out,
             format,
-            from_rgb: FromRgb::new((width, height), &colour)?,
-            to_rgb: PlanarToRgb::new(header)?,
-            planes: Vec::new(),
+            to_planar: Converter::to_planar(header, siting)?,
+            to_rgb: Converter::to_rgb(header, siting)?,
+            converted: Vec::new(),
         })
     }
 
@@ -107,18 +91,17 @@ impl RawOutput {
         if self.format == RawFormat::Rgb {
             return self.out.write_all(picture).context(cannot);
         }
-        self.planes.clear();
-        take_planar(self.from_rgb.convert(picture)?, &mut self.planes);
+        self.to_planar.convert(picture, &mut self.converted)?;
         self.out.write_all(FRAME).context(cannot)?;
-        self.out.write_all(&self.planes).context(cannot)
+        self.out.write_all(&self.converted).context(cannot)
     }
 
     /// Writes a picture of 4:2:0, planes without gaps.
     pub(super) fn write_planar(&mut self, picture: &[u8]) -> Result<()> {
         let cannot = "the output cannot be written";
         if self.format == RawFormat::Rgb {
-            self.to_rgb.convert(picture, &mut self.planes)?;
-            return self.out.write_all(&self.planes).context(cannot);
+            self.to_rgb.convert(picture, &mut self.converted)?;
+            return self.out.write_all(&self.converted).context(cannot);
         }
         self.out.write_all(FRAME).context(cannot)?;
         self.out.write_all(picture).context(cannot)

@@ -1,0 +1,482 @@
+//! An input's packets, track by track, at times that go on.
+//!
+//! Files, URLs, pipes and FIFOs are all read once and in order; what one track is not ready for waits.
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use ffmpeg_next::format::stream::Disposition;
+use ffmpeg_next::{Error as FfmpegError, Packet, Rational, Stream, codec, media};
+use siskin_core::container::Chapter;
+
+use super::aspect;
+use super::source::{self, Length};
+use super::timeline::{Stamp, Timeline};
+use crate::interrupt;
+
+/// A demuxer that finds nothing valid so many times is not asked again.
+const MAX_BAD_IN_A_ROW: u32 = 10_000;
+/// Most bytes of one track that wait for the other: tracks that lie further apart in a pipe cannot be read side by side.
+const MAX_WAITING: usize = 1 << 30;
+/// Bytes of the other track that may wait for one that is not in a hurry: what comes late can be late.
+const MAX_AHEAD: usize = 64 << 20;
+/// Formats whose clock may begin anew in the middle, as FFmpeg flags them.
+const BROADCAST: [&str; 8] = ["mpegts", "mpeg", "hls", "ogg", "nut", "live_flv", "rtsp", "sdp"];
+/// Containers whose header states the length for certain, so that missing media shows.
+const EXACT_LENGTH: [&str; 4] = ["flac", "aiff", "caf", "mov"];
+/// Seconds that may be missing at the end before an input counts as cut off.
+const MISSING_ALLOWED: f64 = 0.1;
+const NS: i64 = 1_000_000_000;
+
+/// What comes next of a track.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Next<T> {
+    /// This.
+    There(T),
+    /// Nothing any more.
+    End,
+    /// Nothing within reach: the other track is to be read first.
+    Later,
+}
+
+/// The two kinds of track that are read, in the order of their places.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Pictures.
+    Video,
+    /// Sound.
+    Audio,
+}
+
+impl Kind {
+    fn medium(self) -> media::Type {
+        match self {
+            Self::Video => media::Type::Video,
+            Self::Audio => media::Type::Audio,
+        }
+    }
+}
+
+/// An input that is read for one track or two.
+#[derive(Clone)]
+pub(crate) struct Source {
+    shared: Arc<Mutex<Demuxer>>,
+}
+
+/// What has been read of an input, and what waits.
+struct Demuxer {
+    name: String,
+    input: ffmpeg_next::format::context::Input,
+    length: Length,
+    /// The input's name, if it is a file.
+    path: Option<PathBuf>,
+    timeline: Timeline,
+    /// The best stream of each kind, if there is one.
+    streams: [Option<Selected>; 2],
+    bad_packets: u64,
+    ended: bool,
+    /// Why the input ended before its end.
+    broken: Option<FfmpegError>,
+}
+
+/// A stream that is read.
+struct Selected {
+    index: usize,
+    time_base: Rational,
+    is_wanted: bool,
+    waiting: VecDeque<Packet>,
+    bytes: usize,
+}
+
+impl Source {
+    /// Opens a file, `-` for stdin, or a URL.
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        let source::Opened { name, input, length } = source::open(path)?;
+        let streams = [Kind::Video, Kind::Audio].map(|kind| {
+            let best = input.streams().best(kind.medium()).filter(|s| !is_cover(s))?;
+            Some(Selected {
+                index: best.index(),
+                time_base: best.time_base(),
+                is_wanted: false,
+                waiting: VecDeque::new(),
+                bytes: 0,
+            })
+        });
+        let is_broadcast = input.format().name().split(',').any(|n| BROADCAST.contains(&n));
+        let stated_end = (input.duration() > 0).then(|| input.duration().saturating_mul(1000));
+        let timeline = Timeline::new(streams.len(), is_broadcast, stated_end);
+        let demuxer = Demuxer {
+            name,
+            input,
+            length,
+            path: path.is_file().then(|| path.to_owned()),
+            timeline,
+            streams,
+            bad_packets: 0,
+            ended: false,
+            broken: None,
+        };
+        Ok(Self { shared: Arc::new(Mutex::new(demuxer)) })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Demuxer> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The input's name, for messages.
+    pub(crate) fn name(&self) -> String {
+        self.lock().name.clone()
+    }
+
+    /// The shape of the pixels that the container states.
+    pub(crate) fn pixel_aspect(&self) -> Option<(u32, u32)> {
+        let demuxer = self.lock();
+        let stream = demuxer.streams[Kind::Video as usize].as_ref()?.index;
+        aspect::stated(&demuxer.input, stream)
+    }
+
+    /// What tells a file from others: a digest of its length and of pieces of it. None of what is no file.
+    pub(crate) fn fingerprint(&self) -> Result<Option<Vec<u8>>> {
+        let Some(path) = self.lock().path.clone() else { return Ok(None) };
+        source::fingerprint(&path).map(Some).with_context(|| path.display().to_string())
+    }
+
+    /// Whether the input has a track of a kind; a cover is no video.
+    pub(crate) fn has(&self, kind: Kind) -> bool {
+        self.lock().streams[kind as usize].is_some()
+    }
+
+    /// Has the packets of these kinds kept from here on, before the first is read.
+    pub(crate) fn want(&self, kinds: &[Kind]) {
+        let mut demuxer = self.lock();
+        for kind in kinds {
+            demuxer.streams[*kind as usize].iter_mut().for_each(|s| s.is_wanted = true);
+        }
+    }
+
+    /// Has the packets of a kind kept from here on, and runs `use_stream` on its stream. All tracks are selected before the first is
+    /// read.
+    pub(crate) fn select<T>(&self, kind: Kind, use_stream: impl FnOnce(&Stream<'_>) -> T) -> Result<T> {
+        let mut demuxer = self.lock();
+        let demuxer = &mut *demuxer;
+        let Some(selected) = &mut demuxer.streams[kind as usize] else {
+            let kinds: Vec<_> = demuxer.input.streams().map(|s| kind_of(&s)).collect();
+            let found = if kinds.is_empty() { "nothing".into() } else { kinds.join(", ") };
+            let wanted = if kind == Kind::Audio { "audio" } else { "video" };
+            bail!("{} has no {wanted} stream, found: {found}", demuxer.name);
+        };
+        selected.is_wanted = true;
+        let stream = demuxer.input.stream(selected.index).ok_or_else(|| anyhow!("no stream"))?;
+        Ok(use_stream(&stream))
+    }
+
+    /// The next packet of a track; who is patient waits for it however much of the other track comes before.
+    fn next(&self, kind: Kind, is_patient: bool) -> Result<Next<Packet>> {
+        self.lock().next(kind, is_patient)
+    }
+
+    /// Packets that the container could not be read for so far.
+    pub(super) fn bad_packets(&self) -> u64 {
+        self.lock().bad_packets
+    }
+
+    /// The earliest time of a track's packets that has been read so far, in nanoseconds.
+    pub(super) fn first_ns(&self, kind: Kind) -> Option<i64> {
+        self.lock().timeline.first(kind as usize)
+    }
+
+    /// Where the input's clock was set, in words.
+    pub(crate) fn jumps(&self) -> Vec<String> {
+        let demuxer = self.lock();
+        let jumps = demuxer.timeline.jumps.iter();
+        let told = jumps.map(|&(at, by)| {
+            let (at, by) = (at as f64 / 1e9, by as f64 / 1e9);
+            format!("the input's clock jumps by {by:.3} s at {at:.3} s: what follows goes on from there")
+        });
+        told.collect()
+    }
+
+    /// The chapters of the container, in time with a track whose zero is at `zero` nanoseconds.
+    pub(crate) fn chapters(&self, zero: i64) -> Vec<Chapter> {
+        let chapter = |c: ffmpeg_next::Chapter<'_>| {
+            let ns = |at: i64| {
+                let ns = i128::from(at) * i128::from(NS) * i128::from(c.time_base().numerator())
+                    / i128::from(c.time_base().denominator().max(1));
+                u64::try_from(ns - i128::from(zero)).unwrap_or(0)
+            };
+            let title = c.metadata().get("title").unwrap_or_default().to_owned();
+            Chapter { start_ns: ns(c.start()), end_ns: Some(ns(c.end())), title }
+        };
+        // What ends before the first sample or frame is not there.
+        self.lock().input.chapters().map(chapter).filter(|c| c.end_ns != Some(0)).collect()
+    }
+
+    /// The tags of the container and of the tracks that are read, as FFmpeg names them.
+    pub(crate) fn tags(&self) -> Vec<(String, String)> {
+        let demuxer = self.lock();
+        let mut tags: Vec<(String, String)> = demuxer.input.metadata().iter().map(owned).collect();
+        // What a stream is called is about the stream, unless there is no other.
+        let wanted = demuxer.streams.iter().flatten().filter(|s| s.is_wanted);
+        for stream in wanted.filter_map(|s| demuxer.input.stream(s.index)) {
+            for tag in stream.metadata().iter().map(owned) {
+                if tags.iter().all(|t| !t.0.eq_ignore_ascii_case(&tag.0)) {
+                    tags.push(tag);
+                }
+            }
+        }
+        tags
+    }
+
+    /// Kinds of the streams that are not read.
+    pub(crate) fn other_streams(&self) -> Vec<String> {
+        let demuxer = self.lock();
+        let read: Vec<usize> =
+            demuxer.streams.iter().flatten().filter(|s| s.is_wanted).map(|s| s.index).collect();
+        demuxer.input.streams().filter(|s| !read.contains(&s.index())).map(|s| kind_of(&s)).collect()
+    }
+
+    /// The length of a track in seconds that the container states or FFmpeg estimates; none if it cannot be believed.
+    pub(crate) fn stated_seconds(&self, kind: Kind) -> Option<f64> {
+        self.lock().stated_seconds(kind)
+    }
+
+    /// What is missing of a track that ended after `found` seconds, in words; known once everything has been read.
+    pub(crate) fn missing(&self, kind: Kind, found: f64) -> Option<String> {
+        self.lock().missing(kind, found)
+    }
+}
+
+impl Demuxer {
+    fn next(&mut self, kind: Kind, is_patient: bool) -> Result<Next<Packet>> {
+        loop {
+            if let Some(selected) = &mut self.streams[kind as usize]
+                && let Some(packet) = selected.waiting.pop_front()
+            {
+                selected.bytes -= packet.size();
+                return Ok(Next::There(packet));
+            }
+            if self.ended {
+                return Ok(Next::End);
+            }
+            if !is_patient && self.streams.iter().flatten().any(|s| s.bytes > MAX_AHEAD) {
+                return Ok(Next::Later);
+            }
+            interrupt::check()?;
+            self.read()?;
+        }
+    }
+
+    /// Reads one packet, or finds the end.
+    fn read(&mut self) -> Result<()> {
+        let mut in_a_row = 0;
+        loop {
+            // A new one each time: FFmpeg fills it without freeing what it held.
+            let mut packet = Packet::empty();
+            match packet.read(&mut self.input) {
+                Ok(()) => return self.place(packet),
+                // A demuxer goes on behind what it could not read; whatever else ends the input counts once.
+                Err(FfmpegError::InvalidData) if in_a_row < MAX_BAD_IN_A_ROW => {
+                    self.bad_packets += 1;
+                    in_a_row += 1;
+                }
+                Err(end) => {
+                    self.broken = Some(end).filter(|end| *end != FfmpegError::Eof);
+                    self.ended = true;
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// Puts a packet in its place in time, and in the queue of its track.
+    fn place(&mut self, mut packet: Packet) -> Result<()> {
+        let index = packet.stream();
+        let Some(track) = self.streams.iter().position(|s| s.as_ref().is_some_and(|s| s.index == index)) else {
+            return Ok(());
+        };
+        let Some(selected) = &mut self.streams[track] else { return Ok(()) };
+        let ns = |ticks: i64| to_ns(ticks, selected.time_base);
+        let stamp = Stamp {
+            dts: packet.dts().map(ns),
+            pts: packet.pts().map(ns),
+            duration: ns(packet.duration().max(0)),
+            is_key: packet.is_key(),
+        };
+        let offset = from_ns(self.timeline.place(track, stamp), selected.time_base);
+        if !selected.is_wanted {
+            return Ok(());
+        }
+        if offset != 0 {
+            packet.set_pts(packet.pts().map(|pts| pts.saturating_add(offset)));
+            packet.set_dts(packet.dts().map(|dts| dts.saturating_add(offset)));
+        }
+        selected.bytes += packet.size();
+        if selected.bytes > MAX_WAITING {
+            let gigabytes = MAX_WAITING >> 30;
+            bail!("{}: pictures and sound lie more than {gigabytes} GiB apart", self.name);
+        }
+        selected.waiting.push_back(packet);
+        Ok(())
+    }
+
+    fn stated_seconds(&self, kind: Kind) -> Option<f64> {
+        let selected = self.streams[kind as usize].as_ref()?;
+        let stream = self.input.stream(selected.index)?;
+        // FFmpeg takes for a length what WAV says of one that nobody knew.
+        let is_wav = self.input.format().name() == "wav";
+        if is_wav && !self.length.is_exact() {
+            return None;
+        }
+        if stream.duration() > 0 {
+            return Some(stream.duration() as f64 * f64::from(stream.time_base()));
+        }
+        let whole = self.input.duration();
+        (whole > 0).then(|| whole as f64 / f64::from(ffmpeg_next::ffi::AV_TIME_BASE))
+    }
+
+    fn missing(&self, kind: Kind, found: f64) -> Option<String> {
+        let name = &self.name;
+        let is_exact = self.input.format().name().split(',').any(|n| EXACT_LENGTH.contains(&n));
+        let stated = match self.length.share() {
+            Some(share) if self.length.is_exact() => Some(found / share.max(1e-9)),
+            Some(_) => self.stated_seconds(kind),
+            None if is_exact || self.broken.is_some() => self.stated_seconds(kind),
+            None => None,
+        };
+        // What a jump of the clock left out was stated too.
+        let left_out: i64 = self.timeline.jumps.iter().map(|&(_, by)| by.max(0)).fold(0, i64::saturating_add);
+        let found = found + left_out as f64 / 1e9;
+        let stated = stated.filter(|stated| found + MISSING_ALLOWED < *stated);
+        match (stated, self.broken, self.length.share()) {
+            (Some(stated), None, _) => Some(format!("{name} ends after {found:.2} s of {stated:.2} s")),
+            (Some(stated), Some(e), _) => {
+                Some(format!("{name} breaks off after {found:.2} s of {stated:.2} s: {e}"))
+            }
+            (None, Some(e), _) => Some(format!("{name} breaks off after {found:.2} s: {e}")),
+            (None, None, Some(share)) if share < 1.0 => {
+                Some(format!("{name} ends after {found:.2} s, at {:.1} % of the bytes that it states", share * 100.0))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// A stream's packets in one decoder.
+pub(crate) struct Track {
+    source: Source,
+    kind: Kind,
+    decoder: codec::decoder::Opened,
+    time_base: Rational,
+    /// Packets that could not be decoded so far.
+    bad_packets: u64,
+    draining: bool,
+}
+
+impl Track {
+    /// Opens the decoder of a kind's best stream.
+    pub(crate) fn open(source: &Source, kind: Kind) -> Result<Self> {
+        let name = source.name();
+        let (parameters, time_base) = source.select(kind, |s| (s.parameters(), s.time_base()))?;
+        let context = codec::Context::from_parameters(parameters).map_err(|e| anyhow!("{name}: {e}"))?;
+        let mut decoder = context.decoder();
+        // Without it the samples that the encoder padded at start and end are not skipped.
+        decoder.set_packet_time_base(time_base);
+        let opened = match kind {
+            Kind::Video => decoder.video().map(|d| d.0),
+            Kind::Audio => decoder.audio().map(|d| d.0),
+        };
+        let medium = if kind == Kind::Video { "video" } else { "audio" };
+        let decoder = opened.map_err(|e| anyhow!("{name}: the {medium} cannot be decoded: {e}"))?;
+        Ok(Self { source: source.clone(), kind, decoder, time_base, bad_packets: 0, draining: false })
+    }
+
+    /// The input that it is read from.
+    pub(crate) fn source(&self) -> &Source {
+        &self.source
+    }
+
+    /// Seconds of a tick of its frames' times.
+    pub(crate) fn time_base(&self) -> Rational {
+        self.time_base
+    }
+
+    /// Packets that could not be read or decoded so far.
+    pub(crate) fn bad_packets(&self) -> u64 {
+        self.bad_packets + self.source.bad_packets()
+    }
+
+    /// Decodes the next frame; false at the end.
+    pub(crate) fn decode(&mut self, frame: &mut ffmpeg_next::Frame) -> Result<bool> {
+        Ok(self.decode_within(frame, true)? == Next::There(()))
+    }
+
+    /// [`Track::decode`] for who may not be patient.
+    pub(super) fn decode_within(
+        &mut self,
+        frame: &mut ffmpeg_next::Frame,
+        is_patient: bool,
+    ) -> Result<Next<()>> {
+        loop {
+            match self.decoder.receive_frame(frame) {
+                Ok(()) => return Ok(Next::There(())),
+                Err(FfmpegError::Eof) => return Ok(Next::End),
+                Err(FfmpegError::Other { errno: ffmpeg_next::error::EAGAIN }) => {
+                    if !self.feed(is_patient)? {
+                        return Ok(Next::Later);
+                    }
+                }
+                Err(_) => self.bad_packets += 1,
+            }
+        }
+    }
+
+    /// Gives the decoder one more packet, or the end; false if neither is within reach.
+    fn feed(&mut self, is_patient: bool) -> Result<bool> {
+        if self.draining {
+            bail!("{}: FFmpeg's decoder does not come to an end", self.source.name());
+        }
+        loop {
+            match self.source.next(self.kind, is_patient)? {
+                Next::There(packet) if self.decoder.send_packet(&packet).is_ok() => return Ok(true),
+                Next::There(_) => self.bad_packets += 1,
+                Next::Later => return Ok(false),
+                Next::End => {
+                    self.draining = true;
+                    self.decoder.send_eof().map_err(|e| anyhow!("{}: {e}", self.source.name()))?;
+                    return Ok(true);
+                }
+            }
+        }
+    }
+}
+
+/// Ticks as nanoseconds.
+pub(crate) fn to_ns(ticks: i64, time_base: Rational) -> i64 {
+    scale(ticks, i128::from(time_base.numerator()) * i128::from(NS), time_base.denominator().into())
+}
+
+/// Nanoseconds as ticks.
+pub(crate) fn from_ns(ns: i64, time_base: Rational) -> i64 {
+    scale(ns, time_base.denominator().into(), i128::from(time_base.numerator()) * i128::from(NS))
+}
+
+/// `value * n / d`, to the nearest.
+pub(crate) fn scale(value: i64, n: i128, d: i128) -> i64 {
+    let d = d.max(1);
+    let scaled = (2 * i128::from(value) * n + d).div_euclid(2 * d);
+    scaled.clamp(i64::MIN.into(), i64::MAX.into()) as i64
+}
+
+fn kind_of(stream: &Stream<'_>) -> String {
+    format!("{:?}", stream.parameters().medium()).to_lowercase()
+}
+
+fn is_cover(stream: &Stream<'_>) -> bool {
+    stream.disposition().contains(Disposition::ATTACHED_PIC)
+}
+
+fn owned((key, value): (&str, &str)) -> (String, String) {
+    (key.to_owned(), value.to_owned())
+}
