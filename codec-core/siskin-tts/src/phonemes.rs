@@ -113,7 +113,7 @@ impl Phonemizer {
 
     /// IPA of a text as espeak-ng writes it, without its marks of another language.
     fn ipa(&self, text: &str, language: &LanguageSpec) -> Result<String> {
-        let found = self.run(&["-q", "-b", "1", "--ipa", "-v", &language.espeak], text)?;
+        let found = self.run(&["-q", "-b", "1", "--ipa", "-v", &language.espeak], &without_phoneme_input(text))?;
         Ok(without_switches(&found).replace('_', "").split_whitespace().collect::<Vec<_>>().join(" "))
     }
 
@@ -209,6 +209,19 @@ fn runs<'a>(words: &[&'a str]) -> Vec<Vec<(usize, &'a str)>> {
     found
 }
 
+/// Takes double brackets apart: espeak-ng reads what stands in them as phonemes, people write links to notes in them.
+fn without_phoneme_input(text: &str) -> String {
+    let (mut out, mut before) = (String::with_capacity(text.len()), ' ');
+    for c in text.chars() {
+        // A space would begin another word.
+        if !(matches!(c, '[' | ']') && c == before) {
+            out.push(c);
+        }
+        before = c;
+    }
+    out
+}
+
 /// Takes out `(en)` and the like, with which espeak-ng marks words of another language.
 fn without_switches(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -256,6 +269,12 @@ mod tests {
         let expected =
             [("Well", Some(',')), (" it costs 3.50", Some('.')), (" or 1,000", Some('?')), (" Yes", None)];
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn double_brackets_are_no_phonemes() {
+        assert_eq!(without_phoneme_input("see [[Project]] and [[[x]]]"), "see [Project] and [x]");
+        assert_eq!(without_phoneme_input("a[1][2] [ [ ] ]"), "a[1][2] [ [ ] ]");
     }
 
     #[test]
