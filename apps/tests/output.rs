@@ -57,33 +57,97 @@ fn a_link_and_a_device_stay_what_they_are() {
     assert!(!fs::metadata("/dev/null").expect("the device").is_file());
 }
 
-#[test]
-fn an_interrupt_leaves_nothing() {
-    let folder = folder();
-    let out = folder.path().join("out.mka");
+/// An encoding of a WAV file on stdin that goes on as long as it is read, once it has begun to write.
+fn endless(folder: &std::path::Path, out: &std::path::Path) -> (std::process::Child, std::process::ChildStdin) {
     let mut child = siskin()
-        .args(["encode", "--frame-size", "1", "-", text(&out)])
+        .args(["encode", "-y", "--frame-size", "1", "-", text(out)])
         .stdin(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .expect("it starts");
-    // A WAV file that goes on as long as it is read.
     let mut stdin = child.stdin.take().expect("a pipe");
-    let source = folder.path().join("in.wav");
+    let source = folder.join("in.wav");
     wav(&source, &voice(240_000, 24_000), 24_000, 1);
     let mut data = fs::read(&source).expect("a file");
     data[4..8].fill(0xff);
     data[40..44].fill(0xff);
     stdin.write_all(&data).expect("it reads");
-    while fs::read_dir(folder.path()).expect("a folder").count() < 2 {
+    let is_part = |e: std::io::Result<fs::DirEntry>| e.expect("an entry").file_name().to_string_lossy().ends_with(".part");
+    while !fs::read_dir(folder).expect("a folder").any(is_part) {
         std::thread::sleep(std::time::Duration::from_millis(10));
     }
-    assert!(!out.exists(), "the final name is not there before the end");
-    let killed = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status();
-    assert!(killed.expect("kill").success());
-    let result = child.wait_with_output().expect("it ends");
-    assert_eq!(result.status.code(), Some(130), "{}", stderr(&result));
-    assert_files(folder.path(), &["in.wav"]);
+    (child, stdin)
+}
+
+#[test]
+fn a_signal_leaves_nothing_and_its_usual_code() {
+    for (signal, code) in [("-INT", 130), ("-TERM", 143), ("-HUP", 129)] {
+        let folder = folder();
+        let out = folder.path().join("out.mka");
+        let (child, _stdin) = endless(folder.path(), &out);
+        assert!(!out.exists(), "the final name is not there before the end");
+        let killed = std::process::Command::new("kill").args([signal, &child.id().to_string()]).status();
+        assert!(killed.expect("kill").success());
+        let result = child.wait_with_output().expect("it ends");
+        assert_eq!(result.status.code(), Some(code), "{signal}: {}", stderr(&result));
+        assert_files(folder.path(), &["in.wav"]);
+    }
+}
+
+#[test]
+fn a_second_run_to_the_same_output_fails_before_its_work() {
+    let folder = folder();
+    let out = folder.path().join("out.mka");
+    let (child, stdin) = endless(folder.path(), &out);
+    let source = folder.path().join("in.wav");
+    for _ in 0..2 {
+        assert_fails(&run(["encode", "-y", text(&source), text(&out)]), 1, "is being written by another run");
+    }
+    drop(stdin);
+    let first = child.wait_with_output().expect("it ends");
+    assert!(first.status.success(), "{}", stderr(&first));
+    assert_files(folder.path(), &["in.wav", "out.mka"]);
+}
+
+#[test]
+fn what_a_killed_run_left_is_in_nobodys_way() {
+    let folder = folder();
+    let out = folder.path().join("out.mka");
+    let (mut child, _stdin) = endless(folder.path(), &out);
+    child.kill().expect("SIGKILL");
+    child.wait().expect("an end");
+    good(["encode", text(&folder.path().join("in.wav")), text(&out)]);
+    assert_files(folder.path(), &["in.wav", "out.mka"]);
+}
+
+#[test]
+fn names_may_be_as_long_as_the_file_system_has_them() {
+    let folder = folder();
+    coded(folder.path(), 1.0, &[]);
+    let source = folder.path().join("in.wav");
+    // 250 bytes, of three each.
+    let long = folder.path().join(format!("{}.mka", "\u{3042}".repeat(82)));
+    good(["encode", text(&source), text(&long)]);
+    assert!(!decode(&long, &[]).is_empty());
+}
+
+#[test]
+fn a_file_that_is_replaced_keeps_its_mode_and_its_other_names() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    let folder = folder();
+    coded(folder.path(), 1.0, &[]);
+    let source = folder.path().join("in.wav");
+    let (out, other) = (folder.path().join("out.mka"), folder.path().join("other.mka"));
+    fs::write(&out, "old").expect("a file");
+    fs::set_permissions(&out, fs::Permissions::from_mode(0o640)).expect("its owner");
+    good(["encode", "-y", text(&source), text(&out)]);
+    assert_eq!(fs::metadata(&out).expect("a file").permissions().mode() & 0o777, 0o640);
+    fs::hard_link(&out, &other).expect("a link");
+    fs::write(&out, "old").expect("a file");
+    good(["encode", "-y", text(&source), text(&out)]);
+    assert_eq!(fs::metadata(&out).expect("a file").nlink(), 2);
+    assert!(!decode(&other, &[]).is_empty());
+    assert_files(folder.path(), &["in.mka", "in.wav", "other.f32", "other.mka", "out.mka"]);
 }
 
 #[test]

@@ -73,7 +73,8 @@ pub(crate) struct EncodeArgs {
     /// Describe background noise in pauses instead of coding it
     #[arg(long, help_heading = "Coding")]
     dtx: bool,
-    /// Encode what is there of an input that ends before its stated length
+    /// Take an input that ends before its stated length for whole, instead of ending with exit code 1 once what is there is
+    /// encoded
     #[arg(long, help_heading = "Coding")]
     allow_truncated: bool,
     #[command(flatten)]
