@@ -132,25 +132,28 @@ fn lost_sound_leaves_its_time() {
 fn clocks_that_jump_in_one_track_or_both_do_not_part_them() {
     let folder = folder();
     let source = recording(&folder, "a.mkv", &["-c:v", "mpeg4", "-g", "25", "-bf", "0", "-c:a", "flac"]);
-    for jump in ["-3", "-0.4", "20", "3600", "90000"] {
+    for (jump, name, tracks) in [
+        ("-3", "both.nut", "va"),
+        ("-0.4", "sound.nut", "a"),
+        ("20", "pictures.nut", "v"),
+        ("90000", "both.nut", "va"),
+    ] {
         let moved = |at: f64| format!("setts=ts='if(gte(TS*TB,{at}),TS+({jump})/TB,TS)'");
-        for (name, tracks) in [("both.nut", "va"), ("sound.nut", "a"), ("pictures.nut", "v")] {
-            let (v, a) = (moved(4.0), moved(4.0));
-            let mut options = vec!["-y"];
-            if tracks.contains('v') {
-                options.extend(["-bsf:v", &v]);
-            }
-            if tracks.contains('a') {
-                options.extend(["-bsf:a", &a]);
-            }
-            let input = remux(&source, name, &options);
-            let (back, said) = through(&input);
-            let what = format!("{name} by {jump} s: {said}");
-            assert_in_step(&back, &what);
-            assert!(said.contains("clock jumps"), "{what}");
-            let count = pictures(&back);
-            assert!((299..=302).contains(&count), "{what}: {count} pictures");
+        let (v, a) = (moved(4.0), moved(4.0));
+        let mut options = Vec::new();
+        if tracks.contains('v') {
+            options.extend(["-bsf:v", &v]);
         }
+        if tracks.contains('a') {
+            options.extend(["-bsf:a", &a]);
+        }
+        let input = remux(&source, name, &options);
+        let (back, said) = through(&input);
+        let what = format!("{name} by {jump} s: {said}");
+        assert_in_step(&back, &what);
+        assert!(said.contains("clock jumps"), "{what}");
+        let count = pictures(&back);
+        assert!((299..=302).contains(&count), "{what}: {count} pictures");
     }
 }
 
