@@ -13,6 +13,7 @@ mod keys;
 mod media;
 mod metrics;
 mod model;
+mod old_names;
 mod playback;
 mod report;
 mod sound;
@@ -31,6 +32,7 @@ use interrupt::Interrupted;
 
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
+    old_names::warn_of_old_names(std::env::args_os().skip(1));
     interrupt::install();
     match cli.command.run() {
         Ok(code) => code,

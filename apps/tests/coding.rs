@@ -14,12 +14,12 @@ fn range_coding_changes_the_bytes_and_not_the_sound() {
     let (small, plain) = (folder.path().join("small.mka"), folder.path().join("plain.mka"));
     let source = clip("speech-it-male.flac");
     // Where bits weigh nothing, both have the same codes.
-    good(["encode", "--bit-weight", "0", text(&source), text(&small)]);
+    good(["encode", "--lambda", "0", text(&source), text(&small)]);
     good(["encode", "--fixed-width", text(&source), text(&plain)]);
     assert_eq!(info(&plain)["coding"], "fixed width");
     assert_eq!(decode(&small, &[]), decode(&plain, &[]));
     assert_eq!(info(&small)["code_bitrate"], info(&plain)["code_bitrate"]);
-    assert_eq!(decode(&small, &["--codebooks", "2"]), decode(&plain, &["--codebooks", "2"]));
+    assert_eq!(decode(&small, &["--stages", "2"]), decode(&plain, &["--stages", "2"]));
     for path in [&small, &plain] {
         good(["verify", text(path)]);
     }
@@ -35,13 +35,13 @@ fn bits_that_weigh_make_files_smaller() {
     let source = clip("speech-it-male.flac");
     let bytes = |weight: &str| {
         let coded = folder.path().join(format!("{weight}.mka"));
-        good(["encode", "--bit-weight", weight, text(&source), text(&coded)]);
+        good(["encode", "--lambda", weight, text(&source), text(&coded)]);
         info(&coded)["packet_bytes"].as_u64().expect("a number")
     };
     let sizes = ["0", "0.4", "1"].map(bytes);
     assert!(sizes[0] > sizes[1] && sizes[1] > sizes[2], "{sizes:?}");
     let out = folder.path().join("x.mka");
-    assert_fails(&run(["encode", "--bit-weight", "5", text(&source), text(&out)]), 2, "0 to 4");
+    assert_fails(&run(["encode", "--lambda", "5", text(&source), text(&out)]), 2, "0 to 4");
 }
 
 #[test]
@@ -57,7 +57,7 @@ fn a_variable_rate_is_what_packets_take() {
         assert!((rate / 5500.0 - 1.0).abs() < 0.03, "{info}");
         assert_eq!(info["variable"], true, "{info}");
         assert_eq!(decode(&coded, &[]).len(), 24_000 * 20);
-        assert_eq!(decode(&coded, &["--codebooks", "1"]).len(), 24_000 * 20);
+        assert_eq!(decode(&coded, &["--stages", "1"]).len(), 24_000 * 20);
         good(["verify", text(&coded)]);
     }
     let output = run(["encode", "-y", "--vbr", "--bitrate", "50", text(&source), text(&coded)]);

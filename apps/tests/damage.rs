@@ -20,7 +20,7 @@ impl Random {
 #[test]
 fn a_file_cut_at_any_byte_plays_to_the_cut_or_fails_cleanly() {
     let folder = folder();
-    let coded = coded(folder.path(), 4.0, &["--frame-size", "10"]);
+    let coded = coded(folder.path(), 4.0, &["--frames-per-packet", "10"]);
     let (whole, samples) = (fs::read(&coded).expect("a file"), decode(&coded, &[]));
     let (cut, out) = (folder.path().join("cut.mka"), folder.path().join("cut.f32"));
     let (mut random, mut played) = (Random(1), 0);
@@ -50,7 +50,7 @@ fn a_file_cut_at_any_byte_plays_to_the_cut_or_fails_cleanly() {
 #[test]
 fn a_cut_file_is_repaired_in_its_place() {
     let folder = folder();
-    let coded = coded(folder.path(), 6.0, &["--frame-size", "10"]);
+    let coded = coded(folder.path(), 6.0, &["--frames-per-packet", "10"]);
     let whole = fs::read(&coded).expect("a file");
     let (cut, mut random) = (folder.path().join("cut.mka"), Random(3));
     for _ in 0..6 {
@@ -78,7 +78,7 @@ fn a_cut_file_is_repaired_in_its_place() {
 #[test]
 fn changed_bytes_never_end_in_a_panic() {
     let folder = folder();
-    let coded = coded(folder.path(), 2.0, &["--frame-size", "10"]);
+    let coded = coded(folder.path(), 2.0, &["--frames-per-packet", "10"]);
     let whole = fs::read(&coded).expect("a file");
     let (bad, out) = (folder.path().join("bad.mka"), folder.path().join("bad.f32"));
     let mut random = Random(7);

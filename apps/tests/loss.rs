@@ -17,7 +17,7 @@ fn lose(coded: &std::path::Path, args: &[&str]) -> (serde_json::Value, usize) {
 #[test]
 fn losses_are_bridged_counted_and_repeatable() {
     let folder = folder();
-    let coded = coded(folder.path(), 6.0, &["--frame-size", "1"]);
+    let coded = coded(folder.path(), 6.0, &["--frames-per-packet", "1"]);
     let (whole, samples) = lose(&coded, &[]);
     assert_eq!((&whole["packets_dropped"], &whole["frames_lost"]), (&0.into(), &0.into()));
     for model in ["random", "burst"] {
@@ -35,10 +35,13 @@ fn losses_are_bridged_counted_and_repeatable() {
 #[test]
 fn copies_bring_back_what_they_reach_and_cost_what_is_said() {
     let folder = folder();
-    let plain = coded(folder.path(), 6.0, &["--frame-size", "1"]);
+    let plain = coded(folder.path(), 6.0, &["--frames-per-packet", "1"]);
     let bare = fs::metadata(&plain).expect("a file").len();
-    let repeated =
-        coded(folder.path(), 6.0, &["--frame-size", "1", "--redundancy", "2", "--redundancy-codebooks", "1"]);
+    let repeated = coded(
+        folder.path(),
+        6.0,
+        &["--frames-per-packet", "1", "--redundancy", "2", "--redundancy-stages", "1"],
+    );
     let info = &ndjson(&good(["info", "--json", text(&repeated)]))[0];
     let rate = info["redundancy_bitrate"].as_f64().expect("a rate");
     let larger = (fs::metadata(&repeated).expect("a file").len() - bare) as f64;
@@ -78,7 +81,7 @@ fn pauses_are_kept_told_and_cheap() {
     wav(&source, &pcm, 24_000, 1);
     for frame_size in ["1", "50"] {
         let coded = folder.path().join("pause.mka");
-        good(["encode", "-y", "-q", "--dtx", "--frame-size", frame_size, text(&source), text(&coded)]);
+        good(["encode", "-y", "-q", "--dtx", "--frames-per-packet", frame_size, text(&source), text(&coded)]);
         let (result, samples) = lose(&coded, &[]);
         assert_eq!(samples, pcm.len(), "{frame_size} frames a packet");
         assert_eq!((&result["concealed_samples"], &result["frames_lost"]), (&0.into(), &0.into()));

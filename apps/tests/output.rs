@@ -60,7 +60,7 @@ fn a_link_and_a_device_stay_what_they_are() {
 /// An encoding of a WAV file on stdin that goes on as long as it is read, once it has begun to write.
 fn endless(folder: &std::path::Path, out: &std::path::Path) -> (std::process::Child, std::process::ChildStdin) {
     let mut child = siskin()
-        .args(["encode", "-y", "--frame-size", "1", "-", text(out)])
+        .args(["encode", "-y", "--frames-per-packet", "1", "-", text(out)])
         .stdin(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()

@@ -120,9 +120,9 @@ fn other_formats_by_their_extension() {
 fn a_prefix_of_the_codebooks_is_the_lower_rate() {
     let folder = folder();
     // With a search of width 1 for the nearest codes the first stages do not depend on those behind.
-    let nearest = ["--search-width", "1", "--bit-weight", "0"];
-    let high = coded(folder.path(), 1.5, &[&["--codebooks", "6"], &nearest[..]].concat());
-    let prefix = decode(&high, &["--codebooks", "2"]);
+    let nearest = ["--search-width", "1", "--lambda", "0"];
+    let high = coded(folder.path(), 1.5, &[&["--stages", "6"], &nearest[..]].concat());
+    let prefix = decode(&high, &["--stages", "2"]);
     let whole = decode(&high, &[]);
     let low = decode(&coded(folder.path(), 1.5, &[&["--bitrate", "2k"], &nearest[..]].concat()), &[]);
     assert_eq!(prefix, low);
@@ -141,8 +141,8 @@ fn rates_are_as_asked_and_ranges_are_told() {
     let (source, out) = (folder.path().join("in.wav"), folder.path().join("out.mka"));
     let encode = |option: &str, value: &str| run(["encode", option, value, text(&source), text(&out)]);
     assert_fails(&encode("--bitrate", "20k"), 2, "1000 to 9000");
-    assert_fails(&encode("--codebooks", "40"), 2, "1 to 9");
-    assert_fails(&encode("--frame-size", "501"), 2, "1 to 500");
+    assert_fails(&encode("--stages", "40"), 2, "1 to 9");
+    assert_fails(&encode("--frames-per-packet", "501"), 2, "1 to 500");
     assert_fails(&encode("--search-width", "0"), 2, "1 to 64");
     assert!(!out.exists());
 }

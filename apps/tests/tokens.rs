@@ -52,22 +52,18 @@ fn each_format_comes_back_bit_exact() {
 fn a_recording_gives_the_codes_of_its_coded_file() {
     let folder = folder();
     // Tokens of a recording are the nearest codes; those of a file are chosen by their bits too, unless told otherwise.
-    let coded = coded(folder.path(), 2.0, &["--codebooks", "6", "--bit-weight", "0"]);
+    let coded = coded(folder.path(), 2.0, &["--stages", "6", "--lambda", "0"]);
     let (a, b) = (folder.path().join("a.safetensors"), folder.path().join("b.safetensors"));
     good(["tokens", "export", text(&coded), text(&a)]);
-    good(["tokens", "export", "--codebooks", "6", text(&folder.path().join("in.wav")), text(&b)]);
+    good(["tokens", "export", "--stages", "6", text(&folder.path().join("in.wav")), text(&b)]);
     let (a, b) = (read(&a), read(&b));
     assert!(a.codes == b.codes && a.meta.samples == b.meta.samples);
     let low = folder.path().join("low.npy");
-    good(["tokens", "export", "--codebooks", "3", text(&coded), text(&low)]);
+    good(["tokens", "export", "--stages", "3", text(&coded), text(&low)]);
     let low_file = read(&low);
     assert_eq!(2 * low_file.codebooks, b.codebooks);
     assert!(low_file.codes == b.codes[..low_file.codes.len()]);
-    assert_fails(
-        &run(["tokens", "export", "-y", "--codebooks", "9", text(&coded), text(&low)]),
-        1,
-        "6 stages",
-    );
+    assert_fails(&run(["tokens", "export", "-y", "--stages", "9", text(&coded), text(&low)]), 1, "6 stages");
 }
 
 #[test]

@@ -82,7 +82,7 @@ fn what_mkvmerge_makes_of_a_file_plays_the_same() {
     tool("mkvmerge", &["-q", "-o", text(&remuxed), text(&coded)]);
     assert_eq!(decode(&remuxed, &[]), samples);
     // Small packets are laced where the track allows it.
-    good(["encode", "-y", "--frame-size", "2", text(&folder.path().join("in.wav")), text(&coded)]);
+    good(["encode", "-y", "--frames-per-packet", "2", text(&folder.path().join("in.wav")), text(&coded)]);
     tool("mkvmerge", &["-q", "-o", text(&remuxed), "--engage", "force_passthrough_packetizer", text(&coded)]);
     assert_eq!(decode(&remuxed, &[]), decode(&coded, &[]));
 }

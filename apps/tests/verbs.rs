@@ -91,7 +91,7 @@ fn bench_measures() {
     let table = String::from_utf8(table).expect("UTF-8");
     assert!(table.contains("real-time factor") && table.contains("outside the network"), "{table}");
     assert!(table.contains("3 streams on "), "{table}");
-    assert_fails(&run(["bench", "--codebooks", "10"]), 2, "1 to 9");
+    assert_fails(&run(["bench", "--stages", "10"]), 2, "1 to 9");
 }
 
 #[test]
@@ -113,7 +113,7 @@ fn models_are_listed_and_verified() {
 fn completions_for_every_shell() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = String::from_utf8(good(["completions", shell])).expect("UTF-8");
-        assert!(script.contains("siskin") && script.contains("codebooks"), "{shell}");
+        assert!(script.contains("siskin") && script.contains("stages"), "{shell}");
     }
     assert_eq!(run(["completions", "dos"]).status.code(), Some(2));
 }

@@ -34,7 +34,7 @@ fn a_clip_is_encoded_decoded_compared_and_survives_damage() {
         (folder.path().join("a.y4m"), folder.path().join("a.mkv"), folder.path().join("b.y4m"));
     write_clip(&clip, 5);
     let encode =
-        ["encode", text(&clip), text(&coded), "--preset", "fast", "--steps", "16", "--gop-size", "3"];
+        ["encode", text(&clip), text(&coded), "--preset", "fast", "--epochs", "16", "--gop-size", "3"];
     let result = json(&[&encode[..], &["--parameters", "4000", "--json"]].concat());
     assert_eq!((result["frames"].as_u64(), result["groups"].as_u64()), (Some(5), Some(2)));
     let info = json(&["info", text(&coded), "--json"]);
@@ -82,7 +82,7 @@ fn a_size_is_kept_and_mistakes_are_told() {
     let folder = folder();
     let (clip, coded) = (folder.path().join("a.y4m"), folder.path().join("a.mkv"));
     write_clip(&clip, 4);
-    let encode = ["encode", text(&clip), text(&coded), "--preset", "fast", "--steps", "4"];
+    let encode = ["encode", text(&clip), text(&coded), "--preset", "fast", "--epochs", "4"];
     let result = json(&[&encode[..], &["--size", "4000", "--json"]].concat());
     assert!(result["bytes"].as_u64().is_some_and(|b| b <= 4000), "{result}");
     let again = |more: &[&str]| run([&encode[..], &["-y"], more].concat());
@@ -107,7 +107,7 @@ fn an_interrupt_leaves_the_whole_groups() {
         text(&coded),
         "--preset",
         "fast",
-        "--steps",
+        "--epochs",
         "40",
         "--gop-size",
         "1",
@@ -137,7 +137,7 @@ fn pictures_are_coded_in_real_time_and_damage_is_bridged_until_a_key_picture() {
     let (clip, coded, back) =
         (folder.path().join("a.y4m"), folder.path().join("a.mkv"), folder.path().join("b.y4m"));
     write_clip(&clip, 8);
-    let encode = ["encode", text(&clip), text(&coded), "--preset", "realtime", "--gop-size", "4"];
+    let encode = ["encode", text(&clip), text(&coded), "--preset", "realtime", "--keyframe-interval", "4"];
     let result = json(&[&encode[..], &["--quality", "70", "--json"]].concat());
     assert_eq!((result["frames"].as_u64(), result["model"].as_str()), (Some(8), Some("video-realtime")));
     let info = json(&["info", text(&coded), "--json"]);
@@ -167,8 +167,12 @@ fn pictures_are_coded_in_real_time_and_damage_is_bridged_until_a_key_picture() {
 
     assert_eq!(run(["verify", text(&coded)]).status.code(), Some(1));
 
-    for (wrong, code) in [(["--steps", "20"], 2), (["--size", "20k"], 2), (["--model", "no-such-bundle"], 1)]
-    {
+    for (wrong, code) in [
+        (["--refine", "20"], 2),
+        (["--epochs", "20"], 2),
+        (["--size", "20k"], 2),
+        (["--model", "no-such-bundle"], 1),
+    ] {
         let output = run([&encode[..], &["-y"], &wrong[..]].concat());
         assert_fails(&output, code, wrong[usize::from(wrong[0] == "--model")]);
     }
@@ -278,7 +282,7 @@ fn every_network_goes_to_disk_and_back() {
     let folder = folder();
     let (clip, coded) = (folder.path().join("a.y4m"), folder.path().join("a.mkv"));
     write_clip(&clip, 3);
-    let common = ["encode", text(&clip), text(&coded), "-y", "--preset", "fast", "--steps", "40", "--json"];
+    let common = ["encode", text(&clip), text(&coded), "-y", "--preset", "fast", "--epochs", "40", "--json"];
     for form in [["nerv", "affine"], ["enerv", "affine"], ["enerv", "grid"]] {
         let of_form = ["--network", form[0], "--modulation", form[1], "--parameters", "15000"];
         let stated = json(&[&common[..], &of_form].concat())["psnr"].as_f64();

@@ -28,7 +28,7 @@ fn a_fit_that_was_killed_goes_on_as_if_it_had_not_been() {
     let path = |name: &str| folder.path().join(name);
     let (clip, whole, cut) = (path("a.mkv"), path("whole.mkv"), path("cut.mkv"));
     write_clip(&clip, 10, true);
-    let options = ["--preset", "fast", "--steps", "20", "--gop-size", "2", "--key-interval", "2", "--json"];
+    let options = ["--preset", "fast", "--epochs", "20", "--gop-size", "2", "--key-interval", "2", "--json"];
     let more = ["--parameters", "4000", "--threads", "1"];
     let encode = |output: &Path, last: &[&str]| -> Vec<String> {
         let all = ["encode", text(&clip), text(output)];
@@ -68,7 +68,8 @@ fn a_fit_that_was_killed_goes_on_as_if_it_had_not_been() {
     let smaller = path("smaller.y4m");
     let y4m = [b"YUV4MPEG2 W16 H16 F25:1 Ip A1:1 C420mpeg2\nFRAME\n".as_slice(), &[90; 384]].concat();
     std::fs::write(&smaller, y4m).expect("a writable folder");
-    let output = run(["encode", text(&smaller), text(&cut), "--preset", "fast", "--steps", "20", "--resume"]);
+    let output =
+        run(["encode", text(&smaller), text(&cut), "--preset", "fast", "--epochs", "20", "--resume"]);
     assert_fails(&output, 1, "46x32");
     assert_eq!(std::fs::read(&cut).expect("the file"), before, "what is there stays");
 
@@ -97,8 +98,16 @@ fn a_real_time_file_that_was_cut_off_goes_on_from_its_last_key_picture() {
     let (clip, whole, cut) = (path("a.mkv"), path("whole.mkv"), path("cut.mkv"));
     write_clip(&clip, 100, true);
     let encode = |output: &Path, last: &[&str]| {
-        let all =
-            ["encode", text(&clip), text(output), "--video-bitrate", "60k", "--gop-size", "20", "--json"];
+        let all = [
+            "encode",
+            text(&clip),
+            text(output),
+            "--video-bitrate",
+            "60k",
+            "--keyframe-interval",
+            "20",
+            "--json",
+        ];
         run(all.iter().chain(last))
     };
     assert!(encode(&whole, &[]).status.success());

@@ -3,7 +3,7 @@
 use siskin_core::Error;
 
 /// The error message of an element for an error of the core, in the domain where an application looks for it.
-pub(crate) fn message(error: &Error) -> gst::ErrorMessage {
+pub(crate) fn to_message(error: &Error) -> gst::ErrorMessage {
     let text = error.with_sources();
     match error {
         Error::Provider { .. } | Error::RuntimeLibrary { .. } | Error::Network { .. } => {

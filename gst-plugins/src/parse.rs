@@ -1,5 +1,9 @@
-//! What the parsers of sound and of pictures have in common: the stream's header comes in caps or in the first packet that has
-//! one; until then events wait for the caps that follow from it, and upstream's tags get the codec's name.
+//! What the parsers of audio and video have in common: the stream header comes in caps or in the first packet that has one;
+//! until then events wait for the caps that follow from it, and upstream's tags get the codec's name.
+//!
+//! Not on `GstBaseParse`: behind a demuxer it replaces a subclass's exact times by upstream's rounded ones
+//! (`gst_base_parse_handle_and_push_frame`), hides a packet's stated duration, for which a broken one is concealed
+//! (`gst_base_parse_chain`), and feeds the caps field `streamheader` through as a packet.
 
 use std::sync::Mutex;
 

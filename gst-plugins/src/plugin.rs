@@ -4,26 +4,41 @@
 #![allow(missing_docs)]
 
 use gst::glib;
+use gst::prelude::*;
+
+use crate::{
+    audiodec, audioenc, audioparse, mux, rtpaudiodepay, rtpaudiopay, rtpvideodepay, rtpvideopay, tokensink,
+    tokensrc, tts, videodec, videoenc, videoparse,
+};
+
+/// Name, rank and type of each element.
+fn list_elements() -> [(&'static str, gst::Rank, glib::Type); 14] {
+    [
+        ("siskinaudioenc", gst::Rank::PRIMARY, audioenc::SiskinAudioEnc::static_type()),
+        ("siskinaudiodec", gst::Rank::PRIMARY, audiodec::SiskinAudioDec::static_type()),
+        ("siskinaudioparse", gst::Rank::PRIMARY, audioparse::SiskinAudioParse::static_type()),
+        ("siskinvideoenc", gst::Rank::PRIMARY, videoenc::SiskinVideoEnc::static_type()),
+        ("siskinvideodec", gst::Rank::PRIMARY, videodec::SiskinVideoDec::static_type()),
+        ("siskinvideoparse", gst::Rank::PRIMARY, videoparse::SiskinVideoParse::static_type()),
+        ("siskinmux", gst::Rank::PRIMARY, mux::SiskinMux::static_type()),
+        ("siskintokensink", gst::Rank::NONE, tokensink::SiskinTokenSink::static_type()),
+        ("siskintokensrc", gst::Rank::NONE, tokensrc::SiskinTokenSrc::static_type()),
+        ("rtpsiskinaudiopay", gst::Rank::SECONDARY, rtpaudiopay::RtpSiskinAudioPay::static_type()),
+        ("rtpsiskinaudiodepay", gst::Rank::SECONDARY, rtpaudiodepay::RtpSiskinAudioDepay::static_type()),
+        ("rtpsiskinvideopay", gst::Rank::SECONDARY, rtpvideopay::RtpSiskinVideoPay::static_type()),
+        ("rtpsiskinvideodepay", gst::Rank::SECONDARY, rtpvideodepay::RtpSiskinVideoDepay::static_type()),
+        ("siskintts", gst::Rank::NONE, tts::SiskinTts::static_type()),
+    ]
+}
 
 fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
-    // The program that has loaded the plugin lies elsewhere than what belongs to the plugin.
+    // The bundles lie beside the plugin, and the program that loaded it is elsewhere.
     if let Some(file) = plugin.filename() {
         siskin_core::search_near(&file);
     }
-    crate::audioenc::register(plugin)?;
-    crate::audiodec::register(plugin)?;
-    crate::audioparse::register(plugin)?;
-    crate::videoenc::register(plugin)?;
-    crate::videodec::register(plugin)?;
-    crate::videoparse::register(plugin)?;
-    crate::mux::register(plugin)?;
-    crate::tokensink::register(plugin)?;
-    crate::tokensrc::register(plugin)?;
-    crate::rtpaudiopay::register(plugin)?;
-    crate::rtpaudiodepay::register(plugin)?;
-    crate::rtpvideopay::register(plugin)?;
-    crate::rtpvideodepay::register(plugin)?;
-    crate::tts::register(plugin)
+    list_elements()
+        .into_iter()
+        .try_for_each(|(name, rank, kind)| gst::Element::register(Some(plugin), name, rank, kind))
 }
 
 gst::plugin_define!(

@@ -28,7 +28,7 @@ fn packets_are_the_cores_and_keep_every_length() {
         [(1, 1), (239, 1), (240, 1), (241, 3), (479, 1), (480, 2), (24_000, 1), (33_333, 50)]
     {
         let pcm = voice(length);
-        let mut harness = harness(&format!("frame-size={frames}"));
+        let mut harness = harness(&format!("frames-per-packet={frames}"));
         push_in_pieces(&mut harness, &pcm, &mut dice);
         let buffers = ended(&mut harness);
         let expected = encode(&pcm, frames, None);
@@ -51,7 +51,7 @@ fn nothing_in_gives_nothing() {
 
 #[test]
 fn caps_carry_the_stream_header() {
-    let mut harness = harness("frame-size=1");
+    let mut harness = harness("frames-per-packet=1");
     harness.push(raw_buffer(&voice(960), 0)).expect("a push");
     let pad = harness.element().and_then(|e| e.static_pad("src")).expect("a pad");
     let caps = pad.current_caps().expect("caps");
@@ -81,7 +81,7 @@ fn the_sink_takes_what_the_bundle_takes() {
 #[test]
 fn latency_is_the_frames_and_the_delay() {
     for (frames, milliseconds) in [(1, 30), (5, 110)] {
-        let mut harness = harness(&format!("frame-size={frames}"));
+        let mut harness = harness(&format!("frames-per-packet={frames}"));
         harness.push(raw_buffer(&voice(10), 0)).expect("a push");
         assert_eq!(harness.query_latency(), Some(gst::ClockTime::from_mseconds(milliseconds)));
     }
@@ -109,12 +109,12 @@ fn by_itself_it_is_quick_behind_a_live_source_only() {
 
 #[test]
 fn the_rate_changes_while_playing() {
-    let mut harness = harness("frame-size=1 bitrate=2000");
+    let mut harness = harness("frames-per-packet=1 bitrate=2000");
     let element = harness.element().expect("an element");
     harness.push(raw_buffer(&voice(4800), 0)).expect("a push");
     element.set_property("bitrate", 6000u32);
     harness.push(raw_buffer(&voice(4800), 4800)).expect("a push");
-    element.set_property("codebooks", 9u32);
+    element.set_property("stages", 9u32);
     harness.push(raw_buffer(&voice(4800), 9600)).expect("a push");
     let mut stages: Vec<u8> = ended(&mut harness).iter().map(|b| info(&bytes_of(b)).stages).collect();
     stages.dedup();
@@ -131,7 +131,7 @@ fn the_rate_changes_while_playing() {
 
 #[test]
 fn a_variable_rate_is_met_and_can_be_changed_while_playing() {
-    let mut harness = harness("frame-size=1 rate-control=vbr bitrate=4000");
+    let mut harness = harness("frames-per-packet=1 rate-control=vbr bitrate=4000");
     let element = harness.element().expect("an element");
     let (mut rates, mut position) = (Vec::new(), 0);
     for bitrate in [4000u32, 7000] {
@@ -156,10 +156,10 @@ fn a_variable_rate_is_met_and_can_be_changed_while_playing() {
 
 #[test]
 fn a_rate_that_the_bundle_has_not_is_a_warning_while_playing() {
-    let mut harness = harness("frame-size=1 codebooks=3");
+    let mut harness = harness("frames-per-packet=1 stages=3");
     let bus = bus_of(&harness);
     harness.push(raw_buffer(&voice(4800), 0)).expect("a push");
-    harness.element().expect("an element").set_property("codebooks", 40u32);
+    harness.element().expect("an element").set_property("stages", 40u32);
     harness.push(raw_buffer(&voice(4800), 4800)).expect("a push");
     assert!(ended(&mut harness).iter().all(|b| info(&bytes_of(b)).stages == 3));
     let warnings = warnings_on(&bus);
@@ -168,7 +168,7 @@ fn a_rate_that_the_bundle_has_not_is_a_warning_while_playing() {
 
 #[test]
 fn other_caps_in_the_middle_end_one_stream_and_begin_another() {
-    let mut harness = harness("frame-size=1");
+    let mut harness = harness("frames-per-packet=1");
     harness.push(raw_buffer(&voice(1000), 0)).expect("a push");
     let other: gst::Caps = format!("{RAW},channel-mask=(bitmask)0x4").parse().expect("caps");
     harness.push_event(gst::event::Caps::new(&other));
@@ -182,7 +182,7 @@ fn other_caps_in_the_middle_end_one_stream_and_begin_another() {
 
 #[test]
 fn a_jump_of_the_input_is_in_the_times_and_loses_nothing() {
-    let mut harness = harness("frame-size=1");
+    let mut harness = harness("frames-per-packet=1");
     let (first, second) = (voice(10_000), voice(7_000));
     harness.push(raw_buffer(&first, 0)).expect("a push");
     let mut later = raw_buffer(&second, 5 * RATE);
@@ -198,7 +198,7 @@ fn a_jump_of_the_input_is_in_the_times_and_loses_nothing() {
 
 #[test]
 fn a_flush_forgets_what_was_before() {
-    let mut harness = harness("frame-size=1");
+    let mut harness = harness("frames-per-packet=1");
     harness.push(raw_buffer(&voice(1100), 0)).expect("a push");
     pull_all(&mut harness);
     harness.push_event(gst::event::FlushStart::new());
@@ -230,7 +230,7 @@ fn it_can_be_stopped_and_started_again() {
 
 #[test]
 fn stats_count_packets_frames_and_bytes() {
-    let mut harness = harness("frame-size=2");
+    let mut harness = harness("frames-per-packet=2");
     harness.push(raw_buffer(&voice(24_000), 0)).expect("a push");
     let buffers = ended(&mut harness);
     let stats = harness.element().expect("an element").property::<gst::Structure>("stats");
@@ -248,7 +248,7 @@ fn what_cannot_be_had_is_an_error_that_says_why() {
         ("model=whale-song", "model bundle whale-song not found; searched: "),
         ("execution-provider=cuda", "execution provider cuda cannot be used: "),
         ("execution-provider=tensorrt", "execution provider tensorrt cannot be used: "),
-        ("codebooks=64", "codebooks is 64, allowed: 0 to 9"),
+        ("stages=64", "stages is 64, allowed: 0 to 9"),
     ] {
         let said =
             play(&launch(&format!("audiotestsrc num-buffers=2 ! siskinaudioenc {properties} ! fakesink")));

@@ -31,7 +31,8 @@ fn in_file(data: &[u8], position: u64) -> Vec<u8> {
 fn a_file_holds_the_packets_with_their_times() {
     for (length, frames) in [(1, 1), (24_000, 1), (100_000, 50)] {
         let pcm = voice(length);
-        let (_folder, path) = write_file(&pcm, &format!("siskinaudioenc frame-size={frames}"), "siskinmux");
+        let (_folder, path) =
+            write_file(&pcm, &format!("siskinaudioenc frames-per-packet={frames}"), "siskinmux");
         let (reader, blocks) = blocks(&path);
         let tracks = reader.tracks();
         assert_eq!(tracks.len(), 1);
@@ -58,8 +59,8 @@ fn nothing_to_write_is_an_error() {
 #[test]
 fn a_streamable_file_holds_the_same_packets() {
     let pcm = voice(50_000);
-    let (_a, file) = write_file(&pcm, "siskinaudioenc frame-size=5", "siskinmux");
-    let (_b, live) = write_file(&pcm, "siskinaudioenc frame-size=5", "siskinmux streamable=true");
+    let (_a, file) = write_file(&pcm, "siskinaudioenc frames-per-packet=5", "siskinmux");
+    let (_b, live) = write_file(&pcm, "siskinaudioenc frames-per-packet=5", "siskinmux streamable=true");
     let ((_, in_file), (reader, in_live)) = (blocks(&file), blocks(&live));
     let packets = |blocks: Vec<Block>| blocks.into_iter().map(|b| (b.pts_ns, b.data)).collect::<Vec<_>>();
     let in_live = packets(in_live);
@@ -145,8 +146,8 @@ fn two_tracks_are_interleaved() {
     let path = folder.path().join("a.mka");
     let pipeline = launch(&format!(
         "siskinmux name=mux ! filesink name=out \
-         audiotestsrc num-buffers=50 freq=200 ! {RAW} ! siskinaudioenc frame-size=5 ! queue ! mux.audio_0 \
-         audiotestsrc num-buffers=50 freq=300 ! {RAW} ! siskinaudioenc frame-size=5 ! queue ! mux.audio_1"
+         audiotestsrc num-buffers=50 freq=200 ! {RAW} ! siskinaudioenc frames-per-packet=5 ! queue ! mux.audio_0 \
+         audiotestsrc num-buffers=50 freq=300 ! {RAW} ! siskinaudioenc frames-per-packet=5 ! queue ! mux.audio_1"
     ));
     pipeline.by_name("out").expect("out").set_property("location", path.to_str().expect("a plain path"));
     assert_eq!(play(&pipeline).error, None);

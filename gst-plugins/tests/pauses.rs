@@ -37,7 +37,7 @@ fn decoded(packets: &[gst::Buffer]) -> (usize, gst::Element) {
 
 #[test]
 fn the_encoder_leaves_gaps_and_says_so() {
-    let mut harness = harness("siskinaudioenc dtx=true frame-size=1", RAW);
+    let mut harness = harness("siskinaudioenc dtx=true frames-per-packet=1", RAW);
     push_in_pieces(&mut harness, &talk(), &mut Dice(3));
     harness.push_event(gst::event::Eos::new());
     let (buffers, expected) = (pull_all(&mut harness), pausing(1));
@@ -88,7 +88,7 @@ fn copies_in_the_packets_bring_lost_frames_back() {
 fn pauses_pass_through_rtp_and_end_with_a_marker() {
     let coded = pausing(1);
     let caps = stream_caps(&header()).to_string();
-    let mut payloader = harness("rtpsiskinaudiopay redundancy=2 redundancy-codebooks=1", &caps);
+    let mut payloader = harness("rtpsiskinaudiopay redundancy=2 redundancy-stages=1", &caps);
     coded.iter().for_each(|packet| assert!(payloader.push(packet.buffer()).is_ok()));
     let rtp = pull_all(&mut payloader);
     assert_eq!(rtp.len(), coded.len());
@@ -117,7 +117,7 @@ fn pauses_pass_through_rtp_and_end_with_a_marker() {
 #[test]
 fn a_file_with_pauses_plays_to_its_exact_length() {
     for frame_size in [1, 50] {
-        let encoder = format!("siskinaudioenc dtx=true frame-size={frame_size}");
+        let encoder = format!("siskinaudioenc dtx=true frames-per-packet={frame_size}");
         let (_folder, path) = write_file(&talk(), &encoder, "siskinmux");
         let text = "filesrc name=in ! matroskademux ! siskinaudioparse ! siskinaudiodec name=dec";
         let pipeline = launch(text);

@@ -25,7 +25,8 @@ fn player(path: &Path) -> (gst::Element, std::sync::Arc<std::sync::Mutex<Heard>>
 fn playbin_plays_the_cores_samples() {
     for (length, frames) in [(1, 50), (700, 1), (24_000, 50), (100_001, 50), (50_000, 3)] {
         let pcm = voice(length);
-        let (_folder, path) = write_file(&pcm, &format!("siskinaudioenc frame-size={frames}"), "siskinmux");
+        let (_folder, path) =
+            write_file(&pcm, &format!("siskinaudioenc frames-per-packet={frames}"), "siskinmux");
         let (player, ear) = player(&path);
         let said = play(&player);
         assert_eq!((said.error, said.warnings), (None, vec![]));
@@ -84,7 +85,8 @@ fn clear(ear: &std::sync::Mutex<Heard>) {
 fn a_seek_plays_from_there_with_the_right_times() {
     let (length, frames) = (20 * RATE as usize, 50);
     let pcm = voice(length);
-    let (_folder, path) = write_file(&pcm, &format!("siskinaudioenc frame-size={frames}"), "siskinmux");
+    let (_folder, path) =
+        write_file(&pcm, &format!("siskinaudioenc frames-per-packet={frames}"), "siskinmux");
     let coded = encode(&pcm, frames, None);
     for (target, flags) in [
         (gst::ClockTime::from_mseconds(7_300), gst::SeekFlags::ACCURATE),
@@ -152,7 +154,8 @@ fn it_plays_backwards_and_fast() {
 
 #[test]
 fn many_seeks_while_playing_do_no_harm() {
-    let (_folder, path) = write_file(&voice(10 * RATE as usize), "siskinaudioenc frame-size=5", "siskinmux");
+    let (_folder, path) =
+        write_file(&voice(10 * RATE as usize), "siskinaudioenc frames-per-packet=5", "siskinmux");
     let (player, ear) = player(&path);
     player.set_state(gst::State::Paused).expect("a start");
     settle(&player);
@@ -178,7 +181,7 @@ fn many_seeks_while_playing_do_no_harm() {
 #[test]
 fn a_cut_file_plays_up_to_the_cut() {
     let pcm = voice(6 * RATE as usize);
-    let (folder, path) = write_file(&pcm, "siskinaudioenc frame-size=10", "siskinmux");
+    let (folder, path) = write_file(&pcm, "siskinaudioenc frames-per-packet=10", "siskinmux");
     let whole = std::fs::read(&path).expect("the file");
     let expected = decode_coded(&encode(&pcm, 10, None));
     let mut dice = Dice(11);
@@ -202,7 +205,7 @@ fn a_cut_file_plays_up_to_the_cut() {
 #[test]
 fn damage_in_a_file_is_a_warning_and_keeps_the_length() {
     let pcm = voice(6 * RATE as usize);
-    let (_folder, path) = write_file(&pcm, "siskinaudioenc frame-size=10", "siskinmux");
+    let (_folder, path) = write_file(&pcm, "siskinaudioenc frames-per-packet=10", "siskinmux");
     let mut bytes = std::fs::read(&path).expect("the file");
     // The first byte of a packet in the middle says how it is coded: one that is not defined.
     let packet = &encode(&pcm, 10, None)[14].data;
@@ -290,7 +293,7 @@ fn a_live_source_is_heard_without_loss() {
 fn losses_on_the_way_keep_the_length() {
     let (sink, ear) = ear();
     let text = format!(
-        "audiotestsrc num-buffers=400 samplesperbuffer=480 ! {RAW} ! siskinaudioenc frame-size=1 ! \
+        "audiotestsrc num-buffers=400 samplesperbuffer=480 ! {RAW} ! siskinaudioenc frames-per-packet=1 ! \
          identity drop-probability=0.1 ! siskinaudiodec name=dec"
     );
     let pipeline = launch(&text);

@@ -88,7 +88,7 @@ fn payloads_keep_to_the_mtu() {
 #[test]
 fn copies_fill_the_holes_that_they_reach() {
     let coded = encode(&voice(48_000), 1, None);
-    let rtp = payloads(&coded, "redundancy=2 redundancy-codebooks=3");
+    let rtp = payloads(&coded, "redundancy=2 redundancy-stages=3");
     // One, two and three frames in a row: the last loss is longer than the copies reach.
     let lost = [10, 20, 21, 30, 31, 32];
     let (out, stats) = depayloaded(&plain(true), &without(&rtp, &lost));
@@ -206,7 +206,7 @@ fn network_chain(
 ) -> (u64, u64, u64) {
     init();
     let description = format!(
-        "appsrc name=src format=time caps={RAW} ! siskinaudioenc frame-size=1 ! rtpsiskinaudiopay name=pay \
+        "appsrc name=src format=time caps={RAW} ! siskinaudioenc frames-per-packet=1 ! rtpsiskinaudiopay name=pay \
          redundancy={redundancy} ! rtpjitterbuffer do-lost=true latency=200 ! rtpsiskinaudiodepay name=depay \
          ! siskinaudiodec name=dec ! fakesink name=sink signal-handoffs=true sync=false"
     );

@@ -12,8 +12,8 @@ const RAW_VIDEO: &str = "video/x-raw,format=I420,width=48,height=32,framerate=25
 fn payloads(frames: u32, gop: u32) -> Vec<(u16, gst::Buffer)> {
     init();
     let text = format!(
-        "videotestsrc num-buffers={frames} pattern=smpte ! {RAW_VIDEO} ! siskinvideoenc preset=realtime quality=80 \
-         gop-size={gop} threads=1 ! rtpsiskinvideopay mtu=200 name=last"
+        "videotestsrc num-buffers={frames} pattern=smpte ! {RAW_VIDEO} ! siskinvideoenc quality=80 \
+         keyframe-interval={gop} threads=1 ! rtpsiskinvideopay mtu=200 name=last"
     );
     let (sink, packets) =
         (gst_app::AppSink::builder().sync(false).build(), std::sync::Mutex::new(Vec::new()));
@@ -152,7 +152,7 @@ fn a_receiver_without_the_bundle_refuses() {
 #[test]
 fn the_decoder_shows_what_comes_through_losses() {
     let text = format!(
-        "videotestsrc num-buffers=60 pattern=ball ! {RAW_VIDEO} ! siskinvideoenc preset=realtime gop-size=6 threads=1 ! \
+        "videotestsrc num-buffers=60 pattern=ball ! {RAW_VIDEO} ! siskinvideoenc keyframe-interval=6 threads=1 ! \
          rtpsiskinvideopay mtu=200 ! identity drop-probability=0.02 ! rtpsiskinvideodepay name=depay ! siskinvideodec name=last"
     );
     let (sink, eye) = eye("video/x-raw,format=I420");

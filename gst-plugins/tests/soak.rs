@@ -58,7 +58,7 @@ fn a_long_stream_keeps_its_length_and_memory() {
     let path = folder.path().join("long.mka");
     let begun = Instant::now();
     let writer = launch(&format!(
-        "appsrc name=src format=time block=true max-bytes=200000 caps={RAW} ! siskinaudioenc frame-size=50 ! tee name=t \
+        "appsrc name=src format=time block=true max-bytes=200000 caps={RAW} ! siskinaudioenc frames-per-packet=50 ! tee name=t \
          t. ! queue ! siskinmux ! filesink location={} \
          t. ! queue ! rtpsiskinaudiopay frames=1 redundancy=1 ! rtpjitterbuffer do-lost=true latency=200 \
          ! rtpsiskinaudiodepay name=depay ! siskinaudiodec ! fakesink name=heard signal-handoffs=true sync=false",

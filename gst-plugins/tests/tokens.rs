@@ -83,7 +83,7 @@ fn a_file_holds_the_codes_of_samples_and_of_packets() {
     let pcm = voice(30_000);
     let (frames, codebooks) = codes(&pcm, None);
     // A frame a packet, whose codes are the nearest; those of range-coded packets are chosen by their bits too.
-    let (_keep, coded) = write_file(&pcm, "siskinaudioenc frame-size=1", "siskinmux");
+    let (_keep, coded) = write_file(&pcm, "siskinaudioenc frames-per-packet=1", "siskinmux");
     let path = |name: &str| folder.path().join(name);
     for (name, source) in [
         ("a.safetensors", "decodebin ! audioconvert ! audioresample"),

@@ -12,7 +12,7 @@ use siskin_core::bitstream::VideoHeader;
 use siskin_core::video::{inspect, psnr};
 
 /// An encoder that learns next to nothing, quickly.
-const QUICK: &str = "siskinvideoenc steps=4 threads=1";
+const QUICK: &str = "siskinvideoenc preset=fast epochs=4 threads=1";
 
 /// Writes a test picture's video through an encoder into a file.
 fn write(raw: &str, frames: u32, encoder: &str) -> (tempfile::TempDir, PathBuf) {
@@ -57,7 +57,8 @@ fn packets(path: &Path) -> Vec<Vec<u8>> {
 #[test]
 fn what_is_learned_is_seen_in_playbin_with_exact_times() {
     let raw = "video/x-raw,format=RGB,width=32,height=24,framerate=30000/1001";
-    let (_folder, path) = write(raw, 5, "siskinvideoenc steps=160 gop-size=3 quality=70 threads=1");
+    let (_folder, path) =
+        write(raw, 5, "siskinvideoenc preset=medium epochs=160 gop-size=3 quality=70 threads=1");
     let (_, original) =
         watch(&format!("videotestsrc num-buffers=5 pattern=colors ! {raw} ! identity name=last"), raw);
     let (player, eye) = player(&path);
@@ -255,7 +256,7 @@ fn a_seek_shows_the_frame_at_its_target() {
 fn a_stop_ends_a_fit_at_once() {
     let pipeline = launch(
         "videotestsrc num-buffers=2 ! video/x-raw,format=RGB,width=64,height=64,framerate=25/1 ! \
-         siskinvideoenc name=enc preset=placebo steps=100000 gop-size=2 threads=1 ! fakesink async=false",
+         siskinvideoenc name=enc preset=placebo epochs=100000 gop-size=2 threads=1 ! fakesink async=false",
     );
     pipeline.set_state(gst::State::Playing).expect("a start");
     let encoder = pipeline.by_name("enc").expect("enc");
@@ -277,7 +278,7 @@ fn a_live_encoder_reports_its_latency() {
     assert_eq!(harness.query_latency(), Some(gst::ClockTime::from_mseconds(400)));
 }
 
-const REALTIME: &str = "siskinvideoenc preset=realtime threads=1";
+const REALTIME: &str = "siskinvideoenc threads=1";
 
 #[test]
 fn real_time_pictures_come_one_by_one_and_keep_their_colour() {
@@ -285,7 +286,9 @@ fn real_time_pictures_come_one_by_one_and_keep_their_colour() {
         let raw = format!("video/x-raw,format={format},width={},height={},framerate=30/1", size.0, size.1);
         let source = format!("videotestsrc num-buffers=8 pattern=smpte75 ! {raw}");
         let (_, original) = watch(&format!("{source} ! identity name=last"), &raw);
-        let text = format!("{source} ! {REALTIME} quality=90 gop-size=5 name=enc ! siskinvideodec name=last");
+        let text = format!(
+            "{source} ! {REALTIME} quality=90 keyframe-interval=5 name=enc ! siskinvideodec name=last"
+        );
         let (sink, eye) = eye(&format!("video/x-raw,format={}", &format[..format.find(',').unwrap_or(3)]));
         let pipeline = launch(&text);
         pipeline.add(&sink).expect("a new element");
@@ -324,9 +327,30 @@ fn real_time_pictures_come_one_by_one_and_keep_their_colour() {
 }
 
 #[test]
+fn without_properties_a_live_source_is_encoded_as_it_comes() {
+    let raw = "video/x-raw,format=I420,width=64,height=48,framerate=25/1";
+    let (sink, eye) = eye(raw);
+    let pipeline = launch(&format!(
+        "videotestsrc is-live=true num-buffers=25 pattern=ball ! {raw} ! siskinvideoenc name=enc ! \
+         siskinvideodec name=last"
+    ));
+    pipeline.add(&sink).expect("a new element");
+    pipeline.by_name("last").expect("last").link(&sink).expect("a link");
+    let began = std::time::Instant::now();
+    let said = play_on(&pipeline);
+    let took = began.elapsed();
+    let stats = pipeline.by_name("enc").expect("enc").property::<gst::Structure>("stats");
+    pipeline.set_state(gst::State::Null).expect("stopping never fails");
+    assert_eq!((said.error, said.warnings), (None, vec![]));
+    assert_eq!((seen(&eye).len(), stats.get::<u64>("groups").ok()), (25, Some(25)));
+    // One second of source; the fits that were the default in release 0.1 would take minutes.
+    assert!(took.as_secs_f64() < 10.0, "{took:?}");
+}
+
+#[test]
 fn a_key_picture_is_made_in_real_time_when_it_is_asked_for() {
     let caps = "video/x-raw,format=I420,width=32,height=32,framerate=25/1";
-    let mut harness = harness("siskinvideoenc preset=realtime gop-size=100", caps);
+    let mut harness = harness("siskinvideoenc keyframe-interval=100", caps);
     // The same picture all the time, so that none begins a scene.
     let picture: Vec<u8> = (0..32 * 48).map(|i| (40 + i % 32 * 4) as u8).collect();
     for n in 0..5u64 {
@@ -346,7 +370,7 @@ fn a_key_picture_is_made_in_real_time_when_it_is_asked_for() {
 #[test]
 fn a_real_time_file_is_sought_to_any_frame() {
     let raw = "video/x-raw,format=I420,width=32,height=32,framerate=30/1";
-    let (_folder, path) = write(raw, 60, &format!("{REALTIME} gop-size=20"));
+    let (_folder, path) = write(raw, 60, &format!("{REALTIME} keyframe-interval=20"));
     let (straight, eye) = player(&path);
     assert_eq!(play(&straight).error, None);
     let linear = seen(&eye);
@@ -368,7 +392,7 @@ fn a_real_time_file_is_sought_to_any_frame() {
 #[test]
 fn an_encoder_that_is_late_leaves_refinement_out_and_then_pictures() {
     let caps = "video/x-raw,format=RGB,width=16,height=16,framerate=25/1";
-    let mut harness = harness(&format!("{REALTIME} steps=2"), caps);
+    let mut harness = harness(&format!("{REALTIME} refine=2"), caps);
     let frame = |ms: u64| {
         let mut buffer = gst::Buffer::from_slice(vec![90u8; 3 * 16 * 16]);
         buffer.make_mut().set_pts(gst::ClockTime::from_mseconds(ms));

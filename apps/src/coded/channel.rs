@@ -35,7 +35,7 @@ impl FromStr for Share {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Loss simulation")]
 pub(crate) struct LossArgs {
-    /// Lose this share of the packets, such as 10% or 0.1, as a network would; encode with --frame-size 1 for packets as
+    /// Lose this share of the packets, such as 10% or 0.1, as a network would; encode with --frames-per-packet 1 for packets as
     /// a network has them. The packet that starts a stream is never lost
     #[arg(long, value_name = "SHARE")]
     loss: Option<Share>,

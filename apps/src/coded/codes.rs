@@ -53,7 +53,7 @@ impl CodedFile {
             let count = header.codes_per_frame(wanted);
             if wanted == 0 || wanted > has || codebooks != 0 && codebooks != count {
                 bail!(
-                    "{name} at {seconds:.3} s: {has} stages, --codebooks takes a number that all packets have"
+                    "{name} at {seconds:.3} s: {has} stages, --stages takes a number that all packets have"
                 );
             }
             codebooks = count;

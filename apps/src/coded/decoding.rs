@@ -57,7 +57,7 @@ impl Decoding {
     ) -> Result<Self> {
         let all = file.header().stages;
         if let Some(asked) = stages.filter(|s| !(1..=all).contains(s)) {
-            return Err(usage(format!("--codebooks is {asked}, {} has: 1 to {all}", file.name())));
+            return Err(usage(format!("--stages is {asked}, {} has: 1 to {all}", file.name())));
         }
         let bundle = Bundle::for_stream(file.header(), model)?;
         let mut decoder = Decoder::new(&bundle, runtime)?;

@@ -21,12 +21,12 @@ pub(crate) struct BenchArgs {
     #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=3600))]
     seconds: u32,
     /// Residual stages [default: the model's]
-    #[arg(short, long, value_name = "N")]
-    codebooks: Option<u8>,
+    #[arg(short = 's', long, alias = "codebooks", short_alias = 'c', value_name = "N")]
+    stages: Option<u8>,
     /// Choices of codes that the encoder follows at once, 1 to 64 [default: the encoder's]
     #[arg(long, value_name = "N")]
     search_width: Option<usize>,
-    /// Also encode and decode so many streams at once, on as many threads as there are cores
+    /// Also encode and decode N streams at once, on as many threads as there are cores
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
     streams: Option<u16>,
     /// Measure video in real time instead of audio; INPUT is then a clip [default: a moving pattern of 480x270]
@@ -59,10 +59,10 @@ pub(crate) fn run(args: &BenchArgs) -> Result<ExitCode> {
     let started = Instant::now();
     let bundle = args.model.bundle()?;
     let manifest = bundle.manifest();
-    let stages = args.codebooks.unwrap_or(manifest.default_stages);
+    let stages = args.stages.unwrap_or(manifest.default_stages);
     if !(1..=manifest.quantizer.stages).contains(&stages) {
         let (name, all) = (&manifest.name, manifest.quantizer.stages);
-        return Err(usage(format!("--codebooks is {stages}, {name} has: 1 to {all}")));
+        return Err(usage(format!("--stages is {stages}, {name} has: 1 to {all}")));
     }
     let runtime = args.model.runtime()?;
     let work = audio::Work {

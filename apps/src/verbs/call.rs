@@ -17,11 +17,11 @@ use crate::report::{self, Report, ReportArgs};
 use crate::sound::{self, Direction};
 use crate::units;
 
-/// How often the main thread looks.
+/// How often the main thread tends the call: keys and the status line feel immediate at 20 per second.
 const TICK: Duration = Duration::from_millis(50);
-/// Bits a second of the codes of one repeated frame each, unless the user says otherwise.
+/// Bits per second that the codes of a repeated frame take, unless the user says otherwise.
 const COPY_RATE: u32 = 2000;
-/// How often figures are given as NDJSON.
+/// How often statistics are written as NDJSON.
 const LINES: Duration = Duration::from_secs(1);
 
 /// Arguments of `call`.
@@ -34,16 +34,16 @@ pub(crate) struct CallArgs {
     /// Call somebody who listens at this address
     #[arg(long, value_name = "ADDRESS", help_heading = "Call")]
     connect: Option<String>,
-    /// Bits a second of codes [default: the bundle's usual rate]
+    /// Bits per second of the codes [default: the bundle's usual rate]
     #[arg(short, long, value_name = "RATE", value_parser = units::parse_bitrate, help_heading = "Call")]
     bitrate: Option<u32>,
-    /// Earlier frames that each packet repeats, against losses
+    /// Earlier frames that each packet repeats (in-band FEC), to recover them after a loss
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(0..=16), help_heading = "Call")]
     redundancy: u8,
     /// Residual stages of the repeated frames [default: as many as make 2 kb/s]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64), help_heading = "Call")]
-    redundancy_codebooks: Option<u8>,
-    /// Hang up after so many seconds
+    #[arg(long, alias = "redundancy-codebooks", value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64), help_heading = "Call")]
+    redundancy_stages: Option<u8>,
+    /// Hang up after this time
     #[arg(long, value_name = "SECONDS", help_heading = "Call")]
     seconds: Option<f64>,
     /// Microphone, by a name of --list-devices
@@ -55,7 +55,7 @@ pub(crate) struct CallArgs {
     /// Speak this file in real time instead of a microphone, and hang up at its end
     #[arg(long, value_name = "FILE", conflicts_with = "input_device", help_heading = "Sound")]
     input: Option<PathBuf>,
-    /// Write what is heard to this file instead of a loudspeaker
+    /// Write the decoded sound to this file instead of a loudspeaker
     #[arg(long, value_name = "FILE", conflicts_with = "output_device", help_heading = "Sound")]
     output: Option<PathBuf>,
     /// Overwrite the output if it exists
@@ -91,7 +91,7 @@ pub(crate) fn run(args: &CallArgs) -> Result<ExitCode> {
         side,
         stages: args.bitrate.map(|b| bundle.manifest().stages_for(b)),
         redundancy: args.redundancy,
-        redundant_stages: args.redundancy_codebooks.unwrap_or(bundle.manifest().stages_for(COPY_RATE)),
+        redundant_stages: args.redundancy_stages.unwrap_or(bundle.manifest().stages_for(COPY_RATE)),
         input: args.input.clone(),
         output: args.output.clone(),
         input_device: args.input_device.clone(),

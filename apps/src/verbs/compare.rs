@@ -28,8 +28,15 @@ pub(crate) struct CompareArgs {
     /// What became of it: a coded file, which is decoded, or any audio
     output: PathBuf,
     /// Decode only the first N residual stages of the output
-    #[arg(short, long, value_name = "N", help_heading = "Decoding")]
-    codebooks: Option<u8>,
+    #[arg(
+        short = 's',
+        long,
+        alias = "codebooks",
+        short_alias = 'c',
+        value_name = "N",
+        help_heading = "Decoding"
+    )]
+    stages: Option<u8>,
     #[command(flatten)]
     model: ModelArgs,
     /// Write the result as a JSON object
@@ -56,7 +63,7 @@ pub(crate) fn run(args: &CompareArgs) -> Result<ExitCode> {
         return video::compare::run(&args.reference, &args.output, &|| args.model.video_runtime(), args.json);
     }
     let reference = load(&args.reference, args, None)?;
-    let output = load(&args.output, args, args.codebooks)?;
+    let output = load(&args.output, args, args.stages)?;
     // Both at the lower rate: above its own half a recording has nothing to compare.
     let rate = reference.rate.min(output.rate);
     let mut x = resample(&reference.samples, reference.rate, rate)?;

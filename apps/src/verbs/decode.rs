@@ -22,16 +22,23 @@ use crate::video::{self, VideoFile};
 pub(crate) struct DecodeArgs {
     /// Coded file, - for stdin
     input: PathBuf,
-    /// Output; the extension says the format: .mkv (without loss), .mp4 or .mov for pictures with their sound; .y4m or .rgb for
-    /// the pictures; .wav, .flac, .f32 (raw samples) or any that FFmpeg writes for the sound. - for the pictures, else for WAV,
+    /// Output; the extension says the format: .mkv (lossless), .mp4 or .mov for video with audio; .y4m or .rgb for video
+    /// alone; .wav, .flac, .f32 (raw samples) or any that FFmpeg writes for audio alone. - for y4m of a video, else for WAV,
     /// on stdout
     output: PathBuf,
     /// Write 32-bit float samples, just as decoded (.wav and similar)
     #[arg(long, help_heading = "Decoding")]
     float: bool,
     /// Decode only the first N residual stages, for the sound of a lower rate
-    #[arg(short, long, value_name = "N", help_heading = "Decoding")]
-    codebooks: Option<u8>,
+    #[arg(
+        short = 's',
+        long,
+        alias = "codebooks",
+        short_alias = 'c',
+        value_name = "N",
+        help_heading = "Decoding"
+    )]
+    stages: Option<u8>,
     #[command(flatten)]
     loss: LossArgs,
     #[command(flatten)]
@@ -127,7 +134,7 @@ pub(crate) fn run(args: &DecodeArgs) -> Result<ExitCode> {
 fn sound(args: &DecodeArgs) -> Result<Decoding> {
     let file = CodedFile::open(&args.input)?;
     let runtime = args.model.runtime()?;
-    let mut decoding = Decoding::new(file, args.model.model.as_deref(), &runtime, args.codebooks)?;
+    let mut decoding = Decoding::new(file, args.model.model.as_deref(), &runtime, args.stages)?;
     if let Some(channel) = args.loss.channel()? {
         decoding.lose(channel);
     }

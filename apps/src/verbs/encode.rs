@@ -21,8 +21,10 @@ use crate::video::{self, Sound, VideoArgs, VideoFile};
 
 /// Samples taken from the input before the encoder gets them; bounds memory whatever the input does.
 const BATCH: usize = 24_000;
-/// Seconds after which a packet of a file carries the stream header again: readers of files find it at the start.
+/// Seconds after which a packet of a file carries the stream header again: readers of files find it at the start, so this
+/// only serves those that lost it.
 pub(crate) const HEADER_SECONDS: f64 = 10.0;
+
 /// Values of `--rate-control`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum RateMode {
@@ -37,40 +39,55 @@ enum RateMode {
 pub(crate) struct EncodeArgs {
     /// Any file or URL that FFmpeg reads, - for stdin
     input: PathBuf,
-    /// Coded file: .mka for the sound, .mkv for pictures and sound; - for a live stream on stdout
+    /// Coded file: .mka for audio, .mkv for video and audio; - for a live stream on stdout
     output: PathBuf,
     /// Bit rate, such as 6k or 6000. Constant: the highest rate of codes that is not above, which range coding then
     /// undercuts; variable: what packets take on average
     #[arg(short, long, value_name = "RATE", value_parser = units::parse_bitrate, help_heading = "Coding")]
     bitrate: Option<u32>,
-    /// How the bit rate is arrived at
+    /// Whether every frame has the same stages or as many as it gains from
     #[arg(long, value_enum, default_value_t = RateMode::Constant, value_name = "MODE", help_heading = "Coding")]
     rate_control: RateMode,
     /// The same as --rate-control vbr
-    #[arg(long, conflicts_with_all = ["rate_control", "codebooks"], help_heading = "Coding")]
+    #[arg(long, conflicts_with_all = ["rate_control", "stages"], help_heading = "Coding")]
     vbr: bool,
-    /// Residual stages, instead of a bit rate
-    #[arg(short, long, value_name = "N", conflicts_with = "bitrate", help_heading = "Coding")]
-    codebooks: Option<u8>,
-    /// Codec frames a packet, 1 to 500: more cost less in the container and lose more with a packet
-    #[arg(long, value_name = "N", default_value_t = 50, help_heading = "Coding")]
-    frame_size: u32,
+    /// Residual stages per frame, instead of a bit rate
+    #[arg(
+        short = 's',
+        long,
+        alias = "codebooks",
+        short_alias = 'c',
+        value_name = "N",
+        conflicts_with = "bitrate",
+        help_heading = "Coding"
+    )]
+    stages: Option<u8>,
+    /// Codec frames per packet, 1 to 500: more cost fewer bytes in the container, and a lost packet costs more of them
+    #[arg(long, alias = "frame-size", value_name = "N", default_value_t = 50, help_heading = "Coding")]
+    frames_per_packet: u32,
     /// Leave codes at their fixed width instead of range coding them
     #[arg(long, help_heading = "Coding")]
     fixed_width: bool,
-    /// Choices of codes that are followed at once, 1 to 64: more sound better and take longer
+    /// Width of the beam search over codes, 1 to 64: more sounds better and takes longer
     #[arg(long, value_name = "N", default_value_t = DEFAULT_SEARCH_WIDTH, help_heading = "Coding")]
     search_width: usize,
-    /// What the bits of range-coded codes weigh against distance in that search, 0 to 4: 0 takes the nearest codes
-    #[arg(long, value_name = "W", default_value_t = DEFAULT_BIT_WEIGHT, help_heading = "Coding")]
-    bit_weight: f32,
-    /// Earlier frames that each packet repeats coarsely, 0 to 8, to bring them back after a loss
+    /// Weight of bits against distortion in that search, 0 to 4: 0 takes the nearest codes
+    #[arg(long, alias = "bit-weight", value_name = "WEIGHT", default_value_t = DEFAULT_BIT_WEIGHT, help_heading = "Coding")]
+    lambda: f32,
+    /// Earlier frames that each packet repeats with few stages (in-band FEC), 0 to 8, to recover them after a loss
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=8), help_heading = "Coding")]
     redundancy: u8,
     /// Residual stages of the repeated frames
-    #[arg(long, value_name = "N", default_value_t = 1, requires = "redundancy", help_heading = "Coding")]
-    redundancy_codebooks: u8,
-    /// Describe background noise in pauses instead of coding it
+    #[arg(
+        long,
+        alias = "redundancy-codebooks",
+        value_name = "N",
+        default_value_t = 1,
+        requires = "redundancy",
+        help_heading = "Coding"
+    )]
+    redundancy_stages: u8,
+    /// Discontinuous transmission: send SID frames for comfort noise in pauses instead of coded frames
     #[arg(long, help_heading = "Coding")]
     dtx: bool,
     /// Take an input that ends before its stated length for whole, instead of ending with exit code 1 once what is there is
@@ -275,13 +292,13 @@ fn rate_control(args: &EncodeArgs, usual: f64) -> RateControl {
 fn config(args: &EncodeArgs, stages: u8, rate: RateControl) -> EncoderConfig {
     EncoderConfig {
         stages: Some(stages),
-        frames_per_packet: args.frame_size,
+        frames_per_packet: args.frames_per_packet,
         search_width: args.search_width,
-        bit_weight: args.bit_weight,
+        bit_weight: args.lambda,
         rate,
         entropy_coding: !args.fixed_width,
         redundancy: args.redundancy,
-        redundancy_stages: args.redundancy_codebooks,
+        redundancy_stages: args.redundancy_stages,
         dtx: args.dtx,
         ..Default::default()
     }
@@ -299,9 +316,9 @@ fn check_name(output: &Path) -> Result<()> {
 
 fn stages(args: &EncodeArgs, manifest: &Manifest) -> Result<u8> {
     let all = manifest.quantizer.stages;
-    if let Some(asked) = args.codebooks {
+    if let Some(asked) = args.stages {
         if !(1..=all).contains(&asked) {
-            return Err(usage(format!("--codebooks is {asked}, {} has: 1 to {all}", manifest.name)));
+            return Err(usage(format!("--stages is {asked}, {} has: 1 to {all}", manifest.name)));
         }
         return Ok(asked);
     }

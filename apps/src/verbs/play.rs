@@ -44,8 +44,15 @@ pub(crate) struct PlayArgs {
     #[arg(long, value_name = "SECONDS", help_heading = "Playing")]
     start: Option<f64>,
     /// Decode only the first N residual stages
-    #[arg(short, long, value_name = "N", help_heading = "Playing")]
-    codebooks: Option<u8>,
+    #[arg(
+        short = 's',
+        long,
+        alias = "codebooks",
+        short_alias = 'c',
+        value_name = "N",
+        help_heading = "Playing"
+    )]
+    stages: Option<u8>,
     #[command(flatten)]
     sinks: SinkArgs,
     #[command(flatten)]
@@ -63,15 +70,14 @@ pub(crate) fn run(args: &PlayArgs) -> Result<ExitCode> {
     let Some(path) = &args.file else { return Err(usage("name a file to play")) };
     let mut report = Report::new(&args.report, false)?;
     if VideoFile::is_video(path) {
-        if args.device.is_some() || args.codebooks.is_some() {
-            return Err(usage("--device and --codebooks are for files without video"));
+        if args.device.is_some() || args.stages.is_some() {
+            return Err(usage("--device and --stages are for files without video"));
         }
         return video::play::run(path, args.start, &args.sinks, &mut report);
     }
     media::init()?;
     let file = CodedFile::open(path)?;
-    let mut decoding =
-        Decoding::new(file, args.model.model.as_deref(), &args.model.runtime()?, args.codebooks)?;
+    let mut decoding = Decoding::new(file, args.model.model.as_deref(), &args.model.runtime()?, args.stages)?;
     let total = decoding.file().stated_samples().map(|s| s as f64 / f64::from(decoding.rate()));
     let name = decoding.file().name().to_owned();
     let start = args.start.unwrap_or(0.0);

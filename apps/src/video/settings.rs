@@ -10,6 +10,8 @@ use siskin_core::video::{EncoderConfig, Kind, Modulation, Preset, lambda_of_qual
 use crate::failure::usage;
 use crate::units;
 
+/// Frames of a GOP unless the user says otherwise.
+const GOP_SIZE: u32 = 120;
 /// Points of the grids of coordinate-aware modulation.
 const GRID_POINTS: u8 = 30;
 
@@ -17,14 +19,19 @@ const GRID_POINTS: u8 = 30;
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Video")]
 pub(crate) struct VideoArgs {
-    /// Encode the video, and work so hard: fast, medium, slow and placebo pass 40, 130, 400 and 1600 times over the frames;
-    /// realtime uses a trained network as it is, a packet a picture [default: realtime, where the output is .mkv and the input has
-    /// pictures]
+    /// Encode the video: realtime uses a trained network, one packet per frame; fast, medium, slow and placebo fit a network to
+    /// each GOP in 40, 130, 400 and 1600 epochs, which takes minutes to hours [default: realtime, where the output is .mkv and
+    /// the input has video]
     #[arg(long, value_name = "NAME", value_parser = ["realtime", "fast", "medium", "slow", "placebo"])]
     pub(crate) preset: Option<String>,
-    /// Passes over the frames in all, 2 and more, instead of the preset's; in real time, steps of refinement of each
-    /// picture, 0 to 16 [default there: 1]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=100_000))]
+    /// Epochs of a fit, instead of the preset's: passes over the frames of a GOP, 2 and more
+    #[arg(long, value_name = "N", requires = "preset", value_parser = clap::value_parser!(u32).range(2..=100_000))]
+    epochs: Option<u32>,
+    /// Refinements of each frame in real time, 0 to 16 [default: 1]
+    #[arg(long, value_name = "N")]
+    refine: Option<u32>,
+    /// Old name of --epochs and, in real time, of --refine
+    #[arg(long, hide = true, conflicts_with_all = ["epochs", "refine"], value_parser = clap::value_parser!(u32).range(0..=100_000))]
     steps: Option<u32>,
     /// Quality from 0 to 100 without a bound on the size [default: 50]
     #[arg(long, value_name = "Q", conflicts_with_all = ["video_bitrate", "size"])]
@@ -47,10 +54,13 @@ pub(crate) struct VideoArgs {
     /// Size of the file that is not exceeded, in bytes, such as 200k
     #[arg(long, value_name = "BYTES", requires = "preset", value_parser = units::parse_bitrate)]
     size: Option<u32>,
-    /// Frames that share a network, 1 to 4096; in real time, frames from one that decodes alone to the next
-    #[arg(long, value_name = "N", default_value_t = 120, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    /// Maximum frames from one keyframe to the next in real time, 1 to 4096 [default: 120]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    keyframe_interval: Option<u32>,
+    /// Frames per GOP, which share a fitted network, 1 to 4096
+    #[arg(long, value_name = "N", default_value_t = GOP_SIZE, value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub(super) gop_size: u32,
-    /// Every so many groups of frames one decodes alone; the others are coded against the one before
+    /// GOPs from one that decodes alone to the next; those between refer to the GOP before
     #[arg(long, value_name = "N", requires = "preset", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     key_interval: u32,
     /// Parameters of a group's network, instead of as many as the size asked for pays for
@@ -126,16 +136,22 @@ impl VideoArgs {
         self.preset.as_deref().is_none_or(|p| p == "realtime")
     }
 
-    /// Refuses what the real-time mode has not.
+    /// Refuses options of fits, and warns of the old name of `--keyframe-interval`.
     pub(super) fn check_realtime(&self) -> Result<()> {
         let given = [
+            (self.epochs.is_some(), "--epochs"),
             (self.parameters.is_some(), "--parameters"),
             (self.key_interval != 1, "--key-interval"),
             (self.network != "hnerv", "--network"),
             (self.modulation != "affine", "--modulation"),
         ];
-        if let Some(steps) = self.steps.filter(|s| *s > MOST_STEPS) {
-            return Err(usage(format!("--steps is {steps}, in real time: 0 to {MOST_STEPS}")));
+        let refine = self.refine.map(|n| ("--refine", n)).or(self.steps.map(|n| ("--steps", n)));
+        if let Some((name, n)) = refine.filter(|(_, n)| *n > MOST_STEPS) {
+            return Err(usage(format!("{name} is {n}, in real time: 0 to {MOST_STEPS}")));
+        }
+        if self.keyframe_interval.is_none() && self.gop_size != GOP_SIZE {
+            let text = "--gop-size is in real time the old name of --keyframe-interval";
+            eprintln!("siskin: warning: {text} and goes with the next release");
         }
         match given.into_iter().find(|g| g.0) {
             Some((_, name)) => {
@@ -147,8 +163,9 @@ impl VideoArgs {
 
     /// How the real-time mode is to encode.
     pub(super) fn realtime_config(&self, target: Target) -> Config {
-        let steps = self.steps.unwrap_or(Config::default().steps);
-        Config { target, key_interval: self.gop_size, steps, ..Default::default() }
+        let steps = self.refine.or(self.steps).unwrap_or(Config::default().steps);
+        let key_interval = self.keyframe_interval.unwrap_or(self.gop_size);
+        Config { target, key_interval, steps, ..Default::default() }
     }
 
     /// The encoder's configuration.
@@ -168,7 +185,12 @@ impl VideoArgs {
             key_interval: self.key_interval,
             ..preset.config()
         };
-        self.steps.map_or(Ok(()), |steps| config.set_passes(steps))?;
+        let given =
+            [(self.refine.is_some(), "--refine"), (self.keyframe_interval.is_some(), "--keyframe-interval")];
+        if let Some((_, name)) = given.into_iter().find(|g| g.0) {
+            return Err(usage(format!("{name} is for --preset realtime, this one fits a network")));
+        }
+        self.epochs.or(self.steps).map_or(Ok(()), |epochs| config.set_passes(epochs))?;
         Ok(config)
     }
 }

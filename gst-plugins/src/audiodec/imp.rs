@@ -1,4 +1,4 @@
-use std::sync::{LazyLock, Mutex};
+use std::sync::Mutex;
 
 use gst::glib;
 use gst::subclass::prelude::*;
@@ -9,19 +9,18 @@ use siskin_core::bitstream::packet::Packet;
 use siskin_core::{Error, Limits};
 
 use super::stream::{Stats, Stream};
-use crate::network::{self, NetworkSettings};
+use crate::element::{debug_category, describe_element, describe_properties, map_buffer, post_error};
+use crate::inference::InferenceSettings;
 use crate::sync::lock;
-use crate::{caps, errors};
+use crate::{caps, errors, properties};
 
-static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
-    gst::DebugCategory::new("siskinaudiodec", gst::DebugColorFlags::empty(), Some("Siskin audio decoder"))
-});
+debug_category!("siskinaudiodec", "Siskin audio decoder");
 
 /// A damaged header names a bundle that does not exist. One such packet is damage, a second in a row is the truth.
 const FOREIGN_PACKETS: u32 = 2;
 
 pub struct SiskinAudioDec {
-    settings: Mutex<NetworkSettings>,
+    settings: Mutex<InferenceSettings>,
     /// Never held while data is pushed, so that properties can be read at any time.
     stream: Mutex<Option<Stream>>,
     stats: Mutex<Stats>,
@@ -34,7 +33,7 @@ pub struct SiskinAudioDec {
 impl Default for SiskinAudioDec {
     fn default() -> Self {
         Self {
-            settings: Mutex::new(NetworkSettings::new(None)),
+            settings: Mutex::new(InferenceSettings::new(None)),
             stream: Mutex::default(),
             stats: Mutex::default(),
             pcm: Mutex::default(),
@@ -66,18 +65,15 @@ impl ObjectImpl for SiskinAudioDec {
         });
     }
 
-    fn properties() -> &'static [glib::ParamSpec] {
-        static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
-            let blurb = "Name or folder of the model bundle; without it the stream header says which";
-            let mut specs = NetworkSettings::specs(None, blurb);
-            specs.extend(network::state_specs());
-            specs
-        });
-        &PROPERTIES
-    }
+    describe_properties!({
+        let blurb = "Name or directory of the model bundle; by default the one that the stream header names";
+        let mut specs = InferenceSettings::audio_specs(None, blurb);
+        specs.extend(properties::state_specs());
+        specs
+    });
 
     fn set_property(&self, _id: usize, value: &glib::Value, spec: &glib::ParamSpec) {
-        lock(&self.settings).set(value, spec);
+        lock(&self.settings).set_property(value, spec.name());
     }
 
     fn property(&self, _id: usize, spec: &glib::ParamSpec) -> glib::Value {
@@ -85,8 +81,8 @@ impl ObjectImpl for SiskinAudioDec {
             "active-provider" => {
                 lock(&self.stream).as_ref().map_or("", |s| s.decoder.provider().name()).to_value()
             }
-            "stats" => lock(&self.stats).structure().to_value(),
-            _ => lock(&self.settings).get(spec).unwrap_or_else(|| spec.default_value().clone()),
+            "stats" => lock(&self.stats).to_structure().to_value(),
+            name => lock(&self.settings).property(name).unwrap_or_else(|| spec.default_value().clone()),
         }
     }
 }
@@ -94,27 +90,18 @@ impl ObjectImpl for SiskinAudioDec {
 impl GstObjectImpl for SiskinAudioDec {}
 
 impl ElementImpl for SiskinAudioDec {
-    fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
-        static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
-            network::metadata(
-                "Siskin audio decoder",
-                "Codec/Decoder/Audio",
-                "Decodes speech coded with a neural residual-VQ codec",
-            )
-        });
-        Some(&METADATA)
-    }
-
-    fn pad_templates() -> &'static [gst::PadTemplate] {
-        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
+    describe_element!(
+        "Siskin audio decoder",
+        "Codec/Decoder/Audio",
+        "Decodes speech of the neural residual-VQ codec",
+        {
             let coded = gst::Caps::new_empty_simple(caps::AUDIO);
             vec![
                 caps::always("sink", gst::PadDirection::Sink, &coded),
                 caps::always("src", gst::PadDirection::Src, &caps::raw_template()),
             ]
-        });
-        &TEMPLATES
-    }
+        }
+    );
 }
 
 impl AudioDecoderImpl for SiskinAudioDec {
@@ -148,7 +135,7 @@ impl AudioDecoderImpl for SiskinAudioDec {
                 Ok(())
             }
             Err(e) => {
-                self.post_error_message(errors::message(&e));
+                self.post_error_message(errors::to_message(&e));
                 Err(gst::loggable_error!(CAT, "{e}"))
             }
         }
@@ -157,10 +144,7 @@ impl AudioDecoderImpl for SiskinAudioDec {
     fn handle_frame(&self, buffer: Option<&gst::Buffer>) -> Result<gst::FlowSuccess, gst::FlowError> {
         // Nothing is kept back, so there is nothing to drain.
         let Some(buffer) = buffer else { return Ok(gst::FlowSuccess::Ok) };
-        let map = buffer.map_readable().map_err(|_| {
-            gst::element_imp_error!(self, gst::ResourceError::Read, ["a buffer cannot be mapped"]);
-            gst::FlowError::Error
-        })?;
+        let map = map_buffer(self, buffer)?;
         let mut pcm = std::mem::take(&mut *lock(&self.pcm));
         pcm.clear();
         let handled = if map.is_empty() {
@@ -168,10 +152,7 @@ impl AudioDecoderImpl for SiskinAudioDec {
         } else {
             self.decode(buffer, &map, &mut pcm)
         };
-        let broken = handled.map_err(|e| {
-            self.post_error_message(errors::message(&e));
-            gst::FlowError::Error
-        })?;
+        let broken = handled.map_err(|e| post_error(self, &e))?;
         drop(map);
         if let Some(error) = broken {
             // Counts towards `max-errors`, which by default sets no limit; sound that takes its place counts back.
@@ -255,7 +236,7 @@ impl SiskinAudioDec {
             // There is no sound yet in which it could be missed.
             Err(e @ (Error::MissingHeader | Error::Bitstream { .. })) if !joined => {
                 gst::info!(CAT, imp = self, "packet at {} dropped: {e}", buffer.pts().display());
-                lock(&self.stats).unjoined += 1;
+                lock(&self.stats).packets_before_header += 1;
                 Ok(None)
             }
             Err(e @ Error::WrongBundle { .. }) if self.is_foreign() => Err(e),
@@ -276,7 +257,7 @@ impl SiskinAudioDec {
 
     /// Conceals a broken packet and says so, once for each run of them.
     fn replace_broken(&self, buffer: &gst::Buffer, error: &Error, pcm: &mut Vec<f32>) -> Result<(), Error> {
-        lock(&self.stats).broken += 1;
+        lock(&self.stats).broken_packets += 1;
         let samples = if self.obj().is_plc() { self.conceal(buffer, pcm)? } else { 0 };
         let first = lock(&self.stream).as_mut().is_none_or(|stream| {
             stream.broken += 1;
@@ -307,7 +288,7 @@ impl SiskinAudioDec {
         }
         stats.concealments += 1;
         stats.concealed_samples += samples - recovered;
-        stats.recovered += recovered;
+        stats.recovered_samples += recovered;
         Ok(samples)
     }
 

@@ -21,7 +21,6 @@
 //! - `active-provider`, `stats`: read-only.
 
 use gst::glib;
-use gst::prelude::*;
 
 mod imp;
 mod stream;
@@ -30,8 +29,4 @@ glib::wrapper! {
     /// The audio decoder.
     pub struct SiskinAudioDec(ObjectSubclass<imp::SiskinAudioDec>)
         @extends gst_audio::AudioDecoder, gst::Element, gst::Object;
-}
-
-pub(crate) fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
-    gst::Element::register(Some(plugin), "siskinaudiodec", gst::Rank::PRIMARY, SiskinAudioDec::static_type())
 }

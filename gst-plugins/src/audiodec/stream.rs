@@ -6,37 +6,22 @@ use siskin_core::audio::Decoder;
 use siskin_core::bitstream::StreamHeader;
 use siskin_core::bundle::Bundle;
 
-use crate::network::NetworkSettings;
+use crate::element::counters;
+use crate::inference::InferenceSettings;
 
-/// Counters behind the property `stats`.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Stats {
-    pub(super) packets: u64,
-    pub(super) frames: u64,
-    pub(super) samples: u64,
-    pub(super) bytes: u64,
-    pub(super) broken: u64,
-    pub(super) concealments: u64,
-    pub(super) concealed_samples: u64,
-    pub(super) recovered: u64,
-    pub(super) pause_samples: u64,
-    pub(super) unjoined: u64,
-}
-
-impl Stats {
-    pub(super) fn structure(&self) -> gst::Structure {
-        gst::Structure::builder("siskin-audio-decoder-stats")
-            .field("packets", self.packets)
-            .field("frames", self.frames)
-            .field("samples", self.samples)
-            .field("bytes", self.bytes)
-            .field("broken-packets", self.broken)
-            .field("concealments", self.concealments)
-            .field("concealed-samples", self.concealed_samples)
-            .field("recovered-samples", self.recovered)
-            .field("pause-samples", self.pause_samples)
-            .field("packets-before-header", self.unjoined)
-            .build()
+counters! {
+    /// Counters behind the property `stats`.
+    Stats as "siskin-audio-decoder-stats" {
+        packets: u64,
+        frames: u64,
+        samples: u64,
+        bytes: u64,
+        broken_packets: u64,
+        concealments: u64,
+        concealed_samples: u64,
+        recovered_samples: u64,
+        pause_samples: u64,
+        packets_before_header: u64,
     }
 }
 
@@ -61,9 +46,9 @@ impl Stream {
     pub(super) const LONGEST_LOSS: u64 = 10;
 
     /// Opens the bundle that the stream needs.
-    pub(super) fn open(header: &StreamHeader, settings: &NetworkSettings) -> Result<Self> {
+    pub(super) fn open(header: &StreamHeader, settings: &InferenceSettings) -> Result<Self> {
         let bundle = Bundle::for_stream(header, settings.model.as_deref())?;
-        let mut decoder = Decoder::new(&bundle, &settings.runtime()?)?;
+        let mut decoder = Decoder::new(&bundle, &settings.load_runtime()?)?;
         decoder.set_header(header)?;
         let last_samples = header.hop.into();
         Ok(Self { decoder, last_samples, expected: None, next: Vec::new(), broken: 0, foreign: 0 })

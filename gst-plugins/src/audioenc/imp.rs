@@ -1,5 +1,5 @@
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{LazyLock, Mutex};
 
 use gst::glib;
 use gst::subclass::prelude::*;
@@ -10,33 +10,40 @@ use siskin_core::bitstream::{StreamHeader, redundancy};
 use siskin_core::bundle::Bundle;
 
 use super::session::{Extras, RateMode, RateSettings, Session};
-use crate::network::{self, NetworkSettings};
+use crate::element::{debug_category, describe_element, describe_properties, map_buffer, post_error};
+use crate::inference::InferenceSettings;
+use crate::properties::OldName;
 use crate::sync::lock;
-use crate::{caps, errors};
+use crate::{caps, errors, properties};
 
-static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
-    gst::DebugCategory::new("siskinaudioenc", gst::DebugColorFlags::empty(), Some("Siskin audio encoder"))
-});
+debug_category!("siskinaudioenc", "Siskin audio encoder");
 
 const DEFAULT_MODEL: &str = "speech-24k";
-/// Frames of a packet where nobody waits for it: a second of speech, so that a container's cost hardly counts.
+/// Frames of a packet that goes into a file, where no one waits for it. A packet costs about 10 bytes in Matroska, so at 50
+/// packets per second the container would cost 4 kb/s, and with 50 frames (1 s of speech-24k) it costs 80 b/s.
 const FRAMES_IN_FILES: u32 = 50;
+/// Names of release 0.1, for one release more.
+const OLD_NAMES: [OldName; 3] = [
+    ("codebooks", "stages"),
+    ("frame-size", "frames-per-packet"),
+    ("redundancy-codebooks", "redundancy-stages"),
+];
 
 #[derive(Debug, Clone)]
 struct Settings {
-    network: NetworkSettings,
+    inference: InferenceSettings,
     rate: RateSettings,
     extras: Extras,
-    frame_size: u32,
+    frames_per_packet: u32,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            network: NetworkSettings::new(Some(DEFAULT_MODEL)),
+            inference: InferenceSettings::new(Some(DEFAULT_MODEL)),
             rate: RateSettings::default(),
             extras: Extras::default(),
-            frame_size: 0,
+            frames_per_packet: 0,
         }
     }
 }
@@ -59,43 +66,34 @@ impl ObjectSubclass for SiskinAudioEnc {
 }
 
 impl ObjectImpl for SiskinAudioEnc {
-    fn properties() -> &'static [glib::ParamSpec] {
-        static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
-            let mut specs =
-                NetworkSettings::specs(Some(DEFAULT_MODEL), "Name or folder of the model bundle that codes");
-            specs.extend([
+    describe_properties!({
+        let mut specs =
+            InferenceSettings::audio_specs(Some(DEFAULT_MODEL), "Name or directory of the model bundle");
+        specs.extend([
                 glib::ParamSpecUInt::builder("bitrate")
                     .nick("Bit rate")
-                    .blurb("Bits a second: a cap on the codes, or with rate-control=vbr the average of packets; 0 takes the bundle's default")
+                    .blurb("Bits per second: the most that codes take, or with rate-control=vbr the average of packets; 0 is the bundle's default")
                     .maximum(i32::MAX as u32)
                     .mutable_playing()
                     .build(),
-                glib::ParamSpecUInt::builder("codebooks")
-                    .nick("Codebooks")
-                    .blurb("Residual stages; 0 derives them from bitrate")
-                    .maximum(64)
+                properties::stages_spec("Residual stages per frame; 0 derives them from bitrate")
                     .mutable_playing()
                     .build(),
                 glib::ParamSpecEnum::builder::<RateMode>("rate-control")
                     .nick("Rate control")
-                    .blurb("How the bit rate is arrived at")
+                    .blurb("Whether every frame has the same stages (constant) or as many as it gains from (vbr)")
                     .mutable_playing()
                     .build(),
-                glib::ParamSpecUInt::builder("frame-size")
-                    .nick("Frames a packet")
-                    .blurb("Codec frames in a packet; 0 is 1 behind a live source and 50 else")
-                    .maximum(siskin_core::Limits::default().max_frames_per_packet)
-                    .mutable_ready()
-                    .build(),
+                properties::frames_per_packet_spec("Codec frames per packet; 0 is 1 behind a live source, else 50"),
                 glib::ParamSpecUInt::builder("redundancy")
                     .nick("Redundant frames")
-                    .blurb("Earlier frames that each packet repeats, so that so many lost frames can be recovered")
+                    .blurb("Earlier frames that each packet repeats (in-band FEC): as many lost frames in a row can be recovered")
                     .maximum(redundancy::MAX_COPIES as u32)
                     .mutable_ready()
                     .build(),
-                glib::ParamSpecUInt::builder("redundancy-codebooks")
-                    .nick("Codebooks of redundant frames")
-                    .blurb("Residual stages of the repeated frames: fewer cost less and sound coarser")
+                glib::ParamSpecUInt::builder("redundancy-stages")
+                    .nick("Stages of redundant frames")
+                    .blurb("Residual stages of the repeated frames: fewer cost fewer bits and sound coarser")
                     .minimum(1)
                     .maximum(redundancy::MAX_STAGES.into())
                     .default_value(Extras::default().redundancy_stages.into())
@@ -103,32 +101,32 @@ impl ObjectImpl for SiskinAudioEnc {
                     .build(),
                 glib::ParamSpecBoolean::builder("dtx")
                     .nick("Discontinuous transmission")
-                    .blurb("Describe background noise in pauses instead of coding it")
+                    .blurb("Send SID frames for comfort noise in pauses instead of coded frames")
                     .mutable_ready()
                     .build(),
             ]);
-            specs.extend(network::state_specs());
-            specs
-        });
-        &PROPERTIES
-    }
+        specs.extend(properties::state_specs());
+        properties::add_old_names(&mut specs, &OLD_NAMES);
+        specs
+    });
 
     fn set_property(&self, _id: usize, value: &glib::Value, spec: &glib::ParamSpec) {
+        let name = properties::current_name(&*self.obj(), *CAT, spec, &OLD_NAMES);
         let mut settings = lock(&self.settings);
         // GObject has checked types and ranges.
-        match spec.name() {
+        match name {
             "bitrate" => settings.rate.bitrate = value.get().unwrap_or_default(),
-            "codebooks" => settings.rate.codebooks = value.get().unwrap_or_default(),
+            "stages" => settings.rate.stages = value.get().unwrap_or_default(),
             "rate-control" => settings.rate.control = value.get().unwrap_or_default(),
-            "frame-size" => settings.frame_size = value.get().unwrap_or_default(),
+            "frames-per-packet" => settings.frames_per_packet = value.get().unwrap_or_default(),
             // The properties' ranges fit a byte.
             "redundancy" => settings.extras.redundancy = value.get::<u32>().unwrap_or_default() as u8,
-            "redundancy-codebooks" => {
+            "redundancy-stages" => {
                 settings.extras.redundancy_stages = value.get::<u32>().unwrap_or_default() as u8;
             }
             "dtx" => settings.extras.dtx = value.get().unwrap_or_default(),
             _ => {
-                settings.network.set(value, spec);
+                settings.inference.set_property(value, name);
                 return;
             }
         }
@@ -137,19 +135,19 @@ impl ObjectImpl for SiskinAudioEnc {
 
     fn property(&self, _id: usize, spec: &glib::ParamSpec) -> glib::Value {
         let settings = lock(&self.settings).clone();
-        match spec.name() {
+        match properties::name_to_read(spec, &OLD_NAMES) {
             "bitrate" => settings.rate.bitrate.to_value(),
-            "codebooks" => settings.rate.codebooks.to_value(),
+            "stages" => settings.rate.stages.to_value(),
             "rate-control" => settings.rate.control.to_value(),
-            "frame-size" => settings.frame_size.to_value(),
+            "frames-per-packet" => settings.frames_per_packet.to_value(),
             "redundancy" => u32::from(settings.extras.redundancy).to_value(),
-            "redundancy-codebooks" => u32::from(settings.extras.redundancy_stages).to_value(),
+            "redundancy-stages" => u32::from(settings.extras.redundancy_stages).to_value(),
             "dtx" => settings.extras.dtx.to_value(),
             "active-provider" => lock(&self.session).as_ref().map_or("", Session::provider).to_value(),
             "stats" => {
-                lock(&self.session).as_ref().map(|s| s.stats).unwrap_or_default().structure().to_value()
+                lock(&self.session).as_ref().map(|s| s.stats).unwrap_or_default().to_structure().to_value()
             }
-            _ => settings.network.get(spec).unwrap_or_else(|| spec.default_value().clone()),
+            name => settings.inference.property(name).unwrap_or_else(|| spec.default_value().clone()),
         }
     }
 }
@@ -157,39 +155,28 @@ impl ObjectImpl for SiskinAudioEnc {
 impl GstObjectImpl for SiskinAudioEnc {}
 
 impl ElementImpl for SiskinAudioEnc {
-    fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
-        static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
-            network::metadata(
-                "Siskin audio encoder",
-                "Codec/Encoder/Audio",
-                "Codes speech with a neural residual-VQ codec",
-            )
-        });
-        Some(&METADATA)
-    }
-
-    fn pad_templates() -> &'static [gst::PadTemplate] {
-        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
-            vec![
-                caps::always("sink", gst::PadDirection::Sink, &caps::raw_template()),
-                caps::always("src", gst::PadDirection::Src, &caps::audio_template()),
-            ]
-        });
-        &TEMPLATES
-    }
+    describe_element!(
+        "Siskin audio encoder",
+        "Codec/Encoder/Audio",
+        "Encodes speech with a neural residual-VQ codec",
+        vec![
+            caps::always("sink", gst::PadDirection::Sink, &caps::raw_template()),
+            caps::always("src", gst::PadDirection::Src, &caps::audio_template()),
+        ]
+    );
 }
 
 impl AudioEncoderImpl for SiskinAudioEnc {
     fn start(&self) -> Result<(), gst::ErrorMessage> {
         let settings = lock(&self.settings).clone();
-        let model = settings.network.model.as_deref().unwrap_or(DEFAULT_MODEL);
+        let model = settings.inference.model.as_deref().unwrap_or(DEFAULT_MODEL);
         let load = || {
             let bundle = Bundle::find(model)?;
-            settings.rate.stages(&bundle)?;
-            let network = FrameEncoder::new(&bundle, &settings.network.runtime()?)?;
+            settings.rate.stages_for(&bundle)?;
+            let network = FrameEncoder::new(&bundle, &settings.inference.load_runtime()?)?;
             Ok(Session::new(bundle, network))
         };
-        let session = load().map_err(|e| errors::message(&e))?;
+        let session = load().map_err(|e| errors::to_message(&e))?;
         gst::info!(CAT, imp = self, "{:?} runs on {}", session.bundle, session.provider());
         *lock(&self.session) = Some(session);
         self.obj().notify("active-provider");
@@ -209,7 +196,7 @@ impl AudioEncoderImpl for SiskinAudioEnc {
 
     fn set_format(&self, info: &gst_audio::AudioInfo) -> Result<(), gst::LoggableError> {
         let settings = lock(&self.settings).clone();
-        let frames = match settings.frame_size {
+        let frames = match settings.frames_per_packet {
             0 if self.upstream_is_live() => 1,
             0 => FRAMES_IN_FILES,
             frames => frames,
@@ -221,8 +208,8 @@ impl AudioEncoderImpl for SiskinAudioEnc {
             // Downstream of a capsfilter this can be reached in spite of the caps query.
             return Err(gst::loggable_error!(CAT, "{info:?} does not fit {header:?}"));
         }
-        if let Err(e) = session.begin(settings.rate, settings.extras, frames) {
-            self.post_error_message(errors::message(&e));
+        if let Err(e) = session.start_stream(settings.rate, settings.extras, frames) {
+            self.post_error_message(errors::to_message(&e));
             return Err(gst::loggable_error!(CAT, "{e}"));
         }
         let code_rate = session.code_rate();
@@ -238,17 +225,14 @@ impl AudioEncoderImpl for SiskinAudioEnc {
     }
 
     fn handle_frame(&self, buffer: Option<&gst::Buffer>) -> Result<gst::FlowSuccess, gst::FlowError> {
-        let map = buffer.map(|b| b.map_readable()).transpose().map_err(|_| {
-            gst::element_imp_error!(self, gst::ResourceError::Read, ["a buffer cannot be mapped"]);
-            gst::FlowError::Error
-        })?;
+        let map = buffer.map(|buffer| map_buffer(self, buffer)).transpose()?;
         let rate = self.rate_changed.swap(false, Ordering::Acquire).then(|| lock(&self.settings).rate);
         let packets = {
             let mut guard = lock(&self.session);
             let session = guard.as_mut().ok_or(gst::FlowError::Flushing)?;
             let changed = rate
                 .map(|r| session.set_rate(r).map(|()| (session.bundle.stream_header(), session.code_rate())));
-            let packets = session.encode(map.as_deref());
+            let packets = session.encode_samples(map.as_deref());
             drop(guard);
             match changed {
                 Some(Ok((header, code_rate))) => self.announce(&header, code_rate),
@@ -259,10 +243,7 @@ impl AudioEncoderImpl for SiskinAudioEnc {
             }
             packets
         };
-        let packets = packets.map_err(|e| {
-            self.post_error_message(errors::message(&e));
-            gst::FlowError::Error
-        })?;
+        let packets = packets.map_err(|e| post_error(self, &e))?;
         for packet in packets {
             // A packet holds at most 500 frames of at most 65,535 samples, and a gap is shorter.
             let samples = packet.samples as i32;

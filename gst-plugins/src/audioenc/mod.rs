@@ -1,6 +1,6 @@
 //! SECTION:element-siskinaudioenc
 //!
-//! `siskinaudioenc` codes speech with the neural codec of a model bundle. Its sink takes mono 32-bit floats at the
+//! `siskinaudioenc` encodes speech with the neural codec of a model bundle. Its sink takes mono 32-bit floats at the
 //! bundle's rate, so `audioconvert ! audioresample` before it makes it take anything. The length of a stream is kept
 //! to the sample.
 //!
@@ -11,20 +11,19 @@
 //! ```
 //!
 //! # Properties
-//! - `model`: name or folder of the bundle, `speech-24k` by default;
-//! - `bitrate`: bits a second, 0 for the bundle's default; may change while playing;
+//! - `model`: name or directory of the bundle, `speech-24k` by default;
+//! - `bitrate`: bits per second, 0 for the bundle's default; may change while playing;
 //! - `rate-control`: `constant`, where `bitrate` caps the rate of the codes and range coding undercuts it, or `vbr`, where
 //!   packets take `bitrate` on average and frames as many stages as they gain from; may change while playing;
-//! - `codebooks`: residual stages, 0 to derive them from `bitrate`; may change while playing;
-//! - `frame-size`: codec frames in a packet, 0 for 1 behind a live source and 50 else. Each frame is one hop of delay
+//! - `stages`: residual stages per frame, 0 to derive them from `bitrate`; may change while playing;
+//! - `frames-per-packet`: codec frames per packet, 0 for 1 behind a live source, else 50. Each frame is one hop of delay
 //!   and a packet costs about 10 bytes in a file;
-//! - `redundancy`, `redundancy-codebooks`: how many earlier frames each packet repeats, and with how many stages;
-//! - `dtx`: describe background noise in pauses instead of coding it, off by default. Gap events fill the gaps;
+//! - `redundancy`, `redundancy-stages`: how many earlier frames each packet repeats, and with how many stages;
+//! - `dtx`: discontinuous transmission: SID frames for comfort noise in pauses, off by default. Gap events fill the gaps;
 //! - `execution-provider`, `device`, `threads`, `engine-cache-path`: how the network runs;
 //! - `active-provider`, `stats`: read-only.
 
 use gst::glib;
-use gst::prelude::*;
 
 mod imp;
 mod session;
@@ -34,8 +33,4 @@ glib::wrapper! {
     pub struct SiskinAudioEnc(ObjectSubclass<imp::SiskinAudioEnc>)
         @extends gst_audio::AudioEncoder, gst::Element, gst::Object,
         @implements gst::Preset;
-}
-
-pub(crate) fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
-    gst::Element::register(Some(plugin), "siskinaudioenc", gst::Rank::PRIMARY, SiskinAudioEnc::static_type())
 }

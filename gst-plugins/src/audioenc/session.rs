@@ -5,14 +5,16 @@ use siskin_core::audio::{EncodedPacket, Encoder, EncoderConfig, FrameEncoder, Ra
 use siskin_core::bundle::Bundle;
 use siskin_core::{Error, Result};
 
-/// Which rate is asked for.
+use crate::element::counters;
+
+/// The rate that the properties ask for.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct RateSettings {
-    /// Bits a second; 0 for the bundle's default.
+    /// Bits per second; 0 for the bundle's default.
     pub(super) bitrate: u32,
     /// Residual stages; 0 to derive them from the rate.
-    pub(super) codebooks: u32,
-    /// How the rate is arrived at.
+    pub(super) stages: u32,
+    /// Whether all frames have the same stages.
     pub(super) control: RateMode,
 }
 
@@ -37,15 +39,18 @@ pub enum RateMode {
 }
 
 impl RateSettings {
-    /// The residual stages that are meant.
-    pub(super) fn stages(&self, bundle: &Bundle) -> Result<u8> {
+    /// The residual stages per frame, at least 1.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] where the bundle has fewer.
+    pub(super) fn stages_for(&self, bundle: &Bundle) -> Result<u8> {
         let manifest = bundle.manifest();
         let all = manifest.quantizer.stages;
-        match (self.codebooks, self.bitrate) {
+        match (self.stages, self.bitrate) {
             (0, 0) => Ok(manifest.default_stages),
             (0, bitrate) => Ok(manifest.stages_for(bitrate)),
             (stages, _) => u8::try_from(stages).ok().filter(|&s| s <= all).ok_or_else(|| Error::Parameter {
-                name: "codebooks",
+                name: "stages",
                 value: stages.to_string(),
                 allowed: format!("0 to {all} with the bundle {}", manifest.name),
             }),
@@ -54,29 +59,29 @@ impl RateSettings {
 }
 
 impl RateSettings {
-    /// What the encoder is to keep to.
-    fn control(&self, bundle: &Bundle) -> Result<RateControl> {
+    /// The encoder's rate control, with the bit rate clamped to what the bundle can have.
+    fn control_for(&self, bundle: &Bundle) -> Result<RateControl> {
         if self.control == RateMode::Constant {
             return Ok(RateControl::Constant);
         }
         let header = bundle.stream_header();
         let (low, high) = (header.code_rate(1), header.code_rate(header.stages));
-        let asked = match (self.codebooks, self.bitrate) {
+        let asked = match (self.stages, self.bitrate) {
             (0, 1..) => f64::from(self.bitrate),
-            _ => header.code_rate(self.stages(bundle)?),
+            _ => header.code_rate(self.stages_for(bundle)?),
         };
         Ok(RateControl::Variable { bitrate: asked.clamp(low.ceil(), high.floor()) as u32 })
     }
 }
 
-/// What a stream is given beyond its rate.
+/// Properties of the coding other than its rate.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Extras {
     /// Earlier frames that each packet repeats.
     pub(super) redundancy: u8,
-    /// Residual stages of those.
+    /// Residual stages of the repeated frames.
     pub(super) redundancy_stages: u8,
-    /// Describe noise in pauses.
+    /// Whether pauses become SID frames.
     pub(super) dtx: bool,
 }
 
@@ -87,63 +92,66 @@ impl Default for Extras {
     }
 }
 
-/// A packet to be pushed, or a part of a pause that the description before stands for.
+/// A packet to be pushed, or a part of a pause in which nothing is sent (DTX).
 pub(super) struct OutPacket {
-    /// None for the part of a pause.
+    /// None for a part of a pause.
     pub(super) data: Option<Vec<u8>>,
     pub(super) samples: u64,
 }
 
-/// Counters behind the property `stats`.
+counters! {
+    /// Counters behind the property `stats`.
+    Counters as "siskin-audio-encoder-stats" {
+        packets: u64,
+        frames: u64,
+        samples: u64,
+        bytes: u64,
+        pause_samples: u64,
+        pause_bytes: u64,
+    }
+}
+
+/// What the property `stats` shows.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Stats {
-    packets: u64,
-    frames: u64,
-    samples: u64,
-    bytes: u64,
+    counters: Counters,
     redundant_bytes: u64,
-    pause_samples: u64,
-    pause_bytes: u64,
-    rate: u32,
+    sample_rate: u32,
     stages: u8,
 }
 
 impl Stats {
-    pub(super) fn structure(&self) -> gst::Structure {
-        let seconds = self.samples as f64 / f64::from(self.rate.max(1));
-        let rate = |bytes: u64| if self.samples > 0 { bytes as f64 * 8.0 / seconds } else { 0.0 };
-        gst::Structure::builder("siskin-audio-encoder-stats")
-            .field("packets", self.packets)
-            .field("frames", self.frames)
-            .field("samples", self.samples)
-            .field("bytes", self.bytes)
-            .field("bitrate", rate(self.bytes).round() as u64)
-            .field("redundancy-bitrate", rate(self.redundant_bytes).round() as u64)
-            .field("pause-samples", self.pause_samples)
-            .field("pause-bytes", self.pause_bytes)
-            .field("codebooks", u32::from(self.stages))
-            .build()
+    pub(super) fn to_structure(self) -> gst::Structure {
+        let seconds = self.counters.samples as f64 / f64::from(self.sample_rate.max(1));
+        let rate = |bytes: u64| if seconds > 0.0 { (bytes as f64 * 8.0 / seconds).round() as u64 } else { 0 };
+        let mut structure = self.counters.to_structure();
+        structure.set("bitrate", rate(self.counters.bytes));
+        structure.set("redundancy-bitrate", rate(self.redundant_bytes));
+        structure.set("stages", u32::from(self.stages));
+        // The old name, for one release.
+        structure.set("codebooks", u32::from(self.stages));
+        structure
     }
 }
 
-/// A loaded network and the stream that it codes.
+/// A loaded network and the stream that it encodes.
 pub(super) struct Session {
     pub(super) bundle: Bundle,
     pub(super) stats: Stats,
-    /// The network until the packing is known, which depends on what is upstream.
+    /// The network until the frames per packet are known, which depend on whether upstream is live.
     idle: Option<FrameEncoder>,
     encoder: Option<Encoder>,
     provider: &'static str,
     control: RateControl,
-    /// Samples of buffers that are not aligned.
+    /// A copy of samples whose buffer is not aligned to 4 bytes.
     pcm: Vec<f32>,
-    /// Where what has been handed out ends, in samples.
+    /// End of the last packet or gap returned, in samples of the stream.
     position: u64,
 }
 
 impl Session {
     pub(super) fn new(bundle: Bundle, network: FrameEncoder) -> Self {
-        let stats = Stats { rate: bundle.manifest().sample_rate, ..Default::default() };
+        let stats = Stats { sample_rate: bundle.manifest().sample_rate, ..Default::default() };
         let provider = network.provider().name();
         Self {
             bundle,
@@ -161,13 +169,18 @@ impl Session {
         self.provider
     }
 
-    /// Begins to code, or goes on if it has begun.
-    pub(super) fn begin(&mut self, rate: RateSettings, extras: Extras, frames_per_packet: u32) -> Result<()> {
+    /// Starts the encoder, or keeps the running one, at this rate.
+    pub(super) fn start_stream(
+        &mut self,
+        rate: RateSettings,
+        extras: Extras,
+        frames_per_packet: u32,
+    ) -> Result<()> {
         if let Some(network) = self.idle.take() {
             let Extras { redundancy, redundancy_stages, dtx } = extras;
             let config =
                 EncoderConfig { frames_per_packet, redundancy, redundancy_stages, dtx, ..Default::default() };
-            let stages = rate.stages(&self.bundle)?;
+            let stages = rate.stages_for(&self.bundle)?;
             let header = self.bundle.stream_header();
             let mut encoder = Encoder::from_parts(network, header, &config, stages)?;
             encoder.set_tables(siskin_core::audio::entropy_tables(&self.bundle)?.map(Into::into));
@@ -176,9 +189,9 @@ impl Session {
         self.set_rate(rate)
     }
 
-    /// Takes over another rate from the next packet on.
+    /// Changes the rate, from the next packet on.
     pub(super) fn set_rate(&mut self, rate: RateSettings) -> Result<()> {
-        let (stages, control) = (rate.stages(&self.bundle)?, rate.control(&self.bundle)?);
+        let (stages, control) = (rate.stages_for(&self.bundle)?, rate.control_for(&self.bundle)?);
         self.stats.stages = stages;
         self.control = control;
         let Some(encoder) = &mut self.encoder else { return Ok(()) };
@@ -186,7 +199,7 @@ impl Session {
         encoder.set_rate(control)
     }
 
-    /// Bits a second: of the bare codes where the rate is constant, else the average of packets.
+    /// Bits per second: of the codes alone where the rate is constant, else the average of packets.
     pub(super) fn code_rate(&self) -> u32 {
         match self.control {
             RateControl::Variable { bitrate } => bitrate,
@@ -194,36 +207,37 @@ impl Session {
         }
     }
 
-    /// Codes samples as they lie in memory, or ends the stream if there are none.
-    pub(super) fn encode(&mut self, samples: Option<&[u8]>) -> Result<Vec<OutPacket>> {
+    /// Encodes native-endian 32-bit floats, or ends the stream if there are none.
+    pub(super) fn encode_samples(&mut self, samples: Option<&[u8]>) -> Result<Vec<OutPacket>> {
         let Some(encoder) = &mut self.encoder else { return Ok(Vec::new()) };
         let (mut packets, stats) = (Vec::new(), &mut self.stats);
+        let counters = &mut stats.counters;
         let (hop, skip) = (u64::from(encoder.header().hop), u64::from(encoder.header().pre_skip));
         let position = &mut self.position;
-        let mut keep = |packet: EncodedPacket<'_>| -> Result<()> {
+        let mut keep_packet = |packet: EncodedPacket<'_>| -> Result<()> {
             let gap = packet.position - *position;
             if gap > 0 {
                 packets.push(OutPacket { data: None, samples: gap });
             }
             *position = packet.position + packet.samples;
-            stats.samples += gap;
-            stats.pause_samples += gap;
+            counters.samples += gap;
+            counters.pause_samples += gap;
             stats.redundant_bytes += packet.redundant_bytes as u64;
             if packet.is_pause {
-                stats.pause_samples += packet.samples;
-                stats.pause_bytes += packet.data.len() as u64;
+                counters.pause_samples += packet.samples;
+                counters.pause_bytes += packet.data.len() as u64;
             }
             let decoded = packet.samples + if packet.position == 0 { skip } else { 0 };
-            stats.packets += 1;
-            stats.frames += decoded.div_ceil(hop);
-            stats.samples += packet.samples;
-            stats.bytes += packet.data.len() as u64;
+            counters.packets += 1;
+            counters.frames += decoded.div_ceil(hop);
+            counters.samples += packet.samples;
+            counters.bytes += packet.data.len() as u64;
             packets.push(OutPacket { data: Some(packet.data.to_vec()), samples: packet.samples });
             Ok(())
         };
         match samples {
             Some(bytes) => {
-                // Buffers are aligned as floats are, but for those cut by upstream at an odd place.
+                // Buffers are aligned to floats, but for parts that upstream cut at an odd byte.
                 let samples = if let Ok(samples) = bytemuck::try_cast_slice(bytes) {
                     samples
                 } else {
@@ -232,25 +246,25 @@ impl Session {
                     self.pcm.extend(floats);
                     &self.pcm
                 };
-                encoder.push(samples, &mut keep)?;
-                // Who is downstream should not have to wait for the pause's end to hear of it.
+                encoder.push(samples, &mut keep_packet)?;
+                // A live sink would wait for the pause's end if no gap were announced during it.
                 let gap = encoder.position() - self.position;
                 if gap > 0 {
                     packets.push(OutPacket { data: None, samples: gap });
                     self.position += gap;
-                    self.stats.samples += gap;
-                    self.stats.pause_samples += gap;
+                    self.stats.counters.samples += gap;
+                    self.stats.counters.pause_samples += gap;
                 }
             }
             None => {
-                encoder.finish(&mut keep)?;
+                encoder.finish(&mut keep_packet)?;
                 self.position = 0;
             }
         }
         Ok(packets)
     }
 
-    /// Forgets the stream.
+    /// Forgets the stream; the next samples start another.
     pub(super) fn reset(&mut self) {
         self.position = 0;
         if let Some(encoder) = &mut self.encoder {

@@ -1,4 +1,4 @@
-use std::sync::{LazyLock, Mutex};
+use std::sync::Mutex;
 
 use gst::glib;
 use gst::prelude::*;
@@ -11,13 +11,12 @@ use siskin_core::{Error, Limits};
 
 use super::preroll::Preroll;
 use super::timeline::Timeline;
+use crate::caps;
+use crate::element::{debug_category, describe_element, map_buffer};
 use crate::parse::{Gate, Parse};
 use crate::sync::lock;
-use crate::{caps, network};
 
-static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
-    gst::DebugCategory::new("siskinaudioparse", gst::DebugColorFlags::empty(), Some("Siskin audio parser"))
-});
+debug_category!("siskinaudioparse", "Siskin audio parser");
 
 #[derive(Default)]
 struct State {
@@ -72,19 +71,11 @@ impl ObjectImpl for SiskinAudioParse {
 impl GstObjectImpl for SiskinAudioParse {}
 
 impl ElementImpl for SiskinAudioParse {
-    fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
-        static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
-            network::metadata(
-                "Siskin audio parser",
-                "Codec/Parser/Audio",
-                "Reads the stream header and exact times of Siskin audio packets",
-            )
-        });
-        Some(&METADATA)
-    }
-
-    fn pad_templates() -> &'static [gst::PadTemplate] {
-        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
+    describe_element!(
+        "Siskin audio parser",
+        "Codec/Parser/Audio",
+        "Reads the stream header and exact times of Siskin audio packets",
+        {
             let unknown =
                 gst::Structure::builder("audio/x-unknown").field("codec-id", AUDIO_CODEC_ID).build();
             let coded = gst::Structure::new_empty(caps::AUDIO);
@@ -93,9 +84,8 @@ impl ElementImpl for SiskinAudioParse {
                 caps::always("sink", gst::PadDirection::Sink, &sink),
                 caps::always("src", gst::PadDirection::Src, &caps::audio_template()),
             ]
-        });
-        &TEMPLATES
-    }
+        }
+    );
 
     fn change_state(
         &self,
@@ -159,10 +149,7 @@ impl Parse for SiskinAudioParse {
 
     fn chain(&self, buffer: gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
         let read = {
-            let map = buffer.map_readable().map_err(|_| {
-                gst::element_imp_error!(self, gst::ResourceError::Read, ["a buffer cannot be mapped"]);
-                gst::FlowError::Error
-            })?;
+            let map = map_buffer(self, &buffer)?;
             self.read(&map)
         };
         match read {

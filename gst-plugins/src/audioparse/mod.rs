@@ -14,7 +14,6 @@
 //! ```
 
 use gst::glib;
-use gst::prelude::*;
 
 mod imp;
 mod preroll;
@@ -24,13 +23,4 @@ glib::wrapper! {
     /// The audio parser.
     pub struct SiskinAudioParse(ObjectSubclass<imp::SiskinAudioParse>)
         @extends gst::Element, gst::Object;
-}
-
-pub(crate) fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
-    gst::Element::register(
-        Some(plugin),
-        "siskinaudioparse",
-        gst::Rank::PRIMARY,
-        SiskinAudioParse::static_type(),
-    )
 }

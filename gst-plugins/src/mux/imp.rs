@@ -1,5 +1,5 @@
 use std::collections::BTreeMap;
-use std::sync::{LazyLock, Mutex};
+use std::sync::Mutex;
 
 use gst::glib;
 use gst::subclass::prelude::*;
@@ -10,13 +10,12 @@ use siskin_core::container::{Chapter, Mode};
 use super::segmenter::{Piece, Segmenter};
 use super::streams::{Stream, is_sparse};
 use super::{tags, toc};
+use crate::element::{debug_category, describe_element, describe_properties, map_buffer, post_error};
 use crate::sync::lock;
 use crate::video::caps as video;
-use crate::{caps, errors, network, tokens};
+use crate::{caps, tokens};
 
-static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
-    gst::DebugCategory::new("siskinmux", gst::DebugColorFlags::empty(), Some("Siskin Matroska muxer"))
-});
+debug_category!("siskinmux", "Siskin Matroska muxer");
 
 /// A file being written and the pads that its tracks come from.
 struct Open {
@@ -44,18 +43,13 @@ impl ObjectSubclass for SiskinMux {
 }
 
 impl ObjectImpl for SiskinMux {
-    fn properties() -> &'static [glib::ParamSpec] {
-        static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
-            vec![
-                glib::ParamSpecBoolean::builder("streamable")
-                    .nick("Streamable")
-                    .blurb("Write for a pipe or network: no index, each packet at once, nothing gone back to")
-                    .mutable_ready()
-                    .build(),
-            ]
-        });
-        &PROPERTIES
-    }
+    describe_properties!(vec![
+        glib::ParamSpecBoolean::builder("streamable")
+            .nick("Streamable")
+            .blurb("Write for a pipe or network: no index, each packet at once, nothing gone back to")
+            .mutable_ready()
+            .build(),
+    ]);
 
     fn set_property(&self, _id: usize, value: &glib::Value, _spec: &glib::ParamSpec) {
         // GObject has checked the type, and there is no other property.
@@ -71,19 +65,11 @@ impl GstObjectImpl for SiskinMux {}
 impl TagSetterImpl for SiskinMux {}
 
 impl ElementImpl for SiskinMux {
-    fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
-        static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
-            network::metadata(
-                "Siskin muxer",
-                "Codec/Muxer",
-                "Writes Siskin tracks into a Matroska file or stream",
-            )
-        });
-        Some(&METADATA)
-    }
-
-    fn pad_templates() -> &'static [gst::PadTemplate] {
-        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
+    describe_element!(
+        "Siskin muxer",
+        "Codec/Muxer",
+        "Writes Siskin tracks into a Matroska file or stream",
+        {
             let template = |name, direction, presence, caps: gst::Caps| {
                 let kind = gst_base::AggregatorPad::static_type();
                 gst::PadTemplate::with_gtype(name, direction, presence, &caps, kind)
@@ -113,9 +99,8 @@ impl ElementImpl for SiskinMux {
                 template("tokens_%u", gst::PadDirection::Sink, gst::PadPresence::Request, tokens::template()),
                 template("src", gst::PadDirection::Src, gst::PadPresence::Always, matroska),
             ]
-        });
-        &TEMPLATES
-    }
+        }
+    );
 
     fn release_pad(&self, pad: &gst::Pad) {
         lock(&self.streams).remove(pad.name().as_str());
@@ -291,10 +276,7 @@ impl SiskinMux {
     fn write_packet(&self, pad: &gst_base::AggregatorPad) -> Result<gst::FlowSuccess, gst::FlowError> {
         // The base class makes an empty buffer of a gap; the times of the next packet say it all.
         let Some(buffer) = pad.pop_buffer().filter(|b| b.size() > 0) else { return Ok(gst::FlowSuccess::Ok) };
-        let map = buffer.map_readable().map_err(|_| {
-            gst::element_imp_error!(self, gst::ResourceError::Read, ["a buffer cannot be mapped"]);
-            gst::FlowError::Error
-        })?;
+        let map = map_buffer(self, &buffer)?;
         let time = running_time(pad, &buffer);
         let duration = buffer.duration().unwrap_or_default();
         self.obj().selected_samples(time, None, buffer.duration(), None);
@@ -355,10 +337,7 @@ impl SiskinMux {
 
     /// Posts what failed.
     fn posting<T>(&self, result: siskin_core::Result<T>) -> Result<T, gst::FlowError> {
-        result.map_err(|e| {
-            self.post_error_message(errors::message(&e));
-            gst::FlowError::Error
-        })
+        result.map_err(|e| post_error(self, &e))
     }
 }
 

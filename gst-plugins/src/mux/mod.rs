@@ -22,7 +22,6 @@
 //! ```
 
 use gst::glib;
-use gst::prelude::*;
 
 mod imp;
 mod segmenter;
@@ -35,8 +34,4 @@ glib::wrapper! {
     pub struct SiskinMux(ObjectSubclass<imp::SiskinMux>)
         @extends gst_base::Aggregator, gst::Element, gst::Object,
         @implements gst::TagSetter, gst::ChildProxy;
-}
-
-pub(crate) fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
-    gst::Element::register(Some(plugin), "siskinmux", gst::Rank::PRIMARY, SiskinMux::static_type())
 }

@@ -1,4 +1,4 @@
-use std::sync::{LazyLock, Mutex};
+use std::sync::Mutex;
 
 use gst::glib;
 use gst::subclass::prelude::*;
@@ -9,16 +9,11 @@ use siskin_core::bitstream::StreamHeader;
 use siskin_core::bitstream::rtp::{Depacketizer, PayloadHead, RecoveredPacket};
 use siskin_core::bundle::Bundle;
 
+use crate::element::{debug_category, describe_element, describe_properties};
 use crate::sync::lock;
-use crate::{caps, errors, network};
+use crate::{caps, errors};
 
-static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
-    gst::DebugCategory::new(
-        "rtpsiskinaudiodepay",
-        gst::DebugColorFlags::empty(),
-        Some("Siskin audio RTP depayloader"),
-    )
-});
+debug_category!("rtpsiskinaudiodepay", "Siskin audio RTP depayloader");
 
 #[derive(Default)]
 pub struct RtpSiskinAudioDepay {
@@ -34,18 +29,13 @@ impl ObjectSubclass for RtpSiskinAudioDepay {
 }
 
 impl ObjectImpl for RtpSiskinAudioDepay {
-    fn properties() -> &'static [glib::ParamSpec] {
-        static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
-            vec![
-                glib::ParamSpecBoxed::builder::<gst::Structure>("siskin-stats")
-                    .nick("Statistics")
-                    .blurb("Frames taken, lost and recovered")
-                    .read_only()
-                    .build(),
-            ]
-        });
-        &PROPERTIES
-    }
+    describe_properties!(vec![
+        glib::ParamSpecBoxed::builder::<gst::Structure>("siskin-stats")
+            .nick("Statistics")
+            .blurb("Frames taken, lost and recovered")
+            .read_only()
+            .build(),
+    ]);
 
     fn property(&self, _id: usize, _spec: &glib::ParamSpec) -> glib::Value {
         let stats = lock(&self.depacketizer).stats();
@@ -64,26 +54,15 @@ impl ObjectImpl for RtpSiskinAudioDepay {
 impl GstObjectImpl for RtpSiskinAudioDepay {}
 
 impl ElementImpl for RtpSiskinAudioDepay {
-    fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
-        static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
-            network::metadata(
-                "Siskin audio RTP depayloader",
-                "Codec/Depayloader/Network/RTP",
-                "Takes Siskin audio out of RTP packets",
-            )
-        });
-        Some(&METADATA)
-    }
-
-    fn pad_templates() -> &'static [gst::PadTemplate] {
-        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
-            vec![
-                caps::always("sink", gst::PadDirection::Sink, &caps::rtp_template()),
-                caps::always("src", gst::PadDirection::Src, &caps::audio_template()),
-            ]
-        });
-        &TEMPLATES
-    }
+    describe_element!(
+        "Siskin audio RTP depayloader",
+        "Codec/Depayloader/Network/RTP",
+        "Takes Siskin audio out of RTP packets",
+        vec![
+            caps::always("sink", gst::PadDirection::Sink, &caps::rtp_template()),
+            caps::always("src", gst::PadDirection::Src, &caps::audio_template()),
+        ]
+    );
 
     fn change_state(
         &self,
@@ -102,7 +81,7 @@ impl RTPBaseDepayloadImpl for RtpSiskinAudioDepay {
             Some(header) => {
                 // A receiver without the bundle refuses the session instead of playing nothing.
                 Bundle::for_stream(&header, None).map_err(|e| {
-                    self.post_error_message(errors::message(&e));
+                    self.post_error_message(errors::to_message(&e));
                     gst::loggable_error!(CAT, "{e}")
                 })?;
                 self.begin(header);

@@ -10,7 +10,6 @@
 //! ```
 
 use gst::glib;
-use gst::prelude::*;
 
 mod imp;
 
@@ -18,13 +17,4 @@ glib::wrapper! {
     /// The audio depayloader.
     pub struct RtpSiskinAudioDepay(ObjectSubclass<imp::RtpSiskinAudioDepay>)
         @extends gst_rtp::RTPBaseDepayload, gst::Element, gst::Object;
-}
-
-pub(crate) fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
-    gst::Element::register(
-        Some(plugin),
-        "rtpsiskinaudiodepay",
-        gst::Rank::SECONDARY,
-        RtpSiskinAudioDepay::static_type(),
-    )
 }

@@ -1,4 +1,4 @@
-use std::sync::{LazyLock, Mutex};
+use std::sync::Mutex;
 
 use gst::glib;
 use gst::subclass::prelude::*;
@@ -10,17 +10,15 @@ use siskin_core::bundle::Bundle;
 use siskin_core::entropy::Coder;
 use siskin_core::{Limits, Result as CoreResult};
 
+use crate::element::{debug_category, describe_element, describe_properties};
+use crate::properties::OldName;
 use crate::sync::lock;
-use crate::{caps, errors, network};
+use crate::{caps, errors, properties};
 
-static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
-    gst::DebugCategory::new(
-        "rtpsiskinaudiopay",
-        gst::DebugColorFlags::empty(),
-        Some("Siskin audio RTP payloader"),
-    )
-});
+debug_category!("rtpsiskinaudiopay", "Siskin audio RTP payloader");
 
+/// Names of release 0.1, for one release more.
+const OLD_NAMES: [OldName; 1] = [("redundancy-codebooks", "redundancy-stages")];
 /// Bytes of an RTP header without extensions.
 const RTP_HEADER: u32 = 12;
 
@@ -28,12 +26,12 @@ const RTP_HEADER: u32 = 12;
 struct Settings {
     frames: u32,
     redundancy: u32,
-    redundant_stages: u32,
+    redundancy_stages: u32,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { frames: 0, redundancy: 0, redundant_stages: 2 }
+        Self { frames: 0, redundancy: 0, redundancy_stages: 2 }
     }
 }
 
@@ -52,52 +50,52 @@ impl ObjectSubclass for RtpSiskinAudioPay {
 }
 
 impl ObjectImpl for RtpSiskinAudioPay {
-    fn properties() -> &'static [glib::ParamSpec] {
-        static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
-            let number = |name, nick, blurb, most, default| {
-                glib::ParamSpecUInt::builder(name)
-                    .nick(nick)
-                    .blurb(blurb)
-                    .maximum(most)
-                    .default_value(default)
-                    .mutable_playing()
-                    .build()
-            };
-            vec![
-                number(
-                    "frames",
-                    "Frames a payload",
-                    "Most codec frames of a payload; 0 takes as many of a packet as fit the MTU",
-                    rtp::MAX_FRAMES.into(),
-                    0,
-                ),
-                number(
-                    "redundancy",
-                    "Redundant frames",
-                    "Earlier frames that each payload repeats, so that so many lost frames can be recovered",
-                    rtp::MAX_REDUNDANT as u32,
-                    0,
-                ),
-                number(
-                    "redundancy-codebooks",
-                    "Codebooks of redundant frames",
-                    "Residual stages of the copies: fewer cost less and sound coarser",
-                    64,
-                    2,
-                ),
-            ]
-        });
-        &PROPERTIES
-    }
+    describe_properties!({
+        let number = |name, nick, blurb, most, default| {
+            glib::ParamSpecUInt::builder(name)
+                .nick(nick)
+                .blurb(blurb)
+                .maximum(most)
+                .default_value(default)
+                .mutable_playing()
+                .build()
+        };
+        let mut specs = vec![
+            number(
+                "frames",
+                "Frames per payload",
+                "Maximum codec frames per payload; 0 is as many of a packet as fit the MTU",
+                rtp::MAX_FRAMES.into(),
+                0,
+            ),
+            number(
+                "redundancy",
+                "Redundant frames",
+                "Earlier frames that each payload repeats (FEC): as many lost frames in a row can be recovered",
+                rtp::MAX_REDUNDANT as u32,
+                0,
+            ),
+            number(
+                "redundancy-stages",
+                "Stages of redundant frames",
+                "Residual stages of the repeated frames: fewer cost fewer bits and sound coarser",
+                64,
+                2,
+            ),
+        ];
+        properties::add_old_names(&mut specs, &OLD_NAMES);
+        specs
+    });
 
     fn set_property(&self, _id: usize, value: &glib::Value, spec: &glib::ParamSpec) {
+        let name = properties::current_name(&*self.obj(), *CAT, spec, &OLD_NAMES);
         let mut settings = lock(&self.settings);
         // GObject has checked types and ranges.
         let number = value.get().unwrap_or_default();
-        match spec.name() {
+        match name {
             "frames" => settings.frames = number,
             "redundancy" => settings.redundancy = number,
-            _ => settings.redundant_stages = number,
+            _ => settings.redundancy_stages = number,
         }
     }
 
@@ -106,7 +104,7 @@ impl ObjectImpl for RtpSiskinAudioPay {
         match spec.name() {
             "frames" => settings.frames.to_value(),
             "redundancy" => settings.redundancy.to_value(),
-            _ => settings.redundant_stages.to_value(),
+            _ => settings.redundancy_stages.to_value(),
         }
     }
 }
@@ -114,26 +112,15 @@ impl ObjectImpl for RtpSiskinAudioPay {
 impl GstObjectImpl for RtpSiskinAudioPay {}
 
 impl ElementImpl for RtpSiskinAudioPay {
-    fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
-        static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
-            network::metadata(
-                "Siskin audio RTP payloader",
-                "Codec/Payloader/Network/RTP",
-                "Puts Siskin audio into RTP packets",
-            )
-        });
-        Some(&METADATA)
-    }
-
-    fn pad_templates() -> &'static [gst::PadTemplate] {
-        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
-            vec![
-                caps::always("sink", gst::PadDirection::Sink, &caps::audio_template()),
-                caps::always("src", gst::PadDirection::Src, &caps::rtp_template()),
-            ]
-        });
-        &TEMPLATES
-    }
+    describe_element!(
+        "Siskin audio RTP payloader",
+        "Codec/Payloader/Network/RTP",
+        "Puts Siskin audio into RTP packets",
+        vec![
+            caps::always("sink", gst::PadDirection::Sink, &caps::audio_template()),
+            caps::always("src", gst::PadDirection::Src, &caps::rtp_template()),
+        ]
+    );
 }
 
 impl RTPBasePayloadImpl for RtpSiskinAudioPay {
@@ -154,7 +141,7 @@ impl RTPBasePayloadImpl for RtpSiskinAudioPay {
             // The properties' ranges fit a byte.
             frames: settings.frames as u8,
             redundancy: settings.redundancy as u8,
-            redundancy_stages: settings.redundant_stages as u8,
+            redundancy_stages: settings.redundancy_stages as u8,
             max_bytes: self.obj().mtu().saturating_sub(RTP_HEADER) as usize,
         };
         let mut payloads = Vec::new();
@@ -173,7 +160,7 @@ impl RTPBasePayloadImpl for RtpSiskinAudioPay {
         };
         if let Err(e) = packed {
             // One bad packet is a gap in the stream, which receivers conceal.
-            let message = errors::message(&e);
+            let message = errors::to_message(&e);
             gst::warning!(CAT, imp = self, "packet dropped: {message:?}");
             return Ok(gst::FlowSuccess::Ok);
         }

@@ -9,7 +9,6 @@
 //! ```
 
 use gst::glib;
-use gst::prelude::*;
 
 mod imp;
 
@@ -17,13 +16,4 @@ glib::wrapper! {
     /// The audio payloader.
     pub struct RtpSiskinAudioPay(ObjectSubclass<imp::RtpSiskinAudioPay>)
         @extends gst_rtp::RTPBasePayload, gst::Element, gst::Object;
-}
-
-pub(crate) fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
-    gst::Element::register(
-        Some(plugin),
-        "rtpsiskinaudiopay",
-        gst::Rank::SECONDARY,
-        RtpSiskinAudioPay::static_type(),
-    )
 }

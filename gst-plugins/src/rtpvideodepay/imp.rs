@@ -1,4 +1,4 @@
-use std::sync::{LazyLock, Mutex};
+use std::sync::Mutex;
 
 use gst::glib;
 use gst::subclass::prelude::*;
@@ -8,17 +8,12 @@ use siskin_core::bitstream::VideoHeader;
 use siskin_core::bitstream::rtp_video::{Depacketizer, ReceivedPacket};
 use siskin_core::bundle::installed_videos;
 
+use crate::caps as pads;
+use crate::element::{debug_category, describe_element, describe_properties};
 use crate::sync::lock;
 use crate::video::{caps, rtp, times};
-use crate::{caps as pads, network};
 
-static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
-    gst::DebugCategory::new(
-        "rtpsiskinvideodepay",
-        gst::DebugColorFlags::empty(),
-        Some("Siskin video RTP depayloader"),
-    )
-});
+debug_category!("rtpsiskinvideodepay", "Siskin video RTP depayloader");
 
 #[derive(Default)]
 struct State {
@@ -40,18 +35,13 @@ impl ObjectSubclass for RtpSiskinVideoDepay {
 }
 
 impl ObjectImpl for RtpSiskinVideoDepay {
-    fn properties() -> &'static [glib::ParamSpec] {
-        static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
-            vec![
-                glib::ParamSpecBoxed::builder::<gst::Structure>("siskin-stats")
-                    .nick("Statistics")
-                    .blurb("Payloads and packets taken, lost and skipped")
-                    .read_only()
-                    .build(),
-            ]
-        });
-        &PROPERTIES
-    }
+    describe_properties!(vec![
+        glib::ParamSpecBoxed::builder::<gst::Structure>("siskin-stats")
+            .nick("Statistics")
+            .blurb("Payloads and packets taken, lost and skipped")
+            .read_only()
+            .build(),
+    ]);
 
     fn property(&self, _id: usize, _spec: &glib::ParamSpec) -> glib::Value {
         let stats = lock(&self.state).depacketizer.stats();
@@ -71,26 +61,15 @@ impl ObjectImpl for RtpSiskinVideoDepay {
 impl GstObjectImpl for RtpSiskinVideoDepay {}
 
 impl ElementImpl for RtpSiskinVideoDepay {
-    fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
-        static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
-            network::metadata(
-                "Siskin video RTP depayloader",
-                "Codec/Depayloader/Network/RTP",
-                "Takes Siskin video out of RTP packets",
-            )
-        });
-        Some(&METADATA)
-    }
-
-    fn pad_templates() -> &'static [gst::PadTemplate] {
-        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
-            vec![
-                pads::always("sink", gst::PadDirection::Sink, &rtp::template()),
-                pads::always("src", gst::PadDirection::Src, &caps::coded_template()),
-            ]
-        });
-        &TEMPLATES
-    }
+    describe_element!(
+        "Siskin video RTP depayloader",
+        "Codec/Depayloader/Network/RTP",
+        "Takes Siskin video out of RTP packets",
+        vec![
+            pads::always("sink", gst::PadDirection::Sink, &rtp::template()),
+            pads::always("src", gst::PadDirection::Src, &caps::coded_template()),
+        ]
+    );
 
     fn change_state(
         &self,

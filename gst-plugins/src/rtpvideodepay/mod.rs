@@ -10,7 +10,6 @@
 //! ```
 
 use gst::glib;
-use gst::prelude::*;
 
 mod imp;
 
@@ -18,13 +17,4 @@ glib::wrapper! {
     /// The video depayloader.
     pub struct RtpSiskinVideoDepay(ObjectSubclass<imp::RtpSiskinVideoDepay>)
         @extends gst_rtp::RTPBaseDepayload, gst::Element, gst::Object;
-}
-
-pub(crate) fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
-    gst::Element::register(
-        Some(plugin),
-        "rtpsiskinvideodepay",
-        gst::Rank::SECONDARY,
-        RtpSiskinVideoDepay::static_type(),
-    )
 }

@@ -1,21 +1,14 @@
-use std::sync::LazyLock;
-
 use gst::glib;
 use gst::subclass::prelude::*;
 use gst_rtp::prelude::*;
 use gst_rtp::subclass::prelude::*;
 use siskin_core::bitstream::rtp_video;
 
+use crate::caps as pads;
+use crate::element::{debug_category, describe_element, post_error};
 use crate::video::{caps, rtp};
-use crate::{caps as pads, errors, network};
 
-static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
-    gst::DebugCategory::new(
-        "rtpsiskinvideopay",
-        gst::DebugColorFlags::empty(),
-        Some("Siskin video RTP payloader"),
-    )
-});
+debug_category!("rtpsiskinvideopay", "Siskin video RTP payloader");
 
 /// Bytes of an RTP header without extensions.
 const RTP_HEADER: u32 = 12;
@@ -34,26 +27,15 @@ impl ObjectImpl for RtpSiskinVideoPay {}
 impl GstObjectImpl for RtpSiskinVideoPay {}
 
 impl ElementImpl for RtpSiskinVideoPay {
-    fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
-        static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
-            network::metadata(
-                "Siskin video RTP payloader",
-                "Codec/Payloader/Network/RTP",
-                "Puts Siskin video into RTP packets",
-            )
-        });
-        Some(&METADATA)
-    }
-
-    fn pad_templates() -> &'static [gst::PadTemplate] {
-        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
-            vec![
-                pads::always("sink", gst::PadDirection::Sink, &caps::coded_template()),
-                pads::always("src", gst::PadDirection::Src, &rtp::template()),
-            ]
-        });
-        &TEMPLATES
-    }
+    describe_element!(
+        "Siskin video RTP payloader",
+        "Codec/Payloader/Network/RTP",
+        "Puts Siskin video into RTP packets",
+        vec![
+            pads::always("sink", gst::PadDirection::Sink, &caps::coded_template()),
+            pads::always("src", gst::PadDirection::Src, &rtp::template()),
+        ]
+    );
 }
 
 impl RTPBasePayloadImpl for RtpSiskinVideoPay {
@@ -74,10 +56,7 @@ impl RTPBasePayloadImpl for RtpSiskinVideoPay {
             let packetizer = rtp_video::Packetizer::new(obj.mtu().saturating_sub(RTP_HEADER) as usize);
             packetizer.and_then(|packetizer| packetizer.split_packet(&map, key))
         };
-        let payloads = payloads.map_err(|e| {
-            self.post_error_message(errors::message(&e));
-            gst::FlowError::Error
-        })?;
+        let payloads = payloads.map_err(|e| post_error(self, &e))?;
         let mut list = gst::BufferList::new_sized(payloads.len());
         for payload in payloads {
             let out = self.rtp_buffer(&buffer, &payload).map_err(|e| {

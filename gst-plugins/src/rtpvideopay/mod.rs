@@ -8,7 +8,6 @@
 //! ```
 
 use gst::glib;
-use gst::prelude::*;
 
 mod imp;
 
@@ -16,13 +15,4 @@ glib::wrapper! {
     /// The video payloader.
     pub struct RtpSiskinVideoPay(ObjectSubclass<imp::RtpSiskinVideoPay>)
         @extends gst_rtp::RTPBasePayload, gst::Element, gst::Object;
-}
-
-pub(crate) fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
-    gst::Element::register(
-        Some(plugin),
-        "rtpsiskinvideopay",
-        gst::Rank::SECONDARY,
-        RtpSiskinVideoPay::static_type(),
-    )
 }

@@ -13,22 +13,27 @@ use siskin_core::tokens::FileFormat;
 use siskin_core::{Error, Limits};
 
 use super::session::{self, Session};
-use crate::network::{self, NetworkSettings};
+use crate::element::{
+    counters, debug_category, describe_element, describe_properties, map_buffer, post_error,
+};
+use crate::inference::InferenceSettings;
+use crate::properties::OldName;
 use crate::sync::lock;
-use crate::{caps, errors, tokens};
+use crate::{caps, errors, properties, tokens};
 
-static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
-    gst::DebugCategory::new("siskintokensink", gst::DebugColorFlags::empty(), Some("Siskin token sink"))
-});
+debug_category!("siskintokensink", "Siskin token sink");
 
 const DEFAULT_MODEL: &str = "speech-24k";
+/// Default of `max-buffers`.
 const DEFAULT_BUFFERS: u32 = 256;
+/// Names of release 0.1, for one release more.
+const OLD_NAMES: [OldName; 1] = [("codebooks", "stages")];
 
 #[derive(Debug, Clone)]
 struct Settings {
-    network: NetworkSettings,
+    inference: InferenceSettings,
     layout: String,
-    codebooks: u32,
+    stages: u32,
     location: Option<PathBuf>,
     max_buffers: u32,
     emit_signals: bool,
@@ -37,9 +42,9 @@ struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            network: NetworkSettings::new(Some(DEFAULT_MODEL)),
+            inference: InferenceSettings::new(Some(DEFAULT_MODEL)),
             layout: "parallel".into(),
-            codebooks: 0,
+            stages: 0,
             location: None,
             max_buffers: DEFAULT_BUFFERS,
             emit_signals: false,
@@ -54,8 +59,16 @@ struct Queue {
     eos: bool,
     flushing: bool,
     stopped: bool,
-    dropped: u64,
-    tokens: u64,
+    stats: Stats,
+}
+
+counters! {
+    /// Counters behind the property `stats`.
+    Stats as "siskin-token-sink-stats" {
+        tokens: u64,
+        dropped_buffers: u64,
+        waiting_buffers: u64,
+    }
 }
 
 #[derive(Default)]
@@ -81,11 +94,10 @@ impl ObjectImpl for SiskinTokenSink {
         self.obj().set_sync(false);
     }
 
-    fn properties() -> &'static [glib::ParamSpec] {
-        static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
-            let blurb = "Name or folder of the model bundle that codes samples";
-            let mut specs = NetworkSettings::specs(Some(DEFAULT_MODEL), blurb);
-            specs.extend([
+    describe_properties!({
+        let blurb = "Name or directory of the model bundle that encodes samples";
+        let mut specs = InferenceSettings::audio_specs(Some(DEFAULT_MODEL), blurb);
+        specs.extend([
                 glib::ParamSpecString::builder("layout")
                     .nick("Layout")
                     .blurb(
@@ -94,20 +106,15 @@ impl ObjectImpl for SiskinTokenSink {
                     .default_value("parallel")
                     .mutable_ready()
                     .build(),
-                glib::ParamSpecUInt::builder("codebooks")
-                    .nick("Codebooks")
-                    .blurb("Residual stages; 0 is the bundle's default, or all that coded audio has")
-                    .maximum(64)
-                    .mutable_ready()
-                    .build(),
+                properties::stages_spec("Residual stages; 0 is the bundle's default, or all that coded audio has").mutable_ready().build(),
                 glib::ParamSpecString::builder("location")
                     .nick("Location")
                     .blurb("Token file to write at the end: .safetensors, .npy or .jsonl")
                     .mutable_ready()
                     .build(),
                 glib::ParamSpecUInt::builder("max-buffers")
-                    .nick("Most buffers")
-                    .blurb("Buffers of tokens that wait for the application")
+                    .nick("Maximum buffers")
+                    .blurb("Buffers that wait for the application; at this number the stream waits, or with location the oldest is dropped")
                     .minimum(1)
                     .default_value(DEFAULT_BUFFERS)
                     .mutable_ready()
@@ -118,11 +125,10 @@ impl ObjectImpl for SiskinTokenSink {
                     .mutable_playing()
                     .build(),
             ]);
-            specs.extend(network::state_specs());
-            specs
-        });
-        &PROPERTIES
-    }
+        specs.extend(properties::state_specs());
+        properties::add_old_names(&mut specs, &OLD_NAMES);
+        specs
+    });
 
     fn signals() -> &'static [glib::subclass::Signal] {
         static SIGNALS: LazyLock<Vec<glib::subclass::Signal>> = LazyLock::new(|| {
@@ -145,45 +151,36 @@ impl ObjectImpl for SiskinTokenSink {
     }
 
     fn set_property(&self, _id: usize, value: &glib::Value, spec: &glib::ParamSpec) {
+        let name = properties::current_name(&*self.obj(), *CAT, spec, &OLD_NAMES);
         let mut settings = lock(&self.settings);
         // GObject has checked types and ranges.
-        match spec.name() {
-            "layout" => {
-                let text = value.get::<Option<String>>().ok().flatten();
-                settings.layout = text.unwrap_or_else(|| "parallel".into());
-            }
-            "codebooks" => settings.codebooks = value.get().unwrap_or_default(),
-            "location" => {
-                let text = value.get::<Option<String>>().ok().flatten();
-                settings.location = text.filter(|t| !t.is_empty()).map(PathBuf::from);
-            }
+        match name {
+            "layout" => settings.layout = properties::text_from(value).unwrap_or_else(|| "parallel".into()),
+            "stages" => settings.stages = value.get().unwrap_or_default(),
+            "location" => settings.location = properties::text_from(value).map(PathBuf::from),
             "max-buffers" => settings.max_buffers = value.get().unwrap_or(DEFAULT_BUFFERS),
             "emit-signals" => settings.emit_signals = value.get().unwrap_or_default(),
             _ => {
-                settings.network.set(value, spec);
+                settings.inference.set_property(value, name);
             }
         }
     }
 
     fn property(&self, _id: usize, spec: &glib::ParamSpec) -> glib::Value {
         let settings = lock(&self.settings).clone();
-        match spec.name() {
+        match properties::name_to_read(spec, &OLD_NAMES) {
             "layout" => settings.layout.to_value(),
-            "codebooks" => settings.codebooks.to_value(),
+            "stages" => settings.stages.to_value(),
             "location" => settings.location.map(|p| p.display().to_string()).to_value(),
             "max-buffers" => settings.max_buffers.to_value(),
             "emit-signals" => settings.emit_signals.to_value(),
             "active-provider" => lock(&self.session).as_ref().map_or("", |s| s.provider).to_value(),
             "stats" => {
                 let queue = lock(&self.queue);
-                gst::Structure::builder("siskin-token-sink-stats")
-                    .field("tokens", queue.tokens)
-                    .field("dropped-buffers", queue.dropped)
-                    .field("waiting-buffers", queue.samples.len() as u64)
-                    .build()
-                    .to_value()
+                let waiting_buffers = queue.samples.len() as u64;
+                Stats { waiting_buffers, ..queue.stats }.to_structure().to_value()
             }
-            _ => settings.network.get(spec).unwrap_or_else(|| spec.default_value().clone()),
+            name => settings.inference.property(name).unwrap_or_else(|| spec.default_value().clone()),
         }
     }
 }
@@ -191,25 +188,16 @@ impl ObjectImpl for SiskinTokenSink {
 impl GstObjectImpl for SiskinTokenSink {}
 
 impl ElementImpl for SiskinTokenSink {
-    fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
-        static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
-            network::metadata(
-                "Siskin token sink",
-                "Sink/Audio",
-                "Turns speech into the tokens of speech models, for an application or a file",
-            )
-        });
-        Some(&METADATA)
-    }
-
-    fn pad_templates() -> &'static [gst::PadTemplate] {
-        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
+    describe_element!(
+        "Siskin token sink",
+        "Sink/Audio",
+        "Turns speech into the tokens of speech models, for an application or a file",
+        {
             let mut all = caps::raw_template();
             all.make_mut().append(gst::Caps::new_empty_simple(caps::AUDIO));
             vec![caps::always("sink", gst::PadDirection::Sink, &all)]
-        });
-        &TEMPLATES
-    }
+        }
+    );
 }
 
 impl BaseSinkImpl for SiskinTokenSink {
@@ -234,7 +222,7 @@ impl BaseSinkImpl for SiskinTokenSink {
     fn caps(&self, filter: Option<&gst::Caps>) -> Option<gst::Caps> {
         // Samples are taken at the bundle's rate only, which is known before they come.
         let settings = lock(&self.settings).clone();
-        let model = settings.network.model.unwrap_or_else(|| DEFAULT_MODEL.into());
+        let model = settings.inference.model.unwrap_or_else(|| DEFAULT_MODEL.into());
         let mut all = match Bundle::find(&model) {
             Ok(bundle) => caps::raw(&bundle.stream_header()),
             Err(_) => caps::raw_template(),
@@ -248,7 +236,7 @@ impl BaseSinkImpl for SiskinTokenSink {
 
     fn set_caps(&self, caps: &gst::Caps) -> Result<(), gst::LoggableError> {
         self.begin(caps).map_err(|e| {
-            self.post_error_message(errors::message(&e));
+            self.post_error_message(errors::to_message(&e));
             gst::loggable_error!(CAT, "{e}")
         })
     }
@@ -257,7 +245,7 @@ impl BaseSinkImpl for SiskinTokenSink {
         match event.view() {
             gst::EventView::Eos(_) => {
                 if let Err(e) = self.finish() {
-                    self.post_error_message(errors::message(&e));
+                    self.post_error_message(errors::to_message(&e));
                     return false;
                 }
             }
@@ -286,10 +274,7 @@ impl BaseSinkImpl for SiskinTokenSink {
     }
 
     fn render(&self, buffer: &gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
-        let map = buffer.map_readable().map_err(|_| {
-            gst::element_imp_error!(self, gst::ResourceError::Read, ["a buffer cannot be mapped"]);
-            gst::FlowError::Error
-        })?;
+        let map = map_buffer(self, buffer)?;
         let mut out = Vec::new();
         match self.take(&map, &mut out) {
             Ok(first) => self.give(&out, first),
@@ -302,10 +287,7 @@ impl BaseSinkImpl for SiskinTokenSink {
                 );
                 Ok(gst::FlowSuccess::Ok)
             }
-            Err(e) => {
-                self.post_error_message(errors::message(&e));
-                Err(gst::FlowError::Error)
-            }
+            Err(e) => Err(post_error(self, &e)),
         }
     }
 }
@@ -325,10 +307,10 @@ impl SiskinTokenSink {
                 return Ok(());
             }
         }
-        let stages = (settings.codebooks > 0).then_some(settings.codebooks as u8);
+        let stages = (settings.stages > 0).then_some(settings.stages as u8);
         if is_raw {
-            let bundle = Bundle::find(settings.network.model.as_deref().unwrap_or(DEFAULT_MODEL))?;
-            let runtime = settings.network.runtime()?;
+            let bundle = Bundle::find(settings.inference.model.as_deref().unwrap_or(DEFAULT_MODEL))?;
+            let runtime = settings.inference.load_runtime()?;
             let keep = settings.location.is_some();
             let session = Session::of_samples(&bundle, &runtime, &settings.layout, stages, keep)?;
             *lock(&self.session) = Some(session);
@@ -349,7 +331,7 @@ impl SiskinTokenSink {
             let header = header.ok_or(Error::MissingHeader)?;
             let settings = lock(&self.settings).clone();
             let bundle = Bundle::for_stream(&header, None)?;
-            let stages = match settings.codebooks {
+            let stages = match settings.stages {
                 0 => packet.bind(&header)?.info().stages,
                 asked => asked as u8,
             };
@@ -416,9 +398,9 @@ impl SiskinTokenSink {
         }
         if queue.samples.len() >= most {
             queue.samples.pop_front();
-            queue.dropped += 1;
+            queue.stats.dropped_buffers += 1;
         }
-        queue.tokens += out.len() as u64;
+        queue.stats.tokens += out.len() as u64;
         queue.samples.push_back(sample);
         drop(queue);
         self.changed.notify_all();

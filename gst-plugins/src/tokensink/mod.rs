@@ -24,7 +24,6 @@
 //! - `active-provider`, `stats`: read-only.
 
 use gst::glib;
-use gst::prelude::*;
 
 mod imp;
 mod session;
@@ -33,8 +32,4 @@ glib::wrapper! {
     /// The token sink.
     pub struct SiskinTokenSink(ObjectSubclass<imp::SiskinTokenSink>)
         @extends gst_base::BaseSink, gst::Element, gst::Object;
-}
-
-pub(crate) fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
-    gst::Element::register(Some(plugin), "siskintokensink", gst::Rank::NONE, SiskinTokenSink::static_type())
 }

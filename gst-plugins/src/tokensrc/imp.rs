@@ -12,12 +12,19 @@ use siskin_core::bundle::Bundle;
 use siskin_core::tokens::{FileFormat, TokenError, TokenFile};
 
 use super::session::{OutPacket, Session};
+use crate::element::{debug_category, describe_element, describe_properties, post_error};
+use crate::properties::OldName;
 use crate::sync::lock;
 use crate::tokens::{self, BadToken};
-use crate::{caps, errors, network};
+use crate::{caps, errors, properties};
+
+debug_category!("siskintokensrc", "Siskin token source");
 
 const DEFAULT_MODEL: &str = "speech-24k";
+/// Default of `max-buffers`.
 const DEFAULT_BUFFERS: u32 = 64;
+/// Names of release 0.1, for one release more.
+const OLD_NAMES: [OldName; 2] = [("codebooks", "stages"), ("frame-size", "frames-per-packet")];
 /// Largest token file that is read.
 const MOST_BYTES: u64 = 1 << 30;
 
@@ -25,10 +32,10 @@ const MOST_BYTES: u64 = 1 << 30;
 struct Settings {
     model: Option<String>,
     layout: String,
-    codebooks: u32,
+    stages: u32,
     location: Option<PathBuf>,
     on_bad: BadToken,
-    frame_size: u32,
+    frames_per_packet: u32,
     max_buffers: u32,
     is_live: bool,
 }
@@ -38,10 +45,10 @@ impl Default for Settings {
         Self {
             model: None,
             layout: "parallel".into(),
-            codebooks: 0,
+            stages: 0,
             location: None,
             on_bad: BadToken::default(),
-            frame_size: 0,
+            frames_per_packet: 0,
             max_buffers: DEFAULT_BUFFERS,
             is_live: false,
         }
@@ -105,64 +112,49 @@ impl ObjectImpl for SiskinTokenSrc {
         self.obj().set_format(gst::Format::Time);
     }
 
-    fn properties() -> &'static [glib::ParamSpec] {
-        static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
-            let text = |name: &'static str, nick: &'static str, blurb: &'static str| {
-                glib::ParamSpecString::builder(name).nick(nick).blurb(blurb).mutable_ready()
-            };
-            vec![
-                text(
-                    "model",
-                    "Model bundle",
-                    "Name or folder of the bundle; without it speech-24k or the file's",
-                )
-                .build(),
-                text(
-                    "layout",
-                    "Layout",
-                    "Order of the tokens: parallel, delayed, moshi, csm, flat, snac, ...",
-                )
+    describe_properties!({
+        let text = |name: &'static str, nick: &'static str, blurb: &'static str| {
+            glib::ParamSpecString::builder(name).nick(nick).blurb(blurb).mutable_ready()
+        };
+        let mut specs = vec![
+            text(
+                "model",
+                "Model bundle",
+                "Name or directory of the model bundle; by default the file's, else speech-24k",
+            )
+            .build(),
+            text("layout", "Layout", "Order of the tokens: parallel, delayed, moshi, csm, flat, snac, ...")
                 .default_value("parallel")
                 .build(),
-                text("location", "Location", "Token file to read: .safetensors, .npy or .jsonl").build(),
-                glib::ParamSpecUInt::builder("codebooks")
-                    .nick("Codebooks")
-                    .blurb("Residual stages of the tokens; 0 is the bundle's default or the file's")
-                    .maximum(64)
-                    .mutable_ready()
-                    .build(),
-                glib::ParamSpecEnum::builder_with_default("on-bad-token", BadToken::default())
-                    .nick("On a bad token")
-                    .blurb("What to do with tokens that cannot be taken")
-                    .mutable_ready()
-                    .build(),
-                glib::ParamSpecUInt::builder("frame-size")
-                    .nick("Frames a packet")
-                    .blurb("Codec frames in a packet; 0 is 1 from an application and 50 from a file")
-                    .maximum(siskin_core::Limits::default().max_frames_per_packet)
-                    .mutable_ready()
-                    .build(),
-                glib::ParamSpecUInt::builder("max-buffers")
-                    .nick("Most buffers")
-                    .blurb("Packets that wait to be sent before a push of the application waits")
-                    .minimum(1)
-                    .default_value(DEFAULT_BUFFERS)
-                    .mutable_ready()
-                    .build(),
-                glib::ParamSpecBoolean::builder("is-live")
-                    .nick("Live")
-                    .blurb("Whether tokens come in real time")
-                    .mutable_ready()
-                    .build(),
-                glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
-                    .nick("Statistics")
-                    .blurb("What has been counted since the start")
-                    .read_only()
-                    .build(),
-            ]
-        });
-        &PROPERTIES
-    }
+            text("location", "Location", "Token file to read: .safetensors, .npy or .jsonl").build(),
+            properties::stages_spec("Residual stages of the tokens; 0 is the bundle's default or the file's")
+                .mutable_ready()
+                .build(),
+            glib::ParamSpecEnum::builder_with_default("on-bad-token", BadToken::default())
+                .nick("On a bad token")
+                .blurb("What to do with tokens that cannot be taken")
+                .mutable_ready()
+                .build(),
+            properties::frames_per_packet_spec(
+                "Codec frames per packet; 0 is 1 from an application, 50 from a file",
+            ),
+            glib::ParamSpecUInt::builder("max-buffers")
+                .nick("Maximum buffers")
+                .blurb("Packets that wait to be sent; at this number a push of the application waits")
+                .minimum(1)
+                .default_value(DEFAULT_BUFFERS)
+                .mutable_ready()
+                .build(),
+            glib::ParamSpecBoolean::builder("is-live")
+                .nick("Live")
+                .blurb("Whether tokens come in real time")
+                .mutable_ready()
+                .build(),
+            properties::stats_spec(),
+        ];
+        properties::add_old_names(&mut specs, &OLD_NAMES);
+        specs
+    });
 
     fn signals() -> &'static [glib::subclass::Signal] {
         static SIGNALS: LazyLock<Vec<glib::subclass::Signal>> = LazyLock::new(|| {
@@ -177,16 +169,17 @@ impl ObjectImpl for SiskinTokenSrc {
     }
 
     fn set_property(&self, _id: usize, value: &glib::Value, spec: &glib::ParamSpec) {
+        let name = properties::current_name(&*self.obj(), *CAT, spec, &OLD_NAMES);
         let mut settings = lock(&self.settings);
-        let text = || value.get::<Option<String>>().ok().flatten().filter(|t| !t.is_empty());
+        let text = || properties::text_from(value);
         // GObject has checked types and ranges.
-        match spec.name() {
+        match name {
             "model" => settings.model = text(),
             "layout" => settings.layout = text().unwrap_or_else(|| "parallel".into()),
             "location" => settings.location = text().map(PathBuf::from),
-            "codebooks" => settings.codebooks = value.get().unwrap_or_default(),
+            "stages" => settings.stages = value.get().unwrap_or_default(),
             "on-bad-token" => settings.on_bad = value.get().unwrap_or_default(),
-            "frame-size" => settings.frame_size = value.get().unwrap_or_default(),
+            "frames-per-packet" => settings.frames_per_packet = value.get().unwrap_or_default(),
             "max-buffers" => settings.max_buffers = value.get().unwrap_or(DEFAULT_BUFFERS),
             "is-live" => {
                 settings.is_live = value.get().unwrap_or_default();
@@ -200,25 +193,18 @@ impl ObjectImpl for SiskinTokenSrc {
 
     fn property(&self, _id: usize, spec: &glib::ParamSpec) -> glib::Value {
         let settings = lock(&self.settings).clone();
-        match spec.name() {
+        match properties::name_to_read(spec, &OLD_NAMES) {
             "model" => settings.model.to_value(),
             "layout" => settings.layout.to_value(),
             "location" => settings.location.map(|p| p.display().to_string()).to_value(),
-            "codebooks" => settings.codebooks.to_value(),
+            "stages" => settings.stages.to_value(),
             "on-bad-token" => settings.on_bad.to_value(),
-            "frame-size" => settings.frame_size.to_value(),
+            "frames-per-packet" => settings.frames_per_packet.to_value(),
             "max-buffers" => settings.max_buffers.to_value(),
             "is-live" => settings.is_live.to_value(),
             "stats" => {
                 let stats = lock(&self.state).session.as_ref().map(|s| s.stats).unwrap_or_default();
-                gst::Structure::builder("siskin-token-src-stats")
-                    .field("tokens", stats.tokens)
-                    .field("frames", stats.frames)
-                    .field("lost", stats.lost)
-                    .field("ignored", stats.ignored)
-                    .field("refused", stats.refused)
-                    .build()
-                    .to_value()
+                stats.to_structure().to_value()
             }
             _ => spec.default_value().clone(),
         }
@@ -228,27 +214,17 @@ impl ObjectImpl for SiskinTokenSrc {
 impl GstObjectImpl for SiskinTokenSrc {}
 
 impl ElementImpl for SiskinTokenSrc {
-    fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
-        static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
-            network::metadata(
-                "Siskin token source",
-                "Source/Audio",
-                "Turns tokens or latents of speech models into coded audio",
-            )
-        });
-        Some(&METADATA)
-    }
-
-    fn pad_templates() -> &'static [gst::PadTemplate] {
-        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> =
-            LazyLock::new(|| vec![caps::always("src", gst::PadDirection::Src, &caps::audio_template())]);
-        &TEMPLATES
-    }
+    describe_element!(
+        "Siskin token source",
+        "Source/Audio",
+        "Turns tokens or latents of speech models into coded audio",
+        vec![caps::always("src", gst::PadDirection::Src, &caps::audio_template())]
+    );
 }
 
 impl BaseSrcImpl for SiskinTokenSrc {
     fn start(&self) -> Result<(), gst::ErrorMessage> {
-        let session = self.open().map_err(|e| errors::message(&e))?;
+        let session = self.open().map_err(|e| errors::to_message(&e))?;
         *lock(&self.state) = State { session: Some(session), ..Default::default() };
         Ok(())
     }
@@ -317,7 +293,7 @@ impl PushSrcImpl for SiskinTokenSrc {
                 Ok(false) => {}
                 Err(e) => {
                     drop(state);
-                    self.post_error_message(errors::message(&e));
+                    self.post_error_message(errors::to_message(&e));
                     return Err(gst::FlowError::Error);
                 }
             }
@@ -347,7 +323,7 @@ impl SiskinTokenSrc {
         }
         let groups = usize::from(quantizer.groups);
         let of_file = file.as_ref().map(|f| f.codebooks);
-        let stages = match (settings.codebooks, of_file) {
+        let stages = match (settings.stages, of_file) {
             (_, Some(codebooks)) => {
                 let stages = codebooks / groups;
                 if stages * groups != codebooks || stages > usize::from(quantizer.stages) {
@@ -364,7 +340,7 @@ impl SiskinTokenSrc {
             (0, None) => bundle.manifest().default_stages,
             (asked, None) => asked as u8,
         };
-        let frames = match settings.frame_size {
+        let frames = match settings.frames_per_packet {
             0 if file.is_some() => 50,
             0 => 1,
             frames => frames,
@@ -433,10 +409,7 @@ impl SiskinTokenSrc {
                 gst::element_imp_warning!(self, gst::StreamError::Format, ("refused: {e}"));
                 Err(gst::FlowError::Error)
             }
-            Err(e) => {
-                self.post_error_message(errors::message(&e));
-                Err(gst::FlowError::Error)
-            }
+            Err(e) => Err(post_error(self, &e)),
         }
     }
 

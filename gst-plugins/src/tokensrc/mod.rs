@@ -19,14 +19,13 @@
 //!
 //! # Properties
 //! - `location`: token file to read;
-//! - `model`, `codebooks`, `layout`: what the tokens are;
+//! - `model`, `stages`, `layout`: what the tokens are;
 //! - `on-bad-token`: `refuse` or `conceal`;
-//! - `frame-size`: codec frames in a packet, 1 by default, 0 for 50 with a file;
+//! - `frames-per-packet`: codec frames per packet; 0 is 1 from an application and 50 from a file;
 //! - `max-buffers`: packets that wait before a push waits;
 //! - `is-live`, `stats`.
 
 use gst::glib;
-use gst::prelude::*;
 
 mod imp;
 mod session;
@@ -35,8 +34,4 @@ glib::wrapper! {
     /// The token source.
     pub struct SiskinTokenSrc(ObjectSubclass<imp::SiskinTokenSrc>)
         @extends gst_base::PushSrc, gst_base::BaseSrc, gst::Element, gst::Object;
-}
-
-pub(crate) fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
-    gst::Element::register(Some(plugin), "siskintokensrc", gst::Rank::NONE, SiskinTokenSrc::static_type())
 }

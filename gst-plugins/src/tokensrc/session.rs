@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use crate::element::counters;
 use siskin_core::audio::{BeamSearch, DEFAULT_SEARCH_WIDTH, ResidualQuantizer};
 use siskin_core::bitstream::StreamHeader;
 use siskin_core::bundle::Bundle;
@@ -19,14 +20,15 @@ pub(super) struct OutPacket {
     pub(super) samples: u64,
 }
 
-/// Counters behind the property `stats`.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Stats {
-    pub(super) tokens: u64,
-    pub(super) frames: u64,
-    pub(super) lost: u64,
-    pub(super) ignored: u64,
-    pub(super) refused: u64,
+counters! {
+    /// Counters behind the property `stats`.
+    Stats as "siskin-token-src-stats" {
+        tokens: u64,
+        frames: u64,
+        lost: u64,
+        ignored: u64,
+        refused: u64,
+    }
 }
 
 /// A stream on its way to packets.

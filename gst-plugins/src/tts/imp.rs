@@ -1,24 +1,23 @@
-use std::sync::{LazyLock, Mutex};
+use std::sync::Mutex;
 
 use gst::glib;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 
 use super::session::{DEFAULT_MODEL, Session, Stats};
-use crate::network::{self, NetworkSettings};
+use crate::element::{debug_category, describe_element, describe_properties, map_buffer, post_error};
+use crate::inference::InferenceSettings;
 use crate::sync::lock;
-use crate::{caps, errors};
+use crate::{caps, errors, properties};
 
-static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
-    gst::DebugCategory::new("siskintts", gst::DebugColorFlags::empty(), Some("Siskin speech synthesiser"))
-});
+debug_category!("siskintts", "Siskin speech synthesizer");
 
 /// Longest buffer of sound: an engine may give a sentence at once.
 const BUFFER_SAMPLES: usize = 4800;
 
 #[derive(Debug, Clone)]
 struct Settings {
-    network: NetworkSettings,
+    inference: InferenceSettings,
     voice: Option<String>,
     speed: f32,
 }
@@ -56,12 +55,12 @@ impl ObjectSubclass for SiskinTts {
             })
             .build();
         let src = gst::Pad::builder_from_template(&template("src")).build();
-        let network = NetworkSettings::new(Some(DEFAULT_MODEL));
+        let inference = InferenceSettings::new(Some(DEFAULT_MODEL));
         Self {
             sink,
             src,
             words: Mutex::default(),
-            settings: Mutex::new(Settings { network, voice: None, speed: 1.0 }),
+            settings: Mutex::new(Settings { inference, voice: None, speed: 1.0 }),
             session: Mutex::default(),
             stats: Mutex::default(),
             started: Mutex::default(),
@@ -77,44 +76,35 @@ impl ObjectImpl for SiskinTts {
         }
     }
 
-    fn properties() -> &'static [glib::ParamSpec] {
-        static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
-            let mut specs =
-                NetworkSettings::specs(Some(DEFAULT_MODEL), "Name or folder of the bundle of voices");
-            specs.extend([
-                glib::ParamSpecString::builder("voice")
-                    .nick("Voice")
-                    .blurb("Name of the voice; empty takes the bundle's default")
-                    .mutable_ready()
-                    .build(),
-                glib::ParamSpecFloat::builder("speed")
-                    .nick("Speed")
-                    .blurb("Pace of the speech")
-                    .minimum(0.5)
-                    .maximum(2.0)
-                    .default_value(1.0)
-                    .mutable_ready()
-                    .build(),
-                glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
-                    .nick("Statistics")
-                    .blurb("What has been counted since the start")
-                    .read_only()
-                    .build(),
-            ]);
-            specs
-        });
-        &PROPERTIES
-    }
+    describe_properties!({
+        let mut specs =
+            InferenceSettings::audio_specs(Some(DEFAULT_MODEL), "Name or directory of the voice bundle");
+        specs.extend([
+            glib::ParamSpecString::builder("voice")
+                .nick("Voice")
+                .blurb("Name of the voice; empty takes the bundle's default")
+                .mutable_ready()
+                .build(),
+            glib::ParamSpecFloat::builder("speed")
+                .nick("Speed")
+                .blurb("Speaking rate, 1 is the voice's own")
+                .minimum(0.5)
+                .maximum(2.0)
+                .default_value(1.0)
+                .mutable_ready()
+                .build(),
+            properties::stats_spec(),
+        ]);
+        specs
+    });
 
     fn set_property(&self, _id: usize, value: &glib::Value, spec: &glib::ParamSpec) {
         let mut settings = lock(&self.settings);
         match spec.name() {
-            "voice" => {
-                settings.voice = value.get::<Option<String>>().ok().flatten().filter(|v| !v.is_empty())
-            }
+            "voice" => settings.voice = properties::text_from(value),
             "speed" => settings.speed = value.get().unwrap_or(1.0),
             _ => {
-                settings.network.set(value, spec);
+                settings.inference.set_property(value, spec.name());
             }
         }
     }
@@ -126,16 +116,9 @@ impl ObjectImpl for SiskinTts {
             "speed" => settings.speed.to_value(),
             "stats" => {
                 let stats = *lock(&self.stats);
-                gst::Structure::builder("stats")
-                    .field("sentences", stats.sentences)
-                    .field("sentences-without-sound", stats.silent)
-                    .field("words", stats.words)
-                    .field("samples", stats.samples)
-                    .field("skipped-bytes", stats.skipped_bytes)
-                    .build()
-                    .to_value()
+                stats.to_structure().to_value()
             }
-            _ => settings.network.get(spec).unwrap_or_else(|| spec.default_value().clone()),
+            name => settings.inference.property(name).unwrap_or_else(|| spec.default_value().clone()),
         }
     }
 }
@@ -143,19 +126,11 @@ impl ObjectImpl for SiskinTts {
 impl GstObjectImpl for SiskinTts {}
 
 impl ElementImpl for SiskinTts {
-    fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
-        static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
-            network::metadata(
-                "Siskin speech synthesiser",
-                "Converter/Text/Audio",
-                "Speaks text with the neural voices of a bundle",
-            )
-        });
-        Some(&METADATA)
-    }
-
-    fn pad_templates() -> &'static [gst::PadTemplate] {
-        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
+    describe_element!(
+        "Siskin speech synthesizer",
+        "Converter/Text/Audio",
+        "Speaks text with the neural voices of a bundle",
+        {
             let text = text_caps();
             let words =
                 gst::PadTemplate::new("words", gst::PadDirection::Src, gst::PadPresence::Request, &text);
@@ -164,9 +139,8 @@ impl ElementImpl for SiskinTts {
                 caps::always("src", gst::PadDirection::Src, &caps::raw_template()),
                 words.expect("names and caps of pad templates are constants, and valid"),
             ]
-        });
-        &TEMPLATES
-    }
+        }
+    );
 
     fn request_new_pad(
         &self,
@@ -196,9 +170,9 @@ impl ElementImpl for SiskinTts {
     ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
         if transition == gst::StateChange::ReadyToPaused {
             let settings = lock(&self.settings).clone();
-            let session = Session::open(&settings.network, settings.voice.as_deref(), settings.speed);
+            let session = Session::open(&settings.inference, settings.voice.as_deref(), settings.speed);
             let session = session.map_err(|e| {
-                self.post_error_message(errors::message(&e));
+                self.post_error_message(errors::to_message(&e));
                 gst::StateChangeError
             })?;
             *lock(&self.stats) = Stats::default();
@@ -220,10 +194,7 @@ fn text_caps() -> gst::Caps {
 
 impl SiskinTts {
     fn chain(&self, buffer: &gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
-        let map = buffer.map_readable().map_err(|_| {
-            gst::element_imp_error!(self, gst::ResourceError::Read, ["a buffer cannot be mapped"]);
-            gst::FlowError::Error
-        })?;
+        let map = map_buffer(self, buffer)?;
         // Subtitles come with times: each is a text of its own, spoken no earlier than it is shown.
         let timed = buffer.pts().filter(|_| buffer.duration().is_some());
         self.speak(&map, timed, timed.is_some())
@@ -301,10 +272,7 @@ impl SiskinTts {
                 }
                 true
             });
-            let words = words.map_err(|e| {
-                self.post_error_message(errors::message(&e));
-                gst::FlowError::Error
-            })?;
+            let words = words.map_err(|e| post_error(self, &e))?;
             *lock(&self.stats) = session.stats();
             flow?;
             let pad = lock(&self.words).clone();

@@ -22,7 +22,6 @@
 //! - `stats`: read-only.
 
 use gst::glib;
-use gst::prelude::*;
 
 mod imp;
 mod session;
@@ -30,8 +29,4 @@ mod session;
 glib::wrapper! {
     /// The speech synthesiser.
     pub struct SiskinTts(ObjectSubclass<imp::SiskinTts>) @extends gst::Element, gst::Object;
-}
-
-pub(crate) fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
-    gst::Element::register(Some(plugin), "siskintts", gst::Rank::NONE, SiskinTts::static_type())
 }

@@ -4,19 +4,21 @@ use siskin_core::Result;
 use siskin_core::bundle::VoiceBundle;
 use siskin_core::tts::{Sentences, Speaker, Word};
 
-use crate::network::NetworkSettings;
+use crate::element::counters;
+use crate::inference::InferenceSettings;
 
 /// The bundle that speaks if none is named.
 pub(super) const DEFAULT_MODEL: &str = "kokoro";
 
-/// What was counted since the start.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Stats {
-    pub(super) sentences: u64,
-    pub(super) silent: u64,
-    pub(super) words: u64,
-    pub(super) samples: u64,
-    pub(super) skipped_bytes: u64,
+counters! {
+    /// Counters behind the property `stats`.
+    Stats as "siskin-tts-stats" {
+        sentences: u64,
+        sentences_without_sound: u64,
+        words: u64,
+        samples: u64,
+        skipped_bytes: u64,
+    }
 }
 
 /// One stream.
@@ -31,10 +33,10 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub(super) fn open(network: &NetworkSettings, voice: Option<&str>, speed: f32) -> Result<Self> {
-        let bundle = VoiceBundle::find(network.model.as_deref().unwrap_or(DEFAULT_MODEL))?;
+    pub(super) fn open(inference: &InferenceSettings, voice: Option<&str>, speed: f32) -> Result<Self> {
+        let bundle = VoiceBundle::find(inference.model.as_deref().unwrap_or(DEFAULT_MODEL))?;
         let voice = bundle.manifest().voice(voice)?;
-        let speaker = Speaker::new(&bundle, &network.runtime()?)?;
+        let speaker = Speaker::new(&bundle, &inference.load_runtime()?)?;
         Ok(Self { speaker, voice, speed, sentences: Sentences::new(), position: 0, stats: Stats::default() })
     }
 
@@ -94,7 +96,7 @@ impl Session {
         self.position = at;
         self.stats.samples += spoken.samples;
         self.stats.sentences += u64::from(spoken.samples > 0);
-        self.stats.silent += u64::from(spoken.samples == 0);
+        self.stats.sentences_without_sound += u64::from(spoken.samples == 0);
         self.stats.words += spoken.words.len() as u64;
         let place = |w: Word| Word { start: w.start + start, end: w.end + start, ..w };
         Ok(spoken.words.into_iter().map(place).collect())
@@ -108,6 +110,9 @@ impl Session {
 
     /// Counts with the sentences that had nothing to speak in them.
     pub(super) fn stats(&self) -> Stats {
-        Stats { silent: self.stats.silent + self.sentences.skipped_sentences(), ..self.stats }
+        Stats {
+            sentences_without_sound: self.stats.sentences_without_sound + self.sentences.skipped_sentences(),
+            ..self.stats
+        }
     }
 }

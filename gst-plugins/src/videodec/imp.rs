@@ -1,5 +1,5 @@
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{LazyLock, Mutex};
 
 use gst::glib;
 use gst::subclass::prelude::*;
@@ -12,15 +12,14 @@ use siskin_core::bitstream::VideoHeader;
 
 use super::splitter::{Place, Splitter};
 use super::stream::{Stats, Stream};
-use crate::network::{self, NetworkSettings};
+use crate::element::{debug_category, describe_element, describe_properties};
+use crate::inference::InferenceSettings;
 use crate::sync::lock;
 use crate::video::caps;
 use crate::video::pictures::{Layout, Writer};
-use crate::{caps as pads, errors};
+use crate::{caps as pads, errors, properties};
 
-static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
-    gst::DebugCategory::new("siskinvideodec", gst::DebugColorFlags::empty(), Some("Siskin video decoder"))
-});
+debug_category!("siskinvideodec", "Siskin video decoder");
 
 /// The stream that downstream has been told of, and the way of its pictures there.
 struct Output {
@@ -40,7 +39,7 @@ impl Output {
 }
 
 pub struct SiskinVideoDec {
-    settings: Mutex<NetworkSettings>,
+    settings: Mutex<InferenceSettings>,
     /// Never held while data is pushed, so that properties can be read at any time.
     stream: Mutex<Option<Stream>>,
     stats: Mutex<Stats>,
@@ -53,7 +52,7 @@ pub struct SiskinVideoDec {
 impl Default for SiskinVideoDec {
     fn default() -> Self {
         Self {
-            settings: Mutex::new(NetworkSettings::for_video(None)),
+            settings: Mutex::new(InferenceSettings::for_video(None)),
             stream: Mutex::default(),
             stats: Mutex::default(),
             output: Mutex::default(),
@@ -84,24 +83,21 @@ impl ObjectImpl for SiskinVideoDec {
         });
     }
 
-    fn properties() -> &'static [glib::ParamSpec] {
-        static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
-            let mut specs = NetworkSettings::video_specs();
-            specs.extend(network::state_specs());
-            specs
-        });
-        &PROPERTIES
-    }
+    describe_properties!({
+        let mut specs = InferenceSettings::video_specs();
+        specs.extend(properties::state_specs());
+        specs
+    });
 
     fn set_property(&self, _id: usize, value: &glib::Value, spec: &glib::ParamSpec) {
-        lock(&self.settings).set(value, spec);
+        lock(&self.settings).set_property(value, spec.name());
     }
 
     fn property(&self, _id: usize, spec: &glib::ParamSpec) -> glib::Value {
         match spec.name() {
             "active-provider" => lock(&self.stream).as_ref().map_or("", Stream::provider).to_value(),
-            "stats" => lock(&self.stats).structure().to_value(),
-            _ => lock(&self.settings).get(spec).unwrap_or_else(|| spec.default_value().clone()),
+            "stats" => lock(&self.stats).to_structure().to_value(),
+            name => lock(&self.settings).property(name).unwrap_or_else(|| spec.default_value().clone()),
         }
     }
 }
@@ -109,32 +105,23 @@ impl ObjectImpl for SiskinVideoDec {
 impl GstObjectImpl for SiskinVideoDec {}
 
 impl ElementImpl for SiskinVideoDec {
-    fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
-        static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
-            network::metadata(
-                "Siskin video decoder",
-                "Codec/Decoder/Video",
-                "Decodes video coded with networks, trained beforehand or fitted to it",
-            )
-        });
-        Some(&METADATA)
-    }
-
-    fn pad_templates() -> &'static [gst::PadTemplate] {
-        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
+    describe_element!(
+        "Siskin video decoder",
+        "Codec/Decoder/Video",
+        "Decodes neural video, of a trained network or of one fitted to each group of pictures (GOP)",
+        {
             let coded = gst::Caps::new_empty_simple(caps::VIDEO);
             vec![
                 pads::always("sink", gst::PadDirection::Sink, &coded),
                 pads::always("src", gst::PadDirection::Src, &caps::raw_out()),
             ]
-        });
-        &TEMPLATES
-    }
+        }
+    );
 }
 
 impl VideoDecoderImpl for SiskinVideoDec {
     fn start(&self) -> Result<(), gst::ErrorMessage> {
-        let runtime = lock(&self.settings).runtime().map_err(|e| errors::message(&e))?;
+        let runtime = lock(&self.settings).load_runtime().map_err(|e| errors::to_message(&e))?;
         *lock(&self.stream) = Some(Stream::new(&runtime));
         *lock(&self.splitter) = Splitter::default();
         *lock(&self.stats) = Stats::default();
@@ -155,7 +142,7 @@ impl VideoDecoderImpl for SiskinVideoDec {
             }
             Ok(None) => Ok(()),
             Err(e) => {
-                self.post_error_message(errors::message(&e));
+                self.post_error_message(errors::to_message(&e));
                 Err(gst::loggable_error!(CAT, "{e}"))
             }
         }
@@ -179,7 +166,7 @@ impl VideoDecoderImpl for SiskinVideoDec {
             return obj.finish_frame(frame);
         }
         if obj.max_decode_time(&frame) < 0 {
-            lock(&self.stats).late += 1;
+            lock(&self.stats).late_frames += 1;
             return obj.drop_frame(frame);
         }
         self.give(frame, place.frame)
@@ -234,11 +221,11 @@ impl SiskinVideoDec {
             }
             // There is no picture yet in whose place it could be missed.
             Err(Error::MissingHeader) => {
-                lock(&self.stats).unjoined += 1;
+                lock(&self.stats).packets_before_header += 1;
                 Ok(None)
             }
             Err(e @ (Error::Bitstream { .. } | Error::MissingPredecessor { .. })) => {
-                lock(&self.stats).broken += 1;
+                lock(&self.stats).broken_packets += 1;
                 stream.broken += 1;
                 gst::info!(CAT, imp = self, "packet at {}: {e}", pts.display());
                 let is_first = stream.broken == 1;
@@ -247,7 +234,7 @@ impl SiskinVideoDec {
             }
             Err(e) => {
                 drop(guard);
-                self.post_error_message(errors::message(&e));
+                self.post_error_message(errors::to_message(&e));
                 Err(gst::FlowError::Error)
             }
         }
@@ -306,14 +293,14 @@ impl SiskinVideoDec {
                 Ok(()) => {}
                 Err(e @ Error::NotFinite { .. }) => {
                     let text = format!("at {}: {e}; the last picture stays", frame.pts().display());
-                    lock(&self.stats).broken += 1;
+                    lock(&self.stats).broken_packets += 1;
                     drop(guard);
                     gst::element_imp_warning!(self, gst::StreamError::Decode, ("{text}"));
                     return self.give(frame, index);
                 }
                 Err(e) => {
                     drop(guard);
-                    self.post_error_message(errors::message(&e));
+                    self.post_error_message(errors::to_message(&e));
                     return Err(gst::FlowError::Error);
                 }
             }
@@ -341,7 +328,7 @@ impl SiskinVideoDec {
             }
             let mut stats = lock(&self.stats);
             stats.frames += 1;
-            stats.held += u64::from(held);
+            stats.held_frames += u64::from(held);
         }
         obj.finish_frame(frame)
     }

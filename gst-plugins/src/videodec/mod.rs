@@ -16,7 +16,6 @@
 //! - `active-provider`, `stats`: read-only.
 
 use gst::glib;
-use gst::prelude::*;
 
 mod imp;
 mod splitter;
@@ -26,8 +25,4 @@ glib::wrapper! {
     /// The video decoder.
     pub struct SiskinVideoDec(ObjectSubclass<imp::SiskinVideoDec>)
         @extends gst_video::VideoDecoder, gst::Element, gst::Object;
-}
-
-pub(crate) fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
-    gst::Element::register(Some(plugin), "siskinvideodec", gst::Rank::PRIMARY, SiskinVideoDec::static_type())
 }

@@ -7,31 +7,19 @@ use siskin_core::video::realtime::i420_bytes;
 use siskin_core::{Error, Result};
 
 use super::splitter::Place;
+use crate::element::counters;
 use crate::video::pictures::Layout;
 
-/// Counters behind the property `stats`.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Stats {
-    pub(super) packets: u64,
-    pub(super) frames: u64,
-    pub(super) bytes: u64,
-    pub(super) broken: u64,
-    pub(super) held: u64,
-    pub(super) late: u64,
-    pub(super) unjoined: u64,
-}
-
-impl Stats {
-    pub(super) fn structure(&self) -> gst::Structure {
-        gst::Structure::builder("siskin-video-decoder-stats")
-            .field("packets", self.packets)
-            .field("frames", self.frames)
-            .field("bytes", self.bytes)
-            .field("broken-packets", self.broken)
-            .field("held-frames", self.held)
-            .field("late-frames", self.late)
-            .field("packets-before-header", self.unjoined)
-            .build()
+counters! {
+    /// Counters behind the property `stats`.
+    Stats as "siskin-video-decoder-stats" {
+        packets: u64,
+        frames: u64,
+        bytes: u64,
+        broken_packets: u64,
+        held_frames: u64,
+        late_frames: u64,
+        packets_before_header: u64,
     }
 }
 

@@ -1,5 +1,5 @@
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{LazyLock, Mutex};
 
 use gst::glib;
 use gst::subclass::prelude::*;
@@ -11,13 +11,12 @@ use siskin_core::runtime::Runtime;
 
 use super::session::{OutGroup, Session, Stats};
 use super::settings::Settings;
+use crate::element::{debug_category, describe_element, describe_properties, post_error};
 use crate::sync::lock;
 use crate::video::caps;
-use crate::{caps as pads, errors, network};
+use crate::{caps as pads, errors, properties};
 
-static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
-    gst::DebugCategory::new("siskinvideoenc", gst::DebugColorFlags::empty(), Some("Siskin video encoder"))
-});
+debug_category!("siskinvideoenc", "Siskin video encoder");
 
 #[derive(Default)]
 pub struct SiskinVideoEnc {
@@ -43,24 +42,28 @@ impl ObjectSubclass for SiskinVideoEnc {
 impl PresetImpl for SiskinVideoEnc {}
 
 impl ObjectImpl for SiskinVideoEnc {
-    fn properties() -> &'static [glib::ParamSpec] {
-        static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
-            let mut specs = Settings::specs();
-            specs.extend(network::state_specs());
-            specs
-        });
-        &PROPERTIES
-    }
+    describe_properties!({
+        let mut specs = Settings::specs();
+        specs.extend(properties::state_specs());
+        specs
+    });
 
     fn set_property(&self, _id: usize, value: &glib::Value, spec: &glib::ParamSpec) {
-        lock(&self.settings).set(value, spec);
+        let old_name = lock(&self.settings).set_property(value, spec);
+        if let Some((old, current)) = old_name {
+            gst::warning!(
+                CAT,
+                imp = self,
+                "{old} is the old name of {current} and goes with the next release"
+            );
+        }
     }
 
     fn property(&self, _id: usize, spec: &glib::ParamSpec) -> glib::Value {
         match spec.name() {
             "active-provider" => lock(&self.stats).provider.to_value(),
-            "stats" => lock(&self.stats).structure().to_value(),
-            _ => lock(&self.settings).get(spec),
+            "stats" => lock(&self.stats).to_structure().to_value(),
+            _ => lock(&self.settings).property(spec),
         }
     }
 }
@@ -68,26 +71,15 @@ impl ObjectImpl for SiskinVideoEnc {
 impl GstObjectImpl for SiskinVideoEnc {}
 
 impl ElementImpl for SiskinVideoEnc {
-    fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
-        static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
-            network::metadata(
-                "Siskin video encoder",
-                "Codec/Encoder/Video",
-                "Codes video by fitting a network to each group of pictures",
-            )
-        });
-        Some(&METADATA)
-    }
-
-    fn pad_templates() -> &'static [gst::PadTemplate] {
-        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
-            vec![
-                pads::always("sink", gst::PadDirection::Sink, &caps::raw_in()),
-                pads::always("src", gst::PadDirection::Src, &caps::coded_template()),
-            ]
-        });
-        &TEMPLATES
-    }
+    describe_element!(
+        "Siskin video encoder",
+        "Codec/Encoder/Video",
+        "Encodes video in real time with a trained network, or for files by fitting one to each GOP",
+        vec![
+            pads::always("sink", gst::PadDirection::Sink, &caps::raw_in()),
+            pads::always("src", gst::PadDirection::Src, &caps::coded_template()),
+        ]
+    );
 
     fn change_state(
         &self,
@@ -108,8 +100,12 @@ impl ElementImpl for SiskinVideoEnc {
 impl VideoEncoderImpl for SiskinVideoEnc {
     fn start(&self) -> Result<(), gst::ErrorMessage> {
         let settings = lock(&self.settings).clone();
-        let load = || settings.config().and_then(|_| settings.network.runtime());
-        let runtime = load().map_err(|e| errors::message(&e))?;
+        if settings.has_old_gop_size() {
+            let text = "gop-size is the old name of keyframe-interval and goes with the next release";
+            gst::warning!(CAT, imp = self, "{text}");
+        }
+        let load = || settings.fit_config().and_then(|_| settings.inference.load_runtime());
+        let runtime = load().map_err(|e| errors::to_message(&e))?;
         *lock(&self.stats) = Stats::default();
         *lock(&self.runtime) = Some(runtime);
         Ok(())
@@ -130,7 +126,7 @@ impl VideoEncoderImpl for SiskinVideoEnc {
         let (settings, runtime) = (lock(&self.settings).clone(), lock(&self.runtime).clone());
         let runtime = runtime.ok_or_else(|| gst::loggable_error!(CAT, "not started"))?;
         let session = Session::new(state.info(), &runtime, &settings).map_err(|e| {
-            self.post_error_message(errors::message(&e));
+            self.post_error_message(errors::to_message(&e));
             gst::loggable_error!(CAT, "{e}")
         })?;
         let (header, latency) = (*session.header(), session.latency());
@@ -224,10 +220,7 @@ impl SiskinVideoEnc {
             let encoded = session.encode_now(input, frame.duration(), kind, settings, &self.stats);
             encoded.map(|packet| packet.map(|packet| (packet, session.latency())))
         };
-        let encoded = encoded.map_err(|e| {
-            self.post_error_message(errors::message(&e));
-            gst::FlowError::Error
-        })?;
+        let encoded = encoded.map_err(|e| post_error(self, &e))?;
         // The preset cannot change between start and stop, so the session is of the kind that was asked for, and what is
         // not there was left out.
         let Some(((data, key), latency)) = encoded else { return obj.finish_frame(frame) };
@@ -252,10 +245,7 @@ impl SiskinVideoEnc {
             Ok(Some((group, latency))) => self.push(group, latency),
             Ok(None) => Ok(gst::FlowSuccess::Ok),
             Err(Error::Stopped) => Err(gst::FlowError::Flushing),
-            Err(e) => {
-                self.post_error_message(errors::message(&e));
-                Err(gst::FlowError::Error)
-            }
+            Err(e) => Err(post_error(self, &e)),
         }
     }
 

@@ -1,33 +1,34 @@
 //! SECTION:element-siskinvideoenc
 //!
-//! `siskinvideoenc` codes video by fitting a network to each group of pictures. That takes long and is for files. Its latency is
-//! the length of a group and the time that the slowest fit so far took.
+//! `siskinvideoenc` encodes video. By default it works in real time: a network trained beforehand encodes each frame as it
+//! comes, one packet per frame, and the latency is the time that the slowest frame took. `keyframe-interval` is the maximum
+//! from one keyframe to the next, `refine` the number of refinements of each frame. Where QoS events say that frames are late,
+//! fewer refinements are made, and then frames left out.
 //!
-//! With `preset=realtime` a network trained beforehand codes each picture as it comes; the latency is the time of the slowest.
-//! `gop-size` is then the most from one key picture to the next, `steps` how often the latents of a picture are refined. Where
-//! downstream says that pictures come too late, fewer steps are taken, and then pictures left out.
-//!
-//! A group ends after `gop-size` frames, before a frame for which a key unit is asked (`GstForceKeyUnit`), and where the
-//! pictures of a group would take more than a gigabyte. At the end of the stream the group at hand is finished; a
-//! flush or a stop abandons it at once.
+//! With the presets `fast` to `placebo` it fits a network to each group of pictures (GOP), in the streaming thread. That takes
+//! minutes to hours per GOP and is for files. The latency is the length of a GOP and the time of the slowest fit so far. A GOP
+//! ends after `gop-size` frames, before a frame for which a keyframe is requested (`GstForceKeyUnit`), and where its frames
+//! would take more than a gigabyte of memory. At the end of the stream the current GOP is finished; a flush or a stop abandons
+//! it at once.
 //!
 //! ```text
+//! gst-launch-1.0 autovideosrc ! videoconvert ! siskinvideoenc bitrate=500000 \
+//!     ! rtpsiskinvideopay ! udpsink host=127.0.0.1 port=5006
 //! gst-launch-1.0 filesrc location=a.mp4 ! decodebin ! videoconvert ! siskinvideoenc preset=fast bitrate=200000 \
 //!     ! siskinmux ! filesink location=a.mkv
-//! gst-launch-1.0 autovideosrc ! videoconvert ! siskinvideoenc preset=realtime bitrate=500000 \
-//!     ! rtpsiskinvideopay ! udpsink host=127.0.0.1 port=5006
 //! ```
 //!
 //! # Properties
-//! - `preset`: `realtime`, or how often a fit passes over the frames; `steps` sets the passes themselves;
-//! - `model`: the bundle of the preset `realtime`;
-//! - `bitrate`: bits a second, 0 for a constant `quality`;
-//! - `gop-size`, `key-interval`: frames that share a network, and how many groups until one decodes alone again;
+//! - `preset`: `realtime`, or how many epochs a network is fitted to each GOP;
+//! - `bitrate`: bits per second, 0 for a constant `quality`;
+//! - `model`, `refine`, `keyframe-interval`: of the preset `realtime`, its bundle, the refinements of each frame and the
+//!   maximum frames from one keyframe to the next;
+//! - `epochs`, `gop-size`, `key-interval`: of a fit, the passes over the frames of a GOP, the frames that share a network, and
+//!   the GOPs from one that decodes alone to the next;
 //! - `execution-provider`, `device`, `threads`, `engine-cache-path`: how the network runs;
 //! - `active-provider`, `stats`: read-only.
 
 use gst::glib;
-use gst::prelude::*;
 
 mod group;
 mod imp;
@@ -42,8 +43,4 @@ glib::wrapper! {
     pub struct SiskinVideoEnc(ObjectSubclass<imp::SiskinVideoEnc>)
         @extends gst_video::VideoEncoder, gst::Element, gst::Object,
         @implements gst::Preset;
-}
-
-pub(crate) fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
-    gst::Element::register(Some(plugin), "siskinvideoenc", gst::Rank::PRIMARY, SiskinVideoEnc::static_type())
 }

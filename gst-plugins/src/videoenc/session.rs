@@ -12,6 +12,7 @@ use siskin_core::{Error, Result};
 use super::group::{Frame, Group};
 use super::load::Load;
 use super::settings::Settings;
+use crate::element::counters;
 use crate::sync::lock;
 use crate::video::pictures::{Layout, Reader};
 
@@ -21,43 +22,45 @@ const POOR_QUALITY: f64 = 20.0;
 /// What a latency is reported in.
 const LATENCY_STEP: ClockTime = ClockTime::from_mseconds(10);
 
-/// Counters behind the property `stats`.
+counters! {
+    /// Counters behind the property `stats`. A packet in real time counts as a group.
+    Counters as "siskin-video-encoder-stats" {
+        groups: u64,
+        key_groups: u64,
+        frames: u64,
+        /// Frames left out since they were late.
+        late_frames: u64,
+        /// Frames with fewer refinements than asked for, since they were late.
+        reduced_frames: u64,
+        bytes: u64,
+    }
+}
+
+/// What the property `stats` shows.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Stats {
-    groups: u64,
-    key_groups: u64,
-    frames: u64,
-    bytes: u64,
+    counters: Counters,
+    /// Sum of the PSNR of fitted frames, in dB.
     psnr: f64,
-    /// Frames left out since it was too late for them, and frames that got fewer steps of refinement than asked for.
-    late: u64,
-    reduced: u64,
-    time: ClockTime,
-    fitting: Duration,
-    /// What runs the networks, once one has run.
+    duration: ClockTime,
+    work: Duration,
+    /// Execution provider of the networks, once one has run.
     pub(super) provider: &'static str,
     progress: Option<FitProgress>,
 }
 
 impl Stats {
-    pub(super) fn structure(&self) -> gst::Structure {
-        let seconds = self.time.nseconds() as f64 / 1e9;
-        let rate = if seconds > 0.0 { self.bytes as f64 * 8.0 / seconds } else { 0.0 };
-        let now = self.progress;
-        gst::Structure::builder("siskin-video-encoder-stats")
-            .field("groups", self.groups)
-            .field("key-groups", self.key_groups)
-            .field("frames", self.frames)
-            .field("late-frames", self.late)
-            .field("reduced-frames", self.reduced)
-            .field("bytes", self.bytes)
-            .field("bitrate", rate.round() as u64)
-            .field("psnr", self.psnr / self.frames.max(1) as f64)
-            .field("work-seconds", self.fitting.as_secs_f64())
-            .field("step", now.map_or(0, |p| p.steps.0))
-            .field("steps", now.map_or(0, |p| p.steps.1))
-            .field("step-psnr", now.and_then(|p| p.psnr).unwrap_or_default())
-            .build()
+    pub(super) fn to_structure(self) -> gst::Structure {
+        let seconds = self.duration.nseconds() as f64 / 1e9;
+        let rate = if seconds > 0.0 { self.counters.bytes as f64 * 8.0 / seconds } else { 0.0 };
+        let mut structure = self.counters.to_structure();
+        structure.set("bitrate", rate.round() as u64);
+        structure.set("psnr", self.psnr / self.counters.frames.max(1) as f64);
+        structure.set("work-seconds", self.work.as_secs_f64());
+        structure.set("step", self.progress.map_or(0, |p| p.steps.0));
+        structure.set("steps", self.progress.map_or(0, |p| p.steps.1));
+        structure.set("step-psnr", self.progress.and_then(|p| p.psnr).unwrap_or_default());
+        structure
     }
 }
 
@@ -104,7 +107,7 @@ impl Session {
             let reader = Reader::new(info, layout).map_err(unfit)?;
             Ok(Self { header, reader, coder, bundle, slowest: (gathered, Duration::ZERO) })
         };
-        match settings.config()? {
+        match settings.fit_config()? {
             Some(config) => {
                 let encoder = Box::new(Encoder::new(header, runtime, &config)?);
                 let usual = crate::video::times::of_frames(&header, settings.gop_size.into());
@@ -112,9 +115,9 @@ impl Session {
                 session(Layout::Rgb, coder, None, usual.unwrap_or_default())
             }
             None => {
-                let bundle = settings.bundle()?;
+                let bundle = settings.find_bundle()?;
                 let qualities = bundle.manifest().qualities;
-                let config = settings.realtime(qualities);
+                let config = settings.realtime_config(qualities);
                 let encoder = Box::new(realtime::Encoder::new(header, runtime, &bundle, &config)?);
                 let coder = Coder::Realtime {
                     encoder,
@@ -196,10 +199,10 @@ impl Session {
     ) -> Result<Option<(Vec<u8>, bool)>> {
         let Coder::Realtime { encoder, target, qualities, load } = &mut self.coder else { return Ok(None) };
         let Some(steps) = load.next(is_late, key) else {
-            lock(stats).late += 1;
+            lock(stats).counters.late_frames += 1;
             return Ok(None);
         };
-        lock(stats).reduced += u64::from(load.is_reduced());
+        lock(stats).counters.reduced_frames += u64::from(load.is_reduced());
         encoder.set_steps(steps)?;
         let began = Instant::now();
         let picture = self.reader.read(frame).map_err(|e| Error::Parameter {
@@ -223,13 +226,13 @@ impl Session {
         let worked = began.elapsed();
         self.slowest.1 = self.slowest.1.max(worked);
         let mut stats = lock(stats);
-        stats.groups += 1;
-        stats.frames += 1;
-        stats.key_groups += u64::from(packet.1);
-        stats.bytes += packet.0.len() as u64;
+        stats.counters.groups += 1;
+        stats.counters.frames += 1;
+        stats.counters.key_groups += u64::from(packet.1);
+        stats.counters.bytes += packet.0.len() as u64;
         let usual = crate::video::times::of_frames(&self.header, 1);
-        stats.time = stats.time.saturating_add(usual.or(duration).unwrap_or_default());
-        (stats.fitting, stats.provider) = (stats.fitting + worked, provider);
+        stats.duration = stats.duration.saturating_add(usual.or(duration).unwrap_or_default());
+        (stats.work, stats.provider) = (stats.work + worked, provider);
         Ok(Some(packet))
     }
 
@@ -255,7 +258,7 @@ impl Session {
         };
         let mut encode =
             |target: Target| encoder.encode(&group.pictures, durations.as_deref(), target, &mut report);
-        let (coded, remark) = match encode(settings.target(duration)?) {
+        let (coded, remark) = match encode(settings.fit_target(duration)?) {
             // Few frames are worth few bits, in which not even the smallest network fits.
             Err(Error::Parameter { name: "size of a group", value, allowed }) => {
                 let remark =
@@ -267,13 +270,13 @@ impl Session {
         let worked = began.elapsed();
         self.slowest = (self.slowest.0.max(duration), self.slowest.1.max(worked));
         let mut stats = lock(stats);
-        stats.groups += 1;
-        stats.key_groups += u64::from(coded.key);
-        stats.frames += group.pictures.len() as u64;
-        stats.bytes += coded.data.len() as u64;
+        stats.counters.groups += 1;
+        stats.counters.key_groups += u64::from(coded.key);
+        stats.counters.frames += group.pictures.len() as u64;
+        stats.counters.bytes += coded.data.len() as u64;
         stats.psnr += coded.psnr.iter().sum::<f64>();
-        stats.time = stats.time.saturating_add(duration);
-        stats.fitting += worked;
+        stats.duration = stats.duration.saturating_add(duration);
+        stats.work += worked;
         stats.provider = encoder.provider().map_or("", Provider::name);
         let (data, key, number) = (coded.data, coded.key, group.number);
         Ok(Some(OutGroup { data, key, number, pts, duration, remark }))

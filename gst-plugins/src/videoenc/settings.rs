@@ -6,34 +6,39 @@ use siskin_core::Result;
 use siskin_core::bundle::VideoBundle;
 use siskin_core::video::{EncoderConfig, Preset, Target, lambda_of_quality, realtime};
 
-use crate::network::NetworkSettings;
+use crate::inference::InferenceSettings;
+
+/// Most epochs of a fit: more than 60 times those of the slowest preset.
+const MAX_EPOCHS: u32 = 100_000;
+/// Most frames per GOP and from keyframe to keyframe: what `Limits::max_video_frames` lets a decoder take in one packet.
+const MAX_GOP_SIZE: u32 = 4096;
 
 /// Values of the property `preset`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, glib::Enum)]
 #[repr(i32)]
 #[enum_type(name = "GstSiskinVideoPreset")]
 pub enum VideoPreset {
-    /// One trained network for all streams, a packet a picture.
-    #[enum_value(name = "A trained network for all streams, in real time", nick = "realtime")]
-    Realtime,
-    /// 40 passes over the frames.
-    #[enum_value(name = "40 passes over the frames", nick = "fast")]
-    Fast,
-    /// 130 passes.
+    /// One trained network for all streams, a packet per frame.
     #[default]
-    #[enum_value(name = "130 passes over the frames", nick = "medium")]
+    #[enum_value(name = "A trained network, in real time", nick = "realtime")]
+    Realtime,
+    /// 40 epochs.
+    #[enum_value(name = "Fit a network to each GOP: minutes per GOP, 40 epochs", nick = "fast")]
+    Fast,
+    /// 130 epochs.
+    #[enum_value(name = "Fit a network to each GOP: minutes per GOP, 130 epochs", nick = "medium")]
     Medium,
-    /// 400 passes.
-    #[enum_value(name = "400 passes over the frames", nick = "slow")]
+    /// 400 epochs.
+    #[enum_value(name = "Fit a network to each GOP: up to hours per GOP, 400 epochs", nick = "slow")]
     Slow,
-    /// 1600 passes.
-    #[enum_value(name = "1600 passes over the frames", nick = "placebo")]
+    /// 1600 epochs.
+    #[enum_value(name = "Fit a network to each GOP: hours per GOP, 1600 epochs", nick = "placebo")]
     Placebo,
 }
 
 impl VideoPreset {
-    /// The fit's preset; none in real time.
-    fn fit(self) -> Option<Preset> {
+    /// The core's preset of the fit; none in real time.
+    fn fit_preset(self) -> Option<Preset> {
         match self {
             Self::Realtime => None,
             Self::Fast => Some(Preset::Fast),
@@ -47,146 +52,215 @@ impl VideoPreset {
 /// Values of the properties.
 #[derive(Debug, Clone)]
 pub(super) struct Settings {
-    pub(super) network: NetworkSettings,
+    pub(super) inference: InferenceSettings,
     preset: VideoPreset,
-    /// Passes over the frames; 0 for the preset's.
-    steps: i32,
-    /// Bits a second; 0 for a constant quality.
+    /// Epochs of the fit; 0 for the preset's.
+    epochs: u32,
+    /// Refinements of each frame in real time.
+    refine: u32,
+    /// Bits per second; 0 for constant quality.
     pub(super) bitrate: u32,
     quality: f64,
+    /// Frames of a fitted GOP.
     pub(super) gop_size: u32,
+    is_gop_size_set: bool,
+    /// Frames from one keyframe to the next in real time.
+    keyframe_interval: u32,
+    /// GOPs from one that decodes alone to the next.
     key_interval: u32,
+    /// The last value of the old property `steps`.
+    steps: i32,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            network: NetworkSettings::for_video(Some(VideoBundle::DEFAULT)),
+            inference: InferenceSettings::for_video(Some(VideoBundle::DEFAULT)),
             preset: VideoPreset::default(),
-            steps: -1,
+            epochs: 0,
+            refine: realtime::Config::default().steps,
             bitrate: 0,
             quality: 50.0,
             gop_size: 120,
+            is_gop_size_set: false,
+            keyframe_interval: realtime::Config::default().key_interval,
             key_interval: 1,
+            steps: -1,
         }
     }
 }
 
 impl Settings {
-    /// The properties' descriptions.
+    /// The properties of the encoder.
     pub(super) fn specs() -> Vec<glib::ParamSpec> {
         let defaults = Self::default();
-        let mut specs = NetworkSettings::video_specs();
-        let model = NetworkSettings::specs(
+        let mut specs = InferenceSettings::video_specs();
+        let model = InferenceSettings::audio_specs(
             Some(VideoBundle::DEFAULT),
-            "Name or folder of the video bundle of the preset realtime",
+            "Name or directory of the video bundle of preset=realtime",
         );
         specs.extend(model.into_iter().filter(|spec| spec.name() == "model"));
+        let number = |name, nick, blurb, (low, high, default)| {
+            glib::ParamSpecUInt::builder(name)
+                .nick(nick)
+                .blurb(blurb)
+                .minimum(low)
+                .maximum(high)
+                .default_value(default)
+                .mutable_ready()
+                .build()
+        };
         specs.extend([
             glib::ParamSpecEnum::builder_with_default("preset", defaults.preset)
                 .nick("Preset")
-                .blurb("How much work is put into a group of pictures")
+                .blurb("realtime, or how many epochs a network is fitted to each GOP, which takes minutes to hours")
                 .mutable_ready()
                 .build(),
-            glib::ParamSpecInt::builder("steps")
-                .nick("Steps")
-                .blurb(
-                    "Passes over the frames of a group, 2 and more; in real time, steps of refinement of each picture, \
-                     0 to 16, fewer where it gets late; -1 takes the preset's",
-                )
-                .minimum(-1)
-                .maximum(100_000)
-                .default_value(defaults.steps)
-                .mutable_ready()
-                .build(),
+            number(
+                "epochs",
+                "Epochs",
+                "Passes of the fit over the frames of a GOP, 2 and more; 0 is the preset's; not for preset=realtime",
+                (0, MAX_EPOCHS, defaults.epochs),
+            ),
+            number(
+                "refine",
+                "Refinements",
+                "Refinements of each frame with preset=realtime (0 dead zone, 1 RDOQ, more: analysis by synthesis); \
+                 fewer are made where frames are late",
+                (0, realtime::MOST_STEPS, defaults.refine),
+            ),
             glib::ParamSpecUInt::builder("bitrate")
                 .nick("Bit rate")
-                .blurb("Bits a second, which no group exceeds; 0 holds quality constant instead")
+                .blurb("Bits per second; 0 holds quality constant instead")
                 .maximum(i32::MAX as u32)
                 .mutable_playing()
                 .build(),
             glib::ParamSpecDouble::builder("quality")
                 .nick("Quality")
-                .blurb("Quality where there is no bit rate; ten points double the bits' worth")
+                .blurb("Quality where bitrate is 0; 10 more halve lambda")
                 .minimum(0.0)
                 .maximum(100.0)
                 .default_value(defaults.quality)
                 .mutable_playing()
                 .build(),
-            glib::ParamSpecUInt::builder("gop-size")
-                .nick("Frames a group")
-                .blurb("Frames that share a network; in real time, the most from one key picture to the next")
-                .minimum(1)
-                .maximum(4096)
-                .default_value(defaults.gop_size)
-                .mutable_ready()
-                .build(),
-            glib::ParamSpecUInt::builder("key-interval")
-                .nick("Key interval")
-                .blurb("Every so many groups one decodes alone; the others are coded against the one before")
-                .minimum(1)
-                .default_value(defaults.key_interval)
-                .mutable_ready()
+            number(
+                "keyframe-interval",
+                "Keyframe interval",
+                "Maximum frames from one keyframe to the next with preset=realtime",
+                (1, MAX_GOP_SIZE, defaults.keyframe_interval),
+            ),
+            number(
+                "gop-size",
+                "GOP size",
+                "Frames per GOP, which share a fitted network; with preset=realtime an old name of keyframe-interval",
+                (1, MAX_GOP_SIZE, defaults.gop_size),
+            ),
+            number(
+                "key-interval",
+                "Key GOP interval",
+                "GOPs of a fit from one that decodes alone to the next; those between refer to the GOP before",
+                (1, u32::MAX, defaults.key_interval),
+            ),
+            glib::ParamSpecInt::builder("steps")
+                .nick("Steps")
+                .blurb("Old name of epochs and, with preset=realtime, of refine, which goes with the next release")
+                .minimum(-1)
+                .maximum(MAX_EPOCHS as i32)
+                .default_value(defaults.steps)
+                .deprecated()
                 .build(),
         ]);
         specs
     }
 
-    /// Sets a property.
-    pub(super) fn set(&mut self, value: &glib::Value, spec: &glib::ParamSpec) {
+    /// Sets a property; an old name that it has comes back with the current one.
+    pub(super) fn set_property(
+        &mut self,
+        value: &glib::Value,
+        spec: &glib::ParamSpec,
+    ) -> Option<(&'static str, &'static str)> {
         // GObject has checked types and ranges.
         match spec.name() {
             "preset" => self.preset = value.get().unwrap_or_default(),
-            "steps" => self.steps = value.get().unwrap_or(-1),
+            "epochs" => self.epochs = value.get().unwrap_or_default(),
+            "refine" => self.refine = value.get().unwrap_or_default(),
             "bitrate" => self.bitrate = value.get().unwrap_or_default(),
             "quality" => self.quality = value.get().unwrap_or_default(),
-            "gop-size" => self.gop_size = value.get().unwrap_or(1),
+            "gop-size" => {
+                self.gop_size = value.get().unwrap_or(1);
+                // Release 0.1 had one name for both; the preset may be set later than this.
+                self.keyframe_interval = self.gop_size;
+                self.is_gop_size_set = true;
+            }
+            "keyframe-interval" => {
+                self.keyframe_interval = value.get().unwrap_or(1);
+                self.is_gop_size_set = false;
+            }
             "key-interval" => self.key_interval = value.get().unwrap_or(1),
-            _ => {
-                self.network.set(value, spec);
+            "steps" => {
+                self.steps = value.get().unwrap_or(-1);
+                let steps = u32::try_from(self.steps).ok();
+                self.epochs = steps.unwrap_or(0);
+                self.refine = steps.unwrap_or(realtime::Config::default().steps);
+                return Some(("steps", "epochs and refine"));
+            }
+            name => {
+                self.inference.set_property(value, name);
             }
         }
+        None
     }
 
     /// A property's value.
-    pub(super) fn get(&self, spec: &glib::ParamSpec) -> glib::Value {
+    pub(super) fn property(&self, spec: &glib::ParamSpec) -> glib::Value {
         match spec.name() {
             "preset" => self.preset.to_value(),
-            "steps" => self.steps.to_value(),
+            "epochs" => self.epochs.to_value(),
+            "refine" => self.refine.to_value(),
             "bitrate" => self.bitrate.to_value(),
             "quality" => self.quality.to_value(),
             "gop-size" => self.gop_size.to_value(),
+            "keyframe-interval" => self.keyframe_interval.to_value(),
             "key-interval" => self.key_interval.to_value(),
-            _ => self.network.get(spec).unwrap_or_else(|| spec.default_value().clone()),
+            "steps" => self.steps.to_value(),
+            name => self.inference.property(name).unwrap_or_else(|| spec.default_value().clone()),
         }
     }
 
-    /// How the core is to fit networks; none in real time.
-    pub(super) fn config(&self) -> Result<Option<EncoderConfig>> {
-        let Some(preset) = self.preset.fit() else { return Ok(None) };
+    /// Whether `gop-size` was set for the real-time mode, where it is an old name.
+    pub(super) fn has_old_gop_size(&self) -> bool {
+        self.is_realtime() && self.is_gop_size_set
+    }
+
+    /// The configuration of the fit; none in real time.
+    ///
+    /// # Errors
+    /// [`siskin_core::Error::Parameter`] for 1 epoch: both phases of a fit need one.
+    pub(super) fn fit_config(&self) -> Result<Option<EncoderConfig>> {
+        let Some(preset) = self.preset.fit_preset() else { return Ok(None) };
         let mut config = EncoderConfig { key_interval: self.key_interval, ..preset.config() };
-        if let Ok(steps) = u32::try_from(self.steps) {
-            config.set_passes(steps)?;
+        if self.epochs > 0 {
+            config.set_passes(self.epochs)?;
         }
         Ok(Some(config))
     }
 
     /// The bundle of the real-time mode.
-    pub(super) fn bundle(&self) -> Result<VideoBundle> {
-        VideoBundle::find(self.network.model.as_deref().unwrap_or(VideoBundle::DEFAULT))
+    pub(super) fn find_bundle(&self) -> Result<VideoBundle> {
+        VideoBundle::find(self.inference.model.as_deref().unwrap_or(VideoBundle::DEFAULT))
     }
 
-    /// How the core is to encode in real time with a bundle of so many qualities.
-    pub(super) fn realtime(&self, qualities: u16) -> realtime::Config {
+    /// The configuration of the real-time mode with a bundle of `qualities` qualities.
+    pub(super) fn realtime_config(&self, qualities: u16) -> realtime::Config {
         realtime::Config {
             target: self.realtime_target(qualities),
-            key_interval: self.gop_size,
-            steps: u32::try_from(self.steps).unwrap_or(realtime::Config::default().steps),
+            key_interval: self.keyframe_interval,
+            steps: self.refine,
             ..Default::default()
         }
     }
 
-    /// What to hold constant in real time, with a bundle of so many qualities.
+    /// Quality or bit rate in real time, with a bundle of `qualities` qualities.
     pub(super) fn realtime_target(&self, qualities: u16) -> realtime::Target {
         let worst = f64::from(qualities.saturating_sub(1).min(u8::MAX.into()));
         match self.bitrate {
@@ -195,13 +269,13 @@ impl Settings {
         }
     }
 
-    /// Whether pictures are coded one by one as they come.
+    /// Whether each frame is encoded as it comes.
     pub(super) fn is_realtime(&self) -> bool {
         self.preset == VideoPreset::Realtime
     }
 
-    /// What to hold constant in a group that lasts for `length`.
-    pub(super) fn target(&self, length: gst::ClockTime) -> Result<Target> {
+    /// The target of a fitted GOP that lasts for `length`.
+    pub(super) fn fit_target(&self, length: gst::ClockTime) -> Result<Target> {
         Ok(match self.bitrate {
             0 => Target::Lambda(lambda_of_quality(self.quality)?),
             rate => Target::Bits(f64::from(rate) * length.nseconds() as f64 / 1e9),

@@ -1,4 +1,4 @@
-use std::sync::{LazyLock, Mutex};
+use std::sync::Mutex;
 
 use gst::glib;
 use gst::prelude::*;
@@ -9,14 +9,13 @@ use siskin_core::video::{GopInfo, inspect};
 use siskin_core::{Error, Limits};
 
 use super::timeline::Timeline;
+use crate::caps as pads;
+use crate::element::{debug_category, describe_element, map_buffer};
 use crate::parse::{Gate, Parse};
 use crate::sync::lock;
 use crate::video::caps;
-use crate::{caps as pads, network};
 
-static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
-    gst::DebugCategory::new("siskinvideoparse", gst::DebugColorFlags::empty(), Some("Siskin video parser"))
-});
+debug_category!("siskinvideoparse", "Siskin video parser");
 
 #[derive(Default)]
 struct State {
@@ -61,19 +60,11 @@ impl ObjectImpl for SiskinVideoParse {
 impl GstObjectImpl for SiskinVideoParse {}
 
 impl ElementImpl for SiskinVideoParse {
-    fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
-        static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
-            network::metadata(
-                "Siskin video parser",
-                "Codec/Parser/Video",
-                "Reads the stream header and exact times of Siskin video packets",
-            )
-        });
-        Some(&METADATA)
-    }
-
-    fn pad_templates() -> &'static [gst::PadTemplate] {
-        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
+    describe_element!(
+        "Siskin video parser",
+        "Codec/Parser/Video",
+        "Reads the stream header and exact times of Siskin video packets",
+        {
             let unknown =
                 gst::Structure::builder("video/x-unknown").field("codec-id", VIDEO_CODEC_ID).build();
             let coded = gst::Structure::new_empty(caps::VIDEO);
@@ -82,9 +73,8 @@ impl ElementImpl for SiskinVideoParse {
                 pads::always("sink", gst::PadDirection::Sink, &sink),
                 pads::always("src", gst::PadDirection::Src, &caps::coded_template()),
             ]
-        });
-        &TEMPLATES
-    }
+        }
+    );
 
     fn change_state(
         &self,
@@ -143,10 +133,7 @@ impl Parse for SiskinVideoParse {
 
     fn chain(&self, buffer: gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
         let read = {
-            let map = buffer.map_readable().map_err(|_| {
-                gst::element_imp_error!(self, gst::ResourceError::Read, ["a buffer cannot be mapped"]);
-                gst::FlowError::Error
-            })?;
+            let map = map_buffer(self, &buffer)?;
             inspect(&map, &Limits::default())
         };
         let known = lock(&self.gate).header;

@@ -10,7 +10,6 @@
 //! ```
 
 use gst::glib;
-use gst::prelude::*;
 
 mod imp;
 mod timeline;
@@ -19,13 +18,4 @@ glib::wrapper! {
     /// The video parser.
     pub struct SiskinVideoParse(ObjectSubclass<imp::SiskinVideoParse>)
         @extends gst::Element, gst::Object;
-}
-
-pub(crate) fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
-    gst::Element::register(
-        Some(plugin),
-        "siskinvideoparse",
-        gst::Rank::PRIMARY,
-        SiskinVideoParse::static_type(),
-    )
 }

@@ -43,8 +43,15 @@ pub(crate) struct ExportArgs {
     #[arg(short, long, value_name = "NAME", value_parser = ["safetensors", "npy", "jsonl"], help_heading = "Coding")]
     format: Option<String>,
     /// Residual stages [default: the model's, of a coded file all that it has]
-    #[arg(short, long, value_name = "N", help_heading = "Coding")]
-    codebooks: Option<u8>,
+    #[arg(
+        short = 's',
+        long,
+        alias = "codebooks",
+        short_alias = 'c',
+        value_name = "N",
+        help_heading = "Coding"
+    )]
+    stages: Option<u8>,
     /// Choices of codes that are followed at once, 1 to 64
     #[arg(long, value_name = "N", default_value_t = DEFAULT_SEARCH_WIDTH, help_heading = "Coding")]
     search_width: usize,
@@ -166,7 +173,7 @@ struct Exporter<'a> {
 impl Exporter<'_> {
     fn export(&mut self, input: &Path) -> Result<TokenFile> {
         if CodedFile::is_coded(input) {
-            let codes = CodedFile::open(input)?.codes(self.args.codebooks)?;
+            let codes = CodedFile::open(input)?.codes(self.args.stages)?;
             let installed = siskin_core::bundle::installed();
             let bundle = installed.iter().find(|b| b.id() == codes.header.bundle);
             let size = bundle.map_or(1 << codes.header.code_bits, |b| b.manifest().quantizer.size);
@@ -207,7 +214,7 @@ impl Exporter<'_> {
     fn load(&self) -> Result<(Bundle, Tokenizer)> {
         let bundle = self.args.model.bundle()?;
         let runtime: Runtime = self.args.model.runtime()?;
-        let mut tokenizer = Tokenizer::new(&bundle, &runtime, "parallel", self.args.codebooks)?;
+        let mut tokenizer = Tokenizer::new(&bundle, &runtime, "parallel", self.args.stages)?;
         tokenizer.set_search_width(self.args.search_width);
         Ok((bundle, tokenizer))
     }

@@ -32,9 +32,9 @@ pub(crate) struct ImportArgs {
     /// Bundle by name or path [default: the one that the token file names]
     #[arg(short, long, value_name = "NAME|PATH", help_heading = "Coding")]
     model: Option<String>,
-    /// Codec frames a packet, 1 to 500
-    #[arg(long, value_name = "N", default_value_t = 50, help_heading = "Coding")]
-    frame_size: u32,
+    /// Codec frames per packet, 1 to 500
+    #[arg(long, alias = "frame-size", value_name = "N", default_value_t = 50, help_heading = "Coding")]
+    frames_per_packet: u32,
     /// Files that are worked on at once
     #[arg(short, long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256),
           help_heading = "Coding")]
@@ -178,7 +178,7 @@ fn import(
     let target = Target::open(output, overwrite, input)?;
     let mut sink = Sink::create(&target, &header, Vec::new())?;
     let (mut frame, mut seconds) = (vec![0; tokens.codebooks], 0.0);
-    let mut packets = CodePackets::new(header.clone(), stages as u8, args.frame_size, true)?;
+    let mut packets = CodePackets::new(header.clone(), stages as u8, args.frames_per_packet, true)?;
     let frame_rate = f64::from(header.sample_rate) / f64::from(header.hop);
     packets.set_header_interval((HEADER_SECONDS * frame_rate) as u64);
     if installed().iter().any(|b| b.id() == header.bundle) {

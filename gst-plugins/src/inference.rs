@@ -1,13 +1,14 @@
-//! What the encoder and the decoder have in common: how a network is to be run.
+//! How an element runs its networks: the properties and the ONNX Runtime that follows from them.
 
 use std::path::PathBuf;
-use std::sync::LazyLock;
 
 use gst::glib;
 use gst::prelude::*;
 use siskin_core::runtime::{Provider, Runtime, RuntimeOptions};
 
-/// What computes a network; the property `execution-provider`.
+use crate::properties;
+
+/// Execution provider of a network; the property `execution-provider`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, glib::Enum)]
 #[enum_type(name = "GstSiskinExecutionProvider")]
 #[repr(i32)]
@@ -16,8 +17,8 @@ pub enum ExecutionProvider {
     #[default]
     #[enum_value(name = "The first of TensorRT, CUDA and CPU that works", nick = "auto")]
     Auto,
-    /// The processor.
-    #[enum_value(name = "The processor", nick = "cpu")]
+    /// The CPU.
+    #[enum_value(name = "CPU", nick = "cpu")]
     Cpu,
     /// An NVIDIA GPU through CUDA.
     #[enum_value(name = "An NVIDIA GPU through CUDA and cuDNN", nick = "cuda")]
@@ -40,8 +41,8 @@ impl From<ExecutionProvider> for Provider {
 
 /// The properties of an element with a network.
 #[derive(Debug, Clone)]
-pub(crate) struct NetworkSettings {
-    /// Name or path of the bundle; none leaves it to the stream.
+pub(crate) struct InferenceSettings {
+    /// Name or directory of the bundle; none leaves it to the stream.
     pub(crate) model: Option<String>,
     provider: ExecutionProvider,
     device: i32,
@@ -49,7 +50,7 @@ pub(crate) struct NetworkSettings {
     engine_cache: Option<PathBuf>,
 }
 
-impl NetworkSettings {
+impl InferenceSettings {
     /// The defaults, with a bundle or with none.
     pub(crate) fn new(model: Option<&str>) -> Self {
         let options = RuntimeOptions::default();
@@ -62,8 +63,8 @@ impl NetworkSettings {
         }
     }
 
-    /// The properties' descriptions; `model` is the default of that property and `blurb` what it is for.
-    pub(crate) fn specs(model: Option<&str>, blurb: &str) -> Vec<glib::ParamSpec> {
+    /// The properties; `model` is the default of that property and `blurb` its help text.
+    pub(crate) fn audio_specs(model: Option<&str>, blurb: &str) -> Vec<glib::ParamSpec> {
         let defaults = Self::new(model);
         vec![
             glib::ParamSpecString::builder("model")
@@ -74,19 +75,19 @@ impl NetworkSettings {
                 .build(),
             glib::ParamSpecEnum::builder_with_default("execution-provider", defaults.provider)
                 .nick("Execution provider")
-                .blurb("What computes the network; one that cannot be had is an error, unless it is auto")
+                .blurb("Execution provider of the network; auto falls back, any other that is missing is an error")
                 .mutable_ready()
                 .build(),
             glib::ParamSpecInt::builder("device")
                 .nick("Device")
-                .blurb("Number of the GPU for cuda and tensorrt")
+                .blurb("GPU number, for cuda and tensorrt")
                 .minimum(0)
                 .default_value(defaults.device)
                 .mutable_ready()
                 .build(),
             glib::ParamSpecUInt::builder("threads")
                 .nick("Threads")
-                .blurb("Threads of the network on the processor; more than one rarely pays for audio")
+                .blurb("CPU threads of the network; more than one rarely pays for audio")
                 .minimum(1)
                 .maximum(256)
                 .default_value(defaults.threads)
@@ -94,32 +95,29 @@ impl NetworkSettings {
                 .build(),
             glib::ParamSpecString::builder("engine-cache-path")
                 .nick("Engine cache path")
-                .blurb("Folder in which TensorRT keeps built engines; without it each start builds them anew")
+                .blurb("Directory in which TensorRT keeps built engines; without it each start builds them anew")
                 .mutable_ready()
                 .build(),
         ]
     }
 
     /// Sets the property if it is one of these.
-    pub(crate) fn set(&mut self, value: &glib::Value, spec: &glib::ParamSpec) -> bool {
-        // GObject has checked the type against the description above before it calls.
-        match spec.name() {
-            "model" => self.model = value.get::<Option<String>>().ok().flatten().filter(|m| !m.is_empty()),
+    pub(crate) fn set_property(&mut self, value: &glib::Value, name: &str) -> bool {
+        // GObject has checked types and ranges.
+        match name {
+            "model" => self.model = properties::text_from(value),
             "execution-provider" => self.provider = value.get().unwrap_or_default(),
             "device" => self.device = value.get().unwrap_or_default(),
             "threads" => self.threads = value.get().unwrap_or_default(),
-            "engine-cache-path" => {
-                let path = value.get::<Option<String>>().ok().flatten();
-                self.engine_cache = path.filter(|p| !p.is_empty()).map(PathBuf::from);
-            }
+            "engine-cache-path" => self.engine_cache = properties::text_from(value).map(PathBuf::from),
             _ => return false,
         }
         true
     }
 
     /// The property's value if it is one of these.
-    pub(crate) fn get(&self, spec: &glib::ParamSpec) -> Option<glib::Value> {
-        Some(match spec.name() {
+    pub(crate) fn property(&self, name: &str) -> Option<glib::Value> {
+        Some(match name {
             "model" => self.model.to_value(),
             "execution-provider" => self.provider.to_value(),
             "device" => self.device.to_value(),
@@ -129,14 +127,14 @@ impl NetworkSettings {
         })
     }
 
-    /// The descriptions for elements of video, whose networks are worth more than one thread; without that of a bundle.
+    /// The properties of video elements, whose networks gain from more than one thread; without `model`.
     pub(crate) fn video_specs() -> Vec<glib::ParamSpec> {
         let is_other = |spec: &glib::ParamSpec| spec.name() != "model" && spec.name() != "threads";
-        let mut specs: Vec<_> = Self::specs(None, "").into_iter().filter(is_other).collect();
+        let mut specs: Vec<_> = Self::audio_specs(None, "").into_iter().filter(is_other).collect();
         specs.push(
             glib::ParamSpecUInt::builder("threads")
                 .nick("Threads")
-                .blurb("Threads of the network on the processor; 0 is one a core")
+                .blurb("CPU threads of the network; 0 is one per core")
                 .maximum(256)
                 .mutable_ready()
                 .build(),
@@ -149,8 +147,11 @@ impl NetworkSettings {
         Self { threads: 0, ..Self::new(model) }
     }
 
-    /// ONNX Runtime with these settings.
-    pub(crate) fn runtime(&self) -> siskin_core::Result<Runtime> {
+    /// Loads ONNX Runtime with these settings.
+    ///
+    /// # Errors
+    /// What [`Runtime::load`] returns.
+    pub(crate) fn load_runtime(&self) -> siskin_core::Result<Runtime> {
         Runtime::load(&RuntimeOptions {
             provider: self.provider.into(),
             device: self.device,
@@ -161,27 +162,4 @@ impl NetworkSettings {
             engine_cache: self.engine_cache.clone(),
         })
     }
-}
-
-/// The read-only properties `active-provider` and `stats`.
-pub(crate) fn state_specs() -> Vec<glib::ParamSpec> {
-    vec![
-        glib::ParamSpecString::builder("active-provider")
-            .nick("Active provider")
-            .blurb("The execution provider that runs the network; empty while there is none")
-            .read_only()
-            .build(),
-        glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
-            .nick("Statistics")
-            .blurb("What has been counted since the start")
-            .read_only()
-            .build(),
-    ]
-}
-
-/// Metadata of an element of this plugin.
-pub(crate) fn metadata(name: &str, class: &str, text: &str) -> gst::subclass::ElementMetadata {
-    static AUTHOR: LazyLock<String> =
-        LazyLock::new(|| format!("The Siskin developers <{}>", env!("CARGO_PKG_REPOSITORY")));
-    gst::subclass::ElementMetadata::new(name, class, text, &AUTHOR)
 }
