@@ -129,11 +129,11 @@ def measure(args, clip, folder, rows):
 
     if args.preset == "realtime":
         for steps in args.refine or [None]:
-            name, more = ("siskin realtime", []) if steps is None else (f"{steps} steps", ["--steps", steps])
+            name, more = ("siskin realtime", []) if steps is None else (f"{steps} refinements", ["--refine", steps])
             for quality in args.quality:
                 siskin(name, f"quality {quality}", "--quality", quality, *more)
     else:
-        passes = ["--steps", args.steps] if args.steps else []
+        passes = ["--epochs", args.steps] if args.steps else []
         for bpp in args.bpp:
             size = int(bpp * width * height * args.frames / 8)
             path = siskin(f"siskin {args.preset}", f"{bpp} bpp", "--size", size, *passes)

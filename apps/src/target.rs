@@ -238,7 +238,8 @@ fn part_name(name: &std::ffi::OsStr) -> PathBuf {
 }
 
 fn crc(name: &[u8]) -> String {
-    let hash = name.iter().fold(0xcbf2_9ce4_8422_2325u64, |h, &b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
+    let hash =
+        name.iter().fold(0xcbf2_9ce4_8422_2325u64, |h, &b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
     format!(".{hash:016x}")
 }
 
@@ -278,7 +279,9 @@ fn is_busy(file: &File) -> bool {
 fn is_mounted(path: &Path) -> bool {
     let table = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     // The fifth field is the place, in which blanks and the like are written in octal.
-    let escaped = |text: &str| text.replace('\\', "\\134").replace(' ', "\\040").replace('\t', "\\011").replace('\n', "\\012");
+    let escaped = |text: &str| {
+        text.replace('\\', "\\134").replace(' ', "\\040").replace('\t', "\\011").replace('\n', "\\012")
+    };
     path.to_str().is_some_and(|path| {
         let wanted = escaped(path);
         table.lines().any(|line| line.split(' ').nth(4) == Some(&wanted))
@@ -314,7 +317,9 @@ mod tests {
 
     #[test]
     fn temporary_names_are_no_longer_than_names_may_be() {
-        for name in ["a.mka".to_owned(), "b".repeat(255), "\u{3042}".repeat(85), format!("{}.mka", "x".repeat(245))] {
+        for name in
+            ["a.mka".to_owned(), "b".repeat(255), "\u{3042}".repeat(85), format!("{}.mka", "x".repeat(245))]
+        {
             let part = part_name(std::ffi::OsStr::new(&name));
             let length = part.as_os_str().len();
             assert!(length <= MAX_NAME && part.to_str().is_some(), "{name}: {length}");

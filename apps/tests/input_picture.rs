@@ -15,9 +15,24 @@ const CORNERS: &str = "color=black:s=64x48:r=10:d=1,drawbox=w=32:h=24:c=white:t=
 /// The first picture of a file as FFmpeg shows it, in grey, and its size.
 fn shown(path: &Path, filter: &str) -> (usize, usize, Vec<u8>) {
     let filter = format!("{filter}scale=out_range=pc,format=gray");
-    let args = ["-v", "error", "-i", text(path), "-frames:v", "1", "-vf", &filter, "-f", "image2pipe", "-c:v", "pgm", "-"];
+    let args = [
+        "-v",
+        "error",
+        "-i",
+        text(path),
+        "-frames:v",
+        "1",
+        "-vf",
+        &filter,
+        "-f",
+        "image2pipe",
+        "-c:v",
+        "pgm",
+        "-",
+    ];
     let run = Command::new("ffmpeg").args(args).output().expect("ffmpeg starts");
-    let head = run.stdout.iter().enumerate().filter(|b| *b.1 == b'\n').nth(2).expect("a head of three lines").0;
+    let head =
+        run.stdout.iter().enumerate().filter(|b| *b.1 == b'\n').nth(2).expect("a head of three lines").0;
     let words = String::from_utf8_lossy(&run.stdout[..head]).into_owned();
     let size: Vec<usize> = words.split_whitespace().skip(1).map(|w| w.parse().expect("a number")).collect();
     (size[0], size[1], run.stdout[head + 1..].to_vec())
@@ -47,7 +62,15 @@ fn pictures_are_turned_as_their_container_or_codec_says() {
     ffmpeg(&["-f", "lavfi", "-i", CORNERS, "-c:v", "libx264", "-pix_fmt", "yuv420p", text(&plain)]);
     for degrees in ["0", "90", "180", "270"] {
         let turned = path("turned.mp4");
-        ffmpeg(&["-i", text(&plain), "-c", "copy", "-metadata:s:v", &format!("rotate={degrees}"), text(&turned)]);
+        ffmpeg(&[
+            "-i",
+            text(&plain),
+            "-c",
+            "copy",
+            "-metadata:s:v",
+            &format!("rotate={degrees}"),
+            text(&turned),
+        ]);
         let said = through(&turned, &back);
         assert_eq!(said.contains("Rotating the frames by"), degrees != "0", "{said}");
         assert_alike(&back, &turned, degrees);
@@ -59,7 +82,15 @@ fn pictures_are_turned_as_their_container_or_codec_says() {
         ("water.mkv", "display_orientation=insert:flip=vertical"),
     ] {
         let turned = path(name);
-        ffmpeg(&["-i", text(&plain), "-c", "copy", "-bsf:v", &format!("h264_metadata={message}"), text(&turned)]);
+        ffmpeg(&[
+            "-i",
+            text(&plain),
+            "-c",
+            "copy",
+            "-bsf:v",
+            &format!("h264_metadata={message}"),
+            text(&turned),
+        ]);
         let said = through(&turned, &back);
         assert!(said.contains("the frames"), "{name}: {said}");
         assert_alike(&back, &turned, name);
@@ -120,11 +151,34 @@ fn black_and_white_stay_black_and_white_in_every_format() {
     let path = |name: &str| folder.path().join(name);
     let (input, back) = (path("in.mkv"), path("back.mkv"));
     let bars = "color=black:s=99x64:r=5:d=0.4,format=gray,geq=lum='if(lt(X,49),30,220)'";
-    for format in ["yuv420p", "yuv420p10le", "yuv420p12le", "yuv422p", "yuv422p10le", "yuv444p", "gray", "gray10le", "gbrp", "rgb24"] {
+    for format in [
+        "yuv420p",
+        "yuv420p10le",
+        "yuv420p12le",
+        "yuv422p",
+        "yuv422p10le",
+        "yuv444p",
+        "gray",
+        "gray10le",
+        "gbrp",
+        "rgb24",
+    ] {
         for range in ["tv", "pc"] {
             let filter = format!("{bars},scale=in_range=pc:out_range={range},format={format}");
             let codec = if format == "rgb24" { "png" } else { "ffv1" };
-            ffmpeg(&["-f", "lavfi", "-i", &filter, "-color_range", range, "-c:v", codec, "-pix_fmt", format, text(&input)]);
+            ffmpeg(&[
+                "-f",
+                "lavfi",
+                "-i",
+                &filter,
+                "-color_range",
+                range,
+                "-c:v",
+                codec,
+                "-pix_fmt",
+                format,
+                text(&input),
+            ]);
             through(&input, &back);
             let (width, height, data) = shown(&back, "");
             assert_eq!((width, height), (99, 64));
@@ -145,7 +199,7 @@ fn a_fitted_picture_of_odd_width_has_the_colour_of_its_edge() {
     let (input, coded, back) = (path("in.mkv"), path("coded.mkv"), path("back.y4m"));
     let flat = "color=0xc8285a:s=99x32:r=5:d=0.4";
     ffmpeg(&["-f", "lavfi", "-i", flat, "-c:v", "ffv1", "-pix_fmt", "yuv420p", text(&input)]);
-    let options = ["--preset", "fast", "--steps", "60", "--parameters", "4000", "--quality", "95"];
+    let options = ["--preset", "fast", "--epochs", "60", "--parameters", "4000", "--quality", "95"];
     good([&["encode", "-q", text(&input), text(&coded)], &options[..]].concat());
     good(["decode", "-q", text(&coded), text(&back)]);
     let data = std::fs::read(&back).expect("pictures");
@@ -169,7 +223,7 @@ fn the_place_of_chroma_is_told_on() {
     for chroma in ["420jpeg", "420mpeg2", "420paldv"] {
         let head = format!("YUV4MPEG2 W32 H32 F25:1 Ip A1:1 C{chroma}\n");
         std::fs::write(&input, [head.as_bytes(), &pictures].concat()).expect("a file");
-        for preset in [&[][..], &["--preset", "fast", "--steps", "4", "--parameters", "4000"]] {
+        for preset in [&[][..], &["--preset", "fast", "--epochs", "4", "--parameters", "4000"]] {
             good([&["encode", "-q", "-y", text(&input), text(&coded)], preset].concat());
             good(["decode", "-q", "-y", text(&coded), text(&back)]);
             let told = std::fs::read(&back).expect("pictures");
@@ -206,9 +260,13 @@ fn interlaced_pictures_are_deinterlaced_and_that_is_said() {
     let comb = |path: &Path| {
         let (width, _, data) = shown(path, "select=eq(n\\,12),");
         let rows: Vec<&[u8]> = data.chunks(width).collect();
-        rows.windows(3).map(|w| (0..width).map(|x| {
-            (2 * i64::from(w[1][x]) - i64::from(w[0][x]) - i64::from(w[2][x])).abs()
-        }).sum::<i64>()).sum::<i64>()
+        rows.windows(3)
+            .map(|w| {
+                (0..width)
+                    .map(|x| (2 * i64::from(w[1][x]) - i64::from(w[0][x]) - i64::from(w[2][x])).abs())
+                    .sum::<i64>()
+            })
+            .sum::<i64>()
     };
     assert!(comb(&back) * 2 < comb(&input), "{} of {}", comb(&back), comb(&input));
 }
@@ -229,7 +287,16 @@ fn chapters_and_tags_are_kept_beside_pictures_and_sound() {
         let coded = path(name);
         good(["encode", "-q", text(&input), text(&coded)]);
         let run = Command::new("ffprobe")
-            .args(["-v", "error", "-show_chapters", "-show_entries", "format_tags", "-of", "json", text(&coded)])
+            .args([
+                "-v",
+                "error",
+                "-show_chapters",
+                "-show_entries",
+                "format_tags",
+                "-of",
+                "json",
+                text(&coded),
+            ])
             .output()
             .expect("ffprobe starts");
         let all: serde_json::Value = serde_json::from_slice(&run.stdout).expect("JSON");

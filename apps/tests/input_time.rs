@@ -16,15 +16,25 @@ const IN_STEP: f64 = 0.1;
 fn recording(folder: &TempDir, name: &str, codecs: &[&str]) -> PathBuf {
     let path = folder.path().join(name);
     let pictures = "color=black:s=64x48:r=25:d=12,drawbox=c=white:t=fill:enable='between(t,8,8.2)'";
-    let sound =
-        "aevalsrc='if(between(t,8,8.2),sin(2*PI*1000*t),0.001*sin(2*PI*300*t))':s=48000:d=12";
+    let sound = "aevalsrc='if(between(t,8,8.2),sin(2*PI*1000*t),0.001*sin(2*PI*300*t))':s=48000:d=12";
     let inputs = ["-f", "lavfi", "-i", pictures, "-f", "lavfi", "-i", sound];
     ffmpeg(&[&inputs[..], codecs, &[text(&path)]].concat());
     path
 }
 
 const H264: [&str; 12] = [
-    "-c:v", "libx264", "-g", "125", "-keyint_min", "125", "-sc_threshold", "0", "-c:a", "aac", "-b:a", "64k",
+    "-c:v",
+    "libx264",
+    "-g",
+    "125",
+    "-keyint_min",
+    "125",
+    "-sc_threshold",
+    "0",
+    "-c:a",
+    "aac",
+    "-b:a",
+    "64k",
 ];
 
 /// A recording as MPEG-TS.
@@ -41,7 +51,8 @@ fn remux(from: &Path, name: &str, options: &[&str]) -> PathBuf {
 
 /// When a filter of FFmpeg's first finds more than a limit, in seconds.
 fn first_above(path: &Path, map: &str, filters: [&str; 2], key: &str, limit: f64) -> f64 {
-    let args = ["-v", "error", "-copyts", "-i", text(path), "-map", map, filters[0], filters[1], "-f", "null", "-"];
+    let args =
+        ["-v", "error", "-copyts", "-i", text(path), "-map", map, filters[0], filters[1], "-f", "null", "-"];
     let run = Command::new("ffmpeg").args(args).output().expect("ffmpeg starts");
     let told = String::from_utf8_lossy(&run.stdout).into_owned();
     let mut time = f64::NAN;
@@ -66,8 +77,7 @@ fn flash_and_beep(path: &Path) -> (f64, f64) {
         "lavfi.signalstats.YAVG",
         120.0,
     );
-    let loudness =
-        "asetnsamples=240:p=0,astats=metadata=1:reset=1,ametadata=print:key=lavfi.astats.Overall.RMS_level:file=-";
+    let loudness = "asetnsamples=240:p=0,astats=metadata=1:reset=1,ametadata=print:key=lavfi.astats.Overall.RMS_level:file=-";
     let beep = first_above(path, "0:a:0", ["-af", loudness], "lavfi.astats.Overall.RMS_level", -25.0);
     (flash, beep)
 }
@@ -180,7 +190,22 @@ fn sound_or_pictures_that_begin_late_do_so_in_every_output() {
         let input = source.with_file_name(name);
         let (first, second) = if late == "0:a" { ("0:v", "1:a") } else { ("0:a", "1:v") };
         // What was seen at 8 s without the first 2 s of one track.
-        ffmpeg(&["-i", text(&source), "-ss", "2", "-copyts", "-i", text(&source), "-map", first, "-map", second, "-c", "copy", text(&input)]);
+        ffmpeg(&[
+            "-i",
+            text(&source),
+            "-ss",
+            "2",
+            "-copyts",
+            "-i",
+            text(&source),
+            "-map",
+            first,
+            "-map",
+            second,
+            "-c",
+            "copy",
+            text(&input),
+        ]);
         let (back, _) = through(&input);
         let flash = assert_in_step(&back, name);
         assert!((flash - 8.0).abs() < IN_STEP, "{name}: {flash}");
@@ -202,7 +227,10 @@ fn a_clock_that_runs_at_another_speed_is_followed() {
         let input = remux(&source, name, &["-bsf:a", &filter]);
         let (back, _) = through(&input);
         let (flash, beep) = flash_and_beep(&back);
-        assert!((beep - 8.0 * speed).abs() < IN_STEP && (flash - 8.0).abs() < IN_STEP, "{name}: {flash} {beep}");
+        assert!(
+            (beep - 8.0 * speed).abs() < IN_STEP && (flash - 8.0).abs() < IN_STEP,
+            "{name}: {flash} {beep}"
+        );
     }
 }
 
@@ -254,5 +282,9 @@ fn a_film_that_was_cut_off_is_no_success_but_is_kept() {
     }
     let nothing = folder.path().join("nothing.mp4");
     std::fs::write(&nothing, &std::fs::read(&source).expect("a recording")[..100]).expect("a file");
-    assert_fails(&run(["encode", "-q", text(&nothing), text(&folder.path().join("n.mkv"))]), 1, "nothing.mp4");
+    assert_fails(
+        &run(["encode", "-q", text(&nothing), text(&folder.path().join("n.mkv"))]),
+        1,
+        "nothing.mp4",
+    );
 }

@@ -65,7 +65,7 @@ fn write_movie(path: &Path) {
 
 fn sound(runs: &mut Runs) {
     runs.run("encode {in.wav} {a.mka}");
-    runs.run("encode {in.wav} {b.mka} --vbr --bitrate 5k --redundancy 1 --frame-size 1 --dtx");
+    runs.run("encode {in.wav} {b.mka} --vbr --bitrate 5k --redundancy 1 --frames-per-packet 1 --dtx");
     runs.run("decode {a.mka} {a.wav}");
     runs.run("decode {b.mka} {b.wav} --loss 20% --seed 1");
     runs.run("decode {missing.mka} {c.wav}");
@@ -119,7 +119,7 @@ fn video(runs: &mut Runs) {
     write_movie(&runs.path("movie.mkv"));
     runs.run("encode {movie.mkv} {v.mkv} --preset realtime");
     runs.run(
-        "encode {movie.mkv} {fit.mkv} --preset fast --steps 8 --gop-size 3 --parameters 4000 --no-audio",
+        "encode {movie.mkv} {fit.mkv} --preset fast --epochs 8 --gop-size 3 --parameters 4000 --no-audio",
     );
     runs.run("decode {v.mkv} {back.mkv}");
     runs.run("decode {v.mkv} {back.y4m}");

@@ -58,7 +58,10 @@ fn a_link_and_a_device_stay_what_they_are() {
 }
 
 /// An encoding of a WAV file on stdin that goes on as long as it is read, once it has begun to write.
-fn endless(folder: &std::path::Path, out: &std::path::Path) -> (std::process::Child, std::process::ChildStdin) {
+fn endless(
+    folder: &std::path::Path,
+    out: &std::path::Path,
+) -> (std::process::Child, std::process::ChildStdin) {
     let mut child = siskin()
         .args(["encode", "-y", "--frames-per-packet", "1", "-", text(out)])
         .stdin(Stdio::piped())
@@ -72,7 +75,9 @@ fn endless(folder: &std::path::Path, out: &std::path::Path) -> (std::process::Ch
     data[4..8].fill(0xff);
     data[40..44].fill(0xff);
     stdin.write_all(&data).expect("it reads");
-    let is_part = |e: std::io::Result<fs::DirEntry>| e.expect("an entry").file_name().to_string_lossy().ends_with(".part");
+    let is_part = |e: std::io::Result<fs::DirEntry>| {
+        e.expect("an entry").file_name().to_string_lossy().ends_with(".part")
+    };
     while !fs::read_dir(folder).expect("a folder").any(is_part) {
         std::thread::sleep(std::time::Duration::from_millis(10));
     }

@@ -210,6 +210,7 @@ fn the_limit_of_a_bundle_bites() {
     let mut limits = siskin_core::Limits::default();
     assert!(Bundle::open_with(copy.folder.path(), &limits).is_ok());
     limits.max_bundle_file_bytes = 1000;
-    let error = Bundle::open_with(copy.folder.path(), &limits).expect_err("a manifest of more than 1000 bytes");
+    let error =
+        Bundle::open_with(copy.folder.path(), &limits).expect_err("a manifest of more than 1000 bytes");
     assert!(error.to_string().ends_with("allowed: 1000"), "{error}");
 }

@@ -38,7 +38,9 @@ fn printed(source: &Input) -> Option<String> {
 /// The last shape in a stream's line: that of the container, where it is another than the codec's.
 fn of_text(text: &str, stream: usize) -> Option<(u32, u32)> {
     let start = format!("Stream #0:{stream}");
-    let is_own = |line: &&str| line.strip_prefix(&start).is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_digit()));
+    let is_own = |line: &&str| {
+        line.strip_prefix(&start).is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_digit()))
+    };
     let line = text.lines().map(str::trim_start).find(is_own)?;
     let ratio = line.rsplit_once("SAR ")?.1;
     let (n, rest) = ratio.split_once(':')?;

@@ -293,7 +293,8 @@ impl Demuxer {
     /// Puts a packet in its place in time, and in the queue of its track.
     fn place(&mut self, mut packet: Packet) -> Result<()> {
         let index = packet.stream();
-        let Some(track) = self.streams.iter().position(|s| s.as_ref().is_some_and(|s| s.index == index)) else {
+        let Some(track) = self.streams.iter().position(|s| s.as_ref().is_some_and(|s| s.index == index))
+        else {
             return Ok(());
         };
         let Some(selected) = &mut self.streams[track] else { return Ok(()) };
@@ -355,9 +356,10 @@ impl Demuxer {
                 Some(format!("{name} breaks off after {found:.2} s of {stated:.2} s: {e}"))
             }
             (None, Some(e), _) => Some(format!("{name} breaks off after {found:.2} s: {e}")),
-            (None, None, Some(share)) if share < 1.0 => {
-                Some(format!("{name} ends after {found:.2} s, at {:.1} % of the bytes that it states", share * 100.0))
-            }
+            (None, None, Some(share)) if share < 1.0 => Some(format!(
+                "{name} ends after {found:.2} s, at {:.1} % of the bytes that it states",
+                share * 100.0
+            )),
             _ => None,
         }
     }

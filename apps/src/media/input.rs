@@ -188,7 +188,9 @@ impl AudioInput {
 
     /// What is missing at the end, in words, once everything has been read.
     pub(crate) fn missing(&self) -> Option<String> {
-        self.track.source().missing(Kind::Audio, self.first.map_or(0, |first| self.end.saturating_sub(first)) as f64 / 1e9)
+        self.track
+            .source()
+            .missing(Kind::Audio, self.first.map_or(0, |first| self.end.saturating_sub(first)) as f64 / 1e9)
     }
 
     /// Appends the next samples to `out`; false at the end.
@@ -343,4 +345,3 @@ fn shape_of(frame: &frame::Audio) -> Result<AudioShape> {
     }
     Ok(AudioShape { format: frame.format(), layout, rate })
 }
-

@@ -99,7 +99,8 @@ pub(super) fn of_boxes<R: Read + Seek>(source: &mut R, bytes: u64) -> Result<Opt
         let mut head = [0u8; 16];
         source.read_exact(&mut head[..8])?;
         let size = u32::from_be_bytes([head[0], head[1], head[2], head[3]]);
-        let is_first = count == 0 && !matches!(&head[4..8], b"ftyp" | b"moov" | b"mdat" | b"wide" | b"free" | b"skip");
+        let is_first =
+            count == 0 && !matches!(&head[4..8], b"ftyp" | b"moov" | b"mdat" | b"wide" | b"free" | b"skip");
         if is_first || !head[4..8].iter().all(|b| b.is_ascii_graphic() || *b == b' ' || *b == 0xa9) {
             break;
         }

@@ -117,15 +117,17 @@ impl Timeline {
         if !went_back && (own <= self.longest_gap() || self.is_proved(track, time, own)) {
             return clock.epoch;
         }
-        let fits = |&epoch: &usize| {
-            epoch != clock.epoch && (-BACK_GUESSED..=GAP_BROADCAST).contains(&late(epoch))
-        };
+        let fits =
+            |&epoch: &usize| epoch != clock.epoch && (-BACK_GUESSED..=GAP_BROADCAST).contains(&late(epoch));
         if let Some(known) = (0..self.offsets.len()).rev().find(fits) {
             return known;
         }
         self.jumps.push((due, own));
         // After everything that came so far in tracks that have come as far.
-        let ends = self.clocks.iter().filter(|c| c.due.is_some() && c.end.saturating_sub(due).saturating_abs() < NEAR);
+        let ends = self
+            .clocks
+            .iter()
+            .filter(|c| c.due.is_some() && c.end.saturating_sub(due).saturating_abs() < NEAR);
         let end = ends.map(|c| c.end).max().unwrap_or(due).max(due);
         self.offsets.push(end.saturating_sub(time));
         self.offsets.len() - 1
@@ -135,7 +137,8 @@ impl Timeline {
     fn first_epoch(&self, track: usize, time: i64) -> usize {
         let others = self.clocks.iter().enumerate().filter(|(i, c)| *i != track && c.due.is_some());
         let Some(end) = others.map(|(_, c)| c.end).max() else { return self.offsets.len() - 1 };
-        let far = |epoch: &usize| time.saturating_add(self.offsets[*epoch]).saturating_sub(end).saturating_abs();
+        let far =
+            |epoch: &usize| time.saturating_add(self.offsets[*epoch]).saturating_sub(end).saturating_abs();
         (0..self.offsets.len()).rev().min_by_key(far).unwrap_or(0)
     }
 
@@ -147,7 +150,8 @@ impl Timeline {
     fn is_proved(&self, track: usize, time: i64, gap: i64) -> bool {
         let epoch = self.clocks[track].epoch;
         let at = time.saturating_add(self.offsets[epoch]);
-        let mut others = self.clocks.iter().enumerate().filter(|(i, c)| *i != track && c.due.is_some()).peekable();
+        let mut others =
+            self.clocks.iter().enumerate().filter(|(i, c)| *i != track && c.due.is_some()).peekable();
         if others.peek().is_none() {
             return !self.is_broadcast && gap <= GAP_STATED && self.stated_end.is_some_and(|end| at <= end);
         }
@@ -232,7 +236,8 @@ mod tests {
         for time in [0, i64::MIN, i64::MAX, -1, i64::MIN + 1, 0, i64::MAX / 2] {
             for track in 0..2 {
                 timeline.place(track, Stamp { dts: Some(time), pts: Some(time), duration: 0, is_key: true });
-                timeline.place(track, Stamp { dts: None, pts: Some(time), duration: i64::MAX, is_key: false });
+                timeline
+                    .place(track, Stamp { dts: None, pts: Some(time), duration: i64::MAX, is_key: false });
             }
         }
     }

@@ -109,9 +109,7 @@ impl AudioTrack {
 
     fn take_frames(&mut self, context: &mut Output) -> Result<()> {
         while self.to_frames.pull(&mut self.frame)? == Pulled::Frame {
-            self.encoder
-                .send_frame(&self.frame)
-                .map_err(|e| anyhow!("the output cannot be encoded: {e}"))?;
+            self.encoder.send_frame(&self.frame).map_err(|e| anyhow!("the output cannot be encoded: {e}"))?;
             self.take_packets(context)?;
         }
         Ok(())

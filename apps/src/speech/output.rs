@@ -50,7 +50,13 @@ impl SpeechOutput {
             }
             let is_stream = matches!(target, Target::Stream(_));
             let format = OutputFormat::of(path, false, is_stream)?;
-            let output = AudioOutput::create(target.handle()?, target.is_file(), &format, rate, &Labels { tags, ..Labels::default() })?;
+            let output = AudioOutput::create(
+                target.handle()?,
+                target.is_file(),
+                &format,
+                rate,
+                &Labels { tags, ..Labels::default() },
+            )?;
             return Ok(Self::Plain(Box::new(output)));
         }
         let bundle = model.bundle()?;

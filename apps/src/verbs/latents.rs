@@ -104,7 +104,8 @@ fn decode(args: &Files) -> Result<()> {
         Latents::from_file(&read(&args.input)?, &bundle).with_context(|| args.input.display().to_string())?;
     let target = Target::open(&args.output, args.overwrite.choice(), &args.input)?;
     let format = OutputFormat::of(&args.output, false, matches!(target, Target::Stream(_)))?;
-    let mut output = AudioOutput::create(target.handle()?, target.is_file(), &format, rate, &Labels::default())?;
+    let mut output =
+        AudioOutput::create(target.handle()?, target.is_file(), &format, rate, &Labels::default())?;
     let total = Some(latents.samples as f64 / f64::from(rate));
     let mut given = 0u64;
     latents.decode(&bundle, &args.model.runtime()?, &mut |pcm| -> Result<()> {

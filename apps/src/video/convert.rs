@@ -44,7 +44,8 @@ impl Siting {
 
     /// Of a frame; only that of 4:2:0 is kept, others become [`Siting::Left`].
     pub(super) fn of_frame(frame: &frame::Video) -> Self {
-        let is_half = frame.format().descriptor().is_some_and(|d| (d.log2_chroma_w(), d.log2_chroma_h()) == (1, 1));
+        let is_half =
+            frame.format().descriptor().is_some_and(|d| (d.log2_chroma_w(), d.log2_chroma_h()) == (1, 1));
         match frame.chroma_location() {
             chroma::Location::Center if is_half => Self::Center,
             chroma::Location::TopLeft if is_half => Self::TopLeft,
@@ -157,12 +158,8 @@ impl Converter {
 
     fn new(header: &VideoHeader, format: Pixel, siting: Siting, planar: bool) -> Result<Self> {
         let VideoHeader { width, height, colour, .. } = header;
-        let shape = VideoShape {
-            format,
-            size: (*width, *height),
-            pixel_aspect: (1, 1),
-            time_base: Rational(1, 25),
-        };
+        let shape =
+            VideoShape { format, size: (*width, *height), pixel_aspect: (1, 1), time_base: Rational(1, 25) };
         let chain = filters(format, None, (colour, colour), siting, planar);
         Ok(Self {
             graph: Graph::video(&shape, &chain.unwrap_or_else(|| "null".into()))?,
@@ -237,12 +234,17 @@ mod tests {
             let wanted = YuvMatrix::of(&colour).to_yuv([200, 40, 90]);
             let chroma = 50 * 17;
             for (plane, found) in
-                [&planar[..99 * 33], &planar[99 * 33..][..chroma], &planar[99 * 33 + chroma..]].iter().enumerate()
+                [&planar[..99 * 33], &planar[99 * 33..][..chroma], &planar[99 * 33 + chroma..]]
+                    .iter()
+                    .enumerate()
             {
                 let off = found.iter().map(|v| v.abs_diff(wanted[plane])).max();
                 assert!(off <= Some(1), "{matrix} {full_range} plane {plane}: {off:?}");
             }
-            Converter::to_rgb(&header, Siting::Left).expect("a graph").convert(&planar, &mut back).expect("a picture");
+            Converter::to_rgb(&header, Siting::Left)
+                .expect("a graph")
+                .convert(&planar, &mut back)
+                .expect("a picture");
             let off = back.iter().zip(&rgb).map(|(a, b)| a.abs_diff(*b)).max();
             assert!(off <= Some(3), "{matrix} {full_range}: {off:?}");
         }

@@ -77,8 +77,13 @@ impl Writer {
             Output::Movie(container) => {
                 let file = (target.handle()?, target.is_file());
                 let of_sound = sound.as_ref().map(|s| (s.decoding.rate(), s.decoding.start_ns()));
-                let tags: Vec<(String, String)> =
-                    pictures.file().tags().iter().filter(|t| ![SETTINGS_TAG, SITING_TAG].contains(&t.0.as_str())).cloned().collect();
+                let tags: Vec<(String, String)> = pictures
+                    .file()
+                    .tags()
+                    .iter()
+                    .filter(|t| ![SETTINGS_TAG, SITING_TAG].contains(&t.0.as_str()))
+                    .cloned()
+                    .collect();
                 // Tracks keep their times in such files.
                 let labels = Labels::new(tags, pictures.file().chapters(), 0);
                 let movie =

@@ -77,7 +77,8 @@ impl VideoInput {
     pub(crate) fn of(source: &Source, planar: bool) -> Result<Self> {
         let name = source.name();
         let (rates, frames, matrix) = source.select(Kind::Video, |s| {
-            let matrix = s.side_data().find(|d| d.kind() == StreamData::DisplayMatrix).map(|d| d.data().to_vec());
+            let matrix =
+                s.side_data().find(|d| d.kind() == StreamData::DisplayMatrix).map(|d| d.data().to_vec());
             ((s.avg_frame_rate(), s.rate()), s.frames(), matrix)
         })?;
         let mut track = Track::open(source, Kind::Video)?;
@@ -90,7 +91,8 @@ impl VideoInput {
         let orientation = own.or(matrix).map_or(Orientation::Upright, |m| Orientation::of(&m));
         let (mut width, mut height) = (first.width(), first.height());
         let own = aspect(first.aspect_ratio());
-        let mut pixel_aspect = source.pixel_aspect().filter(|a| a.0.max(a.1) <= MAX_ASPECT as u32).unwrap_or(own);
+        let mut pixel_aspect =
+            source.pixel_aspect().filter(|a| a.0.max(a.1) <= MAX_ASPECT as u32).unwrap_or(own);
         if orientation.swaps_sides() {
             (width, height) = (height, width);
             pixel_aspect = (pixel_aspect.1, pixel_aspect.0);
@@ -370,9 +372,7 @@ fn colour_of(frame: &frame::Video) -> Colour {
     };
     Colour {
         primaries: code(ffi::AVColorPrimaries::from(frame.color_primaries()) as i32),
-        transfer: code(
-            ffi::AVColorTransferCharacteristic::from(frame.color_transfer_characteristic()) as i32
-        ),
+        transfer: code(ffi::AVColorTransferCharacteristic::from(frame.color_transfer_characteristic()) as i32),
         matrix: code(ffi::AVColorSpace::from(frame.color_space()) as i32),
         full_range,
     }

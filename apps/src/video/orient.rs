@@ -88,9 +88,12 @@ mod tests {
 
     #[test]
     fn quarters_and_mirrors_are_told_apart() {
-        for (degrees, filters) in
-            [(0.0, None), (90.0, Some("transpose=clock")), (180.0, Some("hflip,vflip")), (270.0, Some("transpose=cclock"))]
-        {
+        for (degrees, filters) in [
+            (0.0, None),
+            (90.0, Some("transpose=clock")),
+            (180.0, Some("hflip,vflip")),
+            (270.0, Some("transpose=cclock")),
+        ] {
             let (sin, cos) = f64::to_radians(degrees).sin_cos();
             let found = Orientation::of(&matrix(cos, sin, -sin, cos));
             assert_eq!(found.filters().as_deref(), filters, "{degrees}");
@@ -101,7 +104,10 @@ mod tests {
         assert_eq!(Orientation::of(&matrix(-1.0, 0.0, 0.0, 1.0)).filters().as_deref(), Some("hflip"));
         assert_eq!(Orientation::of(&matrix(1.0, 0.0, 0.0, -1.0)).filters().as_deref(), Some("vflip"));
         let (sin, cos) = f64::to_radians(30.0).sin_cos();
-        assert_eq!(Orientation::of(&matrix(cos, sin, -sin, cos)).words().as_deref(), Some("Rotating the frames by 30.0 degrees"));
+        assert_eq!(
+            Orientation::of(&matrix(cos, sin, -sin, cos)).words().as_deref(),
+            Some("Rotating the frames by 30.0 degrees")
+        );
         for broken in [&[][..], &[0; 35], &[0; 36], &[255; 36]] {
             Orientation::of(broken);
         }

@@ -52,8 +52,7 @@ impl Realtime {
         let config = job.video.realtime_config(aim);
         let encoder = Encoder::new(header, &job.runtime, &bundle, &config)?;
         let (name, provider) = (format!("{} {}", manifest.name, manifest.version), encoder.provider());
-        let introduction =
-            format!("Encoding {}x{} with {name} on {provider}", header.width, header.height);
+        let introduction = format!("Encoding {}x{} with {name} on {provider}", header.width, header.height);
         Ok(Self {
             encoder,
             words: job.video.realtime_words(&manifest.id().to_string(), wish, &config),
@@ -69,8 +68,7 @@ impl Realtime {
     /// PSNR of the picture as a decoder sees it, over RGB.
     fn level(&mut self, frame: &[u8]) -> f64 {
         let header = self.encoder.header();
-        let (size, matrix) =
-            ((header.width as usize, header.height as usize), YuvMatrix::of(&header.colour));
+        let (size, matrix) = ((header.width as usize, header.height as usize), YuvMatrix::of(&header.colour));
         let [yuv, seen, wanted] = &mut self.scratch;
         self.encoder.picture(yuv);
         i420_to_rgb(yuv, size, &matrix, seen);

@@ -145,7 +145,8 @@ mod tests {
 
     #[test]
     fn what_differs_is_told() {
-        let settings = |words: &str, name: &str| Settings(format!("{words} input={name} first-picture={name}"));
+        let settings =
+            |words: &str, name: &str| Settings(format!("{words} input={name} first-picture={name}"));
         let now = settings("preset=fast gop-size=3 quality=50", "a");
         assert_eq!(now.differences(&now.tag().1), Vec::<String>::new());
         let before = settings("preset=fast gop-size=5 bitrate=9000", "b").tag().1;

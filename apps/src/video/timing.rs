@@ -131,7 +131,9 @@ impl Timing {
         let mut faults = Vec::new();
         if self.left_out > 0 {
             let count = self.left_out;
-            faults.push(format!("{count} frames came sooner than the frame rate has room for, and are left out"));
+            faults.push(format!(
+                "{count} frames came sooner than the frame rate has room for, and are left out"
+            ));
         }
         if self.gaps.0 > 0 {
             let seconds = self.gaps.1 as f64 / NS as f64;

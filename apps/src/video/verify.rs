@@ -51,7 +51,8 @@ pub(crate) fn run(path: &Path, as_json: bool) -> Result<ExitCode> {
                 let next = last.map(|last: u32| last.wrapping_add(1) % REALTIME_NUMBERS);
                 let follows = info.coding == Coding::Realtime && next == Some(info.number);
                 last = Some(info.number);
-                let is_apart = if follows { from + ROUNDING_NS < end } else { from.abs_diff(end) > ROUNDING_NS };
+                let is_apart =
+                    if follows { from + ROUNDING_NS < end } else { from.abs_diff(end) > ROUNDING_NS };
                 if packets > 0 && is_apart {
                     let (at, should) = (from as f64 / 1e9, end as f64 / 1e9);
                     fault(

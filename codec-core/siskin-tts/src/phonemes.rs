@@ -113,7 +113,8 @@ impl Phonemizer {
 
     /// IPA of a text as espeak-ng writes it, without its marks of another language.
     fn ipa(&self, text: &str, language: &LanguageSpec) -> Result<String> {
-        let found = self.run(&["-q", "-b", "1", "--ipa", "-v", &language.espeak], &without_phoneme_input(text))?;
+        let found =
+            self.run(&["-q", "-b", "1", "--ipa", "-v", &language.espeak], &without_phoneme_input(text))?;
         Ok(without_switches(&found).replace('_', "").split_whitespace().collect::<Vec<_>>().join(" "))
     }
 

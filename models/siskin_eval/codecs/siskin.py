@@ -32,11 +32,11 @@ class Siskin(Codec):
         if not fitting:
             raise Missing(f"the bundle has no rate of {rate} bit/s or below")
         self.stages = max(fitting, key=lambda p: p["bitrate"])["stages"]
-        self.amount = ["--bitrate", rate, "--vbr"] if "vbr" in options else ["--codebooks", self.stages]
+        self.amount = ["--bitrate", rate, "--vbr"] if "vbr" in options else ["--stages", self.stages]
         self.family = "Siskin" + (" in packets" if "packets" in options else "")
         extra = "".join(f", {n} copies" for n in [options.get("red")] if n)
         self.label = f"Siskin {rate / 1000:g}k{' VBR' * ('vbr' in options)}{extra}"
-        self.extra = ["--frame-size", "1"] if "packets" in options else []
+        self.extra = ["--frames-per-packet", "1"] if "packets" in options else []
         if options.get("red"):
             self.extra += ["--redundancy", options["red"]]
         if options.get("redbooks"):
