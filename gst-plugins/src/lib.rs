@@ -39,6 +39,7 @@ pub mod rtpaudiopay;
 pub mod rtpvideodepay;
 pub mod rtpvideopay;
 mod sync;
+mod time;
 mod tokens;
 pub mod tokensink;
 pub mod tokensrc;

@@ -1,15 +1,12 @@
-use siskin_media::Colorimetry;
+use siskin_media::{Colorimetry, Size};
 
 use crate::bytes::{Cursor, put_varint};
-use crate::{Error, Limits, Result};
+use crate::{Limits, Result};
 
 /// First bytes of every video stream header.
 const MAGIC: [u8; 3] = *b"SKV";
 /// The only version so far.
 const VERSION: u8 = 1;
-/// Longest side of a picture.
-const LONGEST_SIDE: u32 = 16_384;
-
 /// What a decoder needs to know before the first packet of a video stream.
 ///
 /// It stands in the container (Matroska `CodecPrivate`, caps field `streamheader`) and in-band at key packets.
@@ -56,7 +53,7 @@ impl VideoHeader {
     /// Reads a header from the start of `data`; the second value is its length in bytes.
     ///
     /// # Errors
-    /// [`Error::Bitstream`] for anything outside the ranges above or beyond `limits`.
+    /// [`crate::Error::Bitstream`] for anything outside the ranges above or beyond `limits`.
     pub fn parse(data: &[u8], limits: &Limits) -> Result<(Self, usize)> {
         let mut cursor = Cursor::new("video header", data);
         if cursor.bytes("magic", MAGIC.len())? != MAGIC {
@@ -66,8 +63,8 @@ impl VideoHeader {
             return Err(cursor.error("version", format!("{found}, this reader knows {VERSION}")));
         }
         cursor.byte("version")?;
-        let width = cursor.ranged("width", 1, LONGEST_SIDE)?;
-        let height = cursor.ranged("height", 1, LONGEST_SIDE)?;
+        let width = cursor.ranged("width", 1, Size::MAX_SIDE)?;
+        let height = cursor.ranged("height", 1, Size::MAX_SIDE)?;
         if u64::from(width) * u64::from(height) > limits.max_video_pixels {
             let reason = format!("{width}x{height}, allowed: up to {} pixels", limits.max_video_pixels);
             return Err(cursor.error("size", reason));
@@ -90,6 +87,14 @@ impl VideoHeader {
         (n > 0).then(|| 1_000_000_000 * u64::from(d) / u64::from(n))
     }
 
+    /// Columns and rows.
+    ///
+    /// # Errors
+    /// As for [`VideoHeader::check`].
+    pub fn size(&self) -> Result<Size> {
+        Size::new(self.width, self.height)
+    }
+
     /// Pixels of a picture.
     pub fn pixels(&self) -> usize {
         self.width as usize * self.height as usize
@@ -98,20 +103,16 @@ impl VideoHeader {
     /// Fails where a size cannot be coded.
     ///
     /// # Errors
-    /// [`Error::Parameter`] for a side outside 1 to 16,384.
+    /// [`crate::Error::Parameter`] for a side outside 1 to 16,384.
     pub fn check(&self) -> Result<()> {
-        for (name, side) in [("width", self.width), ("height", self.height)] {
-            if !(1..=LONGEST_SIDE).contains(&side) {
-                return Err(Error::parameter(name, side, format!("1 to {LONGEST_SIDE}")));
-            }
-        }
-        Ok(())
+        self.size().map(|_| ())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Error;
 
     fn sample() -> VideoHeader {
         VideoHeader {

@@ -1,33 +1,26 @@
 use std::time::Duration;
 
-use super::fit::{Aim, Fit, FitProgress, Schedule};
+use super::fit::{Fit, FitProgress, Schedule};
 use super::optimizer::Optimizer;
 use super::preview::Preview;
+use super::target::Target;
 use crate::{Error, Limits, Result};
 use siskin_bitstream::VideoHeader;
+use siskin_media::{PixelFormat, Size, VideoFrame, VideoFrameView};
 use siskin_model::runtime::{Provider, Runtime};
 use siskin_video::arch::{Architecture, Kind, Modulation};
 use siskin_video::gop::{self, Gop};
 use siskin_video::{Coding, inspect};
 use siskin_video::{Decoded, Decoder};
 
-/// Bits that a parameter costs after coding, about, from which the network's size follows.
-const BITS_A_PARAMETER: f64 = 4.5;
-/// Bits a pixel that a network is made for where no size is asked for.
-const USUAL_BITS_A_PIXEL: f64 = 0.05;
-/// Fewest parameters of a network.
-const FEWEST_PARAMETERS: usize = 2000;
-/// Most sixteenths of an octave by which steps grow to meet a size.
-const MOST_COARSER: u8 = 96;
-
-/// What is held constant.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Target {
-    /// The weight of a bit a pixel against the distortion; more is smaller and worse.
-    Lambda(f64),
-    /// Bits of a group of pictures, which are not exceeded.
-    Bits(f64),
-}
+/// Bits per parameter after coding, about, from which the network's size follows.
+const BITS_PER_PARAMETER: f64 = 4.5;
+/// Bits per pixel that a network is made for where no size is the target.
+const USUAL_BITS_PER_PIXEL: f64 = 0.05;
+/// Fewest parameters of a network: the smallest architectures have about so many.
+const MIN_PARAMETERS: usize = 2000;
+/// Most sixteenths of an octave by which step sizes grow to meet a size: six octaves leave hardly a symbol.
+const MAX_COARSER: u8 = 96;
 
 /// How to encode.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,7 +32,7 @@ pub struct EncoderConfig {
     pub modulation: Modulation,
     /// Parameters of the network with the embeddings of a group; none derives them from the target.
     pub parameters: Option<usize>,
-    /// Passes over the frames of a group: for the pictures alone, and with the bits in the loss.
+    /// Epochs: with distortion alone in the loss, and with the bits too.
     pub epochs: [u32; 2],
     /// Learning rates of both phases.
     pub rates: [f64; 2],
@@ -52,7 +45,7 @@ pub struct EncoderConfig {
 }
 
 impl Default for EncoderConfig {
-    /// HNeRV-Boost with the paper's 300 and 100 passes.
+    /// HNeRV-Boost with the paper's 300 and 100 epochs.
     fn default() -> Self {
         Self {
             kind: Kind::Content(16),
@@ -67,7 +60,7 @@ impl Default for EncoderConfig {
     }
 }
 
-/// A group of pictures after encoding.
+/// A group of frames after encoding.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CodedGop {
     /// The packet.
@@ -78,12 +71,14 @@ pub struct CodedGop {
     pub psnr: Vec<f64>,
 }
 
-/// Encodes groups of pictures, each by fitting a network to it.
+/// Encodes groups of frames, each by fitting a network to it.
 pub struct Encoder {
     runtime: Runtime,
     header: VideoHeader,
+    size: Size,
     config: EncoderConfig,
-    check: Decoder,
+    /// Decodes what was written, as a player will.
+    decoder: Decoder,
     next: u32,
     preview: Option<Preview>,
 }
@@ -94,7 +89,7 @@ impl Encoder {
     /// # Errors
     /// [`Error::Parameter`] for a size or configuration that cannot be.
     pub fn new(header: VideoHeader, runtime: &Runtime, config: &EncoderConfig) -> Result<Self> {
-        header.check()?;
+        let size = header.size()?;
         if config.key_interval == 0 {
             return Err(Error::parameter("key interval", 0, "1 and more"));
         }
@@ -113,8 +108,9 @@ impl Encoder {
         Ok(Self {
             runtime: runtime.clone(),
             header,
+            size,
             config: config.clone(),
-            check: Decoder::new(runtime),
+            decoder: Decoder::new(runtime),
             next: 0,
             preview: None,
         })
@@ -127,72 +123,66 @@ impl Encoder {
 
     /// What runs the networks; known once a group has been coded.
     pub fn provider(&self) -> Option<Provider> {
-        self.check.provider()
+        self.decoder.provider()
     }
 
     /// The network that a group of so many frames gets.
     pub fn architecture(&self, frames: usize, target: Target) -> Architecture {
-        let size = (self.header.width as usize, self.header.height as usize);
         let pixels = (self.header.pixels() * frames) as f64;
         let bits = match target {
             Target::Bits(bits) => bits,
-            Target::Lambda(_) => pixels * USUAL_BITS_A_PIXEL,
+            Target::Lambda(_) => pixels * USUAL_BITS_PER_PIXEL,
         };
-        let budget = self.config.parameters.unwrap_or((bits / BITS_A_PARAMETER) as usize);
-        Architecture::fit(
+        let budget = self.config.parameters.unwrap_or((bits / BITS_PER_PARAMETER) as usize);
+        Architecture::for_budget(
             self.config.kind,
             self.config.modulation,
-            size,
+            self.size,
             frames,
-            budget.max(FEWEST_PARAMETERS),
+            budget.max(MIN_PARAMETERS),
         )
     }
 
-    /// Fits, codes and checks a group. Frames are interleaved RGB of 8 bits; `durations` in nanoseconds are for streams
-    /// without a constant rate. `report` is asked after each step; its error ends the work and is returned.
+    /// Fits a network to a group of RGB frames, codes it and decodes it again. `durations` in nanoseconds are for streams
+    /// without a constant frame rate. `report` is called after each iteration; its error ends the fit and is returned.
     ///
     /// # Errors
     /// [`Error::Parameter`] for no frames, too many, frames of another size, or a target below what can be had;
     /// [`Error::Network`] if the fit fails.
-    pub fn encode(
+    pub fn encode_group(
         &mut self,
-        frames: &[Vec<u8>],
+        frames: &[VideoFrameView<'_>],
         durations: Option<&[u32]>,
         target: Target,
         report: &mut dyn FnMut(FitProgress) -> Result<()>,
     ) -> Result<CodedGop> {
         self.check_frames(frames, durations)?;
-        let before = self.check.decoded().cloned();
+        let before = self.decoder.decoded().cloned();
         let wanted = self.architecture(frames.len(), target);
         let is_due = self.next.is_multiple_of(self.config.key_interval);
         let before = before.filter(|b| !is_due || b.arch == wanted);
         let key = is_due || before.is_none();
         let arch = before.as_ref().map_or(wanted, |b| b.arch.clone());
-        let (needed, most) = (arch.memory(), Limits::default().max_video_memory);
+        let (needed, most) = (arch.memory_bytes(), Limits::default().max_video_memory);
         if needed > most {
-            let allowed = format!("pictures whose decoder takes up to {most} bytes");
+            let allowed = format!("frames whose decoder takes up to {most} bytes");
             return Err(Error::parameter("network", format!("{needed} bytes of features"), allowed));
         }
-        let size = (self.header.width as usize, self.header.height as usize);
         let seed = self.config.seed.wrapping_add(self.next.into());
         let start = before.as_ref().map(|b| b.parameters.as_slice());
-        let mut fit = Fit::new(&arch, &self.runtime, frames, size, seed, start);
+        let mut fit = Fit::new(&arch, &self.runtime, frames, self.size, seed, start);
         if let (false, Some(Decoded { parameters, .. })) = (key, &before) {
             fit.base.copy_from_slice(parameters);
         }
         let schedule = Schedule {
             epochs: self.config.epochs,
-            rates: [self.config.rates[0] * arch.kind.rate(), self.config.rates[1]],
+            rates: [self.config.rates[0] * arch.kind.learning_rate_factor(), self.config.rates[1]],
             optimizer: self.config.optimizer,
         };
-        let aim = match target {
-            Target::Lambda(lambda) => Aim::Lambda(lambda),
-            Target::Bits(bits) => Aim::Bits(bits),
-        };
-        fit.run(&schedule, aim, self.preview.as_mut(), report)?;
-        let data = self.code(&fit, &arch, key, frames.len(), durations, target)?;
-        self.check.load(&data)?;
-        let psnr = self.measure(frames)?;
+        fit.run_phases(&schedule, target, self.preview.as_mut(), report)?;
+        let data = self.write_packet(&fit, &arch, key, frames.len(), durations, target)?;
+        self.decoder.load(&data)?;
+        let psnr = self.measure_psnr(frames)?;
         self.next += 1;
         Ok(CodedGop { data, key, psnr })
     }
@@ -202,7 +192,7 @@ impl Encoder {
     /// # Errors
     /// What [`Decoder::load`] returns, and [`Error::Parameter`] where the packet is not the next one or not of these
     /// frames.
-    pub fn resume(&mut self, packet: &[u8], frames: &[Vec<u8>]) -> Result<CodedGop> {
+    pub fn resume_group(&mut self, packet: &[u8], frames: &[VideoFrameView<'_>]) -> Result<CodedGop> {
         self.check_frames(frames, None)?;
         let info = inspect(packet, &Limits::default())?;
         if (info.coding, info.number, info.frames as usize) != (Coding::Fitted, self.next, frames.len()) {
@@ -210,10 +200,38 @@ impl Encoder {
             let needed = format!("fitted group {} of {} frames", self.next, frames.len());
             return Err(Error::parameter("packet", found, needed));
         }
-        self.check.load(packet)?;
-        let psnr = self.measure(frames)?;
+        self.decoder.load(packet)?;
+        let psnr = self.measure_psnr(frames)?;
         self.next += 1;
         Ok(CodedGop { data: packet.to_vec(), key: info.key, psnr })
+    }
+
+    /// As [`Encoder::encode_group`], of the bytes of RGB frames.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn encode(
+        &mut self,
+        frames: &[Vec<u8>],
+        durations: Option<&[u32]>,
+        target: Target,
+        report: &mut dyn FnMut(FitProgress) -> Result<()>,
+    ) -> Result<CodedGop> {
+        let frames = self.view_frames(frames)?;
+        self.encode_group(&frames, durations, target, report)
+    }
+
+    /// As [`Encoder::resume_group`], of the bytes of RGB frames.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn resume(&mut self, packet: &[u8], frames: &[Vec<u8>]) -> Result<CodedGop> {
+        let frames = self.view_frames(frames)?;
+        self.resume_group(packet, &frames)
+    }
+
+    fn view_frames<'a>(&self, frames: &'a [Vec<u8>]) -> Result<Vec<VideoFrameView<'a>>> {
+        frames.iter().map(|data| VideoFrameView::from_data(PixelFormat::Rgb, self.size, data)).collect()
     }
 
     /// Calls `show` about so often while a group is fitted: with a frame, and the frame as the network makes it so far,
@@ -227,17 +245,18 @@ impl Encoder {
     /// # Errors
     /// As for [`Decoder::frame`].
     pub fn picture(&mut self, index: usize, out: &mut Vec<u8>) -> Result<()> {
-        self.check.frame(index, out)
+        self.decoder.frame(index, out)
     }
 
-    fn check_frames(&self, frames: &[Vec<u8>], durations: Option<&[u32]>) -> Result<()> {
+    fn check_frames(&self, frames: &[VideoFrameView<'_>], durations: Option<&[u32]>) -> Result<()> {
         let most = Limits::default().max_video_frames as usize;
         if !(1..=most).contains(&frames.len()) {
             return Err(Error::parameter("frames", frames.len(), format!("1 to {most}")));
         }
-        let bytes = 3 * self.header.pixels();
-        if let Some(odd) = frames.iter().find(|f| f.len() != bytes) {
-            return Err(Error::parameter("frame", format!("{} bytes", odd.len()), format!("{bytes} bytes")));
+        let fits = |f: &VideoFrameView<'_>| (f.format(), f.size()) == (PixelFormat::Rgb, self.size);
+        if let Some(odd) = frames.iter().find(|f| !fits(f)) {
+            let found = format!("{} in {:?}", odd.size(), odd.format());
+            return Err(Error::parameter("frame", found, format!("{} in Rgb", self.size)));
         }
         match durations {
             Some(d) if d.len() != frames.len() => Err(Error::parameter("durations", d.len(), frames.len())),
@@ -245,8 +264,8 @@ impl Encoder {
         }
     }
 
-    /// The packet; where a size is aimed at, with the smallest steps that keep within it.
-    fn code(
+    /// The packet; where a size is the target, with the smallest step sizes that keep within it.
+    fn write_packet(
         &self,
         fit: &Fit<'_>,
         arch: &Architecture,
@@ -256,7 +275,7 @@ impl Encoder {
         target: Target,
     ) -> Result<Vec<u8>> {
         let packet = |coarser: u8| {
-            let (groups, embeddings) = fit.symbols(coarser);
+            let (groups, embeddings) = fit.quantize_symbols(coarser);
             let gop = Gop {
                 number: self.next,
                 key,
@@ -266,7 +285,7 @@ impl Encoder {
                 groups,
                 embeddings,
             };
-            gop::write(&gop, &self.header)
+            gop::write_gop(&gop, &self.header)
         };
         let finest = packet(0)?;
         let Target::Bits(bits) = target else { return Ok(finest) };
@@ -274,7 +293,7 @@ impl Encoder {
         if fits(&finest) {
             return Ok(finest);
         }
-        let (mut low, mut high) = (0, MOST_COARSER);
+        let (mut low, mut high) = (0, MAX_COARSER);
         let mut best = packet(high)?;
         if !fits(&best) {
             let least = best.len();
@@ -297,12 +316,12 @@ impl Encoder {
     }
 
     /// The PSNR of each frame of the group that the decoder has just loaded.
-    fn measure(&mut self, frames: &[Vec<u8>]) -> Result<Vec<f64>> {
-        let mut picture = Vec::new();
+    fn measure_psnr(&mut self, frames: &[VideoFrameView<'_>]) -> Result<Vec<f64>> {
+        let mut decoded = VideoFrame::new(PixelFormat::Rgb, self.size);
         let mut all = Vec::with_capacity(frames.len());
         for (index, frame) in frames.iter().enumerate() {
-            self.check.frame(index, &mut picture)?;
-            all.push(siskin_video::psnr(frame, &picture));
+            self.decoder.decode_frame(index, PixelFormat::Rgb, &mut decoded)?;
+            all.push(siskin_video::frame_psnr(frame, &decoded.view()));
         }
         Ok(all)
     }

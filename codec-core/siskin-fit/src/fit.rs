@@ -1,24 +1,27 @@
-//! Fitting a decoder network to a group of pictures.
+//! Fitting a decoder network to a group of frames.
 
 use super::optimizer::Optimizer;
 use super::preview::Preview;
 use super::random::Random;
 use super::step_graph::{Phase, StepGraph};
+use super::target::Target;
 use crate::{Error, Result};
+use siskin_media::{Size, VideoFrameView};
 use siskin_model::runtime::{Runtime, TensorNetwork, TensorSpec};
 use siskin_video::Architecture;
-use siskin_video::inference::set_condition;
-use siskin_video::quantizer::{index, quantize, step};
-
 use siskin_video::gop::Group;
+use siskin_video::inference::set_condition;
+use siskin_video::quantizer::{nearest_step_index, quantize_values, step_size};
 
-/// Learning rate of the steps' logarithms, as a multiple of that of the parameters.
+/// Learning rate of the logarithms of step sizes, as a multiple of that of the parameters: they have far to go in the
+/// short coding phase.
 const STEP_RATE: f64 = 10.0;
-/// Range of what the weight of the bits is multiplied by after a pass, from how far the size is from the one aimed at.
+/// Range of what lambda is multiplied by after an epoch, from how far the size is from the target: up faster than down,
+/// since a size may not be exceeded.
 const LAMBDA_CHANGE: [f64; 2] = [0.6, 2.5];
-/// Bits of a symbol where no size is aimed at, before steps are learned.
+/// Bits per symbol where no size is the target, before step sizes are learned.
 const FIRST_BITS: f64 = 5.0;
-/// Bytes of a packet beside its symbols: the packet's own, those of a group of parameters, those of a frame.
+/// Bytes of a packet beside its symbols: the packet's own, those per group of parameters, those per frame.
 const OVERHEAD: [usize; 3] = [60, 7, 3];
 /// Range of the first embeddings.
 const EMBEDDING_RANGE: f32 = 0.5;
@@ -26,20 +29,11 @@ const EMBEDDING_RANGE: f32 = 0.5;
 /// How long and how fast to fit.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Schedule {
-    /// Passes over the frames without and with coding in the loss.
+    /// Epochs without and with bits in the loss.
     pub(super) epochs: [u32; 2],
     /// Highest learning rates of both phases.
     pub(super) rates: [f64; 2],
     pub(super) optimizer: Optimizer,
-}
-
-/// What the coding phase aims at.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Aim {
-    /// This weight of a bit a pixel against the distortion.
-    Lambda(f64),
-    /// So many bits for the group.
-    Bits(f64),
 }
 
 /// How far a fit has come.
@@ -57,8 +51,8 @@ pub struct FitProgress {
 pub(super) struct Fit<'a> {
     arch: &'a Architecture,
     runtime: &'a Runtime,
-    frames: &'a [Vec<u8>],
-    size: (usize, usize),
+    frames: &'a [VideoFrameView<'a>],
+    size: Size,
     random: Random,
     pub(super) parameters: Vec<f32>,
     /// Parameters of the group before, or zeros.
@@ -75,8 +69,8 @@ impl<'a> Fit<'a> {
     pub(super) fn new(
         arch: &'a Architecture,
         runtime: &'a Runtime,
-        frames: &'a [Vec<u8>],
-        (width, height): (usize, usize),
+        frames: &'a [VideoFrameView<'a>],
+        size: Size,
         seed: u64,
         before: Option<&[f32]>,
     ) -> Self {
@@ -101,7 +95,6 @@ impl<'a> Fit<'a> {
         let first = embedding(&mut random);
         let embeddings = frames.iter().map(|_| vec![first.clone()]).collect();
         let base = vec![0.0; parameters.len()];
-        let size = (height, width);
         Self {
             arch,
             runtime,
@@ -118,23 +111,23 @@ impl<'a> Fit<'a> {
     }
 
     /// Runs both phases. `report` is asked after each step and ends the fit with an error; `preview` looks at pictures.
-    pub(super) fn run(
+    pub(super) fn run_phases(
         &mut self,
         schedule: &Schedule,
-        aim: Aim,
+        target: Target,
         mut preview: Option<&mut Preview>,
         report: &mut dyn FnMut(FitProgress) -> Result<()>,
     ) -> Result<()> {
         let frames = self.frames.len() as u64;
         self.all = schedule.epochs.iter().map(|&e| u64::from(e) * frames).sum();
-        self.phase(Phase::Representation, schedule, aim, preview.as_deref_mut(), report)?;
-        self.begin_steps(aim);
-        self.phase(Phase::Coding, schedule, aim, preview, report)
+        self.run_phase(Phase::Representation, schedule, target, preview.as_deref_mut(), report)?;
+        self.init_step_sizes(target);
+        self.run_phase(Phase::Coding, schedule, target, preview, report)
     }
 
     /// Steps with which the symbols cost about what is aimed at, if they are normally distributed: the same share of the
     /// deviation in every group. The network then learns to do with them, and how to spread them better.
-    fn begin_steps(&mut self, aim: Aim) {
+    fn init_step_sizes(&mut self, target: Target) {
         let mut offset = 0;
         let own: Vec<f32> = self.parameters.iter().zip(&self.base).map(|(p, b)| p - b).collect();
         let mut deviations: Vec<f64> = self
@@ -144,33 +137,33 @@ impl<'a> Fit<'a> {
             .iter()
             .map(|&count| {
                 offset += count;
-                deviation(own[offset - count..offset].iter().copied())
+                standard_deviation(own[offset - count..offset].iter().copied())
             })
             .collect();
         let embeddings = self.arch.embedding() * self.frames.len();
         if embeddings > 0 {
-            deviations.push(deviation(self.embeddings.iter().flat_map(|e| e[0].iter().copied())));
+            deviations.push(standard_deviation(self.embeddings.iter().flat_map(|e| e[0].iter().copied())));
         }
         let symbols = (own.len() + embeddings) as f64;
-        let bits = match aim {
-            Aim::Bits(bits) => (bits - self.beside_symbols()) / symbols,
-            Aim::Lambda(_) => FIRST_BITS,
+        let bits = match target {
+            Target::Bits(bits) => (bits - self.overhead_bits()) / symbols,
+            Target::Lambda(_) => FIRST_BITS,
         };
-        let share = steps_a_deviation(bits.clamp(0.1, 8.0));
+        let share = step_for_entropy(bits.clamp(0.1, 8.0));
         self.log_steps = deviations.into_iter().map(|d| (d.max(1e-4) * share).ln() as f32).collect();
     }
 
     /// Bits of the packet beside its symbols.
-    fn beside_symbols(&self) -> f64 {
+    fn overhead_bits(&self) -> f64 {
         let [own, group, frame] = OVERHEAD;
         8.0 * (own + group * self.arch.layout().groups.len() + frame * self.frames.len()) as f64
     }
 
-    fn phase(
+    fn run_phase(
         &mut self,
         phase: Phase,
         schedule: &Schedule,
-        aim: Aim,
+        target: Target,
         mut preview: Option<&mut Preview>,
         report: &mut dyn FnMut(FitProgress) -> Result<()>,
     ) -> Result<()> {
@@ -181,9 +174,9 @@ impl<'a> Fit<'a> {
         }
         let optimizer = schedule.optimizer;
         let graph = StepGraph::new(self.arch, self.size, phase, optimizer);
-        let names = Names::of(&graph);
-        let mut network = self.runtime.tensor_network(&names.spec(), &graph.model)?;
-        let places = Places::of(&graph);
+        let names = TensorNames::from_graph(&graph);
+        let mut network = self.runtime.tensor_network(&names.tensor_spec(), &graph.model)?;
+        let places = TensorPlaces::from_graph(&graph);
         network.state(places.parameters).copy_from_slice(&self.parameters);
         if let (Some(steps), Some(base)) = (places.steps, places.base) {
             network.state(steps).copy_from_slice(&self.log_steps);
@@ -194,23 +187,23 @@ impl<'a> Fit<'a> {
             let empty = vec![0.0; embedding[0].len()];
             embedding.resize(1 + optimizer.memories(), empty);
         }
-        let pixels = (self.size.0 * self.size.1) as f64;
+        let pixels = self.size.pixel_count() as f64;
         let count = self.frames.len();
         let steps = u64::from(epochs) * count as u64;
         let mut order: Vec<usize> = (0..count).collect();
-        let mut lambda = match aim {
-            Aim::Lambda(lambda) => lambda,
-            Aim::Bits(_) => 10.0,
+        let mut lambda = match target {
+            Target::Lambda(lambda) => lambda,
+            Target::Bits(_) => 10.0,
         };
         let mut done = 0u64;
         for epoch in 0..epochs {
             self.random.shuffle(&mut order);
             let (mut psnr, mut embedding_bits, mut bits) = (0.0, 0.0, 0.0);
             for (seen, &frame) in (1..).zip(&order) {
-                let rate = schedule.rates[usize::from(coding)] * curve(done, steps, coding);
+                let rate = schedule.rates[usize::from(coding)] * rate_factor(done, steps, coding);
                 done += 1;
-                self.condition(&mut *network, &places, frame);
-                fill_target(&self.frames[frame], network.input(places.target));
+                self.set_inputs(&mut *network, &places, frame);
+                fill_target(self.frames[frame], network.input(places.target));
                 let plan = |rate: f64, step: u64| optimizer.schedule(rate, step.min(u32::MAX.into()) as u32);
                 network.input(places.schedule).copy_from_slice(&plan(rate, done));
                 if let (Some(schedule), Some(weights)) = (places.steps_schedule, places.lambda) {
@@ -243,11 +236,16 @@ impl<'a> Fit<'a> {
                 if let Some(preview) = preview.as_deref_mut() {
                     let parameters = network.state(places.parameters);
                     let embedding = &self.embeddings[frame][0];
-                    preview.offer((self.arch, self.runtime), (frame, self.frames), parameters, embedding)?;
+                    preview.show_if_due(
+                        (self.arch, self.runtime),
+                        (frame, self.frames),
+                        parameters,
+                        embedding,
+                    )?;
                 }
             }
-            if let (true, Aim::Bits(most)) = (coding, aim) {
-                let ratio = (bits + embedding_bits + self.beside_symbols()) / most;
+            if let (true, Target::Bits(most)) = (coding, target) {
+                let ratio = (bits + embedding_bits + self.overhead_bits()) / most;
                 lambda *= ratio.powi(2).clamp(LAMBDA_CHANGE[0], LAMBDA_CHANGE[1]);
                 lambda = lambda.clamp(1e-4, 1e5);
             }
@@ -259,7 +257,7 @@ impl<'a> Fit<'a> {
         Ok(())
     }
 
-    fn condition(&self, network: &mut dyn TensorNetwork, places: &Places, frame: usize) {
+    fn set_inputs(&self, network: &mut dyn TensorNetwork, places: &TensorPlaces, frame: usize) {
         set_condition(self.arch, network, frame, self.frames.len());
         for (value, &place) in self.embeddings[frame].iter().zip(&places.embedding_in) {
             network.input(place).copy_from_slice(value);
@@ -267,13 +265,13 @@ impl<'a> Fit<'a> {
     }
 
     /// The symbols, with every step so many sixteenths of an octave larger than the one learned.
-    pub(super) fn symbols(&self, coarser: u8) -> (Vec<Group>, Option<Group>) {
+    pub(super) fn quantize_symbols(&self, coarser: u8) -> (Vec<Group>, Option<Group>) {
         let layout = self.arch.layout();
         let own: Vec<f32> = self.parameters.iter().zip(&self.base).map(|(p, b)| p - b).collect();
         let mut offset = 0;
         let group = |log_step: f32, values: &mut dyn Iterator<Item = f32>| {
-            let step_index = index(log_step).saturating_add(coarser);
-            Group { step: step_index, symbols: quantize(values, step(step_index)) }
+            let step_index = nearest_step_index(log_step).saturating_add(coarser);
+            Group { step: step_index, symbols: quantize_values(values, step_size(step_index)) }
         };
         let groups = layout
             .groups
@@ -295,7 +293,7 @@ impl<'a> Fit<'a> {
 
 /// The learning rate's course, after the papers: up in the first tenth if the phase begins from nothing, then down along a
 /// cosine.
-fn curve(step: u64, steps: u64, coding: bool) -> f64 {
+fn rate_factor(step: u64, steps: u64, coding: bool) -> f64 {
     let at = step as f64 / steps as f64;
     let warm = if coding { 0.0 } else { 0.1 };
     if at < warm {
@@ -305,10 +303,11 @@ fn curve(step: u64, steps: u64, coding: bool) -> f64 {
     }
 }
 
-/// Interleaved bytes to planes of 0..1.
-fn fill_target(frame: &[u8], target: &mut [f32]) {
+/// Writes an RGB frame as planes of 0..1.
+fn fill_target(frame: VideoFrameView<'_>, target: &mut [f32]) {
     let pixels = target.len() / 3;
-    for (i, pixel) in frame.as_chunks::<3>().0.iter().enumerate() {
+    let all = frame.planes()[0].rows().flat_map(|row| row.as_chunks::<3>().0);
+    for (i, pixel) in all.enumerate() {
         for (c, &value) in pixel.iter().enumerate() {
             target[c * pixels + i] = f32::from(value) / 255.0;
         }
@@ -317,7 +316,7 @@ fn fill_target(frame: &[u8], target: &mut [f32]) {
 
 /// The step in deviations at which a rounded normal variable has this entropy. The variance of the rounding counts, and
 /// what is mostly zero costs less than the formula for fine steps says.
-fn steps_a_deviation(bits: f64) -> f64 {
+fn step_for_entropy(bits: f64) -> f64 {
     let entropy = |step: f64| {
         let fine = 0.5 * (std::f64::consts::TAU * std::f64::consts::E * (step.powi(-2) + 1.0 / 12.0)).log2();
         fine * (1.0 - (-2.0 / step).exp())
@@ -330,21 +329,21 @@ fn steps_a_deviation(bits: f64) -> f64 {
     high
 }
 
-fn deviation(values: impl Iterator<Item = f32> + Clone) -> f64 {
+fn standard_deviation(values: impl Iterator<Item = f32> + Clone) -> f64 {
     let count = values.clone().count().max(1) as f64;
     let mean = values.clone().map(f64::from).sum::<f64>() / count;
     (values.map(|v| (f64::from(v) - mean).powi(2)).sum::<f64>() / count).sqrt()
 }
 
 /// The graph's names in the form that the runtime takes.
-struct Names<'a> {
+struct TensorNames<'a> {
     inputs: Vec<&'a str>,
     outputs: Vec<&'a str>,
     states: Vec<(&'a str, &'a str)>,
 }
 
-impl<'a> Names<'a> {
-    fn of(graph: &'a StepGraph) -> Self {
+impl<'a> TensorNames<'a> {
+    fn from_graph(graph: &'a StepGraph) -> Self {
         Self {
             inputs: graph.inputs.iter().map(String::as_str).collect(),
             outputs: graph.outputs.iter().map(String::as_str).collect(),
@@ -352,7 +351,7 @@ impl<'a> Names<'a> {
         }
     }
 
-    fn spec(&self) -> TensorSpec<'_> {
+    fn tensor_spec(&self) -> TensorSpec<'_> {
         TensorSpec {
             name: "training step",
             inputs: &self.inputs,
@@ -363,7 +362,7 @@ impl<'a> Names<'a> {
 }
 
 /// Where the graph's tensors stand.
-struct Places {
+struct TensorPlaces {
     target: usize,
     schedule: usize,
     steps_schedule: Option<usize>,
@@ -380,8 +379,8 @@ struct Places {
     steps: Option<usize>,
 }
 
-impl Places {
-    fn of(graph: &StepGraph) -> Self {
+impl TensorPlaces {
+    fn from_graph(graph: &StepGraph) -> Self {
         let input = |name: &str| graph.inputs.iter().position(|n| n == name);
         let output = |name: &str| graph.outputs.iter().position(|n| n == name);
         let state = |name: &str| graph.states.iter().position(|(n, _)| n == name);

@@ -36,9 +36,9 @@ fn golden() -> (Vec<u8>, Vec<u8>) {
 #[test]
 fn the_golden_packet_is_read_and_written_alike() {
     let (packet, _) = golden();
-    let gop = gop::parse(&packet, &header(), None, &Limits::default()).expect("a packet");
+    let gop = gop::parse_gop(&packet, &header(), None, &Limits::default()).expect("a packet");
     assert_eq!((gop.number, gop.key, gop.frames), (0, true, 2));
-    assert_eq!(gop::write(&gop, &header()).expect("the same symbols"), packet);
+    assert_eq!(gop::write_gop(&gop, &header()).expect("the same symbols"), packet);
 }
 
 #[test]

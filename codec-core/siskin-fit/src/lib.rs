@@ -17,13 +17,15 @@ mod preset;
 mod preview;
 mod random;
 mod step_graph;
+mod target;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod threads_tests;
 
-pub use encoder::{CodedGop, Encoder, EncoderConfig, Target};
+pub use encoder::{CodedGop, Encoder, EncoderConfig};
 pub use fit::FitProgress;
 pub use optimizer::Optimizer;
 pub use preset::{Preset, lambda_of_quality};
 pub use siskin_error::{Error, Limits, Result};
+pub use target::Target;

@@ -5,7 +5,7 @@ use siskin_graph::testing::{check, values, weigh};
 use siskin_graph::{Graph, Var};
 use siskin_model::runtime::{Provider, Runtime, RuntimeOptions, TensorSpec};
 use siskin_video::arch::{Architecture, FREQUENCIES, Kind, Modulation, encode_grid, encode_time};
-use siskin_video::network::{Condition, Purpose, forward};
+use siskin_video::network::{Condition, Purpose, build_network};
 
 const FORMS: [(&str, Kind, Modulation); 5] = [
     ("HNeRV-Boost", Kind::Content(2), Modulation::Affine),
@@ -16,7 +16,7 @@ const FORMS: [(&str, Kind, Modulation); 5] = [
 ];
 
 fn architecture(kind: Kind, modulation: Modulation) -> Architecture {
-    Architecture::fit(kind, modulation, (16, 12), 5, 2500)
+    Architecture::for_budget(kind, modulation, siskin_media::Size::new(16, 12).expect("a size"), 5, 2500)
 }
 
 /// The network over one vector of parameters, for the third of five frames.
@@ -42,7 +42,7 @@ fn build(g: &mut Graph, arch: &Architecture, purpose: Purpose, parameters: Var) 
         grid: matches!(arch.modulation, Modulation::Grid(_)).then(|| g.constant(&[1, 3], &weights)),
         embedding: (arch.embedding() > 0).then(|| g.constant(&shape, &values(arch.embedding(), 6))),
     };
-    forward(g, arch, purpose, &tensors, input)
+    build_network(g, arch, purpose, &tensors, input)
 }
 
 #[test]

@@ -1,17 +1,18 @@
-//! A training step as one graph: forward pass, loss, backward pass, optimizer.
+//! An iteration of a fit as one graph: forward pass, loss, backward pass, optimizer.
 //!
 //! The parameters are one vector and so is each of the optimizer's memories. In the coding phase the network sees the
 //! parameters as they will be decoded (rounded to steps, with straight-through gradients), the steps are learned, and the
-//! bits that the symbols will cost are part of the loss: consistent entropy minimisation, where a normal distribution with
+//! bits that the symbols will cost are part of the loss: consistent entropy minimization, where a normal distribution with
 //! the symbols' own mean and deviation is both the estimate in training and the model of the coder.
 
 use super::loss::distortion;
 use super::optimizer::{Optimizer, SCHEDULE};
 use siskin_graph::{Graph, Var};
+use siskin_media::Size;
 use siskin_video::arch::Architecture;
-use siskin_video::network::{Purpose, condition, condition_names, forward};
+use siskin_video::network::{Purpose, add_condition, build_network, condition_names};
 
-/// Least deviation of symbols that is reckoned with.
+/// Least standard deviation of symbols: below it their logarithm of probability would have no useful slope.
 const DEVIATION_FLOOR: f32 = 0.03;
 /// Added to a probability, so that its logarithm is finite.
 const PROBABILITY_FLOOR: f32 = 1e-5;
@@ -33,7 +34,7 @@ pub(super) struct StepGraph {
     pub(super) states: Vec<(String, String)>,
 }
 
-/// A vector under optimisation.
+/// A vector under optimization.
 struct Learned {
     value: Var,
     memories: Vec<Var>,
@@ -62,24 +63,20 @@ impl Learned {
 }
 
 /// Symbols before rounding, what the network sees, and the bits they cost.
-struct Quantised {
+struct Quantized {
     seen: Var,
     bits: Var,
 }
 
 impl StepGraph {
-    /// The step for pictures of `rows` by `columns`.
-    pub(super) fn new(
-        arch: &Architecture,
-        (rows, columns): (usize, usize),
-        phase: Phase,
-        optimizer: Optimizer,
-    ) -> Self {
+    /// The iteration for frames of `size`.
+    pub(super) fn new(arch: &Architecture, size: Size, phase: Phase, optimizer: Optimizer) -> Self {
+        let (rows, columns) = (size.height(), size.width());
         let mut g = Graph::new();
         let layout = arch.layout();
         let count = layout.count();
         let coding = phase == Phase::Coding;
-        let mut input = condition(&mut g, arch);
+        let mut input = add_condition(&mut g, arch);
         let target = g.input("target", &[1, 3, rows, columns]);
         let parameters = Learned::input(&mut g, "parameters", &[count], optimizer);
         let embedding = input.embedding.map(|value| {
@@ -88,7 +85,7 @@ impl StepGraph {
         });
         let quantizers = layout.groups.len() + usize::from(embedding.is_some());
         let steps = coding.then(|| Learned::input(&mut g, "steps", &[quantizers], optimizer));
-        let quantised = steps.as_ref().map(|steps| {
+        let quantized = steps.as_ref().map(|steps| {
             let base = g.input("base", &[count]);
             let own = g.sub(parameters.value, base);
             let log_steps = g.slice(steps.value, &[0], &[layout.groups.len()]);
@@ -98,7 +95,7 @@ impl StepGraph {
             q.seen = g.add(q.seen, base);
             q
         });
-        let quantised_embedding = steps.as_ref().zip(embedding.as_ref()).map(|(steps, embedding)| {
+        let quantized_embedding = steps.as_ref().zip(embedding.as_ref()).map(|(steps, embedding)| {
             let shape = g.shape(embedding.value).to_vec();
             let log_step = g.slice(steps.value, &[quantizers - 1], &[1]);
             let step = g.exp(log_step);
@@ -108,8 +105,8 @@ impl StepGraph {
             q.seen = g.reshape(q.seen, &shape);
             q
         });
-        let seen = quantised.as_ref().map_or(parameters.value, |q| q.seen);
-        if let Some(q) = &quantised_embedding {
+        let seen = quantized.as_ref().map_or(parameters.value, |q| q.seen);
+        if let Some(q) = &quantized_embedding {
             input.embedding = Some(q.seen);
         }
         let mut offset = 0;
@@ -122,7 +119,7 @@ impl StepGraph {
                 g.reshape(part, &t.shape)
             })
             .collect();
-        let picture = forward(&mut g, arch, Purpose::Fitting, &tensors, input);
+        let picture = build_network(&mut g, arch, Purpose::Fitting, &tensors, input);
         let picture = g.slice(picture, &[0; 4], &[1, 3, rows, columns]);
         let loss = distortion(&mut g, picture, target);
         let error = g.sub(picture, target);
@@ -147,7 +144,7 @@ impl StepGraph {
         let mut outputs = vec![("loss".to_owned(), loss), ("squared_error".to_owned(), squared_error)];
         let mut inputs: Vec<String> = condition_names(arch).into_iter().map(str::to_owned).collect();
         inputs.extend(["target".to_owned(), "parameters_schedule".to_owned()]);
-        if let (Some(q), Some(steps)) = (&quantised, &steps) {
+        if let (Some(q), Some(steps)) = (&quantized, &steps) {
             let lambda = g.input("lambda", &[2]);
             let weight = |g: &mut Graph, i: usize| {
                 let one = g.slice(lambda, &[i], &[1]);
@@ -155,7 +152,7 @@ impl StepGraph {
             };
             let mut seeds = vec![(q.seen, of_parameters), (q.bits, weight(&mut g, 0))];
             let mut wrt = vec![parameters.value, steps.value];
-            if let (Some(q), Some(e), Some(gradient)) = (&quantised_embedding, &embedding, of_embedding) {
+            if let (Some(q), Some(e), Some(gradient)) = (&quantized_embedding, &embedding, of_embedding) {
                 seeds.extend([(q.seen, gradient), (q.bits, weight(&mut g, 1))]);
                 wrt.push(e.value);
             }
@@ -164,7 +161,7 @@ impl StepGraph {
             of_embedding = of_embedding.and(gradients.get(2).copied());
             states.extend(steps.step(&mut g, "steps", gradients[1], optimizer));
             outputs.push(("bits".to_owned(), q.bits));
-            if let Some(q) = &quantised_embedding {
+            if let Some(q) = &quantized_embedding {
                 outputs.push(("embedding_bits".to_owned(), q.bits));
             }
             inputs.extend(["steps_schedule", "base", "lambda"].map(str::to_owned));
@@ -195,7 +192,7 @@ impl StepGraph {
 }
 
 /// Rounds values to multiples of their steps, and estimates what the symbols cost, run by run.
-fn quantize(g: &mut Graph, values: Var, steps: Var, runs: &[usize]) -> Quantised {
+fn quantize(g: &mut Graph, values: Var, steps: Var, runs: &[usize]) -> Quantized {
     let code = g.div(values, steps);
     let symbols = g.round_straight_through(code);
     let seen = g.mul(symbols, steps);
@@ -207,8 +204,8 @@ fn quantize(g: &mut Graph, values: Var, steps: Var, runs: &[usize]) -> Quantised
     };
     let mean = average(g, code);
     let mean = g.segment_expand(mean, runs);
-    let centred = g.sub(code, mean);
-    let squares = g.square(centred);
+    let centered = g.sub(code, mean);
+    let squares = g.square(centered);
     let variance = average(g, squares);
     let variance = g.offset(variance, DEVIATION_FLOOR * DEVIATION_FLOOR);
     let deviation = g.sqrt(variance);
@@ -218,7 +215,7 @@ fn quantize(g: &mut Graph, values: Var, steps: Var, runs: &[usize]) -> Quantised
     // Noise of one step's width stands in for rounding, which has no slope.
     let shape = g.shape(code).to_vec();
     let noise = g.noise(&shape);
-    let noisy = g.add(centred, noise);
+    let noisy = g.add(centered, noise);
     let edge = |g: &mut Graph, side: f32| {
         let at = g.offset(noisy, side);
         let at = g.mul(at, scale);
@@ -231,5 +228,5 @@ fn quantize(g: &mut Graph, values: Var, steps: Var, runs: &[usize]) -> Quantised
     let log = g.log(probability);
     let bits = g.scale(log, -std::f32::consts::LOG2_E);
     let bits = g.relu(bits);
-    Quantised { seen, bits: g.sum_all(bits) }
+    Quantized { seen, bits: g.sum_all(bits) }
 }

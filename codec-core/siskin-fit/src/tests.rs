@@ -169,12 +169,13 @@ fn weights_that_overflow_are_an_error_and_leave_the_picture() {
     for kind in [Kind::Content(4), Kind::Index, Kind::Disentangled(8)] {
         let config = EncoderConfig { kind, epochs: [1, 1], parameters: Some(4000), ..config() };
         let good = encode(&config, (32, 32), std::slice::from_ref(&frames), Target::Lambda(1.0)).remove(0);
-        let mut gop = gop::parse(&good.data, &header(32, 32), None, &Limits::default()).expect("a packet");
+        let mut gop =
+            gop::parse_gop(&good.data, &header(32, 32), None, &Limits::default()).expect("a packet");
         for group in &mut gop.groups {
             group.step = u8::MAX;
             (0..).zip(&mut group.symbols).for_each(|(i, s)| *s = if i % 3 == 0 { -30_000 } else { 30_000 });
         }
-        let bad = gop::write(&gop, &header(32, 32)).expect("a packet");
+        let bad = gop::write_gop(&gop, &header(32, 32)).expect("a packet");
         for threads in [1, 3] {
             let options = RuntimeOptions { provider: Provider::Cpu, threads, ..Default::default() };
             let mut decoder = Decoder::new(&Runtime::load(&options).expect("ONNX Runtime"));
@@ -215,8 +216,10 @@ fn attention_over_too_many_places_is_refused() {
         head_kernel: 1,
     };
     let most = Limits::default().max_video_memory;
-    assert!(of((9, 16)).memory() < most / 8, "{}", of((9, 16)).memory());
-    assert!([(512, 512), (4096, 4096), (u16::MAX, u16::MAX)].into_iter().all(|b| of(b).memory() > most));
+    assert!(of((9, 16)).memory_bytes() < most / 8, "{}", of((9, 16)).memory_bytes());
+    assert!(
+        [(512, 512), (4096, 4096), (u16::MAX, u16::MAX)].into_iter().all(|b| of(b).memory_bytes() > most)
+    );
     // A strip, whose smallest grid has as many places: nothing is fitted that could not be decoded.
     let config = EncoderConfig { kind, epochs: [1, 1], ..config() };
     let mut encoder = Encoder::new(header(16_384, 16), &runtime(), &config).expect("a valid stream");

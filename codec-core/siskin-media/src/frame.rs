@@ -49,7 +49,7 @@ impl PixelFormat {
 /// for (y, row) in frame.plane_mut(0).rows_mut().enumerate() {
 ///     row.iter_mut().enumerate().for_each(|(x, luma)| *luma = (16 + 20 * x + 40 * y) as u8);
 /// }
-/// let shapes: Vec<_> = frame.planes().iter().map(|p| (p.row_bytes(), p.row_count())).collect();
+/// let shapes: Vec<_> = frame.planes().map(|p| (p.row_bytes(), p.row_count())).collect();
 /// assert_eq!(shapes, [(5, 3), (3, 2), (3, 2)]);
 ///
 /// let matrix = YuvMatrix::from_colorimetry(&Colorimetry::default());
@@ -122,8 +122,21 @@ impl VideoFrame {
     }
 
     /// The planes, as many as the format has: Y, U and V, or RGB.
-    pub fn planes(&self) -> Vec<Plane<'_>> {
-        self.view().planes().to_vec()
+    pub fn planes(&self) -> impl ExactSizeIterator<Item = Plane<'_>> {
+        split(self.format, self.size, &self.data).into_iter().take(self.format.plane_count())
+    }
+
+    /// The planes, to write to.
+    pub fn planes_mut(&mut self) -> impl ExactSizeIterator<Item = PlaneMut<'_>> {
+        let (format, size) = (self.format, self.size);
+        let mut rest = self.data.as_mut_slice();
+        let planes = std::array::from_fn::<_, 3, _>(|index| {
+            let (row_bytes, rows) = format.plane_shape(size, index);
+            let (own, after) = std::mem::take(&mut rest).split_at_mut(row_bytes * rows);
+            rest = after;
+            PlaneMut::packed(own, row_bytes, rows)
+        });
+        planes.into_iter().take(format.plane_count())
     }
 
     /// Plane `index`.
@@ -144,6 +157,13 @@ impl VideoFrame {
         let (row_bytes, rows) = self.format.plane_shape(self.size, index);
         let start = plane_start(self.format, self.size, index);
         PlaneMut::packed(&mut self.data[start..][..row_bytes * rows], row_bytes, rows)
+    }
+}
+
+impl Default for VideoFrame {
+    /// A gray frame of one pixel, to be replaced.
+    fn default() -> Self {
+        Self::new(PixelFormat::Rgb, Size::MIN)
     }
 }
 
@@ -263,7 +283,7 @@ mod tests {
                 let data: Vec<u8> = (0..format.frame_bytes(size)).map(|i| (i * 37 % 251) as u8).collect();
                 let frame = VideoFrame::from_data(format, size, data.clone()).expect("a frame");
                 let mut packed = Vec::new();
-                frame.planes().iter().for_each(|p| p.append_to(&mut packed));
+                frame.planes().for_each(|p| p.append_to(&mut packed));
                 assert_eq!(packed, data);
                 let mut copy = VideoFrame::new(format, self::size(1, 1));
                 frame.view().copy_to(&mut copy);
@@ -294,8 +314,10 @@ mod tests {
             assert!(VideoFrame::from_data(PixelFormat::I420, small, vec![0; wrong]).is_err(), "{wrong}");
             assert!(VideoFrameView::from_data(PixelFormat::I420, small, &vec![0; wrong]).is_err(), "{wrong}");
         }
-        let frame = VideoFrame::new(PixelFormat::I420, small);
-        let planes = frame.planes();
+        let mut frame = VideoFrame::new(PixelFormat::I420, small);
+        let shapes: Vec<_> = frame.planes_mut().map(|p| p.as_plane().data().len()).collect();
+        assert_eq!(shapes, [9, 4, 4]);
+        let planes: Vec<_> = frame.planes().collect();
         assert!(VideoFrameView::new(PixelFormat::I420, small, &planes).is_ok());
         assert!(VideoFrameView::new(PixelFormat::I420, small, &planes[..2]).is_err());
         assert!(VideoFrameView::new(PixelFormat::I420, size(5, 3), &planes).is_err());

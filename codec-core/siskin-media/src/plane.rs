@@ -138,6 +138,16 @@ impl<'a> PlaneMut<'a> {
         &mut self.data[y * self.stride..][..self.row_bytes]
     }
 
+    /// The memory from the first sample on, gaps included.
+    pub fn data_mut(&mut self) -> &mut [u8] {
+        self.data
+    }
+
+    /// Bytes from the beginning of a row to that of the next.
+    pub fn stride(&self) -> usize {
+        self.stride
+    }
+
     /// All rows from the top.
     pub fn rows_mut(&mut self) -> impl Iterator<Item = &mut [u8]> {
         let row_bytes = self.row_bytes;

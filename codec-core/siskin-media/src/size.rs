@@ -11,6 +11,9 @@ impl Size {
     /// Longest side of a frame.
     pub const MAX_SIDE: u32 = 16_384;
 
+    /// The smallest size, one pixel.
+    pub const MIN: Self = Self { width: 1, height: 1 };
+
     /// A size of `width` columns and `height` rows.
     ///
     /// # Errors

@@ -1,10 +1,11 @@
-use super::ahead::{Frames, Source};
-use super::arch::Architecture;
+use super::frame_threads::{GroupFrames, GroupSource};
 use super::gop;
 use super::{inference, quantizer, realtime};
+use crate::arch::Architecture;
 use crate::{Error, Limits, Result};
 use siskin_bitstream::VideoHeader;
 use siskin_bitstream::video_packet::{Coding, GopInfo, inspect};
+use siskin_media::{PixelFormat, VideoFrame, YuvMatrix};
 use siskin_model::runtime::{Provider, Runtime};
 
 /// The network of a group of pictures as it was coded.
@@ -18,10 +19,10 @@ pub struct Decoded {
     pub parameters: Vec<f32>,
 }
 
-/// Decodes groups of pictures: [`Decoder::load`] takes a packet, [`Decoder::frame`] gives any of its frames.
+/// Decodes groups of frames: [`Decoder::load`] reads a packet, [`Decoder::decode_frame`] decodes any of its frames.
 ///
-/// Frames of a group with a network of its own are decoded side by side on the threads of the [`Runtime`], a few ahead of the
-/// one that is asked for: quickest is to ask for one after another.
+/// Frames of a group with a network of its own are decoded by frame threads, which prefetch a few beyond the one that is
+/// asked for: quickest is to ask for one after another.
 ///
 /// A packet of the [real-time mode](realtime) is a group of one frame; its bundle is found by the id in the stream.
 ///
@@ -33,12 +34,13 @@ pub struct Decoder {
     header: Option<VideoHeader>,
     before: Option<Decoded>,
     /// The group at hand, ready to be shown.
-    loaded: Option<Frames>,
+    loaded: Option<GroupFrames>,
     /// Reads pictures of the real-time mode; there from the first one on.
     realtime: Option<Box<realtime::Decoder>>,
     /// How the packet at hand is coded.
     coding: Coding,
-    yuv: Vec<u8>,
+    /// A frame on its way to 4:2:0.
+    rgb: VideoFrame,
 }
 
 impl Decoder {
@@ -52,7 +54,7 @@ impl Decoder {
             loaded: None,
             realtime: None,
             coding: Coding::Fitted,
-            yuv: Vec::new(),
+            rgb: VideoFrame::default(),
         }
     }
 
@@ -81,7 +83,7 @@ impl Decoder {
     /// What runs the network of the group at hand.
     pub fn provider(&self) -> Option<Provider> {
         match self.coding {
-            Coding::Fitted => self.loaded.as_ref().map(Frames::provider),
+            Coding::Fitted => self.loaded.as_ref().map(GroupFrames::provider),
             Coding::Realtime => self.realtime.as_ref().and_then(|r| r.provider()),
         }
     }
@@ -112,72 +114,84 @@ impl Decoder {
         }
         let header = info.header.or(self.header).ok_or(Error::MissingHeader)?;
         let before = self.before.as_ref();
-        let gop = gop::parse(packet, &header, before.map(|b| (b.number, &b.arch)), &self.limits)?;
+        let gop = gop::parse_gop(packet, &header, before.map(|b| (b.number, &b.arch)), &self.limits)?;
         let base = before.filter(|_| !gop.key).map(|b| b.parameters.as_slice());
-        let parameters = gop::values(&gop.groups, base);
+        let parameters = gop::dequantize_groups(&gop.groups, base);
         let arch = match (gop.arch, before) {
             (Some(own), _) => own,
             (None, Some(before)) => before.arch.clone(),
             (None, None) => return Err(Error::MissingHeader),
         };
         let embeddings = gop.embeddings.map_or(Vec::new(), |group| {
-            let step = quantizer::step(group.step);
+            let step = quantizer::step_size(group.step);
             group.symbols.iter().map(|&s| s as f32 * step).collect()
         });
+        let size = header.size()?;
         // The threads of the group before end here, so that never more than one group takes memory.
         self.loaded = None;
-        let model = inference::model(&arch, &parameters, &header);
-        let source =
-            Source { number: gop.number, arch: arch.clone(), frames: gop.frames as usize, embeddings };
-        self.loaded = Some(Frames::open(&self.runtime, &self.limits, source, model)?);
+        let model = inference::build_model(&arch, &parameters, &header);
+        let source = GroupSource {
+            number: gop.number,
+            arch: arch.clone(),
+            size,
+            frames: gop.frames as usize,
+            embeddings,
+        };
+        self.loaded = Some(GroupFrames::open(&self.runtime, &self.limits, source, model)?);
         self.coding = Coding::Fitted;
         self.header = Some(header);
         self.before = Some(Decoded { number: gop.number, arch, parameters });
         Ok(info)
     }
 
-    /// Decodes frame `index` of the group at hand to interleaved RGB, 8 bits each, row by row, replacing `out`.
+    /// Decodes frame `index` of the current group to `format`, replacing `out`. Frames of the real-time mode are 4:2:0 and
+    /// others RGB; the other way they are converted with the stream's colorimetry.
     ///
     /// # Errors
-    /// [`Error::Parameter`] if there is no such frame, [`Error::NotFinite`] if the network gives no numbers, in which case
-    /// `out` is left as it was; [`Error::Network`].
-    pub fn frame(&mut self, index: usize, out: &mut Vec<u8>) -> Result<()> {
-        if self.coding == Coding::Realtime {
-            let mut yuv = std::mem::take(&mut self.yuv);
-            let found = self.realtime_frame(index, &mut yuv);
-            if let (Ok(()), Some(header)) = (&found, &self.header) {
-                let matrix = realtime::YuvMatrix::of(&header.colour);
-                realtime::i420_to_rgb(&yuv, (header.width as usize, header.height as usize), &matrix, out);
+    /// [`Error::Parameter`] if there is no such frame, [`Error::NotFinite`] if the network gives NaN or infinite values,
+    /// in which case `out` is left as it was; [`Error::Network`].
+    pub fn decode_frame(&mut self, index: usize, format: PixelFormat, out: &mut VideoFrame) -> Result<()> {
+        let header = self.header.as_ref().ok_or(Error::MissingHeader)?;
+        let matrix = YuvMatrix::from_colorimetry(&header.colour);
+        match self.coding {
+            Coding::Realtime if index > 0 => return Err(Error::parameter("frame", index, "0")),
+            Coding::Realtime => {
+                let realtime = self.realtime.as_ref().ok_or(Error::MissingHeader)?;
+                realtime.frame()?.convert_to(format, &matrix, out);
             }
-            self.yuv = yuv;
-            return found;
-        }
-        self.loaded.as_mut().ok_or(Error::MissingHeader)?.frame(index, out)
-    }
-
-    /// As [`Decoder::frame`], in 4:2:0: planes Y, U and V without gaps. Pictures of the real-time mode are so inside,
-    /// others are converted.
-    ///
-    /// # Errors
-    /// As for [`Decoder::frame`].
-    pub fn frame_i420(&mut self, index: usize, out: &mut Vec<u8>) -> Result<()> {
-        if self.coding == Coding::Realtime {
-            return self.realtime_frame(index, out);
-        }
-        let mut rgb = Vec::new();
-        self.frame(index, &mut rgb)?;
-        if let Some(header) = &self.header {
-            let matrix = realtime::YuvMatrix::of(&header.colour);
-            realtime::rgb_to_i420(&rgb, (header.width as usize, header.height as usize), &matrix, out);
+            Coding::Fitted => {
+                let group = self.loaded.as_mut().ok_or(Error::MissingHeader)?;
+                if format == PixelFormat::Rgb {
+                    return group.decode_frame(index, out);
+                }
+                group.decode_frame(index, &mut self.rgb)?;
+                self.rgb.view().convert_to(format, &matrix, out);
+            }
         }
         Ok(())
     }
 
-    fn realtime_frame(&mut self, index: usize, out: &mut Vec<u8>) -> Result<()> {
-        if index > 0 {
-            return Err(Error::parameter("frame", index, "0"));
-        }
-        self.realtime.as_ref().ok_or(Error::MissingHeader)?.picture(out)
+    /// As [`Decoder::decode_frame`], to the bytes of RGB.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn frame(&mut self, index: usize, out: &mut Vec<u8>) -> Result<()> {
+        self.decode_bytes(index, PixelFormat::Rgb, out)
+    }
+
+    /// As [`Decoder::decode_frame`], to the bytes of 4:2:0: planes Y, U and V without gaps.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn frame_i420(&mut self, index: usize, out: &mut Vec<u8>) -> Result<()> {
+        self.decode_bytes(index, PixelFormat::I420, out)
+    }
+
+    fn decode_bytes(&mut self, index: usize, format: PixelFormat, out: &mut Vec<u8>) -> Result<()> {
+        let mut frame = VideoFrame::default();
+        self.decode_frame(index, format, &mut frame)?;
+        *out = frame.into_data();
+        Ok(())
     }
 }
 

@@ -1,7 +1,7 @@
-//! The packet of one group of pictures (`docs/video-bitstream.md`): how many frames, which network, its parameters.
+//! The packet of one group of frames (`docs/video-bitstream.md`): how many frames, which network, its parameters.
 
-use super::arch::{Architecture, Block, Kind, Modulation};
-use super::quantizer::{self, STEPS};
+use crate::arch::{Architecture, Block, Kind, Modulation};
+use crate::quantizer::{self, STEPS};
 use crate::{Error, Limits, Result};
 use siskin_bitstream::VideoHeader;
 use siskin_bitstream::bytes::{Cursor, put_varint};
@@ -9,20 +9,20 @@ use siskin_bitstream::video_packet::{Coding, GopInfo, read_head, seal, write_hea
 use siskin_entropy::{Gaussian, SymbolDecoder, SymbolEncoder};
 
 /// Most channels of an embedding.
-const MOST_EMBEDDING: u8 = 64;
+const MAX_EMBEDDING: u8 = 64;
 /// What stands for the channels of an embedding where place and time are taken apart.
 const DISENTANGLED: u8 = 128;
 
 /// Parameters of one quantizer: symbols, and what one unit of them is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Group {
-    /// Index of the step size, see [`quantizer::step`].
+    /// Index of the step size, see [`quantizer::step_size`].
     pub step: u8,
     /// The symbols.
     pub symbols: Vec<i32>,
 }
 
-/// A group of pictures as it is coded.
+/// A group of frames as it is coded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Gop {
     /// The number of the group.
@@ -33,7 +33,7 @@ pub struct Gop {
     pub frames: u32,
     /// Durations of the frames in nanoseconds, if they differ.
     pub durations: Option<Vec<u32>>,
-    /// Always there in a key group.
+    /// Present in every key group.
     pub arch: Option<Architecture>,
     /// The parameters, or what is to be added to those of the group before.
     pub groups: Vec<Group>,
@@ -42,7 +42,7 @@ pub struct Gop {
 }
 
 /// Writes a packet.
-pub fn write(gop: &Gop, header: &VideoHeader) -> Result<Vec<u8>> {
+pub fn write_gop(gop: &Gop, header: &VideoHeader) -> Result<Vec<u8>> {
     let mut out = Vec::new();
     let place = (gop.number, gop.frames);
     write_head(Coding::Fitted, gop.key.then_some(header), place, gop.durations.as_deref(), &mut out);
@@ -74,7 +74,7 @@ pub fn write(gop: &Gop, header: &VideoHeader) -> Result<Vec<u8>> {
 }
 
 /// Reads a packet in a stream of this header; `before` is the number and network of the group decoded before it.
-pub fn parse(
+pub fn parse_gop(
     data: &[u8],
     header: &VideoHeader,
     before: Option<(u32, &Architecture)>,
@@ -82,7 +82,7 @@ pub fn parse(
 ) -> Result<Gop> {
     let (info, mut cursor) = read_head(data, limits)?;
     if info.coding != Coding::Fitted {
-        return Err(cursor.error("coding", "a real-time picture among fitted groups"));
+        return Err(cursor.error("coding", "a real-time packet among fitted groups"));
     }
     let own = if info.key { Some(parse_arch(&mut cursor, header, limits)?) } else { None };
     let arch = match (&own, before) {
@@ -165,14 +165,14 @@ fn write_arch(arch: &Architecture, out: &mut Vec<u8>) {
     }
 }
 
-/// Reads a network, which must fit the pictures and the limits before anything of its size is allocated.
+/// Reads a network, which must fit the frames and the limits before anything of its size is allocated.
 fn parse_arch(cursor: &mut Cursor<'_>, header: &VideoHeader, limits: &Limits) -> Result<Architecture> {
     let mut kind = match cursor.byte("embedding channels")? {
         0 => Kind::Index,
-        channels @ 1..=MOST_EMBEDDING => Kind::Content(channels),
+        channels @ 1..=MAX_EMBEDDING => Kind::Content(channels),
         DISENTANGLED => Kind::Disentangled(0),
         other => {
-            let reason = format!("{other}, allowed: 0 to {MOST_EMBEDDING} and {DISENTANGLED}");
+            let reason = format!("{other}, allowed: 0 to {MAX_EMBEDDING} and {DISENTANGLED}");
             return Err(cursor.error("embedding channels", reason));
         }
     };
@@ -189,15 +189,16 @@ fn parse_arch(cursor: &mut Cursor<'_>, header: &VideoHeader, limits: &Limits) ->
     if let Kind::Disentangled(width) = &mut kind {
         *width = cursor.byte_in("token width", 2, 254)?;
     }
-    let head_kernel = odd(cursor, "head kernel")?;
+    let head_kernel = parse_odd(cursor, "head kernel")?;
     let count = cursor.byte_in("blocks", 1, 16)?;
     let mut blocks = Vec::with_capacity(count.into());
     let (mut rows, mut columns) = (u64::from(base.0), u64::from(base.1));
-    // A decoder gives a little more than the picture, which is cropped; much more would be a bomb.
+    // A decoder gives a little more than the frame, which is cropped; much more would be a decompression bomb. The margin
+    // of 256 is for small frames, whose grid cannot be as fine.
     let most = |side: u32| 2 * u64::from(side) + 256;
     for _ in 0..count {
         let stride = cursor.byte_in("stride", 1, 16)?;
-        let kernel = odd(cursor, "kernel")?;
+        let kernel = parse_odd(cursor, "kernel")?;
         let channels = cursor.ranged("channels", 1, 4096)? as u16;
         blocks.push(Block { stride, kernel, channels });
         rows *= u64::from(stride);
@@ -212,24 +213,24 @@ fn parse_arch(cursor: &mut Cursor<'_>, header: &VideoHeader, limits: &Limits) ->
         return Err(cursor.error("blocks", format!("{columns}x{rows} of {}x{}", header.width, header.height)));
     }
     let arch = Architecture { kind, modulation, time_width, base, stem, blocks, head_kernel };
-    if arch.memory() > limits.max_video_memory {
+    if arch.memory_bytes() > limits.max_video_memory {
         let reason =
-            format!("{} bytes of features, allowed: up to {}", arch.memory(), limits.max_video_memory);
+            format!("{} bytes of features, allowed: up to {}", arch.memory_bytes(), limits.max_video_memory);
         return Err(cursor.error("network", reason));
     }
     Ok(arch)
 }
 
-fn odd(cursor: &mut Cursor<'_>, field: &'static str) -> Result<u8> {
+fn parse_odd(cursor: &mut Cursor<'_>, field: &'static str) -> Result<u8> {
     let kernel = cursor.byte_in(field, 1, 7)?;
     if kernel % 2 == 1 { Ok(kernel) } else { Err(cursor.error(field, format!("{kernel}, allowed: odd"))) }
 }
 
 /// The parameters as numbers: symbols times steps, added to `base` if there is one.
-pub fn values(groups: &[Group], base: Option<&[f32]>) -> Vec<f32> {
+pub fn dequantize_groups(groups: &[Group], base: Option<&[f32]>) -> Vec<f32> {
     let mut values = Vec::with_capacity(groups.iter().map(|g| g.symbols.len()).sum());
     for group in groups {
-        let step = quantizer::step(group.step);
+        let step = quantizer::step_size(group.step);
         values.extend(group.symbols.iter().map(|&s| s as f32 * step));
     }
     if let Some(base) = base {

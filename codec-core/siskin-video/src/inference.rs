@@ -2,29 +2,30 @@
 
 use siskin_bitstream::VideoHeader;
 use siskin_graph::{Graph, Var};
+use siskin_media::{PixelFormat, Size, VideoFrame};
 use siskin_model::runtime::{Runtime, TensorNetwork, TensorSpec};
 
 use crate::Result;
-use crate::arch::{Architecture, Modulation, encode_grid, encode_time};
-use crate::network::{Purpose, condition, condition_names, forward, needs_time};
+use crate::arch::{Architecture, Modulation};
+use crate::encoding::{encode_grid, encode_time};
+use crate::network::{Purpose, add_condition, build_network, condition_names, needs_time};
 
 /// What the network of a group is called in errors.
 pub const NAME: &str = "video decoder";
 
-/// Planes of 0..1, red, green and blue, to interleaved bytes, replacing `out`.
-pub fn interleave(planes: &[f32], out: &mut Vec<u8>) {
-    let pixels = planes.len() / 3;
-    out.clear();
-    out.resize(3 * pixels, 0);
-    for (i, pixel) in out.as_chunks_mut::<3>().0.iter_mut().enumerate() {
+/// Converts planes of 0..1, red, green and blue, of `size` to 8-bit RGB, replacing `out`.
+pub fn interleave_planes(planes: &[f32], size: Size, out: &mut VideoFrame) {
+    let pixels = size.pixel_count();
+    out.reshape(PixelFormat::Rgb, size);
+    for (i, pixel) in out.data_mut().as_chunks_mut::<3>().0.iter_mut().enumerate() {
         for (c, value) in pixel.iter_mut().enumerate() {
             *value = (planes[c * pixels + i] * 255.0).round() as u8;
         }
     }
 }
 
-/// The graph of a network with constant parameters, which a runtime packs once; it gives the cropped picture.
-pub fn model(arch: &Architecture, parameters: &[f32], header: &VideoHeader) -> Vec<u8> {
+/// The ONNX graph of a network with constant parameters, which a runtime packs once; it gives the cropped frame.
+pub fn build_model(arch: &Architecture, parameters: &[f32], header: &VideoHeader) -> Vec<u8> {
     let mut g = Graph::new();
     let mut offset = 0;
     let tensors: Vec<Var> = arch
@@ -37,22 +38,22 @@ pub fn model(arch: &Architecture, parameters: &[f32], header: &VideoHeader) -> V
             g.constant(&t.shape, part)
         })
         .collect();
-    let input = condition(&mut g, arch);
-    let picture = forward(&mut g, arch, Purpose::Decoding, &tensors, input);
+    let input = add_condition(&mut g, arch);
+    let picture = build_network(&mut g, arch, Purpose::Decoding, &tensors, input);
     let size = [1, 3, header.height as usize, header.width as usize];
     let picture = g.slice(picture, &[0; 4], &size);
     g.to_onnx("decoder", &[("picture", picture)])
 }
 
-/// Opens a network whose graph [`model`] made.
-pub fn open(runtime: &Runtime, arch: &Architecture, model: &[u8]) -> Result<Box<dyn TensorNetwork>> {
+/// Opens a network whose graph [`build_model`] made.
+pub fn open_network(runtime: &Runtime, arch: &Architecture, model: &[u8]) -> Result<Box<dyn TensorNetwork>> {
     let inputs = condition_names(arch);
     let spec = TensorSpec { name: NAME, inputs: &inputs, outputs: &["picture"], states: &[] };
     runtime.tensor_network(&spec, model)
 }
 
 /// Runs the network of a group for frame `index` of `frames`.
-pub fn run(
+pub fn run_network(
     network: &mut dyn TensorNetwork,
     arch: &Architecture,
     (index, frames): (usize, usize),

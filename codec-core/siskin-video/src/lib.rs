@@ -4,29 +4,48 @@
 //! [`gop`], [`inference`]. The [`realtime`] mode has one trained network for all streams and a packet a frame. [`Decoder`]
 //! reads both; fitting is `siskin_fit`.
 
-mod ahead;
 pub mod arch;
-mod check;
+mod checker;
 mod decoder;
+mod encoding;
+mod frame_threads;
 pub mod gop;
 pub mod inference;
+mod layout;
 pub mod network;
 pub mod quantizer;
 pub mod realtime;
+mod sizing;
 mod stem;
 
 pub use arch::{Architecture, Block, Kind, Modulation};
-pub use check::Checker;
+pub use checker::Checker;
 pub use decoder::{Decoded, Decoder};
 pub use siskin_bitstream::video_packet::{Coding, GopInfo, inspect};
 pub use siskin_error::{Error, Limits, Result};
 pub use siskin_graph as graph;
 
-/// The PSNR between two pictures of the same size, over all their bytes, in dB; 100 dB where they are equal.
+use siskin_media::VideoFrameView;
+
+/// The PSNR between two frames of one format and size, over all their samples, in dB; 100 dB where they are equal.
+pub fn frame_psnr(a: &VideoFrameView<'_>, b: &VideoFrameView<'_>) -> f64 {
+    let rows = a.planes().iter().zip(b.planes()).flat_map(|(a, b)| a.rows().zip(b.rows()));
+    let sum = rows.map(|(a, b)| squared_error(a, b)).sum();
+    decibels(sum, a.format().frame_bytes(a.size()))
+}
+
+/// The PSNR between the bytes of two frames of one size, in dB; 100 dB where they are equal.
 pub fn psnr(a: &[u8], b: &[u8]) -> f64 {
-    let sum: u64 = a.iter().zip(b).map(|(&x, &y)| u64::from(x.abs_diff(y)).pow(2)).sum();
-    if sum == 0 || a.is_empty() {
+    decibels(squared_error(a, b), a.len())
+}
+
+fn squared_error(a: &[u8], b: &[u8]) -> u64 {
+    a.iter().zip(b).map(|(&x, &y)| u64::from(x.abs_diff(y)).pow(2)).sum()
+}
+
+fn decibels(squared_error: u64, samples: usize) -> f64 {
+    if squared_error == 0 {
         return 100.0;
     }
-    10.0 * (255.0 * 255.0 * a.len() as f64 / sum as f64).log10()
+    10.0 * (255.0 * 255.0 * samples as f64 / squared_error as f64).log10()
 }

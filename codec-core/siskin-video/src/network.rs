@@ -1,9 +1,9 @@
 //! The decoder's forward pass, for fitting and for decoding alike.
 
-use super::arch::{Architecture, Block, FREQUENCIES, Kind, MODULATIONS, Modulation};
+use crate::arch::{Architecture, Block, FREQUENCIES, Kind, MODULATIONS, Modulation};
 use siskin_graph::{Graph, Var};
 
-/// Added to a variance before its root.
+/// Added to a variance before its root, so that constant channels do not divide by 0; the default of PyTorch.
 const NORM_FLOOR: f32 = 1e-5;
 
 /// What a network is built for; it computes the same either way, but for the order of sums.
@@ -47,7 +47,7 @@ pub fn needs_time(arch: &Architecture) -> bool {
 }
 
 /// Adds the inputs of [`condition_names`].
-pub fn condition(g: &mut Graph, arch: &Architecture) -> Condition {
+pub fn add_condition(g: &mut Graph, arch: &Architecture) -> Condition {
     let time = needs_time(arch).then(|| g.input("time", &[2 * FREQUENCIES, 1]));
     let grid = match arch.modulation {
         Modulation::Grid(points) => Some(g.input("grid", &[1, usize::from(points)])),
@@ -64,15 +64,16 @@ pub fn condition(g: &mut Graph, arch: &Architecture) -> Condition {
 }
 
 /// Builds the network over parameters in the order of the layout; gives RGB in 0..1, `[1, 3, rows, columns]`.
-pub fn forward(
+pub fn build_network(
     g: &mut Graph,
     arch: &Architecture,
     purpose: Purpose,
     parameters: &[Var],
     input: Condition,
 ) -> Var {
-    let (weights, biases) = parameters.split_at(arch.layout().weights());
-    Network { g, arch, purpose, input, code: None, weights: weights.iter(), biases: biases.iter() }.picture()
+    let (weights, biases) = parameters.split_at(arch.layout().weight_tensors());
+    Network { g, arch, purpose, input, code: None, weights: weights.iter(), biases: biases.iter() }
+        .build_frame()
 }
 
 /// A network under construction. It hands out the parameters in their order: weights from the front, biases from their
@@ -89,42 +90,42 @@ pub(crate) struct Network<'a> {
 }
 
 impl Network<'_> {
-    pub(crate) fn weight(&mut self) -> Var {
+    pub(crate) fn next_weight(&mut self) -> Var {
         *self.weights.next().unwrap_or_else(|| unreachable!("the layout has every weight"))
     }
 
-    fn bias(&mut self) -> Var {
+    fn next_bias(&mut self) -> Var {
         *self.biases.next().unwrap_or_else(|| unreachable!("the layout has every bias"))
     }
 
     /// `W x + b` of columns.
-    pub(crate) fn dense(&mut self, x: Var) -> Var {
-        let (w, b) = (self.weight(), self.bias());
+    pub(crate) fn dense_layer(&mut self, x: Var) -> Var {
+        let (w, b) = (self.next_weight(), self.next_bias());
         let y = self.g.matmul(w, x);
         self.g.add(y, b)
     }
 
     /// `sin(W x + b)` of columns.
     pub(crate) fn dense_sine(&mut self, x: Var) -> Var {
-        let y = self.dense(x);
+        let y = self.dense_layer(x);
         self.g.sin(y)
     }
 
-    fn conv(&mut self, x: Var) -> Var {
-        let (w, b) = (self.weight(), self.bias());
+    fn conv_layer(&mut self, x: Var) -> Var {
+        let (w, b) = (self.next_weight(), self.next_bias());
         self.g.conv_same(x, w, Some(b))
     }
 
-    fn picture(mut self) -> Var {
-        let mut x = self.stem();
+    fn build_frame(mut self) -> Var {
+        let mut x = self.build_stem();
         if let Some(time) = self.input.time.filter(|_| self.arch.uses_time()) {
             let hidden = self.dense_sine(time);
             self.code = Some(self.dense_sine(hidden));
         }
         for (index, block) in self.arch.blocks.iter().enumerate() {
-            x = self.block(x, index, block);
+            x = self.build_block(x, index, block);
         }
-        let x = self.last(x);
+        let x = self.head_conv(x);
         let x = self.g.tanh(x);
         let x = self.g.scale(x, 0.5);
         self.g.offset(x, 0.5)
@@ -132,11 +133,11 @@ impl Network<'_> {
 
     /// The last convolution, which has few outputs: with a kernel of 1 it is quicker as a matrix product where the weights are
     /// constant.
-    fn last(&mut self, x: Var) -> Var {
+    fn head_conv(&mut self, x: Var) -> Var {
         if self.purpose == Purpose::Fitting || self.arch.head_kernel > 1 {
-            return self.conv(x);
+            return self.conv_layer(x);
         }
-        let (w, b) = (self.weight(), self.bias());
+        let (w, b) = (self.next_weight(), self.next_bias());
         let g = &mut *self.g;
         let s = g.shape(x).to_vec();
         let (w, b) = (g.reshape(w, &[3, s[1]]), g.reshape(b, &[3, 1]));
@@ -147,20 +148,20 @@ impl Network<'_> {
     }
 
     /// Convolution, pixel shuffle, in some a second convolution, sine, residual block.
-    fn block(&mut self, x: Var, index: usize, block: &Block) -> Var {
-        let x = self.conv(x);
+    fn build_block(&mut self, x: Var, index: usize, block: &Block) -> Var {
+        let x = self.conv_layer(x);
         let mut x = self.g.depth_to_space(x, block.stride.into());
-        if self.arch.squeezed(index).is_some() {
-            x = self.conv(x);
+        if self.arch.squeezed_channels(index).is_some() {
+            x = self.conv_layer(x);
         }
         let x = self.g.sin(x);
-        self.residual(x, block.channels.into())
+        self.residual_block(x, block.channels.into())
     }
 
     /// `x + conv(modulate(gelu(conv(modulate(x)))))`.
-    fn residual(&mut self, x: Var, channels: usize) -> Var {
-        let convs = [(self.weight(), self.bias()), (self.weight(), self.bias())];
-        let scales = self.scales(channels);
+    fn residual_block(&mut self, x: Var, channels: usize) -> Var {
+        let convs = [(self.next_weight(), self.next_bias()), (self.next_weight(), self.next_bias())];
+        let scales = self.scales_and_shifts(channels);
         let mut part = |i: usize| {
             let one = self.g.slice(scales, &[i, 0, 0], &[1, channels, 1]);
             self.g.reshape(one, &[1, channels, 1, 1])
@@ -174,17 +175,17 @@ impl Network<'_> {
 
     /// Scale and shift of both modulations of a block, `[4, channels, 1]`: four networks of the time's code side by side, or
     /// what lies between the points of a grid.
-    fn scales(&mut self, channels: usize) -> Var {
+    fn scales_and_shifts(&mut self, channels: usize) -> Var {
         let time = usize::from(self.arch.time_width);
         match (self.code, self.input.grid) {
             (Some(code), _) => {
-                let hidden = self.dense(code);
+                let hidden = self.dense_layer(code);
                 let hidden = self.g.relu(hidden);
                 let hidden = self.g.reshape(hidden, &[MODULATIONS, time, 1]);
-                self.dense(hidden)
+                self.dense_layer(hidden)
             }
             (None, Some(grid)) => {
-                let table = self.weight();
+                let table = self.next_weight();
                 let row = self.g.matmul(grid, table);
                 self.g.reshape(row, &[MODULATIONS, channels, 1])
             }
@@ -195,15 +196,15 @@ impl Network<'_> {
     /// `conv(x (1 + scale) + shift)`, with `x` normalised first where modulation is by a grid.
     ///
     /// For fitting scale and shift go into the weights, which is far less work in the backward pass: the scale as a factor
-    /// of each input channel, the shift through one more channel of ones, which ends at the picture's edges as the shift
+    /// of each input channel, the shift through one more channel of ones, which ends at the frame's edges as the shift
     /// does. For decoding the weights stay constants, which the runtime packs.
     fn modulated_conv(&mut self, x: Var, (w, bias): (Var, Var), [scale, shift]: [Var; 2]) -> Var {
         let factor = self.g.offset(scale, 1.0);
         let (x, factor) = match self.arch.modulation {
             Modulation::Affine => (x, factor),
             Modulation::Grid(_) => {
-                let (centred, deviation) = self.normal(x);
-                (centred, self.g.div(factor, deviation))
+                let (centered, deviation) = self.center_channels(x);
+                (centered, self.g.div(factor, deviation))
             }
         };
         let g = &mut *self.g;
@@ -228,14 +229,14 @@ impl Network<'_> {
         }
     }
 
-    /// What is left of each channel without its mean, and its deviation.
-    fn normal(&mut self, x: Var) -> (Var, Var) {
+    /// Each channel less its mean, and its standard deviation.
+    fn center_channels(&mut self, x: Var) -> (Var, Var) {
         let g = &mut *self.g;
         let mean = g.mean(x, &[2, 3]);
-        let centred = g.sub(x, mean);
-        let squares = g.square(centred);
+        let centered = g.sub(x, mean);
+        let squares = g.square(centered);
         let variance = g.mean(squares, &[2, 3]);
         let variance = g.offset(variance, NORM_FLOOR);
-        (centred, g.sqrt(variance))
+        (centered, g.sqrt(variance))
     }
 }

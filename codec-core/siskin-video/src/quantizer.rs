@@ -1,5 +1,5 @@
-//! Step sizes: powers of two in sixteenths of an octave, so that one byte says which, and every machine knows the exact
-//! number.
+//! Quantizer step sizes: powers of two in sixteenths of an octave, so that one byte says which, and every machine computes
+//! the same number.
 
 use std::f32::consts::SQRT_2;
 
@@ -7,7 +7,7 @@ use siskin_entropy::clamp_symbol;
 
 /// The largest index.
 pub const STEPS: u8 = 255;
-/// Steps an octave.
+/// Step sizes per octave.
 const PARTS: i32 = 16;
 /// The index of the step 1.
 const ONE: i32 = 192;
@@ -19,7 +19,7 @@ const MANTISSAS: [f32; 16] = [
 ];
 
 /// The step of an index: `2^((index - 192) / 16)`.
-pub fn step(index: u8) -> f32 {
+pub fn step_size(index: u8) -> f32 {
     let (octave, part) =
         ((i32::from(index) - ONE).div_euclid(PARTS), (i32::from(index) - ONE).rem_euclid(PARTS));
     // A power of two is exact, and so is the product.
@@ -27,13 +27,13 @@ pub fn step(index: u8) -> f32 {
 }
 
 /// The index whose step is nearest to a step given by its natural logarithm.
-pub fn index(log_step: f32) -> u8 {
+pub fn nearest_step_index(log_step: f32) -> u8 {
     let index = f64::from(log_step) / std::f64::consts::LN_2 * f64::from(PARTS) + f64::from(ONE);
     index.round().clamp(0.0, STEPS.into()) as u8
 }
 
-/// The symbols of values.
-pub fn quantize(values: impl Iterator<Item = f32>, step: f32) -> Vec<i32> {
+/// Rounds values to multiples of a step size and gives the multiples; NaN becomes 0.
+pub fn quantize_values(values: impl Iterator<Item = f32>, step: f32) -> Vec<i32> {
     values.map(|v| clamp_symbol(v / step)).collect()
 }
 
@@ -45,16 +45,16 @@ mod tests {
     fn steps_are_powers_of_two() {
         for i in 0..=STEPS {
             let exact = 2f64.powf((f64::from(i) - 192.0) / 16.0);
-            assert!((f64::from(step(i)) / exact - 1.0).abs() < 1e-7, "{i}");
-            assert_eq!(index(step(i).ln()), i);
+            assert!((f64::from(step_size(i)) / exact - 1.0).abs() < 1e-7, "{i}");
+            assert_eq!(nearest_step_index(step_size(i).ln()), i);
         }
-        assert_eq!(step(192), 1.0);
-        assert_eq!(step(176), 0.5);
+        assert_eq!(step_size(192), 1.0);
+        assert_eq!(step_size(176), 0.5);
     }
 
     #[test]
-    fn what_is_no_number_becomes_a_symbol() {
-        let symbols = quantize([f32::NAN, f32::INFINITY, -1e30, 0.74].into_iter(), 0.5);
+    fn nan_and_infinity_become_a_symbol() {
+        let symbols = quantize_values([f32::NAN, f32::INFINITY, -1e30, 0.74].into_iter(), 0.5);
         assert_eq!(symbols, [0, 32_767, -32_768, 1]);
     }
 }

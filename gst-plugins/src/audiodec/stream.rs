@@ -1,6 +1,5 @@
 //! A decoder and the stream that it is in the middle of.
 
-use gst::prelude::MulDiv;
 use siskin_core::Result;
 use siskin_core::audio::Decoder;
 use siskin_core::bitstream::StreamHeader;
@@ -8,6 +7,7 @@ use siskin_core::bundle::Bundle;
 
 use crate::element::counters;
 use crate::inference::InferenceSettings;
+use crate::time::{samples_to_time, time_to_samples};
 
 counters! {
     /// Counters behind the property `stats`.
@@ -65,14 +65,12 @@ impl Stream {
 
     /// How many samples last `time`.
     pub(super) fn samples_in(&self, time: gst::ClockTime) -> u64 {
-        let (rate, second) = (self.header().sample_rate.into(), gst::ClockTime::SECOND.nseconds());
-        time.nseconds().mul_div_round(rate, second).unwrap_or(u64::MAX)
+        time_to_samples(self.header().sample_rate, time).unwrap_or(u64::MAX)
     }
 
     /// How long `samples` last.
     pub(super) fn time_of(&self, samples: u64) -> gst::ClockTime {
-        let rate = self.header().sample_rate.into();
-        gst::ClockTime::SECOND.mul_div_round(samples, rate).unwrap_or(gst::ClockTime::MAX)
+        samples_to_time(self.header().sample_rate, samples).unwrap_or(gst::ClockTime::MAX)
     }
 
     /// Notes that what begins at `pts` lasts for `samples`.

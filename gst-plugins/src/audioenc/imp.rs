@@ -8,13 +8,14 @@ use gst_audio::subclass::prelude::*;
 use siskin_core::audio::FrameEncoder;
 use siskin_core::bitstream::{StreamHeader, redundancy};
 use siskin_core::bundle::Bundle;
+use siskin_core::media::Rounding;
 
 use super::session::{Extras, RateMode, RateSettings, Session};
 use crate::element::{debug_category, describe_element, describe_properties, map_buffer, post_error};
 use crate::inference::InferenceSettings;
 use crate::properties::OldName;
 use crate::sync::lock;
-use crate::{caps, errors, properties};
+use crate::{caps, errors, properties, time};
 
 debug_category!("siskinaudioenc", "Siskin audio encoder");
 
@@ -216,7 +217,8 @@ impl AudioEncoderImpl for SiskinAudioEnc {
         drop(guard);
         let obj = self.obj();
         let delay = u64::from(frames) * u64::from(header.hop) + u64::from(header.pre_skip);
-        let latency = gst::ClockTime::SECOND.mul_div_ceil(delay, header.sample_rate.into());
+        let latency = time::sample_base(header.sample_rate)
+            .and_then(|base| time::ticks_to_time(base, delay, Rounding::Up));
         obj.set_latency(latency.unwrap_or_default(), latency);
         obj.set_output_format(&caps::audio(&header))
             .map_err(|e| gst::loggable_error!(CAT, "output format: {e}"))?;
@@ -279,7 +281,7 @@ impl SiskinAudioEnc {
     /// Says downstream that nothing comes for a part of a pause.
     fn push_gap(&self, samples: u64) {
         let rate = lock(&self.session).as_ref().map_or(1, |s| s.bundle.manifest().sample_rate);
-        let duration = gst::ClockTime::SECOND.mul_div_round(samples, rate.into());
+        let duration = time::samples_to_time(rate, samples);
         let start = {
             let mut end = lock(&self.end);
             let Some((start, duration)) = end.zip(duration) else { return };

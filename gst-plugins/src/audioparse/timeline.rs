@@ -1,8 +1,9 @@
 //! Exact times from a container's rounded ones.
 
 use gst::ClockTime;
-use gst::prelude::MulDiv;
 use siskin_core::bitstream::StreamHeader;
+
+use crate::time::{samples_to_time, time_to_samples};
 
 /// A container's time stamps may be this far off before they count as a jump: Matroska rounds to 1 ms.
 const ROUNDING: ClockTime = ClockTime::from_useconds(1500);
@@ -69,8 +70,7 @@ impl Timeline {
     /// less the codec's delay, after the stream's first sample.
     fn on_grid(&self, header: &StreamHeader, stamp: ClockTime) -> ClockTime {
         let Some(since) = self.origin.and_then(|origin| stamp.checked_sub(origin)) else { return stamp };
-        let (rate, second) = (u64::from(header.sample_rate), ClockTime::SECOND.nseconds());
-        let Some(samples) = since.nseconds().mul_div_round(rate, second) else { return stamp };
+        let Some(samples) = time_to_samples(header.sample_rate, since) else { return stamp };
         let (hop, skip) = (u64::from(header.hop), u64::from(header.pre_skip));
         let frame = (samples + skip + hop / 2) / hop;
         let exact = time_of(header, (frame * hop).saturating_sub(skip));
@@ -80,7 +80,7 @@ impl Timeline {
 }
 
 fn time_of(header: &StreamHeader, samples: u64) -> ClockTime {
-    ClockTime::SECOND.mul_div_round(samples, header.sample_rate.into()).unwrap_or(ClockTime::MAX)
+    samples_to_time(header.sample_rate, samples).unwrap_or(ClockTime::MAX)
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use siskin_core::bundle::Bundle;
 
 use crate::element::{debug_category, describe_element, describe_properties};
 use crate::sync::lock;
+use crate::time::{samples_to_time, time_to_samples};
 use crate::{caps, errors};
 
 debug_category!("rtpsiskinaudiodepay", "Siskin audio RTP depayloader");
@@ -104,10 +105,9 @@ impl RTPBaseDepayloadImpl for RtpSiskinAudioDepay {
         let duration = event.structure().and_then(|s| s.get::<gst::ClockTime>("duration").ok());
         let held = {
             let mut depacketizer = lock(&self.depacketizer);
-            let rate = depacketizer.header().map(|header| u64::from(header.sample_rate));
+            let rate = depacketizer.header().map(|header| header.sample_rate);
             rate.is_some_and(|rate| {
-                let second = gst::ClockTime::SECOND.nseconds();
-                let samples = duration.and_then(|d| d.nseconds().mul_div_round(rate, second));
+                let samples = duration.and_then(|d| time_to_samples(rate, d));
                 depacketizer.holds_loss(samples.unwrap_or(u64::MAX))
             })
         };
@@ -167,7 +167,7 @@ impl RtpSiskinAudioDepay {
 }
 
 fn buffer(packet: RecoveredPacket, pts: Option<gst::ClockTime>, rate: u32) -> gst::Buffer {
-    let time = |samples| gst::ClockTime::SECOND.mul_div_round(samples, u64::from(rate)).unwrap_or_default();
+    let time = |samples| samples_to_time(rate, samples).unwrap_or_default();
     let mut buffer = gst::Buffer::from_slice(packet.data);
     let edit = buffer.make_mut();
     edit.set_pts(pts.map(|pts| pts.saturating_sub(time(packet.before))));

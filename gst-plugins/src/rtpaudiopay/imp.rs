@@ -13,6 +13,7 @@ use siskin_core::{Limits, Result as CoreResult};
 use crate::element::{debug_category, describe_element, describe_properties};
 use crate::properties::OldName;
 use crate::sync::lock;
+use crate::time::samples_to_time;
 use crate::{caps, errors, properties};
 
 debug_category!("rtpsiskinaudiopay", "Siskin audio RTP payloader");
@@ -182,7 +183,7 @@ impl RtpSiskinAudioPay {
         payload: &OutgoingPayload<'_>,
         rate: u32,
     ) -> Result<gst::Buffer, glib::BoolError> {
-        let time = |samples| gst::ClockTime::SECOND.mul_div_round(samples, u64::from(rate));
+        let time = |samples| samples_to_time(rate, samples);
         let mut out = self.obj().allocate_output_buffer(payload.data.len() as u32, 0, 0);
         let edit = out.make_mut();
         edit.set_pts(packet.pts().zip(time(payload.offset)).map(|(pts, offset)| pts + offset));

@@ -146,7 +146,7 @@ impl RtpSiskinVideoDepay {
         let header = lock(&self.state).depacketizer.header();
         let mut buffer = gst::Buffer::from_slice(data);
         let edit = buffer.make_mut();
-        edit.set_duration(header.and_then(|header| times::offset(&header, &info, info.frames)));
+        edit.set_duration(header.and_then(|header| times::frame_offset(&header, &info, info.frames)));
         if !info.key {
             edit.set_flags(gst::BufferFlags::DELTA_UNIT);
         }

@@ -19,6 +19,7 @@ use crate::element::{
 use crate::inference::InferenceSettings;
 use crate::properties::OldName;
 use crate::sync::lock;
+use crate::time::samples_to_time;
 use crate::{caps, errors, properties, tokens};
 
 debug_category!("siskintokensink", "Siskin token sink");
@@ -378,7 +379,7 @@ impl SiskinTokenSink {
             let header = &session.header;
             let time = |frame: u64| {
                 let samples = (frame * u64::from(header.hop)).saturating_sub(header.pre_skip.into());
-                gst::ClockTime::SECOND.mul_div_round(samples, header.sample_rate.into())
+                samples_to_time(header.sample_rate, samples)
             };
             let mut buffer = gst::Buffer::from_slice(bytes);
             buffer.make_mut().set_pts(time(first));

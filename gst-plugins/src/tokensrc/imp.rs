@@ -15,6 +15,7 @@ use super::session::{OutPacket, Session};
 use crate::element::{debug_category, describe_element, describe_properties, post_error};
 use crate::properties::OldName;
 use crate::sync::lock;
+use crate::time::samples_to_time;
 use crate::tokens::{self, BadToken};
 use crate::{caps, errors, properties};
 
@@ -272,9 +273,7 @@ impl PushSrcImpl for SiskinTokenSrc {
             if let Some(packet) = packets.pop_front() {
                 let follows = session.sent == packet.position;
                 session.sent = packet.position + packet.samples;
-                let time = |samples: u64| {
-                    gst::ClockTime::SECOND.mul_div_round(samples, session.header.sample_rate.into())
-                };
+                let time = |samples: u64| samples_to_time(session.header.sample_rate, samples);
                 let (start, end) = (time(packet.position), time(packet.position + packet.samples));
                 let mut buffer = gst::Buffer::from_slice(packet.data);
                 let edit = buffer.make_mut();

@@ -4,7 +4,7 @@ use gst::glib;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 
-use super::session::{DEFAULT_MODEL, Session, Stats};
+use super::session::{DEFAULT_MODEL, Session, Stats, time_of};
 use crate::element::{debug_category, describe_element, describe_properties, map_buffer, post_error};
 use crate::inference::InferenceSettings;
 use crate::sync::lock;
@@ -239,9 +239,7 @@ impl SiskinTts {
         let session = guard.as_mut().ok_or(gst::FlowError::Flushing)?;
         let mut discont = not_before.is_some_and(|time| session.wait_until(time));
         let rate = session.rate();
-        let time = |samples: u64| {
-            gst::ClockTime::from_nseconds((u128::from(samples) * 1_000_000_000 / u128::from(rate)) as u64)
-        };
+        let time = |samples: u64| time_of(rate, samples);
         for sentence in session.take(text, ends) {
             gst::log!(
                 CAT,

@@ -2,10 +2,12 @@
 
 use siskin_core::Result;
 use siskin_core::bundle::VoiceBundle;
+use siskin_core::media::Rounding;
 use siskin_core::tts::{Sentences, Speaker, Word};
 
 use crate::element::counters;
 use crate::inference::InferenceSettings;
+use crate::time::{sample_base, ticks_to_time};
 
 /// The bundle that speaks if none is named.
 pub(super) const DEFAULT_MODEL: &str = "kokoro";
@@ -47,8 +49,7 @@ impl Session {
 
     /// The time of a sample.
     pub(super) fn time(&self, samples: u64) -> gst::ClockTime {
-        let ns = u128::from(samples) * 1_000_000_000 / u128::from(self.rate());
-        gst::ClockTime::from_nseconds(ns as u64)
+        time_of(self.rate(), samples)
     }
 
     /// Where the next sound begins, in samples.
@@ -58,7 +59,8 @@ impl Session {
 
     /// Moves on to a later time; whether that leaves a hole.
     pub(super) fn wait_until(&mut self, time: gst::ClockTime) -> bool {
-        let samples = (u128::from(time.nseconds()) * u128::from(self.rate()) / 1_000_000_000) as u64;
+        let base = sample_base(self.rate());
+        let samples = base.and_then(|b| b.ns_to_ticks(time.nseconds(), Rounding::Down)).unwrap_or(0);
         let moves = samples > self.position;
         self.position = self.position.max(samples);
         moves
@@ -115,4 +117,10 @@ impl Session {
             ..self.stats
         }
     }
+}
+
+/// The time of a sample: rounded down, so that the end of a sound is never after the beginning of the next.
+pub(super) fn time_of(rate: u32, samples: u64) -> gst::ClockTime {
+    let time = sample_base(rate).and_then(|base| ticks_to_time(base, samples, Rounding::Down));
+    time.unwrap_or(gst::ClockTime::MAX)
 }

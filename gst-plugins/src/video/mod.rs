@@ -2,6 +2,6 @@
 
 pub(crate) mod caps;
 mod colour;
-pub(crate) mod pictures;
+pub(crate) mod frames;
 pub(crate) mod rtp;
 pub(crate) mod times;

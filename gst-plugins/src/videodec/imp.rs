@@ -9,6 +9,7 @@ use gst_video::video_codec_state::Readable;
 use gst_video::{VideoCodecFrame, VideoCodecState, VideoFormat, VideoInfo};
 use siskin_core::Error;
 use siskin_core::bitstream::VideoHeader;
+use siskin_core::media::PixelFormat;
 
 use super::splitter::{Place, Splitter};
 use super::stream::{Stats, Stream};
@@ -16,7 +17,7 @@ use crate::element::{debug_category, describe_element, describe_properties};
 use crate::inference::InferenceSettings;
 use crate::sync::lock;
 use crate::video::caps;
-use crate::video::pictures::{Layout, Writer};
+use crate::video::frames::FrameWriter;
 use crate::{caps as pads, errors, properties};
 
 debug_category!("siskinvideodec", "Siskin video decoder");
@@ -25,16 +26,17 @@ debug_category!("siskinvideodec", "Siskin video decoder");
 struct Output {
     header: VideoHeader,
     info: VideoInfo,
-    /// For pictures of the layout that came last.
-    writer: Option<(Layout, Writer)>,
+    /// For frames of the format that came last.
+    writer: Option<(PixelFormat, FrameWriter)>,
 }
 
 impl Output {
-    /// The way of pictures of a layout.
-    fn writer(&mut self, layout: Layout) -> Result<&mut Writer, glib::BoolError> {
-        let kept = self.writer.take().filter(|(own, _)| *own == layout);
-        let writer = kept.map_or_else(|| Writer::new(&self.header, layout, &self.info), |(_, w)| Ok(w))?;
-        Ok(&mut self.writer.insert((layout, writer)).1)
+    /// The writer for frames of a format.
+    fn writer_for(&mut self, format: PixelFormat) -> Result<&mut FrameWriter, glib::BoolError> {
+        let kept = self.writer.take().filter(|(own, _)| *own == format);
+        let writer =
+            kept.map_or_else(|| FrameWriter::new(&self.header, format, &self.info), |(_, w)| Ok(w))?;
+        Ok(&mut self.writer.insert((format, writer)).1)
     }
 }
 
@@ -304,7 +306,7 @@ impl SiskinVideoDec {
                     return Err(gst::FlowError::Error);
                 }
             }
-            if stream.picture().is_none() {
+            if stream.frame().is_none() {
                 drop(guard);
                 return obj.finish_frame(frame);
             }
@@ -314,11 +316,10 @@ impl SiskinVideoDec {
         {
             let stream = lock(&self.stream);
             let mut output = lock(&self.output);
-            let picture = stream.as_ref().and_then(Stream::picture);
-            let (picture, layout) = picture.ok_or(gst::FlowError::Flushing)?;
+            let decoded = stream.as_ref().and_then(Stream::frame).ok_or(gst::FlowError::Flushing)?;
             let output = output.as_mut().ok_or(gst::FlowError::NotNegotiated)?;
             let buffer = frame.output_buffer_mut().ok_or(gst::FlowError::Error)?;
-            let written = output.writer(layout).and_then(|writer| writer.write(picture, buffer));
+            let written = output.writer_for(decoded.format()).and_then(|w| w.write_frame(&decoded, buffer));
             written.map_err(|e| {
                 gst::element_imp_error!(self, gst::StreamError::Decode, ["a frame cannot be written: {e}"]);
                 gst::FlowError::Error

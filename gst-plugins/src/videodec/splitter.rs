@@ -52,8 +52,8 @@ impl Splitter {
             None => self.guess(packet.duration()),
         };
         let offset = |frame: u32| match (&self.header, &info) {
-            (Some(header), Some(info)) => times::offset(header, info, frame),
-            (Some(header), None) => times::of_frames(header, frame.into()),
+            (Some(header), Some(info)) => times::frame_offset(header, info, frame),
+            (Some(header), None) => times::frames_to_time(header, frame.into()),
             _ => None,
         };
         let cut = |frame: u32| {
@@ -76,7 +76,7 @@ impl Splitter {
     }
 
     fn guess(&self, duration: Option<gst::ClockTime>) -> u32 {
-        let counted = self.header.as_ref().zip(duration).and_then(|(h, d)| times::frames_in(h, d));
+        let counted = self.header.as_ref().zip(duration).and_then(|(h, d)| times::time_to_frames(h, d));
         let frames = counted.map_or(self.last, |n| u32::try_from(n).unwrap_or(u32::MAX));
         frames.clamp(1, Limits::default().max_video_frames)
     }

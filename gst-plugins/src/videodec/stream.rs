@@ -1,14 +1,14 @@
 //! A decoder and the packet that it is in the middle of.
 
 use siskin_core::bitstream::VideoHeader;
+use siskin_core::media::{PixelFormat, VideoFrame, VideoFrameView};
 use siskin_core::runtime::Runtime;
 use siskin_core::video::Decoder;
-use siskin_core::video::realtime::i420_bytes;
 use siskin_core::{Error, Result};
 
 use super::splitter::Place;
 use crate::element::counters;
-use crate::video::pictures::Layout;
+use crate::video::frames::codec_format;
 
 counters! {
     /// Counters behind the property `stats`.
@@ -29,11 +29,10 @@ pub(super) struct Stream {
     /// The packet at hand, and whether it can be decoded.
     packet: Option<u64>,
     good: bool,
-    /// The last good picture, and how it is laid out; empty before the first.
-    picture: Vec<u8>,
-    layout: Layout,
-    /// Layout of the pictures of the last good packet.
-    next: Layout,
+    /// The last good frame; none before the first.
+    frame: Option<VideoFrame>,
+    /// Format of the frames of the last good packet.
+    format: PixelFormat,
     /// Packets in a row that could not be decoded.
     pub(super) broken: u32,
 }
@@ -44,9 +43,8 @@ impl Stream {
             decoder: Decoder::new(runtime),
             packet: None,
             good: false,
-            picture: Vec::new(),
-            layout: Layout::Rgb,
-            next: Layout::Rgb,
+            frame: None,
+            format: PixelFormat::Rgb,
             broken: 0,
         }
     }
@@ -70,7 +68,7 @@ impl Stream {
         let loaded = self.decoder.load(data);
         self.good = loaded.is_ok();
         loaded.map(|info| {
-            (self.broken, self.next) = (0, Layout::of(info.coding));
+            (self.broken, self.format) = (0, codec_format(info.coding));
             true
         })
     }
@@ -80,15 +78,13 @@ impl Stream {
         if !self.good {
             return Ok(());
         }
-        let frame = frame as usize;
-        let decoded = match self.next {
-            Layout::Rgb => self.decoder.frame(frame, &mut self.picture),
-            Layout::I420 => self.decoder.frame_i420(frame, &mut self.picture),
-        };
+        let mut room = self.frame.take();
+        let had_frame = room.is_some();
+        let out = room.get_or_insert_default();
+        let decoded = self.decoder.decode_frame(frame as usize, self.format, out);
         self.good = !matches!(decoded, Err(Error::NotFinite { .. }));
-        if decoded.is_ok() {
-            self.layout = self.next;
-        }
+        // What fails leaves the frame before.
+        self.frame = room.filter(|_| had_frame || decoded.is_ok());
         decoded
     }
 
@@ -97,13 +93,10 @@ impl Stream {
         self.good
     }
 
-    /// The picture to show and its layout, if there is one of the stream's size.
-    pub(super) fn picture(&self) -> Option<(&[u8], Layout)> {
-        let bytes = self.header().map_or(0, |h| match self.layout {
-            Layout::Rgb => 3 * h.pixels(),
-            Layout::I420 => i420_bytes(h),
-        });
-        (bytes > 0 && self.picture.len() == bytes).then_some((self.picture.as_slice(), self.layout))
+    /// The frame to show, if there is one of the stream's size.
+    pub(super) fn frame(&self) -> Option<VideoFrameView<'_>> {
+        let size = self.header().and_then(|header| header.size().ok())?;
+        self.frame.as_ref().filter(|frame| frame.size() == size).map(VideoFrame::view)
     }
 
     /// Forgets what has been decoded: what comes next does not follow from it.

@@ -2,6 +2,7 @@
 
 use gst::ClockTime;
 use siskin_core::bitstream::VideoHeader;
+use siskin_core::media::VideoFrame;
 
 use crate::video::times;
 
@@ -17,8 +18,7 @@ const LONGEST: ClockTime = ClockTime::from_nseconds(u32::MAX as u64);
 /// A frame as it came.
 #[derive(Debug, Clone)]
 pub(super) struct Frame {
-    /// Interleaved RGB.
-    pub(super) picture: Vec<u8>,
+    pub(super) frame: VideoFrame,
     pub(super) pts: Option<ClockTime>,
     pub(super) duration: Option<ClockTime>,
     /// Number that the base class knows it by.
@@ -28,7 +28,7 @@ pub(super) struct Frame {
 /// Frames that will share a network.
 #[derive(Debug, Default)]
 pub(super) struct Group {
-    pub(super) pictures: Vec<Vec<u8>>,
+    pub(super) frames: Vec<VideoFrame>,
     starts: Vec<ClockTime>,
     /// The last frame's own duration.
     last: Option<ClockTime>,
@@ -38,7 +38,7 @@ pub(super) struct Group {
 
 impl Group {
     pub(super) fn is_empty(&self) -> bool {
-        self.pictures.is_empty()
+        self.frames.is_empty()
     }
 
     /// Adds a frame.
@@ -50,12 +50,12 @@ impl Group {
         let next = self.end(header).unwrap_or_default();
         self.starts.push(frame.pts.unwrap_or(next).max(self.starts.last().copied().unwrap_or_default()));
         self.last = frame.duration;
-        self.pictures.push(frame.picture);
+        self.frames.push(frame.frame);
     }
 
     /// Whether the next frame must begin another group; `bytes` are those of a picture.
     pub(super) fn is_full(&self, frames: u32, bytes: usize) -> bool {
-        let count = self.pictures.len();
+        let count = self.frames.len();
         count >= frames as usize || count > 0 && (count + 1) * bytes > MOST_BYTES
     }
 
@@ -72,14 +72,14 @@ impl Group {
 
     /// Where the last frame ends as far as is known.
     fn end(&self, header: &VideoHeader) -> Option<ClockTime> {
-        let usual = self.last.or_else(|| times::of_frames(header, 1)).unwrap_or(USUAL);
+        let usual = self.last.or_else(|| times::frames_to_time(header, 1)).unwrap_or(USUAL);
         self.starts.last().map(|start| start.saturating_add(usual))
     }
 
     /// When it begins and how long it lasts; `next` is where the frame after it begins, if there is one.
     pub(super) fn span(&self, header: &VideoHeader, next: Option<ClockTime>) -> (ClockTime, ClockTime) {
         let start = self.starts.first().copied().unwrap_or_default();
-        let timed = self.last.or_else(|| times::of_frames(header, 1));
+        let timed = self.last.or_else(|| times::frames_to_time(header, 1));
         let last = self.starts.last().copied().unwrap_or_default();
         let end = match (timed, next.filter(|n| *n > last)) {
             (None, Some(next)) => next,
@@ -93,7 +93,7 @@ impl Group {
     pub(super) fn durations(&self, header: &VideoHeader, length: ClockTime) -> Option<Vec<u32>> {
         let start = self.starts.first().copied().unwrap_or_default();
         let is_regular = |(frame, at): (u64, &ClockTime)| {
-            let exact = times::of_frames(header, frame).map(|offset| start.saturating_add(offset));
+            let exact = times::frames_to_time(header, frame).map(|offset| start.saturating_add(offset));
             exact.is_some_and(|exact| exact.max(*at) - exact.min(*at) <= ROUNDING)
         };
         let ends = self.starts.iter().skip(1).copied().chain([start.saturating_add(length)]);
@@ -125,7 +125,7 @@ mod tests {
         let mut group = Group::default();
         for (number, &ms) in (0..).zip(stamps) {
             let pts = Some(ClockTime::from_mseconds(ms));
-            group.push(Frame { picture: vec![0; 4], pts, duration: None, number }, &header(rate));
+            group.push(Frame { frame: VideoFrame::default(), pts, duration: None, number }, &header(rate));
         }
         group
     }

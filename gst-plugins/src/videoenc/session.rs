@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use gst::ClockTime;
 use siskin_core::bitstream::VideoHeader;
+use siskin_core::media::{PixelFormat, TimeBase, VideoFrame};
 use siskin_core::runtime::{Provider, Runtime};
 use siskin_core::video::{Encoder, FitProgress, Target, lambda_of_quality, realtime};
 use siskin_core::{Error, Result};
@@ -14,7 +15,7 @@ use super::load::Load;
 use super::settings::Settings;
 use crate::element::counters;
 use crate::sync::lock;
-use crate::video::pictures::{Layout, Reader};
+use crate::video::frames::FrameReader;
 
 /// Quality of a group that a bit rate leaves too few bits for.
 const POOR_QUALITY: f64 = 20.0;
@@ -51,7 +52,7 @@ pub(super) struct Stats {
 
 impl Stats {
     pub(super) fn to_structure(self) -> gst::Structure {
-        let seconds = self.duration.nseconds() as f64 / 1e9;
+        let seconds = TimeBase::NANOSECONDS.ticks_to_seconds(self.duration.nseconds());
         let rate = if seconds > 0.0 { self.counters.bytes as f64 * 8.0 / seconds } else { 0.0 };
         let mut structure = self.counters.to_structure();
         structure.set("bitrate", rate.round() as u64);
@@ -87,7 +88,7 @@ enum Coder {
 /// An encoder whose format is known.
 pub(super) struct Session {
     header: VideoHeader,
-    reader: Reader,
+    reader: FrameReader,
     coder: Coder,
     /// Id of the bundle that a decoder needs.
     bundle: Option<String>,
@@ -103,16 +104,16 @@ impl Session {
             value: format!("{info:?}"),
             allowed: format!("what can be converted: {e}"),
         };
-        let session = |layout, coder, bundle, gathered| {
-            let reader = Reader::new(info, layout).map_err(unfit)?;
+        let session = |format, coder, bundle, gathered| {
+            let reader = FrameReader::new(info, format).map_err(unfit)?;
             Ok(Self { header, reader, coder, bundle, slowest: (gathered, Duration::ZERO) })
         };
         match settings.fit_config()? {
             Some(config) => {
                 let encoder = Box::new(Encoder::new(header, runtime, &config)?);
-                let usual = crate::video::times::of_frames(&header, settings.gop_size.into());
+                let usual = crate::video::times::frames_to_time(&header, settings.gop_size.into());
                 let coder = Coder::Fitted(encoder, Group::default());
-                session(Layout::Rgb, coder, None, usual.unwrap_or_default())
+                session(PixelFormat::Rgb, coder, None, usual.unwrap_or_default())
             }
             None => {
                 let bundle = settings.find_bundle()?;
@@ -125,7 +126,7 @@ impl Session {
                     qualities,
                     load: Load::new(config.steps),
                 };
-                session(Layout::I420, coder, Some(bundle.manifest().id().to_string()), ClockTime::ZERO)
+                session(PixelFormat::I420, coder, Some(bundle.manifest().id().to_string()), ClockTime::ZERO)
             }
         }
     }
@@ -156,7 +157,7 @@ impl Session {
 
     /// Whether `pts` cannot belong to the group at hand, or that is full.
     pub(super) fn ends_before(&self, pts: Option<ClockTime>, is_key: bool, settings: &Settings) -> bool {
-        let bytes = self.reader.bytes();
+        let bytes = self.reader.frame_bytes();
         self.group().is_some_and(|g| is_key || g.is_full(settings.gop_size, bytes) || g.is_broken_by(pts))
     }
 
@@ -168,10 +169,10 @@ impl Session {
         number: u32,
         settings: &Settings,
     ) -> std::result::Result<bool, gst::glib::BoolError> {
-        let picture = self.reader.read(frame)?;
+        let picture = self.reader.read_frame(frame)?;
         let Coder::Fitted(_, group) = &mut self.coder else { return Ok(false) };
-        group.push(Frame { picture, pts, duration, number }, &self.header);
-        Ok(group.is_full(settings.gop_size, self.reader.bytes()) && group.is_timed(&self.header))
+        group.push(Frame { frame: picture, pts, duration, number }, &self.header);
+        Ok(group.is_full(settings.gop_size, self.reader.frame_bytes()) && group.is_timed(&self.header))
     }
 
     /// Whether the group at hand begins with the frame of this number.
@@ -205,11 +206,6 @@ impl Session {
         lock(stats).counters.reduced_frames += u64::from(load.is_reduced());
         encoder.set_steps(steps)?;
         let began = Instant::now();
-        let picture = self.reader.read(frame).map_err(|e| Error::Parameter {
-            name: "frame",
-            value: e.to_string(),
-            allowed: format!("pictures of {:?}", self.header),
-        })?;
         let wanted = settings.realtime_target(*qualities);
         if wanted != *target {
             encoder.set_target(wanted)?;
@@ -221,8 +217,14 @@ impl Session {
         let own = duration.filter(|_| self.header.frame_rate.0 == 0);
         let own = own.map(|d| u32::try_from(d.nseconds()).unwrap_or(u32::MAX));
         let provider = encoder.provider().name();
-        let coded = encoder.encode(&picture, own)?;
-        let packet = (coded.data.to_vec(), coded.key);
+        let coded = self.reader.with_frame(frame, |view| {
+            encoder.encode_frame(view, own).map(|coded| (coded.data.to_vec(), coded.key))
+        });
+        let packet = coded.map_err(|e| Error::Parameter {
+            name: "frame",
+            value: e.to_string(),
+            allowed: format!("frames of {:?}", self.header),
+        })??;
         let worked = began.elapsed();
         self.slowest.1 = self.slowest.1.max(worked);
         let mut stats = lock(stats);
@@ -230,7 +232,7 @@ impl Session {
         stats.counters.frames += 1;
         stats.counters.key_groups += u64::from(packet.1);
         stats.counters.bytes += packet.0.len() as u64;
-        let usual = crate::video::times::of_frames(&self.header, 1);
+        let usual = crate::video::times::frames_to_time(&self.header, 1);
         stats.duration = stats.duration.saturating_add(usual.or(duration).unwrap_or_default());
         (stats.work, stats.provider) = (stats.work + worked, provider);
         Ok(Some(packet))
@@ -256,8 +258,9 @@ impl Session {
             lock(stats).progress = Some(progress);
             if stop() { Err(Error::Stopped) } else { Ok(()) }
         };
+        let frames: Vec<_> = group.frames.iter().map(VideoFrame::view).collect();
         let mut encode =
-            |target: Target| encoder.encode(&group.pictures, durations.as_deref(), target, &mut report);
+            |target: Target| encoder.encode_group(&frames, durations.as_deref(), target, &mut report);
         let (coded, remark) = match encode(settings.fit_target(duration)?) {
             // Few frames are worth few bits, in which not even the smallest network fits.
             Err(Error::Parameter { name: "size of a group", value, allowed }) => {
@@ -272,7 +275,7 @@ impl Session {
         let mut stats = lock(stats);
         stats.counters.groups += 1;
         stats.counters.key_groups += u64::from(coded.key);
-        stats.counters.frames += group.pictures.len() as u64;
+        stats.counters.frames += group.frames.len() as u64;
         stats.counters.bytes += coded.data.len() as u64;
         stats.psnr += coded.psnr.iter().sum::<f64>();
         stats.duration = stats.duration.saturating_add(duration);

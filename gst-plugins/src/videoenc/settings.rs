@@ -4,6 +4,7 @@ use gst::glib;
 use gst::prelude::*;
 use siskin_core::Result;
 use siskin_core::bundle::VideoBundle;
+use siskin_core::media::TimeBase;
 use siskin_core::video::{EncoderConfig, Preset, Target, lambda_of_quality, realtime};
 
 use crate::inference::InferenceSettings;
@@ -278,7 +279,10 @@ impl Settings {
     pub(super) fn fit_target(&self, length: gst::ClockTime) -> Result<Target> {
         Ok(match self.bitrate {
             0 => Target::Lambda(lambda_of_quality(self.quality)?),
-            rate => Target::Bits(f64::from(rate) * length.nseconds() as f64 / 1e9),
+            rate => {
+                let seconds = TimeBase::NANOSECONDS.ticks_to_seconds(length.nseconds());
+                Target::Bits(f64::from(rate) * seconds)
+            }
         })
     }
 }

@@ -41,7 +41,7 @@ impl Timeline {
             _ => self.on_grid(header, stamp.unwrap_or_default()),
         };
         self.origin.get_or_insert(pts);
-        let duration = times::offset(header, info, info.frames);
+        let duration = times::frame_offset(header, info, info.frames);
         self.run = match (self.run.filter(|_| follows), &info.durations, duration) {
             // Frames that have durations of their own are no multiple of the rate's.
             (_, Some(_), Some(duration)) => pts.checked_add(duration).map(|end| (end, 0)),
@@ -63,7 +63,7 @@ impl Timeline {
     /// Where a packet that follows begins.
     fn next(&self, header: &VideoHeader) -> Option<ClockTime> {
         let (start, frames) = self.run?;
-        let since = if frames == 0 { Some(ClockTime::ZERO) } else { times::of_frames(header, frames) };
+        let since = if frames == 0 { Some(ClockTime::ZERO) } else { times::frames_to_time(header, frames) };
         since.and_then(|since| start.checked_add(since))
     }
 
@@ -76,8 +76,8 @@ impl Timeline {
     fn on_grid(&self, header: &VideoHeader, stamp: ClockTime) -> ClockTime {
         let origin = self.origin.filter(|origin| *origin <= stamp);
         let exact = origin.and_then(|origin| {
-            let frames = times::frames_in(header, stamp - origin)?;
-            origin.checked_add(times::of_frames(header, frames)?)
+            let frames = times::time_to_frames(header, stamp - origin)?;
+            origin.checked_add(times::frames_to_time(header, frames)?)
         });
         exact.filter(|e| stamp.max(*e) - stamp.min(*e) <= ROUNDING).unwrap_or(stamp)
     }

@@ -2,30 +2,33 @@ use crate::{Error, Limits, Result};
 use siskin_bitstream::VideoHeader;
 use siskin_bitstream::video_packet::{self, Coding, GopInfo, REALTIME_NUMBERS};
 use siskin_entropy::binary::BitEncoder;
+use siskin_media::{PixelFormat, Plane, TimeBase, VideoFrame, VideoFrameView};
 use siskin_model::bundle::VideoBundle;
 use siskin_model::runtime::{Provider, Runtime, TensorNetwork};
 
-use super::chain::Chain;
+use super::analysis_by_synthesis::{AnalysisBySynthesis, Task};
 use super::contexts;
-use super::decoder::bundle_named;
-use super::latents::LARGEST;
-use super::picture::Picture;
-use super::rate::RateControl;
-use super::refine::{Refiner, Task};
-use super::search::Search;
-use super::{CHANNELS, GROUP, MOST_STEPS, i420_bytes};
+use super::latents::MAX_LATENT;
+use super::motion_search::MotionSearch;
+use super::packing::{pack_frame, pad_frame};
+use super::rate::RateController;
+use super::reconstructor::Reconstructor;
+use super::symbols::{SymbolState, read_bundle_name};
+use super::{CHANNELS, GROUP, MACRO, MOST_STEPS};
 
-/// A picture is a scene of its own where prediction leaves this mean difference a sample, and this part of the picture's
-/// own differences between neighbours' means.
-const CUT_DIFFERENCE: f32 = 12.0;
-const CUT_PART: f32 = 0.9;
+/// Least mean absolute difference of inter prediction at a scene cut, in levels of 8 bits. Below it prediction is useful
+/// whatever intra coding would cost; noise and slow fades stay well below.
+const MIN_CUT_MAD: f32 = 12.0;
+/// Least inter MAD at a scene cut as a part of intra MAD: from here on prediction saves next to nothing, and a keyframe
+/// lets players join and stops errors.
+const MIN_CUT_RATIO: f32 = 0.9;
 
 /// What is held constant.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Target {
     /// A quality of the bundle, 0 (finest) to its number of qualities less one.
     Quality(u8),
-    /// Bits a second, packets without container.
+    /// Bits per second, packets without container.
     Bitrate(u32),
 }
 
@@ -34,23 +37,23 @@ pub enum Target {
 pub struct Config {
     /// Quality or bit rate.
     pub target: Target,
-    /// Every so many pictures one stands alone; 1 means all.
+    /// Most frames from one keyframe to the next; 1 means that all are keyframes.
     pub key_interval: u32,
-    /// Whether a new scene begins with a picture that stands alone.
+    /// Whether a new scene begins with a keyframe.
     pub scene_cuts: bool,
-    /// Steps by which the latents of a picture are refined, up to [`MOST_STEPS`]: the first chooses the integers that are
-    /// worth their bits, each further one decodes them and mends what is left. Decoders know nothing of it.
+    /// Refinements of a frame's latents, up to [`MOST_STEPS`]: the first is RDOQ, each further one analysis by synthesis.
+    /// Decoders know nothing of it.
     pub steps: u32,
 }
 
 impl Default for Config {
-    /// Quality 20, a key picture at least every 120, scene cuts found, one step of refinement.
+    /// Quality 20, a keyframe at least every 120 frames, scene cuts found, one refinement.
     fn default() -> Self {
         Self { target: Target::Quality(20), key_interval: 120, scene_cuts: true, steps: 1 }
     }
 }
 
-/// A coded picture.
+/// A coded frame.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CodedPicture<'a> {
     /// The packet.
@@ -61,25 +64,27 @@ pub struct CodedPicture<'a> {
     pub quality: u8,
 }
 
-/// Encodes pictures, a packet each, without delay.
+/// Encodes frames, a packet each, without delay.
 pub struct Encoder {
     header: VideoHeader,
     config: Config,
-    chain: Chain,
+    symbols: SymbolState,
+    reconstructor: Reconstructor,
     network: Box<dyn TensorNetwork>,
-    search: Search,
-    refiner: Refiner,
-    rate: Option<RateControl>,
-    source: Picture,
+    search: MotionSearch,
+    refiner: AnalysisBySynthesis,
+    rate: Option<RateController>,
+    /// The frame to encode, padded.
+    source: VideoFrame,
     number: u32,
-    /// Pictures since the last key picture; none before the first.
+    /// Frames since the last keyframe; none before the first.
     since: Option<u32>,
     key_wanted: bool,
     packet: Vec<u8>,
 }
 
 impl Encoder {
-    /// Prepares a stream of pictures of `header`'s size.
+    /// Prepares a stream of frames of `header`'s size.
     ///
     /// # Errors
     /// [`Error::Parameter`] for a size or configuration that cannot be, [`Error::Network`], [`Error::BadBundle`].
@@ -95,12 +100,14 @@ impl Encoder {
         }
         check_steps(config.steps)?;
         let manifest = bundle.manifest();
-        let chain = Chain::new(bundle, runtime, &header, &Limits::default())?;
-        let network = chain.encoder_network(runtime)?;
+        let symbols = SymbolState::new(bundle, &header, &Limits::default())?;
+        let reconstructor = Reconstructor::new(&symbols, runtime)?;
+        let network = reconstructor.open_encoder_network(runtime)?;
+        let source = reconstructor.frame.clone();
         let mut encoder = Self {
-            search: Search::new(&chain.picture),
-            refiner: Refiner::new(&chain),
-            source: chain.picture.clone(),
+            search: MotionSearch::new(&source),
+            refiner: AnalysisBySynthesis::new(&symbols, &source),
+            source,
             rate: None,
             header,
             config: config.clone(),
@@ -109,11 +116,12 @@ impl Encoder {
             since: None,
             key_wanted: false,
             packet: Vec::new(),
-            chain,
+            symbols,
+            reconstructor,
         };
         let (octave, qualities) = (manifest.qualities_an_octave, manifest.qualities);
         if let Target::Bitrate(rate) = config.target {
-            encoder.rate = Some(RateControl::new(rate.into(), octave, qualities));
+            encoder.rate = Some(RateController::new(rate.into(), octave, qualities));
         }
         encoder.set_target(config.target)?;
         Ok(encoder)
@@ -124,12 +132,12 @@ impl Encoder {
         &self.header
     }
 
-    /// Holds another quality or bit rate from the next picture on.
+    /// Holds another quality or bit rate from the next frame on.
     ///
     /// # Errors
     /// [`Error::Parameter`] for a quality that the bundle has not, or a bit rate of 0.
     pub fn set_target(&mut self, target: Target) -> Result<()> {
-        let manifest = self.chain.bundle.manifest();
+        let manifest = self.symbols.bundle.manifest();
         match target {
             Target::Quality(q) if u16::from(q) >= manifest.qualities => {
                 return Err(Error::parameter("quality", q, format!("0 to {}", manifest.qualities - 1)));
@@ -140,7 +148,7 @@ impl Encoder {
                 Some(control) => control.set_rate(rate.into()),
                 None => {
                     let (octave, qualities) = (manifest.qualities_an_octave, manifest.qualities);
-                    self.rate = Some(RateControl::new(rate.into(), octave, qualities));
+                    self.rate = Some(RateController::new(rate.into(), octave, qualities));
                 }
             },
         }
@@ -148,7 +156,7 @@ impl Encoder {
         Ok(())
     }
 
-    /// Refines by so many steps from the next picture on.
+    /// Sets the refinements from the next frame on.
     ///
     /// # Errors
     /// [`Error::Parameter`] for more than [`MOST_STEPS`].
@@ -158,52 +166,55 @@ impl Encoder {
         Ok(())
     }
 
-    /// Lets the next picture stand alone.
+    /// Makes the next frame a keyframe.
     pub fn request_key(&mut self) {
         self.key_wanted = true;
     }
 
     /// What runs the networks.
     pub fn provider(&self) -> Provider {
-        self.chain.provider()
+        self.reconstructor.provider()
     }
 
-    /// Encodes a picture of 4:2:0, planes Y, U and V without gaps ([`i420_bytes`]); see
-    /// [`rgb_to_i420`](super::rgb_to_i420) for others. `duration` in nanoseconds is for streams without a constant rate.
+    /// Encodes a frame of 4:2:0, wherever its rows are; [`VideoFrameView::convert_to`] makes such of RGB. `duration` in
+    /// nanoseconds is for streams without a constant frame rate.
     ///
     /// # Errors
-    /// [`Error::Parameter`] for a picture of another size; [`Error::Network`], after which the next picture stands alone.
-    pub fn encode(&mut self, picture: &[u8], duration: Option<u32>) -> Result<CodedPicture<'_>> {
-        let bytes = i420_bytes(&self.header);
-        if picture.len() != bytes {
-            return Err(Error::parameter(
-                "picture",
-                format!("{} bytes", picture.len()),
-                format!("{bytes} bytes"),
-            ));
+    /// [`Error::Parameter`] for a frame of another format or size; [`Error::Network`], after which the next frame is a
+    /// keyframe.
+    pub fn encode_frame(
+        &mut self,
+        frame: &VideoFrameView<'_>,
+        duration: Option<u32>,
+    ) -> Result<CodedPicture<'_>> {
+        let size = self.symbols.size;
+        if (frame.format(), frame.size()) != (PixelFormat::I420, size) {
+            let found = format!("{} in {:?}", frame.size(), frame.format());
+            return Err(Error::parameter("frame", found, format!("{size} in I420")));
         }
-        self.source.read_i420(picture, self.chain.size);
-        // What ends between here and the end must not be built upon.
+        pad_frame(frame, &mut self.source)?;
+        // Should anything below fail, no frame may be predicted from this one.
         let since = self.since.take();
         let mut key = self.key_wanted || since.is_none_or(|n| n + 1 >= self.config.key_interval);
-        let seconds = self.seconds(duration);
-        let mut quality = self.quality(key, seconds);
+        let seconds = self.frame_seconds(duration);
+        let mut quality = self.choose_quality(key, seconds);
         if !key {
-            let step = self.chain.bundle.manifest().step(quality);
-            let left = self.search.run(&self.chain.reference, &self.source, step, &mut self.chain.motion);
-            key = self.config.scene_cuts && is_cut(left, &self.source);
+            let qstep = self.symbols.bundle.manifest().step(quality);
+            let (reference, motion) = (&self.reconstructor.reference, &mut self.symbols.motion);
+            let inter = self.search.estimate_motion(reference, &self.source, qstep, motion);
+            key = self.config.scene_cuts && is_scene_cut(inter, self.source.plane(0));
             if key {
-                quality = self.quality(true, seconds);
+                quality = self.choose_quality(true, seconds);
                 self.search.forget_motion();
             }
         } else {
-            self.search.begin(&self.source);
+            self.search.skip_frame(&self.source);
         }
         self.write_head(key, duration, quality);
-        self.code(key, quality)?;
+        self.code_symbols(key, quality)?;
         video_packet::seal(&mut self.packet);
         if let Some(rate) = &mut self.rate {
-            rate.spent(key, quality, self.packet.len() as f64 * 8.0, seconds);
+            rate.record_frame(key, quality, self.packet.len() as f64 * 8.0, seconds);
         }
         self.number = self.number.wrapping_add(1);
         self.since = Some(if key { 0 } else { since.map_or(0, |n| n + 1) });
@@ -211,8 +222,17 @@ impl Encoder {
         Ok(CodedPicture { data: &self.packet, key, quality })
     }
 
+    /// As [`Encoder::encode_frame`], of planes Y, U and V one behind another without gaps.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn encode(&mut self, data: &[u8], duration: Option<u32>) -> Result<CodedPicture<'_>> {
+        let frame = VideoFrameView::from_data(PixelFormat::I420, self.symbols.size, data)?;
+        self.encode_frame(&frame, duration)
+    }
+
     /// Goes on behind a packet of an earlier run with the same settings: numbers and rate control stand as if this
-    /// encoder had made it. The next picture stands alone.
+    /// encoder had made it. The next frame is a keyframe.
     ///
     /// # Errors
     /// [`Error::Parameter`] if the packet is of another stream, bundle or place, what a decoder returns for damage.
@@ -220,36 +240,40 @@ impl Encoder {
         let (info, mut cursor) = video_packet::read_head(packet, &Limits::default())?;
         let number = self.number % REALTIME_NUMBERS;
         if info.coding != Coding::Realtime || info.number != number {
-            let found = format!("{:?} picture {}", info.coding, info.number);
-            return Err(Error::parameter("packet", found, format!("real-time picture {number}")));
+            let found = format!("{:?} frame {}", info.coding, info.number);
+            return Err(Error::parameter("packet", found, format!("real-time frame {number}")));
         }
         if let Some(header) = info.header.filter(|_| info.key) {
-            let (id, name) = bundle_named(&mut cursor)?;
-            let manifest = self.chain.bundle.manifest();
+            let (id, name) = read_bundle_name(&mut cursor)?;
+            let manifest = self.symbols.bundle.manifest();
             if header != self.header || id != manifest.id() {
                 let own = format!("{:?} of {} ({})", self.header, manifest.name, manifest.id());
                 return Err(Error::parameter("packet", format!("{header:?} of {name} ({id})"), own));
             }
         }
         let quality = cursor.byte_in("quality", 0, u8::MAX)?;
-        let seconds = self.seconds(info.durations.as_ref().and_then(|d| d.first().copied()));
+        let seconds = self.frame_seconds(info.durations.as_ref().and_then(|d| d.first().copied()));
         if let Some(rate) = &mut self.rate {
-            rate.spent(info.key, quality, packet.len() as f64 * 8.0, seconds);
+            rate.record_frame(info.key, quality, packet.len() as f64 * 8.0, seconds);
         }
         self.number = self.number.wrapping_add(1);
         self.since = None;
         Ok(info)
     }
 
-    fn seconds(&self, duration: Option<u32>) -> f64 {
-        duration.map_or(self.header.frame_duration_ns().unwrap_or(33_333_333) as f64, f64::from) / 1e9
+    /// Seconds that a frame lasts; a thirtieth where nobody says.
+    fn frame_seconds(&self, duration: Option<u32>) -> f64 {
+        let duration = duration.map(u64::from).or(self.header.frame_duration_ns()).unwrap_or(33_333_333);
+        TimeBase::NANOSECONDS.ticks_to_seconds(duration)
     }
 
-    fn quality(&self, key: bool, seconds: f64) -> u8 {
+    fn choose_quality(&self, key: bool, seconds: f64) -> u8 {
         match (&self.rate, self.config.target) {
-            (Some(rate), _) => rate.choose(key, seconds, self.config.key_interval, self.header.pixels()),
+            (Some(rate), _) => {
+                rate.choose_quality(key, seconds, self.config.key_interval, self.header.pixels())
+            }
             (None, Target::Quality(q)) if key => {
-                u16::from(q).saturating_sub(self.chain.bundle.manifest().key_finer) as u8
+                u16::from(q).saturating_sub(self.symbols.bundle.manifest().key_finer) as u8
             }
             (None, Target::Quality(q)) => q,
             (None, Target::Bitrate(_)) => 20,
@@ -266,7 +290,7 @@ impl Encoder {
             &mut self.packet,
         );
         if key {
-            let manifest = self.chain.bundle.manifest();
+            let manifest = self.symbols.bundle.manifest();
             self.packet.extend_from_slice(&manifest.id().0);
             self.packet.push(manifest.name.len() as u8);
             self.packet.extend_from_slice(manifest.name.as_bytes());
@@ -274,41 +298,47 @@ impl Encoder {
         self.packet.push(quality);
     }
 
-    /// Motion, latents, and the picture as a decoder will see it.
-    fn code(&mut self, key: bool, quality: u8) -> Result<()> {
-        let chain = &mut self.chain;
-        chain.begin(key);
+    /// Writes motion and latents, and reconstructs the frame as a decoder will.
+    fn code_symbols(&mut self, key: bool, quality: u8) -> Result<()> {
+        let (symbols, reconstructor) = (&mut self.symbols, &mut self.reconstructor);
+        symbols.start_frame(key);
+        reconstructor.start_frame(key);
         let mut coder = BitEncoder::default();
         if !key {
-            chain.code_motion(&mut coder)?;
+            symbols.code_motion(&mut coder)?;
         }
-        self.source.pack(self.network.input(0));
-        self.network.input(1).copy_from_slice(chain.predict(key));
-        self.network.input(2).copy_from_slice(&chain.condition(quality));
-        self.network.input(3)[0] = 255.0 / chain.bundle.manifest().step(quality);
+        pack_frame(&self.source, self.network.input(0));
+        self.network.input(1).copy_from_slice(reconstructor.predict_frame(&symbols.motion));
+        self.network.input(2).copy_from_slice(&reconstructor.condition(quality));
+        self.network.input(3)[0] = 255.0 / symbols.bundle.manifest().step(quality);
         self.network.run()?;
-        let dead = chain.bundle.manifest().dead_zone[usize::from(!key)];
         if self.config.steps == 0 {
-            quantise(self.network.output(0), dead, &mut chain.latents);
+            let dead_zone = symbols.bundle.manifest().dead_zone[usize::from(!key)];
+            quantize_latents(self.network.output(0), dead_zone, &mut symbols.latents);
         } else {
-            let (source, network, steps) = (&self.source, &mut *self.network, self.config.steps);
-            self.refiner.run(chain, Task { source, network, key, quality, steps })?;
+            let (source, network, count) = (&self.source, &mut *self.network, self.config.steps);
+            let task = Task { source, network, is_keyframe: key, quality, count };
+            self.refiner.refine_frame(symbols, reconstructor, task)?;
         }
-        chain.code_latents(&mut coder, key)?;
+        symbols.code_latents(&mut coder, key)?;
         coder.finish(&mut self.packet);
-        chain.reconstruct(quality)
+        reconstructor.reconstruct_frame(symbols, quality)
     }
 
-    /// The last picture as a decoder sees it, as 4:2:0, replacing `out`.
+    /// The last frame as a decoder sees it, in 4:2:0, where the encoder keeps it: no samples are copied.
+    pub fn reconstructed_frame(&self) -> VideoFrameView<'_> {
+        self.reconstructor.visible_frame()
+    }
+
+    /// As [`Encoder::reconstructed_frame`], planes one behind another without gaps, replacing `out`.
     pub fn picture(&self, out: &mut Vec<u8>) {
         out.clear();
-        self.chain.picture.write_i420(self.chain.size, out);
+        self.reconstructed_frame().planes().iter().for_each(|plane| plane.append_to(out));
     }
 
-    /// The probabilities of all adaptive decisions after the last picture, of 65,536: what a bundle's `contexts` are made
-    /// from.
+    /// The probabilities of all contexts after the last frame, of 65,536: what a bundle's `contexts` are made from.
     pub fn probabilities(&self) -> Vec<u16> {
-        self.chain.probabilities().collect()
+        self.symbols.contexts.probabilities().collect()
     }
 }
 
@@ -319,29 +349,29 @@ fn check_steps(steps: u32) -> Result<()> {
     Err(Error::parameter("steps", steps, format!("0 to {MOST_STEPS}")))
 }
 
-/// How many adaptive decisions there are, which a bundle gives a start each.
+/// How many contexts there are, each of which a bundle gives an initial probability.
 pub fn context_count() -> usize {
     contexts::COUNT
 }
 
-/// A latent of one that is alone in its group was at least so large: the group alone costs several bits.
-const ALONE: f32 = 0.85;
+/// A magnitude of 1 that is alone in its group is kept from here on: its group flag alone costs several bits.
+const MIN_LONE_LATENT: f32 = 0.85;
 
-/// Rounds latents `[96, blocks]` to integers, 96 a block, nearer to zero by `dead`.
-fn quantise(wanted: &[f32], dead: f32, out: &mut [i16]) {
+/// Rounds latents `[96, blocks]` to integers, 96 per block, nearer to zero by `dead_zone`.
+fn quantize_latents(wanted: &[f32], dead_zone: f32, out: &mut [i16]) {
     let blocks = out.len() / CHANNELS;
     for (block, own) in out.chunks_exact_mut(CHANNELS).enumerate() {
         for (c, v) in own.iter_mut().enumerate() {
             let value = wanted[c * blocks + block];
-            // The cast saturates, and makes 0 of what is no number.
-            let size = ((value.abs() + 0.5 - dead) as i16).min(LARGEST);
+            // The cast saturates, and makes 0 of NaN.
+            let size = ((value.abs() + 0.5 - dead_zone) as i16).min(MAX_LATENT);
             *v = if value < 0.0 { -size } else { size };
         }
-        // The first group has the means, which many pixels hang on.
+        // The first group has the means, which act on whole blocks.
         for (group, own) in own.chunks_exact_mut(GROUP).enumerate().skip(1) {
             if own.iter().map(|v| v.unsigned_abs()).sum::<u16>() == 1
                 && let Some(i) = own.iter().position(|&v| v != 0)
-                && wanted[(group * GROUP + i) * blocks + block].abs() < ALONE
+                && wanted[(group * GROUP + i) * blocks + block].abs() < MIN_LONE_LATENT
             {
                 own[i] = 0;
             }
@@ -349,21 +379,22 @@ fn quantise(wanted: &[f32], dead: f32, out: &mut [i16]) {
     }
 }
 
-/// Whether what prediction leaves is as much as the picture itself has.
-fn is_cut(left: f32, picture: &Picture) -> bool {
-    if left < CUT_DIFFERENCE {
+/// Scene cut: inter MAD, with the motion vectors' share, is at least [`MIN_CUT_RATIO`] of intra MAD, that of each sample to
+/// the mean of its macroblock.
+fn is_scene_cut(inter_mad: f32, luma: Plane<'_>) -> bool {
+    if inter_mad < MIN_CUT_MAD {
         return false;
     }
-    // Mean difference of each sample to the mean of its block.
+    let (width, samples) = (luma.row_bytes(), luma.data());
     let mut sum = 0u64;
-    for rows in picture.planes[0].chunks_exact(16 * picture.width) {
-        for x in (0..picture.width).step_by(16) {
-            let samples = || rows.chunks_exact(picture.width).flat_map(|r| &r[x..x + 16]);
-            let mean = (samples().map(|&v| u32::from(v)).sum::<u32>() / 256) as u8;
-            sum += samples().map(|&v| u64::from(v.abs_diff(mean))).sum::<u64>();
+    for rows in samples.chunks_exact(MACRO * width) {
+        for x in (0..width).step_by(MACRO) {
+            let block = || rows.chunks_exact(width).flat_map(|r| &r[x..x + MACRO]);
+            let mean = (block().map(|&v| u32::from(v)).sum::<u32>() / (MACRO * MACRO) as u32) as u8;
+            sum += block().map(|&v| u64::from(v.abs_diff(mean))).sum::<u64>();
         }
     }
-    left > CUT_PART * sum as f32 / picture.planes[0].len() as f32
+    inter_mad > MIN_CUT_RATIO * sum as f32 / samples.len() as f32
 }
 
 impl std::fmt::Debug for Encoder {

@@ -1,5 +1,5 @@
-//! How the latents of a frame are coded: block by block, group by group, each decision by what lies around it and by the
-//! frame before. The same function codes and reads.
+//! Coding of latents: block by block, group by group, each symbol in a context of its neighbors and of the frame before.
+//! The same function codes and reads.
 
 use crate::{Error, Result};
 use siskin_entropy::binary::BitCoder;
@@ -7,56 +7,58 @@ use siskin_entropy::binary::BitCoder;
 use super::contexts::Contexts;
 use super::{CHANNELS, GROUP, GROUPS};
 
-/// Latents are coded as differences to their neighbours' here where a frame stands alone: the means of Y, U and V.
+/// Channels that keyframes code as differences to a prediction from neighbors: the means of Y, U and V.
 pub(super) const MEANS: [usize; 3] = [0, 64, 65];
-/// Sizes are remembered up to this.
-const REMEMBERED: u16 = 15;
-/// Largest latent.
-pub(super) const LARGEST: i16 = 4095;
-/// Most plain bits of the logarithm of a size.
-const MOST_PREFIX: u32 = 14;
+/// Magnitudes are clamped to this in contexts: the classes tell no larger ones apart.
+const MAX_REMEMBERED: u16 = 15;
+/// Largest magnitude of a latent that an encoder writes.
+pub(super) const MAX_LATENT: i16 = 4095;
+/// Longest prefix of an Exp-Golomb code, so that damaged data cannot ask for more bits than a magnitude has.
+const MAX_PREFIX: u32 = 14;
 
-/// What the decisions of a frame look at: sizes of latents, and which groups have any, of this frame and the one before.
+/// What the contexts of a frame are chosen by: magnitudes of latents, and which groups have any, of this frame and the one
+/// before.
 #[derive(Debug, Clone)]
-pub(super) struct Neighbours {
+pub(super) struct Neighbors {
     columns: usize,
-    sizes: Vec<u8>,
-    old_sizes: Vec<u8>,
+    magnitudes: Vec<u8>,
+    old_magnitudes: Vec<u8>,
     groups: Vec<u16>,
     old_groups: Vec<u16>,
 }
 
-impl Neighbours {
-    /// For pictures of `columns` by `rows` blocks.
+impl Neighbors {
+    /// For frames of `columns` by `rows` blocks.
     pub(super) fn new(columns: usize, rows: usize) -> Self {
         let blocks = columns * rows;
         Self {
             columns,
-            sizes: vec![0; blocks * CHANNELS],
-            old_sizes: vec![0; blocks * CHANNELS],
+            magnitudes: vec![0; blocks * CHANNELS],
+            old_magnitudes: vec![0; blocks * CHANNELS],
             groups: vec![0; blocks],
             old_groups: vec![0; blocks],
         }
     }
 
-    /// Begins a frame; one that stands alone has none before it, nor has the next.
-    pub(super) fn turn(&mut self, key: bool) {
-        std::mem::swap(&mut self.sizes, &mut self.old_sizes);
+    /// Begins a frame; a keyframe has none before it, nor has the next.
+    pub(super) fn start_frame(&mut self, is_keyframe: bool) {
+        std::mem::swap(&mut self.magnitudes, &mut self.old_magnitudes);
         std::mem::swap(&mut self.groups, &mut self.old_groups);
-        self.sizes.fill(0);
+        self.magnitudes.fill(0);
         self.groups.fill(0);
-        if key {
-            self.forget();
+        if is_keyframe {
+            self.forget_previous();
         }
     }
 
-    fn forget(&mut self) {
-        self.old_sizes.fill(0);
+    fn forget_previous(&mut self) {
+        self.old_magnitudes.fill(0);
         self.old_groups.fill(0);
     }
 
-    /// Calls `on` for every block (column, row) that has latents or a neighbour with some.
-    pub(super) fn spread(&self, columns: usize, mut on: impl FnMut(usize, usize)) {
+    /// Calls `visit` for every block (column, row) that has latents or a neighbor with some.
+    pub(super) fn for_each_active(&self, mut visit: impl FnMut(usize, usize)) {
+        let columns = self.columns;
         let rows = self.groups.len() / columns;
         for y in 0..rows {
             for x in 0..columns {
@@ -65,7 +67,7 @@ impl Neighbours {
                     row[x.saturating_sub(1)..(x + 2).min(columns)].iter().any(|&g| g != 0)
                 };
                 if (y.saturating_sub(1)..(y + 2).min(rows)).any(near) {
-                    on(x, y);
+                    visit(x, y);
                 }
             }
         }
@@ -77,22 +79,22 @@ impl Neighbours {
     }
 
     /// Which groups of the block to the left, of the one above and of the same block before have latents.
-    pub(super) fn flags(&self, block: usize) -> (u16, u16, u16) {
-        (self.mask(block, 1, 0), self.mask(block, 0, 1), self.old_groups[block])
+    pub(super) fn group_masks(&self, block: usize) -> (u16, u16, u16) {
+        (self.mask_near(block, 1, 0), self.mask_near(block, 0, 1), self.old_groups[block])
     }
 
-    fn mask(&self, block: usize, dx: usize, dy: usize) -> u16 {
+    fn mask_near(&self, block: usize, dx: usize, dy: usize) -> u16 {
         if dx > block % self.columns || dy > block / self.columns {
             return 0;
         }
         self.groups[block - dy * self.columns - dx]
     }
 
-    /// The class of the sizes around a latent.
-    pub(super) fn bucket(&self, block: usize, channel: usize) -> usize {
+    /// The class of the magnitudes around a latent.
+    pub(super) fn magnitude_class(&self, block: usize, channel: usize) -> usize {
         let (column, row, width) = (block % self.columns, block / self.columns, self.columns);
-        let size = |block: usize| usize::from(self.sizes[block * CHANNELS + channel]);
-        let mut sum = 2 * usize::from(self.old_sizes[block * CHANNELS + channel]);
+        let size = |block: usize| usize::from(self.magnitudes[block * CHANNELS + channel]);
+        let mut sum = 2 * usize::from(self.old_magnitudes[block * CHANNELS + channel]);
         if column > 0 {
             sum += 2 * size(block - 1);
         }
@@ -116,35 +118,35 @@ impl Neighbours {
 ///
 /// # Errors
 /// [`Error::Bitstream`] for what no encoder writes.
-pub(super) fn code<C: BitCoder>(
+pub(super) fn code_latents<C: BitCoder>(
     coder: &mut C,
     contexts: &mut Contexts,
-    around: &mut Neighbours,
-    key: bool,
+    neighbors: &mut Neighbors,
+    is_keyframe: bool,
     latents: &mut [i16],
 ) -> Result<()> {
-    around.turn(key);
-    for block in 0..around.groups.len() {
-        let means = if key { predicted(latents, block, around.columns) } else { [0; 3] };
+    neighbors.start_frame(is_keyframe);
+    for block in 0..neighbors.groups.len() {
+        let means = if is_keyframe { predict_means(latents, block, neighbors.columns) } else { [0; 3] };
         let own = &mut latents[block * CHANNELS..(block + 1) * CHANNELS];
-        if key {
+        if is_keyframe {
             MEANS.iter().zip(means).for_each(|(&c, mean)| own[c] -= mean);
         }
-        one_block(coder, contexts, around, key, block, own)?;
-        if key {
+        code_block(coder, contexts, neighbors, is_keyframe, block, own)?;
+        if is_keyframe {
             MEANS.iter().zip(means).for_each(|(&c, mean)| own[c] = own[c].saturating_add(mean));
         }
     }
-    if key {
-        // The sizes of a frame that stands alone say nothing about a predicted one.
-        around.sizes.fill(0);
-        around.groups.fill(0);
+    if is_keyframe {
+        // The magnitudes of a keyframe say nothing about a predicted one.
+        neighbors.magnitudes.fill(0);
+        neighbors.groups.fill(0);
     }
     Ok(())
 }
 
-/// The means that left, above and their plane predict: the middle one of them.
-pub(super) fn predicted(latents: &[i16], block: usize, columns: usize) -> [i16; 3] {
+/// The predicted means: the median of left, above and their plane, as in LOCO-I.
+pub(super) fn predict_means(latents: &[i16], block: usize, columns: usize) -> [i16; 3] {
     let at = |back: usize, is_there: bool, c: usize| {
         if is_there { i32::from(latents[(block - back) * CHANNELS + c]) } else { 0 }
     };
@@ -159,19 +161,19 @@ pub(super) fn predicted(latents: &[i16], block: usize, columns: usize) -> [i16; 
 /// Codes or reads the latents of a block.
 ///
 /// # Errors
-/// As for [`code`].
-pub(super) fn one_block<C: BitCoder>(
+/// As for [`code_latents`].
+pub(super) fn code_block<C: BitCoder>(
     coder: &mut C,
     contexts: &mut Contexts,
-    around: &mut Neighbours,
-    key: bool,
+    neighbors: &mut Neighbors,
+    is_keyframe: bool,
     block: usize,
     own: &mut [i16],
 ) -> Result<()> {
-    let (left, above, old) = around.flags(block);
+    let (left, above, old) = neighbors.group_masks(block);
     let near = usize::from(left != 0) + usize::from(above != 0);
     let any = own.iter().any(|&v| v != 0);
-    if !coder.bit(contexts.any(key, near, old != 0), any)? {
+    if !coder.bit(contexts.block_flag(is_keyframe, near, old != 0), any)? {
         own.fill(0);
         return Ok(());
     }
@@ -181,7 +183,7 @@ pub(super) fn one_block<C: BitCoder>(
         let near = usize::from(flag(left) + flag(above));
         let last = group > 0 && mask >> (group - 1) & 1 == 1;
         let some = values.iter().any(|&v| v != 0);
-        if !coder.bit(contexts.group(key, group, near, flag(old) == 1, last), some)? {
+        if !coder.bit(contexts.group_flag(is_keyframe, group, near, flag(old) == 1, last), some)? {
             values.fill(0);
             continue;
         }
@@ -189,45 +191,51 @@ pub(super) fn one_block<C: BitCoder>(
         let mut some = false;
         for (i, value) in values.iter_mut().enumerate() {
             let channel = group * GROUP + i;
-            let bucket = around.bucket(block, channel);
-            // Where all others are zero the last is not.
+            let class = neighbors.magnitude_class(block, channel);
+            // Where all others are zero the last is not: nothing is coded.
             let is_sure = i + 1 == GROUP && !some;
-            if !is_sure && !coder.bit(contexts.zero(key, channel, bucket, some), *value != 0)? {
+            if !is_sure
+                && !coder.bit(contexts.significance(is_keyframe, channel, class, some), *value != 0)?
+            {
                 *value = 0;
                 continue;
             }
             some = true;
             let negative = coder.raw(1, u32::from(*value < 0))? == 1;
-            let size =
-                1 + size(coder, contexts, (key, group, bucket), value.unsigned_abs().saturating_sub(1))?;
+            let size = 1 + code_magnitude(
+                coder,
+                contexts,
+                (is_keyframe, group, class),
+                value.unsigned_abs().saturating_sub(1),
+            )?;
             *value = if negative { -(size as i16) } else { size as i16 };
-            around.sizes[block * CHANNELS + channel] = size.min(REMEMBERED) as u8;
+            neighbors.magnitudes[block * CHANNELS + channel] = size.min(MAX_REMEMBERED) as u8;
         }
     }
     debug_assert!(mask != 0 || own.iter().all(|&v| v == 0));
-    around.groups[block] = mask;
+    neighbors.groups[block] = mask;
     Ok(())
 }
 
-/// A size less one: decisions for small ones, then an Exp-Golomb code of order 2.
-fn size<C: BitCoder>(
+/// A magnitude less one: in unary where it is small, then in an Exp-Golomb code of order 2.
+fn code_magnitude<C: BitCoder>(
     coder: &mut C,
     contexts: &mut Contexts,
-    (key, group, bucket): (bool, usize, usize),
+    (is_keyframe, group, class): (bool, usize, usize),
     value: u16,
 ) -> Result<u16> {
-    let models = contexts.more(key, group, bucket);
-    let size = unary_then_golomb(coder, models, value.into())?;
-    // A mean and its prediction may both be large.
-    let most = 2 * LARGEST as u32 - 1;
+    let models = contexts.magnitude(is_keyframe, group, class);
+    let size = code_unary_golomb(coder, models, value.into())?;
+    // A mean and its prediction may both be at the limit, with opposite signs.
+    let most = 2 * MAX_LATENT as u32 - 1;
     u16::try_from(size)
         .ok()
         .filter(|&s| u32::from(s) < most)
         .ok_or_else(|| Error::bitstream("coded latents", "size", 0, format!("{size}, allowed: below {most}")))
 }
 
-/// A number: one adaptive decision for each step up to as many as there are, then an Exp-Golomb code of order 2.
-pub(super) fn unary_then_golomb<C: BitCoder>(
+/// A number: in unary with one context per bit as far as there are contexts, then in an Exp-Golomb code of order 2.
+pub(super) fn code_unary_golomb<C: BitCoder>(
     coder: &mut C,
     models: &mut [siskin_entropy::binary::AdaptiveBit],
     value: u32,
@@ -244,8 +252,8 @@ pub(super) fn unary_then_golomb<C: BitCoder>(
     let mut prefix = 2;
     while coder.raw(1, u32::from(bits > prefix))? == 1 {
         prefix += 1;
-        if prefix > MOST_PREFIX {
-            let reason = format!("a code of more than {MOST_PREFIX} bits");
+        if prefix > MAX_PREFIX {
+            let reason = format!("a code of more than {MAX_PREFIX} bits");
             return Err(Error::bitstream("coded decisions", "size", 0, reason));
         }
     }
@@ -265,19 +273,21 @@ mod tests {
 
     fn round_trip(frames: &[(bool, Vec<i16>)], (columns, rows): (usize, usize)) -> usize {
         let start = vec![1 << 14; contexts::COUNT];
-        let (mut contexts, mut around) = (Contexts::new(&start), Neighbours::new(columns, rows));
-        let (mut again, mut around_again) = (contexts.clone(), around.clone());
+        let (mut contexts, mut neighbors) = (Contexts::new(&start), Neighbors::new(columns, rows));
+        let (mut again, mut neighbors_again) = (contexts.clone(), neighbors.clone());
         let mut total = 0;
-        for (key, frame) in frames {
+        for (is_keyframe, frame) in frames {
             let (mut encoder, mut bytes, mut values) = (BitEncoder::default(), Vec::new(), frame.clone());
-            code(&mut encoder, &mut contexts, &mut around, *key, &mut values).expect("latents");
+            code_latents(&mut encoder, &mut contexts, &mut neighbors, *is_keyframe, &mut values)
+                .expect("latents");
             assert_eq!(values, *frame, "coding leaves the latents as they are");
             encoder.finish(&mut bytes);
             total += bytes.len();
             // What was there before must not matter to reading.
-            let mut out = vec![if *key { 0 } else { 77 }; frame.len()];
+            let mut out = vec![if *is_keyframe { 0 } else { 77 }; frame.len()];
             let mut decoder = BitDecoder::new(&bytes).expect("words");
-            code(&mut decoder, &mut again, &mut around_again, *key, &mut out).expect("what was coded");
+            code_latents(&mut decoder, &mut again, &mut neighbors_again, *is_keyframe, &mut out)
+                .expect("what was coded");
             assert_eq!(out, *frame);
         }
         total
@@ -286,13 +296,13 @@ mod tests {
     proptest! {
         #[test]
         fn any_latents_come_back(
-            key in any::<bool>(),
+            is_keyframe in any::<bool>(),
             frames in proptest::collection::vec(
-                proptest::collection::vec(prop_oneof![8 => Just(0i16), 3 => -2..=2i16, 1 => -LARGEST..=LARGEST], 6 * CHANNELS),
+                proptest::collection::vec(prop_oneof![8 => Just(0i16), 3 => -2..=2i16, 1 => -MAX_LATENT..=MAX_LATENT], 6 * CHANNELS),
                 1..4,
             ),
         ) {
-            let frames: Vec<_> = frames.into_iter().enumerate().map(|(i, f)| (i == 0 && key, f)).collect();
+            let frames: Vec<_> = frames.into_iter().enumerate().map(|(i, f)| (i == 0 && is_keyframe, f)).collect();
             round_trip(&frames, (3, 2));
         }
     }

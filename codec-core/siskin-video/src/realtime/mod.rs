@@ -36,29 +36,32 @@
 //! # }
 //! ```
 
-mod chain;
-mod check;
-mod choose;
+mod analysis_by_synthesis;
+mod checker;
 mod contexts;
 mod decoder;
 mod encoder;
 mod latents;
-mod picture;
-mod plane;
+mod motion;
+mod motion_search;
+mod packing;
 mod rate;
-mod refine;
-mod search;
+mod rdoq;
+mod reconstructor;
+mod reference;
+mod symbols;
 #[cfg(test)]
 mod tests;
-mod vectors;
 
-pub(crate) use check::Checker;
+pub(crate) use checker::Checker;
 pub use decoder::Decoder;
 pub use encoder::{CodedPicture, Config, Encoder, Target, context_count};
 pub use siskin_media::{YuvMatrix, i420_to_rgb, rgb_to_i420};
 
-use crate::{Error, Limits, Result};
 use siskin_bitstream::VideoHeader;
+use siskin_media::{PixelFormat, Size};
+
+use crate::{Error, Limits, Result};
 
 /// Side of a block: what the latents at one place describe.
 const BLOCK: usize = 8;
@@ -70,31 +73,33 @@ const CHANNELS: usize = 96;
 const GROUP: usize = 8;
 /// Groups of a block.
 const GROUPS: usize = CHANNELS / GROUP;
-/// Longest side of a picture.
-const LONGEST_SIDE: u32 = 4096;
+/// Longest side of a frame.
+const MAX_SIDE: u32 = 4096;
 
-/// Most steps by which the latents of a picture are refined.
+/// Most refinements of a frame's latents.
 pub const MOST_STEPS: u32 = 16;
 
-/// Bytes a pixel that a stream takes in memory, all networks and pictures together, about.
-const MEMORY_A_PIXEL: u64 = 120;
+/// Bytes per pixel that a stream takes in memory, all networks and frames together, about.
+const MEMORY_PER_PIXEL: u64 = 120;
+
 /// Refuses sizes that are not coded, before anything of that size is allocated.
-fn check_size(header: &VideoHeader, limits: &Limits) -> Result<()> {
+fn check_size(header: &VideoHeader, limits: &Limits) -> Result<Size> {
     for (name, side) in [("width", header.width), ("height", header.height)] {
-        if !(1..=LONGEST_SIDE).contains(&side) {
-            return Err(Error::parameter(name, side, format!("1 to {LONGEST_SIDE} in real-time mode")));
+        if !(1..=MAX_SIDE).contains(&side) {
+            return Err(Error::parameter(name, side, format!("1 to {MAX_SIDE} in real-time mode")));
         }
     }
-    let memory = header.pixels() as u64 * MEMORY_A_PIXEL;
-    if header.pixels() as u64 > limits.max_video_pixels || memory > limits.max_video_memory {
+    let size = header.size()?;
+    let pixels = size.pixel_count() as u64;
+    if pixels > limits.max_video_pixels || pixels * MEMORY_PER_PIXEL > limits.max_video_memory {
         let allowed = format!("up to {} pixels", limits.max_video_pixels);
-        return Err(Error::parameter("size", format!("{}x{}", header.width, header.height), allowed));
+        return Err(Error::parameter("size", size, allowed));
     }
-    Ok(())
+    Ok(size)
 }
 
-/// Bytes of a picture of 4:2:0 without gaps: Y, then U and V of half the columns and rows, rounded up.
+/// Bytes of a frame of 4:2:0 without gaps: Y, then U and V of half the columns and rows, rounded up. None of a size that
+/// is not coded.
 pub fn i420_bytes(header: &VideoHeader) -> usize {
-    let (width, height) = (header.width as usize, header.height as usize);
-    width * height + 2 * width.div_ceil(2) * height.div_ceil(2)
+    header.size().map_or(0, |size| PixelFormat::I420.frame_bytes(size))
 }

@@ -1,35 +1,43 @@
-//! Rate control: which quality the next picture gets so that bits come out as asked, a second at a time.
+//! Rate control: which quality the next frame gets so that the bit rate is met over a second.
 
-/// Bits fall by this power of the step, about.
+/// Bits fall with this power of the qstep, about; learning from every frame makes up for the rest.
 const POWER: f64 = 1.1;
-/// Seconds over which what was spent too much is saved again.
+/// Seconds over which the reservoir is filled again: longer lets the rate drift, shorter makes quality restless.
 const HORIZON: f64 = 1.0;
-/// Largest change of quality from one predicted picture to the next.
-const MOST_CHANGE: f64 = 4.0;
+/// Largest change of quality from one predicted frame to the next, so that one costly frame does not show as a jump.
+const MAX_CHANGE: f64 = 4.0;
+/// Bits of a keyframe over those of a predicted frame at one quality, as long as only one kind has been seen.
+const KEYFRAME_RATIO: f64 = 4.0;
+/// A keyframe gets at most this part of the bits of a second: what more it took, the frames behind it would lack.
+const KEYFRAME_SHARE: f64 = 0.35;
+/// However much the keyframe takes, this part of the bits of an interval stays for its predicted frames.
+const MIN_PREDICTED_SHARE: f64 = 0.2;
+/// However empty the reservoir is, a predicted frame gets this part of its mean bits, so that motion never stops.
+const MIN_FRAME_SHARE: f64 = 0.15;
 
-/// Chooses qualities for a bit rate.
+/// Chooses qualities for a bit rate; its model is `bits = cost / qstep^POWER`.
 #[derive(Debug, Clone)]
-pub(super) struct RateControl {
-    /// Bits a second.
+pub(super) struct RateController {
+    /// Bits per second.
     rate: f64,
-    /// Qualities for which the step doubles, and how many there are.
+    /// Qualities for which the qstep doubles, and how many there are.
     octave: f64,
     qualities: f64,
-    /// Bits times step to the power, of pictures that stand alone and of predicted ones.
+    /// Costs of keyframes and of predicted frames, as learned.
     costs: [Option<f64>; 2],
-    /// Bits spent beyond what time has allowed.
-    debt: f64,
+    /// Bits that time has allowed beyond those spent; below 0 where too much was spent.
+    reservoir: f64,
     last: Option<f64>,
 }
 
-impl RateControl {
+impl RateController {
     pub(super) fn new(rate: f64, octave: f32, qualities: u16) -> Self {
         Self {
             rate,
             octave: octave.into(),
             qualities: qualities.into(),
             costs: [None; 2],
-            debt: 0.0,
+            reservoir: 0.0,
             last: None,
         }
     }
@@ -39,41 +47,43 @@ impl RateControl {
         self.rate = rate;
     }
 
-    /// The quality of the next picture, which lasts `seconds`; one of `interval` stands alone. `pixels` is its size.
-    pub(super) fn choose(&self, key: bool, seconds: f64, interval: u32, pixels: usize) -> u8 {
+    /// The quality of the next frame, which lasts `seconds`; one of `interval` is a keyframe. `pixels` is its size.
+    pub(super) fn choose_quality(&self, is_keyframe: bool, seconds: f64, interval: u32, pixels: usize) -> u8 {
         let share = self.rate * seconds;
-        let own = self.costs[usize::from(!key)].or(self.costs[usize::from(key)].map(|c| {
-            // What is known of the other kind: one that stands alone costs some four times as much.
-            if key { c * 4.0 } else { c / 4.0 }
+        let own = self.costs[usize::from(!is_keyframe)].or(self.costs[usize::from(is_keyframe)].map(|c| {
+            // From the other kind.
+            if is_keyframe { c * KEYFRAME_RATIO } else { c / KEYFRAME_RATIO }
         }));
-        // About what pictures need at a step of 1 where nothing is known yet.
-        let cost = own.unwrap_or(pixels as f64 * if key { 6.0 } else { 1.5 });
+        // Bits per pixel at a qstep of 1 before any frame: a guess that the first frame replaces.
+        let cost = own.unwrap_or(pixels as f64 * if is_keyframe { 6.0 } else { 1.5 });
         let interval = f64::from(interval.max(2));
-        let bits = if key {
-            share * interval.min(HORIZON / seconds.max(1e-3)).max(4.0) * 0.35
+        let bits = if is_keyframe {
+            share * interval.min(HORIZON / seconds.max(1e-3)).max(4.0) * KEYFRAME_SHARE
         } else {
-            // What a key picture takes is spread over those that follow.
+            // What the keyframe takes is spread over the frames that follow.
             let quality = self.last.unwrap_or(0.0);
-            let of_key = self.costs[0].map_or(0.0, |c| c / (quality / self.octave).exp2().powf(POWER));
-            let rest = (share * interval - of_key).max(share * interval * 0.2) / (interval - 1.0);
-            (rest - self.debt * seconds / HORIZON).max(share * 0.15)
+            let of_keyframe = self.costs[0].map_or(0.0, |c| c / (quality / self.octave).exp2().powf(POWER));
+            let rest = (share * interval - of_keyframe).max(share * interval * MIN_PREDICTED_SHARE)
+                / (interval - 1.0);
+            (rest + self.reservoir * seconds / HORIZON).max(share * MIN_FRAME_SHARE)
         };
         let quality = (cost / bits.max(1.0)).powf(1.0 / POWER).log2() * self.octave;
         let near = match self.last {
-            Some(last) if !key => quality.clamp(last - MOST_CHANGE, last + MOST_CHANGE),
+            Some(last) if !is_keyframe => quality.clamp(last - MAX_CHANGE, last + MAX_CHANGE),
             _ => quality,
         };
         near.clamp(0.0, self.qualities - 1.0).round() as u8
     }
 
-    /// Learns what a picture took.
-    pub(super) fn spent(&mut self, key: bool, quality: u8, bits: f64, seconds: f64) {
+    /// Learns from the bits of a frame.
+    pub(super) fn record_frame(&mut self, is_keyframe: bool, quality: u8, bits: f64, seconds: f64) {
         let cost = bits.max(1.0) * (f64::from(quality) / self.octave).exp2().powf(POWER);
-        let mean = &mut self.costs[usize::from(!key)];
-        *mean = Some(mean.map_or(cost, |m| if key { 0.5 * m + 0.5 * cost } else { 0.75 * m + 0.25 * cost }));
-        // Long ease must not be paid back by a burst.
-        let ease = -self.rate * HORIZON;
-        self.debt = (self.debt + bits - self.rate * seconds).max(ease);
+        let mean = &mut self.costs[usize::from(!is_keyframe)];
+        // Keyframes are seldom, so each counts more.
+        let weight = if is_keyframe { 0.5 } else { 0.25 };
+        *mean = Some(mean.map_or(cost, |m| (1.0 - weight) * m + weight * cost));
+        // The reservoir holds a second at most: a long still must not be followed by a burst.
+        self.reservoir = (self.reservoir - bits + self.rate * seconds).min(self.rate * HORIZON);
         self.last = Some(quality.into());
     }
 }
@@ -82,15 +92,16 @@ impl RateControl {
 mod tests {
     use super::*;
 
-    /// A source whose pictures cost bits by a power of the step that the control does not know exactly.
+    /// A source whose frames cost bits by a power of the qstep that the controller does not know exactly.
     fn run(rate: f64, power: f64, cost: impl Fn(u32) -> f64) -> f64 {
-        let mut control = RateControl::new(rate, 8.0, 48);
+        let mut control = RateController::new(rate, 8.0, 48);
         let (mut all, frames) = (0.0, 300);
         for i in 0..frames {
-            let key = i % 60 == 0;
-            let quality = control.choose(key, 1.0 / 30.0, 60, 100_000);
-            let bits = cost(i) * if key { 6.0 } else { 1.0 } / (f64::from(quality) / 8.0).exp2().powf(power);
-            control.spent(key, quality, bits, 1.0 / 30.0);
+            let is_keyframe = i % 60 == 0;
+            let quality = control.choose_quality(is_keyframe, 1.0 / 30.0, 60, 100_000);
+            let bits =
+                cost(i) * if is_keyframe { 6.0 } else { 1.0 } / (f64::from(quality) / 8.0).exp2().powf(power);
+            control.record_frame(is_keyframe, quality, bits, 1.0 / 30.0);
             all += bits;
         }
         all / (f64::from(frames) / 30.0)

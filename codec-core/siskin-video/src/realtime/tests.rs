@@ -1,14 +1,15 @@
 //! Chains of pictures through packets and back, with the shipped networks.
 
 use super::contexts::{self, Contexts};
-use super::latents::{self, Neighbours};
-use super::vectors::{self, Motion};
+use super::latents::{self, Neighbors};
+use super::motion::{self, MotionField};
 use super::*;
 use crate::psnr;
 use crate::{Error, Limits};
 use siskin_bitstream::video_packet::{Coding, inspect, seal};
 use siskin_bitstream::{Colour, VideoHeader};
 use siskin_entropy::binary::{BitDecoder, BitEncoder};
+use siskin_media::VideoFrame;
 use siskin_model::bundle::VideoBundle;
 use siskin_model::runtime::{Provider, Runtime, RuntimeOptions};
 
@@ -38,9 +39,12 @@ fn clip(width: usize, height: usize, frames: usize) -> Vec<Vec<u8>> {
                     base.map(|v| if near { 230 - (v * 60.0) as u8 } else { (60.0 + v * 100.0 + wave) as u8 })
                 })
                 .collect();
-            let mut yuv = Vec::new();
-            rgb_to_i420(&rgb, (width, height), &YuvMatrix::of(&Colour::default()), &mut yuv);
-            yuv
+            let size = Size::new(width as u32, height as u32).expect("a size");
+            let rgb = VideoFrame::from_data(PixelFormat::Rgb, size, rgb).expect("a frame");
+            let mut yuv = VideoFrame::new(PixelFormat::I420, size);
+            let matrix = YuvMatrix::from_colorimetry(&Colour::default());
+            rgb.view().convert_to(PixelFormat::I420, &matrix, &mut yuv);
+            yuv.into_data()
         })
         .collect()
 }
@@ -152,11 +156,12 @@ fn a_lost_packet_holds_the_picture_until_the_next_key() {
     let mut decoder = Decoder::new(&runtime());
     assert!(matches!(decoder.decode(&packets[1]), Err(Error::MissingHeader)));
     decoder.decode(&packets[0]).expect("a key packet");
-    let (mut first, mut held) = (Vec::new(), Vec::new());
-    decoder.picture(&mut first).expect("a picture");
+    let gray = VideoFrame::new(PixelFormat::I420, Size::new(32, 32).expect("a size"));
+    let (mut first, mut held) = (gray.clone(), gray);
+    decoder.copy_frame(&mut first).expect("a frame");
     for packet in &packets[2..4] {
         assert!(matches!(decoder.decode(packet), Err(Error::MissingPredecessor { found: Some(0), .. })));
-        decoder.picture(&mut held).expect("a picture");
+        decoder.copy_frame(&mut held).expect("a frame");
         assert_eq!(first, held);
     }
     assert!(decoder.decode(&packets[4]).expect("a key packet").key);
@@ -207,7 +212,7 @@ fn bad_parameters_are_named() {
     assert_eq!(name(new((16, 16), &Config { steps: 17, ..quality(1) })), "steps");
     assert_eq!(name(new((16, 16), &Config { key_interval: 0, ..quality(1) })), "key interval");
     let mut encoder = encoder((16, 16), &quality(1));
-    assert!(matches!(encoder.encode(&[0; 5], None), Err(Error::Parameter { name: "picture", .. })));
+    assert!(matches!(encoder.encode(&[0; 5], None), Err(Error::Parameter { name: "frame", .. })));
     assert!(encoder.encode(&[0; 16 * 24], None).expect("the next one").key);
 }
 
@@ -303,7 +308,7 @@ fn heads_are_read_without_networks() {
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/golden/realtime.hex");
 
 /// Latents and motion of two pictures of 48x32 that use every part of the syntax.
-fn golden_symbols() -> (Vec<Vec<i16>>, Motion) {
+fn golden_symbols() -> (Vec<Vec<i16>>, MotionField) {
     let mut seed = 3u32;
     let mut random = |below: u32| {
         seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -323,12 +328,12 @@ fn golden_symbols() -> (Vec<Vec<i16>>, Motion) {
                 .collect()
         })
         .collect();
-    let mut motion = Motion::new(6, 4);
+    let mut motion = MotionField::new(6, 4);
     for (place, (x, y)) in [(0, 0), (1, 0), (2, 0), (0, 1), (1, 1), (2, 1)].into_iter().enumerate() {
         let mut vector = || [random(90) as i16 - 45, random(90) as i16 - 45];
         let one = vector();
         motion.split[place] = place % 3 == 1;
-        motion.set(x, y, if place % 3 == 1 { [one, vector(), vector(), one] } else { [one; 4] });
+        motion.set_macroblock(x, y, if place % 3 == 1 { [one, vector(), vector(), one] } else { [one; 4] });
     }
     (latents, motion)
 }
@@ -336,13 +341,13 @@ fn golden_symbols() -> (Vec<Vec<i16>>, Motion) {
 fn golden_bytes() -> Vec<u8> {
     let (mut all, mut motion) = golden_symbols();
     let start: Vec<u16> = (0..contexts::COUNT).map(|i| 2000 + (i * 7919 % 60_000) as u16).collect();
-    let (mut contexts, mut around) = (Contexts::new(&start), Neighbours::new(6, 4));
+    let (mut contexts, mut neighbors) = (Contexts::new(&start), Neighbors::new(6, 4));
     let (mut coder, mut bytes) = (BitEncoder::default(), Vec::new());
     for (i, own) in all.iter_mut().enumerate() {
         if i > 0 {
-            vectors::code(&mut coder, &mut contexts, &mut motion).expect("motion");
+            motion::code_motion(&mut coder, &mut contexts, &mut motion).expect("motion");
         }
-        latents::code(&mut coder, &mut contexts, &mut around, i == 0, own).expect("latents");
+        latents::code_latents(&mut coder, &mut contexts, &mut neighbors, i == 0, own).expect("latents");
     }
     coder.finish(&mut bytes);
     bytes
@@ -355,16 +360,17 @@ fn golden_symbols_are_coded_and_read_as_ever() {
     assert_eq!(golden_bytes(), golden);
     let (all, wanted) = golden_symbols();
     let start: Vec<u16> = (0..contexts::COUNT).map(|i| 2000 + (i * 7919 % 60_000) as u16).collect();
-    let (mut contexts, mut around) = (Contexts::new(&start), Neighbours::new(6, 4));
+    let (mut contexts, mut neighbors) = (Contexts::new(&start), Neighbors::new(6, 4));
     let mut coder = BitDecoder::new(&golden).expect("words");
-    let mut motion = Motion::new(6, 4);
+    let mut motion = MotionField::new(6, 4);
     for (i, own) in all.iter().enumerate() {
         if i > 0 {
-            vectors::code(&mut coder, &mut contexts, &mut motion).expect("motion");
+            motion::code_motion(&mut coder, &mut contexts, &mut motion).expect("motion");
             assert_eq!((&motion.vectors, &motion.split), (&wanted.vectors, &wanted.split));
         }
         let mut found = vec![0; own.len()];
-        latents::code(&mut coder, &mut contexts, &mut around, i == 0, &mut found).expect("latents");
+        latents::code_latents(&mut coder, &mut contexts, &mut neighbors, i == 0, &mut found)
+            .expect("latents");
         assert_eq!(found, *own);
     }
 }

@@ -1,5 +1,5 @@
-//! Frames of one group of pictures. They follow from its network and not from each other, so several threads, each with the
-//! network for itself, decode a few ahead of the one that is asked for.
+//! Frame threads: the frames of a group follow from its network and not from each other, so a pool of workers, each with
+//! the network for itself, prefetches a few frames beyond the one that is asked for.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,76 +8,89 @@ use std::thread::{self, JoinHandle};
 use crossbeam::channel::{Receiver, Sender, unbounded};
 
 use super::arch::Architecture;
-use super::inference::{self, interleave, run};
+use super::inference::{self, interleave_planes, run_network};
 use crate::{Error, Limits, Result};
+use siskin_media::{PixelFormat, Size, VideoFrame};
 use siskin_model::runtime::{Provider, Runtime, TensorNetwork};
 
-/// Frames that are under way or wait to be fetched, for each thread.
-const AHEAD: usize = 2;
+/// Frames per worker that are being decoded or wait to be fetched: one keeps it busy while another waits.
+const PREFETCH: usize = 2;
 
 /// What the frames of a group are made from, beside the network.
 #[derive(Debug)]
-pub(super) struct Source {
+pub(super) struct GroupSource {
     pub(super) number: u32,
     pub(super) arch: Architecture,
+    /// The size of the frames.
+    pub(super) size: Size,
     /// Frames of the group.
     pub(super) frames: usize,
     /// The embeddings of all frames, one behind another; empty where there are none.
     pub(super) embeddings: Vec<f32>,
 }
 
-impl Source {
-    /// Frames to be decoded at once by so many threads.
-    fn side_by_side(&self, threads: usize, limits: &Limits) -> usize {
-        let room = limits.max_video_memory / self.arch.memory().max(1);
+impl GroupSource {
+    /// Frames that `threads` threads decode at once: as many as there are, and as memory for their features allows.
+    fn count_workers(&self, threads: usize, limits: &Limits) -> usize {
+        let room = limits.max_video_memory / self.arch.memory_bytes().max(1);
         threads.min(usize::try_from(room).unwrap_or(usize::MAX)).min(self.frames).max(1)
     }
 
-    /// Decodes frame `index` to interleaved RGB, replacing `out`, which stays as it was if it fails.
-    fn decode(&self, network: &mut dyn TensorNetwork, index: usize, out: &mut Vec<u8>) -> Result<()> {
+    /// Decodes frame `index` to RGB, replacing `out`, which stays as it was if it fails.
+    fn decode_frame(
+        &self,
+        network: &mut dyn TensorNetwork,
+        index: usize,
+        out: &mut VideoFrame,
+    ) -> Result<()> {
         let size = self.arch.embedding();
         let embedding = &self.embeddings[index * size..(index + 1) * size];
-        run(network, &self.arch, (index, self.frames), embedding)?;
-        let picture = network.output(0);
-        if !picture.iter().all(|v| v.is_finite()) {
+        run_network(network, &self.arch, (index, self.frames), embedding)?;
+        let planes = network.output(0);
+        if !planes.iter().all(|v| v.is_finite()) {
             return Err(Error::NotFinite { number: self.number });
         }
-        interleave(picture, out);
+        interleave_planes(planes, self.size, out);
         Ok(())
     }
 }
 
 /// The frames of a group, in any order, quickest one after another.
-pub(super) struct Frames {
-    source: Arc<Source>,
+pub(super) struct GroupFrames {
+    source: Arc<GroupSource>,
     provider: Provider,
-    runs: Runs,
+    workers: Workers,
 }
 
 /// What runs the network.
-enum Runs {
+enum Workers {
     /// The caller's thread.
-    Here(Box<dyn TensorNetwork>),
-    /// Threads, once the first frame is asked for: here are the network of the first thread, what the others make
-    /// theirs of, and how many there are to be.
-    Later(Option<(Box<dyn TensorNetwork>, Runtime, Vec<u8>)>, usize),
-    Team(Team),
+    Caller(Box<dyn TensorNetwork>),
+    /// A pool, once the first frame is asked for: the network of its first thread, what the others make theirs of, and how
+    /// many there are to be.
+    Pending(Option<(Box<dyn TensorNetwork>, Runtime, Vec<u8>)>, usize),
+    Pool(WorkerPool),
 }
 
-impl Frames {
+impl GroupFrames {
     /// Opens the network of a group, whose graph is `model`. The threads of the runtime take frames side by side as far as
     /// there are frames, and memory for their features in `limits`; what is left works inside a frame.
-    pub(super) fn open(runtime: &Runtime, limits: &Limits, source: Source, model: Vec<u8>) -> Result<Self> {
-        let threads = source.side_by_side(runtime.threads(), limits);
-        let of_one = runtime.with_threads(runtime.threads() / threads);
-        let network = inference::open(&of_one, &source.arch, &model)?;
+    pub(super) fn open(
+        runtime: &Runtime,
+        limits: &Limits,
+        source: GroupSource,
+        model: Vec<u8>,
+    ) -> Result<Self> {
+        let threads = source.count_workers(runtime.threads(), limits);
+        let per_worker = runtime.with_threads(runtime.threads() / threads);
+        let network = inference::open_network(&per_worker, &source.arch, &model)?;
         let provider = network.provider();
-        let runs = match provider {
-            Provider::Cpu if threads > 1 => Runs::Later(Some((network, of_one, model)), threads),
+        let workers = match provider {
+            Provider::Cpu if threads > 1 => Workers::Pending(Some((network, per_worker, model)), threads),
             // An accelerator has its own ways to be busy.
-            _ => Runs::Here(network),
+            _ => Workers::Caller(network),
         };
-        Ok(Self { source: Arc::new(source), provider, runs })
+        Ok(Self { source: Arc::new(source), provider, workers })
     }
 
     /// What runs the network.
@@ -85,35 +98,35 @@ impl Frames {
         self.provider
     }
 
-    /// Decodes frame `index` to interleaved RGB, replacing `out`, which stays as it was if it fails.
+    /// Decodes frame `index` to RGB, replacing `out`, which stays as it was if it fails.
     ///
     /// # Errors
     /// [`Error::Parameter`] if there is no such frame, [`Error::NotFinite`] if the network gives no numbers;
     /// [`Error::Network`].
-    pub(super) fn frame(&mut self, index: usize, out: &mut Vec<u8>) -> Result<()> {
+    pub(super) fn decode_frame(&mut self, index: usize, out: &mut VideoFrame) -> Result<()> {
         let source = &self.source;
         if index >= source.frames {
             return Err(Error::parameter("frame", index, format!("0 to {}", source.frames - 1)));
         }
-        if let Runs::Later(first, threads) = &mut self.runs
+        if let Workers::Pending(first, threads) = &mut self.workers
             && let Some((network, runtime, model)) = first.take()
         {
-            self.runs = Runs::Team(Team::new(source, *threads, network, &runtime, model)?);
+            self.workers = Workers::Pool(WorkerPool::new(source, *threads, network, &runtime, model)?);
         }
-        match &mut self.runs {
-            Runs::Here(network) => source.decode(&mut **network, index, out),
-            Runs::Team(team) => team.frame(index, source.frames, out),
-            Runs::Later(..) => Err(Error::network(inference::NAME, "its threads could not be started")),
+        match &mut self.workers {
+            Workers::Caller(network) => source.decode_frame(&mut **network, index, out),
+            Workers::Pool(pool) => pool.fetch_frame(index, source, out),
+            Workers::Pending(..) => Err(Error::network(inference::NAME, "its threads could not be started")),
         }
     }
 }
 
-/// A frame to be decoded into `picture`.
+/// A frame to be decoded into `frame`.
 struct Job {
-    /// Counts up when frames are asked for in another order, so that those decoded in vain can be told apart.
-    turn: u64,
+    /// Counts seeks, so that frames decoded in vain can be told apart.
+    generation: u64,
     index: usize,
-    picture: Vec<u8>,
+    frame: VideoFrame,
 }
 
 /// A job after it was done.
@@ -123,26 +136,26 @@ struct Done {
 }
 
 /// Threads that decode frames of one group.
-struct Team {
+struct WorkerPool {
     /// None once the threads are to end.
     jobs: Option<Sender<Job>>,
     /// The other end of `jobs`, to take back what nobody has begun.
     queue: Receiver<Job>,
     done: Receiver<Done>,
     threads: Vec<JoinHandle<()>>,
-    turn: u64,
+    generation: u64,
     /// The frame that is due, and the first one that has not been given to the threads.
     due: usize,
     next: usize,
-    /// Frames that have come before it was their turn.
+    /// Frames that were decoded before they were asked for.
     ready: BTreeMap<usize, Done>,
-    /// Memory of pictures.
-    spare: Vec<Vec<u8>>,
+    /// Memory of frames.
+    spare: Vec<VideoFrame>,
 }
 
-impl Team {
+impl WorkerPool {
     fn new(
-        source: &Arc<Source>,
+        source: &Arc<GroupSource>,
         count: usize,
         first: Box<dyn TensorNetwork>,
         runtime: &Runtime,
@@ -150,12 +163,12 @@ impl Team {
     ) -> Result<Self> {
         let (jobs, queue) = unbounded::<Job>();
         let (results, done) = unbounded();
-        let mut team = Self {
+        let mut pool = Self {
             jobs: Some(jobs),
             queue,
             done,
             threads: Vec::with_capacity(count),
-            turn: 0,
+            generation: 0,
             due: 0,
             next: 0,
             ready: BTreeMap::new(),
@@ -164,10 +177,10 @@ impl Team {
         let model = Arc::new(model);
         let mut first = Some(first);
         for _ in 0..count {
-            let (source, queue, results) = (source.clone(), team.queue.clone(), results.clone());
+            let (source, queue, results) = (source.clone(), pool.queue.clone(), results.clone());
             let (own, runtime, model) = (first.take(), runtime.clone(), model.clone());
             let work = move || {
-                let opened = own.map_or_else(|| inference::open(&runtime, &source.arch, &model), Ok);
+                let opened = own.map_or_else(|| inference::open_network(&runtime, &source.arch, &model), Ok);
                 drop(model);
                 let mut network = match opened {
                     Ok(network) => network,
@@ -180,67 +193,67 @@ impl Team {
                     }
                 };
                 for mut job in &queue {
-                    let outcome = source.decode(&mut *network, job.index, &mut job.picture);
+                    let outcome = source.decode_frame(&mut *network, job.index, &mut job.frame);
                     if results.send(Done { job, outcome }).is_err() {
                         break;
                     }
                 }
             };
             let thread = thread::Builder::new().name("siskin-frames".into()).spawn(work);
-            team.threads.push(thread.map_err(|e| Error::network(inference::NAME, e))?);
+            pool.threads.push(thread.map_err(|e| Error::network(inference::NAME, e))?);
         }
-        Ok(team)
+        Ok(pool)
     }
 
-    /// Gives frame `index` of `frames`, and lets the threads go on with those behind it.
-    fn frame(&mut self, index: usize, frames: usize, out: &mut Vec<u8>) -> Result<()> {
+    /// Fetches frame `index`, and lets the threads prefetch those behind it.
+    fn fetch_frame(&mut self, index: usize, source: &GroupSource, out: &mut VideoFrame) -> Result<()> {
         if !(self.due..=self.next).contains(&index) {
-            self.turn_to(index);
+            self.seek(index);
         }
         self.due = index;
         let ended = || Error::network(inference::NAME, "its threads have ended");
-        let end = frames.min(index + AHEAD * self.threads.len());
+        let end = source.frames.min(index + PREFETCH * self.threads.len());
         while self.next < end {
-            let picture = self.spare.pop().unwrap_or_default();
-            let job = Job { turn: self.turn, index: self.next, picture };
+            let frame = self.spare.pop().unwrap_or_else(|| VideoFrame::new(PixelFormat::Rgb, source.size));
+            let job = Job { generation: self.generation, index: self.next, frame };
             self.jobs.as_ref().and_then(|jobs| jobs.send(job).ok()).ok_or_else(ended)?;
             self.next += 1;
         }
         while self.ready.first_key_value().is_some_and(|(&first, _)| first < index) {
-            self.spare.extend(self.ready.pop_first().map(|(_, done)| done.job.picture));
+            self.spare.extend(self.ready.pop_first().map(|(_, done)| done.job.frame));
         }
         let mut done = loop {
             if let Some(done) = self.ready.remove(&index) {
                 break done;
             }
             let done = self.done.recv().map_err(|_| ended())?;
-            if done.job.turn == self.turn && done.job.index >= index {
+            if done.job.generation == self.generation && done.job.index >= index {
                 self.ready.insert(done.job.index, done);
             } else {
-                self.spare.push(done.job.picture);
+                self.spare.push(done.job.frame);
             }
         };
         self.due = index + 1;
         if done.outcome.is_ok() {
-            std::mem::swap(out, &mut done.job.picture);
+            std::mem::swap(out, &mut done.job.frame);
         }
-        self.spare.push(done.job.picture);
+        self.spare.push(done.job.frame);
         done.outcome
     }
 
-    /// Goes on at another frame: what waits is taken back, and what is under way will be dropped.
-    fn turn_to(&mut self, index: usize) {
-        self.turn += 1;
-        self.spare.extend(self.queue.try_iter().map(|job| job.picture));
-        self.spare.extend(std::mem::take(&mut self.ready).into_values().map(|done| done.job.picture));
+    /// Goes on at another frame: queued jobs are taken back, and frames being decoded will be dropped.
+    fn seek(&mut self, index: usize) {
+        self.generation += 1;
+        self.spare.extend(self.queue.try_iter().map(|job| job.frame));
+        self.spare.extend(std::mem::take(&mut self.ready).into_values().map(|done| done.job.frame));
         self.next = index;
     }
 }
 
-impl Drop for Team {
+impl Drop for WorkerPool {
     /// No thread and none of its memory outlives the group.
     fn drop(&mut self) {
-        self.turn_to(0);
+        self.seek(0);
         self.jobs = None;
         for thread in self.threads.drain(..) {
             // What a thread has to say it has said.
@@ -258,15 +271,16 @@ mod tests {
 
     #[test]
     fn frames_and_memory_limit_how_many_work_side_by_side() {
-        let arch = Architecture::fit(Kind::Index, Modulation::Affine, (64, 48), FRAMES, 6000);
-        let of_one = arch.memory();
-        let source = Source { number: 0, arch, frames: FRAMES, embeddings: Vec::new() };
+        let size = Size::new(64, 48).expect("a size");
+        let arch = Architecture::for_budget(Kind::Index, Modulation::Affine, size, FRAMES, 6000);
+        let per_worker = arch.memory_bytes();
+        let source = GroupSource { number: 0, arch, size, frames: FRAMES, embeddings: Vec::new() };
         let at_once = |threads, most| {
             let mut limits = Limits::default();
             limits.max_video_memory = most;
-            source.side_by_side(threads, &limits)
+            source.count_workers(threads, &limits)
         };
-        assert_eq!([at_once(8, of_one), at_once(8, 3 * of_one), at_once(8, u64::MAX)], [1, 3, 8]);
+        assert_eq!([at_once(8, per_worker), at_once(8, 3 * per_worker), at_once(8, u64::MAX)], [1, 3, 8]);
         assert_eq!([at_once(2 * FRAMES, u64::MAX), at_once(1, u64::MAX), at_once(8, 0)], [FRAMES, 1, 1]);
     }
 }

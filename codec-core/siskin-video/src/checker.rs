@@ -5,7 +5,7 @@ use crate::{Error, Limits, Result};
 use siskin_bitstream::VideoHeader;
 use siskin_bitstream::video_packet::{Coding, GopInfo, inspect};
 
-/// Reads the packets of a stream whole, every parameter of every network, but runs none: tells what a decoder would refuse.
+/// Reads the packets of a stream whole, every parameter of every network, but runs none: finds what a decoder would refuse.
 #[derive(Debug, Default)]
 pub struct Checker {
     limits: Limits,
@@ -28,11 +28,11 @@ impl Checker {
         let info = inspect(data, &self.limits)?;
         if info.coding == Coding::Realtime {
             self.header = info.header.or(self.header);
-            return self.realtime.packet(data, &self.limits);
+            return self.realtime.check_packet(data, &self.limits);
         }
         let header = info.header.or(self.header).ok_or(Error::MissingHeader)?;
         let before = self.before.as_ref().map(|(number, arch)| (*number, arch));
-        let gop = gop::parse(data, &header, before, &self.limits)?;
+        let gop = gop::parse_gop(data, &header, before, &self.limits)?;
         self.header = Some(header);
         match (gop.arch, &mut self.before) {
             (Some(arch), _) => self.before = Some((info.number, arch)),
