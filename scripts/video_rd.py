@@ -2,7 +2,7 @@
 """Rate and distortion of siskin, x264, x265 and SVT-AV1 on clips, in one run, from real files.
 
     scripts/video_rd.py target/release/siskin clip.mp4 --size 320x180 --frames 32 --preset fast --bpp 0.1 0.2
-    scripts/video_rd.py target/release/siskin bunny.mp4 --preset medium --steps 80 --bpp 0.08 0.16 0.32 --threads 1 \\
+    scripts/video_rd.py target/release/siskin bunny.mp4 --preset medium --epochs 80 --bpp 0.08 0.16 0.32 --threads 1 \\
         --torch .siskin/venv-train/bin/python --out docs/evaluation/video-fit
     scripts/video_rd.py target/release/siskin bunny.mp4 carphone.mp4 bikes.mp4 --preset realtime \\
         --size 480x270 --frames 60 --out docs/evaluation/video-realtime
@@ -97,10 +97,12 @@ def measure(args, clip, folder, rows):
                      "psnr_before_coding": before})
         print(rows[-1], flush=True)
 
+    gop_option = "--keyframe-interval" if args.preset == "realtime" else "--gop-size"
+
     def siskin(codec, setting, *options):
         path = folder / "siskin.mkv"
         start = time.time()
-        done = run(args.program, "encode", raw, path, "-y", "--preset", args.preset, "--gop-size", args.gop_size,
+        done = run(args.program, "encode", raw, path, "-y", "--preset", args.preset, gop_option, args.gop_size,
                    "--threads", args.threads, "--json", *options, *args.encode)
         told = last(done.stdout)
         # In real time the encoder's own seconds are told, without reading the input and measuring.
@@ -113,10 +115,10 @@ def measure(args, clip, folder, rows):
     def torch(setting, path, size):
         """Fits the network of a file again, in PyTorch."""
         passes, rates = PASSES[args.preset]
-        coding = max(1, (args.steps or passes) // 4)
+        coding = max(1, (args.epochs or passes) // 4)
         start = time.time()
         told = last(call(args.torch, pathlib.Path(__file__).with_name("video_torch.py"), path, "--fit", raw, "--epochs",
-                         (args.steps or passes) - coding, coding, "--rates", *rates, "--bytes", size))
+                         (args.epochs or passes) - coding, coding, "--rates", *rates, "--bytes", size))
         bits = 8 * (told["estimated_bytes"] + path.stat().st_size - packet_bytes(path))
         rows.append({"clip": clip.stem, "codec": "PyTorch, same network (size estimated)", "setting": setting,
                      "bpp": bits / (width * height * told["frames"]), "psnr": told["psnr"], "ms_ssim": told["ms_ssim"],
@@ -133,7 +135,7 @@ def measure(args, clip, folder, rows):
             for quality in args.quality:
                 siskin(name, f"quality {quality}", "--quality", quality, *more)
     else:
-        passes = ["--epochs", args.steps] if args.steps else []
+        passes = ["--epochs", args.epochs] if args.epochs else []
         for bpp in args.bpp:
             size = int(bpp * width * height * args.frames / 8)
             path = siskin(f"siskin {args.preset}", f"{bpp} bpp", "--size", size, *passes)
@@ -196,9 +198,9 @@ def main():
     parser.add_argument("--size", default="320x180", type=lambda s: tuple(map(int, s.split("x"))))
     parser.add_argument("--frames", type=int, default=32)
     parser.add_argument("--preset", default="fast")
-    parser.add_argument("--gop-size", type=int, help="frames from a key picture to the next [default: all]")
+    parser.add_argument("--gop-size", type=int, help="frames from a keyframe to the next [default: all]")
     parser.add_argument("--bpp", type=float, nargs="+", default=[0.1], help="rates of the presets that fit a network")
-    parser.add_argument("--steps", type=int, help="passes over the frames in all, of the presets that fit a network")
+    parser.add_argument("--epochs", type=int, help="passes over the frames in all, of the presets that fit a network")
     parser.add_argument("--torch", metavar="PYTHON", help="fit each network again with this Python, which has PyTorch")
     parser.add_argument("--quality", type=float, nargs="+", default=[82, 66, 50, 32], help="qualities of the preset realtime")
     parser.add_argument("--refine", type=int, nargs="+", help="steps of refinement in real time, compared with one another")

@@ -78,7 +78,7 @@ fn old_names_give_the_same_bytes_and_warn() {
             &frames(),
             video,
         ),
-        // What release 0.1 did without any property is a preset now.
+        // What release 0.2 did without any property is a preset now.
         (
             "siskinvideoenc preset=fast gop-size=2 steps=4 threads=1",
             "siskinvideoenc preset=fast gop-size=2 epochs=4 threads=1",

@@ -343,7 +343,7 @@ fn without_properties_a_live_source_is_encoded_as_it_comes() {
     pipeline.set_state(gst::State::Null).expect("stopping never fails");
     assert_eq!((said.error, said.warnings), (None, vec![]));
     assert_eq!((seen(&eye).len(), stats.get::<u64>("groups").ok()), (25, Some(25)));
-    // One second of source; the fits that were the default in release 0.1 would take minutes.
+    // One second of source; the fits that were the default in release 0.2 would take minutes.
     assert!(took.as_secs_f64() < 10.0, "{took:?}");
 }
 

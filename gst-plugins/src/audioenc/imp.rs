@@ -23,7 +23,7 @@ const DEFAULT_MODEL: &str = "speech-24k";
 /// Frames of a packet that goes into a file, where no one waits for it. A packet costs about 10 bytes in Matroska, so at 50
 /// packets per second the container would cost 4 kb/s, and with 50 frames (1 s of speech-24k) it costs 80 b/s.
 const FRAMES_IN_FILES: u32 = 50;
-/// Names of release 0.1, for one release more.
+/// Names of release 0.2, which 0.3 still takes.
 const OLD_NAMES: [OldName; 3] = [
     ("codebooks", "stages"),
     ("frame-size", "frames-per-packet"),

@@ -18,7 +18,7 @@ use crate::{caps, errors, properties};
 
 debug_category!("rtpsiskinaudiopay", "Siskin audio RTP payloader");
 
-/// Names of release 0.1, for one release more.
+/// Names of release 0.2, which 0.3 still takes.
 const OLD_NAMES: [OldName; 1] = [("redundancy-codebooks", "redundancy-stages")];
 /// Bytes of an RTP header without extensions.
 const RTP_HEADER: u32 = 12;

@@ -27,7 +27,7 @@ debug_category!("siskintokensink", "Siskin token sink");
 const DEFAULT_MODEL: &str = "speech-24k";
 /// Default of `max-buffers`.
 const DEFAULT_BUFFERS: u32 = 256;
-/// Names of release 0.1, for one release more.
+/// Names of release 0.2, which 0.3 still takes.
 const OLD_NAMES: [OldName; 1] = [("codebooks", "stages")];
 
 #[derive(Debug, Clone)]

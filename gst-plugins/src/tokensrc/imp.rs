@@ -24,7 +24,7 @@ debug_category!("siskintokensrc", "Siskin token source");
 const DEFAULT_MODEL: &str = "speech-24k";
 /// Default of `max-buffers`.
 const DEFAULT_BUFFERS: u32 = 64;
-/// Names of release 0.1, for one release more.
+/// Names of release 0.2, which 0.3 still takes.
 const OLD_NAMES: [OldName; 2] = [("codebooks", "stages"), ("frame-size", "frames-per-packet")];
 /// Largest token file that is read.
 const MOST_BYTES: u64 = 1 << 30;

@@ -189,7 +189,7 @@ impl Settings {
             "quality" => self.quality = value.get().unwrap_or_default(),
             "gop-size" => {
                 self.gop_size = value.get().unwrap_or(1);
-                // Release 0.1 had one name for both; the preset may be set later than this.
+                // Release 0.2 had one name for both; the preset may be set later than this.
                 self.keyframe_interval = self.gop_size;
                 self.is_gop_size_set = true;
             }

@@ -40,7 +40,7 @@ class Siskin(Codec):
         if options.get("red"):
             self.extra += ["--redundancy", options["red"]]
         if options.get("redbooks"):
-            self.extra += ["--redundancy-codebooks", options["redbooks"]]
+            self.extra += ["--redundancy-stages", options["redbooks"]]
 
     def fingerprint(self):
         return f"{digest(self.places.siskin)}-{digest(*self.files)}-{self.rate}-{self.stages}-{sorted(self.options.items())}"
