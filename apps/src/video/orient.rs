@@ -34,13 +34,14 @@ impl Orientation {
             v if v.abs() < 0.05 => 0,
             _ => 2,
         };
+        // `vflip` turns the memory's order round without moving anything; what follows it writes rows from the top again.
         match [sign(a, across), sign(b, down), sign(c, across), sign(d, down)] {
             [1, 0, 0, 1] => Self::Upright,
             [0, 1, -1, 0] => Self::Turned("transpose=clock", "Rotating the frames by 90 degrees"),
-            [-1, 0, 0, -1] => Self::Turned("hflip,vflip", "Rotating the frames by 180 degrees"),
+            [-1, 0, 0, -1] => Self::Turned("vflip,hflip", "Rotating the frames by 180 degrees"),
             [0, -1, 1, 0] => Self::Turned("transpose=cclock", "Rotating the frames by 270 degrees"),
             [-1, 0, 0, 1] => Self::Turned("hflip", "Mirroring the frames"),
-            [1, 0, 0, -1] => Self::Turned("vflip", "Flipping the frames upside down"),
+            [1, 0, 0, -1] => Self::Turned("vflip,copy", "Flipping the frames upside down"),
             [0, 1, 1, 0] => {
                 Self::Turned("transpose=cclock_flip", "Rotating the frames by 90 degrees and mirroring them")
             }
@@ -91,7 +92,7 @@ mod tests {
         for (degrees, filters) in [
             (0.0, None),
             (90.0, Some("transpose=clock")),
-            (180.0, Some("hflip,vflip")),
+            (180.0, Some("vflip,hflip")),
             (270.0, Some("transpose=cclock")),
         ] {
             let (sin, cos) = f64::to_radians(degrees).sin_cos();
@@ -102,7 +103,7 @@ mod tests {
             assert_eq!(wide, found, "{degrees}");
         }
         assert_eq!(Orientation::of(&matrix(-1.0, 0.0, 0.0, 1.0)).filters().as_deref(), Some("hflip"));
-        assert_eq!(Orientation::of(&matrix(1.0, 0.0, 0.0, -1.0)).filters().as_deref(), Some("vflip"));
+        assert_eq!(Orientation::of(&matrix(1.0, 0.0, 0.0, -1.0)).filters().as_deref(), Some("vflip,copy"));
         let (sin, cos) = f64::to_radians(30.0).sin_cos();
         assert_eq!(
             Orientation::of(&matrix(cos, sin, -sin, cos)).words().as_deref(),
