@@ -13,6 +13,8 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
+from .harmonics import BANDS, Harmonics
+
 
 @dataclass
 class Config:
@@ -31,6 +33,7 @@ class Config:
     bands: int = 32           # output gains a trunk step
     learn_basis: bool = False
     noise: int = 0            # points of the noise's envelope a trunk step; 0: the decoder adds no noise
+    harmonics: int = 0        # waveshapers of the source of overtones; 0: the decoder adds none
 
     @property
     def coefs(self):
@@ -200,6 +203,12 @@ class Decoder(nn.Module):
             lines = (1 - (at.clamp(0, c.noise - 1)[:, None] - torch.arange(c.noise)).abs()).clamp(min=0)
             self.register_buffer("lines", lines, persistent=False)
             self.state_shapes.append((1, c.overlap))
+        if c.harmonics:
+            # On the scale of the other bands; bins of 48 Hz are finer than the filters tell apart.
+            triangles = band_matrix(256, BANDS, c.sample_rate)
+            self.harmonics = Harmonics(c.dec_width, c.harmonics, c.sample_rate, c.hop, c.overlap, triangles)
+            # The waveform has to be known without the noise, so the noise has an open slope of its own.
+            self.state_shapes += [(1, c.overlap)] * bool(c.noise) + self.harmonics.state_shapes
 
     @torch.no_grad()
     def rotate(self, rotation):
@@ -244,27 +253,42 @@ class Decoder(nn.Module):
         return body.flatten(1), open_end[:, -1:]
 
     def forward(self, latents, states):
-        x, after = self.trunk(latents, states[1:])
+        c, (tail, *states) = self.c, states
+        x, after = self.trunk(latents, states)
+        states = states[c.dec_depth:]
         coefs = self.coefficients(x)
-        if self.c.noise:
-            noise, tail = self.colour(self.white(latents), x, states[-1])
-            coefs, after = coefs + noise, [*after, tail]
-        pcm, tail = exact(self.synthesise)(coefs, states[0])
-        return pcm, [tail] + after
+        if not c.harmonics:
+            if c.noise:
+                noise, white = self.colour(self.white(latents), x, states[0])
+                coefs, after = coefs + noise, [*after, white]
+            pcm, tail = exact(self.synthesise)(coefs, tail)
+            return pcm, [tail] + after
+        plain, tail = exact(self.synthesise)(coefs, tail)
+        overtones, *last = exact(self.harmonics)(plain, x, *states[-2:])
+        pcm = plain + overtones
+        if c.noise:
+            noise, white = self.colour(self.white(latents), x, states[0])
+            noise, slope = exact(self.synthesise)(noise, states[1])
+            pcm, after = pcm + noise, [*after, white, slope]
+        return pcm, [tail] + after + last
 
     def draws(self, latents):
-        """For training, [3, B, T * hop]: without noise, then with two independent draws of it; [1, ...] without noise."""
-        x, _ = self.trunk(latents, zero_states(self, len(latents), latents.device)[1:])
-        coefs, silence = self.coefficients(x), latents.new_zeros(len(latents), 1, self.c.overlap)
-        plain = exact(self.synthesise)(coefs, silence)[0]
-        if not self.c.noise:
+        """For training, [3, B, T * hop]: without noise and overtones, then with them and two independent draws of the
+        noise; [1, ...] without noise."""
+        c = self.c
+        states = zero_states(self, len(latents), latents.device)
+        x, _ = self.trunk(latents, states[1:])
+        plain = exact(self.synthesise)(self.coefficients(x), states[0])[0]
+        if not c.noise:
             return plain[None]
-        size = (len(latents), latents.shape[1] * self.c.hop)
+        # The waveform shall be right by itself, not bent to make overtones.
+        full = plain + exact(self.harmonics)(plain.detach(), x, *states[-2:])[0] if c.harmonics else plain
+        size = (len(latents), latents.shape[1] * c.hop)
         noises = []
         for _ in range(2):
             white = torch.sin(2 * math.pi * torch.rand(size, device=latents.device))
-            noises.append(self.synthesise(self.colour(white, x, silence)[0], silence)[0])
-        return torch.stack([plain, plain + noises[0], plain + noises[1]])
+            noises.append(self.synthesise(self.colour(white, x, states[0])[0], states[0])[0])
+        return torch.stack([plain, full + noises[0], full + noises[1]])
 
 
 def zero_states(module, batch, device=None):

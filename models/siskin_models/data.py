@@ -4,7 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from scipy.signal import resample_poly
 
+from .quantizer import nearest
 from .room import reverberate
 
 
@@ -42,15 +44,31 @@ class Corpus:
                 break
         return x
 
-    def batch(self, rng, size, length):
+    def raised(self, rng, length):
+        """Speech, a quarter of it faster and so higher by 2 to 7 semitones: the corpus has few high voices."""
+        if rng.random() > 0.25:
+            return self.crop(rng, "speech", length)
+        up = int(rng.integers(9, 13))
+        x = resample_poly(self.crop(rng, "speech", -(-length * up // 8)), 8, up)
+        return x[:length].astype(np.float32)
+
+    def batch(self, rng, size, length, wide=False):
         """[size, length]: speech at -30..0 dB of full scale, a tenth down to -65; some with noise or music, some in a room,
-        some music, some tones, some silence."""
+        some music, some tones, some silence. With `wide`, speech of every fourth is raised in pitch, every eighth has a
+        second talker, and a few more tones stand still or glide."""
         out = np.zeros((size, length), np.float32)
         music = len(self.ranges["music"]) > 0
         for i in range(size):
             kind = rng.random()
             if 0.95 <= kind < 0.97:
                 x = tones(rng, length, self.rate)
+            elif wide and 0.92 <= kind < 0.95:
+                x = glides(rng, length, self.rate)
+            elif wide and kind >= 0.05:
+                x = self.raised(rng, length)
+                if rng.random() < 0.125:
+                    other = self.raised(rng, length)
+                    x = x + other * 10 ** (-rng.uniform(0, 12) / 20) * rms(x) / (rms(other) + 1e-6)
             else:
                 x = self.crop(rng, "music" if music and kind < 0.05 else "speech", length)
             if 0.05 <= kind < 0.17:
@@ -80,8 +98,58 @@ def tones(rng, length, rate):
     return x.astype(np.float32)
 
 
+def glides(rng, length, rate):
+    """A sound of one to twelve even harmonics whose pitch glides by up to an octave, or stands."""
+    time = np.linspace(0, 1, length)
+    low, turn = np.exp(rng.uniform(np.log(60), np.log(1500))), rng.uniform(-1, 1) * (rng.random() < 0.7)
+    phase = 2 * np.pi * np.cumsum(low * 2 ** (turn * time)) / rate
+    count = min(rng.integers(1, 13), int(10e3 / low / 2))
+    x = sum(np.sin(n * phase + rng.uniform(0, 6)) * n ** -rng.uniform(0, 1.5) for n in range(1, count + 1))
+    return x.astype(np.float32)
+
+
 def coloured(rng, length):
     """Noise with a random slope between white and brown."""
     spectrum = np.fft.rfft(rng.standard_normal(length))
     spectrum *= np.arange(1, len(spectrum) + 1) ** -rng.uniform(0, 1)
     return np.fft.irfft(spectrum, length).astype(np.float32)
+
+
+class Bank:
+    """Crops and their codes, kept so that the encoder need not run while the decoder learns: pcm i16 [n, samples], codes
+    u16 [n, frames, stages * groups]. An interrupted making goes on where it stood."""
+
+    def __init__(self, folder, n, frames, codec, corpus, seed, progress=print):
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        hop, (stages, groups) = codec.config.hop, codec.quantizer.books.shape[:2]
+        shapes = {"pcm.i16": (n, frames * hop), "codes.u16": (n, frames, stages * groups)}
+        spec = json.dumps({"n": n, "frames": frames, "seed": seed, "codes": stages * groups})
+        note = folder / "bank.json"
+        done = json.loads(note.read_text()) if note.exists() else {"spec": spec, "rows": 0}
+        if done["spec"] != spec:
+            raise ValueError(f"{folder} holds another bank: {done['spec']}, wanted {spec}")
+        self.pcm, self.codes = (np.memmap(folder / f, "<" + f[-3] + "2", "r+" if (folder / f).exists() else "w+", shape=shape)
+                                for f, shape in shapes.items())
+        books = codec.quantizer.books
+        for at in range(done["rows"], n, 64):
+            # A seed a batch: the same bank, however often it was interrupted.
+            rng, size = np.random.default_rng([seed, at]), min(64, n - at)
+            pcm = corpus.batch(rng, size, frames * hop, wide=True)
+            pcm = (pcm * 32767).round().clamp(-32768, 32767)
+            with torch.no_grad():
+                rest, codes = list(codec.encode(pcm / 32768).flatten(0, 1).chunk(groups, -1)), []
+                for i, book in enumerate(books.flatten(0, 1)):
+                    codes.append(nearest(rest[i % groups], book))
+                    rest[i % groups] = rest[i % groups] - book[codes[-1]]
+                codes = torch.stack(codes, 1).reshape(size, frames, -1)
+            self.pcm[at: at + size], self.codes[at: at + size] = pcm.numpy(), codes.numpy()
+            note.write_text(json.dumps({"spec": spec, "rows": at + size}))
+            if at % 3200 == 0:
+                progress(f"bank {at + size}/{n}")
+
+    def batch(self, rng, size):
+        """pcm [size, samples], codes [size, frames, stages * groups]"""
+        rows = np.sort(rng.choice(len(self.pcm), size, replace=False))
+        return (torch.from_numpy(self.pcm[rows].astype(np.float32) / 32768),
+                torch.from_numpy(self.codes[rows].astype(np.int64)))

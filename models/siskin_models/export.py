@@ -7,6 +7,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from .harmonics import HISTORY, LISTEN, LOUDEST, SMOOTH, TAPS
+
 OPSET = 17
 
 
@@ -153,6 +155,49 @@ def noise_coefficients(g, z, x, c, w, shape):
     return g.op("Mul", coefs, band_gain(g, x, "level", w))
 
 
+def synthesis(g, steps, w, c, index, shape):
+    """Overlap-add of `arch.Decoder.synthesise`, [1, 1, hop]; the open slope is state `index`."""
+    seg = g.linear(split(g, steps, c), "synthesis", w["basis"].T)
+    tail, pieces = g.state(index, shape), []
+    for i in range(c.hop // c.block):
+        one = g.slice(seg, i, i + 1, 1)
+        pieces.append(g.op("Add", g.slice(one, 0, c.overlap, 2), tail))
+        if c.block > c.overlap:
+            pieces.append(g.slice(one, c.overlap, c.block, 2))
+        tail = g.slice(one, c.block, 1 << 30, 2)
+    g.keep(tail, index, shape)
+    return g.op("Concat", *pieces, axis=2)
+
+
+def overtones(g, plain, x, c, w, index, shapes):
+    """`harmonics.Harmonics`, with states `index` and the next: plain [1, 1, hop] -> [1, 1, hop]."""
+    part = lambda name: w["harmonics." + name]
+    heard = g.op("Concat", g.state(index, shapes[index]), plain, axis=2)
+    g.keep(g.slice(heard, -HISTORY, 1 << 30, 2), index, shapes[index])
+    power = g.op("AveragePool", g.op("Mul", heard, heard), kernel_shape=[SMOOTH], strides=[1])
+    level = g.op("Sqrt", g.op("Add", power, g.scalar(1e-8)))
+    filtered = g.op("Conv", g.slice(heard, SMOOTH - LISTEN, 1 << 30, 2), g.weight("harmonics.listen", part("listen")))
+    # Column vectors: `graph_weights` turns what has two dimensions.
+    turns, phase = (g.op("Transpose", g.weight("harmonics." + n, part(n).T), perm=[1, 0]) for n in ("turns", "phase"))
+    turned = g.op("Add", g.op("Mul", g.op("Div", filtered, level), turns), phase)
+    channels = g.op("Mul", g.op("Sub", g.op("Sin", turned), g.op("Sin", phase)), level)
+    mix = linear(g, x, "harmonics.mix", w)
+    gain = g.op("Exp", g.op("Min", linear(g, x, "harmonics.gain", w), g.scalar(LOUDEST)))
+    now, before = g.op("Concat", mix, gain, axis=2), g.state(index + 1, shapes[index + 1])
+    g.keep(now, index + 1, shapes[index + 1])
+
+    def shaped(gains, keep):
+        source = g.op("MatMul", g.slice(gains, 0, c.harmonics, 2), g.slice(channels, 0, TAPS - 1 + keep, 2))
+        # `Conv` correlates.
+        taps = g.linear(g.slice(gains, c.harmonics, 1 << 30, 2), "filters", part("filters").T[::-1])
+        return g.op("Conv", source, taps)
+
+    new, fading = shaped(now, c.hop), shaped(before, c.overlap)
+    head = g.slice(new, 0, c.overlap, 2)
+    rise = g.op("Mul", g.weight("rise", part("rise")), g.op("Sub", head, fading))
+    return g.op("Concat", g.op("Add", fading, rise), g.slice(new, c.overlap, 1 << 30, 2), axis=2)
+
+
 def decoder_graph(c, w, shapes):
     """latents [1, D, 1] -> pcm [1, 1, hop], late by `overlap` samples."""
     g = Graph("decoder")
@@ -160,18 +205,18 @@ def decoder_graph(c, w, shapes):
     x = g.reshape(linear(g, z, "inp", w), 1, c.trunk, c.dec_width)
     x = norm(g, trunk(g, x, w, c.dec_depth, shapes), "norm", w)
     steps = g.op("Mul", linear(g, x, "shape", w), band_gain(g, x, "gain", w))
-    if c.noise:
-        steps = g.op("Add", steps, noise_coefficients(g, z, x, c, w, shapes[-1]))
-    seg = g.linear(split(g, steps, c), "synthesis", w["basis"].T)
-    tail, pieces = g.state(0, shapes[0]), []
-    for i in range(c.hop // c.block):
-        one = g.slice(seg, i, i + 1, 1)
-        pieces.append(g.op("Add", g.slice(one, 0, c.overlap, 2), tail))
-        if c.block > c.overlap:
-            pieces.append(g.slice(one, c.overlap, c.block, 2))
-        tail = g.slice(one, c.block, 1 << 30, 2)
-    g.keep(tail, 0, shapes[0])
-    g.output(g.op("Concat", *pieces, axis=2), "pcm", 1, 1, c.hop)
+    noise = noise_coefficients(g, z, x, c, w, shapes[c.dec_depth + 1]) if c.noise else None
+    if c.noise and not c.harmonics:
+        steps = g.op("Add", steps, noise)
+    pcm = synthesis(g, steps, w, c, 0, shapes[0])
+    if c.harmonics:
+        if c.trunk != 1:
+            raise ValueError(f"trunk {c.trunk} with harmonics, allowed: 1")
+        index = len(shapes) - 2
+        pcm = g.op("Add", pcm, overtones(g, pcm, x, c, w, index, shapes))
+        if c.noise:
+            pcm = g.op("Add", pcm, synthesis(g, noise, w, c, index - 1, shapes[index - 1]))
+    g.output(pcm, "pcm", 1, 1, c.hop)
     return g.model()
 
 

@@ -101,3 +101,38 @@ class EnergyDistance(Windows):
         near = sum(self.between(wanted, view, n) for view in got) / len(got)
         apart = self.between(got[0], got[1], n) if len(got) > 1 else 0
         return near - 0.5 * apart
+
+
+class BandLevels(nn.Module):
+    """pcm [B, samples] against pcm -> mean difference in nepers of the levels in third octaves over the whole crop.
+
+    Losses of single frames are content with a median, which lies below the mean power; this one is not.
+    """
+
+    def __init__(self, rate=24000, n=2048):
+        super().__init__()
+        window = torch.hann_window(n)
+        self.n = n
+        self.register_buffer("window", window / window.pow(2).sum().sqrt(), persistent=False)
+        self.register_buffer("bank", third_octaves(n // 2 + 1, rate), persistent=False)
+
+    def levels(self, pcm):
+        spec = torch.stft(pcm, self.n, self.n // 2, window=self.window, center=False, return_complex=True)
+        power = torch.view_as_real(spec).pow(2).sum(-1).mean(-1)
+        # 60 dB below the whole is where a band ends to matter.
+        return (power @ self.bank.t() + 1e-6 * self.n / 2).log()
+
+    def forward(self, target, output):
+        level = unit_level(target)
+        return F.smooth_l1_loss(self.levels(output * level), self.levels(target * level), beta=0.1) / 2
+
+
+def third_octaves(bins, rate, low=80.0, high=10e3):
+    """[bands, bins], 0 or 1 with bins at the edges shared: the third octaves of IEC 61260 from `low` to `high` Hz."""
+    centre = 1000 * 2 ** (torch.arange(-11, 11) / 3)
+    centre = centre[(centre > low * 0.95) & (centre < high * 1.05)]
+    width = rate / 2 / (bins - 1)
+    freq = torch.arange(bins) * width
+    upper = torch.minimum(freq[None] + width / 2, centre[:, None] * 2 ** (1 / 6))
+    lower = torch.maximum(freq[None] - width / 2, centre[:, None] * 2 ** (-1 / 6))
+    return ((upper - lower) / width).clamp(min=0)

@@ -1,0 +1,168 @@
+"""Train a better decoder for the codes of a bundle: encoder and codebooks stand still, files coded long ago play better.
+
+Crops and their codes are made once (`siskin_models.data.Bank`), so that a step is the decoder and its losses alone.
+
+  python models/train_decoder.py --out .siskin/runs/decoder --minutes 95 --bf16 --threads 1
+
+The same command resumes; `models/export.py --decoder CHECKPOINT` puts what was learnt into a bundle.
+"""
+import argparse
+import csv
+import json
+import math
+import os
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from siskin_models.codec import load_bundle
+from siskin_models.data import Bank, Corpus
+from siskin_models.frameloss import lose_frames
+from siskin_models.loudness import Disturbance
+from siskin_models.losses import BandLevels, EnergyDistance, ShapeLoss
+
+LOGGED = ("shape", "distance", "levels", "heard", "norm")
+
+
+def arguments():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--bundle", type=Path, default=Path("models/bundles/speech-24k"), help="whose codes are decoded")
+    p.add_argument("--corpus", type=Path, default=Path(".siskin/corpus"))
+    p.add_argument("--bank", type=Path, default=Path(".siskin/bank"), help="crops and codes, made when missing")
+    p.add_argument("--crops", type=int, default=16_000, help="crops of the bank")
+    p.add_argument("--out", type=Path, required=True)
+    p.add_argument("--minutes", type=float, default=60, help="time budget of the whole run, over all resumptions")
+    p.add_argument("--steps", type=int, help="budget of the whole run in steps instead of minutes")
+    p.add_argument("--batch", type=int, default=16)
+    p.add_argument("--frames", type=int, default=40, help="code frames a crop")
+    p.add_argument("--rate", type=float, default=1e-3)
+    p.add_argument("--noise", type=float, default=0.0, metavar="DB", help="added to the level of the bundle's noise at the start")
+    p.add_argument("--harmonics", type=int, default=8, help="waveshapers of the source of overtones")
+    p.add_argument("--shape", type=float, default=3.5, help="weight of the companded complex STFT")
+    p.add_argument("--distance", type=float, default=1.0, help="weight of the energy distance")
+    p.add_argument("--levels", type=float, default=0.5, help="weight of the levels of third octaves")
+    p.add_argument("--heard", type=float, default=0.0, help="weight of the audible disturbance")
+    p.add_argument("--knee", type=float, default=6000.0, help="Hz above which errors of the waveform count less")
+    p.add_argument("--lossy", type=float, default=0.2, help="share of crops that lose frames before the decoder")
+    p.add_argument("--threads", type=int, default=1)
+    p.add_argument("--bf16", action=argparse.BooleanOptionalAction, default=False, help="networks in bfloat16")
+    p.add_argument("--log-every", type=int, default=100, help="steps a row of loss.csv")
+    p.add_argument("--seed", type=int, default=1)
+    return p.parse_args()
+
+
+class Trainer:
+    def __init__(self, args):
+        self.args = args
+        torch.set_num_threads(args.threads)
+        torch.manual_seed(args.seed)
+        self.rng = np.random.default_rng(args.seed)
+        self.codec = load_bundle(args.bundle, harmonics=args.harmonics).requires_grad_(False)
+        self.decoder = self.codec.decoder.requires_grad_(True)
+        if args.noise:
+            self.decoder.level.bias.data += args.noise * math.log(10) / 20
+        rate = self.codec.config.sample_rate
+        self.shape, self.distance = ShapeLoss(rate, knee=args.knee), EnergyDistance(rate, knee=20e3)
+        self.levels, self.heard = BandLevels(rate), Disturbance(rate)
+        self.opt = torch.optim.AdamW(self.decoder.parameters(), args.rate, betas=(0.9, 0.98), weight_decay=0.01)
+        self.average = {k: v.detach().clone() for k, v in self.decoder.named_parameters()}
+        self.step, self.elapsed = 0, 0.0
+        self.path = args.out / "last.pt"
+        self.bank = Bank(args.bank, args.crops, args.frames, self.codec, Corpus(args.corpus, rate=rate), args.seed)
+        self.books = self.codec.quantizer.books
+        if self.path.exists():
+            self.resume()
+
+    def resume(self):
+        saved = torch.load(self.path, weights_only=True)
+        self.decoder.load_state_dict(saved["model"])
+        self.opt.load_state_dict(saved["optimizer"])
+        self.average, self.step, self.elapsed = saved["average"], saved["step"], saved["elapsed"]
+        torch.set_rng_state(saved["torch_rng"])
+        self.rng.bit_generator.state = json.loads(saved["numpy_rng"])
+        print(f"resumed at step {self.step}, {self.elapsed / 60:.1f} min", flush=True)
+
+    def save(self):
+        tmp = self.path.with_suffix(".tmp")
+        torch.save({"config": asdict(self.codec.config), "model": self.decoder.state_dict(), "average": self.average,
+                    "optimizer": self.opt.state_dict(), "step": self.step, "elapsed": self.elapsed,
+                    "losses": {k: getattr(self.args, k) for k in ("shape", "distance", "levels", "heard")},
+                    "torch_rng": torch.get_rng_state(), "numpy_rng": json.dumps(self.rng.bit_generator.state)}, tmp)
+        os.replace(tmp, self.path)
+
+    def latents(self, codes):
+        """codes [B, T, stages * groups] -> latents [B, T, D] of the first few stages: the default rate and the whole most often."""
+        stages, groups = self.books.shape[:2]
+        often = np.array([stages, stages * 2 // 3, stages * 2 // 3, stages // 3])
+        n = np.where(self.rng.random(len(codes)) < 0.8, self.rng.choice(often, len(codes)), self.rng.integers(1, stages, len(codes)))
+        parts = torch.zeros(*codes.shape[:2], groups, self.books.shape[3])
+        for s in range(int(n.max())):
+            live = torch.from_numpy(n > s).float()[:, None, None]
+            for g in range(groups):
+                parts[:, :, g] += self.books[s, g][codes[..., s * groups + g]] * live
+        return parts.flatten(2)
+
+    def train_step(self, share):
+        args, delay = self.args, self.codec.config.overlap
+        rate = args.rate * min(1, (self.step + 1) / 200) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * share)))
+        for group in self.opt.param_groups:
+            group["lr"] = rate
+        x, codes = self.bank.batch(self.rng, args.batch)
+        z = lose_frames(self.latents(codes), self.rng, args.lossy)
+        with torch.autocast("cpu", torch.bfloat16, enabled=args.bf16):
+            y = self.decoder.draws(z).float()
+        wanted, got = x[:, :-delay], y[..., delay:]
+        # The waveform is matched without noise and overtones; what is heard has them.
+        losses = {"shape": self.shape(wanted, got[0]), "distance": self.distance(wanted, got[1:])}
+        # Levels are those of a whole crop; every third step costs a third and finds the same.
+        if self.step % 3 == 0:
+            losses["levels"] = 3 * self.levels(wanted, got[1])
+        if args.heard:
+            losses["heard"] = self.heard(wanted, got[1])
+        self.opt.zero_grad(set_to_none=True)
+        sum(getattr(args, k) * v for k, v in losses.items()).backward()
+        norm = torch.nn.utils.clip_grad_norm_(self.decoder.parameters(), 2.0)
+        # One item with an odd gradient shall not undo the others' work.
+        if torch.isfinite(norm):
+            self.opt.step()
+        keep = min(0.999, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            names, values = zip(*self.decoder.named_parameters())
+            means = [self.average[n] for n in names]
+            torch._foreach_mul_(means, keep)
+            torch._foreach_add_(means, list(values), alpha=1 - keep)
+        self.step += 1
+        return losses | {"norm": norm}, rate
+
+    def run(self):
+        budget = self.args.minutes * 60
+        log = open(self.args.out / "loss.csv", "a", newline="")
+        writer = csv.DictWriter(log, ["step", "seconds", *LOGGED])
+        mean, saved = {}, time.time()
+        while (share := self.step / self.args.steps if self.args.steps else self.elapsed / budget) < 1:
+            start = time.time()
+            values, rate = self.train_step(share)
+            for k, v in values.items():
+                mean.setdefault(k, []).append(float(v.detach()))
+            self.elapsed += time.time() - start
+            if self.step % self.args.log_every == 0:
+                row = {"step": self.step, "seconds": round(self.elapsed)} | {k: f"{np.mean(v):.4f}" for k, v in mean.items()}
+                if log.tell() == 0:
+                    writer.writeheader()
+                writer.writerow(row)
+                log.flush()
+                print(*(f"{k} {v}" for k, v in row.items()), f"lr {rate:.1e}", f"{1e3 * self.elapsed / self.step:.0f} ms/step", flush=True)
+                mean = {}
+            if time.time() - saved > 180:
+                self.save()
+                saved = time.time()
+        self.save()
+
+
+if __name__ == "__main__":
+    ARGS = arguments()
+    ARGS.out.mkdir(parents=True, exist_ok=True)
+    Trainer(ARGS).run()
