@@ -40,6 +40,7 @@ def arguments():
     p.add_argument("--frames", type=int, default=40, help="code frames a crop")
     p.add_argument("--rate", type=float, default=1e-3)
     p.add_argument("--noise", type=float, default=0.0, metavar="DB", help="added to the level of the bundle's noise at the start")
+    p.add_argument("--begin", type=Path, metavar="CHECKPOINT", help="trunk, noise and waveform from another run of this script")
     p.add_argument("--harmonics", type=int, default=8, help="waveshapers of the source of overtones")
     p.add_argument("--shape", type=float, default=3.5, help="weight of the companded complex STFT")
     p.add_argument("--distance", type=float, default=1.0, help="weight of the energy distance")
@@ -64,8 +65,12 @@ class Trainer:
         self.decoder = self.codec.decoder.requires_grad_(True)
         if args.noise:
             self.decoder.level.bias.data += args.noise * math.log(10) / 20
+        if args.begin:
+            known = torch.load(args.begin, weights_only=True)["average"]
+            self.decoder.load_state_dict({k: v for k, v in known.items() if not k.startswith("harmonics.")}, strict=False)
+        self.decoder.harmonics.follow(self.decoder.level)
         rate = self.codec.config.sample_rate
-        self.shape, self.distance = ShapeLoss(rate, knee=args.knee), EnergyDistance(rate, knee=20e3)
+        self.shape, self.distance = ShapeLoss(rate, knee=args.knee), EnergyDistance(rate, knee=20e3, bins=2.0)
         self.levels, self.heard = BandLevels(rate), Disturbance(rate)
         self.opt = torch.optim.AdamW(self.decoder.parameters(), args.rate, betas=(0.9, 0.98), weight_decay=0.01)
         self.average = {k: v.detach().clone() for k, v in self.decoder.named_parameters()}
@@ -117,11 +122,11 @@ class Trainer:
         wanted, got = x[:, :-delay], y[..., delay:]
         # The waveform is matched without noise and overtones; what is heard has them.
         losses = {"shape": self.shape(wanted, got[0]), "distance": self.distance(wanted, got[1:])}
-        # Levels are those of a whole crop; every third step costs a third and finds the same.
+        # Every third step costs a third and finds the same, for levels are those of a whole crop.
         if self.step % 3 == 0:
             losses["levels"] = 3 * self.levels(wanted, got[1])
-        if args.heard:
-            losses["heard"] = self.heard(wanted, got[1])
+        if args.heard and self.step % 2 == 0:
+            losses["heard"] = 2 * self.heard(wanted, got[1])
         self.opt.zero_grad(set_to_none=True)
         sum(getattr(args, k) * v for k, v in losses.items()).backward()
         norm = torch.nn.utils.clip_grad_norm_(self.decoder.parameters(), 2.0)

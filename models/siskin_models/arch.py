@@ -13,7 +13,7 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
-from .harmonics import BANDS, Harmonics
+from .harmonics import Harmonics
 
 
 @dataclass
@@ -205,7 +205,7 @@ class Decoder(nn.Module):
             self.state_shapes.append((1, c.overlap))
         if c.harmonics:
             # On the scale of the other bands; bins of 48 Hz are finer than the filters tell apart.
-            triangles = band_matrix(256, BANDS, c.sample_rate)
+            triangles = band_matrix(256, c.bands, c.sample_rate)
             self.harmonics = Harmonics(c.dec_width, c.harmonics, c.sample_rate, c.hop, c.overlap, triangles)
             # The waveform has to be known without the noise, so the noise has an open slope of its own.
             self.state_shapes += [(1, c.overlap)] * bool(c.noise) + self.harmonics.state_shapes

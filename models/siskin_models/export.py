@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from .harmonics import HISTORY, LISTEN, LOUDEST, SMOOTH, TAPS
+from .harmonics import HISTORY, LISTEN, ROOT, SMOOTH, TAPS
 
 OPSET = 17
 
@@ -180,9 +180,11 @@ def overtones(g, plain, x, c, w, index, shapes):
     # Column vectors: `graph_weights` turns what has two dimensions.
     turns, phase = (g.op("Transpose", g.weight("harmonics." + n, part(n).T), perm=[1, 0]) for n in ("turns", "phase"))
     turned = g.op("Add", g.op("Mul", g.op("Div", filtered, level), turns), phase)
-    channels = g.op("Mul", g.op("Sub", g.op("Sin", turned), g.op("Sin", phase)), level)
+    y, count = g.op("Sub", g.op("Sin", turned), g.op("Sin", phase)), TAPS - 1 + c.hop
+    late = lambda n: g.slice(y, 2 - n, 2 - n + count, 2)
+    channels = g.op("Add", g.op("Sub", late(0), g.op("Mul", late(1), g.scalar(2 * ROOT))), g.op("Mul", late(2), g.scalar(ROOT**2)))
     mix = linear(g, x, "harmonics.mix", w)
-    gain = g.op("Exp", g.op("Min", linear(g, x, "harmonics.gain", w), g.scalar(LOUDEST)))
+    gain = g.op("Exp", g.op("Min", linear(g, x, "harmonics.gain", w), g.scalar(3.0)))
     now, before = g.op("Concat", mix, gain, axis=2), g.state(index + 1, shapes[index + 1])
     g.keep(now, index + 1, shapes[index + 1])
 
