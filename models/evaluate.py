@@ -10,13 +10,14 @@ Scores are kept in --cache: a new bundle or program makes only Siskin run again.
 import argparse
 import json
 import os
+import re
 import sys
 from pathlib import Path
 
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(variable, "1")  # one core, as the figures of speed say
 
-from siskin_eval import clips, codecs, loss, metrics, report, score  # noqa: E402
+from siskin_eval import clips, codecs, loss, metrics, report, score, tones  # noqa: E402
 
 ROOT = codecs.ROOT
 # At 6 kb/s libopus codes 4 kHz of bandwidth, where its enhancers do nothing.
@@ -25,6 +26,8 @@ PEERS += ["lyra:3200", "lyra:6000", "lyra:9200", "codec2:3200"]
 QUICK = [p for p in PEERS if p not in ("opus:12000:lace", "opus:24000:lace", "opus:24000:nolace")]
 LOSSY = ["siskin:6000:packets", "siskin:6000:packets:red=2", "lyra:6000", "opus:9000:plc", "opus:12000:plc:dred=50",
          "opus:24000:plc", "opus:24000:plc:dred=50"]
+# Whose tones are listened to: what has 6 kb/s, and Opus where it is wideband.
+TONES = re.compile(r"\b(6|9)k$")
 LOSSES = ["5%", "10%", "20%", "5%:burst", "10%:burst", "20%:burst"]
 
 
@@ -34,13 +37,14 @@ def arguments():
     where.add_argument("--clips", type=Path, metavar="FOLDER", help="any recordings, instead of the held-out speakers")
     where.add_argument("--corpus", type=Path, default=ROOT / ".siskin/corpus", help="cache of models/data/fetch.py")
     where.add_argument("--per-speaker", type=int, default=2, metavar="N", help="clips of each held-out speaker")
-    where.add_argument("--no-noisy", action="store_true", help="leave out the clips with noise and music behind the speech")
+    where.add_argument("--no-noisy", action="store_true", help="leave out the clips with noise, music or a second talker, and the quiet ones")
     what = parser.add_argument_group("codecs and metrics")
     what.add_argument("--codec", nargs="*", metavar="SPEC", help="NAME:RATE:OPTION..., NAME of "
                       f"{', '.join(codecs.CODECS)}; options of opus: plc, lace, nolace, dred=N; of siskin: packets, vbr, red=N")
     what.add_argument("--loss-codec", nargs="*", metavar="SPEC", help="codecs that are measured with losses")
     what.add_argument("--loss", nargs="*", default=LOSSES, metavar="SHARE", help="such as 10%%, 10%%:burst or 10%%:burst:SEED")
     what.add_argument("--metrics", nargs="*", default=list(metrics.TABLE), metavar="NAME", help=", ".join(metrics.TABLE))
+    what.add_argument("--no-tones", action="store_true", help="do not send steady tones through the codecs near 6 kb/s")
     what.add_argument("--no-speed", action="store_true", help="do not measure the real-time factor")
     what.add_argument("--quick", action="store_true", help="one clip a speaker, half of the noisy ones, "
                       "fewer settings of Opus, losses of 10%% alone and with every other speaker")
@@ -64,10 +68,12 @@ def chosen_clips(args):
         clean, music = held_out.clips(1 if args.quick else args.per_speaker), held_out.music()
     first = list({c.speaker: c for c in reversed(clean)}.values())[::-1]  # one of each speaker
     noisy = [] if args.no_noisy else clips.with_noise(first, music)
+    special = [] if args.no_noisy else clips.overlapping(first)[1::2] + clips.softened(first[::2])
     if args.quick:
+        special = special[::2]
         noisy = [c for i, c in enumerate(noisy) if i % 4 in (0, 3)]  # half of them, noise and music alike
-        return clean + noisy, first[::2]
-    return clean + noisy, first
+        return clean + noisy + special, first[::2]
+    return clean + noisy + special, first
 
 
 def main():
@@ -99,14 +105,16 @@ def main():
         with_losses += score.rows(codec, lossy_clips, [None, *losses], measures, args.cache, score.progress)
     if not args.no_speed:
         speeds = [score.speed(c, lossy_clips) for c in subjects if c.family != "original"]
+    near = [c for c in subjects if TONES.search(c.label)]
+    sounding = [] if args.no_tones else tones.rows(near)
     names = [m.name for m in measures]
-    groups = {name: [c for c in everything if c.condition == name] for name in ("clean", "noisy")}
+    groups = {name: [c for c in everything if c.condition == name] for name in ("clean", "noisy", "overlap", "quiet")}
     told = {name: clips.describe(group) for name, group in groups.items() if group}
     if with_losses:
         told["with losses"] = clips.describe(lossy_clips)
     command = " ".join(["python models/evaluate.py", *said(sys.argv[1:])])
     result = report.Report(measures, score.means(single, names), score.means(with_losses, names), speeds,
-                           single + with_losses, told, notices, command)
+                           single + with_losses, told, notices, command, score.voices(single, names), sounding)
     result.files(args.out)
     (args.out / "tables.md").write_text(result.markdown())
     print(result.markdown())

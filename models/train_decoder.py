@@ -22,9 +22,9 @@ from siskin_models.codec import load_bundle
 from siskin_models.data import Bank, Corpus
 from siskin_models.frameloss import lose_frames
 from siskin_models.loudness import Disturbance
-from siskin_models.losses import BandLevels, EnergyDistance, ShapeLoss
+from siskin_models.losses import BandLevels, EnergyDistance, ShapeLoss, Voicing
 
-LOGGED = ("shape", "distance", "levels", "heard", "norm")
+LOGGED = ("shape", "distance", "levels", "voicing", "heard", "norm")
 
 
 def arguments():
@@ -40,12 +40,13 @@ def arguments():
     p.add_argument("--frames", type=int, default=40, help="code frames a crop")
     p.add_argument("--rate", type=float, default=1e-3)
     p.add_argument("--noise", type=float, default=0.0, metavar="DB", help="added to the level of the bundle's noise at the start")
-    p.add_argument("--begin", type=Path, metavar="CHECKPOINT", help="trunk, noise and waveform from another run of this script")
+    p.add_argument("--begin", type=Path, metavar="CHECKPOINT", help="what another run of this script learnt")
     p.add_argument("--harmonics", type=int, default=8, help="waveshapers of the source of overtones")
     p.add_argument("--shape", type=float, default=3.5, help="weight of the companded complex STFT")
     p.add_argument("--distance", type=float, default=1.0, help="weight of the energy distance")
-    p.add_argument("--levels", type=float, default=0.5, help="weight of the levels of third octaves")
-    p.add_argument("--heard", type=float, default=0.0, help="weight of the audible disturbance")
+    p.add_argument("--levels", type=float, default=1.0, help="weight of the levels of third octaves")
+    p.add_argument("--voicing", type=float, default=0.2, help="weight of the repetition of voiced bands after a pitch period")
+    p.add_argument("--heard", type=float, default=1.0, help="weight of the audible disturbance")
     p.add_argument("--knee", type=float, default=6000.0, help="Hz above which errors of the waveform count less")
     p.add_argument("--lossy", type=float, default=0.2, help="share of crops that lose frames before the decoder")
     p.add_argument("--threads", type=int, default=1)
@@ -67,11 +68,12 @@ class Trainer:
             self.decoder.level.bias.data += args.noise * math.log(10) / 20
         if args.begin:
             known = torch.load(args.begin, weights_only=True)["average"]
-            self.decoder.load_state_dict({k: v for k, v in known.items() if not k.startswith("harmonics.")}, strict=False)
-        self.decoder.harmonics.follow(self.decoder.level)
+            self.decoder.load_state_dict(known, strict=False)
+        else:
+            self.decoder.harmonics.follow(self.decoder.level)
         rate = self.codec.config.sample_rate
         self.shape, self.distance = ShapeLoss(rate, knee=args.knee), EnergyDistance(rate, knee=20e3, bins=2.0)
-        self.levels, self.heard = BandLevels(rate), Disturbance(rate)
+        self.levels, self.voicing, self.heard = BandLevels(rate), Voicing(rate), Disturbance(rate)
         self.opt = torch.optim.AdamW(self.decoder.parameters(), args.rate, betas=(0.9, 0.98), weight_decay=0.01)
         self.average = {k: v.detach().clone() for k, v in self.decoder.named_parameters()}
         self.step, self.elapsed = 0, 0.0
@@ -94,7 +96,7 @@ class Trainer:
         tmp = self.path.with_suffix(".tmp")
         torch.save({"config": asdict(self.codec.config), "model": self.decoder.state_dict(), "average": self.average,
                     "optimizer": self.opt.state_dict(), "step": self.step, "elapsed": self.elapsed,
-                    "losses": {k: getattr(self.args, k) for k in ("shape", "distance", "levels", "heard")},
+                    "losses": {k: getattr(self.args, k) for k in ("shape", "distance", "levels", "voicing", "heard")},
                     "torch_rng": torch.get_rng_state(), "numpy_rng": json.dumps(self.rng.bit_generator.state)}, tmp)
         os.replace(tmp, self.path)
 
@@ -125,6 +127,8 @@ class Trainer:
         # Every third step costs a third and finds the same, for levels are those of a whole crop.
         if self.step % 3 == 0:
             losses["levels"] = 3 * self.levels(wanted, got[1])
+        if args.voicing and self.step % 2:
+            losses["voicing"] = 2 * self.voicing(wanted, got[1])
         if args.heard and self.step % 2 == 0:
             losses["heard"] = 2 * self.heard(wanted, got[1])
         self.opt.zero_grad(set_to_none=True)

@@ -11,6 +11,8 @@ import numpy as np
 import soundfile as sf
 from scipy.signal import resample_poly
 
+from . import spectral
+
 RATE = 24000
 AUDIO = (".wav", ".flac", ".ogg", ".opus", ".mp3")
 # Language of the held-out speakers; what a row does not name is not known.
@@ -37,6 +39,11 @@ class Clip:
     def key(self):
         """What a stored score is filed under: the samples themselves."""
         return hashlib.sha256(np.ascontiguousarray(self.pcm, "<f4").tobytes()).hexdigest()[:24]
+
+    @cached_property
+    def pitch(self):
+        """Median pitch in Hz; nan where nothing is voiced."""
+        return spectral.pitch(self.pcm)
 
     @property
     def seconds(self):
@@ -151,6 +158,23 @@ def with_noise(clips, music=()):
         mixed = (mixed / max(1.0, np.abs(mixed).max() / 0.98)).astype(np.float32)
         out.append(replace(clip, name=f"{clip.name}+{kind}{snr}", condition="noisy", pcm=mixed))
     return out
+
+
+def overlapping(clips):
+    """Each of the clips with the next speaker talking at the same time, 3 dB softer."""
+    out = []
+    for clip, other in zip(clips, clips[1:] + clips[:1]):
+        second = np.resize(other.pcm, len(clip.pcm))
+        mixed = clip.pcm + 10 ** (-3 / 20) * rms(clip.pcm) / (rms(second) + 1e-9) * second
+        mixed = (mixed / max(1.0, np.abs(mixed).max() / 0.98)).astype(np.float32)
+        out.append(replace(clip, name=f"{clip.name}+{other.speaker}", condition="overlap", pcm=mixed, text=""))
+    return out
+
+
+def softened(clips, peak=-40.0):
+    """The same clips with their peaks at `peak` dB of full scale."""
+    return [replace(c, name=f"{c.name}{peak:+g}dB", condition="quiet",
+                    pcm=(c.pcm * (10 ** (peak / 20) / (np.abs(c.pcm).max() + 1e-9))).astype(np.float32)) for c in clips]
 
 
 def rms(x):

@@ -6,8 +6,19 @@ from . import plots, tables
 SIZE = [("codec", "codec", 0), ("kbps", "kb/s", 2), ("disk_kbps", "kb/s on disk", 2)]
 
 
+# What the README shows: judges that training never saw first.
+HEADLINE = ("visqol", "speaker", "hoarse", "dnsmos", "stoi", "bright", "brilliant", "pesq")
+
+
 def columns(measures, extra=()):
-    return [*SIZE, *extra, *[(m.name, m.title, m.digits) for m in measures]]
+    """A star marks what a loss of training has to do with."""
+    return [*SIZE, *extra, *[(m.name, m.title + " *" * bool(m.trained), m.digits) for m in measures]]
+
+
+def trained_on(measures):
+    """One sentence about the starred columns."""
+    marked = [f"{m.title} ({m.trained})" for m in measures if m.trained]
+    return f"\\* close to a loss that our decoder was trained with: {', '.join(marked)}.\n" if marked else ""
 
 
 def text_rows(means):
@@ -22,19 +33,25 @@ def text_rows(means):
 
 
 class Report:
-    """What one run found. `main` and `loss` are means, `single` the rows of each clip."""
+    """What one run found. `main`, `loss` and `voices` are means, `single` the rows of each clip, `tones` those of `tones.rows`."""
 
-    def __init__(self, measures, main, loss, speeds, single, clips, notices, command):
-        self.measures, self.main, self.loss, self.speeds = measures, main, loss, speeds
+    def __init__(self, measures, main, loss, speeds, single, clips, notices, command, voices=(), tones=()):
+        self.measures, self.main, self.loss, self.speeds, self.voices, self.tones = measures, main, loss, speeds, voices, tones
         self.single, self.clips, self.notices, self.command = single, clips, notices, command
 
     def sections(self):
         """{name: Markdown}."""
         rows = text_rows(self.main)
         out = {"clips": f"`{self.command}`\n\n" + "\n".join(f"- {name}: {what}." for name, what in self.clips.items())}
-        for condition in ("clean", "noisy"):
+        for condition in ("clean", "noisy", "overlap", "quiet"):
             chosen = [r for r in rows if r["condition"] == condition]
             out[condition] = tables.markdown(chosen, columns(self.measures)) if chosen else "Not measured.\n"
+        out["clean"] += "\n" + trained_on(self.measures)
+        short = [m for m in self.measures if m.name in HEADLINE]
+        out["voices"] = (tables.markdown(text_rows(self.voices), columns(short, [("voices", "voices", 0), ("clips", "clips", 0)]))
+                         if self.voices else "Not measured.\n")
+        names = [(k, k, 0) for k in (self.tones[0] if self.tones else ()) if k != "hz"]
+        out["tones"] = tables.markdown(self.tones, [("hz", "Hz", 0), *names]) if names else "Not measured.\n"
         out["loss"] = "Not measured.\n"
         if self.loss:
             table = tables.markdown(text_rows(self.loss), columns(self.measures, [("loss", "packets lost", 0)]))
@@ -66,7 +83,7 @@ class Report:
         """The figures of our own rates on the clean clips, into the manifest."""
         path = bundle / "manifest.json"
         info = json.loads(path.read_text())
-        names = {"pesq": "pesq_wb", "stoi": "stoi", "sisdr": "si_sdr", "estoi": "estoi", "dnsmos": "dnsmos"}
+        names = {"visqol": "visqol", "speaker": "speaker_similarity", "pesq": "pesq_wb", "stoi": "stoi", "sisdr": "si_sdr", "estoi": "estoi", "dnsmos": "dnsmos"}
         found = []
         for prefix in info["prefixes"]:
             label = f"Siskin {prefix['bitrate'] / 1000:g}k"
@@ -85,8 +102,8 @@ class Report:
         for name, body in sections.items():
             text = tables.replace_section(text, name, body)
         evaluation.write_text(text)
-        short = [m for m in self.measures if m.name in ("pesq", "stoi", "dnsmos", "speaker")]
+        short = [m for m in self.measures if m.name in HEADLINE]
         chosen = [r for r in text_rows(self.main) if r["condition"] == "clean"]
-        body = f"On {self.clips['clean']}, `{self.command}`:\n\n" + tables.markdown(chosen, columns(short))
+        body = f"On {self.clips['clean']}, `{self.command}`:\n\n" + tables.markdown(chosen, columns(short)) + "\n" + trained_on(short)
         readme.write_text(tables.replace_section(readme.read_text(), "figures", body))
         self.files(pictures)

@@ -32,7 +32,7 @@ def rows(codec, clips, losses, measures, folder, say=None):
         for loss in losses:
             row = held[loss]
             found.append({
-                "codec": codec.label, "family": codec.family, "clip": clip.name, "voice": clip.speaker,
+                "codec": codec.label, "family": codec.family, "clip": clip.name, "voice": clip.speaker, "pitch": clip.pitch,
                 "condition": clip.condition, "loss": loss, "kbps": 0.008 * row["packet_bytes"] / clip.seconds,
                 "disk_kbps": 0.008 * row["disk_bytes"] / clip.seconds,
                 **{name: row[stored] for name, stored in wanted[loss].items()}})
@@ -47,6 +47,18 @@ def progress(label, done, of):
         print(f"\r{label}: {done}/{of} clips ", end="\n" if done == of else "", file=sys.stderr, flush=True)
     elif done == of:
         print(f"{time.strftime('%H:%M:%S')} {label}: {of} clips", file=sys.stderr, flush=True)
+
+
+HIGH = 170.0  # Hz: median pitch from which a voice counts as high
+
+
+def voices(found, names):
+    """Means of the clean rows, high and low voices apart."""
+    out = []
+    for name, chosen in (("high", [r for r in found if r["pitch"] >= HIGH]), ("low", [r for r in found if r["pitch"] < HIGH])):
+        out += [{**row, "voices": name} for row in means([r for r in chosen if r["condition"] == "clean"], names)]
+    order = list(dict.fromkeys(r["codec"] for r in found))
+    return sorted(out, key=lambda r: order.index(r["codec"]))
 
 
 def means(found, names):

@@ -136,3 +136,69 @@ def third_octaves(bins, rate, low=80.0, high=10e3):
     upper = torch.minimum(freq[None] + width / 2, centre[:, None] * 2 ** (1 / 6))
     lower = torch.maximum(freq[None] - width / 2, centre[:, None] * 2 ** (-1 / 6))
     return ((upper - lower) / width).clamp(min=0)
+
+
+class Voicing(nn.Module):
+    """pcm [B, samples] against pcm -> by how much the bands of voiced frames repeat themselves after a pitch period more or
+    less than the target's do: noise in place of overtones has the right level, but sounds hoarse.
+
+    The autocorrelation of a band is the cosine transform of its power spectrum; the period is the target's, found below 1 kHz.
+    """
+
+    BANDS = ((700, 1400), (1400, 2200), (2200, 3200), (3200, 4500), (4500, 6000))
+
+    def __init__(self, rate=24000, n=1024, voiced=0.6):
+        super().__init__()
+        self.n, self.voiced = n, voiced
+        window = torch.hann_window(n)
+        self.register_buffer("window", window / window.pow(2).sum().sqrt(), persistent=False)
+        freq = torch.arange(n // 2 + 1) * rate / n
+        self.register_buffer("lags", torch.arange(rate // 450, rate // 70).float(), persistent=False)
+        self.low = (freq > 70) & (freq < 1000)
+        turns = 2 * torch.pi / n * torch.arange(n // 2 + 1)
+        self.register_buffer("turns", turns, persistent=False)
+        # A Hann window lets its own autocorrelation fall with the lag; that is divided out.
+        own = torch.fft.irfft(torch.fft.rfft(window, 2 * n).abs() ** 2)[:n]
+        self.register_buffer("fall", (own / own[0]).clamp(min=0.05), persistent=False)
+        self.register_buffer("cosines", torch.cos(self.lags[:, None] * turns[self.low]), persistent=False)
+        self.inside = [(freq >= a) & (freq < b) for a, b in self.BANDS]
+        self.near = torch.arange(-2, 2.25, 0.25)
+
+    def power(self, pcm):
+        """[B, frames, bins]"""
+        spec = torch.stft(pcm, self.n, self.n // 4 * 3, window=self.window, center=False, return_complex=True)
+        return torch.view_as_real(spec).pow(2).sum(-1).transpose(1, 2)
+
+    @torch.no_grad()
+    def periods(self, power):
+        """Period in samples and whether voiced, [B, frames], from the spectra of the target."""
+        low = power[..., self.low]
+        like = low @ self.cosines.t() / (low.sum(-1, keepdim=True) + 1e-9) / self.fall[self.lags.long()]
+        # Multiples of the period are as good: the shortest that is nearly the best.
+        best = like.amax(-1, keepdim=True)
+        peak = (like > 0.92 * best) & (like >= F.pad(like, (1, 0))[..., :-1]) & (like >= F.pad(like, (0, 1))[..., 1:])
+        first = peak.float().argmax(-1)
+        loud = power.sum(-1)
+        return self.lags[first], (best[..., 0] > self.voiced) & (loud > 0.03 * loud.amax(-1, keepdim=True))
+
+    def repetition(self, frames, periods, inside, floor):
+        """Autocorrelation of a band near the period, [frames], of spectra [frames, bins]; bands below `floor` count little."""
+        band = frames[:, inside]
+        lags = periods[:, None] + self.near
+        cosines = torch.cos(lags[..., None] * self.turns[inside])
+        like = (cosines @ band[..., None])[..., 0] / (band.sum(-1, keepdim=True) + floor)
+        return (like / self.fall[periods.long()][:, None]).amax(-1)
+
+    def forward(self, target, output):
+        level = unit_level(target)
+        wanted, got = self.power(target * level), self.power(output * level)
+        periods, voiced = self.periods(wanted)
+        if not voiced.any():
+            return output.sum() * 0
+        wanted, got, periods = wanted[voiced], got[voiced], periods[voiced]
+        floor, error = 1e-5 * wanted.sum(-1, keepdim=True), 0
+        for inside in self.inside:
+            with torch.no_grad():
+                truth = self.repetition(wanted, periods, inside, floor)
+            error = error + (self.repetition(got, periods, inside, floor) - truth).abs().mean()
+        return error / len(self.inside)
