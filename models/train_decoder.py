@@ -38,7 +38,8 @@ def arguments():
     p.add_argument("--steps", type=int, help="budget of the whole run in steps instead of minutes")
     p.add_argument("--batch", type=int, default=16)
     p.add_argument("--frames", type=int, default=40, help="code frames a crop")
-    p.add_argument("--rate", type=float, default=1e-3)
+    p.add_argument("--rate", type=float, default=2.5e-4)
+    p.add_argument("--pace", type=float, default=4.0, help="how much faster the source of overtones learns")
     p.add_argument("--noise", type=float, default=0.0, metavar="DB", help="added to the level of the bundle's noise at the start")
     p.add_argument("--begin", type=Path, metavar="CHECKPOINT", help="what another run of this script learnt")
     p.add_argument("--harmonics", type=int, default=8, help="waveshapers of the source of overtones")
@@ -47,7 +48,7 @@ def arguments():
     p.add_argument("--levels", type=float, default=1.0, help="weight of the levels of third octaves")
     p.add_argument("--voicing", type=float, default=0.2, help="weight of the repetition of voiced bands after a pitch period")
     p.add_argument("--heard", type=float, default=1.0, help="weight of the audible disturbance")
-    p.add_argument("--knee", type=float, default=6000.0, help="Hz above which errors of the waveform count less")
+    p.add_argument("--knee", type=float, default=3000.0, help="Hz above which errors of the waveform count less")
     p.add_argument("--lossy", type=float, default=0.2, help="share of crops that lose frames before the decoder")
     p.add_argument("--threads", type=int, default=1)
     p.add_argument("--bf16", action=argparse.BooleanOptionalAction, default=False, help="networks in bfloat16")
@@ -72,9 +73,13 @@ class Trainer:
         else:
             self.decoder.harmonics.follow(self.decoder.level)
         rate = self.codec.config.sample_rate
-        self.shape, self.distance = ShapeLoss(rate, knee=args.knee), EnergyDistance(rate, knee=20e3, bins=2.0)
+        self.shape, self.distance = ShapeLoss(rate, knee=args.knee), EnergyDistance(rate, knee=20e3)
         self.levels, self.voicing, self.heard = BandLevels(rate), Voicing(rate), Disturbance(rate)
-        self.opt = torch.optim.AdamW(self.decoder.parameters(), args.rate, betas=(0.9, 0.98), weight_decay=0.01)
+        # What is new learns faster than what has converged.
+        new = list(self.decoder.harmonics.parameters())
+        old = [p for n, p in self.decoder.named_parameters() if not n.startswith("harmonics.")]
+        self.opt = torch.optim.AdamW([{"params": old, "pace": 1.0}, {"params": new, "pace": args.pace}], args.rate,
+                                     betas=(0.9, 0.98), weight_decay=0.01)
         self.average = {k: v.detach().clone() for k, v in self.decoder.named_parameters()}
         self.step, self.elapsed = 0, 0.0
         self.path = args.out / "last.pt"
@@ -116,7 +121,7 @@ class Trainer:
         args, delay = self.args, self.codec.config.overlap
         rate = args.rate * min(1, (self.step + 1) / 200) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * share)))
         for group in self.opt.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["pace"]
         x, codes = self.bank.batch(self.rng, args.batch)
         z = lose_frames(self.latents(codes), self.rng, args.lossy)
         with torch.autocast("cpu", torch.bfloat16, enabled=args.bf16):

@@ -8,12 +8,13 @@ torch = pytest.importorskip("torch")
 
 from siskin_models.arch import Config, Decoder, Encoder, mdct, unit, zero_states  # noqa: E402
 from siskin_models.export import decoder_graph, encoder_graph, half_weights  # noqa: E402
-from siskin_models.losses import EnergyDistance  # noqa: E402
+from siskin_models.losses import BandLevels, EnergyDistance, Voicing  # noqa: E402
 from siskin_models.quantizer import GroupResidualQuantizer, balanced_rotation, decode, encode  # noqa: E402
 
 SMALL = dict(enc_width=24, dec_width=32, enc_depth=2, dec_depth=2, latent=16)
 LAYOUTS = [dict(block=480, trunk=1), dict(block=240, trunk=1), dict(block=240, trunk=2),
-           dict(block=480, trunk=1, noise=24), dict(block=240, trunk=2, noise=12)]
+           dict(block=480, trunk=1, noise=24), dict(block=240, trunk=2, noise=12), dict(block=480, trunk=1, harmonics=4),
+           dict(block=480, trunk=1, noise=24, harmonics=8)]
 
 
 def stream(model, first, frames, shapes):
@@ -117,3 +118,67 @@ def test_quantizer_stages_shrink_the_residual(groups):
     codes = encode(data, q.books)
     errors = [float((data - decode(codes, q.books, n)).pow(2).mean()) for n in (1, 2, 4)]
     assert errors[0] > 1.5 * errors[1] > 2 * errors[2]
+
+
+def voiced(pitch=200.0, seconds=1.0, top=1200.0):
+    """Decoded speech as the source of overtones hears it: a voice of which only the low harmonics are left, [1, samples]."""
+    t = torch.arange(int(seconds * 24000) // 480 * 480) / 24000
+    return sum(torch.sin(2 * torch.pi * pitch * n * t + n) / n for n in range(1, int(top / pitch) + 1))[None] * 0.1
+
+
+def source(pcm, c):
+    """The overtones of a waveform with every gain at one."""
+    part = Decoder(c).harmonics
+    with torch.no_grad():
+        part.mix.weight.zero_(), part.gain.weight.zero_(), part.gain.bias.zero_()
+        x = torch.zeros(1, pcm.shape[1] // c.hop, c.dec_width)
+        return part(pcm, x, *(torch.zeros(1, *s) for s in part.state_shapes))[0]
+
+
+def test_overtones_lie_on_the_harmonics_far_above_what_was_decoded():
+    c = Config(**SMALL, harmonics=8)
+    out = source(voiced(200.0), c)[0, 4800:]
+    power = torch.fft.rfft(out * torch.hann_window(len(out))).abs().pow(2)
+    freq = torch.fft.rfftfreq(len(out), 1 / 24000)
+    for low, high in ((2000, 3000), (3000, 5000)):
+        inside = (freq > low) & (freq < high)
+        on = ((freq / 200 - (freq / 200).round()).abs() * 200 < 10) & inside
+        # Between the harmonics of a voice that stands still there is nothing.
+        assert power[on].sum() > 1000 * power[inside & ~on].sum()
+        assert power[inside].sum() > 1e-4 * power.sum()
+
+
+def test_overtones_of_silence_are_silence_and_levels_do_not_matter():
+    c = Config(**SMALL, harmonics=8)
+    assert source(torch.zeros(1, 4800), c).abs().max() == 0
+    loud, soft = source(voiced(), c), source(voiced() / 10, c)
+    assert (loud - soft).pow(2).mean() < 1e-3 * loud.pow(2).mean()
+
+
+@pytest.mark.parametrize("number", [2, 6])
+def test_shapers_come_in_fours(number):
+    with pytest.raises(ValueError, match="multiples of 4"):
+        Decoder(Config(**SMALL, harmonics=number))
+
+
+def test_overtones_begin_at_the_levels_of_the_noise():
+    decoder = Decoder(Config(**SMALL, noise=24, harmonics=8))
+    decoder.harmonics.follow(decoder.level, 20.0)
+    x = torch.randn(3, SMALL["dec_width"])
+    assert (decoder.level(x) - decoder.harmonics.gain(x) - np.log(10)).abs().max() < 1e-5
+
+
+def test_what_is_heard_of_losses_of_timbre():
+    """Levels know a band that is too soft; voicing knows noise in place of overtones, whatever its level."""
+    torch.manual_seed(0)
+    whole = voiced(180.0, 1.0, top=6000.0).repeat(2, 1)
+    levels, voicing = BandLevels(), Voicing()
+    assert levels(whole, whole) < 1e-3 and voicing(whole, whole) < 1e-3
+    half = torch.fft.rfft(whole)
+    half[:, half.shape[1] // 6:] *= 0.5  # from 2 kHz on
+    duller = torch.fft.irfft(half, whole.shape[1])
+    assert levels(whole, duller) > 0.1 and voicing(whole, duller) < 0.02
+    low = voiced(180.0, 1.0, top=1200.0).repeat(2, 1)
+    noise = torch.randn_like(low) * (whole - low).pow(2).mean().sqrt()
+    assert voicing(whole, low + noise) > 0.2
+    assert torch.isfinite(voicing(torch.zeros(1, 9600), torch.randn(1, 9600)))
