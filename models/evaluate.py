@@ -27,7 +27,7 @@ QUICK = [p for p in PEERS if p not in ("opus:12000:lace", "opus:24000:lace", "op
 LOSSY = ["siskin:6000:packets", "siskin:6000:packets:red=2", "lyra:6000", "opus:9000:plc", "opus:12000:plc:dred=50",
          "opus:24000:plc", "opus:24000:plc:dred=50"]
 # Whose tones are listened to: what has 6 kb/s, and Opus where it is wideband.
-TONES = re.compile(r"\b(6|9)k$")
+TONES = re.compile(r"\b(6|9)k( NoLACE)?$")
 LOSSES = ["5%", "10%", "20%", "5%:burst", "10%:burst", "20%:burst"]
 
 

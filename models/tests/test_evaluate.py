@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from siskin_eval import clips, codecs, loss, metrics, score, tables
+from siskin_eval import clips, codecs, loss, metrics, report, score, spectral, tables, tones
 
 MODELS = Path(__file__).resolve().parents[1]
 
@@ -218,7 +218,8 @@ def test_the_command_scores_a_folder_and_says_what_is_missing(folder, tmp_path):
     assert "broken.wav" in done.stdout and (tmp_path / "out/tables.md").read_text() in done.stdout
     assert f"evaluate.py --clips {folder} --codec original lyra:6000 --metrics sisdr mel --no-speed`" in done.stdout
     rows = list(csv.DictReader((tmp_path / "out/means.csv").open()))
-    assert [(r["codec"], r["condition"], r["clips"]) for r in rows] == [("original", "clean", "3"), ("original", "noisy", "2")]
+    assert [(r["codec"], r["condition"], r["clips"]) for r in rows] == [
+        ("original", "clean", "3"), ("original", "noisy", "2"), ("original", "overlap", "1"), ("original", "quiet", "1")]
     refused = subprocess.run([*map(str, command), "--write"], capture_output=True, text=True, env=env, timeout=300)
     assert refused.returncode and "held-out" in refused.stderr
 
@@ -233,3 +234,59 @@ def test_plots_are_pictures(tmp_path):
     for name in ("rd.png", "loss.png"):
         data = (tmp_path / name).read_bytes()
         assert data.startswith(b"\x89PNG") and len(data) < 200_000
+
+
+class TestTimbre:
+    def voice(self, pitch, noise=0.0):
+        t = np.arange(2 * 24000) / 24000
+        x = sum(np.sin(2 * np.pi * pitch * n * t + n * n) / n for n in range(1, int(6000 / pitch)))
+        return (0.1 * x + noise * np.random.default_rng(0).standard_normal(len(t))).astype("f4")
+
+    @pytest.mark.parametrize("pitch", [90.0, 140.0, 220.0, 330.0])
+    def test_the_pitch_of_a_voice_is_found(self, pitch):
+        assert abs(spectral.pitch(self.voice(pitch)) / pitch - 1) < 0.02
+        assert np.isnan(spectral.pitch(np.random.default_rng(0).standard_normal(48000).astype("f4")))
+
+    def test_hoarse_is_less_harmonic_and_only_there(self):
+        from scipy.signal import butter, sosfilt
+        clean = self.voice(150.0)
+        hiss = sosfilt(butter(6, (2500, 4500), "band", fs=24000, output="sos"), np.random.default_rng(1).standard_normal(len(clean)))
+        hoarse = (clean + 0.05 * hiss).astype("f4")
+        assert spectral.harmonicity_difference(3000, 4000)(clean, hoarse) < -5
+        assert abs(spectral.harmonicity_difference(500, 1000)(clean, hoarse)) < 0.5
+        assert spectral.harmonicity_error(clean, clean) == 0 < spectral.harmonicity_error(clean, hoarse)
+
+    def test_levels_of_bands_are_told_in_decibels(self):
+        from scipy.signal import butter, sosfiltfilt
+        noise = np.random.default_rng(2).standard_normal(48000)
+        dull = sosfiltfilt(butter(2, 2000, fs=24000, output="sos"), noise)
+        assert spectral.band_level(70, 11000)(noise, noise / 2) == pytest.approx(-6.02, abs=0.01)
+        assert abs(spectral.band_level(200, 900)(noise, dull)) < 1 and spectral.band_level(3900, 7900)(noise, dull) < -12
+        assert spectral.level_error(noise, noise / 2) == pytest.approx(6.02, abs=0.05)
+
+    def test_high_and_low_voices_stand_apart(self):
+        rows = [{"codec": c, "family": c, "condition": "clean", "loss": None, "kbps": 6, "disk_kbps": 6, "pitch": p, "mel": m}
+                for c in ("a", "b") for p, m in ((220.0, 1.0), (230.0, 3.0), (110.0, 5.0), (float("nan"), 9.0))]
+        found = score.voices(rows, ["mel"])
+        assert [(r["codec"], r["voices"], r["clips"], r["mel"]) for r in found] == [
+            ("a", "high", 2, 2.0), ("a", "low", 1, 5.0), ("b", "high", 2, 2.0), ("b", "low", 1, 5.0)]
+
+    def test_a_tone_and_what_was_added(self):
+        wanted = tones.tone(1000)
+        level, above = tones.measure(wanted, 1000)
+        assert abs(level) < 0.05 and above > 60
+        level, above = tones.measure(wanted / 2 + 0.02 * np.random.default_rng(0).standard_normal(len(wanted)), 1000)
+        assert level == pytest.approx(-6.0, abs=0.2) and above == pytest.approx(10 * np.log10(0.25 * 0.0315 / 4e-4), abs=0.7)
+
+    def test_every_starred_column_is_explained(self):
+        own = metrics.load(["mel", "level", "hnr"], [])
+        text = report.trained_on(own)
+        assert "mel distance (energy distance)" in text and "harmonics" not in text
+        assert [c[1] for c in report.columns(own)[3:]] == ["mel distance *", "level dB *", "harmonics dB"]
+
+    def test_two_talkers_and_quiet_ones(self, folder):
+        clean = clips.from_folder(folder)
+        both = clips.overlapping(clean)
+        ratio = clips.rms(clean[0].pcm) / clips.rms(both[0].pcm - clean[0].pcm)
+        assert 20 * np.log10(ratio) == pytest.approx(3, abs=0.1) and both[0].condition == "overlap" and both[0].text == ""
+        assert 20 * np.log10(np.abs(clips.softened(clean)[0].pcm).max()) == pytest.approx(-40, abs=0.01)

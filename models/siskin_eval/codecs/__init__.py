@@ -9,11 +9,13 @@ from .base import ROOT, Codec, Coded, Missing, Original, Places
 from .codec2 import Codec2
 from .lyra import Lyra
 from .opus import FfmpegOpus, Opus
+from .reference import Reference
 from .siskin import Siskin
 
 __all__ = ["ROOT", "Coded", "Codec", "Missing", "Places", "code", "make"]
 
-CODECS = {"siskin": Siskin, "opus": Opus, "ffmpeg-opus": FfmpegOpus, "codec2": Codec2, "lyra": Lyra}
+CODECS = {"siskin": Siskin, "opus": Opus, "ffmpeg-opus": FfmpegOpus, "codec2": Codec2, "lyra": Lyra,
+          "reference": Reference}
 
 
 def make(spec, places, notices):
