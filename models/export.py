@@ -1,6 +1,7 @@
 """Write a model bundle and its golden vectors from a training checkpoint.
 
   python models/export.py --checkpoint .siskin/runs/main/last.pt
+  python models/export.py --decoder .siskin/runs/decoder/last.pt --version 0.3.0   the decoder of train_decoder.py alone
 """
 import argparse
 import json
@@ -16,10 +17,12 @@ from safetensors.numpy import save_file
 from scipy.signal import resample_poly
 
 from siskin_models.bundle import sha256
-from siskin_models.codec import load
+from siskin_models.codec import load, load_bundle
 from siskin_models.export import decoder_graph, encoder_graph, half_weights
 from siskin_models.quantizer import decode, encode
 
+# PyTorch 1's restricted reader knows no floats.
+NEW = int(torch.__version__.split(".")[0]) >= 2
 PREFIXES = (1, 2, 3, 6, 9)
 # Ids above the codes that mean something in streams of tokens (docs/tokens.md), in this order.
 SPECIAL = ("pad", "start", "end", "separator")
@@ -35,6 +38,11 @@ def reach(depth, config):
     return 1 + -(-(depth * (config.kernel - 1)) // config.trunk) + 1
 
 
+def decoder_reach(config):
+    """The source of overtones listens to samples of the frame before, and fades its gains out."""
+    return reach(config.dec_depth, config) + bool(config.harmonics)
+
+
 def manifest(config, codec, name, version):
     frame_rate = config.sample_rate / config.hop
     stages, groups, size, _ = codec.quantizer.books.shape
@@ -44,7 +52,7 @@ def manifest(config, codec, name, version):
         "licence": "MIT OR Apache-2.0",
         "sample_rate": config.sample_rate, "channels": 1, "hop": config.hop, "delay": config.overlap, "lookahead": 0,
         "receptive_field_frames": {"encoder": reach(config.enc_depth, config),
-                                   "decoder": reach(config.dec_depth, config)},
+                                   "decoder": decoder_reach(config)},
         "chunk_frames": [1], "latent_dim": config.latent,
         "quantizer": {"type": "rvq" if groups == 1 else "grvq", "groups": groups, "stages": stages, "size": size,
                       "dim": config.latent, "file": "codebooks.safetensors"},
@@ -75,15 +83,45 @@ def golden(codec, clip, seconds):
             "decoded": decoded[len(books)], "decoded_default": decoded[DEFAULT]}
 
 
+def new_decoder(args):
+    """Puts a decoder for the same codes into the bundle that they are of: encoder, codebooks and tables keep their bytes."""
+    path = args.out / "manifest.json"
+    info, saved = json.loads(path.read_text()), torch.load(args.decoder, weights_only=NEW)
+    codec = load_bundle(args.out, harmonics=saved["config"]["harmonics"]).eval()
+    if asdict(codec.config) != saved["config"]:
+        raise SystemExit(f"{args.decoder} is of another architecture than {args.out}: {saved['config']}, "
+                         f"the bundle's {asdict(codec.config)}")
+    codec.decoder.load_state_dict({k: v.float() for k, v in saved["average"].items()}, strict=False)
+    codec.decoder.level.bias.data += args.noise * math.log(10) / 20
+    half_weights(codec.encoder)
+    onnx.save(decoder_graph(codec.config, half_weights(codec.decoder), codec.decoder.state_shapes), args.out / "decoder.onnx")
+    info["version"] = args.version
+    info["receptive_field_frames"]["decoder"] = decoder_reach(codec.config)
+    info["decoder"]["states"] = states(codec.decoder.state_shapes)
+    info["files"]["decoder.onnx"] = sha256(args.out / "decoder.onnx")
+    training = info["training"]
+    training["parameters"]["decoder"] = codec.parameters_by_part()["decoder"]
+    training["architecture"], training["noise_db"] = asdict(codec.config), args.noise
+    training["decoder"] = {"steps": saved["step"], "seconds": round(saved["elapsed"]), "weights_of_losses": saved["losses"]}
+    info["figures"] = []
+    path.write_text(json.dumps(info, indent=2) + "\n")
+    save_file(golden(codec, args.clip, 2.0), args.golden)
+    print(json.dumps(training["decoder"]), (args.out / "decoder.onnx").stat().st_size)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--checkpoint", type=Path, required=True)
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--checkpoint", type=Path, help="of train.py: a whole bundle")
+    what.add_argument("--decoder", type=Path, metavar="CHECKPOINT", help="of train_decoder.py: into the bundle at --out")
     parser.add_argument("--out", type=Path, default=Path("models/bundles/speech-24k"))
     parser.add_argument("--golden", type=Path, default=Path("testdata/golden/speech-24k.safetensors"))
     parser.add_argument("--clip", type=Path, default=Path("testdata/clips/speech-it-male.flac"))
     parser.add_argument("--version", default="0.1.0")
     parser.add_argument("--noise", type=float, default=0.0, metavar="DB", help="added to the level of the decoder's noise")
     args = parser.parse_args()
+    if args.decoder:
+        return new_decoder(args)
     codec, saved = load(args.checkpoint)
     config = codec.config
     if config.noise:

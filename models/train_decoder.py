@@ -24,6 +24,8 @@ from siskin_models.frameloss import lose_frames
 from siskin_models.loudness import Disturbance
 from siskin_models.losses import BandLevels, EnergyDistance, ShapeLoss, Voicing
 
+# PyTorch 1's restricted reader knows no floats.
+NEW = int(torch.__version__.split(".")[0]) >= 2
 LOGGED = ("shape", "distance", "levels", "voicing", "heard", "norm")
 
 
@@ -68,7 +70,7 @@ class Trainer:
         if args.noise:
             self.decoder.level.bias.data += args.noise * math.log(10) / 20
         if args.begin:
-            known = torch.load(args.begin, weights_only=True)["average"]
+            known = torch.load(args.begin, weights_only=NEW)["average"]
             self.decoder.load_state_dict(known, strict=False)
         else:
             self.decoder.harmonics.follow(self.decoder.level)
@@ -89,7 +91,7 @@ class Trainer:
             self.resume()
 
     def resume(self):
-        saved = torch.load(self.path, weights_only=True)
+        saved = torch.load(self.path, weights_only=NEW)
         self.decoder.load_state_dict(saved["model"])
         self.opt.load_state_dict(saved["optimizer"])
         self.average, self.step, self.elapsed = saved["average"], saved["step"], saved["elapsed"]

@@ -1,12 +1,14 @@
 """The training program on a tiny corpus: every phase runs, a stopped run goes on, losses fall. Needs torch."""
 import csv
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 torch = pytest.importorskip("torch")
 
@@ -120,3 +122,40 @@ def test_a_bundle_can_be_trained_further():
         assert np.abs(codec.decode(latents[None])[0].numpy() - bundle.synthesise(latents.numpy())).max() < 1e-3
     assert (codec.quantizer.books.numpy() == bundle.books).all()
     assert not load_bundle(bundle.folder, groups=1, stages=3).quantizer.books.any()
+
+
+def test_a_decoder_learns_alone_resumes_and_goes_into_the_bundle(corpus):
+    """Files coded with the old bundle keep their meaning: encoder, codebooks and tables are the same bytes."""
+    old = MODELS / "bundles/speech-24k"
+    command = [sys.executable, str(MODELS / "train_decoder.py"), "--bundle", str(old), "--corpus", str(corpus), "--bank",
+               str(corpus / "bank"), "--crops", "16", "--frames", "12", "--batch", "4", "--out", str(corpus / "run"),
+               "--log-every", "4", "--pace", "2"]
+    first = subprocess.run([*command, "--steps", "8"], capture_output=True, text=True)
+    assert first.returncode == 0, first.stderr
+    again = subprocess.run([*command, "--steps", "12"], capture_output=True, text=True)
+    assert again.returncode == 0 and "resumed at step 8" in again.stdout and "bank" not in again.stdout, again.stderr
+    rows = list(csv.DictReader(open(corpus / "run/loss.csv")))
+    assert [r["step"] for r in rows] == ["4", "8", "12"]
+    assert all(np.isfinite(float(r[k])) for r in rows for k in ("shape", "distance", "levels", "voicing", "heard"))
+    other = subprocess.run([*command, "--steps", "13", "--crops", "20"], capture_output=True, text=True)
+    assert other.returncode and "holds another bank" in other.stderr
+
+    new = corpus / "speech-24k"
+    shutil.copytree(old, new)
+    export = [sys.executable, str(MODELS / "export.py"), "--decoder", str(corpus / "run/last.pt"), "--out", str(new),
+              "--version", "9.9.9", "--golden", str(corpus / "golden.safetensors"), "--clip",
+              str(MODELS.parent / "testdata/clips/speech-it-male.flac")]
+    done = subprocess.run(export, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    before, after = (json.loads((f / "manifest.json").read_text()) for f in (old, new))
+    changed = {name for name in before["files"] if before["files"][name] != after["files"][name]}
+    assert changed == {"decoder.onnx"} and after["version"] == "9.9.9"
+    bundle, golden = Bundle(new), load_file(corpus / "golden.safetensors")
+    codes = np.ascontiguousarray(golden["codes"].T)
+    assert np.abs(bundle.synthesise(bundle.lookup(codes, 9)) - golden["decoded"]).max() < 1e-3
+    # What it says of its memory is true: a decoder that starts so many frames before gives the same samples.
+    reach, z = after["receptive_field_frames"]["decoder"], bundle.lookup(codes, 6)
+    late = bundle.synthesise(z[60 - reach + 1: 61])[-480:]
+    assert np.abs(late - bundle.synthesise(z[:61])[-480:]).max() < 1e-6
+    short = bundle.synthesise(z[60 - reach + 4: 61])[-480:]
+    assert np.abs(short - late).max() > 0
