@@ -1,0 +1,113 @@
+"""Compare a decoder of train_decoder.py with that of the bundle, on the same codes of the speakers held out of training.
+
+  python models/compare_decoders.py --decoder models/checkpoints/speech-24k-decoder.pt --noise 0 -2 -4
+
+Prints the means of each variant and its paired differences from the bundle's decoder with their standard errors; every clip's
+scores go into --out, and what stands there is not computed again. Codes are those of the greedy search.
+"""
+import argparse
+import csv
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+from siskin_eval import clips, metrics
+from siskin_models.codec import load_bundle
+from siskin_models.quantizer import decode, encode
+
+# PyTorch 1's restricted reader knows no floats.
+NEW = int(torch.__version__.split(".")[0]) >= 2
+METRICS = ["visqol", "speaker", "hnr", "hoarse", "stoi", "level", "bright", "brilliant", "octaves", "mel", "pesq"]
+BUNDLE = "bundle"
+
+
+def arguments():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--bundle", type=Path, default=Path("models/bundles/speech-24k"))
+    p.add_argument("--corpus", type=Path, default=Path(".siskin/corpus"))
+    p.add_argument("--decoder", type=Path, required=True, metavar="CHECKPOINT")
+    p.add_argument("--noise", type=float, nargs="*", default=[0.0], metavar="DB", help="added to the level of its noise, a variant each")
+    p.add_argument("--stages", type=int, default=6)
+    p.add_argument("--per-speaker", type=int, default=1)
+    p.add_argument("--metrics", nargs="*", default=METRICS, choices=list(metrics.TABLE))
+    p.add_argument("--out", type=Path, default=Path(".siskin/eval/decoders.csv"))
+    return p.parse_args()
+
+
+class Variants:
+    """The bundle's decoder and that of a checkpoint at several levels of noise, for one clip's codes."""
+
+    def __init__(self, bundle, checkpoint, levels):
+        saved = torch.load(checkpoint, map_location="cpu", weights_only=NEW)
+        self.old = load_bundle(bundle).eval()
+        self.new = load_bundle(bundle, harmonics=saved["config"]["harmonics"]).eval()
+        self.new.decoder.load_state_dict({k: v.float() for k, v in saved["average"].items()}, strict=False)
+        self.levels = {f"{level:+g} dB": level for level in levels}
+        self.names = [BUNDLE, *self.levels]
+
+    @torch.no_grad()
+    def latents(self, pcm, stages):
+        config, books = self.old.config, self.old.quantizer.books
+        padded = np.pad(pcm, (0, config.overlap + -(len(pcm) + config.overlap) % config.hop))
+        return decode(encode(self.old.encode(torch.from_numpy(padded)[None])[0], books), books, stages)
+
+    @torch.no_grad()
+    def decode(self, name, latents, length):
+        codec, bias = (self.old if name == BUNDLE else self.new), self.new.decoder.level.bias
+        kept = bias.data.clone()
+        bias.data += self.levels.get(name, 0.0) * math.log(10) / 20
+        pcm = codec.decode(latents[None])[0].numpy()
+        bias.data.copy_(kept)
+        return pcm[codec.config.overlap:][:length]
+
+
+def table(rows, names, measures):
+    """Means, then paired differences from the bundle's decoder with standard errors."""
+    titles = [m.title + " *" * bool(m.trained) for m in measures]
+    lines = ["| decoder | " + " | ".join(titles) + " |", "|---" * (1 + len(titles)) + "|"]
+    score = lambda name, m: np.array([float(r[m.name]) for r in rows if r["variant"] == name])
+    for name in names:
+        lines.append(f"| {name} | " + " | ".join(f"{np.nanmean(score(name, m)):.{m.digits}f}" for m in measures) + " |")
+    for name in names[1:]:
+        cells = []
+        for m in measures:
+            gap = score(name, m) - score(BUNDLE, m)
+            gap = gap[~np.isnan(gap)]
+            error = gap.std(ddof=1) / math.sqrt(len(gap)) if len(gap) > 1 else math.nan
+            cells.append(f"{gap.mean():+.{m.digits + 1}f} ± {error:.{m.digits + 1}f}")
+        lines.append(f"| {name} against it | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def main():
+    args = arguments()
+    torch.set_num_threads(1)
+    notices = []
+    measures = metrics.load(args.metrics, notices)
+    for notice in notices:
+        print("notice:", notice)
+    subjects = Variants(args.bundle, args.decoder, args.noise)
+    key = ("checkpoint", "stages", "clip", "variant")
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    kept = list(csv.DictReader(args.out.open())) if args.out.exists() else []
+    known = {tuple(r[k] for k in key): r for r in kept if all(r.get(m.name) for m in measures)}
+    rows, stamp = [], f"{args.decoder.name}:{int(args.decoder.stat().st_mtime)}"
+    for clip in clips.HeldOut(args.corpus).clips(args.per_speaker):
+        latents = None
+        for name in subjects.names:
+            wanted = (stamp, str(args.stages), clip.name, name)
+            if wanted not in known:
+                latents = subjects.latents(clip.pcm, args.stages) if latents is None else latents
+                scores = metrics.score(measures, clip, subjects.decode(name, latents, len(clip.pcm)))
+                known[wanted] = dict(zip(key, wanted)) | {"pitch": f"{clip.pitch:.1f}"} | {k: f"{v:.5f}" for k, v in scores.items()}
+                with args.out.open("w", newline="") as out:
+                    writer = csv.DictWriter(out, list(dict.fromkeys(k for r in known.values() for k in r)))
+                    writer.writeheader()
+                    writer.writerows(known.values())
+            rows.append(known[wanted])
+    print(f"{len(rows) // len(subjects.names)} clips, {args.stages} stages\n\n{table(rows, subjects.names, measures)}")
+
+
+if __name__ == "__main__":
+    main()
