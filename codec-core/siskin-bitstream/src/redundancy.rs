@@ -108,6 +108,7 @@ pub(super) fn split<'a>(
     let Some((&last, body)) = rest.split_last() else {
         return fail(offset, "1 byte needed, 0 left".into());
     };
+    // At the end, so that the codes begin where they do in a packet without copies.
     let (count, stages) = (usize::from(last >> 5) + 1, (last & 0x1f) + 1);
     if stages > header.stages {
         let reason = format!("copies of {stages} stages, the stream has {}", header.stages);

@@ -70,6 +70,7 @@ pub fn write_head(
     out: &mut Vec<u8>,
 ) {
     let flag = |on: bool, bit: u8| if on { bit } else { 0 };
+    // Real-time packets count round, so that their number always takes one byte.
     let (coding, number) = match coding {
         Coding::Fitted => (FITTED, number),
         Coding::Realtime => (REALTIME, number % REALTIME_NUMBERS),
@@ -102,6 +103,7 @@ pub fn read_head<'a>(data: &'a [u8], limits: &Limits) -> Result<(GopInfo, Cursor
     let Some((body, stated)) = data.split_last_chunk::<CHECKSUM>() else {
         return Err(whole.error("length", format!("{} bytes, allowed: {CHECKSUM} and more", data.len())));
     };
+    // Before anything else: range-coded latents decode to a plausible frame whatever their bits are.
     if crc32fast::hash(body) != u32::from_le_bytes(*stated) {
         return Err(whole.error("checksum", "the packet is damaged"));
     }

@@ -20,6 +20,7 @@ const ONE: u32 = 1 << PRECISION;
 /// No decision is surer than this many parts of [`ONE`].
 const LEAST: u32 = 24;
 /// How fast the two estimates follow.
+// Shifts of 4 and 7 average over about 16 and 128 decisions: the first adapts early, the second stays precise.
 const FAST: u32 = 4;
 const SLOW: u32 = 7;
 

@@ -58,6 +58,7 @@ impl Codebooks {
         if found != expected || entries.len() != expected.iter().product::<usize>() {
             return Err(format!("codebooks {found:?}, the manifest says {expected:?}"));
         }
+        // A NaN here would reach the network's states and stay in them.
         if entries.iter().any(|x| !x.is_finite()) {
             return Err("codebooks hold values that are not finite".into());
         }

@@ -70,9 +70,11 @@ impl Gaussian {
 
     /// The table of probabilities; none where there is but one symbol.
     pub(super) fn model(&self) -> Option<DefaultContiguousCategoricalEntropyModel> {
+        // A single symbol takes no bits; the coder is not asked.
         if self.low >= self.high {
             return None;
         }
+        // The distribution is cut to the bounds and scaled up: no probability is spent on symbols that cannot come.
         let below = |symbol: i32| cumulative(self.argument(symbol));
         let (first, last) = (below(self.low), below(self.high + 1));
         let count = i64::from(self.high) - i64::from(self.low) + 1;

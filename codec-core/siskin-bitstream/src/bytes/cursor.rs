@@ -58,6 +58,7 @@ impl<'a> Cursor<'a> {
     pub fn varint(&mut self, field: &'static str) -> Result<u32> {
         let start = self.offset;
         let mut value = 0u64;
+        // Five bytes of seven bits hold any 32-bit value; a longer chain of continuation bits is damage.
         for shift in [0, 7, 14, 21, 28] {
             let byte = self.byte(field)?;
             value |= u64::from(byte & 0x7f) << shift;

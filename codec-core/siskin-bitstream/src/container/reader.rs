@@ -158,6 +158,7 @@ impl<R: Read> Reader<R> {
                 return Ok(false);
             };
             match head.id {
+                // Entered, not skipped: their children are read as if they stood at the top, so sizes may be unknown or wrong.
                 id::SEGMENT | id::CLUSTER => {}
                 id::BLOCK_GROUP if head.size.is_some() => {
                     if let Some(found) = self.read_group(head, block)? {
@@ -182,6 +183,7 @@ impl<R: Read> Reader<R> {
         let has_video = self.tracks.iter().any(|t| t.is_video);
         let Limits { max_packet_bytes, max_video_packet_bytes, .. } = self.limits;
         let most = if has_video { max_video_packet_bytes.max(max_packet_bytes) } else { max_packet_bytes };
+        // A block's head has up to 8 bytes of track number, 2 of time and 1 of flags.
         let most = most as u64 + 16;
         let size = head.size.filter(|&s| s <= most).ok_or_else(|| {
             Error::container(format!("damaged: a block of {:?} bytes, allowed: up to {most}", head.size))
@@ -218,6 +220,7 @@ impl<R: Read> Reader<R> {
         let [high, low, flags] = *block.data.get(number_bytes..number_bytes + 3).ok_or_else(damaged)? else {
             return Err(damaged());
         };
+        // A first byte of 0 begins no number.
         if number_bytes > 8 {
             return Err(damaged());
         }
@@ -231,6 +234,7 @@ impl<R: Read> Reader<R> {
         block.follows = false;
         if let Some(lacing) = lacing::Lacing::of(flags) {
             let packets = lacing.split(&block.data).ok_or_else(damaged)?;
+            // Taken from the end, so that handing one out moves no other.
             self.laced = packets.iter().rev().map(|p| p.to_vec()).collect();
             block.data = self.laced.pop().unwrap_or_default();
         }
@@ -347,6 +351,7 @@ impl<R: Read + Seek> Reader<R> {
     /// [`Error::Container`] if the file is damaged before that.
     pub fn seek(&mut self, pts_ns: u64) -> Result<()> {
         self.go_to(self.first_cluster, 0)?;
+        // Cues are optional and missing in live recordings; the blocks themselves always tell their time.
         let mut target = (self.source.position, self.cluster_ticks);
         let mut block = Block::default();
         loop {

@@ -93,6 +93,7 @@ pub fn repair_with(source: impl Read, out: &mut impl Write, limits: &Limits) -> 
         }
         _ => {}
     }
+    // Nothing after the damage is searched for blocks; its bytes are only counted.
     let rest = std::io::copy(&mut copy.source, &mut std::io::sink()).map_err(read_error)?;
     copy.done.dropped_bytes = copy.source.position - copy.good;
     debug_assert!(rest <= copy.done.dropped_bytes);
@@ -138,6 +139,7 @@ impl<R: Read, W: Write> Copy<'_, R, W> {
             return Err(not_matroska());
         }
         let doc_type = children(&body).find(|(id, _)| *id == id::DOC_TYPE).map(|(_, b)| ebml::string(b));
+        // WebM is Matroska with fewer codecs; the tracks say which.
         if !matches!(doc_type.as_deref(), Some("matroska" | "webm")) {
             return Err(not_matroska());
         }
@@ -297,6 +299,7 @@ impl<R: Read, W: Write> Copy<'_, R, W> {
             track.header.as_ref().and_then(|h| length_ns(h, data, &self.limits)).or(stated).unwrap_or(0);
         self.done.duration_ns = self.done.duration_ns.max(pts.saturating_add(lasts));
         self.done.blocks += 1;
+        // Players seek to keyframes of the video; an index of the audio beside it would lead them astray.
         let indexed = track.is_video || !self.tracks.iter().any(|t| t.is_video);
         if is_key && indexed && cluster.cue.is_none() {
             cluster.cue = Some((number, pts));

@@ -90,6 +90,7 @@ impl Writer {
     /// # Errors
     /// [`Error::Parameter`] for no track or more than 127.
     pub fn new(tracks: Vec<Track>, options: WriterOptions) -> Result<Self> {
+        // A block names its track in one byte whose highest bit marks the length.
         if !(1..=127).contains(&tracks.len()) {
             return Err(Error::parameter("tracks", tracks.len(), "1 to 127"));
         }
@@ -126,11 +127,13 @@ impl Writer {
             ebml_max_size_length: EbmlMaxSizeLength(8),
             doc_type: Some(DocType("matroska".into())),
             doc_type_version: Some(DocTypeVersion(4)),
+            // SimpleBlock is of version 2, and nothing that is needed to play is younger.
             doc_type_read_version: Some(DocTypeReadVersion(2)),
             ..Default::default()
         };
         put(&ebml, out)?;
         out.extend_from_slice(&SEGMENT_ID);
+        // Patched at the end; until then the file reads as a live stream does, so that what a crash leaves plays.
         out.extend_from_slice(&UNKNOWN_SIZE);
         self.segment = (out.len() - start) as u64;
         if self.options.mode == Mode::File {
@@ -181,6 +184,7 @@ impl Writer {
         let end_ns = pts_ns.checked_add(duration_ns).filter(|&e| e < i64::MAX as u64).ok_or_else(|| {
             Error::parameter("time stamp", format!("{pts_ns} + {duration_ns} ns"), "up to 2^63 ns")
         })?;
+        // Rounded, not cut off: errors of a cut add up where a reader derives durations from timestamps.
         let pts_ms = (pts_ns + TICK_NS / 2) / TICK_NS;
         let kind = self.tracks[track].kind;
         let is_join = kind == TrackKind::Video && key && pts_ns >= self.next_cue_ns;
@@ -215,6 +219,7 @@ impl Writer {
             }
         };
         match self.options.mode {
+            // A file states the size of each cluster, which is known when it closes; a live stream leaves it open.
             Mode::File => cluster.blocks.push(block),
             Mode::Live => {
                 let start = out.len();
@@ -260,6 +265,7 @@ impl Writer {
         }
         let size = self.position - self.segment;
         let mut size_field = size.to_be_bytes();
+        // The marker of an eight-byte size.
         size_field[0] = 0x01;
         let mut seek = vec![
             seek(&INFO_ID, self.info_at - self.segment),

@@ -36,6 +36,7 @@ impl<'a> Packet<'a> {
             let reason = format!("{} bytes, allowed: up to {}", data.len(), limits.max_packet_bytes);
             return Err(cursor.error("length", reason));
         }
+        // An empty packet is refused by the cursor below, which names the field.
         let toc = data.first().copied().unwrap_or_default();
         let coding = match toc & CODING_MASK {
             FIXED_WIDTH | SILENCE => Coding::FixedWidth,

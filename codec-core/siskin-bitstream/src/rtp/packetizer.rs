@@ -105,6 +105,7 @@ impl Packetizer {
         if let Some(noise) = packet.noise() {
             self.reset();
             self.in_pause = true;
+            // The noise lasts until the next payload whatever the count, so a longer pause needs no more payloads.
             let frames = info.frames.min(MAX_FRAMES.into()) as u8;
             write_silence(&self.header, info.starts_stream, frames, in_band, noise, &mut self.payload)?;
             let samples = PacketInfo { frames: frames.into(), end_trim: 0, ..info }.samples(&self.header);

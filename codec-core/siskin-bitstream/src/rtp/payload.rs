@@ -233,6 +233,7 @@ impl<'a> PayloadHead<'a> {
         }
         let frames = (first & FRAMES_MASK) + 1;
         let info = PayloadInfo { starts_stream: first & STARTS_STREAM != 0, frames, stages, redundancy };
+        // Exactly the bytes that the codes need: a payload has no length field, so this is what finds a cut.
         let needed = (info.codes(stream) * usize::from(stream.code_bits)).div_ceil(8);
         let rest = cursor.rest();
         if rest.len() != needed {

@@ -52,6 +52,7 @@ impl CodeCoder for Coder {
         self.words.clear();
         let words = std::mem::take(&mut self.words);
         let mut coder = RangeEncoder::<u32, u64, Vec<u32>>::with_write_backend(words);
+        // Nothing is carried from packet to packet, so that a lost one costs no other.
         self.predictor.start();
         let mut before = shape.stages;
         for frame in frames.iter() {
@@ -107,6 +108,7 @@ impl CodeCoder for Coder {
         if data.len() != needed {
             return Err((data.len().min(needed), format!("{} bytes, the codes take {needed}", data.len())));
         }
+        // Only one tail is written for a message, so that two different packets never decode alike.
         if point != tail {
             return Err((needed - count, "bytes that no encoder ends with".into()));
         }

@@ -66,6 +66,7 @@ impl Distribution {
             POWERS[(below & 0xff) as usize] >> (below >> LOGIT_BITS)
         }));
         let sum: u64 = self.probabilities.iter().map(|&w| u64::from(w)).sum();
+        // One unit for each entry keeps every code codable, however unlikely the tables find it.
         let shared = (1u64 << PRECISION) - logits.len() as u64;
         let scale = (shared << 32) / sum.max(1);
         self.probabilities.iter_mut().for_each(|w| *w = 1 + ((u64::from(*w) * scale) >> 32) as u32);

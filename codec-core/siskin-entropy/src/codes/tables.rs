@@ -10,6 +10,7 @@ pub(super) const INPUT_MAX: i32 = (1 << 13) - 1;
 /// Largest activation of a hidden unit.
 pub(super) const HIDDEN_MAX: i32 = (1 << 10) - 1;
 /// Most frames before the one being coded that a prediction looks at.
+// Both bounds limit what a bundle can make each code cost: inputs grow with the frames, products with the units.
 const MOST_FRAMES_BEFORE: usize = 4;
 /// Most hidden units of one codebook.
 const MOST_HIDDEN: usize = 1024;
@@ -97,6 +98,7 @@ impl Tables {
     ) -> Result<Self, String> {
         let CodebookShape { stages, groups, size, group_dim } = codebooks.shape();
         let dim = codebooks.latent_dim();
+        // Inputs are clamped to 13 bits: with more fractional bits a latent of 1 would already saturate.
         if input_bits > 12 {
             return Err(format!("input_bits {input_bits}, allowed: 0 to 12"));
         }

@@ -41,6 +41,7 @@ pub(super) fn installed<M: Facts>() -> Vec<(PathBuf, M)> {
     for folder in search_path() {
         let mut entries: Vec<PathBuf> =
             folder.read_dir().into_iter().flatten().flatten().map(|e| e.path()).collect();
+        // The order of a directory differs from file system to file system; of two bundles of a name the same one shall win.
         entries.sort();
         for path in entries {
             if let Ok(manifest) = read::<M>(&path, &Limits::default())
@@ -117,6 +118,7 @@ fn read_files(
 
 /// Reads a file of a bundle's folder, if it is a plain name and within the limits.
 fn read_file(folder: &Path, name: &str, limits: &Limits) -> Result<Vec<u8>> {
+    // The manifest must not reach out of its folder, by `..`, an absolute path or a hidden file.
     if Path::new(name).components().count() != 1 || name.starts_with('.') {
         return Err(Error::bad_bundle(folder, format!("{name:?} is not a plain file name")));
     }

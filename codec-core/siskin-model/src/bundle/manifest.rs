@@ -150,6 +150,7 @@ impl Facts for Manifest {
         check(q.dim == self.latent_dim, format!("latent_dim {}, quantizer dim {}", self.latent_dim, q.dim))?;
         let field = self.receptive_field_frames;
         let longest = field.encoder.max(field.decoder);
+        // A seek decodes so many frames before its target: 10,000 are already 200 s at 50 Hz.
         check(longest <= 10_000, format!("receptive_field_frames {longest}, allowed: up to 10000"))?;
         let stages_fit = |s: u8| (1..=q.stages).contains(&s);
         check(stages_fit(self.default_stages), format!("default_stages {}", self.default_stages))?;
@@ -197,6 +198,7 @@ impl Manifest {
         let q = &self.quantizer;
         let per_stage = f64::from(q.code_bits()) * f64::from(q.groups) * f64::from(self.sample_rate)
             / f64::from(self.hop);
+        // The tolerance keeps a whole quotient that rounds to just below it.
         ((f64::from(bitrate) / per_stage + 1e-9) as u64).clamp(1, q.stages.into()) as u8
     }
 }

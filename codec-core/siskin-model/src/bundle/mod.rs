@@ -149,6 +149,7 @@ fn id_of(hash: &[u8; 32]) -> BundleId {
 fn hash_of(files: &BTreeMap<String, String>) -> [u8; 32] {
     let mut sha = Sha256::new();
     for (name, hash) in files {
+        // Hashes of the files, not the files: an id can be made from a manifest alone.
         sha.update(format!("{name} {hash}\n"));
     }
     sha.finalize().into()

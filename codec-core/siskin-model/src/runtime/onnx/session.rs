@@ -59,6 +59,7 @@ fn open_with(
     let mut builder = Session::builder(environment)?
         .with_optimization_level(GraphOptimizationLevel::All)?
         .with_intra_threads(options.threads)?
+        // A frame is a chain of small operators: there is nothing to run side by side, and spinning threads would take cores from the pipeline.
         .with_inter_threads(1)?
         .with_intra_op_spinning(false)?;
     for &(name, size) in sizes {
@@ -71,6 +72,7 @@ fn open_with(
 /// The providers to try, in order, when `provider` is asked for.
 fn candidates(provider: Provider) -> &'static [Provider] {
     match provider {
+        // Fastest first; a provider that the library or the machine lacks is passed over.
         Provider::Auto => &[Provider::TensorRt, Provider::Cuda, Provider::Cpu],
         Provider::Cpu => &[Provider::Cpu],
         Provider::Cuda => &[Provider::Cuda],

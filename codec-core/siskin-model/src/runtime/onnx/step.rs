@@ -35,6 +35,7 @@ impl OnnxNetwork {
         spec: &GraphSpec,
         graph: &[u8],
     ) -> Result<Self> {
+        // ONNX Runtime runs with NaN weights without an error, so they are looked for before.
         weights::check_finite(graph).map_err(|reason| Error::network(&spec.file, reason))?;
         let (session, provider) = open(environment, options, &spec.file, graph)?;
         let fail = |e: ort::Error| Error::network(&spec.file, e);
@@ -73,6 +74,7 @@ impl StepNetwork for OnnxNetwork {
 
     fn run(&mut self) -> Result<()> {
         self.session.run_binding(&self.bindings[self.phase]).map_err(|e| Error::network(&self.file, e))?;
+        // The set that was written is read next.
         self.phase ^= 1;
         Ok(())
     }
@@ -153,6 +155,7 @@ fn check_states(spec: &GraphSpec, session: &Session) -> Result<()> {
     for (side, outlets, known) in
         [("input", session.inputs(), inputs), ("output", session.outputs(), outputs)]
     {
+        // Of two states of one name only the last would be bound.
         if known.len() != spec.states.len() + 1 {
             return Err(Error::network(&spec.file, format!("the manifest names an {side} twice")));
         }
