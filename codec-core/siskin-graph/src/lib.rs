@@ -7,6 +7,21 @@
 //!
 //! Values are 32-bit floats. Shapes follow the rules of NumPy; a scalar has the empty shape. Mistakes in a graph are
 //! mistakes of this crate, never of the input, so they are assertions.
+//!
+//! ```
+//! use siskin_graph::Graph;
+//!
+//! // The sum of squares and its gradient, 2 x, as one ONNX model.
+//! let mut g = Graph::new();
+//! let x = g.input("x", &[3]);
+//! let squares = g.square(x);
+//! let loss = g.sum_all(squares);
+//! let one = g.scalar(1.0);
+//! let gradient = g.gradients(&[(loss, one)], &[x])[0];
+//! assert_eq!(g.shape(gradient), g.shape(x));
+//! let model = g.to_onnx("squares", &[("loss", loss), ("gradient", gradient)]);
+//! assert!(!model.is_empty());
+//! ```
 
 mod emit;
 mod grad;

@@ -18,7 +18,15 @@ const MANTISSAS: [f32; 16] = [
     SQRT_2, 1.476_826_2, 1.542_210_8, 1.610_490_3, 1.681_792_9, 1.756_252_2, 1.834_008_1, 1.915_206_6,
 ];
 
-/// The step of an index: `2^((index - 192) / 16)`.
+/// The step size of an index: `2^((index - 192) / 16)`.
+///
+/// ```
+/// use siskin_video::quantizer::{quantize_values, step_size};
+///
+/// // An octave below 1 is a half: 0.74 is nearest to 0.5.
+/// assert_eq!(step_size(192 - 16), 0.5);
+/// assert_eq!(quantize_values([0.74, -1.1].into_iter(), 0.5), [1, -2]);
+/// ```
 pub fn step_size(index: u8) -> f32 {
     let (octave, part) =
         ((i32::from(index) - ONE).div_euclid(PARTS), (i32::from(index) - ONE).rem_euclid(PARTS));
