@@ -163,7 +163,7 @@ fn a_rate_that_the_bundle_has_not_is_a_warning_while_playing() {
     harness.push(raw_buffer(&voice(4800), 4800)).expect("a push");
     assert!(ended(&mut harness).iter().all(|b| info(&bytes_of(b)).stages == 3));
     let warnings = warnings_on(&bus);
-    assert!(warnings.len() == 1 && warnings[0].contains("codebooks is 40, allowed: 0 to 9"), "{warnings:?}");
+    assert!(warnings.len() == 1 && warnings[0].contains("stages is 40, allowed: 0 to 9"), "{warnings:?}");
 }
 
 #[test]

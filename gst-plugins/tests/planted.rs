@@ -4,10 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-/// The folder with the plugin as it is installed: the tests' own folder is below it.
-fn plugin_folder() -> PathBuf {
+/// The plugin as cargo built it for this test, which lies beside it or one folder up.
+fn built_plugin() -> PathBuf {
     let test = std::env::current_exe().expect("this test");
-    test.ancestors().nth(2).expect("target/debug").to_owned()
+    let mut places = test.ancestors().skip(1).take(2).map(|folder| folder.join("libgstsiskin.so"));
+    places.find(|file| file.is_file()).expect("the plugin, built with the tests")
 }
 
 fn bundles() -> PathBuf {
@@ -25,7 +26,7 @@ fn launch(folder: &Path, development: Option<&Path>) -> Output {
     command
         .current_dir(folder.join("below"))
         .env("HOME", folder.join("home"))
-        .env("GST_PLUGIN_PATH", plugin_folder())
+        .env("GST_PLUGIN_PATH", folder.join("plugins"))
         .env("GST_REGISTRY", folder.join("registry.bin"))
         .env("SISKIN_BUNDLES", bundles())
         .args([
@@ -55,6 +56,9 @@ fn a_library_in_the_working_directory_is_not_loaded() {
     for place in [".siskin/ort", "lib/siskin", "below/lib/siskin", "below/.siskin/ort", "below/speech-24k"] {
         fs::create_dir_all(folder.path().join(place)).expect("a folder");
     }
+    // Alone in a folder: GStreamer would take every library beside it for a plugin.
+    fs::create_dir_all(folder.path().join("plugins")).expect("a folder");
+    fs::copy(built_plugin(), folder.path().join("plugins/libgstsiskin.so")).expect("a copy");
     let built = Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(&library).arg(&source).status();
     assert!(built.is_ok_and(|s| s.success()), "cc builds a library");
     for place in ["lib/siskin", "below/lib/siskin", "below/.siskin/ort", "below"] {

@@ -104,7 +104,7 @@ mod tests {
         };
         assert_eq!(write("a.srt"), "1\n00:00:01,500 --> 01:01:01,250\nRock&Roll\n\n");
         assert_eq!(write("a.vtt"), "WEBVTT\n\n00:00:01.500 --> 01:01:01.250\nRock&amp;Roll\n\n");
-        assert_eq!(write("a.jsonl"), "{\"end\":3661.25,\"start\":1.5,\"text\":\"Rock&Roll\"}\n");
+        assert_eq!(write("a.jsonl"), "{\"text\":\"Rock&Roll\",\"start\":1.5,\"end\":3661.25}\n");
         assert!(WordFile::create(&folder.path().join("a.srt"), false).is_err(), "it exists");
         assert!(WordFormat::of(Path::new("a.txt")).is_err());
     }

@@ -373,7 +373,7 @@ fn each_limit_of_the_decoder_bites() {
         decoder.set_limits(limits);
         match decoder.decode(&coded[0].0, &mut Vec::new()) {
             Err(Error::Bitstream { field, .. }) => field,
-            other => panic!("not refused: {other:?}"),
+            _ => "not refused",
         }
     };
     assert_eq!(refused(|limits| limits.max_packet_bytes = 10), "length");
