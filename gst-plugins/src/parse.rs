@@ -13,8 +13,9 @@ use siskin_core::Error;
 
 use crate::sync::lock;
 
-/// Events that wait for the caps are bounded: more than this come from no well-behaved element.
-const MOST_EVENTS: usize = 64;
+/// Most events that wait for the caps. A stream has a handful (segment, tags, toc); the bound keeps an upstream that sends
+/// events without end from taking memory without end.
+const MAX_EVENTS: usize = 64;
 
 /// What is known of the stream, and what waits until more is.
 pub(crate) struct Gate<H> {
@@ -44,32 +45,32 @@ where
     /// The stream's header.
     type Header: Clone + PartialEq;
 
-    /// What the header is called in errors.
+    /// Name of the header in errors.
     const WHAT: &str;
 
-    fn category(&self) -> gst::DebugCategory;
-    fn source(&self) -> &gst::Pad;
+    fn debug_category(&self) -> gst::DebugCategory;
+    fn source_pad(&self) -> &gst::Pad;
     /// Never held while data is pushed.
-    fn gate(&self) -> &Mutex<Gate<Self::Header>>;
-    /// The header that caps carry, if any.
+    fn header_gate(&self) -> &Mutex<Gate<Self::Header>>;
+    /// The stream header in caps; none if they carry none.
     fn header_of(&self, caps: &gst::CapsRef) -> Result<Option<Self::Header>, Error>;
     /// The caps of the stream of a header.
     fn caps_of(&self, header: &Self::Header) -> gst::Caps;
-    /// Adds what the stream of a header is coded with.
+    /// Adds the tag of the codec.
     fn name_codec(&self, header: &Self::Header, tags: &mut gst::TagListRef);
-    /// A stream of another header begins.
-    fn begin(&self, header: &Self::Header);
-    /// An event from upstream as it is to be handled.
-    fn incoming(&self, event: gst::Event) -> gst::Event {
+    /// Starts a stream with this header.
+    fn start_stream(&self, header: &Self::Header);
+    /// The event to handle for one from upstream.
+    fn map_event(&self, event: gst::Event) -> gst::Event {
         event
     }
 
-    /// What comes next does not follow from what came.
-    fn restart(&self);
+    /// Starts a new run of times: the next packet does not follow from the last.
+    fn restart_timeline(&self);
     /// Forgets the stream.
-    fn forget(&self);
-    /// Takes a packet.
-    fn chain(&self, buffer: gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError>;
+    fn forget_stream(&self);
+    /// Handles a packet from upstream.
+    fn handle_packet(&self, buffer: gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError>;
 
     /// The pad of a template at which packets come in.
     fn sink_pad(template: &gst::PadTemplate) -> gst::Pad {
@@ -78,7 +79,7 @@ where
                 Self::catch_panic_pad_function(
                     parent,
                     || Err(gst::FlowError::Error),
-                    |parse| parse.chain(buffer),
+                    |parse| parse.handle_packet(buffer),
                 )
             })
             .event_function(|pad, parent, event| {
@@ -89,23 +90,23 @@ where
 
     /// Pushes caps for another header and what waited for them.
     fn set_header(&self, header: Self::Header) {
-        self.begin(&header);
+        self.start_stream(&header);
         let caps = self.caps_of(&header);
         let waiting = {
-            let mut gate = lock(self.gate());
+            let mut gate = lock(self.header_gate());
             (gate.header, gate.tags_due) = (Some(header), true);
             std::mem::take(&mut gate.waiting)
         };
-        self.source().push_event(gst::event::Caps::new(&caps));
+        self.source_pad().push_event(gst::event::Caps::new(&caps));
         for event in waiting {
-            self.source().push_event(event);
+            self.source_pad().push_event(event);
         }
     }
 
     /// Pushes upstream's tags with the codec's name, if they are due.
     fn push_tags(&self) {
         let (tags, header) = {
-            let mut gate = lock(self.gate());
+            let mut gate = lock(self.header_gate());
             if !std::mem::take(&mut gate.tags_due) {
                 return;
             }
@@ -116,30 +117,30 @@ where
         let edit = tags.make_mut();
         edit.set_scope(gst::TagScope::Stream);
         self.name_codec(&header, edit);
-        self.source().push_event(gst::event::Tag::new(tags));
+        self.source_pad().push_event(gst::event::Tag::new(tags));
     }
 
     /// Handles an event from upstream.
     fn sink_event(&self, pad: &gst::Pad, event: gst::Event) -> bool {
         use gst::EventView;
-        let event = self.incoming(event);
+        let event = self.map_event(event);
         match event.view() {
             EventView::Caps(c) => return self.sink_caps(c.caps()),
             EventView::Eos(_) => self.check_end(),
             EventView::FlushStop(_) => {
-                self.restart();
-                let waiting = &mut lock(self.gate()).waiting;
+                self.restart_timeline();
+                let waiting = &mut lock(self.header_gate()).waiting;
                 waiting.retain(|e| !matches!(e.type_(), gst::EventType::Segment | gst::EventType::Gap));
             }
-            EventView::Segment(_) => self.restart(),
+            EventView::Segment(_) => self.restart_timeline(),
             EventView::StreamStart(_) => {
-                let is_known = lock(self.gate()).header.is_some();
+                let is_known = lock(self.header_gate()).header.is_some();
                 if is_known {
                     self.forget_all();
                 }
             }
             EventView::Tag(t) if t.tag().scope() == gst::TagScope::Stream => {
-                let mut gate = lock(self.gate());
+                let mut gate = lock(self.header_gate());
                 (gate.tags, gate.tags_due) = (Some(t.tag_owned()), true);
                 return true;
             }
@@ -150,9 +151,9 @@ where
                 event.type_(),
                 gst::EventType::StreamStart | gst::EventType::FlushStop | gst::EventType::Eos
             );
-        let mut gate = lock(self.gate());
+        let mut gate = lock(self.header_gate());
         if waits && gate.header.is_none() {
-            if gate.waiting.len() < MOST_EVENTS {
+            if gate.waiting.len() < MAX_EVENTS {
                 gate.waiting.push(event);
             }
             return true;
@@ -163,25 +164,29 @@ where
 
     /// Forgets the stream and what waited for it.
     fn forget_all(&self) {
-        *lock(self.gate()) = Gate::default();
-        self.forget();
+        *lock(self.header_gate()) = Gate::default();
+        self.forget_stream();
     }
 
     /// Takes caps: with a stream header they are complete, without one the packets complete them.
     fn sink_caps(&self, caps: &gst::CapsRef) -> bool {
         match self.header_of(caps) {
             Ok(Some(header)) => {
-                let is_known = lock(self.gate()).header.as_ref() == Some(&header);
+                let is_known = lock(self.header_gate()).header.as_ref() == Some(&header);
                 if !is_known {
                     self.set_header(header);
                 }
             }
             Ok(None) => {
-                gst::debug!(self.category(), imp = self, "{caps:?}: waiting for the header in the packets")
+                gst::debug!(
+                    self.debug_category(),
+                    imp = self,
+                    "{caps:?}: waiting for the header in the packets"
+                )
             }
             Err(e) => {
                 gst::warning!(
-                    self.category(),
+                    self.debug_category(),
                     imp = self,
                     "{caps:?}: {e}; waiting for the header in the packets"
                 )
@@ -192,7 +197,7 @@ where
 
     /// An end without any header is an error, as nothing downstream would notice.
     fn check_end(&self) {
-        let dropped = Some(lock(self.gate())).filter(|g| g.header.is_none()).map_or(0, |g| g.dropped);
+        let dropped = Some(lock(self.header_gate())).filter(|g| g.header.is_none()).map_or(0, |g| g.dropped);
         if dropped > 0 {
             let what = Self::WHAT;
             gst::element_imp_error!(self, gst::StreamError::WrongType, ("no {what} in {dropped} packets"));

@@ -16,7 +16,8 @@ use crate::{caps, errors, properties};
 
 debug_category!("siskinaudiodec", "Siskin audio decoder");
 
-/// A damaged header names a bundle that does not exist. One such packet is damage, a second in a row is the truth.
+/// Packets in a row that name another bundle before that is an error. A damaged header names a bundle that does not exist,
+/// so one such packet counts as damage; at 2 a wrong stream fails within 40 ms of packets of one frame.
 const FOREIGN_PACKETS: u32 = 2;
 
 pub struct SiskinAudioDec {
@@ -55,11 +56,11 @@ impl ObjectImpl for SiskinAudioDec {
         let obj = self.obj();
         obj.set_needs_format(true);
         obj.set_plc(true);
-        // The base class conceals where it is told of a gap. A hole between two packets is one too.
+        // The base class conceals at gap events only; this finds gaps between the times of two packets.
         obj.sink_pad().add_probe(gst::PadProbeType::BUFFER, |pad, info| {
             let element = pad.parent().and_downcast::<super::SiskinAudioDec>();
             if let (Some(element), Some(buffer)) = (element, info.buffer()) {
-                element.imp().bridge_hole_before(buffer);
+                element.imp().conceal_gap_before(buffer);
             }
             gst::PadProbeReturn::Ok
         });
@@ -124,7 +125,7 @@ impl AudioDecoderImpl for SiskinAudioDec {
             // If the element did not start, or refused the caps, decodebin would look for another decoder and
             // report that there is none. The reason gets through if it comes with the first packet.
             Ok(Some(header)) => {
-                if let Err(e) = self.follow(&header) {
+                if let Err(e) = self.follow_header(&header) {
                     gst::info!(CAT, imp = self, "{e}");
                     *lock(&self.wanted) = Some(header);
                 }
@@ -148,7 +149,7 @@ impl AudioDecoderImpl for SiskinAudioDec {
         let mut pcm = std::mem::take(&mut *lock(&self.pcm));
         pcm.clear();
         let handled = if map.is_empty() {
-            self.conceal(buffer, &mut pcm).map(|_| None)
+            self.conceal_packet(buffer, &mut pcm).map(|_| None)
         } else {
             self.decode(buffer, &map, &mut pcm)
         };
@@ -164,7 +165,7 @@ impl AudioDecoderImpl for SiskinAudioDec {
     }
 
     fn flush(&self, hard: bool) {
-        // A discontinuity is what a loss leaves behind, and that has been bridged.
+        // A soft flush follows a discontinuity, which a loss leaves behind: that has been concealed, and the state goes on.
         if let Some(stream) = lock(&self.stream).as_mut().filter(|_| hard) {
             stream.reset();
         }
@@ -172,20 +173,20 @@ impl AudioDecoderImpl for SiskinAudioDec {
 }
 
 impl SiskinAudioDec {
-    /// Makes the decoder fit the stream of `header`: keeps the one at hand or opens another bundle.
-    fn follow(&self, header: &StreamHeader) -> Result<(), Error> {
+    /// Follows the stream of `header`: keeps the current decoder or opens another bundle.
+    fn follow_header(&self, header: &StreamHeader) -> Result<(), Error> {
         let mut guard = lock(&self.stream);
-        if guard.as_ref().is_some_and(|s| s.decodes(header)) {
+        if guard.as_ref().is_some_and(|s| s.can_decode(header)) {
             return Ok(());
         }
         let settings = lock(&self.settings).clone();
-        let stream = Stream::open(header, &settings)?;
+        let stream = Stream::open_bundle(header, &settings)?;
         gst::info!(CAT, imp = self, "{header:?} decoded by {}", stream.decoder.provider());
         let own = stream.header().clone();
         *guard = Some(stream);
         drop(guard);
         self.obj().notify("active-provider");
-        self.announce(&own);
+        self.announce_tags(&own);
         let info =
             gst_audio::AudioInfo::builder(gst_audio::AUDIO_FORMAT_F32, own.sample_rate, own.channels.into())
                 .build();
@@ -213,16 +214,16 @@ impl SiskinAudioDec {
     /// Decodes a packet; a broken one is concealed and returned as the inner error.
     fn decode(&self, buffer: &gst::Buffer, data: &[u8], pcm: &mut Vec<f32>) -> Result<Option<Error>, Error> {
         let wanted = lock(&self.wanted).take();
-        wanted.map_or(Ok(()), |header| self.follow(&header))?;
+        wanted.map_or(Ok(()), |header| self.follow_header(&header))?;
         let result = Packet::parse(data, &Limits::default()).and_then(|packet| {
-            packet.header.as_ref().map_or(Ok(()), |header| self.follow(header))?;
+            packet.header.as_ref().map_or(Ok(()), |header| self.follow_header(header))?;
             let mut guard = lock(&self.stream);
             let stream = guard.as_mut().ok_or(Error::MissingHeader)?;
             stream.foreign = 0;
             let decoded = stream.decoder.decode_packet(&packet.bind(stream.header())?, pcm)?;
             stream.broken = 0;
             stream.last_samples = decoded.samples as u64;
-            stream.heard(buffer.pts(), decoded.samples as u64);
+            stream.note_end(buffer.pts(), decoded.samples as u64);
             let mut stats = lock(&self.stats);
             stats.packets += 1;
             stats.frames += u64::from(decoded.info.frames);
@@ -233,7 +234,7 @@ impl SiskinAudioDec {
         let joined = lock(&self.stream).is_some();
         match result {
             Ok(()) => Ok(None),
-            // There is no sound yet in which it could be missed.
+            // Before the first header there is nothing to conceal.
             Err(e @ (Error::MissingHeader | Error::Bitstream { .. })) if !joined => {
                 gst::info!(CAT, imp = self, "packet at {} dropped: {e}", buffer.pts().display());
                 lock(&self.stats).packets_before_header += 1;
@@ -258,7 +259,7 @@ impl SiskinAudioDec {
     /// Conceals a broken packet and says so, once for each run of them.
     fn replace_broken(&self, buffer: &gst::Buffer, error: &Error, pcm: &mut Vec<f32>) -> Result<(), Error> {
         lock(&self.stats).broken_packets += 1;
-        let samples = if self.obj().is_plc() { self.conceal(buffer, pcm)? } else { 0 };
+        let samples = if self.obj().is_plc() { self.conceal_packet(buffer, pcm)? } else { 0 };
         let first = lock(&self.stream).as_mut().is_none_or(|stream| {
             stream.broken += 1;
             stream.broken == 1
@@ -274,13 +275,13 @@ impl SiskinAudioDec {
     }
 
     /// Bridges what `buffer` should have held: as long as its duration or, without one, as the last packet.
-    fn conceal(&self, buffer: &gst::Buffer, pcm: &mut Vec<f32>) -> Result<u64, Error> {
+    fn conceal_packet(&self, buffer: &gst::Buffer, pcm: &mut Vec<f32>) -> Result<u64, Error> {
         let mut guard = lock(&self.stream);
         let Some(stream) = guard.as_mut() else { return Ok(0) };
         let wanted = buffer.duration().map_or(stream.last_samples, |d| stream.samples_in(d));
         let is_pause = stream.decoder.in_pause();
-        let (samples, recovered) = stream.conceal(wanted, pcm)?;
-        stream.heard(buffer.pts(), samples);
+        let (samples, recovered) = stream.conceal_samples(wanted, pcm)?;
+        stream.note_end(buffer.pts(), samples);
         let mut stats = lock(&self.stats);
         if is_pause {
             stats.pause_samples += samples;
@@ -292,11 +293,11 @@ impl SiskinAudioDec {
         Ok(samples)
     }
 
-    /// Tells the base class of a gap if there is a hole before `buffer`.
-    fn bridge_hole_before(&self, buffer: &gst::Buffer) {
-        let hole = buffer.pts().and_then(|pts| lock(&self.stream).as_ref().and_then(|s| s.hole_before(pts)));
+    /// Conceals a gap before `buffer`, through the base class.
+    fn conceal_gap_before(&self, buffer: &gst::Buffer) {
+        let hole = buffer.pts().and_then(|pts| lock(&self.stream).as_ref().and_then(|s| s.gap_before(pts)));
         let Some((start, duration)) = hole else { return };
-        // Backwards, packets come in an order in which every one is a hole.
+        // In reverse playback every packet follows a gap, by its order.
         if self.obj().is_plc() && self.obj().input_segment().rate() > 0.0 {
             gst::debug!(CAT, imp = self, "hole of {duration} at {start}");
             if let (Some(stream), Ok(map)) = (lock(&self.stream).as_mut(), buffer.map_readable()) {
@@ -306,8 +307,8 @@ impl SiskinAudioDec {
         }
     }
 
-    /// Says in tags what the stream is.
-    fn announce(&self, header: &StreamHeader) {
+    /// Pushes the tag of the codec.
+    fn announce_tags(&self, header: &StreamHeader) {
         let mut tags = gst::TagList::new();
         let codec = caps::codec_name(header);
         tags.make_mut().add::<gst::tags::AudioCodec>(&codec.as_str(), gst::TagMergeMode::Replace);

@@ -3,7 +3,7 @@
 //! `siskinaudiodec` decodes `audio/x-siskin` to mono 32-bit floats. It finds the model bundle by the stream header
 //! and says which one is missing if it is not installed. What it gives has exactly the length of what was encoded.
 //!
-//! Lost audio (a gap event, or a hole between the time stamps of two packets) and broken packets are concealed for
+//! Lost audio (a gap event, or a gap between the timestamps of two packets) and broken packets are concealed for
 //! as long as they lasted, up to ten seconds, unless `plc` is off: with the copies of lost frames that the next packet
 //! brings, else the last sound is held and fades into the background noise. Pauses are filled with the noise described.
 //!

@@ -30,23 +30,23 @@ pub(super) struct Stream {
     pub(super) decoder: Decoder,
     /// Samples of the last packet: what a broken one without a duration is taken to have held.
     pub(super) last_samples: u64,
-    /// Where the next packet should begin.
+    /// Time at which the next packet should begin.
     expected: Option<gst::ClockTime>,
-    /// The packet after the hole that is being bridged, which may have copies of what is missing.
+    /// The packet after the gap that is being concealed, which may repeat lost frames.
     pub(super) next: Vec<u8>,
     /// Broken packets in a row.
     pub(super) broken: u32,
-    /// Packets in a row that want another bundle.
+    /// Packets in a row that need another bundle.
     pub(super) foreign: u32,
 }
 
 impl Stream {
-    /// The longest loss that is bridged, in seconds. What is longer is a pause of the stream, and the sink's silence
-    /// serves it better than samples that have to be made.
-    pub(super) const LONGEST_LOSS: u64 = 10;
+    /// The longest loss that is concealed, in seconds: the held sound has faded into background noise after a fraction of a
+    /// second, so what is longer is left to the sink's silence.
+    pub(super) const MAX_LOSS_SECONDS: u64 = 10;
 
     /// Opens the bundle that the stream needs.
-    pub(super) fn open(header: &StreamHeader, settings: &InferenceSettings) -> Result<Self> {
+    pub(super) fn open_bundle(header: &StreamHeader, settings: &InferenceSettings) -> Result<Self> {
         let bundle = Bundle::for_stream(header, settings.model.as_deref())?;
         let mut decoder = Decoder::new(&bundle, &settings.load_runtime()?)?;
         decoder.set_header(header)?;
@@ -59,7 +59,7 @@ impl Stream {
     }
 
     /// Whether this decoder decodes the stream of `header`, whatever name that gives the bundle.
-    pub(super) fn decodes(&self, header: &StreamHeader) -> bool {
+    pub(super) fn can_decode(&self, header: &StreamHeader) -> bool {
         StreamHeader { bundle_name: String::new(), ..header.clone() }.same_stream(self.header())
     }
 
@@ -73,29 +73,29 @@ impl Stream {
         samples_to_time(self.header().sample_rate, samples).unwrap_or(gst::ClockTime::MAX)
     }
 
-    /// Notes that what begins at `pts` lasts for `samples`.
-    pub(super) fn heard(&mut self, pts: Option<gst::ClockTime>, samples: u64) {
+    /// Notes where output of `samples` samples that begins at `pts` ends.
+    pub(super) fn note_end(&mut self, pts: Option<gst::ClockTime>, samples: u64) {
         self.expected = pts.and_then(|pts| pts.checked_add(self.time_of(samples)));
     }
 
-    /// The hole before a packet at `pts`, if it is one to be bridged: longer than the inaccuracy of any container's
-    /// time stamps and shorter than a pause.
-    pub(super) fn hole_before(&self, pts: gst::ClockTime) -> Option<(gst::ClockTime, gst::ClockTime)> {
+    /// Start and length of the gap before a packet at `pts`, if it is one to conceal: at least half a frame, which no
+    /// container's rounding of timestamps reaches, and at most [`MAX_LOSS_SECONDS`](Self::MAX_LOSS_SECONDS).
+    pub(super) fn gap_before(&self, pts: gst::ClockTime) -> Option<(gst::ClockTime, gst::ClockTime)> {
         let expected = self.expected?;
         let hole = pts.checked_sub(expected)?;
         let least = self.time_of(u64::from(self.header().hop) / 2);
-        let most = gst::ClockTime::from_seconds(Self::LONGEST_LOSS);
+        let most = gst::ClockTime::from_seconds(Self::MAX_LOSS_SECONDS);
         (least..=most).contains(&hole).then_some((expected, hole))
     }
 
-    /// Bridges `samples`, at most [`LONGEST_LOSS`](Self::LONGEST_LOSS). What is lost is whole frames; a length that
-    /// is off by no more than clocks and rounded time stamps are is taken for the whole frames that it means. The second
+    /// Bridges `samples`, at most [`MAX_LOSS_SECONDS`](Self::MAX_LOSS_SECONDS). What is lost is whole frames; a length that
+    /// is off by no more than clocks and rounded timestamps are is taken for the whole frames that it means. The second
     /// count are the samples of those that came back as copies.
-    pub(super) fn conceal(&mut self, samples: u64, out: &mut Vec<f32>) -> Result<(u64, u64)> {
+    pub(super) fn conceal_samples(&mut self, samples: u64, out: &mut Vec<f32>) -> Result<(u64, u64)> {
         let (hop, rate) = (u64::from(self.header().hop), u64::from(self.header().sample_rate));
         let whole = (samples + hop / 2) / hop * hop;
         let meant = if whole > 0 && whole.abs_diff(samples) * 500 <= rate { whole } else { samples };
-        let samples = meant.min(rate * Self::LONGEST_LOSS);
+        let samples = meant.min(rate * Self::MAX_LOSS_SECONDS);
         let start = out.len();
         // At most 10 s of frames, so the count is small; the decoder's last frame may be cut.
         let frames = samples.div_ceil(hop) as u32;

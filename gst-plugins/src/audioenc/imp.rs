@@ -222,7 +222,7 @@ impl AudioEncoderImpl for SiskinAudioEnc {
         obj.set_latency(latency.unwrap_or_default(), latency);
         obj.set_output_format(&caps::audio(&header))
             .map_err(|e| gst::loggable_error!(CAT, "output format: {e}"))?;
-        self.announce(&header, code_rate);
+        self.announce_tags(&header, code_rate);
         obj.negotiate().map_err(|e| gst::loggable_error!(CAT, "negotiation: {e}"))
     }
 
@@ -237,7 +237,7 @@ impl AudioEncoderImpl for SiskinAudioEnc {
             let packets = session.encode_samples(map.as_deref());
             drop(guard);
             match changed {
-                Some(Ok((header, code_rate))) => self.announce(&header, code_rate),
+                Some(Ok((header, code_rate))) => self.announce_tags(&header, code_rate),
                 Some(Err(e)) => {
                     gst::element_imp_warning!(self, gst::LibraryError::Settings, ("{e}; the rate stays"))
                 }
@@ -292,7 +292,7 @@ impl SiskinAudioEnc {
     }
 
     /// Says in tags what the stream is.
-    fn announce(&self, header: &StreamHeader, code_rate: u32) {
+    fn announce_tags(&self, header: &StreamHeader, code_rate: u32) {
         let mut tags = gst::TagList::new();
         let edit = tags.make_mut();
         let codec = caps::codec_name(header);

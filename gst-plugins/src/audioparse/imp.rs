@@ -104,15 +104,15 @@ impl Parse for SiskinAudioParse {
 
     const WHAT: &str = "Siskin stream header";
 
-    fn category(&self) -> gst::DebugCategory {
+    fn debug_category(&self) -> gst::DebugCategory {
         *CAT
     }
 
-    fn source(&self) -> &gst::Pad {
+    fn source_pad(&self) -> &gst::Pad {
         &self.src
     }
 
-    fn gate(&self) -> &Mutex<Gate<StreamHeader>> {
+    fn header_gate(&self) -> &Mutex<Gate<StreamHeader>> {
         &self.gate
     }
 
@@ -129,7 +129,7 @@ impl Parse for SiskinAudioParse {
         tags.add::<gst::tags::AudioCodec>(&codec.as_str(), gst::TagMergeMode::Replace);
     }
 
-    fn begin(&self, header: &StreamHeader) {
+    fn start_stream(&self, header: &StreamHeader) {
         gst::info!(CAT, imp = self, "stream header {header:?}");
         // A stream whose bundle is missing is an error of the decoder.
         let bundle = installed().into_iter().find(|b| b.id() == header.bundle);
@@ -139,34 +139,34 @@ impl Parse for SiskinAudioParse {
         (state.timeline, state.suspect, state.discont) = (Timeline::default(), None, true);
     }
 
-    fn restart(&self) {
-        lock(&self.state).timeline.restart();
+    fn restart_timeline(&self) {
+        lock(&self.state).timeline.start_run();
     }
 
-    fn forget(&self) {
+    fn forget_stream(&self) {
         *lock(&self.state) = State::default();
     }
 
-    fn chain(&self, buffer: gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
+    fn handle_packet(&self, buffer: gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
         let read = {
             let map = map_buffer(self, &buffer)?;
-            self.read(&map)
+            self.read_packet(&map)
         };
         match read {
-            Ok((info, samples)) => self.push(buffer, Some(info), samples),
+            Ok((info, samples)) => self.push_packet(buffer, Some(info), samples),
             Err(e) => self.pass_broken(buffer, &e),
         }
     }
 
     /// A segment that answers a moved seek is moved back.
-    fn incoming(&self, event: gst::Event) -> gst::Event {
-        lock(&self.state).preroll.restore(event)
+    fn map_event(&self, event: gst::Event) -> gst::Event {
+        lock(&self.state).preroll.restore_segment(event)
     }
 }
 
 impl SiskinAudioParse {
     /// Reads a packet's head, and follows the header that it may carry.
-    fn read(&self, data: &[u8]) -> Result<(PacketInfo, u64), Error> {
+    fn read_packet(&self, data: &[u8]) -> Result<(PacketInfo, u64), Error> {
         let packet = Packet::parse(data, &Limits::default())?;
         let known = lock(&self.gate).header.clone();
         let carried = packet.header.clone();
@@ -199,7 +199,7 @@ impl SiskinAudioParse {
     }
 
     /// Pushes a packet at its exact time.
-    fn push(
+    fn push_packet(
         &self,
         mut buffer: gst::Buffer,
         info: Option<PacketInfo>,
@@ -209,7 +209,7 @@ impl SiskinAudioParse {
             let Some(header) = lock(&self.gate).header.clone() else { return Ok(gst::FlowSuccess::Ok) };
             let mut state = lock(&self.state);
             let starts = info.is_some_and(|i| i.starts_stream);
-            let place = state.timeline.place(&header, buffer.pts(), starts, samples);
+            let place = state.timeline.place_packet(&header, buffer.pts(), starts, samples);
             let edit = buffer.make_mut();
             edit.set_pts(place.pts);
             edit.set_dts(None);
@@ -240,12 +240,12 @@ impl SiskinAudioParse {
         };
         let samples = lock(&self.state).last_samples;
         gst::info!(CAT, imp = self, "packet at {}: {error}", buffer.pts().display());
-        if known && samples > 0 { self.push(buffer, None, samples) } else { Ok(gst::FlowSuccess::Ok) }
+        if known && samples > 0 { self.push_packet(buffer, None, samples) } else { Ok(gst::FlowSuccess::Ok) }
     }
 
     /// Passes a seek on so that packets come from as long before its target as the decoder needs to warm up.
     fn src_event(&self, pad: &gst::Pad, event: gst::Event) -> bool {
-        let event = lock(&self.state).preroll.advance(event);
+        let event = lock(&self.state).preroll.move_seek(event);
         gst::Pad::event_default(pad, Some(&*self.obj()), event)
     }
 }

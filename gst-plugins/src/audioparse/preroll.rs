@@ -15,7 +15,7 @@ impl Preroll {
     }
 
     /// The event to be sent upstream for one that came from downstream.
-    pub(super) fn advance(&mut self, event: gst::Event) -> gst::Event {
+    pub(super) fn move_seek(&mut self, event: gst::Event) -> gst::Event {
         let gst::EventView::Seek(seek) = event.view() else { return event };
         let (rate, flags, start_type, start, stop_type, stop) = seek.get();
         let forward = rate > 0.0 && start_type == gst::SeekType::Set;
@@ -35,7 +35,7 @@ impl Preroll {
     }
 
     /// The event to be sent downstream for one that came from upstream.
-    pub(super) fn restore(&mut self, event: gst::Event) -> gst::Event {
+    pub(super) fn restore_segment(&mut self, event: gst::Event) -> gst::Event {
         let gst::EventView::Segment(segment) = event.view() else { return event };
         let Some((_, target)) = self.moved.filter(|(number, _)| *number == event.seqnum()) else {
             return event;
@@ -80,21 +80,21 @@ mod tests {
         let mut preroll = Preroll::default();
         let target = ClockTime::from_seconds(10);
         let flush = gst::SeekFlags::FLUSH | gst::SeekFlags::ACCURATE;
-        assert_eq!(start(&preroll.advance(seek(flush, target))), Some(target), "nothing known yet");
+        assert_eq!(start(&preroll.move_seek(seek(flush, target))), Some(target), "nothing known yet");
         preroll.set_length(ClockTime::from_mseconds(520));
-        let early = preroll.advance(seek(flush, target));
+        let early = preroll.move_seek(seek(flush, target));
         assert_eq!(start(&early), Some(ClockTime::from_mseconds(9480)));
         let mut segment = gst::FormattedSegment::<ClockTime>::new();
         segment.set_start(ClockTime::from_mseconds(9480));
         segment.set_time(ClockTime::from_mseconds(9480));
         let answer = |number| gst::event::Segment::builder(&segment).seqnum(number).build();
-        assert_eq!(start(&preroll.restore(answer(early.seqnum()))), Some(target));
+        assert_eq!(start(&preroll.restore_segment(answer(early.seqnum()))), Some(target));
         let other = gst::Seqnum::next();
-        assert_eq!(start(&preroll.restore(answer(other))), Some(ClockTime::from_mseconds(9480)));
+        assert_eq!(start(&preroll.restore_segment(answer(other))), Some(ClockTime::from_mseconds(9480)));
         let key = gst::SeekFlags::FLUSH | gst::SeekFlags::KEY_UNIT;
-        assert_eq!(start(&preroll.advance(seek(key, target))), Some(target));
+        assert_eq!(start(&preroll.move_seek(seek(key, target))), Some(target));
         assert_eq!(
-            start(&preroll.advance(seek(flush, ClockTime::from_mseconds(100)))),
+            start(&preroll.move_seek(seek(flush, ClockTime::from_mseconds(100)))),
             Some(ClockTime::ZERO)
         );
     }

@@ -5,7 +5,7 @@ use siskin_core::bitstream::StreamHeader;
 
 use crate::time::{samples_to_time, time_to_samples};
 
-/// A container's time stamps may be this far off before they count as a jump: Matroska rounds to 1 ms.
+/// A container's timestamps may be this far off before they count as a jump: Matroska rounds to 1 ms.
 const ROUNDING: ClockTime = ClockTime::from_useconds(1500);
 
 /// Counts samples from the first packet of a run; a jump of the container's times begins a new run.
@@ -30,14 +30,14 @@ pub(super) struct Place {
 
 impl Timeline {
     /// Places a packet of `samples` that the container puts at `stamp`.
-    pub(super) fn place(
+    pub(super) fn place_packet(
         &mut self,
         header: &StreamHeader,
         stamp: Option<ClockTime>,
         starts_stream: bool,
         samples: u64,
     ) -> Place {
-        let next = self.next(header);
+        let next = self.next_pts(header);
         let follows = match (next, stamp) {
             (Some(next), Some(stamp)) => next.max(stamp) - next.min(stamp) <= ROUNDING,
             (next, _) => next.is_some(),
@@ -47,22 +47,22 @@ impl Timeline {
             let start = if starts_stream { stamp } else { self.on_grid(header, stamp) };
             (self.start, self.samples) = (Some(start), 0);
         }
-        let pts = self.next(header).unwrap_or_default();
+        let pts = self.next_pts(header).unwrap_or_default();
         if starts_stream {
             self.origin = Some(pts);
         }
         self.samples += samples;
-        let end = self.next(header).unwrap_or(pts);
+        let end = self.next_pts(header).unwrap_or(pts);
         Place { pts, duration: end.saturating_sub(pts), jump: !follows }
     }
 
     /// Where a packet that follows begins.
-    pub(super) fn next(&self, header: &StreamHeader) -> Option<ClockTime> {
+    pub(super) fn next_pts(&self, header: &StreamHeader) -> Option<ClockTime> {
         self.start.and_then(|start| start.checked_add(time_of(header, self.samples)))
     }
 
     /// Begins a new run with the next packet; the stream stays the same.
-    pub(super) fn restart(&mut self) {
+    pub(super) fn start_run(&mut self) {
         (self.start, self.samples) = (None, 0);
     }
 
@@ -113,7 +113,7 @@ mod tests {
         let (mut line, mut position) = (Timeline::default(), 0);
         for n in 0..1000 {
             let samples = if n == 0 { 120 } else { 160 };
-            let place = line.place(&header(), rounded(position), n == 0, samples);
+            let place = line.place_packet(&header(), rounded(position), n == 0, samples);
             assert_eq!(place.pts, time_of(&header(), position), "packet {n}");
             assert_eq!(place.pts + place.duration, time_of(&header(), position + samples));
             assert_eq!(place.jump, n == 0);
@@ -124,12 +124,12 @@ mod tests {
     #[test]
     fn a_seek_lands_on_the_exact_frame() {
         let mut line = Timeline::default();
-        line.place(&header(), Some(ClockTime::from_mseconds(7)), true, 120);
+        line.place_packet(&header(), Some(ClockTime::from_mseconds(7)), true, 120);
         for n in 1..500 {
-            line.restart();
+            line.start_run();
             let position = n * 160 - 40;
             let stamp = rounded(position).map(|t| t + ClockTime::from_mseconds(7));
-            let place = line.place(&header(), stamp, false, 160);
+            let place = line.place_packet(&header(), stamp, false, 160);
             assert_eq!(place.pts, time_of(&header(), position) + ClockTime::from_mseconds(7));
             assert!(place.jump);
         }
@@ -138,9 +138,9 @@ mod tests {
     #[test]
     fn a_jump_begins_a_run_and_missing_stamps_do_not() {
         let mut line = Timeline::default();
-        line.place(&header(), None, true, 120);
-        assert!(!line.place(&header(), None, false, 160).jump);
-        let far = line.place(&header(), Some(ClockTime::from_seconds(5)), false, 160);
+        line.place_packet(&header(), None, true, 120);
+        assert!(!line.place_packet(&header(), None, false, 160).jump);
+        let far = line.place_packet(&header(), Some(ClockTime::from_seconds(5)), false, 160);
         assert!(far.jump && far.pts.seconds() >= 4);
     }
 
@@ -148,8 +148,8 @@ mod tests {
     fn the_latest_time_there_is_does_no_harm() {
         let mut line = Timeline::default();
         for _ in 0..3 {
-            line.place(&header(), Some(ClockTime::MAX), true, u64::MAX / 4);
-            line.place(&header(), Some(ClockTime::MAX), false, u64::MAX / 4);
+            line.place_packet(&header(), Some(ClockTime::MAX), true, u64::MAX / 4);
+            line.place_packet(&header(), Some(ClockTime::MAX), false, u64::MAX / 4);
         }
     }
 }

@@ -168,7 +168,7 @@ impl AggregatorImpl for SiskinMux {
     }
 
     fn aggregate(&self, timeout: bool) -> Result<gst::FlowSuccess, gst::FlowError> {
-        let (next, ended) = self.earliest(timeout)?;
+        let (next, ended) = self.find_earliest(timeout)?;
         if lock(&self.open).is_none() {
             self.write_head()?;
         }
@@ -183,7 +183,7 @@ impl SiskinMux {
     /// Takes a pad's caps, if a track may have them.
     fn take_caps(&self, pad: &gst_base::AggregatorPad, caps: &gst::CapsRef) -> Result<(), String> {
         let name = pad.name().to_string();
-        let stream = Stream::of(caps).map_err(|reason| format!("{name}: {reason}"))?;
+        let stream = Stream::from_caps(caps).map_err(|reason| format!("{name}: {reason}"))?;
         let open = lock(&self.open).is_some();
         let mut streams = lock(&self.streams);
         if open && streams.get(&name).is_some_and(|old| *old != stream) {
@@ -195,7 +195,10 @@ impl SiskinMux {
 
     /// The pad whose packet comes first, and whether all are at their end; waits until every pad of audio and video has something,
     /// unless a live source is late.
-    fn earliest(&self, timeout: bool) -> Result<(Option<gst_base::AggregatorPad>, bool), gst::FlowError> {
+    fn find_earliest(
+        &self,
+        timeout: bool,
+    ) -> Result<(Option<gst_base::AggregatorPad>, bool), gst::FlowError> {
         let (mut first, mut ended) = (None, true);
         for pad in self.obj().sink_pads() {
             let Ok(pad) = pad.downcast::<gst_base::AggregatorPad>() else { continue };
@@ -222,7 +225,7 @@ impl SiskinMux {
             let Ok(pad) = pad.downcast::<gst_base::AggregatorPad>() else { continue };
             match lock(&self.streams).get(pad.name().as_str()) {
                 Some(stream) => {
-                    tracks.push(stream.track());
+                    tracks.push(stream.to_track());
                     pads.push(pad);
                 }
                 // It has ended without a packet, or it is late and may still come.
@@ -237,8 +240,8 @@ impl SiskinMux {
         let mode = self.mode();
         let obj = self.obj();
         let tags = obj.tag_list().map(|t| tags::to_matroska(&t)).unwrap_or_default();
-        let mut file = self.posting(Segmenter::new(tracks, mode, tags, lock(&self.chapters).clone()))?;
-        let head = self.posting(file.head())?;
+        let mut file = self.post_failure(Segmenter::new(tracks, mode, tags, lock(&self.chapters).clone()))?;
+        let head = self.post_failure(file.write_head())?;
         let media = if file.has_video() { "video/x-matroska" } else { "audio/x-matroska" };
         let mut caps = gst::Caps::new_empty_simple(media);
         let mut buffer = gst::Buffer::from_slice(head.data);
@@ -289,21 +292,21 @@ impl SiskinMux {
             let pts = time.unwrap_or_default().nseconds();
             let key = !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT);
             open.file
-                .write(track, (pts, duration.nseconds()), key, &map)
+                .write_packet(track, (pts, duration.nseconds()), key, &map)
                 .map(|piece| (piece, open.file.mode()))
         };
-        match self.posting(written)? {
-            (Some(piece), mode) => self.push(piece, mode, time),
+        match self.post_failure(written)? {
+            (Some(piece), mode) => self.push_piece(piece, mode, time),
             (None, _) => Ok(gst::FlowSuccess::Ok),
         }
     }
 
     fn write_end(&self) -> Result<gst::FlowSuccess, gst::FlowError> {
-        let ended = lock(&self.open).as_mut().map(|open| (open.file.mode(), open.file.finish()));
+        let ended = lock(&self.open).as_mut().map(|open| (open.file.mode(), open.file.finish_file()));
         let Some((mode, ended)) = ended else { return Err(gst::FlowError::Eos) };
-        let (last, patches) = self.posting(ended)?;
+        let (last, patches) = self.post_failure(ended)?;
         if let Some(piece) = last {
-            self.push(piece, mode, None)?;
+            self.push_piece(piece, mode, None)?;
         }
         for patch in patches {
             let mut segment = gst::FormattedSegment::<gst::format::Bytes>::new();
@@ -317,7 +320,7 @@ impl SiskinMux {
         Err(gst::FlowError::Eos)
     }
 
-    fn push(
+    fn push_piece(
         &self,
         piece: Piece,
         mode: Mode,
@@ -335,8 +338,8 @@ impl SiskinMux {
         self.obj().finish_buffer(buffer)
     }
 
-    /// Posts what failed.
-    fn posting<T>(&self, result: siskin_core::Result<T>) -> Result<T, gst::FlowError> {
+    /// Posts an error of the core as the element's.
+    fn post_failure<T>(&self, result: siskin_core::Result<T>) -> Result<T, gst::FlowError> {
         result.map_err(|e| post_error(self, &e))
     }
 }

@@ -52,10 +52,10 @@ impl Segmenter {
     }
 
     /// The file's first bytes.
-    pub(super) fn head(&mut self) -> Result<Piece> {
+    pub(super) fn write_head(&mut self) -> Result<Piece> {
         let mut data = Vec::new();
         self.writer.header(&mut data)?;
-        Ok(self.piece(data))
+        Ok(self.next_piece(data))
     }
 
     pub(super) fn has_video(&self) -> bool {
@@ -63,7 +63,7 @@ impl Segmenter {
     }
 
     /// Writes a packet; what comes back may be empty. `key` marks packets that decode without those before.
-    pub(super) fn write(
+    pub(super) fn write_packet(
         &mut self,
         track: usize,
         (pts, duration): (u64, u64),
@@ -72,18 +72,18 @@ impl Segmenter {
     ) -> Result<Option<Piece>> {
         let mut out = Vec::new();
         let pts = pts.max(self.last_ns.get(track).copied().unwrap_or_default());
-        let bare = self.bare(track, pts, data);
+        let bare = self.strip_header(track, pts, data);
         self.writer.write(track, pts, duration, key, bare.as_deref().unwrap_or(data), &mut out)?;
         if let Some(last) = self.last_ns.get_mut(track) {
             *last = pts;
         }
         // Readers of video begin where its key packets do: at the clusters that the writer begins with those.
         let joins = !self.has_video() || key && self.is_video.get(track) == Some(&true);
-        Ok((!out.is_empty()).then(|| self.piece(out)).map(|p| Piece { key: p.key && joins, ..p }))
+        Ok((!out.is_empty()).then(|| self.next_piece(out)).map(|p| Piece { key: p.key && joins, ..p }))
     }
 
     /// The packet without its stream header where a file has said it shortly before.
-    fn bare(&mut self, track: usize, pts: u64, data: &[u8]) -> Option<Vec<u8>> {
+    fn strip_header(&mut self, track: usize, pts: u64, data: &[u8]) -> Option<Vec<u8>> {
         if self.mode != Mode::File || self.is_video.get(track) == Some(&true) {
             return None;
         }
@@ -99,13 +99,13 @@ impl Segmenter {
     }
 
     /// Ends the file: its last bytes, and what is to be written over earlier ones.
-    pub(super) fn finish(&mut self) -> Result<(Option<Piece>, Vec<Patch>)> {
+    pub(super) fn finish_file(&mut self) -> Result<(Option<Piece>, Vec<Patch>)> {
         let mut out = Vec::new();
         let patches = self.writer.finish(&mut out)?;
-        Ok(((!out.is_empty()).then(|| self.piece(out)), patches))
+        Ok(((!out.is_empty()).then(|| self.next_piece(out)), patches))
     }
 
-    fn piece(&mut self, data: Vec<u8>) -> Piece {
+    fn next_piece(&mut self, data: Vec<u8>) -> Piece {
         let offset = self.bytes;
         self.bytes += data.len() as u64;
         Piece { key: data.starts_with(&CLUSTER), data, offset }

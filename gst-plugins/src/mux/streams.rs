@@ -21,7 +21,7 @@ pub(super) enum Stream {
 
 impl Stream {
     /// Reads caps; what is wrong with them comes back in words.
-    pub(super) fn of(caps: &gst::CapsRef) -> Result<Self, String> {
+    pub(super) fn from_caps(caps: &gst::CapsRef) -> Result<Self, String> {
         match caps.structure(0).map(|s| s.name().as_str()) {
             Some("text/x-raw") => Ok(Self::Text),
             Some(tokens::TOKENS) => {
@@ -39,7 +39,7 @@ impl Stream {
     }
 
     /// The track that it becomes.
-    pub(super) fn track(&self) -> Track {
+    pub(super) fn to_track(&self) -> Track {
         match self {
             Self::Audio(header) => Track::audio(header),
             Self::Video(header) => Track::video(header),

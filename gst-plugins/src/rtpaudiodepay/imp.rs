@@ -85,7 +85,7 @@ impl RTPBaseDepayloadImpl for RtpSiskinAudioDepay {
                     self.post_error_message(errors::to_message(&e));
                     gst::loggable_error!(CAT, "{e}")
                 })?;
-                self.begin(header);
+                self.start_stream(header);
             }
             None => {
                 gst::info!(CAT, imp = self, "no config in {caps:?}: waiting for the header in the payloads")
@@ -111,7 +111,7 @@ impl RTPBaseDepayloadImpl for RtpSiskinAudioDepay {
                 depacketizer.holds_loss(samples.unwrap_or(u64::MAX))
             })
         };
-        // What no copy fills is a hole in the time stamps, which the decoder bridges as well.
+        // What no redundancy fills is a gap in the timestamps, which the decoder conceals as well.
         held || self.parent_packet_lost(event)
     }
 
@@ -124,7 +124,7 @@ impl RTPBaseDepayloadImpl for RtpSiskinAudioDepay {
             Err(e) => return self.drop_broken(&e),
         };
         // Follows the sender to another bundle, and joins a stream that caps did not announce.
-        payload.header.clone().into_iter().for_each(|header| self.begin(header));
+        payload.header.clone().into_iter().for_each(|header| self.start_stream(header));
         let unpacked = {
             let mut depacketizer = lock(&self.depacketizer);
             let Some(rate) = depacketizer.header().map(|header| header.sample_rate) else {
@@ -151,7 +151,7 @@ impl RTPBaseDepayloadImpl for RtpSiskinAudioDepay {
 
 impl RtpSiskinAudioDepay {
     /// Begins a stream, or goes on with it if it is the one at hand.
-    fn begin(&self, header: StreamHeader) {
+    fn start_stream(&self, header: StreamHeader) {
         let caps = caps::audio(&header);
         if lock(&self.depacketizer).set_header(header) {
             self.obj().src_pad().push_event(gst::event::Caps::new(&caps));

@@ -98,7 +98,7 @@ impl RTPBaseDepayloadImpl for RtpSiskinVideoDepay {
         }
         lock(&self.state).bundle = bundle;
         match rtp::header(caps).map_err(|e| gst::loggable_error!(CAT, "bad config: {e}"))? {
-            Some(header) => self.begin(header),
+            Some(header) => self.start_stream(header),
             None => gst::info!(CAT, imp = self, "no config in {caps:?}: waiting for a key packet"),
         }
         Ok(())
@@ -142,7 +142,7 @@ impl RtpSiskinVideoDepay {
     /// The buffer of a packet.
     fn buffer(&self, packet: ReceivedPacket) -> gst::Buffer {
         let ReceivedPacket { data, info, after_loss } = packet;
-        info.header.into_iter().for_each(|header| self.begin(header));
+        info.header.into_iter().for_each(|header| self.start_stream(header));
         let header = lock(&self.state).depacketizer.header();
         let mut buffer = gst::Buffer::from_slice(data);
         let edit = buffer.make_mut();
@@ -157,7 +157,7 @@ impl RtpSiskinVideoDepay {
     }
 
     /// Begins a stream, or goes on with it if it is the current one.
-    fn begin(&self, header: VideoHeader) {
+    fn start_stream(&self, header: VideoHeader) {
         let caps = {
             let mut state = lock(&self.state);
             if !state.depacketizer.set_header(header) {

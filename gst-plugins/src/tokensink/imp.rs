@@ -143,7 +143,7 @@ impl ObjectImpl for SiskinTokenSink {
                     .class_handler(|args| {
                         let element = args[0].get::<super::SiskinTokenSink>().ok()?;
                         let wait = Duration::from_nanos(args[1].get::<u64>().unwrap_or_default());
-                        Some(element.imp().pull(wait).to_value())
+                        Some(element.imp().pull_sample(wait).to_value())
                     })
                     .build(),
             ]
@@ -236,7 +236,7 @@ impl BaseSinkImpl for SiskinTokenSink {
     }
 
     fn set_caps(&self, caps: &gst::Caps) -> Result<(), gst::LoggableError> {
-        self.begin(caps).map_err(|e| {
+        self.start_stream(caps).map_err(|e| {
             self.post_error_message(errors::to_message(&e));
             gst::loggable_error!(CAT, "{e}")
         })
@@ -245,7 +245,7 @@ impl BaseSinkImpl for SiskinTokenSink {
     fn event(&self, event: gst::Event) -> bool {
         match event.view() {
             gst::EventView::Eos(_) => {
-                if let Err(e) = self.finish() {
+                if let Err(e) = self.finish_stream() {
                     self.post_error_message(errors::to_message(&e));
                     return false;
                 }
@@ -277,8 +277,8 @@ impl BaseSinkImpl for SiskinTokenSink {
     fn render(&self, buffer: &gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
         let map = map_buffer(self, buffer)?;
         let mut out = Vec::new();
-        match self.take(&map, &mut out) {
-            Ok(first) => self.give(&out, first),
+        match self.take_input(&map, &mut out) {
+            Ok(first) => self.queue_tokens(&out, first),
             // A broken packet costs itself.
             Err(e @ (Error::Bitstream { .. } | Error::Token(_))) => {
                 gst::element_imp_warning!(
@@ -295,7 +295,7 @@ impl BaseSinkImpl for SiskinTokenSink {
 
 impl SiskinTokenSink {
     /// Prepares for the stream of these caps.
-    fn begin(&self, caps: &gst::Caps) -> Result<(), Error> {
+    fn start_stream(&self, caps: &gst::Caps) -> Result<(), Error> {
         let settings = lock(&self.settings).clone();
         let is_raw = caps.structure(0).is_some_and(|s| s.name() == "audio/x-raw");
         if lock(&self.session).as_ref().is_some_and(|s| s.frames > 0) {
@@ -324,7 +324,7 @@ impl SiskinTokenSink {
     }
 
     /// Takes samples or a packet; returns the number of the first frame whose tokens are new.
-    fn take(&self, data: &[u8], out: &mut Vec<i64>) -> Result<u64, Error> {
+    fn take_input(&self, data: &[u8], out: &mut Vec<i64>) -> Result<u64, Error> {
         let mut guard = lock(&self.session);
         if guard.is_none() {
             let packet = siskin_core::bitstream::packet::Packet::parse(data, &Limits::default())?;
@@ -345,7 +345,7 @@ impl SiskinTokenSink {
         Ok(first)
     }
 
-    fn finish(&self) -> Result<(), Error> {
+    fn finish_stream(&self) -> Result<(), Error> {
         let mut out = Vec::new();
         let location = lock(&self.settings).location.clone();
         let (file, first) = match lock(&self.session).as_mut() {
@@ -355,7 +355,7 @@ impl SiskinTokenSink {
             }
             None => (None, 0),
         };
-        self.give(&out, first).ok();
+        self.queue_tokens(&out, first).ok();
         if let (Some(file), Some(location)) = (file, location) {
             session::write(&file, &location)?;
         }
@@ -365,7 +365,7 @@ impl SiskinTokenSink {
     }
 
     /// Puts tokens into the queue; waits for room if the application is all that they are for.
-    fn give(&self, out: &[i64], first: u64) -> Result<gst::FlowSuccess, gst::FlowError> {
+    fn queue_tokens(&self, out: &[i64], first: u64) -> Result<gst::FlowSuccess, gst::FlowError> {
         if out.is_empty() {
             return Ok(gst::FlowSuccess::Ok);
         }
@@ -412,7 +412,7 @@ impl SiskinTokenSink {
     }
 
     /// The oldest tokens that wait, or those that come in time.
-    fn pull(&self, wait: Duration) -> Option<gst::Sample> {
+    fn pull_sample(&self, wait: Duration) -> Option<gst::Sample> {
         let until = Instant::now().checked_add(wait);
         let mut queue = lock(&self.queue);
         loop {

@@ -26,8 +26,8 @@ const DEFAULT_MODEL: &str = "speech-24k";
 const DEFAULT_BUFFERS: u32 = 64;
 /// Names of release 0.2, which 0.3 still takes.
 const OLD_NAMES: [OldName; 2] = [("codebooks", "stages"), ("frame-size", "frames-per-packet")];
-/// Largest token file that is read.
-const MOST_BYTES: u64 = 1 << 30;
+/// Largest token file that is read, in bytes: it is read at once, so a wrong `location` must not take all memory.
+const MAX_FILE_BYTES: u64 = 1 << 30;
 
 #[derive(Debug, Clone)]
 struct Settings {
@@ -82,7 +82,7 @@ impl ObjectSubclass for SiskinTokenSrc {
 }
 
 /// An action signal that takes a buffer, or nothing, and returns a flow.
-fn action(
+fn action_signal(
     name: &str,
     takes_buffer: bool,
     work: fn(&SiskinTokenSrc, &[u8]) -> Result<gst::FlowSuccess, gst::FlowError>,
@@ -160,10 +160,10 @@ impl ObjectImpl for SiskinTokenSrc {
     fn signals() -> &'static [glib::subclass::Signal] {
         static SIGNALS: LazyLock<Vec<glib::subclass::Signal>> = LazyLock::new(|| {
             vec![
-                action("push-tokens", true, SiskinTokenSrc::push_tokens),
-                action("push-latents", true, SiskinTokenSrc::push_latents),
-                action("end-of-stream", false, |src, _| src.end_of_stream()),
-                action("clear", false, |src, _| src.clear()),
+                action_signal("push-tokens", true, SiskinTokenSrc::push_tokens),
+                action_signal("push-latents", true, SiskinTokenSrc::push_latents),
+                action_signal("end-of-stream", false, |src, _| src.end_of_stream()),
+                action_signal("clear", false, |src, _| src.clear()),
             ]
         });
         &SIGNALS
@@ -225,7 +225,7 @@ impl ElementImpl for SiskinTokenSrc {
 
 impl BaseSrcImpl for SiskinTokenSrc {
     fn start(&self) -> Result<(), gst::ErrorMessage> {
-        let session = self.open().map_err(|e| errors::to_message(&e))?;
+        let session = self.open_session().map_err(|e| errors::to_message(&e))?;
         *lock(&self.state) = State { session: Some(session), ..Default::default() };
         Ok(())
     }
@@ -286,7 +286,7 @@ impl PushSrcImpl for SiskinTokenSrc {
                 self.changed.notify_all();
                 return Ok(CreateSuccess::NewBuffer(buffer));
             }
-            match session.read(packets) {
+            match session.read_frames(packets) {
                 Ok(true) => continue,
                 Ok(false) if session.of_file => return Err(gst::FlowError::Eos),
                 Ok(false) => {}
@@ -305,9 +305,9 @@ impl PushSrcImpl for SiskinTokenSrc {
 }
 
 impl SiskinTokenSrc {
-    fn open(&self) -> Result<Session, Error> {
+    fn open_session(&self) -> Result<Session, Error> {
         let settings = lock(&self.settings).clone();
-        let file = settings.location.as_ref().map(read).transpose()?;
+        let file = settings.location.as_ref().map(read_file).transpose()?;
         let header = file.as_ref().and_then(|f| f.meta.stream_header.clone());
         let bundle = match (&header, settings.model.as_deref()) {
             (Some(header), model) => Bundle::for_stream(header, model)?,
@@ -352,7 +352,7 @@ impl SiskinTokenSrc {
             gst::element_imp_warning!(self, gst::StreamError::Format, ("tokens refused: {text}"));
             gst::FlowError::Error
         })?;
-        self.take(|session, packets| session.tokens(&tokens, packets))
+        self.feed_session(|session, packets| session.push_tokens(&tokens, packets))
     }
 
     fn push_latents(&self, data: &[u8]) -> Result<gst::FlowSuccess, gst::FlowError> {
@@ -363,11 +363,11 @@ impl SiskinTokenSrc {
             return Err(gst::FlowError::Error);
         }
         let latents: Vec<f32> = whole.iter().map(|b| f32::from_ne_bytes(*b)).collect();
-        self.take(|session, packets| session.latents(&latents, packets).map(|()| Vec::new()))
+        self.feed_session(|session, packets| session.push_latents(&latents, packets).map(|()| Vec::new()))
     }
 
     fn end_of_stream(&self) -> Result<gst::FlowSuccess, gst::FlowError> {
-        let taken = self.take(Session::finish);
+        let taken = self.feed_session(Session::finish_stream);
         lock(&self.state).eos = true;
         self.changed.notify_all();
         taken
@@ -383,12 +383,12 @@ impl SiskinTokenSrc {
         Ok(gst::FlowSuccess::Ok)
     }
 
-    /// Waits for room, does the work, and tells of what was wrong.
-    fn take(
+    /// Waits for room in the queue, lets the session do the work, and posts warnings of bad tokens.
+    fn feed_session(
         &self,
         work: impl FnOnce(&mut Session, &mut VecDeque<OutPacket>) -> Result<Vec<TokenError>, Error>,
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
-        let mut state = self.room()?;
+        let mut state = self.wait_for_room()?;
         if state.eos {
             return Err(gst::FlowError::Eos);
         }
@@ -412,7 +412,7 @@ impl SiskinTokenSrc {
         }
     }
 
-    fn room(&self) -> Result<MutexGuard<'_, State>, gst::FlowError> {
+    fn wait_for_room(&self) -> Result<MutexGuard<'_, State>, gst::FlowError> {
         let most = lock(&self.settings).max_buffers as usize;
         let mut state = lock(&self.state);
         loop {
@@ -431,7 +431,7 @@ impl SiskinTokenSrc {
 }
 
 /// Reads a token file.
-fn read(path: &PathBuf) -> Result<TokenFile, Error> {
+fn read_file(path: &PathBuf) -> Result<TokenFile, Error> {
     let io = |source| Error::Io { path: path.clone(), source };
     let format = FileFormat::of(path).ok_or_else(|| Error::Parameter {
         name: "location",
@@ -439,8 +439,8 @@ fn read(path: &PathBuf) -> Result<TokenFile, Error> {
         allowed: ".safetensors, .npy or .jsonl".into(),
     })?;
     let size = std::fs::metadata(path).map_err(io)?.len();
-    if size > MOST_BYTES {
-        let allowed = format!("up to {MOST_BYTES} bytes");
+    if size > MAX_FILE_BYTES {
+        let allowed = format!("up to {MAX_FILE_BYTES} bytes");
         return Err(Error::Parameter { name: "token file", value: size.to_string(), allowed });
     }
     TokenFile::from_bytes(format, &std::fs::read(path).map_err(io)?)

@@ -77,7 +77,7 @@ impl Session {
     }
 
     /// Takes tokens; what was wrong with them, if the stream goes on all the same, comes back.
-    pub(super) fn tokens(
+    pub(super) fn push_tokens(
         &mut self,
         tokens: &[i64],
         out: &mut VecDeque<OutPacket>,
@@ -93,7 +93,7 @@ impl Session {
     }
 
     /// Takes latents `[frame][dimension]`.
-    pub(super) fn latents(&mut self, latents: &[f32], out: &mut VecDeque<OutPacket>) -> Result<()> {
+    pub(super) fn push_latents(&mut self, latents: &[f32], out: &mut VecDeque<OutPacket>) -> Result<()> {
         let dim = self.bundle.manifest().latent_dim;
         if !latents.len().is_multiple_of(dim) || latents.iter().any(|x| !x.is_finite()) {
             let value = format!("{} values", latents.len());
@@ -110,34 +110,34 @@ impl Session {
         for latent in latents.chunks_exact(dim) {
             quantizer.encode(latent, &mut codes, search);
             self.stats.frames += 1;
-            self.packets.push(&codes, &mut keep(self.origin, out))?;
+            self.packets.push(&codes, &mut keep_packet(self.origin, out))?;
         }
         Ok(())
     }
 
     /// Takes the next frames of the file; false at its end, when the stream has been finished.
-    pub(super) fn read(&mut self, out: &mut VecDeque<OutPacket>) -> Result<bool> {
+    pub(super) fn read_frames(&mut self, out: &mut VecDeque<OutPacket>) -> Result<bool> {
         let Some((file, next)) = &mut self.file else { return Ok(false) };
         while out.is_empty() {
             if *next == file.frames {
-                self.packets.finish(file.meta.samples, &mut keep(self.origin, out))?;
+                self.packets.finish(file.meta.samples, &mut keep_packet(self.origin, out))?;
                 self.file = None;
                 return Ok(!out.is_empty());
             }
             let frame: Vec<u16> = (0..file.codebooks).map(|k| file.codes[k * file.frames + *next]).collect();
             *next += 1;
             self.stats.frames += 1;
-            self.packets.push(&frame, &mut keep(self.origin, out))?;
+            self.packets.push(&frame, &mut keep_packet(self.origin, out))?;
         }
         Ok(true)
     }
 
     /// Ends the stream.
-    pub(super) fn finish(&mut self, out: &mut VecDeque<OutPacket>) -> Result<Vec<TokenError>> {
+    pub(super) fn finish_stream(&mut self, out: &mut VecDeque<OutPacket>) -> Result<Vec<TokenError>> {
         let mut faults = Vec::new();
         let (packets, stats, origin) = (&mut self.packets, &mut self.stats, self.origin);
         let ended = self.unpacker.finish(&mut |unit| take(unit, packets, stats, origin, &mut faults, out));
-        self.packets.finish(None, &mut keep(self.origin, out))?;
+        self.packets.finish(None, &mut keep_packet(self.origin, out))?;
         ended.map(|()| faults)
     }
 
@@ -149,7 +149,7 @@ impl Session {
     }
 }
 
-fn keep(origin: u64, out: &mut VecDeque<OutPacket>) -> impl FnMut(PackedCodes<'_>) -> Result<()> {
+fn keep_packet(origin: u64, out: &mut VecDeque<OutPacket>) -> impl FnMut(PackedCodes<'_>) -> Result<()> {
     move |packet| {
         let position = origin + packet.position;
         out.push_back(OutPacket { data: packet.data.to_vec(), position, samples: packet.samples });
@@ -168,12 +168,12 @@ fn take(
     match unit {
         Unit::Frame(codes) => {
             stats.frames += 1;
-            packets.push(codes, &mut keep(origin, out))
+            packets.push(codes, &mut keep_packet(origin, out))
         }
         Unit::Lost(error) => {
             stats.lost += 1;
             faults.push(error);
-            packets.skip(&mut keep(origin, out))
+            packets.skip(&mut keep_packet(origin, out))
         }
         Unit::Ignored(error) => {
             stats.ignored += 1;

@@ -12,7 +12,7 @@ use crate::{caps, errors, properties};
 
 debug_category!("siskintts", "Siskin speech synthesizer");
 
-/// Longest buffer of sound: an engine may give a sentence at once.
+/// Most samples of a buffer, 0.2 s at 24 kHz: an engine may return a sentence at once, and sinks want small buffers.
 const BUFFER_SAMPLES: usize = 4800;
 
 #[derive(Debug, Clone)]
@@ -47,7 +47,7 @@ impl ObjectSubclass for SiskinTts {
                 Self::catch_panic_pad_function(
                     parent,
                     || Err(gst::FlowError::Error),
-                    |this| this.chain(&buffer),
+                    |this| this.handle_text(&buffer),
                 )
             })
             .event_function(|pad, parent, event| {
@@ -187,17 +187,17 @@ impl ElementImpl for SiskinTts {
     }
 }
 
-/// What the text pads take and give.
+/// The caps of the text pads.
 fn text_caps() -> gst::Caps {
     gst::Caps::builder("text/x-raw").field("format", "utf8").build()
 }
 
 impl SiskinTts {
-    fn chain(&self, buffer: &gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
+    fn handle_text(&self, buffer: &gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
         let map = map_buffer(self, buffer)?;
         // Subtitles come with times: each is a text of its own, spoken no earlier than it is shown.
         let timed = buffer.pts().filter(|_| buffer.duration().is_some());
-        self.speak(&map, timed, timed.is_some())
+        self.speak_text(&map, timed, timed.is_some())
     }
 
     fn sink_event(&self, pad: &gst::Pad, event: gst::Event) -> bool {
@@ -208,13 +208,13 @@ impl SiskinTts {
             }
             // The sound has its own caps and times.
             gst::EventView::Caps(_) | gst::EventView::Segment(_) => true,
-            gst::EventView::Gap(_) => self.speak(&[], None, true).is_ok(),
+            gst::EventView::Gap(_) => self.speak_text(&[], None, true).is_ok(),
             gst::EventView::Eos(_) => {
-                if self.speak(&[], None, true).is_err() {
+                if self.speak_text(&[], None, true).is_err() {
                     gst::debug!(CAT, imp = self, "the last sentence was not taken");
                 }
                 // A text without a sound still starts and ends a stream.
-                self.start();
+                self.start_streams();
                 self.push_event(&event)
             }
             gst::EventView::FlushStop(_) => {
@@ -227,14 +227,14 @@ impl SiskinTts {
         }
     }
 
-    /// Takes text and speaks what is whole of it.
-    fn speak(
+    /// Takes text and speaks its complete sentences.
+    fn speak_text(
         &self,
         text: &[u8],
         not_before: Option<gst::ClockTime>,
         ends: bool,
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
-        self.start();
+        self.start_streams();
         let mut guard = lock(&self.session);
         let session = guard.as_mut().ok_or(gst::FlowError::Flushing)?;
         let mut discont = not_before.is_some_and(|time| session.wait_until(time));
@@ -290,7 +290,7 @@ impl SiskinTts {
     }
 
     /// Starts the streams of both source pads, once.
-    fn start(&self) {
+    fn start_streams(&self) {
         let Some(event) = lock(&self.started).take() else { return };
         let Some(rate) = lock(&self.session).as_ref().map(Session::rate) else { return };
         let sound = gst_audio::AudioCapsBuilder::new_interleaved()

@@ -2,7 +2,7 @@
 //!
 //! `siskintts` speaks: UTF-8 text in, mono 32-bit floats out, sentence by sentence as the text comes. Buffers may cut the
 //! text anywhere; a sentence is spoken once its end is seen, the last one at the end of the stream or at a gap. A buffer
-//! with a time stamp later than what has been spoken so far moves the sound there, as subtitles want it.
+//! with a timestamp later than what has been spoken so far moves the sound there, as subtitles want it.
 //!
 //! The request pad `words` gives each word as a buffer of text with the time and duration in which it is spoken.
 //!
@@ -27,6 +27,6 @@ mod imp;
 mod session;
 
 glib::wrapper! {
-    /// The speech synthesiser.
+    /// The speech synthesizer.
     pub struct SiskinTts(ObjectSubclass<imp::SiskinTts>) @extends gst::Element, gst::Object;
 }

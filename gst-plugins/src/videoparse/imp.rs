@@ -93,15 +93,15 @@ impl Parse for SiskinVideoParse {
 
     const WHAT: &str = "Siskin video header";
 
-    fn category(&self) -> gst::DebugCategory {
+    fn debug_category(&self) -> gst::DebugCategory {
         *CAT
     }
 
-    fn source(&self) -> &gst::Pad {
+    fn source_pad(&self) -> &gst::Pad {
         &self.src
     }
 
-    fn gate(&self) -> &Mutex<Gate<VideoHeader>> {
+    fn header_gate(&self) -> &Mutex<Gate<VideoHeader>> {
         &self.gate
     }
 
@@ -117,21 +117,21 @@ impl Parse for SiskinVideoParse {
         tags.add::<gst::tags::VideoCodec>(&caps::CODEC_NAME, gst::TagMergeMode::Replace);
     }
 
-    fn begin(&self, header: &VideoHeader) {
+    fn start_stream(&self, header: &VideoHeader) {
         gst::info!(CAT, imp = self, "stream header {header:?}");
         let mut state = lock(&self.state);
         (state.timeline, state.discont) = (Timeline::default(), true);
     }
 
-    fn restart(&self) {
-        lock(&self.state).timeline.restart();
+    fn restart_timeline(&self) {
+        lock(&self.state).timeline.start_run();
     }
 
-    fn forget(&self) {
+    fn forget_stream(&self) {
         *lock(&self.state) = State::default();
     }
 
-    fn chain(&self, buffer: gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
+    fn handle_packet(&self, buffer: gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
         let read = {
             let map = map_buffer(self, &buffer)?;
             inspect(&map, &Limits::default())
@@ -144,17 +144,17 @@ impl Parse for SiskinVideoParse {
                 changed.into_iter().for_each(|header| self.set_header(header));
                 let header = lock(&self.gate).header;
                 match header {
-                    Some(header) => self.push(buffer, &header, Some(&info)),
-                    None => Ok(self.drop(&buffer, &Error::MissingHeader)),
+                    Some(header) => self.push_packet(buffer, &header, Some(&info)),
+                    None => Ok(self.drop_packet(&buffer, &Error::MissingHeader)),
                 }
             }
             // The decoder then holds the last picture for as long as the packet lasts.
             Err(e) => match known {
                 Some(header) => {
                     gst::info!(CAT, imp = self, "packet at {}: {e}", buffer.pts().display());
-                    self.push(buffer, &header, None)
+                    self.push_packet(buffer, &header, None)
                 }
-                None => Ok(self.drop(&buffer, &e)),
+                None => Ok(self.drop_packet(&buffer, &e)),
             },
         }
     }
@@ -162,14 +162,14 @@ impl Parse for SiskinVideoParse {
 
 impl SiskinVideoParse {
     /// Lets go of a packet before the first header.
-    fn drop(&self, buffer: &gst::BufferRef, error: &Error) -> gst::FlowSuccess {
+    fn drop_packet(&self, buffer: &gst::BufferRef, error: &Error) -> gst::FlowSuccess {
         gst::info!(CAT, imp = self, "packet at {} dropped: {error}", buffer.pts().display());
         lock(&self.gate).dropped += 1;
         gst::FlowSuccess::Ok
     }
 
     /// Pushes a packet at its exact time; one without `info` cannot be read.
-    fn push(
+    fn push_packet(
         &self,
         mut buffer: gst::Buffer,
         header: &VideoHeader,
@@ -184,7 +184,7 @@ impl SiskinVideoParse {
             let mut discont = std::mem::take(&mut state.discont);
             match info {
                 Some(info) => {
-                    let place = state.timeline.place(header, info, stamp);
+                    let place = state.timeline.place_packet(header, info, stamp);
                     edit.set_pts(place.pts);
                     edit.set_duration(place.duration.or(stated));
                     state.last = place.duration;

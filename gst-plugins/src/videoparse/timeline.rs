@@ -6,7 +6,7 @@ use siskin_core::video::GopInfo;
 
 use crate::video::times;
 
-/// A container's time stamps may be this far off before they count as a jump: Matroska rounds to 1 ms.
+/// A container's timestamps may be this far off before they count as a jump: Matroska rounds to 1 ms.
 const ROUNDING: ClockTime = ClockTime::from_useconds(1500);
 
 /// Counts frames from the first packet of a run; a jump of the container's times begins a new run.
@@ -30,8 +30,13 @@ pub(super) struct Place {
 
 impl Timeline {
     /// Places a packet that the container puts at `stamp`.
-    pub(super) fn place(&mut self, header: &VideoHeader, info: &GopInfo, stamp: Option<ClockTime>) -> Place {
-        let next = self.next(header);
+    pub(super) fn place_packet(
+        &mut self,
+        header: &VideoHeader,
+        info: &GopInfo,
+        stamp: Option<ClockTime>,
+    ) -> Place {
+        let next = self.next_pts(header);
         let follows = match (next, stamp) {
             (Some(next), Some(stamp)) => next.max(stamp) - next.min(stamp) <= ROUNDING,
             (next, _) => next.is_some(),
@@ -49,26 +54,26 @@ impl Timeline {
             (None, None, _) => Some((pts, info.frames.into())),
             (_, Some(_), None) => None,
         };
-        let end = self.next(header);
+        let end = self.next_pts(header);
         Place { pts, duration: end.and_then(|e| e.checked_sub(pts)).or(duration), jump: !follows }
     }
 
     /// Places a packet that cannot be read: as the container says, or where it follows.
     pub(super) fn place_broken(&mut self, header: &VideoHeader, stamp: Option<ClockTime>) -> ClockTime {
-        let pts = stamp.map(|s| self.on_grid(header, s)).or_else(|| self.next(header));
+        let pts = stamp.map(|s| self.on_grid(header, s)).or_else(|| self.next_pts(header));
         self.run = None;
         pts.unwrap_or_default()
     }
 
     /// Where a packet that follows begins.
-    fn next(&self, header: &VideoHeader) -> Option<ClockTime> {
+    fn next_pts(&self, header: &VideoHeader) -> Option<ClockTime> {
         let (start, frames) = self.run?;
         let since = if frames == 0 { Some(ClockTime::ZERO) } else { times::frames_to_time(header, frames) };
         since.and_then(|since| start.checked_add(since))
     }
 
     /// Begins a new run with the next packet; the stream stays the same.
-    pub(super) fn restart(&mut self) {
+    pub(super) fn start_run(&mut self) {
         self.run = None;
     }
 
@@ -116,7 +121,7 @@ mod tests {
     fn rounded_stamps_become_exact() {
         let (rate, mut line) = (header((30_000, 1001)), Timeline::default());
         for n in 0..1000 {
-            let place = line.place(&rate, &packet(7, None), rounded(7 * n));
+            let place = line.place_packet(&rate, &packet(7, None), rounded(7 * n));
             let end = place.duration.map(|d| place.pts + d);
             assert_eq!((place.pts, end, place.jump), (exact(7 * n), Some(exact(7 * n + 7)), n == 0));
         }
@@ -125,10 +130,10 @@ mod tests {
     #[test]
     fn a_seek_lands_on_the_exact_frame() {
         let (rate, mut line) = (header((30_000, 1001)), Timeline::default());
-        line.place(&rate, &packet(1, None), Some(ClockTime::ZERO));
+        line.place_packet(&rate, &packet(1, None), Some(ClockTime::ZERO));
         for n in 1..500 {
-            line.restart();
-            let place = line.place(&rate, &packet(1, None), rounded(n));
+            line.start_run();
+            let place = line.place_packet(&rate, &packet(1, None), rounded(n));
             assert_eq!((place.pts, place.jump), (exact(n), true));
         }
     }
@@ -139,9 +144,9 @@ mod tests {
             let (rate, mut line) = (header(rate), Timeline::default());
             let odd = packet(3, Some(vec![10_333_333, 50_000_001, 7]));
             let length = ClockTime::from_nseconds(60_333_341);
-            let first = line.place(&rate, &odd, Some(ClockTime::from_mseconds(5)));
+            let first = line.place_packet(&rate, &odd, Some(ClockTime::from_mseconds(5)));
             assert_eq!((first.pts.mseconds(), first.duration), (5, Some(length)));
-            let second = line.place(&rate, &odd, Some(ClockTime::from_mseconds(65)));
+            let second = line.place_packet(&rate, &odd, Some(ClockTime::from_mseconds(65)));
             assert_eq!((second.pts, second.jump), (ClockTime::from_mseconds(5) + length, false));
         }
     }
@@ -149,13 +154,13 @@ mod tests {
     #[test]
     fn a_jump_begins_a_run_and_the_latest_time_there_is_does_no_harm() {
         let (rate, mut line) = (header((25, 1)), Timeline::default());
-        line.place(&rate, &packet(25, None), None);
-        assert!(!line.place(&rate, &packet(25, None), None).jump);
-        let far = line.place(&rate, &packet(25, None), Some(ClockTime::from_seconds(10)));
+        line.place_packet(&rate, &packet(25, None), None);
+        assert!(!line.place_packet(&rate, &packet(25, None), None).jump);
+        let far = line.place_packet(&rate, &packet(25, None), Some(ClockTime::from_seconds(10)));
         assert!(far.jump && far.pts.seconds() == 10);
         for _ in 0..3 {
-            line.place(&rate, &packet(4096, None), Some(ClockTime::MAX));
-            line.place(&rate, &packet(1, Some(vec![u32::MAX])), Some(ClockTime::MAX));
+            line.place_packet(&rate, &packet(4096, None), Some(ClockTime::MAX));
+            line.place_packet(&rate, &packet(1, Some(vec![u32::MAX])), Some(ClockTime::MAX));
             line.place_broken(&rate, Some(ClockTime::MAX));
         }
     }
