@@ -12,8 +12,9 @@ use std::time::Instant;
 use sha2::{Digest, Sha256};
 use siskin_core::bitstream::VideoHeader;
 use siskin_core::bundle::VideoBundle;
+use siskin_core::media::{PixelFormat, VideoFrame, VideoFrameView, YuvMatrix};
 use siskin_core::runtime::{Runtime, RuntimeOptions};
-use siskin_core::video::{psnr, realtime};
+use siskin_core::video::{frame_psnr, realtime};
 
 const QUALITIES: [u8; 4] = [8, 16, 24, 32];
 const PASSES: usize = 3;
@@ -89,18 +90,18 @@ fn measure(
 ) -> Result<Vec<u16>, Box<dyn Error>> {
     let config = realtime::Config { target: realtime::Target::Quality(quality), steps, ..Default::default() };
     let mut encoder = realtime::Encoder::new(clip.header, runtime, bundle, &config)?;
-    let size = (clip.header.width as usize, clip.header.height as usize);
-    let matrix = realtime::YuvMatrix::of(&clip.header.colour);
+    let size = clip.header.size()?;
+    let matrix = YuvMatrix::from_colorimetry(&clip.header.colour);
     let (mut bytes, mut sum, mut seconds) = (0, 0.0, 0.0);
-    let (mut yuv, mut rgb, mut original) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut decoded, mut original) = (VideoFrame::default(), VideoFrame::default());
     for frame in &clip.frames {
         let begun = Instant::now();
-        bytes += encoder.encode(frame, None)?.data.len();
+        let frame = VideoFrameView::from_data(PixelFormat::I420, size, frame)?;
+        bytes += encoder.encode_frame(&frame, None)?.data.len();
         seconds += begun.elapsed().as_secs_f64();
-        encoder.picture(&mut yuv);
-        realtime::i420_to_rgb(&yuv, size, &matrix, &mut rgb);
-        realtime::i420_to_rgb(frame, size, &matrix, &mut original);
-        sum += psnr(&rgb, &original);
+        encoder.reconstructed_frame().convert_to(PixelFormat::Rgb, &matrix, &mut decoded);
+        frame.convert_to(PixelFormat::Rgb, &matrix, &mut original);
+        sum += frame_psnr(&decoded.view(), &original.view());
     }
     let frames = clip.frames.len() as f64;
     let bpp = bytes as f64 * 8.0 / (clip.header.pixels() as f64 * frames);

@@ -216,7 +216,7 @@ pub(super) fn take(frame: &frame::Video, planar: bool, out: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
-    use siskin_core::video::realtime::YuvMatrix;
+    use siskin_core::media::YuvMatrix;
 
     use super::*;
 
@@ -231,7 +231,7 @@ mod tests {
             let (mut planar, mut back) = (Vec::new(), Vec::new());
             let mut to_planar = Converter::to_planar(&header, Siting::Left).expect("a graph");
             to_planar.convert(&rgb, &mut planar).expect("a picture");
-            let wanted = YuvMatrix::of(&colour).to_yuv([200, 40, 90]);
+            let wanted = YuvMatrix::from_colorimetry(&colour).to_yuv([200, 40, 90]);
             let chroma = 50 * 17;
             for (plane, found) in
                 [&planar[..99 * 33], &planar[99 * 33..][..chroma], &planar[99 * 33 + chroma..]]

@@ -4,8 +4,9 @@ use std::time::Instant;
 
 use anyhow::Result;
 use siskin_core::bundle::VideoBundle;
-use siskin_core::video::realtime::{Encoder, Target as Aim, YuvMatrix, i420_to_rgb};
-use siskin_core::video::{GopInfo, psnr};
+use siskin_core::media::{PixelFormat, VideoFrame, VideoFrameView, YuvMatrix};
+use siskin_core::video::realtime::{Encoder, Target as Aim};
+use siskin_core::video::{GopInfo, frame_psnr};
 
 use super::encode::Job;
 use super::input::VideoInput;
@@ -28,8 +29,8 @@ pub(super) struct Realtime {
     is_revealed: bool,
     /// Seconds in the encoder alone.
     seconds: f64,
-    /// The picture as a decoder sees it in 4:2:0, in RGB, and the source in RGB.
-    scratch: [Vec<u8>; 3],
+    /// The frame as a decoder sees it and the source, in RGB.
+    scratch: [VideoFrame; 2],
 }
 
 impl Realtime {
@@ -66,14 +67,14 @@ impl Realtime {
     }
 
     /// PSNR of the picture as a decoder sees it, over RGB.
-    fn level(&mut self, frame: &[u8]) -> f64 {
+    fn level(&mut self, frame: &[u8]) -> Result<f64> {
         let header = self.encoder.header();
-        let (size, matrix) = ((header.width as usize, header.height as usize), YuvMatrix::of(&header.colour));
-        let [yuv, seen, wanted] = &mut self.scratch;
-        self.encoder.picture(yuv);
-        i420_to_rgb(yuv, size, &matrix, seen);
-        i420_to_rgb(frame, size, &matrix, wanted);
-        psnr(seen, wanted)
+        let matrix = YuvMatrix::from_colorimetry(&header.colour);
+        let frame = VideoFrameView::from_data(PixelFormat::I420, header.size()?, frame)?;
+        let [seen, wanted] = &mut self.scratch;
+        self.encoder.reconstructed_frame().convert_to(PixelFormat::Rgb, &matrix, seen);
+        frame.convert_to(PixelFormat::Rgb, &matrix, wanted);
+        Ok(frame_psnr(&seen.view(), &wanted.view()))
     }
 }
 
@@ -109,7 +110,7 @@ impl Mode for Realtime {
         let coded = self.encoder.encode(frame, own)?;
         let (is_key, data) = (coded.key, coded.data.to_vec());
         self.seconds += begun.elapsed().as_secs_f64();
-        Ok(Some(Coded { is_key, data, psnr: self.level(frame) }))
+        Ok(Some(Coded { is_key, data, psnr: self.level(frame)? }))
     }
 
     fn is_worth_keeping(&mut self, coded: &Coded, sums: &Sums) -> bool {
@@ -122,8 +123,8 @@ impl Mode for Realtime {
         if !watch.is_due() {
             return Ok(());
         }
-        let [_, seen, wanted] = &self.scratch;
-        watch.show(wanted, seen)
+        let [seen, wanted] = &self.scratch;
+        watch.show(wanted.data(), seen.data())
     }
 
     fn tell(&self, progress: &mut Progress<'_>) -> Result<()> {

@@ -18,4 +18,4 @@ pub use plane::{Plane, PlaneMut};
 pub use siskin_error::{Error, Limits, Result};
 pub use size::Size;
 pub use time::{Rounding, TimeBase};
-pub use yuv::{YuvMatrix, i420_to_rgb, rgb_to_i420};
+pub use yuv::YuvMatrix;

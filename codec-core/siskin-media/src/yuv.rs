@@ -21,11 +21,6 @@ pub struct YuvMatrix {
 }
 
 impl YuvMatrix {
-    /// As [`YuvMatrix::from_colorimetry`].
-    pub fn of(colorimetry: &Colorimetry) -> Self {
-        Self::from_colorimetry(colorimetry)
-    }
-
     /// The matrix and range of a stream.
     pub fn from_colorimetry(colorimetry: &Colorimetry) -> Self {
         // ITU-T H.273, table 4.
@@ -128,44 +123,6 @@ fn convert_i420_to_rgb(from: &VideoFrameView<'_>, matrix: &YuvMatrix, out: &mut 
             for (to, &luma) in to.as_chunks_mut::<3>().0.iter_mut().zip(luma) {
                 *to = matrix.to_rgb([luma, u, v]);
             }
-        }
-    }
-}
-
-/// Makes 4:2:0 (Y, U, V without gaps) of interleaved RGB, replacing `out`; chroma is averaged. `rgb` must hold
-/// `width * height` pixels.
-pub fn rgb_to_i420(rgb: &[u8], (width, height): (usize, usize), matrix: &YuvMatrix, out: &mut Vec<u8>) {
-    let (columns, rows) = (width.div_ceil(2), height.div_ceil(2));
-    out.clear();
-    out.extend(rgb.as_chunks::<3>().0.iter().map(|p| matrix.row(0, p.map(i32::from), 1, matrix.black)));
-    let start = out.len();
-    out.resize(start + 2 * columns * rows, 128);
-    let (u, v) = out[start..].split_at_mut(columns * rows);
-    for y in 0..rows {
-        for x in 0..columns {
-            // Where a side is odd, the last one counts twice.
-            let mut sums = [0i32; 3];
-            for (dx, dy) in [(0, 0), (1, 0), (0, 1), (1, 1)] {
-                let place = (2 * y + dy).min(height - 1) * width + (2 * x + dx).min(width - 1);
-                (0..3).for_each(|c| sums[c] += i32::from(rgb[3 * place + c]));
-            }
-            u[y * columns + x] = matrix.row(1, sums, 4, 128);
-            v[y * columns + x] = matrix.row(2, sums, 4, 128);
-        }
-    }
-}
-
-/// Makes interleaved RGB of 4:2:0 (Y, U, V without gaps), replacing `out`; chroma is repeated.
-pub fn i420_to_rgb(data: &[u8], (width, height): (usize, usize), matrix: &YuvMatrix, out: &mut Vec<u8>) {
-    let (columns, rows) = (width.div_ceil(2), height.div_ceil(2));
-    let (luma, chroma) = data.split_at(width * height);
-    let (u, v) = chroma.split_at(columns * rows);
-    out.clear();
-    out.reserve(3 * width * height);
-    for (y, line) in luma.chunks_exact(width).enumerate() {
-        let (u, v) = (&u[y / 2 * columns..][..columns], &v[y / 2 * columns..][..columns]);
-        for ((pair, &u), &v) in line.chunks(2).zip(u).zip(v) {
-            pair.iter().for_each(|&sample| out.extend(matrix.to_rgb([sample, u, v])));
         }
     }
 }

@@ -56,7 +56,7 @@ mod tests;
 pub(crate) use checker::Checker;
 pub use decoder::Decoder;
 pub use encoder::{CodedPicture, Config, Encoder, Target, context_count};
-pub use siskin_media::{YuvMatrix, i420_to_rgb, rgb_to_i420};
+pub use siskin_media::YuvMatrix;
 
 use siskin_bitstream::VideoHeader;
 use siskin_media::{PixelFormat, Size};
