@@ -18,8 +18,8 @@ LOW = 16000
 class Metric:
     """`score(reference, output)` takes what `rate` says (24 kHz samples or 16 kHz) and gives a number.
 
-    `when`: on which clips and conditions it means something. `trained`: how a loss of what ships has to do with it; what
-    is empty judges something that training never saw.
+    `when`: on which clips and conditions it means something. `trained`: the loss of `train.py` or
+    `train_decoder.py` that is close to it; what is empty judges something that no training ever saw.
     """
 
     name: str
@@ -182,12 +182,13 @@ def spoken(clip, loss):
 
 
 IN_LOSS = "audible disturbance"
-# name: title, digits, maker, package on PyPI, rate, when, which loss has to do with it
+# name: title, digits, maker, package on PyPI, rate, when, the loss that is close to it
 TABLE = {
     "visqol": ("ViSQOL", 2, visqol, "visqol-python"),
     "speaker": ("speaker similarity", 3, speaker_similarity, "resemblyzer", LOW, lambda clip, loss: loss is None),
-    "hnr": ("harmonics dB", 1, lambda: spectral.harmonicity_error, "", RATE, spoken),
-    "hoarse": ("2-5 kHz harmonic dB", 1, lambda: spectral.harmonicity_difference(2000, 5000), "", RATE, spoken),
+    "hnr": ("harmonics dB", 1, lambda: spectral.harmonicity_error, "", RATE, spoken, "voicing"),
+    "hoarse": ("2-5 kHz harmonic dB", 1, lambda: spectral.harmonicity_difference(2000, 5000), "", RATE, spoken,
+               "voicing"),
     "dnsmos": ("DNSMOS", 2, dnsmos, "speechmos", LOW, lambda clip, loss: loss is None),
     "plcmos": ("PLCMOS", 2, plcmos, "speechmos", LOW, lambda clip, loss: loss is not None),
     "stoi": ("STOI", 3, lambda: stoi(False), "pystoi"),

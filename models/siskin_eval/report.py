@@ -18,7 +18,7 @@ def columns(measures, extra=()):
 def trained_on(measures):
     """One sentence about the starred columns."""
     marked = [f"{m.title} ({m.trained})" for m in measures if m.trained]
-    return f"\\* close to a loss that our decoder was trained with: {', '.join(marked)}.\n" if marked else ""
+    return f"\\* close to a loss that decoders are trained with here: {', '.join(marked)}.\n" if marked else ""
 
 
 def text_rows(means):

@@ -279,10 +279,12 @@ class TestTimbre:
         assert level == pytest.approx(-6.0, abs=0.2) and above == pytest.approx(10 * np.log10(0.25 * 0.0315 / 4e-4), abs=0.7)
 
     def test_every_starred_column_is_explained(self):
-        own = metrics.load(["mel", "level", "hnr"], [])
+        unseen = metrics.Metric("stoi", "STOI", 3, None)
+        own = [unseen, *metrics.load(["mel", "level", "hnr"], [])]
         text = report.trained_on(own)
-        assert "mel distance (energy distance)" in text and "harmonics" not in text
-        assert [c[1] for c in report.columns(own)[3:]] == ["mel distance *", "level dB *", "harmonics dB"]
+        assert "mel distance (energy distance)" in text and "harmonics dB (voicing)" in text and "STOI" not in text
+        assert [c[1] for c in report.columns(own)[3:]] == ["STOI", "mel distance *", "level dB *", "harmonics dB *"]
+        assert report.trained_on([unseen]) == ""
 
     def test_two_talkers_and_quiet_ones(self, folder):
         clean = clips.from_folder(folder)
