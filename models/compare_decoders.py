@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+
 from siskin_eval import clips, metrics
 from siskin_models.codec import load_bundle
 from siskin_models.quantizer import decode, encode
@@ -27,7 +28,8 @@ def arguments():
     p.add_argument("--bundle", type=Path, default=Path("models/bundles/speech-24k"))
     p.add_argument("--corpus", type=Path, default=Path(".siskin/corpus"))
     p.add_argument("--decoder", type=Path, required=True, metavar="CHECKPOINT")
-    p.add_argument("--noise", type=float, nargs="*", default=[0.0], metavar="DB", help="added to the level of its noise, a variant each")
+    p.add_argument("--noise", type=float, nargs="*", default=[0.0], metavar="DB",
+                   help="added to the level of its noise, a variant each")
     p.add_argument("--stages", type=int, default=6)
     p.add_argument("--per-speaker", type=int, default=1)
     p.add_argument("--metrics", nargs="*", default=METRICS, choices=list(metrics.TABLE))

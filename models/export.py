@@ -121,7 +121,12 @@ def main():
     parser.add_argument("--noise", type=float, default=0.0, metavar="DB", help="added to the level of the decoder's noise")
     args = parser.parse_args()
     if args.decoder:
-        return new_decoder(args)
+        new_decoder(args)
+    else:
+        whole_bundle(args)
+
+
+def whole_bundle(args):
     codec, saved = load(args.checkpoint)
     config = codec.config
     if config.noise:

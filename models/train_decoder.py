@@ -21,8 +21,8 @@ import torch
 from siskin_models.codec import load_bundle
 from siskin_models.data import Bank, Corpus
 from siskin_models.frameloss import lose_frames
-from siskin_models.loudness import Disturbance
 from siskin_models.losses import BandLevels, EnergyDistance, ShapeLoss, Voicing
+from siskin_models.loudness import Disturbance
 
 # PyTorch 1's restricted reader knows no floats.
 NEW = int(torch.__version__.split(".")[0]) >= 2
@@ -111,7 +111,8 @@ class Trainer:
         """codes [B, T, stages * groups] -> latents [B, T, D] of the first few stages: the default rate and the whole most often."""
         stages, groups = self.books.shape[:2]
         often = np.array([stages, stages * 2 // 3, stages * 2 // 3, stages // 3])
-        n = np.where(self.rng.random(len(codes)) < 0.8, self.rng.choice(often, len(codes)), self.rng.integers(1, stages, len(codes)))
+        size = len(codes)
+        n = np.where(self.rng.random(size) < 0.8, self.rng.choice(often, size), self.rng.integers(1, stages, size))
         parts = torch.zeros(*codes.shape[:2], groups, self.books.shape[3])
         for s in range(int(n.max())):
             live = torch.from_numpy(n > s).float()[:, None, None]
@@ -170,7 +171,8 @@ class Trainer:
                     writer.writeheader()
                 writer.writerow(row)
                 log.flush()
-                print(*(f"{k} {v}" for k, v in row.items()), f"lr {rate:.1e}", f"{1e3 * self.elapsed / self.step:.0f} ms/step", flush=True)
+                print(*(f"{k} {v}" for k, v in row.items()), f"lr {rate:.1e}",
+                      f"{1e3 * self.elapsed / self.step:.0f} ms/step", flush=True)
                 mean = {}
             if time.time() - saved > 180:
                 self.save()

@@ -83,7 +83,8 @@ class Report:
         """The figures of our own rates on the clean clips, into the manifest."""
         path = bundle / "manifest.json"
         info = json.loads(path.read_text())
-        names = {"visqol": "visqol", "speaker": "speaker_similarity", "pesq": "pesq_wb", "stoi": "stoi", "sisdr": "si_sdr", "estoi": "estoi", "dnsmos": "dnsmos"}
+        names = {"visqol": "visqol", "speaker": "speaker_similarity", "pesq": "pesq_wb",
+                 "stoi": "stoi", "sisdr": "si_sdr", "estoi": "estoi", "dnsmos": "dnsmos"}
         found = []
         for prefix in info["prefixes"]:
             label = f"Siskin {prefix['bitrate'] / 1000:g}k"
@@ -104,6 +105,7 @@ class Report:
         evaluation.write_text(text)
         short = [m for m in self.measures if m.name in HEADLINE]
         chosen = [r for r in text_rows(self.main) if r["condition"] == "clean"]
-        body = f"On {self.clips['clean']}, `{self.command}`:\n\n" + tables.markdown(chosen, columns(short)) + "\n" + trained_on(short)
+        body = f"On {self.clips['clean']}, `{self.command}`:\n\n" + tables.markdown(chosen, columns(short))
+        body += "\n" + trained_on(short)
         readme.write_text(tables.replace_section(readme.read_text(), "figures", body))
         self.files(pictures)

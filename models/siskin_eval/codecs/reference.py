@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .base import Coded, Codec, Missing, digest
+from .base import Codec, Coded, Missing, digest
 
 
 class Reference(Codec):
