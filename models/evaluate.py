@@ -37,7 +37,7 @@ def arguments():
     where.add_argument("--clips", type=Path, metavar="FOLDER", help="any recordings, instead of the held-out speakers")
     where.add_argument("--corpus", type=Path, default=ROOT / ".siskin/corpus", help="cache of models/data/fetch.py")
     where.add_argument("--per-speaker", type=int, default=2, metavar="N", help="clips of each held-out speaker")
-    where.add_argument("--no-noisy", action="store_true", 
+    where.add_argument("--no-noisy", action="store_true",
                        help="leave out the clips with noise, music or a second talker, and the quiet ones")
     what = parser.add_argument_group("codecs and metrics")
     what.add_argument("--codec", nargs="*", metavar="SPEC", help="NAME:RATE:OPTION..., NAME of "
