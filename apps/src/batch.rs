@@ -8,7 +8,7 @@ use std::sync::mpsc;
 
 use anyhow::{Context, Result, anyhow};
 
-use crate::failure::usage;
+use crate::failure::usage_error;
 use crate::report::Report;
 
 /// A file and what is to be made of it.
@@ -43,7 +43,7 @@ pub(crate) struct Totals {
 
 /// The jobs for all files in the folder `input`, in the order of their names, with outputs of the same names but for the
 /// extension in the folder `output`.
-pub(crate) fn plan(
+pub(crate) fn plan_jobs(
     input: &Path,
     output: &Path,
     extension: &str,
@@ -51,7 +51,7 @@ pub(crate) fn plan(
 ) -> Result<Vec<Job>> {
     let mut jobs = Vec::new();
     let inside = fs::canonicalize(output).ok();
-    for path in files(input, inside.as_deref())?.into_iter().filter(|p| takes(p)) {
+    for path in list_files(input, inside.as_deref())?.into_iter().filter(|p| takes(p)) {
         let relative = path.strip_prefix(input).unwrap_or(&path);
         let stem = relative.with_extension("");
         let id = stem.to_string_lossy().into_owned();
@@ -61,14 +61,14 @@ pub(crate) fn plan(
     for job in &jobs {
         if let Some(other) = outputs.insert(&job.output, &job.input) {
             let (a, b) = (other.display(), job.input.display());
-            return Err(usage(format!("{a} and {b} would both become {}", job.output.display())));
+            return Err(usage_error(format!("{a} and {b} would both become {}", job.output.display())));
         }
     }
     Ok(jobs)
 }
 
 /// The files in a folder and the folders in it, but for the folder `except`. Links to folders are not followed.
-pub(crate) fn files(folder: &Path, except: Option<&Path>) -> Result<Vec<PathBuf>> {
+pub(crate) fn list_files(folder: &Path, except: Option<&Path>) -> Result<Vec<PathBuf>> {
     let (mut found, mut folders) = (Vec::new(), vec![folder.to_owned()]);
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
@@ -88,7 +88,7 @@ pub(crate) fn files(folder: &Path, except: Option<&Path>) -> Result<Vec<PathBuf>
 
 /// Runs the jobs on `workers` threads, each with a tool of its own that it makes with its first job. What fails is
 /// warned of and does not stop the others; `stop` tells the workers that the user has had enough.
-pub(crate) fn run<W>(
+pub(crate) fn run_jobs<W>(
     jobs: &[Job],
     workers: usize,
     report: &mut Report,
@@ -137,7 +137,7 @@ pub(crate) fn run<W>(
                 }
                 Err(e) => {
                     totals.failed += 1;
-                    report.warn(&describe(&jobs[at], &e))?;
+                    report.warn(&describe_failure(&jobs[at], &e))?;
                 }
             }
             let finished = totals.files + totals.failed;
@@ -151,13 +151,13 @@ pub(crate) fn run<W>(
     Ok(totals)
 }
 
-fn describe(job: &Job, error: &anyhow::Error) -> String {
+fn describe_failure(job: &Job, error: &anyhow::Error) -> String {
     let (name, text) = (job.input.display().to_string(), format!("{error:#}"));
     if text.contains(&name) { text } else { format!("{name}: {text}") }
 }
 
 /// The error of a run in which files have failed.
-pub(crate) fn check(totals: &Totals, all: usize) -> Result<()> {
+pub(crate) fn check_totals(totals: &Totals, all: usize) -> Result<()> {
     match totals.failed {
         0 => Ok(()),
         failed => Err(anyhow!("{failed} of {all} files failed; run it again for the others")),

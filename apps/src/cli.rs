@@ -56,19 +56,19 @@ impl Command {
     /// Runs the verb.
     pub(crate) fn run(&self) -> Result<ExitCode> {
         match self {
-            Self::Encode(args) => encode::run(args),
-            Self::Decode(args) => decode::run(args),
-            Self::Play(args) => play::run(args),
-            Self::Call(args) => call::run(args),
-            Self::Info(args) => info::run(args),
-            Self::Verify(args) => verify::run(args),
-            Self::Compare(args) => compare::run(args),
-            Self::Latents(args) => latents::run(args),
-            Self::Speak(args) => speak::run(args),
-            Self::Bench(args) => bench::run(args),
-            Self::Tokens(args) => tokens::run(args),
-            Self::Models(args) => models::run(args),
-            Self::Completions(args) => completions::run(args),
+            Self::Encode(args) => encode::run_encode(args),
+            Self::Decode(args) => decode::run_decode(args),
+            Self::Play(args) => play::run_play(args),
+            Self::Call(args) => call::run_call(args),
+            Self::Info(args) => info::run_info(args),
+            Self::Verify(args) => verify::run_verify(args),
+            Self::Compare(args) => compare::run_compare(args),
+            Self::Latents(args) => latents::run_latents(args),
+            Self::Speak(args) => speak::run_speak(args),
+            Self::Bench(args) => bench::run_bench(args),
+            Self::Tokens(args) => tokens::run_tokens(args),
+            Self::Models(args) => models::run_models(args),
+            Self::Completions(args) => completions::run_completions(args),
             Self::Man(args) => man::run(args),
         }
     }

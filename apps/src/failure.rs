@@ -15,7 +15,7 @@ impl fmt::Display for Usage {
 impl std::error::Error for Usage {}
 
 /// A usage error as an [`anyhow::Error`].
-pub(crate) fn usage(message: impl Into<String>) -> anyhow::Error {
+pub(crate) fn usage_error(message: impl Into<String>) -> anyhow::Error {
     Usage(message.into()).into()
 }
 

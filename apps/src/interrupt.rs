@@ -39,7 +39,7 @@ impl fmt::Display for Interrupted {
 impl std::error::Error for Interrupted {}
 
 /// Installs the handler; it runs in a thread of its own, so it may do what signal handlers may not.
-pub(crate) fn install() {
+pub(crate) fn install_handler() {
     // What `nohup` has the program ignore stays ignored.
     let wanted = [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|&signal| !is_ignored(signal));
     // Without the handler the default action ends the program and leaves a temporary file: worth no failure.
@@ -65,7 +65,7 @@ fn end(signal: i32) {
     }
     // Ending the process under a running network would pull its library away from it.
     std::thread::sleep(PATIENCE);
-    keys::restore();
+    keys::restore_terminal();
     eprintln!("siskin: {Interrupted}");
     std::process::exit(exit_code().into());
 }
@@ -87,7 +87,7 @@ pub(crate) fn exit_code() -> u8 {
 ///
 /// # Errors
 /// [`Interrupted`] once the user has had enough.
-pub(crate) fn check() -> Result<()> {
+pub(crate) fn check_interrupt() -> Result<()> {
     if is_due() { Err(Interrupted.into()) } else { Ok(()) }
 }
 
@@ -102,12 +102,12 @@ pub(crate) fn keep_output() {
 }
 
 /// Names a file to be removed on an interrupt.
-pub(crate) fn guard(path: &Path) {
+pub(crate) fn guard_file(path: &Path) {
     TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner).push(path.to_owned());
 }
 
 /// Runs `last` without an interrupt in between, after which the file at `path` is not to be removed any more.
-pub(crate) fn release<T>(path: &Path, last: impl FnOnce() -> T) -> T {
+pub(crate) fn release_file<T>(path: &Path, last: impl FnOnce() -> T) -> T {
     let mut temporary = TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner);
     let result = last();
     temporary.retain(|p| p != path);

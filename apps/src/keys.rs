@@ -47,13 +47,13 @@ impl Keys {
         let stop = Arc::new(AtomicBool::new(false));
         let reader = std::thread::spawn({
             let stop = stop.clone();
-            move || read(&stop, &sender)
+            move || read_keys(&stop, &sender)
         });
         Some(Self { pressed, stop, reader: Some(reader) })
     }
 
     /// The next key, if one has been pressed.
-    pub(crate) fn pressed(&mut self) -> Option<Key> {
+    pub(crate) fn next_key(&mut self) -> Option<Key> {
         self.pressed.try_recv().ok()
     }
 }
@@ -62,22 +62,22 @@ impl Drop for Keys {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         self.reader.take().map(JoinHandle::join);
-        restore();
+        restore_terminal();
     }
 }
 
 /// Puts the terminal's settings back.
-pub(crate) fn restore() {
+pub(crate) fn restore_terminal() {
     if let Some(before) = BEFORE.lock().unwrap_or_else(PoisonError::into_inner).take() {
         tcsetattr(stdin(), OptionalActions::Now, &before).ok();
     }
 }
 
-fn read(stop: &AtomicBool, pressed: &Sender<Key>) {
+fn read_keys(stop: &AtomicBool, pressed: &Sender<Key>) {
     let mut bytes = [0; 64];
     while !stop.load(Ordering::Relaxed) {
         let Ok(count) = stdin().lock().read(&mut bytes) else { return };
-        for key in keys(&bytes[..count]) {
+        for key in parse_keys(&bytes[..count]) {
             // Who holds a key down longer than it is looked at wants no more of it.
             pressed.try_send(key).ok();
         }
@@ -85,7 +85,7 @@ fn read(stop: &AtomicBool, pressed: &Sender<Key>) {
 }
 
 /// The keys that a terminal's bytes mean; arrows come as escape sequences in one read.
-fn keys(mut bytes: &[u8]) -> Vec<Key> {
+fn parse_keys(mut bytes: &[u8]) -> Vec<Key> {
     let mut keys = Vec::new();
     while let Some((&first, rest)) = bytes.split_first() {
         bytes = rest;
@@ -111,9 +111,9 @@ mod tests {
 
     #[test]
     fn letters_and_arrows() {
-        assert_eq!(keys(b" q"), [Key::Letter(' '), Key::Letter('q')]);
-        assert_eq!(keys(b"\x1b[C\x1b[Dm"), [Key::Right, Key::Left, Key::Letter('m')]);
-        assert_eq!(keys(b"\x1bOA\x1b[5"), [Key::Up]);
-        assert_eq!(keys(b"\x1b\n\xff"), []);
+        assert_eq!(parse_keys(b" q"), [Key::Letter(' '), Key::Letter('q')]);
+        assert_eq!(parse_keys(b"\x1b[C\x1b[Dm"), [Key::Right, Key::Left, Key::Letter('m')]);
+        assert_eq!(parse_keys(b"\x1bOA\x1b[5"), [Key::Up]);
+        assert_eq!(parse_keys(b"\x1b\n\xff"), []);
     }
 }

@@ -33,7 +33,7 @@ use interrupt::Interrupted;
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
     old_names::warn_of_old_names(std::env::args_os().skip(1));
-    interrupt::install();
+    interrupt::install_handler();
     match cli.command.run() {
         Ok(code) => code,
         Err(error) => report_failure(&error, cli.command.json()),
@@ -52,7 +52,7 @@ fn report_failure(error: &anyhow::Error, json: bool) -> ExitCode {
     };
     if json {
         // The exit code and stderr say it too, so a closed stdout loses nothing.
-        report::line(&events::Failure { message: &line, exit_code: code }).ok();
+        report::write_json_line(&events::Failure { message: &line, exit_code: code }).ok();
     }
     ExitCode::from(code)
 }

@@ -81,7 +81,7 @@ impl Ring {
     }
 
     /// Gives the device what it asks for: each sample to all channels.
-    fn give<T: Copy>(&self, out: &mut [T], channels: usize, convert: impl Fn(f32) -> T) {
+    fn fill_device<T: Copy>(&self, out: &mut [T], channels: usize, convert: impl Fn(f32) -> T) {
         if self.is_paused() {
             out.fill(convert(0.0));
             return;
@@ -118,7 +118,7 @@ impl Ring {
                 self.ended.store(false, Ordering::Release);
                 while self.samples.pop().is_some() {}
                 self.origin.0.store(target, Ordering::Relaxed);
-                self.origin.1.store(self.played(), Ordering::Relaxed);
+                self.origin.1.store(self.played_samples(), Ordering::Relaxed);
                 // Another seek may have come meanwhile, which is then the one that counts.
                 let _ = self.seek.compare_exchange(target, NO_SEEK, Ordering::AcqRel, Ordering::Relaxed);
                 more = true;
@@ -206,12 +206,12 @@ impl Ring {
         if wanted != NO_SEEK {
             return wanted as f64 / 1000.0;
         }
-        let since = self.played().saturating_sub(self.origin.1.load(Ordering::Relaxed));
+        let since = self.played_samples().saturating_sub(self.origin.1.load(Ordering::Relaxed));
         self.origin.0.load(Ordering::Relaxed) as f64 / 1000.0 + since as f64 / self.rate
     }
 
     /// Samples that the device took so far.
-    pub(crate) fn played(&self) -> u64 {
+    pub(crate) fn played_samples(&self) -> u64 {
         self.played.load(Ordering::Relaxed)
     }
 
@@ -223,7 +223,7 @@ impl Ring {
 
 impl Player for Arc<Ring> {
     fn fill<T: Copy>(&mut self, out: &mut [T], channels: usize, convert: impl Fn(f32) -> T) {
-        self.give(out, channels, convert);
+        self.fill_device(out, channels, convert);
     }
 }
 
@@ -236,12 +236,12 @@ mod tests {
         let ring = Ring::new(100, 0.0);
         ring.samples.push(0.5).expect("room");
         let mut out = [9i16; 4];
-        ring.give(&mut out, 2, |s| (s * 100.0) as i16);
+        ring.fill_device(&mut out, 2, |s| (s * 100.0) as i16);
         assert_eq!(out, [50, 50, 0, 0]);
-        assert_eq!((ring.played(), ring.underruns()), (1, 1));
+        assert_eq!((ring.played_samples(), ring.underruns()), (1, 1));
         ring.ended.store(true, Ordering::Release);
-        ring.give(&mut out, 2, |s| (s * 100.0) as i16);
-        assert_eq!((ring.played(), ring.underruns(), ring.is_drained()), (1, 1, true));
+        ring.fill_device(&mut out, 2, |s| (s * 100.0) as i16);
+        assert_eq!((ring.played_samples(), ring.underruns(), ring.is_drained()), (1, 1, true));
     }
 
     /// Counts up, a thousand samples in all.
@@ -277,7 +277,7 @@ mod tests {
             let mut heard = Vec::new();
             while heard.len() < count && !ring.is_drained() {
                 let mut out = [-1.0f32; 10];
-                ring.give(&mut out, 1, |s| s);
+                ring.fill_device(&mut out, 1, |s| s);
                 heard.extend(out.iter().filter(|s| **s > 0.0));
                 std::thread::sleep(Duration::from_millis(1));
             }
@@ -285,9 +285,9 @@ mod tests {
         };
         assert!(hear(100).is_sorted());
         ring.toggle_pause();
-        let (before, mut out) = (ring.played(), [1.0; 4]);
-        ring.give(&mut out, 1, |s| s);
-        assert_eq!((out, ring.played()), ([0.0; 4], before));
+        let (before, mut out) = (ring.played_samples(), [1.0; 4]);
+        ring.fill_device(&mut out, 1, |s| s);
+        assert_eq!((out, ring.played_samples()), ([0.0; 4], before));
         ring.toggle_pause();
         ring.seek(8.0);
         assert_eq!(ring.position(), 8.0);

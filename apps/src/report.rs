@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
 use crate::events;
-use crate::failure::usage;
+use crate::failure::usage_error;
 use crate::interrupt;
 use crate::units;
 
@@ -34,19 +34,19 @@ pub(crate) struct ReportArgs {
 }
 
 /// Writes one line of NDJSON.
-pub(crate) fn line(value: &impl Serialize) -> Result<()> {
+pub(crate) fn write_json_line(value: &impl Serialize) -> Result<()> {
     let mut text = serde_json::to_string(value)?;
     text.push('\n');
-    print(&text)
+    print_text(&text)
 }
 
 /// Writes the line of a verb's result, whose own tag is `verb`.
 pub(crate) fn result(value: &impl Serialize) -> Result<()> {
-    line(&events::Outcome::new(value))
+    write_json_line(&events::Outcome::new(value))
 }
 
 /// Writes to stdout; unlike `print!`, a reader that went away is an error and no panic.
-pub(crate) fn print(text: &str) -> Result<()> {
+pub(crate) fn print_text(text: &str) -> Result<()> {
     let mut out = stdout().lock();
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("stdout")
 }
@@ -81,7 +81,7 @@ impl Report {
     /// Prepares for a run; `data_on_stdout` says that stdout is taken.
     pub(crate) fn new(args: &ReportArgs, data_on_stdout: bool) -> Result<Self> {
         if args.json && data_on_stdout {
-            return Err(usage("--json writes to stdout, so the output cannot be - too"));
+            return Err(usage_error("--json writes to stdout, so the output cannot be - too"));
         }
         let shown = if std::io::stderr().is_terminal() && !args.quiet {
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
@@ -111,12 +111,12 @@ impl Report {
     /// Something the user must know, on stderr and in the NDJSON.
     pub(crate) fn warn(&self, text: &str) -> Result<()> {
         self.above_bar(&format!("siskin: warning: {text}"));
-        if self.json { line(&events::Warning { message: text }) } else { Ok(()) }
+        if self.json { write_json_line(&events::Warning { message: text }) } else { Ok(()) }
     }
 
     /// Shows progress if it is time to, and fails if the user has interrupted.
     pub(crate) fn progress(&mut self, progress: Progress) -> Result<()> {
-        interrupt::check()?;
+        interrupt::check_interrupt()?;
         let now = Instant::now();
         if now < self.due {
             return Ok(());
@@ -128,11 +128,11 @@ impl Report {
         let eta = progress.total.filter(|_| speed > 0.0).map(|t| (t - progress.seconds).max(0.0) / speed);
         match &self.shown {
             Shown::Nothing => {}
-            Shown::Bar(bar) => bar.set_message(describe(progress, speed, eta)),
-            Shown::Lines => eprintln!("{}", describe(progress, speed, eta)),
+            Shown::Bar(bar) => bar.set_message(describe_progress(progress, speed, eta)),
+            Shown::Lines => eprintln!("{}", describe_progress(progress, speed, eta)),
         }
         if self.json {
-            line(&events::SoundProgress {
+            write_json_line(&events::SoundProgress {
                 seconds: progress.seconds,
                 total_seconds: progress.total,
                 speed,
@@ -146,7 +146,7 @@ impl Report {
 
     /// Shows progress through many files if it is time to, and fails if the user has interrupted.
     pub(crate) fn files(&mut self, done: u64, all: u64, seconds: f64, bytes: u64) -> Result<()> {
-        interrupt::check()?;
+        interrupt::check_interrupt()?;
         let now = Instant::now();
         if now < self.due {
             return Ok(());
@@ -154,16 +154,17 @@ impl Report {
         self.due = now + LINE_INTERVAL;
         let elapsed = self.elapsed().max(1e-3);
         let eta = (done > 0).then(|| elapsed / done as f64 * all.saturating_sub(done) as f64);
-        let mut text = format!("{done} / {all} files  {}  {:.1}x", units::clock(seconds), seconds / elapsed);
-        text += &format!("  {}", units::size(bytes));
-        text += &eta.map_or(String::new(), |eta| format!("  ETA {}", units::clock(eta)));
+        let mut text =
+            format!("{done} / {all} files  {}  {:.1}x", units::format_time(seconds), seconds / elapsed);
+        text += &format!("  {}", units::format_size(bytes));
+        text += &eta.map_or(String::new(), |eta| format!("  ETA {}", units::format_time(eta)));
         match &self.shown {
             Shown::Nothing => {}
             Shown::Bar(bar) => bar.set_message(text),
             Shown::Lines => eprintln!("{text}"),
         }
         if self.json {
-            line(&events::FilesProgress {
+            write_json_line(&events::FilesProgress {
                 files: done,
                 total_files: all,
                 seconds,
@@ -206,7 +207,7 @@ impl Report {
             Shown::Bar(bar) => bar.set_message(text()),
             Shown::Lines => eprintln!("{}", text()),
         }
-        if self.json { line(&value()) } else { Ok(()) }
+        if self.json { write_json_line(&value()) } else { Ok(()) }
     }
 
     /// Ends the progress and gives the result: a line on stderr for people, or NDJSON.
@@ -234,19 +235,23 @@ impl Report {
     }
 }
 
-fn describe(progress: Progress, speed: f64, eta: Option<f64>) -> String {
+fn describe_progress(progress: Progress, speed: f64, eta: Option<f64>) -> String {
     let Progress { seconds, total, bytes } = progress;
-    let mut text = units::clock(seconds);
+    let mut text = units::format_time(seconds);
     if let Some(total) = total {
         let percent = (100.0 * seconds / total.max(1e-9)).min(100.0);
-        text += &format!(" / {} ({percent:.0} %)", units::clock(total));
+        text += &format!(" / {} ({percent:.0} %)", units::format_time(total));
     }
     text += &format!("  {speed:.1}x");
     if bytes > 0 {
-        text += &format!("  {}  {}", units::bitrate(units::rate_of(bytes, seconds)), units::size(bytes));
+        text += &format!(
+            "  {}  {}",
+            units::format_bitrate(units::rate_of(bytes, seconds)),
+            units::format_size(bytes)
+        );
     }
     if let Some(eta) = eta {
-        text += &format!("  ETA {}", units::clock(eta));
+        text += &format!("  ETA {}", units::format_time(eta));
     }
     text
 }

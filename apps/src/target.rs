@@ -13,7 +13,7 @@ use clap::Args;
 use rustix::fs::OFlags;
 use tempfile::TempPath;
 
-use crate::failure::usage;
+use crate::failure::usage_error;
 use crate::interrupt;
 
 /// The longest name of a file on the usual file systems, in bytes.
@@ -97,7 +97,7 @@ impl Target {
     pub(crate) fn open(path: &Path, overwrite: Overwrite, input: &Path) -> Result<Self> {
         if is_dash(path) {
             if std::io::stdout().is_terminal() {
-                return Err(usage("stdout is a terminal: name an output file or pipe the output"));
+                return Err(usage_error("stdout is a terminal: name an output file or pipe the output"));
             }
             return Ok(Self::Stdout);
         }
@@ -105,7 +105,7 @@ impl Target {
         let (mut replace, mut path) = (false, path.to_owned());
         if let Some(existing) = existing {
             if existing.is_dir() {
-                return Err(usage(format!("{} is a folder", path.display())));
+                return Err(usage_error(format!("{} is a folder", path.display())));
             }
             if !existing.is_file() {
                 let file = File::options().write(true).open(&path);
@@ -114,7 +114,7 @@ impl Target {
             // A rename onto a symbolic link would replace the link, not what it points to.
             path = fs::canonicalize(&path).with_context(|| path.display().to_string())?;
             if fs::canonicalize(input).is_ok_and(|i| i == path) {
-                return Err(usage(format!("{} is both input and output", path.display())));
+                return Err(usage_error(format!("{} is both input and output", path.display())));
             }
             if !may_replace(&path, overwrite, input)? {
                 bail!("{} exists already (-y overwrites)", path.display());
@@ -123,7 +123,8 @@ impl Target {
         }
         let existing = replace.then(|| Existing::open(&path)).transpose()?;
         let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let name = path.file_name().ok_or_else(|| usage(format!("{} is no file name", path.display())))?;
+        let name =
+            path.file_name().ok_or_else(|| usage_error(format!("{} is no file name", path.display())))?;
         let part = folder.join(part_name(name));
         let cannot = || format!("cannot create {}", path.display());
         let (file, temporary) = match (create_part(&part, &path), &existing) {
@@ -134,7 +135,7 @@ impl Target {
             }
             (part, _) => part?,
         };
-        interrupt::guard(&temporary);
+        interrupt::guard_file(&temporary);
         Ok(Self::File(FileTarget { temporary: Some(temporary), file, path, existing }))
     }
 
@@ -173,7 +174,7 @@ impl Target {
         }
         let Some(temporary) = temporary.take() else { return Ok(()) };
         let guarded = temporary.to_path_buf();
-        let named = interrupt::release(&guarded, || match existing {
+        let named = interrupt::release_file(&guarded, || match existing {
             Some(existing) => {
                 existing.lend_to(&temporary);
                 temporary.persist(&*path)

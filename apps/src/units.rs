@@ -15,7 +15,7 @@ pub(crate) fn parse_bitrate(text: &str) -> Result<u32, String> {
 }
 
 /// Seconds as `1:02:03.45`, without leading zero fields.
-pub(crate) fn clock(seconds: f64) -> String {
+pub(crate) fn format_time(seconds: f64) -> String {
     let hundredths = (seconds.max(0.0) * 100.0).round() as u64;
     let (minutes, rest) = (hundredths / 6000, hundredths % 6000);
     let (s, h) = (rest / 100, rest % 100);
@@ -27,7 +27,7 @@ pub(crate) fn clock(seconds: f64) -> String {
 }
 
 /// Bytes as `1.2 kB` or `3.4 MB`.
-pub(crate) fn size(bytes: u64) -> String {
+pub(crate) fn format_size(bytes: u64) -> String {
     match bytes {
         0..1000 => format!("{bytes} B"),
         1000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
@@ -37,7 +37,7 @@ pub(crate) fn size(bytes: u64) -> String {
 }
 
 /// Bits a second as `6.02 kb/s`.
-pub(crate) fn bitrate(bits_per_second: f64) -> String {
+pub(crate) fn format_bitrate(bits_per_second: f64) -> String {
     format!("{:.2} kb/s", bits_per_second / 1000.0)
 }
 
@@ -62,12 +62,12 @@ mod tests {
 
     #[test]
     fn clocks_and_sizes() {
-        assert_eq!(clock(3.456), "0:03.46");
-        assert_eq!(clock(3723.999), "1:02:04.00");
-        assert_eq!(clock(-1.0), "0:00.00");
-        assert_eq!(size(999), "999 B");
-        assert_eq!(size(7_530_000), "7.5 MB");
-        assert_eq!(bitrate(6023.0), "6.02 kb/s");
+        assert_eq!(format_time(3.456), "0:03.46");
+        assert_eq!(format_time(3723.999), "1:02:04.00");
+        assert_eq!(format_time(-1.0), "0:00.00");
+        assert_eq!(format_size(999), "999 B");
+        assert_eq!(format_size(7_530_000), "7.5 MB");
+        assert_eq!(format_bitrate(6023.0), "6.02 kb/s");
         assert_eq!(rate_of(750, 1.0), 6000.0);
         assert_eq!(rate_of(750, 0.0), 0.0);
     }

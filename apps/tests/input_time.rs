@@ -142,12 +142,9 @@ fn lost_sound_leaves_its_time() {
 fn clocks_that_jump_in_one_track_or_both_do_not_part_them() {
     let folder = folder();
     let source = recording(&folder, "a.mkv", &["-c:v", "mpeg4", "-g", "25", "-bf", "0", "-c:a", "flac"]);
-    for (jump, name, tracks) in [
-        ("-3", "both.nut", "va"),
-        ("-0.4", "sound.nut", "a"),
-        ("20", "pictures.nut", "v"),
-        ("90000", "both.nut", "va"),
-    ] {
+    // Forward only: FFmpeg's muxers even out times that go back ("Non-monotonous DTS", version 5.1), so backward jumps are
+    // those of recordings joined byte by byte, above.
+    for (jump, name, tracks) in [("20", "pictures.nut", "v"), ("90000", "both.nut", "va")] {
         let moved = |at: f64| format!("setts=ts='if(gte(TS*TB,{at}),TS+({jump})/TB,TS)'");
         let (v, a) = (moved(4.0), moved(4.0));
         let mut options = Vec::new();

@@ -36,19 +36,23 @@ struct Single {
 }
 
 /// Encodes and decodes, and tells how long frames took. `samples` makes what is coded, in whole frames.
-pub(crate) fn run(work: &Work<'_>, samples: impl FnOnce() -> Result<Vec<f32>>, as_json: bool) -> Result<()> {
+pub(crate) fn run_audio(
+    work: &Work<'_>,
+    samples: impl FnOnce() -> Result<Vec<f32>>,
+    as_json: bool,
+) -> Result<()> {
     let (bundle, runtime) = (work.bundle, work.runtime);
     let mut config = EncoderConfig { stages: Some(work.stages), ..Default::default() };
     config.search_width = work.search_width.unwrap_or(config.search_width);
     let manifest = bundle.manifest();
-    let (single, pcm) = single(work, &config, samples)?;
+    let (single, pcm) = measure_stream(work, &config, samples)?;
     let files = Files::measure(bundle, runtime, &config, &pcm)?;
     let memory = peak_memory();
     let streams = work.streams.map(|n| Streams::measure(bundle, runtime, &config, &pcm, n)).transpose()?;
     let frame_seconds = f64::from(manifest.hop) / f64::from(manifest.sample_rate);
     let Single { first_packet_ms, first_samples_ms, encode, decode, provider } = single;
     if as_json {
-        return report::line(&events::Bench {
+        return report::write_json_line(&events::Bench {
             model: &manifest.name,
             model_id: bundle.id().to_string(),
             provider: provider.name(),
@@ -75,7 +79,7 @@ pub(crate) fn run(work: &Work<'_>, samples: impl FnOnce() -> Result<Vec<f32>>, a
         work.stages,
         encode.frames,
         frame_seconds * 1e3,
-        memory.map_or("unknown".into(), units::size),
+        memory.map_or("unknown".into(), units::format_size),
         "us a frame",
         "mean",
         "p50",
@@ -123,11 +127,11 @@ pub(crate) fn run(work: &Work<'_>, samples: impl FnOnce() -> Result<Vec<f32>>, a
             s.round_us.max / 1e3,
         );
     }
-    report::print(&text)
+    report::print_text(&text)
 }
 
 /// Codes one stream, a frame a packet.
-fn single(
+fn measure_stream(
     work: &Work<'_>,
     config: &EncoderConfig,
     samples: impl FnOnce() -> Result<Vec<f32>>,
@@ -166,14 +170,14 @@ fn single(
     let frame_seconds = hop as f64 / f64::from(manifest.sample_rate);
     let mut times = Times::default();
     for frame in pcm.chunks_exact(hop) {
-        interrupt::check()?;
+        interrupt::check_interrupt()?;
         times.time(&encoder_time, || encoder.push(frame, &mut keep))?;
     }
     let encode = times.side(frame_seconds);
     let mut times = Times::default();
     for packet in &packets {
         out.clear();
-        interrupt::check()?;
+        interrupt::check_interrupt()?;
         times.time(&decoder_time, || decoder.decode(packet, &mut out))?;
     }
     let decode = times.side(frame_seconds);

@@ -44,7 +44,7 @@ impl Files {
         let (mut packets, mut out, mut codes, mut fixed) =
             (Vec::new(), Vec::new(), Frames::default(), Vec::new());
         for second in pcm.chunks(usize::from(header.hop) * FRAMES as usize) {
-            interrupt::check()?;
+            interrupt::check_interrupt()?;
             packets.clear();
             let mut keep = |packet: EncodedPacket<'_>| -> Result<()> {
                 packets.push(packet.data.to_vec());

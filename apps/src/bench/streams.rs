@@ -51,7 +51,8 @@ impl Streams {
         let clock = Instant::now();
         let rounds = std::thread::scope(|scope| {
             let shares = open.chunks_mut(streams.div_ceil(threads));
-            let workers: Vec<_> = shares.map(|share| scope.spawn(move || run(share, pcm, hop))).collect();
+            let workers: Vec<_> =
+                shares.map(|share| scope.spawn(move || code_in_turns(share, pcm, hop))).collect();
             let join = |w: std::thread::ScopedJoinHandle<'_, Result<Vec<f64>>>| {
                 w.join().map_err(|_| anyhow!("a stream's thread panicked"))?
             };
@@ -73,10 +74,10 @@ impl Streams {
 }
 
 /// Codes `pcm` in each of the streams, a frame of each by turns; the times of the turns.
-fn run(streams: &mut [Stream], pcm: &[f32], hop: usize) -> Result<Vec<f64>> {
+fn code_in_turns(streams: &mut [Stream], pcm: &[f32], hop: usize) -> Result<Vec<f64>> {
     let (mut rounds, mut out) = (Vec::new(), Vec::with_capacity(2 * hop));
     for frame in pcm.chunks_exact(hop) {
-        interrupt::check()?;
+        interrupt::check_interrupt()?;
         let clock = Instant::now();
         for Stream { encoder, decoder } in &mut *streams {
             out.clear();

@@ -25,16 +25,16 @@ pub(crate) struct Work<'a> {
 }
 
 /// Encodes and decodes, and tells how long pictures took.
-pub(crate) fn run(work: &Work<'_>, runtime: &Runtime, as_json: bool) -> Result<()> {
+pub(crate) fn run_video(work: &Work<'_>, runtime: &Runtime, as_json: bool) -> Result<()> {
     let bundle = VideoBundle::find(work.model.unwrap_or(VideoBundle::DEFAULT))?;
-    let (header, pictures) = pictures(work)?;
+    let (header, pictures) = load_frames(work)?;
     let config = realtime::Config { target: realtime::Target::Quality(work.quality), ..Default::default() };
     let mut encoder = realtime::Encoder::new(header, runtime, &bundle, &config)?;
     let (mut times, none, mut packets, mut level) =
         (Times::default(), NetworkTime::default(), Vec::new(), 0.0);
     let mut seen = Vec::new();
     for picture in &pictures {
-        interrupt::check()?;
+        interrupt::check_interrupt()?;
         let packet = times.time(&none, || encoder.encode(picture, None).map(|p| p.data.to_vec()))?;
         packets.push(packet);
         encoder.picture(&mut seen);
@@ -47,7 +47,7 @@ pub(crate) fn run(work: &Work<'_>, runtime: &Runtime, as_json: bool) -> Result<(
     // The first packet also opens the network.
     decoder.load(&packets[0])?;
     for packet in &packets {
-        interrupt::check()?;
+        interrupt::check_interrupt()?;
         times.time(&none, || decoder.load(packet).and_then(|_| decoder.frame_i420(0, &mut out)))?;
     }
     let decode = times.side(frame_seconds);
@@ -55,7 +55,7 @@ pub(crate) fn run(work: &Work<'_>, runtime: &Runtime, as_json: bool) -> Result<(
     let bpp = bytes as f64 * 8.0 / (header.pixels() * packets.len()) as f64;
     let (m, memory) = (bundle.manifest(), peak_memory());
     if as_json {
-        return report::line(&events::VideoBench {
+        return report::write_json_line(&events::VideoBench {
             model: &m.name,
             model_id: m.id().to_string(),
             provider: encoder.provider().name(),
@@ -81,7 +81,7 @@ pub(crate) fn run(work: &Work<'_>, runtime: &Runtime, as_json: bool) -> Result<(
         header.height,
         packets.len(),
         work.quality,
-        memory.map_or("unknown".into(), units::size),
+        memory.map_or("unknown".into(), units::format_size),
     );
     text +=
         &format!("{:<10}{:>8}{:>9}{:>9}{:>9}{:>9}{:>9}\n", "ms", "fps", "mean", "p50", "p95", "p99", "max");
@@ -91,12 +91,12 @@ pub(crate) fn run(work: &Work<'_>, runtime: &Runtime, as_json: bool) -> Result<(
         let fps = side.frames_per_second;
         text += &format!("{name:<10}{fps:>8.1}{mean:>9.2}{p50:>9.2}{p95:>9.2}{p99:>9.2}{max:>9.2}\n");
     }
-    report::print(&text)
+    report::print_text(&text)
 }
 
-fn pictures(work: &Work<'_>) -> Result<(VideoHeader, Vec<Vec<u8>>)> {
-    let Some(path) = work.input else { return Ok(pattern(work.frames)) };
-    media::init()?;
+fn load_frames(work: &Work<'_>) -> Result<(VideoHeader, Vec<Vec<u8>>)> {
+    let Some(path) = work.input else { return Ok(draw_pattern(work.frames)) };
+    media::init_ffmpeg()?;
     let mut input = VideoInput::open(path, true)?;
     let mut pictures = Vec::new();
     while pictures.len() < work.frames
@@ -111,7 +111,7 @@ fn pictures(work: &Work<'_>) -> Result<(VideoHeader, Vec<Vec<u8>>)> {
 }
 
 /// Waves that move at different speeds, with a grain that does not.
-fn pattern(frames: usize) -> (VideoHeader, Vec<Vec<u8>>) {
+fn draw_pattern(frames: usize) -> (VideoHeader, Vec<Vec<u8>>) {
     let (width, height) = (480u32, 270u32);
     let header =
         VideoHeader { width, height, frame_rate: (30, 1), pixel_aspect: (1, 1), colour: Default::default() };

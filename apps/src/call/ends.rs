@@ -28,7 +28,7 @@ impl Counters {
     }
 
     /// Callbacks that found too few samples or too little room.
-    pub(super) fn misses(&self) -> u64 {
+    pub(super) fn missed_callbacks(&self) -> u64 {
         self.misses.load(Ordering::Relaxed)
     }
 
@@ -54,7 +54,7 @@ pub(super) struct Speaker {
 
 impl Speaker {
     /// Samples that wait in the ring.
-    pub(super) fn waiting(&self) -> usize {
+    pub(super) fn queued_samples(&self) -> usize {
         self.samples.buffer().capacity() - self.samples.slots()
     }
 }
@@ -74,22 +74,22 @@ pub(super) struct Playing {
 }
 
 /// Both ends of a recording device's ring.
-pub(super) fn recording(rate: u32) -> (Recording, Microphone) {
-    let (producer, consumer) = ring(rate);
+pub(super) fn recording_ring(rate: u32) -> (Recording, Microphone) {
+    let (producer, consumer) = new_ring(rate);
     let counters = Arc::new(Counters::default());
     let microphone = Microphone { rate, samples: consumer, counters: counters.clone() };
     (Recording { samples: producer, counters }, microphone)
 }
 
 /// Both ends of a playing device's ring.
-pub(super) fn playing(rate: u32) -> (Playing, Speaker) {
-    let (producer, consumer) = ring(rate);
+pub(super) fn playback_ring(rate: u32) -> (Playing, Speaker) {
+    let (producer, consumer) = new_ring(rate);
     let counters = Arc::new(Counters::default());
     let speaker = Speaker { rate, samples: producer, counters: counters.clone() };
     (Playing { samples: consumer, counters, begun: false }, speaker)
 }
 
-fn ring(rate: u32) -> (Producer<f32>, Consumer<f32>) {
+fn new_ring(rate: u32) -> (Producer<f32>, Consumer<f32>) {
     RingBuffer::new((f64::from(rate) * RING_SECONDS) as usize + 1)
 }
 
@@ -127,26 +127,26 @@ mod tests {
 
     #[test]
     fn channels_are_mixed_down_and_spread() {
-        let (mut recording, mut microphone) = recording(1000);
+        let (mut recording, mut microphone) = recording_ring(1000);
         recording.take(&[100i16, 300, -50, 50], 2, f32::from);
         assert_eq!((microphone.samples.pop(), microphone.samples.pop()), (Ok(200.0), Ok(0.0)));
-        let (mut playing, mut speaker) = playing(1000);
+        let (mut playing, mut speaker) = playback_ring(1000);
         let mut out = [9.0; 4];
         playing.fill(&mut out, 2, |s| s);
-        assert_eq!((out, speaker.counters.misses()), ([0.0; 4], 0), "nothing has been given yet");
+        assert_eq!((out, speaker.counters.missed_callbacks()), ([0.0; 4], 0), "nothing has been given yet");
         speaker.samples.push(0.5).expect("room");
         playing.fill(&mut out, 2, |s| s);
-        assert_eq!((out, speaker.counters.misses()), ([0.5, 0.5, 0.0, 0.0], 1));
+        assert_eq!((out, speaker.counters.missed_callbacks()), ([0.5, 0.5, 0.0, 0.0], 1));
         assert_eq!(speaker.counters.period(), 2);
     }
 
     #[test]
     fn a_codec_that_does_not_listen_costs_samples_and_nothing_else() {
-        let (mut recording, microphone) = recording(1000);
+        let (mut recording, microphone) = recording_ring(1000);
         for _ in 0..10 {
             recording.take(&[0.1f32; 100], 1, |s| s);
         }
         assert_eq!(microphone.samples.slots(), 501);
-        assert_eq!(microphone.counters.misses(), 5);
+        assert_eq!(microphone.counters.missed_callbacks(), 5);
     }
 }

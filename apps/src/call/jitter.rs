@@ -139,7 +139,7 @@ impl JitterBuffer {
     pub(super) fn insert(&mut self, payload: Payload, timestamp: u32, now: Duration) {
         let skip = if payload.info.starts_stream { self.pre_skip } else { 0 };
         let number = self.number(timestamp, skip);
-        if self.next.or(self.newest()).is_some_and(|near| (number - near).abs() > MOST_FRAMES) {
+        if self.next.or(self.newest_number()).is_some_and(|near| (number - near).abs() > MOST_FRAMES) {
             // A pause as long as this, or a sender that began anew: nothing to be bridged.
             self.restart();
             return self.insert(payload, timestamp, now);
@@ -202,7 +202,7 @@ impl JitterBuffer {
     /// Goes on later in the stream, with frames that are there.
     fn drop_frames(&mut self, count: i64) {
         let Some(next) = self.next else { return };
-        let newest = self.newest().unwrap_or(next);
+        let newest = self.newest_number().unwrap_or(next);
         let to = (next + count).min(newest.max(next));
         self.frames = self.frames.split_off(&to);
         self.counts.joined += (to - next + 1) as u64;
@@ -259,12 +259,12 @@ impl JitterBuffer {
     }
 
     /// The last frame that waits.
-    fn newest(&self) -> Option<i64> {
+    fn newest_number(&self) -> Option<i64> {
         self.frames.last_key_value().map(|(n, _)| *n)
     }
 
     fn count_loss(&mut self, number: i64) {
-        let Some(newest) = self.newest().or(self.next.map(|n| n - 1)) else { return };
+        let Some(newest) = self.newest_number().or(self.next.map(|n| n - 1)) else { return };
         if number < newest {
             // It was counted as lost and has only been overtaken.
             self.loss = (self.loss - 0.01).max(0.0);

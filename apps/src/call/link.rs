@@ -32,7 +32,7 @@ impl Link {
     }
 
     fn new(socket: UdpSocket, peer: Option<SocketAddr>) -> Self {
-        let ssrc = random() as u32;
+        let ssrc = random_seed() as u32;
         Self { socket, peer: Mutex::new(peer), ssrc }
     }
 
@@ -43,7 +43,7 @@ impl Link {
 
     /// A number that nobody guesses (RFC 3550, section 5.1).
     pub(super) fn random(&self) -> u64 {
-        random()
+        random_seed()
     }
 
     /// Where this side listens.
@@ -87,6 +87,6 @@ impl Link {
 }
 
 /// The standard library seeds its hash maps from the system's random numbers.
-fn random() -> u64 {
+fn random_seed() -> u64 {
     RandomState::new().build_hasher().finish()
 }

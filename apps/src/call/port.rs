@@ -57,7 +57,7 @@ struct Signals {
 
 impl Port {
     /// What made the device fail, if it has.
-    pub(super) fn failure(&self) -> Option<String> {
+    pub(super) fn take_failure(&self) -> Option<String> {
         match &self.kind {
             Kind::Device { errors, .. } => errors.pop().map(|e| e.to_string()),
             Kind::Thread(..) => None,
@@ -90,12 +90,12 @@ impl Drop for Kind {
 }
 
 /// Opens what is to be heard; `rate` is the rate to be had from a device if it can.
-pub(super) fn capture(choice: &Choice, host: &Host, rate: u32) -> Result<(Port, Microphone)> {
+pub(super) fn open_capture(choice: &Choice, host: &Host, rate: u32) -> Result<(Port, Microphone)> {
     match choice {
         Choice::Device(name) => {
-            let device = sound::find(host, Direction::Capture, name.as_deref())?;
-            let config = sound::config(&device, Direction::Capture, rate)?;
-            let (recording, microphone) = ends::recording(config.sample_rate());
+            let device = sound::find_device(host, Direction::Capture, name.as_deref())?;
+            let config = sound::choose_config(&device, Direction::Capture, rate)?;
+            let (recording, microphone) = ends::recording_ring(config.sample_rate());
             let errors: Errors = Arc::new(ArrayQueue::new(8));
             let fail = |e: cpal::Error| anyhow!("the sound device {device} cannot be opened: {e}");
             let period = sound::with_period(&config, PERIOD);
@@ -105,19 +105,19 @@ pub(super) fn capture(choice: &Choice, host: &Host, rate: u32) -> Result<(Port, 
             Ok((device_port(device.to_string(), microphone.rate, stream, errors), microphone))
         }
         Choice::File(path) => {
-            let samples = read(path)?;
+            let samples = read_file(path)?;
             Ok(virtual_capture(path.display().to_string(), samples))
         }
     }
 }
 
 /// Opens what is to play.
-pub(super) fn playback(choice: &Choice, host: &Host, rate: u32) -> Result<(Port, Speaker)> {
+pub(super) fn open_playback(choice: &Choice, host: &Host, rate: u32) -> Result<(Port, Speaker)> {
     match choice {
         Choice::Device(name) => {
-            let device = sound::find(host, Direction::Playback, name.as_deref())?;
-            let config = sound::config(&device, Direction::Playback, rate)?;
-            let (playing, speaker) = ends::playing(config.sample_rate());
+            let device = sound::find_device(host, Direction::Playback, name.as_deref())?;
+            let config = sound::choose_config(&device, Direction::Playback, rate)?;
+            let (playing, speaker) = ends::playback_ring(config.sample_rate());
             let errors: Errors = Arc::new(ArrayQueue::new(8));
             let fail = |e: cpal::Error| anyhow!("the sound device {device} cannot be opened: {e}");
             let period = sound::with_period(&config, PERIOD);
@@ -150,7 +150,7 @@ pub(super) fn device_port(name: String, rate: u32, stream: impl Any, errors: Err
     Port { name, rate, since: None, kind: Kind::Device { _stream: Box::new(stream), errors } }
 }
 
-fn read(path: &Path) -> Result<Vec<f32>> {
+fn read_file(path: &Path) -> Result<Vec<f32>> {
     let mut input = AudioInput::open(path, Some(FILE_RATE))?;
     let mut samples = Vec::new();
     while input.next(&mut samples)? {}
@@ -159,10 +159,10 @@ fn read(path: &Path) -> Result<Vec<f32>> {
 
 /// Plays samples into a ring as a microphone would: each period when its last sample has sounded. Silence follows.
 fn virtual_capture(name: String, samples: Vec<f32>) -> (Port, Microphone) {
-    let (mut recording, microphone) = ends::recording(FILE_RATE);
-    let period = period();
+    let (mut recording, microphone) = ends::recording_ring(FILE_RATE);
+    let period = period_samples();
     let mut block = vec![0.0; period];
-    let port = paced(name, 1, move |count, signals| {
+    let port = run_paced(name, 1, move |count, signals| {
         let Some(count) = count else { return Ok(()) };
         let from = (count as usize).saturating_mul(period).min(samples.len());
         let part = &samples[from..(from + period).min(samples.len())];
@@ -177,9 +177,9 @@ fn virtual_capture(name: String, samples: Vec<f32>) -> (Port, Microphone) {
 
 /// Takes samples out of a ring as a loudspeaker would: each period when its first sample is to sound.
 fn virtual_playback(name: String, mut output: Option<AudioOutput>) -> (Port, Speaker) {
-    let (mut playing, speaker) = ends::playing(FILE_RATE);
-    let mut block = vec![0.0; period()];
-    let port = paced(name, 0, move |count, _| {
+    let (mut playing, speaker) = ends::playback_ring(FILE_RATE);
+    let mut block = vec![0.0; period_samples()];
+    let port = run_paced(name, 0, move |count, _| {
         if count.is_none() {
             return output.take().map_or(Ok(()), AudioOutput::finish);
         }
@@ -189,13 +189,13 @@ fn virtual_playback(name: String, mut output: Option<AudioOutput>) -> (Port, Spe
     (port, speaker)
 }
 
-fn period() -> usize {
+fn period_samples() -> usize {
     (f64::from(FILE_RATE) * PERIOD) as usize
 }
 
 /// Runs `step` once a period, with the number of the period, and at the end without one. Period 0 is due after `lag`
 /// periods. A late step is made up for, as a sound card's clock does not stop either.
-fn paced(
+fn run_paced(
     name: String,
     lag: u32,
     mut step: impl FnMut(Option<u64>, &Signals) -> Result<()> + Send + 'static,

@@ -17,12 +17,12 @@ pub(super) struct Rate {
 
 impl Rate {
     /// Takes chunks of `chunk` samples at `from`.
-    pub(super) fn taking(from: u32, to: u32, chunk: usize) -> Result<Self> {
+    pub(super) fn with_fixed_input(from: u32, to: u32, chunk: usize) -> Result<Self> {
         Self::new(from, to, chunk, FixedAsync::Input)
     }
 
     /// Gives chunks of `chunk` samples at `to`.
-    pub(super) fn giving(from: u32, to: u32, chunk: usize) -> Result<Self> {
+    pub(super) fn with_fixed_output(from: u32, to: u32, chunk: usize) -> Result<Self> {
         Self::new(from, to, chunk, FixedAsync::Output)
     }
 
@@ -36,7 +36,7 @@ impl Rate {
     }
 
     /// Samples that the next call takes.
-    pub(super) fn needed(&self) -> usize {
+    pub(super) fn needed_samples(&self) -> usize {
         self.inner.input_frames_next()
     }
 
@@ -46,7 +46,7 @@ impl Rate {
         self.inner.output_delay()
     }
 
-    /// Resamples [`needed`](Rate::needed) samples, `faster` than at the nominal rate by this share. Nothing is allocated.
+    /// Resamples [`needed_samples`](Rate::needed) samples, `faster` than at the nominal rate by this share. Nothing is allocated.
     pub(super) fn convert(&mut self, samples: &[f32], faster: f64) -> Result<&[f32]> {
         let fail = |e: &dyn std::fmt::Display| anyhow!("samples cannot be resampled: {e}");
         if let Some(adjustable) = self.inner.as_adjustable() {
@@ -67,7 +67,7 @@ mod tests {
     #[test]
     fn a_tone_stays_a_tone_at_every_rate() {
         for rate in [16_000u32, 44_100, 48_000, 96_000] {
-            let mut converter = Rate::taking(24_000, rate, 480).expect("a resampler");
+            let mut converter = Rate::with_fixed_input(24_000, rate, 480).expect("a resampler");
             let tone = |i: usize, rate: u32| (i as f32 * 440.0 * std::f32::consts::TAU / rate as f32).sin();
             let mut out = Vec::new();
             for chunk in 0..50 {
@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn speed_changes_the_length() {
-        let mut converter = Rate::taking(24_000, 48_000, 480).expect("a resampler");
+        let mut converter = Rate::with_fixed_input(24_000, 48_000, 480).expect("a resampler");
         let given: usize =
             (0..100).map(|_| converter.convert(&[0.1; 480], 0.01).expect("samples").len()).sum();
         assert!((94_800..95_400).contains(&given), "{given}");
@@ -92,10 +92,10 @@ mod tests {
 
     #[test]
     fn a_device_gives_whole_frames() {
-        let mut converter = Rate::giving(44_100, 24_000, 480).expect("a resampler");
+        let mut converter = Rate::with_fixed_output(44_100, 24_000, 480).expect("a resampler");
         let mut taken = 0;
         for _ in 0..50 {
-            let needed = converter.needed();
+            let needed = converter.needed_samples();
             taken += needed;
             assert_eq!(converter.convert(&vec![0.1; needed], 0.0).expect("samples").len(), 480);
         }

@@ -122,7 +122,7 @@ impl Receiver {
 
     fn open(&self, speaker: Speaker) -> Result<Output> {
         let hop = self.hop();
-        let rate = Rate::taking(self.codec_rate, speaker.rate, hop)?;
+        let rate = Rate::with_fixed_input(self.codec_rate, speaker.rate, hop)?;
         Ok(Output { speaker, rate, margin: MARGINS.0, underruns: 0 })
     }
 
@@ -133,7 +133,7 @@ impl Receiver {
 
     /// Keeps the ring so full that it lasts until the next look.
     fn play(&mut self, output: &mut Output) -> Result<()> {
-        let misses = output.speaker.counters.misses();
+        let misses = output.speaker.counters.missed_callbacks();
         if misses > output.underruns {
             output.underruns = misses;
             output.margin = (output.margin + MARGINS.1).min(MARGINS.2);
@@ -141,7 +141,7 @@ impl Receiver {
         let rate = f64::from(output.speaker.rate);
         let least = output.speaker.counters.period() + (output.margin * rate) as usize;
         loop {
-            let waiting = output.speaker.waiting();
+            let waiting = output.speaker.queued_samples();
             if waiting >= least {
                 return Ok(());
             }
@@ -170,11 +170,11 @@ impl Receiver {
         match next {
             Next::Wait => {}
             Next::Conceal => decoder.conceal(1, &mut self.pcm)?,
-            Next::Play(frame) => play(decoder, &frame, &mut self.pcm)?,
+            Next::Play(frame) => decode_or_conceal(decoder, &frame, &mut self.pcm)?,
             Next::Join(first, second) => {
-                play(decoder, &first, &mut self.pcm)?;
+                decode_or_conceal(decoder, &first, &mut self.pcm)?;
                 self.second.clear();
-                play(decoder, &second, &mut self.second)?;
+                decode_or_conceal(decoder, &second, &mut self.second)?;
                 let step = 1.0 / self.pcm.len().max(1) as f32;
                 for (i, (a, b)) in self.pcm.iter_mut().zip(&self.second).enumerate() {
                     *a += (b - *a) * (i as f32 * step);
@@ -268,7 +268,7 @@ impl Receiver {
 
     fn send_report(&mut self, bye: bool) -> Result<()> {
         let received = self.playout.as_mut().map(|p| p.reception.report());
-        wire::report(&self.shared.sent(self.link.ssrc()), received.as_ref(), bye, &mut self.report)?;
+        wire::report(&self.shared.sent_report(self.link.ssrc()), received.as_ref(), bye, &mut self.report)?;
         self.link.send(&self.report);
         Ok(())
     }
@@ -293,7 +293,7 @@ impl Receiver {
 }
 
 /// Decodes a frame; one that cannot be is concealed. The first frame of a stream is shorter by the pre-skip.
-fn play(decoder: &mut Decoder, frame: &Frame, pcm: &mut Vec<f32>) -> Result<()> {
+fn decode_or_conceal(decoder: &mut Decoder, frame: &Frame, pcm: &mut Vec<f32>) -> Result<()> {
     if frame.starts_stream {
         decoder.reset();
     }

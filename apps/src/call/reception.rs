@@ -78,7 +78,7 @@ impl Reception {
 
     /// Packets that were sent and did not come.
     pub(super) fn lost(&self) -> u64 {
-        self.expected().saturating_sub(self.received)
+        self.expected_packets().saturating_sub(self.received)
     }
 
     /// Packets that came, repeats too.
@@ -93,7 +93,7 @@ impl Reception {
 
     /// The figures for a report; the share lost is that since the last call.
     pub(super) fn report(&mut self) -> Received {
-        let (expected, received) = (self.expected(), self.received);
+        let (expected, received) = (self.expected_packets(), self.received);
         let new = expected - self.expected_before;
         let lost = new.saturating_sub(received - self.received_before);
         (self.expected_before, self.received_before) = (expected, received);
@@ -108,7 +108,7 @@ impl Reception {
         }
     }
 
-    fn expected(&self) -> u64 {
+    fn expected_packets(&self) -> u64 {
         u64::from(self.highest.wrapping_sub(self.base)) + 1
     }
 }

@@ -61,14 +61,14 @@ impl Sender {
         let mut chunk = Vec::new();
         while !self.shared.is_over() {
             if let Ok(microphone) = microphones.try_recv() {
-                let converter = Rate::giving(microphone.rate, rate, hop)?;
+                let converter = Rate::with_fixed_output(microphone.rate, rate, hop)?;
                 source = Some((microphone, converter));
             }
             let Some((microphone, converter)) = &mut source else {
                 std::thread::sleep(TICK);
                 continue;
             };
-            let needed = converter.needed();
+            let needed = converter.needed_samples();
             if microphone.samples.slots() < needed {
                 std::thread::sleep(TICK);
                 continue;
@@ -84,7 +84,7 @@ impl Sender {
             // They are there: only this thread takes them.
             let _ = microphone.samples.pop_partial_slice(&mut chunk);
             self.shared.capture_period.store(microphone.counters.period(), Ordering::Relaxed);
-            self.shared.capture_misses.store(microphone.counters.misses(), Ordering::Relaxed);
+            self.shared.capture_misses.store(microphone.counters.missed_callbacks(), Ordering::Relaxed);
             if self.shared.muted.load(Ordering::Relaxed) {
                 chunk.fill(0.0);
             }

@@ -210,8 +210,8 @@ impl Call {
         }
         if let Some((microphone, speaker)) = &mut self.seats {
             let (host, rate) = (&self.host, self.rate);
-            microphone.tend(|c| port::capture(c, host, rate), port::no_capture, note);
-            speaker.tend(|c| port::playback(c, host, rate), port::no_playback, note);
+            microphone.tend(|c| port::open_capture(c, host, rate), port::no_capture, note);
+            speaker.tend(|c| port::open_playback(c, host, rate), port::no_playback, note);
             if microphone.port.has_ended() && microphone.retry.is_none() && self.file_ended.is_none() {
                 self.file_ended = Some(Instant::now());
             }
@@ -220,15 +220,15 @@ impl Call {
     }
 
     /// What is to be told now.
-    pub(crate) fn figures(&self) -> Figures {
-        let (heard, sent) = (self.shared.heard(), self.shared.sent(self.link.ssrc()));
+    pub(crate) fn current_figures(&self) -> Figures {
+        let (heard, sent) = (self.shared.last_heard(), self.shared.sent_report(self.link.ssrc()));
         let seconds = self.answered.map_or(0.0, |t| t.elapsed().as_secs_f64());
         let rate_of = |bytes: u64| if seconds > 0.0 { bytes as f64 * 8.0 / seconds } else { 0.0 };
         Figures {
             seconds,
             said_db: self.shared.said.decibels(),
             heard_db: self.shared.played.decibels(),
-            bars: (self.shared.said.bar(), self.shared.played.bar()),
+            bars: (self.shared.said.level_bar(), self.shared.played.level_bar()),
             muted: self.shared.muted.load(Ordering::Relaxed),
             sent_packets: sent.packets,
             bitrate: rate_of(sent.bytes),
@@ -253,7 +253,7 @@ impl Call {
     }
 
     /// What records and what plays, once the call has begun.
-    pub(crate) fn ports(&self) -> Option<[PortInfo; 2]> {
+    pub(crate) fn port_info(&self) -> Option<[PortInfo; 2]> {
         let info = |kind, port: &Port| PortInfo {
             kind,
             name: port.name.clone(),
@@ -287,8 +287,8 @@ impl Call {
         };
         let from = choice(&self.options.input, &self.options.input_device);
         let to = choice(&self.options.output, &self.options.output_device);
-        let (speaker_port, speaker) = port::playback(&to, &self.host, self.rate)?;
-        let (microphone_port, microphone) = port::capture(&from, &self.host, self.rate)?;
+        let (speaker_port, speaker) = port::open_playback(&to, &self.host, self.rate)?;
+        let (microphone_port, microphone) = port::open_capture(&from, &self.host, self.rate)?;
         let seats = (
             Seat { choice: from, port: microphone_port, ends: self.microphones.clone(), retry: None },
             Seat { choice: to, port: speaker_port, ends: self.speakers.clone(), retry: None },
@@ -317,7 +317,7 @@ impl<E> Seat<E> {
         nothing: impl FnOnce() -> (Port, E),
         note: &mut dyn FnMut(&str),
     ) {
-        if let Some(reason) = self.port.failure() {
+        if let Some(reason) = self.port.take_failure() {
             note(&format!(
                 "the sound device {} is gone ({reason}); the call goes on without",
                 self.port.name
@@ -354,7 +354,7 @@ mod tests {
     fn a_device_that_is_pulled_out_is_replaced_and_comes_back() {
         let errors: Errors = Arc::new(ArrayQueue::new(8));
         let device = || {
-            let (_, microphone) = ends::recording(24_000);
+            let (_, microphone) = ends::recording_ring(24_000);
             (port::device_port("stick".into(), 24_000, (), errors.clone()), microphone)
         };
         let (ends, given) = unbounded();

@@ -30,7 +30,7 @@ impl Level {
     }
 
     /// A bar for the terminal, from -60 dB to 0.
-    pub(super) fn bar(&self) -> String {
+    pub(super) fn level_bar(&self) -> String {
         let filled = ((self.decibels() + 60.0) / 5.0).clamp(0.0, 12.0) as usize;
         format!("[{}{}]", "#".repeat(filled), "-".repeat(12 - filled))
     }
@@ -100,7 +100,7 @@ impl Shared {
     }
 
     /// What has been sent so far.
-    pub(super) fn sent(&self, ssrc: u32) -> Sent {
+    pub(super) fn sent_report(&self, ssrc: u32) -> Sent {
         Sent {
             ssrc,
             timestamp: self.sent_timestamp.load(Ordering::Relaxed),
@@ -115,7 +115,7 @@ impl Shared {
     }
 
     /// What the receiver knew last.
-    pub(super) fn heard(&self) -> Heard {
+    pub(super) fn last_heard(&self) -> Heard {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
@@ -127,7 +127,7 @@ mod tests {
     #[test]
     fn levels_rise_at_once_and_fall_slowly() {
         let level = Level::default();
-        assert_eq!((level.decibels(), level.bar().as_str()), (-99.0, "[------------]"));
+        assert_eq!((level.decibels(), level.level_bar().as_str()), (-99.0, "[------------]"));
         level.measure(&[1.0; 480]);
         assert!(level.decibels().abs() < 0.01);
         level.measure(&[0.0; 480]);

@@ -59,10 +59,10 @@ impl LossArgs {
             LossModel::Burst if (1.0..=1000.0).contains(&self.loss_burst) => Some(self.loss_burst),
             LossModel::Burst => {
                 let message = format!("--loss-burst is {}, allowed: 1 to 1000", self.loss_burst);
-                return Err(crate::failure::usage(message));
+                return Err(crate::failure::usage_error(message));
             }
         };
-        Channel::new(share, burst, self.seed).map(Some).map_err(crate::failure::usage)
+        Channel::new(share, burst, self.seed).map(Some).map_err(crate::failure::usage_error)
     }
 }
 
@@ -99,7 +99,7 @@ impl Channel {
     }
 
     /// Whether the next packet is lost.
-    pub(crate) fn loses(&mut self) -> bool {
+    pub(crate) fn loses_next(&mut self) -> bool {
         let lost = self.bad;
         let chance = if self.bad { self.after_bad } else { self.after_good };
         self.bad = self.random.rand_float() < chance;
@@ -113,7 +113,7 @@ mod tests {
 
     fn losses(share: f64, burst: Option<f64>, seed: u64) -> Vec<bool> {
         let mut channel = Channel::new(share, burst, seed).expect("a possible channel");
-        (0..100_000).map(|_| channel.loses()).collect()
+        (0..100_000).map(|_| channel.loses_next()).collect()
     }
 
     fn share(losses: &[bool]) -> f64 {

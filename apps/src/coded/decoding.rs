@@ -15,7 +15,7 @@ use super::CodedFile;
 use super::channel::Channel;
 use super::losses::Losses;
 use super::prefix::Prefix;
-use crate::failure::usage;
+use crate::failure::usage_error;
 
 /// Longer gaps in the time stamps are not filled: more likely a damaged time stamp than so long a loss.
 const LONGEST_GAP_SECONDS: u64 = 60;
@@ -57,7 +57,7 @@ impl Decoding {
     ) -> Result<Self> {
         let all = file.header().stages;
         if let Some(asked) = stages.filter(|s| !(1..=all).contains(s)) {
-            return Err(usage(format!("--stages is {asked}, {} has: 1 to {all}", file.name())));
+            return Err(usage_error(format!("--stages is {asked}, {} has: 1 to {all}", file.name())));
         }
         let bundle = Bundle::for_stream(file.header(), model)?;
         let mut decoder = Decoder::new(&bundle, runtime)?;
@@ -118,7 +118,7 @@ impl Decoding {
     }
 
     /// Samples handed out so far.
-    pub(crate) fn given(&self) -> u64 {
+    pub(crate) fn given_samples(&self) -> u64 {
         self.given
     }
 
@@ -214,7 +214,7 @@ impl Decoding {
             // A recording that joined a live stream late begins where it begins.
             self.position = at;
         }
-        let is_lost = self.channel.as_mut().is_some_and(Channel::loses) && !info.starts_stream;
+        let is_lost = self.channel.as_mut().is_some_and(Channel::loses_next) && !info.starts_stream;
         if is_lost && self.begun {
             self.losses.dropped += 1;
             return Ok(());
@@ -229,7 +229,7 @@ impl Decoding {
         // All gaps together may at most double the length, so that a small file cannot fill a disk.
         let most = LONGEST_GAP_SECONDS * rate;
         if gap <= most && self.losses.concealed_samples + gap <= most + self.position {
-            self.losses.bridge(&mut self.decoder, gap, Some(&packet), &mut self.concealed, out)?;
+            self.losses.conceal_gap(&mut self.decoder, gap, Some(&packet), &mut self.concealed, out)?;
         } else {
             self.losses.jumps += 1;
         }
@@ -257,7 +257,7 @@ impl Decoding {
         } else if missing > rounding && self.begun {
             let is_lost = self.losses.bad_packets + self.losses.dropped > 0 || self.decoder.in_pause();
             if is_lost && missing <= LONGEST_GAP_SECONDS * rate {
-                self.losses.bridge(&mut self.decoder, missing, None, &mut self.concealed, out)?;
+                self.losses.conceal_gap(&mut self.decoder, missing, None, &mut self.concealed, out)?;
                 self.position += missing;
             } else {
                 self.losses.ends_early = true;

@@ -27,7 +27,7 @@ pub(crate) struct Losses {
 impl Losses {
     /// Appends exactly `samples` samples in place of what is missing before the packet `next`: from its copies as far
     /// as they reach, the rest concealed. What is missing in a pause is no loss.
-    pub(crate) fn bridge(
+    pub(crate) fn conceal_gap(
         &mut self,
         decoder: &mut Decoder,
         samples: u64,

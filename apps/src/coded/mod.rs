@@ -21,7 +21,7 @@ use siskin_core::container::{AUDIO_CODEC_ID, Block, Chapter, Reader, VIDEO_CODEC
 
 pub(crate) use channel::LossArgs;
 pub(crate) use decoding::Decoding;
-pub(crate) use rewrite::rewrite;
+pub(crate) use rewrite::repair_in_place;
 pub(crate) use sink::{Sink, Totals};
 pub(crate) use survey::Survey;
 

@@ -7,15 +7,15 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use siskin_core::container::{Repaired, repair};
 
-use crate::failure::usage;
+use crate::failure::usage_error;
 use crate::interrupt;
 use crate::target::is_dash;
 
 /// Repairs the file at `path`. The new file is written beside it, brought to the disk, and only then put in its place,
 /// so that a crash leaves the one or the other.
-pub(crate) fn rewrite(path: &Path) -> Result<Repaired> {
+pub(crate) fn repair_in_place(path: &Path) -> Result<Repaired> {
     if is_dash(path) {
-        return Err(usage("--repair works on a file, not on stdin"));
+        return Err(usage_error("--repair works on a file, not on stdin"));
     }
     let shown = path.display().to_string();
     // The file that a link points to is repaired, and the link stays.
@@ -23,7 +23,7 @@ pub(crate) fn rewrite(path: &Path) -> Result<Repaired> {
     let source = File::open(&path).with_context(|| shown.clone())?;
     let metadata = source.metadata().with_context(|| shown.clone())?;
     if !metadata.is_file() {
-        return Err(usage(format!("{shown} is not a regular file")));
+        return Err(usage_error(format!("{shown} is not a regular file")));
     }
     let folder = path.parent().unwrap_or(Path::new("."));
     let temporary = tempfile::Builder::new()
@@ -31,14 +31,14 @@ pub(crate) fn rewrite(path: &Path) -> Result<Repaired> {
         .suffix(".part")
         .tempfile_in(folder)
         .with_context(|| format!("cannot write beside {shown}"))?;
-    interrupt::guard(temporary.path());
-    let written = write(source, temporary.as_file()).and_then(|done| {
+    interrupt::guard_file(temporary.path());
+    let written = write_repaired(source, temporary.as_file()).and_then(|done| {
         fs::set_permissions(temporary.path(), metadata.permissions())?;
         temporary.as_file().sync_all()?;
         Ok(done)
     });
     let guarded = temporary.path().to_owned();
-    let named = interrupt::release(&guarded, || {
+    let named = interrupt::release_file(&guarded, || {
         let done = written?;
         temporary.persist(&path).map_err(|e| e.error)?;
         // The name, too, is to be on the disk.
@@ -48,7 +48,7 @@ pub(crate) fn rewrite(path: &Path) -> Result<Repaired> {
     named.with_context(|| shown)
 }
 
-fn write(source: File, target: &File) -> Result<Repaired> {
+fn write_repaired(source: File, target: &File) -> Result<Repaired> {
     let mut out = BufWriter::new(target);
     let done = repair(BufReader::new(source), &mut out)?;
     for patch in &done.patches {

@@ -82,7 +82,7 @@ impl Survey {
                 Ok(true) => {}
                 Ok(false) => break,
                 Err(e) => {
-                    survey.fault(
+                    survey.note_fault(
                         survey.samples as f64 / f64::from(file.header().sample_rate),
                         e.with_sources(),
                     );
@@ -91,7 +91,7 @@ impl Survey {
             }
             let seconds = block.pts_ns as f64 / 1e9;
             if let Err(what) = survey.take(file, &block, &mut known, &mut frames, &mut timeline) {
-                survey.fault(seconds, what);
+                survey.note_fault(seconds, what);
                 timeline.expected = None;
             }
             survey.packets += 1;
@@ -163,13 +163,13 @@ impl Survey {
         } else if let Some(expected) = timeline.expected.filter(|&e| e != position) {
             let rate = f64::from(header.sample_rate);
             let (at, should) = (position as f64 / rate, expected as f64 / rate);
-            self.fault(at, format!("begins at {at:.3} s, the packet before ends at {should:.3} s"));
+            self.note_fault(at, format!("begins at {at:.3} s, the packet before ends at {should:.3} s"));
         }
         timeline.expected = Some(position + packet.samples());
         Ok(())
     }
 
-    fn fault(&mut self, seconds: f64, what: String) {
+    fn note_fault(&mut self, seconds: f64, what: String) {
         if self.faults.len() < MOST_FAULTS {
             self.faults.push((self.packets, seconds, what));
         } else {

@@ -14,12 +14,12 @@ use ffmpeg_next::log;
 static PRINTING: Mutex<()> = Mutex::new(());
 
 /// The shape of a stream's pixels as a fraction, if the input states one.
-pub(super) fn stated(source: &Input, stream: usize) -> Option<(u32, u32)> {
-    of_text(&printed(source)?, stream)
+pub(super) fn stated_aspect(source: &Input, stream: usize) -> Option<(u32, u32)> {
+    of_text(&printed_dump(source)?, stream)
 }
 
 /// What FFmpeg prints of an input.
-fn printed(source: &Input) -> Option<String> {
+fn printed_dump(source: &Input) -> Option<String> {
     let _one = PRINTING.lock().unwrap_or_else(PoisonError::into_inner);
     let mut file = tempfile::tempfile().ok()?;
     let own = std::io::stderr().as_fd().try_clone_to_owned().ok()?;

@@ -51,7 +51,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    fn medium(self) -> media::Type {
+    fn media_type(self) -> media::Type {
         match self {
             Self::Video => media::Type::Video,
             Self::Audio => media::Type::Audio,
@@ -93,9 +93,9 @@ struct Selected {
 impl Source {
     /// Opens a file, `-` for stdin, or a URL.
     pub(crate) fn open(path: &Path) -> Result<Self> {
-        let source::Opened { name, input, length } = source::open(path)?;
+        let source::Opened { name, input, length } = source::open_input(path)?;
         let streams = [Kind::Video, Kind::Audio].map(|kind| {
-            let best = input.streams().best(kind.medium()).filter(|s| !is_cover(s))?;
+            let best = input.streams().best(kind.media_type()).filter(|s| !is_cover(s))?;
             Some(Selected {
                 index: best.index(),
                 time_base: best.time_base(),
@@ -134,7 +134,7 @@ impl Source {
     pub(crate) fn pixel_aspect(&self) -> Option<(u32, u32)> {
         let demuxer = self.lock();
         let stream = demuxer.streams[Kind::Video as usize].as_ref()?.index;
-        aspect::stated(&demuxer.input, stream)
+        aspect::stated_aspect(&demuxer.input, stream)
     }
 
     /// What tells a file from others: a digest of its length and of pieces of it. None of what is no file.
@@ -149,7 +149,7 @@ impl Source {
     }
 
     /// Has the packets of these kinds kept from here on, before the first is read.
-    pub(crate) fn want(&self, kinds: &[Kind]) {
+    pub(crate) fn keep_packets(&self, kinds: &[Kind]) {
         let mut demuxer = self.lock();
         for kind in kinds {
             demuxer.streams[*kind as usize].iter_mut().for_each(|s| s.is_wanted = true);
@@ -158,7 +158,11 @@ impl Source {
 
     /// Has the packets of a kind kept from here on, and runs `use_stream` on its stream. All tracks are selected before the first is
     /// read.
-    pub(crate) fn select<T>(&self, kind: Kind, use_stream: impl FnOnce(&Stream<'_>) -> T) -> Result<T> {
+    pub(crate) fn select_stream<T>(
+        &self,
+        kind: Kind,
+        use_stream: impl FnOnce(&Stream<'_>) -> T,
+    ) -> Result<T> {
         let mut demuxer = self.lock();
         let demuxer = &mut *demuxer;
         let Some(selected) = &mut demuxer.streams[kind as usize] else {
@@ -188,7 +192,7 @@ impl Source {
     }
 
     /// Where the input's clock was set, in words.
-    pub(crate) fn jumps(&self) -> Vec<String> {
+    pub(crate) fn describe_jumps(&self) -> Vec<String> {
         let demuxer = self.lock();
         let jumps = demuxer.timeline.jumps.iter();
         let told = jumps.map(|&(at, by)| {
@@ -216,11 +220,11 @@ impl Source {
     /// The tags of the container and of the tracks that are read, as FFmpeg names them.
     pub(crate) fn tags(&self) -> Vec<(String, String)> {
         let demuxer = self.lock();
-        let mut tags: Vec<(String, String)> = demuxer.input.metadata().iter().map(owned).collect();
+        let mut tags: Vec<(String, String)> = demuxer.input.metadata().iter().map(owned_pair).collect();
         // What a stream is called is about the stream, unless there is no other.
         let wanted = demuxer.streams.iter().flatten().filter(|s| s.is_wanted);
         for stream in wanted.filter_map(|s| demuxer.input.stream(s.index)) {
-            for tag in stream.metadata().iter().map(owned) {
+            for tag in stream.metadata().iter().map(owned_pair) {
                 if tags.iter().all(|t| !t.0.eq_ignore_ascii_case(&tag.0)) {
                     tags.push(tag);
                 }
@@ -263,7 +267,7 @@ impl Demuxer {
             if !is_patient && self.streams.iter().flatten().any(|s| s.bytes > MAX_AHEAD) {
                 return Ok(Next::Later);
             }
-            interrupt::check()?;
+            interrupt::check_interrupt()?;
             self.read()?;
         }
     }
@@ -380,7 +384,7 @@ impl Track {
     /// Opens the decoder of a kind's best stream.
     pub(crate) fn open(source: &Source, kind: Kind) -> Result<Self> {
         let name = source.name();
-        let (parameters, time_base) = source.select(kind, |s| (s.parameters(), s.time_base()))?;
+        let (parameters, time_base) = source.select_stream(kind, |s| (s.parameters(), s.time_base()))?;
         let context = codec::Context::from_parameters(parameters).map_err(|e| anyhow!("{name}: {e}"))?;
         let mut decoder = context.decoder();
         // Without it the samples that the encoder padded at start and end are not skipped.
@@ -456,16 +460,16 @@ impl Track {
 
 /// Ticks as nanoseconds.
 pub(crate) fn to_ns(ticks: i64, time_base: Rational) -> i64 {
-    scale(ticks, i128::from(time_base.numerator()) * i128::from(NS), time_base.denominator().into())
+    rescale_rounded(ticks, i128::from(time_base.numerator()) * i128::from(NS), time_base.denominator().into())
 }
 
 /// Nanoseconds as ticks.
 pub(crate) fn from_ns(ns: i64, time_base: Rational) -> i64 {
-    scale(ns, time_base.denominator().into(), i128::from(time_base.numerator()) * i128::from(NS))
+    rescale_rounded(ns, time_base.denominator().into(), i128::from(time_base.numerator()) * i128::from(NS))
 }
 
 /// `value * n / d`, to the nearest.
-pub(crate) fn scale(value: i64, n: i128, d: i128) -> i64 {
+pub(crate) fn rescale_rounded(value: i64, n: i128, d: i128) -> i64 {
     let d = d.max(1);
     let scaled = (2 * i128::from(value) * n + d).div_euclid(2 * d);
     scaled.clamp(i64::MIN.into(), i64::MAX.into()) as i64
@@ -479,6 +483,6 @@ fn is_cover(stream: &Stream<'_>) -> bool {
     stream.disposition().contains(Disposition::ATTACHED_PIC)
 }
 
-fn owned((key, value): (&str, &str)) -> (String, String) {
+fn owned_pair((key, value): (&str, &str)) -> (String, String) {
     (key.to_owned(), value.to_owned())
 }

@@ -72,8 +72,8 @@ impl Graph {
     fn new((source, args): (&str, &str), sink: &str, chain: &str) -> Result<Self> {
         let mut graph = filter::Graph::new();
         let failed = |e: FfmpegError| anyhow!("FFmpeg's filters {chain:?} cannot be set up: {e}");
-        graph.add(&find(source)?, IN, args).map_err(failed)?;
-        graph.add(&find(sink)?, OUT, "").map_err(failed)?;
+        graph.add(&find_filter(source)?, IN, args).map_err(failed)?;
+        graph.add(&find_filter(sink)?, OUT, "").map_err(failed)?;
         graph.output(IN, 0).and_then(|p| p.input(OUT, 0)).and_then(|p| p.parse(chain)).map_err(failed)?;
         graph.validate().map_err(failed)?;
         let time_base = graph.get(OUT).context("no sink")?.sink().time_base();
@@ -98,7 +98,7 @@ impl Graph {
     }
 
     /// Fills `frame` with the next one, if there is one.
-    pub(crate) fn pull(&mut self, frame: &mut Frame) -> Result<Pulled> {
+    pub(crate) fn pull_frame(&mut self, frame: &mut Frame) -> Result<Pulled> {
         let mut sink = self.graph.get(OUT).context("no sink")?;
         match sink.sink().frame(frame) {
             Ok(()) => Ok(Pulled::Frame),
@@ -109,6 +109,6 @@ impl Graph {
     }
 }
 
-fn find(name: &str) -> Result<Filter> {
+fn find_filter(name: &str) -> Result<Filter> {
     filter::find(name).with_context(|| format!("this FFmpeg has no filter {name}"))
 }

@@ -6,9 +6,9 @@ use anyhow::{Context as _, Result, bail};
 use ffmpeg_next::{ChannelLayout, frame};
 use siskin_core::container::Chapter;
 
-use super::demux::{Kind, Next, Source, Track, scale, to_ns};
+use super::demux::{Kind, Next, Source, Track, rescale_rounded, to_ns};
 use super::graph::{AudioShape, Graph, Pulled};
-use super::resample::{self, append};
+use super::resample::{self, append_samples};
 
 /// Sample rates that are taken for meant.
 const RATES: std::ops::RangeInclusive<u32> = 1000..=768_000;
@@ -61,11 +61,11 @@ impl AudioInput {
     /// Opens the sound of `path` (`-` is stdin); `rate` is what to resample to, if anything. Beside pictures that are not read,
     /// sample 0 is heard when the first picture is seen.
     pub(crate) fn open(path: &Path, rate: Option<u32>) -> Result<Self> {
-        Self::alone(&Source::open(path)?, rate)
+        Self::open_alone(&Source::open(path)?, rate)
     }
 
     /// [`AudioInput::open`] of an opened input, of which nothing else is read.
-    pub(crate) fn alone(source: &Source, rate: Option<u32>) -> Result<Self> {
+    pub(crate) fn open_alone(source: &Source, rate: Option<u32>) -> Result<Self> {
         let mut input = Self::of_track(source, rate, true)?;
         let pictures = source.first_ns(Kind::Video).unwrap_or(i64::MAX);
         input.begin_at(pictures);
@@ -124,7 +124,7 @@ impl AudioInput {
         let lead = first.saturating_sub(zero).max(0);
         // A track that begins so late has a clock of its own.
         if lead < 24 * 3600 * NS {
-            self.silence = scale(lead, self.rate().into(), NS.into()).max(0) as u64;
+            self.silence = rescale_rounded(lead, self.rate().into(), NS.into()).max(0) as u64;
             self.zero = first.saturating_sub(lead);
         }
     }
@@ -163,7 +163,7 @@ impl AudioInput {
     pub(crate) fn faults(&self) -> Vec<String> {
         let name = self.track.source().name();
         let mut faults = self.own_faults();
-        faults.extend(self.track.source().jumps().into_iter().map(|jump| format!("{name}: {jump}")));
+        faults.extend(self.track.source().describe_jumps().into_iter().map(|jump| format!("{name}: {jump}")));
         faults
     }
 
@@ -216,8 +216,8 @@ impl AudioInput {
                 }
                 continue;
             };
-            if run.graph.pull(&mut self.filtered)? == Pulled::Frame {
-                append(&self.filtered, out);
+            if run.graph.pull_frame(&mut self.filtered)? == Pulled::Frame {
+                append_samples(&self.filtered, out);
                 run.given += self.filtered.samples() as u64;
                 self.given += self.filtered.samples() as u64;
                 return Ok(Next::There(()));
@@ -268,11 +268,11 @@ impl AudioInput {
     fn begin_run(&mut self, frame: frame::Audio) -> Result<()> {
         let shape = shape_of(&frame).with_context(|| self.track.source().name())?;
         let start = self.time(&frame).max(self.end);
-        let place = scale(start.saturating_sub(self.zero), self.rate().into(), NS.into());
+        let place = rescale_rounded(start.saturating_sub(self.zero), self.rate().into(), NS.into());
         self.silence = u64::try_from(place).unwrap_or(0).saturating_sub(self.given);
         self.note_gap(start);
         self.first.get_or_insert(start);
-        let graph = resample::graph(&shape, self.rate())?;
+        let graph = resample::decoding_graph(&shape, self.rate())?;
         self.run = Some(Run { graph, shape, start, end: start, taken: 0, given: 0 });
         self.push(frame)
     }
@@ -292,9 +292,9 @@ impl AudioInput {
         let (rate, samples) = (i128::from(run.shape.rate), frame.samples() as u64);
         let is_first = run.taken == 0;
         let time = if is_first { run.start } else { time };
-        frame.set_pts(Some(scale(time.saturating_sub(run.start), rate, NS.into())));
+        frame.set_pts(Some(rescale_rounded(time.saturating_sub(run.start), rate, NS.into())));
         run.taken += samples;
-        run.end = time.saturating_add(scale(samples as i64, NS.into(), rate));
+        run.end = time.saturating_add(rescale_rounded(samples as i64, NS.into(), rate));
         let end = run.end;
         run.graph.push(&mut frame)?;
         if !is_first {
@@ -309,16 +309,16 @@ impl AudioInput {
         let Some(mut run) = self.run.take() else { return Ok(()) };
         let rate = i128::from(self.rate());
         let length = run.end - run.start;
-        run.graph.close(scale(length, run.shape.rate.into(), NS.into()))?;
+        run.graph.close(rescale_rounded(length, run.shape.rate.into(), NS.into()))?;
         let (begun, start) = (run.given, out.len());
-        while run.graph.pull(&mut self.filtered)? == Pulled::Frame {
-            append(&self.filtered, out);
+        while run.graph.pull_frame(&mut self.filtered)? == Pulled::Frame {
+            append_samples(&self.filtered, out);
         }
         // Samples count exactly; times only where they tell of more than their own rounding.
-        let counted = scale(run.taken as i64, NS.into(), run.shape.rate.into());
+        let counted = rescale_rounded(run.taken as i64, NS.into(), run.shape.rate.into());
         let whole = match (counted - length).abs() <= DRIFT_NS {
-            true => scale(run.taken as i64, rate, run.shape.rate.into()),
-            false => scale(length, rate, NS.into()),
+            true => rescale_rounded(run.taken as i64, rate, run.shape.rate.into()),
+            false => rescale_rounded(length, rate, NS.into()),
         };
         let whole = u64::try_from(whole).unwrap_or(0).max(1);
         out.resize(start + usize::try_from(whole.saturating_sub(begun))?, 0.0);

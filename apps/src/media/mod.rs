@@ -12,15 +12,15 @@ mod tags;
 mod timeline;
 mod track;
 
-pub(crate) use demux::{Kind, Next, Source, Track, scale, to_ns};
+pub(crate) use demux::{Kind, Next, Source, Track, rescale_rounded, to_ns};
 pub(crate) use input::AudioInput;
 pub(crate) use output::{AudioOutput, Labels, OutputFormat};
-pub(crate) use resample::{Resampler, resample};
+pub(crate) use resample::{Resampler, resample_all};
 pub(crate) use tags::kept_tags;
 pub(crate) use track::{AudioTrack, write_packets};
 
 /// Keeps FFmpeg from writing to stderr: what goes wrong is told once, by us.
-pub(crate) fn init() -> anyhow::Result<()> {
+pub(crate) fn init_ffmpeg() -> anyhow::Result<()> {
     ffmpeg_next::init().map_err(|e| anyhow::anyhow!("FFmpeg cannot be started: {e}"))?;
     ffmpeg_next::log::set_level(ffmpeg_next::log::Level::Quiet);
     Ok(())

@@ -11,7 +11,7 @@ use ffmpeg_next::{Dictionary, Rational, media};
 use siskin_core::container::Chapter;
 
 use super::AudioTrack;
-use crate::failure::usage;
+use crate::failure::usage_error;
 use crate::target::is_dash;
 
 /// What to write, as the output's name and the options say.
@@ -33,7 +33,7 @@ impl OutputFormat {
             "f32" | "raw" => Ok(Self { float: true, ..named("f32le")? }),
             "wav" => named("wav"),
             "" if is_dash(path) || is_stream => named("wav"),
-            "" => Err(usage(format!("{}: the extension says the format, e.g. .wav", path.display()))),
+            "" => Err(usage_error(format!("{}: the extension says the format, e.g. .wav", path.display()))),
             _ => Ok(Self { name: format!("out.{extension}"), muxer: None, float }),
         }
     }
@@ -61,7 +61,7 @@ impl Labels {
 }
 
 /// Begins a file of FFmpeg's, to a file or else to stdout. `name` or `muxer` say the format.
-pub(crate) fn begin(
+pub(crate) fn begin_file(
     target: Option<File>,
     seekable: bool,
     name: &str,
@@ -73,8 +73,9 @@ pub(crate) fn begin(
         Some(file) => StreamIo::from_write(file),
         None => StreamIo::from_write(std::io::stdout()),
     };
-    let mut context = output_to_stream(io?, Some(name), muxer)
-        .map_err(|_| usage(format!("FFmpeg knows no format with the extension {}", extension(name))))?;
+    let mut context = output_to_stream(io?, Some(name), muxer).map_err(|_| {
+        usage_error(format!("FFmpeg knows no format with the extension {}", dotted_extension(name)))
+    })?;
     let mut metadata = Dictionary::new();
     labels.tags.iter().for_each(|(key, value)| metadata.set(&key.to_lowercase(), value));
     context.set_metadata(metadata);
@@ -104,12 +105,12 @@ pub(crate) fn write_head(context: &mut Output) -> Result<()> {
 }
 
 /// Ends a file whose tracks have ended.
-pub(crate) fn end(mut context: Output) -> Result<()> {
+pub(crate) fn end_file(mut context: Output) -> Result<()> {
     context.write_trailer().map_err(|e| anyhow!("the output cannot be written: {e}"))
 }
 
 /// The extension of an output's name, with its dot.
-fn extension(name: &str) -> &str {
+fn dotted_extension(name: &str) -> &str {
     name.trim_start_matches("out")
 }
 
@@ -128,10 +129,10 @@ impl AudioOutput {
         rate: u32,
         labels: &Labels,
     ) -> Result<Self> {
-        let mut context = begin(target, seekable, &format.name, format.muxer, labels)?;
+        let mut context = begin_file(target, seekable, &format.name, format.muxer, labels)?;
         let id = codec_of(&context, format)?;
         let track = AudioTrack::add(&mut context, id, rate)
-            .with_context(|| format!("a {} file", extension(&format.name)))?;
+            .with_context(|| format!("a {} file", dotted_extension(&format.name)))?;
         write_head(&mut context)?;
         Ok(Self { context, track })
     }
@@ -149,19 +150,19 @@ impl AudioOutput {
     /// Writes what is left and ends the file.
     pub(crate) fn finish(mut self) -> Result<()> {
         self.track.finish(&mut self.context)?;
-        end(self.context)
+        end_file(self.context)
     }
 }
 
 fn codec_of(context: &Output, format: &OutputFormat) -> Result<Id> {
     let id = context.format().codec(&format.name, media::Type::Audio);
     match (id, format.float) {
-        (Id::None, _) => Err(usage(format!("{} files hold no audio", context.format().name()))),
+        (Id::None, _) => Err(usage_error(format!("{} files hold no audio", context.format().name()))),
         (Id::PCM_S16LE, true) => Ok(Id::PCM_F32LE),
         (Id::PCM_S16BE, true) => Ok(Id::PCM_F32BE),
         (Id::PCM_F32LE | Id::PCM_F32BE, true) | (_, false) => Ok(id),
         (_, true) => {
-            Err(usage(format!("--float: {} files do not hold float samples", context.format().name())))
+            Err(usage_error(format!("--float: {} files do not hold float samples", context.format().name())))
         }
     }
 }

@@ -5,7 +5,7 @@ use ffmpeg_next::format::Sample;
 use ffmpeg_next::format::sample::Type;
 use ffmpeg_next::{ChannelLayout, frame};
 
-use super::demux::scale;
+use super::demux::rescale_rounded;
 use super::graph::{AudioShape, Graph, Pulled};
 
 /// Samples of one step.
@@ -19,7 +19,7 @@ const MIX: &str = "rematrix_maxval=1.0";
 
 /// From decoded frames to mono float of a rate that keeps time with the frames' clock: differences from 20 ms on are made up for by
 /// up to 1 % more or fewer samples, which is a sixth of a semitone; from 100 ms on by silence, or by leaving samples out.
-pub(super) fn graph(shape: &AudioShape, rate: u32) -> Result<Graph> {
+pub(super) fn decoding_graph(shape: &AudioShape, rate: u32) -> Result<Graph> {
     let stretch = shape.rate / 100;
     let chain = format!(
         "aresample={rate}:{MIX}:async={stretch}:min_comp=0.02:min_hard_comp=0.1,\
@@ -29,7 +29,7 @@ pub(super) fn graph(shape: &AudioShape, rate: u32) -> Result<Graph> {
 }
 
 /// From mono float of a rate to frames of a number of samples in another format.
-pub(super) fn frames(rate: u32, format: Sample, samples: usize) -> Result<Graph> {
+pub(super) fn framing_graph(rate: u32, format: Sample, samples: usize) -> Result<Graph> {
     // 16 bits without dither make steps of quiet sound, and digital silence of what is quieter.
     let dither = if format.packed() == Sample::I16(Type::Packed) { ":dither_method=triangular" } else { "" };
     let name = format.name();
@@ -37,15 +37,15 @@ pub(super) fn frames(rate: u32, format: Sample, samples: usize) -> Result<Graph>
         "aresample=osf={name}{dither},aformat=sample_fmts={name}:channel_layouts=mono:sample_rates={rate},\
          asetnsamples=n={samples}:p=0"
     );
-    Graph::audio(&mono(rate), &chain)
+    Graph::audio(&mono_shape(rate), &chain)
 }
 
-fn mono(rate: u32) -> AudioShape {
+fn mono_shape(rate: u32) -> AudioShape {
     AudioShape { format: FLOAT, layout: ChannelLayout::MONO, rate }
 }
 
 /// Appends the samples of a mono float frame.
-pub(super) fn append(frame: &frame::Audio, out: &mut Vec<f32>) {
+pub(super) fn append_samples(frame: &frame::Audio, out: &mut Vec<f32>) {
     if frame.samples() > 0 {
         out.extend_from_slice(frame.plane::<f32>(0));
     }
@@ -77,7 +77,7 @@ impl Resampler {
     /// Prepares to resample; equal rates pass samples through untouched.
     pub(crate) fn new(from: u32, to: u32) -> Result<Self> {
         let chain = format!("aresample={to},aformat=sample_fmts=flt:channel_layouts=mono:sample_rates={to}");
-        let graph = (from != to).then(|| Graph::audio(&mono(from), &chain)).transpose()?;
+        let graph = (from != to).then(|| Graph::audio(&mono_shape(from), &chain)).transpose()?;
         Ok(Self { graph, filtered: frame::Audio::empty(), from, to, taken: 0, given: 0 })
     }
 
@@ -90,8 +90,8 @@ impl Resampler {
         for chunk in samples.chunks(CHUNK) {
             graph.push(&mut mono_frame(chunk, self.from, self.taken as i64))?;
             self.taken += chunk.len() as u64;
-            while graph.pull(&mut self.filtered)? == Pulled::Frame {
-                append(&self.filtered, out);
+            while graph.pull_frame(&mut self.filtered)? == Pulled::Frame {
+                append_samples(&self.filtered, out);
                 self.given += self.filtered.samples() as u64;
             }
         }
@@ -103,10 +103,10 @@ impl Resampler {
         let Some(mut graph) = self.graph.take() else { return Ok(()) };
         let start = out.len();
         graph.close(self.taken as i64)?;
-        while graph.pull(&mut self.filtered)? == Pulled::Frame {
-            append(&self.filtered, out);
+        while graph.pull_frame(&mut self.filtered)? == Pulled::Frame {
+            append_samples(&self.filtered, out);
         }
-        let whole = scale(self.taken as i64, self.to.into(), self.from.into());
+        let whole = rescale_rounded(self.taken as i64, self.to.into(), self.from.into());
         let whole = u64::try_from(whole).unwrap_or(0).max(u64::from(self.taken > 0));
         out.resize(start + usize::try_from(whole.saturating_sub(self.given))?, 0.0);
         Ok(())
@@ -114,7 +114,7 @@ impl Resampler {
 }
 
 /// Mono samples at another rate.
-pub(crate) fn resample(samples: &[f32], from: u32, to: u32) -> Result<Vec<f32>> {
+pub(crate) fn resample_all(samples: &[f32], from: u32, to: u32) -> Result<Vec<f32>> {
     let mut resampler = Resampler::new(from, to)?;
     let mut out = Vec::new();
     resampler.push(samples, &mut out)?;
@@ -128,12 +128,12 @@ mod tests {
 
     #[test]
     fn lengths_are_kept_at_every_rate() {
-        crate::media::init().expect("FFmpeg");
+        crate::media::init_ffmpeg().expect("FFmpeg");
         for rate in [8000, 11_025, 16_000, 22_050, 32_000, 44_100, 48_000, 96_000] {
             for length in [1usize, 7, 479, 480, 12_345, 20_000] {
                 let tone: Vec<f32> = (0..length).map(|i| (i as f32 * 0.05).sin()).collect();
                 let expected = (length as f64 * 24_000.0 / f64::from(rate)).round().max(1.0) as usize;
-                let found = resample(&tone, rate, 24_000).expect("a conversion").len();
+                let found = resample_all(&tone, rate, 24_000).expect("a conversion").len();
                 assert!(found.abs_diff(expected) == 0, "{length} at {rate}: {found}, not {expected}");
             }
         }
@@ -141,11 +141,11 @@ mod tests {
 
     #[test]
     fn the_delay_of_the_filter_is_taken_out() {
-        crate::media::init().expect("FFmpeg");
+        crate::media::init_ffmpeg().expect("FFmpeg");
         let tone = |rate: f32| {
             (0..(rate * 0.5) as usize).map(move |i| (i as f32 * 600.0 * std::f32::consts::TAU / rate).sin())
         };
-        let found = resample(&tone(44_100.0).collect::<Vec<_>>(), 44_100, 24_000).expect("a conversion");
+        let found = resample_all(&tone(44_100.0).collect::<Vec<_>>(), 44_100, 24_000).expect("a conversion");
         let worst = found.iter().zip(tone(24_000.0)).skip(200).take(11_000).map(|(a, b)| (a - b).abs());
         assert!(worst.fold(0.0, f32::max) < 1e-3);
     }

@@ -61,7 +61,7 @@ impl<R: Read> Read for Counted<R> {
 }
 
 /// Opens a file, `-` for stdin, or a URL.
-pub(super) fn open(path: &Path) -> Result<Opened> {
+pub(super) fn open_input(path: &Path) -> Result<Opened> {
     let name = path.to_str();
     if is_dash(path) {
         return open_pipe("stdin".into(), std::io::stdin(), None);
@@ -84,7 +84,7 @@ pub(super) fn open(path: &Path) -> Result<Opened> {
     if metadata.len() == 0 {
         bail!("{shown} is empty");
     }
-    let length = length(&mut file, metadata.len()).with_context(|| shown.clone())?;
+    let length = stated_length(&mut file, metadata.len()).with_context(|| shown.clone())?;
     file.rewind().with_context(|| shown.clone())?;
     let io = StreamIo::from_read_seek(file).with_context(|| shown.clone())?;
     let input = input_from_stream(io, hint, None).map_err(|e| not_media(&shown, e))?;
@@ -109,7 +109,7 @@ fn open_pipe(name: String, mut source: impl Read + Send + 'static, hint: Option<
     Ok(Opened { name, input, length })
 }
 
-fn length(file: &mut File, bytes: u64) -> std::io::Result<Length> {
+fn stated_length(file: &mut File, bytes: u64) -> std::io::Result<Length> {
     let mut head = Vec::new();
     Read::take(&mut *file, stated::HEAD as u64).read_to_end(&mut head)?;
     let stated = match stated::of_head(&head) {

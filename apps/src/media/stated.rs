@@ -27,12 +27,12 @@ impl Stated {
 /// What the beginning of a file or pipe says.
 pub(super) fn of_head(head: &[u8]) -> Option<Stated> {
     match head {
-        [_, _, _, _, _, _, _, _, b'W', b'A', b'V', b'E', ..] => riff(head),
+        [_, _, _, _, _, _, _, _, b'W', b'A', b'V', b'E', ..] => riff_data(head),
         [b'R', b'I', b'F', b'F', a, b, c, d, b'A', b'V', b'I', b' ', ..] => {
             let size = u32::from_le_bytes([*a, *b, *c, *d]);
             (!is_unknown(size)).then(|| Stated { end: 8 + u64::from(size), samples: None })
         }
-        [0x1a, 0x45, 0xdf, 0xa3, ..] => matroska(head),
+        [0x1a, 0x45, 0xdf, 0xa3, ..] => matroska_segment(head),
         _ => None,
     }
 }
@@ -44,7 +44,7 @@ fn is_unknown(size: u32) -> bool {
 }
 
 /// The data chunk of WAV and of its 64-bit kin.
-fn riff(head: &[u8]) -> Option<Stated> {
+fn riff_data(head: &[u8]) -> Option<Stated> {
     let long = match &head[..4] {
         b"RF64" | b"BW64" => Some(u64::from_le_bytes(head.get(28..36)?.try_into().ok()?)),
         b"RIFF" => None,
@@ -68,18 +68,18 @@ fn riff(head: &[u8]) -> Option<Stated> {
 }
 
 /// The end of Matroska's first segment.
-fn matroska(head: &[u8]) -> Option<Stated> {
-    let (size, length) = vint(head.get(4..)?)?;
+fn matroska_segment(head: &[u8]) -> Option<Stated> {
+    let (size, length) = read_vint(head.get(4..)?)?;
     let segment = usize::try_from(size?).ok()?.checked_add(4 + length)?;
     if head.get(segment..segment.checked_add(4)?)? != [0x18, 0x53, 0x80, 0x67] {
         return None;
     }
-    let (size, length) = vint(&head[segment + 4..])?;
+    let (size, length) = read_vint(&head[segment + 4..])?;
     Some(Stated { end: size?.checked_add((segment + 4 + length) as u64)?, samples: None })
 }
 
 /// A size of EBML, none if it is unknown, and its length.
-fn vint(data: &[u8]) -> Option<(Option<u64>, usize)> {
+fn read_vint(data: &[u8]) -> Option<(Option<u64>, usize)> {
     let first = *data.first()?;
     let length = first.leading_zeros() as usize + 1;
     let bytes = data.get(..length).filter(|_| length <= 8)?;

@@ -81,7 +81,7 @@ impl Timeline {
             clock.due = clock.due.map(|due| due.saturating_add(stamp.duration));
             return self.offsets[clock.epoch];
         };
-        let epoch = self.epoch(track, time, &stamp);
+        let epoch = self.epoch_of(track, time, &stamp);
         let offset = self.offsets[epoch];
         let shown = stamp.pts.unwrap_or(time).saturating_add(offset);
         let clock = &mut self.clocks[track];
@@ -98,7 +98,7 @@ impl Timeline {
     }
 
     /// Which offset holds for a packet.
-    fn epoch(&mut self, track: usize, time: i64, stamp: &Stamp) -> usize {
+    fn epoch_of(&mut self, track: usize, time: i64, stamp: &Stamp) -> usize {
         let clock = self.clocks[track];
         let Some(due) = clock.due else {
             return self.first_epoch(track, time);

@@ -60,7 +60,7 @@ impl AudioTrack {
             stream,
             encoder,
             to_rate: Resampler::new(rate, own_rate)?,
-            to_frames: resample::frames(own_rate, sample, frame_samples)?,
+            to_frames: resample::framing_graph(own_rate, sample, frame_samples)?,
             own_rate,
             frame: frame::Audio::empty(),
             ready: Vec::new(),
@@ -108,7 +108,7 @@ impl AudioTrack {
     }
 
     fn take_frames(&mut self, context: &mut Output) -> Result<()> {
-        while self.to_frames.pull(&mut self.frame)? == Pulled::Frame {
+        while self.to_frames.pull_frame(&mut self.frame)? == Pulled::Frame {
             self.encoder.send_frame(&self.frame).map_err(|e| anyhow!("the output cannot be encoded: {e}"))?;
             self.take_packets(context)?;
         }

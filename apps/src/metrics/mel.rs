@@ -1,6 +1,6 @@
 //! Distance of log-mel spectra.
 
-use super::spectrum::{Spectrum, hann};
+use super::spectrum::{Spectrum, hann_window};
 
 const SIZE: usize = 1024;
 const HOP: usize = 256;
@@ -10,8 +10,8 @@ const FLOOR: f64 = 1e-5;
 
 /// Mean absolute difference of the log10 magnitudes in 80 mel bands (window 1024, hop 256); `None` below one window.
 pub(crate) fn mel_distance(reference: &[f32], output: &[f32], rate: u32) -> Option<f64> {
-    let bands = bands(rate);
-    let window = hann(SIZE);
+    let bands = mel_bands(rate);
+    let window = hann_window(SIZE);
     let scale = 1.0 / window.iter().sum::<f64>();
     let mut spectrum = Spectrum::new(window, SIZE);
     let mut power = Vec::new();
@@ -32,7 +32,7 @@ pub(crate) fn mel_distance(reference: &[f32], output: &[f32], rate: u32) -> Opti
 }
 
 /// Triangular filters of unit sum on the mel scale, as `(bin, weight)`; bands too narrow to hold a bin are left out.
-fn bands(rate: u32) -> Vec<Vec<(usize, f64)>> {
+fn mel_bands(rate: u32) -> Vec<Vec<(usize, f64)>> {
     let mel = |f: f64| 2595.0 * (1.0 + f / 700.0).log10();
     let frequency = |m: f64| 700.0 * (10f64.powf(m / 2595.0) - 1.0);
     let top = mel(f64::from(rate) / 2.0);

@@ -23,7 +23,7 @@ impl Plane {
     }
 
     /// The weighted means of every whole window.
-    fn blurred(&self, taps: &[f32; WINDOW]) -> Self {
+    fn filter_windows(&self, taps: &[f32; WINDOW]) -> Self {
         let (width, height) = (self.width - WINDOW + 1, self.height() - WINDOW + 1);
         let mut across = vec![0.0; width * self.height()];
         for (row, out) in self.values.chunks_exact(self.width).zip(across.chunks_exact_mut(width)) {
@@ -42,7 +42,7 @@ impl Plane {
     }
 
     /// Means of 2 by 2 values; an odd side gets a zero in front.
-    fn halved(&self) -> Self {
+    fn downsample_by_two(&self) -> Self {
         let (width, height) = (self.width.div_ceil(2), self.height().div_ceil(2));
         let (odd_x, odd_y) = (self.width % 2, self.height() % 2);
         let at = |x: usize, y: usize| match (x.checked_sub(odd_x), y.checked_sub(odd_y)) {
@@ -64,33 +64,34 @@ pub(crate) fn ms_ssim(a: &[u8], b: &[u8], width: usize) -> Option<f64> {
     let height = a.len() / 3 / width.max(1);
     let side = width.min(height);
     let scales = (1..=EXPONENTS.len()).rev().find(|&n| side > (WINDOW - 1) << (n - 1))?;
-    let sum: f64 = (0..3).map(|c| of_channel(channel(a, c, width), channel(b, c, width), scales)).sum();
+    let sum: f64 =
+        (0..3).map(|c| of_channel(color_plane(a, c, width), color_plane(b, c, width), scales)).sum();
     Some(sum / 3.0)
 }
 
-fn channel(picture: &[u8], c: usize, width: usize) -> Plane {
+fn color_plane(picture: &[u8], c: usize, width: usize) -> Plane {
     Plane { values: picture.iter().skip(c).step_by(3).map(|&v| f32::from(v) / 255.0).collect(), width }
 }
 
 fn of_channel(mut x: Plane, mut y: Plane, scales: usize) -> f64 {
-    let taps = window();
+    let taps = gaussian_window();
     let total: f64 = EXPONENTS[..scales].iter().sum();
     let mut product = 1.0;
     for (scale, exponent) in EXPONENTS[..scales].iter().enumerate() {
         let is_last = scale + 1 == scales;
-        product *= similarity(&x, &y, &taps, is_last).max(0.0).powf(exponent / total);
+        product *= scale_similarity(&x, &y, &taps, is_last).max(0.0).powf(exponent / total);
         if !is_last {
-            (x, y) = (x.halved(), y.halved());
+            (x, y) = (x.downsample_by_two(), y.downsample_by_two());
         }
     }
     product
 }
 
 /// The mean similarity at one scale, of contrast and structure, and of luminance too if `whole`.
-fn similarity(x: &Plane, y: &Plane, taps: &[f32; WINDOW], whole: bool) -> f64 {
-    let (mx, my) = (x.blurred(taps), y.blurred(taps));
+fn scale_similarity(x: &Plane, y: &Plane, taps: &[f32; WINDOW], whole: bool) -> f64 {
+    let (mx, my) = (x.filter_windows(taps), y.filter_windows(taps));
     let (xx, yy, xy) = (x.with(x, |a, b| a * b), y.with(y, |a, b| a * b), x.with(y, |a, b| a * b));
-    let (xx, yy, xy) = (xx.blurred(taps), yy.blurred(taps), xy.blurred(taps));
+    let (xx, yy, xy) = (xx.filter_windows(taps), yy.filter_windows(taps), xy.filter_windows(taps));
     let sum: f64 = (0..mx.values.len())
         .map(|i| {
             let at = |plane: &Plane| f64::from(plane.values[i]);
@@ -103,7 +104,7 @@ fn similarity(x: &Plane, y: &Plane, taps: &[f32; WINDOW], whole: bool) -> f64 {
     sum / mx.values.len() as f64
 }
 
-fn window() -> [f32; WINDOW] {
+fn gaussian_window() -> [f32; WINDOW] {
     let raw: [f64; WINDOW] = std::array::from_fn(|i| {
         let at = i as f64 - (WINDOW / 2) as f64;
         (-at * at / (2.0 * DEVIATION * DEVIATION)).exp()

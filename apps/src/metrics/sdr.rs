@@ -3,7 +3,7 @@
 /// SI-SDR in dB of two signals of one length; `None` where it is not defined, as on silence.
 pub(crate) fn si_sdr(reference: &[f32], output: &[f32]) -> Option<f64> {
     let count = reference.len().min(output.len());
-    let (x, y) = (centred(&reference[..count]), centred(&output[..count]));
+    let (x, y) = (remove_mean(&reference[..count]), remove_mean(&output[..count]));
     let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
     let energy = dot(&x, &x);
     if energy <= f64::EPSILON {
@@ -16,7 +16,7 @@ pub(crate) fn si_sdr(reference: &[f32], output: &[f32]) -> Option<f64> {
     (!ratio.is_nan()).then_some(ratio)
 }
 
-fn centred(samples: &[f32]) -> Vec<f64> {
+fn remove_mean(samples: &[f32]) -> Vec<f64> {
     let mean = samples.iter().map(|&s| f64::from(s)).sum::<f64>() / samples.len().max(1) as f64;
     samples.iter().map(|&s| f64::from(s) - mean).collect()
 }

@@ -35,7 +35,7 @@ impl Spectrum {
 }
 
 /// A Hann window without its zero ends, as Matlab's `hanning` and pystoi have it.
-pub(super) fn hann(size: usize) -> Vec<f64> {
+pub(super) fn hann_window(size: usize) -> Vec<f64> {
     (1..=size)
         .map(|i| 0.5 - 0.5 * (2.0 * std::f64::consts::PI * i as f64 / (size + 1) as f64).cos())
         .collect()

@@ -1,7 +1,7 @@
 //! Short-time objective intelligibility (Taal et al., ICASSP 2010), with the same choices as the Python package pystoi
 //! 0.4, whose figures it gives.
 
-use super::spectrum::{Spectrum, hann};
+use super::spectrum::{Spectrum, hann_window};
 
 /// The rate at which the measure is defined.
 pub(crate) const STOI_RATE: u32 = 10_000;
@@ -21,7 +21,7 @@ const LOWEST_SDR: f64 = -15.0;
 pub(crate) fn stoi(reference: &[f32], output: &[f32]) -> Option<f64> {
     let count = reference.len().min(output.len());
     let (x, y) = without_silence(&reference[..count], &output[..count]);
-    let (x, y) = (envelopes(&x), envelopes(&y));
+    let (x, y) = (band_envelopes(&x), band_envelopes(&y));
     let frames = x.first().map_or(0, Vec::len);
     if frames < STRETCH {
         return None;
@@ -37,7 +37,7 @@ pub(crate) fn stoi(reference: &[f32], output: &[f32]) -> Option<f64> {
 
 /// Both signals without the frames in which the reference is silent.
 fn without_silence(x: &[f32], y: &[f32]) -> (Vec<f64>, Vec<f64>) {
-    let window = hann(FRAME);
+    let window = hann_window(FRAME);
     let framed = |s: &[f32]| -> Vec<Vec<f64>> {
         let starts = (0..s.len().saturating_sub(FRAME)).step_by(HOP);
         starts
@@ -45,7 +45,7 @@ fn without_silence(x: &[f32], y: &[f32]) -> (Vec<f64>, Vec<f64>) {
             .collect()
     };
     let (x, y) = (framed(x), framed(y));
-    let level = |f: &Vec<f64>| 20.0 * (norm(f) + f64::EPSILON).log10();
+    let level = |f: &Vec<f64>| 20.0 * (euclidean_norm(f) + f64::EPSILON).log10();
     let levels: Vec<f64> = x.iter().map(level).collect();
     let loudest = levels.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let joined = |frames: &[Vec<f64>]| {
@@ -61,9 +61,9 @@ fn without_silence(x: &[f32], y: &[f32]) -> (Vec<f64>, Vec<f64>) {
 }
 
 /// The magnitude of each third-octave band, `[band][frame]`.
-fn envelopes(samples: &[f64]) -> Vec<Vec<f64>> {
-    let bands = bands();
-    let mut spectrum = Spectrum::new(hann(FRAME), SIZE);
+fn band_envelopes(samples: &[f64]) -> Vec<Vec<f64>> {
+    let bands = third_octave_bands();
+    let mut spectrum = Spectrum::new(hann_window(FRAME), SIZE);
     let (mut power, mut out) = (Vec::new(), vec![Vec::new(); BANDS]);
     for start in (0..samples.len().saturating_sub(FRAME)).step_by(HOP) {
         spectrum.power(&samples[start..start + FRAME], &mut power);
@@ -75,7 +75,7 @@ fn envelopes(samples: &[f64]) -> Vec<Vec<f64>> {
 }
 
 /// The bins of each band; edges are moved to the nearest bin.
-fn bands() -> Vec<std::ops::Range<usize>> {
+fn third_octave_bands() -> Vec<std::ops::Range<usize>> {
     let bin = |f: f64| (f * SIZE as f64 / f64::from(STOI_RATE)).round() as usize;
     let edge = |sixths: i32| bin(LOWEST_CENTRE * 2f64.powf(f64::from(sixths) / 6.0));
     (0..BANDS as i32).map(|k| edge(2 * k - 1)..edge(2 * k + 1)).collect()
@@ -83,20 +83,20 @@ fn bands() -> Vec<std::ops::Range<usize>> {
 
 /// Correlation of two stretches of an envelope after the output's has been scaled and clipped.
 fn clipped_correlation(x: &[f64], y: &[f64]) -> f64 {
-    let scale = norm(x) / (norm(y) + f64::EPSILON);
+    let scale = euclidean_norm(x) / (euclidean_norm(y) + f64::EPSILON);
     let most = 1.0 + 10f64.powf(-LOWEST_SDR / 20.0);
     let clipped: Vec<f64> = x.iter().zip(y).map(|(x, y)| (y * scale).min(x * most)).collect();
-    let (x, y) = (centred(x), centred(&clipped));
+    let (x, y) = (remove_mean(x), remove_mean(&clipped));
     let dot: f64 = x.iter().zip(&y).map(|(x, y)| x * y).sum();
-    dot / ((norm(&x) + f64::EPSILON) * (norm(&y) + f64::EPSILON))
+    dot / ((euclidean_norm(&x) + f64::EPSILON) * (euclidean_norm(&y) + f64::EPSILON))
 }
 
-fn centred(values: &[f64]) -> Vec<f64> {
+fn remove_mean(values: &[f64]) -> Vec<f64> {
     let mean = values.iter().sum::<f64>() / values.len().max(1) as f64;
     values.iter().map(|v| v - mean).collect()
 }
 
-fn norm(values: &[f64]) -> f64 {
+fn euclidean_norm(values: &[f64]) -> f64 {
     values.iter().map(|v| v * v).sum::<f64>().sqrt()
 }
 

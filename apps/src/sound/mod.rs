@@ -33,7 +33,7 @@ impl Direction {
 }
 
 /// The system's sound.
-pub(crate) fn host() -> Host {
+pub(crate) fn default_host() -> Host {
     // What ALSA would write to stderr comes as an error, too; here it is taken and never read.
     #[cfg(target_os = "linux")]
     alsa::Output::local_error_handler().ok();
@@ -41,7 +41,7 @@ pub(crate) fn host() -> Host {
 }
 
 /// Prints the devices of these directions.
-pub(crate) fn list(host: &Host, directions: &[Direction], json: bool) -> Result<()> {
+pub(crate) fn list_devices(host: &Host, directions: &[Direction], json: bool) -> Result<()> {
     for &direction in directions {
         let fail = |e: cpal::Error| anyhow!("sound devices cannot be listed: {e}");
         let (devices, default): (Vec<Device>, _) = match direction {
@@ -58,11 +58,11 @@ pub(crate) fn list(host: &Host, directions: &[Direction], json: bool) -> Result<
             if json {
                 let name = device.to_string();
                 let line = events::ListedDevice { kind, name: &name, default: is_default };
-                report::line(&line)?;
+                report::write_json_line(&line)?;
             } else {
                 let mark = if is_default { " (default)" } else { "" };
                 let kind = if directions.len() > 1 { format!("{kind}: ") } else { String::new() };
-                report::print(&format!("{kind}{device}{mark}\n"))?;
+                report::print_text(&format!("{kind}{device}{mark}\n"))?;
             }
         }
     }
@@ -70,7 +70,7 @@ pub(crate) fn list(host: &Host, directions: &[Direction], json: bool) -> Result<
 }
 
 /// The device of a name, or the default one.
-pub(crate) fn find(host: &Host, direction: Direction, name: Option<&str>) -> Result<Device> {
+pub(crate) fn find_device(host: &Host, direction: Direction, name: Option<&str>) -> Result<Device> {
     let Some(name) = name else {
         let default = match direction {
             Direction::Capture => host.default_input_device(),
@@ -92,7 +92,11 @@ pub(crate) fn find(host: &Host, direction: Direction, name: Option<&str>) -> Res
 }
 
 /// The device's configuration at `rate` if it has one, else its usual one; float before integers.
-pub(crate) fn config(device: &Device, direction: Direction, rate: u32) -> Result<SupportedStreamConfig> {
+pub(crate) fn choose_config(
+    device: &Device,
+    direction: Direction,
+    rate: u32,
+) -> Result<SupportedStreamConfig> {
     let fail = |e: cpal::Error| anyhow!("no sound from {device}: {e}");
     let rank = |f: SampleFormat| match f {
         SampleFormat::F32 => 0,

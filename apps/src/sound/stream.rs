@@ -65,7 +65,7 @@ fn playback<T: SizedSample + FromSample<f32>>(
     device.build_output_stream(
         config,
         move |out: &mut [T], _| player.fill(out, channels, |s| T::from_sample_(s.clamp(-1.0, 1.0))),
-        keep(errors),
+        keep_error(errors),
         None,
     )
 }
@@ -83,12 +83,12 @@ where
     device.build_input_stream(
         config,
         move |samples: &[T], _| recorder.take(samples, channels, |s| f32::from_sample(s)),
-        keep(errors),
+        keep_error(errors),
         None,
     )
 }
 
-fn keep(errors: &Errors) -> impl FnMut(cpal::Error) + Send + 'static {
+fn keep_error(errors: &Errors) -> impl FnMut(cpal::Error) + Send + 'static {
     let errors = errors.clone();
     move |error| match error.kind() {
         // Heard, and counted by the ring where it is our fault; the stream goes on.

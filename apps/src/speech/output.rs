@@ -6,7 +6,7 @@ use anyhow::{Result, anyhow};
 use siskin_core::audio::{Encoder, EncoderConfig};
 
 use crate::coded::Sink;
-use crate::failure::usage;
+use crate::failure::usage_error;
 use crate::media::{AudioOutput, Labels, OutputFormat};
 use crate::model::ModelArgs;
 use crate::target::Target;
@@ -43,7 +43,7 @@ impl SpeechOutput {
     ) -> Result<Self> {
         if !is_coded(path) {
             if bitrate.is_some() {
-                return Err(usage(format!(
+                return Err(usage_error(format!(
                     "--bitrate is for coded files (.mka), not for {}",
                     path.display()
                 )));
@@ -107,7 +107,7 @@ impl SpeechOutput {
                 encoder.finish(&mut |p| sink.packet(p))?;
                 let totals = sink.finish()?;
                 let rate = units::rate_of(totals.bytes, seconds);
-                Ok(format!(", {}, {}", units::size(totals.bytes), units::bitrate(rate)))
+                Ok(format!(", {}, {}", units::format_size(totals.bytes), units::format_bitrate(rate)))
             }
             Self::Plain(output) => output.finish().map(|()| String::new()),
         }

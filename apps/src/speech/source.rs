@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use crate::failure::usage;
+use crate::failure::usage_error;
 use crate::target::is_dash;
 
 /// Bytes taken at a time.
@@ -32,7 +32,9 @@ impl TextSource {
             }
             (None, given) => {
                 if given.is_none() && std::io::stdin().is_terminal() {
-                    return Err(usage("there is no text: give it as an argument, with --file, or on stdin"));
+                    return Err(usage_error(
+                        "there is no text: give it as an argument, with --file, or on stdin",
+                    ));
                 }
                 (Box::new(std::io::stdin()), PathBuf::from("-"))
             }

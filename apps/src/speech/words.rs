@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use crate::events;
-use crate::failure::usage;
+use crate::failure::usage_error;
 
 /// How words are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +27,7 @@ impl WordFormat {
             Some("srt") => Ok(Self::Srt),
             Some("vtt") => Ok(Self::Vtt),
             Some("jsonl") => Ok(Self::JsonLines),
-            _ => Err(usage(format!("--words {}: name it .srt, .vtt or .jsonl", path.display()))),
+            _ => Err(usage_error(format!("--words {}: name it .srt, .vtt or .jsonl", path.display()))),
         }
     }
 }
@@ -63,12 +63,18 @@ impl WordFile {
         self.count += 1;
         match self.format {
             WordFormat::Srt => {
-                writeln!(self.out, "{}\n{} --> {}\n{text}\n", self.count, clock(start, ','), clock(end, ','))
+                writeln!(
+                    self.out,
+                    "{}\n{} --> {}\n{text}\n",
+                    self.count,
+                    format_time(start, ','),
+                    format_time(end, ',')
+                )
             }
             WordFormat::Vtt => {
                 // An arrow or an ampersand would be read as syntax.
                 let safe = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
-                writeln!(self.out, "{} --> {}\n{safe}\n", clock(start, '.'), clock(end, '.'))
+                writeln!(self.out, "{} --> {}\n{safe}\n", format_time(start, '.'), format_time(end, '.'))
             }
             WordFormat::JsonLines => {
                 writeln!(self.out, "{}", serde_json::to_string(&events::Word { text, start, end })?)
@@ -83,7 +89,7 @@ impl WordFile {
     }
 }
 
-fn clock(seconds: f64, mark: char) -> String {
+fn format_time(seconds: f64, mark: char) -> String {
     let ms = (seconds * 1000.0).round() as u64;
     format!("{:02}:{:02}:{:02}{mark}{:03}", ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60, ms % 1000)
 }

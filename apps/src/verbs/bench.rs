@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 
 use crate::bench::{audio, speech_like, video};
-use crate::failure::usage;
+use crate::failure::usage_error;
 use crate::media::{self, AudioInput};
 use crate::model::ModelArgs;
 
@@ -45,7 +45,7 @@ pub(crate) struct BenchArgs {
     pub(crate) json: bool,
 }
 
-pub(crate) fn run(args: &BenchArgs) -> Result<ExitCode> {
+pub(crate) fn run_bench(args: &BenchArgs) -> Result<ExitCode> {
     if args.video {
         let work = video::Work {
             input: args.input.as_deref(),
@@ -53,7 +53,7 @@ pub(crate) fn run(args: &BenchArgs) -> Result<ExitCode> {
             quality: args.quality,
             model: args.model.model.as_deref(),
         };
-        video::run(&work, &args.model.video_runtime()?, args.json)?;
+        video::run_video(&work, &args.model.video_runtime()?, args.json)?;
         return Ok(ExitCode::SUCCESS);
     }
     let started = Instant::now();
@@ -62,7 +62,7 @@ pub(crate) fn run(args: &BenchArgs) -> Result<ExitCode> {
     let stages = args.stages.unwrap_or(manifest.default_stages);
     if !(1..=manifest.quantizer.stages).contains(&stages) {
         let (name, all) = (&manifest.name, manifest.quantizer.stages);
-        return Err(usage(format!("--stages is {stages}, {name} has: 1 to {all}")));
+        return Err(usage_error(format!("--stages is {stages}, {name} has: 1 to {all}")));
     }
     let runtime = args.model.runtime()?;
     let work = audio::Work {
@@ -73,15 +73,15 @@ pub(crate) fn run(args: &BenchArgs) -> Result<ExitCode> {
         search_width: args.search_width,
         streams: args.streams.map(usize::from),
     };
-    audio::run(&work, || samples(args, manifest.sample_rate), args.json)?;
+    audio::run_audio(&work, || load_samples(args, manifest.sample_rate), args.json)?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// As many samples as asked for, in whole frames; a shorter recording is repeated.
-fn samples(args: &BenchArgs, rate: u32) -> Result<Vec<f32>> {
+fn load_samples(args: &BenchArgs, rate: u32) -> Result<Vec<f32>> {
     let count = args.seconds as usize * rate as usize;
     let Some(path) = &args.input else { return Ok(speech_like(count, rate)) };
-    media::init()?;
+    media::init_ffmpeg()?;
     let mut input = AudioInput::open(path, Some(rate))?;
     let mut pcm = Vec::new();
     while pcm.len() < count && input.next(&mut pcm)? {}

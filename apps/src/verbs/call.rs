@@ -9,7 +9,7 @@ use clap::{ArgGroup, Args};
 
 use crate::call::{Call, CallOptions, Figures, Where};
 use crate::events;
-use crate::failure::usage;
+use crate::failure::usage_error;
 use crate::keys::{Key, Keys};
 use crate::media;
 use crate::model::ModelArgs;
@@ -70,21 +70,21 @@ pub(crate) struct CallArgs {
     pub(crate) report: ReportArgs,
 }
 
-pub(crate) fn run(args: &CallArgs) -> Result<ExitCode> {
-    let host = sound::host();
+pub(crate) fn run_call(args: &CallArgs) -> Result<ExitCode> {
+    let host = sound::default_host();
     if args.list_devices {
-        sound::list(&host, &[Direction::Capture, Direction::Playback], args.report.json)?;
+        sound::list_devices(&host, &[Direction::Capture, Direction::Playback], args.report.json)?;
         return Ok(ExitCode::SUCCESS);
     }
     let mut report = Report::new(&args.report, false)?;
-    media::init()?;
+    media::init_ffmpeg()?;
     let side = match (&args.listen, &args.connect) {
         (Some(address), _) => Where::Listen(address.clone()),
         (_, Some(address)) => Where::Connect(address.clone()),
-        _ => return Err(usage("--listen or --connect says with whom to talk")),
+        _ => return Err(usage_error("--listen or --connect says with whom to talk")),
     };
     if let Some(output) = args.output.as_ref().filter(|o| o.exists() && !args.yes) {
-        return Err(usage(format!("{} exists already (-y overwrites)", output.display())));
+        return Err(usage_error(format!("{} exists already (-y overwrites)", output.display())));
     }
     let bundle = args.model.bundle()?;
     let options = CallOptions {
@@ -98,11 +98,11 @@ pub(crate) fn run(args: &CallArgs) -> Result<ExitCode> {
         output_device: args.output_device.clone(),
     };
     if options.input.is_none() {
-        sound::find(&host, Direction::Capture, options.input_device.as_deref())
+        sound::find_device(&host, Direction::Capture, options.input_device.as_deref())
             .map_err(|e| e.context("no microphone, --input names a file instead"))?;
     }
     if options.output.is_none() {
-        sound::find(&host, Direction::Playback, options.output_device.as_deref())
+        sound::find_device(&host, Direction::Playback, options.output_device.as_deref())
             .map_err(|e| e.context("no loudspeaker, --output names a file instead"))?;
     }
     let mut call = Call::new(options, &bundle, args.model.runtime()?, host)?;
@@ -112,20 +112,20 @@ pub(crate) fn run(args: &CallArgs) -> Result<ExitCode> {
         None => format!("Calling {address}"),
     });
     if args.report.json {
-        report::line(&events::Ready { address: &address })?;
+        report::write_json_line(&events::Ready { address: &address })?;
     }
-    let talked = talk(&mut call, args, &mut report);
-    let figures = call.figures();
+    let talked = talk_until_end(&mut call, args, &mut report);
+    let figures = call.current_figures();
     let ended = call.end();
     talked?;
     ended?;
-    let text = format!("Talked for {}: {}", units::clock(figures.seconds), summary(&figures));
+    let text = format!("Talked for {}: {}", units::format_time(figures.seconds), format_summary(&figures));
     report.done(&text, &event(&figures))?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// Tends the call until somebody hangs up.
-fn talk(call: &mut Call, args: &CallArgs, report: &mut Report) -> Result<()> {
+fn talk_until_end(call: &mut Call, args: &CallArgs, report: &mut Report) -> Result<()> {
     let mut keys = Keys::open();
     let mut due = Instant::now();
     let mut told = false;
@@ -134,19 +134,19 @@ fn talk(call: &mut Call, args: &CallArgs, report: &mut Report) -> Result<()> {
         if !call.tend(&mut |text| report.note(text))? {
             break;
         }
-        match keys.as_mut().and_then(Keys::pressed) {
+        match keys.as_mut().and_then(Keys::next_key) {
             Some(Key::Letter('m')) => call.toggle_mute(),
             Some(Key::Letter('q')) => break,
             _ => {}
         }
-        let figures = call.figures();
+        let figures = call.current_figures();
         if args.seconds.is_some_and(|s| figures.seconds >= s) {
             break;
         }
-        if let Some(ports) = call.ports().filter(|_| args.report.json && !told) {
+        if let Some(ports) = call.port_info().filter(|_| args.report.json && !told) {
             told = true;
             for port in ports {
-                report::line(&events::CallDevice {
+                report::write_json_line(&events::CallDevice {
                     kind: port.kind,
                     name: &port.name,
                     rate: port.rate,
@@ -155,10 +155,10 @@ fn talk(call: &mut Call, args: &CallArgs, report: &mut Report) -> Result<()> {
             }
         }
         if call.is_answered() {
-            report.status(&screen(&figures));
+            report.status(&format_screen(&figures));
             if args.report.json && Instant::now() >= due {
                 due = Instant::now() + LINES;
-                report::line(&events::CallProgress { figures: event(&figures) })?;
+                report::write_json_line(&events::CallProgress { figures: event(&figures) })?;
             }
         }
         std::thread::sleep(TICK);
@@ -193,19 +193,19 @@ fn event(f: &Figures) -> events::CallFigures {
     }
 }
 
-fn screen(f: &Figures) -> String {
+fn format_screen(f: &Figures) -> String {
     let muted = if f.muted { " (muted)" } else { "" };
     format!(
         "{}  you {}{muted}  peer {}  {}  {}",
-        units::clock(f.seconds),
+        units::format_time(f.seconds),
         f.bars.0,
         f.bars.1,
-        units::bitrate(f.bitrate),
-        summary(f)
+        units::format_bitrate(f.bitrate),
+        format_summary(f)
     )
 }
 
-fn summary(f: &Figures) -> String {
+fn format_summary(f: &Figures) -> String {
     let all = (f.packets + f.lost).max(1) as f64;
     let frames = (f.played + f.recovered + f.concealed).max(1) as f64;
     format!(

@@ -10,7 +10,7 @@ use clap::Args;
 use crate::coded::{CodedFile, Decoding};
 use crate::events;
 use crate::interrupt;
-use crate::media::{self, AudioInput, resample};
+use crate::media::{self, AudioInput, resample_all};
 use crate::metrics::{STOI_RATE, mel_distance, si_sdr, stoi};
 use crate::model::ModelArgs;
 use crate::report;
@@ -57,17 +57,17 @@ struct Coded {
     packet_bytes: u64,
 }
 
-pub(crate) fn run(args: &CompareArgs) -> Result<ExitCode> {
-    media::init()?;
+pub(crate) fn run_compare(args: &CompareArgs) -> Result<ExitCode> {
+    media::init_ffmpeg()?;
     if video::compare::is_video(&args.output) || video::compare::is_video(&args.reference) {
         return video::compare::run(&args.reference, &args.output, &|| args.model.video_runtime(), args.json);
     }
-    let reference = load(&args.reference, args, None)?;
-    let output = load(&args.output, args, args.stages)?;
+    let reference = load_recording(&args.reference, args, None)?;
+    let output = load_recording(&args.output, args, args.stages)?;
     // Both at the lower rate: above its own half a recording has nothing to compare.
     let rate = reference.rate.min(output.rate);
-    let mut x = resample(&reference.samples, reference.rate, rate)?;
-    let mut y = resample(&output.samples, output.rate, rate)?;
+    let mut x = resample_all(&reference.samples, reference.rate, rate)?;
+    let mut y = resample_all(&output.samples, output.rate, rate)?;
     let (of_reference, of_output) = (x.len(), y.len());
     let common = of_reference.min(of_output);
     x.truncate(common);
@@ -75,10 +75,10 @@ pub(crate) fn run(args: &CompareArgs) -> Result<ExitCode> {
     let seconds = common as f64 / f64::from(rate);
     let sdr = si_sdr(&x, &y);
     let mel = mel_distance(&x, &y, rate);
-    let stoi = stoi(&resample(&x, rate, STOI_RATE)?, &resample(&y, rate, STOI_RATE)?);
+    let stoi = stoi(&resample_all(&x, rate, STOI_RATE)?, &resample_all(&y, rate, STOI_RATE)?);
     let coded_seconds = output.samples.len() as f64 / f64::from(output.rate);
     if args.json {
-        return report::line(&events::Compare {
+        return report::write_json_line(&events::Compare {
             reference: args.reference.to_string_lossy(),
             output: args.output.to_string_lossy(),
             sample_rate: rate,
@@ -97,7 +97,7 @@ pub(crate) fn run(args: &CompareArgs) -> Result<ExitCode> {
     }
     let mut text = String::new();
     let mut row = |name: &str, value: String| writeln!(text, "{name:<14} {value}");
-    row("compared", format!("{} at {rate} Hz", units::clock(seconds)))?;
+    row("compared", format!("{} at {rate} Hz", units::format_time(seconds)))?;
     if of_reference != of_output {
         row("length", format!("reference {of_reference} samples, output {of_output}"))?;
     }
@@ -110,21 +110,21 @@ pub(crate) fn run(args: &CompareArgs) -> Result<ExitCode> {
     if let Some(Coded { bytes, packet_bytes }) = output.coded {
         row(
             "on disk",
-            format!("{} bits, {}", bytes * 8, units::bitrate(units::rate_of(bytes, coded_seconds))),
+            format!("{} bits, {}", bytes * 8, units::format_bitrate(units::rate_of(bytes, coded_seconds))),
         )?;
-        row("in packets", units::bitrate(units::rate_of(packet_bytes, coded_seconds)))?;
+        row("in packets", units::format_bitrate(units::rate_of(packet_bytes, coded_seconds)))?;
     }
-    report::print(&text)?;
+    report::print_text(&text)?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn load(path: &Path, args: &CompareArgs, stages: Option<u8>) -> Result<Recording> {
+fn load_recording(path: &Path, args: &CompareArgs, stages: Option<u8>) -> Result<Recording> {
     let recording = if CodedFile::is_coded(path) {
         let file = CodedFile::open(path)?;
         let bytes = file.bytes();
         let mut decoding = Decoding::new(file, args.model.model.as_deref(), &args.model.runtime()?, stages)?;
         let rate = decoding.rate();
-        let samples = gather(path, rate, |out| decoding.next(out))?;
+        let samples = gather_samples(path, rate, |out| decoding.next(out))?;
         decoding.check_any()?;
         for line in
             decoding.losses().describe(decoding.file().name(), rate, samples.len() as f64 / f64::from(rate))
@@ -135,7 +135,7 @@ fn load(path: &Path, args: &CompareArgs, stages: Option<u8>) -> Result<Recording
     } else {
         let mut input = AudioInput::open(path, None)?;
         let rate = input.rate();
-        let samples = gather(path, rate, |out| input.next(out))?;
+        let samples = gather_samples(path, rate, |out| input.next(out))?;
         Recording { samples, rate, coded: None }
     };
     if recording.samples.is_empty() {
@@ -144,10 +144,14 @@ fn load(path: &Path, args: &CompareArgs, stages: Option<u8>) -> Result<Recording
     Ok(recording)
 }
 
-fn gather(path: &Path, rate: u32, mut next: impl FnMut(&mut Vec<f32>) -> Result<bool>) -> Result<Vec<f32>> {
+fn gather_samples(
+    path: &Path,
+    rate: u32,
+    mut next: impl FnMut(&mut Vec<f32>) -> Result<bool>,
+) -> Result<Vec<f32>> {
     let mut samples = Vec::new();
     while next(&mut samples)? {
-        interrupt::check()?;
+        interrupt::check_interrupt()?;
         if samples.len() > MOST_SECONDS * rate as usize {
             bail!(
                 "{} is longer than {} minutes, the most that is compared",

@@ -16,10 +16,10 @@ pub(crate) struct CompletionsArgs {
     shell: Shell,
 }
 
-pub(crate) fn run(args: &CompletionsArgs) -> Result<ExitCode> {
+pub(crate) fn run_completions(args: &CompletionsArgs) -> Result<ExitCode> {
     // Generated into memory first: the generator panics if its output goes away.
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "siskin", &mut script);
-    report::print(&String::from_utf8_lossy(&script))?;
+    report::print_text(&String::from_utf8_lossy(&script))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -49,9 +49,9 @@ pub(crate) struct DecodeArgs {
     pub(crate) report: ReportArgs,
 }
 
-pub(crate) fn run(args: &DecodeArgs) -> Result<ExitCode> {
+pub(crate) fn run_decode(args: &DecodeArgs) -> Result<ExitCode> {
     let mut report = Report::new(&args.report, is_dash(&args.output))?;
-    media::init()?;
+    media::init_ffmpeg()?;
     let form = match VideoFile::is_video(&args.input) {
         true => Output::of(&args.output, &args.input)?,
         false => None,
@@ -61,7 +61,7 @@ pub(crate) fn run(args: &DecodeArgs) -> Result<ExitCode> {
         let job = video::decode::Job {
             input: &args.input,
             output: &args.output,
-            sound: if has_sound { Some(sound(args)?) } else { None },
+            sound: if has_sound { Some(open_sound(args)?) } else { None },
             runtime: args.model.video_runtime()?,
         };
         let open = || Target::open(&args.output, args.overwrite.choice(), &args.input);
@@ -69,7 +69,7 @@ pub(crate) fn run(args: &DecodeArgs) -> Result<ExitCode> {
     }
     let is_special = std::fs::metadata(&args.output).is_ok_and(|m| !m.is_file() && !m.is_dir());
     let format = OutputFormat::of(&args.output, args.float, is_special)?;
-    let mut decoding = sound(args)?;
+    let mut decoding = open_sound(args)?;
     let rate = decoding.rate();
     let total = decoding.file().stated_samples().map(|s| s as f64 / f64::from(rate));
     let target = Target::open(&args.output, args.overwrite.choice(), &args.input)?;
@@ -91,20 +91,24 @@ pub(crate) fn run(args: &DecodeArgs) -> Result<ExitCode> {
         output.write(&pcm)?;
         pcm.clear();
         more = decoding.next(&mut pcm)?;
-        let seconds = decoding.given() as f64 / f64::from(rate);
+        let seconds = decoding.given_samples() as f64 / f64::from(rate);
         report.progress(Progress { seconds, total, bytes: decoding.packet_bytes() })?;
     }
     decoding.check_any()?;
     output.finish()?;
     target.commit()?;
-    let seconds = decoding.given() as f64 / f64::from(rate);
+    let seconds = decoding.given_samples() as f64 / f64::from(rate);
     let losses = decoding.losses();
     for line in losses.describe(decoding.file().name(), rate, seconds) {
         report.warn(&line)?;
     }
     let speed = seconds / report.elapsed().max(1e-6);
     report.done(
-        &format!("{} ({} samples), {speed:.1}x real time", units::clock(seconds), decoding.given()),
+        &format!(
+            "{} ({} samples), {speed:.1}x real time",
+            units::format_time(seconds),
+            decoding.given_samples()
+        ),
         &events::Decode {
             input: args.input.to_string_lossy(),
             output: args.output.to_string_lossy(),
@@ -112,7 +116,7 @@ pub(crate) fn run(args: &DecodeArgs) -> Result<ExitCode> {
             model_id: decoding.file().header().bundle.to_string(),
             provider: decoding.provider().name(),
             sample_rate: rate,
-            samples: decoding.given(),
+            samples: decoding.given_samples(),
             seconds,
             packet_bytes: decoding.packet_bytes(),
             bad_packets: losses.bad_packets,
@@ -131,7 +135,7 @@ pub(crate) fn run(args: &DecodeArgs) -> Result<ExitCode> {
 }
 
 /// The sound of the input, with the losses that the options simulate.
-fn sound(args: &DecodeArgs) -> Result<Decoding> {
+fn open_sound(args: &DecodeArgs) -> Result<Decoding> {
     let file = CodedFile::open(&args.input)?;
     let runtime = args.model.runtime()?;
     let mut decoding = Decoding::new(file, args.model.model.as_deref(), &runtime, args.stages)?;

@@ -11,7 +11,7 @@ use siskin_core::bundle::{Bundle, Manifest, VideoBundle};
 use crate::bench::peak_memory;
 use crate::coded::{CodedFile, Sink};
 use crate::events;
-use crate::failure::usage;
+use crate::failure::usage_error;
 use crate::media::{self, AudioInput, Kind, Source, kept_tags};
 use crate::model::ModelArgs;
 use crate::report::{Progress, Report, ReportArgs};
@@ -104,12 +104,12 @@ pub(crate) struct EncodeArgs {
     pub(crate) report: ReportArgs,
 }
 
-pub(crate) fn run(args: &EncodeArgs) -> Result<ExitCode> {
+pub(crate) fn run_encode(args: &EncodeArgs) -> Result<ExitCode> {
     check_name(&args.output)?;
     let mut report = Report::new(&args.report, is_dash(&args.output))?;
-    media::init()?;
+    media::init_ffmpeg()?;
     if CodedFile::is_coded(&args.input) || VideoFile::is_video(&args.input) {
-        return Err(usage(format!("{} is coded already, see siskin decode", args.input.display())));
+        return Err(usage_error(format!("{} is coded already, see siskin decode", args.input.display())));
     }
     let may_hold_video = args.output.extension().is_some_and(|e| e.eq_ignore_ascii_case("mkv"));
     if args.video.preset.is_some() || may_hold_video && !args.video.no_video {
@@ -127,10 +127,10 @@ pub(crate) fn run(args: &EncodeArgs) -> Result<ExitCode> {
 fn check_sound_options(args: &EncodeArgs) -> Result<()> {
     if args.video.resume || args.video.watch.is_some() {
         let option = if args.video.resume { "--resume" } else { "--watch" };
-        return Err(usage(format!("{option} is for pictures, and none are encoded here")));
+        return Err(usage_error(format!("{option} is for pictures, and none are encoded here")));
     }
     if args.video.no_audio {
-        return Err(usage("--no-audio leaves nothing to encode"));
+        return Err(usage_error("--no-audio leaves nothing to encode"));
     }
     Ok(())
 }
@@ -139,12 +139,12 @@ fn encode_sound(args: &EncodeArgs, source: Source, mut report: Report) -> Result
     check_sound_options(args)?;
     let bundle = args.model.bundle()?;
     let manifest = bundle.manifest();
-    let stages = stages(args, manifest)?;
+    let stages = choose_stages(args, manifest)?;
     let rate = rate_control(args, bundle.stream_header().code_rate(stages));
-    let mut input = AudioInput::alone(&source, Some(manifest.sample_rate))?;
+    let mut input = AudioInput::open_alone(&source, Some(manifest.sample_rate))?;
     describe_input(&input, &report);
     let runtime = args.model.runtime()?;
-    let mut config = config(args, stages, rate);
+    let mut config = encoder_config(args, stages, rate);
     let target = Target::open(&args.output, args.overwrite.choice(), &args.input)?;
     if target.is_file() {
         let frame_rate = bundle.stream_header().frame_rate();
@@ -152,9 +152,9 @@ fn encode_sound(args: &EncodeArgs, source: Source, mut report: Report) -> Result
     }
     let mut encoder = Encoder::new(&bundle, &runtime, &config)?;
     let rate_words = match rate {
-        RateControl::Variable { bitrate } => format!("{} on average", units::bitrate(bitrate.into())),
+        RateControl::Variable { bitrate } => format!("{} on average", units::format_bitrate(bitrate.into())),
         RateControl::Constant => {
-            format!("{stages} stages, {} of codes", units::bitrate(encoder.header().code_rate(stages)))
+            format!("{stages} stages, {} of codes", units::format_bitrate(encoder.header().code_rate(stages)))
         }
     };
     report.note(&format!(
@@ -187,10 +187,10 @@ fn encode_sound(args: &EncodeArgs, source: Source, mut report: Report) -> Result
     report.done(
         &format!(
             "{} in {} packets, {}, {} (container {:.1} %), {speed:.1}x real time",
-            units::clock(seconds),
+            units::format_time(seconds),
             totals.packets,
-            units::size(totals.bytes),
-            units::bitrate(on_disk),
+            units::format_size(totals.bytes),
+            units::format_bitrate(on_disk),
             100.0 * (totals.bytes - totals.packet_bytes) as f64 / totals.bytes.max(1) as f64,
         ),
         &events::Encode {
@@ -226,15 +226,15 @@ fn encode_sound(args: &EncodeArgs, source: Source, mut report: Report) -> Result
 fn encode_video(args: &EncodeArgs, source: Source, report: &mut Report) -> Result<ExitCode> {
     let with_sound = source.has(Kind::Audio) && !args.video.no_audio;
     let runtime = args.model.video_runtime()?;
-    let [of_pictures, of_sound] = models(args, with_sound)?;
+    let [of_pictures, of_sound] = choose_models(args, with_sound)?;
     let overwrite = if args.video.resume { Overwrite::Always } else { args.overwrite.choice() };
     let target = Target::open(&args.output, overwrite, &args.input)?;
     if args.video.resume && !target.is_file() {
-        return Err(usage("--resume needs an output that is a file"));
+        return Err(usage_error("--resume needs an output that is a file"));
     }
     // Both are known to the input before the first packet of either is read.
-    source.want(&if with_sound { vec![Kind::Video, Kind::Audio] } else { vec![Kind::Video] });
-    let sound = if with_sound { Some(sound(args, &source, of_sound, report)?) } else { None };
+    source.keep_packets(&if with_sound { vec![Kind::Video, Kind::Audio] } else { vec![Kind::Video] });
+    let sound = if with_sound { Some(open_sound(args, &source, of_sound, report)?) } else { None };
     // With sound, the plain option is that of the sound, as it is without video.
     let own = args.bitrate.filter(|_| !with_sound);
     let mut job = video::encode::Job {
@@ -252,15 +252,17 @@ fn encode_video(args: &EncodeArgs, source: Source, report: &mut Report) -> Resul
 }
 
 /// The bundle that `--model` names, for the pictures or else for the sound, whichever it is of.
-fn models(args: &EncodeArgs, with_sound: bool) -> Result<[Option<&str>; 2]> {
+fn choose_models(args: &EncodeArgs, with_sound: bool) -> Result<[Option<&str>; 2]> {
     let Some(name) = args.model.model.as_deref() else { return Ok([None; 2]) };
     match (Bundle::find(name), VideoBundle::find(name)) {
         (Ok(_), _) if with_sound => Ok([None, Some(name)]),
-        (Ok(_), _) => Err(usage(format!("--model {name} is a bundle for sound, and none is encoded here"))),
-        (_, Ok(_)) if args.video.is_realtime() => Ok([Some(name), None]),
-        (_, Ok(_)) => {
-            Err(usage(format!("--model {name} is for --preset realtime, others fit a network of their own")))
+        (Ok(_), _) => {
+            Err(usage_error(format!("--model {name} is a bundle for sound, and none is encoded here")))
         }
+        (_, Ok(_)) if args.video.is_realtime() => Ok([Some(name), None]),
+        (_, Ok(_)) => Err(usage_error(format!(
+            "--model {name} is for --preset realtime, others fit a network of their own"
+        ))),
         // Neither: the kind that is more likely meant says why.
         (Err(e), Err(_)) if !args.video.is_realtime() => Err(e.into()),
         (_, Err(e)) => Err(e.into()),
@@ -268,15 +270,16 @@ fn models(args: &EncodeArgs, with_sound: bool) -> Result<[Option<&str>; 2]> {
 }
 
 /// The sound beside a video.
-fn sound(args: &EncodeArgs, source: &Source, model: Option<&str>, report: &Report) -> Result<Sound> {
+fn open_sound(args: &EncodeArgs, source: &Source, model: Option<&str>, report: &Report) -> Result<Sound> {
     let bundle = model.map_or_else(ModelArgs::default_bundle, |name| Ok(Bundle::find(name)?))?;
     let manifest = bundle.manifest();
-    let stages = stages(args, manifest)?;
+    let stages = choose_stages(args, manifest)?;
     let input = AudioInput::of(source, manifest.sample_rate)?;
     if input.channels() > 1 {
         report.note(&format!("Mixing {} channels down to mono", input.channels()));
     }
-    let mut config = config(args, stages, rate_control(args, bundle.stream_header().code_rate(stages)));
+    let mut config =
+        encoder_config(args, stages, rate_control(args, bundle.stream_header().code_rate(stages)));
     config.header_interval = (HEADER_SECONDS * bundle.stream_header().frame_rate()) as u32;
     Ok(Sound::new(input, Encoder::new(&bundle, &args.model.runtime()?, &config)?))
 }
@@ -289,7 +292,7 @@ fn rate_control(args: &EncodeArgs, usual: f64) -> RateControl {
     }
 }
 
-fn config(args: &EncodeArgs, stages: u8, rate: RateControl) -> EncoderConfig {
+fn encoder_config(args: &EncodeArgs, stages: u8, rate: RateControl) -> EncoderConfig {
     EncoderConfig {
         stages: Some(stages),
         frames_per_packet: args.frames_per_packet,
@@ -311,14 +314,14 @@ fn check_name(output: &Path) -> Result<()> {
     if is_dash(output) || is_special || extension == "mka" || extension == "mkv" {
         return Ok(());
     }
-    Err(usage(format!("{}: coded files are Matroska, name it .mka or .mkv", output.display())))
+    Err(usage_error(format!("{}: coded files are Matroska, name it .mka or .mkv", output.display())))
 }
 
-fn stages(args: &EncodeArgs, manifest: &Manifest) -> Result<u8> {
+fn choose_stages(args: &EncodeArgs, manifest: &Manifest) -> Result<u8> {
     let all = manifest.quantizer.stages;
     if let Some(asked) = args.stages {
         if !(1..=all).contains(&asked) {
-            return Err(usage(format!("--stages is {asked}, {} has: 1 to {all}", manifest.name)));
+            return Err(usage_error(format!("--stages is {asked}, {} has: 1 to {all}", manifest.name)));
         }
         return Ok(asked);
     }
@@ -330,7 +333,9 @@ fn stages(args: &EncodeArgs, manifest: &Manifest) -> Result<u8> {
     let highest = lowest * f64::from(all);
     if f64::from(bitrate) < lowest || f64::from(bitrate) > highest {
         let name = &manifest.name;
-        return Err(usage(format!("--bitrate is {bitrate} b/s, {name} has: {lowest:.0} to {highest:.0}")));
+        return Err(usage_error(format!(
+            "--bitrate is {bitrate} b/s, {name} has: {lowest:.0} to {highest:.0}"
+        )));
     }
     Ok(manifest.stages_for(bitrate))
 }

@@ -24,7 +24,7 @@ pub(crate) struct InfoArgs {
     pub(crate) json: bool,
 }
 
-pub(crate) fn run(args: &InfoArgs) -> Result<ExitCode> {
+pub(crate) fn run_info(args: &InfoArgs) -> Result<ExitCode> {
     if VideoFile::is_video(&args.file) {
         let code = video::info::run(&args.file, args.json)?;
         // What follows is the sound beside it, if there is one.
@@ -51,7 +51,7 @@ pub(crate) fn run(args: &InfoArgs) -> Result<ExitCode> {
     let pause_share = survey.pause_frames as f64 / survey.frames.max(1) as f64;
     let pause_seconds = survey.pause_frames as f64 / header.frame_rate();
     if args.json {
-        report::line(&events::Info {
+        report::write_json_line(&events::Info {
             file: file.name(),
             container: "matroska",
             codec: siskin_core::container::AUDIO_CODEC_ID,
@@ -69,7 +69,7 @@ pub(crate) fn run(args: &InfoArgs) -> Result<ExitCode> {
             frames_per_packet: survey.frames_per_packet,
             stages_lowest: low,
             stages_highest: high,
-            coding: coding(&survey),
+            coding: coding_name(&survey),
             variable: survey.variable > 0,
             range_coded_packets: survey.range_coded,
             code_bitrate: codes,
@@ -89,7 +89,7 @@ pub(crate) fn run(args: &InfoArgs) -> Result<ExitCode> {
     }
     let mut text = String::new();
     let mut row = |name: &str, value: String| writeln!(text, "{name:<10} {value}");
-    row("file", format!("{}, Matroska, {}", file.name(), units::size(file.bytes())))?;
+    row("file", format!("{}, Matroska, {}", file.name(), units::format_size(file.bytes())))?;
     row(
         "track",
         format!(
@@ -101,7 +101,7 @@ pub(crate) fn run(args: &InfoArgs) -> Result<ExitCode> {
     )?;
     let known = version.map_or("not installed here".to_owned(), |v| format!("version {v}"));
     row("model", format!("{} (id {}), {known}", header.bundle_name, header.bundle))?;
-    row("duration", format!("{} ({} samples)", units::clock(seconds), survey.samples))?;
+    row("duration", format!("{} ({} samples)", units::format_time(seconds), survey.samples))?;
     row(
         "packets",
         format!("{} of up to {} frames, {} frames", survey.packets, survey.frames_per_packet, survey.frames),
@@ -116,20 +116,24 @@ pub(crate) fn run(args: &InfoArgs) -> Result<ExitCode> {
     )?;
     let rates = match codes {
         Some(codes) => {
-            format!("{} of codes, {} in packets", units::bitrate(codes), units::bitrate(in_packets))
+            format!(
+                "{} of codes, {} in packets",
+                units::format_bitrate(codes),
+                units::format_bitrate(in_packets)
+            )
         }
-        None => format!("{} in packets", units::bitrate(in_packets)),
+        None => format!("{} in packets", units::format_bitrate(in_packets)),
     };
-    row("coding", format!("{}, {rates}", coding(&survey)))?;
+    row("coding", format!("{}, {rates}", coding_name(&survey)))?;
     if survey.redundant_bytes > 0 {
         let rate = units::rate_of(survey.redundant_bytes, seconds);
-        row("redundancy", format!("{} of copies of earlier frames", units::bitrate(rate)))?;
+        row("redundancy", format!("{} of copies of earlier frames", units::format_bitrate(rate)))?;
     }
     if survey.pause_frames > 0 {
         let rate = units::rate_of(survey.pause_bytes, pause_seconds);
         row("pauses", format!("{:.1} % of the time, at {rate:.0} b/s", pause_share * 100.0))?;
     }
-    row("on disk", format!("{}, container {:.1} %", units::bitrate(on_disk), overhead * 100.0))?;
+    row("on disk", format!("{}, container {:.1} %", units::format_bitrate(on_disk), overhead * 100.0))?;
     for (key, value) in file.tags() {
         row("tag", format!("{key}: {value}"))?;
     }
@@ -140,12 +144,12 @@ pub(crate) fn run(args: &InfoArgs) -> Result<ExitCode> {
     if faults > 0 {
         row("warning", format!("{faults} faults, see siskin verify"))?;
     }
-    report::print(&text)?;
+    report::print_text(&text)?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// What the packets' codes are coded with.
-fn coding(survey: &Survey) -> &'static str {
+fn coding_name(survey: &Survey) -> &'static str {
     match survey.range_coded {
         0 => "fixed width",
         n if n == survey.packets => "range coded",

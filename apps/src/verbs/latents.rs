@@ -57,16 +57,16 @@ impl LatentsArgs {
     }
 }
 
-pub(crate) fn run(args: &LatentsArgs) -> Result<ExitCode> {
-    media::init()?;
+pub(crate) fn run_latents(args: &LatentsArgs) -> Result<ExitCode> {
+    media::init_ffmpeg()?;
     match &args.command {
-        LatentsCommand::Export(files) => export(files)?,
-        LatentsCommand::Decode(files) => decode(files)?,
+        LatentsCommand::Export(files) => export_latents(files)?,
+        LatentsCommand::Decode(files) => decode_latents(files)?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn export(args: &Files) -> Result<()> {
+fn export_latents(args: &Files) -> Result<()> {
     let mut report = Report::new(&args.report, is_dash(&args.output))?;
     let bundle = args.model.bundle()?;
     let rate = bundle.manifest().sample_rate;
@@ -93,15 +93,15 @@ fn export(args: &Files) -> Result<()> {
         None => std::io::stdout().lock().write_all(&file).context("stdout")?,
     }
     target.commit()?;
-    done(&report, "latents export", args, &latents, rate)
+    report_result(&report, "latents export", args, &latents, rate)
 }
 
-fn decode(args: &Files) -> Result<()> {
+fn decode_latents(args: &Files) -> Result<()> {
     let mut report = Report::new(&args.report, is_dash(&args.output))?;
     let bundle = args.model.bundle()?;
     let rate = bundle.manifest().sample_rate;
-    let latents =
-        Latents::from_file(&read(&args.input)?, &bundle).with_context(|| args.input.display().to_string())?;
+    let latents = Latents::from_file(&read_latents(&args.input)?, &bundle)
+        .with_context(|| args.input.display().to_string())?;
     let target = Target::open(&args.output, args.overwrite.choice(), &args.input)?;
     let format = OutputFormat::of(&args.output, false, matches!(target, Target::Stream(_)))?;
     let mut output =
@@ -115,10 +115,10 @@ fn decode(args: &Files) -> Result<()> {
     })?;
     output.finish()?;
     target.commit()?;
-    done(&report, "latents decode", args, &latents, rate)
+    report_result(&report, "latents decode", args, &latents, rate)
 }
 
-fn read(path: &Path) -> Result<Vec<u8>> {
+fn read_latents(path: &Path) -> Result<Vec<u8>> {
     let mut data = Vec::new();
     let name = || path.display().to_string();
     let reader: Box<dyn Read> = if is_dash(path) {
@@ -128,16 +128,16 @@ fn read(path: &Path) -> Result<Vec<u8>> {
     };
     reader.take(LARGEST + 1).read_to_end(&mut data).with_context(name)?;
     if data.len() as u64 > LARGEST {
-        bail!("{} has more than {}", name(), units::size(LARGEST));
+        bail!("{} has more than {}", name(), units::format_size(LARGEST));
     }
     Ok(data)
 }
 
-fn done(report: &Report, verb: &str, args: &Files, latents: &Latents, rate: u32) -> Result<()> {
+fn report_result(report: &Report, verb: &str, args: &Files, latents: &Latents, rate: u32) -> Result<()> {
     let frames = latents.values.len() / latents.dim.max(1);
     let seconds = latents.samples as f64 / f64::from(rate);
     report.done(
-        &format!("{} in {frames} frames of {} values", units::clock(seconds), latents.dim),
+        &format!("{} in {frames} frames of {} values", units::format_time(seconds), latents.dim),
         &events::Latents {
             verb,
             input: args.input.to_string_lossy(),

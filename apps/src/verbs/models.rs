@@ -45,35 +45,35 @@ enum ModelsCommand {
     },
 }
 
-pub(crate) fn run(args: &ModelsArgs) -> Result<ExitCode> {
+pub(crate) fn run_models(args: &ModelsArgs) -> Result<ExitCode> {
     match &args.command {
-        None | Some(ModelsCommand::List) => list(args.json)?,
-        Some(ModelsCommand::Path) => path(args.json)?,
-        Some(ModelsCommand::Info { name }) => info(name, args.json)?,
+        None | Some(ModelsCommand::List) => list_bundles(args.json)?,
+        Some(ModelsCommand::Path) => show_search_path(args.json)?,
+        Some(ModelsCommand::Info { name }) => show_bundle(name, args.json)?,
         Some(ModelsCommand::Import(import)) => voices::run_import(import, args.json)?,
-        Some(ModelsCommand::Verify { name }) if voices::find(name).is_some() => {
-            voices::verify(name, args.json)?;
+        Some(ModelsCommand::Verify { name }) if voices::find_voices(name).is_some() => {
+            voices::verify_voices(name, args.json)?;
         }
         Some(ModelsCommand::Verify { name }) if installed_videos().iter().any(|(_, m)| m.name == *name) => {
             verify_video(name, args.json)?;
         }
-        Some(ModelsCommand::Verify { name }) => verify(name, args.json)?,
+        Some(ModelsCommand::Verify { name }) => verify_bundle(name, args.json)?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn list(json: bool) -> Result<()> {
+fn list_bundles(json: bool) -> Result<()> {
     let bundles = installed();
     if bundles.is_empty() && installed_voices().is_empty() && installed_videos().is_empty() && !json {
         let folders: Vec<_> = search_path().iter().map(|p| p.display().to_string()).collect();
-        return report::print(&format!("no model bundles in: {}\n", folders.join(", ")));
+        return report::print_text(&format!("no model bundles in: {}\n", folders.join(", ")));
     }
     for bundle in bundles {
         let (m, path) = (bundle.manifest(), bundle.path());
         let bytes: u64 =
             m.files.keys().filter_map(|f| fs::metadata(path.join(f)).ok()).map(|f| f.len()).sum();
         if json {
-            report::line(&events::Model {
+            report::write_json_line(&events::Model {
                 name: &m.name,
                 version: &m.version,
                 id: bundle.id().to_string(),
@@ -87,16 +87,16 @@ fn list(json: bool) -> Result<()> {
                 path: path.to_string_lossy(),
             })?;
         } else {
-            report::print(&format!(
+            report::print_text(&format!(
                 "{} {} (id {})\n  {} Hz, {} channel, {}, delay {:.1} ms, {}, {}\n  {}\n",
                 m.name,
                 m.version,
                 bundle.id(),
                 m.sample_rate,
                 m.channels,
-                rates(m),
+                trained_rates(m),
                 f64::from(m.algorithmic_delay()) * 1000.0 / f64::from(m.sample_rate),
-                units::size(bytes),
+                units::format_size(bytes),
                 m.licence,
                 path.display(),
             ))?;
@@ -106,7 +106,7 @@ fn list(json: bool) -> Result<()> {
         let sizes = m.files.keys().filter_map(|f| fs::metadata(path.join(f)).ok());
         let bytes: u64 = sizes.map(|f| f.len()).sum();
         if json {
-            report::line(&events::VideoModel {
+            report::write_json_line(&events::VideoModel {
                 name: &m.name,
                 version: &m.version,
                 id: m.id().to_string(),
@@ -116,70 +116,74 @@ fn list(json: bool) -> Result<()> {
                 path: path.to_string_lossy(),
             })?;
         } else {
-            report::print(&format!(
+            report::print_text(&format!(
                 "{} {} (id {})\n  video in real time, {} qualities, {}, {}\n  {}\n",
                 m.name,
                 m.version,
                 m.id(),
                 m.qualities,
-                units::size(bytes),
+                units::format_size(bytes),
                 m.licence,
                 path.display(),
             ))?;
         }
     }
-    voices::list(json)
+    voices::list_voices(json)
 }
 
 /// The trained rates, `1.5/3/6/9 kb/s`.
-fn rates(manifest: &Manifest) -> String {
+fn trained_rates(manifest: &Manifest) -> String {
     let rates: Vec<_> =
         manifest.prefixes.iter().map(|p| format!("{}", f64::from(p.bitrate) / 1000.0)).collect();
     format!("{} kb/s", rates.join("/"))
 }
 
-fn info(name: &str, json: bool) -> Result<()> {
-    match voices::find(name) {
-        Some((path, manifest)) => voices::info(&path, &manifest, json),
+fn show_bundle(name: &str, json: bool) -> Result<()> {
+    match voices::find_voices(name) {
+        Some((path, manifest)) => voices::show_voices(&path, &manifest, json),
         None => {
             // An audio bundle has no voices; one that is not there is told by the search.
             let bundle = Bundle::find(name)?;
-            Err(failure::usage(format!("{} is a codec and has no voices", bundle.manifest().name)))
+            Err(failure::usage_error(format!("{} is a codec and has no voices", bundle.manifest().name)))
         }
     }
 }
 
-fn path(json: bool) -> Result<()> {
+fn show_search_path(json: bool) -> Result<()> {
     for folder in search_path() {
         let exists = folder.is_dir();
         if json {
-            report::line(&events::BundlePath { path: folder.to_string_lossy(), exists })?;
+            report::write_json_line(&events::BundlePath { path: folder.to_string_lossy(), exists })?;
         } else {
-            report::print(&format!("{}{}\n", folder.display(), if exists { "" } else { " (not there)" }))?;
+            report::print_text(&format!(
+                "{}{}\n",
+                folder.display(),
+                if exists { "" } else { " (not there)" }
+            ))?;
         }
     }
     Ok(())
 }
 
-fn verify(name: &str, json: bool) -> Result<()> {
+fn verify_bundle(name: &str, json: bool) -> Result<()> {
     let bundle = Bundle::find(name)?;
     let manifest = bundle.manifest();
     let stated = manifest.name.as_str();
     // Opening has checked every file's hash; the tensors inside are checked here.
     siskin_core::audio::ResidualQuantizer::from_bundle(&bundle).context("codebooks")?;
-    told(stated, &bundle.id().to_string(), manifest.files.len(), json)
+    report_verified(stated, &bundle.id().to_string(), manifest.files.len(), json)
 }
 
 fn verify_video(name: &str, json: bool) -> Result<()> {
     // Opening checks every file's hash.
     let bundle = VideoBundle::find(name)?;
     let manifest = bundle.manifest();
-    told(&manifest.name, &manifest.id().to_string(), manifest.files.len(), json)
+    report_verified(&manifest.name, &manifest.id().to_string(), manifest.files.len(), json)
 }
 
-fn told(name: &str, id: &str, files: usize, json: bool) -> Result<()> {
+fn report_verified(name: &str, id: &str, files: usize, json: bool) -> Result<()> {
     if json {
         return report::result(&events::ModelVerify { name, id: Some(id), files, ok: true });
     }
-    report::print(&format!("{name} (id {id}): {files} files, all hashes fit\n"))
+    report::print_text(&format!("{name} (id {id}): {files} files, all hashes fit\n"))
 }

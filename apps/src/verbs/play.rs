@@ -12,7 +12,7 @@ use crossbeam::queue::ArrayQueue;
 
 use crate::coded::{CodedFile, Decoding};
 use crate::events;
-use crate::failure::usage;
+use crate::failure::usage_error;
 use crate::keys::{Key, Keys};
 use crate::media;
 use crate::model::ModelArgs;
@@ -61,21 +61,21 @@ pub(crate) struct PlayArgs {
     pub(crate) report: ReportArgs,
 }
 
-pub(crate) fn run(args: &PlayArgs) -> Result<ExitCode> {
-    let host = sound::host();
+pub(crate) fn run_play(args: &PlayArgs) -> Result<ExitCode> {
+    let host = sound::default_host();
     if args.list_devices {
-        sound::list(&host, &[Direction::Playback], args.report.json)?;
+        sound::list_devices(&host, &[Direction::Playback], args.report.json)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let Some(path) = &args.file else { return Err(usage("name a file to play")) };
+    let Some(path) = &args.file else { return Err(usage_error("name a file to play")) };
     let mut report = Report::new(&args.report, false)?;
     if VideoFile::is_video(path) {
         if args.device.is_some() || args.stages.is_some() {
-            return Err(usage("--device and --stages are for files without video"));
+            return Err(usage_error("--device and --stages are for files without video"));
         }
         return video::play::run(path, args.start, &args.sinks, &mut report);
     }
-    media::init()?;
+    media::init_ffmpeg()?;
     let file = CodedFile::open(path)?;
     let mut decoding = Decoding::new(file, args.model.model.as_deref(), &args.model.runtime()?, args.stages)?;
     let total = decoding.file().stated_samples().map(|s| s as f64 / f64::from(decoding.rate()));
@@ -83,13 +83,13 @@ pub(crate) fn run(args: &PlayArgs) -> Result<ExitCode> {
     let start = args.start.unwrap_or(0.0);
     if !(0.0..=total.unwrap_or(f64::MAX)).contains(&start) {
         let end = total.map_or("the end".into(), |t| format!("{t:.2}"));
-        return Err(usage(format!("--start is {start}, {name} goes from 0 to {end}")));
+        return Err(usage_error(format!("--start is {start}, {name} goes from 0 to {end}")));
     }
     if start > 0.0 {
         decoding.seek(start)?;
     }
-    let device = sound::find(&host, Direction::Playback, args.device.as_deref())?;
-    let config = sound::config(&device, Direction::Playback, decoding.rate())?;
+    let device = sound::find_device(&host, Direction::Playback, args.device.as_deref())?;
+    let config = sound::choose_config(&device, Direction::Playback, decoding.rate())?;
     let (rate, errors): (_, Errors) = (config.sample_rate(), Arc::new(ArrayQueue::new(8)));
     let ring = Ring::new(rate, start);
     let stream =
@@ -111,14 +111,14 @@ pub(crate) fn run(args: &PlayArgs) -> Result<ExitCode> {
     let (mut last, mut still) = (0, 0);
     while !ring.is_drained() {
         std::thread::sleep(TICK);
-        while let Some(key) = keys.as_mut().and_then(Keys::pressed) {
-            obey(key, &ring, total);
+        while let Some(key) = keys.as_mut().and_then(Keys::next_key) {
+            handle_key(key, &ring, total);
         }
         if let Some(error) = errors.pop() {
             ring.stop();
             bail!("the sound device {device} failed: {error}");
         }
-        let played = ring.played();
+        let played = ring.played_samples();
         still = if played == last && !ring.is_paused() { still + 1 } else { 0 };
         last = played;
         if still > STALLED_TICKS {
@@ -133,7 +133,7 @@ pub(crate) fn run(args: &PlayArgs) -> Result<ExitCode> {
     drop(stream);
     let decoding = worker.join().map_err(|_| anyhow!("the decoding thread failed"))??;
     decoding.check_any()?;
-    let seconds = decoding.given() as f64 / f64::from(decoding.rate());
+    let seconds = decoding.given_samples() as f64 / f64::from(decoding.rate());
     for line in decoding.losses().describe(&name, decoding.rate(), start + seconds) {
         report.warn(&line)?;
     }
@@ -141,14 +141,14 @@ pub(crate) fn run(args: &PlayArgs) -> Result<ExitCode> {
         report.warn(&format!("the decoder was too slow {} times", ring.underruns()))?;
     }
     report.done(
-        &format!("Played {}", units::clock(seconds)),
+        &format!("Played {}", units::format_time(seconds)),
         &events::Play { device: device.to_string(), device_rate: rate, seconds, underruns: ring.underruns() },
     )?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// Does what a key stands for.
-fn obey(key: Key, ring: &Ring, total: Option<f64>) {
+fn handle_key(key: Key, ring: &Ring, total: Option<f64>) {
     let by = match key {
         Key::Letter(' ') => return ring.toggle_pause(),
         Key::Letter('q') => return ring.quit(),

@@ -11,7 +11,7 @@ use siskin_core::tts::{Sentences, Speaker, Spoken};
 
 use crate::bench::peak_memory;
 use crate::events;
-use crate::failure::usage;
+use crate::failure::usage_error;
 use crate::interrupt::{self, Interrupted};
 use crate::media;
 use crate::model::ModelArgs;
@@ -75,17 +75,17 @@ struct Totals {
     first_audio: Option<f64>,
 }
 
-pub(crate) fn run(args: &SpeakArgs) -> Result<ExitCode> {
+pub(crate) fn run_speak(args: &SpeakArgs) -> Result<ExitCode> {
     let mut report = Report::new(&args.report, is_dash(&args.output))?;
-    media::init()?;
+    media::init_ffmpeg()?;
     if let Some(words) = &args.words {
         WordFormat::of(words)?;
     }
     if !(0.5..=2.0).contains(&args.speed) {
-        return Err(usage(format!("--speed is {}, allowed: 0.5 to 2", args.speed)));
+        return Err(usage_error(format!("--speed is {}, allowed: 0.5 to 2", args.speed)));
     }
     let mut text = TextSource::open(args.text.as_deref(), args.file.as_deref())?;
-    let bundle = bundle(args)?;
+    let bundle = choose_bundle(args)?;
     let manifest = bundle.manifest();
     let voice = match &args.language {
         Some(language) => manifest.voice_of_language(language)?,
@@ -99,7 +99,7 @@ pub(crate) fn run(args: &SpeakArgs) -> Result<ExitCode> {
     let mut next = first_sentences(&mut text, &mut sentences)?;
     // Nothing is written before there is something to say.
     if next.is_empty() {
-        return Err(usage(format!("{} holds nothing to speak", text.name().display())));
+        return Err(usage_error(format!("{} holds nothing to speak", text.name().display())));
     }
     let target = Target::open(&args.output, args.overwrite.choice(), text.name())?;
     let tags = vec![("ARTIST".into(), format!("{} ({})", manifest.voices[voice].name, manifest.name))];
@@ -113,12 +113,19 @@ pub(crate) fn run(args: &SpeakArgs) -> Result<ExitCode> {
     'text: while !next.is_empty() || more {
         for sentence in next.drain(..) {
             let start = totals.samples;
-            let spoken =
-                speak(&mut speaker, &sentence, voice, args.speed, &begun, &mut totals, &mut |pcm, at| {
+            let spoken = speak_sentence(
+                &mut speaker,
+                &sentence,
+                voice,
+                args.speed,
+                &begun,
+                &mut totals,
+                &mut |pcm, at| {
                     output.write(pcm)?;
                     let seconds = at as f64 / f64::from(rate);
                     report.progress(Progress { seconds, total: None, bytes: output.bytes() })
-                });
+                },
+            );
             let spoken = match spoken {
                 Err(e) if e.is::<Interrupted>() && totals.sentences > 0 => {
                     interrupted = true;
@@ -160,7 +167,7 @@ pub(crate) fn run(args: &SpeakArgs) -> Result<ExitCode> {
     report.done(
         &format!(
             "{} of {} sentences{described}, first sound after {:.0} ms, {speed:.2}x real time",
-            units::clock(seconds),
+            units::format_time(seconds),
             totals.sentences,
             totals.first_audio.unwrap_or_default() * 1000.0,
         ),
@@ -188,7 +195,7 @@ pub(crate) fn run(args: &SpeakArgs) -> Result<ExitCode> {
 }
 
 /// The bundle asked for; else Kokoro's, or the first that has the voice or language asked for if Kokoro has not.
-fn bundle(args: &SpeakArgs) -> Result<VoiceBundle> {
+fn choose_bundle(args: &SpeakArgs) -> Result<VoiceBundle> {
     if let Some(name) = &args.voices {
         return Ok(VoiceBundle::find(name)?);
     }
@@ -198,14 +205,16 @@ fn bundle(args: &SpeakArgs) -> Result<VoiceBundle> {
             && args.language.as_deref().is_none_or(|l| m.voice_of_language(l).is_ok())
     };
     let found = match args.engine.as_deref() {
-        Some(engine) => {
-            of(&installed, engine).find(|(_, m)| has(m)).or_else(|| of(&installed, engine).next())
-        }
-        None if args.voice.is_some() || args.language.is_some() => of(&installed, DEFAULT_ENGINE)
-            .chain(&installed)
+        Some(engine) => bundles_of_engine(&installed, engine)
             .find(|(_, m)| has(m))
-            .or_else(|| of(&installed, DEFAULT_ENGINE).next()),
-        None => of(&installed, DEFAULT_ENGINE).next(),
+            .or_else(|| bundles_of_engine(&installed, engine).next()),
+        None if args.voice.is_some() || args.language.is_some() => {
+            bundles_of_engine(&installed, DEFAULT_ENGINE)
+                .chain(&installed)
+                .find(|(_, m)| has(m))
+                .or_else(|| bundles_of_engine(&installed, DEFAULT_ENGINE).next())
+        }
+        None => bundles_of_engine(&installed, DEFAULT_ENGINE).next(),
     };
     match found {
         Some((path, _)) => Ok(VoiceBundle::open(path)?),
@@ -217,7 +226,7 @@ fn bundle(args: &SpeakArgs) -> Result<VoiceBundle> {
 }
 
 /// The bundles of an engine.
-fn of<'a>(
+fn bundles_of_engine<'a>(
     installed: &'a [(PathBuf, VoiceManifest)],
     engine: &'a str,
 ) -> impl Iterator<Item = &'a (PathBuf, VoiceManifest)> {
@@ -243,7 +252,7 @@ fn first_sentences(text: &mut TextSource, sentences: &mut Sentences) -> Result<V
 }
 
 /// Speaks a sentence; `write` gets its samples and how many there are in all.
-fn speak(
+fn speak_sentence(
     speaker: &mut Speaker,
     sentence: &str,
     voice: usize,

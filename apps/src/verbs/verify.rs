@@ -26,9 +26,9 @@ pub(crate) struct VerifyArgs {
     pub(crate) json: bool,
 }
 
-pub(crate) fn run(args: &VerifyArgs) -> Result<ExitCode> {
+pub(crate) fn run_verify(args: &VerifyArgs) -> Result<ExitCode> {
     if args.repair {
-        repair(args)?;
+        repair_file(args)?;
     }
     if VideoFile::is_video(&args.file) {
         return video::verify::run(&args.file, args.json);
@@ -50,9 +50,9 @@ pub(crate) fn run(args: &VerifyArgs) -> Result<ExitCode> {
     let faults = survey.faults.len() as u64 + survey.more_faults;
     for (packet, at, what) in &survey.faults {
         if args.json {
-            report::line(&events::Fault { packet: *packet, seconds: *at, message: what })?;
+            report::write_json_line(&events::Fault { packet: *packet, seconds: *at, message: what })?;
         } else {
-            report::print(&format!("packet {packet} at {}: {what}\n", units::clock(*at)))?;
+            report::print_text(&format!("packet {packet} at {}: {what}\n", units::format_time(*at)))?;
         }
     }
     if args.json {
@@ -66,18 +66,18 @@ pub(crate) fn run(args: &VerifyArgs) -> Result<ExitCode> {
             ok: faults == 0,
         })?;
     } else {
-        let (packets, length) = (survey.packets, units::clock(seconds));
+        let (packets, length) = (survey.packets, units::format_time(seconds));
         let verdict = if faults == 0 { "no faults".into() } else { format!("{faults} faults") };
-        report::print(&format!("{}: {packets} packets, {length}, {verdict}\n", file.name()))?;
+        report::print_text(&format!("{}: {packets} packets, {length}, {verdict}\n", file.name()))?;
     }
     Ok(if faults == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn repair(args: &VerifyArgs) -> Result<()> {
-    let done = coded::rewrite(&args.file)?;
+fn repair_file(args: &VerifyArgs) -> Result<()> {
+    let done = coded::repair_in_place(&args.file)?;
     let seconds = done.duration_ns as f64 / 1e9;
     if args.json {
-        return report::line(&events::Repaired {
+        return report::write_json_line(&events::Repaired {
             packets: done.blocks,
             seconds,
             bytes: done.bytes,
@@ -85,10 +85,10 @@ fn repair(args: &VerifyArgs) -> Result<()> {
         });
     }
     let name = args.file.display();
-    report::print(&format!(
+    report::print_text(&format!(
         "{name}: kept {} packets, {}; dropped {} bytes at the end\n",
         done.blocks,
-        units::clock(seconds),
+        units::format_time(seconds),
         done.dropped_bytes
     ))
 }

@@ -11,7 +11,7 @@ use crate::events;
 use crate::report::{self, Report, ReportArgs};
 use crate::target::{Overwrite, OverwriteArgs};
 use crate::units;
-use crate::voices::{Sources, import};
+use crate::voices::{Sources, import_kokoro};
 
 /// Arguments of `models import`.
 #[derive(Debug, Args)]
@@ -43,7 +43,8 @@ pub(crate) fn run_import(args: &ImportArgs, json: bool) -> Result<()> {
     };
     let sources = Sources { model: args.model.as_deref(), voices: args.voices.as_deref(), fetch: args.fetch };
     let report = Report::new(&ReportArgs { json, quiet: false, progress: false }, false)?;
-    let (path, voices) = import(&sources, &folder, args.overwrite.choice() == Overwrite::Always, &report)?;
+    let (path, voices) =
+        import_kokoro(&sources, &folder, args.overwrite.choice() == Overwrite::Always, &report)?;
     report.done(
         &format!("{}: {voices} voices in {}", args.name, path.display()),
         &events::Import { name: &args.name, voices, path: path.to_string_lossy() },
@@ -51,33 +52,33 @@ pub(crate) fn run_import(args: &ImportArgs, json: bool) -> Result<()> {
 }
 
 /// The bundles of voices of `models list`.
-pub(crate) fn list(json: bool) -> Result<()> {
+pub(crate) fn list_voices(json: bool) -> Result<()> {
     let bundles = installed_voices();
     for (path, m) in &bundles {
         let bytes: u64 =
             m.files.keys().filter_map(|f| fs::metadata(path.join(f)).ok()).map(|f| f.len()).sum();
         if json {
-            report::line(&events::Voices {
+            report::write_json_line(&events::Voices {
                 name: &m.name,
                 version: &m.version,
                 engine: m.engine.name(),
                 licence: &m.licence,
                 sample_rate: m.sample_rate,
                 voices: m.voices.len(),
-                languages: languages(m),
+                languages: list_languages(m),
                 bytes,
                 path: path.to_string_lossy(),
             })?;
         } else {
-            report::print(&format!(
+            report::print_text(&format!(
                 "{} {} (voices, engine {})\n  {} Hz, {} voices, {}, {}, {}\n  {}\n",
                 m.name,
                 m.version,
                 m.engine.name(),
                 m.sample_rate,
                 m.voices.len(),
-                languages(m).join(" "),
-                units::size(bytes),
+                list_languages(m).join(" "),
+                units::format_size(bytes),
                 m.licence,
                 path.display(),
             ))?;
@@ -86,7 +87,7 @@ pub(crate) fn list(json: bool) -> Result<()> {
     Ok(())
 }
 
-fn languages(manifest: &VoiceManifest) -> Vec<&str> {
+fn list_languages(manifest: &VoiceManifest) -> Vec<&str> {
     let mut found: Vec<&str> = manifest.voices.iter().map(|v| v.language.as_str()).collect();
     found.sort_unstable();
     found.dedup();
@@ -94,9 +95,9 @@ fn languages(manifest: &VoiceManifest) -> Vec<&str> {
 }
 
 /// `models info` of a bundle of voices.
-pub(crate) fn info(path: &Path, manifest: &VoiceManifest, json: bool) -> Result<()> {
+pub(crate) fn show_voices(path: &Path, manifest: &VoiceManifest, json: bool) -> Result<()> {
     if !json {
-        report::print(&format!(
+        report::print_text(&format!(
             "{} {}: engine {}, {} Hz, {}\n  {}\n",
             manifest.name,
             manifest.version,
@@ -109,7 +110,7 @@ pub(crate) fn info(path: &Path, manifest: &VoiceManifest, json: bool) -> Result<
     for voice in &manifest.voices {
         let default = voice.name == manifest.default_voice;
         if json {
-            report::line(&events::Voice {
+            report::write_json_line(&events::Voice {
                 bundle: &manifest.name,
                 name: &voice.name,
                 language: &voice.language,
@@ -117,14 +118,14 @@ pub(crate) fn info(path: &Path, manifest: &VoiceManifest, json: bool) -> Result<
             })?;
         } else {
             let mark = if default { " (default)" } else { "" };
-            report::print(&format!("  {:<20} {}{mark}\n", voice.name, voice.language))?;
+            report::print_text(&format!("  {:<20} {}{mark}\n", voice.name, voice.language))?;
         }
     }
     Ok(())
 }
 
 /// `models verify` of a bundle of voices, whose hashes opening checks.
-pub(crate) fn verify(name: &str, json: bool) -> Result<()> {
+pub(crate) fn verify_voices(name: &str, json: bool) -> Result<()> {
     let bundle = VoiceBundle::find(name)?;
     let manifest = bundle.manifest();
     if json {
@@ -135,11 +136,11 @@ pub(crate) fn verify(name: &str, json: bool) -> Result<()> {
             ok: true,
         });
     }
-    report::print(&format!("{}: {} files, all hashes fit\n", manifest.name, manifest.files.len()))
+    report::print_text(&format!("{}: {} files, all hashes fit\n", manifest.name, manifest.files.len()))
 }
 
 /// The bundle of voices called `name`, if it is one.
-pub(crate) fn find(name: &str) -> Option<(PathBuf, VoiceManifest)> {
+pub(crate) fn find_voices(name: &str) -> Option<(PathBuf, VoiceManifest)> {
     let wanted = Path::new(name);
     let as_path = wanted.join("manifest.json").is_file();
     installed_voices()

@@ -46,7 +46,7 @@ impl Source {
     fn next(&mut self) -> Result<Option<Vec<u8>>> {
         Ok(match self {
             Self::Coded(pictures, to_rgb) => {
-                if !pictures.advance()? {
+                if !pictures.advance_frame()? {
                     return Ok(None);
                 }
                 let (picture, planar) = pictures.picture();
@@ -82,7 +82,7 @@ pub(crate) fn run(
     let (mut frames, mut decibels, mut similarity) = (0u64, 0.0, 0.0);
     let mut same_length = true;
     loop {
-        interrupt::check()?;
+        interrupt::check_interrupt()?;
         match (a.next()?, b.next()?) {
             (Some(x), Some(y)) => {
                 frames += 1;
@@ -104,7 +104,7 @@ pub(crate) fn run(
     let bytes = std::fs::metadata(output).map_or(0, |m| m.len());
     let bpp = bytes as f64 * 8.0 / (f64::from(size.0) * f64::from(size.1) * frames as f64);
     if as_json {
-        report::line(&events::VideoCompare {
+        report::write_json_line(&events::VideoCompare {
             reference: reference.to_string_lossy(),
             output: output.to_string_lossy(),
             width: size.0,
@@ -126,7 +126,7 @@ pub(crate) fn run(
     }
     row("PSNR", format!("{decibels:.2} dB (RGB)"))?;
     row("MS-SSIM", similarity.map_or("not defined".into(), |s| format!("{s:.4}")))?;
-    row("on disk", format!("{}, {bpp:.4} bpp", units::size(bytes)))?;
-    report::print(&text)?;
+    row("on disk", format!("{}, {bpp:.4} bpp", units::format_size(bytes)))?;
+    report::print_text(&text)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -99,7 +99,7 @@ pub(super) fn is_full(format: Pixel) -> bool {
 
 /// The filters from frames of a format, whose values mean `from`, to 4:2:0 or interleaved RGB of a size, whose values mean `to`;
 /// none where nothing is to be done.
-pub(super) fn filters(
+pub(super) fn conversion_filters(
     format: Pixel,
     resize: Option<(u32, u32)>,
     (from, to): (&Colour, &Colour),
@@ -160,7 +160,7 @@ impl Converter {
         let VideoHeader { width, height, colour, .. } = header;
         let shape =
             VideoShape { format, size: (*width, *height), pixel_aspect: (1, 1), time_base: Rational(1, 25) };
-        let chain = filters(format, None, (colour, colour), siting, planar);
+        let chain = conversion_filters(format, None, (colour, colour), siting, planar);
         Ok(Self {
             graph: Graph::video(&shape, &chain.unwrap_or_else(|| "null".into()))?,
             format,
@@ -173,29 +173,29 @@ impl Converter {
     /// Converts a picture without gaps, replacing `out`.
     pub(super) fn convert(&mut self, picture: &[u8], out: &mut Vec<u8>) -> Result<()> {
         let mut frame = frame::Video::new(self.format, self.size.0, self.size.1);
-        fill(picture, &mut frame, !self.planar);
+        fill_frame(picture, &mut frame, !self.planar);
         frame.set_pts(Some(0));
         self.graph.push(&mut frame)?;
-        if self.graph.pull(&mut self.out)? != Pulled::Frame {
+        if self.graph.pull_frame(&mut self.out)? != Pulled::Frame {
             bail!("FFmpeg's filters gave no picture");
         }
         out.clear();
-        take(&self.out, self.planar, out);
+        append_frame(&self.out, self.planar, out);
         Ok(())
     }
 }
 
 /// Bytes of a row and rows of each plane of a picture.
-fn planes((width, height): (usize, usize), planar: bool) -> Vec<(usize, usize)> {
+fn plane_sizes((width, height): (usize, usize), planar: bool) -> Vec<(usize, usize)> {
     let half = (width.div_ceil(2), height.div_ceil(2));
     if planar { vec![(width, height), half, half] } else { vec![(3 * width, height)] }
 }
 
 /// Copies a picture without gaps, 4:2:0 or interleaved RGB, into a frame of its size.
-pub(super) fn fill(picture: &[u8], frame: &mut frame::Video, planar: bool) {
+pub(super) fn fill_frame(picture: &[u8], frame: &mut frame::Video, planar: bool) {
     let size = (frame.width() as usize, frame.height() as usize);
     let mut rest = picture;
-    for (plane, (columns, rows)) in planes(size, planar).into_iter().enumerate() {
+    for (plane, (columns, rows)) in plane_sizes(size, planar).into_iter().enumerate() {
         let stride = frame.stride(plane);
         let (own, after) = rest.split_at(columns * rows);
         for (from, to) in own.chunks_exact(columns).zip(frame.data_mut(plane).chunks_mut(stride)) {
@@ -206,9 +206,9 @@ pub(super) fn fill(picture: &[u8], frame: &mut frame::Video, planar: bool) {
 }
 
 /// Appends the picture of a frame without gaps.
-pub(super) fn take(frame: &frame::Video, planar: bool, out: &mut Vec<u8>) {
+pub(super) fn append_frame(frame: &frame::Video, planar: bool, out: &mut Vec<u8>) {
     let size = (frame.width() as usize, frame.height() as usize);
-    for (plane, (columns, rows)) in planes(size, planar).into_iter().enumerate() {
+    for (plane, (columns, rows)) in plane_sizes(size, planar).into_iter().enumerate() {
         let stride = frame.stride(plane);
         frame.data(plane).chunks(stride).take(rows).for_each(|row| out.extend_from_slice(&row[..columns]));
     }
@@ -222,7 +222,7 @@ mod tests {
 
     #[test]
     fn odd_pictures_have_the_chroma_of_their_own_edge() {
-        crate::media::init().expect("FFmpeg");
+        crate::media::init_ffmpeg().expect("FFmpeg");
         for (matrix, full_range) in [(6, false), (1, false), (1, true), (9, false)] {
             let colour = Colour { matrix, full_range, ..Colour::default() };
             let header =

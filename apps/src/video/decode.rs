@@ -14,7 +14,7 @@ use super::resume::SETTINGS_TAG;
 use super::y4m::{RawFormat, RawOutput};
 use crate::coded::{CodedFile, Decoding};
 use crate::events;
-use crate::failure::usage;
+use crate::failure::usage_error;
 use crate::interrupt;
 use crate::media::Labels;
 use crate::report::Report;
@@ -44,7 +44,7 @@ impl Output {
             _ if CodedFile::is_coded(input) && !OTHERS.contains(&extension.as_str()) => Ok(None),
             _ => {
                 let shown = path.display();
-                Err(usage(format!("{shown}: video is decoded to .mkv, .mp4, .mov, .y4m or .rgb")))
+                Err(usage_error(format!("{shown}: video is decoded to .mkv, .mp4, .mov, .y4m or .rgb")))
             }
         }
     }
@@ -147,7 +147,7 @@ impl Sound {
             if self.ended || self.decoding.end_ns() > time {
                 return Ok(());
             }
-            interrupt::check()?;
+            interrupt::check_interrupt()?;
             self.ended = !self.decoding.next(&mut self.waiting)?;
         }
     }
@@ -175,8 +175,8 @@ pub(crate) fn run(
     }
     let mut sound = job.sound.map(Sound::new).transpose()?;
     let mut writer = None;
-    while pictures.advance()? {
-        interrupt::check()?;
+    while pictures.advance_frame()? {
+        interrupt::check_interrupt()?;
         let writer = match &mut writer {
             Some(writer) => writer,
             none => none.insert(Writer::begin(form, &target, &pictures, sound.take())?),
@@ -199,11 +199,11 @@ pub(crate) fn run(
     }
     let mut heard = String::new();
     if let Some(sound) = &sound {
-        let seconds = sound.given() as f64 / f64::from(sound.rate());
+        let seconds = sound.given_samples() as f64 / f64::from(sound.rate());
         for line in sound.losses().describe(sound.file().name(), sound.rate(), seconds) {
             report.warn(&line)?;
         }
-        heard = format!(" and {} of sound", units::clock(seconds));
+        heard = format!(" and {} of sound", units::format_time(seconds));
     }
     let fps = pictures.given as f64 / report.elapsed().max(1e-6);
     report.done(
@@ -219,7 +219,7 @@ pub(crate) fn run(
             packet_bytes: pictures.packet_bytes,
             faults: pictures.faults.len(),
             truncated: pictures.file().is_truncated(),
-            samples: sound.as_ref().map(Decoding::given),
+            samples: sound.as_ref().map(Decoding::given_samples),
             concealed_samples: sound.as_ref().map(|s| s.losses().concealed_samples),
             elapsed_seconds: report.elapsed(),
             fps,

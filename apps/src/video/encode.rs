@@ -57,7 +57,7 @@ impl Job<'_> {
     }
 
     /// What an earlier run left, if it is to be gone on with.
-    pub(super) fn earlier(
+    pub(super) fn earlier_run(
         &self,
         header: &VideoHeader,
         settings: &Settings,
@@ -74,7 +74,7 @@ impl Job<'_> {
     }
 
     /// Who wants to look at pictures of this size.
-    pub(super) fn watch(&self, header: &VideoHeader) -> Result<Option<Watch>> {
+    pub(super) fn open_preview(&self, header: &VideoHeader) -> Result<Option<Watch>> {
         let size = (header.width, header.height);
         self.video.watch.as_ref().map(|path| Watch::new(path, size)).transpose()
     }

@@ -11,7 +11,7 @@ use super::session::{Coded, Group, Mode, Progress, Sums};
 use super::settings::Wish;
 use super::watch::{self, Watch};
 use crate::events;
-use crate::failure::usage;
+use crate::failure::usage_error;
 use crate::interrupt;
 use crate::report::Report;
 use crate::units;
@@ -38,10 +38,10 @@ impl Fit {
         let wish = job.video.wish(job.bitrate)?;
         let (header, total) = (*input.header(), input.stated_frames());
         if matches!(wish, Wish::Size(_)) && total.is_none() {
-            return Err(usage("--size needs an input that says how many frames it has"));
+            return Err(usage_error("--size needs an input that says how many frames it has"));
         }
         let mut encoder = Encoder::new(header, &job.runtime, &config)?;
-        if let Some(mut watch) = job.watch(&header)? {
+        if let Some(mut watch) = job.open_preview(&header)? {
             // A fit whose sheet cannot be written goes on: what is said of each group's tells of it.
             encoder.watch(watch::INTERVAL, move |original, decoded| drop(watch.show(original, decoded)));
         }
@@ -50,7 +50,7 @@ impl Fit {
         Ok(Self { encoder, header, wish, words, gop_size: job.video.gop_size, passes, total })
     }
 
-    fn aim(&self, group: &Group) -> Aim {
+    fn group_target(&self, group: &Group) -> Aim {
         let frames = group.frames.len() as f64;
         match self.wish {
             Wish::Quality { lambda, .. } => Aim::Lambda(lambda),
@@ -73,7 +73,7 @@ impl Mode for Fit {
     }
 
     fn introduction(&mut self, group: &Group) -> Option<String> {
-        let arch = self.encoder.architecture(group.frames.len(), self.aim(group));
+        let arch = self.encoder.architecture(group.frames.len(), self.group_target(group));
         Some(format!(
             "Encoding {}x{}, {} parameters and {} a frame, {:.1} kMAC a pixel",
             self.header.width,
@@ -93,14 +93,14 @@ impl Mode for Fit {
     }
 
     fn encode(&mut self, group: &Group, progress: &mut Progress<'_>) -> Result<Option<Coded>> {
-        let (aim, passes, frames) = (self.aim(group), self.passes, group.frames.len() as u64);
+        let (aim, passes, frames) = (self.group_target(group), self.passes, group.frames.len() as u64);
         let (sums, total) = (progress.sums, progress.total);
         let (report, mut shown) = (&mut *progress.report, Ok(()));
         let coded = self.encoder.encode(&group.frames, group.durations(), aim, &mut |step| {
-            if interrupt::check().is_err() {
+            if interrupt::check_interrupt().is_err() {
                 return Err(Error::Stopped);
             }
-            shown = show(report, step, sums, frames, total, passes);
+            shown = show_progress(report, step, sums, frames, total, passes);
             if shown.is_err() { Err(Error::Stopped) } else { Ok(()) }
         });
         shown?;
@@ -135,7 +135,7 @@ impl From<CodedGop> for Coded {
     }
 }
 
-fn show(
+fn show_progress(
     report: &mut Report,
     progress: FitProgress,
     sums: &Sums,
@@ -159,7 +159,7 @@ fn show(
         );
         progress.psnr.iter().for_each(|p| text += &format!("  {p:.2} dB"));
         progress.bits_per_pixel.iter().for_each(|b| text += &format!("  {b:.4} bpp"));
-        eta.iter().for_each(|e| text += &format!("  ETA {}", units::clock(*e)));
+        eta.iter().for_each(|e| text += &format!("  ETA {}", units::format_time(*e)));
         text
     };
     report.show(text, || events::VideoEncodeProgress {

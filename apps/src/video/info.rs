@@ -62,7 +62,7 @@ pub(crate) fn run(path: &Path, as_json: bool) -> Result<ExitCode> {
     let overhead = own.saturating_sub(bytes) as f64 / own.max(1) as f64;
     let (n, d) = header.frame_rate;
     if as_json {
-        report::line(&events::VideoInfo {
+        report::write_json_line(&events::VideoInfo {
             file: file.name(),
             container: "matroska",
             codec: VIDEO_CODEC_ID,
@@ -89,18 +89,21 @@ pub(crate) fn run(path: &Path, as_json: bool) -> Result<ExitCode> {
     }
     let mut text = String::new();
     let mut row = |name: &str, value: String| writeln!(text, "{name:<10} {value}");
-    row("file", format!("{}, Matroska, {}", file.name(), units::size(file.bytes())))?;
+    row("file", format!("{}, Matroska, {}", file.name(), units::format_size(file.bytes())))?;
     let fps = if n > 0 { format!("{:.3} fps", f64::from(n) / f64::from(d)) } else { "variable rate".into() };
     row("track", format!("{VIDEO_CODEC_ID} {}x{}, {fps}", header.width, header.height))?;
-    row("duration", format!("{} ({frames} frames)", units::clock(seconds)))?;
+    row("duration", format!("{} ({frames} frames)", units::format_time(seconds)))?;
     row("groups", format!("{groups} {coding}, {keys} of them key groups"))?;
-    row("on disk", format!("{}, {bpp:.4} bpp, container {:.1} %", units::bitrate(rate), overhead * 100.0))?;
+    row(
+        "on disk",
+        format!("{}, {bpp:.4} bpp, container {:.1} %", units::format_bitrate(rate), overhead * 100.0),
+    )?;
     if file.is_truncated() {
         row("warning", "the file is cut off".into())?;
     }
     if faults > 0 {
         row("warning", format!("{faults} packets are damaged"))?;
     }
-    report::print(&text)?;
+    report::print_text(&text)?;
     Ok(ExitCode::SUCCESS)
 }

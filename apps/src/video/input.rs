@@ -9,7 +9,7 @@ use ffmpeg_next::frame::side_data::Type as FrameData;
 use ffmpeg_next::{Rational, color, ffi, frame};
 use siskin_core::bitstream::{Colour, VideoHeader};
 
-use super::convert::{self, Siting, take};
+use super::convert::{self, Siting, append_frame};
 use super::orient::Orientation;
 use super::timing::Timing;
 use crate::media::graph::{Graph, Pulled, VideoShape};
@@ -78,7 +78,7 @@ impl VideoInput {
     /// Opens the video of an input.
     pub(crate) fn of(source: &Source, planar: bool) -> Result<Self> {
         let name = source.name();
-        let (rates, frames, matrix) = source.select(Kind::Video, |s| {
+        let (rates, frames, matrix) = source.select_stream(Kind::Video, |s| {
             let matrix =
                 s.side_data().find(|d| d.kind() == StreamData::DisplayMatrix).map(|d| d.data().to_vec());
             ((s.avg_frame_rate(), s.rate()), s.frames(), matrix)
@@ -92,7 +92,7 @@ impl VideoInput {
         let own = first.side_data(FrameData::DisplayMatrix).map(|d| d.data().to_vec());
         let orientation = own.or(matrix).map_or(Orientation::Upright, |m| Orientation::of(&m));
         let (mut width, mut height) = (first.width(), first.height());
-        let own = aspect(first.aspect_ratio());
+        let own = aspect_fraction(first.aspect_ratio());
         let mut pixel_aspect =
             source.pixel_aspect().filter(|a| a.0.max(a.1) <= MAX_ASPECT as u32).unwrap_or(own);
         if orientation.swaps_sides() {
@@ -179,7 +179,7 @@ impl VideoInput {
     pub(crate) fn next(&mut self) -> Result<Option<Picture>> {
         let current = match self.next[0].take() {
             Some(picture) => Some(picture),
-            None => self.filtered()?,
+            None => self.next_filtered()?,
         };
         let Some((data, start)) = current else { return Ok(None) };
         if let Some(constant) = self.header.frame_duration_ns() {
@@ -188,7 +188,7 @@ impl VideoInput {
         }
         let following = match self.next[1].take() {
             Some(picture) => Some(picture),
-            None => self.filtered()?,
+            None => self.next_filtered()?,
         };
         let end = following.as_ref().map_or(self.timing.end(), |f| f.1);
         let duration_ns = self.timing.duration(start, end);
@@ -202,7 +202,7 @@ impl VideoInput {
     }
 
     /// The next picture that comes out of the filters, and its time.
-    fn filtered(&mut self) -> Result<Option<(Vec<u8>, i64)>> {
+    fn next_filtered(&mut self) -> Result<Option<(Vec<u8>, i64)>> {
         loop {
             let Some(stage) = &mut self.stage else {
                 match self.decode()? {
@@ -211,7 +211,7 @@ impl VideoInput {
                 }
                 continue;
             };
-            match stage.graph.pull(&mut self.filtered)? {
+            match stage.graph.pull_frame(&mut self.filtered)? {
                 Pulled::Frame => {
                     let time = self.timing.time_of(self.filtered.pts(), stage.graph.time_base());
                     let (width, height) = (self.filtered.width(), self.filtered.height());
@@ -219,7 +219,7 @@ impl VideoInput {
                         bail!("FFmpeg's filters gave a picture of {width}x{height}");
                     }
                     let mut data = Vec::with_capacity(3 * width as usize * height as usize);
-                    take(&self.filtered, self.planar, &mut data);
+                    append_frame(&self.filtered, self.planar, &mut data);
                     return Ok(Some((data, time)));
                 }
                 Pulled::End => self.stage = None,
@@ -291,13 +291,13 @@ impl VideoInput {
             let name = format.descriptor().map_or("", |d| d.name());
             if !["yuv", "gray", "gbr"].iter().any(|planar| name.starts_with(planar)) {
                 // The filter has only planes, and what FFmpeg would put before it by itself knows no range.
-                chain.extend(convert::filters(format, None, (colour, colour), self.siting, true));
+                chain.extend(convert::conversion_filters(format, None, (colour, colour), self.siting, true));
                 format = Pixel::YUV420P;
             }
             chain.push("bwdif=mode=send_frame:parity=auto:deint=interlaced".into());
         }
         let to = if convert::is_rgb(shape.format) && !self.planar { colour } else { &self.header.colour };
-        chain.extend(convert::filters(format, resize, (colour, to), self.siting, self.planar));
+        chain.extend(convert::conversion_filters(format, resize, (colour, to), self.siting, self.planar));
         if chain.is_empty() && shape.is_flipped {
             chain.push("copy".into());
         }
@@ -359,7 +359,7 @@ fn constant_rate(average: Rational, base: Rational, is_interlaced: bool) -> (u32
     }
 }
 
-fn aspect(ratio: Rational) -> (u32, u32) {
+fn aspect_fraction(ratio: Rational) -> (u32, u32) {
     match (ratio.numerator(), ratio.denominator()) {
         (a @ 1..=MAX_ASPECT, b @ 1..=MAX_ASPECT) => (a as u32, b as u32),
         _ => (1, 1),

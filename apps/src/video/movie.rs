@@ -11,8 +11,8 @@ use ffmpeg_next::format::{self, Pixel};
 use ffmpeg_next::{Dictionary, Rational, frame};
 use siskin_core::bitstream::{Colour, VideoHeader};
 
-use super::convert::{Converter, Siting, fill};
-use crate::failure::usage;
+use super::convert::{Converter, Siting, fill_frame};
+use crate::failure::usage_error;
 use crate::media::graph::{Graph, Pulled, VideoShape};
 use crate::media::{AudioTrack, Labels, output, write_packets};
 
@@ -46,7 +46,7 @@ impl Container {
     }
 
     /// FFmpeg's name of it.
-    fn muxer(self) -> &'static str {
+    fn muxer_name(self) -> &'static str {
         match self {
             Self::Matroska => "matroska",
             Self::Mp4(name) => name,
@@ -54,7 +54,7 @@ impl Container {
     }
 
     /// Codecs of pictures and sound.
-    fn codecs(self) -> (Id, Id) {
+    fn codec_ids(self) -> (Id, Id) {
         match self {
             Self::Matroska => (Id::FFV1, Id::FLAC),
             Self::Mp4(_) => (Id::H264, Id::AAC),
@@ -66,7 +66,7 @@ impl Container {
         let is_odd = !header.width.is_multiple_of(2) || !header.height.is_multiple_of(2);
         if self != Self::Matroska && is_odd {
             let VideoHeader { width, height, .. } = header;
-            return Err(usage(format!(
+            return Err(usage_error(format!(
                 "H.264 in 4:2:0 has even sizes only, not {width}x{height}: decode to .mkv, which has any"
             )));
         }
@@ -91,9 +91,9 @@ impl Movie {
         sound: Option<(u32, u64)>,
         labels: &Labels,
     ) -> Result<Self> {
-        let (of_pictures, of_sound) = container.codecs();
-        let name = container.muxer();
-        let mut context = output::begin(target, seekable, name, Some(name), labels)?;
+        let (of_pictures, of_sound) = container.codec_ids();
+        let name = container.muxer_name();
+        let mut context = output::begin_file(target, seekable, name, Some(name), labels)?;
         let pictures = PictureTrack::add(&mut context, of_pictures, (header, siting), start)?;
         let sound = sound
             .map(|(rate, start)| -> Result<AudioTrack> {
@@ -120,7 +120,7 @@ impl Movie {
     pub(super) fn finish(mut self) -> Result<()> {
         self.pictures.finish(&mut self.context)?;
         self.sound.as_mut().map_or(Ok(()), |track| track.finish(&mut self.context))?;
-        output::end(self.context)
+        output::end_file(self.context)
     }
 }
 
@@ -178,7 +178,7 @@ impl PictureTrack {
             encoder.set_flags(codec::Flags::GLOBAL_HEADER);
         }
         let encoder = encoder
-            .open_with(options(id, &colour, siting))
+            .open_with(encoder_options(id, &colour, siting))
             .map_err(|e| anyhow!("FFmpeg's encoder {} does not take {width}x{height}: {e}", codec.name()))?;
         let mut stream = context.add_stream(codec)?;
         stream.set_parameters(&encoder);
@@ -188,7 +188,7 @@ impl PictureTrack {
             stream: stream.index(),
             encoder,
             to_planar: Converter::to_planar(header, siting)?,
-            shaper: shaper(header)?,
+            shaper: aspect_graph(header)?,
             size: (width, height),
             planes: Vec::new(),
             tick,
@@ -207,10 +207,10 @@ impl PictureTrack {
         // An encoder may keep a picture for long, so each has its own memory.
         let mut frame = frame::Video::new(Pixel::YUV420P, self.size.0, self.size.1);
         match planar {
-            true => fill(picture, &mut frame, true),
+            true => fill_frame(picture, &mut frame, true),
             false => {
                 self.to_planar.convert(picture, &mut self.planes)?;
-                fill(&self.planes, &mut frame, true);
+                fill_frame(&self.planes, &mut frame, true);
             }
         }
         let at = self.ticks(start).max(self.next);
@@ -218,7 +218,7 @@ impl PictureTrack {
         self.durations.insert(at, (self.ticks(start.saturating_add(duration)) - at).max(1));
         frame.set_pts(Some(at));
         self.shaper.push(&mut frame)?;
-        if self.shaper.pull(&mut frame)? != Pulled::Frame {
+        if self.shaper.pull_frame(&mut frame)? != Pulled::Frame {
             bail!("FFmpeg's filters gave no picture");
         }
         self.encoder.send_frame(&frame).map_err(|e| anyhow!("the output cannot be encoded: {e}"))?;
@@ -248,7 +248,7 @@ impl PictureTrack {
 }
 
 /// A graph that gives frames of a stream the shape of its pixels.
-fn shaper(header: &VideoHeader) -> Result<Graph> {
+fn aspect_graph(header: &VideoHeader) -> Result<Graph> {
     let VideoHeader { width, height, pixel_aspect, .. } = *header;
     let time_base = Rational(1, i32::try_from(TICKS)?);
     let shape = VideoShape { format: Pixel::YUV420P, size: (width, height), pixel_aspect, time_base };
@@ -256,7 +256,7 @@ fn shaper(header: &VideoHeader) -> Result<Graph> {
 }
 
 /// What encoders are told: those that a codec does not know it leaves.
-fn options(id: Id, colour: &Colour, siting: Siting) -> Dictionary<'static> {
+fn encoder_options(id: Id, colour: &Colour, siting: Siting) -> Dictionary<'static> {
     let mut options = Dictionary::new();
     match id {
         // From this version on it has checksums, works on several threads and says the shape of pixels.

@@ -76,7 +76,7 @@ impl Pictures {
     }
 
     /// Goes on to the next picture; false at the end.
-    pub(super) fn advance(&mut self) -> Result<bool> {
+    pub(super) fn advance_frame(&mut self) -> Result<bool> {
         while self.next == self.frames && self.missing == 0 {
             match self.file.next(&mut self.block) {
                 Ok(true) => self.take_packet()?,

@@ -8,7 +8,7 @@ use clap::Args;
 use gst::prelude::*;
 
 use crate::events;
-use crate::failure::usage;
+use crate::failure::usage_error;
 use crate::interrupt;
 use crate::keys::{Key, Keys};
 use crate::report::{Progress, Report};
@@ -45,18 +45,23 @@ pub(crate) fn run(
     for (name, sink) in [("video-sink", &sinks.video_sink), ("audio-sink", &sinks.audio_sink)] {
         if let Some(sink) = sink {
             let element = gst::parse::bin_from_description(sink, true);
-            let element = element.map_err(|e| usage(format!("--{name} {sink}: {}", e.message())))?;
+            let element = element.map_err(|e| usage_error(format!("--{name} {sink}: {}", e.message())))?;
             player.set_property(name, &element);
         }
     }
-    let played = play(&player, path, start, report);
+    let played = play_until_end(&player, path, start, report);
     player.set_state(gst::State::Null).ok();
     let seconds = played?;
-    report.done(&format!("Played {}", units::clock(seconds)), &events::VideoPlay { seconds })?;
+    report.done(&format!("Played {}", units::format_time(seconds)), &events::VideoPlay { seconds })?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn play(player: &gst::Element, path: &Path, start: Option<f64>, report: &mut Report) -> Result<f64> {
+fn play_until_end(
+    player: &gst::Element,
+    path: &Path,
+    start: Option<f64>,
+    report: &mut Report,
+) -> Result<f64> {
     let bus = player.bus().ok_or_else(|| anyhow!("playbin has no bus"))?;
     let name = path.display();
     let failed = |e: &gst::message::Error| anyhow!("{name}: {}", e.error().message());
@@ -73,9 +78,9 @@ fn play(player: &gst::Element, path: &Path, start: Option<f64>, report: &mut Rep
     if let Some(start) = start {
         let end = total.map_or(f64::MAX, |t| t.nseconds() as f64 / 1e9);
         if !(0.0..=end).contains(&start) {
-            return Err(usage(format!("--start is {start}, {name} goes from 0 to {end:.2}")));
+            return Err(usage_error(format!("--start is {start}, {name} goes from 0 to {end:.2}")));
         }
-        seek(player, gst::ClockTime::from_nseconds((start * 1e9) as u64));
+        seek_to(player, gst::ClockTime::from_nseconds((start * 1e9) as u64));
     }
     if player.set_state(gst::State::Playing).is_err() {
         bail!("{name}: playing cannot be started");
@@ -86,8 +91,8 @@ fn play(player: &gst::Element, path: &Path, start: Option<f64>, report: &mut Rep
     }
     let (mut paused, mut position) = (false, gst::ClockTime::ZERO);
     loop {
-        interrupt::check()?;
-        while let Some(key) = keys.as_mut().and_then(Keys::pressed) {
+        interrupt::check_interrupt()?;
+        while let Some(key) = keys.as_mut().and_then(Keys::next_key) {
             let by = match key {
                 Key::Letter(' ') => {
                     paused = !paused;
@@ -103,7 +108,7 @@ fn play(player: &gst::Element, path: &Path, start: Option<f64>, report: &mut Rep
             };
             let step = gst::ClockTime::from_seconds(i64::unsigned_abs(by));
             let target = if by < 0 { position.saturating_sub(step) } else { position.saturating_add(step) };
-            seek(player, total.map_or(target, |end| target.min(end)));
+            seek_to(player, total.map_or(target, |end| target.min(end)));
         }
         let message = bus.timed_pop(TICK);
         match message.as_ref().map(|m| m.view()) {
@@ -120,6 +125,6 @@ fn play(player: &gst::Element, path: &Path, start: Option<f64>, report: &mut Rep
 }
 
 /// Goes to a time; what cannot be sought plays on.
-fn seek(player: &gst::Element, target: gst::ClockTime) {
+fn seek_to(player: &gst::Element, target: gst::ClockTime) {
     player.seek_simple(gst::SeekFlags::FLUSH | gst::SeekFlags::ACCURATE, target).ok();
 }

@@ -15,7 +15,7 @@ use super::session::{Coded, Group, Mode, Progress, Sums};
 use super::settings::Wish;
 use super::watch::Watch;
 use crate::events;
-use crate::failure::usage;
+use crate::failure::usage_error;
 use crate::units;
 
 /// The real-time mode.
@@ -46,7 +46,9 @@ impl Realtime {
                 Aim::Quality(((100.0 - quality) / 100.0 * steps).round() as u8)
             }
             Wish::Size(_) => {
-                return Err(usage("--size is for the other presets, realtime takes --bitrate or --quality"));
+                return Err(usage_error(
+                    "--size is for the other presets, realtime takes --bitrate or --quality",
+                ));
             }
         };
         let header = *input.header();
@@ -67,7 +69,7 @@ impl Realtime {
     }
 
     /// PSNR of the picture as a decoder sees it, over RGB.
-    fn level(&mut self, frame: &[u8]) -> Result<f64> {
+    fn decoded_psnr(&mut self, frame: &[u8]) -> Result<f64> {
         let header = self.encoder.header();
         let matrix = YuvMatrix::from_colorimetry(&header.colour);
         let frame = VideoFrameView::from_data(PixelFormat::I420, header.size()?, frame)?;
@@ -110,7 +112,7 @@ impl Mode for Realtime {
         let coded = self.encoder.encode(frame, own)?;
         let (is_key, data) = (coded.key, coded.data.to_vec());
         self.seconds += begun.elapsed().as_secs_f64();
-        Ok(Some(Coded { is_key, data, psnr: self.level(frame)? }))
+        Ok(Some(Coded { is_key, data, psnr: self.decoded_psnr(frame)? }))
     }
 
     fn is_worth_keeping(&mut self, coded: &Coded, sums: &Sums) -> bool {
@@ -135,7 +137,7 @@ impl Mode for Realtime {
         let eta = total.map(|all| all.saturating_sub(sums.frames) as f64 / fps);
         let text = || {
             let mut text = format!("frame {}  {fps:.1} fps  {decibels:.2} dB  {bpp:.4} bpp", sums.frames);
-            eta.iter().for_each(|e| text += &format!("  ETA {}", units::clock(*e)));
+            eta.iter().for_each(|e| text += &format!("  ETA {}", units::format_time(*e)));
             text
         };
         report.show(text, || events::VideoEncodeProgress {

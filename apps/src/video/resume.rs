@@ -23,8 +23,8 @@ pub(super) struct Settings(String);
 impl Settings {
     /// The settings with what names the input: its bytes, where it is a file, and its first picture.
     pub(super) fn new(settings: &str, source: &Source, first: &[u8]) -> Result<Self> {
-        let file = source.fingerprint()?.map_or_else(|| "none".into(), |digest| short(&digest));
-        Ok(Self(format!("{settings} input={file} first-picture={}", short(&Sha256::digest(first)))))
+        let file = source.fingerprint()?.map_or_else(|| "none".into(), |digest| short_digest(&digest));
+        Ok(Self(format!("{settings} input={file} first-picture={}", short_digest(&Sha256::digest(first)))))
     }
 
     /// The tag for the file.
@@ -78,8 +78,8 @@ impl Earlier {
         if own != header {
             bail!(
                 "{name} cannot be resumed from this input: it holds {}, the input is {}",
-                format(own),
-                format(header)
+                format_header(own),
+                format_header(header)
             );
         }
         let Some((_, before)) = file.tags().iter().find(|(tag, _)| tag == SETTINGS_TAG) else {
@@ -122,11 +122,11 @@ impl Earlier {
 }
 
 /// Enough of a digest to tell two inputs apart.
-fn short(digest: &[u8]) -> String {
+fn short_digest(digest: &[u8]) -> String {
     digest.iter().take(6).map(|b| format!("{b:02x}")).collect()
 }
 
-fn format(header: &VideoHeader) -> String {
+fn format_header(header: &VideoHeader) -> String {
     let (n, d) = header.frame_rate;
     let rate =
         if n > 0 { format!("{:.3} fps", f64::from(n) / f64::from(d)) } else { "of a variable rate".into() };

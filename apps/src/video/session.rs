@@ -133,11 +133,11 @@ pub(super) fn run<M: Mode>(
     input.notes().iter().for_each(|note| report.note(note));
     let mut ahead = input.next()?;
     let settings = Settings::new(&mode.words(), &job.source, ahead.as_ref().map_or(&[], |p| &p.data))?;
-    let mut earlier = match job.earlier(&header, &settings, report)? {
+    let mut earlier = match job.earlier_run(&header, &settings, report)? {
         Some(all) => Some(mode.usable(all, job)?),
         None => None,
     };
-    let mut watch = job.watch(&header)?;
+    let mut watch = job.open_preview(&header)?;
     let (tracks, shift, zero) = job.tracks(&input);
     let mut tags = vec![settings.tag()];
     if input.siting() != Siting::Left {
@@ -154,7 +154,7 @@ pub(super) fn run<M: Mode>(
             report.note(&format!("Going on after {} frames in {} groups", sums.resumed, sums.groups));
         }
         let count = kept.as_ref().map_or(mode.group_size(), |(info, _)| info.frames as usize);
-        let group = match gather(&mut input, count, &mut ahead, &header) {
+        let group = match gather_group(&mut input, count, &mut ahead, &header) {
             // What an earlier run left is whole as long as this file is not in its place.
             Err(e) if e.is::<interrupt::Interrupted>() && kept.is_none() => {
                 was_interrupted = true;
@@ -244,7 +244,7 @@ fn finish_tracks(
     job.write_sound(u64::MAX, sink)?;
     let name = job.source.name();
     let of_sound = job.sound.as_ref().map_or_else(Vec::new, Sound::faults);
-    let jumps = job.source.jumps().into_iter().map(|jump| format!("{name}: {jump}"));
+    let jumps = job.source.describe_jumps().into_iter().map(|jump| format!("{name}: {jump}"));
     for fault in input.faults().into_iter().chain(of_sound).chain(jumps) {
         report.warn(&fault)?;
     }
@@ -268,7 +268,7 @@ fn check_earlier(job: &Job<'_>, info: &GopInfo, group: &Group) -> Result<()> {
 }
 
 /// The next pictures; `ahead` is the one after them.
-fn gather(
+fn gather_group(
     input: &mut VideoInput,
     count: usize,
     ahead: &mut Option<Picture>,
@@ -276,7 +276,7 @@ fn gather(
 ) -> Result<Group> {
     let mut group = Group { is_constant: header.frame_rate.0 > 0, ..Group::default() };
     while group.frames.len() < count {
-        interrupt::check()?;
+        interrupt::check_interrupt()?;
         let Some(picture) = ahead.take() else { break };
         *ahead = input.next()?;
         if group.frames.is_empty() {
@@ -341,7 +341,7 @@ fn tell_result(
         psnr,
         elapsed_seconds: report.elapsed(),
     };
-    let (size, rate) = (units::size(totals.bytes), units::bitrate(rate));
+    let (size, rate) = (units::format_size(totals.bytes), units::format_bitrate(rate));
     report.done(
         &format!("{} frames{words}, {size}, {rate}, {bpp:.4} bpp, PSNR {psnr:.2} dB", sums.frames),
         &outcome,

@@ -7,7 +7,7 @@ use clap::Args;
 use siskin_core::video::realtime::{Config, MOST_STEPS, Target};
 use siskin_core::video::{EncoderConfig, Kind, Modulation, Preset, lambda_of_quality};
 
-use crate::failure::usage;
+use crate::failure::usage_error;
 use crate::units;
 
 /// Frames of a GOP unless the user says otherwise.
@@ -101,7 +101,7 @@ impl VideoArgs {
     /// What to hold constant.
     pub(super) fn wish(&self, bitrate: Option<u32>) -> Result<Wish> {
         let quality = self.quality.unwrap_or(50.0);
-        let lambda = lambda_of_quality(quality).map_err(|e| usage(format!("--{e}")))?;
+        let lambda = lambda_of_quality(quality).map_err(|e| usage_error(format!("--{e}")))?;
         Ok(match (bitrate, self.size) {
             (_, Some(size)) => Wish::Size(size.into()),
             // With --quality the rate is that of the sound.
@@ -147,7 +147,7 @@ impl VideoArgs {
         ];
         let refine = self.refine.map(|n| ("--refine", n)).or(self.steps.map(|n| ("--steps", n)));
         if let Some((name, n)) = refine.filter(|(_, n)| *n > MOST_STEPS) {
-            return Err(usage(format!("{name} is {n}, in real time: 0 to {MOST_STEPS}")));
+            return Err(usage_error(format!("{name} is {n}, in real time: 0 to {MOST_STEPS}")));
         }
         if self.keyframe_interval.is_none() && self.gop_size != GOP_SIZE {
             let text = "--gop-size is in real time the old name of --keyframe-interval";
@@ -155,7 +155,7 @@ impl VideoArgs {
         }
         match given.into_iter().find(|g| g.0) {
             Some((_, name)) => {
-                Err(usage(format!("{name} is not for --preset realtime, whose network is trained")))
+                Err(usage_error(format!("{name} is not for --preset realtime, whose network is trained")))
             }
             None => Ok(()),
         }
@@ -188,7 +188,7 @@ impl VideoArgs {
         let given =
             [(self.refine.is_some(), "--refine"), (self.keyframe_interval.is_some(), "--keyframe-interval")];
         if let Some((_, name)) = given.into_iter().find(|g| g.0) {
-            return Err(usage(format!("{name} is for --preset realtime, this one fits a network")));
+            return Err(usage_error(format!("{name} is for --preset realtime, this one fits a network")));
         }
         self.epochs.or(self.steps).map_or(Ok(()), |epochs| config.set_passes(epochs))?;
         Ok(config)

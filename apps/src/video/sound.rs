@@ -80,7 +80,7 @@ impl Sound {
         // Sound that lies far behind the pictures in the input lies behind them in the output too.
         let is_last = time == u64::MAX;
         while !self.ended && self.waiting.back().is_none_or(|p| p.start <= time) {
-            interrupt::check()?;
+            interrupt::check_interrupt()?;
             if !self.encode(is_last)? {
                 break;
             }

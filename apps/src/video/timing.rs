@@ -2,7 +2,7 @@
 
 use ffmpeg_next::Rational;
 
-use crate::media::{scale, to_ns};
+use crate::media::{rescale_rounded, to_ns};
 
 /// Frames by which a picture may come late or early and still have the next place: capture jitters, and `fps` alone would leave one
 /// picture out and repeat another.
@@ -57,13 +57,13 @@ impl Timing {
 
     /// Whether a picture comes sooner than a constant rate has a place for it. It is counted and told of.
     pub(super) fn is_too_early(&mut self, time: Option<i64>) -> bool {
-        let early = self.lateness(time).is_some_and(|late| late <= EARLY);
+        let early = self.frames_late(time).is_some_and(|late| late <= EARLY);
         self.left_out += u64::from(early);
         early
     }
 
     /// How many frames of a constant rate a picture is late.
-    fn lateness(&self, time: Option<i64>) -> Option<f64> {
+    fn frames_late(&self, time: Option<i64>) -> Option<f64> {
         let (n, d) = self.rate?;
         Some(time? as f64 / NS as f64 * f64::from(n) / f64::from(d) - self.due as f64)
     }
@@ -71,7 +71,7 @@ impl Timing {
     /// The tick of a picture of this time.
     pub(super) fn place(&self, time: Option<i64>) -> i64 {
         match (self.rate, time) {
-            (Some(_), _) => match self.lateness(time) {
+            (Some(_), _) => match self.frames_late(time) {
                 Some(late) if late >= LATE => self.due.saturating_add(late.round() as i64),
                 _ => self.due,
             },
@@ -111,7 +111,7 @@ impl Timing {
     /// The tick at which the last picture ends.
     pub(super) fn last(&self) -> i64 {
         match self.rate {
-            Some((n, d)) => scale(self.end, n.into(), i128::from(d) * i128::from(NS)).max(self.due),
+            Some((n, d)) => rescale_rounded(self.end, n.into(), i128::from(d) * i128::from(NS)).max(self.due),
             None => self.end,
         }
     }
@@ -144,7 +144,7 @@ impl Timing {
 
     /// When a tick is, in nanoseconds.
     fn start_of(&self, place: i64) -> i64 {
-        self.rate.map_or(place, |(n, d)| scale(place, i128::from(d) * i128::from(NS), n.into()))
+        self.rate.map_or(place, |(n, d)| rescale_rounded(place, i128::from(d) * i128::from(NS), n.into()))
     }
 }
 

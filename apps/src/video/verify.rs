@@ -27,8 +27,8 @@ pub(crate) fn run(path: &Path, as_json: bool) -> Result<ExitCode> {
     let mut fault = |packet: u64, at: f64, what: String| -> Result<()> {
         faults += 1;
         match as_json {
-            true => report::line(&events::Fault { packet, seconds: at, message: &what }),
-            false => report::print(&format!("packet {packet} at {}: {what}\n", units::clock(at))),
+            true => report::write_json_line(&events::Fault { packet, seconds: at, message: &what }),
+            false => report::print_text(&format!("packet {packet} at {}: {what}\n", units::format_time(at))),
         }
     };
     let (mut end, mut last) = (0, None);
@@ -88,8 +88,11 @@ pub(crate) fn run(path: &Path, as_json: bool) -> Result<ExitCode> {
         })?;
     } else {
         let verdict = if faults == 0 { "no faults".into() } else { format!("{faults} faults") };
-        let length = units::clock(seconds);
-        report::print(&format!("{}: {packets} groups, {frames} frames, {length}, {verdict}\n", file.name()))?;
+        let length = units::format_time(seconds);
+        report::print_text(&format!(
+            "{}: {packets} groups, {frames} frames, {length}, {verdict}\n",
+            file.name()
+        ))?;
     }
     Ok(if faults == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

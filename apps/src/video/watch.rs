@@ -8,7 +8,7 @@ use ffmpeg_next::codec::{self, Id, encoder};
 use ffmpeg_next::format::Pixel;
 use ffmpeg_next::{Packet, Rational, frame};
 
-use crate::failure::usage;
+use crate::failure::usage_error;
 
 /// Differences are shown so many times as large, around grey.
 const GAIN: i32 = 4;
@@ -27,7 +27,7 @@ impl Watch {
     /// For pictures of this size.
     pub(super) fn new(path: &Path, (width, height): (u32, u32)) -> Result<Self> {
         if !path.extension().is_some_and(|e| e.eq_ignore_ascii_case("png")) {
-            return Err(usage(format!("--watch writes PNG, name it .png: {}", path.display())));
+            return Err(usage_error(format!("--watch writes PNG, name it .png: {}", path.display())));
         }
         Ok(Self { path: path.to_owned(), size: (width as usize, height as usize), due: Instant::now() })
     }
@@ -41,7 +41,7 @@ impl Watch {
     /// sheet.
     pub(super) fn show(&mut self, original: &[u8], decoded: &[u8]) -> Result<()> {
         let name = self.path.display();
-        let data = png(&sheet(original, decoded, self.size), (3 * self.size.0, self.size.1))?;
+        let data = encode_png(&draw_sheet(original, decoded, self.size), (3 * self.size.0, self.size.1))?;
         let folder = self.path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o666);
         let mut file = tempfile::Builder::new()
@@ -57,7 +57,7 @@ impl Watch {
 }
 
 /// The original, the decoded picture and their difference side by side.
-fn sheet(original: &[u8], decoded: &[u8], (width, height): (usize, usize)) -> Vec<u8> {
+fn draw_sheet(original: &[u8], decoded: &[u8], (width, height): (usize, usize)) -> Vec<u8> {
     let mut out = Vec::with_capacity(9 * width * height);
     for (a, b) in original.chunks_exact(3 * width).zip(decoded.chunks_exact(3 * width)) {
         out.extend_from_slice(a);
@@ -70,7 +70,7 @@ fn sheet(original: &[u8], decoded: &[u8], (width, height): (usize, usize)) -> Ve
 }
 
 /// Interleaved RGB as a PNG file.
-fn png(rgb: &[u8], (width, height): (usize, usize)) -> Result<Vec<u8>> {
+fn encode_png(rgb: &[u8], (width, height): (usize, usize)) -> Result<Vec<u8>> {
     let (columns, rows) = (width as u32, height as u32);
     let codec = encoder::find(Id::PNG).ok_or_else(|| anyhow!("this FFmpeg has no encoder for PNG"))?;
     let mut encoder = codec::Context::new_with_codec(codec).encoder().video()?;

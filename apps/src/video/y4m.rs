@@ -36,7 +36,7 @@ impl RawFormat {
 const FRAME: &[u8] = b"FRAME\n";
 
 /// The first line of YUV4MPEG2.
-fn head(header: &VideoHeader, siting: Siting) -> String {
+fn header_line(header: &VideoHeader, siting: Siting) -> String {
     let VideoHeader { width, height, frame_rate, pixel_aspect, colour } = *header;
     // The format knows constant rates only; without one, 25 is as good as any.
     let (n, d) = if frame_rate.0 > 0 { frame_rate } else { (25, 1) };
@@ -74,7 +74,7 @@ impl RawOutput {
         };
         let mut out = BufWriter::with_capacity(1 << 20, inner);
         if format == RawFormat::Y4m {
-            out.write_all(head(header, siting).as_bytes()).context("the output cannot be written")?;
+            out.write_all(header_line(header, siting).as_bytes()).context("the output cannot be written")?;
         }
         Ok(Self {
             out,

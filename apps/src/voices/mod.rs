@@ -5,4 +5,4 @@ mod kokoro;
 mod packages;
 mod safetensors;
 
-pub(crate) use kokoro::{Sources, import};
+pub(crate) use kokoro::{Sources, import_kokoro};

@@ -12,7 +12,7 @@ const LARGEST: u64 = 256 << 20;
 
 /// The contents of every file of `source` whose path ends in `ending`, with its path, in the order of paths. `source` is a
 /// wheel, a `.tgz`, the file itself, or a folder of these.
-pub(crate) fn find(source: &Path, ending: &str) -> Result<Vec<(String, Vec<u8>)>> {
+pub(crate) fn find_files(source: &Path, ending: &str) -> Result<Vec<(String, Vec<u8>)>> {
     let mut found = Vec::new();
     look_into(source, ending, &mut found)?;
     found.sort_by(|a, b| a.0.cmp(&b.0));
@@ -38,7 +38,7 @@ fn look_into(path: &Path, ending: &str, found: &mut Vec<(String, Vec<u8>)>) -> R
             let entry = archive.by_index(index).with_context(within)?;
             let inner = entry.name().with_context(within)?.into_owned();
             if inner.ends_with(ending) {
-                found.push((inner, read(entry).with_context(within)?));
+                found.push((inner, read_all(entry).with_context(within)?));
             }
         }
     } else if name.ends_with(".tgz") || name.ends_with(".tar.gz") {
@@ -47,11 +47,11 @@ fn look_into(path: &Path, ending: &str, found: &mut Vec<(String, Vec<u8>)>) -> R
             let entry = entry.with_context(within)?;
             let inner = entry.path().with_context(within)?.to_string_lossy().into_owned();
             if inner.ends_with(ending) {
-                found.push((inner, read(entry).with_context(within)?));
+                found.push((inner, read_all(entry).with_context(within)?));
             }
         }
     } else if name.ends_with(ending) {
-        found.push((name.clone(), read(file).with_context(within)?));
+        found.push((name.clone(), read_all(file).with_context(within)?));
     }
     Ok(())
 }
@@ -61,7 +61,7 @@ fn is_package(path: &Path) -> bool {
     [".whl", ".zip", ".tgz", ".tar.gz"].iter().any(|e| name.ends_with(e))
 }
 
-fn read(from: impl Read) -> Result<Vec<u8>> {
+fn read_all(from: impl Read) -> Result<Vec<u8>> {
     let mut data = Vec::new();
     from.take(LARGEST + 1).read_to_end(&mut data)?;
     if data.len() as u64 > LARGEST {
@@ -94,10 +94,10 @@ mod tests {
         tarball.into_inner().and_then(|g| g.finish()).expect("finished");
         fs::write(at("zpart.bin"), b"three").expect("written");
         fs::write(at("other.txt"), b"no").expect("written");
-        let found = find(folder.path(), "part.bin").expect("found");
+        let found = find_files(folder.path(), "part.bin").expect("found");
         let mut contents: Vec<&[u8]> = found.iter().map(|f| f.1.as_slice()).collect();
         contents.sort_unstable();
         assert_eq!(contents, [&b"one"[..], b"three", b"two"]);
-        assert!(find(&at("nothing"), "part.bin").is_err());
+        assert!(find_files(&at("nothing"), "part.bin").is_err());
     }
 }

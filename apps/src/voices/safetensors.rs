@@ -1,5 +1,5 @@
 /// A safetensors file of f32 tensors `[rows, 1, columns]`, in the order given.
-pub(super) fn write(tensors: &[(String, [usize; 3], Vec<u8>)]) -> Vec<u8> {
+pub(super) fn write_tensors(tensors: &[(String, [usize; 3], Vec<u8>)]) -> Vec<u8> {
     let mut header = serde_json::Map::new();
     let mut at = 0;
     for (name, shape, data) in tensors {

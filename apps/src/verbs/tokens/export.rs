@@ -15,7 +15,7 @@ use super::lines::Lines;
 use crate::batch::{self, Done, Job};
 use crate::coded::CodedFile;
 use crate::events;
-use crate::failure::usage;
+use crate::failure::usage_error;
 use crate::interrupt;
 use crate::media::{self, AudioInput};
 use crate::model::ModelArgs;
@@ -67,11 +67,11 @@ pub(crate) struct ExportArgs {
     pub(crate) report: ReportArgs,
 }
 
-pub(crate) fn run(args: &ExportArgs) -> Result<ExitCode> {
+pub(crate) fn run_export(args: &ExportArgs) -> Result<ExitCode> {
     let mut report = Report::new(&args.report, is_dash(&args.output))?;
-    media::init()?;
+    media::init_ffmpeg()?;
     if !(1..=64).contains(&args.search_width) {
-        return Err(usage(format!("--search-width is {}, allowed: 1 to 64", args.search_width)));
+        return Err(usage_error(format!("--search-width is {}, allowed: 1 to 64", args.search_width)));
     }
     let of_name = if is_dash(&args.output) { Some(FileFormat::Jsonl) } else { FileFormat::of(&args.output) };
     let is_folder = args.input.is_dir();
@@ -80,23 +80,23 @@ pub(crate) fn run(args: &ExportArgs) -> Result<ExitCode> {
             FileFormat::ALL.into_iter().find(|f| f.name() == name).unwrap_or(FileFormat::Safetensors)
         }
         (Some(name), ..) => {
-            return Err(usage(format!("--format is {name}, {} says another", args.output.display())));
+            return Err(usage_error(format!("--format is {name}, {} says another", args.output.display())));
         }
         (None, Some(found), _) => found,
         (None, None, true) => FileFormat::Safetensors,
         (None, None, false) => {
             let name = args.output.display();
-            return Err(usage(format!("{name}: token files are .safetensors, .npy or .jsonl")));
+            return Err(usage_error(format!("{name}: token files are .safetensors, .npy or .jsonl")));
         }
     };
     let one_file = is_folder && of_name.is_some();
     if one_file && format != FileFormat::Jsonl {
-        return Err(usage("a whole folder goes into a folder, or into one .jsonl file"));
+        return Err(usage_error("a whole folder goes into a folder, or into one .jsonl file"));
     }
     let again = args.overwrite.choice() == Overwrite::Always;
     let lines = one_file.then(|| Lines::open(&args.output, again)).transpose()?.map(Mutex::new);
     let mut jobs = if is_folder {
-        batch::plan(&args.input, &args.output, format.name(), is_media)?
+        batch::plan_jobs(&args.input, &args.output, format.name(), is_media)?
     } else {
         let id = args.input.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
         vec![Job { input: args.input.clone(), output: args.output.clone(), id }]
@@ -124,21 +124,21 @@ pub(crate) fn run(args: &ExportArgs) -> Result<ExitCode> {
                 let mut lines = lines.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
                 lines.add(&file)?
             }
-            None => super::write(&file, &job.output, format, overwrite, &job.input)?,
+            None => super::write_tokens(&file, &job.output, format, overwrite, &job.input)?,
         };
         let seconds = file.frames as f64 / file.meta.frame_rate.max(1e-9);
         Ok(Done { seconds, frames: file.frames as u64, bytes })
     };
     let totals =
-        batch::run(&jobs, args.jobs.into(), &mut report, || Ok(Exporter { args, tool: None }), work)?;
+        batch::run_jobs(&jobs, args.jobs.into(), &mut report, || Ok(Exporter { args, tool: None }), work)?;
     let speed = totals.seconds / report.elapsed().max(1e-6);
     report.done(
         &format!(
             "{} files, {} frames, {}, {}, {speed:.1}x real time",
             totals.files,
             totals.frames,
-            units::clock(totals.seconds),
-            units::size(totals.bytes),
+            units::format_time(totals.seconds),
+            units::format_size(totals.bytes),
         ),
         &events::TokensExport {
             input: args.input.to_string_lossy(),
@@ -154,7 +154,7 @@ pub(crate) fn run(args: &ExportArgs) -> Result<ExitCode> {
             speed,
         },
     )?;
-    batch::check(&totals, jobs.len())?;
+    batch::check_totals(&totals, jobs.len())?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -190,7 +190,7 @@ impl Exporter<'_> {
         let (mut pcm, mut tokens, mut more) = (Vec::new(), Vec::new(), true);
         tokenizer.reset();
         while more {
-            interrupt::check()?;
+            interrupt::check_interrupt()?;
             while more && pcm.len() < BATCH {
                 more = audio.next(&mut pcm)?;
             }

@@ -15,7 +15,7 @@ use siskin_core::tokens::{CodePackets, FileFormat, PackedCodes, TokenFile};
 use crate::batch::{self, Done, Job, Totals};
 use crate::coded::Sink;
 use crate::events;
-use crate::failure::usage;
+use crate::failure::usage_error;
 use crate::interrupt;
 use crate::report::{Report, ReportArgs};
 use crate::target::{Overwrite, OverwriteArgs, Target, is_dash};
@@ -45,13 +45,13 @@ pub(crate) struct ImportArgs {
     pub(crate) report: ReportArgs,
 }
 
-pub(crate) fn run(args: &ImportArgs) -> Result<ExitCode> {
+pub(crate) fn run_import(args: &ImportArgs) -> Result<ExitCode> {
     let mut report = Report::new(&args.report, is_dash(&args.output))?;
     let again = args.overwrite.choice() == Overwrite::Always;
     let is_coded_name = is_dash(&args.output)
         || args.output.extension().and_then(|e| e.to_str()).is_some_and(|e| matches!(e, "mka" | "mkv"));
     let (totals, all, skipped) = if args.input.is_dir() {
-        let mut jobs = batch::plan(&args.input, &args.output, "mka", |p| FileFormat::of(p).is_some())?;
+        let mut jobs = batch::plan_jobs(&args.input, &args.output, "mka", |p| FileFormat::of(p).is_some())?;
         let all = jobs.len();
         jobs.retain(|job| again || !job.output.exists());
         let skipped = all - jobs.len();
@@ -59,19 +59,19 @@ pub(crate) fn run(args: &ImportArgs) -> Result<ExitCode> {
             report.note(&format!("{skipped} of {all} files are there already (-y makes them anew)"));
         }
         let work = |(): &mut (), job: &Job| {
-            let tokens = super::read(&job.input, format_of(&job.input)?)?;
-            import(args, &tokens, &job.output, Overwrite::Always, &job.input)
+            let tokens = super::read_tokens(&job.input, format_of(&job.input)?)?;
+            import_codes(args, &tokens, &job.output, Overwrite::Always, &job.input)
         };
-        (batch::run(&jobs, args.jobs.into(), &mut report, || Ok(()), work)?, jobs.len(), skipped)
+        (batch::run_jobs(&jobs, args.jobs.into(), &mut report, || Ok(()), work)?, jobs.len(), skipped)
     } else if format_of(&args.input)? == FileFormat::Jsonl && !is_coded_name {
-        lines(args, again, &mut report)?
+        import_lines(args, again, &mut report)?
     } else if is_coded_name {
-        let tokens = super::read(&args.input, format_of(&args.input)?)?;
-        let done = import(args, &tokens, &args.output, args.overwrite.choice(), &args.input)?;
+        let tokens = super::read_tokens(&args.input, format_of(&args.input)?)?;
+        let done = import_codes(args, &tokens, &args.output, args.overwrite.choice(), &args.input)?;
         let Done { seconds, frames, bytes } = done;
         (Totals { files: 1, seconds, frames, bytes, failed: 0 }, 1, 0)
     } else {
-        return Err(usage(format!(
+        return Err(usage_error(format!(
             "{}: coded files are Matroska, name it .mka or .mkv",
             args.output.display()
         )));
@@ -81,8 +81,8 @@ pub(crate) fn run(args: &ImportArgs) -> Result<ExitCode> {
             "{} files, {} frames, {}, {}",
             totals.files,
             totals.frames,
-            units::clock(totals.seconds),
-            units::size(totals.bytes),
+            units::format_time(totals.seconds),
+            units::format_size(totals.bytes),
         ),
         &events::TokensImport {
             input: args.input.to_string_lossy(),
@@ -96,32 +96,33 @@ pub(crate) fn run(args: &ImportArgs) -> Result<ExitCode> {
             elapsed_seconds: report.elapsed(),
         },
     )?;
-    batch::check(&totals, all)?;
+    batch::check_totals(&totals, all)?;
     Ok(ExitCode::SUCCESS)
 }
 
 fn format_of(path: &Path) -> Result<FileFormat> {
-    FileFormat::of(path)
-        .ok_or_else(|| usage(format!("{}: token files are .safetensors, .npy or .jsonl", path.display())))
+    FileFormat::of(path).ok_or_else(|| {
+        usage_error(format!("{}: token files are .safetensors, .npy or .jsonl", path.display()))
+    })
 }
 
 /// Each line of a file is a recording of its own.
-fn lines(args: &ImportArgs, again: bool, report: &mut Report) -> Result<(Totals, usize, usize)> {
+fn import_lines(args: &ImportArgs, again: bool, report: &mut Report) -> Result<(Totals, usize, usize)> {
     let name = || args.input.display().to_string();
     let (mut totals, mut all, mut skipped) = (Totals::default(), 0, 0);
     let mut reader = BufReader::new(fs::File::open(&args.input).with_context(name)?);
     let mut line = Vec::new();
     while reader.read_until(b'\n', &mut line).with_context(name)? > 0 {
-        interrupt::check()?;
+        interrupt::check_interrupt()?;
         all += 1;
         let one = || -> Result<Option<Done>> {
             let tokens = TokenFile::from_bytes(FileFormat::Jsonl, &line)?;
             let id = tokens.meta.id.clone().unwrap_or_else(|| format!("{all:06}"));
-            let output = args.output.join(plain(&id)?).with_extension("mka");
+            let output = args.output.join(plain_path(&id)?).with_extension("mka");
             if output.exists() && !again {
                 return Ok(None);
             }
-            import(args, &tokens, &output, Overwrite::Always, &args.input).map(Some)
+            import_codes(args, &tokens, &output, Overwrite::Always, &args.input).map(Some)
         };
         match one() {
             Ok(None) => skipped += 1,
@@ -142,7 +143,7 @@ fn lines(args: &ImportArgs, again: bool, report: &mut Report) -> Result<(Totals,
 }
 
 /// The relative path that an id is; it does not lead out of the folder.
-fn plain(id: &str) -> Result<PathBuf> {
+fn plain_path(id: &str) -> Result<PathBuf> {
     use std::path::Component;
     let path = PathBuf::from(format!("{id}.mka"));
     if path.components().all(|c| matches!(c, Component::Normal(_))) {
@@ -152,7 +153,7 @@ fn plain(id: &str) -> Result<PathBuf> {
 }
 
 /// Makes a coded file of codes.
-fn import(
+fn import_codes(
     args: &ImportArgs,
     tokens: &TokenFile,
     output: &Path,

@@ -11,7 +11,7 @@ use siskin_core::bundle::installed;
 use siskin_core::tokens::{FileFormat, TokenFile};
 
 use crate::batch;
-use crate::failure::usage;
+use crate::failure::usage_error;
 use crate::{events, interrupt, report, units};
 
 /// Arguments of `tokens info`.
@@ -25,11 +25,11 @@ pub(crate) struct InfoArgs {
     pub(crate) json: bool,
 }
 
-pub(crate) fn run(args: &InfoArgs) -> Result<ExitCode> {
+pub(crate) fn run_info(args: &InfoArgs) -> Result<ExitCode> {
     let mut bad = false;
     for path in &args.files {
         if path.is_dir() {
-            for file in batch::files(path, None)?.into_iter().filter(|p| FileFormat::of(p).is_some()) {
+            for file in batch::list_files(path, None)?.into_iter().filter(|p| FileFormat::of(p).is_some()) {
                 bad |= !of_file(args, &file)?;
             }
         } else {
@@ -43,24 +43,24 @@ pub(crate) fn run(args: &InfoArgs) -> Result<ExitCode> {
 fn of_file(args: &InfoArgs, path: &Path) -> Result<bool> {
     let name = path.display().to_string();
     let format = FileFormat::of(path)
-        .ok_or_else(|| usage(format!("{name}: token files are .safetensors, .npy or .jsonl")))?;
+        .ok_or_else(|| usage_error(format!("{name}: token files are .safetensors, .npy or .jsonl")))?;
     if format != FileFormat::Jsonl {
-        interrupt::check()?;
-        return tell(args, &name, format, super::read(path, format));
+        interrupt::check_interrupt()?;
+        return report_file(args, &name, format, super::read_tokens(path, format));
     }
     let (mut good, mut line, mut number) = (true, Vec::new(), 0);
     let mut reader = BufReader::new(fs::File::open(path).with_context(|| name.clone())?);
     while reader.read_until(b'\n', &mut line).with_context(|| name.clone())? > 0 {
-        interrupt::check()?;
+        interrupt::check_interrupt()?;
         number += 1;
         let place = format!("{name}:{number}");
-        good &= tell(args, &place, format, TokenFile::from_bytes(format, &line).map_err(Into::into))?;
+        good &= report_file(args, &place, format, TokenFile::from_bytes(format, &line).map_err(Into::into))?;
         line.clear();
     }
     Ok(good)
 }
 
-fn tell(args: &InfoArgs, name: &str, format: FileFormat, read: Result<TokenFile>) -> Result<bool> {
+fn report_file(args: &InfoArgs, name: &str, format: FileFormat, read: Result<TokenFile>) -> Result<bool> {
     let bundles = installed();
     let read = read.and_then(|file| {
         let id = file.meta.stream_header.as_ref().map(|h| h.bundle);
@@ -76,7 +76,11 @@ fn tell(args: &InfoArgs, name: &str, format: FileFormat, read: Result<TokenFile>
         Err(e) => {
             eprintln!("siskin: {name}: {e:#}");
             if args.json {
-                report::line(&events::BadTokens { file: name, ok: false, error: format!("{e:#}") })?;
+                report::write_json_line(&events::BadTokens {
+                    file: name,
+                    ok: false,
+                    error: format!("{e:#}"),
+                })?;
             }
             return Ok(false);
         }
@@ -89,7 +93,7 @@ fn tell(args: &InfoArgs, name: &str, format: FileFormat, read: Result<TokenFile>
         _ => (rate > 0.0).then(|| file.frames as f64 / rate),
     };
     if args.json {
-        report::line(&events::TokensInfo {
+        report::write_json_line(&events::TokensInfo {
             file: name,
             format: format.name(),
             ok: true,
@@ -115,8 +119,8 @@ fn tell(args: &InfoArgs, name: &str, format: FileFormat, read: Result<TokenFile>
         }
         (name, None) => format!("of {name}"),
     };
-    let length = seconds.map_or("unknown length".into(), units::clock);
-    report::print(&format!(
+    let length = seconds.map_or("unknown length".into(), units::format_time);
+    report::print_text(&format!(
         "{name}: {} codebooks of {} x {} frames, {length}, {model}\n",
         file.codebooks, meta.codebook_size, file.frames
     ))?;

@@ -48,26 +48,26 @@ impl TokensArgs {
     }
 }
 
-pub(crate) fn run(args: &TokensArgs) -> Result<ExitCode> {
+pub(crate) fn run_tokens(args: &TokensArgs) -> Result<ExitCode> {
     match &args.command {
-        TokensCommand::Export(args) => export::run(args),
-        TokensCommand::Import(args) => import::run(args),
-        TokensCommand::Info(args) => info::run(args),
+        TokensCommand::Export(args) => export::run_export(args),
+        TokensCommand::Import(args) => import::run_import(args),
+        TokensCommand::Info(args) => info::run_info(args),
     }
 }
 
 /// The file with the metadata that an `.npy` has no place for.
-fn sidecar(path: &Path) -> PathBuf {
+fn sidecar_path(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".json");
     name.into()
 }
 
 /// Reads a token file, and what stands beside it.
-fn read(path: &Path, format: FileFormat) -> Result<TokenFile> {
+fn read_tokens(path: &Path, format: FileFormat) -> Result<TokenFile> {
     let name = || path.display().to_string();
     let mut file = TokenFile::from_bytes(format, &bytes_of(path)?).with_context(name)?;
-    let beside = sidecar(path);
+    let beside = sidecar_path(path);
     if format == FileFormat::Npy && beside.is_file() {
         let text = bytes_of(&beside)?;
         file.meta = serde_json::from_slice(&text).with_context(|| beside.display().to_string())?;
@@ -87,7 +87,7 @@ fn bytes_of(path: &Path) -> Result<Vec<u8>> {
 }
 
 /// Writes a token file under a temporary name and renames it when it is whole; returns its bytes.
-fn write(
+fn write_tokens(
     file: &TokenFile,
     path: &Path,
     format: FileFormat,
@@ -101,13 +101,13 @@ fn write(
     if format == FileFormat::Npy {
         // First, since a run that goes on looks for the array.
         let text = serde_json::to_vec_pretty(&file.meta)?;
-        put(&sidecar(path), &text, Overwrite::Always, input)?;
+        put_file(&sidecar_path(path), &text, Overwrite::Always, input)?;
     }
-    put(path, &data, overwrite, input)?;
+    put_file(path, &data, overwrite, input)?;
     Ok(data.len() as u64)
 }
 
-fn put(path: &Path, data: &[u8], overwrite: Overwrite, input: &Path) -> Result<()> {
+fn put_file(path: &Path, data: &[u8], overwrite: Overwrite, input: &Path) -> Result<()> {
     let target = Target::open(path, overwrite, input)?;
     match target.handle()? {
         Some(mut file) => file.write_all(data),
