@@ -30,12 +30,10 @@ pub(super) fn decoding_graph(shape: &AudioShape, rate: u32) -> Result<Graph> {
 
 /// From mono float of a rate to frames of a number of samples in another format.
 pub(super) fn framing_graph(rate: u32, format: Sample, samples: usize) -> Result<Graph> {
-    // 16 bits without dither make steps of quiet sound, and digital silence of what is quieter.
-    let dither = if format.packed() == Sample::I16(Type::Packed) { ":dither_method=triangular" } else { "" };
-    let name = format.name();
+    // No dither: 16-bit files hold the decoder's samples to the nearest step, and digital silence stays silence.
     let chain = format!(
-        "aresample=osf={name}{dither},aformat=sample_fmts={name}:channel_layouts=mono:sample_rates={rate},\
-         asetnsamples=n={samples}:p=0"
+        "aformat=sample_fmts={}:channel_layouts=mono:sample_rates={rate},asetnsamples=n={samples}:p=0",
+        format.name()
     );
     Graph::audio(&mono_shape(rate), &chain)
 }
