@@ -130,7 +130,7 @@ fn a_real_time_file_that_was_cut_off_goes_on_from_its_last_key_picture() {
         text(&cut),
         "--video-bitrate",
         "50k",
-        "--gop-size",
+        "--keyframe-interval",
         "20",
         "--resume",
         "-q",

@@ -87,7 +87,7 @@ fn a_wrong_hash() {
 fn a_missing_file() {
     let copy = Copy::new();
     fs::remove_file(copy.path("codebooks.safetensors")).expect("the file");
-    assert!(copy.refused().starts_with("codebooks.safetensors: "), "{}", copy.refused());
+    assert!(copy.refused().starts_with("codebooks.safetensors cannot be read: "), "{}", copy.refused());
 }
 
 #[test]
