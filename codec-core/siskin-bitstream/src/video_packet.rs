@@ -21,7 +21,7 @@ const CHECKSUM: usize = 4;
 pub enum Coding {
     /// A network of their own is in the packet.
     Fitted,
-    /// One picture: latents for the network of a bundle, and motion ([`super::realtime`]).
+    /// One picture: latents for the network of a bundle, and motion.
     Realtime,
 }
 
@@ -55,7 +55,7 @@ impl GopInfo {
 /// Reads the head of a packet and checks the checksum.
 ///
 /// # Errors
-/// [`Error::Bitstream`] for anything that the format or `limits` do not allow.
+/// [`Error::Bitstream`](crate::Error::Bitstream) for anything that the format or `limits` do not allow.
 pub fn inspect(data: &[u8], limits: &Limits) -> Result<GopInfo> {
     read_head(data, limits).map(|(info, _)| info)
 }

@@ -30,7 +30,7 @@ pub trait StepNetwork: Send {
 }
 
 /// A network with any number of inputs and outputs, and with states that a run replaces: a training step, or a decoder
-/// with several inputs. Everything is addressed by its place in the [`TensorSpec`].
+/// with several inputs. Everything is addressed by its place in the [`TensorSpec`](super::TensorSpec).
 pub trait TensorNetwork: Send {
     /// An input of the next run; it stays as it is until it is changed.
     fn input(&mut self, index: usize) -> &mut [f32];
