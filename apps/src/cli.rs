@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use crate::verbs::{
+use crate::commands::{
     bench, call, compare, completions, decode, encode, info, latents, man, models, play, speak, tokens,
     verify,
 };

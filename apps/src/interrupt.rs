@@ -10,7 +10,7 @@ use anyhow::Result;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use crate::keys;
+use crate::keyboard;
 
 /// What a shell adds to the number of the signal that ended a command.
 const SIGNAL_BASE: i32 = 128;
@@ -65,7 +65,7 @@ fn end(signal: i32) {
     }
     // Ending the process under a running network would pull its library away from it.
     std::thread::sleep(PATIENCE);
-    keys::restore_terminal();
+    keyboard::restore_terminal();
     eprintln!("siskin: {Interrupted}");
     std::process::exit(exit_code().into());
 }

@@ -1,26 +1,26 @@
 //! The command line of Siskin: `siskin encode`, `decode`, `info`, `verify`, `play`, `call`, `compare`, `bench`, `tokens`,
 //! `models`.
 
+mod audio_device;
 mod batch;
 mod bench;
 mod call;
 mod cli;
-mod coded;
+mod commands;
 mod events;
 mod failure;
 mod interrupt;
-mod keys;
+mod keyboard;
 mod media;
+mod media_file;
 mod metrics;
 mod model;
 mod old_names;
 mod playback;
 mod report;
-mod sound;
 mod speech;
 mod target;
 mod units;
-mod verbs;
 mod video;
 mod voices;
 

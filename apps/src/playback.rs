@@ -9,9 +9,9 @@ use std::time::Duration;
 use anyhow::Result;
 use crossbeam::queue::ArrayQueue;
 
-use crate::coded::Decoding;
+use crate::audio_device::Player;
 use crate::media::Resampler;
-use crate::sound::Player;
+use crate::media_file::Decoding;
 
 /// How long the ring lasts, in seconds.
 const RING_SECONDS: f64 = 0.5;

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use rtrb::{Consumer, Producer, RingBuffer};
 
-use crate::sound::{Player, Recorder};
+use crate::audio_device::{Player, Recorder};
 
 /// How much a ring holds, in seconds.
 const RING_SECONDS: f64 = 0.5;

@@ -14,8 +14,8 @@ use cpal::traits::StreamTrait;
 use crossbeam::queue::ArrayQueue;
 
 use super::ends::{self, Microphone, Speaker};
+use crate::audio_device::{self, Direction, Errors, Player, Recorder};
 use crate::media::{AudioInput, AudioOutput, Labels, OutputFormat};
-use crate::sound::{self, Direction, Errors, Player, Recorder};
 
 /// Rate of files played as if they were devices: that of most sound cards, so that rates are converted as with one.
 pub(super) const FILE_RATE: u32 = 48_000;
@@ -93,14 +93,15 @@ impl Drop for Kind {
 pub(super) fn open_capture(choice: &Choice, host: &Host, rate: u32) -> Result<(Port, Microphone)> {
     match choice {
         Choice::Device(name) => {
-            let device = sound::find_device(host, Direction::Capture, name.as_deref())?;
-            let config = sound::choose_config(&device, Direction::Capture, rate)?;
+            let device = audio_device::find_device(host, Direction::Capture, name.as_deref())?;
+            let config = audio_device::choose_config(&device, Direction::Capture, rate)?;
             let (recording, microphone) = ends::recording_ring(config.sample_rate());
             let errors: Errors = Arc::new(ArrayQueue::new(8));
             let fail = |e: cpal::Error| anyhow!("the sound device {device} cannot be opened: {e}");
-            let period = sound::with_period(&config, PERIOD);
-            let stream = sound::open_capture(&device, period, config.sample_format(), recording, &errors)
-                .map_err(fail)?;
+            let period = audio_device::with_period(&config, PERIOD);
+            let stream =
+                audio_device::open_capture(&device, period, config.sample_format(), recording, &errors)
+                    .map_err(fail)?;
             stream.play().map_err(fail)?;
             Ok((device_port(device.to_string(), microphone.rate, stream, errors), microphone))
         }
@@ -115,14 +116,15 @@ pub(super) fn open_capture(choice: &Choice, host: &Host, rate: u32) -> Result<(P
 pub(super) fn open_playback(choice: &Choice, host: &Host, rate: u32) -> Result<(Port, Speaker)> {
     match choice {
         Choice::Device(name) => {
-            let device = sound::find_device(host, Direction::Playback, name.as_deref())?;
-            let config = sound::choose_config(&device, Direction::Playback, rate)?;
+            let device = audio_device::find_device(host, Direction::Playback, name.as_deref())?;
+            let config = audio_device::choose_config(&device, Direction::Playback, rate)?;
             let (playing, speaker) = ends::playback_ring(config.sample_rate());
             let errors: Errors = Arc::new(ArrayQueue::new(8));
             let fail = |e: cpal::Error| anyhow!("the sound device {device} cannot be opened: {e}");
-            let period = sound::with_period(&config, PERIOD);
-            let stream = sound::open_playback(&device, period, config.sample_format(), playing, &errors)
-                .map_err(fail)?;
+            let period = audio_device::with_period(&config, PERIOD);
+            let stream =
+                audio_device::open_playback(&device, period, config.sample_format(), playing, &errors)
+                    .map_err(fail)?;
             stream.play().map_err(fail)?;
             Ok((device_port(device.to_string(), speaker.rate, stream, errors), speaker))
         }

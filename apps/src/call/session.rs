@@ -348,7 +348,7 @@ mod tests {
 
     use super::super::ends;
     use super::*;
-    use crate::sound::Errors;
+    use crate::audio_device::Errors;
 
     #[test]
     fn a_device_that_is_pulled_out_is_replaced_and_comes_back() {

@@ -1,18 +1,18 @@
 //! What the verbs write to stdout with `--json`: one object a line, told apart by `type`, results also by `verb`.
 //! docs/json.md describes every key, and `tests/json.rs` holds that document to what the program writes.
 
+mod audio;
 mod call;
 mod models;
-mod sound;
 mod speech;
 mod tokens;
 mod video;
 
 use serde::Serialize;
 
+pub(crate) use audio::{Bench, Compare, Decode, Encode, Info, Play, Repaired, Verify};
 pub(crate) use call::{CallDevice, CallFigures, CallProgress, Ready};
 pub(crate) use models::{BundlePath, Import, Model, ModelVerify, VideoModel, Voice, Voices};
-pub(crate) use sound::{Bench, Compare, Decode, Encode, Info, Play, Repaired, Verify};
 pub(crate) use speech::{Latents, Speak, Word};
 pub(crate) use tokens::{BadTokens, TokensExport, TokensImport, TokensInfo};
 pub(crate) use video::{

@@ -2,8 +2,8 @@
 
 mod output;
 mod source;
-mod words;
+mod subtitles;
 
 pub(crate) use output::SpeechOutput;
 pub(crate) use source::TextSource;
-pub(crate) use words::{WordFile, WordFormat};
+pub(crate) use subtitles::{WordFile, WordFormat};

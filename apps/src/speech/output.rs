@@ -5,9 +5,9 @@ use std::path::Path;
 use anyhow::{Result, anyhow};
 use siskin_core::audio::{Encoder, EncoderConfig};
 
-use crate::coded::Sink;
 use crate::failure::usage_error;
 use crate::media::{AudioOutput, Labels, OutputFormat};
+use crate::media_file::Sink;
 use crate::model::ModelArgs;
 use crate::target::Target;
 use crate::units;

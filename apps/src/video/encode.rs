@@ -11,13 +11,13 @@ use siskin_core::runtime::Runtime;
 use super::VideoArgs;
 use super::fit::Fit;
 use super::input::VideoInput;
+use super::preview::Watch;
 use super::realtime::Realtime;
 use super::resume::{Earlier, Settings};
 use super::session;
-use super::sound::Sound;
-use super::watch::Watch;
-use crate::coded::Sink;
+use super::sound_track::Sound;
 use crate::media::Source;
+use crate::media_file::Sink;
 use crate::report::Report;
 use crate::target::Target;
 

@@ -7,9 +7,9 @@ use siskin_core::video::{CodedGop, Encoder, FitProgress, GopInfo, Target as Aim}
 
 use super::encode::Job;
 use super::input::VideoInput;
+use super::preview::{self, Watch};
 use super::session::{Coded, Group, Mode, Progress, Sums};
 use super::settings::Wish;
-use super::watch::{self, Watch};
 use crate::events;
 use crate::failure::usage_error;
 use crate::interrupt;
@@ -43,7 +43,7 @@ impl Fit {
         let mut encoder = Encoder::new(header, &job.runtime, &config)?;
         if let Some(mut watch) = job.open_preview(&header)? {
             // A fit whose sheet cannot be written goes on: what is said of each group's tells of it.
-            encoder.watch(watch::INTERVAL, move |original, decoded| drop(watch.show(original, decoded)));
+            encoder.watch(preview::INTERVAL, move |original, decoded| drop(watch.show(original, decoded)));
         }
         let passes = u64::from(config.epochs[0]) + u64::from(config.epochs[1]);
         let words = job.video.words(&config, wish, total);

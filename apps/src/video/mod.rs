@@ -1,7 +1,6 @@
 //! Video: any input to pictures, pictures to coded files and back.
 
 mod clock;
-mod coded;
 pub(crate) mod compare;
 mod convert;
 pub(crate) mod decode;
@@ -13,17 +12,18 @@ mod movie;
 mod orient;
 mod pictures;
 pub(crate) mod play;
+mod preview;
 mod realtime;
 mod resume;
 mod session;
 mod settings;
-mod sound;
+mod sound_track;
 mod timing;
 pub(crate) mod verify;
-mod watch;
+mod video_file;
 mod y4m;
 
-pub(crate) use coded::VideoFile;
 pub(crate) use input::VideoInput;
 pub(crate) use settings::VideoArgs;
-pub(crate) use sound::Sound;
+pub(crate) use sound_track::Sound;
+pub(crate) use video_file::VideoFile;

@@ -10,7 +10,7 @@ use gst::prelude::*;
 use crate::events;
 use crate::failure::usage_error;
 use crate::interrupt;
-use crate::keys::{Key, Keys};
+use crate::keyboard::{Key, Keys};
 use crate::report::{Progress, Report};
 use crate::units;
 

@@ -10,10 +10,10 @@ use siskin_core::video::{GopInfo, frame_psnr};
 
 use super::encode::Job;
 use super::input::VideoInput;
+use super::preview::Watch;
 use super::resume::Earlier;
 use super::session::{Coded, Group, Mode, Progress, Sums};
 use super::settings::Wish;
-use super::watch::Watch;
 use crate::events;
 use crate::failure::usage_error;
 use crate::units;

@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use clap::{ArgGroup, Args};
 
+use crate::audio_device::{self, Direction};
 use crate::call::{Call, CallOptions, Figures, Where};
 use crate::events;
 use crate::failure::usage_error;
-use crate::keys::{Key, Keys};
+use crate::keyboard::{Key, Keys};
 use crate::media;
 use crate::model::ModelArgs;
 use crate::report::{self, Report, ReportArgs};
-use crate::sound::{self, Direction};
 use crate::units;
 
 /// How often the main thread tends the call: keys and the status line feel immediate at 20 per second.
@@ -71,9 +71,9 @@ pub(crate) struct CallArgs {
 }
 
 pub(crate) fn run_call(args: &CallArgs) -> Result<ExitCode> {
-    let host = sound::default_host();
+    let host = audio_device::default_host();
     if args.list_devices {
-        sound::list_devices(&host, &[Direction::Capture, Direction::Playback], args.report.json)?;
+        audio_device::list_devices(&host, &[Direction::Capture, Direction::Playback], args.report.json)?;
         return Ok(ExitCode::SUCCESS);
     }
     let mut report = Report::new(&args.report, false)?;
@@ -98,11 +98,11 @@ pub(crate) fn run_call(args: &CallArgs) -> Result<ExitCode> {
         output_device: args.output_device.clone(),
     };
     if options.input.is_none() {
-        sound::find_device(&host, Direction::Capture, options.input_device.as_deref())
+        audio_device::find_device(&host, Direction::Capture, options.input_device.as_deref())
             .map_err(|e| e.context("no microphone, --input names a file instead"))?;
     }
     if options.output.is_none() {
-        sound::find_device(&host, Direction::Playback, options.output_device.as_deref())
+        audio_device::find_device(&host, Direction::Playback, options.output_device.as_deref())
             .map_err(|e| e.context("no loudspeaker, --output names a file instead"))?;
     }
     let mut call = Call::new(options, &bundle, args.model.runtime()?, host)?;

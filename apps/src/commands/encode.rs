@@ -9,10 +9,10 @@ use siskin_core::audio::{DEFAULT_BIT_WEIGHT, DEFAULT_SEARCH_WIDTH, Encoder, Enco
 use siskin_core::bundle::{Bundle, Manifest, VideoBundle};
 
 use crate::bench::peak_memory;
-use crate::coded::{CodedFile, Sink};
 use crate::events;
 use crate::failure::usage_error;
 use crate::media::{self, AudioInput, Kind, Source, kept_tags};
+use crate::media_file::{CodedFile, Sink};
 use crate::model::ModelArgs;
 use crate::report::{Progress, Report, ReportArgs};
 use crate::target::{Overwrite, OverwriteArgs, Target, is_dash};

@@ -12,7 +12,7 @@ use super::CodedFile;
 
 /// Counts over the packets of a file.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Survey {
+pub(crate) struct Probe {
     /// Packets, good and bad.
     pub(crate) packets: u64,
     /// Codec frames.
@@ -66,10 +66,10 @@ struct Timeline {
     in_pause: bool,
 }
 
-impl Survey {
+impl Probe {
     /// Reads the whole file, the codes too if the bundle is known.
     pub(crate) fn of(file: &mut CodedFile, bundle: Option<&Bundle>) -> Result<Self> {
-        let mut survey = Self { code_bits: Some(0), ..Default::default() };
+        let mut probe = Self { code_bits: Some(0), ..Default::default() };
         let (mut block, mut frames) = (Block::default(), Frames::default());
         let tables = bundle.map(siskin_core::audio::entropy_tables).transpose()?.flatten();
         let mut known = Known {
@@ -82,22 +82,22 @@ impl Survey {
                 Ok(true) => {}
                 Ok(false) => break,
                 Err(e) => {
-                    survey.note_fault(
-                        survey.samples as f64 / f64::from(file.header().sample_rate),
+                    probe.note_fault(
+                        probe.samples as f64 / f64::from(file.header().sample_rate),
                         e.with_sources(),
                     );
                     break;
                 }
             }
             let seconds = block.pts_ns as f64 / 1e9;
-            if let Err(what) = survey.take(file, &block, &mut known, &mut frames, &mut timeline) {
-                survey.note_fault(seconds, what);
+            if let Err(what) = probe.take(file, &block, &mut known, &mut frames, &mut timeline) {
+                probe.note_fault(seconds, what);
                 timeline.expected = None;
             }
-            survey.packets += 1;
-            survey.packet_bytes += block.data.len() as u64;
+            probe.packets += 1;
+            probe.packet_bytes += block.data.len() as u64;
         }
-        Ok(survey)
+        Ok(probe)
     }
 
     /// Counts a packet and checks that it follows the one before.

@@ -7,9 +7,9 @@ use anyhow::Result;
 use clap::Args;
 
 use crate::bench::peak_memory;
-use crate::coded::{CodedFile, Decoding, LossArgs};
 use crate::events;
 use crate::media::{self, AudioOutput, Labels, OutputFormat};
+use crate::media_file::{CodedFile, Decoding, LossArgs};
 use crate::model::ModelArgs;
 use crate::report::{Progress, Report, ReportArgs};
 use crate::target::{OverwriteArgs, Target, is_dash};

@@ -6,9 +6,9 @@ use anyhow::Result;
 use siskin_core::audio::{EncodedPacket, Encoder};
 use siskin_core::bitstream::StreamHeader;
 
-use crate::coded::Sink;
 use crate::interrupt;
 use crate::media::{AudioInput, Next};
+use crate::media_file::Sink;
 
 /// A packet that waits for the pictures.
 struct Packet {

@@ -7,8 +7,8 @@ use anyhow::Result;
 use clap::Args;
 use siskin_core::bundle::Bundle;
 
-use crate::coded::{self, CodedFile, Survey};
 use crate::events;
+use crate::media_file::{self, CodedFile, Probe};
 use crate::report;
 use crate::units;
 use crate::video::{self, VideoFile};
@@ -35,20 +35,20 @@ pub(crate) fn run_verify(args: &VerifyArgs) -> Result<ExitCode> {
     }
     let mut file = CodedFile::open(&args.file)?;
     let bundle = Bundle::for_stream(file.header(), None).ok();
-    let mut survey = Survey::of(&mut file, bundle.as_ref())?;
+    let mut probe = Probe::of(&mut file, bundle.as_ref())?;
     let rate = f64::from(file.header().sample_rate);
-    let seconds = survey.samples as f64 / rate;
+    let seconds = probe.samples as f64 / rate;
     if file.is_truncated() {
-        survey.faults.push((survey.packets, seconds, "the file ends inside an element".into()));
-    } else if let Some(stated) = file.stated_samples().filter(|s| s.abs_diff(survey.samples) > 100) {
+        probe.faults.push((probe.packets, seconds, "the file ends inside an element".into()));
+    } else if let Some(stated) = file.stated_samples().filter(|s| s.abs_diff(probe.samples) > 100) {
         let what = format!("packets hold {seconds:.3} s, the file states {:.3} s", stated as f64 / rate);
-        survey.faults.push((survey.packets, seconds, what));
+        probe.faults.push((probe.packets, seconds, what));
     }
-    if survey.packets == 0 {
-        survey.faults.push((0, 0.0, "no packets".into()));
+    if probe.packets == 0 {
+        probe.faults.push((0, 0.0, "no packets".into()));
     }
-    let faults = survey.faults.len() as u64 + survey.more_faults;
-    for (packet, at, what) in &survey.faults {
+    let faults = probe.faults.len() as u64 + probe.more_faults;
+    for (packet, at, what) in &probe.faults {
         if args.json {
             report::write_json_line(&events::Fault { packet: *packet, seconds: *at, message: what })?;
         } else {
@@ -58,15 +58,15 @@ pub(crate) fn run_verify(args: &VerifyArgs) -> Result<ExitCode> {
     if args.json {
         report::result(&events::Verify {
             file: file.name(),
-            packets: survey.packets,
-            headers: survey.headers,
-            samples: survey.samples,
+            packets: probe.packets,
+            headers: probe.headers,
+            samples: probe.samples,
             seconds,
             faults,
             ok: faults == 0,
         })?;
     } else {
-        let (packets, length) = (survey.packets, units::format_time(seconds));
+        let (packets, length) = (probe.packets, units::format_time(seconds));
         let verdict = if faults == 0 { "no faults".into() } else { format!("{faults} faults") };
         report::print_text(&format!("{}: {packets} packets, {length}, {verdict}\n", file.name()))?;
     }
@@ -74,7 +74,7 @@ pub(crate) fn run_verify(args: &VerifyArgs) -> Result<ExitCode> {
 }
 
 fn repair_file(args: &VerifyArgs) -> Result<()> {
-    let done = coded::repair_in_place(&args.file)?;
+    let done = media_file::repair_in_place(&args.file)?;
     let seconds = done.duration_ns as f64 / 1e9;
     if args.json {
         return report::write_json_line(&events::Repaired {

@@ -13,14 +13,14 @@ use siskin_core::bundle::{Bundle, installed};
 use siskin_core::tokens::{CodePackets, FileFormat, PackedCodes, TokenFile};
 
 use crate::batch::{self, Done, Job, Totals};
-use crate::coded::Sink;
+use crate::commands::encode::HEADER_SECONDS;
 use crate::events;
 use crate::failure::usage_error;
 use crate::interrupt;
+use crate::media_file::Sink;
 use crate::report::{Report, ReportArgs};
 use crate::target::{Overwrite, OverwriteArgs, Target, is_dash};
 use crate::units;
-use crate::verbs::encode::HEADER_SECONDS;
 
 /// Arguments of `tokens import`.
 #[derive(Debug, Args)]

@@ -8,8 +8,8 @@ use anyhow::Result;
 use clap::Args;
 use siskin_core::bundle::Bundle;
 
-use crate::coded::{CodedFile, Survey};
 use crate::events;
+use crate::media_file::{CodedFile, Probe};
 use crate::report;
 use crate::units;
 use crate::video::{self, VideoFile};
@@ -35,21 +35,21 @@ pub(crate) fn run_info(args: &InfoArgs) -> Result<ExitCode> {
     let mut file = CodedFile::open(&args.file)?;
     let header = file.header().clone();
     let bundle = Bundle::for_stream(&header, None).ok();
-    let survey = Survey::of(&mut file, bundle.as_ref())?;
+    let probe = Probe::of(&mut file, bundle.as_ref())?;
     let version = bundle.as_ref().map(|b| b.manifest().version.clone());
     let rate = f64::from(header.sample_rate);
-    let seconds = survey.samples as f64 / rate;
+    let seconds = probe.samples as f64 / rate;
     let stated = file.stated_samples();
-    let truncated = file.is_truncated() || stated.is_some_and(|s| s > survey.samples + 100);
-    let per_frame = |bits: f64| bits * header.frame_rate() / survey.frames.max(1) as f64;
-    let codes = survey.code_bits.map(|bits| per_frame(bits as f64));
-    let in_packets = per_frame(survey.packet_bytes as f64 * 8.0);
+    let truncated = file.is_truncated() || stated.is_some_and(|s| s > probe.samples + 100);
+    let per_frame = |bits: f64| bits * header.frame_rate() / probe.frames.max(1) as f64;
+    let codes = probe.code_bits.map(|bits| per_frame(bits as f64));
+    let in_packets = per_frame(probe.packet_bytes as f64 * 8.0);
     let own = file.own_bytes();
     let on_disk = units::rate_of(own, seconds);
-    let overhead = own.saturating_sub(survey.packet_bytes) as f64 / own.max(1) as f64;
-    let (low, high) = survey.stages.unwrap_or((0, 0));
-    let pause_share = survey.pause_frames as f64 / survey.frames.max(1) as f64;
-    let pause_seconds = survey.pause_frames as f64 / header.frame_rate();
+    let overhead = own.saturating_sub(probe.packet_bytes) as f64 / own.max(1) as f64;
+    let (low, high) = probe.stages.unwrap_or((0, 0));
+    let pause_share = probe.pause_frames as f64 / probe.frames.max(1) as f64;
+    let pause_seconds = probe.pause_frames as f64 / header.frame_rate();
     if args.json {
         report::write_json_line(&events::Info {
             file: file.name(),
@@ -61,28 +61,28 @@ pub(crate) fn run_info(args: &InfoArgs) -> Result<ExitCode> {
             model_installed: bundle.is_some(),
             sample_rate: header.sample_rate,
             channels: header.channels,
-            samples: survey.samples,
+            samples: probe.samples,
             seconds,
-            packets: survey.packets,
-            frames: survey.frames,
+            packets: probe.packets,
+            frames: probe.frames,
             hop: header.hop,
-            frames_per_packet: survey.frames_per_packet,
+            frames_per_packet: probe.frames_per_packet,
             stages_lowest: low,
             stages_highest: high,
-            coding: coding_name(&survey),
-            variable: survey.variable > 0,
-            range_coded_packets: survey.range_coded,
+            coding: coding_name(&probe),
+            variable: probe.variable > 0,
+            range_coded_packets: probe.range_coded,
             code_bitrate: codes,
-            redundancy_bitrate: units::rate_of(survey.redundant_bytes, seconds),
+            redundancy_bitrate: units::rate_of(probe.redundant_bytes, seconds),
             pause_share,
-            pause_bitrate: units::rate_of(survey.pause_bytes, pause_seconds),
-            packet_bitrate: units::rate_of(survey.packet_bytes, seconds),
+            pause_bitrate: units::rate_of(probe.pause_bytes, pause_seconds),
+            packet_bitrate: units::rate_of(probe.packet_bytes, seconds),
             bitrate: on_disk,
             bytes: file.bytes(),
-            packet_bytes: survey.packet_bytes,
+            packet_bytes: probe.packet_bytes,
             container_share: overhead,
             truncated,
-            faults: survey.faults.len() as u64 + survey.more_faults,
+            faults: probe.faults.len() as u64 + probe.more_faults,
             tags: file.tags().iter().map(|(k, v)| (k.as_str(), v.as_str())).collect(),
         })?;
         return Ok(ExitCode::SUCCESS);
@@ -101,10 +101,10 @@ pub(crate) fn run_info(args: &InfoArgs) -> Result<ExitCode> {
     )?;
     let known = version.map_or("not installed here".to_owned(), |v| format!("version {v}"));
     row("model", format!("{} (id {}), {known}", header.bundle_name, header.bundle))?;
-    row("duration", format!("{} ({} samples)", units::format_time(seconds), survey.samples))?;
+    row("duration", format!("{} ({} samples)", units::format_time(seconds), probe.samples))?;
     row(
         "packets",
-        format!("{} of up to {} frames, {} frames", survey.packets, survey.frames_per_packet, survey.frames),
+        format!("{} of up to {} frames, {} frames", probe.packets, probe.frames_per_packet, probe.frames),
     )?;
     row(
         "stages",
@@ -124,13 +124,13 @@ pub(crate) fn run_info(args: &InfoArgs) -> Result<ExitCode> {
         }
         None => format!("{} in packets", units::format_bitrate(in_packets)),
     };
-    row("coding", format!("{}, {rates}", coding_name(&survey)))?;
-    if survey.redundant_bytes > 0 {
-        let rate = units::rate_of(survey.redundant_bytes, seconds);
+    row("coding", format!("{}, {rates}", coding_name(&probe)))?;
+    if probe.redundant_bytes > 0 {
+        let rate = units::rate_of(probe.redundant_bytes, seconds);
         row("redundancy", format!("{} of copies of earlier frames", units::format_bitrate(rate)))?;
     }
-    if survey.pause_frames > 0 {
-        let rate = units::rate_of(survey.pause_bytes, pause_seconds);
+    if probe.pause_frames > 0 {
+        let rate = units::rate_of(probe.pause_bytes, pause_seconds);
         row("pauses", format!("{:.1} % of the time, at {rate:.0} b/s", pause_share * 100.0))?;
     }
     row("on disk", format!("{}, container {:.1} %", units::format_bitrate(on_disk), overhead * 100.0))?;
@@ -140,7 +140,7 @@ pub(crate) fn run_info(args: &InfoArgs) -> Result<ExitCode> {
     if truncated {
         row("warning", "the file is cut off".into())?;
     }
-    let faults = survey.faults.len() as u64 + survey.more_faults;
+    let faults = probe.faults.len() as u64 + probe.more_faults;
     if faults > 0 {
         row("warning", format!("{faults} faults, see siskin verify"))?;
     }
@@ -149,10 +149,10 @@ pub(crate) fn run_info(args: &InfoArgs) -> Result<ExitCode> {
 }
 
 /// What the packets' codes are coded with.
-fn coding_name(survey: &Survey) -> &'static str {
-    match survey.range_coded {
+fn coding_name(probe: &Probe) -> &'static str {
+    match probe.range_coded {
         0 => "fixed width",
-        n if n == survey.packets => "range coded",
+        n if n == probe.packets => "range coded",
         _ => "range coded and fixed width",
     }
 }

@@ -13,11 +13,11 @@ use siskin_core::tokens::{FileFormat, TokenFile, TokenMeta, Tokenizer};
 
 use super::lines::Lines;
 use crate::batch::{self, Done, Job};
-use crate::coded::CodedFile;
 use crate::events;
 use crate::failure::usage_error;
 use crate::interrupt;
 use crate::media::{self, AudioInput};
+use crate::media_file::CodedFile;
 use crate::model::ModelArgs;
 use crate::report::{Report, ReportArgs};
 use crate::target::{Overwrite, OverwriteArgs, is_dash};

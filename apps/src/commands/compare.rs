@@ -7,10 +7,10 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use clap::Args;
 
-use crate::coded::{CodedFile, Decoding};
 use crate::events;
 use crate::interrupt;
 use crate::media::{self, AudioInput, resample_all};
+use crate::media_file::{CodedFile, Decoding};
 use crate::metrics::{STOI_RATE, mel_distance, si_sdr, stoi};
 use crate::model::ModelArgs;
 use crate::report;

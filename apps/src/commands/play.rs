@@ -10,15 +10,15 @@ use clap::Args;
 use cpal::traits::StreamTrait;
 use crossbeam::queue::ArrayQueue;
 
-use crate::coded::{CodedFile, Decoding};
+use crate::audio_device::{self, Direction, Errors};
 use crate::events;
 use crate::failure::usage_error;
-use crate::keys::{Key, Keys};
+use crate::keyboard::{Key, Keys};
 use crate::media;
+use crate::media_file::{CodedFile, Decoding};
 use crate::model::ModelArgs;
 use crate::playback::Ring;
 use crate::report::{Progress, Report, ReportArgs};
-use crate::sound::{self, Direction, Errors};
 use crate::units;
 use crate::video::play::SinkArgs;
 use crate::video::{self, VideoFile};
@@ -62,9 +62,9 @@ pub(crate) struct PlayArgs {
 }
 
 pub(crate) fn run_play(args: &PlayArgs) -> Result<ExitCode> {
-    let host = sound::default_host();
+    let host = audio_device::default_host();
     if args.list_devices {
-        sound::list_devices(&host, &[Direction::Playback], args.report.json)?;
+        audio_device::list_devices(&host, &[Direction::Playback], args.report.json)?;
         return Ok(ExitCode::SUCCESS);
     }
     let Some(path) = &args.file else { return Err(usage_error("name a file to play")) };
@@ -88,12 +88,12 @@ pub(crate) fn run_play(args: &PlayArgs) -> Result<ExitCode> {
     if start > 0.0 {
         decoding.seek(start)?;
     }
-    let device = sound::find_device(&host, Direction::Playback, args.device.as_deref())?;
-    let config = sound::choose_config(&device, Direction::Playback, decoding.rate())?;
+    let device = audio_device::find_device(&host, Direction::Playback, args.device.as_deref())?;
+    let config = audio_device::choose_config(&device, Direction::Playback, decoding.rate())?;
     let (rate, errors): (_, Errors) = (config.sample_rate(), Arc::new(ArrayQueue::new(8)));
     let ring = Ring::new(rate, start);
     let stream =
-        sound::open_playback(&device, config.config(), config.sample_format(), ring.clone(), &errors)
+        audio_device::open_playback(&device, config.config(), config.sample_format(), ring.clone(), &errors)
             .map_err(|e| anyhow!("the sound device {device} cannot be opened: {e}"))?;
     report.note(&format!("Playing on {device} at {rate} Hz"));
     let worker = std::thread::spawn({

@@ -5,9 +5,9 @@ mod codes;
 mod decoding;
 mod losses;
 mod prefix;
+mod probe;
 mod rewrite;
 mod sink;
-mod survey;
 
 use std::fs::{self, File};
 use std::io::{BufReader, Cursor, Read, Seek};
@@ -21,9 +21,9 @@ use siskin_core::container::{AUDIO_CODEC_ID, Block, Chapter, Reader, VIDEO_CODEC
 
 pub(crate) use channel::LossArgs;
 pub(crate) use decoding::Decoding;
+pub(crate) use probe::Probe;
 pub(crate) use rewrite::repair_in_place;
 pub(crate) use sink::{Sink, Totals};
-pub(crate) use survey::Survey;
 
 use crate::target::is_dash;
 
