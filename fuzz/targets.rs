@@ -49,14 +49,14 @@ fn stream() -> StreamHeader {
 pub(crate) fn container(data: &[u8]) {
     let Ok(mut reader) = Reader::open(Cursor::new(data)) else { return };
     let (mut block, mut blocks, mut last) = (Block::default(), 0u64, 0);
-    while let Ok(true) = reader.next(&mut block) {
+    while let Ok(true) = reader.next_block(&mut block) {
         blocks += 1;
         last = block.pts_ns;
     }
     // A laced block of n bytes holds at most 256 packets, others one.
     assert!(blocks <= 256 * data.len() as u64);
-    if reader.seek(last / 2).is_ok() {
-        reader.next(&mut block).ok();
+    if reader.seek_to(last / 2).is_ok() {
+        reader.next_block(&mut block).ok();
     }
 }
 
@@ -79,8 +79,8 @@ pub(crate) fn packet(data: &[u8]) {
     let header = packet.header.clone().unwrap_or_else(stream);
     if let Ok(packet) = packet.bind(&header) {
         assert!(packet.info().frames <= Limits::default().max_frames_per_packet);
-        for back in 0..=packet.copies().map_or(0, |copies| copies.count()) {
-            packet.copies().into_iter().for_each(|copies| copies.frame(back, &mut Vec::new()));
+        for back in 0..=packet.redundant_frames().map_or(0, |copies| copies.frame_count()) {
+            packet.redundant_frames().into_iter().for_each(|copies| copies.read_frame(back, &mut Vec::new()));
         }
     }
 }

@@ -107,7 +107,7 @@ fn changed_bytes_never_end_in_a_panic() {
 fn packets(data: &[u8]) -> Vec<usize> {
     let mut reader = Reader::open(data).expect("a coded file");
     let (mut found, mut block, mut from) = (Vec::new(), Block::default(), 0);
-    while reader.next(&mut block).expect("a whole file") {
+    while reader.next_block(&mut block).expect("a whole file") {
         let length = block.data.len();
         let at = data[from..].windows(length).position(|w| w == block.data).expect("its bytes");
         found.push(from + at);

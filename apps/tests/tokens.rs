@@ -14,7 +14,7 @@ use siskin_core::tokens::{FileFormat, TokenFile};
 fn packets(path: &Path) -> Vec<(u64, Vec<u8>)> {
     let mut reader = Reader::open(fs::File::open(path).expect("the file")).expect("a coded file");
     let (mut out, mut block) = (Vec::new(), Block::default());
-    while reader.next(&mut block).expect("a whole file") {
+    while reader.next_block(&mut block).expect("a whole file") {
         out.push((block.pts_ns, block.data.clone()));
     }
     out

@@ -46,7 +46,7 @@ pub use siskin_model::{bundle, runtime, search_near};
 /// Stream headers and packets, written and parsed.
 pub mod bitstream {
     pub use siskin_bitstream::{
-        BundleId, CodeCoder, Colour, Frames, NoiseShape, PacketShape, StreamHeader, VideoHeader, bytes,
+        BundleId, CodeCoder, Colour, ComfortNoise, Frames, PacketShape, StreamHeader, VideoHeader, bytes,
         packet, redundancy, rtp, rtp_video, video_packet,
     };
 }

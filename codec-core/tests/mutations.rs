@@ -170,7 +170,7 @@ fn write_seeds() {
     };
     keep("stream_header", "long", &header.to_bytes());
     let mut short = Vec::new();
-    header.write(true, &mut short);
+    header.write_to(true, &mut short);
     keep("stream_header", "short", &short);
     let mut packets = Vec::new();
     for (name, starts_stream, end_trim, frames, stages) in
@@ -181,7 +181,7 @@ fn write_seeds() {
         let mut data = Vec::new();
         packet::write_packet(&header, &info, starts_stream, &codes, &mut data).expect("a packet");
         keep("packet", name, &data);
-        packets.push((info.samples(&header), data));
+        packets.push((info.sample_count(&header), data));
     }
     let earlier: Vec<Vec<u16>> = (0..2).map(|i| vec![i * 100; 6]).collect();
     let copies: Vec<&[u16]> = earlier.iter().map(Vec::as_slice).collect();
@@ -199,10 +199,10 @@ fn write_seeds() {
         let options = WriterOptions { mode, writing_app: "test".into(), tags };
         let mut writer = Writer::new(vec![Track::audio(&header)], options).expect("a track");
         let (mut out, mut position) = (Vec::new(), 0);
-        writer.header(&mut out).expect("a header");
+        writer.write_header(&mut out).expect("a header");
         for (samples, data) in packets.iter().chain(&packets[1..]) {
             let ns = |samples: u64| samples * 1_000_000_000 / 24_000;
-            writer.write(0, ns(position), ns(*samples), true, data, &mut out).expect("a block");
+            writer.write_block(0, ns(position), ns(*samples), true, data, &mut out).expect("a block");
             position += samples;
         }
         for patch in writer.finish(&mut out).expect("an end") {
@@ -220,7 +220,7 @@ fn write_seeds() {
         let mut frames = Frames::new(2);
         for count in stages {
             let codes: Vec<u16> = (0..u16::from(count) * 2).map(|i| i * 37 % 1024).collect();
-            frames.push(&codes);
+            frames.push_frame(&codes);
         }
         let info = PacketInfo { starts_stream: true, end_trim: 0, frames: 4, stages: 1 };
         let mut data = Vec::new();

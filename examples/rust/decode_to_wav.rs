@@ -31,7 +31,7 @@ fn main() -> Result<()> {
     let mut block = Block::default();
     // What a packet that cannot be read would have held is not known; the last good one tells.
     let mut frames = 1;
-    while reader.next(&mut block)? {
+    while reader.next_block(&mut block)? {
         if block.track != track.number {
             continue;
         }

@@ -37,11 +37,11 @@ fn main() -> Result<()> {
     let options = WriterOptions { mode: Mode::File, writing_app: "encode_wav".into(), ..Default::default() };
     let mut writer = Writer::new(vec![Track::audio(encoder.header())], options)?;
     let mut bytes = Vec::new();
-    writer.header(&mut bytes)?;
+    writer.write_header(&mut bytes)?;
     let mut write = |packet: EncodedPacket<'_>| -> siskin_core::Result<()> {
         let ns = |samples: u64| samples * 1_000_000_000 / u64::from(rate);
         let (start, end) = (ns(packet.position), ns(packet.position + packet.samples));
-        writer.write(0, start, end - start, true, packet.data, &mut bytes)
+        writer.write_block(0, start, end - start, true, packet.data, &mut bytes)
     };
 
     let samples = wav.samples::<i16>().map(|s| s.map(|s| f32::from(s) / 32_768.0));

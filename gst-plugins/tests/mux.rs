@@ -15,7 +15,7 @@ fn blocks(path: &Path) -> (Reader<File>, Vec<Block>) {
     let mut found = Vec::new();
     loop {
         let mut block = Block::default();
-        if !reader.next(&mut block).expect("a block") {
+        if !reader.next_block(&mut block).expect("a block") {
             return (reader, found);
         }
         found.push(block);
@@ -110,7 +110,7 @@ fn live_caps_carry_the_head_for_late_clients() {
     let late: Vec<u8> = [&buffers[..1], &buffers[from..]].concat().iter().flat_map(|b| bytes_of(b)).collect();
     let mut reader = Reader::open(std::io::Cursor::new(late)).expect("a Matroska stream");
     let mut block = Block::default();
-    assert!(reader.next(&mut block).expect("a block"));
+    assert!(reader.next_block(&mut block).expect("a block"));
     assert_eq!(block.data, coded[from - 1].data);
 }
 

@@ -283,7 +283,7 @@ fn words_and_tokens_are_tracks() {
             "{described}"
         );
         let (mut words, mut pairs, mut block) = (Vec::new(), 0, Block::default());
-        while reader.next(&mut block).expect("a whole file") {
+        while reader.next_block(&mut block).expect("a whole file") {
             if block.track == text {
                 let (start, length) =
                     (block.pts_ns / 1_000_000, block.duration_ns.expect("it lasts") / 1_000_000);

@@ -48,7 +48,7 @@ fn packets(path: &Path) -> Vec<Vec<u8>> {
     use siskin_core::container::{Block, Reader};
     let mut reader = Reader::open(std::fs::File::open(path).expect("the file")).expect("Matroska");
     let (mut block, mut all) = (Block::default(), Vec::new());
-    while reader.next(&mut block).expect("whole blocks") {
+    while reader.next_block(&mut block).expect("whole blocks") {
         all.push(block.data.clone());
     }
     all

@@ -139,7 +139,7 @@ fn measure_stream(
     let (bundle, runtime, manifest) = (work.bundle, work.runtime, work.bundle.manifest());
     let (encoder_time, decoder_time) = (NetworkTime::default(), NetworkTime::default());
     let network = |spec: &GraphSpec, time: &NetworkTime| -> siskin_core::Result<_> {
-        Ok(time.of(runtime.network(spec, bundle.file(&spec.file)?)?))
+        Ok(time.of(runtime.open_network(spec, bundle.file_bytes(&spec.file)?)?))
     };
     let hop = usize::from(manifest.hop);
     let mut packets: Vec<Vec<u8>> = Vec::new();

@@ -46,8 +46,9 @@ impl CodedFile {
             if expected.is_some_and(|e| e != position) {
                 bail!("{name} at {seconds:.3} s: packets before it are missing");
             }
-            samples = samples.filter(|_| begun || info.starts_stream).map(|s: u64| s + info.samples(&header));
-            expected = Some(position + info.samples(&header));
+            samples =
+                samples.filter(|_| begun || info.starts_stream).map(|s: u64| s + info.sample_count(&header));
+            expected = Some(position + info.sample_count(&header));
             begun = true;
             let (has, wanted) = (info.stages, stages.unwrap_or(info.stages));
             let count = header.codes_per_frame(wanted);

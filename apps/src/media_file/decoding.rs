@@ -208,7 +208,7 @@ impl Decoding {
         } else {
             self.file.position(self.block.pts_ns, self.origin)
         };
-        let end = at + packet.samples();
+        let end = at + packet.sample_count();
         let is_before = end + self.warm_up <= self.skip_until;
         if is_before || !self.begun && self.losses.bad_packets == 0 {
             // A recording that joined a live stream late begins where it begins.

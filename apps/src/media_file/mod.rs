@@ -130,7 +130,7 @@ impl CodedFile {
 
     /// Reads the next packet of the Siskin track; false at the end.
     pub(crate) fn next(&mut self, block: &mut Block) -> siskin_core::Result<bool> {
-        while self.reader.next(block)? {
+        while self.reader.next_block(block)? {
             if block.track == self.track {
                 if block.follows {
                     block.pts_ns = self.end_ns;
@@ -145,7 +145,7 @@ impl CodedFile {
 
     /// Goes to the first packet at or after a time.
     pub(crate) fn seek(&mut self, seconds: f64) -> siskin_core::Result<()> {
-        self.reader.seek((seconds * 1e9) as u64)
+        self.reader.seek_to((seconds * 1e9) as u64)
     }
 
     /// Position of a packet that does not start a stream, in samples, from its rounded time stamp: such packets begin
@@ -160,7 +160,7 @@ impl CodedFile {
     /// How long a packet lasts; one that cannot be read lasts for no time.
     fn length_ns(&self, data: &[u8]) -> u64 {
         let packet = Packet::parse(data, &Limits::default()).and_then(|p| p.bind(&self.header));
-        let samples = packet.map_or(0, |p| p.samples());
+        let samples = packet.map_or(0, |p| p.sample_count());
         samples.saturating_mul(1_000_000_000) / u64::from(self.header.sample_rate)
     }
 

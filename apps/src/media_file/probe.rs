@@ -135,17 +135,18 @@ impl Probe {
         self.range_coded += u64::from(is_coded);
         self.variable += u64::from(packet.is_variable());
         self.frames += u64::from(info.frames);
-        self.samples += packet.samples();
+        self.samples += packet.sample_count();
         self.frames_per_packet = self.frames_per_packet.max(info.frames);
         self.headers += u64::from(packet.header().is_some());
-        if let Some(copies) = packet.copies() {
-            self.redundant_bytes += copies.bytes() as u64;
+        if let Some(copies) = packet.redundant_frames() {
+            self.redundant_bytes += copies.byte_len() as u64;
         }
-        if packet.noise().is_some() {
+        if packet.comfort_noise().is_some() {
             self.pause_frames += u64::from(info.frames);
             self.pause_bytes += block.data.len() as u64;
         } else {
-            let lowest = frames.counts().iter().copied().min().filter(|_| readable).unwrap_or(info.stages);
+            let lowest =
+                frames.stage_counts().iter().copied().min().filter(|_| readable).unwrap_or(info.stages);
             let (low, high) = self.stages.unwrap_or((lowest, info.stages));
             self.stages = Some((low.min(lowest), high.max(info.stages)));
         }
@@ -154,7 +155,7 @@ impl Probe {
         }
         let position =
             if info.starts_stream { timeline.origin } else { file.position(block.pts_ns, timeline.origin) };
-        let in_pause = std::mem::replace(&mut timeline.in_pause, packet.noise().is_some());
+        let in_pause = std::mem::replace(&mut timeline.in_pause, packet.comfort_noise().is_some());
         let gap = timeline.expected.map_or(0, |e| position.saturating_sub(e));
         if in_pause && gap > 0 && gap.is_multiple_of(header.hop.into()) {
             self.samples += gap;
@@ -165,7 +166,7 @@ impl Probe {
             let (at, should) = (position as f64 / rate, expected as f64 / rate);
             self.note_fault(at, format!("begins at {at:.3} s, the packet before ends at {should:.3} s"));
         }
-        timeline.expected = Some(position + packet.samples());
+        timeline.expected = Some(position + packet.sample_count());
         Ok(())
     }
 

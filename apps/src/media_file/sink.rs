@@ -93,7 +93,7 @@ impl Sink {
             redundant_bytes: 0,
         };
         sink.writer.set_chapters(chapters);
-        sink.writer.header(&mut sink.pending)?;
+        sink.writer.write_header(&mut sink.pending)?;
         sink.write_pending()?;
         Ok(sink)
     }
@@ -127,7 +127,7 @@ impl Sink {
         key: bool,
         data: &[u8],
     ) -> Result<()> {
-        self.writer.write(track, start, duration, key, data, &mut self.pending)?;
+        self.writer.write_block(track, start, duration, key, data, &mut self.pending)?;
         self.packets += 1;
         self.packet_bytes += data.len() as u64;
         self.write_pending()
@@ -135,7 +135,7 @@ impl Sink {
 
     /// Hands all packets on to the system.
     pub(crate) fn flush(&mut self) -> Result<()> {
-        self.writer.flush(&mut self.pending)?;
+        self.writer.flush_cluster(&mut self.pending)?;
         self.write_pending()
     }
 
@@ -143,7 +143,7 @@ impl Sink {
     pub(crate) fn word(&mut self, text: &str, start: f64, end: f64) -> Result<()> {
         let ns = |seconds: f64| (seconds * 1e9) as u64;
         let duration = ns(end).saturating_sub(ns(start));
-        self.writer.write(1, ns(start), duration, true, text.as_bytes(), &mut self.pending)?;
+        self.writer.write_block(1, ns(start), duration, true, text.as_bytes(), &mut self.pending)?;
         self.write_pending()
     }
 

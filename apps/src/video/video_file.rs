@@ -86,7 +86,7 @@ impl VideoFile {
 
     /// Reads the next packet of the video track; false at the end.
     pub(super) fn next(&mut self, block: &mut Block) -> siskin_core::Result<bool> {
-        while self.reader.next(block)? {
+        while self.reader.next_block(block)? {
             if block.track == self.track {
                 return Ok(true);
             }

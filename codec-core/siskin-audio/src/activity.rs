@@ -3,7 +3,7 @@
 use super::floor::NoiseFloor;
 use super::noise;
 use super::spectrum::{Analysis, BANDS, Plan, Powers};
-use siskin_bitstream::NoiseShape;
+use siskin_bitstream::ComfortNoise;
 
 /// Frames after the last active one that are coded too, so that no word loses its end: 0.2 s at 50 Hz.
 const HANGOVER: u32 = 10;
@@ -77,7 +77,7 @@ impl Activity {
     }
 
     /// The pause's noise so far.
-    pub(super) fn describe(&self) -> NoiseShape {
+    pub(super) fn describe(&self) -> ComfortNoise {
         noise::describe(&self.plan, &self.noise)
     }
 
@@ -194,6 +194,6 @@ mod tests {
         let level = activity.describe().level_db().expect("noise");
         assert!((level + 50.0).abs() < 1.5, "{level}");
         activity.reset();
-        assert_eq!(activity.describe(), NoiseShape::default());
+        assert_eq!(activity.describe(), ComfortNoise::default());
     }
 }

@@ -132,7 +132,7 @@ impl Decoder {
             self.reset();
         }
         let start = out.len();
-        let decoded = match packet.noise() {
+        let decoded = match packet.comfort_noise() {
             Some(shape) => {
                 self.concealment.begin_pause(&noise::powers(self.concealment.plan(), shape));
                 self.miss(info.frames, false, out)
@@ -146,7 +146,7 @@ impl Decoder {
         if info.starts_stream {
             out.drain(start..start + usize::from(self.own.pre_skip).min(out.len() - start));
         }
-        let samples = packet.samples() as usize;
+        let samples = packet.sample_count() as usize;
         out.truncate(start + samples);
         Ok(Decoded { info, samples })
     }
@@ -229,15 +229,15 @@ impl Decoder {
         if next.info().starts_stream || self.own.accepts(next.stream()).is_err() {
             return self.conceal(frames, out).map(|()| 0);
         }
-        let copies = next.copies();
-        let reach = copies.map_or(0, |c| frames.min(c.count() as u32));
+        let copies = next.redundant_frames();
+        let reach = copies.map_or(0, |c| frames.min(c.frame_count() as u32));
         let is_known = !self.in_pause() && self.find_target(next, reach);
         self.miss(frames - reach, is_known, out)?;
         let Some(copies) = copies else { return Ok(0) };
         let mut recovered = 0;
         for back in (1..=reach).rev() {
             let mut copy = std::mem::take(&mut self.copy);
-            copies.frame(back as usize, &mut copy);
+            copies.read_frame(back as usize, &mut copy);
             let decoded = self.decode_codes(&copy, out);
             self.copy = copy;
             match decoded {
@@ -257,8 +257,8 @@ impl Decoder {
     /// Looks up the latent of the frame that ends a loss before `packet`: the farthest of its copies, `reach` frames
     /// back, or its own first. Whether there is one.
     fn find_target(&mut self, packet: &BoundPacket<'_>, reach: u32) -> bool {
-        if let Some(copies) = packet.copies().filter(|_| reach > 0) {
-            copies.frame(reach as usize, &mut self.copy);
+        if let Some(copies) = packet.redundant_frames().filter(|_| reach > 0) {
+            copies.read_frame(reach as usize, &mut self.copy);
             return self.frames.lookup(&self.copy, &mut self.target).is_ok();
         }
         // A SID packet has no codes, and so no first frame.

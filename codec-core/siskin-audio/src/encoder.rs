@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use crate::{Error, Limits, Result};
 use siskin_bitstream::packet::{self, PacketInfo};
-use siskin_bitstream::{CodeCoder, Frames, NoiseShape, StreamHeader};
+use siskin_bitstream::{CodeCoder, ComfortNoise, Frames, StreamHeader};
 use siskin_entropy::{Coder, Tables};
 use siskin_model::bundle::Bundle;
 use siskin_model::runtime::{Provider, Runtime};
@@ -34,7 +34,7 @@ pub struct EncoderConfig {
     /// What a bit of range-coded codes weighs in the search against distance, 0 to 4: with 1 as much as a bit of the same
     /// stage removes of the error on average, with 0 nothing.
     pub bit_weight: f32,
-    /// Earlier frames that each packet repeats, 0 to [`redundancy::MAX_COPIES`](siskin_bitstream::redundancy): after a
+    /// Earlier frames that each packet repeats, 0 to [`redundancy::MAX_FRAMES`](siskin_bitstream::redundancy): after a
     /// loss the next packet brings so many of the lost frames back, coarsely.
     pub redundancy: u8,
     /// Residual stages of the repeated frames.
@@ -126,7 +126,7 @@ struct Pause {
     skip: u32,
     /// Frames from one description to the next.
     interval: u32,
-    described: NoiseShape,
+    described: ComfortNoise,
 }
 
 impl Encoder {
@@ -175,7 +175,7 @@ impl Encoder {
             frames: 0,
             skip: 0,
             interval: (header.frame_rate() * DESCRIPTION_SECONDS).ceil().clamp(1.0, 500.0) as u32,
-            described: NoiseShape::default(),
+            described: ComfortNoise::default(),
         });
         let history = History::new(&header, config.redundancy, config.redundancy_stages)?;
         let in_packet = config.frames_per_packet as usize;
@@ -352,13 +352,13 @@ impl Encoder {
             rate.reset();
         }
         self.pending.clear();
-        self.codes.clear(self.header.groups);
+        self.codes.clear_for(self.header.groups);
         self.high_pass.reset();
         self.history.clear();
         if let Some(pause) = &mut self.pause {
             pause.activity.reset();
             (pause.length, pause.frames, pause.skip) = (0, 0, 0);
-            pause.described = NoiseShape::default();
+            pause.described = ComfortNoise::default();
         }
         (self.taken, self.given, self.frames_given, self.header_due) = (0, 0, 0, 0);
     }
@@ -434,7 +434,7 @@ impl Encoder {
         pause.skip = pause.interval.saturating_sub(frames);
         pause.frames = 0;
         self.packet.clear();
-        packet::write_silence(&self.header, &info, joinable, &pause.described, &mut self.packet)?;
+        packet::write_sid(&self.header, &info, joinable, &pause.described, &mut self.packet)?;
         self.history.clear();
         self.hand_out(&info, joinable, 0, emit)
     }
@@ -448,14 +448,14 @@ impl Encoder {
             self.frames.encode_all(&self.pending, &mut self.choices)?;
             let count = rate.choose(&self.choices);
             self.frames.end_frame(self.choices.codes(count));
-            self.codes.push(self.choices.codes(count));
+            self.codes.push_frame(self.choices.codes(count));
             self.pending.clear();
             return Ok(());
         }
         let frame = &mut self.frame[..self.header.codes_per_frame(self.packet_stages)];
         self.frames.encode(&self.pending, frame)?;
         self.frames.end_frame(frame);
-        self.codes.push(frame);
+        self.codes.push_frame(frame);
         self.pending.clear();
         Ok(())
     }
@@ -470,7 +470,7 @@ impl Encoder {
             starts_stream: self.frames_given == 0,
             end_trim,
             frames,
-            stages: self.codes.stages(),
+            stages: self.codes.max_stages(),
         };
         let joinable = self.frames_given >= self.header_due;
         self.packet.clear();
@@ -491,7 +491,7 @@ impl Encoder {
         for codes in self.codes.iter() {
             self.history.push(codes);
         }
-        self.codes.clear(self.header.groups);
+        self.codes.clear_for(self.header.groups);
         self.hand_out(&info, joinable, redundant_bytes, emit)
     }
 
@@ -507,7 +507,7 @@ impl Encoder {
             self.header_due = self.frames_given + u64::from(self.config.header_interval.max(1));
         }
         self.frames_given += u64::from(info.frames);
-        let (position, samples, is_pause) = (self.given, info.samples(&self.header), info.stages == 0);
+        let (position, samples, is_pause) = (self.given, info.sample_count(&self.header), info.stages == 0);
         self.given += samples;
         emit(EncodedPacket { data: &self.packet, position, samples, joinable, redundant_bytes, is_pause })
     }

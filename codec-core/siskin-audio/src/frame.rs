@@ -28,7 +28,7 @@ fn network(
     spec: &GraphSpec,
     expected: [usize; 2],
 ) -> Result<Box<dyn StepNetwork>> {
-    let mut network = runtime.network(spec, bundle.file(&spec.file)?)?;
+    let mut network = runtime.open_network(spec, bundle.file_bytes(&spec.file)?)?;
     let found = [network.input().len(), network.output().len()];
     for ((name, found), expected) in [&spec.input, &spec.output].into_iter().zip(found).zip(expected) {
         if found != expected {

@@ -20,8 +20,8 @@ impl History {
     /// # Errors
     /// [`Error::Parameter`] for more of either than a packet has room for.
     pub(super) fn new(header: &StreamHeader, copies: u8, stages: u8) -> Result<Self> {
-        if usize::from(copies) > redundancy::MAX_COPIES {
-            return Err(Error::parameter("redundancy", copies, format!("0 to {}", redundancy::MAX_COPIES)));
+        if usize::from(copies) > redundancy::MAX_FRAMES {
+            return Err(Error::parameter("redundancy", copies, format!("0 to {}", redundancy::MAX_FRAMES)));
         }
         let most = redundancy::MAX_STAGES.min(header.stages);
         if copies > 0 && !(1..=most).contains(&stages) {
@@ -57,7 +57,7 @@ impl History {
         }
         let before = packet.len();
         let frames = self.codes.chunks_exact(self.codes_per_frame).take(self.count);
-        redundancy::append(header, self.stages, frames, packet)?;
+        redundancy::append_frames(header, self.stages, frames, packet)?;
         Ok(packet.len() - before)
     }
 

@@ -27,7 +27,7 @@ pub struct ResidualQuantizer {
 /// [`Error::BadBundle`] if the codebooks are not as the manifest says or not finite.
 pub fn codebooks(bundle: &Bundle) -> Result<Codebooks> {
     let spec = &bundle.manifest().quantizer;
-    let parsed = Codebooks::parse(bundle.file(&spec.file)?, shape_of(spec));
+    let parsed = Codebooks::parse(bundle.file_bytes(&spec.file)?, shape_of(spec));
     parsed.map_err(|e| Error::bad_bundle(bundle.path(), format!("{}: {e}", spec.file)))
 }
 
@@ -166,7 +166,7 @@ impl ResidualQuantizer {
         Codebook {
             index,
             price: self.prices[index],
-            entries: self.codebooks.codebook(index),
+            entries: self.codebooks.codebook_entries(index),
             blocks: &self.blocks[index * padded * dim..(index + 1) * padded * dim],
             half_norms: &self.half_norms[index * padded..(index + 1) * padded],
         }
@@ -177,7 +177,7 @@ impl ResidualQuantizer {
     /// # Errors
     /// [`Error::Bitstream`] if a code is not below the codebook's size or there are more codes than codebooks.
     pub fn decode(&self, codes: &[u16], latent: &mut [f32]) -> Result<()> {
-        self.codebooks.decode(codes, latent)
+        self.codebooks.decode_latent(codes, latent)
     }
 }
 

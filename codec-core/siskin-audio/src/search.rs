@@ -3,7 +3,7 @@ use std::sync::Arc;
 use pulp::{Simd, WithSimd};
 
 use super::quantizer::ResidualQuantizer;
-use siskin_entropy::{Appraiser, Tables};
+use siskin_entropy::{BitCostEstimator, Tables};
 
 /// Width of the search if nothing else is asked for: most of what a wide search gains, at a few percent of real time.
 pub const DEFAULT_SEARCH_WIDTH: usize = 8;
@@ -38,7 +38,7 @@ pub struct BeamSearch {
     width: usize,
     groups: Vec<Beams>,
     chosen: Vec<Choice>,
-    appraiser: Option<Appraiser>,
+    appraiser: Option<BitCostEstimator>,
     /// What a bit weighs against what one removes of the error on average.
     bit_weight: f32,
     /// What each entry of the codebook at hand costs, in 256ths of a bit; empty if bits do not count.
@@ -175,13 +175,13 @@ impl BeamSearch {
         let entries = tables.as_ref().map_or(0, |t| t.size().next_multiple_of(LANES));
         self.costs.clear();
         self.costs.resize(entries, 0.0);
-        self.appraiser = tables.map(Appraiser::new);
+        self.appraiser = tables.map(BitCostEstimator::new);
     }
 
     /// Begins a packet: nothing is known of its frames.
     pub(super) fn begin_packet(&mut self) {
         if let Some(appraiser) = &mut self.appraiser {
-            appraiser.begin_packet();
+            appraiser.start_packet();
         }
     }
 
@@ -209,7 +209,7 @@ impl BeamSearch {
         if let Some(appraiser) = &mut self.appraiser {
             // The other sums are near the best one, and so are their predictions: with each sum's own, packets would be
             // a six-hundredth smaller and the search several times as slow.
-            appraiser.appraise(book.index, &alive[0].sums, &mut self.costs);
+            appraiser.estimate_costs(book.index, &alive[0].sums, &mut self.costs);
         }
         self.chosen.clear();
         let (chosen, costs, width) = (&mut self.chosen, &self.costs, self.width);
@@ -232,11 +232,11 @@ impl BeamSearch {
                 beam.bits = parent.bits + costs[choice.entry];
                 beam.distance -= price * beam.bits;
                 beam.sums.copy_from_slice(&parent.sums);
-                appraiser.add(book.index, choice.entry, &mut beam.sums);
+                appraiser.add_entry(book.index, choice.entry, &mut beam.sums);
             }
         }
         if let Some(appraiser) = &mut self.appraiser {
-            appraiser.assume(group, &beams.now[0].sums);
+            appraiser.set_group_sums(group, &beams.now[0].sums);
         }
     }
 

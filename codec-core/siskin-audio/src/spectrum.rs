@@ -5,10 +5,10 @@ use std::sync::Arc;
 use realfft::num_complex::Complex;
 use realfft::{ComplexToReal, RealFftPlanner, RealToComplex};
 
-use siskin_bitstream::NoiseShape;
+use siskin_bitstream::ComfortNoise;
 
 /// Bands of the spectrum.
-pub(super) const BANDS: usize = NoiseShape::BANDS;
+pub(super) const BANDS: usize = ComfortNoise::BANDS;
 /// Mean power of one bin of each band: over all bins twice the sum is the mean square of the signal.
 pub(super) type Powers = [f32; BANDS];
 

@@ -10,7 +10,7 @@ use crate::{Error, Result};
 /// [`Error::BadBundle`] with the tensor that is not as it must be.
 pub fn entropy_tables(bundle: &Bundle) -> Result<Option<Tables>> {
     let Some(spec) = &bundle.manifest().entropy else { return Ok(None) };
-    let parsed = Tables::parse(bundle.file(&spec.file)?, &codebooks(bundle)?);
+    let parsed = Tables::parse(bundle.file_bytes(&spec.file)?, &codebooks(bundle)?);
     let bad = |e| Error::bad_bundle(bundle.path(), format!("{}: {e}", spec.file));
     parsed.map_err(bad).map(Some)
 }

@@ -18,7 +18,7 @@ pub struct PacketShape {
 /// this, so that a demuxer or a relay needs no entropy coding.
 pub trait CodeCoder {
     /// Whether this coder is for codes of this stream.
-    fn fits(&self, header: &StreamHeader) -> bool;
+    fn fits_stream(&self, header: &StreamHeader) -> bool;
 
     /// Entries of a codebook: codes are below it.
     fn codebook_size(&self) -> usize;

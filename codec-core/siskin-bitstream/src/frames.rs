@@ -21,14 +21,14 @@ impl Frames {
     }
 
     /// Forgets the frames and takes another number of groups.
-    pub fn clear(&mut self, groups: u8) {
+    pub fn clear_for(&mut self, groups: u8) {
         self.codes.clear();
         self.counts.clear();
         self.groups = groups.into();
     }
 
     /// Adds a frame; codes beyond the last whole stage, or beyond 255 stages, are left out.
-    pub fn push(&mut self, codes: &[u16]) {
+    pub fn push_frame(&mut self, codes: &[u16]) {
         let count = (codes.len() / self.groups.max(1)).min(255);
         self.codes.extend_from_slice(&codes[..count * self.groups]);
         self.counts.push(count as u8);
@@ -45,12 +45,12 @@ impl Frames {
     }
 
     /// Stages of the frame that has most, 0 without frames.
-    pub fn stages(&self) -> u8 {
+    pub fn max_stages(&self) -> u8 {
         self.counts.iter().copied().max().unwrap_or_default()
     }
 
     /// Stages of each frame.
-    pub fn counts(&self) -> &[u8] {
+    pub fn stage_counts(&self) -> &[u8] {
         &self.counts
     }
 
@@ -75,7 +75,7 @@ impl Frames {
     }
 
     /// Leaves each frame no more than its first `stages` stages.
-    pub fn cut(&mut self, stages: u8) {
+    pub fn truncate_stages(&mut self, stages: u8) {
         let (mut from, mut to) = (0, 0);
         for count in &mut self.counts {
             let all = usize::from(*count) * self.groups;
@@ -89,12 +89,12 @@ impl Frames {
 
     /// Takes frames of these stages, whose codes come from `code`: the first stage of all frames that have it, then the
     /// second, and so on.
-    pub(super) fn fill(&mut self, counts: impl Iterator<Item = u8>, mut code: impl FnMut() -> u16) {
+    pub(super) fn fill_stages(&mut self, counts: impl Iterator<Item = u8>, mut code: impl FnMut() -> u16) {
         self.counts.clear();
         self.counts.extend(counts);
         let total = self.counts.iter().map(|&c| usize::from(c) * self.groups).sum();
         self.codes.resize(total, 0);
-        for stage in 0..usize::from(self.stages()) {
+        for stage in 0..usize::from(self.max_stages()) {
             let mut at = 0;
             for &count in &self.counts {
                 if stage < usize::from(count) {
@@ -107,7 +107,7 @@ impl Frames {
     }
 
     /// All codes and the stages of each frame, for a decoder that appends to both.
-    pub fn parts(&mut self) -> (&mut Vec<u16>, &mut Vec<u8>) {
+    pub fn parts_mut(&mut self) -> (&mut Vec<u16>, &mut Vec<u8>) {
         (&mut self.codes, &mut self.counts)
     }
 }
@@ -119,14 +119,14 @@ mod tests {
     #[test]
     fn a_cut_leaves_prefixes() {
         let mut frames = Frames::new(2);
-        frames.push(&[1, 2, 3, 4, 5, 6]);
-        frames.push(&[7, 8]);
-        frames.push(&[9, 10, 11, 12]);
-        assert!(frames.is_variable() && frames.stages() == 3 && frames.len() == 3);
-        frames.cut(2);
+        frames.push_frame(&[1, 2, 3, 4, 5, 6]);
+        frames.push_frame(&[7, 8]);
+        frames.push_frame(&[9, 10, 11, 12]);
+        assert!(frames.is_variable() && frames.max_stages() == 3 && frames.len() == 3);
+        frames.truncate_stages(2);
         let parts: Vec<Vec<u16>> = frames.iter().map(<[u16]>::to_vec).collect();
         assert_eq!(parts, [vec![1, 2, 3, 4], vec![7, 8], vec![9, 10, 11, 12]]);
-        frames.cut(1);
+        frames.truncate_stages(1);
         assert_eq!(frames.codes(), [1, 2, 7, 8, 9, 10]);
         assert!(!frames.is_variable());
     }

@@ -70,7 +70,7 @@ impl StreamHeader {
     }
 
     /// Appends the header's bytes; without the bundle's name if `short`.
-    pub fn write(&self, short: bool, out: &mut Vec<u8>) {
+    pub fn write_to(&self, short: bool, out: &mut Vec<u8>) {
         out.extend_from_slice(&MAGIC);
         out.push(VERSION);
         out.extend_from_slice(&self.bundle.0);
@@ -87,7 +87,7 @@ impl StreamHeader {
     /// The header's bytes in the long form.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut out = Vec::new();
-        self.write(false, &mut out);
+        self.write_to(false, &mut out);
         out
     }
 
@@ -97,26 +97,26 @@ impl StreamHeader {
     /// [`Error::Bitstream`](crate::Error::Bitstream) for anything outside the ranges above.
     pub fn parse(data: &[u8]) -> Result<(Self, usize)> {
         let mut cursor = Cursor::new("stream header", data);
-        if cursor.bytes("magic", MAGIC.len())? != MAGIC {
-            return Err(Cursor::new("stream header", data).error("magic", "not a Siskin audio stream"));
+        if cursor.read_bytes("magic", MAGIC.len())? != MAGIC {
+            return Err(Cursor::new("stream header", data).field_error("magic", "not a Siskin audio stream"));
         }
         if cursor.rest().first().is_some_and(|&v| v != VERSION) {
             let found = cursor.rest()[0];
-            return Err(cursor.error("version", format!("{found}, this reader knows {VERSION}")));
+            return Err(cursor.field_error("version", format!("{found}, this reader knows {VERSION}")));
         }
-        cursor.byte("version")?;
+        cursor.read_byte("version")?;
         let mut id = [0; 8];
-        id.copy_from_slice(cursor.bytes("bundle id", 8)?);
-        let sample_rate = cursor.ranged("sample rate", 1, 768_000)?;
+        id.copy_from_slice(cursor.read_bytes("bundle id", 8)?);
+        let sample_rate = cursor.read_ranged("sample rate", 1, 768_000)?;
         let channels = byte_in(&mut cursor, "channels", 1, 255)?;
-        let hop = cursor.ranged("hop", 1, u16::MAX.into())? as u16;
+        let hop = cursor.read_ranged("hop", 1, u16::MAX.into())? as u16;
         let groups = byte_in(&mut cursor, "groups", 1, 16)?;
         let stages = byte_in(&mut cursor, "stages", 1, 64)?;
         let code_bits = byte_in(&mut cursor, "code bits", 1, 16)?;
-        let pre_skip = cursor.ranged("pre-skip", 0, hop.into())? as u16;
+        let pre_skip = cursor.read_ranged("pre-skip", 0, hop.into())? as u16;
         let name_len = byte_in(&mut cursor, "name length", 0, Self::MAX_NAME as u8)?;
-        let name = cursor.bytes("name", name_len.into())?;
-        let bundle_name = std::str::from_utf8(name).map_err(|e| cursor.error("name", e))?.to_owned();
+        let name = cursor.read_bytes("name", name_len.into())?;
+        let bundle_name = std::str::from_utf8(name).map_err(|e| cursor.field_error("name", e))?.to_owned();
         let header = Self {
             bundle: BundleId(id),
             bundle_name,
@@ -147,7 +147,7 @@ impl StreamHeader {
             return Ok(());
         }
         if other.bundle != self.bundle {
-            return Err(other.wanted(format!("{} ({})", self.bundle_name, self.bundle)));
+            return Err(other.wrong_bundle(format!("{} ({})", self.bundle_name, self.bundle)));
         }
         let reason = format!("not that of {}, the bundle that the header names", self.bundle_name);
         // The shape begins behind magic, version and bundle id.
@@ -155,7 +155,7 @@ impl StreamHeader {
     }
 
     /// The error that this stream's bundle is missing; `found` names what there is instead.
-    pub fn wanted(&self, found: String) -> Error {
+    pub fn wrong_bundle(&self, found: String) -> Error {
         Error::WrongBundle {
             needed_name: self.bundle_name.clone(),
             needed_id: self.bundle.to_string(),
@@ -173,9 +173,9 @@ impl StreamHeader {
 fn byte_in(cursor: &mut Cursor<'_>, field: &'static str, low: u8, high: u8) -> Result<u8> {
     match cursor.rest().first() {
         Some(b) if !(low..=high).contains(b) => {
-            Err(cursor.error(field, format!("{b}, allowed: {low} to {high}")))
+            Err(cursor.field_error(field, format!("{b}, allowed: {low} to {high}")))
         }
-        _ => cursor.byte(field),
+        _ => cursor.read_byte(field),
     }
 }
 
@@ -205,7 +205,7 @@ mod tests {
         assert_eq!(long.len(), 34);
         assert_eq!(StreamHeader::parse(&long).ok(), Some((header.clone(), 34)));
         let mut short = Vec::new();
-        header.write(true, &mut short);
+        header.write_to(true, &mut short);
         let (parsed, length) = StreamHeader::parse(&short).expect("a short header");
         assert_eq!((length, parsed.bundle_name.as_str()), (24, ""));
         assert!(parsed.same_stream(&header));

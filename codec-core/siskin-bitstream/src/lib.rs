@@ -8,6 +8,7 @@
 
 pub mod bytes;
 mod code_coder;
+mod comfort_noise;
 pub mod container;
 mod frames;
 mod header;
@@ -16,16 +17,15 @@ mod packet_flags;
 pub mod redundancy;
 pub mod rtp;
 pub mod rtp_video;
-mod silence;
 mod video;
 pub mod video_packet;
 
 pub use code_coder::{CodeCoder, PacketShape};
+pub use comfort_noise::ComfortNoise;
 pub use frames::Frames;
 #[cfg(test)]
 pub(crate) use header::sample;
 pub use header::{BundleId, StreamHeader};
-pub use silence::NoiseShape;
 pub use siskin_error::{Error, Limits, Result};
 pub use siskin_media::Colorimetry as Colour;
 pub use video::VideoHeader;

@@ -15,11 +15,11 @@ pub(crate) const FIXED_WIDTH: u8 = 0;
 /// Range-coded codes.
 pub(crate) const RANGE_CODED: u8 = 1;
 /// No codes but comfort noise (SID).
-pub(crate) const SILENCE: u8 = 2;
+pub(crate) const SID: u8 = 2;
 /// In the byte of the stages: each frame has its own number of them.
 pub(crate) const VARIABLE: u8 = 0x80;
 
 /// `bit` if it is set.
-pub(crate) fn flag(on: bool, bit: u8) -> u8 {
+pub(crate) fn flag_bit(on: bool, bit: u8) -> u8 {
     if on { bit } else { 0 }
 }

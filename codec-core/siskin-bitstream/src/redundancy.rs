@@ -11,13 +11,13 @@ use crate::packet_flags::HAS_REDUNDANCY;
 use crate::{Error, Result};
 
 /// Most earlier frames that a packet repeats.
-pub const MAX_COPIES: usize = 8;
+pub const MAX_FRAMES: usize = 8;
 /// Most residual stages of a copy.
 pub const MAX_STAGES: u8 = 32;
 
-/// Copies of the frames before a packet.
+/// RedundantFrames of the frames before a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Copies<'a> {
+pub struct RedundantFrames<'a> {
     count: usize,
     stages: u8,
     per_frame: usize,
@@ -25,9 +25,9 @@ pub struct Copies<'a> {
     data: &'a [u8],
 }
 
-impl Copies<'_> {
-    /// How many frames before the packet's first have a copy, 1 to [`MAX_COPIES`].
-    pub fn count(&self) -> usize {
+impl RedundantFrames<'_> {
+    /// How many frames before the packet's first have a copy, 1 to [`MAX_FRAMES`].
+    pub fn frame_count(&self) -> usize {
         self.count
     }
 
@@ -37,27 +37,27 @@ impl Copies<'_> {
     }
 
     /// Bytes that the copies take in the packet.
-    pub fn bytes(&self) -> usize {
+    pub fn byte_len(&self) -> usize {
         self.data.len() + 1
     }
 
     /// Puts the codes `[stage][group]` of the frame `back` frames before the packet's first into `out`: 1 is the
     /// nearest. A frame without a copy has no codes.
-    pub fn frame(&self, back: usize, out: &mut Vec<u16>) {
+    pub fn read_frame(&self, back: usize, out: &mut Vec<u16>) {
         out.clear();
         if !(1..=self.count).contains(&back) {
             return;
         }
         let mut bits = BitReader::new(self.data);
         for _ in 0..(back - 1) * self.per_frame {
-            bits.take(self.code_bits);
+            bits.read_bits(self.code_bits);
         }
-        out.extend((0..self.per_frame).map(|_| bits.take(self.code_bits)));
+        out.extend((0..self.per_frame).map(|_| bits.read_bits(self.code_bits)));
     }
 }
 
 /// Bytes that so many copies of so many stages add to a packet.
-pub fn bytes(header: &StreamHeader, count: usize, stages: u8) -> usize {
+pub fn added_bytes(header: &StreamHeader, count: usize, stages: u8) -> usize {
     (count * header.codes_per_frame(stages) * usize::from(header.code_bits)).div_ceil(8) + 1
 }
 
@@ -66,7 +66,7 @@ pub fn bytes(header: &StreamHeader, count: usize, stages: u8) -> usize {
 ///
 /// # Errors
 /// [`Error::Parameter`] for more copies or stages than the format has room for.
-pub fn append<'a>(
+pub fn append_frames<'a>(
     header: &StreamHeader,
     stages: u8,
     frames: impl ExactSizeIterator<Item = &'a [u16]>,
@@ -76,8 +76,8 @@ pub fn append<'a>(
     if count == 0 {
         return Ok(());
     }
-    if count > MAX_COPIES {
-        return Err(Error::parameter("redundancy", count, format!("0 to {MAX_COPIES}")));
+    if count > MAX_FRAMES {
+        return Err(Error::parameter("redundancy", count, format!("0 to {MAX_FRAMES}")));
     }
     if !(1..=MAX_STAGES.min(header.stages)).contains(&stages) {
         let allowed = format!("1 to {}", MAX_STAGES.min(header.stages));
@@ -91,19 +91,19 @@ pub fn append<'a>(
     for frame in frames {
         let frame =
             frame.get(..codes).ok_or_else(|| Error::parameter("codes of a copy", frame.len(), codes))?;
-        frame.iter().for_each(|&code| bits.put(code, header.code_bits.into()));
+        frame.iter().for_each(|&code| bits.write_bits(code, header.code_bits.into()));
     }
-    bits.finish();
+    bits.fill_byte();
     packet.push((count as u8 - 1) << 5 | (stages - 1));
     Ok(())
 }
 
 /// Splits what follows a packet's head into codes and copies; `offset` is where it begins in the packet.
-pub(super) fn split<'a>(
+pub(super) fn split_payload<'a>(
     header: &StreamHeader,
     rest: &'a [u8],
     offset: usize,
-) -> Result<(&'a [u8], Copies<'a>)> {
+) -> Result<(&'a [u8], RedundantFrames<'a>)> {
     let fail = |at, reason: String| Err(Error::bitstream("packet", "redundancy", at, reason));
     let Some((&last, body)) = rest.split_last() else {
         return fail(offset, "1 byte needed, 0 left".into());
@@ -114,14 +114,14 @@ pub(super) fn split<'a>(
         let reason = format!("copies of {stages} stages, the stream has {}", header.stages);
         return fail(offset + body.len(), reason);
     }
-    let needed = bytes(header, count, stages) - 1;
+    let needed = added_bytes(header, count, stages) - 1;
     let Some(start) = body.len().checked_sub(needed) else {
         let reason = format!("{} bytes, {count} copies need {needed}", body.len());
         return fail(offset, reason);
     };
     let (codes, data) = body.split_at(start);
     let per_frame = header.codes_per_frame(stages);
-    Ok((codes, Copies { count, stages, per_frame, code_bits: header.code_bits.into(), data }))
+    Ok((codes, RedundantFrames { count, stages, per_frame, code_bits: header.code_bits.into(), data }))
 }
 
 #[cfg(test)]
@@ -141,7 +141,7 @@ mod tests {
         let mut out = Vec::new();
         write_packet(&sample(), &info, false, &frame(0), &mut out).expect("valid counts");
         let earlier: Vec<Vec<u16>> = (1..=copies).map(frame).collect();
-        append(&sample(), stages, earlier.iter().map(Vec::as_slice), &mut out).expect("valid counts");
+        append_frames(&sample(), stages, earlier.iter().map(Vec::as_slice), &mut out).expect("valid counts");
         out
     }
 
@@ -155,14 +155,14 @@ mod tests {
             let (mut codes, mut copy) = (Frames::default(), Vec::new());
             parsed.read_codes(None, &mut codes).expect("codes");
             assert_eq!(codes.codes(), &frame(0)[..6]);
-            let copies = parsed.copies().expect("some");
-            assert_eq!((copies.count(), copies.stages()), (usize::from(count), stages));
-            assert_eq!(copies.bytes(), bytes.len() - packet(0, 1).len());
+            let copies = parsed.redundant_frames().expect("some");
+            assert_eq!((copies.frame_count(), copies.stages()), (usize::from(count), stages));
+            assert_eq!(copies.byte_len(), bytes.len() - packet(0, 1).len());
             for back in 1..=count {
-                copies.frame(back.into(), &mut copy);
+                copies.read_frame(back.into(), &mut copy);
                 assert_eq!(copy, frame(back)[..stages.into()]);
             }
-            copies.frame(usize::from(count) + 1, &mut copy);
+            copies.read_frame(usize::from(count) + 1, &mut copy);
             assert!(copy.is_empty());
         }
     }
@@ -189,8 +189,11 @@ mod tests {
         let frame = frame(1);
         for (count, stages) in [(9, 1), (1, 0), (1, 19)] {
             let copies = (0..count).map(|_| frame.as_slice());
-            assert!(append(&sample(), stages, copies, &mut vec![0, 1, 1]).is_err(), "{count} of {stages}");
+            assert!(
+                append_frames(&sample(), stages, copies, &mut vec![0, 1, 1]).is_err(),
+                "{count} of {stages}"
+            );
         }
-        assert!(append(&sample(), 3, [&frame[..2]].into_iter(), &mut vec![0, 1, 1]).is_err());
+        assert!(append_frames(&sample(), 3, [&frame[..2]].into_iter(), &mut vec![0, 1, 1]).is_err());
     }
 }

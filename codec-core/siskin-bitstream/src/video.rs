@@ -26,7 +26,7 @@ pub struct VideoHeader {
 
 impl VideoHeader {
     /// Appends the header's bytes.
-    pub fn write(&self, out: &mut Vec<u8>) {
+    pub fn write_to(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&MAGIC);
         out.push(VERSION);
         for value in [
@@ -46,7 +46,7 @@ impl VideoHeader {
     /// The header's bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut out = Vec::new();
-        self.write(&mut out);
+        self.write_to(&mut out);
         out
     }
 
@@ -56,27 +56,27 @@ impl VideoHeader {
     /// [`crate::Error::Bitstream`] for anything outside the ranges above or beyond `limits`.
     pub fn parse(data: &[u8], limits: &Limits) -> Result<(Self, usize)> {
         let mut cursor = Cursor::new("video header", data);
-        if cursor.bytes("magic", MAGIC.len())? != MAGIC {
-            return Err(Cursor::new("video header", data).error("magic", "not a Siskin video stream"));
+        if cursor.read_bytes("magic", MAGIC.len())? != MAGIC {
+            return Err(Cursor::new("video header", data).field_error("magic", "not a Siskin video stream"));
         }
         if let Some(&found) = cursor.rest().first().filter(|&&v| v != VERSION) {
-            return Err(cursor.error("version", format!("{found}, this reader knows {VERSION}")));
+            return Err(cursor.field_error("version", format!("{found}, this reader knows {VERSION}")));
         }
-        cursor.byte("version")?;
-        let width = cursor.ranged("width", 1, Size::MAX_SIDE)?;
-        let height = cursor.ranged("height", 1, Size::MAX_SIDE)?;
+        cursor.read_byte("version")?;
+        let width = cursor.read_ranged("width", 1, Size::MAX_SIDE)?;
+        let height = cursor.read_ranged("height", 1, Size::MAX_SIDE)?;
         if u64::from(width) * u64::from(height) > limits.max_video_pixels {
             let reason = format!("{width}x{height}, allowed: up to {} pixels", limits.max_video_pixels);
-            return Err(cursor.error("size", reason));
+            return Err(cursor.field_error("size", reason));
         }
-        let frame_rate = (cursor.varint("frame rate")?, cursor.ranged("frame rate", 1, u32::MAX)?);
-        let one = |cursor: &mut Cursor<'_>| cursor.ranged("pixel aspect", 1, 1 << 20);
+        let frame_rate = (cursor.read_varint("frame rate")?, cursor.read_ranged("frame rate", 1, u32::MAX)?);
+        let one = |cursor: &mut Cursor<'_>| cursor.read_ranged("pixel aspect", 1, 1 << 20);
         let pixel_aspect = (one(&mut cursor)?, one(&mut cursor)?);
         let colour = Colorimetry {
-            primaries: cursor.byte("primaries")?,
-            transfer: cursor.byte("transfer")?,
-            matrix: cursor.byte("matrix")?,
-            full_range: cursor.byte_in("range", 0, 1)? == 1,
+            primaries: cursor.read_byte("primaries")?,
+            transfer: cursor.read_byte("transfer")?,
+            matrix: cursor.read_byte("matrix")?,
+            full_range: cursor.read_byte_in("range", 0, 1)? == 1,
         };
         Ok((Self { width, height, frame_rate, pixel_aspect, colour }, cursor.offset()))
     }

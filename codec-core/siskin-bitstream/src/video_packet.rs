@@ -77,7 +77,7 @@ pub fn write_head(
     };
     out.push(flag(header.is_some(), HAS_HEADER | IS_KEY) | flag(durations.is_some(), HAS_DURATIONS) | coding);
     if let Some(header) = header {
-        header.write(out);
+        header.write_to(out);
     }
     put_varint(out, number);
     put_varint(out, frames);
@@ -85,7 +85,7 @@ pub fn write_head(
 }
 
 /// Appends the checksum of all that is in `out`: every packet ends with it.
-pub fn seal(out: &mut Vec<u8>) {
+pub fn append_checksum(out: &mut Vec<u8>) {
     let checksum = crc32fast::hash(out);
     out.extend_from_slice(&checksum.to_le_bytes());
 }
@@ -98,31 +98,35 @@ pub fn read_head<'a>(data: &'a [u8], limits: &Limits) -> Result<(GopInfo, Cursor
     let whole = Cursor::new("video packet", data);
     if data.len() > limits.max_video_packet_bytes {
         let reason = format!("{} bytes, allowed: up to {}", data.len(), limits.max_video_packet_bytes);
-        return Err(whole.error("length", reason));
+        return Err(whole.field_error("length", reason));
     }
     let Some((body, stated)) = data.split_last_chunk::<CHECKSUM>() else {
-        return Err(whole.error("length", format!("{} bytes, allowed: {CHECKSUM} and more", data.len())));
+        return Err(
+            whole.field_error("length", format!("{} bytes, allowed: {CHECKSUM} and more", data.len()))
+        );
     };
     // Before anything else: range-coded latents decode to a plausible frame whatever their bits are.
     if crc32fast::hash(body) != u32::from_le_bytes(*stated) {
-        return Err(whole.error("checksum", "the packet is damaged"));
+        return Err(whole.field_error("checksum", "the packet is damaged"));
     }
     let mut cursor = Cursor::new("video packet", body);
-    let first = cursor.byte("first byte")?;
+    let first = cursor.read_byte("first byte")?;
     let coding = match first & CODING_MASK {
         FITTED => Coding::Fitted,
         REALTIME => Coding::Realtime,
         other => {
-            return Err(whole.error("coding", format!("{other}, this reader knows {FITTED} and {REALTIME}")));
+            return Err(
+                whole.field_error("coding", format!("{other}, this reader knows {FITTED} and {REALTIME}"))
+            );
         }
     };
     let key = first & IS_KEY != 0;
     let header = if first & HAS_HEADER != 0 {
         let (header, length) = VideoHeader::parse(cursor.rest(), limits)?;
-        cursor.bytes("video header", length)?;
+        cursor.read_bytes("video header", length)?;
         Some(header)
     } else if key {
-        return Err(whole.error("first byte", "a key group without a header"));
+        return Err(whole.field_error("first byte", "a key group without a header"));
     } else {
         None
     };
@@ -130,11 +134,11 @@ pub fn read_head<'a>(data: &'a [u8], limits: &Limits) -> Result<(GopInfo, Cursor
         Coding::Fitted => (u32::MAX, limits.max_video_frames),
         Coding::Realtime => (REALTIME_NUMBERS - 1, 1),
     };
-    let number = cursor.ranged("number", 0, most_number)?;
-    let frames = cursor.ranged("frames", 1, most_frames)?;
+    let number = cursor.read_ranged("number", 0, most_number)?;
+    let frames = cursor.read_ranged("frames", 1, most_frames)?;
     let durations = match first & HAS_DURATIONS {
         0 => None,
-        _ => Some((0..frames).map(|_| cursor.varint("duration")).collect::<Result<Vec<_>>>()?),
+        _ => Some((0..frames).map(|_| cursor.read_varint("duration")).collect::<Result<Vec<_>>>()?),
     };
     Ok((GopInfo { coding, header, number, key, frames, durations }, cursor))
 }

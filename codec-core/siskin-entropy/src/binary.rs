@@ -11,14 +11,14 @@ use constriction::stream::model::{DecoderModel, EncoderModel, EntropyModel};
 use constriction::stream::queue::{DefaultRangeDecoder, DefaultRangeEncoder};
 use constriction::stream::{Decode, Encode};
 
-use super::words;
+use super::parse_words;
 use crate::{Error, OffsetUnit, Result};
 
 /// Bits of a probability.
 const PRECISION: usize = 16;
 const ONE: u32 = 1 << PRECISION;
 /// No decision is surer than this many parts of [`ONE`].
-const LEAST: u32 = 24;
+const MIN_ESTIMATE: u32 = 24;
 /// How fast the two estimates follow.
 // Shifts of 4 and 7 average over about 16 and 128 decisions: the first adapts early, the second stays precise.
 const FAST: u32 = 4;
@@ -42,11 +42,11 @@ impl AdaptiveBit {
         self.slow
     }
 
-    fn yes(self) -> u32 {
-        ((u32::from(self.fast) + u32::from(self.slow)) / 2).clamp(LEAST, ONE - LEAST)
+    fn estimate(self) -> u32 {
+        ((u32::from(self.fast) + u32::from(self.slow)) / 2).clamp(MIN_ESTIMATE, ONE - MIN_ESTIMATE)
     }
 
-    fn learn(&mut self, yes: bool) {
+    fn adapt_to(&mut self, yes: bool) {
         if yes {
             self.fast += (u16::MAX - self.fast) >> FAST;
             self.slow += (u16::MAX - self.slow) >> SLOW;
@@ -63,24 +63,24 @@ pub trait BitCoder {
     ///
     /// # Errors
     /// [`Error::Bitstream`] if no encoder could have written what is read.
-    fn bit(&mut self, model: &mut AdaptiveBit, value: bool) -> Result<bool>;
-    /// As [`BitCoder::bit`] for the `count` lowest bits of a value that has no pattern, highest first.
+    fn code_bit(&mut self, model: &mut AdaptiveBit, value: bool) -> Result<bool>;
+    /// As [`BitCoder::code_bit`] for the `count` lowest bits of a value that has no pattern, highest first.
     ///
     /// # Errors
-    /// As for [`BitCoder::bit`].
-    fn raw(&mut self, count: u32, value: u32) -> Result<u32> {
+    /// As for [`BitCoder::code_bit`].
+    fn code_raw_bits(&mut self, count: u32, value: u32) -> Result<u32> {
         let mut out = 0;
         for place in (0..count).rev() {
             let even = &mut AdaptiveBit::new(1 << 15);
-            out = out << 1 | u32::from(self.bit(even, value >> place & 1 == 1)?);
+            out = out << 1 | u32::from(self.code_bit(even, value >> place & 1 == 1)?);
         }
         Ok(out)
     }
 }
 
 /// Bits that a decision costs, for choices between ways to code something; nothing that is read depends on it.
-pub fn bits(model: AdaptiveBit, value: bool) -> f32 {
-    let yes = model.yes();
+pub fn bit_cost(model: AdaptiveBit, value: bool) -> f32 {
+    let yes = model.estimate();
     COSTS[((if value { yes } else { ONE - yes }) >> COST_SHIFT) as usize]
 }
 
@@ -103,15 +103,15 @@ pub struct BitCounter {
 
 impl BitCounter {
     /// Bits so far.
-    pub fn bits(&self) -> f64 {
+    pub fn total_bits(&self) -> f64 {
         self.bits
     }
 }
 
 impl BitCoder for BitCounter {
-    fn bit(&mut self, model: &mut AdaptiveBit, value: bool) -> Result<bool> {
-        self.bits += f64::from(bits(*model, value));
-        model.learn(value);
+    fn code_bit(&mut self, model: &mut AdaptiveBit, value: bool) -> Result<bool> {
+        self.bits += f64::from(bit_cost(*model, value));
+        model.adapt_to(value);
         Ok(value)
     }
 }
@@ -124,19 +124,19 @@ pub struct BitEncoder {
 
 impl BitEncoder {
     /// Ends the stream: 32-bit words, least significant byte first, appended to `out`.
-    pub fn finish(self, out: &mut Vec<u8>) {
+    pub fn finish_into(self, out: &mut Vec<u8>) {
         let compressed = self.coder.into_compressed().unwrap_or_else(|never| match never {});
         out.extend(compressed.into_iter().flat_map(u32::to_le_bytes));
     }
 }
 
 impl BitCoder for BitEncoder {
-    fn bit(&mut self, model: &mut AdaptiveBit, value: bool) -> Result<bool> {
+    fn code_bit(&mut self, model: &mut AdaptiveBit, value: bool) -> Result<bool> {
         // Both symbols are in the model, and writing to memory does not fail.
         self.coder
-            .encode_symbol(value, Decision(model.yes()))
+            .encode_symbol(value, Decision(model.estimate()))
             .map_err(|e| Error::parameter("decision", value, format!("what can be coded ({e:?})")))?;
-        model.learn(value);
+        model.adapt_to(value);
         Ok(value)
     }
 }
@@ -155,7 +155,8 @@ impl BitDecoder {
     /// # Errors
     /// [`Error::Bitstream`] if the bytes are no whole words.
     pub fn new(data: &[u8]) -> Result<Self> {
-        let coder = DefaultRangeDecoder::from_compressed(words(data)?).unwrap_or_else(|never| match never {});
+        let coder =
+            DefaultRangeDecoder::from_compressed(parse_words(data)?).unwrap_or_else(|never| match never {});
         Ok(Self { coder, decoded: 0 })
     }
 
@@ -166,13 +167,13 @@ impl BitDecoder {
 }
 
 impl BitCoder for BitDecoder {
-    fn bit(&mut self, model: &mut AdaptiveBit, _: bool) -> Result<bool> {
-        let value = self.coder.decode_symbol(Decision(model.yes())).map_err(|_| {
+    fn code_bit(&mut self, model: &mut AdaptiveBit, _: bool) -> Result<bool> {
+        let value = self.coder.decode_symbol(Decision(model.estimate())).map_err(|_| {
             let reason = "not what an encoder writes";
             Error::bitstream_at(OffsetUnit::Decision, "coded decisions", "decision", self.decoded, reason)
         })?;
         self.decoded += 1;
-        model.learn(value);
+        model.adapt_to(value);
         Ok(value)
     }
 }
@@ -182,9 +183,9 @@ impl BitCoder for BitDecoder {
 struct Decision(u32);
 
 impl Decision {
-    fn place(self, yes: bool) -> (u32, NonZeroU32) {
+    fn interval_of(self, yes: bool) -> (u32, NonZeroU32) {
         let (left, own) = if yes { (ONE - self.0, self.0) } else { (0, ONE - self.0) };
-        // `yes()` keeps both parts above zero.
+        // `estimate()` keeps both parts above zero.
         (left, NonZeroU32::new(own).unwrap_or(NonZeroU32::MIN))
     }
 }
@@ -196,14 +197,14 @@ impl EntropyModel<PRECISION> for Decision {
 
 impl EncoderModel<PRECISION> for Decision {
     fn left_cumulative_and_probability(&self, symbol: impl Borrow<bool>) -> Option<(u32, NonZeroU32)> {
-        Some(self.place(*symbol.borrow()))
+        Some(self.interval_of(*symbol.borrow()))
     }
 }
 
 impl DecoderModel<PRECISION> for Decision {
     fn quantile_function(&self, quantile: u32) -> (bool, u32, NonZeroU32) {
         let yes = quantile >= ONE - self.0;
-        let (left, own) = self.place(yes);
+        let (left, own) = self.interval_of(yes);
         (yes, left, own)
     }
 }
@@ -219,13 +220,13 @@ mod tests {
         fn any_decisions_come_back(values in proptest::collection::vec((0..5usize, any::<bool>()), 0..3000)) {
             let (mut models, mut encoder) = ([AdaptiveBit::new(1 << 14); 5], BitEncoder::default());
             for &(m, v) in &values {
-                encoder.bit(&mut models[m], v).expect("a decision");
+                encoder.code_bit(&mut models[m], v).expect("a decision");
             }
             let mut bytes = Vec::new();
-            encoder.finish(&mut bytes);
+            encoder.finish_into(&mut bytes);
             let (mut again, mut decoder) = ([AdaptiveBit::new(1 << 14); 5], BitDecoder::new(&bytes).expect("words"));
             for &(m, v) in &values {
-                prop_assert_eq!(decoder.bit(&mut again[m], false).expect("a decision"), v);
+                prop_assert_eq!(decoder.code_bit(&mut again[m], false).expect("a decision"), v);
             }
             prop_assert!(decoder.may_be_at_end());
             prop_assert_eq!(models, again);
@@ -236,10 +237,10 @@ mod tests {
     fn what_is_rare_costs_much_and_what_is_usual_little() {
         let (mut model, mut encoder) = (AdaptiveBit::new(1 << 15), BitEncoder::default());
         for i in 0..80_000 {
-            encoder.bit(&mut model, i % 1000 == 0).expect("a decision");
+            encoder.code_bit(&mut model, i % 1000 == 0).expect("a decision");
         }
         let mut bytes = Vec::new();
-        encoder.finish(&mut bytes);
+        encoder.finish_into(&mut bytes);
         // 80 of 80,000 have 0.0114 bits each, 114 bytes; two moving estimates are not as good as knowing that.
         assert!((100..250).contains(&bytes.len()), "{}", bytes.len());
     }
@@ -247,11 +248,11 @@ mod tests {
     #[test]
     fn raw_bits_cost_what_they_are() {
         let mut encoder = BitEncoder::default();
-        (0..100).for_each(|i| assert_eq!(encoder.raw(16, i * 600).expect("bits"), i * 600));
+        (0..100).for_each(|i| assert_eq!(encoder.code_raw_bits(16, i * 600).expect("bits"), i * 600));
         let mut bytes = Vec::new();
-        encoder.finish(&mut bytes);
+        encoder.finish_into(&mut bytes);
         assert!(bytes.len() <= 204, "{}", bytes.len());
         let mut decoder = BitDecoder::new(&bytes).expect("words");
-        (0..100).for_each(|i| assert_eq!(decoder.raw(16, 0).expect("bits"), i * 600));
+        (0..100).for_each(|i| assert_eq!(decoder.code_raw_bits(16, 0).expect("bits"), i * 600));
     }
 }

@@ -81,7 +81,7 @@ impl Codebooks {
     }
 
     /// The entries `[entry][dim]` of codebook `index` in `[stage][group]`.
-    pub fn codebook(&self, index: usize) -> &[f32] {
+    pub fn codebook_entries(&self, index: usize) -> &[f32] {
         let values = self.shape.size * self.shape.group_dim;
         &self.entries[index * values..(index + 1) * values]
     }
@@ -98,7 +98,7 @@ impl Codebooks {
     /// # Errors
     /// [`Error::Bitstream`] if a code is not below the codebook's size or there are more codes than codebooks; its offset
     /// counts codes.
-    pub fn decode(&self, codes: &[u16], latent: &mut [f32]) -> Result<()> {
+    pub fn decode_latent(&self, codes: &[u16], latent: &mut [f32]) -> Result<()> {
         let CodebookShape { stages, groups, size, group_dim } = self.shape;
         latent.fill(0.0);
         let fail = |field, offset, reason: String| {
@@ -128,9 +128,9 @@ mod tests {
         let shape = CodebookShape { stages: 2, groups: 2, size: 3, group_dim: 1 };
         let codebooks = Codebooks::new(shape, &[2, 2, 3, 1], vec![0.5; 12]).expect("codebooks that fit");
         let mut latent = [0.0; 2];
-        codebooks.decode(&[0, 1, 2, 0], &mut latent).expect("codes of the codebooks");
+        codebooks.decode_latent(&[0, 1, 2, 0], &mut latent).expect("codes of the codebooks");
         assert_eq!(latent, [1.0, 1.0]);
-        let error = codebooks.decode(&[0, 1, 3, 0], &mut latent).map_err(|e| e.to_string());
+        let error = codebooks.decode_latent(&[0, 1, 3, 0], &mut latent).map_err(|e| e.to_string());
         assert_eq!(error, Err("frame: bad code at code 2: 3, allowed: 0 to 2".to_owned()));
     }
 }

@@ -1,6 +1,6 @@
 use constriction::stream::model::DefaultContiguousCategoricalEntropyModel;
 
-use super::normal::{ARGUMENT_BITS, cumulative};
+use super::normal::{ARGUMENT_BITS, cumulative_normal};
 use crate::{Error, Result};
 use siskin_bitstream::bytes::{Cursor, put_signed, put_varint};
 
@@ -32,7 +32,7 @@ pub struct Gaussian {
 
 impl Gaussian {
     /// The distribution that fits these symbols, which must lie in -32768..=32767.
-    pub fn of(symbols: &[i32]) -> Self {
+    pub fn from_symbols(symbols: &[i32]) -> Self {
         let (low, high) = symbols.iter().fold((i32::MAX, i32::MIN), |(l, h), &s| (l.min(s), h.max(s)));
         if symbols.is_empty() {
             return Self { mean: 0, deviation: 0, low: 0, high: 0 };
@@ -40,8 +40,8 @@ impl Gaussian {
         Self { low, high, ..Self::shape_of(symbols) }
     }
 
-    /// As [`Gaussian::of`], with given bounds.
-    pub fn within(symbols: &[i32], low: i32, high: i32) -> Self {
+    /// As [`Gaussian::from_symbols`], with given bounds.
+    pub fn from_symbols_within(symbols: &[i32], low: i32, high: i32) -> Self {
         Self { low, high, ..Self::shape_of(symbols) }
     }
 
@@ -61,7 +61,7 @@ impl Gaussian {
     }
 
     /// Where a symbol stands between the bounds.
-    pub(super) fn index(&self, symbol: i32) -> Result<usize> {
+    pub(super) fn symbol_index(&self, symbol: i32) -> Result<usize> {
         if (self.low..=self.high).contains(&symbol) {
             return Ok((symbol - self.low) as usize);
         }
@@ -69,13 +69,13 @@ impl Gaussian {
     }
 
     /// The table of probabilities; none where there is but one symbol.
-    pub(super) fn model(&self) -> Option<DefaultContiguousCategoricalEntropyModel> {
+    pub(super) fn entropy_model(&self) -> Option<DefaultContiguousCategoricalEntropyModel> {
         // A single symbol takes no bits; the coder is not asked.
         if self.low >= self.high {
             return None;
         }
         // The distribution is cut to the bounds and scaled up: no probability is spent on symbols that cannot come.
-        let below = |symbol: i32| cumulative(self.argument(symbol));
+        let below = |symbol: i32| cumulative_normal(self.standard_score(symbol));
         let (first, last) = (below(self.low), below(self.high + 1));
         let count = i64::from(self.high) - i64::from(self.low) + 1;
         // Each symbol has one unit for itself, the rest is shared by the distribution.
@@ -99,7 +99,7 @@ impl Gaussian {
     }
 
     /// The lower edge of a symbol's interval in deviations from the mean.
-    fn argument(&self, symbol: i32) -> i64 {
+    fn standard_score(&self, symbol: i32) -> i64 {
         // Twice the parts, since an edge is a half.
         let distance = i64::from(symbol) * 32 - 16 - 2 * i64::from(self.mean);
         let octave = i64::from(self.deviation / 8) - i64::from(DEVIATION_ONE / 8);
@@ -123,15 +123,15 @@ impl Gaussian {
     /// Reads mean and deviation; the bounds are those given.
     pub fn parse_shape(cursor: &mut Cursor<'_>, (low, high): (i32, i32)) -> Result<Self> {
         let most = BOUND * MEAN_PARTS;
-        let mean = cursor.signed("mean", -most, most)?;
-        let deviation = cursor.byte_in("deviation", 0, DEVIATION_MOST)?;
+        let mean = cursor.read_signed("mean", -most, most)?;
+        let deviation = cursor.read_byte_in("deviation", 0, DEVIATION_MOST)?;
         Ok(Self { mean, deviation, low, high })
     }
 
     /// Reads the bounds.
     pub fn parse_bounds(cursor: &mut Cursor<'_>) -> Result<(i32, i32)> {
-        let low = cursor.signed("lowest symbol", -BOUND, BOUND - 1)?;
-        let span = cursor.ranged("span of symbols", 0, (BOUND - 1 - low) as u32)?;
+        let low = cursor.read_signed("lowest symbol", -BOUND, BOUND - 1)?;
+        let span = cursor.read_ranged("span of symbols", 0, (BOUND - 1 - low) as u32)?;
         Ok((low, low + span as i32))
     }
 }
@@ -152,7 +152,7 @@ mod tests {
             for mean in [-16 * BOUND, -5, 0, 9, 16 * BOUND] {
                 for (low, high) in [(-BOUND, BOUND - 1), (-3, 9), (0, 1), (200, 300)] {
                     let distribution = Gaussian { mean, deviation, low, high };
-                    assert!(distribution.model().is_some(), "{distribution:?}");
+                    assert!(distribution.entropy_model().is_some(), "{distribution:?}");
                 }
             }
         }

@@ -11,7 +11,7 @@ use constriction::stream::queue::{DefaultRangeDecoder, DefaultRangeEncoder};
 use constriction::stream::{Decode, Encode};
 
 pub use codebooks::{CodebookShape, Codebooks};
-pub use codes::{Appraiser, BookTables, Coder, Tables};
+pub use codes::{BitCostEstimator, BookTables, Coder, Tables};
 pub use gaussian::{Gaussian, clamp_symbol};
 pub use siskin_error::{Error, Limits, OffsetUnit, Result};
 
@@ -31,12 +31,12 @@ impl SymbolEncoder {
     ///
     /// # Errors
     /// [`Error::Parameter`] for a symbol outside the distribution's bounds.
-    pub fn encode(&mut self, symbols: &[i32], distribution: &Gaussian) -> Result<()> {
-        let Some(model) = distribution.model() else {
-            return symbols.iter().try_for_each(|&s| distribution.index(s).map(|_| ()));
+    pub fn encode_symbols(&mut self, symbols: &[i32], distribution: &Gaussian) -> Result<()> {
+        let Some(model) = distribution.entropy_model() else {
+            return symbols.iter().try_for_each(|&s| distribution.symbol_index(s).map(|_| ()));
         };
         for &symbol in symbols {
-            let index = distribution.index(symbol)?;
+            let index = distribution.symbol_index(symbol)?;
             // The model has every index below its size, and writing to memory does not fail.
             self.coder
                 .encode_symbol(index, &model)
@@ -66,7 +66,8 @@ impl SymbolDecoder {
     /// # Errors
     /// [`Error::Bitstream`] if the bytes are no whole words.
     pub fn new(data: &[u8]) -> Result<Self> {
-        let coder = DefaultRangeDecoder::from_compressed(words(data)?).unwrap_or_else(|never| match never {});
+        let coder =
+            DefaultRangeDecoder::from_compressed(parse_words(data)?).unwrap_or_else(|never| match never {});
         Ok(Self { coder, decoded: 0 })
     }
 
@@ -74,8 +75,13 @@ impl SymbolDecoder {
     ///
     /// # Errors
     /// [`Error::Bitstream`] if no encoder could have written these bytes.
-    pub fn decode(&mut self, count: usize, distribution: &Gaussian, out: &mut Vec<i32>) -> Result<()> {
-        let Some(model) = distribution.model() else {
+    pub fn decode_symbols(
+        &mut self,
+        count: usize,
+        distribution: &Gaussian,
+        out: &mut Vec<i32>,
+    ) -> Result<()> {
+        let Some(model) = distribution.entropy_model() else {
             self.decoded += count;
             out.resize(out.len() + count, distribution.low);
             return Ok(());
@@ -104,7 +110,7 @@ impl SymbolDecoder {
 }
 
 /// The words of the range coder.
-fn words(data: &[u8]) -> Result<Vec<u32>> {
+fn parse_words(data: &[u8]) -> Result<Vec<u32>> {
     let (words, rest) = data.as_chunks::<4>();
     if !rest.is_empty() {
         let reason = format!("{} bytes, allowed: whole words of 4 bytes", data.len());
@@ -121,11 +127,11 @@ mod tests {
 
     fn round_trip(symbols: &[i32], distribution: &Gaussian) -> usize {
         let mut encoder = SymbolEncoder::new();
-        encoder.encode(symbols, distribution).expect("symbols within bounds");
+        encoder.encode_symbols(symbols, distribution).expect("symbols within bounds");
         let bytes = encoder.finish();
         let mut decoder = SymbolDecoder::new(&bytes).expect("whole words");
         let mut out = Vec::new();
-        decoder.decode(symbols.len(), distribution, &mut out).expect("what was coded");
+        decoder.decode_symbols(symbols.len(), distribution, &mut out).expect("what was coded");
         assert_eq!(out, symbols);
         assert!(decoder.may_be_at_end());
         bytes.len()
@@ -150,7 +156,7 @@ mod tests {
     fn the_size_is_near_the_entropy() {
         for (mean, deviation) in [(0.0, 6.0), (-3.3, 0.8), (40.0, 60.0)] {
             let symbols = normal(20_000, mean, deviation);
-            let bytes = round_trip(&symbols, &Gaussian::of(&symbols));
+            let bytes = round_trip(&symbols, &Gaussian::from_symbols(&symbols));
             // Rounding adds the variance of a uniform error.
             let spread = (deviation * deviation + 1.0 / 12.0).sqrt();
             let entropy = (spread * (std::f64::consts::TAU * std::f64::consts::E).sqrt()).log2();
@@ -163,36 +169,36 @@ mod tests {
     fn bytes_are_the_same_everywhere() {
         let symbols = normal(64, 1.0, 3.0);
         let mut encoder = SymbolEncoder::new();
-        encoder.encode(&symbols, &Gaussian::of(&symbols)).expect("symbols within bounds");
+        encoder.encode_symbols(&symbols, &Gaussian::from_symbols(&symbols)).expect("symbols within bounds");
         let golden = include_str!("../../../testdata/golden/gaussian.hex").trim();
         assert_eq!(hex::encode(encoder.finish()), golden);
     }
 
     #[test]
     fn equal_symbols_cost_nothing() {
-        assert_eq!(round_trip(&[7; 1000], &Gaussian::of(&[7; 1000])), 0);
-        assert_eq!(round_trip(&[], &Gaussian::of(&[])), 0);
+        assert_eq!(round_trip(&[7; 1000], &Gaussian::from_symbols(&[7; 1000])), 0);
+        assert_eq!(round_trip(&[], &Gaussian::from_symbols(&[])), 0);
     }
 
     #[test]
     fn symbols_outside_are_refused() {
-        let distribution = Gaussian::of(&[-2, 5]);
-        assert!(SymbolEncoder::new().encode(&[6], &distribution).is_err());
+        let distribution = Gaussian::from_symbols(&[-2, 5]);
+        assert!(SymbolEncoder::new().encode_symbols(&[6], &distribution).is_err());
         assert!(SymbolDecoder::new(&[1, 2, 3]).is_err());
     }
 
     proptest! {
         #[test]
         fn any_symbols_come_back(symbols in proptest::collection::vec(-300..300i32, 1..200)) {
-            round_trip(&symbols, &Gaussian::of(&symbols));
+            round_trip(&symbols, &Gaussian::from_symbols(&symbols));
         }
 
         #[test]
         fn any_bytes_decode_to_symbols_or_an_error(data in proptest::collection::vec(any::<u8>(), 0..64)) {
             if let Ok(mut decoder) = SymbolDecoder::new(&data) {
-                let distribution = Gaussian::of(&[-100, 0, 3, 50]);
+                let distribution = Gaussian::from_symbols(&[-100, 0, 3, 50]);
                 let mut out = Vec::new();
-                decoder.decode(100, &distribution, &mut out).ok();
+                decoder.decode_symbols(100, &distribution, &mut out).ok();
                 prop_assert!(out.iter().all(|s| (-100..=50).contains(s)));
             }
         }

@@ -12,7 +12,7 @@ pub(super) const ARGUMENT_BITS: u32 = 16;
 pub(super) const ONE: i64 = 1 << 30;
 
 /// The probability that a standard normal variable is below `z / 2^16`, times 2^30.
-pub(super) fn cumulative(z: i64) -> i64 {
+pub(super) fn cumulative_normal(z: i64) -> i64 {
     let magnitude = z.unsigned_abs();
     let spacing = (1 << ARGUMENT_BITS) / POINTS as u64;
     let index = (magnitude / spacing) as usize;
@@ -91,7 +91,7 @@ mod tests {
     fn the_table_is_the_normal_distribution() {
         for i in -700..=700 {
             let z = f64::from(i) / 100.0;
-            let found = cumulative((z * 65536.0).round() as i64) as f64 / ONE as f64;
+            let found = cumulative_normal((z * 65536.0).round() as i64) as f64 / ONE as f64;
             assert!((found - reference(z)).abs() < 1e-5, "{z}: {found}, not {}", reference(z));
         }
     }
@@ -100,11 +100,11 @@ mod tests {
     fn it_never_falls_and_is_symmetric() {
         let mut before = 0;
         for z in (-600_000..600_000).step_by(97) {
-            let value = cumulative(z);
+            let value = cumulative_normal(z);
             assert!(value >= before && (0..=ONE).contains(&value));
-            assert_eq!(value + cumulative(-z), ONE);
+            assert_eq!(value + cumulative_normal(-z), ONE);
             before = value;
         }
-        assert_eq!(cumulative(i64::MIN + 1), 0);
+        assert_eq!(cumulative_normal(i64::MIN + 1), 0);
     }
 }

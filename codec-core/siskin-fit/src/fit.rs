@@ -175,7 +175,7 @@ impl<'a> Fit<'a> {
         let optimizer = schedule.optimizer;
         let graph = StepGraph::new(self.arch, self.size, phase, optimizer);
         let names = TensorNames::from_graph(&graph);
-        let mut network = self.runtime.tensor_network(&names.tensor_spec(), &graph.model)?;
+        let mut network = self.runtime.open_tensor_network(&names.tensor_spec(), &graph.model)?;
         let places = TensorPlaces::from_graph(&graph);
         network.state(places.parameters).copy_from_slice(&self.parameters);
         if let (Some(steps), Some(base)) = (places.steps, places.base) {

@@ -68,7 +68,7 @@ fn fitting_and_decoding_compute_the_same() {
         let pictures = [Purpose::Fitting, Purpose::Decoding].map(|p| build(&mut g, &arch, p, x));
         let model = g.to_onnx(name, &[("fitting", pictures[0]), ("decoding", pictures[1])]);
         let spec = TensorSpec { name, inputs: &["x"], outputs: &["fitting", "decoding"], states: &[] };
-        let mut network = runtime.tensor_network(&spec, &model).expect("a graph that runs");
+        let mut network = runtime.open_tensor_network(&spec, &model).expect("a graph that runs");
         let parameters = values(arch.parameters(), 3);
         network.input(0).iter_mut().zip(parameters).for_each(|(x, v)| *x = 0.3 * v);
         network.run().expect("a run");

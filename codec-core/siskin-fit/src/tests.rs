@@ -283,7 +283,7 @@ fn the_loss_is_that_of_pytorch() {
             outputs: &["loss", "gradient"],
             states: &[],
         };
-        let mut network = runtime().tensor_network(&spec, &model).expect("a graph that runs");
+        let mut network = runtime().open_tensor_network(&spec, &model).expect("a graph that runs");
         // The same formula as in the script.
         let value =
             |i: usize, a: f64, b: f64| (0.5 + 0.4 * (i as f64 * a).sin() * (i as f64 * b).cos()) as f32;

@@ -30,7 +30,7 @@ pub fn check(name: &str, shape: &[usize], loss: impl Fn(&mut Graph, Var) -> Var)
     let runtime = Runtime::load(&RuntimeOptions { provider: Provider::Cpu, ..Default::default() })
         .expect("ONNX Runtime");
     let spec = TensorSpec { name, inputs: &["x"], outputs: &["y", "g"], states: &[] };
-    let mut network = runtime.tensor_network(&spec, &model).expect("a graph that runs");
+    let mut network = runtime.open_tensor_network(&spec, &model).expect("a graph that runs");
     let count = shape.iter().product();
     let at = values(count, 1);
     network.input(0).copy_from_slice(&at);

@@ -172,7 +172,7 @@ fn rounding_passes_gradients_through() {
     let runtime = Runtime::load(&RuntimeOptions { provider: Provider::Cpu, ..Default::default() })
         .expect("ONNX Runtime");
     let spec = TensorSpec { name: "round", inputs: &["x"], outputs: &["g"], states: &[] };
-    let mut network = runtime.tensor_network(&spec, &model).expect("a graph that runs");
+    let mut network = runtime.open_tensor_network(&spec, &model).expect("a graph that runs");
     network.input(0).copy_from_slice(&[0.5, 1.5, -2.4]);
     network.run().expect("a run");
     assert_eq!(network.output(0), [0.0, 4.0, -4.0]);
@@ -188,7 +188,7 @@ fn noise_is_new_in_each_run_and_bounded() {
     let runtime = Runtime::load(&RuntimeOptions { provider: Provider::Cpu, ..Default::default() })
         .expect("ONNX Runtime");
     let spec = TensorSpec { name: "noise", inputs: &["x"], outputs: &["y"], states: &[] };
-    let mut network = runtime.tensor_network(&spec, &model).expect("a graph that runs");
+    let mut network = runtime.open_tensor_network(&spec, &model).expect("a graph that runs");
     network.run().expect("a run");
     let first = network.output(0).to_vec();
     network.run().expect("a run");

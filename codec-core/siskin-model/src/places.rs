@@ -27,7 +27,7 @@ pub fn search_near(file: &Path) {
 }
 
 /// The prefixes of the program and of the files given to [`search_near`].
-pub(crate) fn prefixes() -> Vec<PathBuf> {
+pub(crate) fn install_prefixes() -> Vec<PathBuf> {
     let program = env::current_exe().ok().and_then(|p| prefix_of(&p));
     let near = NEAR.lock().unwrap_or_else(PoisonError::into_inner);
     let mut prefixes: Vec<PathBuf> = program.into_iter().chain(near.iter().cloned()).collect();
@@ -68,7 +68,7 @@ mod tests {
         std::fs::create_dir_all(&plugins).expect("a folder");
         search_near(&plugins.join("libgstsiskin.so"));
         search_near(&plugins.join("libgstsiskin.so"));
-        assert_eq!(prefixes().iter().filter(|p| **p == prefix).count(), 1);
+        assert_eq!(install_prefixes().iter().filter(|p| **p == prefix).count(), 1);
         assert!(crate::bundle::search_path().contains(&prefix.join("share/siskin/bundles")));
     }
 

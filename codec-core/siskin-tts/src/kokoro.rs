@@ -37,12 +37,12 @@ impl Kokoro {
     ) -> Result<Self> {
         let manifest = bundle.manifest();
         let bad = |reason: String| Error::bad_bundle(bundle.path(), reason);
-        let network = runtime.whole_network(graph, bundle.file(graph)?)?;
+        let network = runtime.open_whole_network(graph, bundle.file_bytes(graph)?)?;
         if !network.has_output(durations) {
             return Err(bad(format!("{graph} has no output {durations}")));
         }
-        let tensors =
-            SafeTensors::deserialize(bundle.file(styles)?).map_err(|e| bad(format!("{styles}: {e}")))?;
+        let tensors = SafeTensors::deserialize(bundle.file_bytes(styles)?)
+            .map_err(|e| bad(format!("{styles}: {e}")))?;
         let voices: Vec<String> = manifest.voices.iter().map(|v| v.name.clone()).collect();
         let mut found = HashMap::new();
         for voice in &voices {

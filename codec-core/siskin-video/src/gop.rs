@@ -5,7 +5,7 @@ use crate::quantizer::{self, STEPS};
 use crate::{Error, Limits, Result};
 use siskin_bitstream::VideoHeader;
 use siskin_bitstream::bytes::{Cursor, put_varint};
-use siskin_bitstream::video_packet::{Coding, GopInfo, read_head, seal, write_head};
+use siskin_bitstream::video_packet::{Coding, GopInfo, append_checksum, read_head, write_head};
 use siskin_entropy::{Gaussian, SymbolDecoder, SymbolEncoder};
 
 /// Most channels of an embedding.
@@ -51,25 +51,25 @@ pub fn write_gop(gop: &Gop, header: &VideoHeader) -> Result<Vec<u8>> {
     }
     let mut symbols = SymbolEncoder::new();
     for group in &gop.groups {
-        let distribution = Gaussian::of(&group.symbols);
+        let distribution = Gaussian::from_symbols(&group.symbols);
         out.push(group.step);
         distribution.write_bounds(&mut out);
         distribution.write_shape(&mut out);
-        symbols.encode(&group.symbols, &distribution)?;
+        symbols.encode_symbols(&group.symbols, &distribution)?;
     }
     if let Some(embeddings) = &gop.embeddings {
-        let bounds = Gaussian::of(&embeddings.symbols);
+        let bounds = Gaussian::from_symbols(&embeddings.symbols);
         out.push(embeddings.step);
         bounds.write_bounds(&mut out);
         let size = (embeddings.symbols.len() / gop.frames.max(1) as usize).max(1);
         for frame in embeddings.symbols.chunks(size) {
-            let distribution = Gaussian::within(frame, bounds.low, bounds.high);
+            let distribution = Gaussian::from_symbols_within(frame, bounds.low, bounds.high);
             distribution.write_shape(&mut out);
-            symbols.encode(frame, &distribution)?;
+            symbols.encode_symbols(frame, &distribution)?;
         }
     }
     out.extend(symbols.finish());
-    seal(&mut out);
+    append_checksum(&mut out);
     Ok(out)
 }
 
@@ -82,7 +82,7 @@ pub fn parse_gop(
 ) -> Result<Gop> {
     let (info, mut cursor) = read_head(data, limits)?;
     if info.coding != Coding::Fitted {
-        return Err(cursor.error("coding", "a real-time packet among fitted groups"));
+        return Err(cursor.field_error("coding", "a real-time packet among fitted groups"));
     }
     let own = if info.key { Some(parse_arch(&mut cursor, header, limits)?) } else { None };
     let arch = match (&own, before) {
@@ -101,18 +101,18 @@ pub fn parse_gop(
     let all = layout.count() as u64 + embeddings;
     if all > limits.max_video_parameters {
         let reason = format!("{all} parameters, allowed: up to {}", limits.max_video_parameters);
-        return Err(cursor.error("network", reason));
+        return Err(cursor.field_error("network", reason));
     }
     let mut distributions = Vec::with_capacity(layout.groups.len());
     for _ in &layout.groups {
-        let step = cursor.byte_in("step", 0, STEPS)?;
+        let step = cursor.read_byte_in("step", 0, STEPS)?;
         let bounds = Gaussian::parse_bounds(&mut cursor)?;
         distributions.push((step, Gaussian::parse_shape(&mut cursor, bounds)?));
     }
     let mut of_frames = Vec::new();
     let mut embedding_step = 0;
     if embeddings > 0 {
-        embedding_step = cursor.byte_in("step", 0, STEPS)?;
+        embedding_step = cursor.read_byte_in("step", 0, STEPS)?;
         let bounds = Gaussian::parse_bounds(&mut cursor)?;
         for _ in 0..info.frames {
             of_frames.push(Gaussian::parse_shape(&mut cursor, bounds)?);
@@ -122,7 +122,7 @@ pub fn parse_gop(
     let mut groups = Vec::with_capacity(layout.groups.len());
     for (&count, (step, distribution)) in layout.groups.iter().zip(distributions) {
         let mut group = Group { step, symbols: Vec::with_capacity(count) };
-        symbols.decode(count, &distribution, &mut group.symbols)?;
+        symbols.decode_symbols(count, &distribution, &mut group.symbols)?;
         groups.push(group);
     }
     let embeddings = if of_frames.is_empty() {
@@ -130,7 +130,7 @@ pub fn parse_gop(
     } else {
         let mut group = Group { step: embedding_step, symbols: Vec::with_capacity(embeddings as usize) };
         for distribution in &of_frames {
-            symbols.decode(arch.embedding(), distribution, &mut group.symbols)?;
+            symbols.decode_symbols(arch.embedding(), distribution, &mut group.symbols)?;
         }
         Some(group)
     };
@@ -167,63 +167,71 @@ fn write_arch(arch: &Architecture, out: &mut Vec<u8>) {
 
 /// Reads a network, which must fit the frames and the limits before anything of its size is allocated.
 fn parse_arch(cursor: &mut Cursor<'_>, header: &VideoHeader, limits: &Limits) -> Result<Architecture> {
-    let mut kind = match cursor.byte("embedding channels")? {
+    let mut kind = match cursor.read_byte("embedding channels")? {
         0 => Kind::Index,
         channels @ 1..=MAX_EMBEDDING => Kind::Content(channels),
         DISENTANGLED => Kind::Disentangled(0),
         other => {
             let reason = format!("{other}, allowed: 0 to {MAX_EMBEDDING} and {DISENTANGLED}");
-            return Err(cursor.error("embedding channels", reason));
+            return Err(cursor.field_error("embedding channels", reason));
         }
     };
-    let modulation = match cursor.byte("modulation")? {
+    let modulation = match cursor.read_byte("modulation")? {
         0 => Modulation::Affine,
         points => Modulation::Grid(points),
     };
-    let time_width = cursor.byte_in("time width", 1, 128)?;
-    let base = (cursor.ranged("base rows", 1, 4096)? as u16, cursor.ranged("base columns", 1, 4096)? as u16);
+    let time_width = cursor.read_byte_in("time width", 1, 128)?;
+    let base = (
+        cursor.read_ranged("base rows", 1, 4096)? as u16,
+        cursor.read_ranged("base columns", 1, 4096)? as u16,
+    );
     let stem = match kind {
         Kind::Content(channels) => channels.into(),
-        Kind::Index | Kind::Disentangled(_) => cursor.ranged("stem channels", 1, 4096)? as u16,
+        Kind::Index | Kind::Disentangled(_) => cursor.read_ranged("stem channels", 1, 4096)? as u16,
     };
     if let Kind::Disentangled(width) = &mut kind {
-        *width = cursor.byte_in("token width", 2, 254)?;
+        *width = cursor.read_byte_in("token width", 2, 254)?;
     }
     let head_kernel = parse_odd(cursor, "head kernel")?;
-    let count = cursor.byte_in("blocks", 1, 16)?;
+    let count = cursor.read_byte_in("blocks", 1, 16)?;
     let mut blocks = Vec::with_capacity(count.into());
     let (mut rows, mut columns) = (u64::from(base.0), u64::from(base.1));
     // A decoder gives a little more than the frame, which is cropped; much more would be a decompression bomb. The margin
     // of 256 is for small frames, whose grid cannot be as fine.
     let most = |side: u32| 2 * u64::from(side) + 256;
     for _ in 0..count {
-        let stride = cursor.byte_in("stride", 1, 16)?;
+        let stride = cursor.read_byte_in("stride", 1, 16)?;
         let kernel = parse_odd(cursor, "kernel")?;
-        let channels = cursor.ranged("channels", 1, 4096)? as u16;
+        let channels = cursor.read_ranged("channels", 1, 4096)? as u16;
         blocks.push(Block { stride, kernel, channels });
         rows *= u64::from(stride);
         columns *= u64::from(stride);
         if rows > most(header.height) || columns > most(header.width) {
-            return Err(
-                cursor.error("stride", format!("{columns}x{rows} of {}x{}", header.width, header.height))
-            );
+            return Err(cursor
+                .field_error("stride", format!("{columns}x{rows} of {}x{}", header.width, header.height)));
         }
     }
     if rows < header.height.into() || columns < header.width.into() {
-        return Err(cursor.error("blocks", format!("{columns}x{rows} of {}x{}", header.width, header.height)));
+        return Err(
+            cursor.field_error("blocks", format!("{columns}x{rows} of {}x{}", header.width, header.height))
+        );
     }
     let arch = Architecture { kind, modulation, time_width, base, stem, blocks, head_kernel };
     if arch.memory_bytes() > limits.max_video_memory {
         let reason =
             format!("{} bytes of features, allowed: up to {}", arch.memory_bytes(), limits.max_video_memory);
-        return Err(cursor.error("network", reason));
+        return Err(cursor.field_error("network", reason));
     }
     Ok(arch)
 }
 
 fn parse_odd(cursor: &mut Cursor<'_>, field: &'static str) -> Result<u8> {
-    let kernel = cursor.byte_in(field, 1, 7)?;
-    if kernel % 2 == 1 { Ok(kernel) } else { Err(cursor.error(field, format!("{kernel}, allowed: odd"))) }
+    let kernel = cursor.read_byte_in(field, 1, 7)?;
+    if kernel % 2 == 1 {
+        Ok(kernel)
+    } else {
+        Err(cursor.field_error(field, format!("{kernel}, allowed: odd")))
+    }
 }
 
 /// The parameters as numbers: symbols times steps, added to `base` if there is one.

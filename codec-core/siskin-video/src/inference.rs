@@ -49,7 +49,7 @@ pub fn build_model(arch: &Architecture, parameters: &[f32], header: &VideoHeader
 pub fn open_network(runtime: &Runtime, arch: &Architecture, model: &[u8]) -> Result<Box<dyn TensorNetwork>> {
     let inputs = condition_names(arch);
     let spec = TensorSpec { name: NAME, inputs: &inputs, outputs: &["picture"], states: &[] };
-    runtime.tensor_network(&spec, model)
+    runtime.open_tensor_network(&spec, model)
 }
 
 /// Runs the network of a group for frame `index` of `frames`.

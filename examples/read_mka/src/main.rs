@@ -28,7 +28,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let limits = Limits::default();
     let (mut block, mut packets, mut samples, mut bytes) = (Block::default(), 0, 0, 0);
-    while reader.next(&mut block)? {
+    while reader.next_block(&mut block)? {
         if block.track != track.number {
             continue;
         }

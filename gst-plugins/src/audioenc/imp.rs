@@ -89,7 +89,7 @@ impl ObjectImpl for SiskinAudioEnc {
                 glib::ParamSpecUInt::builder("redundancy")
                     .nick("Redundant frames")
                     .blurb("Earlier frames that each packet repeats (in-band FEC): as many lost frames in a row can be recovered")
-                    .maximum(redundancy::MAX_COPIES as u32)
+                    .maximum(redundancy::MAX_FRAMES as u32)
                     .mutable_ready()
                     .build(),
                 glib::ParamSpecUInt::builder("redundancy-stages")

@@ -173,7 +173,7 @@ impl SiskinAudioParse {
         let header = carried.as_ref().or(known.as_ref()).ok_or(Error::MissingHeader)?;
         // A packet that is broken further on may have a broken header too: check it as a whole first.
         let packet = packet.bind(header)?;
-        let (info, samples) = (packet.info(), packet.samples());
+        let (info, samples) = (packet.info(), packet.sample_count());
         match (carried, known) {
             (Some(carried), Some(known)) if !known.same_stream(&carried) => {
                 self.check_other(&carried, &known, info.starts_stream)?;

@@ -54,7 +54,7 @@ impl Segmenter {
     /// The file's first bytes.
     pub(super) fn write_head(&mut self) -> Result<Piece> {
         let mut data = Vec::new();
-        self.writer.header(&mut data)?;
+        self.writer.write_header(&mut data)?;
         Ok(self.next_piece(data))
     }
 
@@ -73,7 +73,7 @@ impl Segmenter {
         let mut out = Vec::new();
         let pts = pts.max(self.last_ns.get(track).copied().unwrap_or_default());
         let bare = self.strip_header(track, pts, data);
-        self.writer.write(track, pts, duration, key, bare.as_deref().unwrap_or(data), &mut out)?;
+        self.writer.write_block(track, pts, duration, key, bare.as_deref().unwrap_or(data), &mut out)?;
         if let Some(last) = self.last_ns.get_mut(track) {
             *last = pts;
         }

@@ -95,7 +95,7 @@ impl Session {
                 self.codes.clear();
                 let info = codes_of_packet(data, &self.header, coder.as_deref_mut(), &mut self.codes)?;
                 let begins = info.starts_stream == (self.frames == 0);
-                self.samples = self.samples.filter(|_| begins).map(|s| s + info.samples(&self.header));
+                self.samples = self.samples.filter(|_| begins).map(|s| s + info.sample_count(&self.header));
                 let (has, wanted) =
                     (self.header.codes_per_frame(info.stages), self.packer.format().codebooks());
                 if has < wanted {

@@ -212,7 +212,7 @@ fn stream_of(args: &ImportArgs, tokens: &TokenFile) -> Result<(StreamHeader, u32
     match (&meta.stream_header, &args.model) {
         (Some(header), model) => {
             if let Some(model) = model {
-                Bundle::find(model)?.check(header)?;
+                Bundle::find(model)?.check_stream(header)?;
             }
             let bundle = installed().into_iter().find(|b| b.id() == header.bundle);
             let stated = if meta.codebook_size > 0 { meta.codebook_size } else { 1 << header.code_bits };

@@ -176,10 +176,10 @@ impl CodePackets {
         let info = PacketInfo { starts_stream: !self.started, end_trim, frames, stages: self.stages };
         let joinable = self.before >= self.header_due || !self.started;
         self.packet.clear();
-        self.frames.clear(self.header.groups);
+        self.frames.clear_for(self.header.groups);
         let used = self.header.codes_per_frame(self.stages);
         for codes in self.codes.chunks_exact(self.header.codes_per_frame(self.header.stages)) {
-            self.frames.push(&codes[..used]);
+            self.frames.push_frame(&codes[..used]);
         }
         let coder = self.coder.as_mut();
         packet::write_frames(
@@ -198,7 +198,7 @@ impl CodePackets {
         self.codes.clear();
         self.before += u64::from(frames);
         self.started = true;
-        let samples = info.samples(&self.header);
+        let samples = info.sample_count(&self.header);
         self.given += samples;
         emit(PackedCodes { data: &self.packet, position, samples, joinable })
     }

@@ -16,7 +16,7 @@ impl<'a> BitWriter<'a> {
     }
 
     /// Writes the low `width` (1..=16) bits of `code`.
-    pub fn put(&mut self, code: u16, width: u32) {
+    pub fn write_bits(&mut self, code: u16, width: u32) {
         self.pending = self.pending << width | u32::from(code) & ((1 << width) - 1);
         self.count += width;
         while self.count >= 8 {
@@ -26,9 +26,9 @@ impl<'a> BitWriter<'a> {
     }
 
     /// Fills the last byte with zero bits.
-    pub fn finish(mut self) {
+    pub fn fill_byte(mut self) {
         if self.count > 0 {
-            self.put(0, 8 - self.count);
+            self.write_bits(0, 8 - self.count);
         }
     }
 }
@@ -47,7 +47,7 @@ impl<'a> BitReader<'a> {
     }
 
     /// Reads `width` (1..=16) bits.
-    pub fn take(&mut self, width: u32) -> u16 {
+    pub fn read_bits(&mut self, width: u32) -> u16 {
         while self.count < width {
             let (byte, rest) = self.data.split_first().map_or((0, self.data), |(b, rest)| (*b, rest));
             self.data = rest;
@@ -70,11 +70,11 @@ mod tests {
                 (0..100u32).map(|i| (i.wrapping_mul(40_503) & ((1 << width) - 1)) as u16).collect();
             let mut bytes = Vec::new();
             let mut writer = BitWriter::new(&mut bytes);
-            codes.iter().for_each(|&c| writer.put(c, width));
-            writer.finish();
+            codes.iter().for_each(|&c| writer.write_bits(c, width));
+            writer.fill_byte();
             assert_eq!(bytes.len(), (100 * width as usize).div_ceil(8));
             let mut reader = BitReader::new(&bytes);
-            assert!(codes.iter().all(|&c| reader.take(width) == c), "width {width}");
+            assert!(codes.iter().all(|&c| reader.read_bits(width) == c), "width {width}");
         }
     }
 
@@ -82,9 +82,9 @@ mod tests {
     fn most_significant_bit_comes_first() {
         let mut bytes = Vec::new();
         let mut writer = BitWriter::new(&mut bytes);
-        writer.put(0b10, 2);
-        writer.put(0b000_0001, 7);
-        writer.finish();
+        writer.write_bits(0b10, 2);
+        writer.write_bits(0b000_0001, 7);
+        writer.fill_byte();
         assert_eq!(bytes, [0b1000_0000, 0b1000_0000]);
     }
 }

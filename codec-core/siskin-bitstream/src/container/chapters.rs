@@ -1,6 +1,6 @@
 //! Chapters (RFC 9559, section 5.1.7), one edition of them, without nesting.
 
-use super::ebml::{self, children, string, unsigned};
+use super::ebml::{self, child_elements, read_string, read_unsigned};
 use super::id;
 
 /// A named part of a file.
@@ -15,36 +15,36 @@ pub struct Chapter {
 }
 
 /// Appends the `Chapters` element.
-pub(super) fn write(chapters: &[Chapter], out: &mut Vec<u8>) {
+pub(super) fn write_chapters(chapters: &[Chapter], out: &mut Vec<u8>) {
     let (mut edition, mut body) = (Vec::new(), Vec::new());
     for (uid, chapter) in (1..).zip(chapters) {
         let (mut atom, mut display) = (Vec::new(), Vec::new());
         ebml::put_unsigned(id::CHAPTER_UID, uid, &mut atom);
         ebml::put_unsigned(id::CHAPTER_TIME_START, chapter.start_ns, &mut atom);
         chapter.end_ns.iter().for_each(|&end| ebml::put_unsigned(id::CHAPTER_TIME_END, end, &mut atom));
-        ebml::put(id::CHAP_STRING, chapter.title.as_bytes(), &mut display);
+        ebml::put_element(id::CHAP_STRING, chapter.title.as_bytes(), &mut display);
         // Without the element a title is in English.
-        ebml::put(id::CHAP_LANGUAGE, b"und", &mut display);
-        ebml::put(id::CHAPTER_DISPLAY, &display, &mut atom);
-        ebml::put(id::CHAPTER_ATOM, &atom, &mut edition);
+        ebml::put_element(id::CHAP_LANGUAGE, b"und", &mut display);
+        ebml::put_element(id::CHAPTER_DISPLAY, &display, &mut atom);
+        ebml::put_element(id::CHAPTER_ATOM, &atom, &mut edition);
     }
-    ebml::put(id::EDITION_ENTRY, &edition, &mut body);
-    ebml::put(id::CHAPTERS, &body, out);
+    ebml::put_element(id::EDITION_ENTRY, &edition, &mut body);
+    ebml::put_element(id::CHAPTERS, &body, out);
 }
 
 /// The chapters of the first edition of a `Chapters` element.
-pub(super) fn read(body: &[u8]) -> Vec<Chapter> {
-    let edition = children(body).find(|(id, _)| *id == id::EDITION_ENTRY).map_or(&[][..], |(_, b)| b);
-    let atoms = children(edition).filter(|(id, _)| *id == id::CHAPTER_ATOM);
+pub(super) fn read_chapters(body: &[u8]) -> Vec<Chapter> {
+    let edition = child_elements(body).find(|(id, _)| *id == id::EDITION_ENTRY).map_or(&[][..], |(_, b)| b);
+    let atoms = child_elements(edition).filter(|(id, _)| *id == id::CHAPTER_ATOM);
     atoms
         .map(|(_, atom)| {
-            let find = |wanted| children(atom).find(|(id, _)| *id == wanted).map(|(_, b)| b);
+            let find = |wanted| child_elements(atom).find(|(id, _)| *id == wanted).map(|(_, b)| b);
             let display = find(id::CHAPTER_DISPLAY).unwrap_or_default();
-            let title = children(display).find(|(id, _)| *id == id::CHAP_STRING);
+            let title = child_elements(display).find(|(id, _)| *id == id::CHAP_STRING);
             Chapter {
-                start_ns: find(id::CHAPTER_TIME_START).map_or(0, unsigned),
-                end_ns: find(id::CHAPTER_TIME_END).map(unsigned),
-                title: title.map(|(_, b)| string(b)).unwrap_or_default(),
+                start_ns: find(id::CHAPTER_TIME_START).map_or(0, read_unsigned),
+                end_ns: find(id::CHAPTER_TIME_END).map(read_unsigned),
+                title: title.map(|(_, b)| read_string(b)).unwrap_or_default(),
             }
         })
         .collect()

@@ -58,7 +58,7 @@ pub(super) fn read_whole(source: &mut impl Read, buffer: &mut [u8]) -> Result<bo
 }
 
 /// The children of a small element, up to the first that is not whole.
-pub(super) fn children(mut data: &[u8]) -> impl Iterator<Item = (u32, &[u8])> {
+pub(super) fn child_elements(mut data: &[u8]) -> impl Iterator<Item = (u32, &[u8])> {
     std::iter::from_fn(move || {
         let head = read_head(&mut data).ok().flatten()?;
         let size = head.size.map_or(data.len(), |s| usize::try_from(s).unwrap_or(usize::MAX));
@@ -69,12 +69,12 @@ pub(super) fn children(mut data: &[u8]) -> impl Iterator<Item = (u32, &[u8])> {
 }
 
 /// An unsigned integer element's value; 0 if it is longer than 8 bytes.
-pub(super) fn unsigned(body: &[u8]) -> u64 {
+pub(super) fn read_unsigned(body: &[u8]) -> u64 {
     if body.len() > 8 { 0 } else { body.iter().fold(0, |v, &b| v << 8 | u64::from(b)) }
 }
 
 /// A float element's value; 0 if it is not 4 or 8 bytes long.
-pub(super) fn float(body: &[u8]) -> f64 {
+pub(super) fn read_float(body: &[u8]) -> f64 {
     match *body {
         [a, b, c, d] => f32::from_be_bytes([a, b, c, d]).into(),
         [a, b, c, d, e, f, g, h] => f64::from_be_bytes([a, b, c, d, e, f, g, h]),
@@ -83,7 +83,7 @@ pub(super) fn float(body: &[u8]) -> f64 {
 }
 
 /// A string element's value, without the zeros that may pad it.
-pub(super) fn string(body: &[u8]) -> String {
+pub(super) fn read_string(body: &[u8]) -> String {
     String::from_utf8_lossy(body).trim_end_matches('\0').to_owned()
 }
 
@@ -102,7 +102,7 @@ pub(super) fn put_size(size: u64, out: &mut Vec<u8>) {
 }
 
 /// Appends an element.
-pub(super) fn put(id: u32, body: &[u8], out: &mut Vec<u8>) {
+pub(super) fn put_element(id: u32, body: &[u8], out: &mut Vec<u8>) {
     put_id(id, out);
     put_size(body.len() as u64, out);
     out.extend_from_slice(body);
@@ -111,22 +111,22 @@ pub(super) fn put(id: u32, body: &[u8], out: &mut Vec<u8>) {
 /// Appends an unsigned integer element in as few bytes as it takes.
 pub(super) fn put_unsigned(id: u32, value: u64, out: &mut Vec<u8>) {
     let bytes = value.to_be_bytes();
-    put(id, &bytes[(value.leading_zeros() as usize / 8).min(7)..], out);
+    put_element(id, &bytes[(value.leading_zeros() as usize / 8).min(7)..], out);
 }
 
 /// Appends a float element, of 4 bytes if they hold the value.
 pub(super) fn put_float(id: u32, value: f64, out: &mut Vec<u8>) {
     let short = value as f32;
     if f64::from(short) == value {
-        put(id, &short.to_be_bytes(), out)
+        put_element(id, &short.to_be_bytes(), out)
     } else {
-        put(id, &value.to_be_bytes(), out)
+        put_element(id, &value.to_be_bytes(), out)
     }
 }
 
 /// Appends a `Void` of `total` bytes, 2 to 128.
 pub(super) fn put_void(total: usize, out: &mut Vec<u8>) {
-    put(0xec, &vec![0; total.clamp(2, 128) - 2], out);
+    put_element(0xec, &vec![0; total.clamp(2, 128) - 2], out);
 }
 
 #[cfg(test)]
@@ -145,12 +145,12 @@ mod tests {
         for value in [0, 1, 255, 256, u64::MAX] {
             let mut out = Vec::new();
             put_unsigned(0xd7, value, &mut out);
-            assert_eq!(children(&out).map(|(_, b)| unsigned(b)).collect::<Vec<_>>(), [value]);
+            assert_eq!(child_elements(&out).map(|(_, b)| read_unsigned(b)).collect::<Vec<_>>(), [value]);
         }
         for value in [24_000.0, 0.1, 1e300] {
             let mut out = Vec::new();
             put_float(0x4489, value, &mut out);
-            assert_eq!(children(&out).map(|(_, b)| float(b)).collect::<Vec<_>>(), [value]);
+            assert_eq!(child_elements(&out).map(|(_, b)| read_float(b)).collect::<Vec<_>>(), [value]);
         }
     }
 
@@ -171,6 +171,6 @@ mod tests {
     #[test]
     fn children_stop_before_a_cut_one() {
         let data = [0xd7, 0x81, 7, 0x83, 0x82, 1];
-        assert_eq!(children(&data).collect::<Vec<_>>(), [(0xd7, &[7][..])]);
+        assert_eq!(child_elements(&data).collect::<Vec<_>>(), [(0xd7, &[7][..])]);
     }
 }

@@ -12,7 +12,7 @@ pub(super) enum Lacing {
 
 impl Lacing {
     /// What a block's flags say; none for one packet.
-    pub(super) fn of(flags: u8) -> Option<Self> {
+    pub(super) fn from_flags(flags: u8) -> Option<Self> {
         match flags & 0x06 {
             0x02 => Some(Self::Xiph),
             0x04 => Some(Self::Fixed),
@@ -22,7 +22,7 @@ impl Lacing {
     }
 
     /// The packets of a block's body, one to 256; none if the sizes do not fit.
-    pub(super) fn split(self, body: &[u8]) -> Option<Vec<&[u8]>> {
+    pub(super) fn split_packets(self, body: &[u8]) -> Option<Vec<&[u8]>> {
         let (&count, mut rest) = body.split_first()?;
         let count = usize::from(count) + 1;
         let sizes = match self {
@@ -89,25 +89,25 @@ mod tests {
 
     #[test]
     fn packets_come_apart() {
-        assert_eq!(Lacing::Xiph.split(&body(&[255, 45, 10])).as_deref(), Some(&PACKETS[..]));
+        assert_eq!(Lacing::Xiph.split_packets(&body(&[255, 45, 10])).as_deref(), Some(&PACKETS[..]));
         // 300 in two bytes, then -290 in two bytes: its offset is 8191.
         let difference = 0x4000u16 | (8191 - 290);
         let head = [&[0x41, 0x2c][..], &difference.to_be_bytes()].concat();
-        assert_eq!(Lacing::Ebml.split(&body(&head)).as_deref(), Some(&PACKETS[..]));
-        assert_eq!(Lacing::Fixed.split(&[1, 7, 7, 8, 8]), Some(vec![&[7, 7][..], &[8, 8]]));
-        assert_eq!(Lacing::of(0x80), None);
+        assert_eq!(Lacing::Ebml.split_packets(&body(&head)).as_deref(), Some(&PACKETS[..]));
+        assert_eq!(Lacing::Fixed.split_packets(&[1, 7, 7, 8, 8]), Some(vec![&[7, 7][..], &[8, 8]]));
+        assert_eq!(Lacing::from_flags(0x80), None);
     }
 
     #[test]
     fn sizes_that_do_not_fit_are_refused() {
-        assert_eq!(Lacing::Fixed.split(&[1, 7, 7, 8]), None);
-        assert_eq!(Lacing::Xiph.split(&[1, 200, 1]), None);
-        assert_eq!(Lacing::Ebml.split(&[2, 0x81, 0x80, 1, 1]), None, "less than nothing");
+        assert_eq!(Lacing::Fixed.split_packets(&[1, 7, 7, 8]), None);
+        assert_eq!(Lacing::Xiph.split_packets(&[1, 200, 1]), None);
+        assert_eq!(Lacing::Ebml.split_packets(&[2, 0x81, 0x80, 1, 1]), None, "less than nothing");
         for kind in [Lacing::Xiph, Lacing::Fixed, Lacing::Ebml] {
             for a in 0..=255u8 {
                 for b in 0..=255u8 {
-                    kind.split(&[a, b, 255, 9, 9]);
-                    kind.split(&[a, b][..usize::from(a % 3)]);
+                    kind.split_packets(&[a, b, 255, 9, 9]);
+                    kind.split_packets(&[a, b][..usize::from(a % 3)]);
                 }
             }
         }

@@ -95,15 +95,15 @@ impl Track {
 
     /// A text track.
     pub fn text() -> Self {
-        Self::plain(TrackKind::Text, Vec::new())
+        Self::without_media(TrackKind::Text, Vec::new())
     }
 
     /// A track of tokens; `description` is the JSON that `docs/tokens.md` defines.
     pub fn tokens(description: Vec<u8>) -> Self {
-        Self::plain(TrackKind::Tokens, description)
+        Self::without_media(TrackKind::Tokens, description)
     }
 
-    fn plain(kind: TrackKind, codec_private: Vec<u8>) -> Self {
+    fn without_media(kind: TrackKind, codec_private: Vec<u8>) -> Self {
         Self { kind, sample_rate: 0, channels: 0, picture: None, codec_private, name: None, language: None }
     }
 }

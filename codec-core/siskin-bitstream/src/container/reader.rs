@@ -1,7 +1,7 @@
 use std::io::{Read, Seek, SeekFrom};
 
 use super::chapters::{self, Chapter};
-use super::ebml::{Head, children, float, read_head, read_whole, string, unsigned};
+use super::ebml::{Head, child_elements, read_float, read_head, read_string, read_unsigned, read_whole};
 use super::id;
 use super::lacing;
 use crate::{Error, Limits, Result};
@@ -103,8 +103,8 @@ impl<R: Read> Reader<R> {
                 id::INFO => reader.read_info(head)?,
                 id::TRACKS => reader.read_tracks(head)?,
                 id::TAGS => reader.read_tags(head)?,
-                id::CHAPTERS => reader.chapters = chapters::read(&reader.description(head)?),
-                _ => reader.skip(head)?,
+                id::CHAPTERS => reader.chapters = chapters::read_chapters(&reader.read_description(head)?),
+                _ => reader.skip_element(head)?,
             }
         }
         reader.first_cluster = reader.source.position;
@@ -144,7 +144,7 @@ impl<R: Read> Reader<R> {
     /// # Errors
     /// [`Error::Container`] if the file is damaged. What ends in the middle of a block is not an error: the reader
     /// stops before it and [`Reader::is_truncated`] says so.
-    pub fn next(&mut self, block: &mut Block) -> Result<bool> {
+    pub fn next_block(&mut self, block: &mut Block) -> Result<bool> {
         if let Some(data) = self.laced.pop() {
             (block.data, block.follows) = (data, true);
             return Ok(true);
@@ -166,12 +166,12 @@ impl<R: Read> Reader<R> {
                     }
                 }
                 id::BLOCK_GROUP => {}
-                id::TIMESTAMP => match self.body(head, 8)? {
-                    Some(body) => self.cluster_ticks = unsigned(&body),
+                id::TIMESTAMP => match self.read_body(head, 8)? {
+                    Some(body) => self.cluster_ticks = read_unsigned(&body),
                     None => return Ok(false),
                 },
                 id::SIMPLE_BLOCK | id::BLOCK => return self.read_block(head, block),
-                _ => self.skip(head)?,
+                _ => self.skip_element(head)?,
             }
             if self.truncated {
                 return Ok(false);
@@ -200,14 +200,14 @@ impl<R: Read> Reader<R> {
 
     /// Reads a group of a block and what belongs to it; nothing if there is no block in it.
     fn read_group(&mut self, head: Head, block: &mut Block) -> Result<Option<bool>> {
-        let Some(body) = self.body(head, self.limits.max_packet_bytes as u64 + 1024)? else {
+        let Some(body) = self.read_body(head, self.limits.max_packet_bytes as u64 + 1024)? else {
             return Ok(Some(false));
         };
-        let of = |wanted| children(&body).find(|(id, _)| *id == wanted).map(|(_, b)| b);
+        let of = |wanted| child_elements(&body).find(|(id, _)| *id == wanted).map(|(_, b)| b);
         let Some(data) = of(id::BLOCK) else { return Ok(None) };
         block.data.clear();
         block.data.extend_from_slice(data);
-        block.duration_ns = of(id::BLOCK_DURATION).map(|b| unsigned(b).saturating_mul(self.tick_ns));
+        block.duration_ns = of(id::BLOCK_DURATION).map(|b| read_unsigned(b).saturating_mul(self.tick_ns));
         self.take_block(id::BLOCK, block)?;
         Ok(Some(true))
     }
@@ -224,7 +224,7 @@ impl<R: Read> Reader<R> {
         if number_bytes > 8 {
             return Err(damaged());
         }
-        let marked = unsigned(&block.data[..number_bytes]);
+        let marked = read_unsigned(&block.data[..number_bytes]);
         let ticks = i64::from(i16::from_be_bytes([high, low]));
         block.track = marked & !(1 << (7 * number_bytes));
         block.pts_ns = self.cluster_ticks.saturating_add_signed(ticks).saturating_mul(self.tick_ns);
@@ -232,8 +232,8 @@ impl<R: Read> Reader<R> {
         block.key = id == id::BLOCK || flags & 0x80 != 0;
         block.data.drain(..number_bytes + 3);
         block.follows = false;
-        if let Some(lacing) = lacing::Lacing::of(flags) {
-            let packets = lacing.split(&block.data).ok_or_else(damaged)?;
+        if let Some(lacing) = lacing::Lacing::from_flags(flags) {
+            let packets = lacing.split_packets(&block.data).ok_or_else(damaged)?;
             // Taken from the end, so that handing one out moves no other.
             self.laced = packets.iter().rev().map(|p| p.to_vec()).collect();
             block.data = self.laced.pop().unwrap_or_default();
@@ -247,8 +247,8 @@ impl<R: Read> Reader<R> {
         if head.id != id::EBML {
             return Err(not_matroska());
         }
-        let body = self.body(head, 4096)?.ok_or_else(not_matroska)?;
-        let doc_type = children(&body).find(|(id, _)| *id == id::DOC_TYPE).map(|(_, b)| string(b));
+        let body = self.read_body(head, 4096)?.ok_or_else(not_matroska)?;
+        let doc_type = child_elements(&body).find(|(id, _)| *id == id::DOC_TYPE).map(|(_, b)| read_string(b));
         match doc_type.as_deref() {
             Some("matroska" | "webm") => Ok(()),
             other => Err(Error::container(format!("EBML of type {other:?}, not Matroska"))),
@@ -256,10 +256,12 @@ impl<R: Read> Reader<R> {
     }
 
     fn read_info(&mut self, head: Head) -> Result<()> {
-        for (id, body) in children(&self.description(head)?) {
+        for (id, body) in child_elements(&self.read_description(head)?) {
             match id {
-                id::TIMESTAMP_SCALE => self.tick_ns = unsigned(body).max(1),
-                id::DURATION => self.duration_ticks = Some(float(body)).filter(|d| d.is_finite() && *d > 0.0),
+                id::TIMESTAMP_SCALE => self.tick_ns = read_unsigned(body).max(1),
+                id::DURATION => {
+                    self.duration_ticks = Some(read_float(body)).filter(|d| d.is_finite() && *d > 0.0)
+                }
                 _ => {}
             }
         }
@@ -267,24 +269,26 @@ impl<R: Read> Reader<R> {
     }
 
     fn read_tracks(&mut self, head: Head) -> Result<()> {
-        for (_, entry) in children(&self.description(head)?).filter(|(id, _)| *id == id::TRACK_ENTRY) {
+        for (_, entry) in
+            child_elements(&self.read_description(head)?).filter(|(id, _)| *id == id::TRACK_ENTRY)
+        {
             let mut track = TrackInfo::default();
-            for (id, body) in children(entry) {
+            for (id, body) in child_elements(entry) {
                 match id {
-                    id::TRACK_NUMBER => track.number = unsigned(body),
+                    id::TRACK_NUMBER => track.number = read_unsigned(body),
                     id::TRACK_TYPE => {
-                        track.is_audio = unsigned(body) == id::AUDIO_TYPE;
-                        track.is_video = unsigned(body) == id::VIDEO_TYPE;
+                        track.is_audio = read_unsigned(body) == id::AUDIO_TYPE;
+                        track.is_video = read_unsigned(body) == id::VIDEO_TYPE;
                     }
-                    id::CODEC_ID => track.codec_id = string(body),
+                    id::CODEC_ID => track.codec_id = read_string(body),
                     id::CODEC_PRIVATE => track.codec_private = body.to_vec(),
                     id::AUDIO => {
                         // Defaults of RFC 9559, sections 5.1.4.1.29.1 and 5.1.4.1.29.3.
                         (track.sample_rate, track.channels) = (8000.0, 1);
-                        for (id, body) in children(body) {
+                        for (id, body) in child_elements(body) {
                             match id {
-                                id::SAMPLING_FREQUENCY => track.sample_rate = float(body),
-                                id::CHANNELS => track.channels = unsigned(body),
+                                id::SAMPLING_FREQUENCY => track.sample_rate = read_float(body),
+                                id::CHANNELS => track.channels = read_unsigned(body),
                                 _ => {}
                             }
                         }
@@ -298,12 +302,13 @@ impl<R: Read> Reader<R> {
     }
 
     fn read_tags(&mut self, head: Head) -> Result<()> {
-        let body = self.description(head)?;
-        let simple = children(&body)
+        let body = self.read_description(head)?;
+        let simple = child_elements(&body)
             .filter(|(id, _)| *id == id::TAG)
-            .flat_map(|(_, tag)| children(tag).filter(|(id, _)| *id == id::SIMPLE_TAG));
+            .flat_map(|(_, tag)| child_elements(tag).filter(|(id, _)| *id == id::SIMPLE_TAG));
         for (_, tag) in simple {
-            let find = |wanted| children(tag).find(|(id, _)| *id == wanted).map(|(_, b)| string(b));
+            let find =
+                |wanted| child_elements(tag).find(|(id, _)| *id == wanted).map(|(_, b)| read_string(b));
             if let (Some(name), Some(value)) = (find(id::TAG_NAME), find(id::TAG_STRING)) {
                 self.tags.push((name, value));
             }
@@ -311,13 +316,13 @@ impl<R: Read> Reader<R> {
         Ok(())
     }
 
-    fn description(&mut self, head: Head) -> Result<Vec<u8>> {
-        self.body(head, self.limits.max_description_bytes)?
+    fn read_description(&mut self, head: Head) -> Result<Vec<u8>> {
+        self.read_body(head, self.limits.max_description_bytes)?
             .ok_or_else(|| Error::container("ends before its tracks are described"))
     }
 
     /// The element's bytes; none if the source ends before, which is then marked as truncated.
-    fn body(&mut self, head: Head, most: u64) -> Result<Option<Vec<u8>>> {
+    fn read_body(&mut self, head: Head, most: u64) -> Result<Option<Vec<u8>>> {
         let size = head.size.filter(|&s| s <= most).ok_or_else(|| {
             let size = head.size.map_or("unknown".into(), |s| s.to_string());
             Error::container(format!(
@@ -333,7 +338,7 @@ impl<R: Read> Reader<R> {
         Ok((read as u64 == size).then_some(body))
     }
 
-    fn skip(&mut self, head: Head) -> Result<()> {
+    fn skip_element(&mut self, head: Head) -> Result<()> {
         let size = head
             .size
             .ok_or_else(|| Error::container(format!("damaged: element {:#x} of unknown size", head.id)))?;
@@ -344,12 +349,12 @@ impl<R: Read> Reader<R> {
 }
 
 impl<R: Read + Seek> Reader<R> {
-    /// Goes to the last block at or before `pts_ns` (the first block if there is none), which [`Reader::next`] then
+    /// Goes to the last block at or before `pts_ns` (the first block if there is none), which [`Reader::next_block`] then
     /// reads. It looks at every block before it; coded streams are small.
     ///
     /// # Errors
     /// [`Error::Container`] if the file is damaged before that.
-    pub fn seek(&mut self, pts_ns: u64) -> Result<()> {
+    pub fn seek_to(&mut self, pts_ns: u64) -> Result<()> {
         self.go_to(self.first_cluster, 0)?;
         // Cues are optional and missing in live recordings; the blocks themselves always tell their time.
         let mut target = (self.source.position, self.cluster_ticks);
@@ -357,7 +362,7 @@ impl<R: Read + Seek> Reader<R> {
         loop {
             let start = self.source.position;
             let ticks = self.cluster_ticks;
-            if !self.next(&mut block)? || block.pts_ns > pts_ns {
+            if !self.next_block(&mut block)? || block.pts_ns > pts_ns {
                 break;
             }
             if !block.follows {

@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 
-use super::ebml::{self, children, read_head, read_whole, unsigned};
+use super::ebml::{self, child_elements, read_head, read_unsigned, read_whole};
 use super::lacing::Lacing;
 use super::reader::Counted;
 use super::writer::Patch;
@@ -82,9 +82,9 @@ pub fn repair_with(source: impl Read, out: &mut impl Write, limits: &Limits) -> 
         good: 0,
         done: Repaired::default(),
     };
-    copy.begin()?;
+    copy.write_start()?;
     // Damage ends the copy as a cut does.
-    let walked = copy.walk();
+    let walked = copy.copy_elements();
     let nothing = copy.done.blocks == 0;
     match walked {
         Err(e) if nothing => return Err(e),
@@ -97,7 +97,7 @@ pub fn repair_with(source: impl Read, out: &mut impl Write, limits: &Limits) -> 
     let rest = std::io::copy(&mut copy.source, &mut std::io::sink()).map_err(read_error)?;
     copy.done.dropped_bytes = copy.source.position - copy.good;
     debug_assert!(rest <= copy.done.dropped_bytes);
-    copy.finish()
+    copy.write_index()
 }
 
 struct Copy<'a, R, W> {
@@ -130,7 +130,7 @@ struct Cluster {
 }
 
 impl<R: Read, W: Write> Copy<'_, R, W> {
-    fn begin(&mut self) -> Result<()> {
+    fn write_start(&mut self) -> Result<()> {
         let not_matroska = || Error::container("not a Matroska file");
         let head = read_head(&mut self.source).map_err(|_| not_matroska())?.ok_or_else(not_matroska)?;
         let size = head.size.filter(|s| head.id == id::EBML && *s <= 4096).ok_or_else(not_matroska)?;
@@ -138,54 +138,55 @@ impl<R: Read, W: Write> Copy<'_, R, W> {
         if !read_whole(&mut self.source, &mut body)? {
             return Err(not_matroska());
         }
-        let doc_type = children(&body).find(|(id, _)| *id == id::DOC_TYPE).map(|(_, b)| ebml::string(b));
+        let doc_type =
+            child_elements(&body).find(|(id, _)| *id == id::DOC_TYPE).map(|(_, b)| ebml::read_string(b));
         // WebM is Matroska with fewer codecs; the tracks say which.
         if !matches!(doc_type.as_deref(), Some("matroska" | "webm")) {
             return Err(not_matroska());
         }
         let mut out = Vec::new();
-        ebml::put(id::EBML, &body, &mut out);
+        ebml::put_element(id::EBML, &body, &mut out);
         ebml::put_id(id::SEGMENT, &mut out);
         out.extend_from_slice(&[0x01, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]);
         self.segment = out.len() as u64;
         ebml::put_void(SEEK_HEAD_ROOM, &mut out);
-        self.write(&out)
+        self.write_bytes(&out)
     }
 
     /// Copies top-level elements until the source ends or breaks.
-    fn walk(&mut self) -> Result<()> {
+    fn copy_elements(&mut self) -> Result<()> {
         let mut open: Option<(Cluster, Option<u64>)> = None;
         loop {
             let at = self.source.position;
             if open.as_ref().is_some_and(|(_, end)| end.is_some_and(|e| at >= e)) {
-                self.close(open.take())?;
+                self.close_cluster(open.take())?;
             }
             let head = match read_head(&mut self.source) {
                 Ok(Some(head)) => head,
                 other => {
-                    self.close(open.take())?;
+                    self.close_cluster(open.take())?;
                     return other.map(drop);
                 }
             };
             match head.id {
                 id::SEGMENT => self.good = self.source.position,
                 id::CLUSTER => {
-                    self.close(open.take())?;
+                    self.close_cluster(open.take())?;
                     self.check_head()?;
                     let end = head.size.map(|s| self.source.position.saturating_add(s));
                     open = Some((Cluster::default(), end));
                 }
                 _ => {
-                    let body = self.body(head.size);
+                    let body = self.read_body(head.size);
                     let whole = match body {
                         Ok(Some(body)) => body,
                         other => {
-                            self.close(open.take())?;
+                            self.close_cluster(open.take())?;
                             return other.map(drop);
                         }
                     };
                     match (&mut open, head.id) {
-                        (Some((cluster, _)), id::TIMESTAMP) => cluster.ticks = unsigned(&whole),
+                        (Some((cluster, _)), id::TIMESTAMP) => cluster.ticks = read_unsigned(&whole),
                         (Some(_), id::SIMPLE_BLOCK | id::BLOCK_GROUP) => {
                             if let Some((cluster, _)) = &mut open {
                                 self.take_block(cluster, head.id, &whole);
@@ -193,12 +194,12 @@ impl<R: Read, W: Write> Copy<'_, R, W> {
                             if open.as_ref().is_some_and(|(c, _)| c.body.len() > CLUSTER_BYTES) {
                                 let ticks = open.as_ref().map_or(0, |(c, _)| c.ticks);
                                 let end = open.as_ref().and_then(|(_, e)| *e);
-                                self.close(open.take())?;
+                                self.close_cluster(open.take())?;
                                 open = Some((Cluster { ticks, ..Default::default() }, end));
                             }
                         }
                         (_, id::INFO | id::TRACKS | id::TAGS | id::CHAPTERS | id::ATTACHMENTS) => {
-                            self.close(open.take())?;
+                            self.close_cluster(open.take())?;
                             self.take_description(head.id, &whole)?;
                         }
                         _ => {}
@@ -210,7 +211,7 @@ impl<R: Read, W: Write> Copy<'_, R, W> {
     }
 
     /// The body of an element; none if the source ends before.
-    fn body(&mut self, size: Option<u64>) -> Result<Option<Vec<u8>>> {
+    fn read_body(&mut self, size: Option<u64>) -> Result<Option<Vec<u8>>> {
         let size = size.filter(|&s| s <= self.limits.max_container_element_bytes);
         let size = size.ok_or_else(|| Error::container("damaged: an element without a size that can be"))?;
         let mut body = Vec::new();
@@ -221,21 +222,21 @@ impl<R: Read, W: Write> Copy<'_, R, W> {
     fn take_description(&mut self, id: u32, body: &[u8]) -> Result<()> {
         match id {
             id::INFO => {
-                for (id, part) in children(body) {
+                for (id, part) in child_elements(body) {
                     match id {
-                        id::TIMESTAMP_SCALE => self.tick_ns = unsigned(part).max(1),
+                        id::TIMESTAMP_SCALE => self.tick_ns = read_unsigned(part).max(1),
                         // Made anew, or a checksum that no longer holds.
                         id::DURATION | id::CRC_32 | id::VOID => continue,
                         _ => {}
                     }
-                    ebml::put(id, part, &mut self.info);
+                    ebml::put_element(id, part, &mut self.info);
                 }
                 return Ok(());
             }
             id::TRACKS => {
-                let entries = children(body).filter(|(id, _)| *id == id::TRACK_ENTRY);
+                let entries = child_elements(body).filter(|(id, _)| *id == id::TRACK_ENTRY);
                 let limits = &self.limits;
-                self.tracks.extend(entries.map(|(_, entry)| TrackKind::read(entry, limits)));
+                self.tracks.extend(entries.map(|(_, entry)| TrackKind::from_entry(entry, limits)));
             }
             _ => {}
         }
@@ -244,8 +245,8 @@ impl<R: Read, W: Write> Copy<'_, R, W> {
         }
         self.places.push((id, self.done.bytes));
         let mut out = Vec::new();
-        ebml::put(id, body, &mut out);
-        self.write(&out)
+        ebml::put_element(id, body, &mut out);
+        self.write_bytes(&out)
     }
 
     /// Fails if blocks come before their tracks.
@@ -261,7 +262,7 @@ impl<R: Read, W: Write> Copy<'_, R, W> {
             self.info_at = Some(self.done.bytes);
             self.places.push((id::INFO, self.done.bytes));
             let out = self.info_with(None);
-            self.write(&out)?;
+            self.write_bytes(&out)?;
         }
         Ok(())
     }
@@ -270,9 +271,9 @@ impl<R: Read, W: Write> Copy<'_, R, W> {
     fn info_with(&self, duration: Option<f64>) -> Vec<u8> {
         let (mut body, mut out) = (self.info.clone(), Vec::new());
         let mut plain = Vec::new();
-        ebml::put(id::INFO, &body, &mut plain);
+        ebml::put_element(id::INFO, &body, &mut plain);
         duration.into_iter().for_each(|d| ebml::put_float(id::DURATION, d, &mut body));
-        ebml::put(id::INFO, &body, &mut out);
+        ebml::put_element(id::INFO, &body, &mut out);
         // At least 3 of the 16 bytes are left, since a duration takes up to 11 and the size may grow by one.
         let room = plain.len() + DURATION_ROOM;
         ebml::put_void(room - out.len(), &mut out);
@@ -283,18 +284,19 @@ impl<R: Read, W: Write> Copy<'_, R, W> {
         let inner = if id == id::SIMPLE_BLOCK {
             Some(body)
         } else {
-            children(body).find(|(id, _)| *id == id::BLOCK).map(|(_, b)| b)
+            child_elements(body).find(|(id, _)| *id == id::BLOCK).map(|(_, b)| b)
         };
         let Some((number, relative, flags, data)) = inner.and_then(block_head) else { return };
         let Some(track) = self.tracks.iter().find(|t| t.number == number) else { return };
-        if Lacing::of(flags).is_some_and(|lacing| lacing.split(data).is_none()) {
+        if Lacing::from_flags(flags).is_some_and(|lacing| lacing.split_packets(data).is_none()) {
             return;
         }
-        let refers = id == id::BLOCK_GROUP && children(body).any(|(id, _)| id == id::REFERENCE_BLOCK);
+        let refers = id == id::BLOCK_GROUP && child_elements(body).any(|(id, _)| id == id::REFERENCE_BLOCK);
         let is_key = if id == id::SIMPLE_BLOCK { flags & 0x80 != 0 } else { !refers };
         let pts = cluster.ticks.saturating_add_signed(relative.into()).saturating_mul(self.tick_ns);
-        let stated = children(body).find(|(part, _)| id == id::BLOCK_GROUP && *part == id::BLOCK_DURATION);
-        let stated = stated.map(|(_, ticks)| unsigned(ticks).saturating_mul(self.tick_ns));
+        let stated =
+            child_elements(body).find(|(part, _)| id == id::BLOCK_GROUP && *part == id::BLOCK_DURATION);
+        let stated = stated.map(|(_, ticks)| read_unsigned(ticks).saturating_mul(self.tick_ns));
         let lasts =
             track.header.as_ref().and_then(|h| length_ns(h, data, &self.limits)).or(stated).unwrap_or(0);
         self.done.duration_ns = self.done.duration_ns.max(pts.saturating_add(lasts));
@@ -304,11 +306,11 @@ impl<R: Read, W: Write> Copy<'_, R, W> {
         if is_key && indexed && cluster.cue.is_none() {
             cluster.cue = Some((number, pts));
         }
-        ebml::put(id, body, &mut cluster.body);
+        ebml::put_element(id, body, &mut cluster.body);
     }
 
     /// Writes a cluster, unless it is empty.
-    fn close(&mut self, cluster: Option<(Cluster, Option<u64>)>) -> Result<()> {
+    fn close_cluster(&mut self, cluster: Option<(Cluster, Option<u64>)>) -> Result<()> {
         let Some((cluster, _)) = cluster.filter(|(c, _)| !c.body.is_empty()) else { return Ok(()) };
         let at = self.done.bytes;
         if let Some((track, pts)) = cluster.cue.filter(|(_, pts)| *pts >= self.next_cue_ns) {
@@ -317,40 +319,40 @@ impl<R: Read, W: Write> Copy<'_, R, W> {
             ebml::put_unsigned(id::CUE_TIME, pts / self.tick_ns, &mut point);
             ebml::put_unsigned(id::CUE_TRACK, track, &mut position);
             ebml::put_unsigned(id::CUE_CLUSTER_POSITION, at - self.segment, &mut position);
-            ebml::put(id::CUE_TRACK_POSITIONS, &position, &mut point);
-            ebml::put(id::CUE_POINT, &point, &mut self.cues);
+            ebml::put_element(id::CUE_TRACK_POSITIONS, &position, &mut point);
+            ebml::put_element(id::CUE_POINT, &point, &mut self.cues);
         }
         let (mut body, mut out) = (Vec::new(), Vec::new());
         ebml::put_unsigned(id::TIMESTAMP, cluster.ticks, &mut body);
         body.extend_from_slice(&cluster.body);
-        ebml::put(id::CLUSTER, &body, &mut out);
+        ebml::put_element(id::CLUSTER, &body, &mut out);
         self.done.clusters += 1;
-        self.write(&out)
+        self.write_bytes(&out)
     }
 
-    fn finish(mut self) -> Result<Repaired> {
+    fn write_index(mut self) -> Result<Repaired> {
         if !self.cues.is_empty() {
             self.places.push((id::CUES, self.done.bytes));
             let mut out = Vec::new();
-            ebml::put(id::CUES, &self.cues, &mut out);
-            self.write(&out)?;
+            ebml::put_element(id::CUES, &self.cues, &mut out);
+            self.write_bytes(&out)?;
         }
         let mut size = (self.done.bytes - self.segment).to_be_bytes();
         size[0] = 0x01;
         let mut seeks = Vec::new();
         for &(place, at) in &self.places {
             let mut seek = Vec::new();
-            ebml::put(id::SEEK_ID, &place.to_be_bytes(), &mut seek);
+            ebml::put_element(id::SEEK_ID, &place.to_be_bytes(), &mut seek);
             ebml::put_unsigned(id::SEEK_POSITION, at - self.segment, &mut seek);
             let mut entry = Vec::new();
-            ebml::put(id::SEEK, &seek, &mut entry);
+            ebml::put_element(id::SEEK, &seek, &mut entry);
             // A file with more parts than there is room for plays all the same.
             if seeks.len() + entry.len() + 8 <= SEEK_HEAD_ROOM {
                 seeks.extend_from_slice(&entry);
             }
         }
         let mut head = Vec::new();
-        ebml::put(id::SEEK_HEAD, &seeks, &mut head);
+        ebml::put_element(id::SEEK_HEAD, &seeks, &mut head);
         if SEEK_HEAD_ROOM - head.len() >= 2 {
             ebml::put_void(SEEK_HEAD_ROOM - head.len(), &mut head);
         }
@@ -365,7 +367,7 @@ impl<R: Read, W: Write> Copy<'_, R, W> {
         Ok(done)
     }
 
-    fn write(&mut self, data: &[u8]) -> Result<()> {
+    fn write_bytes(&mut self, data: &[u8]) -> Result<()> {
         self.out.write_all(data).map_err(|e| Error::container_io("cannot be written", e))?;
         self.done.bytes += data.len() as u64;
         Ok(())
@@ -373,17 +375,17 @@ impl<R: Read, W: Write> Copy<'_, R, W> {
 }
 
 impl TrackKind {
-    fn read(entry: &[u8], limits: &Limits) -> Self {
-        let find = |wanted| children(entry).find(|(id, _)| *id == wanted).map(|(_, body)| body);
+    fn from_entry(entry: &[u8], limits: &Limits) -> Self {
+        let find = |wanted| child_elements(entry).find(|(id, _)| *id == wanted).map(|(_, body)| body);
         let private = find(id::CODEC_PRIVATE).unwrap_or_default();
-        let header = match find(id::CODEC_ID).map(ebml::string).as_deref() {
+        let header = match find(id::CODEC_ID).map(ebml::read_string).as_deref() {
             Some(AUDIO_CODEC_ID) => StreamHeader::parse(private).ok().map(|(h, _)| Header::Audio(h)),
             Some(VIDEO_CODEC_ID) => VideoHeader::parse(private, limits).ok().map(|(h, _)| Header::Video(h)),
             _ => None,
         };
         Self {
-            number: find(id::TRACK_NUMBER).map_or(0, unsigned),
-            is_video: find(id::TRACK_TYPE).map(unsigned) == Some(id::VIDEO_TYPE),
+            number: find(id::TRACK_NUMBER).map_or(0, read_unsigned),
+            is_video: find(id::TRACK_TYPE).map(read_unsigned) == Some(id::VIDEO_TYPE),
             header,
         }
     }
@@ -402,7 +404,7 @@ fn length_ns(header: &Header, data: &[u8], limits: &Limits) -> Option<u64> {
     match header {
         Header::Audio(header) => {
             let packet = Packet::parse(data, limits).ok()?.bind(header).ok()?;
-            Some(packet.samples().saturating_mul(1_000_000_000) / u64::from(header.sample_rate))
+            Some(packet.sample_count().saturating_mul(1_000_000_000) / u64::from(header.sample_rate))
         }
         Header::Video(header) => inspect(data, limits).ok()?.duration_ns(header),
     }

@@ -20,9 +20,11 @@ fn file(mode: Mode, count: u64) -> Vec<u8> {
     let mut writer = Writer::new(vec![track()], options).expect("one track");
     writer.set_chapters(chapters());
     let mut out = Vec::new();
-    writer.header(&mut out).expect("a header");
+    writer.write_header(&mut out).expect("a header");
     for i in 0..count {
-        writer.write(0, i * 1_000_000_000, 1_000_000_000, true, &[i as u8; 100], &mut out).expect("a block");
+        writer
+            .write_block(0, i * 1_000_000_000, 1_000_000_000, true, &[i as u8; 100], &mut out)
+            .expect("a block");
     }
     for patch in writer.finish(&mut out).expect("an end") {
         let at = patch.offset as usize;
@@ -34,7 +36,7 @@ fn file(mode: Mode, count: u64) -> Vec<u8> {
 fn blocks(data: &[u8]) -> Result<(Vec<Block>, bool)> {
     let mut reader = Reader::open(Cursor::new(data))?;
     let (mut all, mut block) = (Vec::new(), Block::default());
-    while reader.next(&mut block)? {
+    while reader.next_block(&mut block)? {
         all.push(block.clone());
     }
     Ok((all, reader.is_truncated()))
@@ -95,8 +97,8 @@ fn seeking_lands_on_the_block() {
         let data = file(mode, 30);
         let mut reader = Reader::open(Cursor::new(&data)).expect("a file of ours");
         let mut block = Block::default();
-        reader.seek(17_000_000_000).expect("within the file");
-        assert!(reader.next(&mut block).expect("a file of ours"));
+        reader.seek_to(17_000_000_000).expect("within the file");
+        assert!(reader.next_block(&mut block).expect("a file of ours"));
         assert_eq!(block.data[0], 17);
     }
 }
@@ -183,13 +185,15 @@ fn tracks(mode: Mode) -> Vec<u8> {
     let options = WriterOptions { mode, writing_app: "test".into(), tags: Vec::new() };
     let mut writer = Writer::new(tracks, options).expect("three tracks");
     let (mut out, second) = (Vec::new(), 1_000_000_000);
-    writer.header(&mut out).expect("a header");
-    writer.write(1, 0, 2 * second, true, b"first", &mut out).expect("a word");
+    writer.write_header(&mut out).expect("a header");
+    writer.write_block(1, 0, 2 * second, true, b"first", &mut out).expect("a word");
     for i in 0..10 {
-        writer.write(0, i * second, second, true, &[i as u8; 100], &mut out).expect("a block");
-        writer.write(2, i * second, second, true, &[7; 4], &mut out).expect("tokens");
+        writer.write_block(0, i * second, second, true, &[i as u8; 100], &mut out).expect("a block");
+        writer.write_block(2, i * second, second, true, &[7; 4], &mut out).expect("tokens");
         let word = format!("word {i}");
-        writer.write(1, i * second / 2 + 2, 300_000_000, true, word.as_bytes(), &mut out).expect("a word");
+        writer
+            .write_block(1, i * second / 2 + 2, 300_000_000, true, word.as_bytes(), &mut out)
+            .expect("a word");
     }
     for patch in writer.finish(&mut out).expect("an end") {
         let at = patch.offset as usize;
@@ -243,11 +247,11 @@ fn a_video_track_comes_back() {
     };
     let mut writer = Writer::new(vec![Track::video(&header)], WriterOptions::default()).expect("one track");
     let mut out = Vec::new();
-    writer.header(&mut out).expect("a header");
+    writer.write_header(&mut out).expect("a header");
     let packet = vec![5; 3 << 20];
-    writer.write(0, 0, 5_000_000_000, true, &packet, &mut out).expect("a block");
-    writer.write(0, 5_000_000_000, 1_000_000_000, false, &[6], &mut out).expect("a block");
-    writer.flush(&mut out).expect("the last cluster");
+    writer.write_block(0, 0, 5_000_000_000, true, &packet, &mut out).expect("a block");
+    writer.write_block(0, 5_000_000_000, 1_000_000_000, false, &[6], &mut out).expect("a block");
+    writer.flush_cluster(&mut out).expect("the last cluster");
     let info = Reader::open(Cursor::new(&out)).expect("a file of ours").tracks()[0].clone();
     assert_eq!((info.codec_id.as_str(), info.is_video, info.is_audio), (VIDEO_CODEC_ID, true, false));
     assert_eq!(info.codec_private, header.to_bytes());
@@ -272,7 +276,7 @@ fn each_limit_of_the_reader_bites() {
     for (bytes, expected) in [(100, true), (83, false)] {
         let limits = limits(|l| l.max_packet_bytes = bytes);
         let mut reader = Reader::open_with(data.as_slice(), limits).expect("a file of ours");
-        assert_eq!(reader.next(&mut Block::default()).is_ok(), expected, "{bytes} bytes");
+        assert_eq!(reader.next_block(&mut Block::default()).is_ok(), expected, "{bytes} bytes");
     }
 }
 

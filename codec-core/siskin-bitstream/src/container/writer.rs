@@ -111,7 +111,7 @@ impl Writer {
         })
     }
 
-    /// Sets the chapters of the file; to be called before [`Writer::header`].
+    /// Sets the chapters of the file; to be called before [`Writer::write_header`].
     pub fn set_chapters(&mut self, chapters: Vec<Chapter>) {
         self.chapters = chapters;
     }
@@ -120,7 +120,7 @@ impl Writer {
     ///
     /// # Errors
     /// [`Error::Container`] if an element cannot be written.
-    pub fn header(&mut self, out: &mut Vec<u8>) -> Result<()> {
+    pub fn write_header(&mut self, out: &mut Vec<u8>) -> Result<()> {
         let start = out.len();
         let ebml = Ebml {
             ebml_max_id_length: EbmlMaxIdLength(4),
@@ -131,7 +131,7 @@ impl Writer {
             doc_type_read_version: Some(DocTypeReadVersion(2)),
             ..Default::default()
         };
-        put(&ebml, out)?;
+        put_element(&ebml, out)?;
         out.extend_from_slice(&SEGMENT_ID);
         // Patched at the end; until then the file reads as a live stream does, so that what a crash leaves plays.
         out.extend_from_slice(&UNKNOWN_SIZE);
@@ -140,23 +140,23 @@ impl Writer {
             put_void(SEEK_HEAD_ROOM, out)?;
         }
         self.info_at = (out.len() - start) as u64;
-        put(&self.info(None), out)?;
+        put_element(&self.info_element(None), out)?;
         if self.options.mode == Mode::File {
             put_void(DURATION_ROOM, out)?;
         }
         self.tracks_at = (out.len() - start) as u64;
         let mut entries = Vec::new();
         for (number, track) in (1..).zip(&self.tracks) {
-            ebml::put(id::TRACK_ENTRY, &track_entry(number, track), &mut entries);
+            ebml::put_element(id::TRACK_ENTRY, &track_entry(number, track), &mut entries);
         }
-        ebml::put(id::TRACKS, &entries, out);
+        ebml::put_element(id::TRACKS, &entries, out);
         if !self.options.tags.is_empty() {
             self.tags_at = Some((out.len() - start) as u64);
-            put(&tags(&self.options.tags), out)?;
+            put_element(&tags_element(&self.options.tags), out)?;
         }
         if !self.chapters.is_empty() {
             self.chapters_at = Some((out.len() - start) as u64);
-            chapters::write(&self.chapters, out);
+            chapters::write_chapters(&self.chapters, out);
         }
         self.position = (out.len() - start) as u64;
         Ok(())
@@ -169,7 +169,7 @@ impl Writer {
     /// # Errors
     /// [`Error::Parameter`] for a track that is not there or a time beyond 500 years; [`Error::Container`] if an
     /// element cannot be written.
-    pub fn write(
+    pub fn write_block(
         &mut self,
         track: usize,
         pts_ns: u64,
@@ -200,13 +200,13 @@ impl Writer {
             _ => i16::try_from(pts_ms as i64 - c.start_ms as i64).is_ok(),
         };
         if !self.cluster.as_ref().is_some_and(fits) {
-            self.flush(out)?;
+            self.flush_cluster(out)?;
             self.open_cluster(pts_ms, out)?;
         }
         self.end_ns = self.end_ns.max(end_ns);
         let has_video = self.tracks.iter().any(|t| t.kind == TrackKind::Video);
         if kind == TrackKind::Audio && !has_video || is_join {
-            self.index(track, pts_ns);
+            self.add_cue(track, pts_ns);
         }
         let Some(cluster) = &mut self.cluster else { return Ok(()) };
         cluster.any = true;
@@ -224,8 +224,8 @@ impl Writer {
             Mode::Live => {
                 let start = out.len();
                 match &block {
-                    ClusterBlock::Simple(block) => put(block, out)?,
-                    ClusterBlock::Group(group) => put(group, out)?,
+                    ClusterBlock::Simple(block) => put_element(block, out)?,
+                    ClusterBlock::Group(group) => put_element(group, out)?,
                 }
                 self.position += (out.len() - start) as u64;
             }
@@ -237,11 +237,11 @@ impl Writer {
     ///
     /// # Errors
     /// [`Error::Container`] if an element cannot be written.
-    pub fn flush(&mut self, out: &mut Vec<u8>) -> Result<()> {
+    pub fn flush_cluster(&mut self, out: &mut Vec<u8>) -> Result<()> {
         if let Some(cluster) = self.cluster.take().filter(|c| !c.blocks.is_empty()) {
             let start = out.len();
             let timestamp = Timestamp(cluster.start_ms);
-            put(&Cluster { timestamp, blocks: cluster.blocks, ..empty_cluster() }, out)?;
+            put_element(&Cluster { timestamp, blocks: cluster.blocks, ..empty_cluster() }, out)?;
             self.position += (out.len() - start) as u64;
         }
         Ok(())
@@ -253,14 +253,14 @@ impl Writer {
     /// # Errors
     /// [`Error::Container`] if an element cannot be written.
     pub fn finish(&mut self, out: &mut Vec<u8>) -> Result<Vec<Patch>> {
-        self.flush(out)?;
+        self.flush_cluster(out)?;
         if self.options.mode == Mode::Live {
             return Ok(Vec::new());
         }
         let cues_at = self.position;
         if !self.cues.is_empty() {
             let start = out.len();
-            put(&Cues { cue_point: std::mem::take(&mut self.cues), ..Default::default() }, out)?;
+            put_element(&Cues { cue_point: std::mem::take(&mut self.cues), ..Default::default() }, out)?;
             self.position += (out.len() - start) as u64;
         }
         let size = self.position - self.segment;
@@ -268,20 +268,20 @@ impl Writer {
         // The marker of an eight-byte size.
         size_field[0] = 0x01;
         let mut seek = vec![
-            seek(&INFO_ID, self.info_at - self.segment),
-            seek(&TRACKS_ID, self.tracks_at - self.segment),
+            seek_entry(&INFO_ID, self.info_at - self.segment),
+            seek_entry(&TRACKS_ID, self.tracks_at - self.segment),
         ];
-        seek.extend(self.tags_at.map(|at| self::seek(&TAGS_ID, at - self.segment)));
-        seek.extend(self.chapters_at.map(|at| self::seek(&id::CHAPTERS.to_be_bytes(), at - self.segment)));
+        seek.extend(self.tags_at.map(|at| seek_entry(&TAGS_ID, at - self.segment)));
+        seek.extend(self.chapters_at.map(|at| seek_entry(&id::CHAPTERS.to_be_bytes(), at - self.segment)));
         if cues_at < self.position {
-            seek.push(self::seek(&CUES_ID, cues_at - self.segment));
+            seek.push(seek_entry(&CUES_ID, cues_at - self.segment));
         }
         let mut head = Vec::new();
-        put(&SeekHead { seek, ..Default::default() }, &mut head)?;
-        fill(&mut head, SEEK_HEAD_ROOM)?;
+        put_element(&SeekHead { seek, ..Default::default() }, &mut head)?;
+        fill_room(&mut head, SEEK_HEAD_ROOM)?;
         let mut info = Vec::new();
-        put(&self.info(Some(self.end_ns as f64 / TICK_NS as f64)), &mut info)?;
-        fill(&mut info, (self.tracks_at - self.info_at) as usize)?;
+        put_element(&self.info_element(Some(self.end_ns as f64 / TICK_NS as f64)), &mut info)?;
+        fill_room(&mut info, (self.tracks_at - self.info_at) as usize)?;
         Ok(vec![
             Patch { offset: self.segment - SIZE_BYTES as u64, data: size_field.to_vec() },
             Patch { offset: self.segment, data: head },
@@ -289,7 +289,7 @@ impl Writer {
         ])
     }
 
-    fn info(&self, duration: Option<f64>) -> Info {
+    fn info_element(&self, duration: Option<f64>) -> Info {
         Info {
             timestamp_scale: TimestampScale(TICK_NS),
             duration: duration.map(Duration),
@@ -305,7 +305,7 @@ impl Writer {
             let start = out.len();
             out.extend_from_slice(&CLUSTER_ID);
             out.extend_from_slice(&UNKNOWN_SIZE);
-            put(&Timestamp(start_ms), out)?;
+            put_element(&Timestamp(start_ms), out)?;
             self.position += (out.len() - start) as u64;
         }
         self.cluster = Some(OpenCluster { start_ms, any: false, at, indexed: false, blocks: Vec::new() });
@@ -313,7 +313,7 @@ impl Writer {
     }
 
     /// Gives the cluster at hand an entry in the index, if one is due at this block.
-    fn index(&mut self, track: usize, pts_ns: u64) {
+    fn add_cue(&mut self, track: usize, pts_ns: u64) {
         let Some(cluster) = &mut self.cluster else { return };
         if cluster.indexed || pts_ns < self.next_cue_ns {
             return;
@@ -346,17 +346,17 @@ const CUES_ID: [u8; 4] = [0x1c, 0x53, 0xbb, 0x6b];
 /// The size field that means "until the next element of this level", in its longest form, so that it can be patched.
 const UNKNOWN_SIZE: [u8; SIZE_BYTES] = [0x01, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
 
-fn put(element: &impl WriteTo, out: &mut Vec<u8>) -> Result<()> {
+fn put_element(element: &impl WriteTo, out: &mut Vec<u8>) -> Result<()> {
     element.write_to(out).map_err(|e| Error::container_io("an element cannot be written", e))
 }
 
 /// A `Void` element of `total` bytes, 2 to 127.
 fn put_void(total: usize, out: &mut Vec<u8>) -> Result<()> {
-    put(&Void { size: total as u64 - 2 }, out)
+    put_element(&Void { size: total as u64 - 2 }, out)
 }
 
 /// Fills `data` up to `room` bytes with a `Void`.
-fn fill(data: &mut Vec<u8>, room: usize) -> Result<()> {
+fn fill_room(data: &mut Vec<u8>, room: usize) -> Result<()> {
     match room.checked_sub(data.len()) {
         Some(0) => Ok(()),
         Some(free @ 2..=128) => put_void(free, data),
@@ -400,7 +400,7 @@ fn lasting_block(number: u8, relative_ms: i16, duration_ms: u64, data: &[u8]) ->
     }
 }
 
-fn seek(id: &[u8; 4], position: u64) -> Seek {
+fn seek_entry(id: &[u8; 4], position: u64) -> Seek {
     Seek {
         seek_id: SeekId(id.to_vec().into()),
         seek_position: SeekPosition(position),
@@ -424,13 +424,13 @@ fn track_entry(number: u64, track: &Track) -> Vec<u8> {
     ebml::put_unsigned(id::TRACK_TYPE, kind, &mut out);
     ebml::put_unsigned(id::FLAG_LACING, 0, &mut out);
     // Without the element a track is in English.
-    ebml::put(id::LANGUAGE, track.language.as_deref().unwrap_or("und").as_bytes(), &mut out);
-    ebml::put(id::CODEC_ID, codec.as_bytes(), &mut out);
-    name.iter().for_each(|name| ebml::put(id::CODEC_NAME, name.as_bytes(), &mut out));
+    ebml::put_element(id::LANGUAGE, track.language.as_deref().unwrap_or("und").as_bytes(), &mut out);
+    ebml::put_element(id::CODEC_ID, codec.as_bytes(), &mut out);
+    name.iter().for_each(|name| ebml::put_element(id::CODEC_NAME, name.as_bytes(), &mut out));
     if !track.codec_private.is_empty() {
-        ebml::put(id::CODEC_PRIVATE, &track.codec_private, &mut out);
+        ebml::put_element(id::CODEC_PRIVATE, &track.codec_private, &mut out);
     }
-    track.name.iter().for_each(|name| ebml::put(id::NAME, name.as_bytes(), &mut out));
+    track.name.iter().for_each(|name| ebml::put_element(id::NAME, name.as_bytes(), &mut out));
     if let Some(((width, height), (wide, high))) = track.picture {
         let mut video = Vec::new();
         ebml::put_unsigned(id::PIXEL_WIDTH, width.into(), &mut video);
@@ -440,18 +440,18 @@ fn track_entry(number: u64, track: &Track) -> Vec<u8> {
             ebml::put_unsigned(id::DISPLAY_WIDTH, shown.max(1), &mut video);
             ebml::put_unsigned(id::DISPLAY_HEIGHT, height.into(), &mut video);
         }
-        ebml::put(id::VIDEO, &video, &mut out);
+        ebml::put_element(id::VIDEO, &video, &mut out);
     }
     if track.kind == TrackKind::Audio {
         let mut audio = Vec::new();
         ebml::put_float(id::SAMPLING_FREQUENCY, track.sample_rate.into(), &mut audio);
         ebml::put_unsigned(id::CHANNELS, track.channels.into(), &mut audio);
-        ebml::put(id::AUDIO, &audio, &mut out);
+        ebml::put_element(id::AUDIO, &audio, &mut out);
     }
     out
 }
 
-fn tags(tags: &[(String, String)]) -> Tags {
+fn tags_element(tags: &[(String, String)]) -> Tags {
     let simple_tag = tags
         .iter()
         .map(|(name, value)| SimpleTag {

@@ -1,12 +1,12 @@
 use crate::Result;
 use crate::code_coder::CodeCoder;
+use crate::comfort_noise::ComfortNoise;
 use crate::frames::Frames;
 use crate::header::StreamHeader;
 use crate::packet::info::PacketInfo;
 use crate::packet::payload::{Coding, Payload};
 use crate::packet::write::write_frames;
-use crate::redundancy::Copies;
-use crate::silence::NoiseShape;
+use crate::redundancy::RedundantFrames;
 
 /// A packet that has been checked against the header of its stream; made by [`Packet::bind`](super::Packet::bind).
 ///
@@ -19,8 +19,8 @@ pub struct BoundPacket<'a> {
     pub(super) header: Option<StreamHeader>,
     pub(super) info: PacketInfo,
     pub(super) payload: Payload<'a>,
-    pub(super) noise: Option<NoiseShape>,
-    pub(super) copies: Option<Copies<'a>>,
+    pub(super) noise: Option<ComfortNoise>,
+    pub(super) copies: Option<RedundantFrames<'a>>,
 }
 
 impl<'a> BoundPacket<'a> {
@@ -45,8 +45,8 @@ impl<'a> BoundPacket<'a> {
     }
 
     /// Samples per channel that it decodes to.
-    pub fn samples(&self) -> u64 {
-        self.info.samples(&self.stream)
+    pub fn sample_count(&self) -> u64 {
+        self.info.sample_count(&self.stream)
     }
 
     /// How the codes are coded.
@@ -60,12 +60,12 @@ impl<'a> BoundPacket<'a> {
     }
 
     /// The comfort noise that a SID packet describes.
-    pub fn noise(&self) -> Option<&NoiseShape> {
+    pub fn comfort_noise(&self) -> Option<&ComfortNoise> {
         self.noise.as_ref()
     }
 
     /// The coarse copies of frames before the packet's first, if it carries some.
-    pub fn copies(&self) -> Option<Copies<'a>> {
+    pub fn redundant_frames(&self) -> Option<RedundantFrames<'a>> {
         self.copies
     }
 
@@ -77,10 +77,10 @@ impl<'a> BoundPacket<'a> {
     /// `coder` for the stream.
     pub fn read_codes(&self, coder: Option<&mut dyn CodeCoder>, out: &mut Frames) -> Result<()> {
         if self.noise.is_some() {
-            out.clear(self.stream.groups);
+            out.clear_for(self.stream.groups);
             return Ok(());
         }
-        self.payload.read(&self.stream, coder, out)
+        self.payload.read_codes(&self.stream, coder, out)
     }
 
     /// Appends to `out` the packet of a lower rate that this one holds: the first `stages` stages of each frame. A packet
@@ -100,15 +100,15 @@ impl<'a> BoundPacket<'a> {
             out.extend_from_slice(self.data);
             return Ok(());
         }
-        self.read_codes(reborrow(&mut coder), frames)?;
-        frames.cut(stages);
+        self.read_codes(reborrow_coder(&mut coder), frames)?;
+        frames.truncate_stages(stages);
         let header = self.header.as_ref();
         write_frames(header.unwrap_or(&self.stream), &self.info, header.is_some(), frames, coder, out)
     }
 }
 
 /// Lends a coder that is needed again: `as_deref_mut` would borrow for as long as the trait object lives.
-fn reborrow<'a>(coder: &'a mut Option<&mut dyn CodeCoder>) -> Option<&'a mut dyn CodeCoder> {
+fn reborrow_coder<'a>(coder: &'a mut Option<&mut dyn CodeCoder>) -> Option<&'a mut dyn CodeCoder> {
     match coder {
         Some(coder) => Some(&mut **coder),
         None => None,

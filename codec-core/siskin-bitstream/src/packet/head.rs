@@ -1,14 +1,14 @@
 use crate::bytes::Cursor;
+use crate::comfort_noise::ComfortNoise;
 use crate::header::StreamHeader;
 use crate::packet::bound::BoundPacket;
 use crate::packet::info::PacketInfo;
 use crate::packet::payload::{Coding, Payload};
 use crate::packet_flags::{
-    CODING_MASK, FIXED_WIDTH, HAS_END_TRIM, HAS_HEADER, HAS_REDUNDANCY, RANGE_CODED, SILENCE, STARTS_STREAM,
+    CODING_MASK, FIXED_WIDTH, HAS_END_TRIM, HAS_HEADER, HAS_REDUNDANCY, RANGE_CODED, SID, STARTS_STREAM,
     VARIABLE,
 };
 use crate::redundancy;
-use crate::silence::NoiseShape;
 use crate::{Error, Limits, Result};
 
 /// A packet whose head has been read; [`bind`](Self::bind) checks the rest.
@@ -21,7 +21,7 @@ pub struct Packet<'a> {
     end_trim: u32,
     /// What follows the head, copies of earlier frames and all.
     payload: Payload<'a>,
-    noise: Option<NoiseShape>,
+    noise: Option<ComfortNoise>,
     has_redundancy: bool,
 }
 
@@ -34,30 +34,31 @@ impl<'a> Packet<'a> {
         let mut cursor = Cursor::new("packet", data);
         if data.len() > limits.max_packet_bytes {
             let reason = format!("{} bytes, allowed: up to {}", data.len(), limits.max_packet_bytes);
-            return Err(cursor.error("length", reason));
+            return Err(cursor.field_error("length", reason));
         }
         // An empty packet is refused by the cursor below, which names the field.
         let toc = data.first().copied().unwrap_or_default();
         let coding = match toc & CODING_MASK {
-            FIXED_WIDTH | SILENCE => Coding::FixedWidth,
+            FIXED_WIDTH | SID => Coding::FixedWidth,
             RANGE_CODED => Coding::RangeCoded,
             other => {
-                let known = format!("{FIXED_WIDTH}, {RANGE_CODED} and {SILENCE}");
-                return Err(cursor.error("coding", format!("{other}, this reader knows {known}")));
+                let known = format!("{FIXED_WIDTH}, {RANGE_CODED} and {SID}");
+                return Err(cursor.field_error("coding", format!("{other}, this reader knows {known}")));
             }
         };
-        cursor.byte("first byte")?;
+        cursor.read_byte("first byte")?;
         let header = if toc & HAS_HEADER != 0 {
             let (header, length) = StreamHeader::parse(cursor.rest())?;
-            cursor.bytes("stream header", length)?;
+            cursor.read_bytes("stream header", length)?;
             Some(header)
         } else {
             None
         };
-        let end_trim = if toc & HAS_END_TRIM != 0 { cursor.ranged("end trim", 1, u32::MAX)? } else { 0 };
-        let frames = cursor.ranged("frames", 1, limits.max_frames_per_packet)?;
-        let (stages, variable, noise) = if toc & CODING_MASK == SILENCE {
-            (0, false, Some(NoiseShape::parse(&mut cursor)?))
+        let end_trim =
+            if toc & HAS_END_TRIM != 0 { cursor.read_ranged("end trim", 1, u32::MAX)? } else { 0 };
+        let frames = cursor.read_ranged("frames", 1, limits.max_frames_per_packet)?;
+        let (stages, variable, noise) = if toc & CODING_MASK == SID {
+            (0, false, Some(ComfortNoise::read_from(&mut cursor)?))
         } else {
             let (stages, variable) = read_stages(&mut cursor)?;
             (stages, variable, None)
@@ -89,7 +90,7 @@ impl<'a> Packet<'a> {
         let Self { header, data, starts_stream, end_trim, payload, noise, has_redundancy } = self;
         header.as_ref().map_or(Ok(()), |carried| stream.accepts(carried))?;
         let (payload, copies) = if has_redundancy {
-            let (data, copies) = redundancy::split(stream, payload.data, payload.offset)?;
+            let (data, copies) = redundancy::split_payload(stream, payload.data, payload.offset)?;
             (Payload { data, ..payload }, Some(copies))
         } else {
             (payload, None)
@@ -99,7 +100,7 @@ impl<'a> Packet<'a> {
         if stages > stream.stages {
             return fail("stages", format!("{stages}, the stream has {}", stream.stages));
         }
-        payload.check(stream)?;
+        payload.check_length(stream)?;
         // A whole frame to be dropped would be a frame that need not be there.
         let skip = if starts_stream { u32::from(stream.pre_skip) } else { 0 };
         let most = (u32::from(stream.hop) - 1).min(frames.saturating_mul(stream.hop.into()) - skip);
@@ -117,9 +118,9 @@ fn read_stages(cursor: &mut Cursor<'_>) -> Result<(u8, bool)> {
     let (stages, variable) = (byte & !VARIABLE, byte & VARIABLE != 0);
     let least = if variable { 2 } else { 1 };
     if !cursor.rest().is_empty() && !(least..=64).contains(&stages) {
-        return Err(cursor.error("stages", format!("{stages}, allowed: {least} to 64")));
+        return Err(cursor.field_error("stages", format!("{stages}, allowed: {least} to 64")));
     }
-    cursor.byte("stages")?;
+    cursor.read_byte("stages")?;
     Ok((stages, variable))
 }
 
@@ -165,7 +166,7 @@ mod tests {
             assert_eq!(packet.header.is_some(), in_band);
             let packet = packet.bind(&sample()).expect("a packet of the stream");
             assert_eq!((packet.info(), packet.header().is_some()), (info, in_band));
-            assert_eq!(packet.samples(), info.samples(&sample()));
+            assert_eq!(packet.sample_count(), info.sample_count(&sample()));
             let mut out = Frames::default();
             packet.read_codes(None, &mut out).expect("codes of fixed width");
             let prefix: Vec<u16> = codes(3).chunks(18).flat_map(|f| f[..12].to_vec()).collect();
@@ -240,8 +241,8 @@ mod tests {
                 if let Ok(packet) = packet.bind(&header) {
                     let read = packet.read_codes(None, &mut Frames::default());
                     prop_assert_eq!(read.is_ok(), packet.coding() == Coding::FixedWidth);
-                    if let Some(copies) = packet.copies() {
-                        (0..=copies.count()).for_each(|back| copies.frame(back, &mut Vec::new()));
+                    if let Some(copies) = packet.redundant_frames() {
+                        (0..=copies.frame_count()).for_each(|back| copies.read_frame(back, &mut Vec::new()));
                     }
                 }
             }

@@ -16,7 +16,7 @@ pub struct PacketInfo {
 
 impl PacketInfo {
     /// Samples per channel that the packet decodes to, in a stream of this header.
-    pub fn samples(&self, header: &StreamHeader) -> u64 {
+    pub fn sample_count(&self, header: &StreamHeader) -> u64 {
         let all = u64::from(self.frames) * u64::from(header.hop);
         let skip = if self.starts_stream { u64::from(header.pre_skip) } else { 0 };
         all.saturating_sub(skip).saturating_sub(self.end_trim.into())

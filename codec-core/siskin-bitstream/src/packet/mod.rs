@@ -31,7 +31,7 @@
 //!
 //! let packet = Packet::parse(&data, &Limits::default())?.bind(&header)?;
 //! assert_eq!(packet.header(), Some(&header));
-//! assert_eq!(packet.samples(), 2 * 480 - 240);
+//! assert_eq!(packet.sample_count(), 2 * 480 - 240);
 //! let mut frames = Frames::default();
 //! packet.read_codes(None, &mut frames)?;
 //! assert_eq!(frames.codes(), [5, 6, 7, 9, 10, 11]);
@@ -49,4 +49,4 @@ pub use bound::BoundPacket;
 pub use head::{Packet, without_header};
 pub use info::PacketInfo;
 pub use payload::Coding;
-pub use write::{write_frames, write_packet, write_silence};
+pub use write::{write_frames, write_packet, write_sid};

@@ -47,30 +47,31 @@ fn count_bits(stages: u8) -> u32 {
 }
 
 impl Payload<'_> {
-    fn error(&self, at: usize, reason: String) -> Error {
+    fn codes_error(&self, at: usize, reason: String) -> Error {
         Error::bitstream("packet", "codes", self.offset + at, reason)
     }
 
-    fn shape(&self) -> PacketShape {
+    fn packet_shape(&self) -> PacketShape {
         PacketShape { frames: self.frames as usize, stages: self.stages.into(), variable: self.variable }
     }
 
     /// Reads the stages of all frames from the start of fixed-width codes.
-    fn counts<'b>(&'b self, bits: &'b mut BitReader<'_>) -> impl Iterator<Item = u8> + 'b {
+    fn read_counts<'b>(&'b self, bits: &'b mut BitReader<'_>) -> impl Iterator<Item = u8> + 'b {
         let width = count_bits(self.stages);
-        (0..self.frames).map(move |_| if self.variable { bits.take(width) as u8 + 1 } else { self.stages })
+        (0..self.frames)
+            .map(move |_| if self.variable { bits.read_bits(width) as u8 + 1 } else { self.stages })
     }
 
     /// Checks the number of bytes, as far as can be told without decoding.
-    pub(super) fn check(&self, header: &StreamHeader) -> Result<()> {
+    pub(super) fn check_length(&self, header: &StreamHeader) -> Result<()> {
         if self.coding == Coding::RangeCoded {
             let Some((&stated, rest)) = self.data.split_first() else {
-                return Err(self.error(0, "1 byte needed, 0 left".into()));
+                return Err(self.codes_error(0, "1 byte needed, 0 left".into()));
             };
             // One byte modulo 256 finds nearly every cut; a full length would cost two bytes in each packet.
             if stated != rest.len() as u8 {
                 let reason = format!("{} bytes, the packet says {stated} modulo 256", rest.len());
-                return Err(self.error(1, reason));
+                return Err(self.codes_error(1, reason));
             }
             return Ok(());
         }
@@ -78,10 +79,10 @@ impl Payload<'_> {
         let head = if self.variable { count_bytes } else { 0 };
         let mut bits = BitReader::new(self.data);
         let mut codes = 0;
-        for count in self.counts(&mut bits) {
+        for count in self.read_counts(&mut bits) {
             if count > self.stages {
                 return Err(
-                    self.error(0, format!("a frame of {count} stages, the packet has {}", self.stages))
+                    self.codes_error(0, format!("a frame of {count} stages, the packet has {}", self.stages))
                 );
             }
             codes += header.codes_per_frame(count);
@@ -89,36 +90,36 @@ impl Payload<'_> {
         let needed = (head + codes * usize::from(header.code_bits)).div_ceil(8);
         if self.data.len() != needed {
             let (found, frames, stages) = (self.data.len(), self.frames, self.stages);
-            return Err(
-                self.error(0, format!("{found} bytes, {frames} frames of {stages} stages need {needed}"))
-            );
+            return Err(self
+                .codes_error(0, format!("{found} bytes, {frames} frames of {stages} stages need {needed}")));
         }
         Ok(())
     }
 
-    /// Reads the codes; [`check`](Self::check) has passed.
-    pub(super) fn read(
+    /// Reads the codes; [`check_length`](Self::check_length) has passed.
+    pub(super) fn read_codes(
         &self,
         header: &StreamHeader,
         coder: Option<&mut dyn CodeCoder>,
         out: &mut Frames,
     ) -> Result<()> {
-        out.clear(header.groups);
+        out.clear_for(header.groups);
         match self.coding {
             Coding::FixedWidth => {
                 // The same bits twice: the stages of all frames come first.
                 let (mut counts, mut bits) = (BitReader::new(self.data), BitReader::new(self.data));
-                self.counts(&mut bits).for_each(drop);
-                out.fill(self.counts(&mut counts), || bits.take(header.code_bits.into()));
+                self.read_counts(&mut bits).for_each(drop);
+                out.fill_stages(self.read_counts(&mut counts), || bits.read_bits(header.code_bits.into()));
                 Ok(())
             }
             Coding::RangeCoded => {
-                let Some(coder) = coder.filter(|c| c.fits(header)) else {
+                let Some(coder) = coder.filter(|c| c.fits_stream(header)) else {
                     let reason = "range coded, which needs the bundle and its tables";
-                    return Err(self.error(0, reason.into()));
+                    return Err(self.codes_error(0, reason.into()));
                 };
-                let decoded = coder.decode_frames(self.shape(), self.data.get(1..).unwrap_or_default(), out);
-                decoded.map_err(|(at, reason)| self.error(at + 1, reason))
+                let decoded =
+                    coder.decode_frames(self.packet_shape(), self.data.get(1..).unwrap_or_default(), out);
+                decoded.map_err(|(at, reason)| self.codes_error(at + 1, reason))
             }
         }
     }
@@ -126,17 +127,17 @@ impl Payload<'_> {
 
 /// Appends the codes of frames with the coding that is smaller, `coder` being there, and returns which that is. All
 /// codes must be below the codebook's size.
-pub(super) fn write(
+pub(super) fn write_codes(
     header: &StreamHeader,
     frames: &Frames,
     coder: Option<&mut dyn CodeCoder>,
     out: &mut Vec<u8>,
 ) -> Coding {
-    let (stages, variable) = (frames.stages(), frames.is_variable());
+    let (stages, variable) = (frames.max_stages(), frames.is_variable());
     let start = out.len();
     let count_bytes = if variable { frames.len() * count_bits(stages) as usize } else { 0 };
     let fixed = (count_bytes + frames.codes().len() * usize::from(header.code_bits)).div_ceil(8);
-    if let Some(coder) = coder.filter(|c| c.fits(header)) {
+    if let Some(coder) = coder.filter(|c| c.fits_stream(header)) {
         out.push(0);
         let shape = PacketShape { frames: frames.len(), stages: stages.into(), variable };
         coder.encode_frames(shape, frames, out);
@@ -150,15 +151,18 @@ pub(super) fn write(
     }
     let mut bits = BitWriter::new(out);
     if variable {
-        frames.counts().iter().for_each(|&count| bits.put(u16::from(count) - 1, count_bits(stages)));
+        frames
+            .stage_counts()
+            .iter()
+            .for_each(|&count| bits.write_bits(u16::from(count) - 1, count_bits(stages)));
     }
     for stage in 0..usize::from(stages) {
         let groups = usize::from(header.groups);
         for frame in frames.iter() {
             let codes = frame.get(stage * groups..(stage + 1) * groups).unwrap_or_default();
-            codes.iter().for_each(|&code| bits.put(code, header.code_bits.into()));
+            codes.iter().for_each(|&code| bits.write_bits(code, header.code_bits.into()));
         }
     }
-    bits.finish();
+    bits.fill_byte();
     Coding::FixedWidth
 }

@@ -1,13 +1,13 @@
 use crate::bytes::{BitWriter, put_varint};
 use crate::code_coder::CodeCoder;
+use crate::comfort_noise::ComfortNoise;
 use crate::frames::Frames;
 use crate::header::StreamHeader;
 use crate::packet::info::PacketInfo;
 use crate::packet::payload::{self, Coding};
 use crate::packet_flags::{
-    FIXED_WIDTH, HAS_END_TRIM, HAS_HEADER, RANGE_CODED, SILENCE, STARTS_STREAM, VARIABLE, flag,
+    FIXED_WIDTH, HAS_END_TRIM, HAS_HEADER, RANGE_CODED, SID, STARTS_STREAM, VARIABLE, flag_bit,
 };
-use crate::silence::NoiseShape;
 use crate::{Error, Result};
 
 /// Appends a packet to `out`.
@@ -40,11 +40,11 @@ pub fn write_packet(
     for stage in 0..usize::from(info.stages) {
         for frame in codes.chunks_exact(per_frame) {
             for &code in &frame[stage * groups..(stage + 1) * groups] {
-                bits.put(code, header.code_bits.into());
+                bits.write_bits(code, header.code_bits.into());
             }
         }
     }
-    bits.finish();
+    bits.fill_byte();
     Ok(())
 }
 
@@ -52,31 +52,31 @@ pub fn write_packet(
 ///
 /// # Errors
 /// [`Error::Parameter`] if there is no frame.
-pub fn write_silence(
+pub fn write_sid(
     header: &StreamHeader,
     info: &PacketInfo,
     in_band: bool,
-    noise: &NoiseShape,
+    noise: &ComfortNoise,
     out: &mut Vec<u8>,
 ) -> Result<()> {
     if info.frames == 0 {
         return Err(Error::parameter("frames", info.frames, "1 or more"));
     }
-    write_head(header, info, in_band, SILENCE, out);
-    noise.write(out);
+    write_head(header, info, in_band, SID, out);
+    noise.write_to(out);
     Ok(())
 }
 
 /// Writes what comes before the stages of a packet.
 fn write_head(header: &StreamHeader, info: &PacketInfo, in_band: bool, coding: u8, out: &mut Vec<u8>) {
     out.push(
-        flag(in_band, HAS_HEADER)
-            | flag(info.starts_stream, STARTS_STREAM)
-            | flag(info.end_trim > 0, HAS_END_TRIM)
+        flag_bit(in_band, HAS_HEADER)
+            | flag_bit(info.starts_stream, STARTS_STREAM)
+            | flag_bit(info.end_trim > 0, HAS_END_TRIM)
             | coding,
     );
     if in_band {
-        header.write(!info.starts_stream, out);
+        header.write_to(!info.starts_stream, out);
     }
     if info.end_trim > 0 {
         put_varint(out, info.end_trim);
@@ -97,8 +97,8 @@ pub fn write_frames(
     coder: Option<&mut dyn CodeCoder>,
     out: &mut Vec<u8>,
 ) -> Result<()> {
-    let stages = frames.stages();
-    if stages > header.stages || frames.counts().contains(&0) || frames.is_empty() {
+    let stages = frames.max_stages();
+    if stages > header.stages || frames.stage_counts().contains(&0) || frames.is_empty() {
         return Err(Error::parameter("stages", stages, format!("1 to {} in each frame", header.stages)));
     }
     let size = coder.as_ref().map_or(1 << header.code_bits, |c| c.codebook_size());
@@ -108,8 +108,8 @@ pub fn write_frames(
     let first = out.len();
     // Which coding is smaller is known once the codes are written; the bits of the coding are set then.
     write_head(header, &PacketInfo { frames: frames.len() as u32, ..*info }, in_band, FIXED_WIDTH, out);
-    out.push(stages | flag(frames.is_variable(), VARIABLE));
-    out[first] |= match payload::write(header, frames, coder, out) {
+    out.push(stages | flag_bit(frames.is_variable(), VARIABLE));
+    out[first] |= match payload::write_codes(header, frames, coder, out) {
         Coding::FixedWidth => FIXED_WIDTH,
         Coding::RangeCoded => RANGE_CODED,
     };

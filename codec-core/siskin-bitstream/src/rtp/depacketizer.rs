@@ -2,7 +2,7 @@
 
 use crate::frames::Frames;
 use crate::header::StreamHeader;
-use crate::packet::{PacketInfo, write_frames, write_silence};
+use crate::packet::{PacketInfo, write_frames, write_sid};
 use crate::rtp::payload::{Payload, PayloadHead};
 use crate::{Error, Result};
 
@@ -100,12 +100,12 @@ impl Depacketizer {
     /// [`Error::MissingHeader`] before a header is known; what [`PayloadHead::bind`] returns.
     pub fn push_payload(&mut self, head: &PayloadHead<'_>, timestamp: u32) -> Result<Vec<RecoveredPacket>> {
         let Some(header) = self.header.take() else { return Err(Error::MissingHeader) };
-        let packets = self.unpack(&header, head, timestamp);
+        let packets = self.unpack_payload(&header, head, timestamp);
         self.header = Some(header);
         packets
     }
 
-    fn unpack(
+    fn unpack_payload(
         &mut self,
         header: &StreamHeader,
         head: &PayloadHead<'_>,
@@ -129,9 +129,9 @@ impl Depacketizer {
             frames: payload.info.frames.into(),
             stages: payload.info.stages,
         };
-        let (samples, in_band, mut data) = (info.samples(header), head.header.is_some(), Vec::new());
+        let (samples, in_band, mut data) = (info.sample_count(header), head.header.is_some(), Vec::new());
         match &payload.noise {
-            Some(noise) => write_silence(header, &info, in_band, noise, &mut data)?,
+            Some(noise) => write_sid(header, &info, in_band, noise, &mut data)?,
             None => self.write_codes(header, &info, in_band, &payload.codes, &mut data)?,
         }
         self.in_pause = payload.noise.is_some();
@@ -185,9 +185,9 @@ impl Depacketizer {
         codes: &[u16],
         out: &mut Vec<u8>,
     ) -> Result<()> {
-        self.frames.clear(header.groups);
+        self.frames.clear_for(header.groups);
         let per_frame = codes.len() / info.frames.max(1) as usize;
-        codes.chunks_exact(per_frame.max(1)).for_each(|frame| self.frames.push(frame));
+        codes.chunks_exact(per_frame.max(1)).for_each(|frame| self.frames.push_frame(frame));
         write_frames(header, info, in_band, &self.frames, None, out)
     }
 }
@@ -196,10 +196,10 @@ impl Depacketizer {
 mod tests {
     use super::*;
     use crate::Limits;
+    use crate::comfort_noise::ComfortNoise;
     use crate::header::sample;
     use crate::packet::{BoundPacket, Packet, write_packet};
     use crate::rtp::{OutgoingPayload, Packetizer, PacketizerOptions};
-    use crate::silence::NoiseShape;
 
     fn codes(frame: u16) -> Vec<u16> {
         (0..18).map(|stage| (frame * 101 + stage * 37) % 1024).collect()
@@ -280,7 +280,7 @@ mod tests {
         assert!(push(&mut depacketizer, &all[2]).is_empty());
         assert_eq!((depacketizer.stats().late, depacketizer.stats().lost), (1, 1));
         let mut sid = Vec::new();
-        crate::rtp::write_silence(&sample(), false, 1, false, &NoiseShape::default(), &mut sid)
+        crate::rtp::write_sid_payload(&sample(), false, 1, false, &ComfortNoise::default(), &mut sid)
             .expect("a frame");
         push(&mut depacketizer, &(all[4].0, false, sid));
         push(&mut depacketizer, &(all[5].0.wrapping_add(480 * 40), true, all[5].2.clone()));

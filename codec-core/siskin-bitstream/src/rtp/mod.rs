@@ -12,5 +12,6 @@ mod payload;
 pub use depacketizer::{Depacketizer, DepacketizerStats, RecoveredPacket};
 pub use packetizer::{OutgoingPayload, Packetizer, PacketizerOptions};
 pub use payload::{
-    MAX_FRAMES, MAX_REDUNDANT, Payload, PayloadFrame, PayloadHead, PayloadInfo, write_payload, write_silence,
+    MAX_FRAMES, MAX_REDUNDANT, Payload, PayloadFrame, PayloadHead, PayloadInfo, write_payload,
+    write_sid_payload,
 };

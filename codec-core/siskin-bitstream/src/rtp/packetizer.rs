@@ -7,7 +7,7 @@ use crate::code_coder::CodeCoder;
 use crate::frames::Frames;
 use crate::header::StreamHeader;
 use crate::packet::{BoundPacket, PacketInfo};
-use crate::rtp::payload::{MAX_FRAMES, PayloadInfo, write_payload, write_silence};
+use crate::rtp::payload::{MAX_FRAMES, PayloadInfo, write_payload, write_sid_payload};
 
 /// How payloads are to be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,13 +102,14 @@ impl Packetizer {
     ) -> Result<(), E> {
         let (info, in_band) = (packet.info(), packet.header().is_some());
         self.payload.clear();
-        if let Some(noise) = packet.noise() {
+        if let Some(noise) = packet.comfort_noise() {
             self.reset();
             self.in_pause = true;
             // The noise lasts until the next payload whatever the count, so a longer pause needs no more payloads.
             let frames = info.frames.min(MAX_FRAMES.into()) as u8;
-            write_silence(&self.header, info.starts_stream, frames, in_band, noise, &mut self.payload)?;
-            let samples = PacketInfo { frames: frames.into(), end_trim: 0, ..info }.samples(&self.header);
+            write_sid_payload(&self.header, info.starts_stream, frames, in_band, noise, &mut self.payload)?;
+            let samples =
+                PacketInfo { frames: frames.into(), end_trim: 0, ..info }.sample_count(&self.header);
             return emit(OutgoingPayload {
                 data: &self.payload,
                 offset: 0,
@@ -118,8 +119,8 @@ impl Packetizer {
         }
         let mut options = *options;
         // What the encoder repeats is repeated here, in the payload's own way.
-        if let Some(copies) = packet.copies().filter(|_| options.redundancy == 0) {
-            (options.redundancy, options.redundancy_stages) = (copies.count() as u8, copies.stages());
+        if let Some(copies) = packet.redundant_frames().filter(|_| options.redundancy == 0) {
+            (options.redundancy, options.redundancy_stages) = (copies.frame_count() as u8, copies.stages());
         }
         let ends_pause = std::mem::take(&mut self.in_pause);
         let mut frames = std::mem::take(&mut self.frames);
@@ -148,7 +149,7 @@ impl Packetizer {
         let (hop, skip) = (u64::from(self.header.hop), u64::from(self.header.pre_skip));
         // RTP time runs without the pre-skip, which is dropped from the stream's first frame.
         let trim = |at: u64| if info.starts_stream { at.saturating_sub(skip) } else { at };
-        let (mut rest, mut counts, mut done) = (frames.codes(), frames.counts(), 0u64);
+        let (mut rest, mut counts, mut done) = (frames.codes(), frames.stage_counts(), 0u64);
         while let Some(&stages) = counts.first() {
             let is_first = done == 0;
             let per_frame = self.header.codes_per_frame(stages);
@@ -158,7 +159,7 @@ impl Packetizer {
                 starts_stream: info.starts_stream && is_first,
                 frames: 1,
                 stages,
-                redundancy: self.redundancy(options),
+                redundancy: self.copy_stages(options),
             };
             let fitted = self.fit_frames(fitted, options, left, in_band && is_first);
             let (now, later) = rest.split_at(usize::from(fitted.frames) * per_frame);
@@ -166,7 +167,7 @@ impl Packetizer {
             self.payload.clear();
             write_payload(&self.header, &fitted, in_band && is_first, now, &earlier, &mut self.payload)?;
             let end = done + u64::from(fitted.frames) * hop;
-            self.remember(now.chunks_exact(per_frame), options.redundancy);
+            self.keep_frames(now.chunks_exact(per_frame), options.redundancy);
             emit(OutgoingPayload {
                 data: &self.payload,
                 offset: trim(done),
@@ -179,7 +180,7 @@ impl Packetizer {
     }
 
     /// Stages of the copy of each earlier frame that is to be repeated, nearest first.
-    fn redundancy(&self, options: &PacketizerOptions) -> Vec<u8> {
+    fn copy_stages(&self, options: &PacketizerOptions) -> Vec<u8> {
         let groups = usize::from(self.header.groups);
         let coded = self.earlier.iter().map(|codes| u8::try_from(codes.len() / groups).unwrap_or(u8::MAX));
         coded.map(|stages| options.redundancy_stages.min(stages)).take(options.redundancy.into()).collect()
@@ -197,7 +198,7 @@ impl Packetizer {
         let header_bytes = if in_band { self.header.to_bytes().len() } else { 0 };
         for frames in (1..=asked).rev().filter(|&f| usize::from(f) <= left) {
             info.frames = frames;
-            if info.bytes(&self.header) + header_bytes <= options.max_bytes {
+            if info.byte_len(&self.header) + header_bytes <= options.max_bytes {
                 break;
             }
         }
@@ -205,7 +206,7 @@ impl Packetizer {
     }
 
     /// Keeps the codes of the last `count` frames, in buffers that are used again.
-    fn remember<'a>(&mut self, frames: impl Iterator<Item = &'a [u16]>, count: u8) {
+    fn keep_frames<'a>(&mut self, frames: impl Iterator<Item = &'a [u16]>, count: u8) {
         let count = usize::from(count);
         for codes in frames.filter(|_| count > 0) {
             let oldest = if self.earlier.len() >= count { self.earlier.pop_back() } else { None };

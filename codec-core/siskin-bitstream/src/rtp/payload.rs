@@ -1,7 +1,7 @@
 use crate::bytes::{BitReader, BitWriter, Cursor};
+use crate::comfort_noise::ComfortNoise;
 use crate::header::StreamHeader;
-use crate::packet_flags::flag;
-use crate::silence::NoiseShape;
+use crate::packet_flags::flag_bit;
 use crate::{Error, Result};
 
 const VERSION: u8 = 0x80;
@@ -31,17 +31,17 @@ pub struct PayloadInfo {
 
 impl PayloadInfo {
     /// Bytes of the payload, without a stream header.
-    pub fn bytes(&self, header: &StreamHeader) -> usize {
+    pub fn byte_len(&self, header: &StreamHeader) -> usize {
         let head = 2 + if self.redundancy.is_empty() { 0 } else { 1 + self.redundancy.len() };
-        head + (self.codes(header) * usize::from(header.code_bits)).div_ceil(8)
+        head + (self.code_count(header) * usize::from(header.code_bits)).div_ceil(8)
     }
 
-    fn codes(&self, header: &StreamHeader) -> usize {
+    fn code_count(&self, header: &StreamHeader) -> usize {
         let own = usize::from(self.frames) * header.codes_per_frame(self.stages);
         own + self.redundancy.iter().map(|&s| header.codes_per_frame(s)).sum::<usize>()
     }
 
-    fn check(&self, header: &StreamHeader) -> Result<()> {
+    fn check_counts(&self, header: &StreamHeader) -> Result<()> {
         if !(1..=MAX_FRAMES).contains(&self.frames) {
             return Err(Error::parameter("frames", self.frames, format!("1 to {MAX_FRAMES}")));
         }
@@ -75,7 +75,7 @@ pub fn write_payload(
     redundant: &[&[u16]],
     out: &mut Vec<u8>,
 ) -> Result<()> {
-    info.check(header)?;
+    info.check_counts(header)?;
     let per_frame = header.codes_per_frame(info.stages);
     if codes.len() != per_frame * usize::from(info.frames) {
         let allowed = format!("{} frames of {per_frame} codes", info.frames);
@@ -86,14 +86,14 @@ pub fn write_payload(
         return Err(Error::parameter("redundant frames", redundant.len(), "as redundancy asks for"));
     }
     out.push(
-        flag(info.starts_stream, STARTS_STREAM)
-            | flag(!info.redundancy.is_empty(), HAS_REDUNDANCY)
-            | flag(in_band, HAS_HEADER)
+        flag_bit(info.starts_stream, STARTS_STREAM)
+            | flag_bit(!info.redundancy.is_empty(), HAS_REDUNDANCY)
+            | flag_bit(in_band, HAS_HEADER)
             | (info.frames - 1),
     );
     out.push(info.stages);
     if in_band {
-        header.write(true, out);
+        header.write_to(true, out);
     }
     if !info.redundancy.is_empty() {
         out.push(info.redundancy.len() as u8);
@@ -105,13 +105,15 @@ pub fn write_payload(
         for frame in codes.chunks_exact(per_frame) {
             frame[stage * groups..(stage + 1) * groups]
                 .iter()
-                .for_each(|&c| bits.put(c, header.code_bits.into()));
+                .for_each(|&c| bits.write_bits(c, header.code_bits.into()));
         }
     }
     for (&stages, frame) in info.redundancy.iter().zip(redundant) {
-        frame[..header.codes_per_frame(stages)].iter().for_each(|&c| bits.put(c, header.code_bits.into()));
+        frame[..header.codes_per_frame(stages)]
+            .iter()
+            .for_each(|&c| bits.write_bits(c, header.code_bits.into()));
     }
-    bits.finish();
+    bits.fill_byte();
     Ok(())
 }
 
@@ -119,25 +121,25 @@ pub fn write_payload(
 ///
 /// # Errors
 /// [`Error::Parameter`] for frames out of 1 to [`MAX_FRAMES`].
-pub fn write_silence(
+pub fn write_sid_payload(
     header: &StreamHeader,
     starts_stream: bool,
     frames: u8,
     in_band: bool,
-    noise: &NoiseShape,
+    noise: &ComfortNoise,
     out: &mut Vec<u8>,
 ) -> Result<()> {
     if !(1..=MAX_FRAMES).contains(&frames) {
         return Err(Error::parameter("frames", frames, format!("1 to {MAX_FRAMES}")));
     }
     out.extend_from_slice(&[
-        flag(starts_stream, STARTS_STREAM) | flag(in_band, HAS_HEADER) | (frames - 1),
+        flag_bit(starts_stream, STARTS_STREAM) | flag_bit(in_band, HAS_HEADER) | (frames - 1),
         0,
     ]);
     if in_band {
-        header.write(true, out);
+        header.write_to(true, out);
     }
-    noise.write(out);
+    noise.write_to(out);
     Ok(())
 }
 
@@ -151,7 +153,7 @@ pub struct Payload {
     /// The copies of earlier frames, nearest first, `[stage][group]` each; empty where there is none.
     pub redundant: Vec<Vec<u16>>,
     /// The comfort noise, in a SID payload.
-    pub noise: Option<NoiseShape>,
+    pub noise: Option<ComfortNoise>,
 }
 
 /// A frame of a payload, or the copy of an earlier one.
@@ -194,11 +196,11 @@ impl<'a> PayloadHead<'a> {
     /// [`Error::Bitstream`] for bytes that are no payload of this version.
     pub fn parse(data: &'a [u8]) -> Result<Self> {
         let mut cursor = Cursor::new("RTP payload", data);
-        let first = cursor.byte("first byte")?;
+        let first = cursor.read_byte("first byte")?;
         if first & VERSION != 0 {
-            return Err(Cursor::new("RTP payload", data).error("version", "1, this reader knows 0"));
+            return Err(Cursor::new("RTP payload", data).field_error("version", "1, this reader knows 0"));
         }
-        cursor.byte("stages")?;
+        cursor.read_byte("stages")?;
         if first & HAS_HEADER == 0 {
             return Ok(Self { header: None, first, data, header_bytes: 0 });
         }
@@ -215,29 +217,30 @@ impl<'a> PayloadHead<'a> {
         self.header.as_ref().map_or(Ok(()), |carried| stream.accepts(carried))?;
         let mut cursor = Cursor::new("RTP payload", self.data);
         let first = self.first;
-        cursor.byte("first byte")?;
-        let stages = cursor.ranged("stages", 0, stream.stages.into())? as u8;
-        cursor.bytes("stream header", self.header_bytes)?;
+        cursor.read_byte("first byte")?;
+        let stages = cursor.read_ranged("stages", 0, stream.stages.into())? as u8;
+        cursor.read_bytes("stream header", self.header_bytes)?;
         if stages == 0 {
             return parse_sid(first, cursor);
         }
         let mut redundancy = Vec::new();
         if first & HAS_REDUNDANCY != 0 {
-            let count = cursor.ranged("redundancy", 1, MAX_REDUNDANT as u32)? as usize;
-            redundancy.extend_from_slice(cursor.bytes("redundant stages", count)?);
+            let count = cursor.read_ranged("redundancy", 1, MAX_REDUNDANT as u32)? as usize;
+            redundancy.extend_from_slice(cursor.read_bytes("redundant stages", count)?);
             if let Some(bad) = redundancy.iter().find(|&&s| s > stream.stages) {
-                return Err(
-                    cursor.error("redundant stages", format!("{bad}, the stream has {}", stream.stages))
-                );
+                return Err(cursor
+                    .field_error("redundant stages", format!("{bad}, the stream has {}", stream.stages)));
             }
         }
         let frames = (first & FRAMES_MASK) + 1;
         let info = PayloadInfo { starts_stream: first & STARTS_STREAM != 0, frames, stages, redundancy };
         // Exactly the bytes that the codes need: a payload has no length field, so this is what finds a cut.
-        let needed = (info.codes(stream) * usize::from(stream.code_bits)).div_ceil(8);
+        let needed = (info.code_count(stream) * usize::from(stream.code_bits)).div_ceil(8);
         let rest = cursor.rest();
         if rest.len() != needed {
-            return Err(cursor.error("codes", format!("{} bytes, {frames} frames need {needed}", rest.len())));
+            return Err(
+                cursor.field_error("codes", format!("{} bytes, {frames} frames need {needed}", rest.len()))
+            );
         }
         let (groups, per_frame) = (usize::from(stream.groups), stream.codes_per_frame(stages));
         let mut bits = BitReader::new(rest);
@@ -245,11 +248,11 @@ impl<'a> PayloadHead<'a> {
         for stage in 0..usize::from(stages) {
             for frame in codes.chunks_exact_mut(per_frame) {
                 let part = &mut frame[stage * groups..(stage + 1) * groups];
-                part.iter_mut().for_each(|c| *c = bits.take(stream.code_bits.into()));
+                part.iter_mut().for_each(|c| *c = bits.read_bits(stream.code_bits.into()));
             }
         }
         let mut copy = |&stages: &u8| -> Vec<u16> {
-            (0..stream.codes_per_frame(stages)).map(|_| bits.take(stream.code_bits.into())).collect()
+            (0..stream.codes_per_frame(stages)).map(|_| bits.read_bits(stream.code_bits.into())).collect()
         };
         let redundant = info.redundancy.iter().map(&mut copy).collect();
         Ok(Payload { info, codes, redundant, noise: None })
@@ -258,11 +261,11 @@ impl<'a> PayloadHead<'a> {
 
 fn parse_sid(first: u8, mut cursor: Cursor<'_>) -> Result<Payload> {
     if first & HAS_REDUNDANCY != 0 {
-        return Err(cursor.error("redundancy", "in a SID payload"));
+        return Err(cursor.field_error("redundancy", "in a SID payload"));
     }
-    let noise = NoiseShape::parse(&mut cursor)?;
+    let noise = ComfortNoise::read_from(&mut cursor)?;
     if !cursor.rest().is_empty() {
-        return Err(cursor.error("length", format!("{} bytes after the noise", cursor.rest().len())));
+        return Err(cursor.field_error("length", format!("{} bytes after the noise", cursor.rest().len())));
     }
     let info = PayloadInfo {
         starts_stream: first & STARTS_STREAM != 0,
@@ -310,7 +313,7 @@ mod tests {
                 };
                 let (bytes, codes, redundant) = written(&info, in_band);
                 let header_bytes = if in_band { 24 } else { 0 };
-                assert_eq!(bytes.len(), info.bytes(&sample()) + header_bytes);
+                assert_eq!(bytes.len(), info.byte_len(&sample()) + header_bytes);
                 assert_eq!(PayloadHead::parse(&bytes).expect("a payload of ours").header.is_some(), in_band);
                 assert_eq!(
                     parse(&sample(), &bytes).ok(),
@@ -345,10 +348,10 @@ mod tests {
 
     #[test]
     fn a_pause_comes_back_and_takes_nine_bytes() {
-        let noise = NoiseShape { level: 90, bands: [3; NoiseShape::BANDS] };
+        let noise = ComfortNoise { level: 90, bands: [3; ComfortNoise::BANDS] };
         for (starts_stream, in_band) in [(true, true), (false, false)] {
             let mut out = Vec::new();
-            write_silence(&sample(), starts_stream, 16, in_band, &noise, &mut out).expect("16 frames");
+            write_sid_payload(&sample(), starts_stream, 16, in_band, &noise, &mut out).expect("16 frames");
             let payload = parse(&sample(), &out).expect("a payload");
             assert_eq!(payload.noise, Some(noise));
             assert_eq!((payload.info.starts_stream, payload.info.frames), (starts_stream, 16));

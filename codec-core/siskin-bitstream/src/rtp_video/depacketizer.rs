@@ -92,7 +92,7 @@ impl Depacketizer {
         marker: bool,
         payload: &[u8],
     ) -> Result<Option<ReceivedPacket>, Error> {
-        let Some(data) = self.assemble(sequence, timestamp, marker, payload)? else { return Ok(None) };
+        let Some(data) = self.assemble_packet(sequence, timestamp, marker, payload)? else { return Ok(None) };
         match inspect(&data, &self.limits) {
             Ok(info) => {
                 self.stats.packets += 1;
@@ -107,7 +107,7 @@ impl Depacketizer {
     }
 
     /// Adds a payload to its packet; the bytes of one that is complete come back.
-    fn assemble(
+    fn assemble_packet(
         &mut self,
         sequence: u16,
         timestamp: u32,
@@ -182,7 +182,7 @@ mod tests {
     use super::*;
     use crate::Colour;
     use crate::rtp_video::Packetizer;
-    use crate::video_packet::{Coding, seal, write_head};
+    use crate::video_packet::{Coding, append_checksum, write_head};
 
     /// RTP time, marker and payload.
     type Sent = (u32, bool, Vec<u8>);
@@ -200,7 +200,7 @@ mod tests {
         let mut data = Vec::new();
         write_head(Coding::Realtime, is_key.then_some(&HEADER), (number as u32, 1), None, &mut data);
         data.extend((data.len()..length - 4).map(|i| (i * 7 + number) as u8));
-        seal(&mut data);
+        append_checksum(&mut data);
         data
     }
 

@@ -1,5 +1,5 @@
 use crate::bytes::{Cursor, put_varint};
-use crate::packet_flags::flag;
+use crate::packet_flags::flag_bit;
 use crate::{Error, Limits, Result};
 
 const VERSION: u8 = 0x80;
@@ -45,7 +45,7 @@ impl Packetizer {
         let length = u32::try_from(packet.len()).ok().filter(|&l| l > 0);
         let length =
             length.ok_or_else(|| Error::parameter("packet", packet.len(), "1 to 4294967295 bytes"))?;
-        let mark = flag(is_key, IS_KEY);
+        let mark = flag_bit(is_key, IS_KEY);
         let (mut rest, mut payloads) = (packet, Vec::with_capacity(packet.len() / self.max_bytes + 1));
         while !rest.is_empty() {
             let mut data = Vec::with_capacity(self.max_bytes);
@@ -82,18 +82,18 @@ impl<'a> Fragment<'a> {
     /// [`Error::Bitstream`] for anything that the format or `limits` do not allow.
     pub fn parse(payload: &'a [u8], limits: &Limits) -> Result<Self> {
         let mut cursor = Cursor::new("RTP payload", payload);
-        let first = cursor.byte("first byte")?;
+        let first = cursor.read_byte("first byte")?;
         if first & VERSION != 0 {
-            return Err(Cursor::new("RTP payload", payload).error("version", "1, this reader knows 0"));
+            return Err(Cursor::new("RTP payload", payload).field_error("version", "1, this reader knows 0"));
         }
         let most = u32::try_from(limits.max_video_packet_bytes).unwrap_or(u32::MAX);
         let starts = match first & STARTS_PACKET {
             0 => None,
-            _ => Some(cursor.ranged("length", 1, most)? as usize),
+            _ => Some(cursor.read_ranged("length", 1, most)? as usize),
         };
         let data = cursor.rest();
         if data.is_empty() || starts.is_some_and(|length| data.len() > length) {
-            return Err(cursor.error("fragment", format!("{} bytes of {starts:?}", data.len())));
+            return Err(cursor.field_error("fragment", format!("{} bytes of {starts:?}", data.len())));
         }
         Ok(Self { starts, is_key: first & IS_KEY != 0, data })
     }

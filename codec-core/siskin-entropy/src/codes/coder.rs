@@ -39,7 +39,7 @@ impl Coder {
 }
 
 impl CodeCoder for Coder {
-    fn fits(&self, header: &StreamHeader) -> bool {
+    fn fits_stream(&self, header: &StreamHeader) -> bool {
         let shape = (usize::from(header.groups), usize::from(header.stages));
         shape == (self.tables.groups, self.tables.stages) && self.tables.size <= 1 << header.code_bits
     }
@@ -53,24 +53,24 @@ impl CodeCoder for Coder {
         let words = std::mem::take(&mut self.words);
         let mut coder = RangeEncoder::<u32, u64, Vec<u32>>::with_write_backend(words);
         // Nothing is carried from packet to packet, so that a lost one costs no other.
-        self.predictor.start();
+        self.predictor.start_packet();
         let mut before = shape.stages;
         for frame in frames.iter() {
             if shape.variable {
                 let count = frame.len() / self.tables.groups;
                 count_probabilities(before, shape.stages, &mut self.distribution);
-                put(&mut coder, &self.distribution, count.saturating_sub(1));
+                encode_symbol(&mut coder, &self.distribution, count.saturating_sub(1));
                 before = count;
             }
             for (index, &code) in frame.iter().enumerate() {
-                self.distribution.set(self.predictor.logits(&self.tables, index));
-                put(&mut coder, &self.distribution, code.into());
-                self.predictor.add(&self.tables, index, code.into());
+                self.distribution.set_logits(self.predictor.predict_logits(&self.tables, index));
+                encode_symbol(&mut coder, &self.distribution, code.into());
+                self.predictor.add_code(&self.tables, index, code.into());
             }
             self.predictor.next_frame(&self.tables);
         }
         let (words, state, situation) = coder.into_raw_parts();
-        finish(&words, state, situation, out);
+        write_words(&words, state, situation, out);
         self.words = words;
     }
 
@@ -80,30 +80,30 @@ impl CodeCoder for Coder {
         data: &[u8],
         frames: &mut Frames,
     ) -> Result<(), (usize, String)> {
-        let (codes, counts) = frames.parts();
+        let (codes, counts) = frames.parts_mut();
         let groups = self.tables.groups;
         let mut coder = RangeDecoder::<u32, u64, Bytes<'_>>::with_backend(Bytes { data, at: 0 })
             .map_err(|PastEnd| past_end(data))?;
-        self.predictor.start();
+        self.predictor.start_packet();
         let mut before = shape.stages;
         for _ in 0..shape.frames {
             let mut count = shape.stages;
             if shape.variable {
                 count_probabilities(before, shape.stages, &mut self.distribution);
-                count = 1 + take(&mut coder, &self.distribution, data)?;
+                count = 1 + decode_symbol(&mut coder, &self.distribution, data)?;
                 before = count;
             }
             counts.push(count as u8);
             for index in 0..count * groups {
-                self.distribution.set(self.predictor.logits(&self.tables, index));
-                let code = take(&mut coder, &self.distribution, data)?;
+                self.distribution.set_logits(self.predictor.predict_logits(&self.tables, index));
+                let code = decode_symbol(&mut coder, &self.distribution, data)?;
                 codes.push(code as u16);
-                self.predictor.add(&self.tables, index, code);
+                self.predictor.add_code(&self.tables, index, code);
             }
             self.predictor.next_frame(&self.tables);
         }
         let (bytes, state, point) = coder.into_raw_parts();
-        let (tail, count) = tail(state);
+        let (tail, count) = shortest_tail(state);
         let needed = bytes.at - 8 + count;
         if data.len() != needed {
             return Err((data.len().min(needed), format!("{} bytes, the codes take {needed}", data.len())));
@@ -125,11 +125,11 @@ fn count_probabilities(before: usize, stages: usize, into: &mut Distribution) {
         let steps = (i + 1).abs_diff(before) as i32;
         *logit = if steps == 0 { 0 } else { -(1 << LOGIT_BITS) * (steps + 1).min(9) };
     }
-    into.set(logits);
+    into.set_logits(logits);
 }
 
-fn put(coder: &mut RangeEncoder<u32, u64, Vec<u32>>, distribution: &Distribution, symbol: usize) {
-    let part = distribution.part(symbol);
+fn encode_symbol(coder: &mut RangeEncoder<u32, u64, Vec<u32>>, distribution: &Distribution, symbol: usize) {
+    let part = distribution.part_of(symbol);
     debug_assert!(part.is_some(), "symbol {symbol}");
     if let Some(part) = part {
         // Neither error exists: the part has a probability, and a vector takes every word.
@@ -137,7 +137,7 @@ fn put(coder: &mut RangeEncoder<u32, u64, Vec<u32>>, distribution: &Distribution
     }
 }
 
-fn take(
+fn decode_symbol(
     coder: &mut RangeDecoder<u32, u64, Bytes<'_>>,
     distribution: &Distribution,
     data: &[u8],
@@ -154,7 +154,7 @@ fn past_end(data: &[u8]) -> (usize, String) {
 
 /// The shortest bytes whose value lies in the coder's last interval, as the first of the 64 bits of its window, and how
 /// many they are.
-fn tail(state: State) -> (u64, usize) {
+fn shortest_tail(state: State) -> (u64, usize) {
     for count in 0..8 {
         let rest = u64::MAX >> (8 * count);
         let point = state.lower().wrapping_add(rest) & !rest;
@@ -166,9 +166,9 @@ fn tail(state: State) -> (u64, usize) {
 }
 
 /// Appends the coder's words, those that it held back, and the tail.
-fn finish(words: &[u32], state: State, situation: EncoderSituation<u32>, out: &mut Vec<u8>) {
+fn write_words(words: &[u32], state: State, situation: EncoderSituation<u32>, out: &mut Vec<u8>) {
     words.iter().for_each(|word| out.extend_from_slice(&word.to_be_bytes()));
-    let (point, count) = tail(state);
+    let (point, count) = shortest_tail(state);
     if let EncoderSituation::Inverted(held, first) = situation {
         let carries = point < state.lower();
         let (first, rest) = if carries { (first.wrapping_add(1), 0) } else { (first, u32::MAX) };
@@ -209,12 +209,12 @@ impl ReadWords<u32, Queue> for Bytes<'_> {
 impl Coder {
     /// Codes of a frame of `count` stages that the tables find likely after `before`.
     pub(super) fn likely(&mut self, before: &Frames, count: usize) -> Vec<u16> {
-        self.next(before, count, |d| (0..d.len()).max_by_key(|&e| d.part(e).map(|p| p.size())))
+        self.next(before, count, |d| (0..d.len()).max_by_key(|&e| d.part_of(e).map(|p| p.size())))
     }
 
     /// The same of what they find least likely.
     pub(super) fn unlikely(&mut self, before: &Frames, count: usize) -> Vec<u16> {
-        self.next(before, count, |d| (0..d.len()).min_by_key(|&e| d.part(e).map(|p| p.size())))
+        self.next(before, count, |d| (0..d.len()).min_by_key(|&e| d.part_of(e).map(|p| p.size())))
     }
 
     fn next(
@@ -223,19 +223,19 @@ impl Coder {
         count: usize,
         choose: impl Fn(&Distribution) -> Option<usize>,
     ) -> Vec<u16> {
-        self.predictor.start();
+        self.predictor.start_packet();
         for frame in before.iter() {
             for (index, &code) in frame.iter().enumerate() {
-                self.predictor.add(&self.tables, index, code.into());
+                self.predictor.add_code(&self.tables, index, code.into());
             }
             self.predictor.next_frame(&self.tables);
         }
         let mut codes = Vec::new();
         for index in 0..count * self.tables.groups {
-            self.distribution.set(self.predictor.logits(&self.tables, index));
+            self.distribution.set_logits(self.predictor.predict_logits(&self.tables, index));
             let entry = choose(&self.distribution).expect("an entry");
             codes.push(entry as u16);
-            self.predictor.add(&self.tables, index, entry);
+            self.predictor.add_code(&self.tables, index, entry);
         }
         codes
     }

@@ -11,10 +11,10 @@ pub(super) const PRECISION: usize = 24;
 pub(super) const LOGIT_BITS: u32 = 8;
 
 /// `2^(16 - i / 256)`, rounded.
-static POWERS: [u32; 1 << LOGIT_BITS] = powers();
+static POWERS: [u32; 1 << LOGIT_BITS] = power_table();
 
 /// Products of `2^(-1/2)`, `2^(-1/4)`, ... in 62-bit fixed point: exact by definition, as no library's power is.
-const fn powers() -> [u32; 256] {
+const fn power_table() -> [u32; 256] {
     const ROOTS: [u64; 8] = [
         0x2d41_3ccc_fe77_9921,
         0x35d1_3f32_b5a7_5abd,
@@ -43,7 +43,7 @@ const fn powers() -> [u32; 256] {
 
 /// How far a logit is below the highest, in 256ths of an octave. Below 2^-16 of the most likely entry nothing is left
 /// but the unit that each has.
-pub(super) fn below(highest: i32, logit: i32) -> u32 {
+pub(super) fn distance_below(highest: i32, logit: i32) -> u32 {
     highest.abs_diff(logit).min(16 << LOGIT_BITS)
 }
 
@@ -58,11 +58,11 @@ impl Distribution {
     ///
     /// Each entry gets one unit, the rest is shared in proportion to `2^logit`; what rounding leaves over goes to the
     /// last entry.
-    pub(super) fn set(&mut self, logits: &[i32]) {
+    pub(super) fn set_logits(&mut self, logits: &[i32]) {
         let highest = logits.iter().copied().max().unwrap_or_default();
         self.probabilities.clear();
         self.probabilities.extend(logits.iter().map(|&logit| {
-            let below = below(highest, logit);
+            let below = distance_below(highest, logit);
             POWERS[(below & 0xff) as usize] >> (below >> LOGIT_BITS)
         }));
         let sum: u64 = self.probabilities.iter().map(|&w| u64::from(w)).sum();
@@ -83,7 +83,7 @@ impl Distribution {
     }
 
     /// The part of an entry; none if there is no such entry.
-    pub(super) fn part(&self, entry: usize) -> Option<Part> {
+    pub(super) fn part_of(&self, entry: usize) -> Option<Part> {
         let probability = NonZeroU32::new(*self.probabilities.get(entry)?)?;
         Some(Part { left: self.probabilities[..entry].iter().sum(), probability })
     }
@@ -157,7 +157,7 @@ mod tests {
     fn probabilities_add_up_and_none_is_zero() {
         for logits in [vec![0; 2], vec![i32::MIN, i32::MAX, 0], (0..1000).map(|i| -i * 97).collect()] {
             let mut d = Distribution::default();
-            d.set(&logits);
+            d.set_logits(&logits);
             assert_eq!(d.probabilities.iter().sum::<u32>(), 1 << PRECISION);
             assert!(d.probabilities.iter().all(|&p| p > 0));
         }
@@ -166,13 +166,13 @@ mod tests {
     #[test]
     fn each_quantile_leads_to_its_entry() {
         let mut d = Distribution::default();
-        d.set(&(0..100).map(|i| (i * 37 % 11) * 100).collect::<Vec<_>>());
+        d.set_logits(&(0..100).map(|i| (i * 37 % 11) * 100).collect::<Vec<_>>());
         for entry in 0..100 {
-            let part = d.part(entry).expect("one of 100");
+            let part = d.part_of(entry).expect("one of 100");
             for quantile in [part.left, part.left + part.probability.get() - 1] {
                 assert_eq!(d.quantile_function(quantile), (entry, part.left, part.probability));
             }
         }
-        assert!(d.part(100).is_none());
+        assert!(d.part_of(100).is_none());
     }
 }

@@ -8,7 +8,7 @@
 //! The range coder is that of the crate constriction (Bamler, arXiv 2201.01741); only how its last bytes are chosen is
 //! ours.
 
-mod appraiser;
+mod bit_cost;
 mod coder;
 mod distribution;
 mod predictor;
@@ -16,6 +16,6 @@ mod tables;
 #[cfg(test)]
 mod tests;
 
-pub use appraiser::Appraiser;
+pub use bit_cost::BitCostEstimator;
 pub use coder::Coder;
 pub use tables::{BookTables, Tables};

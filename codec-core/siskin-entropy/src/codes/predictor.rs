@@ -17,7 +17,7 @@ pub(super) struct Predictor {
 
 /// A sum of products. Integers may be added in any order, so any vector width gives the same.
 #[inline(always)]
-fn dot(a: &[i16], b: &[i16]) -> i32 {
+fn dot_product(a: &[i16], b: &[i16]) -> i32 {
     a.iter().zip(b).map(|(&x, &y)| i32::from(x) * i32::from(y)).sum()
 }
 
@@ -38,11 +38,11 @@ impl WithSimd for Run<'_> {
         let Self { book, inputs, hidden, logits } = self;
         let rows = book.hidden.chunks_exact(inputs.len());
         for ((unit, row), bias) in hidden.iter_mut().zip(rows).zip(&book.hidden_bias) {
-            *unit = ((bias + dot(row, inputs)) >> book.hidden_shift).clamp(0, HIDDEN_MAX) as i16;
+            *unit = ((bias + dot_product(row, inputs)) >> book.hidden_shift).clamp(0, HIDDEN_MAX) as i16;
         }
         let rows = book.logits.chunks_exact(hidden.len());
         for ((logit, row), bias) in logits.iter_mut().zip(rows).zip(&book.logit_bias) {
-            *logit = bias + (dot(row, hidden) >> book.logit_shift);
+            *logit = bias + (dot_product(row, hidden) >> book.logit_shift);
         }
     }
 }
@@ -61,13 +61,13 @@ impl Predictor {
     }
 
     /// Begins a packet: nothing is known.
-    pub(super) fn start(&mut self) {
+    pub(super) fn start_packet(&mut self) {
         self.sums.fill(0);
         self.inputs.fill(0);
     }
 
     /// The logits of the entries of codebook `index`.
-    pub(super) fn logits<'a>(&'a mut self, tables: &'a Tables, index: usize) -> &'a [i32] {
+    pub(super) fn predict_logits<'a>(&'a mut self, tables: &'a Tables, index: usize) -> &'a [i32] {
         let book = &tables.books[index];
         let hidden = &mut self.hidden[..book.hidden_bias.len()];
         if hidden.is_empty() {
@@ -79,11 +79,11 @@ impl Predictor {
     }
 
     /// Adds an entry of codebook `index` to the frame being coded.
-    pub(super) fn add(&mut self, tables: &Tables, index: usize, entry: usize) {
+    pub(super) fn add_code(&mut self, tables: &Tables, index: usize, entry: usize) {
         let dim = tables.group_dim;
         let group = index % tables.groups * dim;
         let parts = self.sums[group..group + dim].iter_mut().zip(&mut self.inputs[group..group + dim]);
-        for ((sum, input), &e) in parts.zip(tables.entry(index, entry)) {
+        for ((sum, input), &e) in parts.zip(tables.entry_of(index, entry)) {
             *sum += i32::from(e);
             *input = (*sum).clamp(-INPUT_MAX, INPUT_MAX) as i16;
         }

@@ -11,9 +11,9 @@ pub(super) const INPUT_MAX: i32 = (1 << 13) - 1;
 pub(super) const HIDDEN_MAX: i32 = (1 << 10) - 1;
 /// Most frames before the one being coded that a prediction looks at.
 // Both bounds limit what a bundle can make each code cost: inputs grow with the frames, products with the units.
-const MOST_FRAMES_BEFORE: usize = 4;
+const MAX_FRAMES_BEFORE: usize = 4;
 /// Most hidden units of one codebook.
-const MOST_HIDDEN: usize = 1024;
+const MAX_HIDDEN: usize = 1024;
 
 /// The integers that predict the codes of one codebook: two layers, the first with as many units as there are rows in
 /// `hidden`; without any, the codes have the same probabilities always.
@@ -102,8 +102,8 @@ impl Tables {
         if input_bits > 12 {
             return Err(format!("input_bits {input_bits}, allowed: 0 to 12"));
         }
-        if frames_before > MOST_FRAMES_BEFORE {
-            return Err(format!("frames_before {frames_before}, allowed: 0 to {MOST_FRAMES_BEFORE}"));
+        if frames_before > MAX_FRAMES_BEFORE {
+            return Err(format!("frames_before {frames_before}, allowed: 0 to {MAX_FRAMES_BEFORE}"));
         }
         if books.len() != stages * groups {
             return Err(format!("{} networks, there are {} codebooks", books.len(), stages * groups));
@@ -123,7 +123,7 @@ impl Tables {
     }
 
     /// The entry of a codebook as inputs count it.
-    pub(super) fn entry(&self, index: usize, entry: usize) -> &[i16] {
+    pub(super) fn entry_of(&self, index: usize, entry: usize) -> &[i16] {
         let at = (index * self.size + entry) * self.group_dim;
         &self.entries[at..at + self.group_dim]
     }
@@ -186,8 +186,8 @@ fn check_book(book: BookTables, inputs: usize, size: usize) -> Result<Book, Stri
     let is = |found: usize, wanted: usize, what: &str| {
         if found == wanted { Ok(()) } else { Err(format!("{what} holds {found} numbers, {wanted} needed")) }
     };
-    if units > MOST_HIDDEN {
-        return Err(format!("{units} hidden units, allowed: up to {MOST_HIDDEN}"));
+    if units > MAX_HIDDEN {
+        return Err(format!("{units} hidden units, allowed: up to {MAX_HIDDEN}"));
     }
     is(book.hidden.len(), units * inputs, "hidden")?;
     is(book.logits.len(), units * size, "logits")?;

@@ -84,7 +84,7 @@ fn frames(counts: &[u8]) -> Frames {
                 ((state >> 16) % 7 * ((state >> 24) % 2)) as u16
             })
             .collect();
-        frames.push(&codes);
+        frames.push_frame(&codes);
     }
     frames
 }
@@ -109,7 +109,7 @@ fn expected_frames(counts: &[u8], coder: &Coder) -> Frames {
     let mut coder = coder.clone();
     counts.iter().for_each(|&count| {
         let codes = coder.likely(&frames, usize::from(count));
-        frames.push(&codes);
+        frames.push_frame(&codes);
     });
     frames
 }
@@ -159,7 +159,7 @@ fn any_flipped_bit_gives_valid_codes_or_an_error() {
             data[bit / 8] ^= 1 << (bit % 8);
             if let Ok((frames, Coding::RangeCoded)) = read(&data, Some(&mut coder)) {
                 assert!(frames.codes().iter().all(|&c| usize::from(c) < SIZE), "bit {bit}");
-                assert!(frames.stages() <= STAGES);
+                assert!(frames.max_stages() <= STAGES);
             }
         }
     }
@@ -171,7 +171,7 @@ fn unlikely_codes_take_no_more_than_fixed_width() {
     let mut worst = Frames::new(GROUPS);
     for _ in 0..20 {
         let codes = coder.unlikely(&worst, STAGES.into());
-        worst.push(&codes);
+        worst.push_frame(&codes);
     }
     let data = packet(&worst, Some(&mut coder));
     assert_eq!(data, packet(&worst, None), "fixed width is what is left");
@@ -188,7 +188,7 @@ fn a_cut_packet_holds_the_first_stages() {
         bound
             .and_then(|p| p.write_prefix(2, Some(&mut coder), &mut scratch, &mut low))
             .expect("a packet of ours");
-        frames.cut(2);
+        frames.truncate_stages(2);
         assert_eq!(low, packet(&frames, Some(&mut coder)));
     }
 }
@@ -244,7 +244,7 @@ proptest! {
             data[3] = (data.len() - 4) as u8;
         }
         if let Ok((frames, _)) = read(&data, Some(&mut coder)) {
-            prop_assert!(frames.len() <= 500 && frames.stages() <= STAGES);
+            prop_assert!(frames.len() <= 500 && frames.max_stages() <= STAGES);
         }
     }
 }

@@ -15,28 +15,28 @@ use crate::{Error, Limits, Result};
 /// What every kind of manifest says.
 pub(super) trait Facts: DeserializeOwned {
     /// Checks that the manifest's numbers are within what is implemented; what is wrong comes back in words.
-    fn validate(&self) -> std::result::Result<(), String>;
+    fn check_numbers(&self) -> std::result::Result<(), String>;
     /// The bundle's name.
     fn name(&self) -> &str;
     /// SHA-256 of every file of the bundle, in hexadecimal.
-    fn files(&self) -> &BTreeMap<String, String>;
+    fn file_hashes(&self) -> &BTreeMap<String, String>;
 }
 
 /// Reads a manifest and checks it.
-pub(super) fn parse<M: Facts>(text: &[u8]) -> std::result::Result<M, String> {
+pub(super) fn parse_manifest<M: Facts>(text: &[u8]) -> std::result::Result<M, String> {
     let manifest: M = serde_json::from_slice(text).map_err(|e| e.to_string())?;
-    manifest.validate()?;
+    manifest.check_numbers()?;
     Ok(manifest)
 }
 
 /// Reads the manifest of a folder.
-fn read<M: Facts>(folder: &Path, limits: &Limits) -> Result<M> {
+fn read_manifest<M: Facts>(folder: &Path, limits: &Limits) -> Result<M> {
     let text = read_file(folder, "manifest.json", limits)?;
-    parse(&text).map_err(|reason| Error::bad_bundle(folder, format!("manifest.json: {reason}")))
+    parse_manifest(&text).map_err(|reason| Error::bad_bundle(folder, format!("manifest.json: {reason}")))
 }
 
 /// The bundles on the search path whose manifests can be read; of two with one name the first found.
-pub(super) fn installed<M: Facts>() -> Vec<(PathBuf, M)> {
+pub(super) fn find_installed<M: Facts>() -> Vec<(PathBuf, M)> {
     let mut found: Vec<(PathBuf, M)> = Vec::new();
     for folder in search_path() {
         let mut entries: Vec<PathBuf> =
@@ -44,7 +44,7 @@ pub(super) fn installed<M: Facts>() -> Vec<(PathBuf, M)> {
         // The order of a directory differs from file system to file system; of two bundles of a name the same one shall win.
         entries.sort();
         for path in entries {
-            if let Ok(manifest) = read::<M>(&path, &Limits::default())
+            if let Ok(manifest) = read_manifest::<M>(&path, &Limits::default())
                 && found.iter().all(|(_, f)| f.name() != manifest.name())
             {
                 found.push((path, manifest));
@@ -71,8 +71,8 @@ impl<M> Clone for Folder<M> {
 impl<M: Facts> Folder<M> {
     /// Reads and checks every file that the manifest in `path` lists.
     pub(super) fn open(path: &Path, limits: &Limits) -> Result<Self> {
-        let manifest: M = read(path, limits)?;
-        let files = read_files(path, manifest.files(), limits)?;
+        let manifest: M = read_manifest(path, limits)?;
+        let files = read_files(path, manifest.file_hashes(), limits)?;
         Ok(Self { path: path.to_owned(), manifest: Arc::new(manifest), files: Arc::new(files) })
     }
 }
@@ -87,7 +87,7 @@ impl<M> Folder<M> {
     }
 
     /// The bytes of a file that the manifest lists.
-    pub(super) fn file(&self, name: &str) -> Result<&[u8]> {
+    pub(super) fn file_bytes(&self, name: &str) -> Result<&[u8]> {
         let listed = self.files.get(name).map(Vec::as_slice);
         listed.ok_or_else(|| {
             Error::bad_bundle(&self.path, format!("{name} is used and not listed under files"))

@@ -130,7 +130,7 @@ pub struct Prefix {
 }
 
 impl Facts for Manifest {
-    fn validate(&self) -> Result<(), String> {
+    fn check_numbers(&self) -> Result<(), String> {
         let q = &self.quantizer;
         let check = |ok: bool, reason: String| if ok { Ok(()) } else { Err(reason) };
         check(self.format == FORMAT, format!("format {}, this reader knows {FORMAT}", self.format))?;
@@ -163,7 +163,7 @@ impl Facts for Manifest {
         &self.name
     }
 
-    fn files(&self) -> &BTreeMap<String, String> {
+    fn file_hashes(&self) -> &BTreeMap<String, String> {
         &self.files
     }
 }
@@ -174,7 +174,7 @@ impl Manifest {
     /// # Errors
     /// What is wrong, in words.
     pub fn parse(text: &[u8]) -> Result<Self, String> {
-        folder::parse(text)
+        folder::parse_manifest(text)
     }
 
     pub(super) fn hash(&self) -> [u8; 32] {

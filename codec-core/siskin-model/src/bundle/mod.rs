@@ -56,7 +56,7 @@ impl Bundle {
     /// # Errors
     /// [`Error::BundleNotFound`](crate::Error::BundleNotFound) with the folders searched, or what [`Bundle::open`] returns.
     pub fn find(name_or_path: &str) -> Result<Self> {
-        registry::find(name_or_path).and_then(Self::open)
+        registry::find_folder(name_or_path).and_then(Self::open)
     }
 
     /// Finds the bundle that a stream needs: `preferred` if its id fits, else the first on the search path that
@@ -67,17 +67,17 @@ impl Bundle {
     pub fn for_stream(header: &StreamHeader, preferred: Option<&str>) -> Result<Self> {
         if let Some(name) = preferred {
             let bundle = Self::find(name)?;
-            return bundle.check(header).map(|()| bundle);
+            return bundle.check_stream(header).map(|()| bundle);
         }
         let installed = installed();
         let fits = installed.iter().find(|b| b.id() == header.bundle);
         let path = fits.map(|b| b.path().to_owned()).ok_or_else(|| {
             let found: Vec<_> =
                 installed.iter().map(|b| format!("{} ({})", b.manifest().name, b.id())).collect();
-            header.wanted(if found.is_empty() { "none".into() } else { found.join(", ") })
+            header.wrong_bundle(if found.is_empty() { "none".into() } else { found.join(", ") })
         })?;
         let bundle = Self::open(path)?;
-        bundle.check(header).map(|()| bundle)
+        bundle.check_stream(header).map(|()| bundle)
     }
 
     /// The folder that the bundle was read from.
@@ -104,8 +104,8 @@ impl Bundle {
     ///
     /// # Errors
     /// [`Error::BadBundle`](crate::Error::BadBundle) if the manifest does not list the file.
-    pub fn file(&self, name: &str) -> Result<&[u8]> {
-        self.folder.file(name)
+    pub fn file_bytes(&self, name: &str) -> Result<&[u8]> {
+        self.folder.file_bytes(name)
     }
 
     /// The header of a stream that this bundle encodes.
@@ -128,7 +128,7 @@ impl Bundle {
     ///
     /// # Errors
     /// What [`StreamHeader::accepts`] returns.
-    pub fn check(&self, header: &StreamHeader) -> Result<()> {
+    pub fn check_stream(&self, header: &StreamHeader) -> Result<()> {
         self.stream_header().accepts(header)
     }
 }

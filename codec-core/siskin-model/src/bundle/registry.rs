@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use super::{Manifest, folder, id_of};
-use crate::places::{development_root, prefixes};
+use crate::places::{development_root, install_prefixes};
 use crate::{Error, Result};
 use siskin_bitstream::BundleId;
 
@@ -43,7 +43,7 @@ pub fn search_path() -> Vec<PathBuf> {
         env::var_os("SISKIN_BUNDLES").map(|v| env::split_paths(&v).collect::<Vec<_>>()).unwrap_or_default();
     let mut folders: Vec<PathBuf> = own.into_iter().filter(|p| !p.as_os_str().is_empty()).collect();
     folders.extend(development_root().map(|root| root.join("models/bundles")));
-    folders.extend(prefixes().into_iter().map(|p| p.join("share/siskin/bundles")));
+    folders.extend(install_prefixes().into_iter().map(|p| p.join("share/siskin/bundles")));
     folders.extend(user_folder());
     folders.extend(["/usr/local/share/siskin/bundles", "/usr/share/siskin/bundles"].map(PathBuf::from));
     let mut seen = std::collections::HashSet::new();
@@ -62,13 +62,13 @@ pub fn user_folder() -> Option<PathBuf> {
 
 /// The bundles on the search path whose manifests can be read; of two with one name the first found.
 pub fn installed() -> Vec<Installed> {
-    let found = folder::installed::<Manifest>().into_iter();
+    let found = folder::find_installed::<Manifest>().into_iter();
     found.map(|(path, manifest)| Installed { path, manifest: Arc::new(manifest) }).collect()
 }
 
 /// The folder of the bundle called `name_or_path`. A bare name is looked for on the search path only: a folder of that
 /// name in the working directory must be given as a path, `./NAME`.
-pub(super) fn find(name_or_path: &str) -> Result<PathBuf> {
+pub(super) fn find_folder(name_or_path: &str) -> Result<PathBuf> {
     let as_path = Path::new(name_or_path);
     let mut parts = as_path.components();
     let is_name = matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None))

@@ -52,7 +52,7 @@ pub struct VideoManifest {
 }
 
 impl Facts for VideoManifest {
-    fn validate(&self) -> std::result::Result<(), String> {
+    fn check_numbers(&self) -> std::result::Result<(), String> {
         let check = |ok: bool, reason: String| if ok { Ok(()) } else { Err(reason) };
         check(self.format == FORMAT, format!("format {}, this reader knows {FORMAT}", self.format))?;
         check(self.kind == "video", format!("kind {:?}, this reader knows \"video\"", self.kind))?;
@@ -71,7 +71,7 @@ impl Facts for VideoManifest {
         &self.name
     }
 
-    fn files(&self) -> &BTreeMap<String, String> {
+    fn file_hashes(&self) -> &BTreeMap<String, String> {
         &self.files
     }
 }
@@ -117,7 +117,7 @@ impl VideoBundle {
     /// # Errors
     /// [`Error::BundleNotFound`] with the folders searched, or what [`VideoBundle::open`] returns.
     pub fn find(name_or_path: &str) -> Result<Self> {
-        registry::find(name_or_path).and_then(Self::open)
+        registry::find_folder(name_or_path).and_then(Self::open)
     }
 
     /// Finds the bundle that a stream needs by its id; `name` is what the stream calls it.
@@ -154,8 +154,8 @@ impl VideoBundle {
     ///
     /// # Errors
     /// [`Error::BadBundle`] if the manifest does not list the file.
-    pub fn file(&self, name: &str) -> Result<&[u8]> {
-        self.0.file(name)
+    pub fn file_bytes(&self, name: &str) -> Result<&[u8]> {
+        self.0.file_bytes(name)
     }
 }
 
@@ -168,5 +168,5 @@ impl std::fmt::Debug for VideoBundle {
 /// The bundles of kind `video` on the search path whose manifests can be read, as folder and manifest; of two with one
 /// name the first found. Their files have not been read yet.
 pub fn installed_videos() -> Vec<(PathBuf, VideoManifest)> {
-    folder::installed()
+    folder::find_installed()
 }

@@ -112,7 +112,7 @@ pub struct VoiceSpec {
 }
 
 impl Facts for VoiceManifest {
-    fn validate(&self) -> std::result::Result<(), String> {
+    fn check_numbers(&self) -> std::result::Result<(), String> {
         let check = |ok: bool, reason: String| if ok { Ok(()) } else { Err(reason) };
         check(self.format == FORMAT, format!("format {}, this reader knows {FORMAT}", self.format))?;
         check(self.kind == "tts", format!("kind {:?}, this reader knows \"tts\"", self.kind))?;
@@ -137,7 +137,7 @@ impl Facts for VoiceManifest {
         &self.name
     }
 
-    fn files(&self) -> &BTreeMap<String, String> {
+    fn file_hashes(&self) -> &BTreeMap<String, String> {
         &self.files
     }
 }
@@ -205,7 +205,7 @@ impl VoiceBundle {
     /// # Errors
     /// [`Error::BundleNotFound`] with the folders searched, or what [`VoiceBundle::open`] returns.
     pub fn find(name_or_path: &str) -> Result<Self> {
-        registry::find(name_or_path).and_then(Self::open)
+        registry::find_folder(name_or_path).and_then(Self::open)
     }
 
     /// The folder that the bundle was read from.
@@ -222,13 +222,13 @@ impl VoiceBundle {
     ///
     /// # Errors
     /// [`Error::BadBundle`] if the manifest does not list the file.
-    pub fn file(&self, name: &str) -> Result<&[u8]> {
-        self.0.file(name)
+    pub fn file_bytes(&self, name: &str) -> Result<&[u8]> {
+        self.0.file_bytes(name)
     }
 }
 
 /// The bundles of voices on the search path whose manifests can be read, as folder and manifest; of two with one name
 /// the first found. Their files have not been read yet.
 pub fn installed_voices() -> Vec<(PathBuf, VoiceManifest)> {
-    folder::installed()
+    folder::find_installed()
 }

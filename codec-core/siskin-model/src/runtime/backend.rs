@@ -10,7 +10,7 @@ pub trait Backend: Send + Sync {
     /// Name, version and build, for people.
     fn info(&self) -> String;
 
-    /// Opens a network that is run frame by frame; [`Runtime::network`](super::Runtime::network) says what may fail.
+    /// Opens a network that is run frame by frame; [`Runtime::open_network`](super::Runtime::network) says what may fail.
     ///
     /// # Errors
     /// [`Error::Network`](crate::Error::Network), [`Error::Provider`](crate::Error::Provider).

@@ -26,7 +26,7 @@ impl Runtime {
     /// library, [`Error::Parameter`] for zero threads.
     #[cfg(feature = "onnxruntime")]
     pub fn load(options: &RuntimeOptions) -> Result<Self> {
-        check(options)?;
+        check_options(options)?;
         let backend = OnnxRuntime::load()?;
         backend.check_provider(options.provider)?;
         Self::with_backend(Arc::new(backend), options)
@@ -37,7 +37,7 @@ impl Runtime {
     /// # Errors
     /// [`Error::Parameter`] for zero threads.
     pub fn with_backend(backend: Arc<dyn Backend>, options: &RuntimeOptions) -> Result<Self> {
-        check(options)?;
+        check_options(options)?;
         Ok(Self { backend, options: options.clone() })
     }
 
@@ -62,24 +62,24 @@ impl Runtime {
     /// # Errors
     /// [`Error::Network`] if the graph is not as `spec` says or holds weights that are not finite, [`Error::Provider`] if
     /// an explicit provider cannot take it.
-    pub fn network(&self, spec: &GraphSpec, graph: &[u8]) -> Result<Box<dyn StepNetwork>> {
+    pub fn open_network(&self, spec: &GraphSpec, graph: &[u8]) -> Result<Box<dyn StepNetwork>> {
         self.backend.open_step(&self.options, spec, graph)
     }
 
     /// Makes a network with several inputs and outputs from the bytes of its graph.
     ///
     /// # Errors
-    /// As for [`Runtime::network`].
-    pub fn tensor_network(&self, spec: &TensorSpec<'_>, graph: &[u8]) -> Result<Box<dyn TensorNetwork>> {
-        self.sized_tensor_network(spec, &[], graph)
+    /// As for [`Runtime::open_network`].
+    pub fn open_tensor_network(&self, spec: &TensorSpec<'_>, graph: &[u8]) -> Result<Box<dyn TensorNetwork>> {
+        self.open_sized_tensor_network(spec, &[], graph)
     }
 
-    /// As [`Runtime::tensor_network`], for a graph that names dimensions instead of stating them: `sizes` says what they
+    /// As [`Runtime::open_tensor_network`], for a graph that names dimensions instead of stating them: `sizes` says what they
     /// are, as name and size.
     ///
     /// # Errors
-    /// As for [`Runtime::network`].
-    pub fn sized_tensor_network(
+    /// As for [`Runtime::open_network`].
+    pub fn open_sized_tensor_network(
         &self,
         spec: &TensorSpec<'_>,
         sizes: &[(&str, usize)],
@@ -92,12 +92,12 @@ impl Runtime {
     ///
     /// # Errors
     /// [`Error::Network`] if the graph does not load, [`Error::Provider`] if an explicit provider cannot take it.
-    pub fn whole_network(&self, name: &str, graph: &[u8]) -> Result<Box<dyn WholeNetwork>> {
+    pub fn open_whole_network(&self, name: &str, graph: &[u8]) -> Result<Box<dyn WholeNetwork>> {
         self.backend.open_whole(&self.options, name, graph)
     }
 }
 
-fn check(options: &RuntimeOptions) -> Result<()> {
+fn check_options(options: &RuntimeOptions) -> Result<()> {
     if options.threads == 0 {
         return Err(Error::parameter("threads", 0, "1 and more"));
     }

@@ -212,7 +212,7 @@ impl Encoder {
         }
         self.write_head(key, duration, quality);
         self.code_symbols(key, quality)?;
-        video_packet::seal(&mut self.packet);
+        video_packet::append_checksum(&mut self.packet);
         if let Some(rate) = &mut self.rate {
             rate.record_frame(key, quality, self.packet.len() as f64 * 8.0, seconds);
         }
@@ -251,7 +251,7 @@ impl Encoder {
                 return Err(Error::parameter("packet", format!("{header:?} of {name} ({id})"), own));
             }
         }
-        let quality = cursor.byte_in("quality", 0, u8::MAX)?;
+        let quality = cursor.read_byte_in("quality", 0, u8::MAX)?;
         let seconds = self.frame_seconds(info.durations.as_ref().and_then(|d| d.first().copied()));
         if let Some(rate) = &mut self.rate {
             rate.record_frame(info.key, quality, packet.len() as f64 * 8.0, seconds);
@@ -321,7 +321,7 @@ impl Encoder {
             self.refiner.refine_frame(symbols, reconstructor, task)?;
         }
         symbols.code_latents(&mut coder, key)?;
-        coder.finish(&mut self.packet);
+        coder.finish_into(&mut self.packet);
         reconstructor.reconstruct_frame(symbols, quality)
     }
 

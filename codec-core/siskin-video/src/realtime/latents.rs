@@ -173,7 +173,7 @@ pub(super) fn code_block<C: BitCoder>(
     let (left, above, old) = neighbors.group_masks(block);
     let near = usize::from(left != 0) + usize::from(above != 0);
     let any = own.iter().any(|&v| v != 0);
-    if !coder.bit(contexts.block_flag(is_keyframe, near, old != 0), any)? {
+    if !coder.code_bit(contexts.block_flag(is_keyframe, near, old != 0), any)? {
         own.fill(0);
         return Ok(());
     }
@@ -183,7 +183,7 @@ pub(super) fn code_block<C: BitCoder>(
         let near = usize::from(flag(left) + flag(above));
         let last = group > 0 && mask >> (group - 1) & 1 == 1;
         let some = values.iter().any(|&v| v != 0);
-        if !coder.bit(contexts.group_flag(is_keyframe, group, near, flag(old) == 1, last), some)? {
+        if !coder.code_bit(contexts.group_flag(is_keyframe, group, near, flag(old) == 1, last), some)? {
             values.fill(0);
             continue;
         }
@@ -195,13 +195,13 @@ pub(super) fn code_block<C: BitCoder>(
             // Where all others are zero the last is not: nothing is coded.
             let is_sure = i + 1 == GROUP && !some;
             if !is_sure
-                && !coder.bit(contexts.significance(is_keyframe, channel, class, some), *value != 0)?
+                && !coder.code_bit(contexts.significance(is_keyframe, channel, class, some), *value != 0)?
             {
                 *value = 0;
                 continue;
             }
             some = true;
-            let negative = coder.raw(1, u32::from(*value < 0))? == 1;
+            let negative = coder.code_raw_bits(1, u32::from(*value < 0))? == 1;
             let size = 1 + code_magnitude(
                 coder,
                 contexts,
@@ -241,7 +241,7 @@ pub(super) fn code_unary_golomb<C: BitCoder>(
     value: u32,
 ) -> Result<u32> {
     for (k, model) in models.iter_mut().enumerate() {
-        if !coder.bit(model, value > k as u32)? {
+        if !coder.code_bit(model, value > k as u32)? {
             return Ok(k as u32);
         }
     }
@@ -250,14 +250,14 @@ pub(super) fn code_unary_golomb<C: BitCoder>(
     let rest = value.saturating_sub(start) + 4;
     let bits = 31 - rest.leading_zeros();
     let mut prefix = 2;
-    while coder.raw(1, u32::from(bits > prefix))? == 1 {
+    while coder.code_raw_bits(1, u32::from(bits > prefix))? == 1 {
         prefix += 1;
         if prefix > MAX_PREFIX {
             let reason = format!("a code of more than {MAX_PREFIX} bits");
             return Err(Error::bitstream("coded decisions", "size", 0, reason));
         }
     }
-    let low = coder.raw(prefix, rest)? & ((1 << prefix) - 1);
+    let low = coder.code_raw_bits(prefix, rest)? & ((1 << prefix) - 1);
     Ok(start + (1 << prefix | low) - 4)
 }
 
@@ -281,7 +281,7 @@ mod tests {
             code_latents(&mut encoder, &mut contexts, &mut neighbors, *is_keyframe, &mut values)
                 .expect("latents");
             assert_eq!(values, *frame, "coding leaves the latents as they are");
-            encoder.finish(&mut bytes);
+            encoder.finish_into(&mut bytes);
             total += bytes.len();
             // What was there before must not matter to reading.
             let mut out = vec![if *is_keyframe { 0 } else { 77 }; frame.len()];

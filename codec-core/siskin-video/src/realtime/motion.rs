@@ -124,9 +124,9 @@ pub(super) fn code_motion<C: BitCoder>(
             + usize::from(my > 0 && motion.skipped[place - wide]);
         let predicted = motion.predict_vector(x, y, 2);
         let skip = !motion.split[place] && motion.vector_at(x, y) == predicted;
-        let skip = coder.bit(contexts.skip_flag(near), skip)?;
+        let skip = coder.code_bit(contexts.skip_flag(near), skip)?;
         motion.skipped[place] = skip;
-        let four = !skip && coder.bit(contexts.split_flag(), motion.split[place])?;
+        let four = !skip && coder.code_bit(contexts.split_flag(), motion.split[place])?;
         motion.split[place] = four;
         if !four {
             let vector = if skip {
@@ -168,8 +168,8 @@ fn code_difference<C: BitCoder>(
         let wanted = i32::from(vector[axis]) - i32::from(predicted[axis]);
         let [moves, sign, sizes @ ..] = contexts.vector_component(axis) else { continue };
         let mut found = 0;
-        if coder.bit(moves, wanted != 0)? {
-            let negative = coder.bit(sign, wanted < 0)?;
+        if coder.code_bit(moves, wanted != 0)? {
+            let negative = coder.code_bit(sign, wanted < 0)?;
             let size = code_unary_golomb(coder, sizes, wanted.unsigned_abs().saturating_sub(1))? as i32 + 1;
             found = if negative { -size } else { size };
         }

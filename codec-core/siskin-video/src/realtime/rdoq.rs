@@ -5,7 +5,7 @@
 //! before are taken as chosen, blocks after are ignored.
 
 use crate::Result;
-use siskin_entropy::binary::{BitCounter, bits};
+use siskin_entropy::binary::{BitCounter, bit_cost};
 
 use super::contexts::{Contexts, MAGNITUDES};
 use super::latents::{self, MAX_LATENT, MEANS, Neighbors};
@@ -82,7 +82,7 @@ impl Rdoq {
     fn count_block(&mut self, is_keyframe: bool, block: usize, own: &mut [i16]) -> Result<()> {
         let mut counter = BitCounter::default();
         latents::code_block(&mut counter, &mut self.contexts, &mut self.neighbors, is_keyframe, block, own)?;
-        self.block_bits.push(counter.bits() as f32);
+        self.block_bits.push(counter.total_bits() as f32);
         Ok(())
     }
 
@@ -129,8 +129,8 @@ impl Rdoq {
         let near = usize::from(left != 0) + usize::from(above != 0);
         let any = *self.contexts.block_flag(is_keyframe, near, old != 0);
         // Of both states, whether the group before has any: the cost, and which groups have some.
-        let mut states = [(lambda * bits(any, true), 0u16), (f32::INFINITY, 0u16)];
-        let mut nothing = lambda * bits(any, false);
+        let mut states = [(lambda * bit_cost(any, true), 0u16), (f32::INFINITY, 0u16)];
+        let mut nothing = lambda * bit_cost(any, false);
         for (group, own) in wanted.as_chunks::<GROUP>().0.iter().enumerate() {
             let empty: f32 = own.iter().map(|w| w * w).sum();
             nothing += empty;
@@ -141,11 +141,11 @@ impl Rdoq {
             let mut next = [(f32::INFINITY, 0u16); 2];
             for (last, &(cost, mask)) in states.iter().enumerate() {
                 let model = *self.contexts.group_flag(is_keyframe, group, near, flag(old) == 1, last == 1);
-                let without = cost + empty + lambda * bits(model, false);
+                let without = cost + empty + lambda * bit_cost(model, false);
                 if without < next[0].0 {
                     next[0] = (without, mask);
                 }
-                let with = cost + path.cost + lambda * bits(model, true);
+                let with = cost + path.cost + lambda * bit_cost(model, true);
                 if with < next[1].0 {
                     next[1] = (with, mask | 1 << group);
                 }
@@ -186,14 +186,14 @@ impl Rdoq {
                 let model = *self.contexts.significance(is_keyframe, channel, class, some == 1);
                 let is_sure = i + 1 == GROUP && some == 0;
                 if !is_sure {
-                    let cost = path.cost + value * value + lambda * bits(model, false);
+                    let cost = path.cost + value * value + lambda * bit_cost(model, false);
                     if cost < next[some].cost {
                         next[some] = Path { cost, values: path.values };
                     }
                 }
                 for size in nearest.saturating_sub(1).max(1)..=nearest {
                     let error = value.abs() - f32::from(size);
-                    let decision = if is_sure { 0.0 } else { bits(model, true) };
+                    let decision = if is_sure { 0.0 } else { bit_cost(model, true) };
                     let all = decision
                         + 1.0
                         + estimate_magnitude_bits(
@@ -217,9 +217,9 @@ impl Rdoq {
 /// Bits of a magnitude less one, as [`latents::code_unary_golomb`] codes it.
 fn estimate_magnitude_bits(models: &[siskin_entropy::binary::AdaptiveBit], value: i16) -> f32 {
     let value = value.max(0) as usize;
-    let decisions = models.iter().take(value).map(|&m| bits(m, true)).sum::<f32>();
+    let decisions = models.iter().take(value).map(|&m| bit_cost(m, true)).sum::<f32>();
     match models.get(value) {
-        Some(&last) => decisions + bits(last, false),
+        Some(&last) => decisions + bit_cost(last, false),
         None => decisions + (2 * ((value - MAGNITUDES + 4) as u32).ilog2() - 1) as f32,
     }
 }

@@ -51,8 +51,8 @@ impl Reconstructor {
             states: &[],
         };
         let bundle = &symbols.bundle;
-        let graph = bundle.file(&bundle.manifest().decoder)?;
-        let mut network = runtime.sized_tensor_network(&spec, &tensor_sizes(&frame), graph)?;
+        let graph = bundle.file_bytes(&bundle.manifest().decoder)?;
+        let mut network = runtime.open_sized_tensor_network(&spec, &tensor_sizes(&frame), graph)?;
         let values = symbols.latents.len();
         let found = [network.input(0).len(), network.input(2).len(), network.output(0).len()];
         check_tensors(found, [values, CONDITIONS, values], spec.name)?;
@@ -83,8 +83,8 @@ impl Reconstructor {
             outputs: &["latents"],
             states: &[],
         };
-        let graph = self.bundle.file(&self.bundle.manifest().encoder)?;
-        let mut network = runtime.sized_tensor_network(&spec, &tensor_sizes(&self.frame), graph)?;
+        let graph = self.bundle.file_bytes(&self.bundle.manifest().encoder)?;
+        let mut network = runtime.open_sized_tensor_network(&spec, &tensor_sizes(&self.frame), graph)?;
         let (columns, rows) = block_grid(&self.frame);
         let values = columns * rows * CHANNELS;
         let found = [network.input(0).len(), network.input(2).len(), network.output(0).len()];

@@ -118,7 +118,7 @@ impl SymbolReader {
     ) -> Result<(GopInfo, Cursor<'a>)> {
         let (info, mut cursor) = video_packet::read_head(data, limits)?;
         if info.coding != Coding::Realtime {
-            return Err(cursor.error("coding", "not a real-time packet"));
+            return Err(cursor.field_error("coding", "not a real-time packet"));
         }
         if let Some(header) = info.header.filter(|_| info.key) {
             let (id, name) = read_bundle_name(&mut cursor)?;
@@ -165,7 +165,7 @@ impl SymbolReader {
     pub(super) fn read_symbols(&mut self, info: &GopInfo, mut cursor: Cursor<'_>) -> Result<u8> {
         let state = self.state.as_mut().ok_or(Error::MissingHeader)?;
         let worst = state.bundle.manifest().qualities - 1;
-        let quality = cursor.byte_in("quality", 0, worst.min(255) as u8)?;
+        let quality = cursor.read_byte_in("quality", 0, worst.min(255) as u8)?;
         let mut coder = BitDecoder::new(cursor.rest())?;
         self.last = None;
         state.start_frame(info.key);
@@ -174,7 +174,7 @@ impl SymbolReader {
         }
         state.code_latents(&mut coder, info.key)?;
         if !coder.may_be_at_end() {
-            return Err(cursor.error("symbols", "more than the frame needs"));
+            return Err(cursor.field_error("symbols", "more than the frame needs"));
         }
         Ok(quality)
     }
@@ -187,15 +187,15 @@ impl SymbolReader {
 
 /// Reads which bundle a keyframe needs: its id and name.
 pub(super) fn read_bundle_name(cursor: &mut Cursor<'_>) -> Result<(BundleId, String)> {
-    let id: [u8; 8] = cursor.bytes("bundle", 8)?.try_into().unwrap_or_default();
-    let length = cursor.byte_in("bundle name's length", 0, 64)?;
-    let name = String::from_utf8_lossy(cursor.bytes("bundle name", length.into())?);
+    let id: [u8; 8] = cursor.read_bytes("bundle", 8)?.try_into().unwrap_or_default();
+    let length = cursor.read_byte_in("bundle name's length", 0, 64)?;
+    let name = String::from_utf8_lossy(cursor.read_bytes("bundle name", length.into())?);
     Ok((BundleId(id), name.into_owned()))
 }
 
 /// The probabilities at which contexts begin, from the bundle.
 fn read_initial_probabilities(bundle: &VideoBundle) -> Result<Vec<u16>> {
-    let data = bundle.file(&bundle.manifest().contexts)?;
+    let data = bundle.file_bytes(&bundle.manifest().contexts)?;
     let (pairs, rest) = data.as_chunks::<2>();
     if pairs.len() != contexts::COUNT || !rest.is_empty() {
         let reason = format!("contexts of {} bytes, not {}", data.len(), 2 * contexts::COUNT);

@@ -6,7 +6,7 @@ use super::motion::{self, MotionField};
 use super::*;
 use crate::psnr;
 use crate::{Error, Limits};
-use siskin_bitstream::video_packet::{Coding, inspect, seal};
+use siskin_bitstream::video_packet::{Coding, append_checksum, inspect};
 use siskin_bitstream::{Colour, VideoHeader};
 use siskin_entropy::binary::{BitDecoder, BitEncoder};
 use siskin_media::VideoFrame;
@@ -239,7 +239,7 @@ fn huge_pictures_are_refused_before_anything_is_allocated() {
     // More than the mode takes, within the general limits: written by hand.
     let mut large = packet.clone();
     let mut wide = Vec::new();
-    VideoHeader { width: 8000, ..header(64, 48) }.write(&mut wide);
+    VideoHeader { width: 8000, ..header(64, 48) }.write_to(&mut wide);
     let length = VideoHeader::parse(&packet[1..], &Limits::default()).expect("a header").1;
     large.splice(1..=length, wide);
     reseal(&mut large);
@@ -248,7 +248,7 @@ fn huge_pictures_are_refused_before_anything_is_allocated() {
 
 fn reseal(packet: &mut Vec<u8>) {
     packet.truncate(packet.len() - 4);
-    seal(packet);
+    append_checksum(packet);
 }
 
 #[test]
@@ -349,7 +349,7 @@ fn golden_bytes() -> Vec<u8> {
         }
         latents::code_latents(&mut coder, &mut contexts, &mut neighbors, i == 0, own).expect("latents");
     }
-    coder.finish(&mut bytes);
+    coder.finish_into(&mut bytes);
     bytes
 }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use ort::environment::Environment;
 
-use crate::places::{development_root, prefixes};
+use crate::places::{development_root, install_prefixes};
 use crate::{Error, Result};
 
 const FILE: &str = "libonnxruntime.so";
@@ -19,11 +19,10 @@ pub fn prefer_library(file: &Path) {
 }
 
 /// The process's only environment; a failure is kept too, so that it reads the same each time.
-pub(super) fn environment() -> Result<Arc<Environment>> {
+pub(super) fn shared_environment() -> Result<Arc<Environment>> {
     static ENVIRONMENT: OnceLock<std::result::Result<Arc<Environment>, LoadError>> = OnceLock::new();
-    ENVIRONMENT.get_or_init(load).clone().map_err(|LoadError { reason, source }| Error::RuntimeLibrary {
-        reason,
-        source: Some(Box::new(source)),
+    ENVIRONMENT.get_or_init(load_environment).clone().map_err(|LoadError { reason, source }| {
+        Error::RuntimeLibrary { reason, source: Some(Box::new(source)) }
     })
 }
 
@@ -34,14 +33,15 @@ struct LoadError {
     source: Arc<dyn std::error::Error + Send + Sync>,
 }
 
-fn load() -> std::result::Result<Arc<Environment>, LoadError> {
+fn load_environment() -> std::result::Result<Arc<Environment>, LoadError> {
     // A user's own library wins, and if it does not load nothing else is tried in its place.
     let own = env::var_os("ORT_DYLIB_PATH").filter(|v| !v.is_empty()).map(PathBuf::from);
     let own = own.or_else(|| PREFERRED.lock().unwrap_or_else(PoisonError::into_inner).clone());
     // The bare name leaves the search to the system's loader, which does not look in the working directory.
-    let path = own.or_else(|| candidates().into_iter().find(|p| p.is_file())).unwrap_or_else(|| FILE.into());
+    let path =
+        own.or_else(|| library_candidates().into_iter().find(|p| p.is_file())).unwrap_or_else(|| FILE.into());
     let builder = ort::init_from(&path).map_err(|e| {
-        let searched = candidates().iter().map(|p| p.display().to_string()).collect::<Vec<_>>().join(", ");
+        let searched = library_candidates().iter().map(|p| p.display().to_string()).collect::<Vec<_>>().join(", ");
         let reason = format!(
             "{}. Set ORT_DYLIB_PATH to {FILE} (version 1.24 or later), or install it with ./x install; searched: \
              {searched}",
@@ -54,9 +54,9 @@ fn load() -> std::result::Result<Arc<Environment>, LoadError> {
 }
 
 /// The files to try, in order: a developer's checkout, the program's and the plugin's installation, the system's.
-fn candidates() -> Vec<PathBuf> {
+fn library_candidates() -> Vec<PathBuf> {
     let development = development_root().map(|root| root.join(".siskin/ort").join(FILE));
-    let prefixes = prefixes().into_iter().chain(["/usr/local", "/usr"].map(PathBuf::from));
+    let prefixes = install_prefixes().into_iter().chain(["/usr/local", "/usr"].map(PathBuf::from));
     let installed = prefixes.flat_map(|p| [p.join("lib/siskin").join(FILE), p.join("lib").join(FILE)]);
     let mut paths: Vec<PathBuf> = development.into_iter().chain(installed).collect();
     let mut seen = std::collections::HashSet::new();

@@ -25,7 +25,7 @@ pub(super) struct OnnxRuntime(Arc<Environment>);
 
 impl OnnxRuntime {
     pub(super) fn load() -> Result<Self> {
-        library::environment().map(Self)
+        library::shared_environment().map(Self)
     }
 
     /// Fails if the library was built without this provider.

@@ -18,7 +18,7 @@ pub(super) fn zeros(shape: &[usize]) -> ort::Result<Tensor<f32>> {
 }
 
 /// Opens the graph with the first provider that takes it.
-pub(super) fn open(
+pub(super) fn open_session(
     environment: &Environment,
     options: &RuntimeOptions,
     file: &str,
@@ -36,7 +36,7 @@ pub(super) fn open_sized(
     sizes: &[(&str, usize)],
 ) -> Result<(Session, Provider)> {
     let mut reasons = Vec::new();
-    for &provider in candidates(options.provider) {
+    for &provider in provider_candidates(options.provider) {
         if !is_compiled_in(provider) {
             continue;
         }
@@ -65,12 +65,12 @@ fn open_with(
     for &(name, size) in sizes {
         builder = builder.with_dimension_override(name, size as i64)?;
     }
-    register(provider, &mut builder, options)?;
+    register_provider(provider, &mut builder, options)?;
     builder.commit_from_memory(graph)
 }
 
 /// The providers to try, in order, when `provider` is asked for.
-fn candidates(provider: Provider) -> &'static [Provider] {
+fn provider_candidates(provider: Provider) -> &'static [Provider] {
     match provider {
         // Fastest first; a provider that the library or the machine lacks is passed over.
         Provider::Auto => &[Provider::TensorRt, Provider::Cuda, Provider::Cpu],
@@ -99,7 +99,11 @@ pub(super) fn check_compiled_in(provider: Provider) -> Result<()> {
 }
 
 /// Registers the provider with a session that is being built; CPU needs no registration.
-fn register(provider: Provider, builder: &mut SessionBuilder, options: &RuntimeOptions) -> ort::Result<()> {
+fn register_provider(
+    provider: Provider,
+    builder: &mut SessionBuilder,
+    options: &RuntimeOptions,
+) -> ort::Result<()> {
     match provider {
         Provider::Auto | Provider::Cpu => Ok(()),
         Provider::Cuda => ep::CUDA::default().with_device_id(options.device).register(builder),

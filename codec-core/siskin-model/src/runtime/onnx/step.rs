@@ -6,7 +6,7 @@ use ort::environment::Environment;
 use ort::session::{IoBinding, Session};
 use ort::value::{Outlet, Tensor};
 
-use super::session::{open, zeros};
+use super::session::{open_session, zeros};
 use super::weights;
 use crate::runtime::network::StepNetwork;
 use crate::runtime::options::RuntimeOptions;
@@ -37,7 +37,7 @@ impl OnnxNetwork {
     ) -> Result<Self> {
         // ONNX Runtime runs with NaN weights without an error, so they are looked for before.
         weights::check_finite(graph).map_err(|reason| Error::network(&spec.file, reason))?;
-        let (session, provider) = open(environment, options, &spec.file, graph)?;
+        let (session, provider) = open_session(environment, options, &spec.file, graph)?;
         let fail = |e: ort::Error| Error::network(&spec.file, e);
         check_states(spec, &session)?;
         let main_in = shape(spec, session.inputs(), &spec.input)?;
@@ -48,8 +48,8 @@ impl OnnxNetwork {
             || -> ort::Result<Vec<Tensor<f32>>> { spec.states.iter().map(|s| zeros(&s.shape)).collect() };
         let mut states = [set().map_err(fail)?, set().map_err(fail)?];
         let [a, b] = &mut states;
-        let forth = bind(&session, spec, &input, &mut output, a, b).map_err(fail)?;
-        let back = bind(&session, spec, &input, &mut output, b, a).map_err(fail)?;
+        let forth = bind_tensors(&session, spec, &input, &mut output, a, b).map_err(fail)?;
+        let back = bind_tensors(&session, spec, &input, &mut output, b, a).map_err(fail)?;
         let mut network = Self {
             file: spec.file.clone(),
             session,
@@ -119,7 +119,7 @@ impl StepNetwork for OnnxNetwork {
     }
 }
 
-fn bind(
+fn bind_tensors(
     session: &Session,
     spec: &GraphSpec,
     input: &Tensor<f32>,

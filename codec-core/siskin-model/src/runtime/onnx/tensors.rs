@@ -48,8 +48,8 @@ impl OnnxTensorNetwork {
             make(&mut spec.states.iter().map(|s| s.1), session.outputs())?,
         ];
         let [a, b] = &mut states;
-        let forth = bind(&session, spec, &inputs, &mut outputs, a, b);
-        let back = bind(&session, spec, &inputs, &mut outputs, b, a);
+        let forth = bind_tensors(&session, spec, &inputs, &mut outputs, a, b);
+        let back = bind_tensors(&session, spec, &inputs, &mut outputs, b, a);
         let fail = |e: ort::Error| Error::network(spec.name, e);
         let bindings = [forth.map_err(fail)?, back.map_err(fail)?];
         Ok(Self {
@@ -89,7 +89,7 @@ impl TensorNetwork for OnnxTensorNetwork {
     }
 }
 
-fn bind(
+fn bind_tensors(
     session: &Session,
     spec: &TensorSpec<'_>,
     inputs: &[Tensor<f32>],

@@ -4,7 +4,7 @@ use ort::environment::Environment;
 use ort::session::{Session, SessionInputValue};
 use ort::value::Tensor;
 
-use super::session::open;
+use super::session::open_session;
 use crate::runtime::network::{Output, Value, WholeNetwork};
 use crate::runtime::options::RuntimeOptions;
 use crate::runtime::provider::Provider;
@@ -24,7 +24,7 @@ impl OnnxWholeNetwork {
         name: &str,
         graph: &[u8],
     ) -> Result<Self> {
-        let (session, provider) = open(environment, options, name, graph)?;
+        let (session, provider) = open_session(environment, options, name, graph)?;
         Ok(Self { name: name.to_owned(), session, provider })
     }
 }

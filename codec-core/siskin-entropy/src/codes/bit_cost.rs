@@ -1,53 +1,53 @@
 use std::sync::Arc;
 
-use super::distribution::below;
+use super::distribution::distance_below;
 use super::predictor::Predictor;
 use super::tables::Tables;
 
 /// Tells the encoder's search what the codes of a frame would take in the packet that is being gathered.
 #[derive(Debug, Clone)]
-pub struct Appraiser {
+pub struct BitCostEstimator {
     tables: Arc<Tables>,
     /// The frames before, and of this one what each group has come to.
     predictor: Predictor,
 }
 
-impl Appraiser {
+impl BitCostEstimator {
     /// An estimator that has seen nothing.
     pub fn new(tables: Arc<Tables>) -> Self {
         Self { predictor: Predictor::new(&tables), tables }
     }
 
     /// Begins a packet: nothing is known.
-    pub fn begin_packet(&mut self) {
-        self.predictor.start();
+    pub fn start_packet(&mut self) {
+        self.predictor.start_packet();
     }
 
     /// Ends a frame, which has these codes, `[stage][group]`.
     pub fn end_frame(&mut self, codes: &[u16]) {
         self.predictor.restart_frame(&self.tables);
         for (index, &code) in codes.iter().enumerate() {
-            self.predictor.add(&self.tables, index, code.into());
+            self.predictor.add_code(&self.tables, index, code.into());
         }
         self.predictor.next_frame(&self.tables);
     }
 
     /// What each entry of codebook `index` takes more than the likeliest, in 256ths of a bit, after codes of its group
-    /// that add up to `sums`; of the other groups what was [assumed](Self::assume).
-    pub fn appraise(&mut self, index: usize, sums: &[i32], costs: &mut [f32]) {
-        self.assume(index % self.tables.groups, sums);
-        let logits = self.predictor.logits(&self.tables, index);
+    /// that add up to `sums`; of the other groups what was [assumed](Self::set_group_sums).
+    pub fn estimate_costs(&mut self, index: usize, sums: &[i32], costs: &mut [f32]) {
+        self.set_group_sums(index % self.tables.groups, sums);
+        let logits = self.predictor.predict_logits(&self.tables, index);
         let highest = logits.iter().copied().max().unwrap_or_default();
-        costs.iter_mut().zip(logits).for_each(|(cost, &logit)| *cost = below(highest, logit) as f32);
+        costs.iter_mut().zip(logits).for_each(|(cost, &logit)| *cost = distance_below(highest, logit) as f32);
     }
 
     /// Adds an entry of codebook `index` to the sums of its group.
-    pub fn add(&self, index: usize, entry: usize, sums: &mut [i32]) {
-        sums.iter_mut().zip(self.tables.entry(index, entry)).for_each(|(sum, &e)| *sum += i32::from(e));
+    pub fn add_entry(&self, index: usize, entry: usize, sums: &mut [i32]) {
+        sums.iter_mut().zip(self.tables.entry_of(index, entry)).for_each(|(sum, &e)| *sum += i32::from(e));
     }
 
     /// Takes the codes of a group so far for those that add up to `sums`.
-    pub fn assume(&mut self, group: usize, sums: &[i32]) {
+    pub fn set_group_sums(&mut self, group: usize, sums: &[i32]) {
         self.predictor.set_group(group, sums);
     }
 }

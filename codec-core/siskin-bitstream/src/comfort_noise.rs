@@ -9,7 +9,7 @@ use crate::bytes::{BitReader, BitWriter};
 /// `docs/bitstream.md` gives the bands' frequencies. All numbers are integers, so every reader has the same noise to
 /// make.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct NoiseShape {
+pub struct ComfortNoise {
     /// Level in half decibels: 0 is digital silence, `n` is a root mean square of `(n - 193) / 2` dB of full scale,
     /// up to [`MAX_LEVEL`](Self::MAX_LEVEL).
     pub level: u8,
@@ -17,7 +17,7 @@ pub struct NoiseShape {
     pub bands: [u8; Self::BANDS],
 }
 
-impl NoiseShape {
+impl ComfortNoise {
     /// Bands of the spectrum.
     pub const BANDS: usize = 12;
     /// The loudest level: -0.5 dB.
@@ -31,25 +31,27 @@ impl NoiseShape {
     }
 
     /// Appends the description: 1 byte for digital silence, else 7.
-    pub(super) fn write(&self, out: &mut Vec<u8>) {
+    pub(super) fn write_to(&self, out: &mut Vec<u8>) {
         out.push(self.level.min(Self::MAX_LEVEL));
         if self.level > 0 {
             let mut bits = BitWriter::new(out);
-            self.bands.iter().for_each(|&band| bits.put(band.min(15).into(), 4));
-            bits.finish();
+            self.bands.iter().for_each(|&band| bits.write_bits(band.min(15).into(), 4));
+            bits.fill_byte();
         }
     }
 
     /// Reads a description.
-    pub(super) fn parse(cursor: &mut Cursor<'_>) -> Result<Self> {
-        let level = cursor.byte("noise level")?;
+    pub(super) fn read_from(cursor: &mut Cursor<'_>) -> Result<Self> {
+        let level = cursor.read_byte("noise level")?;
         if level > Self::MAX_LEVEL {
-            return Err(cursor.error("noise level", format!("{level}, allowed: 0 to {}", Self::MAX_LEVEL)));
+            return Err(
+                cursor.field_error("noise level", format!("{level}, allowed: 0 to {}", Self::MAX_LEVEL))
+            );
         }
         let mut shape = Self { level, ..Self::default() };
         if level > 0 {
-            let mut bits = BitReader::new(cursor.bytes("noise bands", (Self::BANDS * 4).div_ceil(8))?);
-            shape.bands.iter_mut().for_each(|band| *band = bits.take(4) as u8);
+            let mut bits = BitReader::new(cursor.read_bytes("noise bands", (Self::BANDS * 4).div_ceil(8))?);
+            shape.bands.iter_mut().for_each(|band| *band = bits.read_bits(4) as u8);
         }
         Ok(shape)
     }
@@ -61,30 +63,30 @@ mod tests {
     use crate::Limits;
     use crate::frames::Frames;
     use crate::header::sample;
-    use crate::packet::{Packet, PacketInfo, write_silence};
+    use crate::packet::{Packet, PacketInfo, write_sid};
 
-    fn shape() -> NoiseShape {
-        NoiseShape { level: 87, bands: [15, 14, 12, 11, 10, 10, 9, 7, 5, 3, 1, 0] }
+    fn shape() -> ComfortNoise {
+        ComfortNoise { level: 87, bands: [15, 14, 12, 11, 10, 10, 9, 7, 5, 3, 1, 0] }
     }
 
-    fn packet(info: &PacketInfo, in_band: bool, noise: &NoiseShape) -> Vec<u8> {
+    fn packet(info: &PacketInfo, in_band: bool, noise: &ComfortNoise) -> Vec<u8> {
         let mut out = Vec::new();
-        write_silence(&sample(), info, in_band, noise, &mut out).expect("a frame");
+        write_sid(&sample(), info, in_band, noise, &mut out).expect("a frame");
         out
     }
 
     #[test]
     fn descriptions_come_back() {
         for (noise, in_band, end_trim) in
-            [(shape(), true, 0), (shape(), false, 7), (NoiseShape::default(), false, 0)]
+            [(shape(), true, 0), (shape(), false, 7), (ComfortNoise::default(), false, 0)]
         {
             let info = PacketInfo { starts_stream: in_band, end_trim, frames: 20, stages: 0 };
             let bytes = packet(&info, in_band, &noise);
             let parsed = Packet::parse(&bytes, &Limits::default()).and_then(|p| p.bind(&sample()));
             let parsed = parsed.expect("a packet");
-            assert_eq!((parsed.info(), parsed.noise()), (info, Some(&noise)));
+            assert_eq!((parsed.info(), parsed.comfort_noise()), (info, Some(&noise)));
             let mut codes = Frames::new(1);
-            codes.push(&[7]);
+            codes.push_frame(&[7]);
             parsed.read_codes(None, &mut codes).expect("a pause");
             assert!(codes.is_empty());
             for cut in 0..bytes.len() {
@@ -111,6 +113,6 @@ mod tests {
         assert!(longer.is_err());
         bytes[2] = 193;
         assert!(Packet::parse(&bytes, &Limits::default()).is_err());
-        assert_eq!((shape().level_db(), NoiseShape::default().level_db()), (Some(-53.0), None));
+        assert_eq!((shape().level_db(), ComfortNoise::default().level_db()), (Some(-53.0), None));
     }
 }
