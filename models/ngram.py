@@ -215,7 +215,7 @@ def train(args):
         recordings += list(of_corpus(args.corpus, args.minutes, encoder))
     if not recordings:
         sys.exit("ngram: nothing to learn from: name token files or --corpus")
-    lm = NGram(encoder.codebooks, encoder.groups, encoder.codebook_size).train(recordings)
+    lm = NGram(encoder.codes_per_frame, encoder.groups, encoder.codebook_size).train(recordings)
     lm.save(args.out)
     frames = sum(r.shape[1] for r in recordings)
     print(f"{len(recordings)} recordings, {frames / encoder.frame_rate / 60:.1f} min, "
@@ -239,7 +239,7 @@ def go_on(args):
         sys.exit(f"ngram: the prompt has {prompt.shape[0]} codebooks, the model needs {lm.codebooks}")
     model = args.model or meta.get("model") or "speech-24k"
     # The model writes a row of codes a frame; one with delays would name its layout here.
-    stream = siskin.TokenStream("parallel", codebooks=lm.codebooks, model=model)
+    stream = siskin.TokenStream("parallel", stages=lm.codebooks // lm.groups, model=model)
     frames, count = [], int(args.seconds * meta["frame_rate"])
     with wave.open(args.out, "wb") as out:
         out.setnchannels(1)

@@ -21,7 +21,7 @@ fn packets(path: &Path) -> Vec<(u64, Vec<u8>)> {
 }
 
 fn read(path: &Path) -> TokenFile {
-    let format = FileFormat::of(path).expect("a token file's name");
+    let format = FileFormat::from_path(path).expect("a token file's name");
     TokenFile::from_bytes(format, &fs::read(path).expect("a file")).expect("a token file")
 }
 

@@ -32,7 +32,9 @@ fn frames(c: &mut Criterion) {
         let mut input = pcm.chunks_exact(hop).cycle();
         let mut none = |_: EncodedPacket<'_>| -> Result<()> { Ok(()) };
         group.bench_function(name, |b| {
-            b.iter(|| encoder.push(input.next().expect("an endless input"), &mut none).expect("a frame"));
+            b.iter(|| {
+                encoder.push_samples(input.next().expect("an endless input"), &mut none).expect("a frame")
+            });
         });
     }
     let mut encoder = Encoder::new(&bundle, &runtime, &EncoderConfig::default()).expect("an encoder");
@@ -41,7 +43,7 @@ fn frames(c: &mut Criterion) {
         packets.push(packet.data.to_vec());
         Ok(())
     };
-    encoder.push(&pcm, &mut keep).expect("noise");
+    encoder.push_samples(&pcm, &mut keep).expect("noise");
     let mut decoder = Decoder::new(&bundle, &runtime).expect("a decoder");
     let (mut input, mut out) = (packets.iter().cycle(), Vec::with_capacity(hop));
     group.bench_function("decode", |b| {

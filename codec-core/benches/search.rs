@@ -15,10 +15,10 @@ fn search(c: &mut Criterion) {
     let latent: Vec<f32> = (0..DIM).map(|i| (i as f32 * 1.7).cos()).collect();
     let mut group = c.benchmark_group("search");
     for width in [1, 4, 8] {
-        let mut search = BeamSearch::new(&quantizer, width);
+        let mut search = BeamSearch::new(quantizer.codebooks().shape(), width);
         group.bench_function(BenchmarkId::from_parameter(width), |b| {
             let mut codes = [0; 12];
-            b.iter(|| quantizer.encode(&latent, &mut codes, &mut search));
+            b.iter(|| quantizer.quantize_latent(&latent, &mut codes, &mut search));
         });
     }
     group.finish();

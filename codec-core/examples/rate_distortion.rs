@@ -1,4 +1,4 @@
-//! What the encoder's search gains by its width and by weighing bits, as in files.
+//! What the encoder's search gains by its width and by lambda, with the packets of files.
 //!
 //! `cargo run --release -p siskin-core --example rate_distortion -- STAGES CLIP.wav...`; clips are mono at the bundle's
 //! sample rate. Prints for each search the bits of a
@@ -53,7 +53,7 @@ impl Clip {
             .collect();
         let mut encoder = FrameEncoder::new(bundle, runtime)?;
         let frames = heard.chunks_exact(manifest.hop.into());
-        let latents = frames.map(|f| encoder.latent(f).map(<[f32]>::to_vec)).collect::<Result<_>>()?;
+        let latents = frames.map(|f| encoder.encode_latent(f).map(<[f32]>::to_vec)).collect::<Result<_>>()?;
         Ok(Self { pcm, latents })
     }
 }
@@ -65,14 +65,14 @@ fn main() -> std::result::Result<(), Box<dyn Error>> {
     let clips =
         paths.iter().map(|p| Clip::read(p, &bundle, &runtime)).collect::<std::result::Result<Vec<_>, _>>()?;
     let (header, quantizer) = (bundle.stream_header(), ResidualQuantizer::from_bundle(&bundle)?);
-    let mut coder = siskin_core::audio::entropy_tables(&bundle)?.map(|tables| Coder::new(tables.into()));
+    let mut coder = siskin_core::audio::load_entropy_tables(&bundle)?.map(|tables| Coder::new(tables.into()));
     println!(
-        "| width | bit weight | bits a frame | less than fixed width | error | us a frame |\n|---|---|---|---|---|---|"
+        "| width | lambda | bits per frame | less than fixed width | error | us per frame |\n|---|---|---|---|---|---|"
     );
-    for (search_width, bit_weight) in SEARCHES {
+    for (search_width, lambda) in SEARCHES {
         let stages = Some(stages.parse()?);
         let config =
-            EncoderConfig { stages, frames_per_packet: 50, search_width, bit_weight, ..Default::default() };
+            EncoderConfig { stages, frames_per_packet: 50, search_width, lambda, ..Default::default() };
         let mut encoder = Encoder::new(&bundle, &runtime, &config)?;
         let (mut bytes, mut fixed, mut count, mut error, mut seconds) = (0, 0, 0, 0.0, 0.0);
         let (mut frames, mut written) = (Frames::default(), Vec::new());
@@ -84,8 +84,8 @@ fn main() -> std::result::Result<(), Box<dyn Error>> {
                 Ok(())
             };
             let clock = Instant::now();
-            encoder.push(&clip.pcm, &mut keep)?;
-            encoder.finish(&mut keep)?;
+            encoder.push_samples(&clip.pcm, &mut keep)?;
+            encoder.finish_stream(&mut keep)?;
             seconds += clock.elapsed().as_secs_f64();
             let mut latents = clip.latents.iter();
             for data in &packets {
@@ -105,7 +105,7 @@ fn main() -> std::result::Result<(), Box<dyn Error>> {
                 }
                 count += frames.len();
                 for (codes, latent) in frames.iter().zip(&mut latents) {
-                    quantizer.decode(codes, &mut decoded)?;
+                    quantizer.dequantize_codes(codes, &mut decoded)?;
                     let squares = latent.iter().zip(&decoded).map(|(a, b)| f64::from(a - b).powi(2));
                     error += squares.sum::<f64>();
                 }
@@ -114,7 +114,7 @@ fn main() -> std::result::Result<(), Box<dyn Error>> {
         let (count, bits) = (count as f64, bytes as f64 * 8.0 / count as f64);
         let (less, error, us) =
             (100.0 - 100.0 * bytes as f64 / fixed as f64, error / count, seconds * 1e6 / count);
-        println!("| {search_width} | {bit_weight} | {bits:.2} | {less:.2} % | {error:.3} | {us:.0} |");
+        println!("| {search_width} | {lambda} | {bits:.2} | {less:.2} % | {error:.3} | {us:.0} |");
     }
     Ok(())
 }

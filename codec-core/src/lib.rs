@@ -27,8 +27,8 @@
 //!     packets.push(packet.data.to_vec());
 //!     Ok(())
 //! };
-//! encoder.push(&[0.0; 24_000], &mut keep)?;
-//! encoder.finish(&mut keep)?;
+//! encoder.push_samples(&[0.0; 24_000], &mut keep)?;
+//! encoder.finish_stream(&mut keep)?;
 //! for packet in &packets {
 //!     decoder.decode(packet, &mut pcm)?;
 //! }

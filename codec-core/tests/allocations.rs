@@ -76,7 +76,11 @@ fn quantizer() -> ResidualQuantizer {
 fn books() -> Vec<BookTables> {
     let mut silence = [0; 18];
     let quantizer = quantizer();
-    quantizer.encode(&[0.0; DIM], &mut silence, &mut BeamSearch::new(&quantizer, DEFAULT_SEARCH_WIDTH));
+    quantizer.quantize_latent(
+        &[0.0; DIM],
+        &mut silence,
+        &mut BeamSearch::new(quantizer.codebooks().shape(), DEFAULT_SEARCH_WIDTH),
+    );
     let book = |&code: &u16| BookTables {
         hidden: (0..4 * 3 * DIM).map(|i| (i % 7) as i8 - 3).collect(),
         hidden_bias: vec![100; 4],
@@ -120,7 +124,7 @@ fn a_running_stream_allocates_nothing() {
             range_coded += usize::from(packet.data[0] & 0x0f == 1);
             decoder.decode(packet.data, &mut out).map(drop)
         };
-        encoder.push(&pcm, &mut emit)
+        encoder.push_samples(&pcm, &mut emit)
     };
     second(&mut encoder).expect("the copy never fails");
     let region = Region::new(ALLOCATOR);
@@ -174,7 +178,7 @@ fn token_allocations(layout: &str) -> (usize, usize) {
     let mut out = Vec::with_capacity(HOP);
     allocations(|| {
         out.clear();
-        stream.push(&row, &mut out).expect("valid tokens");
+        stream.push_tokens(&row, &mut out).expect("valid tokens");
     })
 }
 
@@ -186,7 +190,7 @@ fn slot_allocations(layout: &str) -> (usize, usize) {
     let mut samples = 0;
     let counted = allocations(|| {
         let mut give = |_: usize, pcm: Result<&[f32]>| samples += pcm.expect("valid tokens").len();
-        slots.step(&input, &mut give).expect("slots that are there");
+        slots.push_tokens(&input, &mut give).expect("slots that are there");
     });
     assert!(samples > 3 * 200 * HOP, "{samples} samples of three slots");
     counted

@@ -60,7 +60,7 @@ fn decoding_golden_codes_equals_the_offline_model() {
         let mut out = Vec::new();
         for t in 0..frames {
             let codes: Vec<u16> = (0..count).map(|c| golden.codes[c * frames + t]).collect();
-            out.extend_from_slice(decoder.decode(&codes).expect("golden codes"));
+            out.extend_from_slice(decoder.decode_frame(&codes).expect("golden codes"));
         }
         out.truncate(expected.len());
         let worst = worst(&out, expected);
@@ -79,7 +79,7 @@ fn encoding_gives_the_golden_codes() {
     let hop = usize::from(bundle.manifest().hop);
     let mut equal_first = 0;
     for t in 0..frames {
-        encoder.encode(&golden.pcm[t * hop..(t + 1) * hop], &mut codes).expect("a frame");
+        encoder.encode_frame(&golden.pcm[t * hop..(t + 1) * hop], &mut codes).expect("a frame");
         equal_first += usize::from(codes[0] == golden.codes[t]);
     }
     // A latent halfway between two entries may fall to either with another order of summation.
@@ -93,9 +93,9 @@ fn encode(encoder: &mut Encoder, pcm: &[f32], cut: usize) -> Vec<Vec<u8>> {
         Ok(())
     };
     for piece in pcm.chunks(cut) {
-        encoder.push(piece, &mut emit).expect("a piece");
+        encoder.push_samples(piece, &mut emit).expect("a piece");
     }
-    encoder.finish(&mut emit).expect("the end");
+    encoder.finish_stream(&mut emit).expect("the end");
     packets
 }
 
@@ -126,7 +126,7 @@ fn range_coding_gives_the_same_samples() {
     for entropy_coding in [false, true] {
         // Where bits weigh, codes are others.
         let config =
-            EncoderConfig { frames_per_packet: 50, entropy_coding, bit_weight: 0.0, ..Default::default() };
+            EncoderConfig { frames_per_packet: 50, entropy_coding, lambda: 0.0, ..Default::default() };
         let mut encoder = Encoder::new(&bundle, &runtime, &config).expect("the encoder");
         assert_eq!(encoder.is_range_coding(), entropy_coding && bundle.manifest().entropy.is_some());
         let packets = encode(&mut encoder, &golden.pcm, golden.pcm.len());
@@ -145,8 +145,8 @@ fn range_coding_gives_the_same_samples() {
 #[test]
 fn weighing_bits_saves_some_whatever_the_cuts() {
     let ((bundle, runtime), golden) = (parts(), golden());
-    let coded = |bit_weight, cut| {
-        let config = EncoderConfig { frames_per_packet: 20, bit_weight, ..Default::default() };
+    let coded = |lambda, cut| {
+        let config = EncoderConfig { frames_per_packet: 20, lambda, ..Default::default() };
         encode(&mut Encoder::new(&bundle, &runtime, &config).expect("the encoder"), &golden.pcm, cut)
     };
     let size = |packets: &[Vec<u8>]| packets.iter().map(Vec::len).sum::<usize>();
@@ -155,7 +155,7 @@ fn weighing_bits_saves_some_whatever_the_cuts() {
     if bundle.manifest().entropy.is_some() {
         assert!(size(&weighed) < size(&coded(0.0, golden.pcm.len())), "{}", size(&weighed));
     }
-    let config = EncoderConfig { bit_weight: -1.0, ..Default::default() };
+    let config = EncoderConfig { lambda: -1.0, ..Default::default() };
     assert!(matches!(Encoder::new(&bundle, &runtime, &config), Err(Error::Parameter { .. })));
 }
 
@@ -167,20 +167,20 @@ fn snapshots_take_both_networks_back() {
     let (mut before, mut between) = (Snapshot::default(), Snapshot::default());
     let mut codes = vec![0; bundle.stream_header().codes_per_frame(bundle.manifest().default_stages)];
     for frame in golden.pcm.chunks_exact(480).take(9) {
-        encoder.encode(frame, &mut codes).expect("a frame");
-        decoder.decode(&codes).expect("a frame");
+        encoder.encode_frame(frame, &mut codes).expect("a frame");
+        decoder.decode_frame(&codes).expect("a frame");
     }
-    encoder.snapshot(&mut before);
-    decoder.snapshot(&mut between);
+    encoder.save_state(&mut before);
+    decoder.save_state(&mut between);
     let frame = &golden.pcm[9 * 480..10 * 480];
-    encoder.encode(frame, &mut codes).expect("a frame");
-    let first = (codes.clone(), decoder.decode(&codes).expect("a frame").to_vec());
-    encoder.encode(&golden.pcm[20 * 480..21 * 480], &mut codes).expect("a frame");
-    encoder.restore(&before).expect("its own snapshot");
-    decoder.restore(&between).expect("its own snapshot");
-    encoder.encode(frame, &mut codes).expect("a frame");
-    assert_eq!((codes.clone(), decoder.decode(&codes).expect("a frame").to_vec()), first);
-    assert!(decoder.restore(&Snapshot::default()).is_err());
+    encoder.encode_frame(frame, &mut codes).expect("a frame");
+    let first = (codes.clone(), decoder.decode_frame(&codes).expect("a frame").to_vec());
+    encoder.encode_frame(&golden.pcm[20 * 480..21 * 480], &mut codes).expect("a frame");
+    encoder.restore_state(&before).expect("its own snapshot");
+    decoder.restore_state(&between).expect("its own snapshot");
+    encoder.encode_frame(frame, &mut codes).expect("a frame");
+    assert_eq!((codes.clone(), decoder.decode_frame(&codes).expect("a frame").to_vec()), first);
+    assert!(decoder.restore_state(&Snapshot::default()).is_err());
 }
 
 #[test]
@@ -228,9 +228,9 @@ fn a_receptive_field_after_a_reset_samples_are_those_of_an_unbroken_decoding() {
         Ok(())
     };
     for _ in 0..4 {
-        encoder.push(&golden.pcm, &mut keep).expect("encoding");
+        encoder.push_samples(&golden.pcm, &mut keep).expect("encoding");
     }
-    encoder.finish(&mut keep).expect("encoding");
+    encoder.finish_stream(&mut keep).expect("encoding");
     let mut decoder = Decoder::new(&bundle, &runtime).expect("the decoder");
     let (mut linear, mut starts) = (Vec::new(), Vec::new());
     for packet in &packets {

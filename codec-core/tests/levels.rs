@@ -44,13 +44,13 @@ impl Codec {
         let config = EncoderConfig { stages: Some(stages), dtx, search_width: 1, ..Default::default() };
         let mut encoder = Encoder::new(&self.bundle, &self.runtime, &config).expect("an encoder");
         let mut decoder = Decoder::new(&self.bundle, &self.runtime).expect("a decoder");
-        let (hop, mut out) = (u64::from(encoder.header().hop), Vec::new());
+        let (hop, mut out) = (u64::from(encoder.stream_header().hop), Vec::new());
         let mut emit = |p: EncodedPacket<'_>| -> Result<()> {
             decoder.conceal(((p.position - out.len() as u64) / hop) as u32, &mut out)?;
             decoder.decode(p.data, &mut out).map(drop)
         };
-        encoder.push(pcm, &mut emit).expect("a signal");
-        encoder.finish(&mut emit).expect("the end");
+        encoder.push_samples(pcm, &mut emit).expect("a signal");
+        encoder.finish_stream(&mut emit).expect("the end");
         assert_eq!(out.len(), pcm.len());
         out
     }

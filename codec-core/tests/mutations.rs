@@ -215,7 +215,7 @@ fn write_seeds() {
     }
     let bundle = Bundle::find("speech-24k").expect("the shipped bundle");
     let mut coder =
-        Coder::new(siskin_core::audio::entropy_tables(&bundle).expect("tables").expect("tables").into());
+        Coder::new(siskin_core::audio::load_entropy_tables(&bundle).expect("tables").expect("tables").into());
     for (name, stages) in [("even", [2u8; 4]), ("uneven", [1, 3, 2, 9])] {
         let mut frames = Frames::new(2);
         for count in stages {
@@ -232,7 +232,7 @@ fn write_seeds() {
     let mut video = hex::decode(golden.lines().next().expect("a packet")).expect("hexadecimal digits");
     video.truncate(video.len() - 4);
     keep("video", "golden", &video);
-    let tokens = TokenFile::from_frames(2, &[1, 2, 3, 4, 5, 6], TokenMeta::of_stream(&header, 1024));
+    let tokens = TokenFile::from_frames(2, &[1, 2, 3, 4, 5, 6], TokenMeta::from_stream_header(&header, 1024));
     for format in FileFormat::ALL {
         let data = tokens.as_ref().expect("whole frames").to_bytes(format).expect("a file");
         keep("tokens", format.name(), &data);

@@ -22,7 +22,7 @@ fn speaker() -> Speaker {
 fn say(speaker: &mut Speaker, text: &str, voice: usize, speed: f32) -> (Spoken, Vec<f32>) {
     let mut pcm = Vec::new();
     let spoken = speaker
-        .speak(text, voice, speed, &mut |samples| {
+        .speak_sentence(text, voice, speed, &mut |samples| {
             pcm.extend_from_slice(samples);
             true
         })
@@ -92,7 +92,7 @@ fn a_listener_who_has_enough_is_not_spoken_to() {
         calls += 1;
         false
     };
-    speaker.speak(&text, 0, 1.0, stop).expect("no failure");
+    speaker.speak_sentence(&text, 0, 1.0, stop).expect("no failure");
     assert_eq!(calls, 1);
 }
 
@@ -100,10 +100,10 @@ fn a_listener_who_has_enough_is_not_spoken_to() {
 fn wrong_parameters_say_what_is_allowed() {
     let mut speaker = speaker();
     for speed in [0.0, 3.0, f32::NAN] {
-        let error = speaker.speak("a", 0, speed, &mut |_| true).expect_err("a wrong speed");
+        let error = speaker.speak_sentence("a", 0, speed, &mut |_| true).expect_err("a wrong speed");
         assert!(matches!(error, Error::Parameter { name: "speed", .. }), "{error}");
     }
-    assert!(speaker.speak("a", 99, 1.0, &mut |_| true).is_err());
+    assert!(speaker.speak_sentence("a", 99, 1.0, &mut |_| true).is_err());
     let error = speaker.manifest().voice(Some("nobody")).expect_err("no such voice").to_string();
     assert!(error.contains("low, high, tief"), "{error}");
     assert_eq!(speaker.manifest().voice_of_language("de").expect("a German voice"), 2);

@@ -24,7 +24,7 @@ fn main() -> Result<()> {
     // Fifty frames, a second, in a packet: a file need not be joined in the middle of one.
     let config = EncoderConfig { frames_per_packet: 50, ..Default::default() };
     let mut encoder = Encoder::new(&bundle, &runtime, &config)?;
-    let rate = encoder.header().sample_rate;
+    let rate = encoder.stream_header().sample_rate;
 
     let mut wav = hound::WavReader::open(&input)?;
     let spec = wav.spec();
@@ -35,7 +35,7 @@ fn main() -> Result<()> {
 
     // The writer does no input or output itself: it appends bytes to a buffer.
     let options = WriterOptions { mode: Mode::File, writing_app: "encode_wav".into(), ..Default::default() };
-    let mut writer = Writer::new(vec![Track::audio(encoder.header())], options)?;
+    let mut writer = Writer::new(vec![Track::audio(encoder.stream_header())], options)?;
     let mut bytes = Vec::new();
     writer.write_header(&mut bytes)?;
     let mut write = |packet: EncodedPacket<'_>| -> siskin_core::Result<()> {
@@ -47,9 +47,9 @@ fn main() -> Result<()> {
     let samples = wav.samples::<i16>().map(|s| s.map(|s| f32::from(s) / 32_768.0));
     let samples = samples.collect::<Result<Vec<f32>, _>>()?;
     for chunk in samples.chunks(CHUNK) {
-        encoder.push(chunk, &mut write)?;
+        encoder.push_samples(chunk, &mut write)?;
     }
-    encoder.finish(&mut write)?;
+    encoder.finish_stream(&mut write)?;
 
     // The end of the file holds its index; the patches fill in the duration and where that index is.
     let patches = writer.finish(&mut bytes)?;

@@ -68,9 +68,9 @@ fn main() -> Result<()> {
         // A microphone would give the next frame only now.
         let due = Duration::from_secs_f64((i * hop) as f64 / f64::from(rate));
         thread::sleep(due.saturating_sub(start.elapsed()));
-        encoder.push(frame, &mut |packet| send(packet.data))?;
+        encoder.push_samples(frame, &mut |packet| send(packet.data))?;
     }
-    encoder.finish(&mut |packet| send(packet.data))?;
+    encoder.finish_stream(&mut |packet| send(packet.data))?;
     sender.send_to(&END.to_be_bytes(), address)?;
 
     let (pcm, recovered, concealed) = heard.join().map_err(|_| anyhow!("the receiver failed"))??;
@@ -105,7 +105,7 @@ fn receive(socket: &UdpSocket, mut decoder: Decoder) -> Result<(Vec<f32>, u32, u
         // One that comes late has been concealed already. A player would wait for it for a while, in a jitter buffer.
         let Some(missing) = sequence.checked_sub(next) else { continue };
         if missing > 0 {
-            let found = decoder.recover(missing, packet, &mut pcm)?;
+            let found = decoder.conceal_before_data(missing, packet, &mut pcm)?;
             recovered += found;
             concealed += missing - found;
         }

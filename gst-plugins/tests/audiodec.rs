@@ -124,7 +124,7 @@ fn with_hole(coded: &[Coded], hole: std::ops::Range<usize>) -> Vec<f32> {
     let (mut decoder, mut pcm) = (decoder(), Vec::new());
     for (n, packet) in coded.iter().enumerate().filter(|(n, _)| !hole.contains(n)) {
         if n == hole.end {
-            decoder.recover(hole.len() as u32, &packet.data, &mut pcm).expect("concealment");
+            decoder.conceal_before_data(hole.len() as u32, &packet.data, &mut pcm).expect("concealment");
         }
         decoder.decode(&packet.data, &mut pcm).expect("a packet of ours");
     }

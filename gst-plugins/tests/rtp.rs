@@ -347,7 +347,7 @@ fn a_sender_that_changes_its_bundle_is_followed() {
             coded.push(Coded { data: p.data.to_vec(), position: p.position, samples: p.samples });
             Ok(())
         };
-        encoder.push(&pcm, &mut keep).expect("encoding");
+        encoder.push_samples(&pcm, &mut keep).expect("encoding");
         let caps = stream_caps(&bundle.stream_header()).to_string();
         let mut payloader = harness(&format!("rtpsiskinaudiopay {properties}"), &caps);
         coded.iter().for_each(|packet| assert!(payloader.push(packet.buffer()).is_ok()));

@@ -8,13 +8,13 @@ use std::path::Path;
 use common::*;
 use gst::prelude::*;
 use siskin_core::container::{Block, Reader, TEXT_CODEC_ID, TOKENS_CODEC_ID};
-use siskin_core::tokens::{FileFormat, Format, Packer, TokenFile, codes_of_packet};
+use siskin_core::tokens::{FileFormat, Format, Packer, TokenFile, codes_from_packet};
 
 /// Frames of codes that the core's encoder makes of samples, `[T, K]`, and K.
 fn codes(pcm: &[f32], stages: Option<u8>) -> (Vec<u16>, usize) {
     let (mut out, mut count) = (Vec::new(), 0);
     for packet in encode(pcm, 1, stages) {
-        let info = codes_of_packet(&packet.data, &header(), None, &mut out).expect("a packet of ours");
+        let info = codes_from_packet(&packet.data, &header(), None, &mut out).expect("a packet of ours");
         count = header().codes_per_frame(info.stages);
     }
     (out, count)
@@ -22,12 +22,12 @@ fn codes(pcm: &[f32], stages: Option<u8>) -> (Vec<u16>, usize) {
 
 fn tokens(layout: &str, frames: &[u16], codebooks: usize) -> Vec<i64> {
     let stages = codebooks / usize::from(header().groups);
-    let mut packer = Packer::new(Format::of_bundle(&bundle(), stages as u8, layout).expect("a layout"));
+    let mut packer = Packer::new(Format::from_bundle(&bundle(), stages as u8, layout).expect("a layout"));
     let mut out = Vec::new();
     for frame in frames.chunks_exact(codebooks) {
-        packer.push(frame, &mut out).expect("codes of ours");
+        packer.push_frame(frame, &mut out).expect("codes of ours");
     }
-    packer.finish(true, &mut out);
+    packer.finish_stream(true, &mut out);
     out
 }
 
@@ -41,7 +41,7 @@ fn pull(sink: &gst::Element) -> Option<gst::Sample> {
 }
 
 fn read(path: &Path) -> TokenFile {
-    let format = FileFormat::of(path).expect("a token file's name");
+    let format = FileFormat::from_path(path).expect("a token file's name");
     TokenFile::from_bytes(format, &std::fs::read(path).expect("a file")).expect("a token file")
 }
 

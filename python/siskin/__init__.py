@@ -1,7 +1,8 @@
 """Streaming neural speech codec, and its tokens in the layouts of speech models.
 
 Encoder: samples to codes. Decoder: codes to samples. TokenStream: tokens of a model in its layout to samples, as soon as
-a frame is whole. All of them stream, release the GIL while they work, and give the same whatever the pieces they get.
+a frame is complete. All of them stream and release the GIL while they work, and how the input is cut into calls does not
+change the output. Codes are arrays [K, T]: K codes per frame (residual stages x groups), T frames.
 """
 import importlib.util
 import os

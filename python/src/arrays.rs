@@ -1,4 +1,4 @@
-//! Arrays in and out.
+//! NumPy arrays to vectors and back.
 
 use numpy::{AllowTypeChange, PyArray1, PyArray2, PyArrayLikeDyn, PyArrayMethods, PyUntypedArrayMethods};
 use pyo3::exceptions::PyValueError;
@@ -6,8 +6,8 @@ use pyo3::prelude::*;
 
 use crate::errors::TokenError;
 
-/// Samples of any array of numbers with one dimension.
-pub(crate) fn samples(value: &Bound<'_, PyAny>) -> PyResult<Vec<f32>> {
+/// Reads the samples of an array of numbers with one dimension.
+pub(crate) fn read_samples(value: &Bound<'_, PyAny>) -> PyResult<Vec<f32>> {
     let array: PyArrayLikeDyn<'_, f32, AllowTypeChange> = value.extract()?;
     if array.ndim() != 1 {
         return Err(PyValueError::new_err(format!(
@@ -18,8 +18,8 @@ pub(crate) fn samples(value: &Bound<'_, PyAny>) -> PyResult<Vec<f32>> {
     Ok(array.as_array().iter().copied().collect())
 }
 
-/// Values of an array `[rows, columns]`, row after row, with its shape.
-pub(crate) fn matrix(value: &Bound<'_, PyAny>, what: &str) -> PyResult<(Vec<f32>, [usize; 2])> {
+/// Reads an array `[rows, columns]`, row after row, with its shape.
+pub(crate) fn read_matrix(value: &Bound<'_, PyAny>, what: &str) -> PyResult<(Vec<f32>, [usize; 2])> {
     let array: PyArrayLikeDyn<'_, f32, AllowTypeChange> = value.extract()?;
     match *array.shape() {
         [rows, columns] => Ok((array.as_array().iter().copied().collect(), [rows, columns])),
@@ -30,11 +30,13 @@ pub(crate) fn matrix(value: &Bound<'_, PyAny>, what: &str) -> PyResult<(Vec<f32>
     }
 }
 
-/// Integers of an array of any shape, in C order, and the shape. Floating point numbers are refused: they would be cut.
-pub(crate) fn integers(value: &Bound<'_, PyAny>, what: &str) -> PyResult<(Vec<i64>, Vec<usize>)> {
+/// Reads the integers of an array of any shape, in C order, and the shape. Floating point numbers are refused, since the
+/// conversion would truncate them.
+pub(crate) fn read_integers(value: &Bound<'_, PyAny>, what: &str) -> PyResult<(Vec<i64>, Vec<usize>)> {
     let array = value.py().import("numpy")?.call_method1("asarray", (value,))?;
     let kind: String = array.getattr("dtype")?.getattr("kind")?.extract()?;
     let is_empty = array.getattr("size")?.extract::<usize>()? == 0;
+    // An empty list is float64 to NumPy.
     if !matches!(kind.as_str(), "i" | "u") && !is_empty {
         let dtype = array.getattr("dtype")?;
         return Err(PyValueError::new_err(format!("{what} are {dtype}, allowed: integers")));
@@ -43,15 +45,15 @@ pub(crate) fn integers(value: &Bound<'_, PyAny>, what: &str) -> PyResult<(Vec<i6
     Ok((array.as_array().iter().copied().collect(), array.shape().to_vec()))
 }
 
-/// Truth values of an array of any shape.
-pub(crate) fn mask(value: &Bound<'_, PyAny>) -> PyResult<Vec<bool>> {
+/// Reads the booleans of an array of any shape.
+pub(crate) fn read_mask(value: &Bound<'_, PyAny>) -> PyResult<Vec<bool>> {
     let array: PyArrayLikeDyn<'_, bool, AllowTypeChange> = value.extract()?;
     Ok(array.as_array().iter().copied().collect())
 }
 
-/// Codes `[K, T]`, as frames `[T, K]`, and K.
-pub(crate) fn codes(value: &Bound<'_, PyAny>) -> PyResult<(Vec<u16>, usize)> {
-    let (values, shape) = integers(value, "codes")?;
+/// Reads codes `[K, T]` as frames `[T, K]`, and K.
+pub(crate) fn read_codes(value: &Bound<'_, PyAny>) -> PyResult<(Vec<u16>, usize)> {
+    let (values, shape) = read_integers(value, "codes")?;
     let [codebooks, frames] = *shape.as_slice() else {
         return Err(PyValueError::new_err(format!("codes of shape {shape:?}, allowed: [K, T]")));
     };
@@ -68,14 +70,14 @@ pub(crate) fn codes(value: &Bound<'_, PyAny>) -> PyResult<(Vec<u16>, usize)> {
     Ok((out, codebooks))
 }
 
-/// Frames `[T, K]` as an array `[K, T]`.
-pub(crate) fn codes_out<'py>(
+/// Converts frames `[T, K]` to an array `[K, T]`.
+pub(crate) fn codes_to_array<'py>(
     py: Python<'py>,
     frames: &[u16],
     codebooks: usize,
 ) -> PyResult<Bound<'py, PyArray2<u16>>> {
     let count = frames.len() / codebooks.max(1);
-    let turned: Vec<u16> =
+    let transposed: Vec<u16> =
         (0..codebooks).flat_map(|k| frames.iter().skip(k).step_by(codebooks).copied()).collect();
-    PyArray1::from_vec(py, turned).reshape([codebooks, count])
+    PyArray1::from_vec(py, transposed).reshape([codebooks, count])
 }

@@ -4,16 +4,16 @@ use pyo3::PyErr;
 use pyo3::create_exception;
 use pyo3::exceptions::{PyException, PyOSError, PyValueError};
 
-create_exception!(siskin, Error, PyException, "Whatever the codec cannot do, with the reason.");
+create_exception!(siskin, Error, PyException, "An error of the codec, with the reason.");
 create_exception!(
     siskin,
     TokenError,
     Error,
-    "Tokens that cannot be taken, with the place and what is allowed."
+    "Bad tokens or codes, with their position and the allowed range."
 );
 
-/// The exception for an error.
-pub(crate) fn raise(error: siskin_core::Error) -> PyErr {
+/// Converts an error to a Python exception.
+pub(crate) fn to_py_err(error: siskin_core::Error) -> PyErr {
     use siskin_core::Error as E;
     let text = error.with_sources();
     match error {

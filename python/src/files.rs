@@ -9,10 +9,10 @@ use siskin_core::bundle::Bundle;
 use siskin_core::tokens::{FileFormat, TokenFile, TokenMeta};
 
 use crate::arrays;
-use crate::errors::raise;
+use crate::errors::to_py_err;
 
-fn format_of(path: &std::path::Path) -> PyResult<FileFormat> {
-    FileFormat::of(path).ok_or_else(|| {
+fn format_from_path(path: &std::path::Path) -> PyResult<FileFormat> {
+    FileFormat::from_path(path).ok_or_else(|| {
         PyValueError::new_err(format!("{}: token files are .safetensors, .npy or .jsonl", path.display()))
     })
 }
@@ -20,15 +20,15 @@ fn format_of(path: &std::path::Path) -> PyResult<FileFormat> {
 /// Reads a token file: its codes [K, T] and its metadata.
 #[pyfunction]
 pub(crate) fn load(py: Python<'_>, path: PathBuf) -> PyResult<(Bound<'_, PyArray2<u16>>, Bound<'_, PyAny>)> {
-    let format = format_of(&path)?;
+    let format = format_from_path(&path)?;
     let data = std::fs::read(&path)?;
-    let file = TokenFile::from_bytes(format, &data).map_err(raise)?;
+    let file = TokenFile::from_bytes(format, &data).map_err(to_py_err)?;
     let text = serde_json::to_string(&file.meta).map_err(|e| PyValueError::new_err(e.to_string()))?;
     let meta = py.import("json")?.call_method1("loads", (text,))?;
-    Ok((arrays::codes_out(py, &file.to_frames(), file.codebooks)?, meta))
+    Ok((arrays::codes_to_array(py, &file.to_frames(), file.codebooks)?, meta))
 }
 
-/// Writes codes [K, T] to a token file, with metadata as `load` gives it; `model` fills in what a bundle says.
+/// Writes codes [K, T] to a token file, with metadata as `load` returns it; `model` fills in the fields of a bundle.
 #[pyfunction]
 #[pyo3(signature = (path, codes, meta = None, model = None))]
 pub(crate) fn save(
@@ -37,25 +37,27 @@ pub(crate) fn save(
     meta: Option<&Bound<'_, PyAny>>,
     model: Option<&str>,
 ) -> PyResult<()> {
-    let format = format_of(&path)?;
-    let mut described = match meta {
+    let format = format_from_path(&path)?;
+    let mut metadata = match meta {
         Some(meta) => {
             let text: String = meta.py().import("json")?.call_method1("dumps", (meta,))?.extract()?;
             serde_json::from_str(&text).map_err(|e| PyValueError::new_err(format!("meta: {e}")))?
         }
         None => TokenMeta::default(),
     };
-    let (frames, codebooks) = arrays::codes(codes)?;
+    let (frames, codebooks) = arrays::read_codes(codes)?;
     if let Some(model) = model {
-        let bundle = Bundle::find(model).map_err(raise)?;
-        let of_bundle = TokenMeta::of_stream(&bundle.stream_header(), bundle.manifest().quantizer.size);
-        let TokenMeta { format, model, stream_header, codebook_size, frame_rate, .. } = of_bundle;
-        described = TokenMeta { format, model, stream_header, codebook_size, frame_rate, ..described };
+        let bundle = Bundle::find(model).map_err(to_py_err)?;
+        let bundle_meta =
+            TokenMeta::from_stream_header(&bundle.stream_header(), bundle.manifest().quantizer.size);
+        let TokenMeta { format, model, stream_header, codebook_size, frame_rate, .. } = bundle_meta;
+        metadata = TokenMeta { format, model, stream_header, codebook_size, frame_rate, ..metadata };
     }
-    let file = TokenFile::from_frames(codebooks, &frames, described).map_err(raise)?;
+    let file = TokenFile::from_frames(codebooks, &frames, metadata).map_err(to_py_err)?;
+    // Metadata of the caller may lack the size; then any uint16 is a code.
     if file.meta.codebook_size > 0 {
-        file.check(file.meta.codebook_size).map_err(raise)?;
+        file.check_codes(file.meta.codebook_size).map_err(to_py_err)?;
     }
-    std::fs::write(&path, file.to_bytes(format).map_err(raise)?)?;
+    std::fs::write(&path, file.to_bytes(format).map_err(to_py_err)?)?;
     Ok(())
 }

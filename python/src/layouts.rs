@@ -7,19 +7,19 @@ use pyo3::prelude::*;
 use siskin_core::tokens::{Format, Layout, OnBadToken, Packer, Unit, Unpacker};
 
 use crate::arrays;
-use crate::errors::raise;
+use crate::errors::to_py_err;
 
-fn format(
+fn build_format(
     layout: &str,
     codebooks: usize,
     size: u32,
     special_ids: Option<BTreeMap<String, i64>>,
 ) -> PyResult<Format> {
-    let layout = Layout::parse(layout, codebooks, size).map_err(raise)?;
-    Format::new(codebooks, size, layout, &special_ids.unwrap_or_default()).map_err(raise)
+    let layout = Layout::parse(layout, codebooks, size).map_err(to_py_err)?;
+    Format::new(codebooks, size, layout, &special_ids.unwrap_or_default()).map_err(to_py_err)
 }
 
-/// Lays out codes [K, T] as the tokens of a model, with its marks of the end unless `marked` is false.
+/// Packs codes [K, T] to the tokens of a layout, with the special ids that mark the end unless `marked` is false.
 #[pyfunction]
 #[pyo3(signature = (codes, layout, codebook_size, marked = true, special_ids = None))]
 pub(crate) fn pack<'py>(
@@ -30,17 +30,17 @@ pub(crate) fn pack<'py>(
     marked: bool,
     special_ids: Option<BTreeMap<String, i64>>,
 ) -> PyResult<Bound<'py, PyArray1<i64>>> {
-    let (frames, codebooks) = arrays::codes(codes)?;
-    let mut packer = Packer::new(format(layout, codebooks, codebook_size, special_ids)?);
+    let (frames, codebooks) = arrays::read_codes(codes)?;
+    let mut packer = Packer::new(build_format(layout, codebooks, codebook_size, special_ids)?);
     let mut tokens = Vec::new();
     for frame in frames.chunks_exact(codebooks) {
-        packer.push(frame, &mut tokens).map_err(raise)?;
+        packer.push_frame(frame, &mut tokens).map_err(to_py_err)?;
     }
-    packer.finish(marked, &mut tokens);
+    packer.finish_stream(marked, &mut tokens);
     Ok(PyArray1::from_vec(py, tokens))
 }
 
-/// Finds the codes [K, T] in a model's tokens; bad ones are refused.
+/// Unpacks tokens to codes [K, T]; bad tokens are refused. `codebooks` is K, the codes per frame (stages x groups).
 #[pyfunction]
 #[pyo3(signature = (tokens, layout, codebooks, codebook_size, special_ids = None))]
 pub(crate) fn unpack<'py>(
@@ -51,8 +51,8 @@ pub(crate) fn unpack<'py>(
     codebook_size: u32,
     special_ids: Option<BTreeMap<String, i64>>,
 ) -> PyResult<Bound<'py, PyArray2<u16>>> {
-    let (tokens, _) = arrays::integers(tokens, "tokens")?;
-    let format = format(layout, codebooks, codebook_size, special_ids)?;
+    let (tokens, _) = arrays::read_integers(tokens, "tokens")?;
+    let format = build_format(layout, codebooks, codebook_size, special_ids)?;
     let mut unpacker = Unpacker::new(format, OnBadToken::Refuse);
     let mut frames = Vec::new();
     let mut keep = |unit: Unit<'_>| {
@@ -61,11 +61,14 @@ pub(crate) fn unpack<'py>(
         }
         Ok(())
     };
-    unpacker.push(&tokens, &mut keep).and_then(|()| unpacker.finish(&mut keep)).map_err(raise)?;
-    arrays::codes_out(py, &frames, codebooks)
+    unpacker
+        .push_tokens(&tokens, &mut keep)
+        .and_then(|()| unpacker.finish_stream(&mut keep))
+        .map_err(to_py_err)?;
+    arrays::codes_to_array(py, &frames, codebooks)
 }
 
-/// The special ids of a layout, by name.
+/// The special ids of a layout, by name. `codebooks` is K, the codes per frame (stages x groups).
 #[pyfunction]
 #[pyo3(signature = (layout, codebooks, codebook_size, special_ids = None))]
 pub(crate) fn specials(
@@ -74,5 +77,5 @@ pub(crate) fn specials(
     codebook_size: u32,
     special_ids: Option<BTreeMap<String, i64>>,
 ) -> PyResult<BTreeMap<String, i64>> {
-    Ok(format(layout, codebooks, codebook_size, special_ids)?.specials().by_name().clone())
+    Ok(build_format(layout, codebooks, codebook_size, special_ids)?.special_ids().by_name().clone())
 }

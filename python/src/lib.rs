@@ -1,29 +1,31 @@
 //! The module `siskin._siskin`: the codec and its tokens on NumPy arrays.
 //!
-//! Samples are float32 `[samples]`, codes uint16 `[K, T]`, tokens int64. Everything that runs a network releases the
+//! Samples are float32 `[samples]`, codes uint16 `[K, T]` (K codes per frame, stages x groups; T frames), tokens int64. Everything that runs a network releases the
 //! GIL; an object is locked while it works, so threads may share it and wait for each other.
 
 // The attribute macros of the bindings expand to items without documentation.
 #![allow(missing_docs)]
 
 mod arrays;
-mod codec;
+mod decoder;
+mod encoder;
 mod errors;
 mod files;
 mod layouts;
+mod model;
 mod stream;
 
 use std::path::Path;
 
 use pyo3::prelude::*;
 
-/// Looks for bundles beside this file too.
+/// Adds the folder of this file to the places where bundles are looked for.
 #[pyfunction]
 fn search_near(path: &str) {
     siskin_core::search_near(Path::new(path));
 }
 
-/// Loads ONNX Runtime from this file, if it has not been loaded yet.
+/// Names the file to load ONNX Runtime from, if it is not loaded yet.
 #[pyfunction]
 fn use_runtime(path: &str) {
     siskin_core::runtime::prefer_library(Path::new(path));
@@ -34,8 +36,8 @@ fn _siskin(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add("Error", module.py().get_type::<errors::Error>())?;
     module.add("TokenError", module.py().get_type::<errors::TokenError>())?;
-    module.add_class::<codec::Encoder>()?;
-    module.add_class::<codec::Decoder>()?;
+    module.add_class::<encoder::Encoder>()?;
+    module.add_class::<decoder::Decoder>()?;
     module.add_class::<stream::TokenStream>()?;
     module.add_class::<stream::Snapshot>()?;
     module.add_function(wrap_pyfunction!(layouts::pack, module)?)?;

@@ -10,32 +10,39 @@ use siskin_core::bundle::Bundle;
 use siskin_core::tokens::{OnBadToken, Slots, StreamSnapshot};
 
 use crate::arrays;
-use crate::codec::{lock, runtime};
-use crate::errors::raise;
+use crate::errors::to_py_err;
+use crate::model::{load_runtime, lock, warn_deprecated};
 
-/// A stream at a moment.
+/// The state of a stream.
 #[pyclass(frozen, module = "siskin")]
 pub(crate) struct Snapshot(Mutex<StreamSnapshot>);
 
 impl Snapshot {
-    pub(crate) fn of(stream: &siskin_core::tokens::TokenStream) -> Self {
+    pub(crate) fn from_stream(stream: &siskin_core::tokens::TokenStream) -> Self {
         let mut snapshot = StreamSnapshot::default();
-        stream.snapshot(&mut snapshot);
+        stream.save_state(&mut snapshot);
         Self(Mutex::new(snapshot))
     }
 
-    pub(crate) fn put(&self, stream: &mut siskin_core::tokens::TokenStream) -> siskin_core::Result<()> {
-        stream.restore(&lock(&self.0))
+    pub(crate) fn restore_into(
+        &self,
+        stream: &mut siskin_core::tokens::TokenStream,
+    ) -> siskin_core::Result<()> {
+        stream.restore_state(&lock(&self.0))
     }
 }
 
-/// Tokens of a model in, samples out as soon as a frame is whole.
+/// Tokens of a model in, samples out as soon as a frame is complete.
 ///
-/// TokenStream(layout="parallel", codebooks=None, model="speech-24k", on_bad="refuse", slots=1, provider="auto")
+/// TokenStream(layout="parallel", codebooks=None, model="speech-24k", on_bad="refuse", slots=1, provider="auto", *,
+///             stages=None)
+///
+/// codebooks (K, stages x groups) is deprecated in favor of stages.
 #[pyclass(frozen, module = "siskin")]
 pub(crate) struct TokenStream {
     bundle: Bundle,
-    codebooks: usize,
+    stages: u8,
+    codes_per_frame: usize,
     specials: std::collections::BTreeMap<String, i64>,
     count: usize,
     inner: Mutex<Slots>,
@@ -44,14 +51,14 @@ pub(crate) struct TokenStream {
 type Core = siskin_core::tokens::TokenStream;
 
 impl TokenStream {
-    /// Does something with a slot while Python goes on.
-    fn with<T: Send>(
+    /// Runs `work` on a slot's stream without the GIL.
+    fn with_slot<T: Send>(
         &self,
         py: Python<'_>,
         slot: usize,
         work: impl FnOnce(&mut Core) -> siskin_core::Result<T> + Send,
     ) -> PyResult<T> {
-        py.detach(|| lock(&self.inner).slot(slot).and_then(work)).map_err(raise)
+        py.detach(|| lock(&self.inner).select_slot(slot).and_then(work)).map_err(to_py_err)
     }
 }
 
@@ -59,7 +66,8 @@ impl TokenStream {
 impl TokenStream {
     #[new]
     #[pyo3(signature = (layout = "parallel", codebooks = None, model = "speech-24k", on_bad = "refuse", slots = 1,
-                        provider = "auto"))]
+                        provider = "auto", *, stages = None))]
+    #[expect(clippy::too_many_arguments, reason = "the parameters of the Python class")]
     fn new(
         py: Python<'_>,
         layout: &str,
@@ -68,6 +76,7 @@ impl TokenStream {
         on_bad: &str,
         slots: usize,
         provider: &str,
+        stages: Option<u8>,
     ) -> PyResult<Self> {
         let on_bad = match on_bad {
             "refuse" => OnBadToken::Refuse,
@@ -76,28 +85,39 @@ impl TokenStream {
                 return Err(PyValueError::new_err(format!("on_bad is {other:?}, allowed: refuse, conceal")));
             }
         };
-        let bundle = py.detach(|| Bundle::find(model)).map_err(raise)?;
+        let bundle = py.detach(|| Bundle::find(model)).map_err(to_py_err)?;
         let q = &bundle.manifest().quantizer;
         let groups = usize::from(q.groups);
-        let stages =
-            codebooks.map_or(Ok(bundle.manifest().default_stages), |k| match u8::try_from(k / groups) {
-                Ok(stages) if usize::from(stages) * groups == k => Ok(stages),
-                _ => {
-                    Err(PyValueError::new_err(format!("codebooks is {k}, allowed: whole stages of {groups}")))
-                }
-            })?;
+        let stages = match (stages, codebooks) {
+            (Some(_), Some(_)) => {
+                return Err(PyValueError::new_err("stages and codebooks exclude each other"));
+            }
+            (Some(stages), None) => stages,
+            (None, None) => bundle.manifest().default_stages,
+            (None, Some(k)) => {
+                warn_deprecated(
+                    py,
+                    c"codebooks is deprecated: use stages (codebooks counts stages x groups)",
+                )?;
+                let stages = u8::try_from(k / groups).ok().filter(|&s| usize::from(s) * groups == k);
+                let allowed = || format!("codebooks is {k}, allowed: whole stages of {groups}");
+                stages.ok_or_else(|| PyValueError::new_err(allowed()))?
+            }
+        };
         let made = py.detach(|| {
-            let stream = Core::new(&bundle, &runtime(provider)?, layout, stages, on_bad)?;
+            let stream = Core::new(&bundle, &load_runtime(provider)?, layout, stages, on_bad)?;
             let format = stream.format().clone();
             Slots::new(stream, slots).map(|slots| (slots, format))
         });
-        let (inner, format) = made.map_err(raise)?;
-        let specials = format.specials().by_name().clone();
-        Ok(Self { bundle, codebooks: format.codebooks(), specials, count: slots, inner: Mutex::new(inner) })
+        let (inner, format) = made.map_err(to_py_err)?;
+        // Copied out: the getter must not wait for a stream that is decoding.
+        let specials = format.special_ids().by_name().clone();
+        let codes_per_frame = format.codes_per_frame();
+        Ok(Self { bundle, stages, codes_per_frame, specials, count: slots, inner: Mutex::new(inner) })
     }
 
-    /// Takes tokens, any number of them in the order of the layout (rows of a matrix one after the other), and returns
-    /// the samples of the frames that become whole. Where the mask is false there is no token.
+    /// Decodes any number of tokens in the order of the layout (rows of a matrix one after the other) and returns the
+    /// samples of the frames that become complete. Where the mask is false there is no token.
     #[pyo3(signature = (tokens, mask = None, slot = 0))]
     fn push<'py>(
         &self,
@@ -106,82 +126,85 @@ impl TokenStream {
         mask: Option<&Bound<'py, PyAny>>,
         slot: usize,
     ) -> PyResult<Bound<'py, PyArray1<f32>>> {
-        let (tokens, _) = arrays::integers(tokens, "tokens")?;
-        let mask = mask.map(arrays::mask).transpose()?;
-        let pcm = self.with(py, slot, |stream| {
+        let (tokens, _) = arrays::read_integers(tokens, "tokens")?;
+        let mask = mask.map(arrays::read_mask).transpose()?;
+        let pcm = self.with_slot(py, slot, |stream| {
             let mut pcm = Vec::new();
             match &mask {
                 Some(mask) => stream.push_masked(&tokens, mask, &mut pcm)?,
-                None => stream.push(&tokens, &mut pcm)?,
+                None => stream.push_tokens(&tokens, &mut pcm)?,
             };
             Ok(pcm)
         })?;
         Ok(PyArray1::from_vec(py, pcm))
     }
 
-    /// Ends the stream and returns what can still be had; the slot then begins anew.
+    /// Ends the stream and returns the remaining samples; the slot then starts a new stream.
     #[pyo3(signature = (slot = 0))]
     fn finish<'py>(&self, py: Python<'py>, slot: usize) -> PyResult<Bound<'py, PyArray1<f32>>> {
-        let pcm = self.with(py, slot, |stream| {
+        let pcm = self.with_slot(py, slot, |stream| {
             let mut pcm = Vec::new();
-            stream.finish(&mut pcm).map(|_| pcm)
+            stream.finish_stream(&mut pcm).map(|_| pcm)
         })?;
         Ok(PyArray1::from_vec(py, pcm))
     }
 
-    /// Forgets a slot's stream.
+    /// Back to the start of a stream in a slot.
     #[pyo3(signature = (slot = 0))]
     fn reset(&self, py: Python<'_>, slot: usize) -> PyResult<()> {
-        self.with(py, slot, |stream| {
+        self.with_slot(py, slot, |stream| {
             stream.reset();
             Ok(())
         })
     }
 
-    /// Cuts the stream to so many samples.
+    /// Trims the stream to `samples` samples.
     #[pyo3(signature = (samples, slot = 0))]
     fn set_length(&self, py: Python<'_>, samples: u64, slot: usize) -> PyResult<()> {
-        self.with(py, slot, |stream| {
+        self.with_slot(py, slot, |stream| {
             stream.set_length(samples);
             Ok(())
         })
     }
 
-    /// States the frames of a coarse-first clip before its first token.
+    /// Sets the number of frames of a coarse-first clip before its first token.
     #[pyo3(signature = (frames, slot = 0))]
     fn set_frames(&self, py: Python<'_>, frames: u64, slot: usize) -> PyResult<()> {
-        self.with(py, slot, |stream| stream.set_frames(frames))
+        self.with_slot(py, slot, |stream| stream.set_frames(frames))
     }
 
-    /// A slot's state, for restore.
+    /// The state of a slot's stream, for restore.
     #[pyo3(signature = (slot = 0))]
     fn snapshot(&self, py: Python<'_>, slot: usize) -> PyResult<Snapshot> {
-        self.with(py, slot, |stream| Ok(Snapshot::of(stream)))
+        self.with_slot(py, slot, |stream| Ok(Snapshot::from_stream(stream)))
     }
 
-    /// Goes back to a state, as if what came since had not.
+    /// Restores a state in a slot.
     #[pyo3(signature = (snapshot, slot = 0))]
     fn restore(&self, py: Python<'_>, snapshot: &Snapshot, slot: usize) -> PyResult<()> {
-        self.with(py, slot, |stream| snapshot.put(stream))
+        self.with_slot(py, slot, |stream| snapshot.restore_into(stream))
     }
 
-    /// What was wrong with tokens since the last call.
+    /// Errors of tokens since the last call, the latest 64.
     #[pyo3(signature = (slot = 0))]
     fn faults(&self, py: Python<'_>, slot: usize) -> PyResult<Vec<String>> {
-        self.with(py, slot, |stream| Ok(stream.faults().iter().map(ToString::to_string).collect()))
+        self.with_slot(py, slot, |stream| Ok(stream.take_faults().iter().map(ToString::to_string).collect()))
     }
 
     /// Text tokens since the last call, (frame, token).
     #[pyo3(signature = (slot = 0))]
     fn texts(&self, py: Python<'_>, slot: usize) -> PyResult<Vec<(u64, i64)>> {
-        self.with(py, slot, |stream| Ok(stream.texts().iter().map(|t| (t.frame, t.token)).collect()))
+        self.with_slot(py, slot, |stream| {
+            Ok(stream.take_texts().iter().map(|t| (t.frame, t.token)).collect())
+        })
     }
 
-    /// Tokens, frames, lost frames, faults and samples of the stream so far, and whether it has ended.
+    /// Counts of the stream so far: tokens, frames, lost frames, ignored errors and samples, and whether it has ended.
     #[pyo3(signature = (slot = 0))]
     fn progress<'py>(&self, py: Python<'py>, slot: usize) -> PyResult<Bound<'py, PyDict>> {
-        let (p, tokens, ended) =
-            self.with(py, slot, |stream| Ok((stream.progress(), stream.position(), stream.ended())))?;
+        let (p, tokens, ended) = self.with_slot(py, slot, |stream| {
+            Ok((stream.progress(), stream.token_count(), stream.has_ended()))
+        })?;
         let out = PyDict::new(py);
         for (name, value) in [
             ("tokens", tokens),
@@ -207,9 +230,26 @@ impl TokenStream {
         self.count
     }
 
+    /// Residual stages per frame.
     #[getter]
-    fn codebooks(&self) -> usize {
-        self.codebooks
+    fn stages(&self) -> u8 {
+        self.stages
+    }
+
+    /// Codes per frame, K: stages x groups.
+    #[getter]
+    fn codes_per_frame(&self) -> usize {
+        self.codes_per_frame
+    }
+
+    /// Deprecated: codes_per_frame.
+    #[getter]
+    fn codebooks(&self, py: Python<'_>) -> PyResult<usize> {
+        warn_deprecated(
+            py,
+            c"TokenStream.codebooks is deprecated: use codes_per_frame (stages x groups) or stages",
+        )?;
+        Ok(self.codes_per_frame)
     }
 
     #[getter]

@@ -34,13 +34,13 @@ def clips(encoder):
 @pytest.fixture(scope="module")
 def lm(encoder, clips):
     halves = [codes[:, :codes.shape[1] * 3 // 4] for codes in clips.values()]
-    return NGram(encoder.codebooks, encoder.groups, encoder.codebook_size).train(halves)
+    return NGram(encoder.codes_per_frame, encoder.groups, encoder.codebook_size).train(halves)
 
 
 def test_it_has_learnt_what_codes_follow(lm, clips, encoder):
     # The speaker whose first stage repeats itself most: a few seconds teach little of the others.
     held_out = clips["fr-female"][:, clips["fr-female"].shape[1] * 3 // 4:]
-    nothing = NGram(encoder.codebooks, encoder.groups, encoder.codebook_size)
+    nothing = NGram(encoder.codes_per_frame, encoder.groups, encoder.codebook_size)
     assert np.isclose(nothing.bits(held_out), np.log2(encoder.codebook_size))
     assert lm.bits(held_out) < nothing.bits(held_out) - 0.3
     shuffled = np.random.default_rng(1).permuted(held_out, axis=1)

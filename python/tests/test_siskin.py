@@ -35,7 +35,7 @@ def codes(encoder):
 
 
 def test_a_recording_comes_back_in_its_length(encoder, decoder, codes):
-    assert codes.dtype == np.uint16 and codes.shape[0] == encoder.codebooks
+    assert codes.dtype == np.uint16 and codes.shape[0] == encoder.codes_per_frame
     assert codes.shape[1] == -(-(30_000 + encoder.delay) // encoder.hop)
     pcm = decoder.decode(codes, length=30_000)
     assert pcm.dtype == np.float32 and pcm.shape == (30_000,)
@@ -60,7 +60,7 @@ def test_pieces_give_the_same(encoder, decoder, codes):
     assert np.array_equal(np.concatenate(pieces), whole)
 
 
-def test_fewer_codebooks_decode(decoder, codes):
+def test_fewer_stages_decode(decoder, codes):
     for k in range(decoder.groups, codes.shape[0] + 1, decoder.groups):
         assert decoder.decode(codes[:k]).shape == decoder.decode(codes).shape
 
@@ -75,16 +75,16 @@ def test_layouts_stream_to_the_same_samples(decoder, codes, layout, cut):
     assert tokens.dtype == np.int64
     back = siskin.unpack(tokens, layout, codes.shape[0], decoder.codebook_size)
     assert np.array_equal(back, codes)
-    stream = siskin.TokenStream(layout, codebooks=codes.shape[0])
+    stream = siskin.TokenStream(layout, stages=codes.shape[0] // decoder.groups)
     stream.set_length(30_000)
     heard = [stream.push(tokens[at:at + cut]) for at in range(0, len(tokens), cut)]
     heard.append(stream.finish())
     assert np.array_equal(np.concatenate(heard), decoder.decode(codes, length=30_000))
 
 
-def test_snapshots_and_slots(codes):
-    stream = siskin.TokenStream("flat", codebooks=codes.shape[0], slots=2)
-    tokens = siskin.pack(codes, "flat", siskin.Encoder().codebook_size)
+def test_snapshots_and_slots(encoder, codes):
+    stream = siskin.TokenStream("flat", stages=encoder.stages, slots=2)
+    tokens = siskin.pack(codes, "flat", encoder.codebook_size)
     alone = np.concatenate([stream.push(tokens), stream.finish()])
     stream.push(tokens[:100], slot=1)
     kept = stream.snapshot(slot=1)
@@ -99,14 +99,14 @@ def test_snapshots_and_slots(codes):
 
 
 def test_bad_tokens_are_refused_with_the_place(decoder, codes):
-    stream = siskin.TokenStream("parallel", codebooks=codes.shape[0])
+    stream = siskin.TokenStream("parallel", stages=codes.shape[0] // decoder.groups)
     tokens = siskin.pack(codes, "parallel", decoder.codebook_size)
     tokens[50] = 1 << 20
     with pytest.raises(siskin.TokenError, match="token 50 is 1048576"):
         stream.push(tokens)
     assert stream.progress()["tokens"] == 50
     stream.reset()
-    lenient = siskin.TokenStream("parallel", codebooks=codes.shape[0], on_bad="conceal")
+    lenient = siskin.TokenStream("parallel", stages=codes.shape[0] // decoder.groups, on_bad="conceal")
     pcm = lenient.push(tokens)
     assert len(pcm) == codes.shape[1] * decoder.hop - decoder.delay
     assert lenient.progress()["lost"] == 1 and "token 50" in lenient.faults()[0]
@@ -114,17 +114,17 @@ def test_bad_tokens_are_refused_with_the_place(decoder, codes):
         stream.push([1.5, 2.5])
     with pytest.raises(ValueError, match="K, T"):
         decoder.push(codes[0])
-    with pytest.raises(ValueError, match="codebooks"):
-        decoder.push(np.zeros((decoder.codebooks + 1, 2), np.uint16))
+    with pytest.raises(ValueError, match="codes per frame"):
+        decoder.push(np.zeros((decoder.codes_per_frame + 1, 2), np.uint16))
     with pytest.raises(siskin.TokenError, match=r"codes\[1, 0\]"):
-        decoder.push(np.full((decoder.codebooks, 2), -1) * (np.arange(decoder.codebooks) == 1)[:, None])
+        decoder.push(np.full((decoder.codes_per_frame, 2), -1) * (np.arange(decoder.codes_per_frame) == 1)[:, None])
     with pytest.raises(siskin.Error, match="whale-song"):
         siskin.Encoder(model="whale-song")
 
 
-def test_masks_and_text(codes):
+def test_masks_and_text(encoder, codes):
     k = codes.shape[0]
-    stream = siskin.TokenStream("csm", codebooks=k)
+    stream = siskin.TokenStream("csm", stages=encoder.stages)
     row = np.zeros((2, k + 1), np.int64)
     mask = np.zeros((2, k + 1), bool)
     row[0, -1], mask[0, -1] = 77, True
@@ -133,6 +133,26 @@ def test_masks_and_text(codes):
     assert 0 < len(pcm) and stream.texts() == [(0, 77)]
     stream.push(np.zeros(k + 1, np.int64))
     assert stream.progress()["ended"]
+
+
+def test_stages_and_codes_per_frame(encoder, decoder):
+    assert encoder.codes_per_frame == encoder.stages * encoder.groups
+    assert decoder.codes_per_frame == decoder.stages * decoder.groups
+    stream = siskin.TokenStream("parallel", stages=2)
+    assert (stream.stages, stream.codes_per_frame) == (2, 2 * encoder.groups)
+    with pytest.raises(ValueError, match="exclude each other"):
+        siskin.TokenStream("parallel", codebooks=2 * encoder.groups, stages=2)
+
+
+def test_deprecated_names_warn_and_work(encoder, decoder):
+    for thing in (encoder, decoder):
+        with pytest.warns(DeprecationWarning, match="codes_per_frame"):
+            assert thing.codebooks == thing.codes_per_frame
+    with pytest.warns(DeprecationWarning, match="use stages"):
+        stream = siskin.TokenStream("parallel", 2 * encoder.groups)
+    assert stream.stages == 2
+    with pytest.warns(DeprecationWarning, match="codes_per_frame"):
+        assert stream.codebooks == 2 * encoder.groups
 
 
 def test_latents_and_losses(decoder):
@@ -216,7 +236,7 @@ def test_nothing_is_loaded_from_the_working_directory(tmp_path):
     for folder in (stand / "speech-24k", tmp_path / "models/bundles/speech-24k"):
         folder.mkdir(parents=True)
         (folder / "manifest.json").write_text('{"planted": true}')
-    code = "import siskin; print(siskin.Encoder().codebooks)"
+    code = "import siskin; print(siskin.Encoder().codes_per_frame)"
     kept = {k: v for k, v in os.environ.items() if k not in ("SISKIN_DEV_ROOT", "SISKIN_BUNDLES", "ORT_DYLIB_PATH")}
     run = subprocess.run([sys.executable, "-c", code], cwd=stand, env=kept, capture_output=True, text=True)
     assert run.returncode == 0 and int(run.stdout) > 0, run.stderr

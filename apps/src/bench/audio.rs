@@ -152,7 +152,7 @@ fn measure_stream(
     let quantizer = ResidualQuantizer::from_bundle(bundle)?;
     let frames = FrameEncoder::from_parts(network(&manifest.encoder, &encoder_time)?, quantizer.clone());
     let mut encoder = Encoder::from_parts(frames, bundle.stream_header(), config, work.stages)?;
-    encoder.push(&vec![0.1; hop], &mut keep)?;
+    encoder.push_samples(&vec![0.1; hop], &mut keep)?;
     let first_packet_ms = ms();
     let frames = FrameDecoder::from_parts(network(&manifest.decoder, &decoder_time)?, quantizer);
     let mut decoder = Decoder::from_parts(frames, bundle.stream_header());
@@ -171,7 +171,7 @@ fn measure_stream(
     let mut times = Times::default();
     for frame in pcm.chunks_exact(hop) {
         interrupt::check_interrupt()?;
-        times.time(&encoder_time, || encoder.push(frame, &mut keep))?;
+        times.time(&encoder_time, || encoder.push_samples(frame, &mut keep))?;
     }
     let encode = times.side(frame_seconds);
     let mut times = Times::default();

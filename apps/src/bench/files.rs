@@ -38,8 +38,9 @@ impl Files {
         let config = EncoderConfig { frames_per_packet: FRAMES, ..config.clone() };
         let mut encoder = Encoder::new(bundle, runtime, &config)?;
         let mut decoder = Decoder::new(bundle, runtime)?;
-        let header = encoder.header().clone();
-        let mut coder = siskin_core::audio::entropy_tables(bundle)?.map(|tables| Coder::new(tables.into()));
+        let header = encoder.stream_header().clone();
+        let mut coder =
+            siskin_core::audio::load_entropy_tables(bundle)?.map(|tables| Coder::new(tables.into()));
         let (mut result, mut frames) = (Self { range_coded: coder.is_some(), ..Self::default() }, 0);
         let (mut packets, mut out, mut codes, mut fixed) =
             (Vec::new(), Vec::new(), Frames::default(), Vec::new());
@@ -51,7 +52,7 @@ impl Files {
                 Ok(())
             };
             let clock = Instant::now();
-            encoder.push(second, &mut keep)?;
+            encoder.push_samples(second, &mut keep)?;
             result.encode_us += clock.elapsed().as_secs_f64() * 1e6;
             for packet in &packets {
                 out.clear();

@@ -82,7 +82,7 @@ fn code_in_turns(streams: &mut [Stream], pcm: &[f32], hop: usize) -> Result<Vec<
         for Stream { encoder, decoder } in &mut *streams {
             out.clear();
             let mut give = |packet: EncodedPacket<'_>| decoder.decode(packet.data, &mut out).map(drop);
-            encoder.push(frame, &mut give)?;
+            encoder.push_samples(frame, &mut give)?;
         }
         rounds.push(clock.elapsed().as_secs_f64() * 1e6);
     }

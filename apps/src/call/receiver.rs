@@ -68,7 +68,7 @@ impl Receiver {
     pub(super) fn new(runtime: Runtime, decoder: Decoder, link: Arc<Link>, shared: Arc<Shared>) -> Self {
         Self {
             runtime,
-            codec_rate: decoder.header().sample_rate,
+            codec_rate: decoder.stream_header().sample_rate,
             ready: Some(decoder),
             link,
             shared,
@@ -128,7 +128,7 @@ impl Receiver {
 
     fn hop(&self) -> usize {
         let decoder = self.playout.as_ref().map(|p| &p.decoder).or(self.ready.as_ref());
-        decoder.map_or(1, |d| d.header().hop.into())
+        decoder.map_or(1, |d| d.stream_header().hop.into())
     }
 
     /// Keeps the ring so full that it lasts until the next look.
@@ -182,7 +182,7 @@ impl Receiver {
             }
         }
         // The first frame of a stream is shorter by the pre-skip.
-        let hop = usize::from(decoder.header().hop);
+        let hop = usize::from(decoder.stream_header().hop);
         let missing = hop.saturating_sub(self.pcm.len());
         self.pcm.splice(0..0, std::iter::repeat_n(0.0, missing));
         Ok(())
@@ -200,7 +200,7 @@ impl Receiver {
         }
         let Some(playout) = &mut self.playout else { return Ok(()) };
         if !playout.reception.follows(media.ssrc, media.sequence) {
-            let rate = playout.decoder.header().sample_rate;
+            let rate = playout.decoder.stream_header().sample_rate;
             self.past.packets += playout.reception.received();
             self.past.lost += playout.reception.lost();
             playout.reception = Reception::new(media.ssrc, media.sequence, rate);
@@ -208,7 +208,7 @@ impl Receiver {
         }
         playout.reception.count(media.sequence, media.timestamp, now);
         self.past.bytes += media.payload.len() as u64;
-        match head.bind(playout.decoder.header()) {
+        match head.bind(playout.decoder.stream_header()) {
             Ok(payload) => playout.buffer.insert(payload, media.timestamp, now),
             Err(_) => self.past.broken += 1,
         }
@@ -217,20 +217,20 @@ impl Receiver {
 
     /// Makes the decoder fit the peer's stream.
     fn follow(&mut self, header: &StreamHeader, media: &Media<'_>) -> Result<()> {
-        if self.playout.as_ref().is_some_and(|p| p.decoder.header().accepts(header).is_ok()) {
+        if self.playout.as_ref().is_some_and(|p| p.decoder.stream_header().accepts(header).is_ok()) {
             return Ok(());
         }
-        let ready = self.ready.take().filter(|d| d.header().accepts(header).is_ok());
+        let ready = self.ready.take().filter(|d| d.stream_header().accepts(header).is_ok());
         let mut decoder = match ready {
             Some(decoder) => decoder,
             None => {
                 let decoder = Decoder::new(&Bundle::for_stream(header, None)?, &self.runtime)?;
-                if decoder.header().sample_rate != self.codec_rate
-                    || usize::from(decoder.header().hop) != self.hop()
+                if decoder.stream_header().sample_rate != self.codec_rate
+                    || usize::from(decoder.stream_header().hop) != self.hop()
                 {
                     return Err(Error::Parameter {
                         name: "the peer's sample rate",
-                        value: decoder.header().sample_rate.to_string(),
+                        value: decoder.stream_header().sample_rate.to_string(),
                         allowed: format!("{}, ours", self.codec_rate),
                     }
                     .into());
@@ -239,7 +239,7 @@ impl Receiver {
             }
         };
         decoder.set_header(header)?;
-        let own = decoder.header();
+        let own = decoder.stream_header();
         let buffer = JitterBuffer::new(own.sample_rate, own.hop, own.pre_skip);
         let reception = Reception::new(media.ssrc, media.sequence, own.sample_rate);
         self.playout = Some(Playout { buffer, reception, decoder });
@@ -299,7 +299,7 @@ fn decode_or_conceal(decoder: &mut Decoder, frame: &Frame, pcm: &mut Vec<f32>) -
     }
     match decoder.decode_codes(&frame.codes, pcm) {
         Ok(()) if frame.starts_stream => {
-            let skip = usize::from(decoder.header().pre_skip).min(pcm.len());
+            let skip = usize::from(decoder.stream_header().pre_skip).min(pcm.len());
             pcm.drain(..skip);
             Ok(())
         }

@@ -43,7 +43,7 @@ impl Sender {
         shared: Arc<Shared>,
     ) -> Self {
         Self {
-            packetizer: Packetizer::new(encoder.header().clone()),
+            packetizer: Packetizer::new(encoder.stream_header().clone()),
             encoder,
             options,
             sequence: link.random() as u16,
@@ -57,7 +57,8 @@ impl Sender {
     /// Sends until the call ends. Microphones come through the channel, each in the place of the one before.
     pub(super) fn run(mut self, microphones: &Receiver<Microphone>) -> Result<()> {
         let mut source: Option<(Microphone, Rate)> = None;
-        let (hop, rate) = (usize::from(self.encoder.header().hop), self.encoder.header().sample_rate);
+        let (hop, rate) =
+            (usize::from(self.encoder.stream_header().hop), self.encoder.stream_header().sample_rate);
         let mut chunk = Vec::new();
         while !self.shared.is_over() {
             if let Ok(microphone) = microphones.try_recv() {
@@ -97,7 +98,7 @@ impl Sender {
 
     fn encode(&mut self, samples: &[f32]) -> Result<()> {
         let Self { encoder, packetizer, options, link, shared, sequence, origin, datagram } = self;
-        encoder.push(samples, &mut |packet: EncodedPacket<'_>| -> Result<()> {
+        encoder.push_samples(samples, &mut |packet: EncodedPacket<'_>| -> Result<()> {
             let parsed = Packet::parse(packet.data, &Limits::default())?.bind(packetizer.header())?;
             packetizer.push_packet(&parsed, options, &mut |payload: OutgoingPayload<'_>| -> Result<()> {
                 let timestamp = origin.wrapping_add((packet.position + payload.offset) as u32);

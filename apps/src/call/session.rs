@@ -127,7 +127,7 @@ impl Call {
         let config = EncoderConfig { stages: options.stages, ..Default::default() };
         let encoder = Encoder::new(bundle, &runtime, &config)?;
         let decoder = Decoder::new(bundle, &runtime)?;
-        let header = encoder.header().clone();
+        let header = encoder.stream_header().clone();
         let rate = header.sample_rate;
         let link = Arc::new(match &options.side {
             Where::Listen(address) => Link::listen(address)?,

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, anyhow, bail};
 use clap::Args;
-use siskin_core::audio::{DEFAULT_BIT_WEIGHT, DEFAULT_SEARCH_WIDTH, Encoder, EncoderConfig, RateControl};
+use siskin_core::audio::{self, DEFAULT_LAMBDA, DEFAULT_SEARCH_WIDTH, Encoder, EncoderConfig};
 use siskin_core::bundle::{Bundle, Manifest, VideoBundle};
 
 use crate::bench::peak_memory;
@@ -72,7 +72,7 @@ pub(crate) struct EncodeArgs {
     #[arg(long, value_name = "N", default_value_t = DEFAULT_SEARCH_WIDTH, help_heading = "Coding")]
     search_width: usize,
     /// Weight of bits against distortion in that search, 0 to 4: 0 takes the nearest codes
-    #[arg(long, alias = "bit-weight", value_name = "WEIGHT", default_value_t = DEFAULT_BIT_WEIGHT, help_heading = "Coding")]
+    #[arg(long, alias = "bit-weight", value_name = "WEIGHT", default_value_t = DEFAULT_LAMBDA, help_heading = "Coding")]
     lambda: f32,
     /// Earlier frames that each packet repeats with few stages (in-band FEC), 0 to 8, to recover them after a loss
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=8), help_heading = "Coding")]
@@ -152,9 +152,14 @@ fn encode_sound(args: &EncodeArgs, source: Source, mut report: Report) -> Result
     }
     let mut encoder = Encoder::new(&bundle, &runtime, &config)?;
     let rate_words = match rate {
-        RateControl::Variable { bitrate } => format!("{} on average", units::format_bitrate(bitrate.into())),
-        RateControl::Constant => {
-            format!("{stages} stages, {} of codes", units::format_bitrate(encoder.header().code_rate(stages)))
+        audio::RateMode::Variable { bitrate } => {
+            format!("{} on average", units::format_bitrate(bitrate.into()))
+        }
+        audio::RateMode::Constant => {
+            format!(
+                "{stages} stages, {} of codes",
+                units::format_bitrate(encoder.stream_header().code_rate(stages))
+            )
         }
     };
     report.note(&format!(
@@ -164,20 +169,21 @@ fn encode_sound(args: &EncodeArgs, source: Source, mut report: Report) -> Result
         encoder.provider(),
         if encoder.is_range_coding() { "range coded" } else { "fixed width" },
     ));
-    let mut sink = Sink::with_chapters(&target, encoder.header(), kept_tags(&source), input.chapters())?;
+    let mut sink =
+        Sink::with_chapters(&target, encoder.stream_header(), kept_tags(&source), input.chapters())?;
     let (mut samples, mut pcm, mut more) = (0u64, Vec::new(), true);
     while more {
         while more && pcm.len() < BATCH {
             more = input.next(&mut pcm)?;
         }
         samples += pcm.len() as u64;
-        encoder.push(&pcm, &mut |p| sink.packet(p))?;
+        encoder.push_samples(&pcm, &mut |p| sink.packet(p))?;
         pcm.clear();
         let seconds = samples as f64 / f64::from(manifest.sample_rate);
         report.progress(Progress { seconds, total: input.duration(), bytes: sink.bytes() })?;
     }
     let missing = check_end(args, &input, samples, &report)?;
-    encoder.finish(&mut |p| sink.packet(p))?;
+    encoder.finish_stream(&mut |p| sink.packet(p))?;
     let totals = sink.finish()?;
     target.commit()?;
     let seconds = samples as f64 / f64::from(manifest.sample_rate);
@@ -199,8 +205,8 @@ fn encode_sound(args: &EncodeArgs, source: Source, mut report: Report) -> Result
             model: &manifest.name,
             model_id: bundle.id().to_string(),
             provider: encoder.provider().name(),
-            stages: (rate == RateControl::Constant).then_some(stages),
-            rate_control: if rate == RateControl::Constant { "constant" } else { "vbr" },
+            stages: (rate == audio::RateMode::Constant).then_some(stages),
+            rate_control: if rate == audio::RateMode::Constant { "constant" } else { "vbr" },
             sample_rate: manifest.sample_rate,
             samples,
             seconds,
@@ -209,7 +215,7 @@ fn encode_sound(args: &EncodeArgs, source: Source, mut report: Report) -> Result
             packet_bytes: totals.packet_bytes,
             entropy_coding: encoder.is_range_coding(),
             redundancy_bitrate: units::rate_of(totals.redundant_bytes, seconds),
-            code_bitrate: encoder.header().code_rate(stages),
+            code_bitrate: encoder.stream_header().code_rate(stages),
             packet_bitrate: coded,
             bitrate: on_disk,
             elapsed_seconds: report.elapsed(),
@@ -285,20 +291,20 @@ fn open_sound(args: &EncodeArgs, source: &Source, model: Option<&str>, report: &
 }
 
 /// How the bit rate is arrived at; `usual` is that of the stages asked for.
-fn rate_control(args: &EncodeArgs, usual: f64) -> RateControl {
+fn rate_control(args: &EncodeArgs, usual: f64) -> audio::RateMode {
     match args.vbr || args.rate_control == RateMode::Vbr {
-        true => RateControl::Variable { bitrate: args.bitrate.unwrap_or(usual as u32) },
-        false => RateControl::Constant,
+        true => audio::RateMode::Variable { bitrate: args.bitrate.unwrap_or(usual as u32) },
+        false => audio::RateMode::Constant,
     }
 }
 
-fn encoder_config(args: &EncodeArgs, stages: u8, rate: RateControl) -> EncoderConfig {
+fn encoder_config(args: &EncodeArgs, stages: u8, rate_mode: audio::RateMode) -> EncoderConfig {
     EncoderConfig {
         stages: Some(stages),
         frames_per_packet: args.frames_per_packet,
         search_width: args.search_width,
-        bit_weight: args.lambda,
-        rate,
+        lambda: args.lambda,
+        rate_mode,
         entropy_coding: !args.fixed_width,
         redundancy: args.redundancy,
         redundancy_stages: args.redundancy_stages,

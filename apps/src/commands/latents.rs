@@ -76,17 +76,17 @@ fn export_latents(args: &Files) -> Result<()> {
     let (mut samples, mut pcm) = (0u64, Vec::new());
     while input.next(&mut pcm)? {
         samples += pcm.len() as u64;
-        encoder.push(&pcm)?;
+        encoder.push_samples(&pcm)?;
         pcm.clear();
         let seconds = samples as f64 / f64::from(rate);
         report.progress(Progress { seconds, total: input.duration(), bytes: 0 })?;
     }
     samples += pcm.len() as u64;
-    encoder.push(&pcm)?;
+    encoder.push_samples(&pcm)?;
     if samples == 0 {
         bail!("{} holds no audio samples", args.input.display());
     }
-    let latents = encoder.finish()?;
+    let latents = encoder.finish_stream()?;
     let file = latents.to_file(&bundle)?;
     match target.handle()? {
         Some(mut out) => out.write_all(&file).context("the output cannot be written")?,
@@ -108,7 +108,7 @@ fn decode_latents(args: &Files) -> Result<()> {
         AudioOutput::create(target.handle()?, target.is_file(), &format, rate, &Labels::default())?;
     let total = Some(latents.samples as f64 / f64::from(rate));
     let mut given = 0u64;
-    latents.decode(&bundle, &args.model.runtime()?, &mut |pcm| -> Result<()> {
+    latents.decode_all(&bundle, &args.model.runtime()?, &mut |pcm| -> Result<()> {
         given += pcm.len() as u64;
         output.write(pcm)?;
         report.progress(Progress { seconds: given as f64 / f64::from(rate), total, bytes: 0 })

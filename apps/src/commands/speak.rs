@@ -150,7 +150,7 @@ pub(crate) fn run_speak(args: &SpeakArgs) -> Result<ExitCode> {
             };
             let bytes = text.next()?;
             more = !bytes.is_empty();
-            if more { sentences.push(bytes, &mut keep)? } else { sentences.finish(&mut keep)? }
+            if more { sentences.push_bytes(bytes, &mut keep)? } else { sentences.finish_text(&mut keep)? }
         }
     }
     if totals.samples == 0 {
@@ -243,10 +243,10 @@ fn first_sentences(text: &mut TextSource, sentences: &mut Sentences) -> Result<V
         };
         let bytes = text.next()?;
         if bytes.is_empty() {
-            sentences.finish(&mut keep)?;
+            sentences.finish_text(&mut keep)?;
             break;
         }
-        sentences.push(bytes, &mut keep)?;
+        sentences.push_bytes(bytes, &mut keep)?;
     }
     Ok(found)
 }
@@ -262,7 +262,7 @@ fn speak_sentence(
     write: &mut impl FnMut(&[f32], u64) -> Result<()>,
 ) -> Result<Spoken> {
     let mut failed = None;
-    let spoken = speaker.speak(sentence, voice, speed, &mut |pcm| {
+    let spoken = speaker.speak_sentence(sentence, voice, speed, &mut |pcm| {
         totals.first_audio.get_or_insert_with(|| begun.elapsed().as_secs_f64());
         totals.samples += pcm.len() as u64;
         failed = write(pcm, totals.samples).err();

@@ -5,7 +5,7 @@ use siskin_core::bitstream::StreamHeader;
 use siskin_core::bundle::Bundle;
 use siskin_core::container::Block;
 use siskin_core::entropy::Coder;
-use siskin_core::tokens::codes_of_packet;
+use siskin_core::tokens::codes_from_packet;
 
 use super::CodedFile;
 
@@ -26,15 +26,15 @@ impl CodedFile {
     pub(crate) fn codes(mut self, stages: Option<u8>) -> Result<Codes> {
         let (header, name) = (self.header().clone(), self.name().to_owned());
         // Without the bundle range-coded packets are refused, others are not.
-        let tables =
-            Bundle::for_stream(&header, None).and_then(|bundle| siskin_core::audio::entropy_tables(&bundle));
+        let tables = Bundle::for_stream(&header, None)
+            .and_then(|bundle| siskin_core::audio::load_entropy_tables(&bundle));
         let mut coder = tables.ok().flatten().map(|tables| Coder::new(tables.into()));
         let (mut block, mut packet, mut frames) = (Block::default(), Vec::new(), Vec::new());
         let (mut codebooks, mut samples, mut expected, mut begun, mut origin) = (0, Some(0), None, false, 0);
         while self.next(&mut block)? {
             packet.clear();
             let seconds = block.pts_ns as f64 / 1e9;
-            let info = codes_of_packet(&block.data, &header, coder.as_mut(), &mut packet)
+            let info = codes_from_packet(&block.data, &header, coder.as_mut(), &mut packet)
                 .map_err(|e| anyhow::anyhow!("{name} at {seconds:.3} s: {e}"))?;
             if info.starts_stream && begun {
                 bail!("{name} at {seconds:.3} s: another stream begins, one is needed");

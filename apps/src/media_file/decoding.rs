@@ -62,7 +62,7 @@ impl Decoding {
         let bundle = Bundle::for_stream(file.header(), model)?;
         let mut decoder = Decoder::new(&bundle, runtime)?;
         decoder.set_header(file.header())?;
-        let tables = siskin_core::audio::entropy_tables(&bundle)?.map(Arc::new);
+        let tables = siskin_core::audio::load_entropy_tables(&bundle)?.map(Arc::new);
         Ok(Self {
             file,
             decoder,
@@ -255,7 +255,7 @@ impl Decoding {
         if self.file.is_truncated() {
             self.losses.ends_early = true;
         } else if missing > rounding && self.begun {
-            let is_lost = self.losses.bad_packets + self.losses.dropped > 0 || self.decoder.in_pause();
+            let is_lost = self.losses.bad_packets + self.losses.dropped > 0 || self.decoder.in_dtx();
             if is_lost && missing <= LONGEST_GAP_SECONDS * rate {
                 self.losses.conceal_gap(&mut self.decoder, missing, None, &mut self.concealed, out)?;
                 self.position += missing;

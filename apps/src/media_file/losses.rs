@@ -35,7 +35,7 @@ impl Losses {
         scratch: &mut Vec<f32>,
         out: &mut Vec<f32>,
     ) -> siskin_core::Result<()> {
-        let (hop, is_pause) = (u64::from(decoder.header().hop), decoder.in_pause());
+        let (hop, is_pause) = (u64::from(decoder.stream_header().hop), decoder.in_dtx());
         let (mut left, mut recovered) = (samples, 0);
         while left > 0 {
             scratch.clear();
@@ -43,7 +43,7 @@ impl Losses {
             if frames > 50 {
                 decoder.conceal((frames - 50).min(50) as u32, scratch)?;
             } else if let Some(next) = next.filter(|_| frames * hop == left) {
-                recovered += u64::from(decoder.recover_before(frames as u32, next, scratch)?);
+                recovered += u64::from(decoder.conceal_before(frames as u32, next, scratch)?);
             } else {
                 // Copies are of whole frames.
                 decoder.conceal(frames as u32, scratch)?;

@@ -71,7 +71,7 @@ impl Probe {
     pub(crate) fn of(file: &mut CodedFile, bundle: Option<&Bundle>) -> Result<Self> {
         let mut probe = Self { code_bits: Some(0), ..Default::default() };
         let (mut block, mut frames) = (Block::default(), Frames::default());
-        let tables = bundle.map(siskin_core::audio::entropy_tables).transpose()?.flatten();
+        let tables = bundle.map(siskin_core::audio::load_entropy_tables).transpose()?.flatten();
         let mut known = Known {
             size: bundle.map(|b| b.manifest().quantizer.size),
             coder: tables.map(|t| Coder::new(t.into())),

@@ -108,7 +108,7 @@ impl Sink {
         let time = |samples: u64| (u128::from(samples) * 1_000_000_000 / u128::from(self.rate)) as u64;
         let (start, end) = (time(packet.position), time(packet.position + packet.samples));
         // In a file the head is known, so any packet will do to begin with.
-        let key = packet.joinable || self.is_file;
+        let key = packet.is_random_access || self.is_file;
         self.redundant_bytes += packet.redundant_bytes as u64;
         self.block(start, end - start, key, packet.data)
     }

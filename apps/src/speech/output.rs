@@ -72,14 +72,14 @@ impl SpeechOutput {
         let stages = bitrate.map_or(manifest.default_stages, |b| manifest.stages_for(b));
         let config = EncoderConfig { stages: Some(stages), frames_per_packet: 50, ..Default::default() };
         let encoder = Encoder::new(&bundle, &model.runtime()?, &config)?;
-        let sink = Sink::with_words(target, encoder.header(), tags)?;
+        let sink = Sink::with_words(target, encoder.stream_header(), tags)?;
         Ok(Self::Coded { encoder: Box::new(encoder), sink: Box::new(sink) })
     }
 
     /// Writes samples.
     pub(crate) fn write(&mut self, pcm: &[f32]) -> Result<()> {
         match self {
-            Self::Coded { encoder, sink } => encoder.push(pcm, &mut |p| sink.packet(p)),
+            Self::Coded { encoder, sink } => encoder.push_samples(pcm, &mut |p| sink.packet(p)),
             Self::Plain(output) => output.write(pcm),
         }
     }
@@ -104,7 +104,7 @@ impl SpeechOutput {
     pub(crate) fn finish(self, seconds: f64) -> Result<String> {
         match self {
             Self::Coded { mut encoder, mut sink } => {
-                encoder.finish(&mut |p| sink.packet(p))?;
+                encoder.finish_stream(&mut |p| sink.packet(p))?;
                 let totals = sink.finish()?;
                 let rate = units::rate_of(totals.bytes, seconds);
                 Ok(format!(", {}, {}", units::format_size(totals.bytes), units::format_bitrate(rate)))

@@ -44,7 +44,7 @@ impl Sound {
 
     /// What the stream says of itself.
     pub(super) fn header(&self) -> &StreamHeader {
-        self.encoder.header()
+        self.encoder.stream_header()
     }
 
     /// Lets the file begin at a time in nanoseconds of the input, which is not after the sound does.
@@ -100,7 +100,7 @@ impl Sound {
             Next::Later => return Ok(false),
         };
         self.samples += self.pcm.len() as u64;
-        let (rate, offset) = (u128::from(self.encoder.header().sample_rate), self.offset);
+        let (rate, offset) = (u128::from(self.encoder.stream_header().sample_rate), self.offset);
         let waiting = &mut self.waiting;
         let time = |samples: u64| (u128::from(samples) * 1_000_000_000 / rate) as u64;
         let mut keep = |packet: EncodedPacket<'_>| -> siskin_core::Result<()> {
@@ -109,11 +109,11 @@ impl Sound {
             waiting.push_back(Packet { start: start + offset, duration: end - start, data });
             Ok(())
         };
-        self.encoder.push(&self.pcm, &mut keep)?;
+        self.encoder.push_samples(&self.pcm, &mut keep)?;
         self.pcm.clear();
         if !more {
             self.ended = true;
-            self.encoder.finish(&mut keep)?;
+            self.encoder.finish_stream(&mut keep)?;
         }
         Ok(true)
     }

@@ -1,76 +1,77 @@
 use std::sync::Arc;
 
-use crate::{Error, Limits, Result};
 use siskin_bitstream::packet::{BoundPacket, Packet, PacketInfo};
 use siskin_bitstream::{CodeCoder, Frames, StreamHeader};
 use siskin_entropy::{Coder, Tables};
+use siskin_error::{Error, Limits, Result};
 use siskin_model::bundle::Bundle;
 use siskin_model::runtime::{Provider, Runtime};
 
-use super::conceal::{Concealment, LATENT_DECAY};
-use super::frame::{FrameDecoder, Snapshot};
-use super::levels::Limiter;
-use super::noise;
+use crate::conceal::{Concealment, LATENT_DECAY};
+use crate::frame::{FrameDecoder, Snapshot};
+use crate::levels::Limiter;
+use crate::sid;
+use crate::tables::load_entropy_tables;
 
 /// What a packet held.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decoded {
     /// The packet's head.
     pub info: PacketInfo,
-    /// Samples a channel appended to the output.
+    /// Samples per channel appended to the output.
     pub samples: usize,
 }
 
 /// Packets in, samples out.
 pub struct Decoder {
     frames: FrameDecoder,
-    /// What streams of the bundle look like.
-    own: StreamHeader,
-    /// Whether a header has been seen that fits.
-    ready: bool,
+    /// Header of the streams of the bundle.
+    bundle_header: StreamHeader,
+    /// Whether the stream's header has come and fits.
+    has_header: bool,
     concealment: Concealment,
     limiter: Limiter,
     limits: Limits,
     /// For range-coded packets.
     coder: Option<Coder>,
     codes: Frames,
-    /// Codes of a copy of a lost frame.
-    copy: Vec<u16>,
-    /// The latent of the frame after those that are lost.
-    target: Vec<f32>,
+    /// Codes of a redundant frame.
+    redundant_codes: Vec<u16>,
+    /// The latent of the frame after a gap.
+    next_latent: Vec<f32>,
     concealed: Vec<f32>,
 }
 
 impl Decoder {
-    /// Makes a decoder with a bundle's network.
+    /// A decoder with a bundle's network.
     ///
     /// # Errors
-    /// What [`FrameDecoder::new`] and [`entropy_tables`](crate::entropy_tables) return.
+    /// What [`FrameDecoder::new`] and [`load_entropy_tables`](crate::load_entropy_tables) return.
     pub fn new(bundle: &Bundle, runtime: &Runtime) -> Result<Self> {
         let mut decoder = Self::from_parts(FrameDecoder::new(bundle, runtime)?, bundle.stream_header());
-        decoder.set_tables(crate::entropy_tables(bundle)?.map(Arc::new));
+        decoder.set_tables(load_entropy_tables(bundle)?.map(Arc::new));
         Ok(decoder)
     }
 
-    /// Puts a decoder together from its parts; `own` is the header of the streams that they decode.
-    pub fn from_parts(frames: FrameDecoder, own: StreamHeader) -> Self {
-        let hop = own.hop.into();
+    /// A decoder from its parts; `bundle_header` is the header of the streams that they decode.
+    pub fn from_parts(frames: FrameDecoder, bundle_header: StreamHeader) -> Self {
+        let hop = bundle_header.hop.into();
         Self {
             frames,
-            concealment: Concealment::new(hop, own.sample_rate),
-            limiter: Limiter::new(own.sample_rate),
-            own,
-            ready: false,
+            concealment: Concealment::new(hop, bundle_header.sample_rate),
+            limiter: Limiter::new(bundle_header.sample_rate),
+            bundle_header,
+            has_header: false,
             limits: Limits::default(),
             coder: None,
             codes: Frames::default(),
-            copy: Vec::new(),
-            target: Vec::new(),
+            redundant_codes: Vec::new(),
+            next_latent: Vec::new(),
             concealed: vec![0.0; hop],
         }
     }
 
-    /// Gives the tables with which range-coded packets are decoded; without any they are refused.
+    /// Sets the tables with which range-coded packets are decoded; without any they are refused.
     pub fn set_tables(&mut self, tables: Option<Arc<Tables>>) {
         self.coder = tables.map(Coder::new);
     }
@@ -80,22 +81,22 @@ impl Decoder {
         self.limits = limits;
     }
 
-    /// Takes the stream's header from outside the packets (container, caps).
+    /// Sets the stream's header from outside the packets (container, caps).
     ///
     /// # Errors
     /// What [`StreamHeader::accepts`] returns; packets are then refused until a header fits.
     pub fn set_header(&mut self, header: &StreamHeader) -> Result<()> {
-        let accepted = self.own.accepts(header);
-        self.ready = accepted.is_ok();
+        let accepted = self.bundle_header.accepts(header);
+        self.has_header = accepted.is_ok();
         accepted
     }
 
-    /// What streams of this decoder's bundle look like.
-    pub fn header(&self) -> &StreamHeader {
-        &self.own
+    /// Header of the streams of this decoder's bundle.
+    pub fn stream_header(&self) -> &StreamHeader {
+        &self.bundle_header
     }
 
-    /// What runs the network.
+    /// The execution provider of the network.
     pub fn provider(&self) -> Provider {
         self.frames.provider()
     }
@@ -111,17 +112,17 @@ impl Decoder {
         if let Some(header) = &packet.header {
             self.set_header(header)?;
         }
-        if !self.ready {
+        if !self.has_header {
             return Err(Error::MissingHeader);
         }
-        let packet = packet.bind(&self.own)?;
+        let packet = packet.bind(&self.bundle_header)?;
         self.decode_packet(&packet, out)
     }
 
     /// Decodes a packet and appends its samples (mono) to `out`. The packet that starts a stream resets the decoder.
     ///
     /// # Errors
-    /// [`Error::Bitstream`] if range-coded codes do not decode, or a code is no entry of its codebook, with nothing
+    /// [`Error::Bitstream`] if range-coded codes do not decode, or a code is not below the codebook's size, with nothing
     /// appended; what [`Decoder::set_header`] returns if the packet is bound to a stream of another bundle;
     /// [`Error::Network`] if the network fails.
     pub fn decode_packet(&mut self, packet: &BoundPacket<'_>, out: &mut Vec<f32>) -> Result<Decoded> {
@@ -134,43 +135,45 @@ impl Decoder {
         let start = out.len();
         let decoded = match packet.comfort_noise() {
             Some(shape) => {
-                self.concealment.begin_pause(&noise::powers(self.concealment.plan(), shape));
-                self.miss(info.frames, false, out)
+                self.concealment.set_comfort_noise(&sid::powers_from_sid(self.concealment.plan(), shape));
+                self.conceal_gap(info.frames, false, out)
             }
             None => self.decode_frames(out),
         };
         if let Err(e) = decoded {
+            // The contract: an error appends nothing.
             out.truncate(start);
             return Err(e);
         }
         if info.starts_stream {
-            out.drain(start..start + usize::from(self.own.pre_skip).min(out.len() - start));
+            // The codec's delay is cut once per stream, here, so that sample 0 out is sample 0 in.
+            out.drain(start..start + usize::from(self.bundle_header.pre_skip).min(out.len() - start));
         }
         let samples = packet.sample_count() as usize;
         out.truncate(start + samples);
         Ok(Decoded { info, samples })
     }
 
-    /// Decodes one frame's codes that came in no packet, `[stage][group]`, and appends its `hop` samples to `out`:
+    /// Decodes one frame's codes without a packet, `[stage][group]`, and appends its `hop` samples to `out`:
     /// nothing is dropped for the codec's delay.
     ///
     /// # Errors
-    /// What [`FrameDecoder::decode`] returns, with nothing appended.
+    /// What [`FrameDecoder::decode_frame`] returns, with nothing appended.
     pub fn decode_codes(&mut self, codes: &[u16], out: &mut Vec<f32>) -> Result<()> {
         let start = out.len();
-        out.extend_from_slice(self.frames.decode(codes)?);
-        self.heard(&mut out[start..]);
+        out.extend_from_slice(self.frames.decode_frame(codes)?);
+        self.finish_frame(&mut out[start..]);
         Ok(())
     }
 
-    /// Decodes one latent frame that came in no packet, as [`Decoder::decode_codes`] does codes.
+    /// Decodes one latent frame without a packet, as [`Decoder::decode_codes`] does codes.
     ///
     /// # Errors
     /// What [`FrameDecoder::decode_latent`] returns, with nothing appended.
     pub fn decode_latent(&mut self, latent: &[f32], out: &mut Vec<f32>) -> Result<()> {
         let start = out.len();
         out.extend_from_slice(self.frames.decode_latent(latent)?);
-        self.heard(&mut out[start..]);
+        self.finish_frame(&mut out[start..]);
         Ok(())
     }
 
@@ -183,110 +186,118 @@ impl Decoder {
     fn decode_frames(&mut self, out: &mut Vec<f32>) -> Result<()> {
         for codes in self.codes.iter() {
             let start = out.len();
-            out.extend_from_slice(self.frames.decode(codes)?);
-            self.concealment.heard(&mut out[start..]);
-            self.limiter.apply(&mut out[start..]);
+            out.extend_from_slice(self.frames.decode_frame(codes)?);
+            self.concealment.receive_frame(&mut out[start..]);
+            self.limiter.limit_samples(&mut out[start..]);
         }
         Ok(())
     }
 
-    /// Takes a frame that the network has made of what came.
-    fn heard(&mut self, pcm: &mut [f32]) {
-        self.concealment.heard(pcm);
-        self.limiter.apply(pcm);
+    /// Fades a decoded frame in after a gap and limits it.
+    fn finish_frame(&mut self, pcm: &mut [f32]) {
+        self.concealment.receive_frame(pcm);
+        self.limiter.limit_samples(pcm);
     }
 
-    /// Bridges `frames` frames that did not come, appending `frames * hop` samples to `out`: a loss holds the last sound
-    /// and fades it into the background noise that was heard so far, a pause goes on with the noise described.
+    /// Conceals a gap of `frames` frames, appending `frames * hop` samples to `out`. After a loss it holds the last sound and
+    /// fades it into the background noise of the stream; in DTX it goes on with comfort noise.
     ///
     /// # Errors
     /// [`Error::Network`] if the network fails.
     pub fn conceal(&mut self, frames: u32, out: &mut Vec<f32>) -> Result<()> {
-        self.miss(frames, false, out)
+        self.conceal_gap(frames, false, out)
     }
 
-    /// As [`recover_before`](Decoder::recover_before) with the bytes of the packet. One that cannot be decoded has no
-    /// copies.
+    /// [`conceal_before`](Decoder::conceal_before) with the bytes of the packet. An invalid packet has no redundancy.
     ///
     /// # Errors
     /// [`Error::Network`] if the network fails.
-    pub fn recover(&mut self, frames: u32, next: &[u8], out: &mut Vec<f32>) -> Result<u32> {
-        let packet = Packet::parse(next, &self.limits).ok().filter(|_| self.ready);
-        match packet.and_then(|packet| packet.bind(&self.own).ok()) {
-            Some(packet) => self.recover_before(frames, &packet, out),
+    pub fn conceal_before_data(&mut self, frames: u32, next: &[u8], out: &mut Vec<f32>) -> Result<u32> {
+        let packet = Packet::parse(next, &self.limits).ok().filter(|_| self.has_header);
+        match packet.and_then(|packet| packet.bind(&self.bundle_header).ok()) {
+            Some(packet) => self.conceal_before(frames, &packet, out),
             None => self.conceal(frames, out).map(|()| 0),
         }
     }
 
-    /// Bridges `frames` lost frames before the packet `next`, which is to be decoded after: with its copies of the last
-    /// of them, and leading from the last sound to the first that is known for the rest, where
-    /// [`conceal`](Decoder::conceal) would have to hold the last. Appends `frames * hop` samples to `out` and returns how
-    /// many frames were copies.
+    /// Conceals `frames` lost frames before the packet `next`, which is to be decoded after. Frames that `next` repeats as
+    /// redundancy are decoded; the ones before them lead from the last sound to the first known frame, where
+    /// [`conceal`](Decoder::conceal) would hold the last sound. Appends `frames * hop` samples to `out` and returns how many
+    /// frames were decoded from redundancy.
     ///
     /// # Errors
     /// [`Error::Network`] if the network fails.
-    pub fn recover_before(&mut self, frames: u32, next: &BoundPacket<'_>, out: &mut Vec<f32>) -> Result<u32> {
-        if next.info().starts_stream || self.own.accepts(next.stream()).is_err() {
+    pub fn conceal_before(&mut self, frames: u32, next: &BoundPacket<'_>, out: &mut Vec<f32>) -> Result<u32> {
+        // A packet of another stream says nothing about this gap.
+        if next.info().starts_stream || self.bundle_header.accepts(next.stream()).is_err() {
             return self.conceal(frames, out).map(|()| 0);
         }
         let copies = next.redundant_frames();
         let reach = copies.map_or(0, |c| frames.min(c.frame_count() as u32));
-        let is_known = !self.in_pause() && self.find_target(next, reach);
-        self.miss(frames - reach, is_known, out)?;
+        // In DTX comfort noise runs up to the next packet; there is nothing to lead to.
+        let is_known = !self.in_dtx() && self.find_next_latent(next, reach);
+        self.conceal_gap(frames - reach, is_known, out)?;
         let Some(copies) = copies else { return Ok(0) };
         let mut recovered = 0;
         for back in (1..=reach).rev() {
-            let mut copy = std::mem::take(&mut self.copy);
-            copies.read_frame(back as usize, &mut copy);
-            let decoded = self.decode_codes(&copy, out);
-            self.copy = copy;
+            let mut codes = std::mem::take(&mut self.redundant_codes);
+            copies.read_frame(back as usize, &mut codes);
+            let decoded = self.decode_codes(&codes, out);
+            self.redundant_codes = codes;
             match decoded {
                 Ok(()) => recovered += 1,
-                Err(Error::Bitstream { .. }) => self.miss(1, false, out)?,
+                // Bad redundancy is a lost frame like any other; the packet itself may still be good.
+                Err(Error::Bitstream { .. }) => self.conceal_gap(1, false, out)?,
                 Err(e) => return Err(e),
             }
         }
         Ok(recovered)
     }
 
-    /// Whether the stream pauses: the last packet described background noise, so that a gap after it is no loss.
-    pub fn in_pause(&self) -> bool {
-        self.concealment.in_pause()
+    /// Whether the stream is in DTX: the last packet was a SID frame, so that a gap after it is no loss.
+    pub fn in_dtx(&self) -> bool {
+        self.concealment.in_dtx()
     }
 
-    /// Looks up the latent of the frame that ends a loss before `packet`: the farthest of its copies, `reach` frames
-    /// back, or its own first. Whether there is one.
-    fn find_target(&mut self, packet: &BoundPacket<'_>, reach: u32) -> bool {
+    /// Sets `next_latent` to the first frame after a gap before `packet`: its redundant frame `reach` frames back, or its
+    /// own first. Returns whether there is one.
+    fn find_next_latent(&mut self, packet: &BoundPacket<'_>, reach: u32) -> bool {
         if let Some(copies) = packet.redundant_frames().filter(|_| reach > 0) {
-            copies.read_frame(reach as usize, &mut self.copy);
-            return self.frames.lookup(&self.copy, &mut self.target).is_ok();
+            copies.read_frame(reach as usize, &mut self.redundant_codes);
+            return self.frames.lookup_latent(&self.redundant_codes, &mut self.next_latent).is_ok();
         }
         // A SID packet has no codes, and so no first frame.
         let coder = self.coder.as_mut().map(|c| c as &mut dyn CodeCoder);
         if packet.read_codes(coder, &mut self.codes).is_err() {
             return false;
         }
-        self.codes.iter().next().is_some_and(|codes| self.frames.lookup(codes, &mut self.target).is_ok())
+        self.codes
+            .iter()
+            .next()
+            .is_some_and(|codes| self.frames.lookup_latent(codes, &mut self.next_latent).is_ok())
     }
 
-    /// Bridges lost frames; `is_known` says that `self.target` comes after the last of them.
-    fn miss(&mut self, frames: u32, is_known: bool, out: &mut Vec<f32>) -> Result<()> {
+    /// Conceals lost frames; `is_known` says that `self.next_latent` comes after the last of them.
+    fn conceal_gap(&mut self, frames: u32, is_known: bool, out: &mut Vec<f32>) -> Result<()> {
         for left in (1..=frames).rev() {
-            let ahead = is_known.then_some(left);
-            let was_heard = !self.concealment.is_silent(ahead);
-            if !was_heard {
+            let frames_to_next = is_known.then_some(left);
+            let is_audible = !self.concealment.is_silent(frames_to_next);
+            if !is_audible {
+                // The network need not run for samples of gain 0.
                 self.concealed.fill(0.0);
             } else if is_known {
-                self.concealed.copy_from_slice(self.frames.bridge(&self.target, 1.0 / (left + 1) as f32)?);
+                self.concealed.copy_from_slice(
+                    self.frames.decode_interpolated(&self.next_latent, 1.0 / (left + 1) as f32)?,
+                );
             } else {
-                self.concealed.copy_from_slice(self.frames.repeat(LATENT_DECAY)?);
+                self.concealed.copy_from_slice(self.frames.decode_repeated(LATENT_DECAY)?);
             }
-            self.concealment.miss(&mut self.concealed, ahead);
-            if was_heard && self.concealment.is_silent(is_known.then_some(left - 1).filter(|&l| l > 0)) {
-                // What comes next starts from rest, not from a state long past.
+            self.concealment.conceal_frame(&mut self.concealed, frames_to_next);
+            if is_audible && self.concealment.is_silent(is_known.then_some(left - 1).filter(|&l| l > 0)) {
+                // The next frame starts from the reset state, not from that of a sound long past.
                 self.frames.reset();
             }
-            self.limiter.apply(&mut self.concealed);
+            self.limiter.limit_samples(&mut self.concealed);
             out.extend_from_slice(&self.concealed);
         }
         Ok(())
@@ -299,20 +310,20 @@ impl Decoder {
         self.limiter.reset();
     }
 
-    /// Keeps the decoder's state in `into`.
-    pub fn snapshot(&self, into: &mut Snapshot) {
-        self.frames.snapshot(into);
-        self.concealment.snapshot(&mut into.concealment);
+    /// Saves the decoder's state to `into`.
+    pub fn save_state(&self, into: &mut Snapshot) {
+        self.frames.save_state(into);
+        self.concealment.save_state(&mut into.concealment);
         into.peak = self.limiter.peak();
     }
 
-    /// Puts back a state, as if what was decoded since had not been.
+    /// Restores a state.
     ///
     /// # Errors
     /// [`Error::Parameter`] if the snapshot is of another bundle.
-    pub fn restore(&mut self, from: &Snapshot) -> Result<()> {
-        self.frames.restore(from)?;
-        self.concealment.restore(&from.concealment);
+    pub fn restore_state(&mut self, from: &Snapshot) -> Result<()> {
+        self.frames.restore_state(from)?;
+        self.concealment.restore_state(&from.concealment);
         self.limiter.set_peak(from.peak);
         Ok(())
     }

@@ -4,34 +4,37 @@ use half::f16;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
-use super::{FrameDecoder, FrameEncoder};
-use crate::{Error, Result};
+use siskin_error::{Error, Result};
 use siskin_model::bundle::Bundle;
 use siskin_model::runtime::Runtime;
 
-/// Most frames of a file of latents: ten hours at 50 Hz.
-const MOST_FRAMES: usize = 1_800_000;
+use crate::frame::{FrameDecoder, FrameEncoder};
+
+/// Limit of the frames of a file of latents: ten hours at 50 Hz.
+const MAX_FRAMES: usize = 1_800_000;
 
 /// A recording as the codec's continuous latents, before the quantizer: an intermediate for models, no compression.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Latents {
     /// `[frame][dim]`.
     pub values: Vec<f32>,
-    /// Values of a frame.
+    /// Values per frame.
     pub dim: usize,
     /// Samples of the recording.
     pub samples: u64,
 }
 
 impl Latents {
-    /// A safetensors file: `latents` f16 `[frames, dim]`, and the bundle's name and id and the samples as metadata.
+    /// The bytes of a safetensors file: `latents` f16 `[frames, dim]`, with the bundle's name and id and the number of
+    /// samples as metadata.
     ///
     /// # Errors
-    /// [`Error::Parameter`] if the values are no whole number of frames.
+    /// [`Error::Parameter`] for a part of a frame.
     pub fn to_file(&self, bundle: &Bundle) -> Result<Vec<u8>> {
         if self.dim == 0 || !self.values.len().is_multiple_of(self.dim) {
             return Err(Error::parameter("latents", self.values.len(), format!("multiples of {}", self.dim)));
         }
+        // The rounding of f16 is far below the quantizer's error.
         let data: Vec<u8> = self.values.iter().flat_map(|&x| f16::from_f32(x).to_le_bytes()).collect();
         let shape = vec![self.values.len() / self.dim, self.dim];
         let view =
@@ -45,11 +48,11 @@ impl Latents {
             .map_err(|e| Error::parameter("latents", e, "what safetensors holds"))
     }
 
-    /// Reads what [`Latents::to_file`] wrote, or a file with `latents` f16 or f32 `[frames, dim]` of another program;
-    /// without `samples` in its metadata every frame counts whole.
+    /// Parses a file that [`Latents::to_file`] or another program wrote: `latents` f16 or f32 `[frames, dim]`. Without
+    /// `samples` in its metadata every frame counts whole.
     ///
     /// # Errors
-    /// [`Error::Parameter`] for what is no such file, is of another bundle, or holds values that are not finite.
+    /// [`Error::Parameter`] for any other file, one of another bundle, or values that are NaN or infinite.
     pub fn from_file(file: &[u8], bundle: &Bundle) -> Result<Self> {
         let bad = |what: String| {
             Error::parameter("file of latents", what, "safetensors with latents [frames, dim]")
@@ -63,8 +66,12 @@ impl Latents {
         let view = tensors.tensor("latents").map_err(|e| bad(e.to_string()))?;
         let (dim, manifest) = (bundle.manifest().latent_dim, bundle.manifest());
         let &[frames, own] = view.shape() else { return Err(bad(format!("shape {:?}", view.shape()))) };
-        if own != dim || frames > MOST_FRAMES {
-            return Err(bad(format!("shape {:?}, {} has {dim} values a frame", view.shape(), manifest.name)));
+        if own != dim || frames > MAX_FRAMES {
+            return Err(bad(format!(
+                "shape {:?}, {} has {dim} values per frame",
+                view.shape(),
+                manifest.name
+            )));
         }
         let values: Vec<f32> = match view.dtype() {
             Dtype::F16 => {
@@ -78,6 +85,7 @@ impl Latents {
         if let Some(x) = values.iter().find(|x| !x.is_finite()) {
             return Err(Error::parameter("latent", x, "finite numbers"));
         }
+        // More samples than the frames hold would be a promise that decoding cannot keep.
         let all = frames as u64 * u64::from(manifest.hop);
         let samples = match metadata.get("samples") {
             Some(text) => text.parse().map_err(|_| bad(format!("samples {text:?}")))?,
@@ -86,11 +94,11 @@ impl Latents {
         Ok(Self { values, dim, samples: samples.min(all) })
     }
 
-    /// Decodes all of it; exactly `samples` samples, or as many as the frames hold, go to `emit` frame by frame.
+    /// Decodes all frames and passes exactly `samples` samples, or as many as the frames hold, to `emit` frame by frame.
     ///
     /// # Errors
     /// What the network or `emit` returns.
-    pub fn decode<E: From<Error>>(
+    pub fn decode_all<E: From<Error>>(
         &self,
         bundle: &Bundle,
         runtime: &Runtime,
@@ -134,22 +142,22 @@ impl LatentEncoder {
         })
     }
 
-    /// Takes any number of samples (mono, -1..1).
+    /// Encodes any number of samples (mono, -1..1).
     ///
     /// # Errors
     /// [`Error::Network`] if the network fails.
-    pub fn push(&mut self, pcm: &[f32]) -> Result<()> {
+    pub fn push_samples(&mut self, pcm: &[f32]) -> Result<()> {
         self.latents.samples += pcm.len() as u64;
-        self.take(pcm)
+        self.encode_samples(pcm)
     }
 
-    fn take(&mut self, mut pcm: &[f32]) -> Result<()> {
+    fn encode_samples(&mut self, mut pcm: &[f32]) -> Result<()> {
         while !pcm.is_empty() {
             let (now, later) = pcm.split_at(pcm.len().min(self.hop - self.pending.len()));
             self.pending.extend_from_slice(now);
             pcm = later;
             if self.pending.len() == self.hop {
-                self.latents.values.extend_from_slice(self.frames.latent(&self.pending)?);
+                self.latents.values.extend_from_slice(self.frames.encode_latent(&self.pending)?);
                 self.pending.clear();
             }
         }
@@ -160,10 +168,11 @@ impl LatentEncoder {
     ///
     /// # Errors
     /// [`Error::Network`] if the network fails.
-    pub fn finish(mut self) -> Result<Latents> {
+    pub fn finish_stream(mut self) -> Result<Latents> {
         if self.latents.samples > 0 {
+            // Silence after the end pushes the last samples through the codec's delay.
             let whole = (self.pending.len() + self.delay).next_multiple_of(self.hop);
-            self.take(&vec![0.0; whole - self.pending.len()])?;
+            self.encode_samples(&vec![0.0; whole - self.pending.len()])?;
         }
         Ok(self.latents)
     }

@@ -1,15 +1,17 @@
-//! What keeps levels where they belong: no constant component goes in, nothing beyond full scale comes out.
+//! The high-pass before the encoder and the limiter after the decoder.
 
 use std::f32::consts::TAU;
 
-/// Corner of the high-pass, in Hz: below what a voice has, above what a microphone's offset drifts with.
-const CORNER: f32 = 20.0;
-/// Samples beyond this are no sound but a fault of the source: 12 dB above full scale.
-const LARGEST: f32 = 4.0;
-/// In how many seconds the limiter lets go of a peak by 8.7 dB.
+/// Corner of the high-pass: below the lowest voices (80 Hz), above the drift of a microphone's DC offset.
+const CORNER_HZ: f32 = 20.0;
+/// Clip of input samples, 12 dB above full scale: louder ones are a fault of the source, and the network must not see
+/// values far outside its training.
+const MAX_SAMPLE: f32 = 4.0;
+/// Time constant of the limiter's release: the gain comes back by 8.7 dB in this time, slower than a pitch period of the
+/// lowest voices, so that it does not follow the waveform.
 const RELEASE_SECONDS: f32 = 0.05;
 
-/// A first-order high-pass, which takes a constant component away before it is coded.
+/// A first-order high-pass that removes the DC component before coding.
 #[derive(Debug, Clone)]
 pub(crate) struct HighPass {
     pole: f32,
@@ -19,14 +21,15 @@ pub(crate) struct HighPass {
 
 impl HighPass {
     pub(crate) fn new(rate: u32) -> Self {
-        Self { pole: (-TAU * CORNER / rate as f32).exp(), input: 0.0, output: 0.0 }
+        Self { pole: (-TAU * CORNER_HZ / rate as f32).exp(), input: 0.0, output: 0.0 }
     }
 
-    /// The next sample. What is not finite counts as silence, what is beyond 12 dB above full scale as just that.
-    pub(crate) fn next(&mut self, sample: f32) -> f32 {
-        let sample = if sample.is_finite() { sample.clamp(-LARGEST, LARGEST) } else { 0.0 };
+    /// Filters the next sample. NaN and infinite samples count as silence; louder ones are clipped at 12 dB above full
+    /// scale.
+    pub(crate) fn filter_sample(&mut self, sample: f32) -> f32 {
+        let sample = if sample.is_finite() { sample.clamp(-MAX_SAMPLE, MAX_SAMPLE) } else { 0.0 };
         let output = self.pole * self.output + 0.5 * (1.0 + self.pole) * (sample - self.input);
-        // Denormal numbers would be slow, and nobody hears them.
+        // Denormal numbers would be slow, and -300 dB is inaudible.
         self.output = if output.abs() < 1e-15 { 0.0 } else { output };
         self.input = sample;
         self.output
@@ -37,25 +40,26 @@ impl HighPass {
     }
 }
 
-/// Keeps samples within full scale: a peak beyond it turns the gain down at once, which then comes back slowly. What is
-/// within stays what it is.
+/// Keeps samples within full scale: a peak beyond it turns the gain down at once, and the gain then comes back slowly.
+/// Samples within full scale are not changed otherwise.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Limiter {
+pub(crate) struct Limiter {
     release: f32,
-    /// The peak, falling.
+    /// The decaying peak.
     peak: f32,
 }
 
 impl Limiter {
-    pub(super) fn new(rate: u32) -> Self {
+    pub(crate) fn new(rate: u32) -> Self {
         Self { release: (-1.0 / (RELEASE_SECONDS * rate as f32)).exp(), peak: 0.0 }
     }
 
-    pub(super) fn apply(&mut self, pcm: &mut [f32]) {
+    pub(crate) fn limit_samples(&mut self, pcm: &mut [f32]) {
         for sample in pcm {
             if !sample.is_finite() {
                 *sample = 0.0;
             }
+            // Instant attack: the very sample that exceeds full scale is scaled already.
             self.peak = sample.abs().max(self.peak * self.release);
             if self.peak > 1.0 {
                 *sample /= self.peak;
@@ -63,16 +67,16 @@ impl Limiter {
         }
     }
 
-    pub(super) fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         self.peak = 0.0;
     }
 
-    /// The falling peak, which is all of its state.
-    pub(super) fn peak(&self) -> f32 {
+    /// The decaying peak, which is the limiter's whole state.
+    pub(crate) fn peak(&self) -> f32 {
         self.peak
     }
 
-    pub(super) fn set_peak(&mut self, peak: f32) {
+    pub(crate) fn set_peak(&mut self, peak: f32) {
         self.peak = peak;
     }
 }
@@ -84,11 +88,12 @@ mod tests {
     #[test]
     fn a_constant_goes_and_a_voice_stays() {
         let mut filter = HighPass::new(24_000);
-        let last = (0..24_000).map(|_| filter.next(1.0)).last();
+        let last = (0..24_000).map(|_| filter.filter_sample(1.0)).last();
         assert!(last.is_some_and(|x| x.abs() < 1e-6));
         for frequency in [80.0f32, 200.0, 1000.0, 8000.0] {
             filter.reset();
-            let tone = (0..24_000).map(|i| filter.next((TAU * frequency * i as f32 / 24_000.0).sin()));
+            let tone =
+                (0..24_000).map(|i| filter.filter_sample((TAU * frequency * i as f32 / 24_000.0).sin()));
             let power = tone.skip(12_000).map(|x| x * x).sum::<f32>() / 6000.0;
             assert!((10.0 * power.log10()).abs() < 0.5, "{frequency} Hz: {power}");
         }
@@ -98,9 +103,9 @@ mod tests {
     fn what_is_no_number_leaves_no_trace() {
         let mut filter = HighPass::new(24_000);
         for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX, f32::MIN] {
-            assert!(filter.next(bad).abs() <= 2.0 * LARGEST);
+            assert!(filter.filter_sample(bad).abs() <= 2.0 * MAX_SAMPLE);
         }
-        let last = (0..24_000).map(|_| filter.next(0.0)).last();
+        let last = (0..24_000).map(|_| filter.filter_sample(0.0)).last();
         assert!(last.is_some_and(|x| x.abs() < 1e-6));
     }
 
@@ -109,14 +114,14 @@ mod tests {
         let mut limiter = Limiter::new(24_000);
         let within: Vec<f32> = (0..1000).map(|i| (i as f32 * 0.1).sin()).collect();
         let mut out = within.clone();
-        limiter.apply(&mut out);
+        limiter.limit_samples(&mut out);
         assert_eq!(out, within);
         let mut loud: Vec<f32> = within.iter().map(|x| 3.0 * x).chain(within.iter().copied()).collect();
         loud[10] = f32::NAN;
-        limiter.apply(&mut loud);
+        limiter.limit_samples(&mut loud);
         assert!(loud.iter().all(|x| x.abs() <= 1.0));
         let mut later = vec![0.9; 24_000];
-        limiter.apply(&mut later);
+        limiter.limit_samples(&mut later);
         assert_eq!(later.last(), Some(&0.9), "it has let go");
     }
 }

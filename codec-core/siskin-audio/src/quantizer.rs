@@ -1,9 +1,9 @@
 use siskin_entropy::{CodebookShape, Codebooks};
+use siskin_error::{Error, Result};
 use siskin_model::bundle::{Bundle, QuantizerSpec};
 
-use super::rate::Choices;
-use super::search::{BeamSearch, Codebook, LANES};
-use crate::{Error, Result};
+use crate::rate::StageCandidates;
+use crate::search::{BeamSearch, LANES, SearchCodebook};
 
 /// Residual vector quantization over one or more groups of a latent.
 ///
@@ -13,19 +13,19 @@ use crate::{Error, Result};
 #[derive(Clone)]
 pub struct ResidualQuantizer {
     codebooks: Codebooks,
-    /// `[stage][group]` codebooks as [`Codebook::blocks`] has them.
+    /// `[stage][group]` codebooks as [`SearchCodebook::blocks`] has them.
     blocks: Vec<f32>,
-    /// `[stage][group]` lengths as [`Codebook::half_norms`] has them.
+    /// `[stage][group]` lengths as [`SearchCodebook::half_norms`] has them.
     half_norms: Vec<f32>,
-    /// `[stage][group]` prices as [`Codebook::price`] has them.
-    prices: Vec<f32>,
+    /// `[stage][group]` values as [`SearchCodebook::error_per_bit`] has them.
+    error_per_bit: Vec<f32>,
 }
 
-/// Reads the codebooks of a bundle.
+/// Loads the codebooks of a bundle.
 ///
 /// # Errors
-/// [`Error::BadBundle`] if the codebooks are not as the manifest says or not finite.
-pub fn codebooks(bundle: &Bundle) -> Result<Codebooks> {
+/// [`Error::BadBundle`] if their shape is not the manifest's or a value is NaN or infinite.
+pub fn load_codebooks(bundle: &Bundle) -> Result<Codebooks> {
     let spec = &bundle.manifest().quantizer;
     let parsed = Codebooks::parse(bundle.file_bytes(&spec.file)?, shape_of(spec));
     parsed.map_err(|e| Error::bad_bundle(bundle.path(), format!("{}: {e}", spec.file)))
@@ -42,18 +42,18 @@ fn shape_of(spec: &QuantizerSpec) -> CodebookShape {
 }
 
 impl ResidualQuantizer {
-    /// Takes the codebooks of a bundle.
+    /// A quantizer with a bundle's codebooks.
     ///
     /// # Errors
-    /// [`Error::BadBundle`] if the codebooks are not as the manifest says or not finite.
+    /// What [`load_codebooks`] returns.
     pub fn from_bundle(bundle: &Bundle) -> Result<Self> {
-        codebooks(bundle).map(Self::from_codebooks)
+        load_codebooks(bundle).map(Self::from_codebooks)
     }
 
-    /// Takes codebooks `[stage][group][entry][dim / groups]` of this shape.
+    /// A quantizer with codebooks `[stage][group][entry][dim / groups]`.
     ///
     /// # Errors
-    /// What does not fit `spec`, in words.
+    /// A text that says what does not fit `spec`.
     pub fn new(
         spec: &QuantizerSpec,
         shape: &[usize],
@@ -62,11 +62,12 @@ impl ResidualQuantizer {
         Codebooks::new(shape_of(spec), shape, entries).map(Self::from_codebooks)
     }
 
-    /// Lays codebooks out for the search.
+    /// Lays codebooks out for the search: blocks of entries side by side, norms precomputed.
     pub fn from_codebooks(codebooks: Codebooks) -> Self {
         let CodebookShape { stages, groups, size, group_dim: dim } = codebooks.shape();
         let padded = size.next_multiple_of(LANES);
         let mut blocks = vec![0.0; stages * groups * dim * padded];
+        // Padding entries are infinitely far away and never chosen.
         let mut half_norms = vec![f32::INFINITY; stages * groups * padded];
         let books = codebooks.entries().chunks_exact(size * dim);
         let filled = blocks.chunks_exact_mut(padded * dim).zip(half_norms.chunks_exact_mut(padded));
@@ -77,11 +78,11 @@ impl ResidualQuantizer {
                 entry.iter().enumerate().for_each(|(d, &x)| block[d * LANES + i % LANES] = x);
             }
         }
-        // What a stage removes of the error is about the mean square of its entries.
-        let price =
+        // A stage removes about the mean square of its entries from the error, with log2(size) bits.
+        let error_per_bit =
             |norms: &[f32]| norms[..size].iter().sum::<f32>() / size as f32 / (size as f32).log2() / 256.0;
-        let prices = half_norms.chunks_exact(padded).map(price).collect();
-        Self { codebooks, blocks, half_norms, prices }
+        let error_per_bit = half_norms.chunks_exact(padded).map(error_per_bit).collect();
+        Self { codebooks, blocks, half_norms, error_per_bit }
     }
 
     /// The codebooks.
@@ -89,7 +90,7 @@ impl ResidualQuantizer {
         &self.codebooks
     }
 
-    /// Codes of a frame at `stages` stages.
+    /// Codes per frame with `stages` stages.
     pub fn codes_per_frame(&self, stages: usize) -> usize {
         stages * self.groups()
     }
@@ -99,18 +100,18 @@ impl ResidualQuantizer {
         self.codebooks.shape().stages
     }
 
-    /// Codebooks of a stage.
+    /// Codebooks per stage.
     pub fn groups(&self) -> usize {
         self.codebooks.shape().groups
     }
 
-    /// Entries of one codebook.
-    pub fn size(&self) -> usize {
+    /// Entries per codebook.
+    pub fn codebook_size(&self) -> usize {
         self.codebooks.shape().size
     }
 
     /// Dimension of one group.
-    pub(super) fn group_dim(&self) -> usize {
+    pub(crate) fn group_dim(&self) -> usize {
         self.codebooks.shape().group_dim
     }
 
@@ -121,68 +122,96 @@ impl ResidualQuantizer {
 
     /// Quantizes one latent frame with as many stages as fill `codes` (`[stage][group]`).
     ///
-    /// A stage by stage choice of the nearest entry is not the nearest sum of entries, so `search` follows several
-    /// choices at once (beam search). Sums are taken in one fixed order: codes do not depend on the machine's vector
-    /// width. A latent that is not finite gets some valid codes.
-    pub fn encode(&self, latent: &[f32], codes: &mut [u16], search: &mut BeamSearch) {
+    /// The nearest entry of each stage in turn does not give the nearest sum of entries, so `search` keeps several
+    /// partial sums (beam search). Sums are taken in one fixed order: codes do not depend on the machine's vector
+    /// width. A latent with NaN or infinite values gets some valid codes.
+    ///
+    /// ```
+    /// use siskin_audio::{BeamSearch, ResidualQuantizer};
+    /// use siskin_entropy::{CodebookShape, Codebooks};
+    ///
+    /// // Two stages of two entries in one dimension: coarse steps of 4, fine steps of 1.
+    /// let shape = CodebookShape { stages: 2, groups: 1, size: 2, group_dim: 1 };
+    /// let codebooks = Codebooks::new(shape, &[2, 1, 2, 1], vec![0.0, 4.0, 0.0, 1.0])?;
+    /// let quantizer = ResidualQuantizer::from_codebooks(codebooks);
+    /// let (mut codes, mut latent) = ([0; 2], [0.0]);
+    /// quantizer.quantize_latent(&[4.8], &mut codes, &mut BeamSearch::new(shape, 4));
+    /// assert_eq!(codes, [1, 1]);
+    ///
+    /// quantizer.dequantize_codes(&codes, &mut latent)?;
+    /// assert_eq!(latent, [5.0]);
+    /// // A prefix of whole stages is a frame of a lower rate.
+    /// quantizer.dequantize_codes(&codes[..1], &mut latent)?;
+    /// assert_eq!(latent, [4.0]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn quantize_latent(&self, latent: &[f32], codes: &mut [u16], search: &mut BeamSearch) {
         let stages = codes.len() / self.groups();
-        self.start(latent, search);
+        self.start_search(latent, search);
         for stage in 0..stages {
-            (0..self.groups())
-                .for_each(|group| search.extend(group, stage, &self.book(stage * self.groups() + group)));
+            (0..self.groups()).for_each(|group| {
+                search.extend_beams(group, stage, &self.search_codebook(stage * self.groups() + group))
+            });
         }
         for group in 0..self.groups() {
-            let best = search.finish(group, stages);
+            let best = search.best_codes(group, stages);
             best.iter().enumerate().for_each(|(stage, &code)| codes[stage * self.groups() + group] = code);
         }
     }
 
-    /// Quantizes one latent frame with each number of stages up to all that `choices` has room for: the nearest sums
-    /// of one stage, of two and so on, and the squared error that each leaves.
-    pub(super) fn encode_all(&self, latent: &[f32], choices: &mut Choices, search: &mut BeamSearch) {
-        let stages = choices.errors.len() - 1;
-        choices.errors.fill(0.0);
-        self.start(latent, search);
-        choices.errors[0] = latent.iter().map(|x| x * x).sum();
+    /// Quantizes one latent frame with each number of stages that `candidates` has room for: the nearest sums of one
+    /// stage, of two and so on, and the squared error of each.
+    pub(crate) fn quantize_all_stages(
+        &self,
+        latent: &[f32],
+        candidates: &mut StageCandidates,
+        search: &mut BeamSearch,
+    ) {
+        let stages = candidates.errors.len() - 1;
+        candidates.errors.fill(0.0);
+        self.start_search(latent, search);
+        // Without any stage the error is the latent itself.
+        candidates.errors[0] = latent.iter().map(|x| x * x).sum();
         for stage in 0..stages {
             for (group, part) in latent.chunks_exact(self.group_dim()).enumerate().take(self.groups()) {
-                search.extend(group, stage, &self.book(stage * self.groups() + group));
+                search.extend_beams(group, stage, &self.search_codebook(stage * self.groups() + group));
                 let whole: f32 = part.iter().map(|x| x * x).sum();
-                choices.errors[stage + 1] += (whole + 2.0 * search.distance(group)).max(0.0);
-                let path = &mut choices.paths[stage * stages * self.groups()..];
-                let best = search.finish(group, stage + 1);
+                // Distances lack the latent's own length; rounding may leave a tiny negative error.
+                candidates.errors[stage + 1] += (whole + 2.0 * search.best_distance(group)).max(0.0);
+                let path = &mut candidates.paths[stage * stages * self.groups()..];
+                let best = search.best_codes(group, stage + 1);
                 best.iter().enumerate().for_each(|(s, &code)| path[s * self.groups() + group] = code);
             }
         }
     }
 
-    fn start(&self, latent: &[f32], search: &mut BeamSearch) {
+    fn start_search(&self, latent: &[f32], search: &mut BeamSearch) {
         let parts = latent.chunks_exact(self.group_dim()).enumerate().take(self.groups());
-        parts.for_each(|(group, part)| search.start(group, part));
+        parts.for_each(|(group, part)| search.start_group(group, part));
     }
 
-    fn book(&self, index: usize) -> Codebook<'_> {
-        let (dim, padded) = (self.group_dim(), self.size().next_multiple_of(LANES));
-        Codebook {
+    fn search_codebook(&self, index: usize) -> SearchCodebook<'_> {
+        let (dim, padded) = (self.group_dim(), self.codebook_size().next_multiple_of(LANES));
+        SearchCodebook {
             index,
-            price: self.prices[index],
+            error_per_bit: self.error_per_bit[index],
             entries: self.codebooks.codebook_entries(index),
             blocks: &self.blocks[index * padded * dim..(index + 1) * padded * dim],
             half_norms: &self.half_norms[index * padded..(index + 1) * padded],
         }
     }
 
-    /// Sums the entries that `codes` name into `latent`.
+    /// Sums the entries of `codes` (`[stage][group]`, any whole number of stages) into `latent`.
     ///
     /// # Errors
     /// [`Error::Bitstream`] if a code is not below the codebook's size or there are more codes than codebooks.
-    pub fn decode(&self, codes: &[u16], latent: &mut [f32]) -> Result<()> {
+    pub fn dequantize_codes(&self, codes: &[u16], latent: &mut [f32]) -> Result<()> {
         self.codebooks.decode_latent(codes, latent)
     }
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
     use siskin_model::bundle::QuantizerKind;
 
@@ -205,7 +234,7 @@ pub(super) mod tests {
 
     fn error_after(q: &ResidualQuantizer, latent: &[f32], codes: &[u16]) -> f32 {
         let mut out = vec![0.0; q.latent_dim()];
-        q.decode(codes, &mut out).expect("valid codes");
+        q.dequantize_codes(codes, &mut out).expect("valid codes");
         out.iter().zip(latent).map(|(a, b)| (a - b) * (a - b)).sum()
     }
 
@@ -215,7 +244,7 @@ pub(super) mod tests {
             let q = sample(groups);
             let latent: Vec<f32> = (0..8).map(|i| (i as f32 * 0.7).sin() * 0.8).collect();
             let mut codes = vec![0; q.codes_per_frame(4)];
-            q.encode(&latent, &mut codes, &mut BeamSearch::new(&q, 4));
+            q.quantize_latent(&latent, &mut codes, &mut BeamSearch::new(q.codebooks().shape(), 4));
             let errors: Vec<f32> =
                 (1..=4).map(|s| error_after(&q, &latent, &codes[..q.codes_per_frame(s)])).collect();
             assert!(errors.last() < errors.first(), "{errors:?}");
@@ -227,7 +256,11 @@ pub(super) mod tests {
         let q = sample(1);
         for index in 0..16 {
             let mut codes = [0];
-            q.encode(q.codebooks().entry(0, index), &mut codes, &mut BeamSearch::new(&q, 3));
+            q.quantize_latent(
+                q.codebooks().entry(0, index),
+                &mut codes,
+                &mut BeamSearch::new(q.codebooks().shape(), 3),
+            );
             assert_eq!(usize::from(codes[0]), index);
         }
     }
@@ -236,11 +269,13 @@ pub(super) mod tests {
     fn a_wider_search_comes_nearer() {
         let q = sample(1);
         let total = |width| -> f32 {
-            let mut search = BeamSearch::new(&q, width);
+            let mut search = BeamSearch::new(q.codebooks().shape(), width);
             let latents =
                 (0..50).map(|n| (0..8).map(|i| ((n * 8 + i) as f32 * 0.9).sin()).collect::<Vec<_>>());
             let mut codes = [0; 4];
-            latents.map(|z| (q.encode(&z, &mut codes, &mut search), error_after(&q, &z, &codes)).1).sum()
+            latents
+                .map(|z| (q.quantize_latent(&z, &mut codes, &mut search), error_after(&q, &z, &codes)).1)
+                .sum()
         };
         let errors = [1, 2, 8].map(total);
         assert!(errors[0] > errors[1] && errors[1] > errors[2], "{errors:?}");
@@ -251,13 +286,13 @@ pub(super) mod tests {
         for groups in [1, 2] {
             let q = sample(groups);
             let latent: Vec<f32> = (0..8).map(|i| (i as f32 * 0.9).sin()).collect();
-            let mut choices = Choices::new(4, groups.into());
-            q.encode_all(&latent, &mut choices, &mut BeamSearch::new(&q, 4));
+            let mut candidates = StageCandidates::new(4, groups.into());
+            q.quantize_all_stages(&latent, &mut candidates, &mut BeamSearch::new(q.codebooks().shape(), 4));
             for stages in 1..=4 {
                 let mut codes = vec![0; q.codes_per_frame(stages)];
-                q.encode(&latent, &mut codes, &mut BeamSearch::new(&q, 4));
-                assert_eq!(choices.codes(stages), codes);
-                assert!((choices.errors[stages] - error_after(&q, &latent, &codes)).abs() < 1e-5);
+                q.quantize_latent(&latent, &mut codes, &mut BeamSearch::new(q.codebooks().shape(), 4));
+                assert_eq!(candidates.codes_at(stages), codes);
+                assert!((candidates.errors[stages] - error_after(&q, &latent, &codes)).abs() < 1e-5);
             }
         }
     }
@@ -267,7 +302,7 @@ pub(super) mod tests {
         let q = sample(1);
         let latent: Vec<f32> = (0..8).map(|i| (i as f32 * 1.3).cos()).collect();
         let mut codes = [0; 2];
-        q.encode(&latent, &mut codes, &mut BeamSearch::new(&q, 16));
+        q.quantize_latent(&latent, &mut codes, &mut BeamSearch::new(q.codebooks().shape(), 16));
         let pairs = (0..16u16).flat_map(|a| (0..16u16).map(move |b| [a, b]));
         let nearest = pairs.map(|p| error_after(&q, &latent, &p)).fold(f32::INFINITY, f32::min);
         assert!((error_after(&q, &latent, &codes) - nearest).abs() < 1e-6);
@@ -277,16 +312,16 @@ pub(super) mod tests {
     fn bad_codes_are_refused() {
         let q = sample(2);
         let mut latent = [0.0; 8];
-        assert!(q.decode(&[0, 16], &mut latent).is_err());
-        assert!(q.decode(&[0], &mut latent).is_err(), "half a stage");
-        assert!(q.decode(&[0; 10], &mut latent).is_err(), "five stages");
+        assert!(q.dequantize_codes(&[0, 16], &mut latent).is_err());
+        assert!(q.dequantize_codes(&[0], &mut latent).is_err(), "half a stage");
+        assert!(q.dequantize_codes(&[0; 10], &mut latent).is_err(), "five stages");
     }
 
     #[test]
     fn latents_that_are_no_numbers_give_codes() {
         let q = sample(1);
         let mut codes = [99; 4];
-        q.encode(&[f32::NAN; 8], &mut codes, &mut BeamSearch::new(&q, 4));
+        q.quantize_latent(&[f32::NAN; 8], &mut codes, &mut BeamSearch::new(q.codebooks().shape(), 4));
         assert!(codes.iter().all(|&c| c < 16), "{codes:?}");
     }
 }

@@ -1,13 +1,11 @@
 //! The streaming contract, with a network of a few lines in place of a model.
 
-use crate::{Error, Result};
 use siskin_bitstream::{BundleId, StreamHeader};
+use siskin_error::{Error, Result};
 use siskin_model::runtime::{Provider, StepNetwork};
 
-use super::quantizer::tests::sample;
-use super::{
-    Decoder, EncodedPacket, Encoder, EncoderConfig, FrameDecoder, FrameEncoder, RateControl, Snapshot,
-};
+use crate::quantizer::tests::sample;
+use crate::{Decoder, EncodedPacket, Encoder, EncoderConfig, FrameDecoder, FrameEncoder, RateMode, Snapshot};
 
 /// Delays a frame of 8 samples by 4 and adds a decaying memory, so that order, reset and restore can be heard.
 struct Toy {
@@ -95,10 +93,10 @@ fn packets(encoder: &mut Encoder, pcm: &[f32], cuts: &[usize]) -> Vec<(Vec<u8>, 
     let mut sizes = cuts.iter().copied().cycle();
     while !rest.is_empty() {
         let (now, later) = rest.split_at(sizes.next().unwrap_or(rest.len()).min(rest.len()));
-        encoder.push(now, &mut emit).expect("the toy never fails");
+        encoder.push_samples(now, &mut emit).expect("the toy never fails");
         rest = later;
     }
-    encoder.finish(&mut emit).expect("the toy never fails");
+    encoder.finish_stream(&mut emit).expect("the toy never fails");
     out
 }
 
@@ -117,7 +115,7 @@ fn every_length_is_kept_to_the_sample() {
     for frames_per_packet in [1, 3] {
         for length in 1..60 {
             let coded = packets(&mut encoder(frames_per_packet), &tone(length), &[]);
-            assert_eq!(decode_all(&coded).len(), length, "{frames_per_packet} frames a packet");
+            assert_eq!(decode_all(&coded).len(), length, "{frames_per_packet} frames per packet");
         }
     }
 }
@@ -163,9 +161,9 @@ fn a_snapshot_takes_the_decoder_back() {
     for (data, ..) in &coded[..4] {
         decoder.decode(data, &mut Vec::new()).expect("a packet of ours");
     }
-    decoder.snapshot(&mut snapshot);
+    decoder.save_state(&mut snapshot);
     decoder.decode(&coded[4].0, &mut first).expect("a packet of ours");
-    decoder.restore(&snapshot).expect("its own snapshot");
+    decoder.restore_state(&snapshot).expect("its own snapshot");
     decoder.decode(&coded[4].0, &mut again).expect("a packet of ours");
     assert_eq!(first, again);
 }
@@ -177,9 +175,9 @@ fn a_snapshot_in_a_loss_takes_the_fade_back() {
     let (mut first, mut again, mut snapshot) = (Vec::new(), Vec::new(), Snapshot::default());
     decoder.decode(&coded[0].0, &mut Vec::new()).expect("a packet of ours");
     decoder.conceal(2, &mut Vec::new()).expect("the toy never fails");
-    decoder.snapshot(&mut snapshot);
+    decoder.save_state(&mut snapshot);
     decoder.conceal(1, &mut first).expect("the toy never fails");
-    decoder.restore(&snapshot).expect("its own snapshot");
+    decoder.restore_state(&snapshot).expect("its own snapshot");
     decoder.conceal(1, &mut again).expect("the toy never fails");
     assert_eq!(first, again);
 }
@@ -210,7 +208,7 @@ fn a_loss_keeps_the_length_and_fades() {
     decoder.decode(&coded[0].0, &mut out).expect("a packet of ours");
     decoder.conceal(20, &mut out).expect("the toy never fails");
     assert_eq!(out.len(), 4 + 20 * 8);
-    assert!(out[4 + 10 * 8..].iter().all(|&x| x == 0.0), "no noise has been heard so far");
+    assert!(out[4 + 10 * 8..].iter().all(|&x| x == 0.0), "no background noise so far");
     decoder.decode(&coded[21].0, &mut out).expect("a packet of ours");
     assert_eq!(out.len(), 4 + 21 * 8);
 }
@@ -226,7 +224,7 @@ fn a_broken_packet_appends_nothing() {
 }
 
 #[test]
-fn samples_that_are_no_numbers_count_as_silence() {
+fn nan_and_infinite_samples_count_as_silence() {
     let mut pcm = tone(100);
     pcm[10] = f32::NAN;
     pcm[50] = f32::INFINITY;
@@ -242,9 +240,9 @@ fn a_new_rate_begins_with_the_next_packet() {
         stages.push(packet.bind(&header())?.info().stages);
         Ok(())
     };
-    encoder.push(&tone(36), &mut emit).expect("the toy never fails");
+    encoder.push_samples(&tone(36), &mut emit).expect("the toy never fails");
     encoder.set_stages(2).expect("four stages");
-    encoder.push(&tone(60), &mut emit).expect("the toy never fails");
+    encoder.push_samples(&tone(60), &mut emit).expect("the toy never fails");
     assert_eq!(stages, [4, 4, 2, 2]);
     assert!(encoder.set_stages(5).is_err());
 }
@@ -254,9 +252,9 @@ fn a_variable_rate_meets_its_target_whatever_the_cuts() {
     let pcm: Vec<f32> =
         (0..400 * 40).map(|i| (i as f32 * 0.3).sin() * if i / 200 % 3 == 1 { 0.002 } else { 0.5 }).collect();
     let coder = || {
-        let rate = RateControl::Variable { bitrate: 600 };
+        let rate_mode = RateMode::Variable { bitrate: 600 };
         let config =
-            EncoderConfig { frames_per_packet: 10, header_interval: 5000, rate, ..Default::default() };
+            EncoderConfig { frames_per_packet: 10, header_interval: 5000, rate_mode, ..Default::default() };
         let frames = FrameEncoder::from_parts(Toy::boxed(), sample(1));
         Encoder::from_parts(frames, header(), &config, 4).expect("200 to 800 b/s")
     };
@@ -271,10 +269,10 @@ fn a_variable_rate_meets_its_target_whatever_the_cuts() {
         let rate = window.iter().map(|p| p.0.len() * 8).sum::<usize>() as f64 / 10.0;
         assert!((rate / 600.0 - 1.0).abs() < 0.06, "{rate} b/s over 10 s");
     }
-    assert!(coder().set_rate(RateControl::Variable { bitrate: 100 }).is_err());
+    assert!(coder().set_rate_mode(RateMode::Variable { bitrate: 100 }).is_err());
 }
 
-/// Tones with pauses of digital silence between them.
+/// Tones with digital silence between them.
 fn talk() -> Vec<f32> {
     let mut pcm = tone(800);
     pcm.resize(4000, 0.0);
@@ -283,24 +281,24 @@ fn talk() -> Vec<f32> {
     pcm
 }
 
-fn pausing(frames_per_packet: u32) -> Encoder {
+fn with_dtx(frames_per_packet: u32) -> Encoder {
     encoder_with(EncoderConfig { frames_per_packet, header_interval: 10, dtx: true, ..Default::default() })
 }
 
 #[test]
-fn pauses_keep_every_position_and_the_length() {
+fn dtx_keeps_every_position_and_the_length() {
     for frames_per_packet in [1, 3, 50] {
-        let coded = packets(&mut pausing(frames_per_packet), &talk(), &[]);
+        let coded = packets(&mut with_dtx(frames_per_packet), &talk(), &[]);
         let (mut decoder, mut out, mut gaps) = (decoder(), Vec::new(), 0);
         for (data, position, samples) in &coded {
             let gap = position - out.len() as u64;
-            assert!(gap == 0 || decoder.in_pause(), "a gap only after a description");
+            assert!(gap == 0 || decoder.in_dtx(), "a gap only after a SID frame");
             assert_eq!(gap % 8, 0);
             decoder.conceal((gap / 8) as u32, &mut out).expect("the toy never fails");
             gaps += gap;
             assert_eq!(decoder.decode(data, &mut out).expect("a packet of ours").samples as u64, *samples);
         }
-        assert_eq!(out.len(), talk().len(), "{frames_per_packet} frames a packet");
+        assert_eq!(out.len(), talk().len(), "{frames_per_packet} frames per packet");
         assert_eq!(gaps > 0, frames_per_packet < 20);
         let loudest = |range: std::ops::Range<usize>| out[range].iter().fold(0.0f32, |m, x| m.max(x.abs()));
         assert!(loudest(1000..3900) < 1e-4 && loudest(5000..6001) < 1e-4);
@@ -309,30 +307,30 @@ fn pauses_keep_every_position_and_the_length() {
 }
 
 #[test]
-fn pauses_do_not_depend_on_the_cuts() {
-    let whole = packets(&mut pausing(3), &talk(), &[]);
+fn dtx_does_not_depend_on_the_cuts() {
+    let whole = packets(&mut with_dtx(3), &talk(), &[]);
     for cuts in [&[1][..], &[7, 9, 2], &[100, 1]] {
-        assert_eq!(packets(&mut pausing(3), &talk(), cuts), whole);
+        assert_eq!(packets(&mut with_dtx(3), &talk(), cuts), whole);
     }
-    let mut used = pausing(3);
+    let mut used = with_dtx(3);
     packets(&mut used, &talk(), &[]);
     assert_eq!(packets(&mut used, &talk(), &[]), whole, "after a reset");
 }
 
 #[test]
-fn a_pause_costs_next_to_nothing() {
+fn dtx_of_silence_costs_next_to_nothing() {
     let mut pcm = talk();
     pcm.resize(40_000, 0.0);
     for frames_per_packet in [1, 50] {
-        let coded = packets(&mut pausing(frames_per_packet), &pcm, &[]);
+        let coded = packets(&mut with_dtx(frames_per_packet), &pcm, &[]);
         let bytes: usize = coded.iter().filter(|(_, at, _)| *at > 7000).map(|(data, ..)| data.len()).sum();
         let rate = bytes as f64 * 8.0 / (33_000.0 / 400.0);
-        assert!(rate < 200.0, "{rate} b/s with {frames_per_packet} frames a packet");
+        assert!(rate < 200.0, "{rate} b/s with {frames_per_packet} frames per packet");
     }
 }
 
 #[test]
-fn copies_of_all_stages_bring_lost_frames_back_as_they_were() {
+fn redundancy_of_all_stages_restores_lost_frames_exactly() {
     let config =
         EncoderConfig { header_interval: 10, redundancy: 2, redundancy_stages: 4, ..Default::default() };
     let coded = packets(&mut encoder_with(config), &tone(400), &[]);
@@ -344,8 +342,8 @@ fn copies_of_all_stages_bring_lost_frames_back_as_they_were() {
                 continue;
             }
             let missing = ((position - out.len() as u64) / 8) as u32;
-            let recovered = decoder.recover(missing, data, &mut out).expect("the toy never fails");
-            assert_eq!(recovered, missing.min(2));
+            let restored = decoder.conceal_before_data(missing, data, &mut out).expect("the toy never fails");
+            assert_eq!(restored, missing.min(2));
             decoder.decode(data, &mut out).expect("a packet of ours");
         }
         assert_eq!(out.len(), whole.len());
@@ -354,12 +352,12 @@ fn copies_of_all_stages_bring_lost_frames_back_as_they_were() {
 }
 
 #[test]
-fn a_packet_without_copies_recovers_nothing() {
+fn a_packet_without_redundancy_restores_nothing() {
     let coded = packets(&mut encoder(1), &tone(400), &[]);
     let (mut decoder, mut out) = (decoder(), Vec::new());
     decoder.decode(&coded[0].0, &mut out).expect("a packet of ours");
     for next in [&coded[5].0[..], &[], &[0xff; 9]] {
-        assert_eq!(decoder.recover(3, next, &mut out).ok(), Some(0));
+        assert_eq!(decoder.conceal_before_data(3, next, &mut out).ok(), Some(0));
     }
     assert_eq!(out.len(), 4 + 3 * 3 * 8);
 }

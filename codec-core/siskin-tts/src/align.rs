@@ -1,8 +1,8 @@
-//! Which word of a text a phoneme belongs to, where the phonemes of the whole differ from those of its words.
+//! Alignment of phonemes to words, where the phonemes of a phrase differ from those of its words alone.
 
-/// For every character of `whole` the word it belongs to; blanks belong to none. `alone` holds the phonemes of each word
-/// spoken by itself. The cheapest edits that turn the words into the whole decide (Levenshtein's distance).
-pub(super) fn owners(alone: &[String], whole: &[char]) -> Vec<Option<usize>> {
+/// For every character of `whole` the index of its word; blanks have none. `alone` holds the phonemes of each word spoken
+/// by itself. The edit path of the least Levenshtein distance from the words to the phrase decides.
+pub(crate) fn align_words(alone: &[String], whole: &[char]) -> Vec<Option<usize>> {
     let source: Vec<(char, usize)> = alone
         .iter()
         .enumerate()
@@ -11,6 +11,7 @@ pub(super) fn owners(alone: &[String], whole: &[char]) -> Vec<Option<usize>> {
     let target: Vec<(usize, char)> =
         whole.iter().copied().enumerate().filter(|(_, c)| !c.is_whitespace()).collect();
     let width = target.len() + 1;
+    // Quadratic in the phonemes of one clause: at most 700 by 700 (MAX_PHONEMES).
     let mut cost = vec![0u32; (source.len() + 1) * width];
     for i in 0..=source.len() {
         for j in 0..width {
@@ -29,13 +30,14 @@ pub(super) fn owners(alone: &[String], whole: &[char]) -> Vec<Option<usize>> {
     let (mut i, mut j) = (source.len(), target.len());
     while j > 0 {
         let here = cost[i * width + j];
+        // Matches and replacements are preferred, so that phonemes stay with the word at their place.
         if i > 0 && here == cost[(i - 1) * width + j - 1] + u32::from(source[i - 1].0 != target[j - 1].1) {
             found[target[j - 1].0] = Some(source[i - 1].1);
             (i, j) = (i - 1, j - 1);
         } else if i > 0 && here == cost[(i - 1) * width + j] + 1 {
             i -= 1;
         } else {
-            // A sound that no word has alone goes with the sound before it.
+            // An inserted phoneme, such as a linking sound, goes with the one before it.
             found[target[j - 1].0] = source.get(i.saturating_sub(1)).map(|s| s.1);
             j -= 1;
         }
@@ -51,7 +53,7 @@ mod tests {
     fn words_that_grow_together_are_told_apart() {
         let alone = ["ʌv", "ðə", "twˈɛnti wˈʌn"].map(str::to_owned);
         let whole: Vec<char> = "əvðə twˈɛnti wˈʌn".chars().collect();
-        let found = owners(&alone, &whole);
+        let found = align_words(&alone, &whole);
         let expected: Vec<Option<usize>> =
             [vec![Some(0); 2], vec![Some(1); 2], vec![None], vec![Some(2); 7], vec![None], vec![Some(2); 4]]
                 .concat();
@@ -60,7 +62,7 @@ mod tests {
 
     #[test]
     fn nothing_belongs_to_nothing() {
-        assert_eq!(owners(&[], &['a', ' ']), [None, None]);
-        assert!(owners(&["a".to_owned()], &[]).is_empty());
+        assert_eq!(align_words(&[], &['a', ' ']), [None, None]);
+        assert!(align_words(&["a".to_owned()], &[]).is_empty());
     }
 }

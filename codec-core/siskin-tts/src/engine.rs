@@ -1,15 +1,15 @@
-use crate::Result;
+use siskin_error::Result;
 
-/// What turns the numbers of a sentence's phonemes into samples.
+/// Synthesizes samples from the phoneme ids of a sentence.
 pub trait Engine: Send {
-    /// Speaks one sentence. `tokens` begin and end with the bundle's boundary, `voice` is a place in the manifest's
-    /// voices, `speed` 1 is the voice's own pace. Samples go to `emit` as they come, until it returns false.
+    /// Speaks one sentence. `tokens` begin and end with the bundle's boundary, `voice` is an index into the manifest's
+    /// voices, `speed` 1 is the voice's own pace. Samples (mono, -1..1) go to `emit` as they come, until it returns false.
     ///
-    /// Returns the samples that each token takes, in order; they sum to the samples of the whole sentence.
+    /// Returns the duration of each token in samples; they sum to the duration of the sentence.
     ///
     /// # Errors
     /// [`Error::Network`](crate::Error::Network) if a network fails.
-    fn speak(
+    fn speak_tokens(
         &mut self,
         tokens: &[i64],
         voice: usize,

@@ -4,17 +4,18 @@ use std::collections::HashMap;
 
 use safetensors::{Dtype, SafeTensors};
 
-use super::Engine;
-use crate::{Error, Result};
+use siskin_error::{Error, Result};
 use siskin_model::bundle::VoiceBundle;
 use siskin_model::runtime::{Runtime, Value, WholeNetwork};
 
+use crate::engine::Engine;
+
 /// The network and the styles of its voices.
-pub(super) struct Kokoro {
+pub(crate) struct Kokoro {
     network: Box<dyn WholeNetwork>,
     durations: String,
     frame: u64,
-    /// Name of each voice of the manifest.
+    /// Names of the manifest's voices.
     voices: Vec<String>,
     styles: HashMap<String, Style>,
 }
@@ -28,7 +29,7 @@ struct Style {
 }
 
 impl Kokoro {
-    pub(super) fn new(
+    pub(crate) fn new(
         bundle: &VoiceBundle,
         runtime: &Runtime,
         graph: &str,
@@ -38,6 +39,7 @@ impl Kokoro {
         let manifest = bundle.manifest();
         let bad = |reason: String| Error::bad_bundle(bundle.path(), reason);
         let network = runtime.open_whole_network(graph, bundle.file_bytes(graph)?)?;
+        // Without durations there are no word timestamps; better refused at load than at the first sentence.
         if !network.has_output(durations) {
             return Err(bad(format!("{graph} has no output {durations}")));
         }
@@ -68,7 +70,7 @@ impl Kokoro {
 }
 
 impl Engine for Kokoro {
-    fn speak(
+    fn speak_tokens(
         &mut self,
         tokens: &[i64],
         voice: usize,
@@ -80,7 +82,8 @@ impl Engine for Kokoro {
             .get(voice)
             .and_then(|v| self.styles.get(v))
             .ok_or_else(|| Error::parameter("voice", voice, format!("below {}", self.voices.len())))?;
-        // The styles are for sentences of 0, 1, 2... phonemes, boundaries not counted.
+        // Row n of a style is for sentences of n phonemes, without the boundaries.
+        // Longer sentences get the style of the longest.
         let row = tokens.len().saturating_sub(2).min(style.lengths - 1);
         let style_now = &style.values[row * style.dim..(row + 1) * style.dim];
         let inputs = [
@@ -94,14 +97,15 @@ impl Engine for Kokoro {
         emit(&audio);
         let mut frames: Vec<u64> =
             durations.iter().map(|&d| (f64::from(d).max(0.0) as u64) * self.frame).collect();
+        // Tokens without a duration in the network's output take no time.
         frames.resize(tokens.len(), 0);
-        fit(&mut frames, total);
+        fit_durations(&mut frames, total);
         Ok(frames)
     }
 }
 
-/// Makes the durations sum to the samples that there are.
-fn fit(durations: &mut [u64], total: u64) {
+/// Fits durations to a sum of `total` samples: the model rounds them to frames, so they may differ from its audio.
+fn fit_durations(durations: &mut [u64], total: u64) {
     let mut left = total;
     for duration in durations.iter_mut() {
         *duration = (*duration).min(left);
@@ -114,13 +118,13 @@ fn fit(durations: &mut [u64], total: u64) {
 
 #[cfg(test)]
 mod tests {
-    use super::fit;
+    use super::fit_durations;
 
     #[test]
     fn durations_sum_to_the_samples() {
         for total in [0, 5, 30, 100] {
             let mut durations = [10, 0, 20];
-            fit(&mut durations, total);
+            fit_durations(&mut durations, total);
             assert_eq!(durations.iter().sum::<u64>(), total);
         }
     }

@@ -1,10 +1,27 @@
-//! Text to speech: sentences in, samples and the times of words out.
+//! Text to speech (TTS): sentences in, samples and word timestamps out.
 //!
-//! [`Sentences`] cuts text of any length into sentences, [`Phonemizer`] asks espeak-ng for their phonemes, and a
-//! [`Speaker`] turns each into samples with a bundle of kind `tts` (see `docs/tts.md`). Two engines are implemented:
-//! Kokoro-82M, and our own phonemes-to-latents network whose samples come from the audio codec's decoder.
+//! [`Sentences`] splits text of any length into sentences, [`Phonemizer`] runs espeak-ng for their phonemes, and a
+//! [`Speaker`] synthesizes each with a bundle of kind `tts` (see `docs/tts.md`). Two engines are implemented:
+//! Kokoro-82M, and a network of this project from phonemes to latents, whose samples come from the audio codec's decoder.
+//!
+//! ```
+//! use siskin_tts::Sentences;
+//!
+//! let (mut sentences, mut found) = (Sentences::new(), Vec::new());
+//! let mut keep = |sentence: &str| -> Result<(), std::convert::Infallible> {
+//!     found.push(sentence.to_owned());
+//!     Ok(())
+//! };
+//! // Text may be cut anywhere, as it comes from a pipe or a language model.
+//! sentences.push_bytes(b"Dr. Smith paid 3.50 to J. Do", &mut keep)?;
+//! sentences.push_bytes(b"e. He left! And", &mut keep)?;
+//! sentences.finish_text(&mut keep)?;
+//! assert_eq!(found, ["Dr. Smith paid 3.50 to J. Doe.", "He left!", "And"]);
+//! # Ok::<(), std::convert::Infallible>(())
+//! ```
 
 mod align;
+mod clauses;
 mod engine;
 mod kokoro;
 mod noise;

@@ -1,14 +1,14 @@
 /// Normally distributed noise that is the same on every machine (SplitMix64 of Steele et al. 2014, sum of twelve
 /// uniform values).
-pub(super) struct Noise(u64);
+pub(crate) struct Noise(u64);
 
 impl Noise {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    /// One value of mean 0 and variance 1.
-    pub(super) fn next(&mut self) -> f32 {
+    /// The next value, of mean 0 and variance 1.
+    pub(crate) fn next_value(&mut self) -> f32 {
         let mut sum = 0u32;
         for _ in 0..3 {
             self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -29,7 +29,7 @@ mod tests {
     #[test]
     fn mean_and_variance_are_those_of_the_normal_distribution() {
         let mut noise = Noise::new(1);
-        let values: Vec<f32> = (0..100_000).map(|_| noise.next()).collect();
+        let values: Vec<f32> = (0..100_000).map(|_| noise.next_value()).collect();
         let mean = values.iter().sum::<f32>() / 1e5;
         let variance = values.iter().map(|x| (x - mean).powi(2)).sum::<f32>() / 1e5;
         assert!(mean.abs() < 0.02 && (variance - 1.0).abs() < 0.02, "{mean} {variance}");

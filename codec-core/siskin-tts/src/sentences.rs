@@ -1,29 +1,30 @@
-//! Text of any length, cut into sentences as it comes.
+//! Splits text of any length into sentences as it comes.
 
-/// Most characters of one sentence; a longer one is cut at a comma or a blank.
+/// Limit of the characters of a sentence; a longer one is cut at a comma or a blank. Kokoro takes 510 phonemes, about one
+/// per character, and a cut keeps the latency of a text without full stops low.
 pub const MAX_SENTENCE: usize = 300;
 
-/// Words after which a full stop ends no sentence, in lower case.
+/// Abbreviations of English, German, Italian, Spanish and French, in lower case: a full stop after them ends no sentence.
 const ABBREVIATIONS: [&str; 40] = [
     "mr", "mrs", "ms", "dr", "prof", "sr", "jr", "st", "vs", "etc", "inc", "ltd", "co", "no", "vol", "fig",
     "jan", "feb", "mar", "apr", "jun", "jul", "aug", "sep", "sept", "oct", "nov", "dec", "bzw", "ca", "vgl",
     "nr", "str", "hr", "fr", "sig", "sra", "pág", "mme", "mlle",
 ];
 
-/// Cuts text into sentences, however it is given: the same sentences come out.
+/// Splits text into sentences. How the text is cut into calls does not change them.
 ///
 /// A sentence ends at `.`, `!`, `?`, `…` or their full-width kin followed by white space and no lower-case letter,
-/// at an empty line, or at [`MAX_SENTENCE`] characters. Control characters and bytes that are not UTF-8 are left out and
-/// counted; sentences without a letter or digit are left out and counted.
+/// at an empty line, or at [`MAX_SENTENCE`] characters. Control characters, invalid UTF-8 and sentences without a letter or
+/// digit are skipped and counted.
 #[derive(Debug, Default)]
 pub struct Sentences {
-    /// Bytes of a character that has not come whole.
+    /// Bytes of an incomplete character.
     partial: Vec<u8>,
     /// Text of the sentence so far, white space as single blanks.
     pending: String,
     /// Characters in it.
     length: usize,
-    /// Line ends since the last character that was no white space.
+    /// Line ends since the last character that is not white space.
     line_ends: u32,
     /// Whether white space waits to be written before the next character.
     blank: bool,
@@ -32,16 +33,20 @@ pub struct Sentences {
 }
 
 impl Sentences {
-    /// Begins a text.
+    /// A splitter at the start of a text.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Takes bytes of UTF-8, cut anywhere, and gives each sentence that is whole to `emit` until it returns an error.
+    /// Adds bytes of UTF-8, cut anywhere, and passes each complete sentence to `emit` until it returns an error.
     ///
     /// # Errors
     /// What `emit` returns; the rest of `bytes` is then lost.
-    pub fn push<E>(&mut self, bytes: &[u8], emit: &mut impl FnMut(&str) -> Result<(), E>) -> Result<(), E> {
+    pub fn push_bytes<E>(
+        &mut self,
+        bytes: &[u8],
+        emit: &mut impl FnMut(&str) -> Result<(), E>,
+    ) -> Result<(), E> {
         let joined;
         let mut rest = if self.partial.is_empty() {
             bytes
@@ -57,11 +62,12 @@ impl Sentences {
                 Err(e) => (std::str::from_utf8(&rest[..e.valid_up_to()]).unwrap_or_default(), Some(e)),
             };
             for c in text.chars() {
-                self.take(c, emit)?;
+                self.push_char(c, emit)?;
             }
             let Some(error) = error else { return Ok(()) };
             let bad = &rest[error.valid_up_to()..];
             let Some(length) = error.error_len() else {
+                // An incomplete character waits for its next bytes.
                 self.partial = bad.to_vec();
                 return Ok(());
             };
@@ -70,34 +76,35 @@ impl Sentences {
         }
     }
 
-    /// Ends the text and gives the last sentence.
+    /// Ends the text and passes the last sentence to `emit`.
     ///
     /// # Errors
     /// What `emit` returns.
-    pub fn finish<E>(&mut self, emit: &mut impl FnMut(&str) -> Result<(), E>) -> Result<(), E> {
+    pub fn finish_text<E>(&mut self, emit: &mut impl FnMut(&str) -> Result<(), E>) -> Result<(), E> {
         self.skipped_bytes += self.partial.len() as u64;
         self.partial.clear();
-        self.cut(self.pending.len(), emit)?;
+        self.emit_sentence(self.pending.len(), emit)?;
         (self.line_ends, self.blank) = (0, false);
         Ok(())
     }
 
-    /// Bytes left out so far: control characters and what is not UTF-8.
+    /// Bytes skipped so far: control characters and invalid UTF-8.
     pub fn skipped_bytes(&self) -> u64 {
         self.skipped_bytes
     }
 
-    /// Sentences left out so far because there is nothing in them to speak.
+    /// Sentences skipped so far because they have no letter or digit.
     pub fn skipped_sentences(&self) -> u64 {
         self.skipped_sentences
     }
 
-    fn take<E>(&mut self, c: char, emit: &mut impl FnMut(&str) -> Result<(), E>) -> Result<(), E> {
+    fn push_char<E>(&mut self, c: char, emit: &mut impl FnMut(&str) -> Result<(), E>) -> Result<(), E> {
         if c.is_whitespace() {
             self.line_ends += u32::from(c == '\n');
+            // White space is written only before a next character: none at the ends, one blank for many.
             self.blank = true;
             if self.line_ends >= 2 {
-                return self.cut(self.pending.len(), emit);
+                return self.emit_sentence(self.pending.len(), emit);
             }
             return Ok(());
         }
@@ -109,7 +116,7 @@ impl Sentences {
         }
         self.line_ends = 0;
         if ends_without_blank(&self.pending) || (self.blank && self.may_end_before(c)) {
-            self.cut(self.pending.len(), emit)?;
+            self.emit_sentence(self.pending.len(), emit)?;
         }
         if self.blank && !self.pending.is_empty() {
             self.pending.push(' ');
@@ -119,13 +126,14 @@ impl Sentences {
         self.pending.push(c);
         self.length += 1;
         if self.length >= MAX_SENTENCE {
+            // A text without full stops must not wait for ever.
             let at = best_cut(&self.pending);
-            self.cut(at, emit)?;
+            self.emit_sentence(at, emit)?;
         }
         Ok(())
     }
 
-    /// Whether what is pending is a sentence, given the character after the blank that follows it.
+    /// Whether the pending text is a sentence, given the character after the blank that follows it.
     fn may_end_before(&self, next: char) -> bool {
         let text = self.pending.trim_end_matches(['"', '\'', ')', ']', '”', '’', '»', '“']);
         let Some(mark) = text.chars().next_back() else { return false };
@@ -136,6 +144,7 @@ impl Sentences {
                 let before = text.trim_end_matches('.');
                 let word = before.rsplit(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
                 let letters = word.chars().count();
+                // `J. Doe` and `3. Mai` go on; `in 1990. He` does not.
                 let initial = letters == 1 && word.chars().all(char::is_uppercase);
                 let ordinal = letters <= 2 && !word.is_empty() && word.chars().all(|c| c.is_ascii_digit());
                 !initial && !ordinal && !ABBREVIATIONS.contains(&word.to_lowercase().as_str())
@@ -144,7 +153,7 @@ impl Sentences {
         }
     }
 
-    fn cut<E>(&mut self, at: usize, emit: &mut impl FnMut(&str) -> Result<(), E>) -> Result<(), E> {
+    fn emit_sentence<E>(&mut self, at: usize, emit: &mut impl FnMut(&str) -> Result<(), E>) -> Result<(), E> {
         let rest = self.pending.split_off(at);
         let sentence = std::mem::replace(&mut self.pending, rest.trim_start().to_owned());
         self.length = self.pending.chars().count();
@@ -157,12 +166,13 @@ impl Sentences {
     }
 }
 
-/// Scripts without blanks end their sentences by the mark alone.
+/// Whether the text ends with a mark of a script without blanks between sentences.
 fn ends_without_blank(text: &str) -> bool {
     text.ends_with(['。', '！', '？'])
 }
 
-/// Where a sentence that is too long is cut: behind a comma or its kin in its second half, else at a blank, else here.
+/// Position at which a sentence that is too long is cut: after a comma or the like in its second half, else at a blank,
+/// else at its end.
 fn best_cut(text: &str) -> usize {
     let half = text.char_indices().nth(MAX_SENTENCE / 2).map_or(0, |(i, _)| i);
     let comma = text.rfind([',', ';', ':', '—', '、', '，']).filter(|&i| i >= half);
@@ -184,9 +194,9 @@ mod tests {
             Ok(())
         };
         for piece in text.chunks(size) {
-            let Ok(()) = sentences.push(piece, &mut keep);
+            let Ok(()) = sentences.push_bytes(piece, &mut keep);
         }
-        let Ok(()) = sentences.finish(&mut keep);
+        let Ok(()) = sentences.finish_text(&mut keep);
         found
     }
 
@@ -214,15 +224,15 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_spoken_is_left_out_and_counted() {
+    fn what_cannot_be_spoken_is_skipped_and_counted() {
         let mut sentences = Sentences::new();
         let mut found = Vec::new();
         let mut keep = |s: &str| -> Result<(), Infallible> {
             found.push(s.to_owned());
             Ok(())
         };
-        let Ok(()) = sentences.push(b"A\x00b\x1b. \xff\xfe?!? \n\n Bold\x07ly\xc3", &mut keep);
-        let Ok(()) = sentences.finish(&mut keep);
+        let Ok(()) = sentences.push_bytes(b"A\x00b\x1b. \xff\xfe?!? \n\n Bold\x07ly\xc3", &mut keep);
+        let Ok(()) = sentences.finish_text(&mut keep);
         assert_eq!(found, ["Ab.", "Boldly"]);
         assert_eq!(sentences.skipped_bytes(), 6);
         assert_eq!(sentences.skipped_sentences(), 1);

@@ -1,29 +1,31 @@
 use std::sync::Arc;
 
-use super::kokoro::Kokoro;
-use super::wavthruvec::{Spec, WavThruVec};
-use super::{Engine, Phonemes, Phonemizer};
-use crate::{Error, Result};
+use siskin_error::{Error, Result};
 use siskin_model::bundle::{EngineSpec, VoiceBundle, VoiceManifest};
 use siskin_model::runtime::Runtime;
 
-/// A word and when it is spoken, in samples from the start of its sentence.
+use crate::engine::Engine;
+use crate::kokoro::Kokoro;
+use crate::phonemes::{Phonemes, Phonemizer};
+use crate::wavthruvec::{Spec, WavThruVec};
+
+/// A word with its timestamps, in samples from the start of its sentence.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Word {
-    /// The word as the text has it, with the mark behind it.
+    /// The word as in the text, with the punctuation after it.
     pub text: String,
-    /// Its first sample.
+    /// The word's first sample.
     pub start: u64,
-    /// The sample after its last.
+    /// The sample after its last one.
     pub end: u64,
 }
 
-/// What was spoken of a sentence.
+/// The result of speaking a sentence.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Spoken {
-    /// The words that sounded, in order.
+    /// The spoken words, in order.
     pub words: Vec<Word>,
-    /// Samples given out.
+    /// Samples emitted.
     pub samples: u64,
 }
 
@@ -35,7 +37,7 @@ pub struct Speaker {
 }
 
 impl Speaker {
-    /// Loads a bundle's networks and looks for espeak-ng.
+    /// Loads a bundle's networks and finds espeak-ng.
     ///
     /// # Errors
     /// [`Error::BadBundle`] if files do not fit the manifest or a codec's latents are of another encoder,
@@ -53,23 +55,23 @@ impl Speaker {
         Ok(Self::from_parts(engine, Phonemizer::new()?, bundle.manifest().clone()))
     }
 
-    /// Puts a speaker together from its parts.
+    /// A speaker from its parts.
     pub fn from_parts(engine: Box<dyn Engine>, phonemizer: Phonemizer, manifest: VoiceManifest) -> Self {
         Self { engine, phonemizer, manifest: Arc::new(manifest) }
     }
 
-    /// The facts about the voices.
+    /// The manifest of the voices.
     pub fn manifest(&self) -> &VoiceManifest {
         &self.manifest
     }
 
     /// Speaks one sentence with a voice of the manifest at a speed of 0.5 to 2; samples (mono, -1..1) go to `emit` as
-    /// they come, until it returns false. A sentence without a sound that the voice knows gives no samples.
+    /// they come, until it returns false. A sentence without a phoneme of the voice's vocabulary has no samples.
     ///
     /// # Errors
-    /// [`Error::Parameter`] for a speed or voice that there is not, [`Error::Phonemes`] if espeak-ng fails,
+    /// [`Error::Parameter`] for a speed out of range or an unknown voice, [`Error::Phonemes`] if espeak-ng fails,
     /// [`Error::Network`] if a network fails.
-    pub fn speak(
+    pub fn speak_sentence(
         &mut self,
         sentence: &str,
         voice: usize,
@@ -83,15 +85,16 @@ impl Speaker {
         let language = manifest
             .language_of(voice)
             .ok_or_else(|| Error::parameter("voice", voice, format!("below {}", manifest.voices.len())))?;
-        let phonemes = self.phonemizer.phonemes(sentence, language)?;
+        let phonemes = self.phonemizer.phonemize_sentence(sentence, language)?;
         let mut times: Vec<Option<(u64, u64)>> = vec![None; phonemes.words.len()];
         let (mut samples, mut going) = (0u64, true);
-        for piece in pieces(&tokens(&phonemes, &manifest), manifest.max_tokens - 2) {
-            let mut numbers = vec![manifest.boundary];
-            numbers.extend(piece.iter().map(|t| t.number));
-            numbers.push(manifest.boundary);
+        // Two tokens of each network call are the boundaries.
+        for piece in split_tokens(&tokenize_phonemes(&phonemes, &manifest), manifest.max_tokens - 2) {
+            let mut ids = vec![manifest.boundary];
+            ids.extend(piece.iter().map(|t| t.id));
+            ids.push(manifest.boundary);
             let start = samples;
-            let durations = self.engine.speak(&numbers, voice, speed, &mut |pcm| {
+            let durations = self.engine.speak_tokens(&ids, voice, speed, &mut |pcm| {
                 samples += pcm.len() as u64;
                 going = emit(pcm);
                 going
@@ -99,6 +102,7 @@ impl Speaker {
             let mut at = start + durations.first().copied().unwrap_or(0);
             for (token, duration) in piece.iter().zip(durations.iter().skip(1)) {
                 if let Some(time) = token.owner.and_then(|o| times.get_mut(o)) {
+                    // A word's time runs from its first to its last phoneme.
                     *time = Some((time.map_or(at, |t| t.0), at + duration));
                 }
                 at += duration;
@@ -108,6 +112,7 @@ impl Speaker {
             }
         }
         let words = phonemes.words.into_iter().zip(times).filter_map(|(text, time)| {
+            // Words without a phoneme of the vocabulary have no timestamp.
             let (start, end) = time?;
             Some(Word { text, start, end: end.min(samples) }).filter(|w| w.start < w.end)
         });
@@ -115,25 +120,26 @@ impl Speaker {
     }
 }
 
-/// A phoneme's number and word.
+/// A phoneme's id and word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Token {
-    number: i64,
+    id: i64,
     owner: Option<usize>,
     blank: bool,
 }
 
-fn tokens(phonemes: &Phonemes, manifest: &VoiceManifest) -> Vec<Token> {
+fn tokenize_phonemes(phonemes: &Phonemes, manifest: &VoiceManifest) -> Vec<Token> {
     let found = phonemes.chars.iter().zip(&phonemes.owners);
     let known = found.filter_map(|(&c, &owner)| {
-        manifest.vocabulary.get(&c).map(|&number| Token { number, owner, blank: c == ' ' })
+        manifest.vocabulary.get(&c).map(|&id| Token { id, owner, blank: c == ' ' })
     });
     let tokens: Vec<Token> = known.collect();
+    // Punctuation alone is not spoken.
     if tokens.iter().all(|t| t.owner.is_none()) { Vec::new() } else { tokens }
 }
 
-/// Cuts at the last blank before each limit: a sentence of digits has more phonemes than a network takes.
-fn pieces(tokens: &[Token], most: usize) -> Vec<&[Token]> {
+/// Splits at the last blank before each limit of `most` tokens: a sentence of digits has more phonemes than a network takes.
+fn split_tokens(tokens: &[Token], most: usize) -> Vec<&[Token]> {
     let (mut rest, mut found) = (tokens, Vec::new());
     while rest.len() > most {
         let blank = rest[..most].iter().rposition(|t| t.blank).filter(|&i| i > 0);
@@ -153,13 +159,13 @@ mod tests {
 
     #[test]
     fn long_sentences_are_cut_at_blanks() {
-        let token = |blank| Token { number: 1, owner: Some(0), blank };
+        let token = |blank| Token { id: 1, owner: Some(0), blank };
         let all: Vec<Token> = (0..100).map(|i| token(i % 7 == 6)).collect();
-        let found = pieces(&all, 20);
+        let found = split_tokens(&all, 20);
         assert!(found.iter().all(|p| (1..=20).contains(&p.len())));
         assert_eq!(found.concat(), all);
         let solid = vec![token(false); 45];
-        assert_eq!(pieces(&solid, 20).len(), 3);
-        assert!(pieces(&[], 20).is_empty());
+        assert_eq!(split_tokens(&solid, 20).len(), 3);
+        assert!(split_tokens(&[], 20).is_empty());
     }
 }

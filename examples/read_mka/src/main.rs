@@ -44,7 +44,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                     info.stages,
                     block.data.len()
                 );
-                samples += packet.samples();
+                samples += packet.sample_count();
             }
             Err(error) => println!("{:>9.3} s: {error}", block.pts_ns as f64 / 1e9),
         }

@@ -279,7 +279,7 @@ impl SiskinAudioDec {
         let mut guard = lock(&self.stream);
         let Some(stream) = guard.as_mut() else { return Ok(0) };
         let wanted = buffer.duration().map_or(stream.last_samples, |d| stream.samples_in(d));
-        let is_pause = stream.decoder.in_pause();
+        let is_pause = stream.decoder.in_dtx();
         let (samples, recovered) = stream.conceal_samples(wanted, pcm)?;
         stream.note_end(buffer.pts(), samples);
         let mut stats = lock(&self.stats);

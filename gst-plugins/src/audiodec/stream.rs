@@ -55,7 +55,7 @@ impl Stream {
     }
 
     pub(super) fn header(&self) -> &StreamHeader {
-        self.decoder.header()
+        self.decoder.stream_header()
     }
 
     /// Whether this decoder decodes the stream of `header`, whatever name that gives the bundle.
@@ -101,7 +101,7 @@ impl Stream {
         let frames = samples.div_ceil(hop) as u32;
         let next = std::mem::take(&mut self.next);
         let recovered = if u64::from(frames) * hop == samples {
-            u64::from(self.decoder.recover(frames, &next, out)?) * hop
+            u64::from(self.decoder.conceal_before_data(frames, &next, out)?) * hop
         } else {
             self.decoder.conceal(frames, out)?;
             0

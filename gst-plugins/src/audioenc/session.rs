@@ -1,7 +1,7 @@
 //! An encoder between start and stop, and what it has counted.
 
 use gst::glib;
-use siskin_core::audio::{EncodedPacket, Encoder, EncoderConfig, FrameEncoder, RateControl};
+use siskin_core::audio::{self, EncodedPacket, Encoder, EncoderConfig, FrameEncoder};
 use siskin_core::bundle::Bundle;
 use siskin_core::{Error, Result};
 
@@ -60,9 +60,9 @@ impl RateSettings {
 
 impl RateSettings {
     /// The encoder's rate control, with the bit rate clamped to what the bundle can have.
-    fn control_for(&self, bundle: &Bundle) -> Result<RateControl> {
+    fn control_for(&self, bundle: &Bundle) -> Result<audio::RateMode> {
         if self.control == RateMode::Constant {
-            return Ok(RateControl::Constant);
+            return Ok(audio::RateMode::Constant);
         }
         let header = bundle.stream_header();
         let (low, high) = (header.code_rate(1), header.code_rate(header.stages));
@@ -70,7 +70,7 @@ impl RateSettings {
             (0, 1..) => f64::from(self.bitrate),
             _ => header.code_rate(self.stages_for(bundle)?),
         };
-        Ok(RateControl::Variable { bitrate: asked.clamp(low.ceil(), high.floor()) as u32 })
+        Ok(audio::RateMode::Variable { bitrate: asked.clamp(low.ceil(), high.floor()) as u32 })
     }
 }
 
@@ -142,7 +142,7 @@ pub(super) struct Session {
     idle: Option<FrameEncoder>,
     encoder: Option<Encoder>,
     provider: &'static str,
-    control: RateControl,
+    control: audio::RateMode,
     /// A copy of samples whose buffer is not aligned to 4 bytes.
     pcm: Vec<f32>,
     /// End of the last packet or gap returned, in samples of the stream.
@@ -159,7 +159,7 @@ impl Session {
             idle: Some(network),
             encoder: None,
             provider,
-            control: RateControl::default(),
+            control: audio::RateMode::default(),
             pcm: Vec::new(),
             position: 0,
         }
@@ -183,7 +183,7 @@ impl Session {
             let stages = rate.stages_for(&self.bundle)?;
             let header = self.bundle.stream_header();
             let mut encoder = Encoder::from_parts(network, header, &config, stages)?;
-            encoder.set_tables(siskin_core::audio::entropy_tables(&self.bundle)?.map(Into::into));
+            encoder.set_tables(audio::load_entropy_tables(&self.bundle)?.map(Into::into));
             self.encoder = Some(encoder);
         }
         self.set_rate(rate)
@@ -196,14 +196,16 @@ impl Session {
         self.control = control;
         let Some(encoder) = &mut self.encoder else { return Ok(()) };
         encoder.set_stages(stages)?;
-        encoder.set_rate(control)
+        encoder.set_rate_mode(control)
     }
 
     /// Bits per second: of the codes alone where the rate is constant, else the average of packets.
     pub(super) fn code_rate(&self) -> u32 {
         match self.control {
-            RateControl::Variable { bitrate } => bitrate,
-            RateControl::Constant => self.bundle.stream_header().code_rate(self.stats.stages).round() as u32,
+            audio::RateMode::Variable { bitrate } => bitrate,
+            audio::RateMode::Constant => {
+                self.bundle.stream_header().code_rate(self.stats.stages).round() as u32
+            }
         }
     }
 
@@ -212,7 +214,8 @@ impl Session {
         let Some(encoder) = &mut self.encoder else { return Ok(Vec::new()) };
         let (mut packets, stats) = (Vec::new(), &mut self.stats);
         let counters = &mut stats.counters;
-        let (hop, skip) = (u64::from(encoder.header().hop), u64::from(encoder.header().pre_skip));
+        let (hop, skip) =
+            (u64::from(encoder.stream_header().hop), u64::from(encoder.stream_header().pre_skip));
         let position = &mut self.position;
         let mut keep_packet = |packet: EncodedPacket<'_>| -> Result<()> {
             let gap = packet.position - *position;
@@ -223,7 +226,7 @@ impl Session {
             counters.samples += gap;
             counters.pause_samples += gap;
             stats.redundant_bytes += packet.redundant_bytes as u64;
-            if packet.is_pause {
+            if packet.is_sid {
                 counters.pause_samples += packet.samples;
                 counters.pause_bytes += packet.data.len() as u64;
             }
@@ -246,7 +249,7 @@ impl Session {
                     self.pcm.extend(floats);
                     &self.pcm
                 };
-                encoder.push(samples, &mut keep_packet)?;
+                encoder.push_samples(samples, &mut keep_packet)?;
                 // A live sink would wait for the pause's end if no gap were announced during it.
                 let gap = encoder.position() - self.position;
                 if gap > 0 {
@@ -257,7 +260,7 @@ impl Session {
                 }
             }
             None => {
-                encoder.finish(&mut keep_packet)?;
+                encoder.finish_stream(&mut keep_packet)?;
                 self.position = 0;
             }
         }

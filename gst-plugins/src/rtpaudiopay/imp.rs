@@ -206,7 +206,7 @@ fn packetize(
     let packet = Packet::parse(data, &Limits::default())?.bind(packetizer.header())?;
     if packet.coding() == Coding::RangeCoded && !packetizer.has_coder() {
         let bundle = Bundle::for_stream(packetizer.header(), None)?;
-        let tables = siskin_core::audio::entropy_tables(&bundle)?;
+        let tables = siskin_core::audio::load_entropy_tables(&bundle)?;
         packetizer.set_coder(tables.map(|tables| Box::new(Coder::new(tables.into())) as _));
     }
     packetizer.push_packet(&packet, options, emit)

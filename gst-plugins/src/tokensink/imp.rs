@@ -205,7 +205,7 @@ impl BaseSinkImpl for SiskinTokenSink {
     fn start(&self) -> Result<(), gst::ErrorMessage> {
         *lock(&self.queue) = Queue::default();
         let settings = lock(&self.settings).clone();
-        if let Some(location) = settings.location.filter(|l| FileFormat::of(l).is_none()) {
+        if let Some(location) = settings.location.filter(|l| FileFormat::from_path(l).is_none()) {
             let text = format!("location is {}, allowed: .safetensors, .npy or .jsonl", location.display());
             return Err(gst::error_msg!(gst::ResourceError::Settings, ("{text}")));
         }

@@ -6,7 +6,7 @@ use siskin_core::bitstream::StreamHeader;
 use siskin_core::bundle::Bundle;
 use siskin_core::entropy::Coder;
 use siskin_core::runtime::Runtime;
-use siskin_core::tokens::{FileFormat, Format, Packer, TokenFile, TokenMeta, Tokenizer, codes_of_packet};
+use siskin_core::tokens::{FileFormat, Format, Packer, TokenFile, TokenMeta, Tokenizer, codes_from_packet};
 use siskin_core::{Error, Result};
 
 /// How the codes come in.
@@ -43,7 +43,7 @@ impl Session {
     ) -> Result<Self> {
         let tokenizer = Tokenizer::new(bundle, runtime, "parallel", stages)?;
         let stages = stages.unwrap_or(bundle.manifest().default_stages);
-        let packer = Packer::new(Format::of_bundle(bundle, stages, layout)?);
+        let packer = Packer::new(Format::from_bundle(bundle, stages, layout)?);
         let provider = tokenizer.provider().name();
         Ok(Self::new(bundle.stream_header(), Input::Samples(Box::new(tokenizer)), packer, provider, keep))
     }
@@ -56,8 +56,8 @@ impl Session {
         stages: u8,
         keep: bool,
     ) -> Result<Self> {
-        let packer = Packer::new(Format::of_bundle(bundle, stages, layout)?);
-        let tables = siskin_core::audio::entropy_tables(bundle)?;
+        let packer = Packer::new(Format::from_bundle(bundle, stages, layout)?);
+        let tables = siskin_core::audio::load_entropy_tables(bundle)?;
         let coder = tables.map(|tables| Box::new(Coder::new(tables.into())));
         Ok(Self::new(header, Input::Packets(coder), packer, "", keep))
     }
@@ -87,17 +87,17 @@ impl Session {
             Input::Samples(tokenizer) => {
                 let samples = data.as_chunks::<4>().0.iter().map(|b| f32::from_ne_bytes(*b));
                 let pcm: Vec<f32> = samples.collect();
-                tokenizer.push(&pcm, &mut self.parallel)?;
+                tokenizer.push_samples(&pcm, &mut self.parallel)?;
                 self.samples = self.samples.map(|s| s + pcm.len() as u64);
                 self.take_parallel(out)
             }
             Input::Packets(coder) => {
                 self.codes.clear();
-                let info = codes_of_packet(data, &self.header, coder.as_deref_mut(), &mut self.codes)?;
+                let info = codes_from_packet(data, &self.header, coder.as_deref_mut(), &mut self.codes)?;
                 let begins = info.starts_stream == (self.frames == 0);
                 self.samples = self.samples.filter(|_| begins).map(|s| s + info.sample_count(&self.header));
                 let (has, wanted) =
-                    (self.header.codes_per_frame(info.stages), self.packer.format().codebooks());
+                    (self.header.codes_per_frame(info.stages), self.packer.format().codes_per_frame());
                 if has < wanted {
                     let allowed = format!("{wanted}, as the first packet has");
                     return Err(Error::Parameter { name: "codebooks", value: has.to_string(), allowed });
@@ -114,14 +114,15 @@ impl Session {
     /// Ends the stream: appends what is left, and returns what the file is to hold.
     pub(super) fn finish(&mut self, out: &mut Vec<i64>) -> Result<Option<TokenFile>> {
         if let Input::Samples(tokenizer) = &mut self.input {
-            tokenizer.finish(false, &mut self.parallel)?;
+            tokenizer.finish_stream(false, &mut self.parallel)?;
             self.take_parallel(out)?;
         }
-        self.packer.finish(true, out);
+        self.packer.finish_stream(true, out);
         let format = self.packer.format();
-        let (codebooks, size) = (format.codebooks(), format.size());
+        let (codebooks, size) = (format.codes_per_frame(), format.codebook_size());
         let file = self.kept.as_mut().map(|kept| {
-            let meta = TokenMeta { samples: self.samples, ..TokenMeta::of_stream(&self.header, size) };
+            let meta =
+                TokenMeta { samples: self.samples, ..TokenMeta::from_stream_header(&self.header, size) };
             TokenFile::from_frames(codebooks, &std::mem::take(kept), meta)
         });
         self.reset();
@@ -144,12 +145,12 @@ impl Session {
     fn take_parallel(&mut self, out: &mut Vec<i64>) -> Result<()> {
         let tokens = std::mem::take(&mut self.parallel);
         let codes: Vec<u16> = tokens.iter().map(|&t| t as u16).collect();
-        let codebooks = self.packer.format().codebooks();
+        let codebooks = self.packer.format().codes_per_frame();
         codes.chunks_exact(codebooks).try_for_each(|frame| self.take_frame(frame, out))
     }
 
     fn take_frame(&mut self, frame: &[u16], out: &mut Vec<i64>) -> Result<()> {
-        self.packer.push(frame, out)?;
+        self.packer.push_frame(frame, out)?;
         self.frames += 1;
         if let Some(kept) = &mut self.kept {
             kept.extend_from_slice(frame);
@@ -160,7 +161,7 @@ impl Session {
 
 /// Writes a token file under a temporary name and renames it, so that a crash leaves no half of one.
 pub(super) fn write(file: &TokenFile, location: &Path) -> Result<()> {
-    let format = FileFormat::of(location).ok_or_else(|| Error::Parameter {
+    let format = FileFormat::from_path(location).ok_or_else(|| Error::Parameter {
         name: "location",
         value: location.display().to_string(),
         allowed: ".safetensors, .npy or .jsonl".into(),

@@ -318,7 +318,7 @@ impl SiskinTokenSrc {
         };
         let quantizer = &bundle.manifest().quantizer;
         if let Some(file) = &file {
-            file.check(quantizer.size)?;
+            file.check_codes(quantizer.size)?;
         }
         let groups = usize::from(quantizer.groups);
         let of_file = file.as_ref().map(|f| f.codebooks);
@@ -433,7 +433,7 @@ impl SiskinTokenSrc {
 /// Reads a token file.
 fn read_file(path: &PathBuf) -> Result<TokenFile, Error> {
     let io = |source| Error::Io { path: path.clone(), source };
-    let format = FileFormat::of(path).ok_or_else(|| Error::Parameter {
+    let format = FileFormat::from_path(path).ok_or_else(|| Error::Parameter {
         name: "location",
         value: path.display().to_string(),
         allowed: ".safetensors, .npy or .jsonl".into(),

@@ -59,9 +59,9 @@ impl Session {
         file: Option<TokenFile>,
     ) -> Result<Self> {
         let header = bundle.stream_header();
-        let format = Format::of_bundle(&bundle, stages, layout)?;
+        let format = Format::from_bundle(&bundle, stages, layout)?;
         let mut packets = CodePackets::new(header.clone(), stages, frames_per_packet, file.is_some())?;
-        packets.set_tables(siskin_core::audio::entropy_tables(&bundle)?.map(Into::into));
+        packets.set_tables(siskin_core::audio::load_entropy_tables(&bundle)?.map(Into::into));
         Ok(Self {
             header,
             stats: Stats::default(),
@@ -84,10 +84,11 @@ impl Session {
     ) -> Result<Vec<TokenError>> {
         let mut faults = Vec::new();
         let (packets, stats, origin) = (&mut self.packets, &mut self.stats, self.origin);
-        let before = self.unpacker.position();
-        let taken =
-            self.unpacker.push(tokens, &mut |unit| take(unit, packets, stats, origin, &mut faults, out));
-        self.stats.tokens += self.unpacker.position() - before;
+        let before = self.unpacker.token_count();
+        let taken = self
+            .unpacker
+            .push_tokens(tokens, &mut |unit| take(unit, packets, stats, origin, &mut faults, out));
+        self.stats.tokens += self.unpacker.token_count() - before;
         self.stats.refused += u64::from(matches!(taken, Err(Error::Token(_))));
         taken.map(|()| faults)
     }
@@ -102,15 +103,15 @@ impl Session {
         }
         if self.quantizer.is_none() {
             let quantizer = ResidualQuantizer::from_bundle(&self.bundle)?;
-            let search = BeamSearch::new(&quantizer, DEFAULT_SEARCH_WIDTH);
+            let search = BeamSearch::new(quantizer.codebooks().shape(), DEFAULT_SEARCH_WIDTH);
             self.quantizer = Some((quantizer, search));
         }
         let Some((quantizer, search)) = &mut self.quantizer else { return Ok(()) };
-        let mut codes = vec![0; self.unpacker.format().codebooks()];
+        let mut codes = vec![0; self.unpacker.format().codes_per_frame()];
         for latent in latents.chunks_exact(dim) {
-            quantizer.encode(latent, &mut codes, search);
+            quantizer.quantize_latent(latent, &mut codes, search);
             self.stats.frames += 1;
-            self.packets.push(&codes, &mut keep_packet(self.origin, out))?;
+            self.packets.push_frame(&codes, &mut keep_packet(self.origin, out))?;
         }
         Ok(())
     }
@@ -120,14 +121,14 @@ impl Session {
         let Some((file, next)) = &mut self.file else { return Ok(false) };
         while out.is_empty() {
             if *next == file.frames {
-                self.packets.finish(file.meta.samples, &mut keep_packet(self.origin, out))?;
+                self.packets.finish_stream(file.meta.samples, &mut keep_packet(self.origin, out))?;
                 self.file = None;
                 return Ok(!out.is_empty());
             }
             let frame: Vec<u16> = (0..file.codebooks).map(|k| file.codes[k * file.frames + *next]).collect();
             *next += 1;
             self.stats.frames += 1;
-            self.packets.push(&frame, &mut keep_packet(self.origin, out))?;
+            self.packets.push_frame(&frame, &mut keep_packet(self.origin, out))?;
         }
         Ok(true)
     }
@@ -136,8 +137,9 @@ impl Session {
     pub(super) fn finish_stream(&mut self, out: &mut VecDeque<OutPacket>) -> Result<Vec<TokenError>> {
         let mut faults = Vec::new();
         let (packets, stats, origin) = (&mut self.packets, &mut self.stats, self.origin);
-        let ended = self.unpacker.finish(&mut |unit| take(unit, packets, stats, origin, &mut faults, out));
-        self.packets.finish(None, &mut keep_packet(self.origin, out))?;
+        let ended =
+            self.unpacker.finish_stream(&mut |unit| take(unit, packets, stats, origin, &mut faults, out));
+        self.packets.finish_stream(None, &mut keep_packet(self.origin, out))?;
         ended.map(|()| faults)
     }
 
@@ -168,12 +170,12 @@ fn take(
     match unit {
         Unit::Frame(codes) => {
             stats.frames += 1;
-            packets.push(codes, &mut keep_packet(origin, out))
+            packets.push_frame(codes, &mut keep_packet(origin, out))
         }
         Unit::Lost(error) => {
             stats.lost += 1;
             faults.push(error);
-            packets.skip(&mut keep_packet(origin, out))
+            packets.skip_frame(&mut keep_packet(origin, out))
         }
         Unit::Ignored(error) => {
             stats.ignored += 1;

@@ -73,9 +73,9 @@ impl Session {
             found.push(s.to_owned());
             Ok(())
         };
-        let Ok(()) = self.sentences.push(text, &mut keep);
+        let Ok(()) = self.sentences.push_bytes(text, &mut keep);
         if ends {
-            let Ok(()) = self.sentences.finish(&mut keep);
+            let Ok(()) = self.sentences.finish_text(&mut keep);
         }
         self.stats.skipped_bytes = self.sentences.skipped_bytes();
         found
@@ -90,7 +90,7 @@ impl Session {
     ) -> Result<Vec<Word>> {
         let start = self.position;
         let mut at = start;
-        let spoken = self.speaker.speak(sentence, self.voice, self.speed, &mut |pcm| {
+        let spoken = self.speaker.speak_sentence(sentence, self.voice, self.speed, &mut |pcm| {
             let first = at;
             at += pcm.len() as u64;
             emit(pcm, first)

@@ -117,8 +117,8 @@ pub fn encode_with(pcm: &[f32], config: &EncoderConfig) -> Vec<Coded> {
         out.push(Coded { data: p.data.to_vec(), position: p.position, samples: p.samples });
         Ok(())
     };
-    encoder.push(pcm, &mut keep).expect("encoding");
-    encoder.finish(&mut keep).expect("encoding");
+    encoder.push_samples(pcm, &mut keep).expect("encoding");
+    encoder.finish_stream(&mut keep).expect("encoding");
     out
 }
 

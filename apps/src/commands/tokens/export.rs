@@ -73,7 +73,8 @@ pub(crate) fn run_export(args: &ExportArgs) -> Result<ExitCode> {
     if !(1..=64).contains(&args.search_width) {
         return Err(usage_error(format!("--search-width is {}, allowed: 1 to 64", args.search_width)));
     }
-    let of_name = if is_dash(&args.output) { Some(FileFormat::Jsonl) } else { FileFormat::of(&args.output) };
+    let of_name =
+        if is_dash(&args.output) { Some(FileFormat::Jsonl) } else { FileFormat::from_path(&args.output) };
     let is_folder = args.input.is_dir();
     let format = match (&args.format, of_name, is_folder) {
         (Some(name), found, _) if found.is_none_or(|f| f.name() == name) => {
@@ -177,10 +178,10 @@ impl Exporter<'_> {
             let installed = siskin_core::bundle::installed();
             let bundle = installed.iter().find(|b| b.id() == codes.header.bundle);
             let size = bundle.map_or(1 << codes.header.code_bits, |b| b.manifest().quantizer.size);
-            let mut meta = TokenMeta::of_stream(&codes.header, size);
+            let mut meta = TokenMeta::from_stream_header(&codes.header, size);
             meta.samples = codes.samples;
             let file = TokenFile::from_frames(codes.codebooks, &codes.frames, meta)?;
-            file.check(size).with_context(|| input.display().to_string())?;
+            file.check_codes(size).with_context(|| input.display().to_string())?;
             return Ok(file);
         }
         let ready = self.tool.take().map_or_else(|| self.load(), Ok)?;
@@ -194,21 +195,21 @@ impl Exporter<'_> {
             while more && pcm.len() < BATCH {
                 more = audio.next(&mut pcm)?;
             }
-            tokenizer.push(&pcm, &mut tokens)?;
+            tokenizer.push_samples(&pcm, &mut tokens)?;
             pcm.clear();
         }
         if let Some(missing) = audio.missing() {
             bail!("{missing}");
         }
-        let samples = tokenizer.finish(false, &mut tokens)?;
+        let samples = tokenizer.finish_stream(false, &mut tokens)?;
         if samples == 0 {
             bail!("{} holds no audio samples", input.display());
         }
-        let mut meta = TokenMeta::of_stream(&bundle.stream_header(), manifest.quantizer.size);
+        let mut meta = TokenMeta::from_stream_header(&bundle.stream_header(), manifest.quantizer.size);
         meta.samples = Some(samples);
         // In the parallel layout tokens are codes.
         let frames: Vec<u16> = tokens.iter().map(|&t| t as u16).collect();
-        Ok(TokenFile::from_frames(tokenizer.format().codebooks(), &frames, meta)?)
+        Ok(TokenFile::from_frames(tokenizer.format().codes_per_frame(), &frames, meta)?)
     }
 
     fn load(&self) -> Result<(Bundle, Tokenizer)> {

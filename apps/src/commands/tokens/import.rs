@@ -51,7 +51,8 @@ pub(crate) fn run_import(args: &ImportArgs) -> Result<ExitCode> {
     let is_coded_name = is_dash(&args.output)
         || args.output.extension().and_then(|e| e.to_str()).is_some_and(|e| matches!(e, "mka" | "mkv"));
     let (totals, all, skipped) = if args.input.is_dir() {
-        let mut jobs = batch::plan_jobs(&args.input, &args.output, "mka", |p| FileFormat::of(p).is_some())?;
+        let mut jobs =
+            batch::plan_jobs(&args.input, &args.output, "mka", |p| FileFormat::from_path(p).is_some())?;
         let all = jobs.len();
         jobs.retain(|job| again || !job.output.exists());
         let skipped = all - jobs.len();
@@ -101,7 +102,7 @@ pub(crate) fn run_import(args: &ImportArgs) -> Result<ExitCode> {
 }
 
 fn format_of(path: &Path) -> Result<FileFormat> {
-    FileFormat::of(path).ok_or_else(|| {
+    FileFormat::from_path(path).ok_or_else(|| {
         usage_error(format!("{}: token files are .safetensors, .npy or .jsonl", path.display()))
     })
 }
@@ -161,7 +162,7 @@ fn import_codes(
     input: &Path,
 ) -> Result<Done> {
     let (header, size) = stream_of(args, tokens)?;
-    tokens.check(size).with_context(|| input.display().to_string())?;
+    tokens.check_codes(size).with_context(|| input.display().to_string())?;
     let groups = usize::from(header.groups);
     let stages = tokens.codebooks / groups;
     if stages * groups != tokens.codebooks || !(1..=usize::from(header.stages)).contains(&stages) {
@@ -184,19 +185,19 @@ fn import_codes(
     packets.set_header_interval((HEADER_SECONDS * frame_rate) as u64);
     if installed().iter().any(|b| b.id() == header.bundle) {
         packets.set_tables(
-            siskin_core::audio::entropy_tables(&Bundle::for_stream(&header, None)?)?.map(Into::into),
+            siskin_core::audio::load_entropy_tables(&Bundle::for_stream(&header, None)?)?.map(Into::into),
         );
     }
     let mut keep = |packet: PackedCodes<'_>| -> Result<()> {
-        let PackedCodes { data, position, samples, joinable } = packet;
+        let PackedCodes { data, position, samples, is_random_access } = packet;
         seconds = (position + samples) as f64 / f64::from(header.sample_rate);
-        sink.packet(EncodedPacket { data, position, samples, joinable, ..Default::default() })
+        sink.packet(EncodedPacket { data, position, samples, is_random_access, ..Default::default() })
     };
     for t in 0..tokens.frames {
         frame.iter_mut().enumerate().for_each(|(k, code)| *code = tokens.codes[k * tokens.frames + t]);
-        packets.push(&frame, &mut keep)?;
+        packets.push_frame(&frame, &mut keep)?;
     }
-    packets.finish(tokens.meta.samples, &mut keep).with_context(|| input.display().to_string())?;
+    packets.finish_stream(tokens.meta.samples, &mut keep).with_context(|| input.display().to_string())?;
     let bytes = sink.finish()?.bytes;
     target.commit()?;
     Ok(Done { seconds, frames: tokens.frames as u64, bytes })

@@ -29,7 +29,9 @@ pub(crate) fn run_info(args: &InfoArgs) -> Result<ExitCode> {
     let mut bad = false;
     for path in &args.files {
         if path.is_dir() {
-            for file in batch::list_files(path, None)?.into_iter().filter(|p| FileFormat::of(p).is_some()) {
+            for file in
+                batch::list_files(path, None)?.into_iter().filter(|p| FileFormat::from_path(p).is_some())
+            {
                 bad |= !of_file(args, &file)?;
             }
         } else {
@@ -42,7 +44,7 @@ pub(crate) fn run_info(args: &InfoArgs) -> Result<ExitCode> {
 /// Tells of a file; false if something is wrong with it.
 fn of_file(args: &InfoArgs, path: &Path) -> Result<bool> {
     let name = path.display().to_string();
-    let format = FileFormat::of(path)
+    let format = FileFormat::from_path(path)
         .ok_or_else(|| usage_error(format!("{name}: token files are .safetensors, .npy or .jsonl")))?;
     if format != FileFormat::Jsonl {
         interrupt::check_interrupt()?;
@@ -67,7 +69,7 @@ fn report_file(args: &InfoArgs, name: &str, format: FileFormat, read: Result<Tok
         let bundle = bundles.iter().find(|b| Some(b.id()) == id).map(|b| b.manifest().quantizer.size);
         let size = bundle.unwrap_or(file.meta.codebook_size);
         if size > 0 {
-            file.check(size)?;
+            file.check_codes(size)?;
         }
         Ok((file, bundle.is_some()))
     });

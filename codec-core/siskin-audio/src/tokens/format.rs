@@ -1,24 +1,25 @@
-//! What a stream of tokens looks like: how many codebooks of which size, in which layout, with which special ids.
+//! The format of a stream of tokens: codes per frame, size of a codebook, layout, special ids.
 
 use std::collections::BTreeMap;
 
-use super::Layout;
-use crate::{Error, Result};
+use siskin_error::{Error, Result, TokenError};
 use siskin_model::bundle::{Bundle, Specials};
+
+use crate::tokens::layout::Layout;
 
 /// The shape and meaning of a stream of tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Format {
-    /// Codes a frame, `[stage][group]`.
-    pub(super) codebooks: usize,
-    /// Entries of a codebook: a code is below.
-    pub(super) size: u32,
-    pub(super) layout: Layout,
-    pub(super) specials: Specials,
+    /// Codes per frame, `[stage][group]`: stages times groups of the codec.
+    pub(crate) codebooks: usize,
+    /// Entries per codebook: codes are below.
+    pub(crate) size: u32,
+    pub(crate) layout: Layout,
+    pub(crate) specials: Specials,
 }
 
 impl Format {
-    /// Frames of `codebooks` codes (1 to 1024) below `size` (2 to 65,536) in a layout; `special_ids` as in a manifest.
+    /// A format of frames of `codebooks` codes (1 to 1024) below `size` (2 to 65,536) in a layout; `special_ids` as in a manifest.
     ///
     /// # Errors
     /// [`Error::Parameter`] for values out of range, or if the layout or an id does not fit them.
@@ -34,21 +35,22 @@ impl Format {
         if !(2..=65_536).contains(&size) {
             return Err(Error::parameter("codebook size", size, "2 to 65536"));
         }
-        layout.check(codebooks)?;
-        let top = layout.top(codebooks, size);
+        layout.check_codebooks(codebooks)?;
+        let top = layout.end_id(size);
+        // Ids given from `size` on move up with the layout's highest code id; missing ones follow after it.
         let specials = Specials::new(special_ids, size, top)?;
-        let bottom = layout.bottom();
+        let bottom = layout.lowest_id();
         if let Some((name, id)) = specials.by_name().iter().find(|(_, id)| (bottom..top).contains(id)) {
             return Err(Error::parameter("special id", format!("{name} = {id}"), "no code's id"));
         }
         Ok(Self { codebooks, size, layout, specials })
     }
 
-    /// The format of a bundle's tokens at `stages` residual stages; `layout` as [`Layout::parse`] reads it.
+    /// The format of a bundle's tokens with `stages` residual stages; `layout` is a name for [`Layout::parse`].
     ///
     /// # Errors
-    /// [`Error::Parameter`] if the bundle has not so many stages or the layout does not fit.
-    pub fn of_bundle(bundle: &Bundle, stages: u8, layout: &str) -> Result<Self> {
+    /// [`Error::Parameter`] if the bundle has fewer stages or the layout does not fit.
+    pub fn from_bundle(bundle: &Bundle, stages: u8, layout: &str) -> Result<Self> {
         let manifest = bundle.manifest();
         let quantizer = &manifest.quantizer;
         if !(1..=quantizer.stages).contains(&stages) {
@@ -59,38 +61,38 @@ impl Format {
         Self::new(codebooks, quantizer.size, layout, &manifest.special_ids)
     }
 
-    /// Codes a frame.
-    pub fn codebooks(&self) -> usize {
+    /// Codes per frame: stages times groups of the codec.
+    pub fn codes_per_frame(&self) -> usize {
         self.codebooks
     }
 
-    /// Entries of a codebook.
-    pub fn size(&self) -> u32 {
+    /// Entries per codebook.
+    pub fn codebook_size(&self) -> u32 {
         self.size
     }
 
-    /// How the codes are laid out.
+    /// The layout of the codes.
     pub fn layout(&self) -> &Layout {
         &self.layout
     }
 
-    /// Ids with a meaning of their own.
-    pub fn specials(&self) -> &Specials {
+    /// The ids that are no codes: `pad`, `end` and so on.
+    pub fn special_ids(&self) -> &Specials {
         &self.specials
     }
 
     /// Checks a frame's codes.
     ///
     /// # Errors
-    /// [`Error::Token`] for another number of codes or one that is no entry of its codebook.
+    /// [`Error::Token`] for another number of codes or one that is not below the codebook's size.
     pub fn check_frame(&self, frame: u64, codes: &[u16]) -> Result<()> {
         let found = codes.len();
         if found != self.codebooks {
-            return Err(super::TokenError::Codebooks { found, codebooks: self.codebooks }.into());
+            return Err(TokenError::Codebooks { found, codebooks: self.codebooks }.into());
         }
         match codes.iter().position(|&c| u32::from(c) >= self.size) {
             None => Ok(()),
-            Some(codebook) => Err(super::TokenError::Range {
+            Some(codebook) => Err(TokenError::Range {
                 position: frame * self.codebooks as u64 + codebook as u64,
                 codebook,
                 value: codes[codebook].into(),

@@ -1,10 +1,11 @@
 use std::sync::Arc;
 
-use crate::EncoderConfig;
-use crate::{Error, Limits, Result};
 use siskin_bitstream::packet::{self, Packet, PacketInfo};
 use siskin_bitstream::{CodeCoder, Frames, StreamHeader};
 use siskin_entropy::{Coder, Tables};
+use siskin_error::{Error, Limits, Result};
+
+use crate::config::EncoderConfig;
 
 /// A packet made of codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,13 +14,13 @@ pub struct PackedCodes<'a> {
     pub data: &'a [u8],
     /// Position of its first decoded sample in the stream.
     pub position: u64,
-    /// Samples a channel that it decodes to.
+    /// Samples per channel that it decodes to.
     pub samples: u64,
-    /// Whether it carries the stream header, so that a reader may join here.
-    pub joinable: bool,
+    /// Whether it is a random access point: it carries the stream header.
+    pub is_random_access: bool,
 }
 
-/// Frames of codes in, packets out: what an encoder does after its network.
+/// Frames of codes in, packets out: the part of an encoder after its network.
 pub struct CodePackets {
     header: StreamHeader,
     stages: u8,
@@ -31,22 +32,21 @@ pub struct CodePackets {
     coder: Option<Coder>,
     header_interval: u64,
     packet: Vec<u8>,
-    /// Frames that came before the packet being gathered, those left out included.
-    before: u64,
-    given: u64,
+    /// Frames before the packet being gathered, skipped ones included.
+    frames_before: u64,
     started: bool,
     header_due: u64,
-    /// Whether a full packet waits for the next frame, since it may be the last and be trimmed.
-    waits: bool,
+    /// Whether a full packet is held until the next frame, since it may be the last and be trimmed.
+    holds_last: bool,
 }
 
 impl CodePackets {
-    /// Packets of `frames_per_packet` frames with `stages` stages. If `waits`, a full packet is held until the next
-    /// frame comes, so that [`CodePackets::finish`] can trim the stream to its length.
+    /// Packets of `frames_per_packet` frames with `stages` stages. If `holds_last`, a full packet is held until the next
+    /// frame comes, so that [`CodePackets::finish_stream`] can trim the stream to its length.
     ///
     /// # Errors
-    /// [`Error::Parameter`] for stages that the stream has not, or frames out of 1 to 500.
-    pub fn new(header: StreamHeader, stages: u8, frames_per_packet: u32, waits: bool) -> Result<Self> {
+    /// [`Error::Parameter`] for stages beyond the header's, or frames out of 1 to 500.
+    pub fn new(header: StreamHeader, stages: u8, frames_per_packet: u32, holds_last: bool) -> Result<Self> {
         if !(1..=header.stages).contains(&stages) {
             return Err(Error::parameter("stages", stages, format!("1 to {}", header.stages)));
         }
@@ -63,15 +63,14 @@ impl CodePackets {
             coder: None,
             header_interval: EncoderConfig::default().header_interval.into(),
             packet: Vec::new(),
-            before: 0,
-            given: 0,
+            frames_before: 0,
             started: false,
             header_due: 0,
-            waits,
+            holds_last,
         })
     }
 
-    /// Gives the tables with which packets of several frames may be range coded.
+    /// Sets the tables with which packets of several frames may be range coded.
     pub fn set_tables(&mut self, tables: Option<Arc<Tables>>) {
         self.coder = tables.filter(|_| self.frames_per_packet > 1).map(Coder::new);
     }
@@ -82,16 +81,16 @@ impl CodePackets {
     }
 
     /// The stream's header.
-    pub fn header(&self) -> &StreamHeader {
+    pub fn stream_header(&self) -> &StreamHeader {
         &self.header
     }
 
-    /// Takes one frame's codes, `[stage][group]`. They are to be entries of the codebooks: see
+    /// Adds one frame's codes, `[stage][group]`, which must be below the codebook's size: see
     /// [`Format::check_frame`](super::Format::check_frame).
     ///
     /// # Errors
     /// [`Error::Parameter`] for another number of codes; what `emit` returns.
-    pub fn push<E: From<Error>>(
+    pub fn push_frame<E: From<Error>>(
         &mut self,
         codes: &[u16],
         emit: &mut impl FnMut(PackedCodes<'_>) -> std::result::Result<(), E>,
@@ -100,48 +99,51 @@ impl CodePackets {
         if codes.len() != expected {
             return Err(Error::parameter("codes", codes.len(), expected).into());
         }
-        if self.waits && self.gathered() == self.frames_per_packet {
-            self.emit(0, emit)?;
+        if self.holds_last && self.pending_frames() == self.frames_per_packet {
+            self.emit_packet(0, emit)?;
         }
         self.codes.extend_from_slice(codes);
+        // Frames are padded to all of the bundle's stages, so that their number follows from the length.
         self.codes.resize(self.codes.len() + self.header.codes_per_frame(self.header.stages) - expected, 0);
-        if !self.waits && self.gathered() == self.frames_per_packet {
-            self.emit(0, emit)?;
+        if !self.holds_last && self.pending_frames() == self.frames_per_packet {
+            self.emit_packet(0, emit)?;
         }
         Ok(())
     }
 
-    /// Leaves out a frame that is not to be had: the next packet begins after it, and decoders bridge the hole.
+    /// Skips a lost frame: the next packet begins after it, and decoders conceal the gap.
     ///
     /// # Errors
     /// What `emit` returns.
-    pub fn skip<E: From<Error>>(
+    pub fn skip_frame<E: From<Error>>(
         &mut self,
         emit: &mut impl FnMut(PackedCodes<'_>) -> std::result::Result<(), E>,
     ) -> std::result::Result<(), E> {
-        if self.gathered() > 0 {
-            self.emit(0, emit)?;
+        if self.pending_frames() > 0 {
+            self.emit_packet(0, emit)?;
         }
-        self.before += 1;
+        self.frames_before += 1;
         Ok(())
     }
 
-    /// Ends the stream, cut to `samples` samples if that is known, and starts anew.
+    /// Ends the stream, trimmed to `samples` samples if given, and starts a new one.
     ///
     /// # Errors
-    /// [`Error::Parameter`] if the frames do not hold so many samples or more than a frame more; what `emit` returns.
-    pub fn finish<E: From<Error>>(
+    /// [`Error::Parameter`] if the frames hold fewer samples, or a frame or more beyond them; what `emit` returns.
+    pub fn finish_stream<E: From<Error>>(
         &mut self,
         samples: Option<u64>,
         emit: &mut impl FnMut(PackedCodes<'_>) -> std::result::Result<(), E>,
     ) -> std::result::Result<(), E> {
         let hop = u64::from(self.header.hop);
-        let frames = self.before + u64::from(self.gathered());
+        let frames = self.frames_before + u64::from(self.pending_frames());
+        // The decoder drops the delay at the start of the stream.
         let held = (frames * hop).saturating_sub(self.header.pre_skip.into());
         let trim = match samples {
             None => 0,
             Some(samples) => {
-                match held.checked_sub(samples).filter(|&t| t < hop && (t == 0 || self.gathered() > 0)) {
+                match held.checked_sub(samples).filter(|&t| t < hop && (t == 0 || self.pending_frames() > 0))
+                {
                     Some(trim) => trim as u32,
                     None => {
                         let allowed =
@@ -152,29 +154,29 @@ impl CodePackets {
                 }
             }
         };
-        let last = if self.gathered() > 0 { self.emit(trim, emit) } else { Ok(()) };
+        let last = if self.pending_frames() > 0 { self.emit_packet(trim, emit) } else { Ok(()) };
         self.reset();
         last
     }
 
-    /// Forgets the stream.
+    /// Back to the start of a stream.
     pub fn reset(&mut self) {
         self.codes.clear();
-        (self.before, self.given, self.started, self.header_due) = (0, 0, false, 0);
+        (self.frames_before, self.started, self.header_due) = (0, false, 0);
     }
 
-    fn gathered(&self) -> u32 {
+    fn pending_frames(&self) -> u32 {
         (self.codes.len() / self.header.codes_per_frame(self.header.stages)) as u32
     }
 
-    fn emit<E: From<Error>>(
+    fn emit_packet<E: From<Error>>(
         &mut self,
         end_trim: u32,
         emit: &mut impl FnMut(PackedCodes<'_>) -> std::result::Result<(), E>,
     ) -> std::result::Result<(), E> {
-        let frames = self.gathered();
+        let frames = self.pending_frames();
         let info = PacketInfo { starts_stream: !self.started, end_trim, frames, stages: self.stages };
-        let joinable = self.before >= self.header_due || !self.started;
+        let is_random_access = self.frames_before >= self.header_due || !self.started;
         self.packet.clear();
         self.frames.clear_for(self.header.groups);
         let used = self.header.codes_per_frame(self.stages);
@@ -185,22 +187,22 @@ impl CodePackets {
         packet::write_frames(
             &self.header,
             &info,
-            joinable,
+            is_random_access,
             &self.frames,
             coder.map(|c| c as &mut dyn CodeCoder),
             &mut self.packet,
         )?;
-        if joinable {
-            self.header_due = self.before + self.header_interval;
+        if is_random_access {
+            self.header_due = self.frames_before + self.header_interval;
         }
+        // The first packet's samples begin with the delay, which is dropped: positions of the others are earlier by it.
         let skip = if self.started { u64::from(self.header.pre_skip) } else { 0 };
-        let position = (self.before * u64::from(self.header.hop)).saturating_sub(skip);
+        let position = (self.frames_before * u64::from(self.header.hop)).saturating_sub(skip);
         self.codes.clear();
-        self.before += u64::from(frames);
+        self.frames_before += u64::from(frames);
         self.started = true;
         let samples = info.sample_count(&self.header);
-        self.given += samples;
-        emit(PackedCodes { data: &self.packet, position, samples, joinable })
+        emit(PackedCodes { data: &self.packet, position, samples, is_random_access })
     }
 }
 
@@ -209,7 +211,7 @@ impl CodePackets {
 ///
 /// # Errors
 /// [`Error::Bitstream`] for a packet that is not one of the stream, or whose frames have different stages.
-pub fn codes_of_packet(
+pub fn codes_from_packet(
     data: &[u8],
     header: &StreamHeader,
     coder: Option<&mut Coder>,

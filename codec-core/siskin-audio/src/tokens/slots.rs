@@ -1,19 +1,20 @@
-use super::stream::{StreamSnapshot, TokenStream};
-use crate::{Error, Result};
+use siskin_error::{Error, Result};
+
+use crate::tokens::stream::{StreamSnapshot, TokenStream};
 
 /// Many streams on one network: a server's slots, each with its own state and its own reset.
 ///
-/// A slot's state is swapped in when it is its turn, which is a copy of some hundred kilobytes beside the network's
-/// run and allocates nothing. To use several cores, use several of these.
+/// Selecting a slot swaps its state in: a copy of a few hundred kilobytes, small beside the network's run and without an
+/// allocation. To use several cores, use several of these.
 pub struct Slots {
     stream: TokenStream,
-    kept: Vec<StreamSnapshot>,
+    states: Vec<StreamSnapshot>,
     active: usize,
     pcm: Vec<f32>,
 }
 
 impl Slots {
-    /// Makes `count` slots (1 to 4096) that are all at the start of a stream like `stream`.
+    /// `count` slots (1 to 4096), all at the start of a stream like `stream`.
     ///
     /// # Errors
     /// [`Error::Parameter`] for another count.
@@ -24,52 +25,54 @@ impl Slots {
         stream.reset();
         let fresh = || {
             let mut snapshot = StreamSnapshot::default();
-            stream.snapshot(&mut snapshot);
+            stream.save_state(&mut snapshot);
             snapshot
         };
-        let kept = (0..count).map(|_| fresh()).collect();
-        Ok(Self { stream, kept, active: 0, pcm: Vec::new() })
+        // Buffers are allocated here once and only copied into later.
+        let states = (0..count).map(|_| fresh()).collect();
+        Ok(Self { stream, states, active: 0, pcm: Vec::new() })
     }
 
-    /// How many slots there are.
-    pub fn count(&self) -> usize {
-        self.kept.len()
+    /// Number of slots.
+    pub fn slot_count(&self) -> usize {
+        self.states.len()
     }
 
-    /// The stream of a slot, to be used before the next call.
+    /// Swaps in a slot and returns its stream.
     ///
     /// # Errors
-    /// [`Error::Parameter`] for a slot that is not there.
-    pub fn slot(&mut self, slot: usize) -> Result<&mut TokenStream> {
-        if slot >= self.kept.len() {
-            return Err(Error::parameter("slot", slot, format!("0 to {}", self.kept.len() - 1)));
+    /// [`Error::Parameter`] for a slot beyond the last.
+    pub fn select_slot(&mut self, slot: usize) -> Result<&mut TokenStream> {
+        if slot >= self.states.len() {
+            return Err(Error::parameter("slot", slot, format!("0 to {}", self.states.len() - 1)));
         }
         if slot != self.active {
-            self.stream.snapshot(&mut self.kept[self.active]);
-            self.stream.restore(&self.kept[slot])?;
+            self.stream.save_state(&mut self.states[self.active]);
+            self.stream.restore_state(&self.states[slot])?;
             self.active = slot;
         }
         Ok(&mut self.stream)
     }
 
-    /// Takes the next tokens of some slots, `(slot, tokens)`, and gives each slot's samples to `give`. A slot whose
-    /// tokens are refused does not hold up the others: its error comes to `give` in place of samples.
+    /// Decodes the next tokens of some slots, `(slot, tokens)`, and passes each slot's samples to `emit`. Refused tokens of a
+    /// slot do not affect the others: `emit` gets their error in place of samples.
     ///
     /// # Errors
-    /// [`Error::Parameter`] for a slot that is not there, before that slot and those after it are looked at.
-    pub fn step(
+    /// [`Error::Parameter`] for a slot beyond the last; the ones before it in `input` have been decoded.
+    pub fn push_tokens(
         &mut self,
         input: &[(usize, &[i64])],
-        give: &mut impl FnMut(usize, Result<&[f32]>),
+        emit: &mut impl FnMut(usize, Result<&[f32]>),
     ) -> Result<()> {
+        // Taken out, so that `emit` may borrow it while the slots change.
         let mut pcm = std::mem::take(&mut self.pcm);
-        let stepped = input.iter().try_for_each(|&(slot, tokens)| {
+        let result = input.iter().try_for_each(|&(slot, tokens)| {
             pcm.clear();
-            let pushed = self.slot(slot)?.push(tokens, &mut pcm);
-            give(slot, pushed.map(|_| pcm.as_slice()));
+            let pushed = self.select_slot(slot)?.push_tokens(tokens, &mut pcm);
+            emit(slot, pushed.map(|_| pcm.as_slice()));
             Ok(())
         });
         self.pcm = pcm;
-        stepped
+        result
     }
 }

@@ -1,21 +1,21 @@
 use serde::{Deserialize, Serialize};
 
-/// A word or a longer piece of text, and when it is spoken.
+/// A word or a longer piece of text with its time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Word {
     /// The text.
     pub text: String,
-    /// When it begins, in seconds of the stream.
+    /// Start, in seconds of the stream.
     pub start: f64,
-    /// When it ends.
+    /// End, in seconds of the stream.
     pub end: f64,
-    /// Who says it, if that is known.
+    /// The speaker, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub speaker: Option<String>,
 }
 
 impl Word {
-    /// Start and length in nanoseconds, for a container; none if the times are no times.
+    /// Start and duration in nanoseconds, for a container; none if the times are negative, reversed or not finite.
     pub fn span_ns(&self) -> Option<(u64, u64)> {
         let valid = |s: f64| (0.0..1e9).contains(&s);
         let is_span = valid(self.start) && valid(self.end) && self.end >= self.start;

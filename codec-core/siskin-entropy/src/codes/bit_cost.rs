@@ -4,7 +4,7 @@ use super::distribution::distance_below;
 use super::predictor::Predictor;
 use super::tables::Tables;
 
-/// Tells the encoder's search what the codes of a frame would take in the packet that is being gathered.
+/// Estimates for the encoder's search what the codes of a frame would take in the packet that is being gathered.
 #[derive(Debug, Clone)]
 pub struct BitCostEstimator {
     tables: Arc<Tables>,

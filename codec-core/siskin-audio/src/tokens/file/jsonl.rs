@@ -2,10 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{TokenFile, TokenMeta, bad};
-use crate::Result;
+use siskin_error::Result;
 
-/// A line. Other fields of other programs' lines are passed over.
+use crate::tokens::file::meta::TokenMeta;
+use crate::tokens::file::token_file::{TokenFile, file_error};
+
+/// A line. Fields of other programs are ignored.
 #[derive(Deserialize)]
 struct Line {
     codes: Vec<Vec<i64>>,
@@ -20,19 +22,20 @@ struct LineOut<'a> {
     codes: Vec<&'a [u16]>,
 }
 
-pub(super) fn write(file: &TokenFile) -> Result<Vec<u8>> {
+pub(crate) fn to_bytes(file: &TokenFile) -> Result<Vec<u8>> {
     let codes = (0..file.codebooks).map(|k| &file.codes[k * file.frames..(k + 1) * file.frames]).collect();
-    let mut out = serde_json::to_vec(&LineOut { meta: &file.meta, codes }).map_err(|e| bad("line", e))?;
+    let mut out =
+        serde_json::to_vec(&LineOut { meta: &file.meta, codes }).map_err(|e| file_error("line", e))?;
     out.push(b'\n');
     Ok(out)
 }
 
-pub(super) fn read(line: &[u8]) -> Result<TokenFile> {
-    let Line { codes, meta } = serde_json::from_slice(line).map_err(|e| bad("line", e))?;
+pub(crate) fn from_bytes(line: &[u8]) -> Result<TokenFile> {
+    let Line { codes, meta } = serde_json::from_slice(line).map_err(|e| file_error("line", e))?;
     let frames = codes.first().map_or(0, Vec::len);
     if let Some(row) = codes.iter().position(|row| row.len() != frames) {
         let found = codes[row].len();
-        return Err(bad("codes", format!("row {row} has {found} codes, row 0 has {frames}")));
+        return Err(file_error("codes", format!("row {row} has {found} codes, row 0 has {frames}")));
     }
     TokenFile::from_integers(&[codes.len(), frames], codes.into_iter().flatten(), meta)
 }

@@ -1,17 +1,20 @@
 //! NumPy's array file (NEP 1): a magic, a header that is a Python dictionary, the array's bytes.
 
-use super::{TokenFile, TokenMeta, bad, integer};
-use crate::Result;
+use siskin_error::Result;
+
+use crate::tokens::file::meta::TokenMeta;
+use crate::tokens::file::token_file::{TokenFile, file_error, read_integer};
 
 const MAGIC: &[u8] = b"\x93NUMPY";
 /// The array's bytes begin at a multiple of this.
 const ALIGNMENT: usize = 64;
-/// A longer header is no array's.
-const MOST_HEADER: usize = 4096;
+/// Limit of the header: an array of two dimensions has about 100 bytes.
+const MAX_HEADER: usize = 4096;
 
-pub(super) fn write(file: &TokenFile) -> Vec<u8> {
+pub(crate) fn to_bytes(file: &TokenFile) -> Vec<u8> {
     let shape = format!("({}, {})", file.codebooks, file.frames);
     let mut header = format!("{{'descr': '<u2', 'fortran_order': False, 'shape': {shape}, }}");
+    // Magic, two bytes of version, two of length.
     let before = MAGIC.len() + 4;
     let total = (before + header.len() + 1).next_multiple_of(ALIGNMENT);
     header.extend(std::iter::repeat_n(' ', total - before - header.len() - 1));
@@ -24,21 +27,21 @@ pub(super) fn write(file: &TokenFile) -> Vec<u8> {
     out
 }
 
-pub(super) fn read(data: &[u8]) -> Result<TokenFile> {
-    let cut = || bad("header", "the file ends in it");
-    let rest = data.strip_prefix(MAGIC).ok_or_else(|| bad("magic", "not an .npy file"))?;
+pub(crate) fn from_bytes(data: &[u8]) -> Result<TokenFile> {
+    let cut = || file_error("header", "the file ends in it");
+    let rest = data.strip_prefix(MAGIC).ok_or_else(|| file_error("magic", "not an .npy file"))?;
     let (length, rest) = match rest {
         [1, 0, a, b, rest @ ..] => (u16::from_le_bytes([*a, *b]) as usize, rest),
         [2 | 3, 0, a, b, c, d, rest @ ..] => (u32::from_le_bytes([*a, *b, *c, *d]) as usize, rest),
-        [major, ..] => return Err(bad("version", format!("{major}, allowed: 1 to 3"))),
+        [major, ..] => return Err(file_error("version", format!("{major}, allowed: 1 to 3"))),
         [] => return Err(cut()),
     };
-    if length > MOST_HEADER {
-        return Err(bad("header", format!("{length} bytes, allowed: up to {MOST_HEADER}")));
+    if length > MAX_HEADER {
+        return Err(file_error("header", format!("{length} bytes, allowed: up to {MAX_HEADER}")));
     }
     let (header, body) = rest.split_at_checked(length).ok_or_else(cut)?;
-    let header = std::str::from_utf8(header).map_err(|e| bad("header", e))?;
-    let kind = value(header, "descr").ok_or_else(|| bad("descr", "missing"))?;
+    let header = std::str::from_utf8(header).map_err(|e| file_error("header", e))?;
+    let kind = find_value(header, "descr").ok_or_else(|| file_error("descr", "missing"))?;
     let (bytes, signed): (usize, bool) = match kind.trim_matches(['\'', '"']) {
         "|u1" | "<u1" => (1, false),
         "<u2" => (2, false),
@@ -46,37 +49,40 @@ pub(super) fn read(data: &[u8]) -> Result<TokenFile> {
         "<i2" => (2, true),
         "<i4" => (4, true),
         "<i8" => (8, true),
-        other => return Err(bad("descr", format!("{other}, allowed: little-endian integers"))),
+        other => return Err(file_error("descr", format!("{other}, allowed: little-endian integers"))),
     };
-    let fortran = match value(header, "fortran_order") {
+    let fortran = match find_value(header, "fortran_order") {
         Some("True") => true,
         Some("False") => false,
-        other => return Err(bad("fortran_order", format!("{other:?}, allowed: True, False"))),
+        other => return Err(file_error("fortran_order", format!("{other:?}, allowed: True, False"))),
     };
-    let shape = value(header, "shape").and_then(|s| s.strip_prefix('(')?.strip_suffix(')'));
-    let shape = shape.ok_or_else(|| bad("shape", "missing"))?;
+    let shape = find_value(header, "shape").and_then(|s| s.strip_prefix('(')?.strip_suffix(')'));
+    let shape = shape.ok_or_else(|| file_error("shape", "missing"))?;
     let sizes = shape.split(',').map(str::trim).filter(|s| !s.is_empty()).map(str::parse);
-    let shape: Vec<usize> = sizes.collect::<std::result::Result<_, _>>().map_err(|e| bad("shape", e))?;
+    let shape: Vec<usize> =
+        sizes.collect::<std::result::Result<_, _>>().map_err(|e| file_error("shape", e))?;
+    // Checked against the bytes that are there before anything is allocated.
     let expected = shape.iter().try_fold(bytes, |all, &n| all.checked_mul(n));
     if expected != Some(body.len()) {
-        return Err(bad("shape", format!("{shape:?} with {} bytes", body.len())));
+        return Err(file_error("shape", format!("{shape:?} with {} bytes", body.len())));
     }
-    let at = |i: usize| integer(&body[i * bytes..(i + 1) * bytes], signed);
+    let at = |i: usize| read_integer(&body[i * bytes..(i + 1) * bytes], signed);
     let count = body.len() / bytes;
     if !fortran {
         return TokenFile::from_integers(&shape, (0..count).map(at), TokenMeta::default());
     }
     match *shape.as_slice() {
         [k, t] => {
+            // Fortran order is column by column; it is transposed while it is read.
             let columns = (0..k).flat_map(|row| (0..t).map(move |column| column * k + row));
             TokenFile::from_integers(&shape, columns.map(at), TokenMeta::default())
         }
-        _ => Err(bad("shape", format!("{shape:?} in Fortran order, allowed: [K, T]"))),
+        _ => Err(file_error("shape", format!("{shape:?} in Fortran order, allowed: [K, T]"))),
     }
 }
 
 /// The text of a key's value in a dictionary that holds strings, truth values and a tuple.
-fn value<'a>(header: &'a str, key: &str) -> Option<&'a str> {
+fn find_value<'a>(header: &'a str, key: &str) -> Option<&'a str> {
     let quoted = [format!("'{key}'"), format!("\"{key}\"")];
     let at = quoted.iter().find_map(|q| header.find(q.as_str()).map(|at| at + q.len()))?;
     let rest = header[at..].trim_start().strip_prefix(':')?.trim_start();

@@ -54,17 +54,17 @@ fn refused_tokens_change_nothing() {
             Ok(())
         };
         for (at, token) in (0..).zip(&tokens) {
-            match unpacker.push(&[-7], &mut keep) {
+            match unpacker.push_tokens(&[-7], &mut keep) {
                 Err(crate::Error::Token(e)) => {
                     refused += 1;
-                    assert_eq!(unpacker.position(), at, "{e}");
-                    unpacker.push(&[*token], &mut keep).expect("the right token");
+                    assert_eq!(unpacker.token_count(), at, "{e}");
+                    unpacker.push_tokens(&[*token], &mut keep).expect("the right token");
                 }
                 // A column that is not looked at: the token has been taken in place of the right one.
                 other => other.expect("a bad token or one that is passed over"),
             }
         }
-        unpacker.finish(&mut keep).expect("the end");
+        unpacker.finish_stream(&mut keep).expect("the end");
         assert_eq!(found, frames, "{name}");
         assert!(refused >= 8 * codebooks, "{name}: {refused}");
     }
@@ -82,9 +82,9 @@ fn the_error_says_where_and_what() {
     assert_eq!(refused(&[3, 900]), TokenError::Range { position: 1, codebook, value: 900, low, high });
     assert_eq!(refused(&[3, 20, 50]), TokenError::Order { position: 2, found: 3, due: 2 });
     assert_eq!(refused(&[3, 20]), TokenError::Incomplete { frame: 0, missing: 2, codebooks: 4 });
-    let end = format.specials().end();
+    let end = format.special_ids().end();
     assert_eq!(refused(&[3, 20, 40, 50, end, 1]), TokenError::AfterEnd { position: 5 });
-    let pad = format.specials().pad();
+    let pad = format.special_ids().pad();
     let text = refused(&[3, pad]).to_string();
     assert_eq!(text, "token 1 is 64, the special id \"pad\", where codebook 1 has a code");
 }
@@ -116,7 +116,7 @@ fn codes_that_are_not_generated_yet_cost_their_frames() {
     let format = format("delayed", 4);
     let frames = frames(4, 8);
     let mut tokens = pack(&format, &frames, true);
-    let pad = format.specials().pad();
+    let pad = format.special_ids().pad();
     // Codebook 2 of frame 3 is in row 5.
     tokens[5 * 4 + 2] = pad;
     let (found, faults) = unpack(&format, &tokens, &[2], OnBadToken::Conceal).expect("nothing is refused");
@@ -153,13 +153,13 @@ fn codes_of_another_shape_are_refused() {
     let format = format("parallel", 4);
     let mut packer = Packer::new(format.clone());
     for codes in [&[1, 2, 3][..], &[1, 2, 3, 4, 5], &[1, 2, 3, 16]] {
-        let error = packer.push(codes, &mut Vec::new()).expect_err("no frame");
+        let error = packer.push_frame(codes, &mut Vec::new()).expect_err("no frame");
         assert!(matches!(error, crate::Error::Token(_)), "{error}");
     }
     assert!(Format::new(0, 16, Layout::parallel(0), &BTreeMap::new()).is_err());
     assert!(Format::new(3, 16, Layout::parallel(4), &BTreeMap::new()).is_err());
     let mut packer = Packer::new(self::format("csm", 4));
-    let error = packer.push(&[0; 4], &mut Vec::new()).expect_err("it would be the end");
+    let error = packer.push_frame(&[0; 4], &mut Vec::new()).expect_err("it would be the end");
     assert!(matches!(error, crate::Error::Token(TokenError::Reserved { frame: 0 })), "{error}");
 }
 
@@ -170,7 +170,7 @@ fn what_cannot_stream_is_bounded() {
     let piece = vec![3; 1 << 20];
     let mut result = Ok(());
     for _ in 0..5 {
-        result = result.and_then(|()| unpacker.push(&piece, &mut |_| Ok(())));
+        result = result.and_then(|()| unpacker.push_tokens(&piece, &mut |_| Ok(())));
     }
     let error = result.expect_err("more than is held");
     assert!(matches!(error, crate::Error::Token(TokenError::TooLong { .. })), "{error}");

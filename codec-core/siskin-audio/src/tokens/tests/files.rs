@@ -9,7 +9,7 @@ fn sample(codebooks: usize, count: usize) -> TokenFile {
         samples: Some(123),
         text: Some("a \"text\"\nof two lines".into()),
         words: vec![Word { text: "a".into(), start: 0.0, end: 0.25, speaker: None }],
-        ..TokenMeta::of_stream(&header(), 16)
+        ..TokenMeta::from_stream_header(&header(), 16)
     };
     TokenFile::from_frames(codebooks, &frames(codebooks, count).concat(), meta).expect("whole frames")
 }
@@ -71,9 +71,9 @@ fn npy_in_other_orders_and_types() {
 #[test]
 fn codes_beyond_the_codebook_are_found() {
     let mut file = sample(4, 9);
-    assert!(file.check(16).is_ok());
+    assert!(file.check_codes(16).is_ok());
     file.codes[2 * 9 + 5] = 16;
-    let error = file.check(16).expect_err("16");
+    let error = file.check_codes(16).expect_err("16");
     let (position, codebook) = (5 * 4 + 2, 2);
     let expected = TokenError::Range { position, codebook, value: 16, low: 0, high: 15 };
     assert!(matches!(error, crate::Error::Token(e) if e == expected));

@@ -49,15 +49,15 @@ fn layouts_have_names_that_they_are_read_by() {
 fn a_delayed_matrix_is_the_one_of_the_paper() {
     let format = format("delayed", 3);
     let tokens = pack(&format, &[vec![1, 2, 3], vec![4, 5, 6]], false);
-    let p = format.specials().pad();
+    let p = format.special_ids().pad();
     assert_eq!(tokens, [1, p, p, 4, 2, p, p, 5, 3, p, p, 6]);
 }
 
 #[test]
 fn flat_ids_are_offset_by_codebook() {
     let format = format("flat:100", 3);
-    assert_eq!(pack(&format, &[vec![1, 2, 3]], true), [101, 118, 135, format.specials().end()]);
-    assert_eq!(format.specials().pad(), 148, "special ids lie above the codes");
+    assert_eq!(pack(&format, &[vec![1, 2, 3]], true), [101, 118, 135, format.special_ids().end()]);
+    assert_eq!(format.special_ids().pad(), 148, "special ids lie above the codes");
 }
 
 #[test]
@@ -72,7 +72,7 @@ fn snac_slots_are_those_of_a_group() {
 #[test]
 fn coarse_codes_come_first() {
     let format = format("coarse-first:1,2", 3);
-    let s = format.specials();
+    let s = format.special_ids();
     let tokens = pack(&format, &[vec![1, 2, 3], vec![4, 5, 6]], true);
     assert_eq!(tokens, [1, 4, s.separator(), 2, 3, 5, 6, s.end()]);
 }
@@ -90,15 +90,15 @@ fn a_frame_comes_as_soon_as_its_last_code() {
                 when.extend(matches!(unit, Unit::Frame(_)).then_some(at));
                 Ok(())
             };
-            unpacker.push(&[*token], &mut keep).expect("tokens of ours");
+            unpacker.push_tokens(&[*token], &mut keep).expect("tokens of ours");
         }
-        let row = format.layout().row();
+        let row = format.layout().tokens_per_row();
         let expected: Vec<usize> = match format.layout() {
             Layout::CoarseFirst { groups } => {
                 let last = groups[groups.len() - 1];
                 (0..6).map(|t| 6 * (codebooks - last) + (t + 1) * last - 1).collect()
             }
-            layout => (0..6).map(|t| (t + layout.delay() as usize + 1) * row - 1).collect(),
+            layout => (0..6).map(|t| (t + layout.max_delay() as usize + 1) * row - 1).collect(),
         };
         assert_eq!(when, expected, "{name}");
     }
@@ -109,9 +109,9 @@ fn text_stands_beside_its_frame() {
     let format = format("columns:t,c,c@1,c@1,c@1", 4);
     let (mut packer, mut tokens) = (Packer::new(format.clone()), Vec::new());
     for (t, frame) in (500..).zip(frames(4, 3)) {
-        packer.push_beside(&frame, &[t], &mut tokens).expect("codes of a frame");
+        packer.push_frame_beside(&frame, &[t], &mut tokens).expect("codes of a frame");
     }
-    packer.finish(false, &mut tokens);
+    packer.finish_stream(false, &mut tokens);
     let mut texts = Vec::new();
     let mut unpacker = Unpacker::new(format, OnBadToken::Refuse);
     let mut keep = |unit: Unit<'_>| {
@@ -120,7 +120,7 @@ fn text_stands_beside_its_frame() {
         }
         Ok(())
     };
-    unpacker.push(&tokens, &mut keep).expect("tokens of ours");
+    unpacker.push_tokens(&tokens, &mut keep).expect("tokens of ours");
     assert_eq!(texts, [(0, 500), (1, 501), (2, 502)]);
 }
 
@@ -143,7 +143,7 @@ fn rows_that_are_masked_are_text_and_take_no_time() {
     for at in 0..tokens.len() {
         unpacker.push_masked(&tokens[at..=at], &mask[at..=at], &mut keep).expect("tokens of a model");
     }
-    assert!(unpacker.ended(), "a frame of zeros is the end");
+    assert!(unpacker.has_ended(), "a frame of zeros is the end");
     assert_eq!((frames, texts), (vec![vec![3, 4], vec![5, 6]], vec![(0, 77), (0, 78)]));
     assert!(unpacker.push_masked(&[1, 2], &[true], &mut |_| Ok(())).is_err());
 }
@@ -157,10 +157,10 @@ fn special_ids_are_those_of_the_manifest() {
         Format::new(4, SIZE, layout, &named(ids))
     };
     let format = make("delayed", &[("pad", -1), ("mask", 20)]).expect("free ids");
-    assert_eq!((format.specials().pad(), format.specials().start()), (-1, 16));
-    assert_eq!(format.specials().name(20), Some("mask"));
+    assert_eq!((format.special_ids().pad(), format.special_ids().start()), (-1, 16));
+    assert_eq!(format.special_ids().name(20), Some("mask"));
     let flat = make("flat", &[("pad", -1), ("mask", 20)]).expect("free ids");
-    assert_eq!(flat.specials().name(64 + 4), Some("mask"), "it moves up with the codes");
+    assert_eq!(flat.special_ids().name(64 + 4), Some("mask"), "it moves up with the codes");
     assert!(make("parallel", &[("pad", 3)]).is_err(), "a code's id");
     assert!(make("parallel", &[("pad", 16), ("end", 16)]).is_err(), "one id twice");
 }

@@ -7,7 +7,9 @@ mod streams;
 
 use std::collections::BTreeMap;
 
-use super::*;
+use siskin_error::TokenError;
+
+use crate::tokens::*;
 
 /// Layouts with as many codebooks as a frame needs for them.
 const LAYOUTS: [(&str, usize); 13] = [
@@ -41,9 +43,9 @@ fn frames(codebooks: usize, count: usize) -> Vec<Vec<u16>> {
 fn pack(format: &Format, frames: &[Vec<u16>], marked: bool) -> Vec<i64> {
     let (mut packer, mut out) = (Packer::new(format.clone()), Vec::new());
     for frame in frames {
-        packer.push(frame, &mut out).expect("codes of a frame");
+        packer.push_frame(frame, &mut out).expect("codes of a frame");
     }
-    packer.finish(marked, &mut out);
+    packer.finish_stream(marked, &mut out);
     out
 }
 
@@ -69,9 +71,9 @@ fn unpack(format: &Format, tokens: &[i64], cuts: &[usize], on_bad: OnBadToken) -
     let (mut rest, mut sizes) = (tokens, cuts.iter().copied().cycle());
     while !rest.is_empty() {
         let (now, later) = rest.split_at(sizes.next().unwrap_or(rest.len()).clamp(1, rest.len()));
-        unpacker.push(now, &mut keep)?;
+        unpacker.push_tokens(now, &mut keep)?;
         rest = later;
     }
-    unpacker.finish(&mut keep)?;
+    unpacker.finish_stream(&mut keep)?;
     Ok((frames, faults))
 }

@@ -19,19 +19,19 @@ fn tokens_of(layout: &str, samples: usize, cuts: &[usize]) -> (Vec<i64>, u64) {
     let (mut rest, mut sizes) = (pcm.as_slice(), cuts.iter().copied().cycle());
     while !rest.is_empty() {
         let (now, later) = rest.split_at(sizes.next().unwrap_or(1).min(rest.len()));
-        tokenizer.push(now, &mut out).expect("the toy never fails");
+        tokenizer.push_samples(now, &mut out).expect("the toy never fails");
         rest = later;
     }
-    let length = tokenizer.finish(true, &mut out).expect("the toy never fails");
+    let length = tokenizer.finish_stream(true, &mut out).expect("the toy never fails");
     (out, length)
 }
 
 fn samples(stream: &mut TokenStream, tokens: &[i64], cut: usize) -> (Vec<f32>, Ending) {
     let mut pcm = Vec::new();
     for piece in tokens.chunks(cut) {
-        stream.push(piece, &mut pcm).expect("tokens of ours");
+        stream.push_tokens(piece, &mut pcm).expect("tokens of ours");
     }
-    let ending = stream.finish(&mut pcm).expect("tokens of ours");
+    let ending = stream.finish_stream(&mut pcm).expect("tokens of ours");
     (pcm, ending)
 }
 
@@ -60,7 +60,7 @@ fn samples_come_as_soon_as_a_frame_is_whole() {
     let mut stream = stream("delayed", OnBadToken::Refuse);
     let counts: Vec<usize> = tokens
         .chunks(4)
-        .map(|row| stream.push(row, &mut Vec::new()).expect("tokens of ours"))
+        .map(|row| stream.push_tokens(row, &mut Vec::new()).expect("tokens of ours"))
         .take(6)
         .collect();
     assert_eq!(counts, [0, 0, 0, 4, 8, 8], "three steps late, then a hop a step, less the delay at first");
@@ -71,7 +71,7 @@ fn a_reset_stream_equals_a_new_one() {
     for layout in STREAMED {
         let (tokens, _) = tokens_of(layout, 200, &[200]);
         let mut used = stream(layout, OnBadToken::Refuse);
-        used.push(&tokens[..37], &mut Vec::new()).expect("tokens of ours");
+        used.push_tokens(&tokens[..37], &mut Vec::new()).expect("tokens of ours");
         used.reset();
         let fresh = samples(&mut stream(layout, OnBadToken::Refuse), &tokens, 5);
         assert_eq!(samples(&mut used, &tokens, 11), fresh, "{layout}");
@@ -85,17 +85,17 @@ fn a_snapshot_takes_a_stream_back() {
         let (tokens, _) = tokens_of(layout, 400, &[400]);
         for at in [0, 1, 10, 50, tokens.len() - 2] {
             let (mut stream, mut snapshot) = (stream(layout, OnBadToken::Refuse), StreamSnapshot::default());
-            stream.push(&tokens[..at], &mut Vec::new()).expect("tokens of ours");
-            stream.snapshot(&mut snapshot);
+            stream.push_tokens(&tokens[..at], &mut Vec::new()).expect("tokens of ours");
+            stream.save_state(&mut snapshot);
             let first = samples(&mut stream, &tokens[at..], 7);
-            stream.restore(&snapshot).expect("its own");
+            stream.restore_state(&snapshot).expect("its own");
             assert_eq!(samples(&mut stream, &tokens[at..], 3), first, "{layout} at {at}");
         }
     }
     let mut other = StreamSnapshot::default();
-    assert!(stream("flat", OnBadToken::Refuse).restore(&other).is_err(), "empty");
-    stream("parallel", OnBadToken::Refuse).snapshot(&mut other);
-    assert!(stream("flat", OnBadToken::Refuse).restore(&other).is_err(), "of another layout");
+    assert!(stream("flat", OnBadToken::Refuse).restore_state(&other).is_err(), "empty");
+    stream("parallel", OnBadToken::Refuse).save_state(&mut other);
+    assert!(stream("flat", OnBadToken::Refuse).restore_state(&other).is_err(), "of another layout");
 }
 
 #[test]
@@ -111,14 +111,14 @@ fn slots_do_not_hear_each_other() {
         let mut give = |slot: usize, pcm: crate::Result<&[f32]>| {
             heard[slot].extend_from_slice(pcm.expect("tokens of ours"));
         };
-        slots.step(&input, &mut give).expect("slots that are there");
+        slots.push_tokens(&input, &mut give).expect("slots that are there");
     }
     assert!(heard[2] == alone(&a) && heard[0] == alone(&b) && heard[1].is_empty());
-    slots.slot(2).expect("there").reset();
+    slots.select_slot(2).expect("there").reset();
     let mut again = Vec::new();
-    slots.slot(2).expect("there").push(&b, &mut again).expect("tokens of ours");
+    slots.select_slot(2).expect("there").push_tokens(&b, &mut again).expect("tokens of ours");
     assert_eq!(again, heard[0], "a slot begins anew by itself");
-    assert!(slots.slot(3).is_err());
+    assert!(slots.select_slot(3).is_err());
 }
 
 #[test]
@@ -127,7 +127,9 @@ fn a_refused_slot_does_not_hold_up_the_others() {
     let mut slots = Slots::new(stream("parallel", OnBadToken::Refuse), 2).expect("two");
     let mut results = Vec::new();
     let input = [(0, &[99i64, 1, 1, 1][..]), (1, &tokens[..])];
-    slots.step(&input, &mut |slot, pcm| results.push((slot, pcm.map(<[f32]>::len).ok()))).expect("slots");
+    slots
+        .push_tokens(&input, &mut |slot, pcm| results.push((slot, pcm.map(<[f32]>::len).ok())))
+        .expect("slots");
     assert_eq!(results[0], (0, None));
     assert!(results[1].1 > Some(90));
 }
@@ -141,7 +143,7 @@ fn bad_tokens_keep_the_time_and_are_told() {
     let (pcm, ending) = samples(&mut stream, &tokens, 9);
     assert_eq!((pcm.len(), ending.lost), (whole.len(), 1));
     assert_eq!(pcm[..20 * 8 - 4], whole[..20 * 8 - 4], "nothing before is touched");
-    let faults = stream.faults();
+    let faults = stream.take_faults();
     assert_eq!(faults.len(), 1);
     assert!(faults[0].to_string().starts_with("token 81 is 5000"), "{}", faults[0]);
 }
@@ -153,10 +155,10 @@ fn refused_tokens_can_be_put_right() {
     let (mut stream, mut pcm) = (stream("flat", OnBadToken::Refuse), Vec::new());
     let mut wrong = tokens.clone();
     wrong[33] = -1;
-    let error = stream.push(&wrong, &mut pcm).expect_err("a bad token");
+    let error = stream.push_tokens(&wrong, &mut pcm).expect_err("a bad token");
     assert!(matches!(error, crate::Error::Token(TokenError::Range { position: 33, .. })), "{error}");
-    stream.push(&tokens[stream.position() as usize..], &mut pcm).expect("the right ones");
-    stream.finish(&mut pcm).expect("the end");
+    stream.push_tokens(&tokens[stream.token_count() as usize..], &mut pcm).expect("the right ones");
+    stream.finish_stream(&mut pcm).expect("the end");
     assert_eq!(pcm, expected);
 }
 
@@ -181,24 +183,24 @@ fn packets_of_codes_are_those_of_the_encoder() {
         let mut encoder = Encoder::from_parts(frame_encoder(), header(), &config, 4).expect("a valid config");
         let mut expected = Vec::new();
         let mut keep = |p: EncodedPacket<'_>| -> crate::Result<()> {
-            expected.push((p.data.to_vec(), p.position, p.samples, p.joinable));
+            expected.push((p.data.to_vec(), p.position, p.samples, p.is_random_access));
             Ok(())
         };
-        encoder.push(&tone(samples), &mut keep).expect("the toy never fails");
-        encoder.finish(&mut keep).expect("the toy never fails");
+        encoder.push_samples(&tone(samples), &mut keep).expect("the toy never fails");
+        encoder.finish_stream(&mut keep).expect("the toy never fails");
         let mut codes = Vec::new();
         for (data, ..) in &expected {
-            codes_of_packet(data, &header(), None, &mut codes).expect("a packet of ours");
+            codes_from_packet(data, &header(), None, &mut codes).expect("a packet of ours");
         }
         let (mut packets, mut found) = (CodePackets::new(header(), 4, 3, true).expect("fits"), Vec::new());
         let mut keep = |p: PackedCodes<'_>| -> crate::Result<()> {
-            found.push((p.data.to_vec(), p.position, p.samples, p.joinable));
+            found.push((p.data.to_vec(), p.position, p.samples, p.is_random_access));
             Ok(())
         };
         for frame in codes.chunks_exact(4) {
-            packets.push(frame, &mut keep).expect("a frame");
+            packets.push_frame(frame, &mut keep).expect("a frame");
         }
-        packets.finish(Some(samples as u64), &mut keep).expect("its length");
+        packets.finish_stream(Some(samples as u64), &mut keep).expect("its length");
         assert_eq!(found, expected, "{samples} samples");
     }
 }
@@ -209,9 +211,9 @@ fn a_length_that_the_codes_do_not_hold_is_refused() {
     for samples in [0, 11, 21, 1000] {
         let mut packets = CodePackets::new(header(), 4, 5, true).expect("fits");
         for _ in 0..3 {
-            packets.push(&[1; 4], &mut keep).expect("a frame");
+            packets.push_frame(&[1; 4], &mut keep).expect("a frame");
         }
-        let result = packets.finish(Some(samples), &mut keep);
+        let result = packets.finish_stream(Some(samples), &mut keep);
         assert!(result.is_err(), "{samples} samples of 20");
     }
 }

@@ -1,11 +1,11 @@
-//! Rows of tokens, a column each codebook, some of them late.
+//! The matrix layout: rows of tokens, one column per codebook, some of them delayed.
 
-use super::{Context, Emit, Token, Unit};
-use crate::Result;
-use crate::tokens::TokenError;
+use siskin_error::{Result, TokenError};
+
 use crate::tokens::layout::{Column, Layout, Role};
+use crate::tokens::unpack::context::{Context, Emit, Token, Unit};
 
-/// What a row has in a column.
+/// What a row holds in a column.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Cell {
     /// A code of this frame.
@@ -16,13 +16,13 @@ enum Cell {
     Empty,
     /// A text token.
     Text(i64),
-    /// Something that is not looked at.
-    Passed,
-    /// A token that no such column may have.
+    /// Not used.
+    Ignored,
+    /// A token that is not allowed in the column.
     Bad(TokenError),
 }
 
-/// A frame of which codes have come.
+/// A frame of which some codes have come.
 #[derive(Debug, Clone, Default)]
 struct Partial {
     present: usize,
@@ -30,25 +30,25 @@ struct Partial {
 }
 
 #[derive(Debug, Clone)]
-pub(super) struct Matrix {
-    /// The row that is being gathered.
+pub(crate) struct Matrix {
+    /// The row being gathered.
     row: Vec<Cell>,
-    /// Whether the mask has left something out in it.
+    /// Whether the mask leaves out a token of it.
     masked: bool,
     /// Rows gathered so far: the number of the frame whose undelayed codes come next.
     step: u64,
-    /// The frames that are not whole yet, `frame % (delay + 1)`, and their codes.
+    /// The incomplete frames at index `frame % (delay + 1)`, and their codes.
     partial: Vec<Partial>,
     codes: Vec<u16>,
     delay: u64,
-    /// The first frame that is not there any more.
+    /// The first frame after the end.
     end: Option<u64>,
-    /// Frames without any code since the last that had one: nothing comes after them, or they are lost.
+    /// Frames in a row without any code: they are lost if a frame comes after them, else they are the end.
     gap: u64,
 }
 
 impl Matrix {
-    pub(super) fn new(columns: &[Column], delay: u32, codebooks: usize) -> Self {
+    pub(crate) fn new(columns: &[Column], delay: u32, codebooks: usize) -> Self {
         let held = delay as usize + 1;
         Self {
             row: Vec::with_capacity(columns.len()),
@@ -62,15 +62,20 @@ impl Matrix {
         }
     }
 
-    pub(super) fn take(&mut self, token: Token, context: &mut Context<'_>, emit: Emit<'_>) -> Result<()> {
-        // The rows in which late columns come to their end belong to the stream still.
+    pub(crate) fn push_token(
+        &mut self,
+        token: Token,
+        context: &mut Context<'_>,
+        emit: Emit<'_>,
+    ) -> Result<()> {
+        // The rows in which delayed columns end still belong to the stream.
         if *context.ended && self.end.is_none_or(|end| self.step > end + self.delay) {
-            return context.ignore(TokenError::AfterEnd { position: token.position }, emit);
+            return context.emit_ignored(TokenError::AfterEnd { position: token.position }, emit);
         }
         let Layout::Matrix { columns, zero_ends } = &context.format.layout else { return Ok(()) };
-        let cell = self.cell(token, columns[self.row.len()], context);
+        let cell = self.classify_token(token, columns[self.row.len()], context);
         match cell {
-            Cell::Bad(error) if !context.goes_on => return Err(error.into()),
+            Cell::Bad(error) if !context.conceals => return Err(error.into()),
             cell => self.row.push(cell),
         }
         self.masked |= token.masked;
@@ -79,35 +84,35 @@ impl Matrix {
         }
         let is_code = |c: &Column| matches!(c.role, Role::Code(_));
         let mut codes = self.row.iter().zip(columns).filter(|(_, c)| is_code(c));
-        // A row whose codes are all masked stands beside no frame: it is text that was given to the model.
+        // A row whose codes are all masked has no frame: it is the text prompt of the model.
         let takes_time = !self.masked || codes.any(|(cell, _)| *cell != Cell::Empty);
-        let taken = self.take_row(columns, takes_time, emit);
+        let result = self.apply_row(columns, takes_time, emit);
         self.row.clear();
         self.masked = false;
-        taken?;
+        result?;
         if takes_time {
             self.step += 1;
             if let Some(frame) = (self.step - 1).checked_sub(self.delay) {
-                self.resolve(frame, *zero_ends, context, emit)?;
+                self.emit_frame(frame, *zero_ends, context, emit)?;
             }
         }
         Ok(())
     }
 
-    fn cell(&self, token: Token, column: Column, context: &Context<'_>) -> Cell {
+    fn classify_token(&self, token: Token, column: Column, context: &Context<'_>) -> Cell {
         let specials = &context.format.specials;
         match column.role {
-            Role::Ignored => Cell::Passed,
+            Role::Ignored => Cell::Ignored,
             Role::Text if token.masked || token.value == specials.pad() => Cell::Empty,
             Role::Text => Cell::Text(token.value),
             Role::Code(_) if token.masked => Cell::Empty,
             Role::Code(codebook) => {
                 let frame = self.step.checked_sub(column.delay.into());
-                // Before the first frame and after the last one the corner of a delayed column holds anything.
+                // Before the first frame and after the last one a delayed column may hold anything.
                 if frame.is_none_or(|f| self.end.is_some_and(|end| f >= end)) {
-                    return Cell::Passed;
+                    return Cell::Ignored;
                 }
-                match context.code(token, codebook, 0) {
+                match context.parse_code(token, codebook, 0) {
                     Ok(code) => Cell::Code(code),
                     Err(_) if token.value == specials.pad() => Cell::Empty,
                     Err(_) if token.value == specials.end() => Cell::End,
@@ -117,16 +122,18 @@ impl Matrix {
         }
     }
 
-    fn take_row(&mut self, columns: &[Column], takes_time: bool, emit: Emit<'_>) -> Result<()> {
+    fn apply_row(&mut self, columns: &[Column], takes_time: bool, emit: Emit<'_>) -> Result<()> {
         let (held, codebooks) = (self.partial.len(), self.codes.len() / self.partial.len());
         for (cell, column) in self.row.iter_mut().zip(columns) {
             let frame = self.step.checked_sub(column.delay.into());
-            let cell = std::mem::replace(cell, Cell::Passed);
+            // Moves errors out of the row without a clone.
+            let cell = std::mem::replace(cell, Cell::Ignored);
             match (cell, column.role, frame) {
                 (Cell::Text(token), _, Some(frame)) => emit(Unit::Text { frame, token })?,
                 (Cell::Code(code), Role::Code(k), Some(frame)) if takes_time => {
                     let place = (frame % held as u64) as usize;
                     self.codes[place * codebooks + k] = code;
+                    // `check_codebooks` has each codebook exactly once: `present` counts them.
                     self.partial[place].present += 1;
                 }
                 (Cell::End, _, Some(frame)) => self.end = Some(self.end.map_or(frame, |e| e.min(frame))),
@@ -139,8 +146,8 @@ impl Matrix {
         Ok(())
     }
 
-    /// Gives the frame whose last codes have come.
-    fn resolve(
+    /// Emits the frame whose last codes have come.
+    fn emit_frame(
         &mut self,
         frame: u64,
         zero_ends: bool,
@@ -160,11 +167,13 @@ impl Matrix {
             *context.ended = true;
             return Ok(());
         }
+        // A frame of pads alone: lost only if the stream goes on after it.
         if present == 0 && error.is_none() {
             self.gap += 1;
         } else {
             for lost in frame - self.gap..frame {
-                context.lose(TokenError::Incomplete { frame: lost, missing: codebooks, codebooks }, emit)?;
+                context
+                    .emit_lost(TokenError::Incomplete { frame: lost, missing: codebooks, codebooks }, emit)?;
             }
             self.gap = 0;
             if present == codebooks && error.is_none() {
@@ -172,38 +181,39 @@ impl Matrix {
             } else {
                 let missing = codebooks - present;
                 let error = error.unwrap_or(TokenError::Incomplete { frame, missing, codebooks });
-                context.lose(error, emit)?;
+                context.emit_lost(error, emit)?;
             }
         }
+        // Ended with the frame before the end: the end frame's delayed codes need not come.
         *context.ended = self.end == Some(frame + 1);
         Ok(())
     }
 
-    pub(super) fn finish(&mut self, context: &mut Context<'_>, emit: Emit<'_>) -> Result<()> {
+    pub(crate) fn finish_stream(&mut self, context: &mut Context<'_>, emit: Emit<'_>) -> Result<()> {
         let codebooks = context.format.codebooks;
         if !self.row.is_empty() {
-            let (found, row) = (self.row.len(), context.format.layout.row());
-            context.ignore(TokenError::Codebooks { found, codebooks: row }, emit)?;
+            let (found, row) = (self.row.len(), context.format.layout.tokens_per_row());
+            context.emit_ignored(TokenError::Codebooks { found, codebooks: row }, emit)?;
         }
         let first = self.step.saturating_sub(self.delay);
         for frame in first..self.step.min(self.end.unwrap_or(u64::MAX)) {
             let present = self.partial[(frame % self.partial.len() as u64) as usize].present;
             if present > 0 {
                 let missing = codebooks - present;
-                context.ignore(TokenError::Incomplete { frame, missing, codebooks }, emit)?;
+                context.emit_ignored(TokenError::Incomplete { frame, missing, codebooks }, emit)?;
             }
         }
         Ok(())
     }
 
-    pub(super) fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         self.row.clear();
         self.masked = false;
         self.partial.fill(Partial::default());
         (self.step, self.end, self.gap) = (0, None, 0);
     }
 
-    pub(super) fn copy_from(&mut self, other: &Self) {
+    pub(crate) fn copy_from(&mut self, other: &Self) {
         self.row.clone_from(&other.row);
         self.partial.clone_from(&other.partial);
         self.codes.clone_from(&other.codes);

@@ -1,0 +1,225 @@
+//! `Decoder`.
+
+use std::sync::Mutex;
+
+use numpy::PyArray1;
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use siskin_core::audio;
+use siskin_core::bundle::Bundle;
+use siskin_core::tokens::{Format, Layout, OnBadToken, TokenStream};
+
+use crate::arrays;
+use crate::errors::to_py_err;
+use crate::model::{Model, load_runtime, lock, warn_deprecated};
+use crate::stream::Snapshot;
+
+/// Codes or latents in, samples out.
+///
+/// Decoder(model="speech-24k", provider="auto")
+#[pyclass(frozen, module = "siskin")]
+pub(crate) struct Decoder {
+    model: Model,
+    /// Frames go in without a layout, as codes may have any number of stages.
+    inner: Mutex<TokenStream>,
+}
+
+#[pymethods]
+impl Decoder {
+    #[new]
+    #[pyo3(signature = (model = "speech-24k", provider = "auto"))]
+    fn new(py: Python<'_>, model: &str, provider: &str) -> PyResult<Self> {
+        let made = py.detach(|| -> siskin_core::Result<_> {
+            let bundle = Bundle::find(model)?;
+            let decoder = audio::Decoder::new(&bundle, &load_runtime(provider)?)?;
+            let quantizer = &bundle.manifest().quantizer;
+            let codes = usize::from(quantizer.stages) * usize::from(quantizer.groups);
+            let format = Format::new(codes, quantizer.size, Layout::parallel(codes), &Default::default())?;
+            Ok((bundle, TokenStream::from_parts(decoder, format, OnBadToken::Refuse)))
+        });
+        let (bundle, stream) = made.map_err(to_py_err)?;
+        let provider = stream.provider().name();
+        Ok(Self { model: Model { bundle, provider }, inner: Mutex::new(stream) })
+    }
+
+    /// Decodes codes [K, t] of any number of frames, K any whole number of stages, and returns their samples.
+    fn push<'py>(&self, py: Python<'py>, codes: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyArray1<f32>>> {
+        // All codes are checked first, so that an error leaves the stream unchanged.
+        let (frames, per_frame) = self.check_codes(codes)?;
+        let pcm = py.detach(|| decode_frames(&mut lock(&self.inner), &frames, per_frame));
+        Ok(PyArray1::from_vec(py, pcm.map_err(to_py_err)?))
+    }
+
+    /// Decodes latents float32 [t, D] in place of codes.
+    fn push_latents<'py>(
+        &self,
+        py: Python<'py>,
+        latents: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyArray1<f32>>> {
+        let (values, shape) = arrays::read_matrix(latents, "latents")?;
+        let dim = self.model.manifest().latent_dim;
+        if shape[1] != dim {
+            return Err(PyValueError::new_err(format!("latents of shape {shape:?}, allowed: [T, {dim}]")));
+        }
+        let pcm = py.detach(|| {
+            let mut pcm = Vec::new();
+            lock(&self.inner).push_latents(&values, &mut pcm).map(|_| pcm)
+        });
+        Ok(PyArray1::from_vec(py, pcm.map_err(to_py_err)?))
+    }
+
+    /// Conceals lost frames (PLC).
+    fn conceal<'py>(&self, py: Python<'py>, frames: u32) -> PyResult<Bound<'py, PyArray1<f32>>> {
+        let pcm = py.detach(|| {
+            let mut pcm = Vec::new();
+            lock(&self.inner).conceal(frames, &mut pcm).map(|()| pcm)
+        });
+        Ok(PyArray1::from_vec(py, pcm.map_err(to_py_err)?))
+    }
+
+    /// Ends the stream; the next codes begin a new one.
+    fn finish(&self, py: Python<'_>) {
+        py.detach(|| lock(&self.inner).reset());
+    }
+
+    /// Samples of a whole recording's codes [K, T], trimmed to `length` samples if given.
+    #[pyo3(signature = (codes, length = None))]
+    fn decode<'py>(
+        &self,
+        py: Python<'py>,
+        codes: &Bound<'py, PyAny>,
+        length: Option<u64>,
+    ) -> PyResult<Bound<'py, PyArray1<f32>>> {
+        let (frames, per_frame) = self.check_codes(codes)?;
+        let pcm = py.detach(|| {
+            let mut inner = lock(&self.inner);
+            inner.reset();
+            if let Some(length) = length {
+                inner.set_length(length);
+            }
+            let pcm = decode_frames(&mut inner, &frames, per_frame);
+            inner.reset();
+            pcm
+        });
+        Ok(PyArray1::from_vec(py, pcm.map_err(to_py_err)?))
+    }
+
+    /// Back to the state of a new object: the next call begins a new stream.
+    fn reset(&self, py: Python<'_>) {
+        py.detach(|| lock(&self.inner).reset());
+    }
+
+    /// The state of the stream, for restore.
+    fn snapshot(&self, py: Python<'_>) -> Snapshot {
+        py.detach(|| Snapshot::from_stream(&lock(&self.inner)))
+    }
+
+    /// Restores a state of this stream or another of the same bundle.
+    fn restore(&self, py: Python<'_>, snapshot: &Snapshot) -> PyResult<()> {
+        py.detach(|| snapshot.restore_into(&mut lock(&self.inner))).map_err(to_py_err)
+    }
+
+    #[getter]
+    fn sample_rate(&self) -> u32 {
+        self.model.manifest().sample_rate
+    }
+
+    #[getter]
+    fn hop(&self) -> u16 {
+        self.model.manifest().hop
+    }
+
+    #[getter]
+    fn frame_rate(&self) -> f64 {
+        self.model.bundle.stream_header().frame_rate()
+    }
+
+    /// Residual stages of the bundle; codes may have fewer.
+    #[getter]
+    fn stages(&self) -> u8 {
+        self.model.manifest().quantizer.stages
+    }
+
+    /// Codes per frame with all stages: stages x groups. Codes may have fewer.
+    #[getter]
+    fn codes_per_frame(&self) -> usize {
+        self.model.max_codes_per_frame()
+    }
+
+    /// Deprecated: codes_per_frame.
+    #[getter]
+    fn codebooks(&self, py: Python<'_>) -> PyResult<usize> {
+        warn_deprecated(
+            py,
+            c"Decoder.codebooks is deprecated: use codes_per_frame (stages x groups) or stages",
+        )?;
+        Ok(self.codes_per_frame())
+    }
+
+    /// Codebooks per residual stage: codes are dropped or added in whole stages.
+    #[getter]
+    fn groups(&self) -> u8 {
+        self.model.manifest().quantizer.groups
+    }
+
+    #[getter]
+    fn codebook_size(&self) -> u32 {
+        self.model.manifest().quantizer.size
+    }
+
+    #[getter]
+    fn delay(&self) -> u16 {
+        self.model.manifest().delay
+    }
+
+    #[getter]
+    fn latent_dim(&self) -> usize {
+        self.model.manifest().latent_dim
+    }
+
+    #[getter]
+    fn model(&self) -> &str {
+        &self.model.manifest().name
+    }
+
+    #[getter]
+    fn model_id(&self) -> String {
+        self.model.bundle.id().to_string()
+    }
+
+    #[getter]
+    fn provider(&self) -> &str {
+        self.model.provider
+    }
+}
+
+impl Decoder {
+    /// Checks that codes are whole stages of entries of the codebooks; returns frames `[T, K]` and K.
+    fn check_codes(&self, codes: &Bound<'_, PyAny>) -> PyResult<(Vec<u16>, usize)> {
+        let (frames, per_frame) = arrays::read_codes(codes)?;
+        let (all, groups) = (self.codes_per_frame(), usize::from(self.groups()));
+        if per_frame == 0 || per_frame > all || !per_frame.is_multiple_of(groups) {
+            let text = format!("{per_frame} codes per frame, allowed: up to {all} in steps of {groups}");
+            return Err(PyValueError::new_err(text));
+        }
+        let size = self.codebook_size();
+        if let Some(at) = frames.iter().position(|&c| u32::from(c) >= size) {
+            let (t, k, value) = (at / per_frame, at % per_frame, frames[at]);
+            let text = format!("codes[{k}, {t}] is {value}, allowed: 0 to {}", size - 1);
+            return Err(crate::errors::TokenError::new_err(text));
+        }
+        Ok((frames, per_frame))
+    }
+}
+
+fn decode_frames(
+    stream: &mut TokenStream,
+    frames: &[u16],
+    per_frame: usize,
+) -> siskin_core::Result<Vec<f32>> {
+    let mut pcm = Vec::new();
+    for frame in frames.chunks_exact(per_frame) {
+        stream.push_codes(frame, &mut pcm)?;
+    }
+    Ok(pcm)
+}

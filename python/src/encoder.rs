@@ -1,0 +1,173 @@
+//! `Encoder`.
+
+use std::sync::Mutex;
+
+use numpy::PyArray2;
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use siskin_core::bundle::Bundle;
+use siskin_core::tokens::Tokenizer;
+
+use crate::arrays;
+use crate::errors::to_py_err;
+use crate::model::{Model, load_runtime, lock, warn_deprecated};
+
+/// Samples in, codes out.
+///
+/// Encoder(model="speech-24k", stages=None, search_width=8, provider="auto")
+#[pyclass(frozen, module = "siskin")]
+pub(crate) struct Encoder {
+    model: Model,
+    stages: u8,
+    codes_per_frame: usize,
+    inner: Mutex<Tokenizer>,
+}
+
+#[pymethods]
+impl Encoder {
+    #[new]
+    #[pyo3(signature = (model = "speech-24k", stages = None, search_width = 8, provider = "auto"))]
+    fn new(
+        py: Python<'_>,
+        model: &str,
+        stages: Option<u8>,
+        search_width: usize,
+        provider: &str,
+    ) -> PyResult<Self> {
+        // Checked here, since the core clamps nothing and a search of width 0 finds no code.
+        if !(1..=64).contains(&search_width) {
+            return Err(PyValueError::new_err(format!("search_width is {search_width}, allowed: 1 to 64")));
+        }
+        let made = py.detach(|| -> siskin_core::Result<_> {
+            let bundle = Bundle::find(model)?;
+            let mut tokenizer = Tokenizer::new(&bundle, &load_runtime(provider)?, "parallel", stages)?;
+            tokenizer.set_search_width(search_width);
+            Ok((bundle, tokenizer))
+        });
+        let (bundle, tokenizer) = made.map_err(to_py_err)?;
+        let provider = tokenizer.provider().name();
+        let stages = stages.unwrap_or(bundle.manifest().default_stages);
+        let codes_per_frame = tokenizer.format().codes_per_frame();
+        let model = Model { bundle, provider };
+        Ok(Self { model, stages, codes_per_frame, inner: Mutex::new(tokenizer) })
+    }
+
+    /// Encodes any number of samples and returns the codes uint16 [K, t] of the frames that are complete.
+    fn push<'py>(&self, py: Python<'py>, pcm: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyArray2<u16>>> {
+        let pcm = arrays::read_samples(pcm)?;
+        let tokens = py.detach(|| {
+            let mut tokens = Vec::new();
+            lock(&self.inner).push_samples(&pcm, &mut tokens).map(|()| tokens)
+        });
+        self.codes_to_array(py, &tokens.map_err(to_py_err)?)
+    }
+
+    /// Ends the stream and returns the codes of the rest; the encoder then starts a new stream.
+    fn finish<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArray2<u16>>> {
+        let tokens = py.detach(|| {
+            let mut tokens = Vec::new();
+            lock(&self.inner).finish_stream(false, &mut tokens).map(|_| tokens)
+        });
+        self.codes_to_array(py, &tokens.map_err(to_py_err)?)
+    }
+
+    /// Codes uint16 [K, T] of a whole recording. Pass its length to Decoder.decode to get as many samples back.
+    fn encode<'py>(&self, py: Python<'py>, pcm: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyArray2<u16>>> {
+        let pcm = arrays::read_samples(pcm)?;
+        let tokens = py.detach(|| -> siskin_core::Result<Vec<i64>> {
+            let (mut inner, mut tokens) = (lock(&self.inner), Vec::new());
+            inner.reset();
+            inner.push_samples(&pcm, &mut tokens)?;
+            inner.finish_stream(false, &mut tokens)?;
+            Ok(tokens)
+        });
+        self.codes_to_array(py, &tokens.map_err(to_py_err)?)
+    }
+
+    /// Back to the state of a new object: the next call begins a new stream.
+    fn reset(&self, py: Python<'_>) {
+        py.detach(|| lock(&self.inner).reset());
+    }
+
+    #[getter]
+    fn sample_rate(&self) -> u32 {
+        self.model.manifest().sample_rate
+    }
+
+    #[getter]
+    fn hop(&self) -> u16 {
+        self.model.manifest().hop
+    }
+
+    #[getter]
+    fn frame_rate(&self) -> f64 {
+        self.model.bundle.stream_header().frame_rate()
+    }
+
+    /// Residual stages per frame.
+    #[getter]
+    fn stages(&self) -> u8 {
+        self.stages
+    }
+
+    /// Codes per frame, K: stages x groups.
+    #[getter]
+    fn codes_per_frame(&self) -> usize {
+        self.codes_per_frame
+    }
+
+    /// Deprecated: codes_per_frame.
+    #[getter]
+    fn codebooks(&self, py: Python<'_>) -> PyResult<usize> {
+        warn_deprecated(
+            py,
+            c"Encoder.codebooks is deprecated: use codes_per_frame (stages x groups) or stages",
+        )?;
+        Ok(self.codes_per_frame)
+    }
+
+    /// Codebooks per residual stage: codes are dropped or added in whole stages.
+    #[getter]
+    fn groups(&self) -> u8 {
+        self.model.manifest().quantizer.groups
+    }
+
+    #[getter]
+    fn codebook_size(&self) -> u32 {
+        self.model.manifest().quantizer.size
+    }
+
+    /// Samples by which the decoder lags; Decoder drops them at the start of a stream.
+    #[getter]
+    fn delay(&self) -> u16 {
+        self.model.manifest().delay
+    }
+
+    #[getter]
+    fn latent_dim(&self) -> usize {
+        self.model.manifest().latent_dim
+    }
+
+    #[getter]
+    fn model(&self) -> &str {
+        &self.model.manifest().name
+    }
+
+    #[getter]
+    fn model_id(&self) -> String {
+        self.model.bundle.id().to_string()
+    }
+
+    #[getter]
+    fn provider(&self) -> &str {
+        self.model.provider
+    }
+}
+
+impl Encoder {
+    fn codes_to_array<'py>(&self, py: Python<'py>, tokens: &[i64]) -> PyResult<Bound<'py, PyArray2<u16>>> {
+        // In the parallel layout tokens are codes.
+        let codes: Vec<u16> = tokens.iter().map(|&t| t as u16).collect();
+        arrays::codes_to_array(py, &codes, self.codes_per_frame)
+    }
+}
