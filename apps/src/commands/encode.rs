@@ -243,7 +243,7 @@ fn encode_video(args: &EncodeArgs, source: Source, report: &mut Report) -> Resul
     let sound = if with_sound { Some(open_sound(args, &source, of_sound, report)?) } else { None };
     // With sound, the plain option is that of the sound, as it is without video.
     let own = args.bitrate.filter(|_| !with_sound);
-    let mut job = video::encode::Job {
+    let mut job = video::Job {
         input: &args.input,
         source,
         output: &args.output,

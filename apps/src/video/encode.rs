@@ -1,89 +1,16 @@
-//! Encoding pictures, and the sound beside them: what both modes are made from.
+//! Encoding pictures, and the sound beside them, in the mode that is asked for.
 
-use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use siskin_core::bitstream::VideoHeader;
-use siskin_core::container::Track;
-use siskin_core::runtime::Runtime;
 
-use super::VideoArgs;
 use super::fit::Fit;
 use super::input::VideoInput;
-use super::preview::Watch;
+use super::job::Job;
 use super::realtime::Realtime;
-use super::resume::{Earlier, Settings};
 use super::session;
-use super::sound_track::Sound;
-use crate::media::Source;
-use crate::media_file::Sink;
 use crate::report::Report;
 use crate::target::Target;
-
-/// What an encoding is made from.
-pub(crate) struct Job<'a> {
-    /// The input's name and the input.
-    pub(crate) input: &'a Path,
-    /// The opened input.
-    pub(crate) source: Source,
-    /// The output, for messages.
-    pub(crate) output: &'a Path,
-    /// The options of video.
-    pub(crate) video: &'a VideoArgs,
-    /// `--bitrate`.
-    pub(crate) bitrate: Option<u32>,
-    /// `--model`: the bundle of the real-time mode.
-    pub(crate) model: Option<&'a str>,
-    /// Whether an input that ends before its stated length is one that was meant.
-    pub(crate) allow_truncated: bool,
-    /// The sound, if it is wanted.
-    pub(crate) sound: Option<Sound>,
-    /// ONNX Runtime with its options.
-    pub(crate) runtime: Runtime,
-}
-
-impl Job<'_> {
-    /// The tracks of the file, and when the pictures and the file begin, in nanoseconds of the file and of the input. The sound's place
-    /// beside the pictures is that of the input.
-    pub(super) fn tracks(&mut self, input: &VideoInput) -> (Vec<Track>, u64, i64) {
-        let mut tracks = vec![Track::video(input.header())];
-        let seen = input.start_ns();
-        let Some(sound) = &mut self.sound else { return (tracks, 0, seen) };
-        tracks.push(Track::audio(sound.header()));
-        let zero = seen.min(sound.start_ns().unwrap_or(seen));
-        sound.begin_at(zero);
-        (tracks, seen.saturating_sub(zero).max(0) as u64, zero)
-    }
-
-    /// What an earlier run left, if it is to be gone on with.
-    pub(super) fn earlier_run(
-        &self,
-        header: &VideoHeader,
-        settings: &Settings,
-        report: &Report,
-    ) -> Result<Option<Earlier>> {
-        if !self.video.resume {
-            return Ok(None);
-        }
-        let earlier = Earlier::open(self.output, header, settings)?;
-        if earlier.is_none() {
-            report.note(&format!("{} is not there yet: there is nothing to resume", self.output.display()));
-        }
-        Ok(earlier)
-    }
-
-    /// Who wants to look at pictures of this size.
-    pub(super) fn open_preview(&self, header: &VideoHeader) -> Result<Option<Watch>> {
-        let size = (header.width, header.height);
-        self.video.watch.as_ref().map(|path| Watch::new(path, size)).transpose()
-    }
-
-    /// Writes the sound that begins at `time` or before.
-    pub(super) fn write_sound(&mut self, time: u64, sink: &mut Sink) -> Result<()> {
-        self.sound.as_mut().map_or(Ok(()), |sound| sound.write_until(time, 1, sink))
-    }
-}
 
 /// Encodes the video of an input.
 pub(crate) fn run(job: &mut Job<'_>, target: Target, report: &mut Report) -> Result<ExitCode> {

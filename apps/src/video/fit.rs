@@ -5,8 +5,8 @@ use siskin_core::Error;
 use siskin_core::bitstream::VideoHeader;
 use siskin_core::video::{CodedGop, Encoder, FitProgress, GopInfo, Target as Aim};
 
-use super::encode::Job;
 use super::input::VideoInput;
+use super::job::Job;
 use super::preview::{self, Watch};
 use super::session::{Coded, Group, Mode, Progress, Sums};
 use super::settings::Wish;

@@ -8,6 +8,7 @@ pub(crate) mod encode;
 mod fit;
 pub(crate) mod info;
 mod input;
+mod job;
 mod movie;
 mod orient;
 mod pictures;
@@ -24,6 +25,7 @@ mod video_file;
 mod y4m;
 
 pub(crate) use input::VideoInput;
+pub(crate) use job::Job;
 pub(crate) use settings::VideoArgs;
 pub(crate) use sound_track::Sound;
 pub(crate) use video_file::VideoFile;

@@ -8,8 +8,8 @@ use siskin_core::media::{PixelFormat, VideoFrame, VideoFrameView, YuvMatrix};
 use siskin_core::video::realtime::{Encoder, Target as Aim};
 use siskin_core::video::{GopInfo, frame_psnr};
 
-use super::encode::Job;
 use super::input::VideoInput;
+use super::job::Job;
 use super::preview::Watch;
 use super::resume::Earlier;
 use super::session::{Coded, Group, Mode, Progress, Sums};

@@ -8,8 +8,8 @@ use siskin_core::bitstream::VideoHeader;
 use siskin_core::video::GopInfo;
 
 use super::convert::{SITING_TAG, Siting};
-use super::encode::Job;
 use super::input::{Picture, VideoInput};
+use super::job::Job;
 use super::preview::Watch;
 use super::resume::{Earlier, Settings};
 use super::sound_track::Sound;

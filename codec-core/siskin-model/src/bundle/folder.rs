@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
-use super::registry::search_path;
+use super::search_path::search_path;
 use crate::{Error, Limits, Result};
 
 /// What every kind of manifest says.

@@ -6,6 +6,7 @@
 mod folder;
 mod manifest;
 mod registry;
+mod search_path;
 mod specials;
 mod video;
 mod voice;
@@ -17,7 +18,8 @@ use sha2::{Digest, Sha256};
 
 pub use crate::runtime::{GraphSpec, StateSpec};
 pub use manifest::{EntropySpec, Manifest, Prefix, QuantizerKind, QuantizerSpec, ReceptiveField};
-pub use registry::{installed, search_path, user_folder};
+pub use registry::installed;
+pub use search_path::{search_path, user_folder};
 pub use specials::Specials;
 pub use video::{VideoBundle, VideoManifest, installed_videos};
 pub use voice::{EngineSpec, LanguageSpec, VoiceBundle, VoiceManifest, VoiceSpec, installed_voices};
