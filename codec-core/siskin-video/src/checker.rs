@@ -27,6 +27,7 @@ impl Checker {
     pub fn packet(&mut self, data: &[u8]) -> Result<GopInfo> {
         let info = inspect(data, &self.limits)?;
         if info.coding == Coding::Realtime {
+            // Both codings may alternate in one stream, and a fitted GOP without a header uses the last one.
             self.header = info.header.or(self.header);
             return self.realtime.check_packet(data, &self.limits);
         }
@@ -36,6 +37,7 @@ impl Checker {
         self.header = Some(header);
         match (gop.arch, &mut self.before) {
             (Some(arch), _) => self.before = Some((info.number, arch)),
+            // The network stays that of the key GOP, but the next one must follow this number.
             (None, Some((number, _))) => *number = info.number,
             (None, None) => return Err(Error::MissingHeader),
         }

@@ -102,11 +102,14 @@ impl Decoder {
     pub fn load(&mut self, packet: &[u8]) -> Result<GopInfo> {
         let info = inspect(packet, &self.limits)?;
         if info.coding == Coding::Realtime {
+            // Made on demand, since most streams have one coding only.
             let realtime = self.realtime.get_or_insert_with(|| {
                 let mut new = Box::new(realtime::Decoder::new(&self.runtime));
                 new.set_limits(self.limits.clone());
                 new
             });
+            // The coding changes only after success, so that a damaged packet leaves the frames of before to be
+            // shown.
             let info = realtime.decode(packet)?;
             self.header = realtime.header().copied();
             self.coding = Coding::Realtime;
@@ -115,6 +118,7 @@ impl Decoder {
         let header = info.header.or(self.header).ok_or(Error::MissingHeader)?;
         let before = self.before.as_ref();
         let gop = gop::parse_gop(packet, &header, before.map(|b| (b.number, &b.arch)), &self.limits)?;
+        // A key GOP stands alone even where another was decoded before it.
         let base = before.filter(|_| !gop.key).map(|b| b.parameters.as_slice());
         let parameters = gop::dequantize_groups(&gop.groups, base);
         let arch = match (gop.arch, before) {
@@ -122,6 +126,7 @@ impl Decoder {
             (None, Some(before)) => before.arch.clone(),
             (None, None) => return Err(Error::MissingHeader),
         };
+        // Embeddings belong to frames, not to the network, so they are never differences to the GOP before.
         let embeddings = gop.embeddings.map_or(Vec::new(), |group| {
             let step = quantizer::step_size(group.step);
             group.symbols.iter().map(|&s| s as f32 * step).collect()
@@ -140,6 +145,7 @@ impl Decoder {
         self.loaded = Some(GroupFrames::open(&self.runtime, &self.limits, source, model)?);
         self.coding = Coding::Fitted;
         self.header = Some(header);
+        // Last: on any error above, the next packet is still checked against the GOP that was really decoded.
         self.before = Some(Decoded { number: gop.number, arch, parameters });
         Ok(info)
     }
@@ -154,6 +160,7 @@ impl Decoder {
         let header = self.header.as_ref().ok_or(Error::MissingHeader)?;
         let matrix = YuvMatrix::from_colorimetry(&header.colour);
         match self.coding {
+            // A real-time packet is one frame.
             Coding::Realtime if index > 0 => return Err(Error::parameter("frame", index, "0")),
             Coding::Realtime => {
                 let realtime = self.realtime.as_ref().ok_or(Error::MissingHeader)?;
@@ -161,6 +168,7 @@ impl Decoder {
             }
             Coding::Fitted => {
                 let group = self.loaded.as_mut().ok_or(Error::MissingHeader)?;
+                // Straight into the caller's frame, without the copy through `rgb`.
                 if format == PixelFormat::Rgb {
                     return group.decode_frame(index, out);
                 }

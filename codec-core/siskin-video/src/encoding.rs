@@ -13,6 +13,7 @@ pub fn encode_time(index: usize, frames: usize, into: &mut [f32]) {
 /// Sines, then cosines, of a time or place at each frequency.
 pub fn encode_position(at: f64, into: &mut [f32]) {
     let (sines, cosines) = into.split_at_mut(FREQUENCIES);
+    // In 64 bits: the highest frequency is about 1.4e8, at which a 32-bit angle would have lost its fraction.
     let mut frequency = std::f64::consts::PI;
     for (s, c) in sines.iter_mut().zip(cosines) {
         let angle = at * frequency;
@@ -22,9 +23,20 @@ pub fn encode_position(at: f64, into: &mut [f32]) {
 }
 
 /// The weights of each grid point for frame `index` of `frames`: linear interpolation.
+///
+/// ```
+/// use siskin_video::arch::encode_grid;
+///
+/// // Frame 1 of 5 is at a quarter of the GOP: halfway between the first two of three points.
+/// let mut weights = [0.0; 3];
+/// encode_grid(1, 5, &mut weights);
+/// assert_eq!(weights, [0.5, 0.5, 0.0]);
+/// ```
 pub fn encode_grid(index: usize, frames: usize, into: &mut [f32]) {
     into.fill(0.0);
+    // A single point has nothing to interpolate: its weight is 1 for every frame.
     let last = into.len() - 1;
+    // First and last frame lie on grid points; a GOP of one frame on the first.
     let at = index as f32 / frames.saturating_sub(1).max(1) as f32 * last as f32;
     let low = (at as usize).min(last);
     into[low] = 1.0 - (at - low as f32);

@@ -14,6 +14,7 @@ use siskin_media::{PixelFormat, Size, VideoFrame};
 use siskin_model::runtime::{Provider, Runtime, TensorNetwork};
 
 /// Frames per worker that are being decoded or wait to be fetched: one keeps it busy while another waits.
+// More would only hold more frames in memory, and be thrown away at a seek.
 const PREFETCH: usize = 2;
 
 /// What the frames of a group are made from, beside the network.
@@ -32,6 +33,7 @@ pub(super) struct GroupSource {
 impl GroupSource {
     /// Frames that `threads` threads decode at once: as many as there are, and as memory for their features allows.
     fn count_workers(&self, threads: usize, limits: &Limits) -> usize {
+        // Each worker has features of its own; fewer workers is slower but never over the limit.
         let room = limits.max_video_memory / self.arch.memory_bytes().max(1);
         threads.min(usize::try_from(room).unwrap_or(usize::MAX)).min(self.frames).max(1)
     }
@@ -47,6 +49,8 @@ impl GroupSource {
         let embedding = &self.embeddings[index * size..(index + 1) * size];
         run_network(network, &self.arch, (index, self.frames), embedding)?;
         let planes = network.output(0);
+        // Parameters that overflow are legal to code; a frame of them would be noise that looks like a decoder's
+        // error.
         if !planes.iter().all(|v| v.is_finite()) {
             return Err(Error::NotFinite { number: self.number });
         }
@@ -82,10 +86,13 @@ impl GroupFrames {
         model: Vec<u8>,
     ) -> Result<Self> {
         let threads = source.count_workers(runtime.threads(), limits);
+        // Frames side by side beat threads inside a layer: 70 against 53 frames/s for `nerv` on two cores
+        // (docs/video.md).
         let per_worker = runtime.with_threads(runtime.threads() / threads);
         let network = inference::open_network(&per_worker, &source.arch, &model)?;
         let provider = network.provider();
         let workers = match provider {
+            // Threads start at the first frame: whoever only wants the parameters needs none.
             Provider::Cpu if threads > 1 => Workers::Pending(Some((network, per_worker, model)), threads),
             // An accelerator has its own ways to be busy.
             _ => Workers::Caller(network),
@@ -116,6 +123,7 @@ impl GroupFrames {
         match &mut self.workers {
             Workers::Caller(network) => source.decode_frame(&mut **network, index, out),
             Workers::Pool(pool) => pool.fetch_frame(index, source, out),
+            // `take` has emptied it and the pool then failed: the error of the first call was the real one.
             Workers::Pending(..) => Err(Error::network(inference::NAME, "its threads could not be started")),
         }
     }
@@ -161,6 +169,7 @@ impl WorkerPool {
         runtime: &Runtime,
         model: Vec<u8>,
     ) -> Result<Self> {
+        // Unbounded, but never more than PREFETCH jobs per thread are sent.
         let (jobs, queue) = unbounded::<Job>();
         let (results, done) = unbounded();
         let mut pool = Self {
@@ -175,12 +184,14 @@ impl WorkerPool {
             spare: Vec::new(),
         };
         let model = Arc::new(model);
+        // The network that told the provider serves one worker, so it is not opened twice.
         let mut first = Some(first);
         for _ in 0..count {
             let (source, queue, results) = (source.clone(), pool.queue.clone(), results.clone());
             let (own, runtime, model) = (first.take(), runtime.clone(), model.clone());
             let work = move || {
                 let opened = own.map_or_else(|| inference::open_network(&runtime, &source.arch, &model), Ok);
+                // The last worker to have opened its network frees the graph, which holds all parameters once more.
                 drop(model);
                 let mut network = match opened {
                     Ok(network) => network,
@@ -207,6 +218,7 @@ impl WorkerPool {
 
     /// Fetches frame `index`, and lets the threads prefetch those behind it.
     fn fetch_frame(&mut self, index: usize, source: &GroupSource, out: &mut VideoFrame) -> Result<()> {
+        // A frame that is queued or ready is no seek: skipping forward a little keeps the work done.
         if !(self.due..=self.next).contains(&index) {
             self.seek(index);
         }
@@ -214,6 +226,7 @@ impl WorkerPool {
         let ended = || Error::network(inference::NAME, "its threads have ended");
         let end = source.frames.min(index + PREFETCH * self.threads.len());
         while self.next < end {
+            // After a few frames all memory comes from here.
             let frame = self.spare.pop().unwrap_or_else(|| VideoFrame::new(PixelFormat::Rgb, source.size));
             let job = Job { generation: self.generation, index: self.next, frame };
             self.jobs.as_ref().and_then(|jobs| jobs.send(job).ok()).ok_or_else(ended)?;
@@ -226,7 +239,9 @@ impl WorkerPool {
             if let Some(done) = self.ready.remove(&index) {
                 break done;
             }
+            // Workers hold the senders, so this fails, and does not hang, once all have ended.
             let done = self.done.recv().map_err(|_| ended())?;
+            // Frames in work during a seek still arrive; their memory is reused, their samples are not.
             if done.job.generation == self.generation && done.job.index >= index {
                 self.ready.insert(done.job.index, done);
             } else {
@@ -254,6 +269,7 @@ impl Drop for WorkerPool {
     /// No thread and none of its memory outlives the group.
     fn drop(&mut self) {
         self.seek(0);
+        // A closed channel ends the workers' loops.
         self.jobs = None;
         for thread in self.threads.drain(..) {
             // What a thread has to say it has said.

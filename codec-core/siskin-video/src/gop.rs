@@ -11,6 +11,7 @@ use siskin_entropy::{Gaussian, SymbolDecoder, SymbolEncoder};
 /// Most channels of an embedding.
 const MAX_EMBEDDING: u8 = 64;
 /// What stands for the channels of an embedding where place and time are taken apart.
+// Above the number of channels that any embedding has, so that a reader that does not know it refuses the packet.
 const DISENTANGLED: u8 = 128;
 
 /// Parameters of one quantizer: symbols, and what one unit of them is.
@@ -49,6 +50,7 @@ pub fn write_gop(gop: &Gop, header: &VideoHeader) -> Result<Vec<u8>> {
     if let Some(arch) = gop.arch.as_ref().filter(|_| gop.key) {
         write_arch(arch, &mut out);
     }
+    // Quantizers come first in the packet and all symbols last: one range coder, whose final words are paid for once.
     let mut symbols = SymbolEncoder::new();
     for group in &gop.groups {
         let distribution = Gaussian::from_symbols(&group.symbols);
@@ -58,6 +60,8 @@ pub fn write_gop(gop: &Gop, header: &VideoHeader) -> Result<Vec<u8>> {
         symbols.encode_symbols(&group.symbols, &distribution)?;
     }
     if let Some(embeddings) = &gop.embeddings {
+        // Bounds for all frames together, mean and deviation for each: bounds take varints and hardly differ, shapes
+        // take about three bytes and do.
         let bounds = Gaussian::from_symbols(&embeddings.symbols);
         out.push(embeddings.step);
         bounds.write_bounds(&mut out);
@@ -98,11 +102,13 @@ pub fn parse_gop(
     };
     let embeddings = u64::from(info.frames) * arch.embedding() as u64;
     let layout = arch.layout();
+    // Before anything is allocated: a few bytes of header could ask for gigabytes.
     let all = layout.count() as u64 + embeddings;
     if all > limits.max_video_parameters {
         let reason = format!("{all} parameters, allowed: up to {}", limits.max_video_parameters);
         return Err(cursor.field_error("network", reason));
     }
+    // Sixteen blocks have about a hundred groups at most, so this needs no limit of its own.
     let mut distributions = Vec::with_capacity(layout.groups.len());
     for _ in &layout.groups {
         let step = cursor.read_byte_in("step", 0, STEPS)?;
@@ -180,6 +186,7 @@ fn parse_arch(cursor: &mut Cursor<'_>, header: &VideoHeader, limits: &Limits) ->
         0 => Modulation::Affine,
         points => Modulation::Grid(points),
     };
+    // Read also where no layer uses it, so that fields have fixed places.
     let time_width = cursor.read_byte_in("time width", 1, 128)?;
     let base = (
         cursor.read_ranged("base rows", 1, 4096)? as u16,
@@ -206,6 +213,7 @@ fn parse_arch(cursor: &mut Cursor<'_>, header: &VideoHeader, limits: &Limits) ->
         blocks.push(Block { stride, kernel, channels });
         rows *= u64::from(stride);
         columns *= u64::from(stride);
+        // In the loop: sixteen strides of 16 would overflow 64 bits after it.
         if rows > most(header.height) || columns > most(header.width) {
             return Err(cursor
                 .field_error("stride", format!("{columns}x{rows} of {}x{}", header.width, header.height)));
@@ -239,6 +247,7 @@ pub fn dequantize_groups(groups: &[Group], base: Option<&[f32]>) -> Vec<f32> {
     let mut values = Vec::with_capacity(groups.iter().map(|g| g.symbols.len()).sum());
     for group in groups {
         let step = quantizer::step_size(group.step);
+        // One product and one sum in 32 bits, each rounded by IEEE 754: the same on every machine.
         values.extend(group.symbols.iter().map(|&s| s as f32 * step));
     }
     if let Some(base) = base {

@@ -19,6 +19,7 @@ pub fn interleave_planes(planes: &[f32], size: Size, out: &mut VideoFrame) {
     out.reshape(PixelFormat::Rgb, size);
     for (i, pixel) in out.data_mut().as_chunks_mut::<3>().0.iter_mut().enumerate() {
         for (c, value) in pixel.iter_mut().enumerate() {
+            // The last layer is in 0..1, and the cast saturates what rounding errors add.
             *value = (planes[c * pixels + i] * 255.0).round() as u8;
         }
     }
@@ -41,6 +42,7 @@ pub fn build_model(arch: &Architecture, parameters: &[f32], header: &VideoHeader
     let input = add_condition(&mut g, arch);
     let picture = build_network(&mut g, arch, Purpose::Decoding, &tensors, input);
     let size = [1, 3, header.height as usize, header.width as usize];
+    // Cropped inside the graph: the runtime copies out less.
     let picture = g.slice(picture, &[0; 4], &size);
     g.to_onnx("decoder", &[("picture", picture)])
 }
@@ -61,6 +63,7 @@ pub fn run_network(
 ) -> Result<()> {
     set_condition(arch, network, index, frames);
     if !embedding.is_empty() {
+        // The embedding is always the last condition.
         network.input(condition_names(arch).len() - 1).copy_from_slice(embedding);
     }
     network.run()

@@ -57,6 +57,7 @@ impl Layout {
 
     /// Appends the biases as the last group.
     pub(crate) fn finish_biases(mut self) -> Self {
+        // Biases are few and spread alike, so one quantizer for all costs less than a header for each.
         self.groups.push(self.biases.iter().map(Tensor::count).sum());
         self.tensors.append(&mut self.biases);
         self
@@ -64,6 +65,7 @@ impl Layout {
 
     /// How many of the tensors are weights.
     pub fn weight_tensors(&self) -> usize {
+        // Counted back from the end, since the number of bias tensors is kept nowhere after they were appended.
         let last = self.groups.last().copied().unwrap_or_default();
         let (mut count, mut tensors) = (0, self.tensors.len());
         while count < last {

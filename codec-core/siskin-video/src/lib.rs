@@ -35,6 +35,13 @@ pub fn frame_psnr(a: &VideoFrameView<'_>, b: &VideoFrameView<'_>) -> f64 {
 }
 
 /// The PSNR between the bytes of two frames of one size, in dB; 100 dB where they are equal.
+///
+/// ```
+/// // An error of 1 in every sample: 20 log10(255).
+/// let psnr = siskin_video::psnr(&[16; 12], &[17; 12]);
+/// assert!((psnr - 48.13).abs() < 0.01);
+/// assert_eq!(siskin_video::psnr(&[16; 12], &[16; 12]), 100.0);
+/// ```
 pub fn psnr(a: &[u8], b: &[u8]) -> f64 {
     decibels(squared_error(a, b), a.len())
 }
@@ -45,6 +52,8 @@ fn squared_error(a: &[u8], b: &[u8]) -> u64 {
 
 fn decibels(squared_error: u64, samples: usize) -> f64 {
     if squared_error == 0 {
+        // Finite, so that means over frames stay finite. No coded frame comes near: one sample off by 1 at 480x270
+        // gives 104 dB.
         return 100.0;
     }
     10.0 * (255.0 * 255.0 * samples as f64 / squared_error as f64).log10()

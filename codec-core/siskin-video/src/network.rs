@@ -30,6 +30,7 @@ pub struct Condition {
 pub fn condition_names(arch: &Architecture) -> Vec<&'static str> {
     let mut names = Vec::new();
     if needs_time(arch) {
+        // The order is that of the inputs in `set_condition` and of the graph.
         names.push("time");
     }
     if matches!(arch.modulation, Modulation::Grid(_)) {
@@ -71,6 +72,7 @@ pub fn build_network(
     parameters: &[Var],
     input: Condition,
 ) -> Var {
+    // Two iterators: weights and biases are coded apart, but layers ask for them in pairs.
     let (weights, biases) = parameters.split_at(arch.layout().weight_tensors());
     Network { g, arch, purpose, input, code: None, weights: weights.iter(), biases: biases.iter() }
         .build_frame()
@@ -128,6 +130,7 @@ impl Network<'_> {
         let x = self.head_conv(x);
         let x = self.g.tanh(x);
         let x = self.g.scale(x, 0.5);
+        // `tanh / 2 + 1/2` keeps the output in 0..1, as the papers do.
         self.g.offset(x, 0.5)
     }
 
@@ -140,6 +143,7 @@ impl Network<'_> {
         let (w, b) = (self.next_weight(), self.next_bias());
         let g = &mut *self.g;
         let s = g.shape(x).to_vec();
+        // A kernel of 1 has no neighbors, so a frame is one matrix of channels by places.
         let (w, b) = (g.reshape(w, &[3, s[1]]), g.reshape(b, &[3, 1]));
         let flat = g.reshape(x, &[s[1], s[2] * s[3]]);
         let y = g.matmul(w, flat);
@@ -150,6 +154,7 @@ impl Network<'_> {
     /// Convolution, pixel shuffle, in some a second convolution, sine, residual block.
     fn build_block(&mut self, x: Var, index: usize, block: &Block) -> Var {
         let x = self.conv_layer(x);
+        // The convolution runs at the small size, at the price of stride^2 times as many channels.
         let mut x = self.g.depth_to_space(x, block.stride.into());
         if self.arch.squeezed_channels(index).is_some() {
             x = self.conv_layer(x);
@@ -160,6 +165,7 @@ impl Network<'_> {
 
     /// `x + conv(modulate(gelu(conv(modulate(x)))))`.
     fn residual_block(&mut self, x: Var, channels: usize) -> Var {
+        // Taken before those of the modulation, as the layout has them.
         let convs = [(self.next_weight(), self.next_bias()), (self.next_weight(), self.next_bias())];
         let scales = self.scales_and_shifts(channels);
         let mut part = |i: usize| {
@@ -181,6 +187,7 @@ impl Network<'_> {
             (Some(code), _) => {
                 let hidden = self.dense_layer(code);
                 let hidden = self.g.relu(hidden);
+                // Four small networks as one batched product: at these sizes calls cost more than sums.
                 let hidden = self.g.reshape(hidden, &[MODULATIONS, time, 1]);
                 self.dense_layer(hidden)
             }
@@ -204,6 +211,7 @@ impl Network<'_> {
             Modulation::Affine => (x, factor),
             Modulation::Grid(_) => {
                 let (centered, deviation) = self.center_channels(x);
+                // Dividing the factor and not the features: a number per channel instead of one per sample.
                 (centered, self.g.div(factor, deviation))
             }
         };
@@ -218,6 +226,7 @@ impl Network<'_> {
             Purpose::Fitting => {
                 let scaled = g.mul(w, factor);
                 let shifted = g.mul(w, shift);
+                // The channel of ones is the same for all input channels, so their shifts add up in its weight.
                 let shifted = g.sum(shifted, &[1]);
                 let w = g.concat(&[scaled, shifted], 1);
                 let (rows, columns) = (g.shape(x)[2], g.shape(x)[3]);

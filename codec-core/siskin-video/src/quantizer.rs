@@ -8,8 +8,11 @@ use siskin_entropy::clamp_symbol;
 /// The largest index.
 pub const STEPS: u8 = 255;
 /// Step sizes per octave.
+// A sixteenth of an octave is 4.4 %; it changes a symbol by a sixteenth of a bit, so that sizes are met within 1 or 2
+// %.
 const PARTS: i32 = 16;
 /// The index of the step 1.
+// Twelve octaves below 1 and nearly four above: parameters are small, differences between GOPs smaller.
 const ONE: i32 = 192;
 /// 2^(i/16), rounded to 32-bit floats.
 #[rustfmt::skip]

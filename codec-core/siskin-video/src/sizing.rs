@@ -44,6 +44,8 @@ impl Architecture {
             area = area.saturating_mul(u64::from(block.stride) * u64::from(block.stride));
             most = most.max(area.saturating_mul(u64::from(block.channels)));
         }
+        // Four sets of 32-bit floats: what a layer reads and writes, what a residual block keeps for its sum, and one
+        // to spare for the runtime.
         most.saturating_mul(4 * 4)
     }
 
@@ -111,6 +113,8 @@ impl Architecture {
             Kind::Disentangled(most) => Kind::Disentangled(stem::choose_token_width(most, base, budget)),
         };
         let time_width = match budget {
+            // The paper's 32 would take a large part of a small network: the modulation of each block has 4 x width^2
+            // weights for the hidden layer alone.
             0..100_000 => 8,
             100_000..300_000 => 16,
             _ => 32,
@@ -125,14 +129,18 @@ impl Architecture {
         };
         let size = |a: &Self| a.parameters() + a.embedding() * frames;
         let pays = |least: &usize| size(&make_with(MIN_STEM, *least)) <= budget;
+        // The widest minimum that even the smallest stem can pay for.
         let least = MIN_CHANNELS.into_iter().find(pays).unwrap_or(MIN_CHANNELS[MIN_CHANNELS.len() - 1]);
         let make = |stem: usize| make_with(stem, least);
+        // The size grows with the stem's channels, so bisection finds where it passes the budget.
         let (mut low, mut high) = (MIN_STEM, 1024usize);
         while high - low > 1 {
             let middle = (low + high) / 2;
             if size(&make(middle)) > budget { high = middle } else { low = middle }
         }
         let (a, b) = (make(low), make(high));
+        // Nearest and not below: what counts in the end is the size after entropy coding, which the step sizes
+        // settle.
         if size(&b).abs_diff(budget) < size(&a).abs_diff(budget) { b } else { a }
     }
 }
@@ -166,6 +174,8 @@ fn build_blocks(kind: Kind, stem: usize, strides: &[u8], least: usize) -> Vec<Bl
 
 /// Enlargements that lead from a grid of about nine rows to the frame with little to crop.
 fn choose_strides(width: usize, height: usize) -> Vec<u8> {
+    // From the papers' configurations: one large stride first, where the grid is small and channels are many, then
+    // halves.
     const CHOICES: [&[u8]; 14] = [
         &[2, 2],
         &[2, 2, 2],
@@ -186,6 +196,7 @@ fn choose_strides(width: usize, height: usize) -> Vec<u8> {
         let scale: usize = strides.iter().map(|&s| usize::from(s)).product();
         let (columns, rows) = (width.div_ceil(scale), height.div_ceil(scale));
         let area = (columns * rows * scale * scale) as f64 / (width * height) as f64;
+        // A grid twice too large costs as much as 9 % of cropped area, which is computed in vain for every frame.
         (rows.min(columns) as f64 / 9.0).ln().abs() + 8.0 * (area - 1.0)
     };
     let best = CHOICES.iter().min_by(|a, b| cost(a).total_cmp(&cost(b)));

@@ -19,6 +19,7 @@ const PLACE: usize = 2 * TIME;
 /// Hidden width of the stem that makes features from time alone.
 const HIDDEN: usize = 256;
 /// Heads of the two transformer blocks.
+// As in the paper, whose parameter counts the tests of `sizing` reproduce.
 const HEADS: [usize; 2] = [1, 8];
 /// Widths of tokens that are tried, from the paper's down.
 const WIDTHS: [u8; 5] = [128, 64, 32, 16, 8];
@@ -62,6 +63,7 @@ pub(crate) fn count_operations(arch: &Architecture) -> u64 {
         Kind::Index => HIDDEN as u64 * (TIME as u64 + area * u64::from(arch.stem)),
         Kind::Disentangled(width) => {
             let (width, half) = (u64::from(width), head_width(width.into()) as u64);
+            // The block with one head sees places only, so it is a constant; the one with eight runs for each frame.
             let inner = HEADS[1] as u64 * half;
             let token =
                 4 * inner * width + 2 * inner * area + 2 * half * width + width * u64::from(arch.stem);
@@ -78,6 +80,7 @@ pub(crate) fn count_values(arch: &Architecture) -> u64 {
         Kind::Disentangled(width) => {
             let heads = HEADS[1] as u64;
             let inner = heads * head_width(width.into()) as u64;
+            // Attention is square in the places: this, and not the parameters, bounds the grid.
             area.saturating_mul(area.saturating_mul(heads).saturating_add(3 * inner + PLACE as u64))
         }
     }
@@ -100,6 +103,7 @@ pub(crate) fn choose_token_width(most: u8, base: (u16, u16), budget: usize) -> u
         add_layout(&arch, &mut own);
         own.count()
     };
+    // Blocks get at least three eighths: tokens without blocks to enlarge them make no picture.
     let fits = |width: &u8| *width <= most && takes(*width) * 8 <= budget * 5;
     WIDTHS.into_iter().find(fits).unwrap_or(WIDTHS[WIDTHS.len() - 1].min(most))
 }
@@ -169,7 +173,9 @@ impl Network<'_> {
             g.reshape(one, &[heads, width, count])
         };
         let (query, key, value) = (part(0), part(1), part(2));
+        // Scaling the query and not the product touches fewer values, with the same result up to rounding.
         let query = g.scale(query, (width as f32).powf(-0.5));
+        // Tokens are columns here, so that dense layers need no transposition; only attention has to turn them.
         let query = g.swap_last(query);
         let shares = g.matmul(query, key);
         let shares = g.softmax(shares);

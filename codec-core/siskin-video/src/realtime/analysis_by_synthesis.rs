@@ -17,6 +17,8 @@ use super::{BLOCK, CHANNELS};
 
 /// Lambda in squared qsteps: of keyframes, from which many others are predicted and which therefore get more bits, and of
 /// predicted frames.
+// At high rates a bit removes 2 ln 2 / 12, about 0.12 squared qsteps. Keyframes get bits that gain less than that,
+// predicted frames only bits that gain more.
 const LAMBDAS: [f32; 2] = [0.09, 0.15];
 /// How far latents move towards the encoder network's answer to the decoded frame. Half trades speed of convergence for
 /// refinements that seldom make a block worse.
@@ -75,10 +77,12 @@ impl AnalysisBySynthesis {
         let Task { source, network, is_keyframe, quality, count } = task;
         let lambda = LAMBDAS[usize::from(!is_keyframe)];
         self.first.clear();
+        // Kept, because every further run of the network overwrites its output.
         self.first.extend_from_slice(network.output(0));
         let SymbolState { bundle, contexts, neighbors, latents, .. } = symbols;
         let state = (&*contexts, &*neighbors);
         self.rdoq.quantize_frame(state, is_keyframe, &self.first, lambda, latents)?;
+        // Real-time encoding ends here: no run of a network beyond the one that every frame needs.
         if count <= 1 {
             return Ok(());
         }
@@ -86,8 +90,10 @@ impl AnalysisBySynthesis {
         reconstructor.synthesize_frame(latents, self.rdoq.neighbors(), quality)?;
         let bits = self.rdoq.block_bits();
         block_costs(source, &reconstructor.frame, qstep, (bits, lambda), &mut self.costs);
+        // What RDOQ gives is the first candidate, so a refinement can never make the frame worse.
         self.keep_best(latents, &reconstructor.frame);
         for _ in 1..count {
+            // The other inputs of the network stay as they were for this frame.
             pack_frame(&self.frame, network.input(1));
             network.run()?;
             self.move_towards(network.output(0));
@@ -96,6 +102,7 @@ impl AnalysisBySynthesis {
             let bits = self.rdoq.block_bits();
             block_costs(source, &reconstructor.frame, qstep, (bits, lambda), &mut self.others);
             for (block, (own, other)) in self.costs.iter().zip(&self.others).enumerate() {
+                // Ties keep what is known to fit its neighbors.
                 if own <= other {
                     let place = block * CHANNELS..(block + 1) * CHANNELS;
                     latents[place.clone()].copy_from_slice(&self.latents[place]);
@@ -111,6 +118,7 @@ impl AnalysisBySynthesis {
                 self.keep_best(latents, &reconstructor.frame);
             }
         }
+        // The last attempt need not have been the best one.
         latents.copy_from_slice(&self.latents);
         Ok(())
     }
@@ -136,6 +144,7 @@ impl AnalysisBySynthesis {
 }
 
 fn total_cost(costs: &[f32]) -> f64 {
+    // In 64 bits: a frame has thousands of blocks, and the attempts differ by little.
     costs.iter().map(|&c| f64::from(c)).sum()
 }
 
@@ -152,6 +161,7 @@ fn block_costs(
     out.clear();
     out.extend(bits.iter().map(|b| lambda * b));
     // An error of chroma weighs about as much in RGB as one of luma, and a sample covers four pixels.
+    // The loss in training is the squared error over R, G and B too (docs/video-training.md).
     let layout = [(BLOCK, 1.0), (BLOCK / 2, 4.0), (BLOCK / 2, 4.0)];
     for ((a, b), (side, weight)) in a.planes().zip(b.planes()).zip(layout) {
         let scale = weight / (qstep * qstep);

@@ -13,10 +13,15 @@ pub(super) const MAGNITUDES: usize = 14;
 /// Contexts of the magnitude of a motion vector difference.
 pub(super) const LENGTHS: usize = 9;
 
+// The order is part of the format (docs/video-bitstream.md, Binary decisions), since a bundle stores one probability
+// per context.
 const ANY: usize = 0;
+// Six: none, one or both of left and above, times the previous frame.
 const GROUP: usize = ANY + KINDS * 6;
+// Twelve: the same six, times the previous group.
 const SIGNIFICANCE: usize = GROUP + KINDS * GROUPS * 12;
 const MAGNITUDE: usize = SIGNIFICANCE + KINDS * super::CHANNELS * MAGNITUDE_CLASSES * 2;
+// Motion has no kinds: keyframes have no motion.
 const SKIP: usize = MAGNITUDE + KINDS * GROUPS * MAGNITUDE_CLASSES * MAGNITUDES;
 const SPLIT: usize = SKIP + 3;
 const VECTOR: usize = SPLIT + 1;

@@ -44,6 +44,7 @@ impl Decoder {
     /// Forgets the stream, as before a seek; networks are kept.
     pub fn reset(&mut self) {
         self.symbols.reset();
+        // The frame before a seek must not be shown as the one sought.
         self.has_frame = false;
     }
 
@@ -60,6 +61,7 @@ impl Decoder {
     /// [`Error::Bitstream`] for anything that the format or the limits do not allow; [`Error::Network`].
     pub fn decode(&mut self, packet: &[u8]) -> Result<GopInfo> {
         let (info, cursor) = self.symbols.open_packet(packet, &self.limits)?;
+        // Before the symbols are read, so that no time goes into a frame that cannot be made.
         self.prepare_network()?;
         let quality = self.symbols.read_symbols(&info, cursor)?;
         let (Some(state), Some(reconstructor)) = (self.symbols.state(), &mut self.reconstructor) else {
@@ -68,6 +70,7 @@ impl Decoder {
         reconstructor.start_frame(info.key);
         reconstructor.predict_frame(&state.motion);
         reconstructor.reconstruct_frame(state, quality)?;
+        // Only after the network ran: a frame whose reconstruction failed is no reference for the next.
         self.symbols.finish_packet(info.number);
         self.has_frame = true;
         Ok(info)
@@ -83,6 +86,7 @@ impl Decoder {
         match Reconstructor::new(state, &self.runtime) {
             Ok(new) => self.reconstructor = Some(new),
             Err(error) => {
+                // Otherwise the next keyframe would find a state of the right size and skip what failed here.
                 self.symbols.drop_state();
                 return Err(error);
             }

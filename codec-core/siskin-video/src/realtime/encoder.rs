@@ -49,6 +49,9 @@ pub struct Config {
 impl Default for Config {
     /// Quality 20, a keyframe at least every 120 frames, scene cuts found, one refinement.
     fn default() -> Self {
+        // Four seconds at 30 frames/s bound how long a player that joins waits and how far errors spread; a keyframe
+        // costs several predicted frames. The first refinement needs no further run of a network, so it is on by
+        // default.
         Self { target: Target::Quality(20), key_interval: 120, scene_cuts: true, steps: 1 }
     }
 }
@@ -123,6 +126,8 @@ impl Encoder {
         if let Target::Bitrate(rate) = config.target {
             encoder.rate = Some(RateController::new(rate.into(), octave, qualities));
         }
+        // The range of the target is checked in one place. The controller exists by then, so a rate is only set
+        // again.
         encoder.set_target(config.target)?;
         Ok(encoder)
     }
@@ -145,6 +150,8 @@ impl Encoder {
             Target::Bitrate(0) => return Err(Error::parameter("bitrate", 0, "1 and more")),
             Target::Quality(_) => self.rate = None,
             Target::Bitrate(rate) => match &mut self.rate {
+                // What was learned of the source holds at another rate too; only a new controller begins with
+                // guesses.
                 Some(control) => control.set_rate(rate.into()),
                 None => {
                     let (octave, qualities) = (manifest.qualities_an_octave, manifest.qualities);
@@ -194,9 +201,11 @@ impl Encoder {
         }
         pad_frame(frame, &mut self.source)?;
         // Should anything below fail, no frame may be predicted from this one.
+        // The last frame that a decoder has may then be another than this encoder's reference.
         let since = self.since.take();
         let mut key = self.key_wanted || since.is_none_or(|n| n + 1 >= self.config.key_interval);
         let seconds = self.frame_seconds(duration);
+        // Chosen before motion is estimated, since the qstep sets lambda of the search.
         let mut quality = self.choose_quality(key, seconds);
         if !key {
             let qstep = self.symbols.bundle.manifest().step(quality);
@@ -204,18 +213,23 @@ impl Encoder {
             let inter = self.search.estimate_motion(reference, &self.source, qstep, motion);
             key = self.config.scene_cuts && is_scene_cut(inter, self.source.plane(0));
             if key {
+                // A keyframe of rate control has a budget of its own.
                 quality = self.choose_quality(true, seconds);
+                // Vectors across a cut are chance hits; as candidates of the next frame they would only cost time.
                 self.search.forget_motion();
             }
         } else {
+            // The coarse search of the next frame needs this one, even though nothing is sought in it.
             self.search.skip_frame(&self.source);
         }
         self.write_head(key, duration, quality);
         self.code_symbols(key, quality)?;
         video_packet::append_checksum(&mut self.packet);
         if let Some(rate) = &mut self.rate {
+            // Whole packets count, checksum and header included, since that is what the rate promises.
             rate.record_frame(key, quality, self.packet.len() as f64 * 8.0, seconds);
         }
+        // The packet holds the number modulo 128, so wrapping at 2^32 leaves no gap.
         self.number = self.number.wrapping_add(1);
         self.since = Some(if key { 0 } else { since.map_or(0, |n| n + 1) });
         self.key_wanted = false;
@@ -237,6 +251,8 @@ impl Encoder {
     /// # Errors
     /// [`Error::Parameter`] if the packet is of another stream, bundle or place, what a decoder returns for damage.
     pub fn resume(&mut self, packet: &[u8]) -> Result<GopInfo> {
+        // Only the head is read: rate control needs the quality and the size, and the next frame predicts from
+        // nothing before it.
         let (info, mut cursor) = video_packet::read_head(packet, &Limits::default())?;
         let number = self.number % REALTIME_NUMBERS;
         if info.coding != Coding::Realtime || info.number != number {
@@ -257,6 +273,7 @@ impl Encoder {
             rate.record_frame(info.key, quality, packet.len() as f64 * 8.0, seconds);
         }
         self.number = self.number.wrapping_add(1);
+        // The reference frame of the earlier run is gone.
         self.since = None;
         Ok(info)
     }
@@ -273,9 +290,12 @@ impl Encoder {
                 rate.choose_quality(key, seconds, self.config.key_interval, self.header.pixels())
             }
             (None, Target::Quality(q)) if key => {
+                // All frames up to the next keyframe inherit the quality of this one. Six qualities finer measured
+                // best on Bunny and bikes (docs/video-training.md).
                 u16::from(q).saturating_sub(self.symbols.bundle.manifest().key_finer) as u8
             }
             (None, Target::Quality(q)) => q,
+            // Never reached: a bit rate always comes with a controller.
             (None, Target::Bitrate(_)) => 20,
         }
     }
@@ -301,15 +321,19 @@ impl Encoder {
     /// Writes motion and latents, and reconstructs the frame as a decoder will.
     fn code_symbols(&mut self, key: bool, quality: u8) -> Result<()> {
         let (symbols, reconstructor) = (&mut self.symbols, &mut self.reconstructor);
+        // The order of a decoder: reset at a keyframe, motion, prediction, latents. Contexts adapt along the way, so
+        // any other order would code other bits than are read.
         symbols.start_frame(key);
         reconstructor.start_frame(key);
         let mut coder = BitEncoder::default();
         if !key {
             symbols.code_motion(&mut coder)?;
         }
+        // Motion is coded first, since the prediction that the network takes is made with it.
         pack_frame(&self.source, self.network.input(0));
         self.network.input(1).copy_from_slice(reconstructor.predict_frame(&symbols.motion));
         self.network.input(2).copy_from_slice(&reconstructor.condition(quality));
+        // The network sees samples in parts of 255 and gives latents in qsteps.
         self.network.input(3)[0] = 255.0 / symbols.bundle.manifest().step(quality);
         self.network.run()?;
         if self.config.steps == 0 {
@@ -320,6 +344,7 @@ impl Encoder {
             let task = Task { source, network, is_keyframe: key, quality, count };
             self.refiner.refine_frame(symbols, reconstructor, task)?;
         }
+        // Only now are the contexts adapted: the refinements have worked on copies of them.
         symbols.code_latents(&mut coder, key)?;
         coder.finish_into(&mut self.packet);
         reconstructor.reconstruct_frame(symbols, quality)
@@ -368,6 +393,8 @@ fn quantize_latents(wanted: &[f32], dead_zone: f32, out: &mut [i16]) {
             *v = if value < 0.0 { -size } else { size };
         }
         // The first group has the means, which act on whole blocks.
+        // Setting lone ones to zero was measured together with the dead zone (docs/video-training.md, the shipped
+        // line).
         for (group, own) in own.chunks_exact_mut(GROUP).enumerate().skip(1) {
             if own.iter().map(|v| v.unsigned_abs()).sum::<u16>() == 1
                 && let Some(i) = own.iter().position(|&v| v != 0)
@@ -382,6 +409,7 @@ fn quantize_latents(wanted: &[f32], dead_zone: f32, out: &mut [i16]) {
 /// Scene cut: inter MAD, with the motion vectors' share, is at least [`MIN_CUT_RATIO`] of intra MAD, that of each sample to
 /// the mean of its macroblock.
 fn is_scene_cut(inter_mad: f32, luma: Plane<'_>) -> bool {
+    // Most frames end here, so intra MAD is rarely computed.
     if inter_mad < MIN_CUT_MAD {
         return false;
     }
@@ -390,6 +418,8 @@ fn is_scene_cut(inter_mad: f32, luma: Plane<'_>) -> bool {
     for rows in samples.chunks_exact(MACRO * width) {
         for x in (0..width).step_by(MACRO) {
             let block = || rows.chunks_exact(width).flat_map(|r| &r[x..x + MACRO]);
+            // The mean of a macroblock stands for intra prediction: cheap, and pessimistic about texture, so that a
+            // cut needs a clear sign.
             let mean = (block().map(|&v| u32::from(v)).sum::<u32>() / (MACRO * MACRO) as u32) as u8;
             sum += block().map(|&v| u64::from(v.abs_diff(mean))).sum::<u64>();
         }

@@ -8,8 +8,10 @@ use super::contexts::Contexts;
 use super::{CHANNELS, GROUP, GROUPS};
 
 /// Channels that keyframes code as differences to a prediction from neighbors: the means of Y, U and V.
+// Keyframes alone: in predicted frames motion compensation has removed the means already.
 pub(super) const MEANS: [usize; 3] = [0, 64, 65];
 /// Magnitudes are clamped to this in contexts: the classes tell no larger ones apart.
+// Part of the format: from left, above or the previous frame, 15 gives the highest class by itself.
 const MAX_REMEMBERED: u16 = 15;
 /// Largest magnitude of a latent that an encoder writes.
 pub(super) const MAX_LATENT: i16 = 4095;
@@ -44,6 +46,7 @@ impl Neighbors {
     pub(super) fn start_frame(&mut self, is_keyframe: bool) {
         std::mem::swap(&mut self.magnitudes, &mut self.old_magnitudes);
         std::mem::swap(&mut self.groups, &mut self.old_groups);
+        // Coding sets only what is nonzero.
         self.magnitudes.fill(0);
         self.groups.fill(0);
         if is_keyframe {
@@ -64,6 +67,7 @@ impl Neighbors {
             for x in 0..columns {
                 let near = |y: usize| {
                     let row = &self.groups[y * columns..(y + 1) * columns];
+                    // The convolutions carry a block's latents into its neighbors, which therefore may change too.
                     row[x.saturating_sub(1)..(x + 2).min(columns)].iter().any(|&g| g != 0)
                 };
                 if (y.saturating_sub(1)..(y + 2).min(rows)).any(near) {
@@ -93,6 +97,8 @@ impl Neighbors {
     /// The class of the magnitudes around a latent.
     pub(super) fn magnitude_class(&self, block: usize, channel: usize) -> usize {
         let (column, row, width) = (block % self.columns, block / self.columns, self.columns);
+        // Left, above and the previous frame count double, as the nearer ones: part of the format
+        // (docs/video-bitstream.md, Latents).
         let size = |block: usize| usize::from(self.magnitudes[block * CHANNELS + channel]);
         let mut sum = 2 * usize::from(self.old_magnitudes[block * CHANNELS + channel]);
         if column > 0 {
@@ -103,6 +109,7 @@ impl Neighbors {
             sum += if column > 0 { size(block - width - 1) } else { 0 };
             sum += if column + 1 < width { size(block - width + 1) } else { 0 };
         }
+        // Boundaries double, so that six classes reach from a single 1 to neighbors at the clamp.
         match sum {
             0 => 0,
             1..=2 => 1,
@@ -130,10 +137,12 @@ pub(super) fn code_latents<C: BitCoder>(
         let means = if is_keyframe { predict_means(latents, block, neighbors.columns) } else { [0; 3] };
         let own = &mut latents[block * CHANNELS..(block + 1) * CHANNELS];
         if is_keyframe {
+            // While reading, this changes what is left of the frame before, which coding then replaces.
             MEANS.iter().zip(means).for_each(|(&c, mean)| own[c] -= mean);
         }
         code_block(coder, contexts, neighbors, is_keyframe, block, own)?;
         if is_keyframe {
+            // Damaged data can decode to sums that no encoder makes; they must not overflow.
             MEANS.iter().zip(means).for_each(|(&c, mean)| own[c] = own[c].saturating_add(mean));
         }
     }
@@ -154,6 +163,7 @@ pub(super) fn predict_means(latents: &[i16], block: usize, columns: usize) -> [i
     MEANS.map(|c| {
         let (a, b) = (at(1, has_left, c), at(columns, has_above, c));
         let corner = at(columns + 1, has_left && has_above, c);
+        // The clamp is the median of the three.
         (a + b - corner).clamp(a.min(b), a.max(b)) as i16
     })
 }
@@ -174,6 +184,7 @@ pub(super) fn code_block<C: BitCoder>(
     let near = usize::from(left != 0) + usize::from(above != 0);
     let any = own.iter().any(|&v| v != 0);
     if !coder.code_bit(contexts.block_flag(is_keyframe, near, old != 0), any)? {
+        // A reader's buffer still holds the frame before.
         own.fill(0);
         return Ok(());
     }
@@ -181,6 +192,7 @@ pub(super) fn code_block<C: BitCoder>(
     for (group, values) in own.chunks_exact_mut(GROUP).enumerate() {
         let flag = |mask: u16| mask >> group & 1;
         let near = usize::from(flag(left) + flag(above));
+        // The first group has no previous one and counts as if that were empty.
         let last = group > 0 && mask >> (group - 1) & 1 == 1;
         let some = values.iter().any(|&v| v != 0);
         if !coder.code_bit(contexts.group_flag(is_keyframe, group, near, flag(old) == 1, last), some)? {
@@ -201,6 +213,7 @@ pub(super) fn code_block<C: BitCoder>(
                 continue;
             }
             some = true;
+            // Signs of transform coefficients are as good as random, so a context would learn nothing.
             let negative = coder.code_raw_bits(1, u32::from(*value < 0))? == 1;
             let size = 1 + code_magnitude(
                 coder,
@@ -213,6 +226,7 @@ pub(super) fn code_block<C: BitCoder>(
         }
     }
     debug_assert!(mask != 0 || own.iter().all(|&v| v == 0));
+    // A block that says it has latents and then codes no group is legal to read: it counts as empty.
     neighbors.groups[block] = mask;
     Ok(())
 }
@@ -224,6 +238,7 @@ fn code_magnitude<C: BitCoder>(
     (is_keyframe, group, class): (bool, usize, usize),
     value: u16,
 ) -> Result<u16> {
+    // Contexts are shared by the latents of a group: larger magnitudes are too rare to learn from one latent alone.
     let models = contexts.magnitude(is_keyframe, group, class);
     let size = code_unary_golomb(coder, models, value.into())?;
     // A mean and its prediction may both be at the limit, with opposite signs.
@@ -250,6 +265,7 @@ pub(super) fn code_unary_golomb<C: BitCoder>(
     let rest = value.saturating_sub(start) + 4;
     let bits = 31 - rest.leading_zeros();
     let mut prefix = 2;
+    // A writer ends at its own number of bits, a reader when it reads a zero: one loop serves both.
     while coder.code_raw_bits(1, u32::from(bits > prefix))? == 1 {
         prefix += 1;
         if prefix > MAX_PREFIX {

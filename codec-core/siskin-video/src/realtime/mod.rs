@@ -70,13 +70,16 @@ const MACRO: usize = 16;
 /// Latents of a block, and values of a block of 4:2:0.
 const CHANNELS: usize = 96;
 /// Latents that are coded together.
+// One flag for eight zeros is cheap, and eight latents of neighboring frequencies are often zero together.
 const GROUP: usize = 8;
 /// Groups of a block.
 const GROUPS: usize = CHANNELS / GROUP;
 /// Longest side of a frame.
+// Part of the format. Displacements across such a frame, in quarters of a sample, fit into 16 bits.
 const MAX_SIDE: u32 = 4096;
 
 /// Most refinements of a frame's latents.
+// Each after the first takes three more runs of networks, and goes half of the way that is left.
 pub const MOST_STEPS: u32 = 16;
 
 /// Bytes per pixel that a stream takes in memory, all networks and frames together, about.
@@ -90,6 +93,7 @@ fn check_size(header: &VideoHeader, limits: &Limits) -> Result<Size> {
         }
     }
     let size = header.size()?;
+    // In 64 bits, for machines whose `usize` has 32.
     let pixels = size.pixel_count() as u64;
     if pixels > limits.max_video_pixels || pixels * MEMORY_PER_PIXEL > limits.max_video_memory {
         let allowed = format!("up to {} pixels", limits.max_video_pixels);

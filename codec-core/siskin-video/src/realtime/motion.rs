@@ -7,6 +7,8 @@ use super::contexts::Contexts;
 use super::latents::code_unary_golomb;
 
 /// Samples by which a block may lie outside the reference frame.
+// A macroblock may lie wholly outside, and half of one more. Further out all samples repeat the edge, and a wider
+// border costs memory in six planes.
 pub(super) const REACH: usize = 24;
 
 /// Displacement of a block in the reference frame: (x, y) in quarters of a luma sample.
@@ -41,6 +43,7 @@ impl MotionField {
     }
 
     /// No motion.
+    // Skip flags are set before they are read in every predicted frame, so they need no reset.
     pub(super) fn clear(&mut self) {
         self.vectors.fill([0; 2]);
         self.split.fill(false);
@@ -77,6 +80,7 @@ impl MotionField {
     /// above to the right (where that is coded later: to the left), as in H.264.
     pub(super) fn predict_vector(&self, x: usize, y: usize, wide: usize) -> MotionVector {
         let left = (x > 0).then(|| self.vector_at(x - 1, y));
+        // In the first row there is only the left neighbor, and the median of one is itself.
         if y == 0 {
             return left.unwrap_or_default();
         }
@@ -91,6 +95,7 @@ impl MotionField {
         let left = left.unwrap_or_default();
         std::array::from_fn(|i| {
             let (a, b, c) = (left[i], above[i], corner[i]);
+            // The median of three: one wrong neighbor at the edge of an object is outvoted.
             a.max(b).min(a.min(b).max(c))
         })
     }
@@ -99,6 +104,7 @@ impl MotionField {
     /// reference frame.
     pub(super) fn is_allowed(&self, x: usize, y: usize, side: usize, vector: MotionVector) -> bool {
         let inside = |place: usize, blocks: usize, v: i16| {
+            // In quarter samples, of which a block of 8 has 32.
             let start = place as i32 * 32 + i32::from(v);
             let reach = REACH as i32 * 4;
             start >= -reach && start + side as i32 * 4 <= blocks as i32 * 32 + reach
@@ -123,6 +129,7 @@ pub(super) fn code_motion<C: BitCoder>(
         let near = usize::from(mx > 0 && motion.skipped[place - 1])
             + usize::from(my > 0 && motion.skipped[place - wide]);
         let predicted = motion.predict_vector(x, y, 2);
+        // A reader passes what the field held before, and the coder answers with what it reads.
         let skip = !motion.split[place] && motion.vector_at(x, y) == predicted;
         let skip = coder.code_bit(contexts.skip_flag(near), skip)?;
         motion.skipped[place] = skip;
@@ -134,6 +141,7 @@ pub(super) fn code_motion<C: BitCoder>(
             } else {
                 code_difference(coder, contexts, motion.vector_at(x, y), predicted)?
             };
+            // Skipped ones too: at the right or lower edge a median may point too far out.
             check_vector(motion, x, y, 16, vector)?;
             motion.set_macroblock(mx, my, [vector; 4]);
             continue;
@@ -166,6 +174,7 @@ fn code_difference<C: BitCoder>(
     let mut out = [0; 2];
     for axis in 0..2 {
         let wanted = i32::from(vector[axis]) - i32::from(predicted[axis]);
+        // The slice always has eleven contexts; the pattern only names them.
         let [moves, sign, sizes @ ..] = contexts.vector_component(axis) else { continue };
         let mut found = 0;
         if coder.code_bit(moves, wanted != 0)? {
@@ -174,6 +183,7 @@ fn code_difference<C: BitCoder>(
             found = if negative { -size } else { size };
         }
         let value = i32::from(predicted[axis]) + found;
+        // Only damaged data gets here with more; the check of the vector then refuses it.
         out[axis] = value.clamp(i16::MIN.into(), i16::MAX.into()) as i16;
     }
     Ok(out)

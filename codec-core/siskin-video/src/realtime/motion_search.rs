@@ -7,6 +7,7 @@ use super::motion::{MotionField, MotionVector};
 use super::reference::ReferenceFrame;
 
 /// Range of the coarse search in samples of the small frame: 24 samples each way, as far as vectors may leave the frame.
+// 13x13 positions of 64 samples cost about as much as 42 SADs of a whole macroblock.
 const COARSE_REACH: isize = 6;
 /// Most moves of the diamond search at full samples. It ends where no neighbor is better, so this only bounds the time.
 const MAX_MOVES: usize = 12;
@@ -66,6 +67,7 @@ impl MotionSearch {
     }
 
     fn push_small(&mut self, luma: Plane<'_>) {
+        // The older of both planes is overwritten, so nothing is allocated for a frame.
         self.small.swap(0, 1);
         shrink_plane(luma, &mut self.small[0]);
     }
@@ -89,6 +91,8 @@ impl MotionSearch {
         let mut all = 0u64;
         for my in 0..high {
             for mx in 0..wide {
+                // The coarse search looks at the source of the last frame and not at its decoded form: coding noise
+                // would mislead it, and its result is only a candidate.
                 let coarse = self.search_coarse(luma, mx, my);
                 all += u64::from(self.search_macroblock(reference, luma, (mx, my), lambda, coarse, motion));
             }
@@ -110,6 +114,8 @@ impl MotionSearch {
         let (x, y) = (2 * mx, 2 * my);
         let predicted = motion.predict_vector(x, y, 2);
         let block = Block { reference, luma, motion, x, y, side: 16, predicted, lambda };
+        // In raster order left and above are already final. Neighbors in space and time find what the coarse search
+        // cannot: fine motion, and motion of flat areas.
         let candidates = [
             predicted,
             [0; 2],
@@ -120,6 +126,7 @@ impl MotionSearch {
         ];
         let whole = block.find_vector(&candidates);
         // Below one level of error per sample the residual is noise: four vectors would only cost bits.
+        // Two bits are what one vector equal to its prediction takes in each component by the estimate below.
         if whole.cost < 16 * 16 + 2 * lambda / 16 {
             motion.set_macroblock(mx, my, [whole.vector; 4]);
             motion.split[my * (motion.columns / 2) + mx] = false;
@@ -133,6 +140,7 @@ impl MotionSearch {
             let best = block.find_vector(&[whole.vector, predicted]);
             cost += best.cost;
             let place = y * motion.columns + x;
+            // Set at once, because the next of the four is predicted from it, as a decoder predicts it.
             motion.vectors[place] = best.vector;
         }
         let split = cost < whole.cost;
@@ -147,6 +155,8 @@ impl MotionSearch {
     fn search_coarse(&self, luma: Plane<'_>, mx: usize, my: usize) -> MotionVector {
         let (columns, rows) = (luma.row_bytes() / 4, luma.row_count() / 4);
         let [own, before] = &self.small;
+        // A block of 8 small samples covers 32 of the frame: twice the macroblock, which makes the match less
+        // ambiguous.
         let side = 8.min(columns).min(rows);
         let start = |place: usize, all: usize| (place * 4).saturating_sub(2).min(all - side);
         let (x, y) = (start(mx, columns), start(my, rows));
@@ -156,6 +166,7 @@ impl MotionSearch {
             for row in 0..side {
                 let a = &own[(y + row) * columns + x..][..side];
                 let b = &before[(py + row) * columns + px..][..side];
+                // One check per row and not per sample, so that the sum over a row is vectorized.
                 sum += a.iter().zip(b).map(|(a, b)| u32::from(a.abs_diff(*b))).sum::<u32>();
                 if sum > limit {
                     break;
@@ -166,6 +177,7 @@ impl MotionSearch {
         let range = |place: usize, all: usize| {
             -COARSE_REACH.min(place as isize)..=COARSE_REACH.min((all - side - place) as isize)
         };
+        // No motion is the first candidate, so it wins every tie: flat areas stay at rest.
         let mut best = (sad(0, 0, u32::MAX), [0, 0]);
         for dy in range(y, rows) {
             for dx in range(x, columns) {
@@ -192,6 +204,7 @@ impl Block<'_> {
 
     /// Takes a vector where it is better; whether it is.
     fn try_vector(&self, vector: MotionVector, best: &mut Best) -> bool {
+        // A decoder refuses such a vector, and the border of the reference frame ends there.
         if !self.motion.is_allowed(self.x, self.y, self.side, vector) {
             return false;
         }
@@ -205,10 +218,12 @@ impl Block<'_> {
 
     /// The best of candidates, then of a diamond search around it.
     fn find_vector(&self, candidates: &[MotionVector]) -> Best {
+        // The zero vector is always allowed, so there is a result even if every candidate points too far out.
         let mut best = Best { vector: [0; 2], cost: self.vector_cost([0; 2], u32::MAX) };
         for (i, &candidate) in candidates.iter().enumerate() {
             if !candidates[..i].contains(&candidate) {
                 self.try_vector(candidate, &mut best);
+                // Also rounded to full samples, which need no interpolation and keep the picture sharp.
                 self.try_vector(candidate.map(|v| (v + 2) & !3), &mut best);
             }
         }
@@ -216,6 +231,8 @@ impl Block<'_> {
         if best.cost <= (self.side * self.side) as u32 / 2 {
             return best;
         }
+        // Steps in quarter samples: two samples, one, a half, a quarter. Fractions get two moves each, since the full
+        // sample before them is at most half a sample off where the descent has converged.
         for (size, moves) in [(8, 4), (4, MAX_MOVES), (2, 2), (1, 2)] {
             for _ in 0..moves {
                 let [x, y] = best.vector;
@@ -237,6 +254,8 @@ impl Block<'_> {
 /// magnitude take.
 fn estimate_difference_bits(difference: i32) -> u32 {
     match difference.unsigned_abs() {
+        // The adaptive contexts make zero differences cheaper still; a constant keeps the search independent of the
+        // coder's state.
         0 => 1,
         magnitude => 3 + (u32::BITS - magnitude.leading_zeros()),
     }
@@ -249,6 +268,7 @@ fn shrink_plane(plane: Plane<'_>, out: &mut [u8]) {
         let rows: [&[u8]; 4] = std::array::from_fn(|i| plane.row(row * 4 + i));
         for (x, out) in out.iter_mut().enumerate() {
             let sum: u16 = rows.iter().flat_map(|r| &r[x * 4..x * 4 + 4]).map(|&v| u16::from(v)).sum();
+            // Averaging removes the detail that would alias at a quarter of the size.
             *out = ((sum + 8) / 16) as u8;
         }
     }

@@ -7,6 +7,7 @@ use crate::Result;
 
 /// A gray frame of whole macroblocks that has room for `size`.
 pub(super) fn padded_frame(size: Size) -> VideoFrame {
+    // Macroblocks and not blocks, since a vector moves 16x16 samples.
     VideoFrame::new(PixelFormat::I420, size.align_to(MACRO as u32))
 }
 
@@ -31,12 +32,14 @@ pub(super) fn pack_frame(frame: &VideoFrame, tensor: &mut [f32]) {
     let count = columns * rows;
     debug_assert_eq!(tensor.len(), CHANNELS * count);
     let view = frame.view();
+    // Channel by channel: writes are in order, and the strided reads stay within the cached rows of a frame.
     for (channel, out) in tensor.chunks_exact_mut(count).enumerate() {
         let (plane, x, y) = place_in_block(channel);
         let side = if plane == 0 { BLOCK } else { BLOCK / 2 };
         let plane: Plane<'_> = view.planes()[plane];
         for (row, out) in out.chunks_exact_mut(columns).enumerate() {
             for (value, samples) in out.iter_mut().zip(plane.row(row * side + y).chunks_exact(side)) {
+                // Centered values, so that the convolutions' zero padding stands for gray and not for black.
                 *value = f32::from(samples[x]) * (1.0 / 255.0) - 0.5;
             }
         }
@@ -47,6 +50,7 @@ pub(super) fn pack_frame(frame: &VideoFrame, tensor: &mut [f32]) {
 pub(super) fn unpack_frame(tensor: &[f32], frame: &mut VideoFrame) {
     let columns = frame.size().width() / 4;
     let count = columns * (frame.size().height() / 4);
+    // The decoder network ends at a quarter of the size, where a pixel shuffle by hand is only this loop.
     let layout = [(0..16, 4), (16..20, 2), (20..24, 2)];
     for (mut plane, (channels, side)) in frame.planes_mut().zip(layout) {
         for (k, channel) in channels.enumerate() {
@@ -65,6 +69,7 @@ pub(super) fn unpack_frame(tensor: &[f32], frame: &mut VideoFrame) {
 
 /// Plane, column and row in its block of a channel.
 fn place_in_block(channel: usize) -> (usize, usize, usize) {
+    // The order of a pixel unshuffle of the quarter-size layout, so that both networks share one.
     let (k, quadrant) = (channel / 4, channel % 4);
     let (right, down) = (quadrant % 2, quadrant / 2);
     match k {

@@ -1,6 +1,7 @@
 //! Rate control: which quality the next frame gets so that the bit rate is met over a second.
 
 /// Bits fall with this power of the qstep, about; learning from every frame makes up for the rest.
+// The tests hold the rate within a tenth for sources of 0.9 to 1.6, so the exact value matters little.
 const POWER: f64 = 1.1;
 /// Seconds over which the reservoir is filled again: longer lets the rate drift, shorter makes quality restless.
 const HORIZON: f64 = 1.0;
@@ -50,6 +51,8 @@ impl RateController {
     /// The quality of the next frame, which lasts `seconds`; one of `interval` is a keyframe. `pixels` is its size.
     pub(super) fn choose_quality(&self, is_keyframe: bool, seconds: f64, interval: u32, pixels: usize) -> u8 {
         let share = self.rate * seconds;
+        // A keyframe in the middle of a scene and the frames around it have content in common, so either predicts the
+        // other better than a constant.
         let own = self.costs[usize::from(!is_keyframe)].or(self.costs[usize::from(is_keyframe)].map(|c| {
             // From the other kind.
             if is_keyframe { c * KEYFRAME_RATIO } else { c / KEYFRAME_RATIO }
@@ -58,17 +61,22 @@ impl RateController {
         let cost = own.unwrap_or(pixels as f64 * if is_keyframe { 6.0 } else { 1.5 });
         let interval = f64::from(interval.max(2));
         let bits = if is_keyframe {
+            // At least four frames' worth: a keyframe costs several predicted ones, however short the interval is.
             share * interval.min(HORIZON / seconds.max(1e-3)).max(4.0) * KEYFRAME_SHARE
         } else {
             // What the keyframe takes is spread over the frames that follow.
+            // The keyframe's cost at the current quality, as if it had been coded with it.
             let quality = self.last.unwrap_or(0.0);
             let of_keyframe = self.costs[0].map_or(0.0, |c| c / (quality / self.octave).exp2().powf(POWER));
             let rest = (share * interval - of_keyframe).max(share * interval * MIN_PREDICTED_SHARE)
                 / (interval - 1.0);
+            // Each frame pays back its part of the debt, so the reservoir decays within the horizon and does not
+            // oscillate.
             (rest + self.reservoir * seconds / HORIZON).max(share * MIN_FRAME_SHARE)
         };
         let quality = (cost / bits.max(1.0)).powf(1.0 / POWER).log2() * self.octave;
         let near = match self.last {
+            // Keyframes are free to jump: a scene cut changes what is seen anyway.
             Some(last) if !is_keyframe => quality.clamp(last - MAX_CHANGE, last + MAX_CHANGE),
             _ => quality,
         };
@@ -77,6 +85,7 @@ impl RateController {
 
     /// Learns from the bits of a frame.
     pub(super) fn record_frame(&mut self, is_keyframe: bool, quality: u8, bits: f64, seconds: f64) {
+        // Normalized to a qstep of 1, so that frames of different qualities teach one number.
         let cost = bits.max(1.0) * (f64::from(quality) / self.octave).exp2().powf(POWER);
         let mean = &mut self.costs[usize::from(!is_keyframe)];
         // Keyframes are seldom, so each counts more.

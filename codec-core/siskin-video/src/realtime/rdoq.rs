@@ -1,7 +1,7 @@
 //! RDOQ: rate-distortion optimized quantization of latents, as a trellis.
 //!
-//! With the contexts as they stand at a block, it minimizes squared error plus lambda times bits over all ways of rounding
-//! each latent to either side or to 0, by dynamic programming over the latents of a group and the groups of a block. Blocks
+//! With the contexts as they stand at a block, it minimizes squared error plus lambda times bits over all ways of making
+//! each latent the nearest integer, the next one towards 0, or 0, by dynamic programming over the latents of a group and the groups of a block. Blocks
 //! before are taken as chosen, blocks after are ignored.
 
 use crate::Result;
@@ -18,6 +18,7 @@ struct Path {
     values: [i16; GROUP],
 }
 
+// An infinite cost loses every comparison, so impossible states need no flag.
 const NO_PATH: Path = Path { cost: f32::INFINITY, values: [0; GROUP] };
 
 /// Quantizes latents, and counts their bits.
@@ -58,6 +59,7 @@ impl Rdoq {
         self.start_frame(state, is_keyframe);
         for block in 0..latents.len() / CHANNELS {
             let means = self.predict_means(is_keyframe, latents, block);
+            // Coding sets what it holds, and these latents belong to the caller.
             let mut own = [0; CHANNELS];
             own.copy_from_slice(&latents[block * CHANNELS..][..CHANNELS]);
             MEANS.iter().zip(means).for_each(|(&c, mean)| own[c] -= mean);
@@ -69,6 +71,7 @@ impl Rdoq {
     fn start_frame(&mut self, (contexts, neighbors): (&Contexts, &Neighbors), is_keyframe: bool) {
         self.contexts.clone_from(contexts);
         self.neighbors.clone_from(neighbors);
+        // Copies, because a choice is tried before it is coded, and several times where a frame is refined.
         self.neighbors.start_frame(is_keyframe);
         self.block_bits.clear();
     }
@@ -105,7 +108,10 @@ impl Rdoq {
             let mut own: [f32; CHANNELS] = std::array::from_fn(|c| wanted[c * blocks + block]);
             MEANS.iter().zip(means).for_each(|(&c, mean)| own[c] -= f32::from(mean));
             let mut chosen = self.quantize_block(is_keyframe, block, &own, lambda);
+            // Adapts the contexts as coding will, so that the next block is chosen with the state it will be coded
+            // in.
             self.count_block(is_keyframe, block, &mut chosen)?;
+            // The prediction of later blocks reads whole means and not differences.
             MEANS.iter().zip(means).for_each(|(&c, mean)| chosen[c] = chosen[c].saturating_add(mean));
             out[block * CHANNELS..][..CHANNELS].copy_from_slice(&chosen);
         }
@@ -129,6 +135,8 @@ impl Rdoq {
         let near = usize::from(left != 0) + usize::from(above != 0);
         let any = *self.contexts.block_flag(is_keyframe, near, old != 0);
         // Of both states, whether the group before has any: the cost, and which groups have some.
+        // Two states suffice: a group flag depends on what is coded before this block, on the previous frame and on
+        // one earlier group.
         let mut states = [(lambda * bit_cost(any, true), 0u16), (f32::INFINITY, 0u16)];
         let mut nothing = lambda * bit_cost(any, false);
         for (group, own) in wanted.as_chunks::<GROUP>().0.iter().enumerate() {
@@ -142,6 +150,7 @@ impl Rdoq {
             for (last, &(cost, mask)) in states.iter().enumerate() {
                 let model = *self.contexts.group_flag(is_keyframe, group, near, flag(old) == 1, last == 1);
                 let without = cost + empty + lambda * bit_cost(model, false);
+                // Ties keep the path found first, the one whose last group is empty.
                 if without < next[0].0 {
                     next[0] = (without, mask);
                 }
@@ -153,8 +162,11 @@ impl Rdoq {
             states = next;
         }
         let best = if states[0].0 < states[1].0 { states[0] } else { states[1] };
+        // An empty block costs one flag. The path without any group pays for thirteen, and no encoder writes it: a
+        // block that has latents has a group with some.
         let mask = if best.0 < nothing { best.1 } else { 0 };
         for (group, values) in out.as_chunks_mut::<GROUP>().0.iter_mut().enumerate() {
+            // Each group was quantized as if it were kept; those that the best path leaves out become zero.
             if mask >> group & 1 == 0 {
                 values.fill(0);
             }
@@ -171,6 +183,7 @@ impl Rdoq {
         wanted: &[f32; GROUP],
         lambda: f32,
     ) -> Path {
+        // All would round to zero, and a group flag without a latent behind it cannot be written.
         if wanted.iter().all(|w| w.abs() < 0.5) {
             return NO_PATH;
         }
@@ -191,10 +204,13 @@ impl Rdoq {
                         next[some] = Path { cost, values: path.values };
                     }
                 }
+                // Away from zero both error and bits grow, so only nearer to zero is there anything to gain; two
+                // steps nearer seldom pays, and 0 is tried above.
                 for size in nearest.saturating_sub(1).max(1)..=nearest {
                     let error = value.abs() - f32::from(size);
                     let decision = if is_sure { 0.0 } else { bit_cost(model, true) };
                     let all = decision
+                        // The sign is a bypass bit.
                         + 1.0
                         + estimate_magnitude_bits(
                             self.contexts.magnitude(is_keyframe, group, class),
@@ -208,6 +224,8 @@ impl Rdoq {
                     }
                 }
             }
+            // The state is whether any latent of the group is nonzero, because the context of significance asks for
+            // just that.
             states = next;
         }
         states[1]
@@ -220,10 +238,12 @@ fn estimate_magnitude_bits(models: &[siskin_entropy::binary::AdaptiveBit], value
     let decisions = models.iter().take(value).map(|&m| bit_cost(m, true)).sum::<f32>();
     match models.get(value) {
         Some(&last) => decisions + bit_cost(last, false),
+        // Exp-Golomb of order 2: b low bits, b - 2 ones and a zero.
         None => decisions + (2 * ((value - MAGNITUDES + 4) as u32).ilog2() - 1) as f32,
     }
 }
 
+// Masks of groups are 16 bits wide.
 const _: () = assert!(GROUPS <= 16);
 
 #[cfg(test)]

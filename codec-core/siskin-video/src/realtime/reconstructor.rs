@@ -46,15 +46,19 @@ impl Reconstructor {
         let frame = padded_frame(symbols.size);
         let spec = TensorSpec {
             name: "real-time video decoder",
+            // Inputs are addressed by their index in this list from here on.
             inputs: &["latents", "prediction", "condition", "size", "mask"],
             outputs: &["picture"],
             states: &[],
         };
         let bundle = &symbols.bundle;
         let graph = bundle.file_bytes(&bundle.manifest().decoder)?;
+        // Fixed sizes let ONNX Runtime plan its memory once for all frames.
         let mut network = runtime.open_sized_tensor_network(&spec, &tensor_sizes(&frame), graph)?;
         let values = symbols.latents.len();
         let found = [network.input(0).len(), network.input(2).len(), network.output(0).len()];
+        // The graph comes from a bundle on disk: one of another layout must be an error here and no panic in a copy
+        // below.
         check_tensors(found, [values, CONDITIONS, values], spec.name)?;
         Ok(Self {
             bundle: bundle.clone(),
@@ -94,6 +98,7 @@ impl Reconstructor {
 
     /// Begins a frame.
     pub(super) fn start_frame(&mut self, is_keyframe: bool) {
+        // Never 0 again before the next keyframe, since 0 means keyframe.
         self.index = if is_keyframe { 0 } else { self.index.saturating_add(1) };
     }
 
@@ -104,9 +109,11 @@ impl Reconstructor {
     /// What tells the networks the quality and how long the last keyframe is ago.
     pub(super) fn condition(&self, quality: u8) -> [f32; CONDITIONS] {
         let manifest = self.bundle.manifest();
+        // Centered, and squared beside it, so that the first layer can bend its answer over the range.
         let q = 2.0 * f32::from(quality) / f32::from(manifest.qualities) - 1.0;
         let latest = u32::from(manifest.latest);
         let key = if self.is_keyframe() { 1.0 } else { 0.0 };
+        // Training has seen runs of a few frames only, so all beyond `latest` must look alike to the network.
         [q, q * q, key, self.index.min(latest) as f32 / latest as f32]
     }
 
@@ -153,15 +160,19 @@ impl Reconstructor {
         self.network.input(3)[0] = self.bundle.manifest().step(quality) / 255.0;
         let columns = self.frame.size().width() / BLOCK;
         let (mask, is_keyframe) = (self.network.input(4), self.index == 0);
+        // Where nothing is coded the prediction passes unchanged: otherwise the network would sharpen still areas
+        // frame after frame.
         mask.fill(if is_keyframe { 1.0 } else { 0.0 });
         if !is_keyframe {
             neighbors.for_each_active(|x, y| {
+                // The mask has a value per 4x4 samples, as the finer half of the network has.
                 for row in [2 * y, 2 * y + 1] {
                     mask[row * 2 * columns + 2 * x..][..2].fill(1.0);
                 }
             });
         }
         self.network.run()?;
+        // After the run, so that a failure leaves the frame of before.
         unpack_frame(self.network.output(0), &mut self.frame);
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! The reference frame, with a border and with the samples between its samples, from which blocks are predicted.
 //!
 //! Interpolation is that of H.264 (ITU-T H.264, 8.4.2.2) but that diagonal half samples are filtered from rounded ones:
-//! six taps for half samples, means of two for quarters, predict_chroma for chroma. All of it is integers.
+//! six taps for half samples, means of two for quarters, bilinear for chroma. All of it is integers.
 
 use siskin_media::{Plane, PlaneMut, VideoFrame};
 
@@ -35,6 +35,7 @@ impl BorderedPlane {
     }
 
     /// The samples from (x, y) on, which may lie in the border.
+    // Callers check vectors against REACH first, so the sum is never negative.
     fn samples_from(&self, x: isize, y: isize) -> &[u8] {
         let border = self.border as isize;
         &self.data[((y + border) * self.stride as isize + x + border) as usize..]
@@ -45,6 +46,8 @@ impl BorderedPlane {
 #[derive(Debug, Clone)]
 pub(super) struct ReferenceFrame {
     /// Samples, and those half a sample to the right, below, and both.
+    // Four times the memory, but a search looks at each fraction of a block many times and a frame is interpolated
+    // once. Quarters are means of two of these planes, made when they are needed.
     luma: [BorderedPlane; 4],
     chroma: [BorderedPlane; 2],
 }
@@ -75,6 +78,8 @@ impl ReferenceFrame {
         }
         interpolate_half(&full.data, &mut right.data, 1, full.stride);
         interpolate_half(&full.data, &mut below.data, full.stride, full.stride);
+        // H.264 filters the second time before rounding; from the rounded plane 8 bits are enough, and the format
+        // says so.
         interpolate_half(&right.data, &mut both.data, full.stride, full.stride);
     }
 
@@ -90,6 +95,7 @@ impl ReferenceFrame {
         let (odd_x, odd_y) = (isize::from(vector[0] & 1), isize::from(vector[1] & 1));
         // A quarter on both axes lies between the half sample beside and the one below, not between full ones.
         let (first, second) = if odd_x + odd_y == 2 && (left + top) & 1 == 0 {
+            // Both are half off in exactly one direction, as the format demands.
             (at(left + 1, top), Some(at(left, top + 1)))
         } else {
             (at(left, top), (odd_x + odd_y > 0).then(|| at(left + odd_x, top + odd_y)))
@@ -109,6 +115,7 @@ impl ReferenceFrame {
         let sources = self.locate_sources(x, y, vector);
         let own = &plane.data()[y * plane.stride() + x..];
         match side {
+            // The side is a constant in each instance, so that the loops are unrolled to vector instructions.
             16 => sources.sad::<16>(own, plane.stride(), limit),
             _ => sources.sad::<8>(own, plane.stride(), limit),
         }
@@ -157,6 +164,7 @@ impl Sources<'_> {
                 }
             }
             sum += part;
+            // Once a row and not once a sample, so that a row stays a few vector instructions.
             if sum > limit {
                 break;
             }
@@ -192,13 +200,16 @@ fn round_mean(a: u8, b: u8) -> u8 {
 
 /// Half samples between each sample and the one `step` further, of all that have three on both sides.
 fn interpolate_half(from: &[u8], to: &mut [u8], step: usize, stride: usize) {
+    // The plane is taken as one long row: what is wrong at the ends of rows lies in the border, beyond what a vector
+    // reaches.
     let n = from.len() - 5 * step;
     let to = &mut to[2 * step..2 * step + n];
-    // Row by row, so that all six locate_sources stay in the cache.
+    // Row by row, so that all six sources stay in the cache.
     for (row, to) in to.chunks_mut(stride).enumerate() {
         let tap = |k: usize| &from[row * stride + k * step..][..to.len()];
         let (a, b, c, d, e, f) = (tap(0), tap(1), tap(2), tap(3), tap(4), tap(5));
         for i in 0..to.len() {
+            // 16 bits hold every sum, from -2550 to 10,710, and twice as many fit into a vector as of 32.
             let wide = |v: u8| i16::from(v);
             let sum =
                 wide(a[i]) + wide(f[i]) - 5 * (wide(b[i]) + wide(e[i])) + 20 * (wide(c[i]) + wide(d[i]));
@@ -216,6 +227,7 @@ fn predict_chroma<const SIDE: usize>(
     out: &mut PlaneMut<'_>,
 ) {
     // A quarter of a luma sample is an eighth of a chroma sample.
+    // The shift rounds down, also for negative vectors, so the fraction stays 0 to 7.
     let place = |start: usize, v: i16| ((start / 2) as isize + isize::from(v >> 3), u16::from((v & 7) as u8));
     let ((left, fx), (top, fy)) = (place(x, vector[0]), place(y, vector[1]));
     let from = reference.samples_from(left, top);

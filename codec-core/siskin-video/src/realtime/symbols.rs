@@ -35,6 +35,7 @@ impl SymbolState {
     /// # Errors
     /// [`Error::Parameter`] for a size that is not coded, [`Error::BadBundle`].
     pub(super) fn new(bundle: &VideoBundle, header: &VideoHeader, limits: &Limits) -> Result<Self> {
+        // First, since everything below is allocated by that size.
         let size = super::check_size(header, limits)?;
         let initial = read_initial_probabilities(bundle)?;
         let (columns, rows) = block_grid(&padded_frame(size));
@@ -53,6 +54,8 @@ impl SymbolState {
     pub(super) fn start_frame(&mut self, is_keyframe: bool) {
         if is_keyframe {
             self.contexts.reset(&self.initial);
+            // A keyframe codes no motion, and the first predicted frame after it must not be predicted from vectors
+            // of before.
             self.motion.clear();
         }
     }
@@ -117,6 +120,7 @@ impl SymbolReader {
         limits: &Limits,
     ) -> Result<(GopInfo, Cursor<'a>)> {
         let (info, mut cursor) = video_packet::read_head(data, limits)?;
+        // A stream may hold fitted GOPs too; whoever calls this has told them apart.
         if info.coding != Coding::Realtime {
             return Err(cursor.field_error("coding", "not a real-time packet"));
         }
@@ -128,6 +132,7 @@ impl SymbolReader {
             if self.state.is_none() {
                 return Err(Error::MissingHeader);
             }
+            // Numbers run from 0 to 127: enough to notice a loss, short of a multiple of 128 packets.
             let needed = (info.number + REALTIME_NUMBERS - 1) % REALTIME_NUMBERS;
             if self.last != Some(needed) {
                 return Err(Error::MissingPredecessor { number: info.number, needed, found: self.last });
@@ -144,6 +149,8 @@ impl SymbolReader {
         name: &str,
         limits: &Limits,
     ) -> Result<()> {
+        // A keyframe of the same stream keeps its buffers; only another bundle or size is worth an allocation and the
+        // search for a bundle.
         let known = self.state.as_ref().filter(|s| s.bundle.manifest().id() == id);
         if known.is_some_and(|s| header.size().is_ok_and(|size| size == s.size)) {
             return Ok(());
@@ -167,12 +174,14 @@ impl SymbolReader {
         let worst = state.bundle.manifest().qualities - 1;
         let quality = cursor.read_byte_in("quality", 0, worst.min(255) as u8)?;
         let mut coder = BitDecoder::new(cursor.rest())?;
+        // From here on contexts may be adapted halfway, so an error leaves a state that no later frame may build on.
         self.last = None;
         state.start_frame(info.key);
         if !info.key {
             state.code_motion(&mut coder)?;
         }
         state.code_latents(&mut coder, info.key)?;
+        // A faulty writer seldom ends where its data does, so this finds what the checksum cannot.
         if !coder.may_be_at_end() {
             return Err(cursor.field_error("symbols", "more than the frame needs"));
         }
@@ -188,6 +197,7 @@ impl SymbolReader {
 /// Reads which bundle a keyframe needs: its id and name.
 pub(super) fn read_bundle_name(cursor: &mut Cursor<'_>) -> Result<(BundleId, String)> {
     let id: [u8; 8] = cursor.read_bytes("bundle", 8)?.try_into().unwrap_or_default();
+    // The name only helps to find a bundle or to name it in an error; the id decides.
     let length = cursor.read_byte_in("bundle name's length", 0, 64)?;
     let name = String::from_utf8_lossy(cursor.read_bytes("bundle name", length.into())?);
     Ok((BundleId(id), name.into_owned()))
