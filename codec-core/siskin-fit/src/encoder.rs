@@ -14,8 +14,11 @@ use siskin_video::{Coding, inspect};
 use siskin_video::{Decoded, Decoder};
 
 /// Bits per parameter after coding, about, from which the network's size follows.
+// It trades how large a network is against how finely it is coded. Training moves the bits to the target in any case,
+// so it need not be exact.
 const BITS_PER_PARAMETER: f64 = 4.5;
 /// Bits per pixel that a network is made for where no size is the target.
+// About the 1.5 million parameters that the papers use for 132 frames of 720p (HNeRV-Boost: 0.052).
 const USUAL_BITS_PER_PIXEL: f64 = 0.05;
 /// Fewest parameters of a network: the smallest architectures have about so many.
 const MIN_PARAMETERS: usize = 2000;
@@ -51,6 +54,7 @@ impl Default for EncoderConfig {
             kind: Kind::Content(16),
             modulation: Modulation::Affine,
             parameters: None,
+            // As in Boosting-NeRV, whose figures a default fit should be comparable with.
             epochs: [300, 100],
             rates: [3e-3, 5e-4],
             optimizer: Optimizer::Adan,
@@ -90,12 +94,15 @@ impl Encoder {
     /// [`Error::Parameter`] for a size or configuration that cannot be.
     pub fn new(header: VideoHeader, runtime: &Runtime, config: &EncoderConfig) -> Result<Self> {
         let size = header.size()?;
+        // Refused here, where a number can be named; later it would be a division by zero.
         if config.key_interval == 0 {
             return Err(Error::parameter("key interval", 0, "1 and more"));
         }
         if config.epochs[0] == 0 {
             return Err(Error::parameter("epochs", 0, "1 and more"));
         }
+        // What the packet's fields can hold (docs/video-bitstream.md, Network): no fit should end in a network that
+        // cannot be written.
         if matches!(config.modulation, Modulation::Grid(0))
             || matches!(config.kind, Kind::Content(0 | 65..) | Kind::Disentangled(0 | 1 | 255))
         {
@@ -157,21 +164,27 @@ impl Encoder {
         report: &mut dyn FnMut(FitProgress) -> Result<()>,
     ) -> Result<CodedGop> {
         self.check_frames(frames, durations)?;
+        // The parameters as decoded, not as fitted: differences must be to what a player has.
         let before = self.decoder.decoded().cloned();
         let wanted = self.architecture(frames.len(), target);
         let is_due = self.next.is_multiple_of(self.config.key_interval);
+        // A key GOP starts from the previous network too, if it has the same form: neighbors in time look alike, so
+        // that saves epochs. A GOP in between has to keep that form.
         let before = before.filter(|b| !is_due || b.arch == wanted);
         let key = is_due || before.is_none();
         let arch = before.as_ref().map_or(wanted, |b| b.arch.clone());
+        // A stream that default limits refuse would be worth nothing, so an encoder holds to them.
         let (needed, most) = (arch.memory_bytes(), Limits::default().max_video_memory);
         if needed > most {
             let allowed = format!("frames whose decoder takes up to {most} bytes");
             return Err(Error::parameter("network", format!("{needed} bytes of features"), allowed));
         }
+        // By the number of the GOP and not by a running generator, so that a resumed encoding goes the same way.
         let seed = self.config.seed.wrapping_add(self.next.into());
         let start = before.as_ref().map(|b| b.parameters.as_slice());
         let mut fit = Fit::new(&arch, &self.runtime, frames, self.size, seed, start);
         if let (false, Some(Decoded { parameters, .. })) = (key, &before) {
+            // Key GOPs keep a base of zeros, so one path codes both.
             fit.base.copy_from_slice(parameters);
         }
         let schedule = Schedule {
@@ -181,6 +194,7 @@ impl Encoder {
         };
         fit.run_phases(&schedule, target, self.preview.as_mut(), report)?;
         let data = self.write_packet(&fit, &arch, key, frames.len(), durations, target)?;
+        // What is measured, and what the next GOP starts from, is the packet itself.
         self.decoder.load(&data)?;
         let psnr = self.measure_psnr(frames)?;
         self.next += 1;
@@ -195,6 +209,7 @@ impl Encoder {
     pub fn resume_group(&mut self, packet: &[u8], frames: &[VideoFrameView<'_>]) -> Result<CodedGop> {
         self.check_frames(frames, None)?;
         let info = inspect(packet, &Limits::default())?;
+        // The input may have been cut or changed since the interrupted run.
         if (info.coding, info.number, info.frames as usize) != (Coding::Fitted, self.next, frames.len()) {
             let found = format!("{:?} group {} of {} frames", info.coding, info.number, info.frames);
             let needed = format!("fitted group {} of {} frames", self.next, frames.len());
@@ -287,6 +302,7 @@ impl Encoder {
             };
             gop::write_gop(&gop, &self.header)
         };
+        // The steps that training has settled on come first, since the network was fitted to them.
         let finest = packet(0)?;
         let Target::Bits(bits) = target else { return Ok(finest) };
         let fits = |data: &[u8]| data.len() as f64 * 8.0 <= bits;
@@ -294,6 +310,7 @@ impl Encoder {
             return Ok(finest);
         }
         let (mut low, mut high) = (0, MAX_COARSER);
+        // If even this does not fit, no step size will, and the error can say how many bits would.
         let mut best = packet(high)?;
         if !fits(&best) {
             let least = best.len();
@@ -303,6 +320,7 @@ impl Encoder {
                 format!("{} and more", least * 8),
             ));
         }
+        // Bisection: six or seven packets, which is nothing beside the fit.
         while high - low > 1 {
             let middle = low + (high - low) / 2;
             let data = packet(middle)?;
@@ -317,6 +335,7 @@ impl Encoder {
 
     /// The PSNR of each frame of the group that the decoder has just loaded.
     fn measure_psnr(&mut self, frames: &[VideoFrameView<'_>]) -> Result<Vec<f64>> {
+        // One frame at a time, in the order in which the decoder prefetches.
         let mut decoded = VideoFrame::new(PixelFormat::Rgb, self.size);
         let mut all = Vec::with_capacity(frames.len());
         for (index, frame) in frames.iter().enumerate() {

@@ -24,6 +24,7 @@ const FIRST_BITS: f64 = 5.0;
 /// Bytes of a packet beside its symbols: the packet's own, those per group of parameters, those per frame.
 const OVERHEAD: [usize; 3] = [60, 7, 3];
 /// Range of the first embeddings.
+// Small, so that the first sines begin where they are nearly linear.
 const EMBEDDING_RANGE: f32 = 0.5;
 
 /// How long and how fast to fit.
@@ -83,6 +84,7 @@ impl<'a> Fit<'a> {
                 .tensors
                 .iter()
                 .flat_map(|t| {
+                    // The tables of grids have no fan-in: they begin at zero, which is scale 1 and shift 0.
                     let range = if t.fan_in == 0 { 0.0 } else { 1.0 / (t.fan_in as f32).sqrt() };
                     (0..t.count()).map(|_| range * random.symmetric()).collect::<Vec<_>>()
                 })
@@ -121,6 +123,7 @@ impl<'a> Fit<'a> {
         let frames = self.frames.len() as u64;
         self.all = schedule.epochs.iter().map(|&e| u64::from(e) * frames).sum();
         self.run_phase(Phase::Representation, schedule, target, preview.as_deref_mut(), report)?;
+        // Between the phases, when the deviations of the parameters are known.
         self.init_step_sizes(target);
         self.run_phase(Phase::Coding, schedule, target, preview, report)
     }
@@ -129,6 +132,7 @@ impl<'a> Fit<'a> {
     /// deviation in every group. The network then learns to do with them, and how to spread them better.
     fn init_step_sizes(&mut self, target: Target) {
         let mut offset = 0;
+        // What is coded, and not the parameters: in a GOP that is no key these are differences.
         let own: Vec<f32> = self.parameters.iter().zip(&self.base).map(|(p, b)| p - b).collect();
         let mut deviations: Vec<f64> = self
             .arch
@@ -149,7 +153,10 @@ impl<'a> Fit<'a> {
             Target::Bits(bits) => (bits - self.overhead_bits()) / symbols,
             Target::Lambda(_) => FIRST_BITS,
         };
+        // Outside this range the first step sizes would be hopeless: next to nothing but zeros, or finer than any
+        // target pays for.
         let share = step_for_entropy(bits.clamp(0.1, 8.0));
+        // The floor is for groups that are still all equal, such as the tables of grids.
         self.log_steps = deviations.into_iter().map(|d| (d.max(1e-4) * share).ln() as f32).collect();
     }
 
@@ -167,6 +174,7 @@ impl<'a> Fit<'a> {
         mut preview: Option<&mut Preview>,
         report: &mut dyn FnMut(FitProgress) -> Result<()>,
     ) -> Result<()> {
+        // Each phase has a graph of its own: the first one is smaller, and so each of its steps quicker.
         let coding = phase == Phase::Coding;
         let epochs = schedule.epochs[usize::from(coding)];
         if epochs == 0 {
@@ -177,12 +185,14 @@ impl<'a> Fit<'a> {
         let names = TensorNames::from_graph(&graph);
         let mut network = self.runtime.open_tensor_network(&names.tensor_spec(), &graph.model)?;
         let places = TensorPlaces::from_graph(&graph);
+        // The optimizer's memories stay at zero: they belong to another loss.
         network.state(places.parameters).copy_from_slice(&self.parameters);
         if let (Some(steps), Some(base)) = (places.steps, places.base) {
             network.state(steps).copy_from_slice(&self.log_steps);
             network.input(base).copy_from_slice(&self.base);
         }
         for embedding in &mut self.embeddings {
+            // Memories of the phase before go; the embedding stays.
             embedding.truncate(1);
             let empty = vec![0.0; embedding[0].len()];
             embedding.resize(1 + optimizer.memories(), empty);
@@ -193,40 +203,53 @@ impl<'a> Fit<'a> {
         let mut order: Vec<usize> = (0..count).collect();
         let mut lambda = match target {
             Target::Lambda(lambda) => lambda,
+            // That of quality 50; it is corrected after each epoch.
             Target::Bits(_) => 10.0,
         };
         let mut done = 0u64;
         for epoch in 0..epochs {
+            // Neighboring frames have similar gradients, so that in order the network would follow each scene instead
+            // of all.
             self.random.shuffle(&mut order);
             let (mut psnr, mut embedding_bits, mut bits) = (0.0, 0.0, 0.0);
             for (seen, &frame) in (1..).zip(&order) {
                 let rate = schedule.rates[usize::from(coding)] * rate_factor(done, steps, coding);
                 done += 1;
                 self.set_inputs(&mut *network, &places, frame);
+                // Converted again for each step: floats of a whole GOP would take four times the memory of its
+                // frames.
                 fill_target(self.frames[frame], network.input(places.target));
                 let plan = |rate: f64, step: u64| optimizer.schedule(rate, step.min(u32::MAX.into()) as u32);
                 network.input(places.schedule).copy_from_slice(&plan(rate, done));
                 if let (Some(schedule), Some(weights)) = (places.steps_schedule, places.lambda) {
+                    // In the logarithm, so that a rate means the same relative change whatever the size of a step is.
                     network.input(schedule).copy_from_slice(&plan(rate * STEP_RATE, done));
+                    // The parameters serve all frames and are paid for once, so one frame's step bears its part of
+                    // them; an embedding is all its frame's own.
                     let of_frame = (lambda / pixels) as f32;
                     network.input(weights).copy_from_slice(&[of_frame / count as f32, of_frame]);
                 }
                 if let Some(schedule) = places.embedding_schedule {
+                    // An embedding takes one step an epoch, so its bias corrections count epochs.
                     network.input(schedule).copy_from_slice(&plan(rate, u64::from(epoch) + 1));
                 }
                 network.run()?;
                 for (value, &place) in self.embeddings[frame].iter_mut().zip(&places.embedding_out) {
+                    // Read back, since the next step has another frame's embedding in the same place.
                     value.copy_from_slice(network.output(place));
                 }
                 let error = f64::from(network.output(places.squared_error)[0]);
+                // NaN spreads to all parameters within a step, so there is nothing to go on with.
                 if !error.is_finite() {
                     return Err(Error::network("step", "the fit has diverged: its error is not finite"));
                 }
+                // The floor is 100 dB, as for frames without an error.
                 psnr -= 10.0 * error.max(1e-10).log10();
                 let output = |place: Option<usize>| place.map_or(0.0, |p| f64::from(network.output(p)[0]));
                 bits = output(places.bits);
                 embedding_bits += output(places.embedding_bits);
                 self.done += 1;
+                // Extrapolated, so that the number does not climb through each epoch.
                 let all = bits + embedding_bits / f64::from(seen) * count as f64;
                 report(FitProgress {
                     steps: (self.done, self.all),
@@ -246,7 +269,10 @@ impl<'a> Fit<'a> {
             }
             if let (true, Target::Bits(most)) = (coding, target) {
                 let ratio = (bits + embedding_bits + self.overhead_bits()) / most;
+                // The bits fall by less than in proportion to lambda; the square makes up for it, and the clamp keeps
+                // one odd epoch from upsetting the fit.
                 lambda *= ratio.powi(2).clamp(LAMBDA_CHANGE[0], LAMBDA_CHANGE[1]);
+                // Targets that nothing meets must not end in infinity or zero.
                 lambda = lambda.clamp(1e-4, 1e5);
             }
         }
@@ -269,7 +295,9 @@ impl<'a> Fit<'a> {
         let layout = self.arch.layout();
         let own: Vec<f32> = self.parameters.iter().zip(&self.base).map(|(p, b)| p - b).collect();
         let mut offset = 0;
+        // The learned step is rounded to what the format can say, at most 2.2 % away.
         let group = |log_step: f32, values: &mut dyn Iterator<Item = f32>| {
+            // Saturating: beyond the coarsest step all symbols are zero anyway.
             let step_index = nearest_step_index(log_step).saturating_add(coarser);
             Group { step: step_index, symbols: quantize_values(values, step_size(step_index)) }
         };
@@ -295,8 +323,10 @@ impl<'a> Fit<'a> {
 /// cosine.
 fn rate_factor(step: u64, steps: u64, coding: bool) -> f64 {
     let at = step as f64 / steps as f64;
+    // The second phase begins with a network that is fitted and with rates of its own, so it needs no warming up.
     let warm = if coding { 0.0 } else { 0.1 };
     if at < warm {
+        // From a tenth of the rate, not from zero: short fits have few steps to lose.
         0.1 + 0.9 * at / warm
     } else {
         0.5 + 0.5 * (std::f64::consts::PI * (at - warm) / (1.0 - warm)).cos()
@@ -318,10 +348,12 @@ fn fill_target(frame: VideoFrameView<'_>, target: &mut [f32]) {
 /// what is mostly zero costs less than the formula for fine steps says.
 fn step_for_entropy(bits: f64) -> f64 {
     let entropy = |step: f64| {
+        // The entropy of a normal variable with the variance of uniform rounding errors added, in units of the step.
         let fine = 0.5 * (std::f64::consts::TAU * std::f64::consts::E * (step.powi(-2) + 1.0 / 12.0)).log2();
         fine * (1.0 - (-2.0 / step).exp())
     };
     let (mut low, mut high) = (1e-3f64, 1e2f64);
+    // By ratios over five decades: after 60 halvings nothing is left of the interval.
     for _ in 0..60 {
         let middle = (low * high).sqrt();
         if entropy(middle) > bits { low = middle } else { high = middle }
@@ -388,6 +420,7 @@ impl TensorPlaces {
         let embedding: Vec<String> =
             std::iter::once("embedding".to_owned()).chain(memories.take(8)).collect();
         Self {
+            // Every graph has the names that are not optional, so these defaults never apply.
             target: input("target").unwrap_or_default(),
             schedule: input("parameters_schedule").unwrap_or_default(),
             steps_schedule: input("steps_schedule"),

@@ -9,6 +9,7 @@ const L1_SHARE: f32 = 0.7;
 /// MS-SSIM (Wang, Simoncelli and Bovik 2003): window, its deviation, and the exponents of the scales.
 const WINDOW: usize = 11;
 const WINDOW_DEVIATION: f64 = 1.5;
+// They sum to 1.0001, which the division by their total below evens out; with fewer scales it does more.
 const EXPONENTS: [f32; 5] = [0.0448, 0.2856, 0.3001, 0.2363, 0.1333];
 /// Maps that the window runs over: three channels of two pictures, of their squares and of their product, and a spare one.
 const MAPS: usize = 16;
@@ -16,6 +17,7 @@ const MAPS: usize = 16;
 const C1: f32 = 1e-4;
 const C2: f32 = 9e-4;
 /// Keeps the logarithm of a similarity finite.
+// Contrast and structure are negative where pictures are opposite, as they may be at the start of a fit.
 const SIMILARITY_FLOOR: f32 = 1e-6;
 
 /// The distortion between images `[1, 3, rows, columns]` in 0..1.
@@ -26,6 +28,7 @@ pub(super) fn distortion(g: &mut Graph, x: Var, target: Var) -> Var {
     let spatial = match ms_ssim(g, x, target) {
         Some(similarity) => {
             let l1 = g.scale(l1, L1_SHARE);
+            // `0.3 (1 - MS-SSIM)` as `-0.3 MS-SSIM + 0.3`.
             let dissimilarity = g.scale(similarity, L1_SHARE - 1.0);
             let dissimilarity = g.offset(dissimilarity, 1.0 - L1_SHARE);
             g.add(l1, dissimilarity)
@@ -42,15 +45,19 @@ pub(super) fn distortion(g: &mut Graph, x: Var, target: Var) -> Var {
 /// `pytorch_msssim`.
 fn ms_ssim(g: &mut Graph, x: Var, y: Var) -> Option<Var> {
     let side = g.shape(x)[2].min(g.shape(x)[3]);
+    // The smallest scale must still hold the window; `pytorch_msssim` refuses smaller images instead.
     let scales = (1..=EXPONENTS.len()).rev().find(|&n| side > (WINDOW - 1) << (n - 1))?;
+    // Renormalized, so that fewer scales leave the loss in the same range.
     let total: f32 = EXPONENTS[..scales].iter().sum();
     let window = window(g);
     let (mut x, mut y) = (x, y);
     let mut product: Option<Var> = None;
     for (scale, exponent) in EXPONENTS[..scales].iter().enumerate() {
+        // Luminance counts at the coarsest scale alone, by definition.
         let is_last = scale + 1 == scales;
         let similarity = similarity(g, x, y, window, is_last);
         let similarity = g.at_least(similarity, SIMILARITY_FLOOR);
+        // A product of powers as a sum of logarithms, which has simple gradients.
         let log = g.log(similarity);
         let log = g.scale(log, exponent / total);
         product = Some(product.map_or(log, |p| g.add(p, log)));
@@ -69,12 +76,15 @@ fn similarity(g: &mut Graph, x: Var, y: Var, window: (Var, Var), whole: bool) ->
     // A sixteenth channel, which nothing uses: the runtime is several times faster on sixteen than on fifteen.
     let spare = g.slice(y, &[0; 4], &[1, 1, g.shape(y)[2], g.shape(y)[3]]);
     let all = g.concat(&[x, y, xx, yy, xy, spare], 1);
+    // The Gaussian is separable: 22 taps in place of 121. Without padding, as in the reference, so that edges are not
+    // compared with zeros.
     let all = g.depthwise(all, window.0, [0; 4]);
     let all = g.depthwise(all, window.1, [0; 4]);
     let (rows, columns) = (g.shape(all)[2], g.shape(all)[3]);
     let part = |g: &mut Graph, i: usize| g.slice(all, &[0, 3 * i, 0, 0], &[1, 3, rows, columns]);
     let (mx, my, exx, eyy, exy) = (part(g, 0), part(g, 1), part(g, 2), part(g, 3), part(g, 4));
     let (mxx, myy, mxy) = (g.square(mx), g.square(my), g.mul(mx, my));
+    // Variance as the mean square less the squared mean: one pass of windows for all of them.
     let (vx, vy, cov) = (g.sub(exx, mxx), g.sub(eyy, myy), g.sub(exy, mxy));
     let mut ratio = ratio(g, cov, vx, vy, C2);
     if whole {
@@ -122,11 +132,13 @@ fn halve(g: &mut Graph, x: Var) -> Var {
 fn frequency(g: &mut Graph, error: Var) -> Var {
     let s = g.shape(error).to_vec();
     let (channels, rows, columns) = (s[1], s[2], s[3]);
+    // Columns 0 to the Nyquist frequency.
     let half = columns / 2 + 1;
     let across = g.constant(&[columns, 2 * half], &across(columns, half));
     let (cosines, sines) = fourier(rows);
     let cosines = g.constant(&[rows, rows], &cosines);
     let sines = g.constant(&[rows, rows], &sines);
+    // All rows of all channels in one product.
     let x = g.reshape(error, &[channels * rows, columns]);
     let x = g.matmul(x, across);
     let x = g.reshape(x, &[channels, rows, 2 * half]);
@@ -143,6 +155,8 @@ fn frequency(g: &mut Graph, error: Var) -> Var {
     let counts = g.constant(&[half], &counts);
     let both = g.mul(both, counts);
     let total = g.sum_all(both);
+    // Real and imaginary parts are averaged as values of their own, as `testdata/golden/video-loss.json` has it from
+    // PyTorch.
     g.scale(total, 1.0 / (2 * channels * rows * columns) as f32)
 }
 
@@ -159,6 +173,7 @@ fn across(columns: usize, half: usize) -> Vec<f32> {
 
 /// Cosines and sines of `2 pi j k / n`.
 fn fourier(n: usize) -> (Vec<f32>, Vec<f32>) {
+    // The product is reduced modulo n before it is an angle: exact integers, so that large images lose nothing.
     let angle = |i: usize| std::f64::consts::TAU * (i / n * (i % n) % n) as f64 / n as f64;
     (0..n * n).map(|i| (angle(i).cos() as f32, angle(i).sin() as f32)).unzip()
 }

@@ -17,9 +17,12 @@ pub enum Optimizer {
 /// Adam's decay of the first and second moment.
 const ADAM: [f64; 2] = [0.9, 0.999];
 /// Adan's decay of the gradient, of its difference, and of the second moment; one minus the paper's betas.
+// Adam's numbers above are that paper's defaults as well.
 const ADAN: [f64; 3] = [0.98, 0.92, 0.99];
+// The papers' value; it keeps 0 / 0 from becoming NaN.
 const EPSILON: f32 = 1e-8;
 /// Numbers that a step needs from outside.
+// They are an input because they change with each step, and a graph is built once.
 pub(super) const SCHEDULE: usize = 5;
 
 impl Optimizer {
@@ -35,6 +38,7 @@ impl Optimizer {
     /// known.
     pub(super) fn schedule(self, rate: f64, step: u32) -> [f32; SCHEDULE] {
         let power = |beta: f64| 1.0 - beta.powi(step.min(i32::MAX as u32) as i32);
+        // Without it the first difference would be to a gradient of zero.
         let known = if step > 1 { 1.0 } else { 0.0 };
         match self {
             Self::Adam => {
@@ -43,6 +47,7 @@ impl Optimizer {
             Self::Adan => [
                 rate as f32,
                 (1.0 / power(ADAN[0])) as f32,
+                // The weight of the difference in Adan's direction and its bias correction in one number.
                 (ADAN[1] / power(ADAN[1])) as f32,
                 (1.0 / power(ADAN[2])).sqrt() as f32,
                 known,
@@ -83,6 +88,7 @@ impl Optimizer {
                 let drifting = g.mul(drift, difference);
                 let direction = g.add(direction, drifting);
                 let next = descend(g, parameters, direction, power, second, rate);
+                // The last memory is the gradient itself, for the next step's difference.
                 (next, vec![mean, drift, power, gradient])
             }
         }

@@ -42,6 +42,7 @@ impl Preset {
     /// An encoder's configuration with this preset's passes and rates. Short fits learn faster than the papers' long ones.
     pub fn config(self) -> EncoderConfig {
         let (epochs, rates) = match self {
+            // Three quarters of the epochs go to distortion alone, as in the papers (300 and 100).
             Self::Fast => ([30, 10], [1e-2, 2e-3]),
             Self::Medium => ([100, 30], [6e-3, 1e-3]),
             Self::Slow => ([300, 100], [3e-3, 5e-4]),
@@ -56,10 +57,20 @@ impl EncoderConfig {
     ///
     /// # Errors
     /// [`Error::Parameter`] for passes out of 2 to 100,000.
+    ///
+    /// ```
+    /// use siskin_fit::Preset;
+    ///
+    /// let mut config = Preset::Slow.config();
+    /// config.set_passes(40)?;
+    /// assert_eq!(config.epochs, [30, 10]);
+    /// # Ok::<(), siskin_fit::Error>(())
+    /// ```
     pub fn set_passes(&mut self, passes: u32) -> Result<()> {
         if !(2..=MOST_PASSES).contains(&passes) {
             return Err(Error::parameter("steps", passes, format!("2 to {MOST_PASSES}")));
         }
+        // At least one, or step sizes would stay as they were guessed.
         let coding = (passes / 4).max(1);
         self.epochs = [passes - coding, coding];
         Ok(())
@@ -81,6 +92,16 @@ impl FromStr for Preset {
 ///
 /// # Errors
 /// [`Error::Parameter`] for a quality out of that range.
+///
+/// ```
+/// use siskin_fit::lambda_of_quality;
+///
+/// // Ten points of quality halve the weight of a bit.
+/// assert_eq!(lambda_of_quality(50.0)?, 10.0);
+/// assert_eq!(lambda_of_quality(60.0)?, 5.0);
+/// assert!(lambda_of_quality(101.0).is_err());
+/// # Ok::<(), siskin_fit::Error>(())
+/// ```
 pub fn lambda_of_quality(quality: f64) -> Result<f64> {
     if !(0.0..=100.0).contains(&quality) {
         return Err(Error::parameter("quality", quality, "0 to 100"));

@@ -17,11 +17,13 @@ impl Random {
 
     /// In -1..1.
     pub(super) fn symmetric(&mut self) -> f32 {
+        // 24 bits, as many as a 32-bit float holds exactly.
         (self.next() >> 40) as f32 / (1u64 << 23) as f32 - 1.0
     }
 
     pub(super) fn shuffle<T>(&mut self, items: &mut [T]) {
         for i in (1..items.len()).rev() {
+            // The bias of the remainder is below 2^-50 for the few thousand frames of a GOP.
             items.swap(i, (self.next() % (i as u64 + 1)) as usize);
         }
     }

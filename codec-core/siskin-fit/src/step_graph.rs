@@ -13,8 +13,10 @@ use siskin_video::arch::Architecture;
 use siskin_video::network::{Purpose, add_condition, build_network, condition_names};
 
 /// Least standard deviation of symbols: below it their logarithm of probability would have no useful slope.
+// At 0.03 steps all symbols are the mean, so there are no bits left to save below.
 const DEVIATION_FLOOR: f32 = 0.03;
 /// Added to a probability, so that its logarithm is finite.
+// It caps a symbol at 16.6 bits, so that one outlier cannot dominate the gradient.
 const PROBABILITY_FLOOR: f32 = 1e-5;
 
 /// Which of the two phases of a fit.
@@ -84,9 +86,11 @@ impl StepGraph {
             Learned::with_value(&mut g, "embedding", value, &shape, optimizer)
         });
         let quantizers = layout.groups.len() + usize::from(embedding.is_some());
+        // One step per group, learned with the parameters: layers differ in how much rounding they bear.
         let steps = coding.then(|| Learned::input(&mut g, "steps", &[quantizers], optimizer));
         let quantized = steps.as_ref().map(|steps| {
             let base = g.input("base", &[count]);
+            // The network sees base plus rounded difference, which is what a decoder adds up.
             let own = g.sub(parameters.value, base);
             let log_steps = g.slice(steps.value, &[0], &[layout.groups.len()]);
             let step = g.exp(log_steps);
@@ -97,6 +101,7 @@ impl StepGraph {
         });
         let quantized_embedding = steps.as_ref().zip(embedding.as_ref()).map(|(steps, embedding)| {
             let shape = g.shape(embedding.value).to_vec();
+            // The embeddings' step is the last one.
             let log_step = g.slice(steps.value, &[quantizers - 1], &[1]);
             let step = g.exp(log_step);
             let flat = g.reshape(embedding.value, &[arch.embedding()]);
@@ -114,16 +119,19 @@ impl StepGraph {
             .tensors
             .iter()
             .map(|t| {
+                // One vector cut into tensors, so that the optimizer handles a single one.
                 let part = g.slice(seen, &[offset], &[t.count()]);
                 offset += t.count();
                 g.reshape(part, &t.shape)
             })
             .collect();
         let picture = build_network(&mut g, arch, Purpose::Fitting, &tensors, input);
+        // Loss on the visible part only, so that nothing is spent on what is cropped.
         let picture = g.slice(picture, &[0; 4], &[1, 3, rows, columns]);
         let loss = distortion(&mut g, picture, target);
         let error = g.sub(picture, target);
         let squares = g.square(error);
+        // For the report: the loss itself cannot be turned into a PSNR.
         let squared_error = g.mean_all(squares);
 
         // Backward through the network in one piece a tensor, then through the quantizer in one piece for all.
@@ -145,11 +153,13 @@ impl StepGraph {
         let mut inputs: Vec<String> = condition_names(arch).into_iter().map(str::to_owned).collect();
         inputs.extend(["target".to_owned(), "parameters_schedule".to_owned()]);
         if let (Some(q), Some(steps)) = (&quantized, &steps) {
+            // An input, since it is adjusted after each epoch.
             let lambda = g.input("lambda", &[2]);
             let weight = |g: &mut Graph, i: usize| {
                 let one = g.slice(lambda, &[i], &[1]);
                 g.reshape(one, &[])
             };
+            // Bits do not depend on the network, so they join here and the network is differentiated once.
             let mut seeds = vec![(q.seen, of_parameters), (q.bits, weight(&mut g, 0))];
             let mut wrt = vec![parameters.value, steps.value];
             if let (Some(q), Some(e), Some(gradient)) = (&quantized_embedding, &embedding, of_embedding) {
@@ -193,6 +203,7 @@ impl StepGraph {
 
 /// Rounds values to multiples of their steps, and estimates what the symbols cost, run by run.
 fn quantize(g: &mut Graph, values: Var, steps: Var, runs: &[usize]) -> Quantized {
+    // In units of the step: the derivative with respect to the step comes from here and from the product below.
     let code = g.div(values, steps);
     let symbols = g.round_straight_through(code);
     let seen = g.mul(symbols, steps);
@@ -202,6 +213,8 @@ fn quantize(g: &mut Graph, values: Var, steps: Var, runs: &[usize]) -> Quantized
         let sum = g.segment_sum(x, runs);
         g.mul(sum, counts)
     };
+    // From the values before rounding, which have gradients: bits fall both by moving values to the mean and by
+    // larger steps.
     let mean = average(g, code);
     let mean = g.segment_expand(mean, runs);
     let centered = g.sub(code, mean);
@@ -227,6 +240,7 @@ fn quantize(g: &mut Graph, values: Var, steps: Var, runs: &[usize]) -> Quantized
     let probability = g.offset(probability, PROBABILITY_FLOOR);
     let log = g.log(probability);
     let bits = g.scale(log, -std::f32::consts::LOG2_E);
+    // The floor of the probability would let the surest symbols cost less than nothing.
     let bits = g.relu(bits);
     Quantized { seen, bits: g.sum_all(bits) }
 }

@@ -11,6 +11,7 @@ use super::proto::{
 use super::{Binary, Graph, Op, Unary, Var};
 
 /// Version of the operator set, that of ONNX 1.15; `Gelu` came with it.
+// Newer sets would shut out older ONNX Runtimes for nothing.
 const OPSET: i64 = 20;
 /// Version of the file format that belongs to it.
 const IR_VERSION: i64 = 9;
@@ -18,8 +19,11 @@ const IR_VERSION: i64 = 9;
 impl Graph {
     /// Writes the part of the graph that `outputs` need. Inputs that nothing needs are left out.
     pub fn to_onnx(&self, name: &str, outputs: &[(&str, Var)]) -> Vec<u8> {
+        // Differentiation leaves nodes that nothing uses. ONNX Runtime would drop them too, but only after it has
+        // read and checked them.
         let mut needed = vec![false; self.nodes.len()];
         outputs.iter().for_each(|(_, v)| needed[v.0] = true);
+        // Operands always have smaller numbers, so one pass backward finds all.
         for id in (0..self.nodes.len()).rev() {
             if needed[id] {
                 operands(&self.nodes[id].op).iter().for_each(|o| needed[o.0] = true);
@@ -30,6 +34,7 @@ impl Graph {
             emitter.emit(id);
         }
         for &(name, value) in outputs {
+            // A value may be an output under several names, or an input; the runtime removes the copies.
             emitter.node("Identity", vec![of(value)], name.to_owned(), vec![]);
             emitter.graph.output.push(ValueInfoProto::float(name, self.shape(value)));
         }
@@ -51,6 +56,7 @@ fn of(x: Var) -> String {
 struct Emitter<'a> {
     source: &'a Graph,
     graph: GraphProto,
+    // Shapes and axes recur hundreds of times in a training step, and each would be a tensor of its own.
     integers: HashMap<Vec<i64>, String>,
     extra: usize,
 }
@@ -68,6 +74,7 @@ impl<'a> Emitter<'a> {
     }
 
     /// A value between nodes that has no [`Var`].
+    // Names begin with `t`, those of values with `v`, so they cannot meet.
     fn between(&mut self, op_type: &str, input: Vec<String>, attribute: Vec<AttributeProto>) -> String {
         self.extra += 1;
         let name = format!("t{}", self.extra);
@@ -112,15 +119,18 @@ impl<'a> Emitter<'a> {
                     AttributeProto::ints("shape", shape.iter().map(|&d| d as i64)),
                     AttributeProto::float("low", -0.5),
                     AttributeProto::float("high", 0.5),
+                    // A fixed seed: the noise is new in each run of a session, and the same from one fit to the next.
                     AttributeProto::float("seed", *seed as f32),
                 ];
                 self.node("RandomUniform", vec![], out, attributes);
             }
+            // Every provider has a fast kernel for products.
             Op::Unary(Unary::Square, x) => self.node("Mul", vec![of(*x), of(*x)], out, vec![]),
             Op::Unary(f, x) => self.node(unary_name(*f), vec![of(*x)], out, vec![]),
             Op::Binary(f, a, b) => self.node(binary_name(*f), vec![of(*a), of(*b)], out, vec![]),
             Op::Sum(x) => {
                 let from = source.shape(*x);
+                // Axes of size 1 are left out, whose sum changes nothing.
                 let axes = (0..shape.len()).filter(|&a| shape[a] != from[a]).map(|a| a as i64).collect();
                 let axes = self.integers(axes);
                 self.node("ReduceSum", vec![of(*x), axes], out, vec![AttributeProto::int("keepdims", 1)]);
@@ -145,6 +155,7 @@ impl<'a> Emitter<'a> {
             }
             Op::Flip(x, axes) => {
                 let starts = self.integers(axes.iter().map(|&a| shape[a] as i64 - 1).collect());
+                // ONNX's way to say "down to and with the first": -1 would count from the end.
                 let ends = self.integers(vec![i64::MIN; axes.len()]);
                 let which = self.sizes(axes);
                 let steps = self.integers(vec![-1; axes.len()]);
@@ -192,6 +203,8 @@ impl<'a> Emitter<'a> {
                 let mean = self.floats(&format!("zeros{channels}"), &vec![0.0; channels]);
                 let variance = self.floats(&format!("ones{channels}"), &vec![1.0 - epsilon; channels]);
                 let input = vec![of(*x), of(*scale), of(*shift), mean, variance];
+                // One pass over the features in place of a product and a sum, which made decoding of fits a tenth
+                // faster.
                 let epsilon = AttributeProto::float("epsilon", epsilon);
                 self.node("BatchNormalization", input, out, vec![epsilon]);
             }
@@ -205,12 +218,15 @@ impl<'a> Emitter<'a> {
             }
             Op::Double(x) => {
                 let mode = AttributeProto::string("mode", "nearest");
+                // With `floor` this repeats each value exactly; the default would shift by half a sample.
                 let place = AttributeProto::string("coordinate_transformation_mode", "asymmetric");
                 let round = AttributeProto::string("nearest_mode", "floor");
                 let scales = self.floats("twice", &[1.0, 1.0, 2.0, 2.0]);
+                // The empty name skips the optional region of interest.
                 self.node("Resize", vec![of(*x), String::new(), scales], out, vec![mode, place, round]);
             }
             Op::SegmentSum(x, lengths) => {
+                // One `Split` for all runs, in place of a `Slice` with three more inputs for each.
                 let parts = self.split(of(*x), lengths);
                 let axes = self.integers(vec![0]);
                 let keep = vec![AttributeProto::int("keepdims", 1)];
@@ -264,8 +280,10 @@ impl<'a> Emitter<'a> {
         let (images, channels, rows, columns) = (from[0], shape[1], from[2], from[3]);
         let permutation = |order: [i64; 5]| vec![AttributeProto::ints("perm", order)];
         let apart = self.sizes(&[block, block, images * channels, rows, columns]);
+        // Steps are one frame, so no graph has more.
         assert_eq!(images, 1, "one image at a time");
         let apart = self.between("Reshape", vec![of(x), apart], vec![]);
+        // First the block's columns go beside those of the image, then whole rows are interleaved.
         let wide = self.between("Transpose", vec![apart], permutation([0, 2, 3, 4, 1]));
         let lines = self.sizes(&[block, channels, rows, columns * block]);
         let lines = self.between("Reshape", vec![wide, lines], vec![]);
@@ -285,6 +303,7 @@ impl<'a> Emitter<'a> {
         let (from, to) = (self.source.shape(x).to_vec(), self.source.shape(g).to_vec());
         assert_eq!(from[0], 1, "one image at a time");
         let (co, ci, kh, kw) = (shape[0], shape[1], shape[2], shape[3]);
+        // Both images get rows of the same length, so that one shift in memory is the same shift in both.
         let pitch = from[3] + pads[1] + pads[3];
         let length = (to[2] + kh - 1) * pitch;
         let columns: Vec<usize> = (0..kw).collect();
@@ -301,6 +320,7 @@ impl<'a> Emitter<'a> {
         let down = [most[0], most[1], kh - 1 - most[0], kw - 1 - most[1]];
         let g = self.shifted(of(g), down, &of_g, [co, length]);
         let x = self.shifted(of(x), pads, &of_x, [ci, length]);
+        // `Gemm` takes the transposed factor as it lies in memory; `MatMul` would need a `Transpose` first.
         let mut product = self.between("Gemm", vec![g, x], vec![AttributeProto::int("transB", 1)]);
         let size = [of_g.len() * co, of_x.len() * ci];
         if of_g.len() + of_x.len() > 2 {
@@ -309,6 +329,7 @@ impl<'a> Emitter<'a> {
         }
         let apart = self.sizes(&[of_g.len(), co, of_x.len(), ci]);
         let apart = self.between("Reshape", vec![product, apart], vec![]);
+        // From shifts by channels to `[output, input, row, column]`.
         let order = vec![AttributeProto::ints("perm", [1, 3, 0, 2])];
         let mut taps = self.between("Transpose", vec![apart], order);
         if of_x.len() > 1 {
@@ -337,6 +358,8 @@ impl<'a> Emitter<'a> {
             let ends = shifts.iter().skip(1).copied().chain([length]);
             let gaps = shifts.iter().zip(ends).map(|(&shift, next)| next - shift);
             let parts = gaps.flat_map(|gap| [flat.clone(), self.zeros(gap)]).collect();
+            // Gaps of zeros between copies shift each by its own amount: no `Pad` for each. The gaps add up to the
+            // one row more.
             let joined = self.between("Concat", parts, vec![AttributeProto::int("axis", 0)]);
             let shape = self.sizes(&[shifts.len() * channels + 1, length]);
             return self.between("Reshape", vec![joined, shape], vec![]);

@@ -120,6 +120,7 @@ pub(crate) struct Node {
 #[derive(Debug, Clone, Default)]
 pub struct Graph {
     pub(crate) nodes: Vec<Node>,
+    // By their bits, since floats have no hash; a training step uses the same few numbers again and again.
     scalars: HashMap<u32, Var>,
     noises: u32,
 }
@@ -163,6 +164,7 @@ impl Graph {
 
     /// Uniform noise in -0.5..0.5, drawn anew in each run from a seed that depends on the graph only.
     pub fn noise(&mut self, shape: &[usize]) -> Var {
+        // Each source gets another seed, or parameters and embeddings would be moved alike.
         self.noises += 1;
         self.push(Op::Noise(self.noises), shape.to_vec())
     }
@@ -249,6 +251,7 @@ impl Graph {
 
     /// `max(x, low)`.
     pub fn at_least(&mut self, x: Var, low: f32) -> Var {
+        // Made of `Relu`, whose gradient is known; `Max` or `Clip` would be one more operator to differentiate.
         let low = self.scalar(low);
         let above = self.sub(x, low);
         let above = self.relu(above);
@@ -298,6 +301,7 @@ impl Graph {
     pub fn mean(&mut self, x: Var, axes: &[usize]) -> Var {
         let count: usize = axes.iter().map(|&a| self.shape(x)[a]).product();
         let sum = self.sum(x, axes);
+        // A sum and a product, so that no mean has to be differentiated.
         self.scale(sum, 1.0 / count as f32)
     }
 
@@ -316,6 +320,7 @@ impl Graph {
     }
 
     fn sum_to(&mut self, x: Var, shape: Vec<usize>) -> Var {
+        // What changes nothing adds no node; callers need not think of special cases.
         if self.shape(x) == shape {
             return x;
         }
@@ -420,7 +425,15 @@ impl Graph {
 
     /// Pixel shuffle: `[1, b*b*C, H, W]` to `[1, C, b*H, b*W]`; the row and column in the block are the slowest parts of
     /// the channel (the order that ONNX calls DCR).
+    ///
+    /// ```
+    /// let mut g = siskin_graph::Graph::new();
+    /// let x = g.input("x", &[1, 12, 4, 6]);
+    /// let y = g.depth_to_space(x, 2);
+    /// assert_eq!(g.shape(y), [1, 3, 8, 12]);
+    /// ```
     pub fn depth_to_space(&mut self, x: Var, block: usize) -> Var {
+        // From a network's third stage on every second block does not enlarge.
         if block == 1 {
             return x;
         }

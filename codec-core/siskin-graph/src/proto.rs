@@ -121,6 +121,7 @@ pub(super) struct DimensionProto {
 
 impl AttributeProto {
     pub(super) fn int(name: &str, value: i64) -> Self {
+        // The kinds are those of `AttributeProto.AttributeType`: 1 float, 2 integer, 3 string, 7 integers.
         Self { name: name.into(), i: Some(value), kind: 2, ..Default::default() }
     }
 
@@ -139,6 +140,7 @@ impl AttributeProto {
 
 impl TensorProto {
     pub(super) fn floats(name: String, shape: &[usize], values: &[f32]) -> Self {
+        // ONNX fixes little-endian bytes for raw data, whatever the machine is.
         let raw_data = values.iter().flat_map(|v| v.to_le_bytes()).collect();
         Self { name, dims: shape.iter().map(|&d| d as i64).collect(), data_type: FLOAT, raw_data }
     }

@@ -36,7 +36,10 @@ pub fn check(name: &str, shape: &[usize], loss: impl Fn(&mut Graph, Var) -> Var)
     network.input(0).copy_from_slice(&at);
     network.run().expect("a run");
     let gradient = network.output(1).to_vec();
+    // Smaller steps lose the difference in the rounding of 32-bit floats, larger ones in the curvature.
     let step = 1e-2f32;
+    // Along whole directions: three of them check all elements at once, where differences for each element would take
+    // thousands of runs.
     for direction in 2..5 {
         let along = values(count, direction);
         let mut side = |sign: f32| {

@@ -1,8 +1,8 @@
 //! RDOQ: rate-distortion optimized quantization of latents, as a trellis.
 //!
 //! With the contexts as they stand at a block, it minimizes squared error plus lambda times bits over all ways of making
-//! each latent the nearest integer, the next one towards 0, or 0, by dynamic programming over the latents of a group and the groups of a block. Blocks
-//! before are taken as chosen, blocks after are ignored.
+//! each latent the nearest integer, the next one towards 0, or 0, by dynamic programming over the latents of a group and
+//! the groups of a block. Blocks before are taken as chosen, blocks after are ignored.
 
 use crate::Result;
 use siskin_entropy::binary::{BitCounter, bit_cost};
