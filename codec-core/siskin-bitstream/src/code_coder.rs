@@ -25,6 +25,7 @@ pub trait CodeCoder {
 
     /// Appends the codes of `frames` to `out`. Codes must be below [`codebook_size`](Self::codebook_size); frames have 1
     /// to `shape.stages` stages, all the same if not `shape.variable`.
+    // Infallible: the caller has checked codes and stages, and the packet's size is compared afterwards.
     fn encode_frames(&mut self, shape: PacketShape, frames: &Frames, out: &mut Vec<u8>);
 
     /// Replaces the codes in `frames` by those in `data`, which holds nothing else; its groups stay.
@@ -32,6 +33,7 @@ pub trait CodeCoder {
     /// # Errors
     /// Where (byte of `data`) and why these are no such frames. Bytes that were changed may decode to other codes;
     /// what was cut or added is found.
+    // A pair and not `Error`: only the packet knows where in it `data` begins, and names the field.
     fn decode_frames(
         &mut self,
         shape: PacketShape,

@@ -19,10 +19,14 @@ pub struct ComfortNoise {
 
 impl ComfortNoise {
     /// Bands of the spectrum.
+    // Twelve bands of four bits are six whole bytes. At 24 kHz they are 1.8 Bark wide each: 6 asinh(f / 600 Hz) is
+    // the Bark scale.
     pub const BANDS: usize = 12;
     /// The loudest level: -0.5 dB.
+    // One below the level that would be 0 dB: 0 dB RMS would be a full-scale square wave, which no background is.
     pub const MAX_LEVEL: u8 = 192;
     /// Decibels of one step of a band.
+    // 16 values span 45 dB between the quietest band and the loudest, and rounding is off by 1.5 dB at most.
     pub const BAND_STEP_DB: f32 = 3.0;
 
     /// Root mean square in decibels of full scale; none in digital silence.
@@ -32,6 +36,8 @@ impl ComfortNoise {
 
     /// Appends the description: 1 byte for digital silence, else 7.
     pub(super) fn write_to(&self, out: &mut Vec<u8>) {
+        // Clamped rather than refused: the level is measured from a signal, and a packet that cannot be written
+        // would break the stream over one loud frame.
         out.push(self.level.min(Self::MAX_LEVEL));
         if self.level > 0 {
             let mut bits = BitWriter::new(out);
@@ -43,6 +49,7 @@ impl ComfortNoise {
     /// Reads a description.
     pub(super) fn read_from(cursor: &mut Cursor<'_>) -> Result<Self> {
         let level = cursor.read_byte("noise level")?;
+        // Refused and not clamped, so that all readers agree on which packets are valid.
         if level > Self::MAX_LEVEL {
             return Err(
                 cursor.field_error("noise level", format!("{level}, allowed: 0 to {}", Self::MAX_LEVEL))

@@ -3,7 +3,10 @@
 /// Codes of frames one after another, `[stage][group]` each.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Frames {
+    // One vector for all frames, not one for each: packets are cut, coded and recoded without an allocation per
+    // frame.
     codes: Vec<u16>,
+    // Stages and not codes of each frame, so that a count fits a byte and the packet's field.
     counts: Vec<u8>,
     groups: usize,
 }
@@ -29,6 +32,7 @@ impl Frames {
 
     /// Adds a frame; codes beyond the last whole stage, or beyond 255 stages, are left out.
     pub fn push_frame(&mut self, codes: &[u16]) {
+        // `max(1)` against a division by 0 in the default value, which has no groups yet.
         let count = (codes.len() / self.groups.max(1)).min(255);
         self.codes.extend_from_slice(&codes[..count * self.groups]);
         self.counts.push(count as u8);
@@ -68,6 +72,7 @@ impl Frames {
     pub fn iter(&self) -> impl Iterator<Item = &[u16]> {
         let mut rest = self.codes.as_slice();
         self.counts.iter().map(move |&count| {
+            // Bounded by what is there: `parts_mut` lets a decoder fill the two vectors one after the other.
             let (frame, later) = rest.split_at((usize::from(count) * self.groups).min(rest.len()));
             rest = later;
             frame
@@ -76,6 +81,7 @@ impl Frames {
 
     /// Leaves each frame no more than its first `stages` stages.
     pub fn truncate_stages(&mut self, stages: u8) {
+        // Moved to the front in place: `to` never passes `from`, so nothing unread is overwritten.
         let (mut from, mut to) = (0, 0);
         for count in &mut self.counts {
             let all = usize::from(*count) * self.groups;
@@ -94,6 +100,8 @@ impl Frames {
         self.counts.extend(counts);
         let total = self.counts.iter().map(|&c| usize::from(c) * self.groups).sum();
         self.codes.resize(total, 0);
+        // The packet's order is stage-major, that of `codes` frame-major, so each stage is scattered over the
+        // frames.
         for stage in 0..usize::from(self.max_stages()) {
             let mut at = 0;
             for &count in &self.counts {

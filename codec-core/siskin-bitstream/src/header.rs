@@ -4,12 +4,15 @@ use crate::bytes::{Cursor, put_varint};
 use crate::{Error, Result};
 
 /// First bytes of every stream header.
+// Checked first, so that other data are refused as no Siskin audio and not by the range of some field.
 const MAGIC: [u8; 3] = *b"SKA";
 /// The only version so far.
 const VERSION: u8 = 1;
 
 /// What names a bundle in a stream: the first 8 bytes of its hash.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
+// Eight bytes are enough to tell bundles apart (among a thousand, two are alike with a probability of 3e-14) and
+// cost a quarter of the hash in each in-band header. The bundle's files are checked against the whole hash.
 pub struct BundleId(pub [u8; 8]);
 
 impl fmt::Display for BundleId {
@@ -20,6 +23,7 @@ impl fmt::Display for BundleId {
 
 impl fmt::Debug for BundleId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // In hexadecimal, as messages, docs and SDP have it.
         write!(f, "BundleId({self})")
     }
 }
@@ -80,6 +84,8 @@ impl StreamHeader {
         out.extend_from_slice(&[self.groups, self.stages, self.code_bits]);
         put_varint(out, self.pre_skip.into());
         let name = if short { "" } else { &self.bundle_name };
+        // The name is for messages only, so a long one is cut; bundles refuse names beyond the bound when they are
+        // loaded.
         out.push(name.len().min(Self::MAX_NAME) as u8);
         out.extend_from_slice(&name.as_bytes()[..name.len().min(Self::MAX_NAME)]);
     }
@@ -107,12 +113,14 @@ impl StreamHeader {
         cursor.read_byte("version")?;
         let mut id = [0; 8];
         id.copy_from_slice(cursor.read_bytes("bundle id", 8)?);
+        // 768 kHz is the highest rate of audio converters.
         let sample_rate = cursor.read_ranged("sample rate", 1, 768_000)?;
         let channels = byte_in(&mut cursor, "channels", 1, 255)?;
         let hop = cursor.read_ranged("hop", 1, u16::MAX.into())? as u16;
         let groups = byte_in(&mut cursor, "groups", 1, 16)?;
         let stages = byte_in(&mut cursor, "stages", 1, 64)?;
         let code_bits = byte_in(&mut cursor, "code bits", 1, 16)?;
+        // At most a hop, so that the first frame alone can carry it; `Packet::bind` counts on that.
         let pre_skip = cursor.read_ranged("pre-skip", 0, hop.into())? as u16;
         let name_len = byte_in(&mut cursor, "name length", 0, Self::MAX_NAME as u8)?;
         let name = cursor.read_bytes("name", name_len.into())?;
@@ -143,12 +151,16 @@ impl StreamHeader {
     /// [`Error::WrongBundle`] if that one needs another bundle, [`Error::Bitstream`] if it needs the same bundle and
     /// says that the bundle is what it is not.
     pub fn accepts(&self, other: &Self) -> Result<()> {
+        // The short in-band form has no name, so names never decide.
         if other.without_name() == self.without_name() {
             return Ok(());
         }
+        // Asked first: it is what a user can mend, by installing the bundle.
         if other.bundle != self.bundle {
             return Err(other.wrong_bundle(format!("{} ({})", self.bundle_name, self.bundle)));
         }
+        // A forged or damaged header: the id is a hash over the manifest, so the same bundle cannot have another
+        // shape.
         let reason = format!("not that of {}, the bundle that the header names", self.bundle_name);
         // The shape begins behind magic, version and bundle id.
         Err(Error::bitstream("stream header", "shape", 12, reason))
@@ -165,6 +177,7 @@ impl StreamHeader {
 
     /// Whether both headers describe the same stream: a short form equals its long one.
     pub fn same_stream(&self, other: &Self) -> bool {
+        // Names count only where both headers have one; two that differ are taken for two streams.
         let names = self.bundle_name.is_empty() || other.bundle_name.is_empty();
         names && self.without_name() == other.without_name() || self == other
     }
@@ -172,6 +185,7 @@ impl StreamHeader {
 
 fn byte_in(cursor: &mut Cursor<'_>, field: &'static str, low: u8, high: u8) -> Result<u8> {
     match cursor.rest().first() {
+        // Looked at before it is read, so that the error's offset is the field's own.
         Some(b) if !(low..=high).contains(b) => {
             Err(cursor.field_error(field, format!("{b}, allowed: {low} to {high}")))
         }

@@ -11,8 +11,10 @@ use crate::packet_flags::HAS_REDUNDANCY;
 use crate::{Error, Result};
 
 /// Most earlier frames that a packet repeats.
+// Three bits of the last byte: bursts of up to 160 ms at 50 frames per second can be recovered.
 pub const MAX_FRAMES: usize = 8;
 /// Most residual stages of a copy.
+// The other five bits.
 pub const MAX_STAGES: u8 = 32;
 
 /// RedundantFrames of the frames before a packet.
@@ -49,6 +51,7 @@ impl RedundantFrames<'_> {
             return;
         }
         let mut bits = BitReader::new(self.data);
+        // Skipped by reading: there are at most eight copies, and the bits of a copy need not begin at a byte.
         for _ in 0..(back - 1) * self.per_frame {
             bits.read_bits(self.code_bits);
         }
@@ -86,6 +89,8 @@ pub fn append_frames<'a>(
     let Some(first) = packet.first_mut() else {
         return Err(Error::parameter("packet", "empty", "a packet"));
     };
+    // The flag is set in a packet that is written already, so the encoder needs not know about copies before it
+    // codes; nothing else of the packet changes.
     *first |= HAS_REDUNDANCY;
     let mut bits = BitWriter::new(packet);
     for frame in frames {
@@ -94,6 +99,7 @@ pub fn append_frames<'a>(
         frame.iter().for_each(|&code| bits.write_bits(code, header.code_bits.into()));
     }
     bits.fill_byte();
+    // Less one each, since none would need no byte.
     packet.push((count as u8 - 1) << 5 | (stages - 1));
     Ok(())
 }
@@ -114,6 +120,7 @@ pub(super) fn split_payload<'a>(
         let reason = format!("copies of {stages} stages, the stream has {}", header.stages);
         return fail(offset + body.len(), reason);
     }
+    // Less the byte that has been split off.
     let needed = added_bytes(header, count, stages) - 1;
     let Some(start) = body.len().checked_sub(needed) else {
         let reason = format!("{} bytes, {count} copies need {needed}", body.len());

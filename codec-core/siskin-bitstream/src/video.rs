@@ -4,6 +4,7 @@ use crate::bytes::{Cursor, put_varint};
 use crate::{Limits, Result};
 
 /// First bytes of every video stream header.
+// Another one than that of audio, so that a header in the wrong track is refused at its first bytes.
 const MAGIC: [u8; 3] = *b"SKV";
 /// The only version so far.
 const VERSION: u8 = 1;
@@ -39,6 +40,7 @@ impl VideoHeader {
         ] {
             put_varint(out, value);
         }
+        // Not checked: H.273 grows, and a code point that is not known here goes through to players that know it.
         let Colorimetry { primaries, transfer, matrix, full_range } = self.colour;
         out.extend_from_slice(&[primaries, transfer, matrix, full_range.into()]);
     }
@@ -65,11 +67,15 @@ impl VideoHeader {
         cursor.read_byte("version")?;
         let width = cursor.read_ranged("width", 1, Size::MAX_SIDE)?;
         let height = cursor.read_ranged("height", 1, Size::MAX_SIDE)?;
+        // Beside the sides' own bound: 16,384 squared would be 400 MB a frame in I420, from a header of 20 bytes.
         if u64::from(width) * u64::from(height) > limits.max_video_pixels {
             let reason = format!("{width}x{height}, allowed: up to {} pixels", limits.max_video_pixels);
             return Err(cursor.field_error("size", reason));
         }
+        // A numerator of 0 means a variable rate, as in GStreamer's caps; the denominator divides, so it is at
+        // least 1.
         let frame_rate = (cursor.read_varint("frame rate")?, cursor.read_ranged("frame rate", 1, u32::MAX)?);
+        // Bounded, so that a side times it stays below 2^34 and display sizes are exact in 64 bits.
         let one = |cursor: &mut Cursor<'_>| cursor.read_ranged("pixel aspect", 1, 1 << 20);
         let pixel_aspect = (one(&mut cursor)?, one(&mut cursor)?);
         let colour = Colorimetry {
@@ -84,6 +90,7 @@ impl VideoHeader {
     /// Duration of a frame in nanoseconds; none where the rate is not constant.
     pub fn frame_duration_ns(&self) -> Option<u64> {
         let (n, d) = self.frame_rate;
+        // Below 2^62: a denominator of 32 bits times 10^9.
         (n > 0).then(|| 1_000_000_000 * u64::from(d) / u64::from(n))
     }
 

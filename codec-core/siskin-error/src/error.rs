@@ -145,6 +145,7 @@ pub enum Error {
         reason: String,
     },
     /// Reading or writing a file failed.
+    // Only the path: `source` says the rest, and `with_sources` puts a colon between them.
     #[error("{}", .path.display())]
     Io {
         /// The file.
@@ -157,6 +158,7 @@ pub enum Error {
 impl Error {
     /// Bytes that are not what the format allows: `field` of `what`, which begins at the byte `offset`.
     pub fn bitstream(what: &'static str, field: &'static str, offset: usize, reason: impl ToString) -> Self {
+        // Bytes are what nearly every caller counts; the offsets of decoded symbols go through `bitstream_at`.
         Self::bitstream_at(OffsetUnit::Byte, what, field, offset, reason)
     }
 
@@ -173,6 +175,7 @@ impl Error {
 
     /// A container that cannot be read, for a reason of its own.
     pub fn container(reason: impl ToString) -> Self {
+        // The container is as often a pipe as a file, so these errors hold no path; callers that have one add it.
         Self::Container { reason: reason.to_string(), source: None }
     }
 
@@ -195,6 +198,7 @@ impl Error {
     /// assert_eq!(error.with_sources(), "container: cannot be read: the disk is gone");
     /// ```
     pub fn with_sources(&self) -> String {
+        // Joined here and not in `Display`: a reporter that walks the chain itself would print each cause twice.
         let mut text = self.to_string();
         let mut next = std::error::Error::source(self);
         while let Some(cause) = next {

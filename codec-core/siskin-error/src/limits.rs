@@ -30,14 +30,22 @@ impl Default for Limits {
     /// parameters, 4 GiB of features.
     fn default() -> Self {
         Self {
+            // 500 frames of 64 stages by 16 groups at 16 bits would take 1.02 MB, so no packet within the next
+            // limit is refused by this one in practice.
             max_packet_bytes: 1 << 20,
             max_frames_per_packet: 500,
+            // Tracks, tags and chapters take kilobytes in real files, and each is held in memory whole.
             max_description_bytes: 16 << 20,
+            // The repair keeps attachments such as fonts and cover art byte by byte, and those are the largest
+            // elements of real files.
             max_container_element_bytes: 64 << 20,
+            // Far above any weights that a CPU runs in real time, and still an allocation that a desktop survives.
             max_bundle_file_bytes: 256 << 20,
             max_video_packet_bytes: 32 << 20,
+            // The picture that level 6.2 of H.265 is made for.
             max_video_pixels: 8192 * 4320,
             max_video_frames: 4096,
+            // A parameter is a 32-bit float when decoded: 128 MiB of weights at most.
             max_video_parameters: 32 << 20,
             max_video_memory: 4 << 30,
         }

@@ -65,12 +65,15 @@ pub enum TokenError {
         position: u64,
     },
     /// A frame that the layout has reserved for something else.
+    // A legal frame of codes, but one that a reader of the layout would take for the end, so writing it would lose
+    // what follows.
     #[error("frame {frame} is all zeros, which means the end in this layout")]
     Reserved {
         /// Which frame.
         frame: u64,
     },
     /// More tokens than a layout may hold back.
+    // Bounds the memory of a stream whose layout gives a frame's last code only at the very end.
     #[error("more than {most} frames are held back: this layout cannot stream")]
     TooLong {
         /// The most frames that are held.

@@ -13,6 +13,7 @@ pub struct Colorimetry {
 
 impl Default for Colorimetry {
     fn default() -> Self {
+        // Limited range where nothing is said, as H.264, H.265 and GStreamer have it.
         Self { primaries: 2, transfer: 2, matrix: 2, full_range: false }
     }
 }

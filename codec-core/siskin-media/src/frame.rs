@@ -23,6 +23,7 @@ impl PixelFormat {
         match (self, index) {
             (Self::I420, 0) => (size.width(), size.height()),
             (Self::I420, 1 | 2) => (size.chroma().width(), size.chroma().height()),
+            // A row counts samples and not pixels, so that copies need not know the format.
             (Self::Rgb, 0) => (3 * size.width(), size.height()),
             _ => (0, 0),
         }
@@ -69,6 +70,8 @@ pub struct VideoFrame {
 impl VideoFrame {
     /// A frame whose samples are all 128: gray.
     pub fn new(format: PixelFormat, size: Size) -> Self {
+        // Gray in both formats. Zeros would be black in RGB but green in I420, which shows wherever a frame is left
+        // unwritten.
         Self { format, size, data: vec![128; format.frame_bytes(size)] }
     }
 
@@ -109,6 +112,8 @@ impl VideoFrame {
     /// Makes this a frame of another format and size, in the same memory where that suffices. Samples are then anything.
     pub fn reshape(&mut self, format: PixelFormat, size: Size) {
         (self.format, self.size) = (format, size);
+        // Bytes that stay are not cleared: every caller writes the whole frame, and a memset of 4K costs 12 MB of
+        // traffic each.
         self.data.resize(format.frame_bytes(size), 128);
     }
 
@@ -117,6 +122,7 @@ impl VideoFrame {
         VideoFrameView {
             format: self.format,
             size: self.size,
+            // Three slices into `data`; nothing is copied, so a view is cheap enough to make for each call.
             planes: split(self.format, self.size, &self.data),
         }
     }
@@ -130,6 +136,8 @@ impl VideoFrame {
     pub fn planes_mut(&mut self) -> impl ExactSizeIterator<Item = PlaneMut<'_>> {
         let (format, size) = (self.format, self.size);
         let mut rest = self.data.as_mut_slice();
+        // Split off one after another, since the borrow checker allows no three mutable slices of one vector
+        // otherwise. Planes beyond the format's get an empty rest.
         let planes = std::array::from_fn::<_, 3, _>(|index| {
             let (row_bytes, rows) = format.plane_shape(size, index);
             let (own, after) = std::mem::take(&mut rest).split_at_mut(row_bytes * rows);
@@ -210,9 +218,12 @@ impl<'a> VideoFrameView<'a> {
         if planes.len() != format.plane_count() {
             return Err(Error::parameter("planes", planes.len(), format.plane_count()));
         }
+        // An array of three rather than a vector: a view is made for each frame, and must not allocate.
         let mut all = [Plane::packed(&[], 0, 0); 3];
         for (index, (own, plane)) in all.iter_mut().zip(planes).enumerate() {
             let (columns, rows) = format.plane_shape(size, index);
+            // Exactly the frame's samples. Padding of a decoder's memory belongs into the stride, or is cut by
+            // `Plane::crop` before.
             if (plane.row_bytes(), plane.row_count()) != (columns, rows) {
                 let found = format!("{}x{}", plane.row_bytes(), plane.row_count());
                 return Err(Error::parameter("plane", found, format!("{columns}x{rows}")));
@@ -250,6 +261,7 @@ impl<'a> VideoFrameView<'a> {
     #[must_use]
     pub fn crop(&self, size: Size) -> Self {
         let sides = (size.width().min(self.size.width()), size.height().min(self.size.height()));
+        // Cannot fail: the smaller of two valid sides is valid.
         let Ok(size) = Size::new(sides.0 as u32, sides.1 as u32) else { return *self };
         let mut planes = self.planes;
         for (index, plane) in planes.iter_mut().enumerate() {
@@ -262,6 +274,8 @@ impl<'a> VideoFrameView<'a> {
     /// Copies the frame to `out`, which takes on its format and size.
     pub fn copy_to(&self, out: &mut VideoFrame) {
         (out.format, out.size) = (self.format, self.size);
+        // Cleared and appended to, not resized and overwritten, so that no byte is written twice; the capacity
+        // stays.
         out.data.clear();
         self.planes().iter().for_each(|plane| plane.append_to(&mut out.data));
     }

@@ -2,10 +2,13 @@ use crate::{Error, Result};
 
 /// Fails where `len` bytes do not hold `rows` rows of `row_bytes` at a distance of `stride`.
 fn check_layout(len: usize, row_bytes: usize, rows: usize, stride: usize) -> Result<()> {
+    // Rows would overlap, and writing one would change its neighbor. Strides below 0 (bottom-up pictures) are not
+    // supported.
     if stride < row_bytes {
         return Err(Error::parameter("stride", stride, format!("{row_bytes} and more")));
     }
     // The last row may end where its samples end.
+    // Checked arithmetic, since stride and rows come from caps or a caller's buffer and may be anything.
     let needed = match rows.checked_sub(1) {
         Some(before) => before.checked_mul(stride).and_then(|n| n.checked_add(row_bytes)),
         None => Some(0),
@@ -81,6 +84,7 @@ impl<'a> Plane<'a> {
     /// The upper left part of at most `row_bytes` by `rows` samples.
     #[must_use]
     pub fn crop(mut self, row_bytes: usize, rows: usize) -> Self {
+        // The stride stays, so what was cut off becomes the gap between rows.
         (self.row_bytes, self.rows) = (self.row_bytes.min(row_bytes), self.rows.min(rows));
         self
     }
@@ -92,6 +96,7 @@ impl<'a> Plane<'a> {
 
     /// Appends the rows to `out` without gaps.
     pub fn append_to(&self, out: &mut Vec<u8>) {
+        // One copy rather than one per row: the planes of a VideoFrame always go this way.
         if self.is_packed() {
             out.extend_from_slice(&self.data[..self.row_bytes * self.rows]);
         } else {
@@ -151,6 +156,7 @@ impl<'a> PlaneMut<'a> {
     /// All rows from the top.
     pub fn rows_mut(&mut self) -> impl Iterator<Item = &mut [u8]> {
         let row_bytes = self.row_bytes;
+        // `max(1)` only for planes without samples, as chunks of 0 panic.
         self.data.chunks_mut(self.stride.max(1)).take(self.rows).map(move |row| &mut row[..row_bytes])
     }
 
@@ -166,6 +172,7 @@ impl<'a> PlaneMut<'a> {
                 format!("{}x{}", self.row_bytes, self.rows),
             ));
         }
+        // One copy, gaps included, up to the end of the last row, behind which there may be no gap.
         if self.stride == from.stride {
             let end = (self.rows.max(1) - 1) * self.stride + self.row_bytes;
             self.data[..end].copy_from_slice(&from.data[..end]);
@@ -194,6 +201,7 @@ impl<'a> PlaneMut<'a> {
             ));
         }
         let (columns, rows) = (from.row_bytes, from.rows);
+        // Sides first, then whole rows up and down, so that the corners repeat the corner samples.
         for (row, from) in self.rows_mut().skip(top).zip(from.rows()) {
             row[..left].fill(from[0]);
             row[left..left + columns].copy_from_slice(from);

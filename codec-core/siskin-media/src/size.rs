@@ -9,6 +9,8 @@ pub struct Size {
 
 impl Size {
     /// Longest side of a frame.
+    // The bitstream's bound. Squared it is 2^28, so areas times 3 channels fit 32 bits and no sum of planes
+    // overflows.
     pub const MAX_SIDE: u32 = 16_384;
 
     /// The smallest size, one pixel.
@@ -45,12 +47,15 @@ impl Size {
     /// The size of the chroma planes of 4:2:0: half of each side, rounded up.
     #[must_use]
     pub const fn chroma(self) -> Self {
+        // Rounded up and not down, as in I420 of GStreamer, FFmpeg and libyuv: the last odd column has chroma of
+        // its own.
         Self { width: self.width.div_ceil(2), height: self.height.div_ceil(2) }
     }
 
     /// Both sides rounded up to multiples of a power of two, at most [`Size::MAX_SIDE`].
     #[must_use]
     pub fn align_to(self, side: u32) -> Self {
+        // A power of two as well, so the result is a multiple of `side` at the bound too.
         let align = |v: u32| v.next_multiple_of(side.max(1)).min(Self::MAX_SIDE);
         Self { width: align(self.width), height: align(self.height) }
     }

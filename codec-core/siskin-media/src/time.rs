@@ -45,6 +45,7 @@ impl TimeBase {
             let allowed = "a fraction of numbers from 1 on";
             return Err(Error::parameter("time base", format!("{numerator}/{denominator}"), allowed));
         }
+        // Lowest terms, so that equal bases compare equal: 50/2 and 25/1.
         let (mut a, mut b) = (numerator, denominator);
         while b > 0 {
             (a, b) = (b, a % b);
@@ -57,6 +58,7 @@ impl TimeBase {
     /// # Errors
     /// [`Error::Parameter`] if either is 0, which for a frame rate means that it is not constant.
     pub fn from_rate(numerator: u32, denominator: u32) -> Result<Self> {
+        // A rate is ticks per second, a base seconds per tick.
         Self::new(denominator, numerator)
     }
 
@@ -76,6 +78,7 @@ impl TimeBase {
             Rounding::Nearest => rest >= divisor - rest,
             Rounding::Up => rest > 0,
         };
+        // None and not a clamped value: a clamped timestamp would go on as if it were one.
         u64::try_from(whole + u128::from(up)).ok()
     }
 
@@ -91,6 +94,7 @@ impl TimeBase {
 
     /// The time of `ticks` in seconds, as exact as a float is.
     pub fn ticks_to_seconds(self, ticks: u64) -> f64 {
+        // For messages and rates only; from 2^53 ticks on a float is no longer exact.
         ticks as f64 * f64::from(self.numerator) / f64::from(self.denominator)
     }
 }

@@ -3,6 +3,8 @@
 use crate::{Colorimetry, PixelFormat, VideoFrame, VideoFrameView};
 
 /// Bits after the point of the coefficients.
+// Sixteen bits keep each product below 2^26 (coefficients are below 2.2), so sums of four pixels fit 32 bits, and
+// the rounding errors of three coefficients stay below 1/100 of a step.
 const BITS: u32 = 16;
 const HALF: i32 = 1 << (BITS - 1);
 
@@ -29,13 +31,18 @@ impl YuvMatrix {
             4 => (0.30, 0.11),
             7 => (0.212, 0.087),
             9 => (0.2627, 0.0593),
+            // 5 and 6 are BT.601. 2 is unspecified, and 0 (RGB), 8 (YCgCo) and 10 (constant luminance) are no
+            // products of a matrix of this form. `docs/video-bitstream.md` says BT.601 for them, and both ways use
+            // the same, so what is coded comes back.
             _ => (0.299, 0.114),
         };
         let kg = 1.0 - kr - kb;
+        // Limited range: Y 16 to 235, U and V 16 to 240 (ITU-R BT.601).
         let (black, bright, strong) =
             if colorimetry.full_range { (0, 255.0, 255.0) } else { (16, 219.0, 224.0) };
         let fixed = |v: f64| (v * f64::from(1 << BITS)).round() as i32;
         let (own, chroma) = (bright / 255.0, strong / 255.0);
+        // U is (B - Y) / (2 (1 - kb)) by definition, so it spans -1/2 to 1/2; V likewise with red.
         let (u, v) = (chroma / (2.0 * (1.0 - kb)), chroma / (2.0 * (1.0 - kr)));
         let rows = [
             [kr * own, kg * own, kb * own],
@@ -44,6 +51,7 @@ impl YuvMatrix {
         ];
         Self {
             to_yuv: rows.map(|row| row.map(fixed)),
+            // The inverse by formula, not by inverting the rounded integers: errors of both ways do not add up.
             luma: fixed(1.0 / own),
             red: fixed(2.0 * (1.0 - kr) / chroma),
             green: [fixed(2.0 * kb * (1.0 - kb) / kg / chroma), fixed(2.0 * kr * (1.0 - kr) / kg / chroma)],
@@ -70,6 +78,8 @@ impl YuvMatrix {
     /// A row of the matrix over sums of `count` values.
     fn row(&self, row: usize, sums: [i32; 3], count: i32, offset: i32) -> u8 {
         let sum: i32 = self.to_yuv[row].iter().zip(sums).map(|(c, v)| c * v).sum();
+        // Euclidean, since sums of chroma are negative too and a division towards zero would shift them by one. The
+        // mean of `count` pixels is taken after the matrix, in the same rounding.
         let rounded = (sum + HALF * count).div_euclid(count << BITS);
         (rounded + offset).clamp(0, 255) as u8
     }
@@ -118,6 +128,8 @@ fn convert_i420_to_rgb(from: &VideoFrameView<'_>, matrix: &YuvMatrix, out: &mut 
     out.reshape(PixelFormat::Rgb, from.size());
     for (y, (to, luma)) in out.plane_mut(0).rows_mut().zip(planes[0].rows()).enumerate() {
         let (u, v) = (planes[1].row(y / 2), planes[2].row(y / 2));
+        // Two pixels share a chroma sample; `chunks` also gives the odd last one. Repeated and not interpolated:
+        // the encoder averaged the pair, so repeating gives it back what it had.
         let pairs = to.chunks_mut(6).zip(luma.chunks(2)).zip(u.iter().zip(v));
         for ((to, luma), (&u, &v)) in pairs {
             for (to, &luma) in to.as_chunks_mut::<3>().0.iter_mut().zip(luma) {

@@ -17,6 +17,8 @@ impl<'a> BitWriter<'a> {
 
     /// Writes the low `width` (1..=16) bits of `code`.
     pub fn write_bits(&mut self, code: u16, width: u32) {
+        // Bits above `count` are left over from earlier codes; they are shifted out at the top and never written.
+        // At most 7 + 16 bits count, so 32 suffice.
         self.pending = self.pending << width | u32::from(code) & ((1 << width) - 1);
         self.count += width;
         while self.count >= 8 {
@@ -27,6 +29,7 @@ impl<'a> BitWriter<'a> {
 
     /// Fills the last byte with zero bits.
     pub fn fill_byte(mut self) {
+        // Zeros and not leftover bits, so that equal codes give equal packets.
         if self.count > 0 {
             self.write_bits(0, 8 - self.count);
         }
@@ -49,11 +52,13 @@ impl<'a> BitReader<'a> {
     /// Reads `width` (1..=16) bits.
     pub fn read_bits(&mut self, width: u32) -> u16 {
         while self.count < width {
+            // Zeros past the end keep the inner loop free of errors; lengths are checked once per packet.
             let (byte, rest) = self.data.split_first().map_or((0, self.data), |(b, rest)| (*b, rest));
             self.data = rest;
             self.pending = self.pending << 8 | u32::from(byte);
             self.count += 8;
         }
+        // A code ends `count` bits before the end of `pending`; the mask drops what was read before.
         self.count -= width;
         (self.pending >> self.count & ((1 << width) - 1)) as u16
     }

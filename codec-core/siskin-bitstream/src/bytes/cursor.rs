@@ -4,6 +4,7 @@ use crate::{Error, Result};
 
 /// Reads the bytes of one structure from its start.
 pub struct Cursor<'a> {
+    // Static names, so that a cursor costs nothing where no error occurs.
     what: &'static str,
     data: &'a [u8],
     offset: usize,
@@ -35,6 +36,7 @@ impl<'a> Cursor<'a> {
     /// # Errors
     /// [`Error::Bitstream`] if there are fewer.
     pub fn read_bytes(&mut self, field: &'static str, count: usize) -> Result<&'a [u8]> {
+        // The offset moves only when the bytes are there, so an error points at the field's first byte.
         let rest = self.rest();
         let bytes = rest
             .get(..count)
@@ -63,12 +65,14 @@ impl<'a> Cursor<'a> {
             let byte = self.read_byte(field)?;
             value |= u64::from(byte & 0x7f) << shift;
             if byte & 0x80 == 0 {
+                // Only the fifth byte can do that: its seven bits begin at bit 28.
                 return u32::try_from(value).map_err(|_| {
                     self.offset = start;
                     self.field_error(field, "larger than 32 bits")
                 });
             }
         }
+        // Back to the field's first byte, where the error is.
         self.offset = start;
         Err(self.field_error(field, "integer longer than 5 bytes"))
     }
@@ -108,6 +112,7 @@ impl<'a> Cursor<'a> {
     pub fn read_signed(&mut self, field: &'static str, low: i32, high: i32) -> Result<i32> {
         let start = self.offset;
         let coded = self.read_varint(field)?;
+        // Zigzag, as in Protocol Buffers: small magnitudes of either sign take one byte.
         let value = (coded >> 1) as i32 ^ -((coded & 1) as i32);
         if (low..=high).contains(&value) {
             return Ok(value);
@@ -119,11 +124,13 @@ impl<'a> Cursor<'a> {
 
 /// Appends `value` as [`Cursor::read_signed`] reads it.
 pub fn put_signed(out: &mut Vec<u8>, value: i32) {
+    // The shift by 31 is arithmetic: all ones for negative values, which turns the bits round.
     put_varint(out, ((value << 1) ^ (value >> 31)) as u32);
 }
 
 /// Appends `value` as unsigned LEB128.
 pub fn put_varint(out: &mut Vec<u8>, mut value: u32) {
+    // The shortest form; the reader takes longer ones too, as LEB128 allows.
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
         value >>= 7;

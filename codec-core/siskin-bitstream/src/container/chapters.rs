@@ -17,6 +17,8 @@ pub struct Chapter {
 /// Appends the `Chapters` element.
 pub(super) fn write_chapters(chapters: &[Chapter], out: &mut Vec<u8>) {
     let (mut edition, mut body) = (Vec::new(), Vec::new());
+    // Unique within the file and not 0 is all that RFC 9559 asks of a ChapterUID; counted, the same input gives the
+    // same bytes.
     for (uid, chapter) in (1..).zip(chapters) {
         let (mut atom, mut display) = (Vec::new(), Vec::new());
         ebml::put_unsigned(id::CHAPTER_UID, uid, &mut atom);
@@ -34,11 +36,13 @@ pub(super) fn write_chapters(chapters: &[Chapter], out: &mut Vec<u8>) {
 
 /// The chapters of the first edition of a `Chapters` element.
 pub(super) fn read_chapters(body: &[u8]) -> Vec<Chapter> {
+    // Other editions order the same file differently; one list of chapters is all that is shown.
     let edition = child_elements(body).find(|(id, _)| *id == id::EDITION_ENTRY).map_or(&[][..], |(_, b)| b);
     let atoms = child_elements(edition).filter(|(id, _)| *id == id::CHAPTER_ATOM);
     atoms
         .map(|(_, atom)| {
             let find = |wanted| child_elements(atom).find(|(id, _)| *id == wanted).map(|(_, b)| b);
+            // The first title; the others are translations.
             let display = find(id::CHAPTER_DISPLAY).unwrap_or_default();
             let title = child_elements(display).find(|(id, _)| *id == id::CHAP_STRING);
             Chapter {

@@ -17,9 +17,13 @@ pub(super) struct Head {
 
 /// Reads the head of an element; none at the end of the source, also in the middle of the head.
 pub(super) fn read_head(source: &mut impl Read) -> Result<Option<Head>> {
+    // An id keeps its length marker, since ids are known by all of their bits (RFC 8794, section 5).
     let Some((id, id_bytes)) = read_vint(source, 4, true)? else { return Ok(None) };
     debug_assert!(id_bytes <= 4);
+    // A source that ends inside a head has been cut off, which is no error: the caller sees by the position whether
+    // bytes were lost.
     let Some((size, size_bytes)) = read_vint(source, 8, false)? else { return Ok(None) };
+    // All ones in any length mean an unknown size (RFC 8794, section 6.2).
     let unknown = size == (1 << (7 * size_bytes)) - 1;
     Ok(Some(Head { id: id as u32, size: (!unknown).then_some(size) }))
 }
@@ -35,10 +39,12 @@ fn read_vint(source: &mut impl Read, longest: u32, marked: bool) -> Result<Optio
     if !read_whole(source, &mut first)? {
         return Ok(None);
     }
+    // A first byte of 0 gives 9, which is always too long.
     let length = first[0].leading_zeros() + 1;
     if length > longest {
         return Err(Error::container(format!("damaged: {:#04x} begins no element", first[0])));
     }
+    // On the stack: a head is read for every block.
     let mut rest = [0; 7];
     let rest = &mut rest[..length as usize - 1];
     if !read_whole(source, rest)? {
@@ -52,6 +58,7 @@ fn read_vint(source: &mut impl Read, longest: u32, marked: bool) -> Result<Optio
 pub(super) fn read_whole(source: &mut impl Read, buffer: &mut [u8]) -> Result<bool> {
     match source.read_exact(buffer) {
         Ok(()) => Ok(true),
+        // The usual end of a live recording, told apart from a disk that fails.
         Err(e) if e.kind() == ErrorKind::UnexpectedEof => Ok(false),
         Err(e) => Err(Error::container_io("cannot be read", e)),
     }
@@ -60,7 +67,10 @@ pub(super) fn read_whole(source: &mut impl Read, buffer: &mut [u8]) -> Result<bo
 /// The children of a small element, up to the first that is not whole.
 pub(super) fn child_elements(mut data: &[u8]) -> impl Iterator<Item = (u32, &[u8])> {
     std::iter::from_fn(move || {
+        // Damage ends the children instead of failing: what of a description can be read is of more use than none
+        // of it.
         let head = read_head(&mut data).ok().flatten()?;
+        // A child of unknown size takes all that is left, as its end is the parent's.
         let size = head.size.map_or(data.len(), |s| usize::try_from(s).unwrap_or(usize::MAX));
         let (body, rest) = data.split_at_checked(size)?;
         data = rest;
@@ -70,6 +80,7 @@ pub(super) fn child_elements(mut data: &[u8]) -> impl Iterator<Item = (u32, &[u8
 
 /// An unsigned integer element's value; 0 if it is longer than 8 bytes.
 pub(super) fn read_unsigned(body: &[u8]) -> u64 {
+    // An empty body is 0 as well (RFC 8794, section 7.2).
     if body.len() > 8 { 0 } else { body.iter().fold(0, |v, &b| v << 8 | u64::from(b)) }
 }
 
@@ -84,11 +95,13 @@ pub(super) fn read_float(body: &[u8]) -> f64 {
 
 /// A string element's value, without the zeros that may pad it.
 pub(super) fn read_string(body: &[u8]) -> String {
+    // Lossy, since a tag in another encoding should not make a file unreadable.
     String::from_utf8_lossy(body).trim_end_matches('\0').to_owned()
 }
 
 /// Appends an element's id, which holds its own length marker.
 pub(super) fn put_id(id: u32, out: &mut Vec<u8>) {
+    // The marker is the id's highest set bit, so no leading zero byte belongs to it.
     let bytes = id.to_be_bytes();
     out.extend_from_slice(&bytes[id.leading_zeros() as usize / 8..]);
 }
@@ -111,11 +124,13 @@ pub(super) fn put_element(id: u32, body: &[u8], out: &mut Vec<u8>) {
 /// Appends an unsigned integer element in as few bytes as it takes.
 pub(super) fn put_unsigned(id: u32, value: u64, out: &mut Vec<u8>) {
     let bytes = value.to_be_bytes();
+    // At least one byte: an empty element would mean the default value, which for some ids is not 0.
     put_element(id, &bytes[(value.leading_zeros() as usize / 8).min(7)..], out);
 }
 
 /// Appends a float element, of 4 bytes if they hold the value.
 pub(super) fn put_float(id: u32, value: f64, out: &mut Vec<u8>) {
+    // Sample rates fit, and durations of whole milliseconds up to 4.6 hours.
     let short = value as f32;
     if f64::from(short) == value {
         put_element(id, &short.to_be_bytes(), out)
@@ -126,6 +141,7 @@ pub(super) fn put_float(id: u32, value: f64, out: &mut Vec<u8>) {
 
 /// Appends a `Void` of `total` bytes, 2 to 128.
 pub(super) fn put_void(total: usize, out: &mut Vec<u8>) {
+    // Up to 126 bytes of body, so that the size takes one byte and the sum is exactly `total`.
     put_element(0xec, &vec![0; total.clamp(2, 128) - 2], out);
 }
 

@@ -61,5 +61,6 @@ pub(super) const CHAP_LANGUAGE: u32 = 0x437c;
 pub(super) const ATTACHMENTS: u32 = 0x1941_a469;
 
 /// Track types.
+// RFC 9559, section 5.1.4.1.3.
 pub(super) const AUDIO_TYPE: u64 = 2;
 pub(super) const VIDEO_TYPE: u64 = 1;

@@ -13,6 +13,7 @@ pub(super) enum Lacing {
 impl Lacing {
     /// What a block's flags say; none for one packet.
     pub(super) fn from_flags(flags: u8) -> Option<Self> {
+        // Bits 5 and 6 of the flags counted from the highest (RFC 9559, sections 10.1 and 10.2).
         match flags & 0x06 {
             0x02 => Some(Self::Xiph),
             0x04 => Some(Self::Fixed),
@@ -24,8 +25,10 @@ impl Lacing {
     /// The packets of a block's body, one to 256; none if the sizes do not fit.
     pub(super) fn split_packets(self, body: &[u8]) -> Option<Vec<&[u8]>> {
         let (&count, mut rest) = body.split_first()?;
+        // Stored less one.
         let count = usize::from(count) + 1;
         let sizes = match self {
+            // The last packet has no size in any lacing: it is what is left.
             Self::Fixed if rest.len().is_multiple_of(count) => vec![rest.len() / count; count - 1],
             Self::Fixed => return None,
             Self::Xiph => xiph_sizes(&mut rest, count - 1)?,
@@ -50,6 +53,7 @@ fn xiph_sizes(rest: &mut &[u8], count: usize) -> Option<Vec<usize>> {
         loop {
             let (&byte, after) = rest.split_first()?;
             *rest = after;
+            // Cannot overflow: each byte of the size is a byte of the block.
             size += usize::from(byte);
             if byte != 255 {
                 break;
@@ -72,6 +76,7 @@ fn ebml_sizes(rest: &mut &[u8], count: usize) -> Option<Vec<usize>> {
                 i64::try_from(before).ok()? + i64::try_from(value).ok()? - ((1 << (7 * bytes - 1)) - 1)
             }
         };
+        // A negative size is damage.
         sizes.push(usize::try_from(size).ok()?);
     }
     Some(sizes)

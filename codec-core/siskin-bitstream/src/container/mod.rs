@@ -21,6 +21,7 @@ pub use repair::{Repaired, repair, repair_with};
 pub use writer::{Mode, Patch, Writer, WriterOptions};
 
 /// Matroska codec id of a Siskin audio track. It is private, not registered.
+// The letter before the underscore is that of the track type, as in all of Matroska's codec ids.
 pub const AUDIO_CODEC_ID: &str = "A_SISKIN";
 
 /// Matroska codec id of a Siskin video track. It is private, not registered.

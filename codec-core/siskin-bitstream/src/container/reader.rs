@@ -84,6 +84,7 @@ impl<R: Read> Reader<R> {
             tracks: Vec::new(),
             tags: Vec::new(),
             chapters: Vec::new(),
+            // The default of TimestampScale (RFC 9559, section 5.1.2).
             tick_ns: 1_000_000,
             duration_ticks: None,
             cluster_ticks: 0,
@@ -95,6 +96,7 @@ impl<R: Read> Reader<R> {
         reader.read_doc_type()?;
         while let Some(head) = read_head(&mut reader.source)? {
             match head.id {
+                // Entered: its size is unknown in live streams and wrong in files that were cut off.
                 id::SEGMENT => {}
                 id::CLUSTER => {
                     reader.pending = Some(head);
@@ -104,9 +106,11 @@ impl<R: Read> Reader<R> {
                 id::TRACKS => reader.read_tracks(head)?,
                 id::TAGS => reader.read_tags(head)?,
                 id::CHAPTERS => reader.chapters = chapters::read_chapters(&reader.read_description(head)?),
+                // Attachments, the index and what later versions of Matroska bring.
                 _ => reader.skip_element(head)?,
             }
         }
+        // Behind the cluster's head, so that a seek to it reads the timestamp next and needs no head kept.
         reader.first_cluster = reader.source.position;
         if reader.tracks.is_empty() {
             return Err(Error::container("ends before its tracks are described"));
@@ -131,6 +135,7 @@ impl<R: Read> Reader<R> {
 
     /// The duration that the file states; none in live streams and files that were cut off while being written.
     pub fn duration_ns(&self) -> Option<u64> {
+        // As exact as the file's float; a saturating cast, so that an absurd duration is a long one and no panic.
         self.duration_ticks.map(|ticks| (ticks * self.tick_ns as f64) as u64)
     }
 
@@ -146,6 +151,7 @@ impl<R: Read> Reader<R> {
     /// stops before it and [`Reader::is_truncated`] says so.
     pub fn next_block(&mut self, block: &mut Block) -> Result<bool> {
         if let Some(data) = self.laced.pop() {
+            // Track, time and key of the block before hold on, since the caller hands in the same `block`.
             (block.data, block.follows) = (data, true);
             return Ok(true);
         }
@@ -154,17 +160,20 @@ impl<R: Read> Reader<R> {
             let Some(head) =
                 self.pending.take().map_or_else(|| read_head(&mut self.source), |h| Ok(Some(h)))?
             else {
+                // At a head's first byte the file is whole, anywhere else it was cut.
                 self.truncated |= self.source.position != before;
                 return Ok(false);
             };
             match head.id {
                 // Entered, not skipped: their children are read as if they stood at the top, so sizes may be unknown or wrong.
                 id::SEGMENT | id::CLUSTER => {}
+                // Read as a whole, for the duration comes after the block.
                 id::BLOCK_GROUP if head.size.is_some() => {
                     if let Some(found) = self.read_group(head, block)? {
                         return Ok(found);
                     }
                 }
+                // A group of unknown size is entered, and its block found as a child.
                 id::BLOCK_GROUP => {}
                 id::TIMESTAMP => match self.read_body(head, 8)? {
                     Some(body) => self.cluster_ticks = read_unsigned(&body),
@@ -182,12 +191,15 @@ impl<R: Read> Reader<R> {
     fn read_block(&mut self, head: Head, block: &mut Block) -> Result<bool> {
         let has_video = self.tracks.iter().any(|t| t.is_video);
         let Limits { max_packet_bytes, max_video_packet_bytes, .. } = self.limits;
+        // One bound for all tracks: whose block it is stands behind the size.
         let most = if has_video { max_video_packet_bytes.max(max_packet_bytes) } else { max_packet_bytes };
         // A block's head has up to 8 bytes of track number, 2 of time and 1 of flags.
         let most = most as u64 + 16;
         let size = head.size.filter(|&s| s <= most).ok_or_else(|| {
             Error::container(format!("damaged: a block of {:?} bytes, allowed: up to {most}", head.size))
         })?;
+        // Read into the caller's buffer, which settles after the first blocks; the bound above keeps a false size
+        // from allocating much.
         block.data.resize(size as usize, 0);
         block.duration_ns = None;
         if !read_whole(&mut self.source, &mut block.data)? {
@@ -224,9 +236,12 @@ impl<R: Read> Reader<R> {
         if number_bytes > 8 {
             return Err(damaged());
         }
+        // Cannot be longer than 8 bytes here, for which `read_unsigned` would say 0.
         let marked = read_unsigned(&block.data[..number_bytes]);
         let ticks = i64::from(i16::from_be_bytes([high, low]));
         block.track = marked & !(1 << (7 * number_bytes));
+        // Relative and signed (RFC 9559, section 10.1), so a block may lie before its cluster's timestamp, but not
+        // before 0.
         block.pts_ns = self.cluster_ticks.saturating_add_signed(ticks).saturating_mul(self.tick_ns);
         // Only a simple block has the flag; audio in a block group has no other blocks to refer to.
         block.key = id == id::BLOCK || flags & 0x80 != 0;
@@ -243,13 +258,16 @@ impl<R: Read> Reader<R> {
 
     fn read_doc_type(&mut self) -> Result<()> {
         let not_matroska = || Error::container("not a Matroska file");
+        // Any failure of the first bytes reads as another format: that is what users try by mistake.
         let head = read_head(&mut self.source).map_err(|_| not_matroska())?.ok_or_else(not_matroska)?;
         if head.id != id::EBML {
             return Err(not_matroska());
         }
+        // EBML's own header takes some 30 bytes; 4096 keeps other files from being read in as one.
         let body = self.read_body(head, 4096)?.ok_or_else(not_matroska)?;
         let doc_type = child_elements(&body).find(|(id, _)| *id == id::DOC_TYPE).map(|(_, b)| read_string(b));
         match doc_type.as_deref() {
+            // WebM is Matroska with fewer codecs; what its tracks are is for the caller to judge.
             Some("matroska" | "webm") => Ok(()),
             other => Err(Error::container(format!("EBML of type {other:?}, not Matroska"))),
         }
@@ -258,8 +276,10 @@ impl<R: Read> Reader<R> {
     fn read_info(&mut self, head: Head) -> Result<()> {
         for (id, body) in child_elements(&self.read_description(head)?) {
             match id {
+                // Not 0, by which times are divided.
                 id::TIMESTAMP_SCALE => self.tick_ns = read_unsigned(body).max(1),
                 id::DURATION => {
+                    // A writer that never came to its end may have left a 0 here.
                     self.duration_ticks = Some(read_float(body)).filter(|d| d.is_finite() && *d > 0.0)
                 }
                 _ => {}
@@ -342,6 +362,7 @@ impl<R: Read> Reader<R> {
         let size = head
             .size
             .ok_or_else(|| Error::container(format!("damaged: element {:#x} of unknown size", head.id)))?;
+        // Read and thrown away, not sought: the source may be a pipe.
         let skipped = std::io::copy(&mut self.source.by_ref().take(size), &mut std::io::sink());
         self.truncated |= skipped.map_err(|e| Error::container_io("cannot be read", e))? < size;
         Ok(())
@@ -362,13 +383,17 @@ impl<R: Read + Seek> Reader<R> {
         loop {
             let start = self.source.position;
             let ticks = self.cluster_ticks;
+            // The first later block ends the search: blocks are nearly in the order of time, and to read on to the
+            // end for each seek would cost more than a target that is a little early.
             if !self.next_block(&mut block)? || block.pts_ns > pts_ns {
                 break;
             }
+            // A laced packet cannot be the target: it has no offset of its own in the file.
             if !block.follows {
                 target = (start, ticks);
             }
         }
+        // The search may have run into the cut at the end; the next blocks are not at it.
         self.truncated = false;
         self.go_to(target.0, target.1)
     }
@@ -378,6 +403,7 @@ impl<R: Read + Seek> Reader<R> {
             .inner
             .seek(SeekFrom::Start(position))
             .map_err(|e| Error::container_io("cannot be read", e))?;
+        // All that depends on the place is set anew: what was read ahead belongs to the old one.
         self.source.position = position;
         self.cluster_ticks = cluster_ticks;
         self.pending = None;

@@ -13,12 +13,17 @@ use crate::{Error, Limits, Result};
 use crate::{StreamHeader, VideoHeader};
 
 /// Bytes kept free at the start for the index of top-level elements.
+// An entry takes up to 18 bytes in files below 1 TiB, so six parts fit: info, tracks, tags, chapters, attachments,
+// cues.
 const SEEK_HEAD_ROOM: usize = 128;
 /// Bytes for the duration, which is known at the end.
+// A duration takes 11 bytes (id, size and 8 of a float), a Void at least 2.
 const DURATION_ROOM: usize = 16;
 /// Size at which a cluster is closed and another begun, so that memory stays bounded whatever the source has.
+// Most clusters are far smaller and stay as they are.
 const CLUSTER_BYTES: usize = 16 << 20;
 /// Entries of the index are at least so far apart.
+// The writer's interval for audio: an entry takes about 20 bytes.
 const CUE_INTERVAL_NS: u64 = 5_000_000_000;
 
 /// What was found and kept.
@@ -87,6 +92,7 @@ pub fn repair_with(source: impl Read, out: &mut impl Write, limits: &Limits) -> 
     let walked = copy.copy_elements();
     let nothing = copy.done.blocks == 0;
     match walked {
+        // With a block saved the error is swallowed: `dropped_bytes` says how much was behind it.
         Err(e) if nothing => return Err(e),
         _ if nothing => {
             return Err(Error::container("ends before its first packet: nothing to be saved"));
@@ -147,6 +153,8 @@ impl<R: Read, W: Write> Copy<'_, R, W> {
         let mut out = Vec::new();
         ebml::put_element(id::EBML, &body, &mut out);
         ebml::put_id(id::SEGMENT, &mut out);
+        // An unknown size in its eight-byte form, patched at the end; until then the copy plays as a live stream
+        // does.
         out.extend_from_slice(&[0x01, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]);
         self.segment = out.len() as u64;
         ebml::put_void(SEEK_HEAD_ROOM, &mut out);
@@ -158,6 +166,7 @@ impl<R: Read, W: Write> Copy<'_, R, W> {
         let mut open: Option<(Cluster, Option<u64>)> = None;
         loop {
             let at = self.source.position;
+            // A cluster of known size ends by it, one of unknown size by the next element of its level.
             if open.as_ref().is_some_and(|(_, end)| end.is_some_and(|e| at >= e)) {
                 self.close_cluster(open.take())?;
             }
@@ -169,10 +178,12 @@ impl<R: Read, W: Write> Copy<'_, R, W> {
                 }
             };
             match head.id {
+                // Its head is written anew, so it is neither copied nor dropped.
                 id::SEGMENT => self.good = self.source.position,
                 id::CLUSTER => {
                     self.close_cluster(open.take())?;
                     self.check_head()?;
+                    // Saturating: the size of a cluster that was cut off may claim anything.
                     let end = head.size.map(|s| self.source.position.saturating_add(s));
                     open = Some((Cluster::default(), end));
                 }
@@ -191,6 +202,7 @@ impl<R: Read, W: Write> Copy<'_, R, W> {
                             if let Some((cluster, _)) = &mut open {
                                 self.take_block(cluster, head.id, &whole);
                             }
+                            // The next part repeats the timestamp, so the blocks' relative times stay as they are.
                             if open.as_ref().is_some_and(|(c, _)| c.body.len() > CLUSTER_BYTES) {
                                 let ticks = open.as_ref().map_or(0, |(c, _)| c.ticks);
                                 let end = open.as_ref().and_then(|(_, e)| *e);
@@ -215,6 +227,7 @@ impl<R: Read, W: Write> Copy<'_, R, W> {
         let size = size.filter(|&s| s <= self.limits.max_container_element_bytes);
         let size = size.ok_or_else(|| Error::container("damaged: an element without a size that can be"))?;
         let mut body = Vec::new();
+        // Through `take`, so that a claimed size is not allocated before its bytes are there.
         let read = self.source.by_ref().take(size).read_to_end(&mut body).map_err(read_error)?;
         Ok((read as u64 == size).then_some(body))
     }
@@ -231,6 +244,7 @@ impl<R: Read, W: Write> Copy<'_, R, W> {
                     }
                     ebml::put_element(id, part, &mut self.info);
                 }
+                // Kept until the tracks come, in front of which it is written.
                 return Ok(());
             }
             id::TRACKS => {
@@ -286,17 +300,25 @@ impl<R: Read, W: Write> Copy<'_, R, W> {
         } else {
             child_elements(body).find(|(id, _)| *id == id::BLOCK).map(|(_, b)| b)
         };
+        // What cannot be read as a block is left out, alone: the blocks around it have sizes of their own and are
+        // whole.
         let Some((number, relative, flags, data)) = inner.and_then(block_head) else { return };
+        // A block of no track has a damaged number, and would be of use to no player.
         let Some(track) = self.tracks.iter().find(|t| t.number == number) else { return };
+        // The packets themselves are not split: the block is copied byte by byte, and this only tells damage.
         if Lacing::from_flags(flags).is_some_and(|lacing| lacing.split_packets(data).is_none()) {
             return;
         }
         let refers = id == id::BLOCK_GROUP && child_elements(body).any(|(id, _)| id == id::REFERENCE_BLOCK);
+        // A simple block has a flag; a group has a reference where it depends on another block (RFC 9559, section
+        // 5.1.3.5).
         let is_key = if id == id::SIMPLE_BLOCK { flags & 0x80 != 0 } else { !refers };
         let pts = cluster.ticks.saturating_add_signed(relative.into()).saturating_mul(self.tick_ns);
         let stated =
             child_elements(body).find(|(part, _)| id == id::BLOCK_GROUP && *part == id::BLOCK_DURATION);
         let stated = stated.map(|(_, ticks)| read_unsigned(ticks).saturating_mul(self.tick_ns));
+        // Siskin's packets say how long they last, to the nanosecond; a group's duration is in ticks. For others
+        // the file ends where the last block begins.
         let lasts =
             track.header.as_ref().and_then(|h| length_ns(h, data, &self.limits)).or(stated).unwrap_or(0);
         self.done.duration_ns = self.done.duration_ns.max(pts.saturating_add(lasts));
@@ -311,6 +333,7 @@ impl<R: Read, W: Write> Copy<'_, R, W> {
 
     /// Writes a cluster, unless it is empty.
     fn close_cluster(&mut self, cluster: Option<(Cluster, Option<u64>)>) -> Result<()> {
+        // An empty cluster has lost all its blocks, and an index entry for it would lead nowhere.
         let Some((cluster, _)) = cluster.filter(|(c, _)| !c.body.is_empty()) else { return Ok(()) };
         let at = self.done.bytes;
         if let Some((track, pts)) = cluster.cue.filter(|(_, pts)| *pts >= self.next_cue_ns) {
@@ -337,6 +360,7 @@ impl<R: Read, W: Write> Copy<'_, R, W> {
             ebml::put_element(id::CUES, &self.cues, &mut out);
             self.write_bytes(&out)?;
         }
+        // Eight bytes with the marker in the first: 2^56 bytes are more than any file has.
         let mut size = (self.done.bytes - self.segment).to_be_bytes();
         size[0] = 0x01;
         let mut seeks = Vec::new();
@@ -347,6 +371,8 @@ impl<R: Read, W: Write> Copy<'_, R, W> {
             let mut entry = Vec::new();
             ebml::put_element(id::SEEK, &seek, &mut entry);
             // A file with more parts than there is room for plays all the same.
+            // Eight bytes for the SeekHead's own id and size (5) and a Void behind it: a single byte left over
+            // could not be filled.
             if seeks.len() + entry.len() + 8 <= SEEK_HEAD_ROOM {
                 seeks.extend_from_slice(&entry);
             }
@@ -356,6 +382,7 @@ impl<R: Read, W: Write> Copy<'_, R, W> {
         if SEEK_HEAD_ROOM - head.len() >= 2 {
             ebml::put_void(SEEK_HEAD_ROOM - head.len(), &mut head);
         }
+        // In ticks, as RFC 9559 has it; a float, so that it may end between two.
         let duration = self.done.duration_ns as f64 / self.tick_ns as f64;
         let info = self.info_with(Some(duration));
         let mut done = self.done;
@@ -379,6 +406,7 @@ impl TrackKind {
         let find = |wanted| child_elements(entry).find(|(id, _)| *id == wanted).map(|(_, body)| body);
         let private = find(id::CODEC_PRIVATE).unwrap_or_default();
         let header = match find(id::CODEC_ID).map(ebml::read_string).as_deref() {
+            // A header that cannot be read costs the durations of its packets, not the file.
             Some(AUDIO_CODEC_ID) => StreamHeader::parse(private).ok().map(|(h, _)| Header::Audio(h)),
             Some(VIDEO_CODEC_ID) => VideoHeader::parse(private, limits).ok().map(|(h, _)| Header::Video(h)),
             _ => None,
@@ -394,6 +422,7 @@ impl TrackKind {
 /// Track number, relative time, flags and data of a block.
 fn block_head(body: &[u8]) -> Option<(u64, i16, u8, &[u8])> {
     let mut rest = body;
+    // A track number is coded as a size is.
     let (number, _) = ebml::read_size(&mut rest)?;
     let ([high, low, flags], data) = rest.split_first_chunk::<3>()?;
     Some((number, i16::from_be_bytes([*high, *low]), *flags, data))
@@ -403,6 +432,8 @@ fn block_head(body: &[u8]) -> Option<(u64, i16, u8, &[u8])> {
 fn length_ns(header: &Header, data: &[u8], limits: &Limits) -> Option<u64> {
     match header {
         Header::Audio(header) => {
+            // Errors are dropped: a damaged packet is kept, since its decoder conceals it, and only its length is
+            // unknown.
             let packet = Packet::parse(data, limits).ok()?.bind(header).ok()?;
             Some(packet.sample_count().saturating_mul(1_000_000_000) / u64::from(header.sample_rate))
         }

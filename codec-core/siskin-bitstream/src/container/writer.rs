@@ -9,14 +9,20 @@ use super::{
 use crate::{Error, Result};
 
 /// One tick of the file's time stamps, in nanoseconds.
+// Matroska's default. With finer ticks a block's 16-bit relative time would reach less than the 32 s that it does
+// here.
 const TICK_NS: u64 = 1_000_000;
 /// A cluster holds at most this much time, so that a crash loses no more.
+// A block with its cluster costs 18 bytes (`docs/bitstream.md`): 0.14 kb/s at one per second.
 const CLUSTER_NS: u64 = 1_000_000_000;
 /// A seek lands at most this far before its target.
+// An entry takes 20 bytes (`docs/bitstream.md`); one per second would add 160 b/s to a file of 6 kb/s.
 const CUE_INTERVAL_NS: u64 = 5_000_000_000;
 /// The same in files with video, as far as its key packets allow; a decoder must begin at one.
+// Shorter than the usual distance of keyframes, so nearly each of them gets an entry and a seek decodes little.
 const VIDEO_CUE_INTERVAL_NS: u64 = 500_000_000;
 /// Bytes kept free at the start for the index of top-level elements, written at the end.
+// Five entries of about 18 bytes, the SeekHead's own head and a Void.
 const SEEK_HEAD_ROOM: usize = 128;
 /// Bytes that the duration adds to `Info` when it becomes known, and the smallest `Void`.
 const DURATION_ROOM: usize = 16;
@@ -140,16 +146,19 @@ impl Writer {
             put_void(SEEK_HEAD_ROOM, out)?;
         }
         self.info_at = (out.len() - start) as u64;
+        // Without a duration, not with one of 0, which players would show.
         put_element(&self.info_element(None), out)?;
         if self.options.mode == Mode::File {
             put_void(DURATION_ROOM, out)?;
         }
         self.tracks_at = (out.len() - start) as u64;
+        // By hand: mkv-element would write every default of a TrackEntry, some of which readers do not know.
         let mut entries = Vec::new();
         for (number, track) in (1..).zip(&self.tracks) {
             ebml::put_element(id::TRACK_ENTRY, &track_entry(number, track), &mut entries);
         }
         ebml::put_element(id::TRACKS, &entries, out);
+        // Before the clusters, where a reader of a pipe finds them.
         if !self.options.tags.is_empty() {
             self.tags_at = Some((out.len() - start) as u64);
             put_element(&tags_element(&self.options.tags), out)?;
@@ -181,6 +190,7 @@ impl Writer {
         if track >= self.tracks.len() {
             return Err(Error::parameter("track", track, format!("0 to {}", self.tracks.len() - 1)));
         }
+        // Below 2^63, so that adding half a tick and the conversions to signed milliseconds below cannot overflow.
         let end_ns = pts_ns.checked_add(duration_ns).filter(|&e| e < i64::MAX as u64).ok_or_else(|| {
             Error::parameter("time stamp", format!("{pts_ns} + {duration_ns} ns"), "up to 2^63 ns")
         })?;
@@ -191,9 +201,12 @@ impl Writer {
         let fits = |c: &OpenCluster| match kind {
             // A reader that begins at a cluster should find what it can begin with first.
             TrackKind::Video if is_join && c.any => false,
+            // A block before its cluster's timestamp would lie before the time that a seek to the cluster asks for.
             TrackKind::Video => pts_ms >= c.start_ms && pts_ms - c.start_ms <= CLUSTER_NS / TICK_NS,
             TrackKind::Audio => {
                 let start_ns = c.start_ms * TICK_NS;
+                // By the end and not the beginning, so that a cluster of whole packets lasts no more than its
+                // second; half a tick, since the start was rounded.
                 end_ns.saturating_sub(start_ns) <= CLUSTER_NS + TICK_NS / 2 && pts_ms >= c.start_ms
             }
             // Text may come late, or last longer than a cluster: what counts is that the distance can be written.
@@ -205,15 +218,18 @@ impl Writer {
         }
         self.end_ns = self.end_ns.max(end_ns);
         let has_video = self.tracks.iter().any(|t| t.kind == TrackKind::Video);
+        // With video only keyframes are indexed: a player that sought to audio would land between them.
         if kind == TrackKind::Audio && !has_video || is_join {
             self.add_cue(track, pts_ns);
         }
         let Some(cluster) = &mut self.cluster else { return Ok(()) };
         cluster.any = true;
+        // Fits: each arm of `fits` keeps the distance within 16 bits.
         let relative = (pts_ms as i64 - cluster.start_ms as i64) as i16;
         let block = match kind {
             TrackKind::Audio | TrackKind::Video => simple_block(track as u8 + 1, relative, key, data).into(),
             _ => {
+                // The difference of two rounded times, so that pieces of text that touch do so in the file.
                 let duration_ms = (end_ns + TICK_NS / 2) / TICK_NS - pts_ms;
                 ClusterBlock::from(lasting_block(track as u8 + 1, relative, duration_ms, data))
             }
@@ -238,6 +254,7 @@ impl Writer {
     /// # Errors
     /// [`Error::Container`] if an element cannot be written.
     pub fn flush_cluster(&mut self, out: &mut Vec<u8>) -> Result<()> {
+        // A live cluster has been handed out block by block and holds none.
         if let Some(cluster) = self.cluster.take().filter(|c| !c.blocks.is_empty()) {
             let start = out.len();
             let timestamp = Timestamp(cluster.start_ms);
@@ -273,6 +290,7 @@ impl Writer {
         ];
         seek.extend(self.tags_at.map(|at| seek_entry(&TAGS_ID, at - self.segment)));
         seek.extend(self.chapters_at.map(|at| seek_entry(&id::CHAPTERS.to_be_bytes(), at - self.segment)));
+        // Nothing to name where no block was written.
         if cues_at < self.position {
             seek.push(seek_entry(&CUES_ID, cues_at - self.segment));
         }
@@ -281,6 +299,7 @@ impl Writer {
         fill_room(&mut head, SEEK_HEAD_ROOM)?;
         let mut info = Vec::new();
         put_element(&self.info_element(Some(self.end_ns as f64 / TICK_NS as f64)), &mut info)?;
+        // The room is what lies between the two offsets, so a longer Info shrinks the Void behind it to the byte.
         fill_room(&mut info, (self.tracks_at - self.info_at) as usize)?;
         Ok(vec![
             Patch { offset: self.segment - SIZE_BYTES as u64, data: size_field.to_vec() },
@@ -293,6 +312,8 @@ impl Writer {
         Info {
             timestamp_scale: TimestampScale(TICK_NS),
             duration: duration.map(Duration),
+            // The version helps to find files of a faulty writer; no date and no random UID, so the same input
+            // gives the same bytes.
             muxing_app: MuxingApp(concat!("siskin-core ", env!("CARGO_PKG_VERSION")).into()),
             writing_app: WritingApp(self.options.writing_app.clone()),
             ..Default::default()
@@ -315,11 +336,13 @@ impl Writer {
     /// Gives the cluster at hand an entry in the index, if one is due at this block.
     fn add_cue(&mut self, track: usize, pts_ns: u64) {
         let Some(cluster) = &mut self.cluster else { return };
+        // One entry per cluster: a second one would point to the same offset.
         if cluster.indexed || pts_ns < self.next_cue_ns {
             return;
         }
         cluster.indexed = true;
         let is_video = self.tracks[track].kind == TrackKind::Video;
+        // Counted in live mode too, since it also decides where clusters begin.
         self.next_cue_ns = pts_ns + if is_video { VIDEO_CUE_INTERVAL_NS } else { CUE_INTERVAL_NS };
         if self.options.mode == Mode::Live {
             return;
@@ -350,13 +373,14 @@ fn put_element(element: &impl WriteTo, out: &mut Vec<u8>) -> Result<()> {
     element.write_to(out).map_err(|e| Error::container_io("an element cannot be written", e))
 }
 
-/// A `Void` element of `total` bytes, 2 to 127.
+/// A `Void` element of `total` bytes, 2 to 128.
 fn put_void(total: usize, out: &mut Vec<u8>) -> Result<()> {
     put_element(&Void { size: total as u64 - 2 }, out)
 }
 
 /// Fills `data` up to `room` bytes with a `Void`.
 fn fill_room(data: &mut Vec<u8>, room: usize) -> Result<()> {
+    // One byte left cannot be filled: the smallest Void takes two.
     match room.checked_sub(data.len()) {
         Some(0) => Ok(()),
         Some(free @ 2..=128) => put_void(free, data),
@@ -377,8 +401,10 @@ fn empty_cluster() -> Cluster {
 
 fn simple_block(number: u8, relative_ms: i16, key: bool, data: &[u8]) -> SimpleBlock {
     let mut body = Vec::with_capacity(data.len() + 4);
+    // The number as a one-byte vint: the marker is the highest bit.
     body.push(0x80 | number);
     body.extend_from_slice(&relative_ms.to_be_bytes());
+    // No lacing: a packet holds as many frames as are to share a block's head.
     body.push(if key { 0x80 } else { 0 });
     body.extend_from_slice(data);
     SimpleBlock(body.into())
@@ -386,6 +412,7 @@ fn simple_block(number: u8, relative_ms: i16, key: bool, data: &[u8]) -> SimpleB
 
 /// A block with a duration, in milliseconds.
 fn lasting_block(number: u8, relative_ms: i16, duration_ms: u64, data: &[u8]) -> BlockGroup {
+    // A Block has the head of a SimpleBlock without its flag for keyframes.
     let SimpleBlock(body) = simple_block(number, relative_ms, false, data);
     BlockGroup {
         crc32: None,
@@ -415,13 +442,16 @@ fn track_entry(number: u64, track: &Track) -> Vec<u8> {
     let (kind, codec, name) = match track.kind {
         TrackKind::Audio => (id::AUDIO_TYPE, AUDIO_CODEC_ID, Some("Siskin neural audio")),
         TrackKind::Video => (id::VIDEO_TYPE, VIDEO_CODEC_ID, Some("Siskin neural video")),
+        // 17 is subtitle, 33 metadata, which players leave alone.
         TrackKind::Text => (17, TEXT_CODEC_ID, None),
         TrackKind::Tokens => (33, TOKENS_CODEC_ID, Some("Siskin tokens")),
     };
     let mut out = Vec::new();
     ebml::put_unsigned(id::TRACK_NUMBER, number, &mut out);
+    // Unique within the file is all that RFC 9559 asks for.
     ebml::put_unsigned(id::TRACK_UID, number, &mut out);
     ebml::put_unsigned(id::TRACK_TYPE, kind, &mut out);
+    // The default is 1.
     ebml::put_unsigned(id::FLAG_LACING, 0, &mut out);
     // Without the element a track is in English.
     ebml::put_element(id::LANGUAGE, track.language.as_deref().unwrap_or("und").as_bytes(), &mut out);
@@ -436,6 +466,7 @@ fn track_entry(number: u64, track: &Track) -> Vec<u8> {
         ebml::put_unsigned(id::PIXEL_WIDTH, width.into(), &mut video);
         ebml::put_unsigned(id::PIXEL_HEIGHT, height.into(), &mut video);
         if wide != high {
+            // The height stays and the width is stretched, since Matroska has no field for the aspect of a pixel.
             let shown = u64::from(width) * u64::from(wide) / u64::from(high.max(1));
             ebml::put_unsigned(id::DISPLAY_WIDTH, shown.max(1), &mut video);
             ebml::put_unsigned(id::DISPLAY_HEIGHT, height.into(), &mut video);

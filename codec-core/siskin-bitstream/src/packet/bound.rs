@@ -15,6 +15,8 @@ use crate::redundancy::RedundantFrames;
 #[derive(Debug, Clone)]
 pub struct BoundPacket<'a> {
     pub(super) data: &'a [u8],
+    // A copy without the name, which takes no heap: a bound packet outlives the borrow of the decoder that it came
+    // from.
     pub(super) stream: StreamHeader,
     pub(super) header: Option<StreamHeader>,
     pub(super) info: PacketInfo,
@@ -76,6 +78,7 @@ impl<'a> BoundPacket<'a> {
     /// [`Error::Bitstream`](crate::Error::Bitstream) if the codes are range coded and do not decode, or there is no
     /// `coder` for the stream.
     pub fn read_codes(&self, coder: Option<&mut dyn CodeCoder>, out: &mut Frames) -> Result<()> {
+        // `out` is cleared all the same, or codes of the packet before would pass for this one's.
         if self.noise.is_some() {
             out.clear_for(self.stream.groups);
             return Ok(());
@@ -96,12 +99,14 @@ impl<'a> BoundPacket<'a> {
         frames: &mut Frames,
         out: &mut Vec<u8>,
     ) -> Result<()> {
+        // Byte by byte, so that a relay at full rate changes nothing, not even the choice of coding.
         if self.info.stages <= stages {
             out.extend_from_slice(self.data);
             return Ok(());
         }
         self.read_codes(reborrow_coder(&mut coder), frames)?;
         frames.truncate_stages(stages);
+        // The header in-band stays as it is: its stages are those of the bundle, not of this packet.
         let header = self.header.as_ref();
         write_frames(header.unwrap_or(&self.stream), &self.info, header.is_some(), frames, coder, out)
     }

@@ -39,6 +39,8 @@ impl<'a> Packet<'a> {
         // An empty packet is refused by the cursor below, which names the field.
         let toc = data.first().copied().unwrap_or_default();
         let coding = match toc & CODING_MASK {
+            // A SID packet has no codes; fixed width of no stages has none either, so its length check holds for
+            // both.
             FIXED_WIDTH | SID => Coding::FixedWidth,
             RANGE_CODED => Coding::RangeCoded,
             other => {
@@ -48,6 +50,7 @@ impl<'a> Packet<'a> {
         };
         cursor.read_byte("first byte")?;
         let header = if toc & HAS_HEADER != 0 {
+            // The header's own errors count from its own start and name it, so its table in the document applies.
             let (header, length) = StreamHeader::parse(cursor.rest())?;
             cursor.read_bytes("stream header", length)?;
             Some(header)
@@ -88,7 +91,10 @@ impl<'a> Packet<'a> {
     /// than the stream, trims more than it holds, or has not exactly the bytes that its codes and copies need.
     pub fn bind(self, stream: &StreamHeader) -> Result<BoundPacket<'a>> {
         let Self { header, data, starts_stream, end_trim, payload, noise, has_redundancy } = self;
+        // Before anything that is read by the stream's stages and bits: with another bundle all of it would be
+        // noise.
         header.as_ref().map_or(Ok(()), |carried| stream.accepts(carried))?;
+        // Copies are cut off the end first, since the codes' length is checked against what is left.
         let (payload, copies) = if has_redundancy {
             let (data, copies) = redundancy::split_payload(stream, payload.data, payload.offset)?;
             (Payload { data, ..payload }, Some(copies))
@@ -116,7 +122,9 @@ impl<'a> Packet<'a> {
 fn read_stages(cursor: &mut Cursor<'_>) -> Result<(u8, bool)> {
     let byte = cursor.rest().first().copied().unwrap_or_default();
     let (stages, variable) = (byte & !VARIABLE, byte & VARIABLE != 0);
+    // Frames of at most one stage cannot differ.
     let least = if variable { 2 } else { 1 };
+    // An empty rest is left to `read_byte`, whose error says that the byte is missing.
     if !cursor.rest().is_empty() && !(least..=64).contains(&stages) {
         return Err(cursor.field_error("stages", format!("{stages}, allowed: {least} to 64")));
     }
@@ -131,6 +139,7 @@ pub fn without_header(data: &[u8]) -> Option<Vec<u8>> {
     if first & (HAS_HEADER | STARTS_STREAM) != HAS_HEADER {
         return None;
     }
+    // A damaged header stays in: the packet is then left as it is, and the decoder says what is wrong with it.
     let (_, length) = StreamHeader::parse(rest).ok()?;
     let mut out = Vec::with_capacity(data.len() - length);
     out.push(first & !HAS_HEADER);

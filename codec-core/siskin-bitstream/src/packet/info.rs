@@ -19,6 +19,7 @@ impl PacketInfo {
     pub fn sample_count(&self, header: &StreamHeader) -> u64 {
         let all = u64::from(self.frames) * u64::from(header.hop);
         let skip = if self.starts_stream { u64::from(header.pre_skip) } else { 0 };
+        // Saturating, since these fields are public and may not come from a packet that was checked.
         all.saturating_sub(skip).saturating_sub(self.end_trim.into())
     }
 }

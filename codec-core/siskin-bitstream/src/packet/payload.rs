@@ -43,6 +43,7 @@ pub(super) struct Payload<'a> {
 
 /// Bits of a frame's number of stages, of 1 to `stages`.
 fn count_bits(stages: u8) -> u32 {
+    // Counts are stored less one, so `stages - 1` is the largest value: 9 stages take 4 bits, 1 takes none.
     u8::BITS - stages.saturating_sub(1).leading_zeros()
 }
 
@@ -75,11 +76,14 @@ impl Payload<'_> {
             }
             return Ok(());
         }
+        // No overflow: frames are within the limits (500) and stages 64 at most.
         let count_bytes = self.frames as usize * count_bits(self.stages) as usize;
         let head = if self.variable { count_bytes } else { 0 };
         let mut bits = BitReader::new(self.data);
         let mut codes = 0;
+        // Frame by frame also where all have the same stages: one way to count for both.
         for count in self.read_counts(&mut bits) {
+            // The bits can hold more than the maximum that they count up to, for example 16 in the 4 bits of 9.
             if count > self.stages {
                 return Err(
                     self.codes_error(0, format!("a frame of {count} stages, the packet has {}", self.stages))
@@ -113,6 +117,8 @@ impl Payload<'_> {
                 Ok(())
             }
             Coding::RangeCoded => {
+                // Tables of another bundle would decode to plausible codes, so the coder has to say that it is for
+                // this stream.
                 let Some(coder) = coder.filter(|c| c.fits_stream(header)) else {
                     let reason = "range coded, which needs the bundle and its tables";
                     return Err(self.codes_error(0, reason.into()));
@@ -138,6 +144,7 @@ pub(super) fn write_codes(
     let count_bytes = if variable { frames.len() * count_bits(stages) as usize } else { 0 };
     let fixed = (count_bytes + frames.codes().len() * usize::from(header.code_bits)).div_ceil(8);
     if let Some(coder) = coder.filter(|c| c.fits_stream(header)) {
+        // Room for the length byte, which is known after the codes.
         out.push(0);
         let shape = PacketShape { frames: frames.len(), stages: stages.into(), variable };
         coder.encode_frames(shape, frames, out);
@@ -156,6 +163,7 @@ pub(super) fn write_codes(
             .iter()
             .for_each(|&count| bits.write_bits(u16::from(count) - 1, count_bits(stages)));
     }
+    // Stage-major, so that a relay can truncate the packet after a whole stage (`docs/bitstream.md`).
     for stage in 0..usize::from(stages) {
         let groups = usize::from(header.groups);
         for frame in frames.iter() {

@@ -99,6 +99,8 @@ impl Depacketizer {
     /// # Errors
     /// [`Error::MissingHeader`] before a header is known; what [`PayloadHead::bind`] returns.
     pub fn push_payload(&mut self, head: &PayloadHead<'_>, timestamp: u32) -> Result<Vec<RecoveredPacket>> {
+        // Taken out for the call and put back, so that `self` can be borrowed beside it without a copy for each
+        // payload.
         let Some(header) = self.header.take() else { return Err(Error::MissingHeader) };
         let packets = self.unpack_payload(&header, head, timestamp);
         self.header = Some(header);
@@ -111,10 +113,12 @@ impl Depacketizer {
         head: &PayloadHead<'_>,
         timestamp: u32,
     ) -> Result<Vec<RecoveredPacket>> {
+        // Checked before any state changes: a payload that cannot be read leaves the stream as it was.
         let payload = head.bind(header)?;
         if payload.info.starts_stream {
             self.reset();
         }
+        // Dropped: its frames have been concealed, and the decoder's state is past them.
         let Some(missing) = self.count_missing(header, timestamp) else {
             self.stats.late += 1;
             return Ok(Vec::new());
@@ -125,6 +129,7 @@ impl Depacketizer {
         self.stats.recovered += packets.len() as u64;
         let info = PacketInfo {
             starts_stream: payload.info.starts_stream,
+            // Payloads have no end trim (`docs/rtp-payload.md`, section 2): the last frame plays to its end.
             end_trim: 0,
             frames: payload.info.frames.into(),
             stages: payload.info.stages,
@@ -137,7 +142,9 @@ impl Depacketizer {
         self.in_pause = payload.noise.is_some();
         packets.push(RecoveredPacket { data, before: 0, samples });
         self.stats.frames += u64::from(info.frames);
+        // In samples, since the RTP clock is the sample rate.
         self.expected = Some(timestamp.wrapping_add(samples as u32));
+        // A sender keeps its redundancy from payload to payload, so the last one tells how long waiting pays.
         self.redundancy = payload.info.redundancy.len() as u64 * u64::from(header.hop);
         self.held = 0;
         Ok(packets)
@@ -148,10 +155,13 @@ impl Depacketizer {
         let hop = i64::from(header.hop);
         // RTP time wraps; the nearest of the possible distances is meant. Rounding may put it off by a tick.
         let ahead = self.expected.map_or(0, |e| i64::from(timestamp.wrapping_sub(e) as i32));
+        // To the nearest frame; Euclidean, so that late payloads round the same way as early ones.
         let missing = (ahead + hop / 2).div_euclid(hop);
+        // Further back the sender has begun anew with another offset, and the payload is taken as the next one.
         if missing < 0 && missing > -MAX_LOSS {
             return None;
         }
+        // After a SID payload a jump of time is silence (`docs/rtp-payload.md`, section 3).
         let is_loss = (0..=MAX_LOSS).contains(&missing) && !std::mem::take(&mut self.in_pause);
         Some(if is_loss { missing as u64 } else { 0 })
     }
@@ -166,8 +176,10 @@ impl Depacketizer {
         let hop = u64::from(header.hop);
         let mut packets = Vec::new();
         let copies =
+            // Only what is missing: copies of frames that arrived would be decoded twice.
             payload.frames().filter(|frame| frame.offset < 0 && frame.offset.unsigned_abs() <= missing);
         for copy in copies {
+            // A packet for each, as copies may differ in stages and need not follow one another.
             let info = PacketInfo { frames: 1, ..Default::default() };
             let mut data = Vec::new();
             self.write_codes(header, &info, false, copy.codes, &mut data)?;
@@ -188,6 +200,7 @@ impl Depacketizer {
         self.frames.clear_for(header.groups);
         let per_frame = codes.len() / info.frames.max(1) as usize;
         codes.chunks_exact(per_frame.max(1)).for_each(|frame| self.frames.push_frame(frame));
+        // At fixed width: range coding would need the bundle's tables, which a receiver may open later.
         write_frames(header, info, in_band, &self.frames, None, out)
     }
 }

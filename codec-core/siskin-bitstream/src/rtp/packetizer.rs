@@ -27,6 +27,7 @@ impl Default for PacketizerOptions {
     /// One packet's frames as far as they fit a payload of 1200 bytes, which passes any path of the Internet (RFC 8831,
     /// section 5), without copies.
     fn default() -> Self {
+        // Two stages of a copy take 5 bytes with speech-24k: 2 groups of 10 bits each.
         Self { frames: 0, redundancy: 0, redundancy_stages: 2, max_bytes: 1200 }
     }
 }
@@ -86,6 +87,8 @@ impl Packetizer {
 
     /// Forgets the frames so far: what follows does not come right after them.
     pub fn reset(&mut self) {
+        // Copies are told by their distance in frames, so frames from before a gap would be decoded at the wrong
+        // time.
         self.earlier.clear();
     }
 
@@ -122,7 +125,10 @@ impl Packetizer {
         if let Some(copies) = packet.redundant_frames().filter(|_| options.redundancy == 0) {
             (options.redundancy, options.redundancy_stages) = (copies.frame_count() as u8, copies.stages());
         }
+        // Taken once, so that only the first payload after a pause has the marker.
         let ends_pause = std::mem::take(&mut self.in_pause);
+        // Out of `self` for the call, which borrows it; put back below, also after an error, so that the buffers
+        // stay.
         let mut frames = std::mem::take(&mut self.frames);
         let read =
             packet.read_codes(self.coder.as_mut().map(|c| &mut **c as &mut dyn CodeCoder), &mut frames);
@@ -159,6 +165,7 @@ impl Packetizer {
                 starts_stream: info.starts_stream && is_first,
                 frames: 1,
                 stages,
+                // Before `fit_frames`, since the copies take room from the frames.
                 redundancy: self.copy_stages(options),
             };
             let fitted = self.fit_frames(fitted, options, left, in_band && is_first);
@@ -167,6 +174,7 @@ impl Packetizer {
             self.payload.clear();
             write_payload(&self.header, &fitted, in_band && is_first, now, &earlier, &mut self.payload)?;
             let end = done + u64::from(fitted.frames) * hop;
+            // After the payload is written: it repeats the frames before it, not its own.
             self.keep_frames(now.chunks_exact(per_frame), options.redundancy);
             emit(OutgoingPayload {
                 data: &self.payload,
@@ -183,6 +191,7 @@ impl Packetizer {
     fn copy_stages(&self, options: &PacketizerOptions) -> Vec<u8> {
         let groups = usize::from(self.header.groups);
         let coded = self.earlier.iter().map(|codes| u8::try_from(codes.len() / groups).unwrap_or(u8::MAX));
+        // A frame of few stages (VBR) is repeated in as many as it has.
         coded.map(|stages| options.redundancy_stages.min(stages)).take(options.redundancy.into()).collect()
     }
 
@@ -195,7 +204,10 @@ impl Packetizer {
         in_band: bool,
     ) -> PayloadInfo {
         let asked = if options.frames == 0 { MAX_FRAMES } else { options.frames.min(MAX_FRAMES) };
+        // By the long form, a few bytes more than the short one that is written: the bound holds all the same.
         let header_bytes = if in_band { self.header.to_bytes().len() } else { 0 };
+        // From the largest down: at most 16 tries, where solving for the count would repeat the format's
+        // arithmetic.
         for frames in (1..=asked).rev().filter(|&f| usize::from(f) <= left) {
             info.frames = frames;
             if info.byte_len(&self.header) + header_bytes <= options.max_bytes {

@@ -4,6 +4,7 @@ use crate::header::StreamHeader;
 use crate::packet_flags::flag_bit;
 use crate::{Error, Result};
 
+// The highest bit alone: a later version may lay out all the others anew.
 const VERSION: u8 = 0x80;
 const STARTS_STREAM: u8 = 0x40;
 const HAS_REDUNDANCY: u8 = 0x20;
@@ -11,8 +12,10 @@ const HAS_HEADER: u8 = 0x10;
 const FRAMES_MASK: u8 = 0x0f;
 
 /// Most frames of one payload.
+// Four bits of the first byte: 320 ms at 50 frames per second, more than a conversation can wait.
 pub const MAX_FRAMES: u8 = 16;
 /// Most earlier frames that a payload repeats.
+// As many as a payload has frames, so that each payload can repeat the whole one before it.
 pub const MAX_REDUNDANT: usize = 16;
 
 /// What a payload holds, without its codes.
@@ -32,6 +35,7 @@ pub struct PayloadInfo {
 impl PayloadInfo {
     /// Bytes of the payload, without a stream header.
     pub fn byte_len(&self, header: &StreamHeader) -> usize {
+        // First byte and stages; the count of copies and a byte for each.
         let head = 2 + if self.redundancy.is_empty() { 0 } else { 1 + self.redundancy.len() };
         head + (self.code_count(header) * usize::from(header.code_bits)).div_ceil(8)
     }
@@ -52,6 +56,7 @@ impl PayloadInfo {
                 format!("up to {MAX_REDUNDANT}"),
             ));
         }
+        // 0 is allowed in copies, where it means that there is none of that frame.
         let most = self.redundancy.iter().copied().fold(self.stages, u8::max);
         if self.stages == 0 || most > header.stages {
             return Err(Error::parameter("stages", most.min(self.stages), format!("1 to {}", header.stages)));
@@ -108,6 +113,7 @@ pub fn write_payload(
                 .for_each(|&c| bits.write_bits(c, header.code_bits.into()));
         }
     }
+    // Each copy's stages lie together: they are read one frame at a time, and never truncated.
     for (&stages, frame) in info.redundancy.iter().zip(redundant) {
         frame[..header.codes_per_frame(stages)]
             .iter()
@@ -134,6 +140,7 @@ pub fn write_sid_payload(
     }
     out.extend_from_slice(&[
         flag_bit(starts_stream, STARTS_STREAM) | flag_bit(in_band, HAS_HEADER) | (frames - 1),
+        // No stages: what makes it a SID payload.
         0,
     ]);
     if in_band {
@@ -169,6 +176,7 @@ impl Payload {
     /// The frames in the order of their time: copies of earlier ones first, where there are some.
     pub fn frames(&self) -> impl Iterator<Item = PayloadFrame<'_>> {
         let count = self.redundant.len();
+        // Nearest first in the payload, oldest first here.
         let copies = self.redundant.iter().rev().enumerate();
         let copies = copies.map(move |(i, codes)| PayloadFrame { offset: i as i64 - count as i64, codes });
         let per_frame = self.codes.len() / usize::from(self.info.frames.max(1));
@@ -200,6 +208,7 @@ impl<'a> PayloadHead<'a> {
         if first & VERSION != 0 {
             return Err(Cursor::new("RTP payload", data).field_error("version", "1, this reader knows 0"));
         }
+        // Skipped here, as its range depends on the stream; `bind` reads it.
         cursor.read_byte("stages")?;
         if first & HAS_HEADER == 0 {
             return Ok(Self { header: None, first, data, header_bytes: 0 });
@@ -218,6 +227,8 @@ impl<'a> PayloadHead<'a> {
         let mut cursor = Cursor::new("RTP payload", self.data);
         let first = self.first;
         cursor.read_byte("first byte")?;
+        // As a varint it is this byte alone where that is below 128, as all valid ones are: a stream has 64 stages
+        // at most.
         let stages = cursor.read_ranged("stages", 0, stream.stages.into())? as u8;
         cursor.read_bytes("stream header", self.header_bytes)?;
         if stages == 0 {
@@ -252,6 +263,7 @@ impl<'a> PayloadHead<'a> {
             }
         }
         let mut copy = |&stages: &u8| -> Vec<u16> {
+            // The bits go on where the frames' end, without a gap.
             (0..stream.codes_per_frame(stages)).map(|_| bits.read_bits(stream.code_bits.into())).collect()
         };
         let redundant = info.redundancy.iter().map(&mut copy).collect();

@@ -95,6 +95,7 @@ impl Depacketizer {
         let Some(data) = self.assemble_packet(sequence, timestamp, marker, payload)? else { return Ok(None) };
         match inspect(&data, &self.limits) {
             Ok(info) => {
+                // Counted once the checksum holds.
                 self.stats.packets += 1;
                 Ok(Some(ReceivedPacket { data, info, after_loss: std::mem::take(&mut self.after_loss) }))
             }
@@ -115,11 +116,13 @@ impl Depacketizer {
         payload: &[u8],
     ) -> Result<Option<Vec<u8>>, Error> {
         if let Some(last) = self.last {
+            // Sequence numbers wrap (RFC 3550, section 5.1), so only their distance tells which is the later.
             let ahead = sequence.wrapping_sub(last);
             if ahead == 0 || ahead > u16::MAX - MAX_LATE {
                 self.stats.late += 1;
                 return Ok(None);
             }
+            // Payloads come in order here: reordering is the jitter buffer's, so a jump is a loss.
             if ahead != 1 {
                 self.give_up();
             }
@@ -131,9 +134,11 @@ impl Depacketizer {
             self.give_up();
         })?;
         if let Some(length) = fragment.starts {
+            // A packet that another one begins within has lost its end, for its marker never came.
             if self.open.take().is_some() {
                 self.give_up();
             }
+            // Frames after a loss are predicted from what is missing, up to the next keyframe.
             if self.joined || fragment.is_key {
                 self.joined = true;
                 // What a length claims is not allocated before it is there.
@@ -144,6 +149,8 @@ impl Depacketizer {
             self.stats.skipped += 1;
             return Ok(None);
         };
+        // Time and key mark are the same in all payloads of a packet; where they differ, these are not of one
+        // packet.
         let fits = open.data.len() + fragment.data.len() <= open.length;
         if open.timestamp != timestamp || open.is_key != fragment.is_key || !fits {
             self.give_up();
@@ -151,6 +158,7 @@ impl Depacketizer {
         }
         open.data.extend_from_slice(fragment.data);
         let is_complete = open.data.len() == open.length;
+        // Length and marker say the same; where they differ one of them is damaged.
         if is_complete != marker {
             self.give_up();
             return Ok(None);
@@ -160,6 +168,7 @@ impl Depacketizer {
 
     /// Gives up the current packet and waits for a keyframe.
     fn give_up(&mut self) {
+        // One loss until the next keyframe, however many payloads it costs.
         self.stats.losses += u64::from(self.joined);
         (self.open, self.joined, self.after_loss) = (None, false, true);
     }

@@ -6,6 +6,7 @@ const VERSION: u8 = 0x80;
 const STARTS_PACKET: u8 = 0x40;
 const IS_KEY: u8 = 0x20;
 /// Most bytes before the fragment: the first byte and the packet's length.
+// The longest varint takes five bytes.
 const MAX_HEAD: usize = 1 + 5;
 /// Fewest bytes of a payload: below, more would be heads than packet.
 pub const MIN_PAYLOAD: usize = MAX_HEAD + 10;
@@ -42,6 +43,7 @@ impl Packetizer {
     /// # Errors
     /// [`Error::Parameter`] for an empty packet or one of 4 GiB and more.
     pub fn split_packet(&self, packet: &[u8], is_key: bool) -> Result<Vec<OutgoingPayload>> {
+        // The length is a varint of 32 bits.
         let length = u32::try_from(packet.len()).ok().filter(|&l| l > 0);
         let length =
             length.ok_or_else(|| Error::parameter("packet", packet.len(), "1 to 4294967295 bytes"))?;
@@ -51,8 +53,11 @@ impl Packetizer {
             let mut data = Vec::with_capacity(self.max_bytes);
             if payloads.is_empty() {
                 data.push(STARTS_PACKET | mark);
+                // Only in the first payload: the others are found by their sequence numbers.
                 put_varint(&mut data, length);
             } else {
+                // The key mark is in all of a packet's payloads, so that each of them tells what kind of packet it
+                // belongs to.
                 data.push(mark);
             }
             let (now, later) = rest.split_at(rest.len().min(self.max_bytes - data.len()));
@@ -84,6 +89,7 @@ impl<'a> Fragment<'a> {
         let mut cursor = Cursor::new("RTP payload", payload);
         let first = cursor.read_byte("first byte")?;
         if first & VERSION != 0 {
+            // A new cursor, so that the error's offset is that of the byte that has been read.
             return Err(Cursor::new("RTP payload", payload).field_error("version", "1, this reader knows 0"));
         }
         let most = u32::try_from(limits.max_video_packet_bytes).unwrap_or(u32::MAX);
@@ -92,6 +98,7 @@ impl<'a> Fragment<'a> {
             _ => Some(cursor.read_ranged("length", 1, most)? as usize),
         };
         let data = cursor.rest();
+        // An empty fragment would count as progress, and one beyond the length belongs to no packet.
         if data.is_empty() || starts.is_some_and(|length| data.len() > length) {
             return Err(cursor.field_error("fragment", format!("{} bytes of {starts:?}", data.len())));
         }
