@@ -8,6 +8,7 @@ pub(crate) const AUDIO: &str = "audio/x-siskin";
 /// The widest caps of coded audio that an element of ours hands out.
 pub(crate) fn audio_template() -> gst::Caps {
     gst::Caps::builder(AUDIO)
+        // As far as the stream header goes: 768 kHz is the highest rate of audio converters.
         .field("rate", gst::IntRange::new(1, 768_000))
         .field("channels", gst::IntRange::new(1, 255))
         .field("parsed", true)
@@ -33,6 +34,7 @@ pub(crate) fn audio(header: &StreamHeader) -> gst::Caps {
 /// What [`StreamHeader::parse`] returns for bytes that are no header.
 pub(crate) fn header(caps: &gst::CapsRef) -> siskin_core::Result<Option<StreamHeader>> {
     let Some(structure) = caps.structure(0) else { return Ok(None) };
+    // The field that network sinks keep up to date wins over the other.
     let first = structure
         .get::<gst::ArrayRef>("streamheader")
         .ok()
@@ -59,6 +61,7 @@ pub(crate) fn rtp_template() -> gst::Caps {
 pub(crate) fn rtp_parameters(header: &StreamHeader) -> gst::Structure {
     gst::Structure::builder("application/x-rtp")
         .field("bundle", header.bundle.to_string())
+        // Hexadecimal as in the `fmtp` lines of AAC (RFC 3640) and others: SDP has no place for bytes.
         .field("config", hex::encode(header.to_bytes()))
         .build()
 }

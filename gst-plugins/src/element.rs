@@ -74,6 +74,7 @@ pub(crate) use counters;
 
 /// The description of an element of this plugin.
 pub(crate) fn metadata_from(name: &str, class: &str, text: &str) -> gst::subclass::ElementMetadata {
+    // The registry wants static texts, so it is made once.
     static AUTHOR: LazyLock<String> =
         LazyLock::new(|| format!("The Siskin developers <{}>", env!("CARGO_PKG_REPOSITORY")));
     gst::subclass::ElementMetadata::new(name, class, text, &AUTHOR)
@@ -89,6 +90,7 @@ where
     T::Type: IsA<gst::Element>,
 {
     buffer.map_readable().map_err(|e| {
+        // Memory that is not readable, such as a GPU's: the pipeline is built wrongly, so it stops.
         gst::element_imp_error!(element, gst::ResourceError::Read, ["a buffer cannot be mapped: {e}"]);
         gst::FlowError::Error
     })

@@ -15,6 +15,7 @@ pub(crate) fn to_message(error: &Error) -> gst::ErrorMessage {
             gst::error_msg!(gst::ResourceError::NotFound, ("{text}"))
         }
         Error::BadBundle { .. } | Error::Io { .. } => {
+            // The file is there and cannot be used: another message than for one that is missing.
             gst::error_msg!(gst::ResourceError::OpenRead, ("{text}"))
         }
         Error::Container { .. } => gst::error_msg!(gst::StreamError::Mux, ("{text}")),

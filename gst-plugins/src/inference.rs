@@ -89,6 +89,7 @@ impl InferenceSettings {
                 .nick("Threads")
                 .blurb("CPU threads of the network; more than one rarely pays for audio")
                 .minimum(1)
+                // More threads than this are a typing error.
                 .maximum(256)
                 .default_value(defaults.threads)
                 .mutable_ready()
@@ -129,6 +130,7 @@ impl InferenceSettings {
 
     /// The properties of video elements, whose networks gain from more than one thread; without `model`.
     pub(crate) fn video_specs() -> Vec<glib::ParamSpec> {
+        // A real-time encoder has a `model` of its own, and a decoder's comes with the stream.
         let is_other = |spec: &glib::ParamSpec| spec.name() != "model" && spec.name() != "threads";
         let mut specs: Vec<_> = Self::audio_specs(None, "").into_iter().filter(is_other).collect();
         specs.push(
@@ -156,6 +158,7 @@ impl InferenceSettings {
             provider: self.provider.into(),
             device: self.device,
             threads: match self.threads {
+                // Asked at the start and not when the property is set: containers may have changed the number.
                 0 => std::thread::available_parallelism().map_or(1, usize::from),
                 threads => threads as usize,
             },

@@ -90,13 +90,17 @@ where
 
     /// Pushes caps for another header and what waited for them.
     fn set_header(&self, header: Self::Header) {
+        // Before the header is public: a packet of this stream must find its timeline ready.
         self.start_stream(&header);
         let caps = self.caps_of(&header);
         let waiting = {
             let mut gate = lock(self.header_gate());
+            // Under one lock with taking the waiting events, so that none is put behind them unseen.
             (gate.header, gate.tags_due) = (Some(header), true);
             std::mem::take(&mut gate.waiting)
         };
+        // The order that GStreamer demands: stream-start has passed, then caps, then the segment, which is among
+        // those that waited.
         self.source_pad().push_event(gst::event::Caps::new(&caps));
         for event in waiting {
             self.source_pad().push_event(event);
@@ -107,6 +111,7 @@ where
     fn push_tags(&self) {
         let (tags, header) = {
             let mut gate = lock(self.header_gate());
+            // Taken with the question, or two threads could push the same tags.
             if !std::mem::take(&mut gate.tags_due) {
                 return;
             }
@@ -115,6 +120,7 @@ where
         let Some(header) = header else { return };
         let mut tags = tags.unwrap_or_default();
         let edit = tags.make_mut();
+        // Tags of the file as a whole pass by unchanged; the codec's name belongs to the stream.
         edit.set_scope(gst::TagScope::Stream);
         self.name_codec(&header, edit);
         self.source_pad().push_event(gst::event::Tag::new(tags));
@@ -126,14 +132,17 @@ where
         let event = self.map_event(event);
         match event.view() {
             EventView::Caps(c) => return self.sink_caps(c.caps()),
+            // Before it is passed on: an error must reach the bus before the end does.
             EventView::Eos(_) => self.check_end(),
             EventView::FlushStop(_) => {
                 self.restart_timeline();
                 let waiting = &mut lock(self.header_gate()).waiting;
+                // A flush voids segments and gaps; caps, tags and the like are sticky and survive it.
                 waiting.retain(|e| !matches!(e.type_(), gst::EventType::Segment | gst::EventType::Gap));
             }
             EventView::Segment(_) => self.restart_timeline(),
             EventView::StreamStart(_) => {
+                // The first stream-start comes before any header, and then there is nothing to forget.
                 let is_known = lock(self.header_gate()).header.is_some();
                 if is_known {
                     self.forget_all();
@@ -149,10 +158,13 @@ where
         let waits = event.is_serialized()
             && !matches!(
                 event.type_(),
+                // Stream-start must come before caps, a flush must not wait, and an end without caps must still end
+                // the pipeline.
                 gst::EventType::StreamStart | gst::EventType::FlushStop | gst::EventType::Eos
             );
         let mut gate = lock(self.header_gate());
         if waits && gate.header.is_none() {
+            // Dropped silently beyond: the first ones are those that a stream needs.
             if gate.waiting.len() < MAX_EVENTS {
                 gate.waiting.push(event);
             }
@@ -173,6 +185,7 @@ where
         match self.header_of(caps) {
             Ok(Some(header)) => {
                 let is_known = lock(self.header_gate()).header.as_ref() == Some(&header);
+                // Demuxers repeat caps, for example after a seek; the timeline must not start over for that.
                 if !is_known {
                     self.set_header(header);
                 }

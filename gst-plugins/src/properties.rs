@@ -23,6 +23,7 @@ pub(crate) fn add_old_names(specs: &mut Vec<glib::ParamSpec>, old_names: &[OldNa
             .minimum(spec.minimum())
             .maximum(spec.maximum())
             .default_value(spec.default_value())
+            // Not mutable by itself: setting an old name sets the current property, which has the flags.
             .deprecated();
         specs.push(builder.build());
     }
@@ -38,6 +39,7 @@ pub(crate) fn current_name<'a>(
     let Some((old, current)) = old_names.iter().find(|(old, _)| *old == spec.name()) else {
         return spec.name();
     };
+    // A warning in the log and not on the bus, where applications would show it to people.
     gst::warning!(
         category,
         obj = element,
@@ -53,6 +55,7 @@ pub(crate) fn name_to_read<'a>(spec: &'a glib::ParamSpec, old_names: &[OldName])
 
 /// A text; an empty one is none.
 pub(crate) fn text_from(value: &glib::Value) -> Option<String> {
+    // `gst-launch-1.0` cannot say "none" but it can say "".
     value.get::<Option<String>>().ok().flatten().filter(|text| !text.is_empty())
 }
 

@@ -18,6 +18,7 @@ pub(crate) fn ticks_to_time(base: TimeBase, ticks: u64, rounding: Rounding) -> O
 
 /// How long `samples` last.
 pub(crate) fn samples_to_time(rate: u32, samples: u64) -> Option<ClockTime> {
+    // To the nearest, so that samples come back from their time unchanged up to rates of 1 GHz.
     ticks_to_time(sample_base(rate)?, samples, Rounding::Nearest)
 }
 

@@ -38,6 +38,7 @@ pub(crate) fn description(caps: &gst::CapsRef) -> Option<Vec<u8>> {
     let rate = structure.get::<gst::Fraction>("frame-rate").ok();
     let rate = rate.map(|f| serde_json::Value::from(f64::from(f.numer()) / f64::from(f.denom().max(1))));
     let fields = [
+        // Names of fields as in JSON elsewhere, with `_` for `-`.
         text("format"),
         text("layout"),
         number("codebooks"),
@@ -53,6 +54,7 @@ pub(crate) fn description(caps: &gst::CapsRef) -> Option<Vec<u8>> {
 pub(crate) fn to_bytes(tokens: &[i64]) -> Result<Vec<u8>, String> {
     let mut out = Vec::with_capacity(4 * tokens.len());
     for &token in tokens {
+        // No vocabulary comes near 2^31, and array libraries read 32-bit integers directly.
         let small = i32::try_from(token).map_err(|_| format!("token {token} does not fit 32 bits"))?;
         out.extend(small.to_le_bytes());
     }

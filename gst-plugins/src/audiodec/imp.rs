@@ -54,10 +54,13 @@ impl ObjectImpl for SiskinAudioDec {
     fn constructed(&self) {
         self.parent_constructed();
         let obj = self.obj();
+        // Packets without caps come from a link that was never negotiated; the base class then refuses them with an
+        // error of its own.
         obj.set_needs_format(true);
         obj.set_plc(true);
         // The base class conceals at gap events only; this finds gaps between the times of two packets.
         obj.sink_pad().add_probe(gst::PadProbeType::BUFFER, |pad, info| {
+            // From the pad and not captured: a strong reference would keep the element alive through its own pad.
             let element = pad.parent().and_downcast::<super::SiskinAudioDec>();
             if let (Some(element), Some(buffer)) = (element, info.buffer()) {
                 element.imp().conceal_gap_before(buffer);
@@ -114,6 +117,7 @@ impl AudioDecoderImpl for SiskinAudioDec {
     }
 
     fn stop(&self) -> Result<(), gst::ErrorMessage> {
+        // Frees the network here, since an element may stay in NULL for long.
         *lock(&self.stream) = None;
         *lock(&self.wanted) = None;
         self.obj().notify("active-provider");
@@ -137,6 +141,7 @@ impl AudioDecoderImpl for SiskinAudioDec {
             }
             Err(e) => {
                 self.post_error_message(errors::to_message(&e));
+                // A header that cannot be read will not get better with the packets, so these caps are refused.
                 Err(gst::loggable_error!(CAT, "{e}"))
             }
         }
@@ -146,8 +151,10 @@ impl AudioDecoderImpl for SiskinAudioDec {
         // Nothing is kept back, so there is nothing to drain.
         let Some(buffer) = buffer else { return Ok(gst::FlowSuccess::Ok) };
         let map = map_buffer(self, buffer)?;
+        // Taken out, so that no lock is held while downstream works.
         let mut pcm = std::mem::take(&mut *lock(&self.pcm));
         pcm.clear();
+        // The base class asks for concealment with empty buffers of the gap's duration.
         let handled = if map.is_empty() {
             self.conceal_packet(buffer, &mut pcm).map(|_| None)
         } else {
@@ -159,6 +166,7 @@ impl AudioDecoderImpl for SiskinAudioDec {
             // Counts towards `max-errors`, which by default sets no limit; sound that takes its place counts back.
             gst_audio::audio_decoder_error!(self.obj(), 1, gst::StreamError::Decode, ("{error}"))?;
         }
+        // Without a buffer the base class drops the packet, as it should before the header.
         let out = (!pcm.is_empty()).then(|| self.copy_out(&pcm)).transpose();
         *lock(&self.pcm) = pcm;
         self.obj().finish_frame(out?, 1)
@@ -167,6 +175,7 @@ impl AudioDecoderImpl for SiskinAudioDec {
     fn flush(&self, hard: bool) {
         // A soft flush follows a discontinuity, which a loss leaves behind: that has been concealed, and the state goes on.
         if let Some(stream) = lock(&self.stream).as_mut().filter(|_| hard) {
+            // A hard flush is a seek.
             stream.reset();
         }
     }
@@ -176,6 +185,7 @@ impl SiskinAudioDec {
     /// Follows the stream of `header`: keeps the current decoder or opens another bundle.
     fn follow_header(&self, header: &StreamHeader) -> Result<(), Error> {
         let mut guard = lock(&self.stream);
+        // Every in-band copy of the header comes here: the usual case must be cheap and keep the state.
         if guard.as_ref().is_some_and(|s| s.can_decode(header)) {
             return Ok(());
         }
@@ -184,6 +194,7 @@ impl SiskinAudioDec {
         gst::info!(CAT, imp = self, "{header:?} decoded by {}", stream.decoder.provider());
         let own = stream.header().clone();
         *guard = Some(stream);
+        // Whoever is notified reads the property, which takes the same lock.
         drop(guard);
         self.obj().notify("active-provider");
         self.announce_tags(&own);
@@ -203,6 +214,7 @@ impl SiskinAudioDec {
 
     /// Samples in a buffer of downstream's making.
     fn copy_out(&self, pcm: &[f32]) -> Result<gst::Buffer, gst::FlowError> {
+        // Floats in the machine's own order, as the caps say.
         let bytes: &[u8] = bytemuck::cast_slice(pcm);
         let mut buffer = self.obj().allocate_output_buffer(bytes.len());
         let mut map = buffer.make_mut().map_writable().map_err(|_| gst::FlowError::Error)?;
@@ -213,12 +225,14 @@ impl SiskinAudioDec {
 
     /// Decodes a packet; a broken one is concealed and returned as the inner error.
     fn decode(&self, buffer: &gst::Buffer, data: &[u8], pcm: &mut Vec<f32>) -> Result<Option<Error>, Error> {
+        // Tried again with the first packet, whose error then reaches the application.
         let wanted = lock(&self.wanted).take();
         wanted.map_or(Ok(()), |header| self.follow_header(&header))?;
         let result = Packet::parse(data, &Limits::default()).and_then(|packet| {
             packet.header.as_ref().map_or(Ok(()), |header| self.follow_header(header))?;
             let mut guard = lock(&self.stream);
             let stream = guard.as_mut().ok_or(Error::MissingHeader)?;
+            // A packet whose header fits ends the suspicion, whether or not the rest of it decodes.
             stream.foreign = 0;
             let decoded = stream.decoder.decode_packet(&packet.bind(stream.header())?, pcm)?;
             stream.broken = 0;
@@ -231,6 +245,7 @@ impl SiskinAudioDec {
             stats.bytes += data.len() as u64;
             Ok(())
         });
+        // Asked after decoding, since this packet may have brought the header.
         let joined = lock(&self.stream).is_some();
         match result {
             Ok(()) => Ok(None),
@@ -240,6 +255,8 @@ impl SiskinAudioDec {
                 lock(&self.stats).packets_before_header += 1;
                 Ok(None)
             }
+            // Ends the pipeline: concealing packet after packet would turn a wrong stream into silence without a
+            // word.
             Err(e @ Error::WrongBundle { .. }) if self.is_foreign() => Err(e),
             Err(e @ (Error::Bitstream { .. } | Error::WrongBundle { .. })) => {
                 self.replace_broken(buffer, &e, pcm).map(|()| Some(e))
@@ -266,6 +283,7 @@ impl SiskinAudioDec {
         });
         let text =
             format!("broken packet at {}, {samples} samples concealed: {error}", buffer.pts().display());
+        // One message per run: at 50 packets per second a message for each would flood the bus.
         if first {
             gst::element_imp_warning!(self, gst::StreamError::Decode, ("{text}"));
         } else {
@@ -279,6 +297,7 @@ impl SiskinAudioDec {
         let mut guard = lock(&self.stream);
         let Some(stream) = guard.as_mut() else { return Ok(0) };
         let wanted = buffer.duration().map_or(stream.last_samples, |d| stream.samples_in(d));
+        // In a pause of DTX missing packets are how it is meant, and no loss in the counters.
         let is_pause = stream.decoder.in_dtx();
         let (samples, recovered) = stream.conceal_samples(wanted, pcm)?;
         stream.note_end(buffer.pts(), samples);

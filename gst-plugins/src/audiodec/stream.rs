@@ -49,6 +49,7 @@ impl Stream {
     pub(super) fn open_bundle(header: &StreamHeader, settings: &InferenceSettings) -> Result<Self> {
         let bundle = Bundle::for_stream(header, settings.model.as_deref())?;
         let mut decoder = Decoder::new(&bundle, &settings.load_runtime()?)?;
+        // The header may have fewer stages than the bundle has.
         decoder.set_header(header)?;
         let last_samples = header.hop.into();
         Ok(Self { decoder, last_samples, expected: None, next: Vec::new(), broken: 0, foreign: 0 })
@@ -60,6 +61,7 @@ impl Stream {
 
     /// Whether this decoder decodes the stream of `header`, whatever name that gives the bundle.
     pub(super) fn can_decode(&self, header: &StreamHeader) -> bool {
+        // Bundles may be renamed; their id is what tells them apart.
         StreamHeader { bundle_name: String::new(), ..header.clone() }.same_stream(self.header())
     }
 
@@ -83,6 +85,7 @@ impl Stream {
     pub(super) fn gap_before(&self, pts: gst::ClockTime) -> Option<(gst::ClockTime, gst::ClockTime)> {
         let expected = self.expected?;
         let hole = pts.checked_sub(expected)?;
+        // Shorter ones would be filled with a whole frame, and push all later sound back.
         let least = self.time_of(u64::from(self.header().hop) / 2);
         let most = gst::ClockTime::from_seconds(Self::MAX_LOSS_SECONDS);
         (least..=most).contains(&hole).then_some((expected, hole))
@@ -94,12 +97,16 @@ impl Stream {
     pub(super) fn conceal_samples(&mut self, samples: u64, out: &mut Vec<f32>) -> Result<(u64, u64)> {
         let (hop, rate) = (u64::from(self.header().hop), u64::from(self.header().sample_rate));
         let whole = (samples + hop / 2) / hop * hop;
+        // Within 2 ms, a 500th of a second: Matroska's milliseconds at both ends of a gap, and as much again for
+        // clocks.
         let meant = if whole > 0 && whole.abs_diff(samples) * 500 <= rate { whole } else { samples };
         let samples = meant.min(rate * Self::MAX_LOSS_SECONDS);
         let start = out.len();
         // At most 10 s of frames, so the count is small; the decoder's last frame may be cut.
         let frames = samples.div_ceil(hop) as u32;
         let next = std::mem::take(&mut self.next);
+        // Copies replace whole frames right before their packet. If the gap is no whole number of frames, nobody
+        // knows which they are.
         let recovered = if u64::from(frames) * hop == samples {
             u64::from(self.decoder.conceal_before_data(frames, &next, out)?) * hop
         } else {

@@ -54,6 +54,7 @@ pub struct SiskinAudioEnc {
     settings: Mutex<Settings>,
     /// Never held while data is pushed, so that properties can be read at any time.
     session: Mutex<Option<Session>>,
+    // A flag, so that the streaming thread need not lock the settings for every buffer.
     rate_changed: AtomicBool,
     /// Where the last packet pushed ends.
     end: Mutex<Option<gst::ClockTime>>,
@@ -131,6 +132,7 @@ impl ObjectImpl for SiskinAudioEnc {
                 return;
             }
         }
+        // Applied by the streaming thread between two buffers: an encoder is no place for two threads.
         self.rate_changed.store(true, Ordering::Release);
     }
 
@@ -173,6 +175,7 @@ impl AudioEncoderImpl for SiskinAudioEnc {
         let model = settings.inference.model.as_deref().unwrap_or(DEFAULT_MODEL);
         let load = || {
             let bundle = Bundle::find(model)?;
+            // Fails when the element starts and not with its first samples.
             settings.rate.stages_for(&bundle)?;
             let network = FrameEncoder::new(&bundle, &settings.inference.load_runtime()?)?;
             Ok(Session::new(bundle, network))
@@ -191,6 +194,7 @@ impl AudioEncoderImpl for SiskinAudioEnc {
     }
 
     fn caps(&self, filter: Option<&gst::Caps>) -> gst::Caps {
+        // Once the bundle is known only its rate is offered, so that `audioresample` upstream chooses it.
         let narrow = lock(&self.session).as_ref().map(|s| caps::raw(&s.bundle.stream_header()));
         self.obj().proxy_getcaps(narrow.as_ref(), filter)
     }
@@ -198,6 +202,7 @@ impl AudioEncoderImpl for SiskinAudioEnc {
     fn set_format(&self, info: &gst_audio::AudioInfo) -> Result<(), gst::LoggableError> {
         let settings = lock(&self.settings).clone();
         let frames = match settings.frames_per_packet {
+            // Asked here, when the pipeline is linked; `start` is too early to query upstream.
             0 if self.upstream_is_live() => 1,
             0 => FRAMES_IN_FILES,
             frames => frames,
@@ -216,8 +221,10 @@ impl AudioEncoderImpl for SiskinAudioEnc {
         let code_rate = session.code_rate();
         drop(guard);
         let obj = self.obj();
+        // A packet is complete after all its frames, and the decoder's output lags by its overlap.
         let delay = u64::from(frames) * u64::from(header.hop) + u64::from(header.pre_skip);
         let latency = time::sample_base(header.sample_rate)
+            // Rounded up: a latency that is too short makes live sinks drop buffers.
             .and_then(|base| time::ticks_to_time(base, delay, Rounding::Up));
         obj.set_latency(latency.unwrap_or_default(), latency);
         obj.set_output_format(&caps::audio(&header))
@@ -227,6 +234,7 @@ impl AudioEncoderImpl for SiskinAudioEnc {
     }
 
     fn handle_frame(&self, buffer: Option<&gst::Buffer>) -> Result<gst::FlowSuccess, gst::FlowError> {
+        // No buffer means drain: the encoder ends its stream.
         let map = buffer.map(|buffer| map_buffer(self, buffer)).transpose()?;
         let rate = self.rate_changed.swap(false, Ordering::Acquire).then(|| lock(&self.settings).rate);
         let packets = {
@@ -235,6 +243,7 @@ impl AudioEncoderImpl for SiskinAudioEnc {
             let changed = rate
                 .map(|r| session.set_rate(r).map(|()| (session.bundle.stream_header(), session.code_rate())));
             let packets = session.encode_samples(map.as_deref());
+            // Tags and messages go out without the lock, as all that leaves the element does.
             drop(guard);
             match changed {
                 Some(Ok((header, code_rate))) => self.announce_tags(&header, code_rate),
@@ -250,6 +259,7 @@ impl AudioEncoderImpl for SiskinAudioEnc {
             // A packet holds at most 500 frames of at most 65,535 samples, and a gap is shorter.
             let samples = packet.samples as i32;
             let is_gap = packet.data.is_none();
+            // Without a buffer the base class only advances its time by the samples.
             self.obj().finish_frame(packet.data.map(gst::Buffer::from_slice), samples)?;
             if is_gap {
                 self.push_gap(packet.samples);
@@ -259,11 +269,13 @@ impl AudioEncoderImpl for SiskinAudioEnc {
     }
 
     fn pre_push(&self, buffer: gst::Buffer) -> Result<Option<gst::Buffer>, gst::FlowError> {
+        // Here the times are those that the base class has set, so gaps begin where packets end.
         *lock(&self.end) = buffer.pts().zip(buffer.duration()).map(|(pts, duration)| pts + duration);
         Ok(Some(buffer))
     }
 
     fn flush(&self) {
+        // A gap after a flush must not begin where a packet before it ended.
         *lock(&self.end) = None;
         if let Some(session) = lock(&self.session).as_mut() {
             session.reset();

@@ -48,6 +48,7 @@ impl RateSettings {
         let all = manifest.quantizer.stages;
         match (self.stages, self.bitrate) {
             (0, 0) => Ok(manifest.default_stages),
+            // `stages` wins over `bitrate`: whoever sets it knows the codec.
             (0, bitrate) => Ok(manifest.stages_for(bitrate)),
             (stages, _) => u8::try_from(stages).ok().filter(|&s| s <= all).ok_or_else(|| Error::Parameter {
                 name: "stages",
@@ -65,6 +66,7 @@ impl RateSettings {
             return Ok(audio::RateMode::Constant);
         }
         let header = bundle.stream_header();
+        // Clamped and no error, as encoders of GStreamer commonly take a bit rate that is out of reach.
         let (low, high) = (header.code_rate(1), header.code_rate(header.stages));
         let asked = match (self.stages, self.bitrate) {
             (0, 1..) => f64::from(self.bitrate),
@@ -123,6 +125,7 @@ pub(super) struct Stats {
 impl Stats {
     pub(super) fn to_structure(self) -> gst::Structure {
         let seconds = self.counters.samples as f64 / f64::from(self.sample_rate.max(1));
+        // Before the first packet there is no rate.
         let rate = |bytes: u64| if seconds > 0.0 { (bytes as f64 * 8.0 / seconds).round() as u64 } else { 0 };
         let mut structure = self.counters.to_structure();
         structure.set("bitrate", rate(self.counters.bytes));
@@ -194,6 +197,7 @@ impl Session {
         let (stages, control) = (rate.stages_for(&self.bundle)?, rate.control_for(&self.bundle)?);
         self.stats.stages = stages;
         self.control = control;
+        // Before `start_stream` the settings are only kept.
         let Some(encoder) = &mut self.encoder else { return Ok(()) };
         encoder.set_stages(stages)?;
         encoder.set_rate_mode(control)
@@ -230,6 +234,7 @@ impl Session {
                 counters.pause_samples += packet.samples;
                 counters.pause_bytes += packet.data.len() as u64;
             }
+            // The first packet decodes to pre-skip samples more than it stands for, which belong to its frames.
             let decoded = packet.samples + if packet.position == 0 { skip } else { 0 };
             counters.packets += 1;
             counters.frames += decoded.div_ceil(hop);
@@ -261,6 +266,7 @@ impl Session {
             }
             None => {
                 encoder.finish_stream(&mut keep_packet)?;
+                // After a drain the next samples are a new stream, which counts from zero.
                 self.position = 0;
             }
         }

@@ -50,6 +50,7 @@ impl ObjectSubclass for SiskinAudioParse {
         let template = |name| class.pad_template(name).expect("the class has its own pad templates");
         let sink = Self::sink_pad(&template("sink"));
         let src = gst::Pad::builder_from_template(&template("src"))
+            // The stream decides the caps; there is nothing to negotiate.
             .flags(gst::PadFlags::FIXED_CAPS)
             .event_function(|pad, parent, event| {
                 Self::catch_panic_pad_function(parent, || false, |parse| parse.src_event(pad, event))
@@ -76,6 +77,7 @@ impl ElementImpl for SiskinAudioParse {
         "Codec/Parser/Audio",
         "Reads the stream header and exact times of Siskin audio packets",
         {
+            // How stock `matroskademux` names tracks whose codec id it does not know.
             let unknown =
                 gst::Structure::builder("audio/x-unknown").field("codec-id", AUDIO_CODEC_ID).build();
             let coded = gst::Structure::new_empty(caps::AUDIO);
@@ -92,6 +94,7 @@ impl ElementImpl for SiskinAudioParse {
         transition: gst::StateChange,
     ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
         let changed = self.parent_change_state(transition);
+        // After the parent, which has stopped the streaming thread by then.
         if transition == gst::StateChange::PausedToReady {
             self.forget_all();
         }
@@ -132,6 +135,8 @@ impl Parse for SiskinAudioParse {
     fn start_stream(&self, header: &StreamHeader) {
         gst::info!(CAT, imp = self, "stream header {header:?}");
         // A stream whose bundle is missing is an error of the decoder.
+        // The header does not say how long a decoder warms up, so the installed bundle does; without it seeks are
+        // just not exact.
         let bundle = installed().into_iter().find(|b| b.id() == header.bundle);
         let warm_up = bundle.map_or(0, |b| b.manifest().warm_up_ns());
         let mut state = lock(&self.state);
@@ -149,6 +154,7 @@ impl Parse for SiskinAudioParse {
 
     fn handle_packet(&self, buffer: gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
         let read = {
+            // The map ends here, since the buffer is edited below.
             let map = map_buffer(self, &buffer)?;
             self.read_packet(&map)
         };
@@ -176,10 +182,12 @@ impl SiskinAudioParse {
         let (info, samples) = (packet.info(), packet.sample_count());
         match (carried, known) {
             (Some(carried), Some(known)) if !known.same_stream(&carried) => {
+                // A stream that begins may follow another one; in the middle the suspicion comes first.
                 self.check_other(&carried, &known, info.starts_stream)?;
                 self.set_header(carried);
             }
             (Some(carried), None) => self.set_header(carried),
+            // A packet of the known stream in between: the other header was damage.
             _ => lock(&self.state).suspect = None,
         }
         Ok((info, samples))
@@ -212,6 +220,8 @@ impl SiskinAudioParse {
             let place = state.timeline.place_packet(&header, buffer.pts(), starts, samples);
             let edit = buffer.make_mut();
             edit.set_pts(place.pts);
+            // Packets are decoded in the order they are shown, and a demuxer's rounded DTS would contradict the exact
+            // PTS.
             edit.set_dts(None);
             edit.set_duration(place.duration);
             let in_pause = std::mem::replace(&mut state.in_pause, info.is_some_and(|i| i.stages == 0));
@@ -221,6 +231,7 @@ impl SiskinAudioParse {
                 edit.unset_flags(gst::BufferFlags::DISCONT);
             }
             if info.is_none() {
+                // The decoder would find it broken by itself; the flag tells anything between.
                 edit.set_flags(gst::BufferFlags::CORRUPTED);
             } else {
                 state.last_samples = samples;
@@ -240,6 +251,7 @@ impl SiskinAudioParse {
         };
         let samples = lock(&self.state).last_samples;
         gst::info!(CAT, imp = self, "packet at {}: {error}", buffer.pts().display());
+        // The length of a broken packet is unknown: that of the last whole one is the likeliest.
         if known && samples > 0 { self.push_packet(buffer, None, samples) } else { Ok(gst::FlowSuccess::Ok) }
     }
 

@@ -18,6 +18,8 @@ impl Preroll {
     pub(super) fn move_seek(&mut self, event: gst::Event) -> gst::Event {
         let gst::EventView::Seek(seek) = event.view() else { return event };
         let (rate, flags, start_type, start, stop_type, stop) = seek.get();
+        // In reverse packets do not follow one another, so a warm-up would gain nothing; relative seeks name no
+        // target.
         let forward = rate > 0.0 && start_type == gst::SeekType::Set;
         // A seek to a key unit is to land where the demuxer has one, for the sake of other streams.
         let exact = !flags.contains(gst::SeekFlags::KEY_UNIT);
@@ -29,7 +31,9 @@ impl Preroll {
         }
         self.moved = Some((event.seqnum(), target));
         let early = gst::GenericFormattedValue::from(target.saturating_sub(length));
+        // Otherwise a demuxer may land behind the early target, and the warm-up would be shorter than asked for.
         gst::event::Seek::builder(rate, flags | gst::SeekFlags::ACCURATE, start_type, early, stop_type, stop)
+            // The number ties the segment that answers to this seek.
             .seqnum(event.seqnum())
             .build()
     }
@@ -46,6 +50,7 @@ impl Preroll {
         let wanted = (start + target).checked_sub(time).filter(|w| *w > start);
         let Some(wanted) = wanted else { return event };
         let mut restored = own.clone();
+        // Samples before the start are decoded and then clipped by the base class or the sink: that is the warm-up.
         restored.set_start(wanted);
         restored.set_time(target);
         restored.set_position(wanted);

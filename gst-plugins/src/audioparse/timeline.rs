@@ -40,10 +40,12 @@ impl Timeline {
         let next = self.next_pts(header);
         let follows = match (next, stamp) {
             (Some(next), Some(stamp)) => next.max(stamp) - next.min(stamp) <= ROUNDING,
+            // Packets without a time follow from the one before.
             (next, _) => next.is_some(),
         };
         if !follows {
             let stamp = stamp.unwrap_or_default();
+            // After a seek the container's milliseconds are all there is; the grid of frames gives the rest back.
             let start = if starts_stream { stamp } else { self.on_grid(header, stamp) };
             (self.start, self.samples) = (Some(start), 0);
         }
@@ -52,6 +54,7 @@ impl Timeline {
             self.origin = Some(pts);
         }
         self.samples += samples;
+        // From the end and not from the samples alone, so that rounding never leaves a gap between packets.
         let end = self.next_pts(header).unwrap_or(pts);
         Place { pts, duration: end.saturating_sub(pts), jump: !follows }
     }

@@ -5,6 +5,7 @@ use siskin_core::container::Chapter;
 /// The chapters of a table of contents, those of its first edition if it has any.
 pub(super) fn to_chapters(toc: &gst::Toc) -> Vec<Chapter> {
     let entries = toc.entries();
+    // Matroska has editions too, but one is enough for players, which show the first.
     let edition = entries.iter().find(|e| e.entry_type() == gst::TocEntryType::Edition);
     let entries = edition.map_or(entries.clone(), |e| e.sub_entries());
     let chapters = entries.iter().filter(|e| e.entry_type() == gst::TocEntryType::Chapter);
@@ -14,6 +15,7 @@ pub(super) fn to_chapters(toc: &gst::Toc) -> Vec<Chapter> {
             let title = entry.tags().and_then(|t| t.get::<gst::tags::Title>().map(|t| t.get().to_owned()));
             Some(Chapter {
                 start_ns: u64::try_from(start).ok()?,
+                // A chapter without an end, or with one before its start, ends where the next begins.
                 end_ns: u64::try_from(stop).ok().filter(|&stop| i64::try_from(stop).is_ok_and(|s| s > start)),
                 title: title.unwrap_or_default(),
             })

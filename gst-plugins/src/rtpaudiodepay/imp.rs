@@ -31,6 +31,7 @@ impl ObjectSubclass for RtpSiskinAudioDepay {
 
 impl ObjectImpl for RtpSiskinAudioDepay {
     describe_properties!(vec![
+        // The base class has a property `stats` of its own.
         glib::ParamSpecBoxed::builder::<gst::Structure>("siskin-stats")
             .nick("Statistics")
             .blurb("Frames taken, lost and recovered")
@@ -69,6 +70,7 @@ impl ElementImpl for RtpSiskinAudioDepay {
         &self,
         transition: gst::StateChange,
     ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
+        // Before the parent: packets may come as soon as it has started.
         if transition == gst::StateChange::ReadyToPaused {
             *lock(&self.depacketizer) = Depacketizer::default();
         }
@@ -96,6 +98,7 @@ impl RTPBaseDepayloadImpl for RtpSiskinAudioDepay {
 
     fn handle_event(&self, event: gst::Event) -> bool {
         if event.type_() == gst::EventType::FlushStop {
+            // Frames before and after a flush are no neighbors, so nothing between them was lost.
             lock(&self.depacketizer).reset();
         }
         self.parent_handle_event(event)
@@ -103,11 +106,13 @@ impl RTPBaseDepayloadImpl for RtpSiskinAudioDepay {
 
     fn packet_lost(&self, event: &gst::EventRef) -> bool {
         let duration = event.structure().and_then(|s| s.get::<gst::ClockTime>("duration").ok());
+        // While a later packet may still bring copies, downstream is told nothing.
         let held = {
             let mut depacketizer = lock(&self.depacketizer);
             let rate = depacketizer.header().map(|header| header.sample_rate);
             rate.is_some_and(|rate| {
                 let samples = duration.and_then(|d| time_to_samples(rate, d));
+                // Without a duration, or before a header, no copies can cover the loss.
                 depacketizer.holds_loss(samples.unwrap_or(u64::MAX))
             })
         };
@@ -137,6 +142,7 @@ impl RTPBaseDepayloadImpl for RtpSiskinAudioDepay {
             Ok(unpacked) => unpacked,
             Err(e) => return self.drop_broken(&e),
         };
+        // The base class pushes what is returned, with the packet's flags; recovered frames go before it.
         let last = packets.pop()?;
         for recovered in packets {
             let buffer = buffer(recovered, packet.buffer().pts(), rate);
@@ -170,6 +176,7 @@ fn buffer(packet: RecoveredPacket, pts: Option<gst::ClockTime>, rate: u32) -> gs
     let time = |samples| samples_to_time(rate, samples).unwrap_or_default();
     let mut buffer = gst::Buffer::from_slice(packet.data);
     let edit = buffer.make_mut();
+    // Recovered frames lie before the packet that carried them.
     edit.set_pts(pts.map(|pts| pts.saturating_sub(time(packet.before))));
     edit.set_duration(time(packet.samples));
     buffer

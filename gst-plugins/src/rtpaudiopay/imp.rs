@@ -21,6 +21,7 @@ debug_category!("rtpsiskinaudiopay", "Siskin audio RTP payloader");
 /// Names of release 0.2, which 0.3 still takes.
 const OLD_NAMES: [OldName; 1] = [("redundancy-codebooks", "redundancy-stages")];
 /// Bytes of an RTP header without extensions.
+// RFC 3550, section 5.1. What adds extensions or CSRCs later must lower the property `mtu` itself.
 const RTP_HEADER: u32 = 12;
 
 #[derive(Debug, Clone, Copy)]
@@ -32,6 +33,7 @@ struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
+        // Two stages: the copies are heard only in losses, and cost a fraction of the codes.
         Self { frames: 0, redundancy: 0, redundancy_stages: 2 }
     }
 }
@@ -129,6 +131,8 @@ impl RTPBasePayloadImpl for RtpSiskinAudioPay {
         let header = caps::header(caps).map_err(|e| gst::loggable_error!(CAT, "{e}"))?;
         let header = header.ok_or_else(|| gst::loggable_error!(CAT, "no stream header in {caps:?}"))?;
         let obj = self.obj();
+        // A dynamic payload type (RFC 3551, section 6), and the sample rate as clock, as for Opus and others:
+        // timestamps count samples.
         obj.set_options("audio", true, caps::RTP_ENCODING, header.sample_rate);
         obj.set_outcaps(Some(&caps::rtp_parameters(&header)))
             .map_err(|e| gst::loggable_error!(CAT, "output caps: {e}"))?;
@@ -137,6 +141,7 @@ impl RTPBasePayloadImpl for RtpSiskinAudioPay {
     }
 
     fn handle_buffer(&self, buffer: gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
+        // Read for each packet, so that redundancy can follow the network's losses while playing.
         let settings = *lock(&self.settings);
         let options = PacketizerOptions {
             // The properties' ranges fit a byte.
@@ -150,11 +155,13 @@ impl RTPBasePayloadImpl for RtpSiskinAudioPay {
             let mut guard = lock(&self.packetizer);
             let packetizer = guard.as_mut().ok_or(gst::FlowError::NotNegotiated)?;
             if buffer.flags().contains(gst::BufferFlags::DISCONT) {
+                // Copies of frames before a jump would be filled in at the wrong place.
                 packetizer.reset();
             }
             let map = buffer.map_readable().map_err(|_| gst::FlowError::Error)?;
             let rate = packetizer.header().sample_rate;
             packetize(packetizer, &map, &options, &mut |payload| {
+                // Collected first: pushing from inside would hold the lock.
                 payloads.push(self.rtp_buffer(&buffer, &payload, rate));
                 Ok(())
             })
@@ -183,6 +190,7 @@ impl RtpSiskinAudioPay {
         payload: &OutgoingPayload<'_>,
         rate: u32,
     ) -> Result<gst::Buffer, glib::BoolError> {
+        // Each payload has the time of its first frame; the base class makes the RTP timestamp of it.
         let time = |samples| samples_to_time(rate, samples);
         let mut out = self.obj().allocate_output_buffer(payload.data.len() as u32, 0, 0);
         let edit = out.make_mut();
@@ -204,6 +212,7 @@ fn packetize(
     emit: &mut impl FnMut(OutgoingPayload<'_>) -> CoreResult<()>,
 ) -> CoreResult<()> {
     let packet = Packet::parse(data, &Limits::default())?.bind(packetizer.header())?;
+    // Payloads are of fixed width, so that a lost one costs no other; range-coded codes have to be read for that.
     if packet.coding() == Coding::RangeCoded && !packetizer.has_coder() {
         let bundle = Bundle::for_stream(packetizer.header(), None)?;
         let tables = siskin_core::audio::load_entropy_tables(&bundle)?;

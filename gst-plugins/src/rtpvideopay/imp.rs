@@ -49,6 +49,7 @@ impl RTPBasePayloadImpl for RtpSiskinVideoPay {
     }
 
     fn handle_buffer(&self, buffer: gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
+        // The flag is what parsers and encoders set; the packet is not read here.
         let key = !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT);
         let obj = self.obj();
         let payloads = {
@@ -57,6 +58,7 @@ impl RTPBasePayloadImpl for RtpSiskinVideoPay {
             packetizer.and_then(|packetizer| packetizer.split_packet(&map, key))
         };
         let payloads = payloads.map_err(|e| post_error(self, &e))?;
+        // One list per packet: a sink may send it with one system call.
         let mut list = gst::BufferList::new_sized(payloads.len());
         for payload in payloads {
             let out = self.rtp_buffer(&buffer, &payload).map_err(|e| {
@@ -78,6 +80,7 @@ impl RtpSiskinVideoPay {
         let length = u32::try_from(payload.data.len()).map_err(|e| glib::bool_error!("{e}"))?;
         let mut out = self.obj().allocate_output_buffer(length, 0, 0);
         let edit = out.make_mut();
+        // All payloads of a packet get the same RTP timestamp, by which a receiver puts them together.
         edit.set_pts(packet.pts());
         edit.set_duration(packet.duration());
         let mut rtp = gst_rtp::RTPBuffer::from_buffer_writable(edit)?;

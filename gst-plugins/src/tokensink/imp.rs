@@ -26,6 +26,7 @@ debug_category!("siskintokensink", "Siskin token sink");
 
 const DEFAULT_MODEL: &str = "speech-24k";
 /// Default of `max-buffers`.
+// Five seconds at 50 buffers per second: enough for an application that is busy for a moment.
 const DEFAULT_BUFFERS: u32 = 256;
 /// Names of release 0.2, which 0.3 still takes.
 const OLD_NAMES: [OldName; 1] = [("codebooks", "stages")];
@@ -92,6 +93,7 @@ impl ObjectSubclass for SiskinTokenSink {
 impl ObjectImpl for SiskinTokenSink {
     fn constructed(&self) {
         self.parent_constructed();
+        // Tokens are data for an application, not something to be shown in time.
         self.obj().set_sync(false);
     }
 
@@ -203,6 +205,7 @@ impl ElementImpl for SiskinTokenSink {
 
 impl BaseSinkImpl for SiskinTokenSink {
     fn start(&self) -> Result<(), gst::ErrorMessage> {
+        // The end of the last run must not be taken for that of this one.
         *lock(&self.queue) = Queue::default();
         let settings = lock(&self.settings).clone();
         if let Some(location) = settings.location.filter(|l| FileFormat::from_path(l).is_none()) {
@@ -215,6 +218,7 @@ impl BaseSinkImpl for SiskinTokenSink {
     fn stop(&self) -> Result<(), gst::ErrorMessage> {
         *lock(&self.session) = None;
         *lock(&self.coded) = None;
+        // Whoever waits in `pull-tokens` must return before the element goes away.
         lock(&self.queue).stopped = true;
         self.changed.notify_all();
         Ok(())
@@ -226,6 +230,7 @@ impl BaseSinkImpl for SiskinTokenSink {
         let model = settings.inference.model.unwrap_or_else(|| DEFAULT_MODEL.into());
         let mut all = match Bundle::find(&model) {
             Ok(bundle) => caps::raw(&bundle.stream_header()),
+            // A missing bundle is reported when caps are set; here it would only read as "not negotiated".
             Err(_) => caps::raw_template(),
         };
         all.make_mut().append(gst::Caps::new_empty_simple(caps::AUDIO));
@@ -247,6 +252,7 @@ impl BaseSinkImpl for SiskinTokenSink {
             gst::EventView::Eos(_) => {
                 if let Err(e) = self.finish_stream() {
                     self.post_error_message(errors::to_message(&e));
+                    // Not handed to the base class, which would post the end of the stream beside the error.
                     return false;
                 }
             }
@@ -256,6 +262,7 @@ impl BaseSinkImpl for SiskinTokenSink {
                 }
                 let mut queue = lock(&self.queue);
                 queue.samples.clear();
+                // After a flush the stream goes on even if it had ended.
                 queue.eos = false;
             }
             _ => (),
@@ -264,6 +271,7 @@ impl BaseSinkImpl for SiskinTokenSink {
     }
 
     fn unlock(&self) -> Result<(), gst::ErrorMessage> {
+        // The streaming thread may wait for room while the pipeline is to stop or seek.
         lock(&self.queue).flushing = true;
         self.changed.notify_all();
         Ok(())
@@ -317,6 +325,7 @@ impl SiskinTokenSink {
             *lock(&self.session) = Some(session);
             self.obj().notify("active-provider");
         } else {
+            // Opened with the first packet: caps do not say how many stages packets have.
             *lock(&self.session) = None;
             *lock(&self.coded) = caps::header(caps)?;
         }
@@ -327,6 +336,7 @@ impl SiskinTokenSink {
     fn take_input(&self, data: &[u8], out: &mut Vec<i64>) -> Result<u64, Error> {
         let mut guard = lock(&self.session);
         if guard.is_none() {
+            // Its own header wins over the caps', which may be of the stream before.
             let packet = siskin_core::bitstream::packet::Packet::parse(data, &Limits::default())?;
             let header = packet.header.clone().or_else(|| lock(&self.coded).clone());
             let header = header.ok_or(Error::MissingHeader)?;
@@ -355,6 +365,7 @@ impl SiskinTokenSink {
             }
             None => (None, 0),
         };
+        // A flush in between costs the application the last tokens, but not the file.
         self.queue_tokens(&out, first).ok();
         if let (Some(file), Some(location)) = (file, location) {
             session::write(&file, &location)?;
@@ -378,6 +389,7 @@ impl SiskinTokenSink {
             })?;
             let header = &session.header;
             let time = |frame: u64| {
+                // A frame sounds earlier than its number says, by what the decoder drops at the start.
                 let samples = (frame * u64::from(header.hop)).saturating_sub(header.pre_skip.into());
                 samples_to_time(header.sample_rate, samples)
             };
@@ -391,6 +403,7 @@ impl SiskinTokenSink {
             (settings.max_buffers as usize, settings.location.is_some(), settings.emit_signals)
         };
         let mut queue = lock(&self.queue);
+        // In a loop: a condition variable may wake without a reason.
         while queue.samples.len() >= most && !lossy {
             if queue.flushing || queue.stopped {
                 return Err(gst::FlowError::Flushing);
@@ -398,11 +411,13 @@ impl SiskinTokenSink {
             queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
         if queue.samples.len() >= most {
+            // With a file nothing may depend on an application that never asks.
             queue.samples.pop_front();
             queue.stats.dropped_buffers += 1;
         }
         queue.stats.tokens += out.len() as u64;
         queue.samples.push_back(sample);
+        // Before anyone is told, so that the answer need not wait for the lock.
         drop(queue);
         self.changed.notify_all();
         if tell {
@@ -422,6 +437,7 @@ impl SiskinTokenSink {
                 return Some(sample);
             }
             let left =
+                // A wait beyond the end of the clock goes on hour by hour.
                 until.map_or(Duration::from_secs(3600), |u| u.saturating_duration_since(Instant::now()));
             if queue.eos || queue.stopped || left.is_zero() {
                 return None;

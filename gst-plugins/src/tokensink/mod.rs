@@ -18,7 +18,7 @@
 //! # Properties
 //! - `location`: token file;
 //! - `layout`: order of the tokens, `parallel` by default; `docs/tokens.md` names the others;
-//! - `codebooks`: residual stages, 0 for the bundle's default or all that coded audio has;
+//! - `stages`: residual stages, 0 for the bundle's default or all that coded audio has;
 //! - `max-buffers`, `emit-signals`: the queue of the application;
 //! - `model`, `execution-provider`, `device`, `threads`, `engine-cache-path`: how the network runs;
 //! - `active-provider`, `stats`: read-only.

@@ -41,6 +41,7 @@ impl Session {
         stages: Option<u8>,
         keep: bool,
     ) -> Result<Self> {
+        // Always parallel: the file keeps plain codes, whatever layout the application gets.
         let tokenizer = Tokenizer::new(bundle, runtime, "parallel", stages)?;
         let stages = stages.unwrap_or(bundle.manifest().default_stages);
         let packer = Packer::new(Format::from_bundle(bundle, stages, layout)?);
@@ -94,6 +95,8 @@ impl Session {
             Input::Packets(coder) => {
                 self.codes.clear();
                 let info = codes_from_packet(data, &self.header, coder.as_deref_mut(), &mut self.codes)?;
+                // A packet that starts a stream in the middle, or none at the beginning: the length in samples is
+                // unknown then.
                 let begins = info.starts_stream == (self.frames == 0);
                 self.samples = self.samples.filter(|_| begins).map(|s| s + info.sample_count(&self.header));
                 let (has, wanted) =
@@ -104,6 +107,7 @@ impl Session {
                 }
                 let codes = std::mem::take(&mut self.codes);
                 let taken =
+                    // Stages come first in a frame, so its front is the same frame at fewer stages.
                     codes.chunks_exact(has).try_for_each(|frame| self.take_frame(&frame[..wanted], out));
                 self.codes = codes;
                 taken
@@ -144,6 +148,7 @@ impl Session {
 
     fn take_parallel(&mut self, out: &mut Vec<i64>) -> Result<()> {
         let tokens = std::mem::take(&mut self.parallel);
+        // In the parallel layout tokens are codes, which have 16 bits at most.
         let codes: Vec<u16> = tokens.iter().map(|&t| t as u16).collect();
         let codebooks = self.packer.format().codes_per_frame();
         codes.chunks_exact(codebooks).try_for_each(|frame| self.take_frame(frame, out))
@@ -170,6 +175,7 @@ pub(super) fn write(file: &TokenFile, location: &Path) -> Result<()> {
     let mut part = location.as_os_str().to_owned();
     part.push(".part");
     let part = std::path::PathBuf::from(part);
+    // In the same folder: a rename across file systems would be a copy.
     let written = std::fs::write(&part, data).and_then(|()| std::fs::rename(&part, location));
     written.map_err(|source| Error::Io { path: location.to_owned(), source })
 }
