@@ -23,6 +23,7 @@ debug_category!("siskintokensrc", "Siskin token source");
 
 const DEFAULT_MODEL: &str = "speech-24k";
 /// Default of `max-buffers`.
+// Fewer than in the sink: what waits here is what a listener who cuts in has to hear or `clear` throws away.
 const DEFAULT_BUFFERS: u32 = 64;
 /// Names of release 0.2, which 0.3 still takes.
 const OLD_NAMES: [OldName; 2] = [("codebooks", "stages"), ("frame-size", "frames-per-packet")];
@@ -98,6 +99,7 @@ fn action_signal(
             let buffer = args.get(1).and_then(|v| v.get::<gst::Buffer>().ok());
             let map = buffer.as_ref().and_then(|b| b.map_readable().ok());
             let flow = match &map {
+                // A null buffer, or one whose memory cannot be read.
                 None if takes_buffer => Err(gst::FlowError::Error),
                 None => work(element.imp(), &[]),
                 Some(map) => work(element.imp(), map),
@@ -110,6 +112,7 @@ fn action_signal(
 impl ObjectImpl for SiskinTokenSrc {
     fn constructed(&self) {
         self.parent_constructed();
+        // The base class counts bytes by default, and then sends segments that no decoder takes.
         self.obj().set_format(gst::Format::Time);
     }
 
@@ -185,6 +188,7 @@ impl ObjectImpl for SiskinTokenSrc {
             "is-live" => {
                 settings.is_live = value.get().unwrap_or_default();
                 let live = settings.is_live;
+                // The setter notifies, and a handler may read properties.
                 drop(settings);
                 self.obj().set_live(live);
             }
@@ -226,17 +230,20 @@ impl ElementImpl for SiskinTokenSrc {
 impl BaseSrcImpl for SiskinTokenSrc {
     fn start(&self) -> Result<(), gst::ErrorMessage> {
         let session = self.open_session().map_err(|e| errors::to_message(&e))?;
+        // Nothing of the last run is left: neither packets nor an end of stream.
         *lock(&self.state) = State { session: Some(session), ..Default::default() };
         Ok(())
     }
 
     fn stop(&self) -> Result<(), gst::ErrorMessage> {
         *lock(&self.state) = State::default();
+        // Pushes that wait for room return: there is no session any more.
         self.changed.notify_all();
         Ok(())
     }
 
     fn caps(&self, filter: Option<&gst::Caps>) -> Option<gst::Caps> {
+        // Before the start only the template is known, which is enough for linking.
         let own = lock(&self.state).session.as_ref().map(|s| caps::audio(&s.header));
         let own = own.unwrap_or_else(caps::audio_template);
         Some(
@@ -265,12 +272,14 @@ impl PushSrcImpl for SiskinTokenSrc {
     fn create(&self, _buffer: Option<&mut gst::BufferRef>) -> Result<CreateSuccess, gst::FlowError> {
         let mut state = lock(&self.state);
         loop {
+            // First, so that a flush is not held up by packets that still wait.
             if state.flushing {
                 return Err(gst::FlowError::Flushing);
             }
             let State { session, packets, .. } = &mut *state;
             let session = session.as_mut().ok_or(gst::FlowError::Flushing)?;
             if let Some(packet) = packets.pop_front() {
+                // Frames left out with `on-bad-token=conceal` leave a hole, which decoders fill.
                 let follows = session.sent == packet.position;
                 session.sent = packet.position + packet.samples;
                 let time = |samples: u64| samples_to_time(session.header.sample_rate, samples);
@@ -278,6 +287,7 @@ impl PushSrcImpl for SiskinTokenSrc {
                 let mut buffer = gst::Buffer::from_slice(packet.data);
                 let edit = buffer.make_mut();
                 edit.set_pts(start);
+                // The difference of rounded times, so that packets meet exactly.
                 edit.set_duration(end.zip(start).map(|(e, s)| e - s));
                 if std::mem::take(&mut state.discont) || !follows {
                     edit.set_flags(gst::BufferFlags::DISCONT);
@@ -288,6 +298,7 @@ impl PushSrcImpl for SiskinTokenSrc {
             }
             match session.read_frames(packets) {
                 Ok(true) => continue,
+                // From an application an empty queue means to wait, from a file it is the end.
                 Ok(false) if session.of_file => return Err(gst::FlowError::Eos),
                 Ok(false) => {}
                 Err(e) => {
@@ -296,6 +307,7 @@ impl PushSrcImpl for SiskinTokenSrc {
                     return Err(gst::FlowError::Error);
                 }
             }
+            // After the queue: what was pushed before the end is still sent.
             if state.eos {
                 return Err(gst::FlowError::Eos);
             }
@@ -310,6 +322,8 @@ impl SiskinTokenSrc {
         let file = settings.location.as_ref().map(read_file).transpose()?;
         let header = file.as_ref().and_then(|f| f.meta.stream_header.clone());
         let bundle = match (&header, settings.model.as_deref()) {
+            // Codes mean something only with the codebooks that they were made with, so the file's id decides even
+            // over `model`.
             (Some(header), model) => Bundle::for_stream(header, model)?,
             (None, model) => {
                 let named = file.as_ref().map(|f| f.meta.model.as_str()).filter(|m| !m.is_empty());
@@ -318,11 +332,13 @@ impl SiskinTokenSrc {
         };
         let quantizer = &bundle.manifest().quantizer;
         if let Some(file) = &file {
+            // Once for the whole file, so that the streaming thread cannot meet a code without an entry.
             file.check_codes(quantizer.size)?;
         }
         let groups = usize::from(quantizer.groups);
         let of_file = file.as_ref().map(|f| f.codebooks);
         let stages = match (settings.stages, of_file) {
+            // A file has the stages that it has; the property cannot add any.
             (_, Some(codebooks)) => {
                 let stages = codebooks / groups;
                 if stages * groups != codebooks || stages > usize::from(quantizer.stages) {
@@ -340,6 +356,7 @@ impl SiskinTokenSrc {
             (asked, None) => asked as u8,
         };
         let frames = match settings.frames_per_packet {
+            // As in `siskinaudioenc`: nobody waits for a file, and large packets cost the container less.
             0 if file.is_some() => 50,
             0 => 1,
             frames => frames,
@@ -368,6 +385,7 @@ impl SiskinTokenSrc {
 
     fn end_of_stream(&self) -> Result<gst::FlowSuccess, gst::FlowError> {
         let taken = self.feed_session(Session::finish_stream);
+        // Also where the last tokens were refused: the application has said that nothing more comes.
         lock(&self.state).eos = true;
         self.changed.notify_all();
         taken
@@ -376,6 +394,7 @@ impl SiskinTokenSrc {
     fn clear(&self) -> Result<gst::FlowSuccess, gst::FlowError> {
         let mut state = lock(&self.state);
         state.packets.clear();
+        // Sound before and after does not belong together, and a decoder's state should not bridge it.
         state.discont = true;
         state.session.as_mut().ok_or(gst::FlowError::Flushing)?.clear();
         drop(state);
@@ -404,6 +423,7 @@ impl SiskinTokenSrc {
                 }
                 Ok(gst::FlowSuccess::Ok)
             }
+            // What the application pushed is its own fault: it gets the error, and the pipeline lives on.
             Err(e @ (Error::Token(_) | Error::Parameter { .. })) => {
                 gst::element_imp_warning!(self, gst::StreamError::Format, ("refused: {e}"));
                 Err(gst::FlowError::Error)
@@ -419,6 +439,7 @@ impl SiskinTokenSrc {
             if state.session.is_none() {
                 return Err(gst::FlowError::Flushing);
             }
+            // Packets are counted before the work, so one push may go beyond the number: it cannot be taken in part.
             if state.packets.len() < most {
                 return Ok(state);
             }

@@ -84,6 +84,7 @@ impl Session {
     ) -> Result<Vec<TokenError>> {
         let mut faults = Vec::new();
         let (packets, stats, origin) = (&mut self.packets, &mut self.stats, self.origin);
+        // Counted by difference, since a push that fails in the middle has taken a part.
         let before = self.unpacker.token_count();
         let taken = self
             .unpacker
@@ -96,11 +97,13 @@ impl Session {
     /// Takes latents `[frame][dimension]`.
     pub(super) fn push_latents(&mut self, latents: &[f32], out: &mut VecDeque<OutPacket>) -> Result<()> {
         let dim = self.bundle.manifest().latent_dim;
+        // Checked whole before the first is taken: NaN would make the search choose arbitrary codes.
         if !latents.len().is_multiple_of(dim) || latents.iter().any(|x| !x.is_finite()) {
             let value = format!("{} values", latents.len());
             let allowed = format!("whole frames of {dim} finite numbers");
             return Err(Error::Parameter { name: "latents", value, allowed });
         }
+        // Most applications push tokens, and codebooks take megabytes.
         if self.quantizer.is_none() {
             let quantizer = ResidualQuantizer::from_bundle(&self.bundle)?;
             let search = BeamSearch::new(quantizer.codebooks().shape(), DEFAULT_SEARCH_WIDTH);
@@ -119,12 +122,14 @@ impl Session {
     /// Takes the next frames of the file; false at its end, when the stream has been finished.
     pub(super) fn read_frames(&mut self, out: &mut VecDeque<OutPacket>) -> Result<bool> {
         let Some((file, next)) = &mut self.file else { return Ok(false) };
+        // One packet at a time, so that a long file need not be in memory twice.
         while out.is_empty() {
             if *next == file.frames {
                 self.packets.finish_stream(file.meta.samples, &mut keep_packet(self.origin, out))?;
                 self.file = None;
                 return Ok(!out.is_empty());
             }
+            // Token files hold codebooks as rows, packets hold frames.
             let frame: Vec<u16> = (0..file.codebooks).map(|k| file.codes[k * file.frames + *next]).collect();
             *next += 1;
             self.stats.frames += 1;
@@ -139,6 +144,7 @@ impl Session {
         let (packets, stats, origin) = (&mut self.packets, &mut self.stats, self.origin);
         let ended =
             self.unpacker.finish_stream(&mut |unit| take(unit, packets, stats, origin, &mut faults, out));
+        // Also after an error of the unpacker: whole frames that are in the packet are sent.
         self.packets.finish_stream(None, &mut keep_packet(self.origin, out))?;
         ended.map(|()| faults)
     }
@@ -182,6 +188,7 @@ fn take(
             faults.push(error);
             Ok(())
         }
+        // Layouts of models that write text beside the speech; only the speech has a place here.
         Unit::Text { .. } => Ok(()),
     }
 }

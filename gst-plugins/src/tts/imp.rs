@@ -149,11 +149,13 @@ impl ElementImpl for SiskinTts {
         _caps: Option<&gst::Caps>,
     ) -> Option<gst::Pad> {
         let mut words = lock(&self.words);
+        // One is enough: `tee` copies the words to as many as want them.
         if words.is_some() {
             return None;
         }
         let pad = gst::Pad::builder_from_template(template).name("words").build();
         *words = Some(pad.clone());
+        // Adding a pad notifies the application, which may ask for properties.
         drop(words);
         self.obj().add_pad(&pad).ok()?;
         Some(pad)
@@ -170,6 +172,7 @@ impl ElementImpl for SiskinTts {
     ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
         if transition == gst::StateChange::ReadyToPaused {
             let settings = lock(&self.settings).clone();
+            // Before the parent activates the pads, so that text never meets an element without a voice.
             let session = Session::open(&settings.inference, settings.voice.as_deref(), settings.speed);
             let session = session.map_err(|e| {
                 self.post_error_message(errors::to_message(&e));
@@ -180,6 +183,7 @@ impl ElementImpl for SiskinTts {
         }
         let result = self.parent_change_state(transition);
         if transition == gst::StateChange::PausedToReady {
+            // After the parent, which has waited for the streaming thread to leave.
             *lock(&self.session) = None;
             *lock(&self.started) = None;
         }
@@ -203,11 +207,13 @@ impl SiskinTts {
     fn sink_event(&self, pad: &gst::Pad, event: gst::Event) -> bool {
         match event.view() {
             gst::EventView::StreamStart(_) => {
+                // Kept and not passed on: the output's streams begin with caps that are known only with the bundle.
                 *lock(&self.started) = Some(event);
                 true
             }
             // The sound has its own caps and times.
             gst::EventView::Caps(_) | gst::EventView::Segment(_) => true,
+            // No text comes for a while, so whatever waits is a whole sentence.
             gst::EventView::Gap(_) => self.speak_text(&[], None, true).is_ok(),
             gst::EventView::Eos(_) => {
                 if self.speak_text(&[], None, true).is_err() {
@@ -235,8 +241,11 @@ impl SiskinTts {
         ends: bool,
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
         self.start_streams();
+        // Held while pushing, unlike elsewhere: text and flushes are serialized by the pad, and `stats` has a lock of
+        // its own.
         let mut guard = lock(&self.session);
         let session = guard.as_mut().ok_or(gst::FlowError::Flushing)?;
+        // Silence between subtitles is a gap in time and not samples.
         let mut discont = not_before.is_some_and(|time| session.wait_until(time));
         let rate = session.rate();
         let time = |samples: u64| time_of(rate, samples);
@@ -263,6 +272,7 @@ impl SiskinTts {
                             buffer.set_flags(gst::BufferFlags::DISCONT);
                         }
                     }
+                    // As soon as the engine has made them: the first sound comes long before the sentence is done.
                     flow = self.src.push(buffer);
                     if flow.is_err() {
                         return false;
@@ -272,6 +282,7 @@ impl SiskinTts {
             });
             let words = words.map_err(|e| post_error(self, &e))?;
             *lock(&self.stats) = session.stats();
+            // After the position has been counted, so that a flush finds everything in order.
             flow?;
             let pad = lock(&self.words).clone();
             for word in words.into_iter().filter(|_| pad.is_some()) {
@@ -291,6 +302,7 @@ impl SiskinTts {
 
     /// Starts the streams of both source pads, once.
     fn start_streams(&self) {
+        // Taken, so this runs once per stream, at the first text or at the end.
         let Some(event) = lock(&self.started).take() else { return };
         let Some(rate) = lock(&self.session).as_ref().map(Session::rate) else { return };
         let sound = gst_audio::AudioCapsBuilder::new_interleaved()
@@ -305,8 +317,10 @@ impl SiskinTts {
         };
         for (pad, caps, part) in [(Some(self.src.clone()), sound, "speech"), (words, text_caps(), "words")] {
             let Some(pad) = pad else { continue };
+            // Two streams with one id would be taken for one by `streamsynchronizer` and others.
             let own_id = format!("{id}/{part}");
             let start = gst::event::StreamStart::builder(&own_id);
+            // The same group as the text: they belong together in playback.
             let group = match event.view() {
                 gst::EventView::StreamStart(start) => start.group_id(),
                 _ => None,

@@ -62,6 +62,7 @@ impl Session {
         let base = sample_base(self.rate());
         let samples = base.and_then(|b| b.ns_to_ticks(time.nseconds(), Rounding::Down)).unwrap_or(0);
         let moves = samples > self.position;
+        // Never back: a subtitle that is due while the last one is still spoken waits for its turn.
         self.position = self.position.max(samples);
         moves
     }
@@ -73,6 +74,7 @@ impl Session {
             found.push(s.to_owned());
             Ok(())
         };
+        // Collecting cannot fail, which the error type says, so there is nothing to handle.
         let Ok(()) = self.sentences.push_bytes(text, &mut keep);
         if ends {
             let Ok(()) = self.sentences.finish_text(&mut keep);
@@ -98,6 +100,7 @@ impl Session {
         self.position = at;
         self.stats.samples += spoken.samples;
         self.stats.sentences += u64::from(spoken.samples > 0);
+        // Counted and no error: text of the world has lines of dashes and emoji.
         self.stats.sentences_without_sound += u64::from(spoken.samples == 0);
         self.stats.words += spoken.words.len() as u64;
         let place = |w: Word| Word { start: w.start + start, end: w.end + start, ..w };

@@ -13,6 +13,7 @@ const MATRICES: [(Matrix, u8); 6] = [
     (Matrix::Rgb, 0),
     (Matrix::Bt709, 1),
     (Matrix::Fcc, 4),
+    // H.273 has 5 and 6 for the same matrix; GStreamer has one name.
     (Matrix::Bt601, 6),
     (Matrix::Smpte240m, 7),
     (Matrix::Bt2020, 9),
@@ -32,6 +33,7 @@ const TRANSFERS: [(Transfer, u8); 14] = [
     (Transfer::Bt202012, 15),
     (Transfer::Smpte2084, 16),
     (Transfer::AribStdB67, 18),
+    // H.273 has no number for it.
     (Transfer::Adobergb, UNSPECIFIED),
 ];
 
@@ -58,6 +60,7 @@ pub(super) fn to_codes(colour: &VideoColorimetry) -> Colour {
         primaries: code(&PRIMARIES, &colour.primaries()),
         transfer: code(&TRANSFERS, &colour.transfer()),
         matrix: code(&MATRICES, &colour.matrix()),
+        // An unknown range counts as limited, as it is in nearly all YUV.
         full_range: colour.range() == Range::Range0_255,
     }
 }
@@ -71,6 +74,7 @@ pub(super) fn of_yuv(colour: &Colour) -> VideoColorimetry {
     // BT.470 has the matrix of BT.601.
     let matrix = if colour.matrix == 5 { 6 } else { colour.matrix };
     VideoColorimetry::new(
+        // RGB is full range by nature, which says nothing about YUV made from it.
         if colour.full_range && matrix != 0 { Range::Range0_255 } else { Range::Range16_235 },
         name(&MATRICES, matrix).filter(|m| *m != Matrix::Rgb).unwrap_or(Matrix::Bt601),
         name(&TRANSFERS, colour.transfer).unwrap_or(Transfer::Bt601),

@@ -28,6 +28,7 @@ pub(crate) fn time_to_frames(header: &VideoHeader, time: ClockTime) -> Option<u6
 pub(crate) fn frame_offset(header: &VideoHeader, info: &GopInfo, frame: u32) -> Option<ClockTime> {
     match &info.durations {
         Some(durations) => {
+            // At most 4096 durations of 32 bits, so the sum fits 64 easily.
             let sum = durations.iter().take(frame as usize).map(|&d| u64::from(d)).sum();
             Some(ClockTime::from_nseconds(sum))
         }

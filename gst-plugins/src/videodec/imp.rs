@@ -33,6 +33,7 @@ struct Output {
 impl Output {
     /// The writer for frames of a format.
     fn writer_for(&mut self, format: PixelFormat) -> Result<&mut FrameWriter, glib::BoolError> {
+        // Codings with other formats may alternate in one stream; the usual case keeps its tables.
         let kept = self.writer.take().filter(|(own, _)| *own == format);
         let writer =
             kept.map_or_else(|| FrameWriter::new(&self.header, format, &self.info), |(_, w)| Ok(w))?;
@@ -75,8 +76,10 @@ impl ObjectImpl for SiskinVideoDec {
     fn constructed(&self) {
         self.parent_constructed();
         let obj = self.obj();
+        // One packet per buffer already: nothing is to be gathered or cut by the base class's parser.
         obj.set_packetized(true);
         obj.set_needs_format(true);
+        // A probe, because the base class gives one frame per buffer and has no way to make several of one.
         obj.sink_pad().add_probe(gst::PadProbeType::BUFFER, |pad, info| {
             match pad.parent().and_downcast::<super::SiskinVideoDec>() {
                 Some(element) => element.imp().split(pad, info),
@@ -139,6 +142,7 @@ impl VideoDecoderImpl for SiskinVideoDec {
     fn set_format(&self, state: &VideoCodecState<'static, Readable>) -> Result<(), gst::LoggableError> {
         match state.caps().map_or(Ok(None), caps::header) {
             Ok(Some(header)) => {
+                // Before the first packet, which may be a GOP without a header of its own.
                 lock(&self.splitter).set_header(header);
                 self.follow(&header).map_err(|e| gst::loggable_error!(CAT, "negotiation: {e}"))
             }
@@ -162,11 +166,15 @@ impl VideoDecoderImpl for SiskinVideoDec {
             gst::element_imp_warning!(self, gst::StreamError::Decode, ("{text}"));
         }
         let header = lock(&self.stream).as_ref().and_then(|s| s.header().copied());
+        // Before the first header there is no picture to give; the base class drops a frame without output.
         let Some(header) = header else { return obj.finish_frame(frame) };
         self.follow(&header)?;
+        // Before decoding: in a fitted GOP frames are independent, so a seek need not compute those before its
+        // target.
         if !self.is_wanted(&frame) {
             return obj.finish_frame(frame);
         }
+        // Too late by QoS. The packet has been taken, so later frames still decode.
         if obj.max_decode_time(&frame) < 0 {
             lock(&self.stats).late_frames += 1;
             return obj.drop_frame(frame);
@@ -185,6 +193,7 @@ impl VideoDecoderImpl for SiskinVideoDec {
 impl SiskinVideoDec {
     /// Hands a packet to the base class frame by frame.
     fn split(&self, pad: &gst::Pad, info: &mut gst::PadProbeInfo<'_>) -> gst::PadProbeReturn {
+        // `chain` below runs this probe again for each frame.
         if self.splitting.load(Ordering::Acquire) {
             return gst::PadProbeReturn::Ok;
         }
@@ -192,8 +201,11 @@ impl SiskinVideoDec {
             return gst::PadProbeReturn::Ok;
         };
         let frames = lock(&self.splitter).split(&packet);
+        // The frames share its memory, and only theirs is still needed.
         drop(packet);
         self.splitting.store(true, Ordering::Release);
+        // The probe answers for the pad, so upstream learns of errors and flushes as if it had pushed to the base
+        // class.
         info.flow_res = frames.into_iter().try_fold(gst::FlowSuccess::Ok, |_, frame| pad.chain(frame));
         self.splitting.store(false, Ordering::Release);
         gst::PadProbeReturn::Handled
@@ -228,6 +240,7 @@ impl SiskinVideoDec {
             }
             Err(e @ (Error::Bitstream { .. } | Error::MissingPredecessor { .. })) => {
                 lock(&self.stats).broken_packets += 1;
+                // Later packets of the same GOP fail alike; one warning is enough.
                 stream.broken += 1;
                 gst::info!(CAT, imp = self, "packet at {}: {e}", pts.display());
                 let is_first = stream.broken == 1;
@@ -246,6 +259,7 @@ impl SiskinVideoDec {
     fn follow(&self, header: &VideoHeader) -> Result<(), gst::FlowError> {
         let obj = self.obj();
         let is_known = lock(&self.output).as_ref().is_some_and(|o| o.header == *header);
+        // Downstream may ask for another format at any time, for example when a window changes.
         if is_known && !obj.src_pad().check_reconfigure() {
             return Ok(());
         }
@@ -254,6 +268,7 @@ impl SiskinVideoDec {
             gst::element_imp_error!(self, gst::StreamError::Format, ["{header:?}: {e}"]);
             gst::FlowError::NotNegotiated
         })?;
+        // No reference state: the input caps of a parser carry no colorimetry, which the header knows better.
         let mut state = obj.set_output_state(format, header.width, header.height, None)?;
         state.set_info(info.clone());
         obj.negotiate(state)?;
@@ -272,6 +287,7 @@ impl SiskinVideoDec {
             let name = caps.structure(0).and_then(|s| s.get::<String>("format").ok());
             name.map_or(VideoFormat::Rgb, |n| VideoFormat::from_string(&n))
         });
+        // What every fitted GOP gives without conversion.
         chosen.unwrap_or(VideoFormat::Rgb)
     }
 
@@ -282,6 +298,7 @@ impl SiskinVideoDec {
             return true;
         };
         let end = frame.duration().and_then(|d| pts.checked_add(d)).unwrap_or(pts);
+        // The whole span and not only the start: a long frame may begin before the segment and reach into it.
         segment.clip(pts, end).is_some()
     }
 
@@ -298,6 +315,7 @@ impl SiskinVideoDec {
                     lock(&self.stats).broken_packets += 1;
                     drop(guard);
                     gst::element_imp_warning!(self, gst::StreamError::Decode, ("{text}"));
+                    // Once at most: the packet now counts as bad, so the second call shows the last picture.
                     return self.give(frame, index);
                 }
                 Err(e) => {
@@ -312,6 +330,7 @@ impl SiskinVideoDec {
             }
             !stream.is_good()
         };
+        // Without any lock: a pool may wait for downstream to return a buffer.
         obj.allocate_output_frame(&mut frame, None)?;
         {
             let stream = lock(&self.stream);
@@ -324,6 +343,7 @@ impl SiskinVideoDec {
                 gst::element_imp_error!(self, gst::StreamError::Decode, ["a frame cannot be written: {e}"]);
                 gst::FlowError::Error
             })?;
+            // Players may show it all the same, and files can tell it apart.
             if held {
                 buffer.set_flags(gst::BufferFlags::CORRUPTED);
             }

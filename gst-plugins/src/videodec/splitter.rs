@@ -19,6 +19,7 @@ pub(super) struct Place {
 impl Place {
     /// The place that a buffer says, if it comes from a splitter.
     pub(super) fn of(buffer: &gst::BufferRef) -> Self {
+        // Offsets travel with the buffer through the base class, which gives them no meaning of its own.
         let (frame, packet) = (buffer.offset(), buffer.offset_end());
         Self { packet, frame: u32::try_from(frame).unwrap_or_default() }
     }
@@ -49,6 +50,7 @@ impl Splitter {
                 self.last = info.frames;
                 info.frames
             }
+            // A broken packet still takes its time, and its frames must come in the right number.
             None => self.guess(packet.duration()),
         };
         let offset = |frame: u32| match (&self.header, &info) {
@@ -57,9 +59,11 @@ impl Splitter {
             _ => None,
         };
         let cut = |frame: u32| {
+            // A shallow copy: the memory is shared.
             let mut buffer = packet.copy();
             let edit = buffer.make_mut();
             let (begin, end) = (offset(frame), offset(frame + 1));
+            // The first frame begins with its packet, whatever else is unknown.
             let begin = begin.or((frame == 0).then_some(gst::ClockTime::ZERO));
             edit.set_pts(packet.pts().zip(begin).and_then(|(pts, begin)| pts.checked_add(begin)));
             edit.set_dts(None);
@@ -68,6 +72,7 @@ impl Splitter {
             edit.set_offset_end(self.packets);
             if frame > 0 {
                 edit.unset_flags(gst::BufferFlags::DISCONT);
+                // Only the first frame is a place to start at: it brings the packet.
                 edit.set_flags(gst::BufferFlags::DELTA_UNIT);
             }
             buffer
@@ -78,6 +83,7 @@ impl Splitter {
     fn guess(&self, duration: Option<gst::ClockTime>) -> u32 {
         let counted = self.header.as_ref().zip(duration).and_then(|(h, d)| times::time_to_frames(h, d));
         let frames = counted.map_or(self.last, |n| u32::try_from(n).unwrap_or(u32::MAX));
+        // A duration of damaged data must not become millions of buffers.
         frames.clamp(1, Limits::default().max_video_frames)
     }
 }

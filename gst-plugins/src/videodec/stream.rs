@@ -64,6 +64,7 @@ impl Stream {
         if self.packet == Some(place.packet) {
             return Ok(false);
         }
+        // Also if it cannot be loaded, so that it is not tried again for each of its frames.
         self.packet = Some(place.packet);
         let loaded = self.decoder.load(data);
         self.good = loaded.is_ok();
@@ -78,10 +79,12 @@ impl Stream {
         if !self.good {
             return Ok(());
         }
+        // The last frame's memory is decoded into; the decoder leaves it as it was on failure.
         let mut room = self.frame.take();
         let had_frame = room.is_some();
         let out = room.get_or_insert_default();
         let decoded = self.decoder.decode_frame(frame as usize, self.format, out);
+        // Parameters that overflow in one frame do so in its neighbors.
         self.good = !matches!(decoded, Err(Error::NotFinite { .. }));
         // What fails leaves the frame before.
         self.frame = room.filter(|_| had_frame || decoded.is_ok());
@@ -96,12 +99,14 @@ impl Stream {
     /// The frame to show, if there is one of the stream's size.
     pub(super) fn frame(&self) -> Option<VideoFrameView<'_>> {
         let size = self.header().and_then(|header| header.size().ok())?;
+        // After a change of size the old picture does not fit the caps.
         self.frame.as_ref().filter(|frame| frame.size() == size).map(VideoFrame::view)
     }
 
     /// Forgets what has been decoded: what comes next does not follow from it.
     pub(super) fn reset(&mut self) {
         self.decoder.reset();
+        // The frame stays: its memory is used again.
         (self.packet, self.good, self.broken) = (None, false, 0);
     }
 }

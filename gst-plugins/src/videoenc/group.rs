@@ -7,12 +7,16 @@ use siskin_core::media::VideoFrame;
 use crate::video::times;
 
 /// Pictures of a group take at most this many bytes.
+// 100 frames of 1080p as RGB are 620 MB; a limit by bytes keeps `gop-size` from taking all memory at large sizes.
 const MOST_BYTES: usize = 1 << 30;
 /// How long a frame is taken to last of which nothing is known.
+// 25 frames per second. It matters for the very last frame only.
 const USUAL: ClockTime = ClockTime::from_mseconds(40);
 /// Frames of a constant rate may be off their place by so much.
+// As far as containers with whole milliseconds round.
 const ROUNDING: ClockTime = ClockTime::from_mseconds(1);
 /// The longest that a frame lasts in the stream; what comes after begins another group.
+// Durations are 32-bit nanoseconds here, 4.29 s.
 const LONGEST: ClockTime = ClockTime::from_nseconds(u32::MAX as u64);
 
 /// A frame as it came.
@@ -48,6 +52,7 @@ impl Group {
         }
         // A frame without a time follows the one before.
         let next = self.end(header).unwrap_or_default();
+        // Times never go back within a group, or durations would be negative.
         self.starts.push(frame.pts.unwrap_or(next).max(self.starts.last().copied().unwrap_or_default()));
         self.last = frame.duration;
         self.frames.push(frame.frame);
@@ -79,6 +84,7 @@ impl Group {
     /// When it begins and how long it lasts; `next` is where the frame after it begins, if there is one.
     pub(super) fn span(&self, header: &VideoHeader, next: Option<ClockTime>) -> (ClockTime, ClockTime) {
         let start = self.starts.first().copied().unwrap_or_default();
+        // A stated duration wins over the next frame's start: what follows may come after a pause.
         let timed = self.last.or_else(|| times::frames_to_time(header, 1));
         let last = self.starts.last().copied().unwrap_or_default();
         let end = match (timed, next.filter(|n| *n > last)) {

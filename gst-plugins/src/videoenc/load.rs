@@ -1,6 +1,7 @@
 //! What is left out of the work on frames that would come too late: steps of refinement first, then frames.
 
 /// After so many frames in time in a row one step more is tried.
+// A second at 30 frames per second: quick to give way, slow to try again, so that quality does not swing.
 const PATIENCE: u32 = 30;
 
 /// How much work frames get.
@@ -29,8 +30,10 @@ impl Load {
         if is_late {
             self.in_time = 0;
             if self.steps == 0 {
+                // A frame left out costs motion, one that is late costs the frame after it as well.
                 return Some(0).filter(|_| is_needed);
             }
+            // Halved, because one late frame is seldom the last.
             self.steps /= 2;
         } else {
             self.in_time += 1;

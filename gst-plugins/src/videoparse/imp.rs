@@ -136,6 +136,7 @@ impl Parse for SiskinVideoParse {
             let map = map_buffer(self, &buffer)?;
             inspect(&map, &Limits::default())
         };
+        // Read before pushing: no lock may be held then.
         let known = lock(&self.gate).header;
         match read {
             Ok(info) => {
@@ -180,16 +181,19 @@ impl SiskinVideoParse {
             let state = &mut *guard;
             let (stamp, stated) = (buffer.pts(), buffer.duration());
             let edit = buffer.make_mut();
+            // Packets are decoded in the order they are shown.
             edit.set_dts(None);
             let mut discont = std::mem::take(&mut state.discont);
             match info {
                 Some(info) => {
                     let place = state.timeline.place_packet(header, info, stamp);
                     edit.set_pts(place.pts);
+                    // The packet's own times are exact; the container's is better than nothing.
                     edit.set_duration(place.duration.or(stated));
                     state.last = place.duration;
                     discont |= place.jump;
                     if info.key {
+                        // The packet says so itself; a demuxer of another container may not have flagged it.
                         edit.unset_flags(gst::BufferFlags::DELTA_UNIT);
                     } else {
                         edit.set_flags(gst::BufferFlags::DELTA_UNIT);
@@ -198,6 +202,7 @@ impl SiskinVideoParse {
                 None => {
                     edit.set_pts(state.timeline.place_broken(header, stamp));
                     edit.set_duration(stated.or(state.last));
+                    // Whatever it was, nobody should start at it.
                     edit.set_flags(gst::BufferFlags::CORRUPTED | gst::BufferFlags::DELTA_UNIT);
                 }
             }

@@ -7,6 +7,7 @@ use siskin_core::video::GopInfo;
 use crate::video::times;
 
 /// A container's timestamps may be this far off before they count as a jump: Matroska rounds to 1 ms.
+// Half a millisecond of rounding, and a whole one for muxers that round down.
 const ROUNDING: ClockTime = ClockTime::from_useconds(1500);
 
 /// Counts frames from the first packet of a run; a jump of the container's times begins a new run.
@@ -45,6 +46,7 @@ impl Timeline {
             Some(next) if follows => next,
             _ => self.on_grid(header, stamp.unwrap_or_default()),
         };
+        // All frames of a constant rate lie on a grid from here, also after seeks.
         self.origin.get_or_insert(pts);
         let duration = times::frame_offset(header, info, info.frames);
         self.run = match (self.run.filter(|_| follows), &info.durations, duration) {
@@ -61,6 +63,7 @@ impl Timeline {
     /// Places a packet that cannot be read: as the container says, or where it follows.
     pub(super) fn place_broken(&mut self, header: &VideoHeader, stamp: Option<ClockTime>) -> ClockTime {
         let pts = stamp.map(|s| self.on_grid(header, s)).or_else(|| self.next_pts(header));
+        // How many frames it held is unknown, so the next packet is placed by its own time.
         self.run = None;
         pts.unwrap_or_default()
     }
@@ -68,6 +71,7 @@ impl Timeline {
     /// Where a packet that follows begins.
     fn next_pts(&self, header: &VideoHeader) -> Option<ClockTime> {
         let (start, frames) = self.run?;
+        // A stream of variable rate has no length of frames, but a run may begin here all the same.
         let since = if frames == 0 { Some(ClockTime::ZERO) } else { times::frames_to_time(header, frames) };
         since.and_then(|since| start.checked_add(since))
     }
