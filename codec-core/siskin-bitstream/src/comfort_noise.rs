@@ -30,6 +30,13 @@ impl ComfortNoise {
     pub const BAND_STEP_DB: f32 = 3.0;
 
     /// Root mean square in decibels of full scale; none in digital silence.
+    ///
+    /// ```
+    /// use siskin_bitstream::ComfortNoise;
+    ///
+    /// let noise = ComfortNoise { level: 87, ..Default::default() };
+    /// assert_eq!(noise.level_db(), Some(-53.0));
+    /// ```
     pub fn level_db(&self) -> Option<f32> {
         (self.level > 0).then(|| (f32::from(self.level) - 193.0) / 2.0)
     }

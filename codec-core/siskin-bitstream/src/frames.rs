@@ -1,6 +1,18 @@
 //! The codes of several frames, each with as many stages as it has.
 
 /// Codes of frames one after another, `[stage][group]` each.
+///
+/// ```
+/// use siskin_bitstream::Frames;
+///
+/// // Two frames of one group, the first of three stages, the second of one.
+/// let mut frames = Frames::new(1);
+/// frames.push_frame(&[5, 6, 7]);
+/// frames.push_frame(&[8]);
+/// frames.truncate_stages(2);
+/// assert_eq!(frames.codes(), [5, 6, 8]);
+/// assert_eq!(frames.stage_counts(), [2, 1]);
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Frames {
     // One vector for all frames, not one for each: packets are cut, coded and recoded without an allocation per

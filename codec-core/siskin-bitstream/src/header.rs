@@ -12,7 +12,7 @@ const VERSION: u8 = 1;
 /// What names a bundle in a stream: the first 8 bytes of its hash.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 // Eight bytes are enough to tell bundles apart (among a thousand, two are alike with a probability of 3e-14) and
-// cost a quarter of the hash in each in-band header. The bundle's files are checked against the whole hash.
+// cost a quarter of the hash in each in-band header.
 pub struct BundleId(pub [u8; 8]);
 
 impl fmt::Display for BundleId {
@@ -63,6 +63,23 @@ impl StreamHeader {
     }
 
     /// Bits a second of the bare codes at `stages` residual stages.
+    ///
+    /// ```
+    /// use siskin_bitstream::{BundleId, StreamHeader};
+    ///
+    /// let header = StreamHeader {
+    ///     bundle: BundleId([0; 8]),
+    ///     bundle_name: "speech-24k".into(),
+    ///     sample_rate: 24_000,
+    ///     channels: 1,
+    ///     hop: 480,
+    ///     groups: 2,
+    ///     stages: 9,
+    ///     code_bits: 10,
+    ///     pre_skip: 240,
+    /// };
+    /// assert_eq!((header.frame_rate(), header.code_rate(6)), (50.0, 6000.0));
+    /// ```
     pub fn code_rate(&self, stages: u8) -> f64 {
         let bits = self.codes_per_frame(stages) * usize::from(self.code_bits);
         bits as f64 * self.frame_rate()
@@ -159,8 +176,8 @@ impl StreamHeader {
         if other.bundle != self.bundle {
             return Err(other.wrong_bundle(format!("{} ({})", self.bundle_name, self.bundle)));
         }
-        // A forged or damaged header: the id is a hash over the manifest, so the same bundle cannot have another
-        // shape.
+        // The id covers networks and codebooks, which fix the shape: this header is forged or damaged, or the manifest
+        // was changed by hand.
         let reason = format!("not that of {}, the bundle that the header names", self.bundle_name);
         // The shape begins behind magic, version and bundle id.
         Err(Error::bitstream("stream header", "shape", 12, reason))

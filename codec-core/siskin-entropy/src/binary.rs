@@ -15,9 +15,11 @@ use super::parse_words;
 use crate::{Error, OffsetUnit, Result};
 
 /// Bits of a probability.
+// The bits of an estimate, so a probability is the mean of two of them without scaling.
 const PRECISION: usize = 16;
 const ONE: u32 = 1 << PRECISION;
 /// No decision is surer than this many parts of [`ONE`].
+// Of 65,536: the surest decision takes 0.0005 bits, and the one that is wrong against it 11.4.
 const MIN_ESTIMATE: u32 = 24;
 /// How fast the two estimates follow.
 // Shifts of 4 and 7 average over about 16 and 128 decisions: the first adapts early, the second stays precise.
@@ -48,6 +50,7 @@ impl AdaptiveBit {
 
     fn adapt_to(&mut self, yes: bool) {
         if yes {
+            // Shifts of what is left keep both estimates within 16 bits without a comparison.
             self.fast += (u16::MAX - self.fast) >> FAST;
             self.slow += (u16::MAX - self.slow) >> SLOW;
         } else {
@@ -71,6 +74,7 @@ pub trait BitCoder {
     fn code_raw_bits(&mut self, count: u32, value: u32) -> Result<u32> {
         let mut out = 0;
         for place in (0..count).rev() {
+            // A new one for each bit, since it adapts: these bits have no pattern to learn.
             let even = &mut AdaptiveBit::new(1 << 15);
             out = out << 1 | u32::from(self.code_bit(even, value >> place & 1 == 1)?);
         }
@@ -81,10 +85,13 @@ pub trait BitCoder {
 /// Bits that a decision costs, for choices between ways to code something; nothing that is read depends on it.
 pub fn bit_cost(model: AdaptiveBit, value: bool) -> f32 {
     let yes = model.estimate();
+    // Looked up: the encoder's choices ask for costs far more often than anything is coded.
     COSTS[((if value { yes } else { ONE - yes }) >> COST_SHIFT) as usize]
 }
 
 /// The table has an entry for so many probabilities.
+// 4097 floats are 16 KiB, half of a usual first-level cache; the middle of a range of 16 is off by 0.4 bits at
+// most, where a cost is 11.
 const COST_SHIFT: u32 = 4;
 
 /// Bits by probability, of the middle of each entry's range.
@@ -111,6 +118,7 @@ impl BitCounter {
 impl BitCoder for BitCounter {
     fn code_bit(&mut self, model: &mut AdaptiveBit, value: bool) -> Result<bool> {
         self.bits += f64::from(bit_cost(*model, value));
+        // The counter adapts as the encoder would, so that a run of decisions costs what it will take.
         model.adapt_to(value);
         Ok(value)
     }
@@ -203,6 +211,7 @@ impl EncoderModel<PRECISION> for Decision {
 
 impl DecoderModel<PRECISION> for Decision {
     fn quantile_function(&self, quantile: u32) -> (bool, u32, NonZeroU32) {
+        // "No" has the lower interval (`docs/video-bitstream.md`).
         let yes = quantile >= ONE - self.0;
         let (left, own) = self.interval_of(yes);
         (yes, left, own)

@@ -37,6 +37,7 @@ impl Codebooks {
         let tensors = SafeTensors::deserialize(file).map_err(|e| e.to_string())?;
         let view = tensors.tensor("codebooks").map_err(|e| e.to_string())?;
         let entries: Vec<f32> = match view.dtype() {
+            // Half the size in a bundle; every F16 is an F32 exactly, so all machines have the same entries.
             Dtype::F16 => view.data().as_chunks().0.iter().map(|&b| f16::from_le_bytes(b).to_f32()).collect(),
             Dtype::F32 => view.data().as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect(),
             other => return Err(format!("codebooks are {other:?}, allowed: F16, F32")),
@@ -55,6 +56,7 @@ impl Codebooks {
     ) -> std::result::Result<Self, String> {
         let CodebookShape { stages, groups, size, group_dim } = shape;
         let expected = [stages, groups, size, group_dim];
+        // The product as well, since `new` takes values of callers whose tensor is not read here.
         if found != expected || entries.len() != expected.iter().product::<usize>() {
             return Err(format!("codebooks {found:?}, the manifest says {expected:?}"));
         }
@@ -95,6 +97,24 @@ impl Codebooks {
 
     /// Sums the entries that `codes` name into `latent`, of [`latent_dim`](Self::latent_dim) values.
     ///
+    /// ```
+    /// use siskin_entropy::{CodebookShape, Codebooks};
+    ///
+    /// # fn main() -> siskin_entropy::Result<()> {
+    /// // Two stages of one codebook each, with two entries of two dimensions.
+    /// let shape = CodebookShape { stages: 2, groups: 1, size: 2, group_dim: 2 };
+    /// let entries = vec![0.0, 0.0, 1.0, 2.0, 0.5, 0.0, 0.0, 0.5];
+    /// let codebooks = Codebooks::new(shape, &[2, 1, 2, 2], entries).expect("as the shape says");
+    /// let mut latent = [0.0; 2];
+    /// codebooks.decode_latent(&[1, 0], &mut latent)?;
+    /// assert_eq!(latent, [1.5, 2.0]);
+    /// // The first stage alone is the same frame at a lower rate.
+    /// codebooks.decode_latent(&[1], &mut latent)?;
+    /// assert_eq!(latent, [1.0, 2.0]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`Error::Bitstream`] if a code is not below the codebook's size or there are more codes than codebooks; its offset
     /// counts codes.
@@ -104,6 +124,7 @@ impl Codebooks {
         let fail = |field, offset, reason: String| {
             Err(Error::bitstream_at(OffsetUnit::Code, "frame", field, offset, reason))
         };
+        // Fewer codes are a stage prefix, which decodes by itself; half a stage is damage.
         if codes.len() > stages * groups || !codes.len().is_multiple_of(groups) {
             return fail("codes", 0, format!("{} codes, {stages} stages of {groups}", codes.len()));
         }
@@ -112,6 +133,7 @@ impl Codebooks {
                 return fail("code", index, format!("{code}, allowed: 0 to {}", size - 1));
             }
             let group = index % groups;
+            // In the order of the codes: sums of floats depend on it, and all decoders must have the same latent.
             let part = &mut latent[group * group_dim..(group + 1) * group_dim];
             part.iter_mut().zip(self.entry(index, code.into())).for_each(|(l, e)| *l += e);
         }

@@ -5,10 +5,13 @@ use crate::{Error, Result};
 use siskin_bitstream::bytes::{Cursor, put_signed, put_varint};
 
 /// Bits of a probability in the range coder.
+// That of constriction's default coder, so 65,536 symbols with a unit each leave 99.6 % to the distribution.
 const PRECISION: u32 = 24;
 /// Parts of a mean.
+// A mean that is off by 1/32 costs 0.0007 bits per symbol at a deviation of 1.
 const MEAN_PARTS: i32 = 16;
 /// Deviation index whose deviation is 1.
+// Eight indices per octave are off by at most 4.4 %, which costs 0.003 bits per symbol.
 const DEVIATION_ONE: u8 = 32;
 /// Largest deviation index: 2^15.
 const DEVIATION_MOST: u8 = 152;
@@ -33,6 +36,7 @@ pub struct Gaussian {
 impl Gaussian {
     /// The distribution that fits these symbols, which must lie in -32768..=32767.
     pub fn from_symbols(symbols: &[i32]) -> Self {
+        // The bounds are exact, so a group whose symbols are all alike takes no bits.
         let (low, high) = symbols.iter().fold((i32::MAX, i32::MIN), |(l, h), &s| (l.min(s), h.max(s)));
         if symbols.is_empty() {
             return Self { mean: 0, deviation: 0, low: 0, high: 0 };
@@ -51,6 +55,7 @@ impl Gaussian {
         let variance = symbols.iter().map(|&s| (f64::from(s) - mean).powi(2)).sum::<f64>() / count;
         // The integers' variance is larger by 1/12 than that of what was rounded.
         let deviation = (variance - 1.0 / 12.0).max(1e-3).sqrt();
+        // Floats are allowed here: the result stands in the stream, and decoders compute from that alone.
         let index = (deviation.log2() * 8.0).round() + f64::from(DEVIATION_ONE);
         Self {
             mean: (mean * f64::from(MEAN_PARTS)).round() as i32,
@@ -81,6 +86,7 @@ impl Gaussian {
         // Each symbol has one unit for itself, the rest is shared by the distribution.
         let free = (1i64 << PRECISION) - count;
         let share = |i: i64| match last - first {
+            // The bounds lie so far from the mean that the table does not tell them apart.
             0 => free * i / count,
             span => (below(self.low + i as i32) - first) * free / span,
         };
@@ -105,6 +111,7 @@ impl Gaussian {
         let octave = i64::from(self.deviation / 8) - i64::from(DEVIATION_ONE / 8);
         let mantissa = DEVIATIONS[usize::from(self.deviation % 8)];
         let deviation = if octave < 0 { mantissa >> -octave } else { mantissa << octave };
+        // At most 2^48; the division truncates towards zero as `docs/video-bitstream.md` says.
         (distance << (2 * ARGUMENT_BITS - 5)) / deviation
     }
 
@@ -117,6 +124,7 @@ impl Gaussian {
     /// Appends the bounds.
     pub fn write_bounds(&self, out: &mut Vec<u8>) {
         put_signed(out, self.low);
+        // The span instead of the highest symbol: it needs no sign.
         put_varint(out, (self.high - self.low) as u32);
     }
 
@@ -131,6 +139,7 @@ impl Gaussian {
     /// Reads the bounds.
     pub fn parse_bounds(cursor: &mut Cursor<'_>) -> Result<(i32, i32)> {
         let low = cursor.read_signed("lowest symbol", -BOUND, BOUND - 1)?;
+        // Bounded by the lowest symbol, so that the highest stays within 16 bits.
         let span = cursor.read_ranged("span of symbols", 0, (BOUND - 1 - low) as u32)?;
         Ok((low, low + span as i32))
     }

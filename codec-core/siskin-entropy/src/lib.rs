@@ -16,6 +16,23 @@ pub use gaussian::{Gaussian, clamp_symbol};
 pub use siskin_error::{Error, Limits, OffsetUnit, Result};
 
 /// Codes symbols to bytes.
+///
+/// ```
+/// use siskin_entropy::{Gaussian, SymbolDecoder, SymbolEncoder};
+///
+/// # fn main() -> siskin_entropy::Result<()> {
+/// let symbols = [0, -1, 3, 0, 2, -4];
+/// let distribution = Gaussian::from_symbols(&symbols);
+/// let mut encoder = SymbolEncoder::new();
+/// encoder.encode_symbols(&symbols, &distribution)?;
+/// let data = encoder.finish();
+///
+/// let (mut decoder, mut decoded) = (SymbolDecoder::new(&data)?, Vec::new());
+/// decoder.decode_symbols(symbols.len(), &distribution, &mut decoded)?;
+/// assert_eq!(decoded, symbols);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct SymbolEncoder {
     coder: DefaultRangeEncoder,
@@ -83,6 +100,7 @@ impl SymbolDecoder {
     ) -> Result<()> {
         let Some(model) = distribution.entropy_model() else {
             self.decoded += count;
+            // `count` must come from shapes that were checked against limits: no coded byte bounds it here.
             out.resize(out.len() + count, distribution.low);
             return Ok(());
         };
@@ -111,6 +129,8 @@ impl SymbolDecoder {
 
 /// The words of the range coder.
 fn parse_words(data: &[u8]) -> Result<Vec<u32>> {
+    // Little endian by `docs/video-bitstream.md`. Audio packets have big-endian words, since their end is cut to
+    // bytes.
     let (words, rest) = data.as_chunks::<4>();
     if !rest.is_empty() {
         let reason = format!("{} bytes, allowed: whole words of 4 bytes", data.len());

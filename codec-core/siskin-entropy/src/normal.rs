@@ -5,6 +5,8 @@
 //! arithmetic.
 
 /// Points a unit.
+// Linear interpolation at this spacing is off by at most 7e-6. Encoder and decoder share the error, so it costs a
+// little rate and nothing else.
 const POINTS: i64 = 64;
 /// Bits behind the point of an argument.
 pub(super) const ARGUMENT_BITS: u32 = 16;
@@ -21,8 +23,10 @@ pub(super) fn cumulative_normal(z: i64) -> i64 {
             let part = (magnitude % spacing) as i64;
             i64::from(a) + (i64::from(b) - i64::from(a)) * part / spacing as i64
         }
+        // Beyond 6 deviations 1e-9 is left, about one unit of 2^-30.
         _ => ONE,
     };
+    // By symmetry, so that the table holds one side, and both tails are alike to the last bit.
     if z < 0 { ONE - above } else { above }
 }
 

@@ -157,6 +157,11 @@ pub enum Error {
 
 impl Error {
     /// Bytes that are not what the format allows: `field` of `what`, which begins at the byte `offset`.
+    ///
+    /// ```
+    /// let error = siskin_error::Error::bitstream("packet", "stages", 2, "65, allowed: 1 to 64");
+    /// assert_eq!(error.to_string(), "packet: bad stages at byte 2: 65, allowed: 1 to 64");
+    /// ```
     pub fn bitstream(what: &'static str, field: &'static str, offset: usize, reason: impl ToString) -> Self {
         // Bytes are what nearly every caller counts; the offsets of decoded symbols go through `bitstream_at`.
         Self::bitstream_at(OffsetUnit::Byte, what, field, offset, reason)
@@ -213,6 +218,11 @@ impl Error {
     }
 
     /// A parameter `name` that is `value`, where `allowed` may be.
+    ///
+    /// ```
+    /// let error = siskin_error::Error::parameter("stages", 19, "1 to 18");
+    /// assert_eq!(error.to_string(), "stages is 19, allowed: 1 to 18");
+    /// ```
     pub fn parameter(name: &'static str, value: impl ToString, allowed: impl ToString) -> Self {
         Self::Parameter { name, value: value.to_string(), allowed: allowed.to_string() }
     }

@@ -7,6 +7,7 @@ use std::env;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+// Process-wide, because a plugin is loaded once and bundles are looked for from anywhere.
 static NEAR: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
 /// The variable that names a checkout of the project, for development.
@@ -17,8 +18,10 @@ const DEVELOPMENT: &str = "SISKIN_DEV_ROOT";
 ///
 /// An installation is what lies under one prefix: `file` is in `PREFIX/bin`, or in `gstreamer-1.0` below `PREFIX/lib`.
 pub fn search_near(file: &Path) {
+    // Through links: a plugin that is linked into another folder belongs to the installation that it lies in.
     let file = file.canonicalize().unwrap_or_else(|_| file.to_owned());
     if let Some(prefix) = prefix_of(&file) {
+        // A panic elsewhere cannot leave the list half changed: it is only pushed to.
         let mut near = NEAR.lock().unwrap_or_else(PoisonError::into_inner);
         if !near.contains(&prefix) {
             near.push(prefix);

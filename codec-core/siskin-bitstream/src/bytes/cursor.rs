@@ -129,6 +129,16 @@ pub fn put_signed(out: &mut Vec<u8>, value: i32) {
 }
 
 /// Appends `value` as unsigned LEB128.
+///
+/// ```
+/// use siskin_bitstream::bytes::{Cursor, put_varint};
+///
+/// let mut data = Vec::new();
+/// put_varint(&mut data, 300);
+/// assert_eq!(data, [0xac, 0x02]);
+/// assert_eq!(Cursor::new("example", &data).read_varint("length")?, 300);
+/// # Ok::<(), siskin_bitstream::Error>(())
+/// ```
 pub fn put_varint(out: &mut Vec<u8>, mut value: u32) {
     // The shortest form; the reader takes longer ones too, as LEB128 allows.
     while value >= 0x80 {

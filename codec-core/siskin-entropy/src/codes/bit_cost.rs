@@ -25,6 +25,7 @@ impl BitCostEstimator {
 
     /// Ends a frame, which has these codes, `[stage][group]`.
     pub fn end_frame(&mut self, codes: &[u16]) {
+        // The search has left sums of its candidates there; only the codes that were chosen count for later frames.
         self.predictor.restart_frame(&self.tables);
         for (index, &code) in codes.iter().enumerate() {
             self.predictor.add_code(&self.tables, index, code.into());
@@ -37,6 +38,8 @@ impl BitCostEstimator {
     pub fn estimate_costs(&mut self, index: usize, sums: &[i32], costs: &mut [f32]) {
         self.set_group_sums(index % self.tables.groups, sums);
         let logits = self.predictor.predict_logits(&self.tables, index);
+        // Distances of logits instead of probabilities: without a sum over all entries, and what it leaves out is
+        // the same for each of them.
         let highest = logits.iter().copied().max().unwrap_or_default();
         costs.iter_mut().zip(logits).for_each(|(cost, &logit)| *cost = distance_below(highest, logit) as f32);
     }

@@ -41,6 +41,7 @@ impl Coder {
 impl CodeCoder for Coder {
     fn fits_stream(&self, header: &StreamHeader) -> bool {
         let shape = (usize::from(header.groups), usize::from(header.stages));
+        // The bundle's id is the caller's to check; this keeps indices within the tables.
         shape == (self.tables.groups, self.tables.stages) && self.tables.size <= 1 << header.code_bits
     }
 
@@ -50,6 +51,7 @@ impl CodeCoder for Coder {
 
     fn encode_frames(&mut self, shape: PacketShape, frames: &Frames, out: &mut Vec<u8>) {
         self.words.clear();
+        // The buffer goes into the coder and comes back, so that coding packets does not allocate.
         let words = std::mem::take(&mut self.words);
         let mut coder = RangeEncoder::<u32, u64, Vec<u32>>::with_write_backend(words);
         // Nothing is carried from packet to packet, so that a lost one costs no other.
@@ -69,6 +71,7 @@ impl CodeCoder for Coder {
             }
             self.predictor.next_frame(&self.tables);
         }
+        // Not `into_compressed`, which ends with whole words: the shortest tail saves bytes of each packet.
         let (words, state, situation) = coder.into_raw_parts();
         write_words(&words, state, situation, out);
         self.words = words;
@@ -104,6 +107,7 @@ impl CodeCoder for Coder {
         }
         let (bytes, state, point) = coder.into_raw_parts();
         let (tail, count) = shortest_tail(state);
+        // The decoder's window of 8 bytes reaches past what was needed; the tail says how far.
         let needed = bytes.at - 8 + count;
         if data.len() != needed {
             return Err((data.len().min(needed), format!("{} bytes, the codes take {needed}", data.len())));
@@ -123,6 +127,7 @@ fn count_probabilities(before: usize, stages: usize, into: &mut Distribution) {
     let logits = &mut logits[..stages.clamp(2, 64)];
     for (i, logit) in logits.iter_mut().enumerate() {
         let steps = (i + 1).abs_diff(before) as i32;
+        // Nine octaves at most: any count stays codable at about 10 bits.
         *logit = if steps == 0 { 0 } else { -(1 << LOGIT_BITS) * (steps + 1).min(9) };
     }
     into.set_logits(logits);
@@ -157,11 +162,13 @@ fn past_end(data: &[u8]) -> (usize, String) {
 fn shortest_tail(state: State) -> (u64, usize) {
     for count in 0..8 {
         let rest = u64::MAX >> (8 * count);
+        // The lowest multiple of 2^(64 - 8 count) that is not below `lower`; past 2^64 it wraps, which is a carry.
         let point = state.lower().wrapping_add(rest) & !rest;
         if point.wrapping_sub(state.lower()) < state.range().get() {
             return (point, count);
         }
     }
+    // All eight bytes name `lower` itself.
     (state.lower(), 8)
 }
 
@@ -169,6 +176,7 @@ fn shortest_tail(state: State) -> (u64, usize) {
 fn write_words(words: &[u32], state: State, situation: EncoderSituation<u32>, out: &mut Vec<u8>) {
     words.iter().for_each(|word| out.extend_from_slice(&word.to_be_bytes()));
     let (point, count) = shortest_tail(state);
+    // Words are held back while the interval straddles a carry; the tail decides which side it is.
     if let EncoderSituation::Inverted(held, first) = situation {
         let carries = point < state.lower();
         let (first, rest) = if carries { (first.wrapping_add(1), 0) } else { (first, u32::MAX) };
@@ -193,6 +201,8 @@ impl ReadWords<u32, Queue> for Bytes<'_> {
     type ReadError = PastEnd;
 
     fn read(&mut self) -> Result<Option<u32>, PastEnd> {
+        // The window of 64 bits may reach 8 bytes past the shortest tail; a read beyond that means that bytes are
+        // missing.
         if self.at + 4 > self.data.len() + 8 {
             return Err(PastEnd);
         }

@@ -7,8 +7,10 @@ use super::tables::{Book, HIDDEN_MAX, INPUT_MAX, Tables};
 pub(super) struct Predictor {
     /// The latent of the frame being coded as far as it is known, then those of the frames before, nearest first, as
     /// sums that have not been clamped.
+    // Beside the clamped inputs, since a sum beyond the bound may come back within it by a later stage.
     sums: Vec<i32>,
     /// `sums`, clamped.
+    // 16 bits, so that vector units can multiply and add pairs of them in one instruction.
     inputs: Vec<i16>,
     hidden: Vec<i16>,
     logits: Vec<i32>,
@@ -50,6 +52,7 @@ impl WithSimd for Run<'_> {
 impl Predictor {
     pub(super) fn new(tables: &Tables) -> Self {
         let inputs = tables.dim * (1 + tables.frames_before);
+        // Buffers of the largest network: they are shared, since one runs at a time.
         let most = tables.books.iter().map(|b| b.hidden_bias.len()).max().unwrap_or_default();
         Self {
             sums: vec![0; inputs],
@@ -70,6 +73,7 @@ impl Predictor {
     pub(super) fn predict_logits<'a>(&'a mut self, tables: &'a Tables, index: usize) -> &'a [i32] {
         let book = &tables.books[index];
         let hidden = &mut self.hidden[..book.hidden_bias.len()];
+        // Constant tables need no run: the biases are the logits.
         if hidden.is_empty() {
             return &book.logit_bias;
         }
@@ -107,6 +111,7 @@ impl Predictor {
     pub(super) fn next_frame(&mut self, tables: &Tables) {
         let dim = tables.dim;
         let kept = self.sums.len() - dim;
+        // Shifted and not a ring: a network's row of weights lies over the inputs in one piece.
         self.sums.copy_within(..kept, dim);
         self.inputs.copy_within(..kept, dim);
         self.restart_frame(tables);

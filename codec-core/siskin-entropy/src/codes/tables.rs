@@ -6,8 +6,10 @@ use crate::{CodebookShape, Codebooks};
 /// The only version of the arithmetic so far.
 const VERSION: &str = "1";
 /// Largest magnitude of an input.
+// With weights of a byte a product takes 21 bits, so 2048 inputs fit a 32-bit sum whatever they are.
 pub(super) const INPUT_MAX: i32 = (1 << 13) - 1;
 /// Largest activation of a hidden unit.
+// Likewise 16,384 units, sixteen times as many as a codebook may have.
 pub(super) const HIDDEN_MAX: i32 = (1 << 10) - 1;
 /// Most frames before the one being coded that a prediction looks at.
 // Both bounds limit what a bundle can make each code cost: inputs grow with the frames, products with the units.
@@ -39,6 +41,7 @@ pub(super) struct Book {
     pub(super) hidden: Vec<i16>,
     pub(super) hidden_bias: Vec<i32>,
     pub(super) hidden_shift: u32,
+    // Widened once at loading, so that the sums need no conversion for each code.
     pub(super) logits: Vec<i16>,
     pub(super) logit_bias: Vec<i32>,
     pub(super) logit_shift: u32,
@@ -70,6 +73,7 @@ impl Tables {
         let (_, metadata) = SafeTensors::read_metadata(file).map_err(|e| e.to_string())?;
         let facts = metadata.metadata().clone().unwrap_or_default();
         let version = facts.get("version").map_or("none", String::as_str);
+        // Before the tensors: another version may have others.
         if version != VERSION {
             return Err(format!("version {version}, this reader knows {VERSION}"));
         }
@@ -161,6 +165,7 @@ fn read_book(tensors: &SafeTensors<'_>, index: usize, size: usize) -> Result<Boo
     let [hidden_shift, logit_shift] = shifts[..] else {
         return Err(format!("shifts.{index} holds {} numbers, allowed: 2", shifts.len()));
     };
+    // A negative shift in the file is refused, not taken for a huge one.
     let shift = |value: i32| u32::try_from(value).map_err(|_| format!("shifts.{index} holds {value}"));
     let bias = take("logit_bias", Dtype::I16, 2)?;
     let book = BookTables {
@@ -192,10 +197,12 @@ fn check_book(book: BookTables, inputs: usize, size: usize) -> Result<Book, Stri
     is(book.hidden.len(), units * inputs, "hidden")?;
     is(book.logits.len(), units * size, "logits")?;
     is(book.logit_bias.len(), size, "logit_bias")?;
+    // Sums have 31 bits, of which a larger shift would leave hardly any; one of 32 has no meaning.
     if book.hidden_shift > 24 || book.logit_shift > 24 {
         return Err(format!("shifts {} and {}, allowed: 0 to 24", book.hidden_shift, book.logit_shift));
     }
     let fits = |row: &[i8], most: i32, bias: i64| {
+        // The worst inputs for this row: all at the bound, with the signs of the weights.
         let sum: i64 = row.iter().map(|&w| i64::from(w).abs() * i64::from(most)).sum();
         sum + bias.abs() <= i64::from(i32::MAX)
     };

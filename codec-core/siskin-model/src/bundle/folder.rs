@@ -44,6 +44,8 @@ pub(super) fn find_installed<M: Facts>() -> Vec<(PathBuf, M)> {
         // The order of a directory differs from file system to file system; of two bundles of a name the same one shall win.
         entries.sort();
         for path in entries {
+            // Folders of another kind of bundle and damaged ones are passed over: they must not hide the others.
+            // Opening one by name says what is wrong with it.
             if let Ok(manifest) = read_manifest::<M>(&path, &Limits::default())
                 && found.iter().all(|(_, f)| f.name() != manifest.name())
             {
@@ -59,6 +61,7 @@ pub(super) fn find_installed<M: Facts>() -> Vec<(PathBuf, M)> {
 pub(super) struct Folder<M> {
     path: PathBuf,
     manifest: Arc<M>,
+    // In memory: what was hashed is what is used, whatever becomes of the files on disk.
     files: Arc<BTreeMap<String, Vec<u8>>>,
 }
 
@@ -105,6 +108,7 @@ fn read_files(
     for (name, expected) in hashes {
         let data = read_file(folder, name, limits)?;
         let found = hex::encode(Sha256::digest(&data));
+        // As text: the manifest has lower-case digits (`docs/model-bundle.md`).
         if found != *expected {
             return Err(Error::bad_bundle(
                 folder,
@@ -128,6 +132,7 @@ fn read_file(folder: &Path, name: &str, limits: &Limits) -> Result<Vec<u8>> {
         source: Some(source.into()),
     };
     let file = File::open(folder.join(name)).map_err(unreadable)?;
+    // Asked of the open file, not of the path, which may name another by now.
     let (size, most) = (file.metadata().map_err(unreadable)?.len(), limits.max_bundle_file_bytes);
     let mut data = Vec::new();
     if size <= most {

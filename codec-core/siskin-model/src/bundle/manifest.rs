@@ -116,6 +116,7 @@ pub enum QuantizerKind {
 impl QuantizerSpec {
     /// Bits of one code.
     pub fn code_bits(&self) -> u8 {
+        // Codes are 0 to `size - 1`; sizes need not be powers of two.
         (u32::BITS - (self.size - 1).leading_zeros()) as u8
     }
 }
@@ -131,14 +132,17 @@ pub struct Prefix {
 
 impl Facts for Manifest {
     fn check_numbers(&self) -> Result<(), String> {
+        // The bounds of the stream header: a bundle that passes has a header that every reader takes.
         let q = &self.quantizer;
         let check = |ok: bool, reason: String| if ok { Ok(()) } else { Err(reason) };
+        // First: in another format the other fields may mean something else.
         check(self.format == FORMAT, format!("format {}, this reader knows {FORMAT}", self.format))?;
         check(self.kind == "audio", format!("kind {:?}, this reader knows \"audio\"", self.kind))?;
         check((1..=64).contains(&self.name.len()), format!("name of {} bytes", self.name.len()))?;
         check((1..=768_000).contains(&self.sample_rate), format!("sample_rate {}", self.sample_rate))?;
         check(self.channels == 1, format!("channels {}, only mono is implemented", self.channels))?;
         check(self.hop > 0, "hop 0".into())?;
+        // The first packet of a stream drops the delay, and must hold it.
         check(self.delay <= self.hop, format!("delay {}, allowed: up to the hop", self.delay))?;
         check(self.lookahead == 0, format!("lookahead {}, only 0 is implemented", self.lookahead))?;
         check((1..=16).contains(&q.groups), format!("quantizer groups {}", q.groups))?;
@@ -155,6 +159,7 @@ impl Facts for Manifest {
         let stages_fit = |s: u8| (1..=q.stages).contains(&s);
         check(stages_fit(self.default_stages), format!("default_stages {}", self.default_stages))?;
         let size = q.size;
+        // Made and dropped: an id that clashes shows when the bundle is loaded, not when somebody asks for tokens.
         Specials::new(&self.special_ids, size, size.into()).map_err(|e| format!("special_ids: {e}"))?;
         check(self.prefixes.iter().all(|p| stages_fit(p.stages)), "a prefix beyond the stages".into())
     }
@@ -190,6 +195,7 @@ impl Manifest {
     /// of an unbroken decoding.
     pub fn warm_up_ns(&self) -> u64 {
         let samples = u64::from(self.receptive_field_frames.decoder) * u64::from(self.hop);
+        // Rounded up, as a frame too few would make the first samples after a seek differ.
         (samples * 1_000_000_000).div_ceil(u64::from(self.sample_rate).max(1))
     }
 

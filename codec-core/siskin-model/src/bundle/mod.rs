@@ -68,16 +68,20 @@ impl Bundle {
     /// [`Error::WrongBundle`](crate::Error::WrongBundle) with the name and id of the bundle that is needed.
     pub fn for_stream(header: &StreamHeader, preferred: Option<&str>) -> Result<Self> {
         if let Some(name) = preferred {
+            // A bundle that was asked for is not replaced by another one silently, even if that one fits.
             let bundle = Self::find(name)?;
             return bundle.check_stream(header).map(|()| bundle);
         }
         let installed = installed();
+        // By id from the manifests alone: to hash the files would be to read all weights on the machine at each
+        // start.
         let fits = installed.iter().find(|b| b.id() == header.bundle);
         let path = fits.map(|b| b.path().to_owned()).ok_or_else(|| {
             let found: Vec<_> =
                 installed.iter().map(|b| format!("{} ({})", b.manifest().name, b.id())).collect();
             header.wrong_bundle(if found.is_empty() { "none".into() } else { found.join(", ") })
         })?;
+        // Here the files are hashed, so a manifest that claims another bundle's id is found out.
         let bundle = Self::open(path)?;
         bundle.check_stream(header).map(|()| bundle)
     }
@@ -149,6 +153,7 @@ fn id_of(hash: &[u8; 32]) -> BundleId {
 
 /// SHA-256 over one line `NAME SHA256\n` a file, in the order of names' bytes.
 fn hash_of(files: &BTreeMap<String, String>) -> [u8; 32] {
+    // A BTreeMap walks in the order of the names' bytes, which the document asks for.
     let mut sha = Sha256::new();
     for (name, hash) in files {
         // Hashes of the files, not the files: an id can be made from a manifest alone.

@@ -44,6 +44,7 @@ pub fn installed() -> Vec<Installed> {
 pub(super) fn find_folder(name_or_path: &str) -> Result<PathBuf> {
     let as_path = Path::new(name_or_path);
     let mut parts = as_path.components();
+    // A trailing separator makes a path too, which `components` would drop.
     let is_name = matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None))
         && !name_or_path.contains(std::path::is_separator);
     if !is_name && as_path.join("manifest.json").is_file() {

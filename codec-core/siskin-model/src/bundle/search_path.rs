@@ -16,9 +16,11 @@ pub fn search_path() -> Vec<PathBuf> {
     let mut folders: Vec<PathBuf> = own.into_iter().filter(|p| !p.as_os_str().is_empty()).collect();
     folders.extend(development_root().map(|root| root.join("models/bundles")));
     folders.extend(install_prefixes().into_iter().map(|p| p.join("share/siskin/bundles")));
+    // Before the system's, so that a user can put a newer bundle over a packaged one.
     folders.extend(user_folder());
     folders.extend(["/usr/local/share/siskin/bundles", "/usr/share/siskin/bundles"].map(PathBuf::from));
     let mut seen = std::collections::HashSet::new();
+    // An installation in /usr appears twice.
     folders.retain(|f| seen.insert(f.clone()));
     folders
 }

@@ -20,6 +20,21 @@ impl Specials {
     /// codebook of `size` entries: ids from `size` up move up with `top`. The four names that are not given get the
     /// lowest free ids from `top` on.
     ///
+    /// ```
+    /// use std::collections::BTreeMap;
+    ///
+    /// use siskin_model::bundle::Specials;
+    ///
+    /// # fn main() -> siskin_model::Result<()> {
+    /// // The manifest counts from one codebook of 1024 entries; here the codes of eight lie one behind another.
+    /// let named = BTreeMap::from([("end".to_owned(), 1024)]);
+    /// let specials = Specials::new(&named, 1024, 8 * 1024)?;
+    /// assert_eq!((specials.end(), specials.pad(), specials.start()), (8192, 8193, 8194));
+    /// assert_eq!(specials.name(8195), Some("separator"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`Error::Parameter`] if an id is a code or two names have one id.
     pub fn new(named: &BTreeMap<String, i64>, size: u32, top: i64) -> Result<Self> {
@@ -28,12 +43,15 @@ impl Specials {
             if (0..i64::from(size)).contains(&id) {
                 return Err(Error::parameter("special id", format!("{name} = {id}"), "no code's id"));
             }
+            // Ids below 0 lie below the codes of every layout, so they need not move.
             let id = if id < 0 { id } else { id.saturating_add(top - i64::from(size)) };
+            // Two meanings of one id could not be told apart in a stream of tokens.
             if by_name.values().any(|&other| other == id) {
                 return Err(Error::parameter("special id", format!("{name} = {id}"), "an id of its own"));
             }
             by_name.insert(name.clone(), id);
         }
+        // In a fixed order of names, so that a layout's ids are the same in every program.
         let mut free = top;
         for name in ["pad", "start", "end", "separator"] {
             if !by_name.contains_key(name) {

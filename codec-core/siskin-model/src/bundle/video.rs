@@ -57,13 +57,17 @@ impl Facts for VideoManifest {
         check(self.format == FORMAT, format!("format {}, this reader knows {FORMAT}", self.format))?;
         check(self.kind == "video", format!("kind {:?}, this reader knows \"video\"", self.kind))?;
         check((1..=64).contains(&self.name.len()), format!("name of {} bytes", self.name.len()))?;
+        // A packet names its quality in one byte.
         check((2..=256).contains(&self.qualities), format!("qualities {}", self.qualities))?;
         check((0.1..=100.0).contains(&self.finest_step), format!("finest_step {}", self.finest_step))?;
         let octave = self.qualities_an_octave;
         check((1.0..=64.0).contains(&octave), format!("qualities_an_octave {octave}"))?;
+        // The count of frames since a keyframe saturates here, so that the networks meet no longer runs than they
+        // know.
         check((1..=1000).contains(&self.latest), format!("latest {}", self.latest))?;
         check(self.key_finer < self.qualities, format!("key_finer {}", self.key_finer))?;
         let zones = self.dead_zone;
+        // From half a step on, a latent of a whole step could be rounded to 0.
         check(zones.iter().all(|z| (0.0..0.5).contains(z)), format!("dead_zone {zones:?}"))
     }
 
@@ -125,6 +129,7 @@ impl VideoBundle {
     /// # Errors
     /// [`Error::WrongBundle`] with the bundles found instead, or what [`VideoBundle::open`] returns.
     pub fn for_stream(id: BundleId, name: &str) -> Result<Self> {
+        // As for audio: by id, whatever the bundle is called.
         let installed = installed_videos();
         match installed.iter().find(|(_, m)| m.id() == id) {
             Some((path, _)) => Self::open(path),

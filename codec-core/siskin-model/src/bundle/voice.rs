@@ -119,6 +119,8 @@ impl Facts for VoiceManifest {
         check((1..=64).contains(&self.name.len()), format!("name of {} bytes", self.name.len()))?;
         check((8000..=192_000).contains(&self.sample_rate), format!("sample_rate {}", self.sample_rate))?;
         check((1..=48_000).contains(&self.frame_samples), format!("frame_samples {}", self.frame_samples))?;
+        // Fewer could not hold a word between its boundaries; more would let one sentence take all memory, since
+        // attention grows with the square.
         check((8..=4096).contains(&self.max_tokens), format!("max_tokens {}", self.max_tokens))?;
         check(!self.vocabulary.is_empty(), "empty vocabulary".into())?;
         if let EngineSpec::Wavthruvec { noise, .. } = &self.engine {
@@ -126,6 +128,7 @@ impl Facts for VoiceManifest {
         }
         let codes: HashSet<&str> = self.languages.iter().map(|l| l.code.as_str()).collect();
         let names: HashSet<&str> = self.voices.iter().map(|v| v.name.as_str()).collect();
+        // Voices are asked for by name, so the second of two would never speak.
         check(names.len() == self.voices.len(), "two voices of one name".into())?;
         let lost = self.voices.iter().find(|v| !codes.contains(v.language.as_str()));
         check(lost.is_none(), format!("a voice of an unknown language: {lost:?}"))?;
@@ -163,6 +166,7 @@ impl VoiceManifest {
         let fits =
             |code: &str| code.eq_ignore_ascii_case(language) || code.split('-').next() == Some(language);
         let default = self.voice(None)?;
+        // The default voice first, where it speaks the language.
         let mut order = std::iter::once(default).chain(0..self.voices.len());
         order.find(|&i| fits(&self.voices[i].language)).ok_or_else(|| {
             let mut all: Vec<_> = self.voices.iter().map(|v| v.language.as_str()).collect();

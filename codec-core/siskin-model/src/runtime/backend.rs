@@ -10,10 +10,11 @@ pub trait Backend: Send + Sync {
     /// Name, version and build, for people.
     fn info(&self) -> String;
 
-    /// Opens a network that is run frame by frame; [`Runtime::open_network`](super::Runtime::network) says what may fail.
+    /// Opens a network that is run frame by frame; [`Runtime::open_network`](super::Runtime::open_network) says what may fail.
     ///
     /// # Errors
     /// [`Error::Network`](crate::Error::Network), [`Error::Provider`](crate::Error::Provider).
+    // Bytes and not a path: what runs is what the bundle has hashed.
     fn open_step(
         &self,
         options: &RuntimeOptions,

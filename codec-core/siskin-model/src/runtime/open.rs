@@ -28,6 +28,7 @@ impl Runtime {
     pub fn load(options: &RuntimeOptions) -> Result<Self> {
         check_options(options)?;
         let backend = OnnxRuntime::load()?;
+        // An explicit provider fails here, before any bundle is read; `auto` passes over what is missing.
         backend.check_provider(options.provider)?;
         Self::with_backend(Arc::new(backend), options)
     }
@@ -49,6 +50,7 @@ impl Runtime {
     /// The same with another number of threads, at least 1.
     #[must_use]
     pub fn with_threads(&self, threads: usize) -> Self {
+        // The backend is shared: threads belong to sessions, and those that are open keep theirs.
         Self { options: RuntimeOptions { threads: threads.max(1), ..self.options.clone() }, ..self.clone() }
     }
 

@@ -17,6 +17,8 @@ pub struct RuntimeOptions {
 
 impl Default for RuntimeOptions {
     fn default() -> Self {
+        // One thread: a frame of audio is too little work to share (`docs/architecture.md`), and several streams
+        // take a core each.
         Self { provider: Provider::Auto, device: 0, threads: 1, engine_cache: None }
     }
 }

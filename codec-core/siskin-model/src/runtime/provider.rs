@@ -22,6 +22,14 @@ impl Provider {
     pub const ALL: [Self; 4] = [Self::Auto, Self::Cpu, Self::Cuda, Self::TensorRt];
 
     /// The name that options and properties use.
+    ///
+    /// ```
+    /// use siskin_model::runtime::Provider;
+    ///
+    /// assert_eq!("cuda".parse::<Provider>()?, Provider::Cuda);
+    /// assert_eq!(Provider::TensorRt.name(), "tensorrt");
+    /// # Ok::<(), siskin_model::Error>(())
+    /// ```
     pub fn name(self) -> &'static str {
         match self {
             Self::Auto => "auto",

@@ -20,6 +20,7 @@ pub fn prefer_library(file: &Path) {
 
 /// The process's only environment; a failure is kept too, so that it reads the same each time.
 pub(super) fn shared_environment() -> Result<Arc<Environment>> {
+    // ONNX Runtime has one environment per process, and its library is never unloaded.
     static ENVIRONMENT: OnceLock<std::result::Result<Arc<Environment>, LoadError>> = OnceLock::new();
     ENVIRONMENT.get_or_init(load_environment).clone().map_err(|LoadError { reason, source }| {
         Error::RuntimeLibrary { reason, source: Some(Box::new(source)) }
@@ -56,6 +57,7 @@ fn load_environment() -> std::result::Result<Arc<Environment>, LoadError> {
 /// The files to try, in order: a developer's checkout, the program's and the plugin's installation, the system's.
 fn library_candidates() -> Vec<PathBuf> {
     let development = development_root().map(|root| root.join(".siskin/ort").join(FILE));
+    // `lib/siskin` first: a build that came with the program is the one that it was tested with.
     let prefixes = install_prefixes().into_iter().chain(["/usr/local", "/usr"].map(PathBuf::from));
     let installed = prefixes.flat_map(|p| [p.join("lib/siskin").join(FILE), p.join("lib").join(FILE)]);
     let mut paths: Vec<PathBuf> = development.into_iter().chain(installed).collect();

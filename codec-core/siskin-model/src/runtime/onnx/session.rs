@@ -12,6 +12,7 @@ use crate::runtime::provider::Provider;
 use crate::{Error, Result};
 
 pub(super) fn zeros(shape: &[usize]) -> ort::Result<Tensor<f32>> {
+    // The allocator's memory is not cleared.
     let mut tensor = Tensor::new(&Allocator::default(), shape.to_vec())?;
     tensor.extract_tensor_mut().1.fill(0.0);
     Ok(tensor)
@@ -27,7 +28,7 @@ pub(super) fn open_session(
     open_sized(environment, options, file, graph, &[])
 }
 
-/// As [`open`], with sizes for dimensions that the graph names.
+/// As [`open_session`], with sizes for dimensions that the graph names.
 pub(super) fn open_sized(
     environment: &Environment,
     options: &RuntimeOptions,
@@ -37,11 +38,13 @@ pub(super) fn open_sized(
 ) -> Result<(Session, Provider)> {
     let mut reasons = Vec::new();
     for &provider in provider_candidates(options.provider) {
+        // Passed over without a reason for the error: a library for CPUs alone is the usual case.
         if !is_compiled_in(provider) {
             continue;
         }
         match open_with(environment, options, provider, graph, sizes) {
             Ok(session) => return Ok((session, provider)),
+            // The CPU takes every valid graph, so its error is the graph's and worth more than those of the others.
             Err(e) if provider == Provider::Cpu => return Err(Error::network(file, e)),
             Err(e) => reasons.push(e.to_string()),
         }
@@ -57,12 +60,14 @@ fn open_with(
     sizes: &[(&str, usize)],
 ) -> ort::Result<Session> {
     let mut builder = Session::builder(environment)?
+        // Costs at opening only, and a graph is opened once for many frames.
         .with_optimization_level(GraphOptimizationLevel::All)?
         .with_intra_threads(options.threads)?
         // A frame is a chain of small operators: there is nothing to run side by side, and spinning threads would take cores from the pipeline.
         .with_inter_threads(1)?
         .with_intra_op_spinning(false)?;
     for &(name, size) in sizes {
+        // Fixed before the graph is optimized, so that memory is laid out once and shapes are folded.
         builder = builder.with_dimension_override(name, size as i64)?;
     }
     register_provider(provider, &mut builder, options)?;
@@ -108,6 +113,7 @@ fn register_provider(
         Provider::Auto | Provider::Cpu => Ok(()),
         Provider::Cuda => ep::CUDA::default().with_device_id(options.device).register(builder),
         Provider::TensorRt => {
+            // Building an engine takes from seconds to minutes, so it is kept where a folder is given.
             let mut tensorrt = ep::TensorRT::default().with_device_id(options.device);
             if let Some(folder) = &options.engine_cache {
                 tensorrt = tensorrt

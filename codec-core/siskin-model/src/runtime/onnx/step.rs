@@ -39,6 +39,7 @@ impl OnnxNetwork {
         weights::check_finite(graph).map_err(|reason| Error::network(&spec.file, reason))?;
         let (session, provider) = open_session(environment, options, &spec.file, graph)?;
         let fail = |e: ort::Error| Error::network(&spec.file, e);
+        // Here and not in the first run, whose errors do not name the manifest.
         check_states(spec, &session)?;
         let main_in = shape(spec, session.inputs(), &spec.input)?;
         let main_out = shape(spec, session.outputs(), &spec.output)?;
@@ -84,6 +85,7 @@ impl StepNetwork for OnnxNetwork {
     }
 
     fn reset(&mut self) {
+        // Both sets, so that a network after a reset is like a new one whichever is read first.
         for state in self.states.iter_mut().flatten() {
             state.extract_tensor_mut().1.fill(0.0);
         }
@@ -92,6 +94,7 @@ impl StepNetwork for OnnxNetwork {
     }
 
     fn save(&self, into: &mut Vec<Vec<f32>>) {
+        // The set that the next run reads; the other holds what is one frame older.
         let now = &self.states[self.phase];
         into.resize_with(now.len(), Vec::new);
         for (copy, state) in into.iter_mut().zip(now) {
@@ -103,6 +106,7 @@ impl StepNetwork for OnnxNetwork {
     fn restore(&mut self, from: &[Vec<f32>]) -> Result<()> {
         let now = &mut self.states[self.phase];
         let sizes = || now.iter().map(|t| t.extract_tensor().1.len());
+        // All sizes before the first copy: states that fit in part would be of two moments.
         if !sizes().eq(from.iter().map(Vec::len)) {
             let given: Vec<usize> = from.iter().map(Vec::len).collect();
             let allowed: Vec<usize> = sizes().collect();
@@ -141,6 +145,8 @@ fn bind_tensors(
 fn shape(spec: &GraphSpec, outlets: &[Outlet], name: &str) -> Result<Vec<usize>> {
     let outlet = outlets.iter().find(|o| o.name() == name);
     let dims = outlet.and_then(|o| o.dtype().tensor_shape());
+    // A dimension that is not stated is -1 here. It is refused, since graphs run at one size only
+    // (`docs/model-bundle.md`).
     dims.and_then(|dims| dims.iter().map(|&d| usize::try_from(d).ok()).collect())
         .ok_or_else(|| Error::network(&spec.file, format!("no tensor {name} of static shape")))
 }

@@ -41,6 +41,7 @@ impl OnnxTensorNetwork {
                 })
                 .collect()
         };
+        // Allocated once and bound: a run then moves no memory between Rust and ONNX Runtime.
         let inputs = make(&mut spec.inputs.iter().copied(), session.inputs())?;
         let mut outputs = make(&mut spec.outputs.iter().copied(), session.outputs())?;
         let mut states = [
@@ -52,6 +53,7 @@ impl OnnxTensorNetwork {
         let back = bind_tensors(&session, spec, &inputs, &mut outputs, b, a);
         let fail = |e: ort::Error| Error::network(spec.name, e);
         let bindings = [forth.map_err(fail)?, back.map_err(fail)?];
+        // No run ahead as in `step`: it would replace the states, which callers set.
         Ok(Self {
             name: spec.name.to_owned(),
             session,
@@ -80,6 +82,7 @@ impl TensorNetwork for OnnxTensorNetwork {
 
     fn run(&mut self) -> Result<()> {
         self.session.run_binding(&self.bindings[self.phase]).map_err(|e| Error::network(&self.name, e))?;
+        // After a failed run the phase stays; the states are undefined, as the trait says.
         self.phase ^= 1;
         Ok(())
     }
@@ -126,6 +129,7 @@ fn shape(
     shape
         .iter()
         .zip(symbols)
+        // -1 stands for a dimension with a name.
         .map(|(&d, symbol)| usize::try_from(d).ok().or_else(|| named(symbol)))
         .collect::<Option<_>>()
         .ok_or_else(missing)

@@ -12,6 +12,7 @@ const DOUBLE: i32 = 11;
 const BFLOAT16: i32 = 16;
 
 #[derive(Clone, PartialEq, Message)]
+// Only the fields on the way to weights: prost skips the others, so the check needs no generated code of ONNX.
 struct Model {
     #[prost(message, optional, tag = "7")]
     graph: Option<Graph>,
@@ -71,6 +72,7 @@ impl Tensor {
                     && raw.iter().all(|&b| f32::from_le_bytes(b).is_finite())
             }
             FLOAT16 => {
+                // `onnx.proto3` keeps 16-bit floats in `int32_data`, one in each, where they are not raw.
                 self.int32_data.iter().all(|&x| f16::from_bits(x as u16).is_finite())
                     && pairs.iter().all(|&b| f16::from_le_bytes(b).is_finite())
             }
@@ -83,6 +85,7 @@ impl Tensor {
                 self.double_data.iter().all(|x| x.is_finite())
                     && raw.iter().all(|&b| f64::from_le_bytes(b).is_finite())
             }
+            // Integers and strings are always finite.
             _ => true,
         }
     }
@@ -103,6 +106,7 @@ impl Node {
             let own = a.float.is_finite()
                 && a.floats.iter().all(|x| x.is_finite())
                 && a.tensor.as_ref().is_none_or(Tensor::is_finite);
+            // Bodies of `If` and `Loop` have nodes and weights of their own.
             if own { a.graph.as_deref().and_then(Graph::not_finite) } else { Some(name) }
         })
     }

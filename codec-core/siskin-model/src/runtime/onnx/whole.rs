@@ -38,6 +38,7 @@ impl WholeNetwork for OnnxWholeNetwork {
         let fail = |e: ort::Error| Error::network(&self.name, e);
         let mut given: Vec<(String, SessionInputValue<'_>)> = Vec::with_capacity(inputs.len());
         for (name, value) in inputs {
+            // Copied in and out: lengths change from run to run, so no buffer could stay bound.
             let tensor: SessionInputValue<'_> = match *value {
                 Value::F32(shape, data) => {
                     Tensor::from_array((shape.to_vec(), data.to_vec())).map_err(fail)?.into()
