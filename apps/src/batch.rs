@@ -50,6 +50,7 @@ pub(crate) fn plan_jobs(
     takes: impl Fn(&Path) -> bool,
 ) -> Result<Vec<Job>> {
     let mut jobs = Vec::new();
+    // The output may lie within the input; a second run must not take the first one's results for inputs.
     let inside = fs::canonicalize(output).ok();
     for path in list_files(input, inside.as_deref())?.into_iter().filter(|p| takes(p)) {
         let relative = path.strip_prefix(input).unwrap_or(&path);
@@ -57,6 +58,8 @@ pub(crate) fn plan_jobs(
         let id = stem.to_string_lossy().into_owned();
         jobs.push(Job { output: output.join(relative).with_extension(extension), input: path, id });
     }
+    // Checked before any work: `a.wav` and `a.mp3` would overwrite each other, and which one wins would depend on the
+    // threads.
     let mut outputs: BTreeMap<&Path, &Path> = BTreeMap::new();
     for job in &jobs {
         if let Some(other) = outputs.insert(&job.output, &job.input) {
@@ -77,11 +80,13 @@ pub(crate) fn list_files(folder: &Path, except: Option<&Path>) -> Result<Vec<Pat
             if kind.is_dir() {
                 let is_except = except.is_some_and(|e| fs::canonicalize(&path).is_ok_and(|p| p == e));
                 folders.extend((!is_except).then_some(path));
+            // Hidden files are other programs' notes, among them the `._` files that macOS leaves on shared drives.
             } else if !entry.file_name().to_string_lossy().starts_with('.') && path.is_file() {
                 found.push(path);
             }
         }
     }
+    // Folders list in any order; a run that goes on, and its messages, should be in the same one.
     found.sort();
     Ok(found)
 }
@@ -102,8 +107,10 @@ pub(crate) fn run_jobs<W>(
         for _ in 0..workers.clamp(1, jobs.len().max(1)) {
             let (told, next, stop, make, work) = (told.clone(), &next, &stop, &make, &work);
             scope.spawn(move || {
+                // Made by the worker with its first job, because networks take seconds to open and cannot be shared.
                 let mut tool = None;
                 while !stop.load(Ordering::Relaxed) {
+                    // Taken one by one and not shared out beforehand: files differ much in length.
                     let at = next.fetch_add(1, Ordering::Relaxed);
                     let Some(job) = jobs.get(at) else { break };
                     let ready = tool.take().map_or_else(make, Ok);
@@ -121,6 +128,7 @@ pub(crate) fn run_jobs<W>(
                 }
             });
         }
+        // Otherwise the loop below would wait for a sender that never sends.
         drop(told);
         for (at, result, fatal) in heard {
             match result {
@@ -143,6 +151,7 @@ pub(crate) fn run_jobs<W>(
             let finished = totals.files + totals.failed;
             if let Err(e) = report.files(finished, jobs.len() as u64, totals.seconds, totals.bytes) {
                 stop.store(true, Ordering::Relaxed);
+                // The scope still waits for the workers, which end after the job at hand.
                 return Err(e);
             }
         }
@@ -153,6 +162,7 @@ pub(crate) fn run_jobs<W>(
 
 fn describe_failure(job: &Job, error: &anyhow::Error) -> String {
     let (name, text) = (job.input.display().to_string(), format!("{error:#}"));
+    // Most errors name their file already.
     if text.contains(&name) { text } else { format!("{name}: {text}") }
 }
 

@@ -85,6 +85,7 @@ pub(crate) fn find_device(host: &Host, direction: Direction, name: Option<&str>)
             Direction::Capture => d.supports_input(),
             Direction::Playback => d.supports_output(),
         };
+        // By the name that lists show, or by the system's own identifier.
         supported && (d.to_string() == name || d.id().is_ok_and(|id| id.id() == name))
     };
     let missing = || anyhow!("no sound device {name:?} for {} (see --list-devices)", direction.name());
@@ -99,6 +100,7 @@ pub(crate) fn choose_config(
 ) -> Result<SupportedStreamConfig> {
     let fail = |e: cpal::Error| anyhow!("no sound from {device}: {e}");
     let rank = |f: SampleFormat| match f {
+        // Float first, since nothing is converted; 16 bits are what most devices have in hardware.
         SampleFormat::F32 => 0,
         SampleFormat::I16 => 1,
         SampleFormat::I32 => 2,
@@ -118,6 +120,7 @@ pub(crate) fn choose_config(
         .into_iter()
         .filter_map(|c| c.try_with_sample_rate(rate))
         .filter(|c| rank(c.sample_format()) < 3)
+        // The format before the channels: mixing down is one sum, a poor format loses quality.
         .min_by_key(|c| (rank(c.sample_format()), c.channels().abs_diff(channels)));
     best.map_or_else(|| usual.map_err(fail), Ok)
 }
@@ -126,6 +129,7 @@ pub(crate) fn choose_config(
 pub(crate) fn with_period(config: &SupportedStreamConfig, seconds: f64) -> StreamConfig {
     let wanted = (f64::from(config.sample_rate()) * seconds) as u32;
     let buffer_size = match *config.buffer_size() {
+        // Drivers may report an empty range, on which `clamp` would panic.
         SupportedBufferSize::Range { min, max } if min <= max => BufferSize::Fixed(wanted.clamp(min, max)),
         _ => BufferSize::Default,
     };

@@ -64,6 +64,7 @@ fn playback<T: SizedSample + FromSample<f32>>(
     let channels = usize::from(config.channels);
     device.build_output_stream(
         config,
+        // Clamped: integers would wrap where a decoder overshoots full scale.
         move |out: &mut [T], _| player.fill(out, channels, |s| T::from_sample_(s.clamp(-1.0, 1.0))),
         keep_error(errors),
         None,
@@ -93,6 +94,7 @@ fn keep_error(errors: &Errors) -> impl FnMut(cpal::Error) + Send + 'static {
     move |error| match error.kind() {
         // Heard, and counted by the ring where it is our fault; the stream goes on.
         ErrorKind::Xrun | ErrorKind::RealtimeDenied | ErrorKind::DeviceChanged => {}
+        // A queue and no lock, since this runs in the device's thread.
         _ => drop(errors.push(error)),
     }
 }

@@ -47,6 +47,7 @@ pub(crate) fn run_audio(
     let manifest = bundle.manifest();
     let (single, pcm) = measure_stream(work, &config, samples)?;
     let files = Files::measure(bundle, runtime, &config, &pcm)?;
+    // Before the streams, whose many networks are not what one encoder takes.
     let memory = peak_memory();
     let streams = work.streams.map(|n| Streams::measure(bundle, runtime, &config, &pcm, n)).transpose()?;
     let frame_seconds = f64::from(manifest.hop) / f64::from(manifest.sample_rate);
@@ -152,6 +153,7 @@ fn measure_stream(
     let quantizer = ResidualQuantizer::from_bundle(bundle)?;
     let frames = FrameEncoder::from_parts(network(&manifest.encoder, &encoder_time)?, quantizer.clone());
     let mut encoder = Encoder::from_parts(frames, bundle.stream_header(), config, work.stages)?;
+    // A constant and not silence: a frame of it is coded in full.
     encoder.push_samples(&vec![0.1; hop], &mut keep)?;
     let first_packet_ms = ms();
     let frames = FrameDecoder::from_parts(network(&manifest.decoder, &decoder_time)?, quantizer);
@@ -161,6 +163,7 @@ fn measure_stream(
     let first_samples_ms = ms();
 
     let pcm = samples()?;
+    // The first frame, which pays for the network's warm-up, is told apart and not in the percentiles.
     encoder.reset();
     packets.clear();
     let mut keep = |packet: EncodedPacket<'_>| -> siskin_core::Result<()> {
@@ -170,6 +173,7 @@ fn measure_stream(
     let frame_seconds = hop as f64 / f64::from(manifest.sample_rate);
     let mut times = Times::default();
     for frame in pcm.chunks_exact(hop) {
+        // Outside the clock.
         interrupt::check_interrupt()?;
         times.time(&encoder_time, || encoder.push_samples(frame, &mut keep))?;
     }

@@ -63,7 +63,9 @@ impl Files {
                 frames += info.frames;
                 parsed.read_codes(coder.as_mut().map(|c| c as _), &mut codes)?;
                 fixed.clear();
+                // Without the trim, which is not what is compared.
                 let info = PacketInfo { end_trim: 0, ..info };
+                // The same codes once more at fixed width: what range coding saves, with all else equal.
                 write_frames(&header, &info, parsed.header().is_some(), &codes, None, &mut fixed)?;
                 (result.bytes, result.fixed_width_bytes) =
                     (result.bytes + packet.len(), result.fixed_width_bytes + fixed.len());

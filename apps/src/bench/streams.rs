@@ -38,6 +38,7 @@ impl Streams {
         pcm: &[f32],
         streams: usize,
     ) -> Result<Self> {
+        // One thread per core, each with its streams in turn: more threads would measure the scheduler.
         let threads = std::thread::available_parallelism().map_or(1, usize::from).min(streams);
         let open = |_| -> siskin_core::Result<Stream> {
             Ok(Stream {
@@ -45,6 +46,7 @@ impl Streams {
                 decoder: Decoder::new(bundle, runtime)?,
             })
         };
+        // Opened before the clock starts; a conference opens its streams once.
         let mut open: Vec<Stream> = (0..streams).map(open).collect::<siskin_core::Result<_>>()?;
         let manifest = bundle.manifest();
         let hop = usize::from(manifest.hop);

@@ -36,6 +36,7 @@ impl StepNetwork for Timed {
     fn run(&mut self) -> Result<()> {
         let clock = Instant::now();
         let result = self.network.run();
+        // Added up, since a call of the encoder may run a network several times.
         self.time.0.fetch_add(clock.elapsed().as_nanos() as u64, Ordering::Relaxed);
         result
     }

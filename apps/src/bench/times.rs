@@ -26,6 +26,7 @@ pub(crate) struct Times {
 impl Times {
     /// Times the work of a frame, of which `network` counts its part.
     pub(crate) fn time<T>(&mut self, network: &NetworkTime, work: impl FnOnce() -> T) -> T {
+        // What ran before this frame is not its own.
         network.take();
         let clock = Instant::now();
         let result = work();
@@ -36,6 +37,7 @@ impl Times {
 
     /// What there is to tell of frames of so many seconds.
     pub(crate) fn side(&self, frame_seconds: f64) -> Side {
+        // Frame by frame and not of the means, so that percentiles of the rest mean something.
         let rest: Vec<f64> = self.whole.iter().zip(&self.network).map(|(w, n)| w - n).collect();
         let (whole_us, rest_us) = (percentiles(&self.whole), percentiles(&rest));
         let frames_per_second = 1e6 / whole_us.mean.max(1e-3);
@@ -74,6 +76,7 @@ pub(super) fn percentiles(times: &[f64]) -> Percentiles {
     sorted.sort_by(f64::total_cmp);
     let rank = |share: f64| {
         let at = (share * sorted.len() as f64).ceil() as usize;
+        // Nearest rank gives a time that was really measured; with interpolation p99 of few frames would be invented.
         sorted.get(at.clamp(1, sorted.len().max(1)) - 1).copied().unwrap_or_default()
     };
     let mean = times.iter().sum::<f64>() / times.len().max(1) as f64;

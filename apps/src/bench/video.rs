@@ -38,9 +38,11 @@ pub(crate) fn run_video(work: &Work<'_>, runtime: &Runtime, as_json: bool) -> Re
         let packet = times.time(&none, || encoder.encode(picture, None).map(|p| p.data.to_vec()))?;
         packets.push(packet);
         encoder.picture(&mut seen);
+        // A mean of decibels, as video is usually reported.
         level += psnr(picture, &seen) / pictures.len() as f64;
     }
     let (n, d) = header.frame_rate;
+    // Of a variable rate, as if 30 frames per second.
     let frame_seconds = if n > 0 { f64::from(d) / f64::from(n) } else { 1.0 / 30.0 };
     let encode = times.side(frame_seconds);
     let (mut times, mut decoder, mut out) = (Times::default(), Decoder::new(runtime), Vec::new());
@@ -122,6 +124,8 @@ fn draw_pattern(frames: usize) -> (VideoHeader, Vec<Vec<u8>>) {
                 for x in 0..width.div_ceil(step) {
                     let (x, y, t) = (f64::from(x) * scale, f64::from(y) * scale, t as f64);
                     let wave = (x * 0.05 + t * 0.1).sin() * (y * 0.07 - t * 0.05).cos();
+                    // A hash in floating point: the same noise at a place in every frame, which motion compensation
+                    // cannot follow.
                     let grain = ((x * 12.9898 + y * 78.233).sin() * 43_758.545).fract() * 12.0;
                     let edge = if ((x + 2.5 * t) / 40.0) as i64 % 2 == 0 { 30.0 } else { 0.0 };
                     out.push((110.0 + 40.0 * wave + grain + edge / scale) as u8);

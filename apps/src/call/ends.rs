@@ -10,6 +10,8 @@ use rtrb::{Consumer, Producer, RingBuffer};
 use crate::audio_device::{Player, Recorder};
 
 /// How much a ring holds, in seconds.
+// Far beyond any period of a device. What fills it so far is a codec thread that stands still, and then samples are
+// lost.
 const RING_SECONDS: f64 = 0.5;
 
 /// What a callback counts.
@@ -33,6 +35,7 @@ impl Counters {
     }
 
     fn count(&self, asked: usize, done: usize) {
+        // The longest, because devices may ask for more than agreed, and the ring has to last for that.
         self.period.fetch_max(asked as u32, Ordering::Relaxed);
         self.misses.fetch_add(u64::from(done < asked), Ordering::Relaxed);
     }
@@ -96,6 +99,7 @@ fn new_ring(rate: u32) -> (Producer<f32>, Consumer<f32>) {
 impl Recorder for Recording {
     fn take<T: Copy>(&mut self, samples: &[T], channels: usize, convert: impl Fn(T) -> f32) {
         let channels = channels.max(1);
+        // The mean of the channels cannot clip, unlike their sum.
         let scale = 1.0 / channels as f32;
         let mut taken = 0;
         for frame in samples.chunks_exact(channels) {
@@ -113,10 +117,12 @@ impl Player for Playing {
         for frame in out.chunks_mut(channels) {
             let sample = self.samples.pop();
             taken += usize::from(sample.is_ok());
+            // Silence where there is nothing: what is in the buffer is the device's last period.
             frame.fill(convert(sample.unwrap_or(0.0)));
         }
         self.begun |= taken > 0;
         let asked = out.len() / channels;
+        // The period counts from the first callback on, as the codec needs it before it begins.
         self.counters.count(asked, if self.begun { taken } else { asked });
     }
 }

@@ -11,28 +11,38 @@ use std::time::Duration;
 use siskin_core::bitstream::rtp::Payload;
 
 /// Most frames kept; more are the past of a sender that was faster than we.
+// Two seconds at 20 ms, longer than any delay that people still talk with.
 const MOST_FRAMES: i64 = 100;
 /// Frames after which a silent sender counts as pausing.
+// Half a second: beyond it the sender most likely pauses, and when it goes on the delay may be chosen anew.
 const PAUSE_FRAMES: u32 = 25;
 /// The share of packets for which the delay is long enough.
+// One packet in fifty comes too late, and is recovered from a copy or concealed; waiting for the last two percent
+// would cost much delay.
 const QUANTILE: f64 = 0.98;
 /// Width of a bin of the lateness histogram, in seconds, and their number.
+// Up to 0.3 s, a little more than the longest delay; bins as wide as the tick of the receiver.
 const BIN: f64 = 0.002;
 const BINS: usize = 150;
 /// What a bin keeps from packet to packet: some 10 s of memory.
 const FORGET: f64 = 0.998;
 /// How long the fastest packet is remembered, in seconds: clocks drift apart.
+// Clocks of sound cards differ by 100 ppm or so: 1 ms in this time, half a bin.
 const BASE_SECONDS: f64 = 10.0;
 /// The delay before anything is known, in seconds, and the least and most.
 const FIRST_DELAY: f64 = 0.03;
+// Below two ticks of the receiver nothing can be met; the most lies just within the histogram.
 const DELAYS: (f64, f64) = (0.004, 0.28);
 /// Room beyond the quantile, in seconds: the bin's width and the tick of who asks.
 const ROOM: f64 = 0.003;
 /// An excess of delay, in seconds, that is not worked off but dropped.
+// At one percent of speed it would take 20 s.
 const MOST_EXCESS: f64 = 0.2;
 /// Most change of speed.
+// One percent is a sixth of a semitone, which nobody hears in speech.
 const SPEED: f64 = 0.01;
 /// Seconds in which an error of the delay is to be gone.
+// Slower than the smoothing of the delay below, so that the loop does not oscillate.
 const CORRECTION: f64 = 3.0;
 /// A loss in so many frames is worth waiting for the copies.
 const LOSS_WORTH_WAITING: f64 = 0.005;
@@ -145,6 +155,7 @@ impl JitterBuffer {
             return self.insert(payload, timestamp, now);
         }
         let count = i64::from(payload.info.frames);
+        // By the last frame of the payload: it could not have been sent earlier.
         self.measure(number + count - 1, now.as_secs_f64());
         self.count_loss(number);
         if self.stretched > 0 {
@@ -166,6 +177,8 @@ impl JitterBuffer {
         };
         let Some(frame) = self.frames.remove(&next) else {
             self.counts.concealed += 1;
+            // Something later is there, so this frame is lost and time goes on; otherwise time stretches, and the
+            // frame may still be played.
             if self.frames.range(next..).next().is_some() {
                 self.next = Some(next + 1);
             } else {
@@ -179,12 +192,15 @@ impl JitterBuffer {
         self.next = Some(next + 1);
         self.follow_delay(next, now);
         let excess = self.delay.map_or(0.0, |d| d - self.target());
+        // As after a stall of the network, whose frames come all at once.
         if excess > MOST_EXCESS {
             self.drop_frames((excess / self.frame_seconds) as i64);
             return self.next(Duration::from_secs_f64(now));
         }
         self.count(&frame);
         match self.frames.remove(&(next + 1)) {
+            // A join takes one frame off. The 1.5 frames that remain are left to the speed, so that joins and waiting
+            // do not alternate.
             Some(second) if excess > 2.5 * self.frame_seconds => {
                 self.count(&second);
                 self.counts.joined += 1;
@@ -207,6 +223,7 @@ impl JitterBuffer {
         self.frames = self.frames.split_off(&to);
         self.counts.joined += (to - next + 1) as u64;
         self.next = Some(to);
+        // The smoothed value belongs to before the jump.
         self.delay = None;
     }
 
@@ -219,6 +236,7 @@ impl JitterBuffer {
     /// The delay that is aimed at, in seconds.
     fn target(&self) -> f64 {
         let known: f64 = self.lateness.iter().sum();
+        // From the top down, since few packets are late.
         let mut above = known * (1.0 - QUANTILE);
         let mut bin = BINS;
         while bin > 0 && above >= self.lateness[bin - 1] {
@@ -237,8 +255,11 @@ impl JitterBuffer {
     /// The number of the frame at an RTP time.
     fn number(&mut self, timestamp: u32, skip: i64) -> i64 {
         let (first, last) = *self.first.get_or_insert((i64::from(timestamp) - skip, i64::from(timestamp)));
+        // The nearest time with these 32 bits: RTP time wraps after two days at 24 kHz, and packets come out of
+        // order.
         let time = last + i64::from(timestamp.wrapping_sub(last as u32) as i32);
         self.first = Some((first, time));
+        // Rounded, for senders whose timestamps are off by a few samples.
         (time - skip - first + self.hop / 2).div_euclid(self.hop)
     }
 
@@ -246,11 +267,13 @@ impl JitterBuffer {
     fn measure(&mut self, number: i64, now: f64) {
         let transit = now - number as f64 * self.frame_seconds;
         if now - self.fastest.2 > BASE_SECONDS / 2.0 {
+            // Two halves of the window: the minimum is exact over 5 to 10 s, at the cost of two numbers.
             self.fastest = (f64::INFINITY, self.fastest.0, now);
         }
         self.fastest.0 = self.fastest.0.min(transit);
         let lateness = transit - self.base();
         self.lateness.iter_mut().for_each(|b| *b *= FORGET);
+        // Never negative: the base is at most this packet's own transit.
         self.lateness[((lateness / BIN) as usize).min(BINS - 1)] += 1.0;
     }
 
@@ -271,6 +294,7 @@ impl JitterBuffer {
         }
         for missing in newest + 1..=number {
             let lost = if missing < number { 1.0 } else { 0.0 };
+            // Over about 100 frames, two seconds: losses come in bursts.
             self.loss += (lost - self.loss) / 100.0;
         }
     }
@@ -283,6 +307,7 @@ impl JitterBuffer {
             }
             return;
         };
+        // As many frames as were concealed are skipped, or the delay would grow by each loss.
         self.next = Some(next + (number - next).min(self.stretched.into()));
         self.stretched = 0;
     }
@@ -290,13 +315,16 @@ impl JitterBuffer {
     /// Keeps a frame unless its time is over or a better one is there.
     fn put(&mut self, number: i64, frame: Frame) {
         if self.next.is_some_and(|next| number < next) {
+            // Most copies come after their frame was played; that is no fault.
             self.counts.late += u64::from(!frame.is_copy);
             return;
         }
         match self.frames.get(&number) {
+            // The frame itself wins over copies, and of copies the finer one.
             Some(old) if !old.is_copy || frame.is_copy && old.codes.len() >= frame.codes.len() => {}
             _ => drop(self.frames.insert(number, frame)),
         }
+        // The oldest go: a listener wants to hear the present.
         while self.frames.len() as i64 > MOST_FRAMES {
             self.frames.pop_first();
         }
@@ -319,6 +347,7 @@ impl JitterBuffer {
     fn follow_delay(&mut self, number: i64, now: f64) {
         let measured = now - self.base() - number as f64 * self.frame_seconds;
         let before = self.delay.unwrap_or(measured);
+        // Over 25 frames, half a second: single frames come by the tick of the loop.
         self.delay = Some(before + (measured - before) / 25.0);
     }
 

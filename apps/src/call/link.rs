@@ -26,6 +26,7 @@ impl Link {
     pub(super) fn connect(address: &str) -> Result<Self> {
         let mut found = address.to_socket_addrs().with_context(|| address.to_owned())?;
         let Some(peer) = found.next() else { bail!("{address} has no address") };
+        // A socket of the peer's family: an IPv4 socket cannot send to IPv6.
         let any: SocketAddr = if peer.is_ipv4() { ([0; 4], 0).into() } else { ([0u16; 8], 0).into() };
         let socket = UdpSocket::bind(any).map_err(|e| anyhow!("no socket: {e}"))?;
         Ok(Self::new(socket, Some(peer)))
@@ -70,12 +71,14 @@ impl Link {
         patience: Duration,
         is_valid: impl FnOnce(&[u8]) -> bool,
     ) -> Option<&'a [u8]> {
+        // A time-out of zero is an error of the standard library.
         self.socket.set_read_timeout(Some(patience.max(Duration::from_millis(1)))).ok()?;
         // An error is a time-out, or that an earlier datagram found nobody: both mean that nothing came.
         let (length, from) = self.socket.recv_from(buffer).ok()?;
         let data = &buffer[..length];
         match self.peer() {
             Some(peer) if peer == from => Some(data),
+            // A stranger in the middle of a call. There is no encryption here, so this keeps out accidents only.
             Some(_) => None,
             None if is_valid(data) => {
                 *self.peer.lock().unwrap_or_else(PoisonError::into_inner) = Some(from);

@@ -20,6 +20,8 @@ use crate::media::{AudioInput, AudioOutput, Labels, OutputFormat};
 /// Rate of files played as if they were devices: that of most sound cards, so that rates are converted as with one.
 pub(super) const FILE_RATE: u32 = 48_000;
 /// Period asked of devices, and that of files, in seconds.
+// Half a codec frame: shorter periods wake the machine more often and save only milliseconds, and not every driver
+// grants them.
 const PERIOD: f64 = 0.01;
 
 /// Where sound is to come from or go to.
@@ -85,6 +87,7 @@ impl Kind {
 
 impl Drop for Kind {
     fn drop(&mut self) {
+        // Errors have been told by `close` if anyone asked.
         self.close().ok();
     }
 }
@@ -96,6 +99,7 @@ pub(super) fn open_capture(choice: &Choice, host: &Host, rate: u32) -> Result<(P
             let device = audio_device::find_device(host, Direction::Capture, name.as_deref())?;
             let config = audio_device::choose_config(&device, Direction::Capture, rate)?;
             let (recording, microphone) = ends::recording_ring(config.sample_rate());
+            // One is enough; the room is for drivers that report several at once.
             let errors: Errors = Arc::new(ArrayQueue::new(8));
             let fail = |e: cpal::Error| anyhow!("the sound device {device} cannot be opened: {e}");
             let period = audio_device::with_period(&config, PERIOD);
@@ -106,6 +110,7 @@ pub(super) fn open_capture(choice: &Choice, host: &Host, rate: u32) -> Result<(P
             Ok((device_port(device.to_string(), microphone.rate, stream, errors), microphone))
         }
         Choice::File(path) => {
+            // Whole into memory before the call, so that no decoder competes with the codec in it.
             let samples = read_file(path)?;
             Ok(virtual_capture(path.display().to_string(), samples))
         }
@@ -170,6 +175,7 @@ fn virtual_capture(name: String, samples: Vec<f32>) -> (Port, Microphone) {
         let part = &samples[from..(from + period).min(samples.len())];
         block[..part.len()].copy_from_slice(part);
         block[part.len()..].fill(0.0);
+        // Stays set; the silence that follows is what a microphone in a quiet room gives.
         signals.ended.fetch_or(part.len() < period, Ordering::Relaxed);
         recording.take(&block, 1, |s| s);
         Ok(())
@@ -210,6 +216,7 @@ fn run_paced(
         move || {
             for count in 0u64.. {
                 let due = start + Duration::from_secs_f64(PERIOD * count as f64);
+                // Against a fixed start and not from step to step, so that errors of sleeping do not add up.
                 std::thread::sleep(due.saturating_duration_since(Instant::now()));
                 if signals.stop.load(Ordering::Relaxed) {
                     break;

@@ -25,8 +25,12 @@ use super::wire::{self, Incoming, MTU, Media, Report};
 const TICK: Duration = Duration::from_millis(2);
 /// Samples that wait in the ring beyond a device's period, in seconds: least, and more after each time they did not
 /// last, up to the most.
+// Beginning with two ticks of this loop, and by one tick more after each underrun: the delay is as short as this
+// machine's scheduler allows.
 const MARGINS: (f64, f64, f64) = (0.004, 0.002, 0.04);
 /// How often the peer gets a report, and before it has answered.
+// RFC 3550 has 5 s for large sessions; two parties may talk more often, and a report is how the other side learns
+// that somebody is there.
 const REPORTS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_millis(200));
 /// How often the rest of the program gets figures.
 const FIGURES: Duration = Duration::from_millis(100);
@@ -96,6 +100,7 @@ impl Receiver {
             }
             let now = Instant::now();
             if now >= next_report {
+                // Also before anything was received: it is what opens a path through the caller's firewall.
                 self.send_report(false)?;
                 let answered = self.shared.answered.load(Ordering::Relaxed);
                 next_report = now + if answered { REPORTS.0 } else { REPORTS.1 };
@@ -104,6 +109,7 @@ impl Receiver {
                 self.publish(output.as_ref());
                 next_figures = now + FIGURES;
             }
+            // This wait is the only sleep of the loop: a packet wakes it at once.
             let (link, own) = (self.link.clone(), self.link.ssrc());
             let data = link.receive(&mut datagram, TICK, |d| wire::read(d, own).is_some());
             match data.and_then(|d| wire::read(d, own)) {
@@ -139,6 +145,7 @@ impl Receiver {
             output.margin = (output.margin + MARGINS.1).min(MARGINS.2);
         }
         let rate = f64::from(output.speaker.rate);
+        // What the device may take at any moment, and the time until this thread looks again.
         let least = output.speaker.counters.period() + (output.margin * rate) as usize;
         loop {
             let waiting = output.speaker.queued_samples();
@@ -147,6 +154,7 @@ impl Receiver {
             }
             let now = self.started.elapsed();
             let Some(playout) = &mut self.playout else { return Ok(()) };
+            // Asked before the frame is taken, which changes the delay.
             let speed = playout.buffer.speed();
             match playout.buffer.next(now) {
                 Next::Wait => return Ok(()),
@@ -171,6 +179,8 @@ impl Receiver {
             Next::Wait => {}
             Next::Conceal => decoder.conceal(1, &mut self.pcm)?,
             Next::Play(frame) => decode_or_conceal(decoder, &frame, &mut self.pcm)?,
+            // A cross-fade over the whole frame: both are decoded, so the decoder's state stays right, and the pitch
+            // does not change.
             Next::Join(first, second) => {
                 decode_or_conceal(decoder, &first, &mut self.pcm)?;
                 self.second.clear();
@@ -189,21 +199,25 @@ impl Receiver {
     }
 
     fn take_media(&mut self, media: &Media<'_>) -> Result<()> {
+        // Any media shows that the peer is there, even if reports are lost.
         self.sign();
         let now = self.started.elapsed();
         let Ok(head) = PayloadHead::parse(media.payload) else {
             self.past.broken += 1;
             return Ok(());
         };
+        // Headers come in-band from time to time, so a receiver that joins late finds its decoder too.
         if let Some(header) = &head.header {
             self.follow(header, media)?;
         }
         let Some(playout) = &mut self.playout else { return Ok(()) };
         if !playout.reception.follows(media.ssrc, media.sequence) {
             let rate = playout.decoder.stream_header().sample_rate;
+            // Figures are of the whole call, whatever the peer's streams were.
             self.past.packets += playout.reception.received();
             self.past.lost += playout.reception.lost();
             playout.reception = Reception::new(media.ssrc, media.sequence, rate);
+            // Numbers of another stream have nothing to do with those that wait.
             playout.buffer.restart();
         }
         playout.reception.count(media.sequence, media.timestamp, now);
@@ -220,11 +234,13 @@ impl Receiver {
         if self.playout.as_ref().is_some_and(|p| p.decoder.stream_header().accepts(header).is_ok()) {
             return Ok(());
         }
+        // Opened before the call, so that the first word does not wait for a network.
         let ready = self.ready.take().filter(|d| d.stream_header().accepts(header).is_ok());
         let mut decoder = match ready {
             Some(decoder) => decoder,
             None => {
                 let decoder = Decoder::new(&Bundle::for_stream(header, None)?, &self.runtime)?;
+                // The rate converter to the loudspeaker is made for one rate and one frame size.
                 if decoder.stream_header().sample_rate != self.codec_rate
                     || usize::from(decoder.stream_header().hop) != self.hop()
                 {
@@ -304,6 +320,7 @@ fn decode_or_conceal(decoder: &mut Decoder, frame: &Frame, pcm: &mut Vec<f32>) -
             Ok(())
         }
         Ok(()) => Ok(()),
+        // A frame that cannot be decoded sounds like one that was lost.
         Err(Error::Bitstream { .. }) => Ok(decoder.conceal(1, pcm)?),
         Err(e) => Err(e.into()),
     }

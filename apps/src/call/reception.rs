@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::wire::{Received, short_time};
 
 /// A jump of the sequence beyond this is another sender's doing.
+// The number of RFC 3550, appendix A.1; a minute at 50 packets per second.
 const MOST_DROPOUT: u16 = 3000;
 
 /// Counts over the packets of one sender.
@@ -51,6 +52,7 @@ impl Reception {
         if ahead < MOST_DROPOUT {
             self.highest = self.highest.wrapping_add(ahead.into());
         } else {
+            // Behind the highest: out of order.
             let place = self.highest.wrapping_sub(u32::from(u16::MAX - ahead) + 1);
             // It may have been sent before the first that came.
             if (self.base.wrapping_sub(place) as i32) > 0 {
@@ -65,6 +67,7 @@ impl Reception {
             let difference = f64::from(transit.wrapping_sub(before) as i32).abs();
             // A pause of the sender is no jitter.
             if difference < self.clock_rate {
+                // The gain of RFC 3550, section 6.4.1.
                 self.jitter += (difference - self.jitter) / 16.0;
             }
         }
@@ -95,7 +98,9 @@ impl Reception {
     pub(super) fn report(&mut self) -> Received {
         let (expected, received) = (self.expected_packets(), self.received);
         let new = expected - self.expected_before;
+        // Repeats may make more packets than were expected; that is no negative loss.
         let lost = new.saturating_sub(received - self.received_before);
+        // A report tells the share lost since the last one, so each is counted from here.
         (self.expected_before, self.received_before) = (expected, received);
         Received {
             ssrc: self.ssrc,

@@ -20,6 +20,7 @@ use super::wire::{self, Media};
 /// How often the ring is looked at: a fraction of a device's period.
 const TICK: Duration = Duration::from_millis(2);
 /// Frames that may wait in the ring. More are dropped: late speech would stay late for the rest of the call.
+// 0.2 s: a shorter hiccup of the scheduler is caught up with, at the price of delay for a moment.
 const MOST_WAITING: usize = 10;
 
 /// Encodes and sends.
@@ -46,6 +47,7 @@ impl Sender {
             packetizer: Packetizer::new(encoder.stream_header().clone()),
             encoder,
             options,
+            // Both begin at random (RFC 3550, section 5.1).
             sequence: link.random() as u16,
             origin: link.random() as u32,
             link,
@@ -71,6 +73,7 @@ impl Sender {
             };
             let needed = converter.needed_samples();
             if microphone.samples.slots() < needed {
+                // Polled: a callback that wakes a thread would take a lock.
                 std::thread::sleep(TICK);
                 continue;
             }
@@ -87,8 +90,10 @@ impl Sender {
             self.shared.capture_period.store(microphone.counters.period(), Ordering::Relaxed);
             self.shared.capture_misses.store(microphone.counters.missed_callbacks(), Ordering::Relaxed);
             if self.shared.muted.load(Ordering::Relaxed) {
+                // Silence is sent and not nothing: the peer's buffer keeps its pace, and the connection stays open.
                 chunk.fill(0.0);
             }
+            // No change of speed here: the listener's side follows this clock.
             let samples = converter.convert(&chunk, 0.0)?;
             self.shared.said.measure(samples);
             self.encode(samples)?;

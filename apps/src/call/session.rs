@@ -23,6 +23,7 @@ use super::shared::{Heard, Shared};
 use super::wire::OVERHEAD;
 
 /// A peer of whom nothing is heard for so long is gone, or has not answered.
+// Five reports of the peer, of which some may get lost.
 const SILENCE: Duration = Duration::from_secs(5);
 const NO_ANSWER: Duration = Duration::from_secs(15);
 /// How long after the end of a file the call goes on, so that its end is heard.
@@ -125,6 +126,7 @@ impl Call {
     /// Prepares networks and socket and starts to receive. Devices open when there is somebody to talk to.
     pub(crate) fn new(options: CallOptions, bundle: &Bundle, runtime: Runtime, host: Host) -> Result<Self> {
         let config = EncoderConfig { stages: options.stages, ..Default::default() };
+        // Networks open before the socket: whoever answers can talk at once.
         let encoder = Encoder::new(bundle, &runtime, &config)?;
         let decoder = Decoder::new(bundle, &runtime)?;
         let header = encoder.stream_header().clone();
@@ -147,6 +149,7 @@ impl Call {
             ("sending", std::thread::spawn(move || sender.run(&microphone_ends))),
             ("receiving", std::thread::spawn(move || receiver.run(&speaker_ends))),
         ];
+        // A frame must fill before it can be coded, and the decoder's output lags by the overlap.
         let codec_delay = f64::from(header.hop + header.pre_skip) / f64::from(rate);
         Ok(Self {
             link,
@@ -186,6 +189,7 @@ impl Call {
     /// # Errors
     /// What made a thread fail, a peer that does not answer or is gone, devices that are not there at the start.
     pub(crate) fn tend(&mut self, note: &mut dyn FnMut(&str)) -> Result<bool> {
+        // Neither ends by itself, so there is an error to be had.
         if self.threads.iter().any(|(_, t)| t.is_finished()) {
             self.end()?;
             bail!("the call's threads ended");
@@ -203,6 +207,7 @@ impl Call {
             (true, _) if silent > SILENCE.as_micros() as u64 => bail!("the peer is gone"),
             _ => {}
         }
+        // Microphones are opened with the first answer and not before: nobody wants to be recorded while it rings.
         if answered && self.seats.is_none() {
             self.answered = Some(Instant::now());
             self.open()?;
@@ -212,6 +217,7 @@ impl Call {
             let (host, rate) = (&self.host, self.rate);
             microphone.tend(|c| port::open_capture(c, host, rate), port::no_capture, note);
             speaker.tend(|c| port::open_playback(c, host, rate), port::no_playback, note);
+            // Without a device a silent source stands in, which ends too and means nothing.
             if microphone.port.has_ended() && microphone.retry.is_none() && self.file_ended.is_none() {
                 self.file_ended = Some(Instant::now());
             }
@@ -272,6 +278,7 @@ impl Call {
         let mut result = Ok(());
         for (name, thread) in self.threads.drain(..) {
             let ended = thread.join().unwrap_or_else(|_| Err(anyhow!("the {name} thread failed")));
+            // The first error is told; later ones mostly follow from it.
             result = result.and(ended);
         }
         if let Some((microphone, speaker)) = self.seats.take() {
@@ -287,6 +294,7 @@ impl Call {
         };
         let from = choice(&self.options.input, &self.options.input_device);
         let to = choice(&self.options.output, &self.options.output_device);
+        // The loudspeaker first: what is said meanwhile is not lost.
         let (speaker_port, speaker) = port::open_playback(&to, &self.host, self.rate)?;
         let (microphone_port, microphone) = port::open_capture(&from, &self.host, self.rate)?;
         let seats = (
@@ -301,6 +309,7 @@ impl Call {
     }
 
     fn delay(&self, heard: &Heard) -> f64 {
+        // One way cannot be measured without synchronized clocks.
         let network = heard.round_trip.map_or(0.0, |t| t.as_secs_f64() / 2.0);
         // Samples wait for half a period on average before their frame can be taken.
         let capture =
@@ -322,6 +331,7 @@ impl<E> Seat<E> {
                 "the sound device {} is gone ({reason}); the call goes on without",
                 self.port.name
             ));
+            // Silence is sent in its place, and the peer stays in the call.
             self.take(nothing());
             self.retry = Some(Instant::now() + RETRY);
         } else if self.retry.is_some_and(|t| t <= Instant::now()) {
@@ -331,6 +341,7 @@ impl<E> Seat<E> {
                     self.retry = None;
                     note(&format!("the sound device {} is there", self.port.name));
                 }
+                // Said once when it went; not every second.
                 Err(_) => self.retry = Some(Instant::now() + RETRY),
             }
         }

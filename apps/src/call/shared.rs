@@ -19,6 +19,7 @@ impl Level {
     /// Takes note of some samples; called by the codec threads only.
     pub(super) fn measure(&self, samples: &[f32]) {
         let mean = samples.iter().map(|s| s * s).sum::<f32>() / samples.len().max(1) as f32;
+        // Only one thread writes each level, so reading and writing need not be one step.
         let before = f32::from_bits(self.power.load(Ordering::Relaxed));
         // Up at once and slowly down, as people expect of a meter.
         self.power.store(mean.max(before * 0.8 + mean * 0.2).to_bits(), Ordering::Relaxed);
@@ -31,6 +32,7 @@ impl Level {
 
     /// A bar for the terminal, from -60 dB to 0.
     pub(super) fn level_bar(&self) -> String {
+        // 5 dB a mark: a change that can be seen and does not flicker.
         let filled = ((self.decibels() + 60.0) / 5.0).clamp(0.0, 12.0) as usize;
         format!("[{}{}]", "#".repeat(filled), "-".repeat(12 - filled))
     }
@@ -94,6 +96,7 @@ impl Shared {
     }
 
     pub(super) fn count_sent(&self, bytes: usize, timestamp: u32) {
+        // Relaxed everywhere: each number stands for itself, and nothing is decided by two of them together.
         self.sent_packets.fetch_add(1, Ordering::Relaxed);
         self.sent_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
         self.sent_timestamp.store(timestamp, Ordering::Relaxed);

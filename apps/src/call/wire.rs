@@ -10,8 +10,10 @@ use rtcp_types::{
 use rtp_types::{RtpPacket, RtpPacketBuilder};
 
 /// Payload type of the session: dynamic, and there is no other.
+// The first of the dynamic types (RFC 3551, section 6).
 pub(super) const PAYLOAD_TYPE: u8 = 96;
 /// Longest datagram that is taken.
+// That of Ethernet; a frame of speech takes far less.
 pub(super) const MTU: usize = 1500;
 /// Bytes of IPv4, UDP and RTP headers around a payload.
 pub(super) const OVERHEAD: u64 = 20 + 8 + 12;
@@ -51,6 +53,7 @@ pub(super) fn read(data: &[u8], own_ssrc: u32) -> Option<Incoming<'_>> {
     if data.get(1).is_some_and(|t| (192..=223).contains(t)) {
         return read_report(data, own_ssrc).map(Incoming::Report);
     }
+    // Anything may arrive at an open port, so what does not fit is no error.
     let packet = RtpPacket::parse(data).ok().filter(|p| p.payload_type() == PAYLOAD_TYPE)?;
     let (from, length) = (packet.payload_offset(), packet.payload_len());
     Some(Incoming::Media(Media {
@@ -121,14 +124,18 @@ pub(super) fn report(sent: &Sent, received: Option<&Received>, bye: bool, out: &
     let block = received.map(|r| {
         ReportBlock::builder(r.ssrc)
             .fraction_lost(r.fraction_lost)
+            // The field has 24 bits and a sign.
             .cumulative_lost(r.lost.min(0x7f_ffff))
             .extended_sequence_number(r.highest)
             .interarrival_jitter(r.jitter)
             .last_sender_report_timestamp(r.last_report)
             .delay_since_last_sender_report_timestamp(r.since_report)
     });
+    // A compound report must begin with SR or RR and have a CNAME (RFC 3550, section 6.1). It names neither a person
+    // nor a machine; the two parties are told apart by SSRC.
     let name = SdesItem::builder(SdesItem::CNAME, "siskin");
     let mut compound = Compound::builder();
+    // A side that has sent nothing yet reports as a receiver.
     compound = if sent.packets > 0 {
         let report = SenderReport::builder(sent.ssrc)
             .ntp_timestamp(ntp_now())
@@ -171,6 +178,7 @@ pub(super) fn short_time(time: Duration) -> u32 {
 /// The time there and back (RFC 3550, section 6.4.1), from the echo of a report.
 pub(super) fn round_trip(echo: (u32, u32, u8)) -> Option<Duration> {
     let (sent, held, _) = echo;
+    // All in 1/65536 s modulo 18 hours.
     let units = ntp_middle().wrapping_sub(sent).wrapping_sub(held);
     // Clocks are set in the middle of a call; what would be minutes is none.
     (sent != 0 && units < 10 << 16).then(|| Duration::from_secs_f64(f64::from(units) / 65_536.0))

@@ -56,6 +56,7 @@ pub(crate) fn run_bench(args: &BenchArgs) -> Result<ExitCode> {
         video::run_video(&work, &args.model.video_runtime()?, args.json)?;
         return Ok(ExitCode::SUCCESS);
     }
+    // Before the bundle is read, so that the time to the first packet is what a user waits.
     let started = Instant::now();
     let bundle = args.model.bundle()?;
     let manifest = bundle.manifest();
@@ -88,5 +89,6 @@ fn load_samples(args: &BenchArgs, rate: u32) -> Result<Vec<f32>> {
     if pcm.is_empty() {
         bail!("{} holds no audio samples", path.display());
     }
+    // Repeated, so that numbers of short and long recordings come from equally many frames.
     Ok(pcm.iter().copied().cycle().take(count).collect())
 }

@@ -20,6 +20,7 @@ use crate::units;
 /// How often the main thread tends the call: keys and the status line feel immediate at 20 per second.
 const TICK: Duration = Duration::from_millis(50);
 /// Bits per second that the codes of a repeated frame take, unless the user says otherwise.
+// Two stages of `speech-24k`, a third of its usual rate: coarse, but heard for the length of a loss only.
 const COPY_RATE: u32 = 2000;
 /// How often statistics are written as NDJSON.
 const LINES: Duration = Duration::from_secs(1);
@@ -97,6 +98,7 @@ pub(crate) fn run_call(args: &CallArgs) -> Result<ExitCode> {
         input_device: args.input_device.clone(),
         output_device: args.output_device.clone(),
     };
+    // Before it rings: a call that turns out to have no microphone helps nobody.
     if options.input.is_none() {
         audio_device::find_device(&host, Direction::Capture, options.input_device.as_deref())
             .map_err(|e| e.context("no microphone, --input names a file instead"))?;
