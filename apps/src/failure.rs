@@ -22,6 +22,7 @@ pub(crate) fn usage_error(message: impl Into<String>) -> anyhow::Error {
 /// Whether the user should have typed something else.
 pub(crate) fn is_usage(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
+        // The core's parameter errors are about values that came from the command line.
         cause.is::<Usage>() || matches!(cause.downcast_ref(), Some(siskin_core::Error::Parameter { .. }))
     })
 }

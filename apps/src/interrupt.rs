@@ -13,14 +13,17 @@ use signal_hook::iterator::Signals;
 use crate::keyboard;
 
 /// What a shell adds to the number of the signal that ended a command.
+// As POSIX shells report it, so that scripts and `make` see an interrupt as one.
 const SIGNAL_BASE: i32 = 128;
 /// How long the main thread gets to end by itself; it may be waiting for input that does not come.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How long it gets where it has a file to end.
+// A step of a fit at large sizes, and the index of a long file, take seconds.
 const PATIENCE_WITH_OUTPUT: Duration = Duration::from_secs(30);
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 /// The signal that came.
+// Ctrl-C until another one says otherwise.
 static SIGNAL: AtomicI32 = AtomicI32::new(SIGINT);
 /// Whether what has been written is worth keeping: the main thread then ends the file.
 static KEEP: AtomicBool = AtomicBool::new(false);
@@ -45,6 +48,7 @@ pub(crate) fn install_handler() {
     // Without the handler the default action ends the program and leaves a temporary file: worth no failure.
     let Ok(mut signals) = Signals::new(wanted) else { return };
     std::thread::spawn(move || {
+        // Only the first: whoever presses Ctrl-C again gains nothing, as the program is on its way out.
         if let Some(signal) = signals.forever().next() {
             end(signal);
         }
@@ -54,6 +58,7 @@ pub(crate) fn install_handler() {
 /// Ends the program for a signal, once the main thread has had its time.
 fn end(signal: i32) {
     SIGNAL.store(signal, Ordering::SeqCst);
+    // After the signal, which the main thread reads once it sees this.
     INTERRUPTED.store(true, Ordering::SeqCst);
     if KEEP.load(Ordering::SeqCst) {
         std::thread::sleep(PATIENCE_WITH_OUTPUT);
@@ -61,6 +66,7 @@ fn end(signal: i32) {
     // The lock is held to the end, so that no output is renamed into place from here on.
     let temporary = TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner);
     for path in &*temporary {
+        // It may have been renamed or removed already.
         std::fs::remove_file(path).ok();
     }
     // Ending the process under a running network would pull its library away from it.
@@ -72,6 +78,8 @@ fn end(signal: i32) {
 
 /// Whether whoever started the program wants it to ignore a signal.
 fn is_ignored(signal: i32) -> bool {
+    // Read as text, since `sigaction` cannot be called from safe code. Elsewhere than on Linux nothing counts as
+    // ignored.
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
@@ -108,6 +116,7 @@ pub(crate) fn guard_file(path: &Path) {
 
 /// Runs `last` without an interrupt in between, after which the file at `path` is not to be removed any more.
 pub(crate) fn release_file<T>(path: &Path, last: impl FnOnce() -> T) -> T {
+    // Held while `last` renames: the handler waits for it and then finds nothing to remove.
     let mut temporary = TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner);
     let result = last();
     temporary.retain(|p| p != path);

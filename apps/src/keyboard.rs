@@ -37,12 +37,14 @@ impl Keys {
         }
         let before = tcgetattr(stdin()).ok()?;
         let mut settings = before.clone();
+        // ISIG stays, so Ctrl-C remains a signal.
         settings.local_modes.remove(LocalModes::ICANON | LocalModes::ECHO);
         // A read returns after 0.1 s also without a key, so the reader can be stopped.
         settings.special_codes[SpecialCodeIndex::VMIN] = 0;
         settings.special_codes[SpecialCodeIndex::VTIME] = 1;
         tcsetattr(stdin(), OptionalActions::Now, &settings).ok()?;
         *BEFORE.lock().unwrap_or_else(PoisonError::into_inner) = Some(before);
+        // More keys than anyone presses between two looks.
         let (sender, pressed) = bounded(16);
         let stop = Arc::new(AtomicBool::new(false));
         let reader = std::thread::spawn({
@@ -61,6 +63,7 @@ impl Keys {
 impl Drop for Keys {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
+        // Before the terminal is restored: the reader must not swallow what is typed for the shell.
         self.reader.take().map(JoinHandle::join);
         restore_terminal();
     }
@@ -89,6 +92,7 @@ fn parse_keys(mut bytes: &[u8]) -> Vec<Key> {
     let mut keys = Vec::new();
     while let Some((&first, rest)) = bytes.split_first() {
         bytes = rest;
+        // Terminals send arrows with `[` in normal and `O` in application mode.
         if let ([b'[' | b'O', code, after @ ..], 0x1b) = (rest, first) {
             bytes = after;
             keys.extend(match code {

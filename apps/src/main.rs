@@ -32,6 +32,7 @@ use interrupt::Interrupted;
 
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
+    // After parsing: an option that is wrong altogether is told first.
     old_names::warn_of_old_names(std::env::args_os().skip(1));
     interrupt::install_handler();
     match cli.command.run() {

@@ -67,11 +67,13 @@ pub(crate) fn run_decode(args: &DecodeArgs) -> Result<ExitCode> {
         let open = || Target::open(&args.output, args.overwrite.choice(), &args.input);
         return video::decode::run(job, form, open, &mut report);
     }
+    // Devices and FIFOs, such as `/dev/stdout`, say no format by their names.
     let is_special = std::fs::metadata(&args.output).is_ok_and(|m| !m.is_file() && !m.is_dir());
     let format = OutputFormat::of(&args.output, args.float, is_special)?;
     let mut decoding = open_sound(args)?;
     let rate = decoding.rate();
     let total = decoding.file().stated_samples().map(|s| s as f64 / f64::from(rate));
+    // After the input and its bundle are known to be there: a mistake must not cost an older output.
     let target = Target::open(&args.output, args.overwrite.choice(), &args.input)?;
     report.note(&format!(
         "Decoding with {} on {}, {rate} Hz mono",
@@ -94,7 +96,9 @@ pub(crate) fn run_decode(args: &DecodeArgs) -> Result<ExitCode> {
         let seconds = decoding.given_samples() as f64 / f64::from(rate);
         report.progress(Progress { seconds, total, bytes: decoding.packet_bytes() })?;
     }
+    // Before the file gets its name: an output without any sound is none.
     decoding.check_any()?;
+    // In this order: the container's end is written, then the file is renamed into place.
     output.finish()?;
     target.commit()?;
     let seconds = decoding.given_samples() as f64 / f64::from(rate);

@@ -34,16 +34,19 @@ pub(crate) fn run_info(args: &InfoArgs) -> Result<ExitCode> {
     }
     let mut file = CodedFile::open(&args.file)?;
     let header = file.header().clone();
+    // Without the bundle all is told but what only its tables know, the bits of range-coded codes.
     let bundle = Bundle::for_stream(&header, None).ok();
     let probe = Probe::of(&mut file, bundle.as_ref())?;
     let version = bundle.as_ref().map(|b| b.manifest().version.clone());
     let rate = f64::from(header.sample_rate);
     let seconds = probe.samples as f64 / rate;
     let stated = file.stated_samples();
+    // 100 samples, a few milliseconds: containers state lengths in whole milliseconds.
     let truncated = file.is_truncated() || stated.is_some_and(|s| s > probe.samples + 100);
     let per_frame = |bits: f64| bits * header.frame_rate() / probe.frames.max(1) as f64;
     let codes = probe.code_bits.map(|bits| per_frame(bits as f64));
     let in_packets = per_frame(probe.packet_bytes as f64 * 8.0);
+    // What the sound takes, without other tracks and attachments.
     let own = file.own_bytes();
     let on_disk = units::rate_of(own, seconds);
     let overhead = own.saturating_sub(probe.packet_bytes) as f64 / own.max(1) as f64;

@@ -16,6 +16,7 @@ use crate::target::{OverwriteArgs, Target, is_dash};
 use crate::units;
 
 /// Largest file of latents that is read, in bytes.
+// A gigabyte is some 23 hours of 64 floats at 50 frames per second; the file is held in memory whole.
 const LARGEST: u64 = 1 << 30;
 
 /// Arguments of `latents`.
@@ -84,6 +85,7 @@ fn export_latents(args: &Files) -> Result<()> {
     samples += pcm.len() as u64;
     encoder.push_samples(&pcm)?;
     if samples == 0 {
+        // Nothing has been written yet, and the target goes away with its temporary file.
         bail!("{} holds no audio samples", args.input.display());
     }
     let latents = encoder.finish_stream()?;
@@ -126,6 +128,7 @@ fn read_latents(path: &Path) -> Result<Vec<u8>> {
     } else {
         Box::new(std::fs::File::open(path).with_context(name)?)
     };
+    // One byte more than allowed tells a file that is too large from one that just fits, also on a pipe.
     reader.take(LARGEST + 1).read_to_end(&mut data).with_context(name)?;
     if data.len() as u64 > LARGEST {
         bail!("{} has more than {}", name(), units::format_size(LARGEST));

@@ -53,6 +53,7 @@ pub(crate) struct ManArgs {
 
 pub(crate) fn run(args: &ManArgs) -> Result<ExitCode> {
     let mut cli = Cli::command().disable_help_subcommand(true);
+    // Global arguments reach the subcommands only by this.
     cli.build();
     write(&cli, MORE, &args.folder)?;
     Ok(ExitCode::SUCCESS)

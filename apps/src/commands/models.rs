@@ -64,6 +64,7 @@ pub(crate) fn run_models(args: &ModelsArgs) -> Result<ExitCode> {
 
 fn list_bundles(json: bool) -> Result<()> {
     let bundles = installed();
+    // A list of nothing says where it looked, which is what people need then; programs get an empty output.
     if bundles.is_empty() && installed_voices().is_empty() && installed_videos().is_empty() && !json {
         let folders: Vec<_> = search_path().iter().map(|p| p.display().to_string()).collect();
         return report::print_text(&format!("no model bundles in: {}\n", folders.join(", ")));
@@ -71,6 +72,7 @@ fn list_bundles(json: bool) -> Result<()> {
     for bundle in bundles {
         let (m, path) = (bundle.manifest(), bundle.path());
         let bytes: u64 =
+            // A file that is missing counts as nothing: `verify` is there to complain.
             m.files.keys().filter_map(|f| fs::metadata(path.join(f)).ok()).map(|f| f.len()).sum();
         if json {
             report::write_json_line(&events::Model {

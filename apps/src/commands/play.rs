@@ -26,6 +26,7 @@ use crate::video::{self, VideoFile};
 /// How often the main thread looks.
 const TICK: Duration = Duration::from_millis(50);
 /// A device that takes nothing for so many ticks is not going to.
+// Five seconds: a sound server may take a second or two to wake a device.
 const STALLED_TICKS: u32 = 100;
 
 /// Arguments of `play`.
@@ -85,6 +86,7 @@ pub(crate) fn run_play(args: &PlayArgs) -> Result<ExitCode> {
         let end = total.map_or("the end".into(), |t| format!("{t:.2}"));
         return Err(usage_error(format!("--start is {start}, {name} goes from 0 to {end}")));
     }
+    // A pipe cannot seek, and need not for the beginning.
     if start > 0.0 {
         decoding.seek(start)?;
     }
@@ -100,6 +102,7 @@ pub(crate) fn run_play(args: &PlayArgs) -> Result<ExitCode> {
         let ring = ring.clone();
         move || ring.feed(&mut decoding).map(|()| decoding)
     });
+    // Started before, the device would play silence and count it as an underrun.
     while !ring.is_primed() {
         std::thread::sleep(TICK / 10);
     }
@@ -115,10 +118,12 @@ pub(crate) fn run_play(args: &PlayArgs) -> Result<ExitCode> {
             handle_key(key, &ring, total);
         }
         if let Some(error) = errors.pop() {
+            // The worker may wait for room; it ends when it sees this.
             ring.stop();
             bail!("the sound device {device} failed: {error}");
         }
         let played = ring.played_samples();
+        // A device that was pulled out often reports no error and just stops asking.
         still = if played == last && !ring.is_paused() { still + 1 } else { 0 };
         last = played;
         if still > STALLED_TICKS {
@@ -130,6 +135,7 @@ pub(crate) fn run_play(args: &PlayArgs) -> Result<ExitCode> {
     ring.stop();
     // What the device has taken is still to be heard.
     std::thread::sleep(TICK * 4);
+    // Before the worker is joined, so that no callback outlives what it plays from.
     drop(stream);
     let decoding = worker.join().map_err(|_| anyhow!("the decoding thread failed"))??;
     decoding.check_any()?;

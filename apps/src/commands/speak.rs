@@ -79,6 +79,7 @@ pub(crate) fn run_speak(args: &SpeakArgs) -> Result<ExitCode> {
     let mut report = Report::new(&args.report, is_dash(&args.output))?;
     media::init_ffmpeg()?;
     if let Some(words) = &args.words {
+        // All that can be wrong with the command line is found before a network is opened.
         WordFormat::of(words)?;
     }
     if !(0.5..=2.0).contains(&args.speed) {
@@ -94,6 +95,7 @@ pub(crate) fn run_speak(args: &SpeakArgs) -> Result<ExitCode> {
     let rate = manifest.sample_rate;
     let mut speaker = Speaker::new(&bundle, &args.model.runtime()?)?;
     report.note(&format!("Speaking with {} of {}", manifest.voices[voice].name, manifest.name));
+    // Left out of the speed below: loading takes the same time for a word and a book.
     let loaded = report.elapsed();
     let mut sentences = Sentences::new();
     let mut next = first_sentences(&mut text, &mut sentences)?;
@@ -102,6 +104,7 @@ pub(crate) fn run_speak(args: &SpeakArgs) -> Result<ExitCode> {
         return Err(usage_error(format!("{} holds nothing to speak", text.name().display())));
     }
     let target = Target::open(&args.output, args.overwrite.choice(), text.name())?;
+    // Synthetic speech should say so wherever the file goes.
     let tags = vec![("ARTIST".into(), format!("{} ({})", manifest.voices[voice].name, manifest.name))];
     let mut output = SpeechOutput::create(&args.output, &target, rate, &args.model, args.bitrate, tags)?;
     let replace = args.overwrite.choice() == Overwrite::Always;
@@ -127,6 +130,7 @@ pub(crate) fn run_speak(args: &SpeakArgs) -> Result<ExitCode> {
                 },
             );
             let spoken = match spoken {
+                // Before the first sentence there is nothing to keep.
                 Err(e) if e.is::<Interrupted>() && totals.sentences > 0 => {
                     interrupted = true;
                     break 'text;
@@ -141,6 +145,7 @@ pub(crate) fn run_speak(args: &SpeakArgs) -> Result<ExitCode> {
                 output.word(&word.text, from, to)?;
                 words.as_mut().map_or(Ok(()), |file| file.word(&word.text, from, to))?;
             }
+            // Per sentence, so that words and sound of a run that dies belong together.
             words.as_mut().map_or(Ok(()), WordFile::flush)?;
         }
         if more {
@@ -207,6 +212,7 @@ fn choose_bundle(args: &SpeakArgs) -> Result<VoiceBundle> {
     let found = match args.engine.as_deref() {
         Some(engine) => bundles_of_engine(&installed, engine)
             .find(|(_, m)| has(m))
+            // None has it: the first bundle of the engine then says which voices there are.
             .or_else(|| bundles_of_engine(&installed, engine).next()),
         None if args.voice.is_some() || args.language.is_some() => {
             bundles_of_engine(&installed, DEFAULT_ENGINE)
@@ -263,6 +269,7 @@ fn speak_sentence(
 ) -> Result<Spoken> {
     let mut failed = None;
     let spoken = speaker.speak_sentence(sentence, voice, speed, &mut |pcm| {
+        // Taken in the callback: engines give the first samples before the sentence is done.
         totals.first_audio.get_or_insert_with(|| begun.elapsed().as_secs_f64());
         totals.samples += pcm.len() as u64;
         failed = write(pcm, totals.samples).err();

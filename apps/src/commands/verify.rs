@@ -28,18 +28,22 @@ pub(crate) struct VerifyArgs {
 
 pub(crate) fn run_verify(args: &VerifyArgs) -> Result<ExitCode> {
     if args.repair {
+        // First, so that what is verified is what the repair has left.
         repair_file(args)?;
     }
     if VideoFile::is_video(&args.file) {
         return video::verify::run(&args.file, args.json);
     }
     let mut file = CodedFile::open(&args.file)?;
+    // Without it range-coded codes cannot be read; the rest of the check is the same.
     let bundle = Bundle::for_stream(file.header(), None).ok();
     let mut probe = Probe::of(&mut file, bundle.as_ref())?;
     let rate = f64::from(file.header().sample_rate);
     let seconds = probe.samples as f64 / rate;
     if file.is_truncated() {
         probe.faults.push((probe.packets, seconds, "the file ends inside an element".into()));
+    // Either: a file that was cut off also holds less than it states. 100 samples are for the container's
+    // milliseconds.
     } else if let Some(stated) = file.stated_samples().filter(|s| s.abs_diff(probe.samples) > 100) {
         let what = format!("packets hold {seconds:.3} s, the file states {:.3} s", stated as f64 / rate);
         probe.faults.push((probe.packets, seconds, what));

@@ -90,6 +90,7 @@ pub(crate) fn list_voices(json: bool) -> Result<()> {
 fn list_languages(manifest: &VoiceManifest) -> Vec<&str> {
     let mut found: Vec<&str> = manifest.voices.iter().map(|v| v.language.as_str()).collect();
     found.sort_unstable();
+    // Sorted above: voices of a language need not stand together.
     found.dedup();
     found
 }
@@ -142,6 +143,7 @@ pub(crate) fn verify_voices(name: &str, json: bool) -> Result<()> {
 /// The bundle of voices called `name`, if it is one.
 pub(crate) fn find_voices(name: &str) -> Option<(PathBuf, VoiceManifest)> {
     let wanted = Path::new(name);
+    // A folder wins over a name, as for the other bundles.
     let as_path = wanted.join("manifest.json").is_file();
     installed_voices()
         .into_iter()

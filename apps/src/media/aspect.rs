@@ -22,8 +22,10 @@ pub(super) fn stated_aspect(source: &Input, stream: usize) -> Option<(u32, u32)>
 fn printed_dump(source: &Input) -> Option<String> {
     let _one = PRINTING.lock().unwrap_or_else(PoisonError::into_inner);
     let mut file = tempfile::tempfile().ok()?;
+    // Kept, to be put back below.
     let own = std::io::stderr().as_fd().try_clone_to_owned().ok()?;
     rustix::stdio::dup2_stderr(&file).ok()?;
+    // The level at which FFmpeg prints the dump.
     log::set_level(log::Level::Info);
     input::dump(source, 0, None);
     log::set_level(log::Level::Quiet);
@@ -42,6 +44,7 @@ fn of_text(text: &str, stream: usize) -> Option<(u32, u32)> {
         line.strip_prefix(&start).is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_digit()))
     };
     let line = text.lines().map(str::trim_start).find(is_own)?;
+    // From the right: the codec's own shape stands before, in brackets.
     let ratio = line.rsplit_once("SAR ")?.1;
     let (n, rest) = ratio.split_once(':')?;
     let d: String = rest.chars().take_while(char::is_ascii_digit).collect();

@@ -74,8 +74,10 @@ impl Graph {
         let failed = |e: FfmpegError| anyhow!("FFmpeg's filters {chain:?} cannot be set up: {e}");
         graph.add(&find_filter(source)?, IN, args).map_err(failed)?;
         graph.add(&find_filter(sink)?, OUT, "").map_err(failed)?;
+        // FFmpeg joins a chain to open ends: the output of our source and the input of our sink.
         graph.output(IN, 0).and_then(|p| p.input(OUT, 0)).and_then(|p| p.parse(chain)).map_err(failed)?;
         graph.validate().map_err(failed)?;
+        // Filters may change the time base, so it is asked of the end.
         let time_base = graph.get(OUT).context("no sink")?.sink().time_base();
         Ok(Self { graph, time_base })
     }
@@ -103,6 +105,7 @@ impl Graph {
         match sink.sink().frame(frame) {
             Ok(()) => Ok(Pulled::Frame),
             Err(FfmpegError::Eof) => Ok(Pulled::End),
+            // Not a failure: filters gather frames, or wait for the end.
             Err(FfmpegError::Other { errno: ffmpeg_next::error::EAGAIN }) => Ok(Pulled::Hungry),
             Err(e) => bail!("FFmpeg's filters failed: {e}"),
         }

@@ -11,6 +11,7 @@ use super::graph::{AudioShape, Graph, Pulled};
 use super::resample::{self, append_samples};
 
 /// Sample rates that are taken for meant.
+// 768 kHz is the highest rate of audio converters; beyond these a header is damaged.
 const RATES: std::ops::RangeInclusive<u32> = 1000..=768_000;
 /// Channels that are taken for meant.
 const CHANNELS: std::ops::RangeInclusive<u16> = 1..=64;
@@ -91,6 +92,7 @@ impl AudioInput {
                 rate: rate.unwrap_or(*RATES.start()),
             },
         };
+        // The clock of the first decoded frame and not of the track: encoders state a priming that decoders drop.
         let zero = first.timestamp().filter(|_| is_there).map_or(0, |ticks| to_ns(ticks, track.time_base()));
         Ok(Self {
             track,
@@ -124,6 +126,7 @@ impl AudioInput {
         let lead = first.saturating_sub(zero).max(0);
         // A track that begins so late has a clock of its own.
         if lead < 24 * 3600 * NS {
+            // A day at most, so it fits.
             self.silence = rescale_rounded(lead, self.rate().into(), NS.into()).max(0) as u64;
             self.zero = first.saturating_sub(lead);
         }
@@ -202,6 +205,7 @@ impl AudioInput {
     pub(crate) fn next_within(&mut self, out: &mut Vec<f32>, is_patient: bool) -> Result<Next<()>> {
         loop {
             if self.silence > 0 {
+                // A second at once, so that a gap of hours takes no more memory than one.
                 let count = self.silence.min(self.rate().into());
                 out.resize(out.len() + count as usize, 0.0);
                 self.silence -= count;
@@ -223,11 +227,13 @@ impl AudioInput {
                 return Ok(Next::There(()));
             }
             match self.decode(is_patient)? {
+                // A run ends where the graph would have to change, or to make up for too much.
                 Next::There(frame) if self.follows(&frame)? => self.push(frame)?,
                 Next::Later => return Ok(Next::Later),
                 next => {
                     self.finish_run(out)?;
                     if let Next::There(frame) = next {
+                        // It begins the next run.
                         self.waiting = Some(frame);
                     }
                     return Ok(Next::There(()));
@@ -244,6 +250,7 @@ impl AudioInput {
         loop {
             match self.track.decode_within(&mut self.frame, is_patient)? {
                 Next::There(()) if self.frame.samples() > 0 => {
+                    // Handed over whole: the graph takes a frame's data without a copy.
                     return Ok(Next::There(std::mem::replace(&mut self.frame, frame::Audio::empty())));
                 }
                 Next::There(()) => {}
@@ -267,7 +274,9 @@ impl AudioInput {
 
     fn begin_run(&mut self, frame: frame::Audio) -> Result<()> {
         let shape = shape_of(&frame).with_context(|| self.track.source().name())?;
+        // Never before what has been given: clocks that step back are taken to stand still.
         let start = self.time(&frame).max(self.end);
+        // From the beginning and not from the last gap, so that roundings do not add up.
         let place = rescale_rounded(start.saturating_sub(self.zero), self.rate().into(), NS.into());
         self.silence = u64::try_from(place).unwrap_or(0).saturating_sub(self.given);
         self.note_gap(start);
@@ -279,6 +288,7 @@ impl AudioInput {
 
     fn note_gap(&mut self, time: i64) {
         let gap = time.saturating_sub(self.end);
+        // Before the first sample there is no gap, only a late beginning.
         if gap > TOLD_GAP_NS && self.first.is_some() {
             self.gaps.0 += 1;
             self.gaps.1 += gap;
@@ -292,6 +302,7 @@ impl AudioInput {
         let (rate, samples) = (i128::from(run.shape.rate), frame.samples() as u64);
         let is_first = run.taken == 0;
         let time = if is_first { run.start } else { time };
+        // The run's own clock, in samples: `aresample` compares it with what it has been given.
         frame.set_pts(Some(rescale_rounded(time.saturating_sub(run.start), rate, NS.into())));
         run.taken += samples;
         run.end = time.saturating_add(rescale_rounded(samples as i64, NS.into(), rate));
@@ -321,6 +332,7 @@ impl AudioInput {
             false => rescale_rounded(length, rate, NS.into()),
         };
         let whole = u64::try_from(whole).unwrap_or(0).max(1);
+        // The filter's last samples may be one more or less; the length of the whole is what counts.
         out.resize(start + usize::try_from(whole.saturating_sub(begun))?, 0.0);
         self.given += (out.len() - start) as u64;
         Ok(())
@@ -337,6 +349,7 @@ fn shape_of(frame: &frame::Audio) -> Result<AudioShape> {
         bail!("{channels} channels, allowed: {} to {}", CHANNELS.start(), CHANNELS.end());
     }
     let layout = match frame.channel_layout() {
+        // WAV files and others state only a number.
         known if !known.is_empty() => known,
         _ => ChannelLayout::default(channels.into()),
     };

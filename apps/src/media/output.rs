@@ -30,6 +30,7 @@ impl OutputFormat {
         let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
         let named = |muxer| Ok(Self { name: format!("out.{extension}"), muxer: Some(muxer), float });
         match extension.as_str() {
+            // No header, as FFmpeg's format of that name.
             "f32" | "raw" => Ok(Self { float: true, ..named("f32le")? }),
             "wav" => named("wav"),
             "" if is_dash(path) || is_stream => named("wav"),
@@ -51,6 +52,7 @@ pub(crate) struct Labels {
 impl Labels {
     /// Those of a coded file whose first sample or frame is at `start` nanoseconds, for an output that begins with it.
     pub(crate) fn new(tags: Vec<(String, String)>, chapters: &[Chapter], start: u64) -> Self {
+        // Chapters that end before the first sample have nothing to stand for.
         let moved = chapters.iter().filter(|c| c.end_ns.is_none_or(|end| end > start)).map(|c| Chapter {
             start_ns: c.start_ns.saturating_sub(start),
             end_ns: c.end_ns.map(|end| end - start),
@@ -70,6 +72,7 @@ pub(crate) fn begin_file(
 ) -> Result<Output> {
     let io = match target {
         Some(file) if seekable => StreamIo::from_write_seek(file),
+        // Pipes and devices: muxers then write what needs no going back.
         Some(file) => StreamIo::from_write(file),
         None => StreamIo::from_write(std::io::stdout()),
     };
@@ -77,6 +80,7 @@ pub(crate) fn begin_file(
         usage_error(format!("FFmpeg knows no format with the extension {}", dotted_extension(name)))
     })?;
     let mut metadata = Dictionary::new();
+    // FFmpeg's names are in lower case, Matroska's in upper.
     labels.tags.iter().for_each(|(key, value)| metadata.set(&key.to_lowercase(), value));
     context.set_metadata(metadata);
     let ms = |ns: u64| i64::try_from(ns / 1_000_000).unwrap_or(i64::MAX);
@@ -158,6 +162,7 @@ fn codec_of(context: &Output, format: &OutputFormat) -> Result<Id> {
     let id = context.format().codec(&format.name, media::Type::Audio);
     match (id, format.float) {
         (Id::None, _) => Err(usage_error(format!("{} files hold no audio", context.format().name()))),
+        // The default of WAV; others that hold PCM take floats in their byte order.
         (Id::PCM_S16LE, true) => Ok(Id::PCM_F32LE),
         (Id::PCM_S16BE, true) => Ok(Id::PCM_F32BE),
         (Id::PCM_F32LE | Id::PCM_F32BE, true) | (_, false) => Ok(id),

@@ -9,6 +9,7 @@ use super::demux::rescale_rounded;
 use super::graph::{AudioShape, Graph, Pulled};
 
 /// Samples of one step.
+// A third of a second at 24 kHz: FFmpeg's cost for each frame does not show, and memory stays small.
 const CHUNK: usize = 8192;
 
 /// Mono float, what everything between input and output works on.
@@ -20,6 +21,7 @@ const MIX: &str = "rematrix_maxval=1.0";
 /// From decoded frames to mono float of a rate that keeps time with the frames' clock: differences from 20 ms on are made up for by
 /// up to 1 % more or fewer samples, which is a sixth of a semitone; from 100 ms on by silence, or by leaving samples out.
 pub(super) fn decoding_graph(shape: &AudioShape, rate: u32) -> Result<Graph> {
+    // The option counts samples per second.
     let stretch = shape.rate / 100;
     let chain = format!(
         "aresample={rate}:{MIX}:async={stretch}:min_comp=0.02:min_hard_comp=0.1,\
@@ -74,6 +76,7 @@ pub(crate) struct Resampler {
 impl Resampler {
     /// Prepares to resample; equal rates pass samples through untouched.
     pub(crate) fn new(from: u32, to: u32) -> Result<Self> {
+        // No `async` here: these samples are counted and have no clock to follow.
         let chain = format!("aresample={to},aformat=sample_fmts=flt:channel_layouts=mono:sample_rates={to}");
         let graph = (from != to).then(|| Graph::audio(&mono_shape(from), &chain)).transpose()?;
         Ok(Self { graph, filtered: frame::Audio::empty(), from, to, taken: 0, given: 0 })
@@ -104,6 +107,7 @@ impl Resampler {
         while graph.pull_frame(&mut self.filtered)? == Pulled::Frame {
             append_samples(&self.filtered, out);
         }
+        // FFmpeg's resampler ends up to a few samples early or late.
         let whole = rescale_rounded(self.taken as i64, self.to.into(), self.from.into());
         let whole = u64::try_from(whole).unwrap_or(0).max(u64::from(self.taken > 0));
         out.resize(start + usize::try_from(whole.saturating_sub(self.given))?, 0.0);

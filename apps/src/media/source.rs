@@ -16,6 +16,8 @@ use super::stated::{self, Stated};
 use crate::target::is_dash;
 
 /// Pieces of a file that are looked at to know it again, and their bytes.
+// A megabyte in all, of which some is read from everywhere: an edit that keeps the length changes most of a
+// compressed file.
 const PIECES: u64 = 64;
 const PIECE: u64 = 1 << 14;
 
@@ -66,6 +68,7 @@ pub(super) fn open_input(path: &Path) -> Result<Opened> {
     if is_dash(path) {
         return open_pipe("stdin".into(), std::io::stdin(), None);
     }
+    // FFmpeg has the protocols; files are opened here.
     if let Some(url) = name.filter(|n| n.contains("://")) {
         let input = input(url).map_err(|e| anyhow!("{url}: {e}"))?;
         return Ok(Opened { name: url.to_owned(), input, length: Length::default() });
@@ -79,6 +82,7 @@ pub(super) fn open_input(path: &Path) -> Result<Opened> {
     let mut file = File::open(path).with_context(|| shown.clone())?;
     let hint = name.filter(|n| !n.contains('\0'));
     if !metadata.is_file() {
+        // FIFOs and devices cannot seek.
         return open_pipe(shown, file, hint);
     }
     if metadata.len() == 0 {
@@ -103,6 +107,7 @@ fn open_pipe(name: String, mut source: impl Read + Send + 'static, hint: Option<
     head.truncate(count);
     let bytes = Arc::<AtomicU64>::default();
     let length = Length { stated: stated::of_head(&head), bytes: bytes.clone() };
+    // What was read to look at it comes first again.
     let io = StreamIo::from_read(Counted { inner: Cursor::new(head).chain(source), bytes });
     let input =
         input_from_stream(io.with_context(|| name.clone())?, hint, None).map_err(|e| not_media(&name, e))?;
@@ -113,6 +118,7 @@ fn stated_length(file: &mut File, bytes: u64) -> std::io::Result<Length> {
     let mut head = Vec::new();
     Read::take(&mut *file, stated::HEAD as u64).read_to_end(&mut head)?;
     let stated = match stated::of_head(&head) {
+        // MP4 needs a walk over the file, which a pipe does not allow.
         None => stated::of_boxes(file, bytes)?,
         stated => stated,
     };

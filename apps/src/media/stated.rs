@@ -3,6 +3,7 @@
 use std::io::{Read, Result, Seek, SeekFrom};
 
 /// Bytes from the beginning that are looked at where there is no going back.
+// WAV files may have tags before their samples; beyond this nothing is stated for want of knowledge.
 pub(super) const HEAD: usize = 1 << 16;
 /// Boxes of MP4 that are looked at before a file counts as too strange.
 const MAX_BOXES: usize = 10_000;
@@ -19,6 +20,7 @@ pub(super) struct Stated {
 impl Stated {
     /// The share of the stated samples that a file of so many bytes holds; none if it is whole.
     pub(super) fn share(&self, bytes: u64) -> Option<f64> {
+        // Headers are no sound: a share of samples is what tells how much of the recording is there.
         let start = self.samples.unwrap_or(0).min(bytes);
         (bytes < self.end).then(|| (bytes - start) as f64 / (self.end - start).max(1) as f64)
     }
@@ -50,6 +52,7 @@ fn riff_data(head: &[u8]) -> Option<Stated> {
         b"RIFF" => None,
         _ => return None,
     };
+    // Behind `RIFF`, the size and `WAVE`.
     let mut at = 12usize;
     loop {
         let chunk: [u8; 8] = head.get(at..at.checked_add(8)?)?.try_into().ok()?;
@@ -63,6 +66,7 @@ fn riff_data(head: &[u8]) -> Option<Stated> {
             };
             return Some(Stated { end: at as u64 + size, samples: Some(at as u64) });
         }
+        // Chunks are padded to even lengths.
         at = at.checked_add(size as usize)?.checked_add(size as usize % 2)?;
     }
 }
@@ -85,6 +89,7 @@ fn read_vint(data: &[u8]) -> Option<(Option<u64>, usize)> {
     let bytes = data.get(..length).filter(|_| length <= 8)?;
     let marked = bytes.iter().fold(0u64, |all, &b| all << 8 | u64::from(b));
     let value = marked & ((1 << (7 * length)) - 1);
+    // All ones mean that the size is unknown (RFC 8794, section 6.2), as in live streams.
     Some(((value != (1 << (7 * length)) - 1).then_some(value), length))
 }
 
@@ -99,6 +104,7 @@ pub(super) fn of_boxes<R: Read + Seek>(source: &mut R, bytes: u64) -> Result<Opt
         let mut head = [0u8; 16];
         source.read_exact(&mut head[..8])?;
         let size = u32::from_be_bytes([head[0], head[1], head[2], head[3]]);
+        // At the beginning only names that files begin with: otherwise any text would be taken for boxes.
         let is_first =
             count == 0 && !matches!(&head[4..8], b"ftyp" | b"moov" | b"mdat" | b"wide" | b"free" | b"skip");
         if is_first || !head[4..8].iter().all(|b| b.is_ascii_graphic() || *b == b' ' || *b == 0xa9) {

@@ -24,11 +24,13 @@ use crate::target::{Overwrite, OverwriteArgs, is_dash};
 use crate::units;
 
 /// Extensions of the files that are taken out of a folder.
+// By extension, since opening every file of a folder to see what it is takes long and takes pictures for films.
 const MEDIA: [&str; 18] = [
     "wav", "flac", "mp3", "ogg", "oga", "opus", "m4a", "aac", "mka", "mkv", "mp4", "mov", "webm", "aiff",
     "aif", "caf", "wma", "amr",
 ];
 /// Samples that the encoder gets at once.
+// A second of `speech-24k`: interrupts are noticed at once, and a call's overhead does not count.
 const BATCH: usize = 24_000;
 
 /// Arguments of `tokens export`.
@@ -90,6 +92,7 @@ pub(crate) fn run_export(args: &ExportArgs) -> Result<ExitCode> {
             return Err(usage_error(format!("{name}: token files are .safetensors, .npy or .jsonl")));
         }
     };
+    // Only JSON lines can hold several recordings.
     let one_file = is_folder && of_name.is_some();
     if one_file && format != FileFormat::Jsonl {
         return Err(usage_error("a whole folder goes into a folder, or into one .jsonl file"));
@@ -107,15 +110,18 @@ pub(crate) fn run_export(args: &ExportArgs) -> Result<ExitCode> {
         bail!("{} holds no recordings", args.input.display());
     }
     if let Some(lines) = &lines {
+        // A thread that panicked did so between lines, each of which is one write.
         let lines = lines.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         jobs.retain(|job| !lines.has(&job.id));
     } else if is_folder && !again {
+        // Outputs get their names when they are whole, so one that is there is finished.
         jobs.retain(|job| !job.output.exists());
     }
     let skipped = all - jobs.len();
     if skipped > 0 {
         report.note(&format!("{skipped} of {all} files are there already (-y makes them anew)"));
     }
+    // What is still in the list of a folder is to be made, or made anew.
     let overwrite = if is_folder { Overwrite::Always } else { args.overwrite.choice() };
     let work = |tool: &mut Exporter<'_>, job: &Job| -> Result<Done> {
         let mut file = tool.export(&job.input)?;
@@ -177,6 +183,7 @@ impl Exporter<'_> {
             let codes = CodedFile::open(input)?.codes(self.args.stages)?;
             let installed = siskin_core::bundle::installed();
             let bundle = installed.iter().find(|b| b.id() == codes.header.bundle);
+            // Without the bundle, the most that the codes' bits can say.
             let size = bundle.map_or(1 << codes.header.code_bits, |b| b.manifest().quantizer.size);
             let mut meta = TokenMeta::from_stream_header(&codes.header, size);
             meta.samples = codes.samples;
@@ -198,6 +205,7 @@ impl Exporter<'_> {
             tokenizer.push_samples(&pcm, &mut tokens)?;
             pcm.clear();
         }
+        // A truncated recording in a training set would go unnoticed for ever.
         if let Some(missing) = audio.missing() {
             bail!("{missing}");
         }

@@ -50,6 +50,7 @@ fn of_file(args: &InfoArgs, path: &Path) -> Result<bool> {
         interrupt::check_interrupt()?;
         return report_file(args, &name, format, super::read_tokens(path, format));
     }
+    // Line by line: a file of a whole folder may be larger than memory.
     let (mut good, mut line, mut number) = (true, Vec::new(), 0);
     let mut reader = BufReader::new(fs::File::open(path).with_context(|| name.clone())?);
     while reader.read_until(b'\n', &mut line).with_context(|| name.clone())? > 0 {
@@ -67,6 +68,7 @@ fn report_file(args: &InfoArgs, name: &str, format: FileFormat, read: Result<Tok
     let read = read.and_then(|file| {
         let id = file.meta.stream_header.as_ref().map(|h| h.bundle);
         let bundle = bundles.iter().find(|b| Some(b.id()) == id).map(|b| b.manifest().quantizer.size);
+        // The bundle knows better than the file about itself.
         let size = bundle.unwrap_or(file.meta.codebook_size);
         if size > 0 {
             file.check_codes(size)?;

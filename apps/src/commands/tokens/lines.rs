@@ -41,7 +41,9 @@ impl Lines {
         let (mut ids, mut whole) = (HashSet::new(), 0);
         let (mut reader, mut line) = (BufReader::new(&mut file), Vec::new());
         while reader.read_until(b'\n', &mut line).with_context(name)? > 0 {
+            // Without its end a line was cut off in the middle, and its recording is done again.
             if line.ends_with(b"\n") {
+                // A file of something else must not be overwritten by mistake.
                 let Ok(found) = serde_json::from_slice::<Id>(&line) else {
                     bail!(
                         "{}: line {} is none of ours (-y writes the file anew)",
@@ -68,6 +70,7 @@ impl Lines {
     pub(super) fn add(&mut self, tokens: &TokenFile) -> Result<u64> {
         let line = tokens.to_bytes(FileFormat::Jsonl)?;
         match &mut self.file {
+            // One write for a line, so that a kill leaves at most the last one incomplete.
             Some(file) => file.write_all(&line),
             None => std::io::stdout().lock().write_all(&line),
         }

@@ -59,6 +59,7 @@ pub(crate) fn run_tokens(args: &TokensArgs) -> Result<ExitCode> {
 /// The file with the metadata that an `.npy` has no place for.
 fn sidecar_path(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
+    // Added and not exchanged: `a.npy.json` cannot be taken for another recording's file.
     name.push(".json");
     name.into()
 }
@@ -79,6 +80,7 @@ fn bytes_of(path: &Path) -> Result<Vec<u8>> {
     let name = || path.display().to_string();
     let file = fs::File::open(path).with_context(name)?;
     let mut data = Vec::new();
+    // By what is read and not by the file's size, which pipes do not have.
     file.take(MOST_BYTES + 1).read_to_end(&mut data).with_context(name)?;
     if data.len() as u64 > MOST_BYTES {
         bail!("{} has more than {} MiB", path.display(), MOST_BYTES >> 20);
