@@ -13,6 +13,7 @@ const OLD_NAMES: [(&str, &str); 5] = [
 
 /// Old names among arguments, each with the current one.
 fn find_old_names(arguments: impl Iterator<Item = OsString>) -> Vec<(&'static str, &'static str)> {
+    // What follows is file names, whatever they look like.
     let is_option = |argument: &OsString| argument != "--";
     let given: Vec<OsString> = arguments.take_while(is_option).collect();
     let is_given = |old: &str| {

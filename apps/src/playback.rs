@@ -14,6 +14,7 @@ use crate::media::Resampler;
 use crate::media_file::Decoding;
 
 /// How long the ring lasts, in seconds.
+// Long enough for a slow disk or a busy core; a seek empties it at once.
 const RING_SECONDS: f64 = 0.5;
 /// How long the worker sleeps while the ring is full: a tenth of it.
 const NAP: Duration = Duration::from_millis(50);
@@ -83,6 +84,7 @@ impl Ring {
     /// Gives the device what it asks for: each sample to all channels.
     fn fill_device<T: Copy>(&self, out: &mut [T], channels: usize, convert: impl Fn(f32) -> T) {
         if self.is_paused() {
+            // The ring stays as it is: going on after a pause loses nothing.
             out.fill(convert(0.0));
             return;
         }
@@ -94,6 +96,7 @@ impl Ring {
         }
         let asked = (out.len() / channels.max(1)) as u64;
         self.played.fetch_add(taken, Ordering::Relaxed);
+        // The end and a seek empty the ring as they should.
         if taken < asked && !self.ended.load(Ordering::Acquire) && !self.wants_seek() {
             self.underruns.fetch_add(1, Ordering::Relaxed);
         }
@@ -102,6 +105,7 @@ impl Ring {
     /// Decodes until everything has been played or nobody listens: the worker's whole life.
     pub(crate) fn feed(&self, source: &mut impl Source) -> Result<()> {
         let result = self.feed_all(source);
+        // Also after an error, or the main thread would wait for ever.
         self.ended.store(true, Ordering::Release);
         result
     }
@@ -114,8 +118,10 @@ impl Ring {
             let target = self.seek.load(Ordering::Acquire);
             if target != NO_SEEK {
                 source.seek(target as f64 / 1000.0)?;
+                // A resampler holds samples of before the seek.
                 converter = resampler(source)?;
                 self.ended.store(false, Ordering::Release);
+                // Before the new position is told, so that nothing old is counted to it.
                 while self.samples.pop().is_some() {}
                 self.origin.0.store(target, Ordering::Relaxed);
                 self.origin.1.store(self.played_samples(), Ordering::Relaxed);
@@ -176,6 +182,7 @@ impl Ring {
 
     /// Ends playing now.
     pub(crate) fn quit(&self) {
+        // First, so that the worker does not fill the ring again.
         self.stop();
         while self.samples.pop().is_some() {}
         self.ended.store(true, Ordering::Release);

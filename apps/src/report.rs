@@ -48,6 +48,7 @@ pub(crate) fn result(value: &impl Serialize) -> Result<()> {
 /// Writes to stdout; unlike `print!`, a reader that went away is an error and no panic.
 pub(crate) fn print_text(text: &str) -> Result<()> {
     let mut out = stdout().lock();
+    // Flushed line by line: whoever reads NDJSON from a pipe waits for it.
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("stdout")
 }
 
@@ -83,6 +84,7 @@ impl Report {
         if args.json && data_on_stdout {
             return Err(usage_error("--json writes to stdout, so the output cannot be - too"));
         }
+        // By stderr, where progress goes; stdout may be a pipe all the same.
         let shown = if std::io::stderr().is_terminal() && !args.quiet {
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
             bar.set_style(ProgressStyle::with_template("{msg}").unwrap_or(ProgressStyle::default_bar()));
@@ -122,8 +124,10 @@ impl Report {
             return Ok(());
         }
         let bar = matches!(self.shown, Shown::Bar(_));
+        // With both the lines set the pace.
         self.due = now + if bar && !self.json { DRAW_INTERVAL } else { LINE_INTERVAL };
         let elapsed = self.elapsed().max(1e-3);
+        // Of the whole run and not of the moment, so that the estimate is calm.
         let speed = progress.seconds / elapsed;
         let eta = progress.total.filter(|_| speed > 0.0).map(|t| (t - progress.seconds).max(0.0) / speed);
         match &self.shown {
@@ -213,6 +217,7 @@ impl Report {
     /// Ends the progress and gives the result: a line on stderr for people, or NDJSON.
     pub(crate) fn done(&self, text: &str, value: &impl Serialize) -> Result<()> {
         self.clear();
+        // One or the other: with `--json` a program reads stdout, and nobody the line.
         if self.json {
             return result(value);
         }
@@ -229,6 +234,7 @@ impl Report {
 
     fn above_bar(&self, text: &str) {
         match &self.shown {
+            // Otherwise the next redraw of the bar would overwrite it.
             Shown::Bar(bar) => bar.suspend(|| eprintln!("{text}")),
             _ => eprintln!("{text}"),
         }

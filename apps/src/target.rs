@@ -108,6 +108,7 @@ impl Target {
                 return Err(usage_error(format!("{} is a folder", path.display())));
             }
             if !existing.is_file() {
+                // Neither truncated nor created: a device or FIFO is there already.
                 let file = File::options().write(true).open(&path);
                 return Ok(Self::Stream(file.with_context(|| path.display().to_string())?));
             }
@@ -121,6 +122,7 @@ impl Target {
             }
             replace = true;
         }
+        // Before any work is done: a file that cannot be replaced in the end should be told of now.
         let existing = replace.then(|| Existing::open(&path)).transpose()?;
         let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let name =
@@ -129,6 +131,7 @@ impl Target {
         let cannot = || format!("cannot create {}", path.display());
         let (file, temporary) = match (create_part(&part, &path), &existing) {
             // The folder cannot be written, but the file in it can.
+            // In the system's own folder for temporary files, from where it is copied.
             (Err(_), Some(Existing { in_place: Some(_), .. })) => {
                 let temporary = tempfile::NamedTempFile::new().with_context(cannot)?;
                 temporary.into_parts()
@@ -176,9 +179,11 @@ impl Target {
         let guarded = temporary.to_path_buf();
         let named = interrupt::release_file(&guarded, || match existing {
             Some(existing) => {
+                // Before the rename: the file never stands under its name with other rights.
                 existing.lend_to(&temporary);
                 temporary.persist(&*path)
             }
+            // A file that came into being meanwhile was never asked about.
             None => temporary.persist_noclobber(&*path),
         });
         named.map_err(|e| e.error).with_context(|| shown)
@@ -191,6 +196,8 @@ impl Existing {
         let shown = || path.display().to_string();
         let metadata = fs::metadata(path).with_context(shown)?;
         let folder = path.parent().unwrap_or(Path::new("/"));
+        // A rename would part the names of a file with several, fail on a mount point, and need a folder that can be
+        // written.
         let is_fixed = metadata.nlink() > 1
             || is_mounted(path)
             || rustix::fs::access(folder, rustix::fs::Access::WRITE_OK).is_err();
@@ -198,6 +205,7 @@ impl Existing {
             true => Some(File::options().write(true).open(path).with_context(shown)?),
             false => None,
         };
+        // Locks are advisory and are taken on a handle of their own, which reading rights suffice for.
         let lock = File::open(path).ok();
         if lock.as_ref().is_some_and(is_busy) {
             bail!("{} is being written by another run", path.display());
@@ -239,6 +247,7 @@ fn part_name(name: &std::ffi::OsStr) -> PathBuf {
 }
 
 fn crc(name: &[u8]) -> String {
+    // FNV-1a. Nobody attacks these names; two runs must only not meet.
     let hash =
         name.iter().fold(0xcbf2_9ce4_8422_2325u64, |h, &b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
     format!(".{hash:016x}")
@@ -255,6 +264,7 @@ fn create_part(part: &Path, path: &Path) -> Result<(File, TempPath)> {
             .truncate(false)
             // The umask takes from this what it takes from any new file.
             .mode(0o666)
+            // The name can be guessed, and a link laid there would lead elsewhere.
             .custom_flags(OFlags::NOFOLLOW.bits() as i32)
             .open(part)
             .with_context(cannot)?;
@@ -264,6 +274,7 @@ fn create_part(part: &Path, path: &Path) -> Result<(File, TempPath)> {
         // The run that had it may have put it in place meanwhile: then this is its finished file.
         let (opened, named) = (file.metadata().with_context(cannot)?, fs::metadata(part));
         if named.is_ok_and(|named| (named.dev(), named.ino()) == (opened.dev(), opened.ino())) {
+            // Only once it is sure to be ours.
             file.set_len(0).with_context(cannot)?;
             return Ok((file, TempPath::try_from_path(part).with_context(cannot)?));
         }
@@ -273,6 +284,7 @@ fn create_part(part: &Path, path: &Path) -> Result<(File, TempPath)> {
 
 /// Takes a file for this run; whether another one has it. Where the file system knows no locks none has.
 fn is_busy(file: &File) -> bool {
+    // The lock goes with the process, so a run that was killed leaves none behind.
     matches!(file.try_lock(), Err(TryLockError::WouldBlock))
 }
 
@@ -299,6 +311,7 @@ fn copy_over(from: &Path, to: &File) -> std::io::Result<()> {
 }
 
 fn may_replace(path: &Path, overwrite: Overwrite, input: &Path) -> Result<bool> {
+    // Stdin that carries the input cannot carry an answer.
     let can_ask = !is_dash(input) && std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
     match overwrite {
         Overwrite::Always => Ok(true),

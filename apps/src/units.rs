@@ -8,6 +8,7 @@ pub(crate) fn parse_bitrate(text: &str) -> Result<u32, String> {
     };
     let value: f64 = digits.parse().map_err(|_| format!("{text:?} is not a rate such as 6000 or 6k"))?;
     let bits = value * scale;
+    // NaN is in no range.
     if !(1.0..=1e9).contains(&bits) {
         return Err(format!("{text} is not a rate, allowed: 1 to 1000000k"));
     }
@@ -16,6 +17,7 @@ pub(crate) fn parse_bitrate(text: &str) -> Result<u32, String> {
 
 /// Seconds as `1:02:03.45`, without leading zero fields.
 pub(crate) fn format_time(seconds: f64) -> String {
+    // Rounded once, before it is taken apart: 59.999 s is 1:00.00 and not 0:60.00.
     let hundredths = (seconds.max(0.0) * 100.0).round() as u64;
     let (minutes, rest) = (hundredths / 6000, hundredths % 6000);
     let (s, h) = (rest / 100, rest % 100);
@@ -41,7 +43,7 @@ pub(crate) fn format_bitrate(bits_per_second: f64) -> String {
     format!("{:.2} kb/s", bits_per_second / 1000.0)
 }
 
-/// Kilobits a second of so many bytes in so many seconds.
+/// Bits per second of so many bytes in so many seconds.
 pub(crate) fn rate_of(bytes: u64, seconds: f64) -> f64 {
     if seconds > 0.0 { bytes as f64 * 8.0 / seconds } else { 0.0 }
 }

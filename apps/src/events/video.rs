@@ -150,8 +150,8 @@ pub(crate) struct VideoCompare<'a> {
     pub(crate) height: u32,
     pub(crate) frames: u64,
     pub(crate) same_length: bool,
-    /// None where both are the same.
     pub(crate) psnr: f64,
+    /// None where pictures are smaller than its window.
     pub(crate) ms_ssim: Option<f64>,
     pub(crate) bytes: u64,
     pub(crate) bits_per_pixel: f64,

@@ -11,6 +11,7 @@ use super::graph::{Graph, Pulled};
 use super::resample::{self, FLOAT, Resampler, mono_frame};
 
 /// Samples a packet of codecs that take any number.
+// PCM and the like; large enough that a block's header does not count, small enough for players to seek by.
 const FREE_FRAME: usize = 4096;
 
 /// A track that is being written.
@@ -42,7 +43,9 @@ impl AudioTrack {
         encoder.set_rate(own_rate.try_into()?);
         encoder.set_format(sample);
         encoder.set_channel_layout(ChannelLayout::MONO);
+        // In samples, so that no time is rounded before the container does it.
         encoder.set_time_base(Rational(1, own_rate.try_into()?));
+        // MP4 and Matroska keep the codec's parameters in their head and want none in the packets.
         if context.format().flags().contains(format::Flags::GLOBAL_HEADER) {
             encoder.set_flags(codec::Flags::GLOBAL_HEADER);
         }
@@ -76,6 +79,7 @@ impl AudioTrack {
     /// Lets the track begin so many nanoseconds after the file does; before the first sample is written.
     pub(crate) fn begin_at(&mut self, nanoseconds: u64) {
         let samples = u128::from(nanoseconds) * u128::from(self.own_rate);
+        // To the nearest sample; a time beyond 64 bits of samples is a damaged one.
         self.position = i64::try_from((samples + 500_000_000) / 1_000_000_000).unwrap_or(0);
     }
 
@@ -90,6 +94,7 @@ impl AudioTrack {
         self.to_rate.finish(&mut self.ready)?;
         self.encode(context)?;
         self.to_frames.close(self.position)?;
+        // What the filter held back, then what the encoder does.
         self.take_frames(context)?;
         self.encoder.send_eof()?;
         self.take_packets(context)
@@ -141,6 +146,7 @@ pub(crate) fn write_packets(
         }
         finish(&mut packet);
         packet.set_stream(stream);
+        // The muxer chooses its own unit when the header is written, so it is asked for each time.
         packet.rescale_ts(ticks, to);
         packet.write_interleaved(context).map_err(|e| anyhow!("the output cannot be written: {e}"))?;
     }
@@ -148,6 +154,7 @@ pub(crate) fn write_packets(
 
 /// The rate itself if it is offered, else the next higher, else the highest. No list means any rate.
 fn nearest_rate(offered: &[u32], rate: u32) -> u32 {
+    // Up and not down: the nearest below would cut off the top of the spectrum.
     let higher = offered.iter().copied().filter(|&r| r >= rate).min();
     higher.or(offered.iter().copied().max()).unwrap_or(rate)
 }

@@ -25,6 +25,7 @@ impl FromStr for Share {
         let value: f64 =
             number.trim().parse().map_err(|_| format!("{text:?} is not a share such as 10% or 0.1"))?;
         match value * scale {
+            // Beyond, hardly a packet follows another, and nothing is left to judge. NaN matches neither.
             share @ 0.0..=0.9 => Ok(Self(share)),
             _ => Err(format!("{text} is beyond what can be simulated, allowed: 0 to 90%")),
         }
@@ -82,6 +83,7 @@ impl Channel {
     pub(crate) fn new(share: f64, burst: Option<f64>, seed: u64) -> Result<Self, String> {
         let (after_good, after_bad) = match burst {
             None => (share, share),
+            // From the stationary share of the bad state and the mean length of a run, which is geometric.
             Some(burst) => (share / (burst * (1.0 - share)), 1.0 - 1.0 / burst),
         };
         if after_good > 1.0 {
@@ -92,6 +94,7 @@ impl Channel {
                 burst = burst.unwrap_or_default(),
             ));
         }
+        // Its numbers are the same on every machine and in every version, as measurements with a seed must be.
         let mut random = oorandom::Rand64::new(seed.into());
         // It begins as it goes on, not always well.
         let bad = random.rand_float() < share;

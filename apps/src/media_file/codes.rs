@@ -36,6 +36,7 @@ impl CodedFile {
             let seconds = block.pts_ns as f64 / 1e9;
             let info = codes_from_packet(&block.data, &header, coder.as_mut(), &mut packet)
                 .map_err(|e| anyhow::anyhow!("{name} at {seconds:.3} s: {e}"))?;
+            // Token files have one length and one beginning.
             if info.starts_stream && begun {
                 bail!("{name} at {seconds:.3} s: another stream begins, one is needed");
             }
@@ -43,10 +44,12 @@ impl CodedFile {
                 origin = self.samples(block.pts_ns).round() as u64;
             }
             let position = if info.starts_stream { origin } else { self.position(block.pts_ns, origin) };
+            // A gap would shift all later frames against the sound.
             if expected.is_some_and(|e| e != position) {
                 bail!("{name} at {seconds:.3} s: packets before it are missing");
             }
             samples =
+                // Without the stream's beginning nobody knows how much pre-skip is still in it.
                 samples.filter(|_| begun || info.starts_stream).map(|s: u64| s + info.sample_count(&header));
             expected = Some(position + info.sample_count(&header));
             begun = true;
@@ -62,6 +65,7 @@ impl CodedFile {
                 frames.extend_from_slice(&frame[..count]);
             }
         }
+        // At the end, since that is where it shows.
         if self.is_truncated() {
             bail!("{name} is cut off");
         }

@@ -55,6 +55,7 @@ impl Decoding {
         runtime: &Runtime,
         stages: Option<u8>,
     ) -> Result<Self> {
+        // Asked before the bundle, which may not be here.
         let all = file.header().stages;
         if let Some(asked) = stages.filter(|s| !(1..=all).contains(s)) {
             return Err(usage_error(format!("--stages is {asked}, {} has: 1 to {all}", file.name())));
@@ -141,6 +142,7 @@ impl Decoding {
         let longest = f64::from(Limits::default().max_frames_per_packet) / header.frame_rate();
         self.skip_until = (seconds * f64::from(header.sample_rate)).round() as u64;
         let warm_up = self.warm_up as f64 / f64::from(header.sample_rate);
+        // Too early costs some decoding, too late would cost the exact samples.
         self.file.seek((seconds - longest - warm_up).max(0.0))?;
         Ok(())
     }
@@ -159,6 +161,7 @@ impl Decoding {
                     break;
                 }
                 Err(e) => {
+                    // What could be read before is worth keeping, so damage ends the file and not the run.
                     self.losses.damage = Some(e.with_sources());
                     break;
                 }
@@ -193,6 +196,7 @@ impl Decoding {
             Some(prefix) => prefix.cut(&packet).and_then(bind),
             None => Ok(packet),
         });
+        // The next whole packet shows by its time how much is missing, and then it is concealed at once.
         let Ok(packet) = packet else {
             self.losses.bad_packets += 1;
             return Ok(());
@@ -209,12 +213,14 @@ impl Decoding {
             self.file.position(self.block.pts_ns, self.origin)
         };
         let end = at + packet.sample_count();
+        // Read only to count time: its sound is over before the decoder has to be warm.
         let is_before = end + self.warm_up <= self.skip_until;
         if is_before || !self.begun && self.losses.bad_packets == 0 {
             // A recording that joined a live stream late begins where it begins.
             self.position = at;
         }
         let is_lost = self.channel.as_mut().is_some_and(Channel::loses_next) && !info.starts_stream;
+        // The first packet carries the header, without which nothing can be decoded.
         if is_lost && self.begun {
             self.losses.dropped += 1;
             return Ok(());
@@ -225,6 +231,7 @@ impl Decoding {
             return Ok(());
         }
         let (start, from) = (out.len(), self.position.min(at));
+        // Packets that overlap leave none.
         let gap = at.saturating_sub(self.position);
         // All gaps together may at most double the length, so that a small file cannot fill a disk.
         let most = LONGEST_GAP_SECONDS * rate;
@@ -235,6 +242,7 @@ impl Decoding {
         }
         let filled = out.len() - start;
         match self.decoder.decode_packet(&packet, out) {
+            // By the packet's own place and not by adding up, so that an error does not live on.
             Ok(_) => self.position = end,
             Err(Error::Bitstream { .. } | Error::WrongBundle { .. }) => {
                 self.losses.bad_packets += 1;
@@ -242,6 +250,7 @@ impl Decoding {
             }
             Err(e) => return Err(e.into()),
         }
+        // What was decoded to warm up is not handed out.
         let early = (self.skip_until.saturating_sub(from) as usize).min(out.len() - start);
         out.drain(start..start + early);
         Ok(())
@@ -255,6 +264,8 @@ impl Decoding {
         if self.file.is_truncated() {
             self.losses.ends_early = true;
         } else if missing > rounding && self.begun {
+            // A pause of DTX may last to the end without another packet. Otherwise a file that just ends is not
+            // filled with invention.
             let is_lost = self.losses.bad_packets + self.losses.dropped > 0 || self.decoder.in_dtx();
             if is_lost && missing <= LONGEST_GAP_SECONDS * rate {
                 self.losses.conceal_gap(&mut self.decoder, missing, None, &mut self.concealed, out)?;

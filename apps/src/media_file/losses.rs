@@ -40,6 +40,8 @@ impl Losses {
         while left > 0 {
             scratch.clear();
             let frames = left.div_ceil(hop);
+            // A second at a time: a long gap would otherwise be made in memory whole. The last 50 frames are left for
+            // the copies.
             if frames > 50 {
                 decoder.conceal((frames - 50).min(50) as u32, scratch)?;
             } else if let Some(next) = next.filter(|_| frames * hop == left) {

@@ -47,6 +47,7 @@ pub(crate) struct Probe {
 }
 
 /// Faults that are kept one by one.
+// A file of noise would otherwise make a list as long as itself.
 const MOST_FAULTS: usize = 1000;
 
 /// What is known of the bundle.
@@ -92,6 +93,7 @@ impl Probe {
             let seconds = block.pts_ns as f64 / 1e9;
             if let Err(what) = probe.take(file, &block, &mut known, &mut frames, &mut timeline) {
                 probe.note_fault(seconds, what);
+                // A packet that cannot be read has an unknown length.
                 timeline.expected = None;
             }
             probe.packets += 1;
@@ -117,9 +119,11 @@ impl Probe {
         let packet = packet.bind(header).map_err(|e| e.to_string())?;
         let info = packet.info();
         let is_coded = packet.coding() == Coding::RangeCoded;
+        // Without the bundle's tables range-coded codes stay closed; all else is checked.
         let readable = !is_coded || known.coder.is_some();
         if readable {
             packet.read_codes(known.coder.as_mut().map(|c| c as _), frames).map_err(|e| e.to_string())?;
+            // A codebook may have fewer entries than its codes have bits for.
             let size = known.size.unwrap_or(1 << header.code_bits);
             if let Some(code) = frames.codes().iter().find(|&&c| u32::from(c) >= size) {
                 return Err(format!("code {code}, the codebook has {size} entries"));
@@ -151,12 +155,14 @@ impl Probe {
             self.stages = Some((low.min(lowest), high.max(info.stages)));
         }
         if info.starts_stream {
+            // A stream that follows another begins where that ends, to the sample.
             timeline.origin = timeline.expected.unwrap_or(file.samples(block.pts_ns) as u64);
         }
         let position =
             if info.starts_stream { timeline.origin } else { file.position(block.pts_ns, timeline.origin) };
         let in_pause = std::mem::replace(&mut timeline.in_pause, packet.comfort_noise().is_some());
         let gap = timeline.expected.map_or(0, |e| position.saturating_sub(e));
+        // DTX sends nothing for whole frames; any other gap is a fault.
         if in_pause && gap > 0 && gap.is_multiple_of(header.hop.into()) {
             self.samples += gap;
             self.frames += gap / u64::from(header.hop);

@@ -26,6 +26,7 @@ pub(crate) fn repair_in_place(path: &Path) -> Result<Repaired> {
         return Err(usage_error(format!("{shown} is not a regular file")));
     }
     let folder = path.parent().unwrap_or(Path::new("."));
+    // In the same folder, so that the rename is one step.
     let temporary = tempfile::Builder::new()
         .prefix(".repair.")
         .suffix(".part")
@@ -33,6 +34,7 @@ pub(crate) fn repair_in_place(path: &Path) -> Result<Repaired> {
         .with_context(|| format!("cannot write beside {shown}"))?;
     interrupt::guard_file(temporary.path());
     let written = write_repaired(source, temporary.as_file()).and_then(|done| {
+        // Temporary files are for their owner alone; the repaired file keeps its rights.
         fs::set_permissions(temporary.path(), metadata.permissions())?;
         temporary.as_file().sync_all()?;
         Ok(done)
@@ -51,6 +53,7 @@ pub(crate) fn repair_in_place(path: &Path) -> Result<Repaired> {
 fn write_repaired(source: File, target: &File) -> Result<Repaired> {
     let mut out = BufWriter::new(target);
     let done = repair(BufReader::new(source), &mut out)?;
+    // Sizes and times that stand before the data and are known after it.
     for patch in &done.patches {
         out.seek(SeekFrom::Start(patch.offset))?;
         out.write_all(&patch.data)?;

@@ -2,7 +2,9 @@
 
 const WINDOW: usize = 11;
 const DEVIATION: f64 = 1.5;
+// From the paper, where viewers matched pictures across scales.
 const EXPONENTS: [f64; 5] = [0.0448, 0.2856, 0.3001, 0.2363, 0.1333];
+// (0.01)^2 and (0.03)^2 for values in 0..1, as in the paper.
 const C1: f64 = 1e-4;
 const C2: f64 = 9e-4;
 
@@ -25,6 +27,7 @@ impl Plane {
     /// The weighted means of every whole window.
     fn filter_windows(&self, taps: &[f32; WINDOW]) -> Self {
         let (width, height) = (self.width - WINDOW + 1, self.height() - WINDOW + 1);
+        // Rows, then columns: a Gaussian is separable, 22 products in place of 121.
         let mut across = vec![0.0; width * self.height()];
         for (row, out) in self.values.chunks_exact(self.width).zip(across.chunks_exact_mut(width)) {
             for (i, &tap) in taps.iter().enumerate() {
@@ -79,6 +82,7 @@ fn of_channel(mut x: Plane, mut y: Plane, scales: usize) -> f64 {
     let mut product = 1.0;
     for (scale, exponent) in EXPONENTS[..scales].iter().enumerate() {
         let is_last = scale + 1 == scales;
+        // Opposite structure is negative, of which there is no power; `pytorch_msssim` clips it, too.
         product *= scale_similarity(&x, &y, &taps, is_last).max(0.0).powf(exponent / total);
         if !is_last {
             (x, y) = (x.downsample_by_two(), y.downsample_by_two());

@@ -3,12 +3,14 @@
 /// SI-SDR in dB of two signals of one length; `None` where it is not defined, as on silence.
 pub(crate) fn si_sdr(reference: &[f32], output: &[f32]) -> Option<f64> {
     let count = reference.len().min(output.len());
+    // A constant offset is inaudible.
     let (x, y) = (remove_mean(&reference[..count]), remove_mean(&output[..count]));
     let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
     let energy = dot(&x, &x);
     if energy <= f64::EPSILON {
         return None;
     }
+    // The best gain, so that loudness does not count.
     let scale = dot(&x, &y) / energy;
     let target = scale * scale * energy;
     let noise: f64 = x.iter().zip(&y).map(|(x, y)| (y - scale * x).powi(2)).sum();

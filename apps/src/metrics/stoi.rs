@@ -5,6 +5,7 @@ use super::spectrum::{Spectrum, hann_window};
 
 /// The rate at which the measure is defined.
 pub(crate) const STOI_RATE: u32 = 10_000;
+// All numbers here are those of the paper: changing one makes another measure.
 const FRAME: usize = 256;
 const HOP: usize = 128;
 const SIZE: usize = 512;
@@ -39,6 +40,7 @@ pub(crate) fn stoi(reference: &[f32], output: &[f32]) -> Option<f64> {
 fn without_silence(x: &[f32], y: &[f32]) -> (Vec<f64>, Vec<f64>) {
     let window = hann_window(FRAME);
     let framed = |s: &[f32]| -> Vec<Vec<f64>> {
+        // pystoi leaves out a last frame that just fits, and so does this.
         let starts = (0..s.len().saturating_sub(FRAME)).step_by(HOP);
         starts
             .map(|i| s[i..i + FRAME].iter().zip(&window).map(|(&s, w)| f64::from(s) * w).collect())
@@ -48,6 +50,7 @@ fn without_silence(x: &[f32], y: &[f32]) -> (Vec<f64>, Vec<f64>) {
     let level = |f: &Vec<f64>| 20.0 * (euclidean_norm(f) + f64::EPSILON).log10();
     let levels: Vec<f64> = x.iter().map(level).collect();
     let loudest = levels.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    // Overlapped and added again: with this window and hop the frames add up to the signal.
     let joined = |frames: &[Vec<f64>]| {
         let kept = frames.iter().zip(&levels).filter(|&(_, &l)| loudest - DYNAMIC_RANGE - l < 0.0);
         let mut out = Vec::new();
@@ -84,6 +87,7 @@ fn third_octave_bands() -> Vec<std::ops::Range<usize>> {
 /// Correlation of two stretches of an envelope after the output's has been scaled and clipped.
 fn clipped_correlation(x: &[f64], y: &[f64]) -> f64 {
     let scale = euclidean_norm(x) / (euclidean_norm(y) + f64::EPSILON);
+    // Clipped, so that a few frames of loud noise cannot outweigh all others.
     let most = 1.0 + 10f64.powf(-LOWEST_SDR / 20.0);
     let clipped: Vec<f64> = x.iter().zip(y).map(|(x, y)| (y * scale).min(x * most)).collect();
     let (x, y) = (remove_mean(x), remove_mean(&clipped));

@@ -10,6 +10,7 @@ use crate::failure::usage_error;
 use crate::target::is_dash;
 
 /// Bytes taken at a time.
+// A pipe gives less at a time, so speech begins with the first sentence that comes.
 const PIECE: usize = 16 << 10;
 
 /// A text that may be longer than memory.
@@ -31,6 +32,7 @@ impl TextSource {
                 (Box::new(file), path.to_owned())
             }
             (None, given) => {
+                // Waiting for a keyboard would look like a hang; `--file -` asks for it.
                 if given.is_none() && std::io::stdin().is_terminal() {
                     return Err(usage_error(
                         "there is no text: give it as an argument, with --file, or on stdin",

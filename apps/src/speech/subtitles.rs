@@ -48,6 +48,7 @@ impl WordFile {
         if replace {
             options.create(true)
         } else {
+            // The check and the creation are one step: no file that appears in between is lost.
             options.create_new(true)
         };
         let file = options.open(path).with_context(|| path.display().to_string())?;

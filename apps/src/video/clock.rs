@@ -5,8 +5,10 @@ use siskin_core::bitstream::VideoHeader;
 /// Matroska rounds time stamps to milliseconds, so they may be this far off.
 const ROUNDING_NS: u64 = 1_500_000;
 /// A longer gap is not filled with pictures.
+// More likely a damaged time stamp, or another recording joined on.
 const LONGEST_GAP_NS: u64 = 60_000_000_000;
 /// How long a picture is taken to last where nothing says.
+// 25 pictures per second.
 const USUAL_NS: u64 = 40_000_000;
 
 /// Counts the pictures of a stream.
@@ -43,6 +45,7 @@ impl Clock {
             return 0;
         };
         let frames =
+            // To the nearest: times are off by a rounding, not by half a picture.
             (u128::from(gap) * u128::from(n) + 500_000_000 * u128::from(d)) / (1_000_000_000 * u128::from(d));
         if gap > LONGEST_GAP_NS || self.filled_ns + gap > LONGEST_GAP_NS + (next - start) {
             self.run = Some((stamp_ns, 0));
@@ -57,6 +60,7 @@ impl Clock {
         let start = self.next();
         let (origin, frames) = self.run.unwrap_or((start, 0));
         self.run = match self.rate {
+            // Counted from the run's beginning, so that a rate such as 30000/1001 does not drift.
             Some(_) => Some((origin, frames + 1)),
             None => Some((start.saturating_add(own.map_or(USUAL_NS, u64::from)), 0)),
         };

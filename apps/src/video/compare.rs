@@ -28,6 +28,7 @@ impl Source {
     fn open(path: &Path, runtime: &dyn Fn() -> Result<Runtime>) -> Result<Self> {
         Ok(if VideoFile::is_video(path) {
             let file = VideoFile::open(path)?;
+            // RGB for both: what a viewer sees, and what papers on learned codecs report.
             let to_rgb = Converter::to_rgb(file.header(), Siting::of_tags(file.tags()))?;
             Self::Coded(Box::new(Pictures::new(file, &runtime()?)), Box::new(to_rgb))
         } else {
@@ -86,6 +87,7 @@ pub(crate) fn run(
         match (a.next()?, b.next()?) {
             (Some(x), Some(y)) => {
                 frames += 1;
+                // A mean over frames of decibels, as is usual for video.
                 decibels += psnr(&x, &y);
                 similarity += ms_ssim(&x, &y, size.0 as usize).unwrap_or(f64::NAN);
             }
@@ -101,6 +103,7 @@ pub(crate) fn run(
     }
     let (decibels, similarity) = (decibels / frames as f64, similarity / frames as f64);
     let similarity = Some(similarity).filter(|s| s.is_finite());
+    // The file as it is, container included: rates that leave it out cannot be had.
     let bytes = std::fs::metadata(output).map_or(0, |m| m.len());
     let bpp = bytes as f64 * 8.0 / (f64::from(size.0) * f64::from(size.1) * frames as f64);
     if as_json {

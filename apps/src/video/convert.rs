@@ -82,6 +82,7 @@ fn range_name(colour: &Colour) -> &'static str {
 pub(super) fn is_rgb(format: Pixel) -> bool {
     // FFmpeg names all of them so.
     let name = format.descriptor().map_or("", |d| d.name());
+    // The binding gives no flags of pixel formats.
     let starts = ["rgb", "bgr", "gbr", "argb", "abgr", "0rgb", "0bgr", "pal8", "x2rgb", "x2bgr"];
     starts.iter().any(|s| name.starts_with(s))
 }
@@ -106,6 +107,7 @@ pub(super) fn conversion_filters(
     siting: Siting,
     planar: bool,
 ) -> Option<String> {
+    // Samples that are 4:2:0 already are coded as they are; matrix and siting go into the header and a tag.
     let is_there = matches!(format, Pixel::YUV420P | Pixel::YUVJ420P) && planar;
     if is_there && resize.is_none() && from.full_range == to.full_range {
         return None;
@@ -121,6 +123,7 @@ pub(super) fn conversion_filters(
     let (across, down) = siting.place();
     let input = match halved {
         (true, true) => format!("{input}:in_h_chr_pos={across}:in_v_chr_pos={down}"),
+        // 4:2:2 has chroma in every row, so only its place across counts.
         (true, false) => format!("{input}:in_h_chr_pos={across}"),
         _ => input,
     };
@@ -174,6 +177,7 @@ impl Converter {
     pub(super) fn convert(&mut self, picture: &[u8], out: &mut Vec<u8>) -> Result<()> {
         let mut frame = frame::Video::new(self.format, self.size.0, self.size.1);
         fill_frame(picture, &mut frame, !self.planar);
+        // One picture in, one out: times mean nothing here.
         frame.set_pts(Some(0));
         self.graph.push(&mut frame)?;
         if self.graph.pull_frame(&mut self.out)? != Pulled::Frame {

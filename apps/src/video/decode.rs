@@ -81,6 +81,8 @@ impl Writer {
                     .file()
                     .tags()
                     .iter()
+                    // They tell of the coded file: its encoder's settings, and siting, which the output states in its
+                    // own way.
                     .filter(|t| ![SETTINGS_TAG, SITING_TAG].contains(&t.0.as_str()))
                     .cloned()
                     .collect();
@@ -105,6 +107,7 @@ impl Writer {
             Self::Movie(movie, sound) => {
                 let (start, duration) = pictures.time();
                 movie.picture(pictures.picture(), (start, duration))?;
+                // Side by side, so that the muxer need not hold one track for the other.
                 sound.as_mut().map_or(Ok(()), |s| s.write_until(start.saturating_add(duration), movie))
             }
         }
@@ -164,6 +167,7 @@ pub(crate) fn run(
     let file = VideoFile::open(input)?;
     let header = *file.header();
     if let Output::Movie(container) = form {
+        // Before the output is opened.
         container.check(&header)?;
     }
     let total =
@@ -179,6 +183,7 @@ pub(crate) fn run(
         interrupt::check_interrupt()?;
         let writer = match &mut writer {
             Some(writer) => writer,
+            // With the first picture, whose time is when the file begins.
             none => none.insert(Writer::begin(form, &target, &pictures, sound.take())?),
         };
         writer.write(&pictures)?;
@@ -188,6 +193,7 @@ pub(crate) fn run(
             || events::VideoDecodeProgress { frames_done: given, frames_total: total, fps },
         )?;
     }
+    // Before the file gets its name.
     pictures.check_any()?;
     let sound = writer.map(Writer::finish).transpose()?.flatten();
     target.commit()?;

@@ -17,6 +17,7 @@ use crate::report::Report;
 use crate::units;
 
 /// Bytes of the container that a size asked for must leave room for: the file's own, and a group's.
+// Head, tags and index of a short file; each group is one block with one cue.
 const FILE_OVERHEAD: f64 = 600.0;
 const GROUP_OVERHEAD: f64 = 50.0;
 
@@ -54,11 +55,13 @@ impl Fit {
         let frames = group.frames.len() as f64;
         match self.wish {
             Wish::Quality { lambda, .. } => Aim::Lambda(lambda),
+            // By the group's own time, so that a variable frame rate keeps the rate.
             Wish::Bitrate(rate) => Aim::Bits(rate * group.nanoseconds() as f64 / 1e9 - 8.0 * GROUP_OVERHEAD),
             Wish::Size(bytes) => {
                 let all = self.total.map_or(frames, |t| t as f64).max(frames);
                 let groups = (all / f64::from(self.gop_size)).ceil();
                 let free = bytes as f64 - FILE_OVERHEAD - GROUP_OVERHEAD * groups;
+                // By frames: each group gets the same bits per frame.
                 Aim::Bits(8.0 * free * frames / all)
             }
         }
@@ -100,6 +103,7 @@ impl Mode for Fit {
             if interrupt::check_interrupt().is_err() {
                 return Err(Error::Stopped);
             }
+            // The encoder can be stopped only by an error of its own type, so the real one waits here.
             shown = show_progress(report, step, sums, frames, total, passes);
             if shown.is_err() { Err(Error::Stopped) } else { Ok(()) }
         });
@@ -115,6 +119,7 @@ impl Mode for Fit {
     }
 
     fn show(&mut self, group: &Group, watch: &mut Watch) -> Result<()> {
+        // The middle one is as good as any and differs from the last group's.
         let (middle, mut picture) = (group.frames.len() / 2, Vec::new());
         self.encoder.picture(middle, &mut picture)?;
         watch.show(&group.frames[middle], &picture)
@@ -145,6 +150,7 @@ fn show_progress(
 ) -> Result<()> {
     let elapsed = report.elapsed().max(1e-3);
     let (done, own) = (sums.frames, sums.frames - sums.resumed);
+    // Frames of an earlier run took no time of this one.
     let steps = own * passes + progress.steps.0;
     let all = total.map(|t| (t.max(done + frames) - sums.resumed) * passes);
     let rate = steps as f64 / elapsed;

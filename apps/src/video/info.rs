@@ -28,6 +28,7 @@ pub(crate) fn run(path: &Path, as_json: bool) -> Result<ExitCode> {
         match file.next(&mut block) {
             Ok(true) => {}
             Ok(false) => break,
+            // What can be read is told; the count of faults says that there is more.
             Err(_) => {
                 faults += 1;
                 break;
@@ -56,6 +57,7 @@ pub(crate) fn run(path: &Path, as_json: bool) -> Result<ExitCode> {
     };
     let seconds = nanoseconds as f64 / 1e9;
     let pixels = header.pixels() as f64 * frames as f64;
+    // Without the sound beside it, whose rate is told apart.
     let own = file.own_bytes();
     let bpp = if frames > 0 { own as f64 * 8.0 / pixels } else { 0.0 };
     let rate = units::rate_of(own, seconds);
