@@ -44,6 +44,7 @@ pub use siskin_media as media;
 pub use siskin_model::{bundle, runtime, search_near};
 
 /// Stream headers and packets, written and parsed.
+// A module of chosen names and not the crate: `container` has a path of its own, as before the core was split.
 pub mod bitstream {
     pub use siskin_bitstream::{
         BundleId, CodeCoder, Colour, ComfortNoise, Frames, PacketShape, StreamHeader, VideoHeader, bytes,
@@ -62,6 +63,7 @@ pub use siskin_tts as tts;
 /// Video: fitted networks and the real-time mode.
 #[cfg(feature = "video")]
 pub mod video {
+    // One module for both crates, so that paths stay whether or not the training code is built.
     #[cfg(feature = "fit")]
     pub use siskin_fit::*;
     pub use siskin_video::*;

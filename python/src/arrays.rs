@@ -9,6 +9,7 @@ use crate::errors::TokenError;
 /// Reads the samples of an array of numbers with one dimension.
 pub(crate) fn read_samples(value: &Bound<'_, PyAny>) -> PyResult<Vec<f32>> {
     let array: PyArrayLikeDyn<'_, f32, AllowTypeChange> = value.extract()?;
+    // No flattening: a stereo array would become samples of twice the length.
     if array.ndim() != 1 {
         return Err(PyValueError::new_err(format!(
             "samples of shape {:?}, allowed: [samples]",
@@ -34,6 +35,7 @@ pub(crate) fn read_matrix(value: &Bound<'_, PyAny>, what: &str) -> PyResult<(Vec
 /// conversion would truncate them.
 pub(crate) fn read_integers(value: &Bound<'_, PyAny>, what: &str) -> PyResult<(Vec<i64>, Vec<usize>)> {
     let array = value.py().import("numpy")?.call_method1("asarray", (value,))?;
+    // The kind of the caller's own array, before a change of type hides it.
     let kind: String = array.getattr("dtype")?.getattr("kind")?.extract()?;
     let is_empty = array.getattr("size")?.extract::<usize>()? == 0;
     // An empty list is float64 to NumPy.
@@ -61,6 +63,7 @@ pub(crate) fn read_codes(value: &Bound<'_, PyAny>) -> PyResult<(Vec<u16>, usize)
     for t in 0..frames {
         for k in 0..codebooks {
             let value = values[k * frames + t];
+            // Negative and large values are named, where NumPy's own cast would wrap them.
             let code = u16::try_from(value).map_err(|_| {
                 TokenError::new_err(format!("codes[{k}, {t}] is {value}, allowed: 0 to 65535"))
             })?;
@@ -77,6 +80,7 @@ pub(crate) fn codes_to_array<'py>(
     codebooks: usize,
 ) -> PyResult<Bound<'py, PyArray2<u16>>> {
     let count = frames.len() / codebooks.max(1);
+    // Copied into C order, which files and most models expect; a transposed view would have other strides.
     let transposed: Vec<u16> =
         (0..codebooks).flat_map(|k| frames.iter().skip(k).step_by(codebooks).copied()).collect();
     PyArray1::from_vec(py, transposed).reshape([codebooks, count])

@@ -21,6 +21,7 @@ use crate::stream::Snapshot;
 pub(crate) struct Decoder {
     model: Model,
     /// Frames go in without a layout, as codes may have any number of stages.
+    // A stream and no decoder: it drops the delay, trims, and saves its state.
     inner: Mutex<TokenStream>,
 }
 
@@ -29,11 +30,13 @@ impl Decoder {
     #[new]
     #[pyo3(signature = (model = "speech-24k", provider = "auto"))]
     fn new(py: Python<'_>, model: &str, provider: &str) -> PyResult<Self> {
+        // Without the GIL: reading and checking a bundle takes a while.
         let made = py.detach(|| -> siskin_core::Result<_> {
             let bundle = Bundle::find(model)?;
             let decoder = audio::Decoder::new(&bundle, &load_runtime(provider)?)?;
             let quantizer = &bundle.manifest().quantizer;
             let codes = usize::from(quantizer.stages) * usize::from(quantizer.groups);
+            // A layout is needed to make a stream; `push_codes` does not use it.
             let format = Format::new(codes, quantizer.size, Layout::parallel(codes), &Default::default())?;
             Ok((bundle, TokenStream::from_parts(decoder, format, OnBadToken::Refuse)))
         });
@@ -79,6 +82,7 @@ impl Decoder {
 
     /// Ends the stream; the next codes begin a new one.
     fn finish(&self, py: Python<'_>) {
+        // Nothing is returned: each frame's samples came with its codes, and the delay was dropped at the start.
         py.detach(|| lock(&self.inner).reset());
     }
 
@@ -97,6 +101,7 @@ impl Decoder {
             if let Some(length) = length {
                 inner.set_length(length);
             }
+            // The lock is held from reset to reset, so that another thread's codes cannot come between.
             let pcm = decode_frames(&mut inner, &frames, per_frame);
             inner.reset();
             pcm
@@ -198,12 +203,14 @@ impl Decoder {
     fn check_codes(&self, codes: &Bound<'_, PyAny>) -> PyResult<(Vec<u16>, usize)> {
         let (frames, per_frame) = arrays::read_codes(codes)?;
         let (all, groups) = (self.codes_per_frame(), usize::from(self.groups()));
+        // Whole stages: a stage with a missing group would leave a part of the latent at the stage before.
         if per_frame == 0 || per_frame > all || !per_frame.is_multiple_of(groups) {
             let text = format!("{per_frame} codes per frame, allowed: up to {all} in steps of {groups}");
             return Err(PyValueError::new_err(text));
         }
         let size = self.codebook_size();
         if let Some(at) = frames.iter().position(|&c| u32::from(c) >= size) {
+            // Named as the caller's array has it, [K, T].
             let (t, k, value) = (at / per_frame, at % per_frame, frames[at]);
             let text = format!("codes[{k}, {t}] is {value}, allowed: 0 to {}", size - 1);
             return Err(crate::errors::TokenError::new_err(text));

@@ -34,12 +34,13 @@ impl Encoder {
         search_width: usize,
         provider: &str,
     ) -> PyResult<Self> {
-        // Checked here, since the core clamps nothing and a search of width 0 finds no code.
+        // Checked here: the core takes 0 for 1 silently, and sets no upper bound.
         if !(1..=64).contains(&search_width) {
             return Err(PyValueError::new_err(format!("search_width is {search_width}, allowed: 1 to 64")));
         }
         let made = py.detach(|| -> siskin_core::Result<_> {
             let bundle = Bundle::find(model)?;
+            // In the parallel layout, without delays, tokens are the codes themselves.
             let mut tokenizer = Tokenizer::new(&bundle, &load_runtime(provider)?, "parallel", stages)?;
             tokenizer.set_search_width(search_width);
             Ok((bundle, tokenizer))
@@ -75,6 +76,7 @@ impl Encoder {
     fn encode<'py>(&self, py: Python<'py>, pcm: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyArray2<u16>>> {
         let pcm = arrays::read_samples(pcm)?;
         let tokens = py.detach(|| -> siskin_core::Result<Vec<i64>> {
+            // Locked for the whole recording, so that another thread's `push` cannot come between.
             let (mut inner, mut tokens) = (lock(&self.inner), Vec::new());
             inner.reset();
             inner.push_samples(&pcm, &mut tokens)?;

@@ -15,9 +15,11 @@ create_exception!(
 /// Converts an error to a Python exception.
 pub(crate) fn to_py_err(error: siskin_core::Error) -> PyErr {
     use siskin_core::Error as E;
+    // All causes in one line, as Python's exceptions here have no chain of their own.
     let text = error.with_sources();
     match error {
         E::Token(_) => TokenError::new_err(text),
+        // Python's own classes where it has one for the case, so that callers need not import ours.
         E::Parameter { .. } => PyValueError::new_err(text),
         E::Io { .. } => PyOSError::new_err(text),
         _ => Error::new_err(text),

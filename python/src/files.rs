@@ -23,6 +23,7 @@ pub(crate) fn load(py: Python<'_>, path: PathBuf) -> PyResult<(Bound<'_, PyArray
     let format = format_from_path(&path)?;
     let data = std::fs::read(&path)?;
     let file = TokenFile::from_bytes(format, &data).map_err(to_py_err)?;
+    // Through JSON, which keeps the names of the file and needs no class for the metadata.
     let text = serde_json::to_string(&file.meta).map_err(|e| PyValueError::new_err(e.to_string()))?;
     let meta = py.import("json")?.call_method1("loads", (text,))?;
     Ok((arrays::codes_to_array(py, &file.to_frames(), file.codebooks)?, meta))
@@ -50,6 +51,7 @@ pub(crate) fn save(
         let bundle = Bundle::find(model).map_err(to_py_err)?;
         let bundle_meta =
             TokenMeta::from_stream_header(&bundle.stream_header(), bundle.manifest().quantizer.size);
+        // The bundle's facts win over the caller's: they are what decodes the codes.
         let TokenMeta { format, model, stream_header, codebook_size, frame_rate, .. } = bundle_meta;
         metadata = TokenMeta { format, model, stream_header, codebook_size, frame_rate, ..metadata };
     }

@@ -31,6 +31,7 @@ pub(crate) fn pack<'py>(
     special_ids: Option<BTreeMap<String, i64>>,
 ) -> PyResult<Bound<'py, PyArray1<i64>>> {
     let (frames, codebooks) = arrays::read_codes(codes)?;
+    // Formats are checked before the codes, so `chunks_exact` never gets 0.
     let mut packer = Packer::new(build_format(layout, codebooks, codebook_size, special_ids)?);
     let mut tokens = Vec::new();
     for frame in frames.chunks_exact(codebooks) {
@@ -53,6 +54,7 @@ pub(crate) fn unpack<'py>(
 ) -> PyResult<Bound<'py, PyArray2<u16>>> {
     let (tokens, _) = arrays::read_integers(tokens, "tokens")?;
     let format = build_format(layout, codebooks, codebook_size, special_ids)?;
+    // Training data with bad tokens should fail loudly, not lose frames.
     let mut unpacker = Unpacker::new(format, OnBadToken::Refuse);
     let mut frames = Vec::new();
     let mut keep = |unit: Unit<'_>| {
@@ -62,6 +64,7 @@ pub(crate) fn unpack<'py>(
         Ok(())
     };
     unpacker
+        // The end may complete frames too, in the coarse-first layout, or show that one is incomplete.
         .push_tokens(&tokens, &mut keep)
         .and_then(|()| unpacker.finish_stream(&mut keep))
         .map_err(to_py_err)?;

@@ -22,6 +22,7 @@ use pyo3::prelude::*;
 /// Adds the folder of this file to the places where bundles are looked for.
 #[pyfunction]
 fn search_near(path: &str) {
+    // Python's own program lies elsewhere, so the package has to say where its bundle is.
     siskin_core::search_near(Path::new(path));
 }
 
@@ -33,6 +34,7 @@ fn use_runtime(path: &str) {
 
 #[pymodule]
 fn _siskin(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    // The crate's version, so that module and core cannot differ.
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add("Error", module.py().get_type::<errors::Error>())?;
     module.add("TokenError", module.py().get_type::<errors::TokenError>())?;

@@ -14,17 +14,20 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Loads ONNX Runtime for a provider's name.
 pub(crate) fn load_runtime(provider: &str) -> siskin_core::Result<Runtime> {
+    // Loaded once per process; later calls only choose the provider.
     Runtime::load(&RuntimeOptions { provider: provider.parse()?, ..Default::default() })
 }
 
 /// Warns that a name is deprecated, at the caller's line.
 pub(crate) fn warn_deprecated(py: Python<'_>, message: &std::ffi::CStr) -> PyResult<()> {
+    // Stack level 1 is the Python code that used the name.
     PyErr::warn(py, &py.get_type::<PyDeprecationWarning>(), message, 1)
 }
 
 /// The bundle and the execution provider of an encoder or decoder.
 pub(crate) struct Model {
     pub(crate) bundle: Bundle,
+    // Asked once: the provider of a network does not change, and the getter needs no lock.
     pub(crate) provider: &'static str,
 }
 

@@ -15,6 +15,7 @@ use crate::model::{load_runtime, lock, warn_deprecated};
 
 /// The state of a stream.
 #[pyclass(frozen, module = "siskin")]
+// A mutex, since Python may hand one snapshot to several threads.
 pub(crate) struct Snapshot(Mutex<StreamSnapshot>);
 
 impl Snapshot {
@@ -44,6 +45,7 @@ pub(crate) struct TokenStream {
     stages: u8,
     codes_per_frame: usize,
     specials: std::collections::BTreeMap<String, i64>,
+    // Beside the lock, as `stages` and `specials` are: getters do not wait for a stream that is decoding.
     count: usize,
     inner: Mutex<Slots>,
 }
@@ -58,6 +60,7 @@ impl TokenStream {
         slot: usize,
         work: impl FnOnce(&mut Core) -> siskin_core::Result<T> + Send,
     ) -> PyResult<T> {
+        // The lock is taken after the GIL is released: a thread that waits for it must not hold the GIL.
         py.detach(|| lock(&self.inner).select_slot(slot).and_then(work)).map_err(to_py_err)
     }
 }
@@ -107,6 +110,7 @@ impl TokenStream {
         let made = py.detach(|| {
             let stream = Core::new(&bundle, &load_runtime(provider)?, layout, stages, on_bad)?;
             let format = stream.format().clone();
+            // Always slots, also for a single stream, so that the methods have one way.
             Slots::new(stream, slots).map(|slots| (slots, format))
         });
         let (inner, format) = made.map_err(to_py_err)?;
@@ -206,6 +210,7 @@ impl TokenStream {
             Ok((stream.progress(), stream.token_count(), stream.has_ended()))
         })?;
         let out = PyDict::new(py);
+        // A dictionary and no tuple, so that later counts do not break callers.
         for (name, value) in [
             ("tokens", tokens),
             ("frames", p.frames),

@@ -62,6 +62,8 @@ impl NoiseSynthesis {
         let lengths_fit =
             self.plan.inverse.process_with_scratch(&mut self.bins, &mut self.samples, &mut self.scratch);
         debug_assert!(lengths_fit.is_ok(), "the vectors are the plan's own");
+        // Noise is uncorrelated from frame to frame, so powers add in the overlap and not amplitudes: the squares
+        // of the two halves of a sine window add up to one.
         self.samples.iter_mut().zip(&self.plan.window).for_each(|(x, w)| *x *= w);
         let (now, later) = self.samples.split_at(self.plan.hop);
         frame.iter_mut().zip(now.iter().zip(&self.state.tail)).for_each(|(to, (a, b))| *to = a + b);
@@ -75,6 +77,7 @@ impl NoiseSynthesis {
 
     /// Sets the state; ignored if it is of another hop.
     pub(crate) fn set_noise_state(&mut self, state: &NoiseState) {
+        // A state of another bundle is refused by the network's states, which are restored first.
         if state.tail.len() == self.state.tail.len() {
             self.state.copy_from(state);
         }
@@ -82,6 +85,7 @@ impl NoiseSynthesis {
 
     /// Starts the next frame from silence; the random numbers go on.
     pub(crate) fn clear_tail(&mut self) {
+        // The random numbers go on, or each gap would begin with the same noise.
         self.state.tail.fill(0.0);
     }
 

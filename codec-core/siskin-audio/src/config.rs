@@ -21,7 +21,7 @@ pub struct EncoderConfig {
     /// of the same stage removes on average, with 0 nothing.
     pub lambda: f32,
     /// Earlier frames that each packet repeats (in-band FEC), 0 to
-    /// [`redundancy::MAX_COPIES`](siskin_bitstream::redundancy::MAX_COPIES): after a loss the next packet restores that
+    /// [`redundancy::MAX_FRAMES`](siskin_bitstream::redundancy::MAX_FRAMES): after a loss the next packet restores that
     /// many of the lost frames with `redundancy_stages` stages.
     pub redundancy: u8,
     /// Residual stages of the repeated frames.
@@ -44,7 +44,9 @@ impl Default for EncoderConfig {
             entropy_coding: true,
             lambda: DEFAULT_LAMBDA,
             redundancy: 0,
+            // One stage is 1 kb/s for each repeated frame with speech-24k.
             redundancy_stages: 1,
+            // Off: a receiver that does not know DTX would take the gaps between SID frames for losses.
             dtx: false,
         }
     }

@@ -87,6 +87,7 @@ impl Decoder {
     /// What [`StreamHeader::accepts`] returns; packets are then refused until a header fits.
     pub fn set_header(&mut self, header: &StreamHeader) -> Result<()> {
         let accepted = self.bundle_header.accepts(header);
+        // A header that does not fit stops the stream: packets after it would decode to noise of the right length.
         self.has_header = accepted.is_ok();
         accepted
     }
@@ -128,6 +129,7 @@ impl Decoder {
     pub fn decode_packet(&mut self, packet: &BoundPacket<'_>, out: &mut Vec<f32>) -> Result<Decoded> {
         self.set_header(packet.stream())?;
         let info = packet.info();
+        // Before the reset, so that codes that do not decode leave the state as it was.
         packet.read_codes(self.coder.as_mut().map(|c| c as &mut dyn CodeCoder), &mut self.codes)?;
         if info.starts_stream {
             self.reset();
@@ -149,6 +151,7 @@ impl Decoder {
             // The codec's delay is cut once per stream, here, so that sample 0 out is sample 0 in.
             out.drain(start..start + usize::from(self.bundle_header.pre_skip).min(out.len() - start));
         }
+        // Cuts off the end trim; the pre-skip has been drained above.
         let samples = packet.sample_count() as usize;
         out.truncate(start + samples);
         Ok(Decoded { info, samples })
@@ -233,13 +236,16 @@ impl Decoder {
             return self.conceal(frames, out).map(|()| 0);
         }
         let copies = next.redundant_frames();
+        // Copies beyond the gap are of frames that have been decoded.
         let reach = copies.map_or(0, |c| frames.min(c.frame_count() as u32));
         // In DTX comfort noise runs up to the next packet; there is nothing to lead to.
         let is_known = !self.in_dtx() && self.find_next_latent(next, reach);
         self.conceal_gap(frames - reach, is_known, out)?;
         let Some(copies) = copies else { return Ok(0) };
         let mut recovered = 0;
+        // Oldest first: the network's state must run through the frames in their order.
         for back in (1..=reach).rev() {
+            // Lent, as `decode_codes` needs all of the decoder.
             let mut codes = std::mem::take(&mut self.redundant_codes);
             copies.read_frame(back as usize, &mut codes);
             let decoded = self.decode_codes(&codes, out);
@@ -290,6 +296,7 @@ impl Decoder {
                     self.frames.decode_interpolated(&self.next_latent, 1.0 / (left + 1) as f32)?,
                 );
             } else {
+                // The network runs on, so that its state goes on from the last sound when packets come back.
                 self.concealed.copy_from_slice(self.frames.decode_repeated(LATENT_DECAY)?);
             }
             self.concealment.conceal_frame(&mut self.concealed, frames_to_next);
@@ -314,6 +321,7 @@ impl Decoder {
     pub fn save_state(&self, into: &mut Snapshot) {
         self.frames.save_state(into);
         self.concealment.save_state(&mut into.concealment);
+        // With the limiter's peak, or samples after a restored state would differ until the peak has decayed.
         into.peak = self.limiter.peak();
     }
 

@@ -30,6 +30,7 @@ impl Dtx {
             inactive_frames: 0,
             sid_frames: 0,
             frames_to_skip: 0,
+            // At most the frames of a packet, as a SID packet may gather them all.
             interval: (header.frame_rate() * SID_INTERVAL_SECONDS).ceil().clamp(1.0, 500.0) as u32,
             last_sid: ComfortNoise::default(),
         }
@@ -39,6 +40,7 @@ impl Dtx {
     pub(crate) fn detect_activity(&mut self, pcm: &[f32]) -> bool {
         let is_active = self.vad.is_active(pcm);
         if is_active {
+            // The last SID frame covers nothing beyond an active frame.
             (self.frames_to_skip, self.inactive_frames) = (0, 0);
         }
         is_active
@@ -53,6 +55,7 @@ impl Dtx {
     /// Whether an inactive frame is left out, because the last SID frame covers it; otherwise it is added to the SID packet.
     /// The last frame of a stream is never left out, so that the stream keeps its length.
     pub(crate) fn skip_frame(&mut self, is_last: bool) -> bool {
+        // By the level alone: bands change slowly, and the next SID frame is at most 0.4 s away.
         let is_near = self.vad.sid_frame().level.abs_diff(self.last_sid.level) < SID_LEVEL_CHANGE;
         let is_covered = self.frames_to_skip > 0 && is_near && !is_last;
         if is_covered {
@@ -71,6 +74,7 @@ impl Dtx {
     /// Ends the SID packet being gathered and returns its SID frame.
     pub(crate) fn finish_sid(&mut self) -> &ComfortNoise {
         self.last_sid = self.vad.sid_frame();
+        // With 0.4 s and more in a packet nothing is left to skip, and SID packets follow without gaps.
         self.frames_to_skip = self.interval.saturating_sub(self.sid_frames);
         self.sid_frames = 0;
         &self.last_sid

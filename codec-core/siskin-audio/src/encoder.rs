@@ -66,6 +66,7 @@ impl Encoder {
         if !(1..=64).contains(&config.search_width) {
             return Err(Error::parameter("search width", config.search_width, "1 to 64"));
         }
+        // At 0.8 PESQ begins to fall (`docs/architecture.md`); 4 leaves room for experiments. NaN is in no range.
         if !(0.0..=4.0).contains(&config.lambda) {
             return Err(Error::parameter("lambda", config.lambda, "0 to 4"));
         }
@@ -146,6 +147,7 @@ impl Encoder {
             return Ok(());
         };
         let header = &self.header;
+        // The rates of fixed width: range coding may undercut the lowest, but not promise to.
         let (low, high) = (header.code_rate(1), header.code_rate(header.stages));
         if !(low..=high).contains(&f64::from(bitrate)) {
             return Err(Error::parameter("bitrate", bitrate, format!("{low:.0} to {high:.0}")));
@@ -190,6 +192,8 @@ impl Encoder {
         let hop = usize::from(self.header.hop);
         self.samples_in += pcm.len() as u64;
         while !pcm.is_empty() {
+            // Whole frames only, whatever the caller's buffers are: output must not depend on how the input was
+            // cut.
             let (now, later) = pcm.split_at(pcm.len().min(hop - self.pending.len()));
             let high_pass = &mut self.high_pass;
             self.pending.extend(now.iter().map(|&x| high_pass.filter_sample(x)));
@@ -300,6 +304,7 @@ impl Encoder {
             self.frames.start_packet();
         }
         let codes = if let Some(rate) = &mut self.rate {
+            // One search passes through every number of stages on its way.
             self.frames.encode_all_stages(&self.pending, &mut self.candidates)?;
             let count = rate.choose_stages(&self.candidates);
             self.candidates.codes_at(count)
@@ -327,6 +332,8 @@ impl Encoder {
         let packet = self.writer.write_frames(&self.header, &self.codes, self.coder.as_mut(), end_trim)?;
         if let Some(rate) = &mut self.rate {
             let fixed_bits = self.codes.codes().len() * usize::from(self.header.code_bits);
+            // By the bytes of the whole packet, heads and redundancy included, since that is what the channel
+            // carries.
             rate.update_reservoir(packet.data.len(), fixed_bits);
         }
         self.codes.clear_for(self.header.groups);

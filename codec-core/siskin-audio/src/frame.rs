@@ -29,6 +29,7 @@ fn load_network(
     expected: [usize; 2],
 ) -> Result<Box<dyn StepNetwork>> {
     let mut network = runtime.open_network(spec, bundle.file_bytes(&spec.file)?)?;
+    // A bundle whose graph and manifest differ is refused here; a copy between the two would panic later.
     let found = [network.input().len(), network.output().len()];
     for ((name, found), expected) in [&spec.input, &spec.output].into_iter().zip(found).zip(expected) {
         if found != expected {
@@ -50,7 +51,7 @@ impl FrameEncoder {
     /// Loads a bundle's encoder network.
     ///
     /// # Errors
-    /// What [`Runtime::network`] and [`ResidualQuantizer::from_bundle`] return.
+    /// What [`Runtime::open_network`] and [`ResidualQuantizer::from_bundle`] return.
     pub fn new(bundle: &Bundle, runtime: &Runtime) -> Result<Self> {
         let m = bundle.manifest();
         let network = load_network(bundle, runtime, &m.encoder, [m.hop.into(), m.latent_dim])?;
@@ -124,6 +125,7 @@ impl FrameEncoder {
     pub(crate) fn run_network(&mut self, pcm: &[f32]) -> Result<()> {
         let input = self.network.input();
         for (to, &from) in input.iter_mut().zip(pcm) {
+            // A NaN would reach the network's states and stay in them.
             *to = if from.is_finite() { from } else { 0.0 };
         }
         self.network.run()
@@ -169,7 +171,7 @@ impl FrameDecoder {
     /// Loads a bundle's decoder network.
     ///
     /// # Errors
-    /// What [`Runtime::network`] and [`ResidualQuantizer::from_bundle`] return.
+    /// What [`Runtime::open_network`] and [`ResidualQuantizer::from_bundle`] return.
     pub fn new(bundle: &Bundle, runtime: &Runtime) -> Result<Self> {
         let m = bundle.manifest();
         let network = load_network(bundle, runtime, &m.decoder, [m.latent_dim, m.hop.into()])?;
@@ -212,6 +214,7 @@ impl FrameDecoder {
 
     /// Conceals a lost frame: runs the network on the last latent scaled by `gain`.
     pub(crate) fn decode_repeated(&mut self, gain: f32) -> Result<&[f32]> {
+        // In place: the latents of a long gap decay frame by frame.
         self.latent.iter_mut().for_each(|x| *x *= gain);
         self.run_latent()
     }

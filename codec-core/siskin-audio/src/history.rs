@@ -52,7 +52,7 @@ impl History {
     /// Appends the frames to a packet as redundancy and returns their size in bytes.
     ///
     /// # Errors
-    /// What [`redundancy::append`] returns.
+    /// What [`redundancy::append_frames`] returns.
     pub(crate) fn append_redundancy(&self, header: &StreamHeader, packet: &mut Vec<u8>) -> Result<usize> {
         if self.count == 0 {
             return Ok(0);

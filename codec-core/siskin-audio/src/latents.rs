@@ -59,6 +59,7 @@ impl Latents {
         };
         let (_, header) = SafeTensors::read_metadata(file).map_err(|e| bad(e.to_string()))?;
         let metadata = header.metadata().clone().unwrap_or_default();
+        // Latents of another encoder decode to something else; a file without an id is taken at its word.
         if let Some(id) = metadata.get("bundle_id").filter(|id| **id != bundle.id().to_string()) {
             return Err(Error::parameter("bundle of the latents", id, bundle.id()));
         }
@@ -107,6 +108,8 @@ impl Latents {
         let mut decoder = FrameDecoder::new(bundle, runtime)?;
         let (mut skip, mut left) = (usize::from(bundle.manifest().delay), self.samples);
         for latent in self.values.chunks_exact(self.dim.max(1)) {
+            // The first frame loses the codec's delay, which is at most a hop, so the output is aligned with the
+            // recording.
             let pcm = &decoder.decode_latent(latent)?[skip..];
             let count = (pcm.len() as u64).min(left);
             left -= count;

@@ -28,6 +28,7 @@ impl HighPass {
     /// scale.
     pub(crate) fn filter_sample(&mut self, sample: f32) -> f32 {
         let sample = if sample.is_finite() { sample.clamp(-MAX_SAMPLE, MAX_SAMPLE) } else { 0.0 };
+        // Scaled to a gain of exactly 1 at the Nyquist frequency.
         let output = self.pole * self.output + 0.5 * (1.0 + self.pole) * (sample - self.input);
         // Denormal numbers would be slow, and -300 dB is inaudible.
         self.output = if output.abs() < 1e-15 { 0.0 } else { output };
@@ -56,6 +57,7 @@ impl Limiter {
 
     pub(crate) fn limit_samples(&mut self, pcm: &mut [f32]) {
         for sample in pcm {
+            // The network's failure is one silent sample, not a peak that keeps the gain down.
             if !sample.is_finite() {
                 *sample = 0.0;
             }

@@ -6,6 +6,7 @@ use crate::spectrum::{BANDS, Powers};
 const BLOCK_FRAMES: u32 = 40;
 /// Share of the smoothed power that a new frame replaces, above it and below it. The fall is faster, so that the floor is
 /// reached in the short pauses between words.
+// The slow rise keeps syllables out of the smoothed power.
 const RISE: f32 = 0.2;
 const FALL: f32 = 0.5;
 /// Mean over minimum of the smoothed powers of noise: 3 dB, which the test below holds to within 2 dB.
@@ -62,12 +63,14 @@ impl NoiseFloor {
         // `noise_powers` multiplies by the bias again.
         let minimum = powers.map(|p| p / BIAS);
         (self.minimum, self.previous_minimum, self.smooth) = (minimum, minimum, *powers);
+        // Trusted at once: the sender has measured it.
         (self.frames, self.total_frames) = (0, MIN_FRAMES);
     }
 
     /// The noise's powers; zero before `MIN_FRAMES` frames.
     pub(crate) fn noise_powers(&self) -> Powers {
         std::array::from_fn(|b| {
+            // Two blocks, so that the minimum always looks back over at least one whole block.
             let minimum = self.minimum[b].min(self.previous_minimum[b]);
             if self.total_frames >= MIN_FRAMES && minimum.is_finite() { BIAS * minimum } else { 0.0 }
         })

@@ -74,6 +74,7 @@ impl PacketWriter {
         end_trim: u32,
     ) -> Result<EncodedPacket<'_>> {
         let info = self.packet_info(codes.len() as u32, codes.max_stages(), end_trim);
+        // Counted in frames, not packets, so that readers wait the same time at any packet size.
         let has_header = self.frames_out >= self.header_due;
         self.packet.clear();
         let coder = coder.map(|c| c as &mut dyn CodeCoder);

@@ -65,6 +65,7 @@ impl ResidualQuantizer {
     /// Lays codebooks out for the search: blocks of entries side by side, norms precomputed.
     pub fn from_codebooks(codebooks: Codebooks) -> Self {
         let CodebookShape { stages, groups, size, group_dim: dim } = codebooks.shape();
+        // The kernel compares whole blocks, without a remainder loop.
         let padded = size.next_multiple_of(LANES);
         let mut blocks = vec![0.0; stages * groups * dim * padded];
         // Padding entries are infinitely far away and never chosen.
@@ -73,6 +74,8 @@ impl ResidualQuantizer {
         let filled = blocks.chunks_exact_mut(padded * dim).zip(half_norms.chunks_exact_mut(padded));
         for (book, (blocks, norms)) in books.zip(filled) {
             for (i, entry) in book.chunks_exact(dim).enumerate() {
+                // |r - e|^2 / 2 without the |r|^2 / 2 that all entries share is |e|^2 / 2 - r.e: one product per
+                // value is left.
                 norms[i] = 0.5 * entry.iter().map(|x| x * x).sum::<f32>();
                 let block = &mut blocks[i / LANES * LANES * dim..];
                 entry.iter().enumerate().for_each(|(d, &x)| block[d * LANES + i % LANES] = x);

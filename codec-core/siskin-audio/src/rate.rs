@@ -130,8 +130,10 @@ impl RateController {
     /// Chooses the number of stages of a frame.
     pub(crate) fn choose_stages(&mut self, candidates: &StageCandidates) -> usize {
         let stage = self.stage_bits * self.coded_ratio;
+        // At the number of stages that the target pays for: there one more stage is worth lambda, on average.
         let usual = (self.target_bits / stage.max(1)).clamp(1, self.stages as i64) as usize;
         let now = candidates.stage_gain(usual).max(1e-30).log2();
+        // The mean of logarithms, so that one loud frame moves it no more than a soft one.
         let log_gain = self.log_gain.map_or(now, |before| before + (now - before) / AVERAGE_FRAMES);
         self.log_gain = Some(log_gain);
         let second = (self.target_bits * self.frame_rate).max(1);
@@ -146,6 +148,7 @@ impl RateController {
             let change = if self.previous_stages > 0 { stages.abs_diff(self.previous_stages) } else { 0 };
             let rate = stages as f32 + SWITCH_COST * change as f32;
             let cost = weight * candidates.errors[stages] + lambda * rate;
+            // Of equals the fewer stages.
             if cost < best {
                 (best, count) = (cost, stages);
             }
@@ -153,6 +156,7 @@ impl RateController {
         self.previous_stages = count;
         let bits = count as i64 * stage;
         self.expected_bits += bits;
+        // By what the frame should take; the packet's bytes put it right when they are known.
         self.reservoir -= bits - self.target_bits;
         count
     }
@@ -165,6 +169,8 @@ impl RateController {
         self.expected_bits = 0;
         // The packet's head counts too: the ratio predicts what one stage more takes on average.
         let ratio = coded_bits / (fixed_bits as i64).max(1);
+        // Over about eight packets; the clamp keeps one odd packet from turning the rate by more than four either
+        // way.
         self.coded_ratio = (self.coded_ratio * 7 + ratio.clamp(64, 1024)) / 8;
         let most = MAX_RESERVOIR_SECONDS * self.target_bits * self.frame_rate;
         self.reservoir = self.reservoir.clamp(-most, most);

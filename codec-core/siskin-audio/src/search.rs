@@ -64,6 +64,7 @@ struct Beam {
     residual: Vec<f32>,
     /// The sum of the entries in the tables' integers.
     sums: Vec<i32>,
+    // As many as a stream may have stages; an array, so that beams are copied without an allocation.
     codes: [u16; 64],
 }
 
@@ -220,12 +221,14 @@ impl BeamSearch {
         }
         self.best.clear();
         let (best, costs, width) = (&mut self.best, &self.costs, self.width);
+        // Per codebook: a bit of a later stage removes less error, so it must cost less.
         let lambda = self.lambda * book.error_per_bit;
         self.arch.dispatch(SelectBest { beams: alive, book, costs, lambda, width, best: &mut *best });
         // A latent that is not finite has no nearest entry.
         if best.is_empty() {
             best.push(Candidate { total: 0.0, beam: 0, entry: 0 });
         }
+        // Two sets of beams, as a beam may be the parent of several.
         std::mem::swap(&mut beams.current, &mut beams.previous);
         beams.count = best.len();
         for (beam, candidate) in beams.current.iter_mut().zip(best.iter()) {

@@ -5,6 +5,7 @@ use siskin_bitstream::ComfortNoise;
 use crate::spectrum::{Plan, Powers};
 
 /// Value of a band's scale that means the mean of all bands.
+// Of 0 to 15, so a band can be 30 dB below the mean of all and 15 dB above it.
 const BAND_ZERO: f32 = 10.0;
 
 /// The powers that a SID frame stands for.

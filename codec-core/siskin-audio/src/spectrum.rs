@@ -34,6 +34,7 @@ impl Plan {
         let nyquist = f64::from(rate) / 2.0;
         let edge = |band: usize| {
             let frequency = 600.0 * ((nyquist / 600.0).asinh() * band as f64 / BANDS as f64).sinh();
+            // A transform of two hops has `hop + 1` bins.
             ((frequency / nyquist * (hop + 1) as f64).round() as usize).min(hop + 1)
         };
         Self {
@@ -54,6 +55,7 @@ impl Plan {
 
     /// Mean square of a signal of these powers.
     pub(crate) fn mean_square(&self, powers: &Powers) -> f32 {
+        // Twice, for the bins of negative frequency that a real transform leaves out.
         2.0 * powers.iter().enumerate().map(|(b, p)| p * self.band_bins(b).len() as f32).sum::<f32>()
     }
 }

@@ -42,7 +42,7 @@ impl Default for Limits {
             // Far above any weights that a CPU runs in real time, and still an allocation that a desktop survives.
             max_bundle_file_bytes: 256 << 20,
             max_video_packet_bytes: 32 << 20,
-            // The picture that level 6.2 of H.265 is made for.
+            // The frame size that level 6.2 of H.265 is made for.
             max_video_pixels: 8192 * 4320,
             max_video_frames: 4096,
             // A parameter is a 32-bit float when decoded: 128 MiB of weights at most.

@@ -2,7 +2,7 @@ use crate::{Error, Result};
 
 /// Fails where `len` bytes do not hold `rows` rows of `row_bytes` at a distance of `stride`.
 fn check_layout(len: usize, row_bytes: usize, rows: usize, stride: usize) -> Result<()> {
-    // Rows would overlap, and writing one would change its neighbor. Strides below 0 (bottom-up pictures) are not
+    // Rows would overlap, and writing one would change its neighbor. Strides below 0 (bottom-up frames) are not
     // supported.
     if stride < row_bytes {
         return Err(Error::parameter("stride", stride, format!("{row_bytes} and more")));

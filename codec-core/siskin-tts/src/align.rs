@@ -27,6 +27,7 @@ pub(crate) fn align_words(alone: &[String], whole: &[char]) -> Vec<Option<usize>
         }
     }
     let mut found = vec![None; whole.len()];
+    // From the end back along the cheapest way, which gives each phoneme of the phrase its word.
     let (mut i, mut j) = (source.len(), target.len());
     while j > 0 {
         let here = cost[i * width + j];

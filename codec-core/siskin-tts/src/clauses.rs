@@ -1,6 +1,7 @@
 //! Text preparation for espeak-ng: clauses, runs of words, and clean-up of its output.
 
 /// Punctuation between clauses that the networks know as pauses.
+// The marks of Kokoro's vocabulary that end a clause.
 pub(crate) const PUNCTUATION: [char; 8] = [';', ':', ',', '.', '!', '?', '…', '—'];
 
 /// Splits a text into clauses, each with the punctuation that ends it. It counts only before white space or the end, so
@@ -82,6 +83,7 @@ pub(crate) fn strip_language_marks(text: &str) -> String {
     let mut rest = text;
     while let Some(open) = rest.find('(') {
         let close = rest[open..].find(')').map(|c| open + c);
+        // Only what looks like a language code: other text in brackets is spoken.
         let is_switch = close.is_some_and(|close| {
             close > open + 1 && rest[open + 1..close].chars().all(|c| c.is_ascii_lowercase() || c == '-')
         });

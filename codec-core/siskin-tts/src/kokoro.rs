@@ -92,6 +92,7 @@ impl Engine for Kokoro {
             ("speed", Value::F32(&[1], std::slice::from_ref(&speed))),
         ];
         let mut found = self.network.run(&inputs, &["audio", &self.durations])?.into_iter();
+        // In the order in which the outputs were asked for.
         let (audio, durations) = (found.next().unwrap_or_default().1, found.next().unwrap_or_default().1);
         let total = audio.len() as u64;
         emit(&audio);
@@ -106,6 +107,8 @@ impl Engine for Kokoro {
 
 /// Fits durations to a sum of `total` samples: the model rounds them to frames, so they may differ from its audio.
 fn fit_durations(durations: &mut [u64], total: u64) {
+    // Too long durations are cut from the end, and what is missing goes to the last token, the boundary, which is
+    // silence.
     let mut left = total;
     for duration in durations.iter_mut() {
         *duration = (*duration).min(left);

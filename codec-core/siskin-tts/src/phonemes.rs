@@ -38,6 +38,7 @@ impl Phonemizer {
     pub fn new() -> Result<Self> {
         let own = env::var_os("ESPEAK_NG").filter(|v| !v.is_empty());
         let phonemizer = Self { program: own.unwrap_or_else(|| "espeak-ng".into()) };
+        // Tried here, so that a missing program is an error before the first sentence.
         phonemizer.run_espeak(&["--version"], "")?;
         Ok(phonemizer)
     }
@@ -121,6 +122,7 @@ impl Phonemizer {
     /// The IPA transcription of espeak-ng without its language marks.
     fn transcribe_ipa(&self, text: &str, language: &LanguageSpec) -> Result<String> {
         let found =
+            // Without sound (-q), the input as UTF-8 (-b 1).
             self.run_espeak(&["-q", "-b", "1", "--ipa", "-v", &language.espeak], &strip_phoneme_input(text))?;
         Ok(strip_language_marks(&found).replace('_', "").split_whitespace().collect::<Vec<_>>().join(" "))
     }
@@ -141,6 +143,7 @@ impl Phonemizer {
             })?;
         // A sentence is far smaller than a pipe's 64 KiB, so writing all of it first cannot block.
         if let Some(mut stdin) = child.stdin.take() {
+            // A program that fails closes its input early; its status below says why.
             stdin.write_all(input.as_bytes()).ok();
         }
         let output = child.wait_with_output().map_err(|e| fail(e.to_string()))?;

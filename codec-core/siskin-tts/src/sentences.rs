@@ -94,6 +94,18 @@ impl Sentences {
     }
 
     /// Sentences skipped so far because they have no letter or digit.
+    ///
+    /// ```
+    /// use siskin_tts::Sentences;
+    ///
+    /// let mut sentences = Sentences::new();
+    /// let mut keep = |_: &str| Ok::<(), std::convert::Infallible>(());
+    /// // A control character, and a sentence of marks alone.
+    /// sentences.push_bytes(b"One.\x07 ***", &mut keep)?;
+    /// sentences.finish_text(&mut keep)?;
+    /// assert_eq!((sentences.skipped_bytes(), sentences.skipped_sentences()), (1, 1));
+    /// # Ok::<(), std::convert::Infallible>(())
+    /// ```
     pub fn skipped_sentences(&self) -> u64 {
         self.skipped_sentences
     }
@@ -108,6 +120,8 @@ impl Sentences {
             }
             return Ok(());
         }
+        // Byte order marks, replacement characters, marks of zero width and of direction: nothing of them
+        // is spoken.
         if c.is_control()
             || matches!(c, '\u{feff}' | '\u{fffd}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}')
         {
@@ -174,6 +188,7 @@ fn ends_without_blank(text: &str) -> bool {
 /// Position at which a sentence that is too long is cut: after a comma or the like in its second half, else at a blank,
 /// else at its end.
 fn best_cut(text: &str) -> usize {
+    // In the second half only, or a comma early on would leave most of the text for the next cut.
     let half = text.char_indices().nth(MAX_SENTENCE / 2).map_or(0, |(i, _)| i);
     let comma = text.rfind([',', ';', ':', '—', '、', '，']).filter(|&i| i >= half);
     let after = |i: usize| i + text[i..].chars().next().map_or(0, char::len_utf8);

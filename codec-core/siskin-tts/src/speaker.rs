@@ -41,7 +41,7 @@ impl Speaker {
     ///
     /// # Errors
     /// [`Error::BadBundle`] if files do not fit the manifest or a codec's latents are of another encoder,
-    /// [`Error::Phonemes`] without espeak-ng, and what [`Runtime::whole_network`] returns.
+    /// [`Error::Phonemes`] without espeak-ng, and what [`Runtime::open_whole_network`] returns.
     pub fn new(bundle: &VoiceBundle, runtime: &Runtime) -> Result<Self> {
         let engine: Box<dyn Engine> = match &bundle.manifest().engine {
             EngineSpec::Kokoro { graph, durations, styles } => {
@@ -78,9 +78,11 @@ impl Speaker {
         speed: f32,
         emit: &mut dyn FnMut(&[f32]) -> bool,
     ) -> Result<Spoken> {
+        // NaN is in no range.
         if !(0.5..=2.0).contains(&speed) {
             return Err(Error::parameter("speed", speed, "0.5 to 2"));
         }
+        // An `Arc`: the engine is borrowed mutably below, beside the manifest.
         let manifest = self.manifest.clone();
         let language = manifest
             .language_of(voice)
@@ -90,6 +92,7 @@ impl Speaker {
         let (mut samples, mut going) = (0u64, true);
         // Two tokens of each network call are the boundaries.
         for piece in split_tokens(&tokenize_phonemes(&phonemes, &manifest), manifest.max_tokens - 2) {
+            // Boundaries around each piece, since the networks have seen no input without.
             let mut ids = vec![manifest.boundary];
             ids.extend(piece.iter().map(|t| t.id));
             ids.push(manifest.boundary);

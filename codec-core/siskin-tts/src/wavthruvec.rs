@@ -38,6 +38,8 @@ pub(crate) struct WavThruVec {
 impl WavThruVec {
     pub(crate) fn new(bundle: &VoiceBundle, runtime: &Runtime, spec: &Spec<'_>) -> Result<Self> {
         let bad = |reason: String| Error::bad_bundle(bundle.path(), reason);
+        // By name and checked by its encoder's hash: a decoder that was trained further for the same latents is
+        // welcome (`docs/tts.md`).
         let codec = Bundle::find(spec.codec)?;
         let (audio, voice) = (codec.manifest(), bundle.manifest());
         let encoder = audio.files.get(&audio.encoder.file).map_or("", String::as_str);
@@ -145,6 +147,7 @@ fn round_durations(durations: &[f32], speed: f32) -> Vec<usize> {
         .map(|&d| {
             let d = f64::from(d / speed);
             end += if d.is_finite() { d.max(0.0) } else { 0.0 };
+            // The end is capped and not the sum of counts, so `given` never exceeds it.
             let count = (end.round() as usize).min(MAX_FRAMES) - given;
             given += count;
             count

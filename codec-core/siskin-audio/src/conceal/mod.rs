@@ -74,6 +74,7 @@ impl Concealment {
         // After a gap the decoded frame fades in from the gain that the gap ended with.
         if self.state.gap_frames > 0 {
             self.crossfade_frame(pcm, 1.0);
+            // The noise ends with this frame; its tail would sound in the next gap.
             self.noise.clear_tail();
             (self.state.gap_frames, self.state.sid_powers) = (0, None);
         }
@@ -95,6 +96,7 @@ impl Concealment {
 
     /// Sets the comfort noise to the powers of a SID frame, which starts DTX or updates it.
     pub(crate) fn set_comfort_noise(&mut self, powers: &Powers) {
+        // In a gap the powers move to the new ones in steps of `NOISE_SMOOTHING` instead.
         if self.state.gap_frames == 0 {
             self.state.noise_powers = *powers;
         }

@@ -29,6 +29,7 @@ impl Format {
         layout: Layout,
         special_ids: &BTreeMap<String, i64>,
     ) -> Result<Self> {
+        // 64 stages of 16 groups are the most that a stream header can say.
         if !(1..=1024).contains(&codebooks) {
             return Err(Error::parameter("codebooks", codebooks, "1 to 1024"));
         }

@@ -60,6 +60,7 @@ pub enum Layout {
 pub(crate) const SNAC_ORDER: [usize; 7] = [0, 1, 3, 4, 2, 5, 6];
 /// Limit of a column's delay: models delay by codebook, of which there are at most 1024, and the unpacker holds a frame per
 /// step.
+// Four times as many as the codebooks of a format.
 const MAX_DELAY: u32 = 4096;
 
 impl Layout {
@@ -83,6 +84,7 @@ impl Layout {
     /// The seven slots of a SNAC group: its frame has the code of level 0, the two of level 1, the four of level 2,
     /// and slot `i`'s ids begin at `base + i * size`.
     pub fn snac(base: i64, size: u32) -> Self {
+        // By slot and not by codebook: Orpheus gives each of the seven slots ids of its own.
         let offsets = (0..7).map(|k| base + k * i64::from(size)).collect();
         Self::Flat { order: SNAC_ORDER.to_vec(), offsets }
     }

@@ -129,6 +129,7 @@ impl std::fmt::Display for Layout {
                 };
                 write!(f, "columns:{}", join(&mut columns.iter().map(item)))
             }
+            // The only layout in which a frame of zeros ends the stream.
             Self::Matrix { zero_ends: true, .. } => f.write_str("csm"),
             Self::Flat { order, offsets } => {
                 let base = offsets.first().copied().unwrap_or_default();

@@ -39,6 +39,7 @@ impl Packer {
     /// # Errors
     /// As [`Packer::push_frame`].
     pub fn push_frame_beside(&mut self, codes: &[u16], beside: &[i64], out: &mut Vec<i64>) -> Result<()> {
+        // Before anything is written: a frame that is refused leaves tokens and packer as they were.
         self.format.check_frame(self.frames, codes)?;
         match &self.format.layout {
             Layout::Matrix { zero_ends, .. } => {
@@ -130,6 +131,7 @@ impl Packer {
         let Layout::Matrix { columns, zero_ends } = &self.format.layout else { return };
         let start = out.len() - rows * columns.len();
         for (c, column) in columns.iter().enumerate() {
+            // Each column ends in its own row, delayed as its codes are.
             if let Role::Code(_) = column.role {
                 let id = if *zero_ends { 0 } else { self.format.specials.end() };
                 out[start + column.delay as usize * columns.len() + c] = id;

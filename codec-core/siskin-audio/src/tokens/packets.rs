@@ -99,6 +99,7 @@ impl CodePackets {
         if codes.len() != expected {
             return Err(Error::parameter("codes", codes.len(), expected).into());
         }
+        // The packet was full before: only now is it known not to be the last.
         if self.holds_last && self.pending_frames() == self.frames_per_packet {
             self.emit_packet(0, emit)?;
         }
@@ -122,6 +123,7 @@ impl CodePackets {
         if self.pending_frames() > 0 {
             self.emit_packet(0, emit)?;
         }
+        // Time goes on, and the gap before the next packet is what decoders conceal.
         self.frames_before += 1;
         Ok(())
     }
@@ -220,6 +222,7 @@ pub fn codes_from_packet(
     let packet = Packet::parse(data, &Limits::default())?.bind(header)?;
     let mut frames = Frames::default();
     packet.read_codes(coder.map(|c| c as &mut dyn CodeCoder), &mut frames)?;
+    // A matrix of codes has one number of rows, and padding would be other codes.
     if frames.is_variable() {
         let reason = "frames of different stages, which tokens cannot have";
         return Err(Error::bitstream("packet", "stages", 0, reason));

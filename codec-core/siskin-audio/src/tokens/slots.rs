@@ -22,6 +22,7 @@ impl Slots {
         if !(1..=4096).contains(&count) {
             return Err(Error::parameter("slots", count, "1 to 4096"));
         }
+        // Every slot is a copy of this state, so it must be that of a new stream.
         stream.reset();
         let fresh = || {
             let mut snapshot = StreamSnapshot::default();

@@ -155,6 +155,7 @@ impl TokenStream {
     pub fn finish_stream(&mut self, out: &mut Vec<f32>) -> Result<Ending> {
         let output = &mut self.output;
         let ended = self.unpacker.finish_stream(&mut |unit| output.decode_unit(unit, out));
+        // Read before the reset, which clears the counts.
         let ending = self.output.progress.ending;
         let faults = std::mem::take(&mut self.output.progress.faults);
         let texts = std::mem::take(&mut self.output.progress.texts);
@@ -198,6 +199,7 @@ impl TokenStream {
         progress.faults.clear();
         progress.ending = Ending::default();
         progress.length = None;
+        // The codec's delay, as in a packet that starts a stream.
         progress.skip = self.output.decoder.stream_header().pre_skip.into();
     }
 

@@ -97,6 +97,7 @@ impl Tokenizer {
     pub fn finish_stream(&mut self, marked: bool, out: &mut Vec<i64>) -> Result<u64> {
         let samples = self.samples_in;
         if samples > 0 {
+            // As many as `Encoder` makes of this length, so that tokens and packets have the same frames.
             let frames = (samples + self.delay as u64).div_ceil(self.hop as u64);
             // Silence fills the last frame and pushes the codec's delay through.
             while self.frames_out < frames {

@@ -82,6 +82,7 @@ impl UnitDecoder {
             let allowed = format!("whole frames of {dim}");
             return Err(Error::parameter("latents", latents.len(), allowed));
         }
+        // All are looked at before the first is decoded: a NaN would stay in the network's states.
         if let Some(bad) = latents.iter().find(|x| !x.is_finite()) {
             return Err(Error::parameter("latent", bad, "finite values"));
         }
@@ -95,6 +96,7 @@ impl UnitDecoder {
 
     pub(crate) fn conceal_frame(&mut self, out: &mut Vec<f32>) -> Result<()> {
         let start = out.len();
+        // One at a time, since each frame is trimmed and counted by itself.
         self.decoder.conceal(1, out)?;
         self.progress.ending.lost += 1;
         self.trim_frame(start, out);

@@ -60,6 +60,7 @@ mod header_text {
     use siskin_bitstream::StreamHeader;
 
     pub(crate) fn serialize<S: Serializer>(header: &Option<StreamHeader>, to: S) -> Result<S::Ok, S::Error> {
+        // The bytes of `CodecPrivate`, so that a coded file can be made from tokens bit by bit.
         to.serialize_str(&header.as_ref().map(|h| hex::encode(h.to_bytes())).unwrap_or_default())
     }
 

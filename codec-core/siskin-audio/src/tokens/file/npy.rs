@@ -7,6 +7,7 @@ use crate::tokens::file::token_file::{TokenFile, file_error, read_integer};
 
 const MAGIC: &[u8] = b"\x93NUMPY";
 /// The array's bytes begin at a multiple of this.
+// As NEP 1 asks, so that an array can be mapped into memory.
 const ALIGNMENT: usize = 64;
 /// Limit of the header: an array of two dimensions has about 100 bytes.
 const MAX_HEADER: usize = 4096;
@@ -20,6 +21,7 @@ pub(crate) fn to_bytes(file: &TokenFile) -> Vec<u8> {
     header.extend(std::iter::repeat_n(' ', total - before - header.len() - 1));
     header.push('\n');
     let mut out = MAGIC.to_vec();
+    // Version 1.0, which every reader knows; later ones are for headers beyond 64 KiB.
     out.extend([1, 0]);
     out.extend((header.len() as u16).to_le_bytes());
     out.extend(header.bytes());
@@ -42,6 +44,7 @@ pub(crate) fn from_bytes(data: &[u8]) -> Result<TokenFile> {
     let (header, body) = rest.split_at_checked(length).ok_or_else(cut)?;
     let header = std::str::from_utf8(header).map_err(|e| file_error("header", e))?;
     let kind = find_value(header, "descr").ok_or_else(|| file_error("descr", "missing"))?;
+    // No floats, whose conversion would round, and no objects, which are pickles.
     let (bytes, signed): (usize, bool) = match kind.trim_matches(['\'', '"']) {
         "|u1" | "<u1" => (1, false),
         "<u2" => (2, false),

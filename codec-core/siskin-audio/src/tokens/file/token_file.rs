@@ -63,6 +63,7 @@ impl TokenFile {
             [k, t] | [1, k, t] => (k, t),
             _ => return Err(file_error("shape", format!("{shape:?}, allowed: [K, T]"))),
         };
+        // The bound of `Format`: 64 stages of 16 groups.
         if !(1..=1024).contains(&codebooks) {
             return Err(file_error("shape", format!("{codebooks} codebooks, allowed: 1 to 1024")));
         }

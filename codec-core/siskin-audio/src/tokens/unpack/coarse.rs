@@ -12,6 +12,7 @@ pub(crate) struct Coarse {
     /// The clip's length in frames, once known.
     pub(crate) frames: Option<u64>,
     /// All codes so far in their order; a bad one is 0 and has an entry in `bad`.
+    // The whole clip, since its first frame is complete only when the last group begins.
     held: Vec<u16>,
     bad: BTreeMap<usize, TokenError>,
     /// Frames emitted.
@@ -49,6 +50,7 @@ impl Coarse {
             return if is_full { Ok(()) } else { context.emit_ignored(self.incomplete_error(groups), emit) };
         }
         let (codebook, begins_group) = self.next_codebook(groups);
+        // Models may write one between all groups, not only after the first.
         if token.value == specials.separator() && begins_group {
             return Ok(());
         }
@@ -59,6 +61,7 @@ impl Coarse {
             Ok(code) => self.held.push(code),
             Err(error) if !context.conceals => return Err(error.into()),
             Err(error) => {
+                // The 0 keeps the places of all later codes.
                 self.bad.insert(self.held.len(), error);
                 self.held.push(0);
             }
@@ -91,6 +94,7 @@ impl Coarse {
     fn next_codebook(&self, groups: &[usize]) -> (usize, bool) {
         let (mut start, mut first) = (0, 0);
         for &count in groups {
+            // Without a length every code belongs to the first group.
             let length = self.frames.map_or(usize::MAX, |f| f as usize * count);
             let inside = self.held.len() - start;
             if inside < length {
@@ -145,6 +149,7 @@ impl Coarse {
             let is_whole = *context.ended || found as u64 >= frames.saturating_mul(codebooks as u64);
             return if is_whole { Ok(()) } else { context.emit_ignored(self.incomplete_error(groups), emit) };
         }
+        // No mark has come: a clip of whole frames is taken to have ended here, another number cannot be divided.
         if !found.is_multiple_of(codebooks) {
             context.emit_ignored(TokenError::Codebooks { found, codebooks }, emit)?;
             return Ok(());

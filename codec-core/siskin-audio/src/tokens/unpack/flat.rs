@@ -21,6 +21,7 @@ impl Flat {
     pub(crate) fn new(codebooks: usize, offsets: &[i64], size: u32) -> Self {
         let mut sorted = offsets.to_vec();
         sorted.sort_unstable();
+        // Only then can a missing token be told from a wrong one.
         let tells_slot = sorted.windows(2).all(|pair| pair[1] - pair[0] >= i64::from(size));
         Self { slot: 0, codes: vec![0; codebooks], bad: None, frames: 0, tells_slot }
     }

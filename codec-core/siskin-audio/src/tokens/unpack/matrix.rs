@@ -49,6 +49,7 @@ pub(crate) struct Matrix {
 
 impl Matrix {
     pub(crate) fn new(columns: &[Column], delay: u32, codebooks: usize) -> Self {
+        // A frame's codes come over `delay + 1` rows, so that many frames are open at once.
         let held = delay as usize + 1;
         Self {
             row: Vec::with_capacity(columns.len()),
@@ -136,6 +137,8 @@ impl Matrix {
                     // `check_codebooks` has each codebook exactly once: `present` counts them.
                     self.partial[place].present += 1;
                 }
+                // The earliest wins: columns may disagree in a model's output, and nothing after the first end is
+                // sound.
                 (Cell::End, _, Some(frame)) => self.end = Some(self.end.map_or(frame, |e| e.min(frame))),
                 (Cell::Bad(error), _, Some(frame)) => {
                     self.partial[(frame % held as u64) as usize].error.get_or_insert(error);
