@@ -16,6 +16,7 @@ use crate::media::graph::{Graph, Pulled, VideoShape};
 use crate::media::{Kind, Source, Track, to_ns};
 
 /// Pixels that are higher or wider than this many times their other side are a mistake.
+// 2^20, the most that the stream header holds.
 const MAX_ASPECT: i32 = 0x10_0000;
 
 /// A picture in its place.
@@ -85,6 +86,7 @@ impl VideoInput {
         })?;
         let mut track = Track::open(source, Kind::Video)?;
         let mut first = frame::Video::empty();
+        // What pictures are is known only from one: containers lie about sizes, formats and interlacing.
         if !track.decode(&mut first)? {
             bail!("{name} holds no pictures");
         }
@@ -107,6 +109,7 @@ impl VideoInput {
         let frame_rate = constant_rate(rates.0, rates.1, first.is_interlaced());
         let header = VideoHeader { width, height, frame_rate, pixel_aspect, colour };
         header.check().with_context(|| name)?;
+        // Everything is counted from the first picture that can be decoded, which need not be the first packet.
         let zero = first.timestamp().map_or(0, |ticks| to_ns(ticks, track.time_base()));
         Ok(Self {
             track,
@@ -182,6 +185,7 @@ impl VideoInput {
             None => self.next_filtered()?,
         };
         let Some((data, start)) = current else { return Ok(None) };
+        // A constant rate needs no look ahead, which would delay each picture by one.
         if let Some(constant) = self.header.frame_duration_ns() {
             let duration_ns = u32::try_from(constant).unwrap_or(u32::MAX);
             return Ok(Some(Picture { data, start_ns: u64::try_from(start).unwrap_or(0), duration_ns }));
@@ -218,11 +222,14 @@ impl VideoInput {
                     if (width, height) != (self.header.width, self.header.height) {
                         bail!("FFmpeg's filters gave a picture of {width}x{height}");
                     }
+                    // Of RGB; 4:2:0 takes half of it.
                     let mut data = Vec::with_capacity(3 * width as usize * height as usize);
                     append_frame(&self.filtered, self.planar, &mut data);
                     return Ok(Some((data, time)));
                 }
+                // The next frame, of another shape, opens new filters.
                 Pulled::End => self.stage = None,
+                // Otherwise a filter that keeps a frame back would make this loop endless.
                 Pulled::Hungry if stage.is_closed => bail!("FFmpeg's filters do not come to an end"),
                 Pulled::Hungry => self.feed()?,
             }
@@ -235,9 +242,12 @@ impl VideoInput {
         let shape = next.as_ref().map(shape_of);
         let Some(stage) = &mut self.stage else { return Ok(()) };
         match (next, shape) {
+            // New filters only where the old ones cannot do: deinterlacing keeps frames of before and after, which a
+            // change would lose.
             (Some(frame), Some(shape)) if stage.shape.takes(&shape) => self.push(frame),
             (next, _) => {
                 let end = match &next {
+                    // The last picture stays until the next one, whatever filters that goes through.
                     Some(frame) => self.timing.place(time_of(frame, &self.track, self.zero)),
                     None => self.timing.last(),
                 };
@@ -294,13 +304,17 @@ impl VideoInput {
                 chain.extend(convert::conversion_filters(format, None, (colour, colour), self.siting, true));
                 format = Pixel::YUV420P;
             }
+            // One frame for each two fields, so that the frame rate stays; progressive frames pass as they are.
             chain.push("bwdif=mode=send_frame:parity=auto:deint=interlaced".into());
         }
         let to = if convert::is_rgb(shape.format) && !self.planar { colour } else { &self.header.colour };
         chain.extend(convert::conversion_filters(format, resize, (colour, to), self.siting, self.planar));
         if chain.is_empty() && shape.is_flipped {
+            // Rows that lie upside down in memory would be read with a negative stride, which the copies here do not
+            // know.
             chain.push("copy".into());
         }
+        // After the conversion: turning 4:2:0 or RGB is one filter for both.
         chain.extend(self.orientation.filters());
         chain.extend(self.timing.filter());
         let chain = if chain.is_empty() { "null".into() } else { chain.join(",") };
@@ -347,6 +361,8 @@ fn constant_rate(average: Rational, base: Rational, is_interlaced: bool) -> (u32
         (Some(a), Some(b)) => {
             let ratio = f64::from(a.0) * f64::from(b.1) / (f64::from(a.1) * f64::from(b.0));
             match ratio {
+                // 2 %: averages over short clips are that far off. The base then says which of 23.976 and 24 is
+                // meant.
                 r if (r - 1.0).abs() < 0.02 => b,
                 // Fields that are coded one by one are counted one by one.
                 r if is_interlaced && (r - 0.5).abs() < 0.01 => (b.0, b.1.saturating_mul(2)),
@@ -368,6 +384,7 @@ fn aspect_fraction(ratio: Rational) -> (u32, u32) {
 
 /// What the values of a frame mean.
 fn colour_of(frame: &frame::Video) -> Colour {
+    // FFmpeg's numbers are those of ITU-T H.273, where 2 means unspecified.
     let code = |value: i32| u8::try_from(value).unwrap_or(2);
     let format = frame.format();
     let full_range = match frame.color_range() {

@@ -46,6 +46,7 @@ impl Job<'_> {
         let seen = input.start_ns();
         let Some(sound) = &mut self.sound else { return (tracks, 0, seen) };
         tracks.push(Track::audio(sound.header()));
+        // The earlier of both is 0 of the file, so that no time is negative.
         let zero = seen.min(sound.start_ns().unwrap_or(seen));
         sound.begin_at(zero);
         (tracks, seen.saturating_sub(zero).max(0) as u64, zero)
@@ -63,6 +64,7 @@ impl Job<'_> {
         }
         let earlier = Earlier::open(self.output, header, settings)?;
         if earlier.is_none() {
+            // No error, so that one command can be run again and again until it is done.
             report.note(&format!("{} is not there yet: there is nothing to resume", self.output.display()));
         }
         Ok(earlier)

@@ -22,6 +22,7 @@ const TICKS: u32 = 90_000;
 /// Quality of H.264, from 0 to 51, less is better: hard to tell from its source.
 const CRF: &str = "14";
 /// Bits a pixel for encoders of H.264 that know no such quality.
+// 3.1 Mb/s at 640x480 and 25 frames per second: generous, as the source has been coded once already.
 const BITS_A_PIXEL: f64 = 0.4;
 
 /// An ordinary file for pictures and sound.
@@ -63,6 +64,7 @@ impl Container {
 
     /// Fails where it cannot hold such pictures.
     pub(super) fn check(self, header: &VideoHeader) -> Result<()> {
+        // x264 refuses odd sizes in 4:2:0; FFV1 takes them.
         let is_odd = !header.width.is_multiple_of(2) || !header.height.is_multiple_of(2);
         if self != Self::Matroska && is_odd {
             let VideoHeader { width, height, .. } = header;
@@ -157,6 +159,7 @@ impl PictureTrack {
         let VideoHeader { width, height, frame_rate, pixel_aspect, colour } = *header;
         let is_constant = frame_rate.0 > 0;
         let tick = match (is_constant, start) {
+            // One tick per frame: exact, and what players show as the rate. A late start would be rounded by it.
             (true, 0) => (frame_rate.1, frame_rate.0),
             _ => (1, TICKS),
         };
@@ -172,6 +175,7 @@ impl PictureTrack {
         encoder.set_frame_rate(rate);
         let usual = if is_constant { f64::from(frame_rate.0) / f64::from(frame_rate.1) } else { 25.0 };
         if id == Id::H264 {
+            // x264 goes by `crf` and leaves this alone.
             encoder.set_bit_rate((BITS_A_PIXEL * usual * header.pixels() as f64) as usize);
         }
         if context.format().flags().contains(format::Flags::GLOBAL_HEADER) {
@@ -213,8 +217,10 @@ impl PictureTrack {
                 fill_frame(&self.planes, &mut frame, true);
             }
         }
+        // Encoders refuse two pictures at one tick.
         let at = self.ticks(start).max(self.next);
         self.next = at + 1;
+        // Encoders reorder pictures and forget how long each lasts.
         self.durations.insert(at, (self.ticks(start.saturating_add(duration)) - at).max(1));
         frame.set_pts(Some(at));
         self.shaper.push(&mut frame)?;

@@ -20,17 +20,20 @@ impl Orientation {
         let Some(matrix) = matrix.get(..BYTES) else { return Self::Upright };
         let at = |place: usize| {
             let bytes: [u8; 4] = std::array::from_fn(|i| matrix[4 * place + i]);
+            // 16.16 fixed point, in the machine's order, as FFmpeg keeps it.
             f64::from(i32::from_ne_bytes(bytes)) / 65_536.0
         };
         // A point (x, y) is shown at (a x + c y, b x + d y), with y downwards.
         let (a, b, c, d) = (at(0), at(1), at(3), at(4));
         let (across, down) = (a.hypot(c), b.hypot(d));
+        // A matrix of zeros, as some cameras write, means nothing.
         if across < 1e-6 || down < 1e-6 {
             return Self::Upright;
         }
         let sign = |v: f64, length: f64| match v / length {
             v if v > 0.999 => 1,
             v if v < -0.999 => -1,
+            // Three degrees: what is so near a quarter of a turn is meant as one.
             v if v.abs() < 0.05 => 0,
             _ => 2,
         };

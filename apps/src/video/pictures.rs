@@ -77,6 +77,7 @@ impl Pictures {
 
     /// Goes on to the next picture; false at the end.
     pub(super) fn advance_frame(&mut self) -> Result<bool> {
+        // A loop, since a packet may bring no frames at all.
         while self.next == self.frames && self.missing == 0 {
             match self.file.next(&mut self.block) {
                 Ok(true) => self.take_packet()?,
@@ -97,6 +98,7 @@ impl Pictures {
                 Ok(()) => {}
                 Err(e @ Error::NotFinite { .. }) => {
                     self.faults.push(format!("packet {}: {e}", self.packets));
+                    // The rest of the group would fail as well, after as much work.
                     self.held = true;
                 }
                 Err(e) => return Err(e.into()),
@@ -121,11 +123,13 @@ impl Pictures {
     fn take_packet(&mut self) -> Result<()> {
         self.packets += 1;
         self.packet_bytes += self.block.data.len() as u64;
+        // By the time alone: a lost packet leaves nothing else.
         self.missing = self.clock.packet(self.block.pts_ns);
         let header = *self.file.header();
         let same_size =
             |info: &GopInfo| info.header.is_none_or(|h| (h.width, h.height) == (header.width, header.height));
         let loaded = match inspect(&self.block.data, &Limits::default()) {
+            // Outputs have one size; the pictures before stay.
             Ok(info) if !same_size(&info) => {
                 self.faults.push(format!("packet {}: pictures of another size", self.packets));
                 return Ok(());
@@ -153,6 +157,7 @@ impl Pictures {
 
     /// Fails if nothing at all could be decoded.
     pub(super) fn check_any(&self) -> Result<()> {
+        // Gray alone is no video.
         if self.given > self.concealed {
             return Ok(());
         }

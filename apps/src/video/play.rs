@@ -37,7 +37,9 @@ pub(crate) fn run(
     report: &mut Report,
 ) -> Result<ExitCode> {
     gst::init().context("GStreamer cannot be started")?;
+    // Linked in, so that files play even where the plugin is not installed.
     gstsiskin::plugin_register_static().context("the elements cannot be registered")?;
+    // A URI has no relative paths.
     let whole = std::path::absolute(path).with_context(|| path.display().to_string())?;
     let uri = gst::glib::filename_to_uri(&whole, None).with_context(|| path.display().to_string())?;
     let player = gst::ElementFactory::make("playbin").property("uri", uri.as_str()).build();
@@ -50,6 +52,7 @@ pub(crate) fn run(
         }
     }
     let played = play_until_end(&player, path, start, report);
+    // Also after an error, or threads would outlive the elements.
     player.set_state(gst::State::Null).ok();
     let seconds = played?;
     report.done(&format!("Played {}", units::format_time(seconds)), &events::VideoPlay { seconds })?;
@@ -70,6 +73,7 @@ fn play_until_end(
     while let Some(message) = bus.timed_pop(gst::ClockTime::NONE) {
         match message.view() {
             gst::MessageView::Error(e) => return Err(failed(e)),
+            // Pre-rolled: only now are length and seeks to be had.
             gst::MessageView::AsyncDone(_) => break,
             _ => (),
         }
@@ -110,6 +114,7 @@ fn play_until_end(
             let target = if by < 0 { position.saturating_sub(step) } else { position.saturating_add(step) };
             seek_to(player, total.map_or(target, |end| target.min(end)));
         }
+        // The wait of the loop: messages are handled at once.
         let message = bus.timed_pop(TICK);
         match message.as_ref().map(|m| m.view()) {
             Some(gst::MessageView::Eos(_)) => break,
@@ -117,6 +122,7 @@ fn play_until_end(
             Some(gst::MessageView::Warning(w)) => report.warn(&format!("{name}: {}", w.error().message()))?,
             _ => (),
         }
+        // During a seek there is none; the last one stays.
         position = player.query_position::<gst::ClockTime>().unwrap_or(position);
         let seconds = |time: gst::ClockTime| time.nseconds() as f64 / 1e9;
         report.progress(Progress { seconds: seconds(position), total: total.map(seconds), bytes: 0 })?;
@@ -126,5 +132,6 @@ fn play_until_end(
 
 /// Goes to a time; what cannot be sought plays on.
 fn seek_to(player: &gst::Element, target: gst::ClockTime) {
+    // Accurate, since key units may be far apart.
     player.seek_simple(gst::SeekFlags::FLUSH | gst::SeekFlags::ACCURATE, target).ok();
 }

@@ -11,6 +11,7 @@ use ffmpeg_next::{Packet, Rational, frame};
 use crate::failure::usage_error;
 
 /// Differences are shown so many times as large, around grey.
+// Errors of a good encoding are a few levels, too few to be seen.
 const GAIN: i32 = 4;
 /// A sheet is written about so often.
 pub(super) const INTERVAL: Duration = Duration::from_secs(2);
@@ -43,6 +44,7 @@ impl Watch {
         let name = self.path.display();
         let data = encode_png(&draw_sheet(original, decoded, self.size), (3 * self.size.0, self.size.1))?;
         let folder = self.path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        // The umask takes from this; temporary files are otherwise for their owner alone.
         let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o666);
         let mut file = tempfile::Builder::new()
             .prefix(".watch.")
@@ -51,6 +53,7 @@ impl Watch {
             .with_context(|| format!("{name}"))?;
         std::io::Write::write_all(&mut file, &data).with_context(|| format!("{name}"))?;
         file.persist(&self.path).map_err(|e| e.error).with_context(|| format!("{name}"))?;
+        // From the end: a sheet of a large picture takes time itself.
         self.due = Instant::now() + INTERVAL;
         Ok(())
     }

@@ -43,6 +43,7 @@ impl Realtime {
             Wish::Bitrate(rate) => Aim::Bitrate(rate as u32),
             Wish::Quality { quality, .. } => {
                 let steps = f64::from(manifest.qualities - 1);
+                // 100 is the finest quality of the bundle, which counts from 0.
                 Aim::Quality(((100.0 - quality) / 100.0 * steps).round() as u8)
             }
             Wish::Size(_) => {
@@ -96,6 +97,7 @@ impl Mode for Realtime {
     }
 
     fn usable(&self, earlier: Earlier, job: &Job<'_>) -> Result<Earlier> {
+        // The encoder has no reference frame after a break, so it goes on at a keyframe as if none had been.
         earlier.up_to_last_key(job.output)
     }
 
@@ -111,12 +113,14 @@ impl Mode for Realtime {
         let begun = Instant::now();
         let coded = self.encoder.encode(frame, own)?;
         let (is_key, data) = (coded.key, coded.data.to_vec());
+        // Without reading and measuring, which are not the encoder's.
         self.seconds += begun.elapsed().as_secs_f64();
         Ok(Some(Coded { is_key, data, psnr: self.decoded_psnr(frame)? }))
     }
 
     fn is_worth_keeping(&mut self, coded: &Coded, sums: &Sums) -> bool {
         let is_first = coded.is_key && sums.frames > sums.resumed && !self.is_revealed;
+        // Once: from here on the file has its name, and what is whole in it can be played.
         self.is_revealed |= is_first;
         is_first
     }

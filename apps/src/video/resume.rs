@@ -24,6 +24,7 @@ impl Settings {
     /// The settings with what names the input: its bytes, where it is a file, and its first picture.
     pub(super) fn new(settings: &str, source: &Source, first: &[u8]) -> Result<Self> {
         let file = source.fingerprint()?.map_or_else(|| "none".into(), |digest| short_digest(&digest));
+        // The picture too: pipes have no bytes to go back to, and options may change what is decoded.
         Ok(Self(format!("{settings} input={file} first-picture={}", short_digest(&Sha256::digest(first)))))
     }
 
@@ -34,6 +35,7 @@ impl Settings {
 
     /// What is another in `before`, in words.
     fn differences(&self, before: &str) -> Vec<String> {
+        // By name and not as one text, so that the user is told what differs.
         let find = |all: &str, name: &str| {
             all.split(' ').filter_map(|w| w.split_once('=')).find(|w| w.0 == name).map(|w| w.1.to_owned())
         };
@@ -104,6 +106,7 @@ impl Earlier {
             }
             count += 1;
         }
+        // Read a second time: only at the end is it known which keyframe was the last.
         Ok(Self { file: VideoFile::open(path)?, block: self.block, left: Some(last) })
     }
 
@@ -116,6 +119,7 @@ impl Earlier {
         if !self.file.next(&mut self.block).unwrap_or(false) {
             return None;
         }
+        // A packet with a wrong checksum ends what can be taken over.
         let info = inspect(&self.block.data, &Limits::default()).ok()?;
         Some((info, &self.block.data))
     }
@@ -123,6 +127,7 @@ impl Earlier {
 
 /// Enough of a digest to tell two inputs apart.
 fn short_digest(digest: &[u8]) -> String {
+    // 48 bits: this guards against mistakes, not attacks, and tags stay readable.
     digest.iter().take(6).map(|b| format!("{b:02x}")).collect()
 }
 

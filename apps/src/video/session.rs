@@ -131,6 +131,7 @@ pub(super) fn run<M: Mode>(
         report.note(&format!("Leaving out other streams: {}", others.join(", ")));
     }
     input.notes().iter().for_each(|note| report.note(note));
+    // Read before the output is begun: an input without pictures must leave nothing behind.
     let mut ahead = input.next()?;
     let settings = Settings::new(&mode.words(), &job.source, ahead.as_ref().map_or(&[], |p| &p.data))?;
     let mut earlier = match job.earlier_run(&header, &settings, report)? {
@@ -141,10 +142,12 @@ pub(super) fn run<M: Mode>(
     let (tracks, shift, zero) = job.tracks(&input);
     let mut tags = vec![settings.tag()];
     if input.siting() != Siting::Left {
+        // The stream header has no place for it.
         tags.push((SITING_TAG.into(), input.siting().name().into()));
     }
     tags.extend(kept_tags(&job.source));
     let mut sink = Sink::begin(&target, tracks, tags, job.source.chapters(zero))?;
+    // From here on an interrupt lets this thread end the file.
     interrupt::keep_output();
     let total = input.stated_frames();
     let (mut sums, mut was_interrupted) = (Sums::default(), false);
@@ -153,6 +156,7 @@ pub(super) fn run<M: Mode>(
         if kept.is_none() && earlier.take().is_some() {
             report.note(&format!("Going on after {} frames in {} groups", sums.resumed, sums.groups));
         }
+        // Pictures of kept packets are decoded as well: the input has no other way to the place after them.
         let count = kept.as_ref().map_or(mode.group_size(), |(info, _)| info.frames as usize);
         let group = match gather_group(&mut input, count, &mut ahead, &header) {
             // What an earlier run left is whole as long as this file is not in its place.
@@ -184,11 +188,13 @@ pub(super) fn run<M: Mode>(
                 }
             }
         };
+        // Before this packet is written: what is on disk is then a whole group.
         if kept.is_none() && mode.is_worth_keeping(&coded, &sums) {
             sink.flush()?;
             target.reveal()?;
         }
         let start = shift + group.start_ns;
+        // Matroska wants blocks in the order of time.
         job.write_sound(start, &mut sink)?;
         sink.block(start, group.nanoseconds(), coded.is_key, &coded.data)?;
         if M::IS_SLOW {
@@ -229,6 +235,7 @@ pub(super) fn run<M: Mode>(
     tell_result(job, report, &sums, &totals, &header, mode.summary(&sums))?;
     match missing {
         Some(missing) => Err(anyhow!("{missing}; {} holds what is there", job.output.display())),
+        // The file is good, but the program did not do what it was asked.
         None if was_interrupted => Ok(ExitCode::from(interrupt::exit_code())),
         None => Ok(ExitCode::SUCCESS),
     }
@@ -278,6 +285,7 @@ fn gather_group(
     while group.frames.len() < count {
         interrupt::check_interrupt()?;
         let Some(picture) = ahead.take() else { break };
+        // One picture more is read, so that the end of the input is known with its last group.
         *ahead = input.next()?;
         if group.frames.is_empty() {
             group.start_ns = picture.start_ns;
@@ -296,6 +304,7 @@ impl Sums {
         self.groups += 1;
         self.keys += u64::from(coded.is_key);
         self.nanoseconds += group.nanoseconds();
+        // Packets of an earlier run were not measured again.
         if coded.psnr.is_finite() {
             self.psnr += coded.psnr;
             self.measured += frames;

@@ -11,8 +11,10 @@ const EARLY: f64 = -1.25;
 /// The longest that a picture is shown where the rate varies, in nanoseconds: durations are coded in 32 bits.
 const LONGEST: i64 = 4_000_000_000;
 /// How long a picture is taken to last where nothing says.
+// 25 pictures per second.
 const USUAL: i64 = 40_000_000;
 /// Repeated pictures are told of from this much on.
+// Shorter ones are how screen recordings and cameras in the dark are.
 const TOLD_GAP: i64 = 1_000_000_000;
 const NS: i64 = 1_000_000_000;
 
@@ -42,6 +44,7 @@ impl Timing {
     /// Seconds of a tick of frames that go into the filters.
     pub(super) fn ticks(&self) -> Rational {
         let ticks = |(n, d): (u32, u32)| Some(Rational(i32::try_from(d).ok()?, i32::try_from(n).ok()?));
+        // A tick per frame lets `fps` repeat and drop exactly; else nanoseconds, so that nothing is rounded.
         self.rate.and_then(ticks).unwrap_or(Rational(1, NS as i32))
     }
 
@@ -72,6 +75,7 @@ impl Timing {
     pub(super) fn place(&self, time: Option<i64>) -> i64 {
         match (self.rate, time) {
             (Some(_), _) => match self.frames_late(time) {
+                // Later than three quarters of a frame is a gap and no jitter.
                 Some(late) if late >= LATE => self.due.saturating_add(late.round() as i64),
                 _ => self.due,
             },
@@ -97,10 +101,12 @@ impl Timing {
         match self.rate {
             Some(_) => {
                 let next = self.start_of(place.saturating_add(1));
+                // A last picture may be stated to last longer than a frame.
                 self.end = next.max(start.saturating_add(duration));
                 self.due = place.saturating_add(1);
             }
             None => {
+                // Until the next one comes, the length of the one before is the best guess.
                 self.end = start.saturating_add(if duration > 0 { duration } else { self.before });
                 self.due = self.end;
             }
@@ -123,6 +129,7 @@ impl Timing {
 
     /// How long a picture of a varying rate is to be shown whose successor comes at `end`.
     pub(super) fn duration(&self, start: i64, end: i64) -> u32 {
+        // At least a nanosecond: a duration of 0 would put two pictures at one time.
         end.saturating_sub(start).clamp(1, LONGEST) as u32
     }
 

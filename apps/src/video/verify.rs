@@ -14,6 +14,7 @@ use crate::report;
 use crate::units;
 
 /// What times may be off by.
+// A millisecond of rounding at either end.
 const ROUNDING_NS: u64 = 2_000_000;
 /// Real-time packets are counted modulo this.
 const REALTIME_NUMBERS: u32 = 128;
@@ -65,6 +66,7 @@ pub(crate) fn run(path: &Path, as_json: bool) -> Result<ExitCode> {
             }
             Err(e) => {
                 fault(packets, from as f64 / 1e9, e.with_sources())?;
+                // How long a broken packet lasts is unknown; the next one is measured against its beginning.
                 end = from;
             }
         }

@@ -43,6 +43,7 @@ fn header_line(header: &VideoHeader, siting: Siting) -> String {
     let range = if colour.full_range { "FULL" } else { "LIMITED" };
     let aspect = format!("A{}:{}", pixel_aspect.0, pixel_aspect.1);
     let chroma = match siting {
+        // As FFmpeg writes them: the standard's field, and an older one beside it.
         Siting::Left => "C420mpeg2 XYSCSS=420MPEG2",
         Siting::Center => "C420jpeg XYSCSS=420JPEG",
         Siting::TopLeft => "C420paldv XYSCSS=420PALDV",
@@ -72,6 +73,7 @@ impl RawOutput {
             Some(file) => Box::new(file),
             None => Box::new(stdout()),
         };
+        // A picture or so at a time: pipes to encoders are faster with few large writes.
         let mut out = BufWriter::with_capacity(1 << 20, inner);
         if format == RawFormat::Y4m {
             out.write_all(header_line(header, siting).as_bytes()).context("the output cannot be written")?;

