@@ -30,6 +30,7 @@ use crate::target::is_dash;
 /// Most bytes of a coded stream taken from a pipe: 90 hours at 6 kb/s.
 const MOST_FROM_PIPE: u64 = 256 << 20;
 
+// A trait object has one trait besides the likes of `Send`, so this one stands for all three.
 trait Source: Read + Seek + Send {}
 impl<T: Read + Seek + Send> Source for T {}
 
@@ -55,6 +56,8 @@ impl CodedFile {
 
     fn read(name: &str, source: Box<dyn Source>, bytes: u64) -> Result<Self> {
         if bytes == 0 {
+            // Else the container's reader would complain of a missing EBML header, which is no help with an empty
+            // file.
             bail!("no data");
         }
         let reader = Reader::open(source)?;
@@ -83,6 +86,7 @@ impl CodedFile {
             let reader = Reader::open(BufReader::new(File::open(path).ok()?)).ok()?;
             Some(reader.tracks().iter().any(|t| t.codec_id == AUDIO_CODEC_ID))
         };
+        // In this order: to open a named pipe waits for whoever writes to it.
         path.is_file() && open().unwrap_or(false)
     }
 
@@ -119,6 +123,7 @@ impl CodedFile {
     /// The length that the container states, in samples; none beside pictures, which may last longer.
     pub(crate) fn stated_samples(&self) -> Option<u64> {
         let has_pictures = self.reader.tracks().iter().any(|t| t.codec_id == VIDEO_CODEC_ID);
+        // The length is the file's and not the track's: with pictures it ends where they do.
         let stated = self.reader.duration_ns().filter(|_| !has_pictures);
         stated.map(|ns| self.samples(ns).round() as u64)
     }
@@ -132,12 +137,14 @@ impl CodedFile {
     pub(crate) fn next(&mut self, block: &mut Block) -> siskin_core::Result<bool> {
         while self.reader.next_block(block)? {
             if block.track == self.track {
+                // Laced packets share one time stamp, so all but the first go by the lengths of those before.
                 if block.follows {
                     block.pts_ns = self.end_ns;
                 }
                 self.end_ns = block.pts_ns.saturating_add(self.length_ns(&block.data));
                 return Ok(true);
             }
+            // Payloads only: the few bytes of header that each block has in the container stay counted.
             self.elsewhere += block.data.len() as u64;
         }
         Ok(false)
@@ -153,6 +160,8 @@ impl CodedFile {
     pub(crate) fn position(&self, pts_ns: u64, origin: u64) -> u64 {
         let (hop, skip) = (f64::from(self.header.hop), f64::from(self.header.pre_skip));
         let samples = self.samples(pts_ns) - origin as f64;
+        // To the nearest frame: a tick of the container is far shorter than one, so this undoes the rounding for
+        // certain.
         let frames = ((samples + skip) / hop).round();
         origin + (frames * hop - skip).max(0.0) as u64
     }
@@ -160,11 +169,13 @@ impl CodedFile {
     /// How long a packet lasts; one that cannot be read lasts for no time.
     fn length_ns(&self, data: &[u8]) -> u64 {
         let packet = Packet::parse(data, &Limits::default()).and_then(|p| p.bind(&self.header));
+        // Time then stands still, and the next packet with a time stamp of its own puts it right.
         let samples = packet.map_or(0, |p| p.sample_count());
         samples.saturating_mul(1_000_000_000) / u64::from(self.header.sample_rate)
     }
 
     fn samples(&self, pts_ns: u64) -> f64 {
+        // Exact enough: a double counts single nanoseconds up to 104 days.
         pts_ns as f64 * f64::from(self.header.sample_rate) / 1e9
     }
 }
@@ -188,6 +199,7 @@ fn open_source(path: &Path) -> Result<(String, Box<dyn Source>, u64)> {
 /// The container is read with seeking, so what cannot seek is taken into memory.
 fn read_all(name: String, source: impl Read) -> Result<(String, Box<dyn Source>, u64)> {
     let mut data = Vec::new();
+    // One byte more than allowed tells what is too large from what just fits.
     source.take(MOST_FROM_PIPE + 1).read_to_end(&mut data).with_context(|| name.clone())?;
     let bytes = data.len() as u64;
     if bytes > MOST_FROM_PIPE {

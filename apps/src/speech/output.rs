@@ -69,6 +69,7 @@ impl SpeechOutput {
                 manifest.sample_rate
             ));
         }
+        // 50 frames a packet, as `encode` has it unless told otherwise.
         let stages = bitrate.map_or(manifest.default_stages, |b| manifest.stages_for(b));
         let config = EncoderConfig { stages: Some(stages), frames_per_packet: 50, ..Default::default() };
         let encoder = Encoder::new(&bundle, &model.runtime()?, &config)?;
@@ -88,6 +89,7 @@ impl SpeechOutput {
     pub(crate) fn word(&mut self, text: &str, start: f64, end: f64) -> Result<()> {
         match self {
             Self::Coded { sink, .. } => sink.word(text, start, end),
+            // WAV and what else FFmpeg writes here have no track of words; `--words` writes them beside it.
             Self::Plain(_) => Ok(()),
         }
     }
@@ -96,6 +98,7 @@ impl SpeechOutput {
     pub(crate) fn bytes(&self) -> u64 {
         match self {
             Self::Coded { sink, .. } => sink.bytes(),
+            // FFmpeg buffers, and zero is not shown.
             Self::Plain(_) => 0,
         }
     }

@@ -50,6 +50,8 @@ impl Sound {
     /// Lets the file begin at a time in nanoseconds of the input, which is not after the sound does.
     pub(super) fn begin_at(&mut self, zero: i64) {
         match self.input.start_ns() {
+            // Packets are moved where the time of the first sample is known; where it is not yet, silence is put
+            // before it instead.
             Some(start) => self.offset = u64::try_from(start.saturating_sub(zero)).unwrap_or(0),
             None => self.input.begin_at(zero),
         }
@@ -79,6 +81,7 @@ impl Sound {
     pub(super) fn write_until(&mut self, time: u64, track: usize, sink: &mut Sink) -> Result<()> {
         // Sound that lies far behind the pictures in the input lies behind them in the output too.
         let is_last = time == u64::MAX;
+        // One packet beyond `time` is waited for: only then are all up to it known.
         while !self.ended && self.waiting.back().is_none_or(|p| p.start <= time) {
             interrupt::check_interrupt()?;
             if !self.encode(is_last)? {
@@ -97,14 +100,18 @@ impl Sound {
         let more = match self.input.next_within(&mut self.pcm, is_patient)? {
             Next::There(()) => true,
             Next::End => false,
+            // Reading on would have the demuxer queue pictures without end; the next call asks again.
             Next::Later => return Ok(false),
         };
         self.samples += self.pcm.len() as u64;
         let (rate, offset) = (u128::from(self.encoder.stream_header().sample_rate), self.offset);
         let waiting = &mut self.waiting;
+        // In 128 bits: with 64 the product overflows after 213 hours at 24 kHz.
         let time = |samples: u64| (u128::from(samples) * 1_000_000_000 / rate) as u64;
         let mut keep = |packet: EncodedPacket<'_>| -> siskin_core::Result<()> {
+            // The length is the difference of rounded times, so that packets join without gaps of a nanosecond.
             let (start, end) = (time(packet.position), time(packet.position + packet.samples));
+            // The encoder uses its buffer again for the next packet.
             let data = packet.data.to_vec();
             waiting.push_back(Packet { start: start + offset, duration: end - start, data });
             Ok(())

@@ -27,6 +27,7 @@ impl VideoFile {
             let reader = Reader::open(BufReader::new(File::open(path).ok()?)).ok()?;
             Some(reader.tracks().iter().any(|t| t.codec_id == VIDEO_CODEC_ID))
         };
+        // In this order: to open a named pipe waits for whoever writes to it.
         path.is_file() && open().unwrap_or(false)
     }
 
@@ -40,6 +41,7 @@ impl VideoFile {
             bail!("{name}: no {VIDEO_CODEC_ID} track");
         };
         let (header, _) =
+            // The limits bound what a header from anywhere may make the decoder allocate.
             VideoHeader::parse(&track.codec_private, &Limits::default()).with_context(|| name.clone())?;
         Ok(Self { name, track: track.number, header, bytes, elsewhere: 0, reader })
     }
@@ -90,6 +92,7 @@ impl VideoFile {
             if block.track == self.track {
                 return Ok(true);
             }
+            // Payloads only: the few bytes of header that each block has in the container stay counted.
             self.elsewhere += block.data.len() as u64;
         }
         Ok(false)

@@ -54,6 +54,8 @@ pub(crate) fn run_import(args: &ImportArgs) -> Result<ExitCode> {
         let mut jobs =
             batch::plan_jobs(&args.input, &args.output, "mka", |p| FileFormat::from_path(p).is_some())?;
         let all = jobs.len();
+        // A folder is taken up where an earlier run left it; files are renamed into place once whole, so one that is
+        // there is done.
         jobs.retain(|job| again || !job.output.exists());
         let skipped = all - jobs.len();
         if skipped > 0 {
@@ -64,6 +66,7 @@ pub(crate) fn run_import(args: &ImportArgs) -> Result<ExitCode> {
             import_codes(args, &tokens, &job.output, Overwrite::Always, &job.input)
         };
         (batch::run_jobs(&jobs, args.jobs.into(), &mut report, || Ok(()), work)?, jobs.len(), skipped)
+    // JSON lines to a name without .mka: the name is a folder, and each line gets a file in it.
     } else if format_of(&args.input)? == FileFormat::Jsonl && !is_coded_name {
         import_lines(args, again, &mut report)?
     } else if is_coded_name {
@@ -113,11 +116,13 @@ fn import_lines(args: &ImportArgs, again: bool, report: &mut Report) -> Result<(
     let (mut totals, mut all, mut skipped) = (Totals::default(), 0, 0);
     let mut reader = BufReader::new(fs::File::open(&args.input).with_context(name)?);
     let mut line = Vec::new();
+    // Bytes and not `lines()`: text that is not UTF-8 spoils its own recording alone.
     while reader.read_until(b'\n', &mut line).with_context(name)? > 0 {
         interrupt::check_interrupt()?;
         all += 1;
         let one = || -> Result<Option<Done>> {
             let tokens = TokenFile::from_bytes(FileFormat::Jsonl, &line)?;
+            // Zeros in front, so that sorted names keep the order of the lines.
             let id = tokens.meta.id.clone().unwrap_or_else(|| format!("{all:06}"));
             let output = args.output.join(plain_path(&id)?).with_extension("mka");
             if output.exists() && !again {
@@ -134,6 +139,7 @@ fn import_lines(args: &ImportArgs, again: bool, report: &mut Report) -> Result<(
                 totals.bytes += done.bytes;
             }
             Err(e) => {
+                // The rest is still worth having; the exit code tells of it at the end.
                 totals.failed += 1;
                 report.warn(&format!("{}, line {all}: {e:#}", args.input.display()))?;
             }
@@ -146,6 +152,8 @@ fn import_lines(args: &ImportArgs, again: bool, report: &mut Report) -> Result<(
 /// The relative path that an id is; it does not lead out of the folder.
 fn plain_path(id: &str) -> Result<PathBuf> {
     use std::path::Component;
+    // Appended, as `with_extension` would take away what follows a dot in the id. Folders within the id are fine;
+    // `..`, a root or a drive are not.
     let path = PathBuf::from(format!("{id}.mka"));
     if path.components().all(|c| matches!(c, Component::Normal(_))) {
         return Ok(path);
@@ -164,6 +172,7 @@ fn import_codes(
     let (header, size) = stream_of(args, tokens)?;
     tokens.check_codes(size).with_context(|| input.display().to_string())?;
     let groups = usize::from(header.groups);
+    // Token files count codebooks over all groups, and a stage has one of each group.
     let stages = tokens.codebooks / groups;
     if stages * groups != tokens.codebooks || !(1..=usize::from(header.stages)).contains(&stages) {
         let all = header.codes_per_frame(header.stages);
@@ -183,6 +192,7 @@ fn import_codes(
     let mut packets = CodePackets::new(header.clone(), stages as u8, args.frames_per_packet, true)?;
     let frame_rate = f64::from(header.sample_rate) / f64::from(header.hop);
     packets.set_header_interval((HEADER_SECONDS * frame_rate) as u64);
+    // Without the bundle the codes are still written, at fixed width: only its tables are missing.
     if installed().iter().any(|b| b.id() == header.bundle) {
         packets.set_tables(
             siskin_core::audio::load_entropy_tables(&Bundle::for_stream(&header, None)?)?.map(Into::into),
@@ -194,9 +204,11 @@ fn import_codes(
         sink.packet(EncodedPacket { data, position, samples, is_random_access, ..Default::default() })
     };
     for t in 0..tokens.frames {
+        // Token files lie codebook by codebook, packets frame by frame.
         frame.iter_mut().enumerate().for_each(|(k, code)| *code = tokens.codes[k * tokens.frames + t]);
         packets.push_frame(&frame, &mut keep)?;
     }
+    // The length in samples, where the file has it, trims the padding of the last frame.
     packets.finish_stream(tokens.meta.samples, &mut keep).with_context(|| input.display().to_string())?;
     let bytes = sink.finish()?.bytes;
     target.commit()?;
@@ -216,6 +228,7 @@ fn stream_of(args: &ImportArgs, tokens: &TokenFile) -> Result<(StreamHeader, u32
                 Bundle::find(model)?.check_stream(header)?;
             }
             let bundle = installed().into_iter().find(|b| b.id() == header.bundle);
+            // Sizes need not be powers of two, so the bits of a code only bound them; the bundle knows best.
             let stated = if meta.codebook_size > 0 { meta.codebook_size } else { 1 << header.code_bits };
             let size = bundle.map_or(stated, |b| b.manifest().quantizer.size);
             Ok((header.clone(), size))
