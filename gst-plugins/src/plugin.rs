@@ -23,10 +23,12 @@ fn list_elements() -> [(&'static str, gst::Rank, glib::Type); 14] {
         ("siskinmux", gst::Rank::PRIMARY, mux::SiskinMux::static_type()),
         ("siskintokensink", gst::Rank::NONE, tokensink::SiskinTokenSink::static_type()),
         ("siskintokensrc", gst::Rank::NONE, tokensrc::SiskinTokenSrc::static_type()),
+        // As most payloaders of GStreamer are ranked: found by their caps, but after any that an application prefers.
         ("rtpsiskinaudiopay", gst::Rank::SECONDARY, rtpaudiopay::RtpSiskinAudioPay::static_type()),
         ("rtpsiskinaudiodepay", gst::Rank::SECONDARY, rtpaudiodepay::RtpSiskinAudioDepay::static_type()),
         ("rtpsiskinvideopay", gst::Rank::SECONDARY, rtpvideopay::RtpSiskinVideoPay::static_type()),
         ("rtpsiskinvideodepay", gst::Rank::SECONDARY, rtpvideodepay::RtpSiskinVideoDepay::static_type()),
+        // No bin should choose this by itself: text on its way to be shown would be spoken.
         ("siskintts", gst::Rank::NONE, tts::SiskinTts::static_type()),
     ]
 }
@@ -46,6 +48,7 @@ gst::plugin_define!(
     env!("CARGO_PKG_DESCRIPTION"),
     plugin_init,
     concat!(env!("CARGO_PKG_VERSION"), "-", env!("COMMIT_ID")),
+    // So called in the list of licences that GStreamer knows.
     "MIT/X11",
     env!("CARGO_PKG_NAME"),
     env!("CARGO_PKG_NAME"),

@@ -128,6 +128,7 @@ impl AggregatorImpl for SiskinMux {
         requested: Option<&str>,
         _caps: Option<&gst::Caps>,
     ) -> Option<gst_base::AggregatorPad> {
+        // A Matroska file lists its tracks once, at its start.
         if lock(&self.open).is_some() {
             gst::warning!(CAT, imp = self, "the file's head is written: no more tracks");
             return None;
@@ -137,6 +138,7 @@ impl AggregatorImpl for SiskinMux {
         let pattern = template.name_template();
         let kind = pattern.strip_suffix("%u").unwrap_or("audio_");
         let free = || (0u32..).map(|n| format!("{kind}{n}")).find(|n| !taken(n));
+        // A name with % is the template's: whoever asks by it leaves the number to us.
         let asked = requested.filter(|n| !n.contains('%')).map(str::to_owned);
         let name = asked.or_else(free).filter(|n| !taken(n))?;
         Some(gst::PadBuilder::<gst_base::AggregatorPad>::from_template(template).name(name).build())
@@ -205,12 +207,14 @@ impl SiskinMux {
             match pad.peek_buffer() {
                 Some(buffer) => {
                     ended = false;
+                    // Without a time stamp it goes first: it has no place to wait for, and would block its pad.
                     let time = running_time(&pad, &buffer).unwrap_or_default();
                     if first.as_ref().is_none_or(|(earliest, _)| time < *earliest) {
                         first = Some((time, pad));
                     }
                 }
                 None if pad.is_eos() => (),
+                // What comes late is written late, as waiting for it would hold up all the others.
                 None if timeout || is_sparse(&pad.name()) => ended = false,
                 None => return Err(gst_base::AGGREGATOR_FLOW_NEED_DATA),
             }
@@ -242,10 +246,12 @@ impl SiskinMux {
         let tags = obj.tag_list().map(|t| tags::to_matroska(&t)).unwrap_or_default();
         let mut file = self.post_failure(Segmenter::new(tracks, mode, tags, lock(&self.chapters).clone()))?;
         let head = self.post_failure(file.write_head())?;
+        // As typefinders call such files.
         let media = if file.has_video() { "video/x-matroska" } else { "audio/x-matroska" };
         let mut caps = gst::Caps::new_empty_simple(media);
         let mut buffer = gst::Buffer::from_slice(head.data);
         buffer.make_mut().set_flags(gst::BufferFlags::HEADER);
+        // Network sinks send `streamheader` first to each client that joins.
         if mode == Mode::Live {
             caps.make_mut().set("streamheader", gst::Array::new([&buffer]));
             obj.update_segment(&gst::FormattedSegment::<gst::ClockTime>::new());
@@ -265,6 +271,7 @@ impl SiskinMux {
         }
         let mut query = gst::query::Seeking::new(gst::Format::Bytes);
         let pad = self.obj().src_pad().clone();
+        // `filesink` says yes for regular files and no for pipes.
         if pad.peer_query(&mut query) && query.result().0 {
             return Mode::File;
         }
@@ -309,6 +316,8 @@ impl SiskinMux {
             self.push_piece(piece, mode, None)?;
         }
         for patch in patches {
+            // A segment in bytes has `filesink` seek to its start; stock muxers go back to their heads in the same
+            // way.
             let mut segment = gst::FormattedSegment::<gst::format::Bytes>::new();
             segment.set_start(gst::format::Bytes::from_u64(patch.offset));
             segment.set_time(gst::format::Bytes::from_u64(patch.offset));
@@ -317,6 +326,7 @@ impl SiskinMux {
             buffer.make_mut().set_offset(patch.offset);
             self.obj().finish_buffer(buffer)?;
         }
+        // This has the base class send EOS downstream.
         Err(gst::FlowError::Eos)
     }
 
@@ -329,6 +339,7 @@ impl SiskinMux {
         let mut buffer = gst::Buffer::from_slice(piece.data);
         let edit = buffer.make_mut();
         edit.set_offset(piece.offset);
+        // Time stamps in a stream alone: beside a segment in bytes they would mean nothing.
         if mode == Mode::Live {
             edit.set_pts(time);
             if !piece.key {

@@ -71,6 +71,7 @@ impl Segmenter {
         data: &[u8],
     ) -> Result<Option<Piece>> {
         let mut out = Vec::new();
+        // A stamp a little too early is better than an error, which would end the file.
         let pts = pts.max(self.last_ns.get(track).copied().unwrap_or_default());
         let bare = self.strip_header(track, pts, data);
         self.writer.write_block(track, pts, duration, key, bare.as_deref().unwrap_or(data), &mut out)?;
@@ -84,6 +85,7 @@ impl Segmenter {
 
     /// The packet without its stream header where a file has said it shortly before.
     fn strip_header(&mut self, track: usize, pts: u64, data: &[u8]) -> Option<Vec<u8>> {
+        // Readers of a stream join anywhere and need it there; in video only key packets have it.
         if self.mode != Mode::File || self.is_video.get(track) == Some(&true) {
             return None;
         }
@@ -92,6 +94,8 @@ impl Segmenter {
         if pts < *due {
             return bare;
         }
+        // At the start the track's own head has just said it. Later the time counts from a packet that really had
+        // one.
         if bare.is_some() || *due == 0 {
             *due = pts + HEADER_INTERVAL_NS;
         }

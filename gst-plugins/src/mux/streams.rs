@@ -51,5 +51,6 @@ impl Stream {
 
 /// Whether a pad's stream has holes by its nature, so that nobody waits for its next buffer: text and tokens.
 pub(super) fn is_sparse(pad: &str) -> bool {
+    // By the pad's name, since it may have to be known before caps come.
     !pad.starts_with("audio_") && !pad.starts_with("video_")
 }

@@ -25,6 +25,7 @@ const NAMES: [(&GStr, &str); 14] = [
 pub(super) fn to_matroska(list: &gst::TagListRef) -> Vec<(String, String)> {
     let text = |value: &SendValue| value.get::<String>().ok();
     let mut found: Vec<(String, String)> = Vec::new();
+    // What is not listed stays out: the bit rate and the codec, for example, are those of what was decoded.
     for (tag, name) in NAMES {
         found.extend(list.iter_tag_generic(tag).filter_map(text).map(|v| (name.to_owned(), v)));
     }

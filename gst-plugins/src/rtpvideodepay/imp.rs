@@ -131,6 +131,7 @@ impl RTPBaseDepayloadImpl for RtpSiskinVideoDepay {
         match received {
             Ok(received) => received.map(|received| self.buffer(received)),
             Err(e) => {
+                // Anything may come from the network, so a bad payload is left out and ends nothing.
                 gst::warning!(CAT, imp = self, "payload {} dropped: {e}", packet.seq());
                 None
             }
@@ -142,10 +143,12 @@ impl RtpSiskinVideoDepay {
     /// The buffer of a packet.
     fn buffer(&self, packet: ReceivedPacket) -> gst::Buffer {
         let ReceivedPacket { data, info, after_loss } = packet;
+        // Key packets carry the header, so a receiver whose caps have no config begins there.
         info.header.into_iter().for_each(|header| self.start_stream(header));
         let header = lock(&self.state).depacketizer.header();
         let mut buffer = gst::Buffer::from_slice(data);
         let edit = buffer.make_mut();
+        // The duration alone: the base class puts the time of the RTP packet on the buffer.
         edit.set_duration(header.and_then(|header| times::frame_offset(&header, &info, info.frames)));
         if !info.key {
             edit.set_flags(gst::BufferFlags::DELTA_UNIT);
@@ -160,6 +163,7 @@ impl RtpSiskinVideoDepay {
     fn start_stream(&self, header: VideoHeader) {
         let caps = {
             let mut state = lock(&self.state);
+            // The same one again comes with every keyframe, and new caps would have the decoder begin anew.
             if !state.depacketizer.set_header(header) {
                 return;
             }

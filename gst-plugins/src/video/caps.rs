@@ -35,6 +35,7 @@ pub(crate) fn coded(header: &VideoHeader) -> gst::Caps {
 /// The caps of a stream, with the id of the bundle that its real-time pictures need.
 pub(crate) fn coded_with(header: &VideoHeader, bundle: Option<&str>) -> gst::Caps {
     let bytes = gst::Buffer::from_slice(header.to_bytes());
+    // GStreamer's fractions are of `i32`; 0/1 is how it writes a variable rate.
     let fraction = |(n, d): (u32, u32)| match (i32::try_from(n), i32::try_from(d)) {
         (Ok(n), Ok(d)) => gst::Fraction::new(n, d),
         _ => gst::Fraction::new(0, 1),
@@ -45,6 +46,7 @@ pub(crate) fn coded_with(header: &VideoHeader, bundle: Option<&str>) -> gst::Cap
         .field("framerate", fraction(header.frame_rate))
         .field("pixel-aspect-ratio", fraction(header.pixel_aspect))
         .field("parsed", true)
+        // Twice, as elements look for one or the other: network sinks for `streamheader`, muxers for `codec_data`.
         .field("streamheader", gst::Array::new([&bytes]))
         .field("codec_data", &bytes)
         .field_if_some("bundle", bundle)
@@ -78,6 +80,7 @@ pub(crate) fn raw_in() -> gst::Caps {
 
 /// The caps of pictures that are given.
 pub(crate) fn raw_out() -> gst::Caps {
+    // Of any size: another encoder's stream may be smaller than what the fit takes.
     VideoCapsBuilder::new().format_list(FORMATS).build()
 }
 
@@ -85,6 +88,7 @@ pub(crate) fn raw_out() -> gst::Caps {
 pub(crate) fn header_of(info: &VideoInfo) -> VideoHeader {
     let pair = |f: gst::Fraction| (f.numer().max(0) as u32, f.denom().max(1) as u32);
     let pixel_aspect = match pair(info.par()) {
+        // The bounds are the bitstream's; what is beyond is a mistake of whoever made the caps.
         (a @ 1..=0x10_0000, b @ 1..=0x10_0000) => (a, b),
         _ => (1, 1),
     };

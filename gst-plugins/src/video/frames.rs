@@ -23,6 +23,7 @@ fn packed_info(header: &VideoHeader, format: PixelFormat, size: Size) -> Result<
         PixelFormat::Rgb => caps::info_of(header, VideoFormat::Rgb)?,
         PixelFormat::I420 => caps::info_of(header, VideoFormat::I420)?,
     };
+    // GStreamer's own layout rounds rows up to four bytes, and the codec's has no gaps.
     let shapes = (0..format.plane_count()).map(|plane| format.plane_shape(size, plane));
     let strides: Vec<i32> = shapes.clone().map(|(row_bytes, _)| row_bytes as i32).collect();
     let offsets: Vec<usize> = shapes
@@ -40,6 +41,7 @@ fn packed_info(header: &VideoHeader, format: PixelFormat, size: Size) -> Result<
 /// Whether samples mean the same in both, so that rows can be passed on as they are.
 fn same_samples(a: &VideoInfo, b: &VideoInfo) -> bool {
     let (x, y) = (a.colorimetry(), b.colorimetry());
+    // Not primaries and transfer functions: the converter leaves those as they are anyway.
     a.format() == b.format() && (x.matrix() == y.matrix() && x.range() == y.range() || a.is_rgb())
 }
 
@@ -68,6 +70,7 @@ struct Conversion {
 
 impl Conversion {
     fn new(converter: VideoConverter, packed: VideoInfo) -> Result<Self, BoolError> {
+        // One for all frames: a 4K frame in RGB has 25 MB, which the system would have to clear anew each time.
         let room = gst::Buffer::with_size(packed.size())?;
         Ok(Self { converter, packed, room })
     }
@@ -170,6 +173,7 @@ fn copy_planes(
     to: &mut VideoFrameRef<&mut gst::BufferRef>,
 ) -> Result<(), BoolError> {
     for (index, plane) in from.planes().iter().enumerate() {
+        // As the buffer says and not as calculated: a pool of downstream may pad rows as its hardware likes.
         let stride = to.plane_stride().get(index).and_then(|s| usize::try_from(*s).ok());
         let stride = stride.ok_or_else(|| bool_error!("rows from the bottom up"))?;
         let data = to.plane_data_mut(index as u32)?;

@@ -104,6 +104,7 @@ impl VideoEncoderImpl for SiskinVideoEnc {
             let text = "gop-size is the old name of keyframe-interval and goes with the next release";
             gst::warning!(CAT, imp = self, "{text}");
         }
+        // Options first: a mistake in them should not have to wait for ONNX Runtime to be loaded.
         let load = || settings.fit_config().and_then(|_| settings.inference.load_runtime());
         let runtime = load().map_err(|e| errors::to_message(&e))?;
         *lock(&self.stats) = Stats::default();
@@ -187,6 +188,7 @@ impl VideoEncoderImpl for SiskinVideoEnc {
     }
 
     fn flush(&self) -> bool {
+        // Set at the flush's start, so that the group that was being fitted is given up; what comes now is wanted.
         self.stop.store(false, Ordering::Release);
         if let Some(session) = lock(&self.session).as_mut() {
             session.reset();
@@ -255,8 +257,10 @@ impl SiskinVideoEnc {
         }
         let obj = self.obj();
         let number = i32::try_from(group.number).unwrap_or(i32::MAX);
+        // A flush in between has taken the frames that the packet would stand for.
         let Some(mut frame) = obj.frame(number) else { return Err(gst::FlowError::Flushing) };
         frame.set_output_buffer(gst::Buffer::from_slice(group.data));
+        // The frame is the group's first and stands for all of them.
         frame.set_pts(group.pts);
         frame.set_duration(group.duration);
         if group.key {

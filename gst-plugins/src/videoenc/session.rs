@@ -126,6 +126,7 @@ impl Session {
                     qualities,
                     load: Load::new(config.steps),
                 };
+                // No time to gather, as no picture waits for another.
                 session(PixelFormat::I420, coder, Some(bundle.manifest().id().to_string()), ClockTime::ZERO)
             }
         }
@@ -171,7 +172,9 @@ impl Session {
     ) -> std::result::Result<bool, gst::glib::BoolError> {
         let picture = self.reader.read_frame(frame)?;
         let Coder::Fitted(_, group) = &mut self.coder else { return Ok(false) };
+        // A copy, so that upstream gets its buffer back: a pool has fewer than a group.
         group.push(Frame { frame: picture, pts, duration, number }, &self.header);
+        // At a variable rate a frame without a duration lasts until the next, so a full group waits for that.
         Ok(group.is_full(settings.gop_size, self.reader.frame_bytes()) && group.is_timed(&self.header))
     }
 
@@ -184,6 +187,7 @@ impl Session {
     pub(super) fn reset(&mut self) {
         match &mut self.coder {
             Coder::Fitted(_, group) => *group = Group::default(),
+            // What the decoder last saw may have been flushed, and other pictures refer to it.
             Coder::Realtime { encoder, .. } => encoder.request_key(),
         }
     }
@@ -214,6 +218,7 @@ impl Session {
         if key {
             encoder.request_key();
         }
+        // Packets carry durations only where the rate is variable.
         let own = duration.filter(|_| self.header.frame_rate.0 == 0);
         let own = own.map(|d| u32::try_from(d.nseconds()).unwrap_or(u32::MAX));
         let provider = encoder.provider().name();
@@ -256,6 +261,7 @@ impl Session {
         let durations = group.durations(&self.header, duration);
         let mut report = |progress: FitProgress| {
             lock(stats).progress = Some(progress);
+            // The only way out of a fit, which takes minutes to hours.
             if stop() { Err(Error::Stopped) } else { Ok(()) }
         };
         let frames: Vec<_> = group.frames.iter().map(VideoFrame::view).collect();

@@ -263,6 +263,7 @@ impl Settings {
 
     /// Quality or bit rate in real time, with a bundle of `qualities` qualities.
     pub(super) fn realtime_target(&self, qualities: u16) -> realtime::Target {
+        // A bundle counts qualities from the finest, 0; the property from the worst, as users expect.
         let worst = f64::from(qualities.saturating_sub(1).min(u8::MAX.into()));
         match self.bitrate {
             0 => realtime::Target::Quality((worst * (100.0 - self.quality) / 100.0).round() as u8),
