@@ -55,6 +55,7 @@ impl ModelArgs {
         Ok(Runtime::load(&RuntimeOptions {
             provider,
             device: self.device_number,
+            // One for sound, as a step of its networks is too short to be shared.
             threads: self.threads.map_or(threads, usize::from),
             engine_cache: self.engine_cache.clone(),
         })?)

@@ -90,6 +90,7 @@ impl Ring {
         }
         let mut taken = 0;
         for frame in out.chunks_mut(channels.max(1)) {
+            // One by one: this needs no unsafe code of ours, and a pop takes nanoseconds where a sample lasts 20 µs.
             let sample = self.samples.pop();
             taken += u64::from(sample.is_some());
             frame.fill(convert(sample.unwrap_or(0.0)));

@@ -87,6 +87,7 @@ impl Report {
         // By stderr, where progress goes; stdout may be a pipe all the same.
         let shown = if std::io::stderr().is_terminal() && !args.quiet {
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+            // Text alone: a length is often unknown, and a bar without one says nothing.
             bar.set_style(ProgressStyle::with_template("{msg}").unwrap_or(ProgressStyle::default_bar()));
             Shown::Bar(bar)
         } else if args.progress {
@@ -157,6 +158,7 @@ impl Report {
         }
         self.due = now + LINE_INTERVAL;
         let elapsed = self.elapsed().max(1e-3);
+        // Files of very different lengths make this a guess; a better one would have to open them all first.
         let eta = (done > 0).then(|| elapsed / done as f64 * all.saturating_sub(done) as f64);
         let mut text =
             format!("{done} / {all} files  {}  {:.1}x", units::format_time(seconds), seconds / elapsed);

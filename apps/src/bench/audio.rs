@@ -138,6 +138,7 @@ fn measure_stream(
     samples: impl FnOnce() -> Result<Vec<f32>>,
 ) -> Result<(Single, Vec<f32>)> {
     let (bundle, runtime, manifest) = (work.bundle, work.runtime, work.bundle.manifest());
+    // The networks are wrapped, so that what our own code costs beside them can be told.
     let (encoder_time, decoder_time) = (NetworkTime::default(), NetworkTime::default());
     let network = |spec: &GraphSpec, time: &NetworkTime| -> siskin_core::Result<_> {
         Ok(time.of(runtime.open_network(spec, bundle.file_bytes(&spec.file)?)?))
@@ -159,6 +160,7 @@ fn measure_stream(
     let frames = FrameDecoder::from_parts(network(&manifest.decoder, &decoder_time)?, quantizer);
     let mut decoder = Decoder::from_parts(frames, bundle.stream_header());
     let mut out = Vec::with_capacity(hop);
+    // This is also the decoder's warm-up, which stays out of the percentiles.
     decoder.decode(&packets[0], &mut out)?;
     let first_samples_ms = ms();
 

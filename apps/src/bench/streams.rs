@@ -67,6 +67,7 @@ impl Streams {
         Ok(Self {
             streams,
             threads,
+            // By the length of one stream, as all run beside each other.
             real_time_factor: needed.as_secs_f64() * rate / pcm.len().max(1) as f64,
             rounds_in_time: rounds.iter().filter(|&&r| r <= frame).count() as f64
                 / rounds.len().max(1) as f64,

@@ -238,6 +238,7 @@ impl Call {
             muted: self.shared.muted.load(Ordering::Relaxed),
             sent_packets: sent.packets,
             bitrate: rate_of(sent.bytes),
+            // At 50 packets a second these headers weigh more than the speech in them.
             wire_bitrate: rate_of(sent.bytes + sent.packets * OVERHEAD),
             packets: heard.packets,
             lost: heard.lost,

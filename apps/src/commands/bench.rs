@@ -85,6 +85,7 @@ fn load_samples(args: &BenchArgs, rate: u32) -> Result<Vec<f32>> {
     media::init_ffmpeg()?;
     let mut input = AudioInput::open(path, Some(rate))?;
     let mut pcm = Vec::new();
+    // No further than needed: a whole film would be decoded to use half a minute of it.
     while pcm.len() < count && input.next(&mut pcm)? {}
     if pcm.is_empty() {
         bail!("{} holds no audio samples", path.display());

@@ -117,8 +117,10 @@ pub(crate) fn run_call(args: &CallArgs) -> Result<ExitCode> {
         report::write_json_line(&events::Ready { address: &address })?;
     }
     let talked = talk_until_end(&mut call, args, &mut report);
+    // Before the end: to close everything takes time in which nobody talks.
     let figures = call.current_figures();
     let ended = call.end();
+    // After all is closed, and the reason why the talk ended before what closing had to complain of.
     talked?;
     ended?;
     let text = format!("Talked for {}: {}", units::format_time(figures.seconds), format_summary(&figures));
@@ -128,6 +130,7 @@ pub(crate) fn run_call(args: &CallArgs) -> Result<ExitCode> {
 
 /// Tends the call until somebody hangs up.
 fn talk_until_end(call: &mut Call, args: &CallArgs, report: &mut Report) -> Result<()> {
+    // None without a terminal; the call then ends by an interrupt, `--seconds` or the peer.
     let mut keys = Keys::open();
     let mut due = Instant::now();
     let mut told = false;
@@ -145,6 +148,7 @@ fn talk_until_end(call: &mut Call, args: &CallArgs, report: &mut Report) -> Resu
         if args.seconds.is_some_and(|s| figures.seconds >= s) {
             break;
         }
+        // Once, when they are open, with the time by which recordings of both sides can be laid over each other.
         if let Some(ports) = call.port_info().filter(|_| args.report.json && !told) {
             told = true;
             for port in ports {
@@ -208,6 +212,7 @@ fn format_screen(f: &Figures) -> String {
 }
 
 fn format_summary(f: &Figures) -> String {
+    // Of packets that should have come; frames have a share of their own, as copies may bring back what was lost.
     let all = (f.packets + f.lost).max(1) as f64;
     let frames = (f.played + f.recovered + f.concealed).max(1) as f64;
     format!(

@@ -115,6 +115,7 @@ pub(crate) fn run_compare(args: &CompareArgs) -> Result<ExitCode> {
             "on disk",
             format!("{} bits, {}", bytes * 8, units::format_bitrate(units::rate_of(bytes, coded_seconds))),
         )?;
+        // Without the container, as papers on codecs give rates.
         row("in packets", units::format_bitrate(units::rate_of(packet_bytes, coded_seconds)))?;
     }
     report::print_text(&text)?;
@@ -125,6 +126,7 @@ fn load_recording(path: &Path, args: &CompareArgs, stages: Option<u8>) -> Result
     let recording = if CodedFile::is_coded(path) {
         let file = CodedFile::open(path)?;
         let bytes = file.bytes();
+        // Decoded as `siskin decode` does it, with concealment: what is compared is what is heard.
         let mut decoding = Decoding::new(file, args.model.model.as_deref(), &args.model.runtime()?, stages)?;
         let rate = decoding.rate();
         let samples = gather_samples(path, rate, |out| decoding.next(out))?;

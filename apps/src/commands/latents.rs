@@ -90,6 +90,7 @@ fn export_latents(args: &Files) -> Result<()> {
     }
     let latents = encoder.finish_stream()?;
     let file = latents.to_file(&bundle)?;
+    // All at once: the head of a safetensors file states the sizes, which are known only at the end.
     match target.handle()? {
         Some(mut out) => out.write_all(&file).context("the output cannot be written")?,
         None => std::io::stdout().lock().write_all(&file).context("stdout")?,

@@ -51,6 +51,7 @@ pub(crate) fn run_models(args: &ModelsArgs) -> Result<ExitCode> {
         Some(ModelsCommand::Path) => show_search_path(args.json)?,
         Some(ModelsCommand::Info { name }) => show_bundle(name, args.json)?,
         Some(ModelsCommand::Import(import)) => voices::run_import(import, args.json)?,
+        // A name is a folder's, which holds a bundle of one kind, so the order of asking hardly matters.
         Some(ModelsCommand::Verify { name }) if voices::find_voices(name).is_some() => {
             voices::verify_voices(name, args.json)?;
         }

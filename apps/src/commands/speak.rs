@@ -97,6 +97,7 @@ pub(crate) fn run_speak(args: &SpeakArgs) -> Result<ExitCode> {
     report.note(&format!("Speaking with {} of {}", manifest.voices[voice].name, manifest.name));
     // Left out of the speed below: loading takes the same time for a word and a book.
     let loaded = report.elapsed();
+    // A sentence at a time: sound comes at once however long the text is, and memory stays that of one.
     let mut sentences = Sentences::new();
     let mut next = first_sentences(&mut text, &mut sentences)?;
     // Nothing is written before there is something to say.
@@ -272,6 +273,7 @@ fn speak_sentence(
         // Taken in the callback: engines give the first samples before the sentence is done.
         totals.first_audio.get_or_insert_with(|| begun.elapsed().as_secs_f64());
         totals.samples += pcm.len() as u64;
+        // Kept aside, since the engine's callback can only say that it wants no more.
         failed = write(pcm, totals.samples).err();
         failed.is_none()
     })?;

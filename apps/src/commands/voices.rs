@@ -56,6 +56,7 @@ pub(crate) fn list_voices(json: bool) -> Result<()> {
     let bundles = installed_voices();
     for (path, m) in &bundles {
         let bytes: u64 =
+            // A file that is missing counts as nothing: `verify` is there to complain.
             m.files.keys().filter_map(|f| fs::metadata(path.join(f)).ok()).map(|f| f.len()).sum();
         if json {
             report::write_json_line(&events::Voices {

@@ -54,6 +54,7 @@ impl WordFile {
         let file = options.open(path).with_context(|| path.display().to_string())?;
         let mut out = BufWriter::new(file);
         if format == WordFormat::Vtt {
+            // The signature that the format begins with; SubRip has none.
             out.write_all(b"WEBVTT\n\n")?;
         }
         Ok(Self { out, format, count: 0 })
@@ -63,6 +64,7 @@ impl WordFile {
     pub(crate) fn word(&mut self, text: &str, start: f64, end: f64) -> Result<()> {
         self.count += 1;
         match self.format {
+            // SubRip numbers its cues from 1, and has a comma before the milliseconds.
             WordFormat::Srt => {
                 writeln!(
                     self.out,
@@ -91,6 +93,7 @@ impl WordFile {
 }
 
 fn format_time(seconds: f64, mark: char) -> String {
+    // Rounded once, before it is taken apart: 59.9996 s is one minute and not 0:60.
     let ms = (seconds * 1000.0).round() as u64;
     format!("{:02}:{:02}:{:02}{mark}{:03}", ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60, ms % 1000)
 }

@@ -65,6 +65,7 @@ impl Source {
 /// Whether `path` is to be compared as video.
 pub(crate) fn is_video(path: &Path) -> bool {
     let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
+    // Not what FFmpeg reads besides: a film against a coded sound track is compared by its sound.
     VideoFile::is_video(path) || extension == "y4m"
 }
 
@@ -89,10 +90,12 @@ pub(crate) fn run(
                 frames += 1;
                 // A mean over frames of decibels, as is usual for video.
                 decibels += psnr(&x, &y);
+                // Pictures too small for a window of 11 have none, and the mean of all is then not told.
                 similarity += ms_ssim(&x, &y, size.0 as usize).unwrap_or(f64::NAN);
             }
             (None, None) => break,
             _ => {
+                // What both have is compared, and the difference is shown and no error.
                 same_length = false;
                 break;
             }

@@ -65,6 +65,7 @@ impl Siting {
 
 /// What `scale` calls a matrix. BT.601 is as good as any where it does not know the matrix.
 fn matrix_name(colour: &Colour) -> &'static str {
+    // The numbers are those of ITU-T H.273.
     match colour.matrix {
         1 => "bt709",
         4 => "fcc",
@@ -83,6 +84,7 @@ pub(super) fn is_rgb(format: Pixel) -> bool {
     // FFmpeg names all of them so.
     let name = format.descriptor().map_or("", |d| d.name());
     // The binding gives no flags of pixel formats.
+    // `pal8` is a table of RGB, and `scale` takes it for that.
     let starts = ["rgb", "bgr", "gbr", "argb", "abgr", "0rgb", "0bgr", "pal8", "x2rgb", "x2bgr"];
     starts.iter().any(|s| name.starts_with(s))
 }
@@ -135,6 +137,7 @@ pub(super) fn conversion_filters(
         ),
         false => String::new(),
     };
+    // What the codec takes: 4:2:0 in real time, RGB for a fit.
     let target = if planar { "yuv420p" } else { "rgb24" };
     Some(format!("scale={size}{FLAGS}{input}{output},format={target}"))
 }
@@ -202,6 +205,7 @@ pub(super) fn fill_frame(picture: &[u8], frame: &mut frame::Video, planar: bool)
     for (plane, (columns, rows)) in plane_sizes(size, planar).into_iter().enumerate() {
         let stride = frame.stride(plane);
         let (own, after) = rest.split_at(columns * rows);
+        // FFmpeg pads rows for its vector instructions, so each is copied by itself.
         for (from, to) in own.chunks_exact(columns).zip(frame.data_mut(plane).chunks_mut(stride)) {
             to[..columns].copy_from_slice(from);
         }

@@ -41,6 +41,7 @@ impl Output {
         match (RawFormat::of(path, is_special), Container::of(path)) {
             (Some(raw), _) => Ok(Some(Self::Raw(raw))),
             (None, Some(container)) => Ok(Some(Self::Movie(container))),
+            // A name for sound, such as .wav, takes the sound of a film alone.
             _ if CodedFile::is_coded(input) && !OTHERS.contains(&extension.as_str()) => Ok(None),
             _ => {
                 let shown = path.display();
@@ -170,6 +171,7 @@ pub(crate) fn run(
         // Before the output is opened.
         container.check(&header)?;
     }
+    // To the nearest number of frames, as the container's length is one of milliseconds.
     let total =
         file.duration_ns().zip(header.frame_duration_ns()).map(|(all, one)| (all + one / 2) / one.max(1));
     let mut pictures = Pictures::new(file, &job.runtime);

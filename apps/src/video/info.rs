@@ -35,10 +35,12 @@ pub(crate) fn run(path: &Path, as_json: bool) -> Result<ExitCode> {
             }
         }
         bytes += block.data.len() as u64;
+        // The heads alone: they say all that is told here, and no network has to run.
         match inspect(&block.data, &Limits::default()) {
             Ok(info) => {
                 groups += 1;
                 keys += u64::from(info.key);
+                // Each packet says how it is coded, and a file may hold both kinds.
                 realtime += u64::from(info.coding == Coding::Realtime);
                 frames += u64::from(info.frames);
                 let length = info.duration_ns(&header).unwrap_or(0);

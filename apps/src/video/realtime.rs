@@ -75,6 +75,7 @@ impl Realtime {
         let matrix = YuvMatrix::from_colorimetry(&header.colour);
         let frame = VideoFrameView::from_data(PixelFormat::I420, header.size()?, frame)?;
         let [seen, wanted] = &mut self.scratch;
+        // Over RGB and not 4:2:0, so that the number means the same as with the other presets.
         self.encoder.reconstructed_frame().convert_to(PixelFormat::Rgb, &matrix, seen);
         frame.convert_to(PixelFormat::Rgb, &matrix, wanted);
         Ok(frame_psnr(&seen.view(), &wanted.view()))

@@ -32,6 +32,7 @@ pub(crate) fn run_info(args: &InfoArgs) -> Result<ExitCode> {
             for file in
                 batch::list_files(path, None)?.into_iter().filter(|p| FileFormat::from_path(p).is_some())
             {
+                // All are looked at, as somebody who checks a folder wants to know of every bad one.
                 bad |= !of_file(args, &file)?;
             }
         } else {
@@ -53,6 +54,7 @@ fn of_file(args: &InfoArgs, path: &Path) -> Result<bool> {
     // Line by line: a file of a whole folder may be larger than memory.
     let (mut good, mut line, mut number) = (true, Vec::new(), 0);
     let mut reader = BufReader::new(fs::File::open(path).with_context(|| name.clone())?);
+    // Bytes and not `lines()`: text that is not UTF-8 is a bad line and not the end.
     while reader.read_until(b'\n', &mut line).with_context(|| name.clone())? > 0 {
         interrupt::check_interrupt()?;
         number += 1;
@@ -70,6 +72,7 @@ fn report_file(args: &InfoArgs, name: &str, format: FileFormat, read: Result<Tok
         let bundle = bundles.iter().find(|b| Some(b.id()) == id).map(|b| b.manifest().quantizer.size);
         // The bundle knows better than the file about itself.
         let size = bundle.unwrap_or(file.meta.codebook_size);
+        // Without either nobody knows how large a code may be, and any is right.
         if size > 0 {
             file.check_codes(size)?;
         }
@@ -78,6 +81,7 @@ fn report_file(args: &InfoArgs, name: &str, format: FileFormat, read: Result<Tok
     let (file, is_installed) = match read {
         Ok(read) => read,
         Err(e) => {
+            // Both ways with --json: on stdout for the program, on stderr for whoever looks at its log.
             eprintln!("siskin: {name}: {e:#}");
             if args.json {
                 report::write_json_line(&events::BadTokens {
@@ -92,6 +96,7 @@ fn report_file(args: &InfoArgs, name: &str, format: FileFormat, read: Result<Tok
     let meta = &file.meta;
     let header = meta.stream_header.as_ref();
     let rate = header.map_or(meta.frame_rate, |h| h.frame_rate());
+    // Exact where the length in samples is known; frames count the padding of the last one too.
     let seconds = match (meta.samples, header) {
         (Some(samples), Some(h)) => Some(samples as f64 / f64::from(h.sample_rate)),
         _ => (rate > 0.0).then(|| file.frames as f64 / rate),
