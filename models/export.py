@@ -16,7 +16,7 @@ import torch
 from safetensors.numpy import save_file
 from scipy.signal import resample_poly
 
-from siskin_models.bundle import sha256
+from siskin_models.bundle import bundle_hash, sha256
 from siskin_models.codec import load, load_bundle
 from siskin_models.export import decoder_graph, encoder_graph, half_weights
 from siskin_models.quantizer import decode, encode
@@ -95,6 +95,10 @@ def new_decoder(args):
     codec.decoder.level.bias.data += args.noise * math.log(10) / 20
     half_weights(codec.encoder)
     onnx.save(decoder_graph(codec.config, half_weights(codec.decoder), codec.decoder.state_shapes), args.out / "decoder.onnx")
+    # Streams keep the id of the first bundle with these codes: its files are played by the new decoder, and new files by it.
+    of_codes = [info["quantizer"]["file"], *([info["entropy"]["file"]] if "entropy" in info else [])]
+    info["codes"] = {"id": info.get("codes", {}).get("id", bundle_hash(info["files"])[:16]),
+                     "sha256": bundle_hash({name: info["files"][name] for name in of_codes})}
     info["version"] = args.version
     info["receptive_field_frames"]["decoder"] = decoder_reach(codec.config)
     info["decoder"]["states"] = states(codec.decoder.state_shapes)

@@ -14,8 +14,8 @@ fn range_coding_changes_the_bytes_and_not_the_sound() {
     let (small, plain) = (folder.path().join("small.mka"), folder.path().join("plain.mka"));
     let source = clip("speech-it-male.flac");
     // Where bits weigh nothing, both have the same codes.
-    good(["encode", "--lambda", "0", text(&source), text(&small)]);
-    good(["encode", "--fixed-width", text(&source), text(&plain)]);
+    good(["encode", "--stages", "6", "--lambda", "0", text(&source), text(&small)]);
+    good(["encode", "--stages", "6", "--fixed-width", text(&source), text(&plain)]);
     assert_eq!(info(&plain)["coding"], "fixed width");
     assert_eq!(decode(&small, &[]), decode(&plain, &[]));
     assert_eq!(info(&small)["code_bitrate"], info(&plain)["code_bitrate"]);
@@ -35,7 +35,7 @@ fn bits_that_weigh_make_files_smaller() {
     let source = clip("speech-it-male.flac");
     let bytes = |weight: &str| {
         let coded = folder.path().join(format!("{weight}.mka"));
-        good(["encode", "--lambda", weight, text(&source), text(&coded)]);
+        good(["encode", "--stages", "6", "--lambda", weight, text(&source), text(&coded)]);
         info(&coded)["packet_bytes"].as_u64().expect("a number")
     };
     let sizes = ["0", "0.4", "1"].map(bytes);
@@ -49,7 +49,7 @@ fn a_variable_rate_is_what_packets_take() {
     let folder = folder();
     let (source, coded) = (folder.path().join("a.wav"), folder.path().join("a.mka"));
     wav(&source, &voice(24_000 * 20, 24_000), 24_000, 1);
-    for more in [&["--vbr"][..], &["--rate-control", "vbr", "--fixed-width"]] {
+    for more in [&[][..], &["--vbr"], &["--rate-control", "vbr", "--fixed-width"]] {
         let options = [&["encode", "-y", "--bitrate", "5500"], more, &[text(&source), text(&coded)]].concat();
         good(options);
         let info = info(&coded);
@@ -59,6 +59,11 @@ fn a_variable_rate_is_what_packets_take() {
         assert_eq!(decode(&coded, &[]).len(), 24_000 * 20);
         assert_eq!(decode(&coded, &["--stages", "1"]).len(), 24_000 * 20);
         good(["verify", text(&coded)]);
+    }
+    for constant in [&["--rate-control", "constant", "--bitrate", "5500"][..], &["--stages", "5"]] {
+        good([&["encode", "-y"], constant, &[text(&source), text(&coded)]].concat());
+        let info = info(&coded);
+        assert_eq!(info["variable"], false, "{info}");
     }
     let output = run(["encode", "-y", "--vbr", "--bitrate", "50", text(&source), text(&coded)]);
     assert_fails(&output, 2, "--bitrate is 50 b/s");

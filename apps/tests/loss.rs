@@ -35,12 +35,12 @@ fn losses_are_bridged_counted_and_repeatable() {
 #[test]
 fn copies_bring_back_what_they_reach_and_cost_what_is_said() {
     let folder = folder();
-    let plain = coded(folder.path(), 6.0, &["--frames-per-packet", "1"]);
+    let plain = coded(folder.path(), 6.0, &["--stages", "6", "--frames-per-packet", "1"]);
     let bare = fs::metadata(&plain).expect("a file").len();
     let repeated = coded(
         folder.path(),
         6.0,
-        &["--frames-per-packet", "1", "--redundancy", "2", "--redundancy-stages", "1"],
+        &["--stages", "6", "--frames-per-packet", "1", "--redundancy", "2", "--redundancy-stages", "1"],
     );
     let info = &ndjson(&good(["info", "--json", text(&repeated)]))[0];
     let rate = info["redundancy_bitrate"].as_f64().expect("a rate");

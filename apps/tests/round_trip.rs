@@ -60,9 +60,11 @@ fn speech_comes_back_as_speech() {
 #[test]
 fn pipes_give_what_files_give() {
     let folder = folder();
-    let coded = coded(folder.path(), 2.5, &[]);
+    // With a variable rate the headers that a live stream repeats count too, and less is left for the codes.
+    let constant = ["--rate-control", "constant"];
+    let coded = coded(folder.path(), 2.5, &constant);
     let source = std::fs::read(folder.path().join("in.wav")).expect("a file");
-    let piped = run_with(&["encode", "-", "-"], source);
+    let piped = run_with(&[&["encode", "-", "-"], &constant[..]].concat(), source);
     assert!(piped.status.success(), "{}", stderr(&piped));
     let wav = run_with(&["decode", "--float", "-", "-"], piped.stdout);
     assert!(wav.status.success(), "{}", stderr(&wav));
@@ -74,7 +76,7 @@ fn pipes_give_what_files_give() {
     assert!(std::process::Command::new("mkfifo").arg(&fifo).status().expect("mkfifo").success());
     let (source, end) = (std::fs::read(folder.path().join("in.wav")).expect("a file"), fifo.clone());
     let writer = std::thread::spawn(move || std::fs::write(end, source));
-    good(["encode", text(&fifo), text(&again)]);
+    good([&["encode", text(&fifo), text(&again)], &constant[..]].concat());
     writer.join().expect("no panic").expect("it is read to the end");
     assert_eq!(std::fs::read(again).expect("a file"), std::fs::read(coded).expect("a file"));
 }
@@ -124,7 +126,7 @@ fn a_prefix_of_the_codebooks_is_the_lower_rate() {
     let high = coded(folder.path(), 1.5, &[&["--stages", "6"], &nearest[..]].concat());
     let prefix = decode(&high, &["--stages", "2"]);
     let whole = decode(&high, &[]);
-    let low = decode(&coded(folder.path(), 1.5, &[&["--bitrate", "2k"], &nearest[..]].concat()), &[]);
+    let low = decode(&coded(folder.path(), 1.5, &[&["--stages", "2"], &nearest[..]].concat()), &[]);
     assert_eq!(prefix, low);
     assert_ne!(prefix, whole);
     assert_eq!(prefix.len(), whole.len());
@@ -134,7 +136,7 @@ fn a_prefix_of_the_codebooks_is_the_lower_rate() {
 fn rates_are_as_asked_and_ranges_are_told() {
     let folder = folder();
     for (rate, stages) in [("1k", 1), ("3k", 3), ("6000", 6), ("9k", 9), ("7.3k", 7)] {
-        let coded = coded(folder.path(), 1.0, &["--bitrate", rate]);
+        let coded = coded(folder.path(), 1.0, &["--rate-control", "constant", "--bitrate", rate]);
         let info = &ndjson(&good(["info", "--json", text(&coded)]))[0];
         assert_eq!(info["stages_highest"], stages, "{rate}");
     }

@@ -39,7 +39,7 @@ fn progress_on_stderr() {
 #[test]
 fn info_tells_what_the_file_holds() {
     let folder = folder();
-    let coded = coded(folder.path(), 10.0, &["--bitrate", "6k"]);
+    let coded = coded(folder.path(), 10.0, &["--stages", "6"]);
     let info = &ndjson(&good(["info", "--json", text(&coded)]))[0];
     assert_eq!((&info["codec"], &info["model"]), (&"A_SISKIN".into(), &"speech-24k".into()));
     assert_eq!((&info["sample_rate"], &info["channels"]), (&24_000.into(), &1.into()));

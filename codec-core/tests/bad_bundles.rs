@@ -138,7 +138,7 @@ fn networks_of_another_shape() {
     copy.manifest["hop"] = 240.into();
     let (name, hop) = (copy.manifest["encoder"]["input"].clone(), Copy::new().manifest["hop"].clone());
     let expected =
-        format!("{} has {hop} values a frame, the manifest says 240", name.as_str().expect("a name"));
+        format!("{} has {hop} values per frame, the manifest says 240", name.as_str().expect("a name"));
     assert_eq!(copy.network_refused("encoder.onnx"), expected);
     let mut copy = Copy::new();
     copy.manifest["latent_dim"] = 32.into();

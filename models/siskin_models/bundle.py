@@ -12,6 +12,11 @@ def sha256(path):
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
+def bundle_hash(files):
+    """The hash of files by name and SHA-256, as docs/model-bundle.md defines it."""
+    return hashlib.sha256("".join(f"{name} {files[name]}\n" for name in sorted(files)).encode()).hexdigest()
+
+
 class Stream:
     """One direction of a stream: a graph and its states."""
 

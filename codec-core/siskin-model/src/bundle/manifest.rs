@@ -5,6 +5,7 @@ use serde::Deserialize;
 use super::Specials;
 use super::folder::{self, Facts};
 use crate::runtime::GraphSpec;
+use siskin_bitstream::BundleId;
 
 /// The only manifest format so far.
 const FORMAT: u32 = 1;
@@ -52,6 +53,9 @@ pub struct Manifest {
     /// [`Specials`].
     #[serde(default)]
     pub special_ids: BTreeMap<String, i64>,
+    /// What the codes of its streams mean, if that is older than the bundle's networks.
+    #[serde(default)]
+    pub codes: Option<CodesSpec>,
     /// SHA-256 of every file of the bundle, in hexadecimal.
     pub files: BTreeMap<String, String>,
     /// How the bundle was trained.
@@ -101,6 +105,16 @@ pub struct QuantizerSpec {
 pub struct EntropySpec {
     /// Safetensors file that `siskin_entropy::Tables::parse` reads.
     pub file: String,
+}
+
+/// The id of codes that outlive networks: a bundle whose decoder was trained anew for the codes of an earlier bundle keeps
+/// the earlier one's id, so that it plays that one's files and that one plays its own.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct CodesSpec {
+    /// The id that streams carry, 16 lower-case hexadecimal digits: that of the first bundle with these codes.
+    pub id: String,
+    /// SHA-256, as [`Bundle::hash`](super::Bundle::hash) is made, over the quantizer's and the entropy coding's files alone.
+    pub sha256: String,
 }
 
 /// The residual quantizers that are implemented.
@@ -161,7 +175,15 @@ impl Facts for Manifest {
         let size = q.size;
         // Made and dropped: an id that clashes shows when the bundle is loaded, not when somebody asks for tokens.
         Specials::new(&self.special_ids, size, size.into()).map_err(|e| format!("special_ids: {e}"))?;
-        check(self.prefixes.iter().all(|p| stages_fit(p.stages)), "a prefix beyond the stages".into())
+        check(self.prefixes.iter().all(|p| stages_fit(p.stages)), "a prefix beyond the stages".into())?;
+        let Some(codes) = &self.codes else { return Ok(()) };
+        check(self.stream_id().is_some(), format!("codes id {:?} is not 16 hexadecimal digits", codes.id))?;
+        // Codebooks exchanged under an id that files carry would turn those files into noise without a word.
+        let found = hex::encode(self.codes_hash());
+        check(
+            found == codes.sha256,
+            format!("codes sha256 {}, the files of the codes have {found}", codes.sha256),
+        )
     }
 
     fn name(&self) -> &str {
@@ -184,6 +206,24 @@ impl Manifest {
 
     pub(super) fn hash(&self) -> [u8; 32] {
         super::hash_of(&self.files)
+    }
+
+    /// The hash of the files that say what codes mean.
+    fn codes_hash(&self) -> [u8; 32] {
+        let tables = self.entropy.as_ref().map(|e| &e.file);
+        let of_codes = |name: &String| *name == self.quantizer.file || Some(name) == tables;
+        super::hash_of(
+            &self.files.iter().filter(|(n, _)| of_codes(n)).map(|(n, h)| (n.clone(), h.clone())).collect(),
+        )
+    }
+
+    /// The id that streams of the bundle carry: what `codes` says, else the first 8 bytes of the hash of all files; none if
+    /// `codes` says nothing that is an id.
+    pub(super) fn stream_id(&self) -> Option<BundleId> {
+        let Some(codes) = &self.codes else { return Some(super::id_of(&self.hash())) };
+        let mut id = [0; 8];
+        let is_lower = codes.id.bytes().all(|b| !b.is_ascii_uppercase());
+        hex::decode_to_slice(&codes.id, &mut id).ok().filter(|()| is_lower).map(|()| BundleId(id))
     }
 
     /// Algorithmic delay in samples: one frame is gathered before it is coded, then the overlap.

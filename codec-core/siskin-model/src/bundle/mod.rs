@@ -17,14 +17,14 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 pub use crate::runtime::{GraphSpec, StateSpec};
-pub use manifest::{EntropySpec, Manifest, Prefix, QuantizerKind, QuantizerSpec, ReceptiveField};
+pub use manifest::{CodesSpec, EntropySpec, Manifest, Prefix, QuantizerKind, QuantizerSpec, ReceptiveField};
 pub use registry::installed;
 pub use search_path::{search_path, user_folder};
 pub use specials::Specials;
 pub use video::{VideoBundle, VideoManifest, installed_videos};
 pub use voice::{EngineSpec, LanguageSpec, VoiceBundle, VoiceManifest, VoiceSpec, installed_voices};
 
-use crate::{Limits, Result};
+use crate::{Error, Limits, Result};
 use folder::Folder;
 use siskin_bitstream::{BundleId, StreamHeader};
 
@@ -33,6 +33,7 @@ use siskin_bitstream::{BundleId, StreamHeader};
 pub struct Bundle {
     folder: Folder<Manifest>,
     hash: [u8; 32],
+    id: BundleId,
 }
 
 impl Bundle {
@@ -50,7 +51,9 @@ impl Bundle {
     /// As for [`open`](Self::open).
     pub fn open_with(path: impl AsRef<Path>, limits: &Limits) -> Result<Self> {
         let folder = Folder::<Manifest>::open(path.as_ref(), limits)?;
-        Ok(Self { hash: folder.manifest().hash(), folder })
+        let (hash, id) = (folder.manifest().hash(), folder.manifest().stream_id());
+        let id = id.ok_or_else(|| Error::bad_bundle(path.as_ref(), "manifest.json: codes without an id"))?;
+        Ok(Self { hash, id, folder })
     }
 
     /// Finds a bundle by name on the [search path](search_path), or opens the folder if `name_or_path` is one.
@@ -101,9 +104,10 @@ impl Bundle {
         self.hash
     }
 
-    /// The first 8 bytes of [`Bundle::hash`], which streams carry.
+    /// What streams carry to say which codes theirs are: the first 8 bytes of [`Bundle::hash`], or, where the networks are
+    /// newer than the codes, those of the first bundle with these codes ([`CodesSpec`]).
     pub fn id(&self) -> BundleId {
-        id_of(&self.hash)
+        self.id
     }
 
     /// The bytes of one of the bundle's files.

@@ -3,9 +3,9 @@
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
+use super::folder;
 use super::manifest::Manifest;
 use super::search_path::search_path;
-use super::{folder, id_of};
 use crate::{Error, Result};
 use siskin_bitstream::BundleId;
 
@@ -14,6 +14,7 @@ use siskin_bitstream::BundleId;
 pub struct Installed {
     path: PathBuf,
     manifest: Arc<Manifest>,
+    id: BundleId,
 }
 
 impl Installed {
@@ -29,14 +30,16 @@ impl Installed {
 
     /// The id that streams carry.
     pub fn id(&self) -> BundleId {
-        id_of(&self.manifest.hash())
+        self.id
     }
 }
 
 /// The bundles on the search path whose manifests can be read; of two with one name the first found.
 pub fn installed() -> Vec<Installed> {
     let found = folder::find_installed::<Manifest>().into_iter();
-    found.map(|(path, manifest)| Installed { path, manifest: Arc::new(manifest) }).collect()
+    found
+        .filter_map(|(path, m)| m.stream_id().map(|id| Installed { path, manifest: Arc::new(m), id }))
+        .collect()
 }
 
 /// The folder of the bundle called `name_or_path`. A bare name is looked for on the search path only: a folder of that
