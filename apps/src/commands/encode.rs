@@ -108,9 +108,11 @@ pub(crate) fn run_encode(args: &EncodeArgs) -> Result<ExitCode> {
     check_name(&args.output)?;
     let mut report = Report::new(&args.report, is_dash(&args.output))?;
     media::init_ffmpeg()?;
+    // FFmpeg knows neither codec and would only say that there is no decoder.
     if CodedFile::is_coded(&args.input) || VideoFile::is_video(&args.input) {
         return Err(usage_error(format!("{} is coded already, see siskin decode", args.input.display())));
     }
+    // By the name alone: .mka promises sound, so the pictures of an input stay out of it without being asked about.
     let may_hold_video = args.output.extension().is_some_and(|e| e.eq_ignore_ascii_case("mkv"));
     if args.video.preset.is_some() || may_hold_video && !args.video.no_video {
         let source = Source::open(&args.input)?;
@@ -119,6 +121,7 @@ pub(crate) fn run_encode(args: &EncodeArgs) -> Result<ExitCode> {
         }
         return encode_sound(args, source, report);
     }
+    // Before the input is opened, which takes seconds where it is a URL.
     check_sound_options(args)?;
     encode_sound(args, Source::open(&args.input)?, report)
 }
@@ -139,6 +142,8 @@ fn encode_sound(args: &EncodeArgs, source: Source, mut report: Report) -> Result
     check_sound_options(args)?;
     let bundle = args.model.bundle()?;
     let manifest = bundle.manifest();
+    // All that may be wrong with the options comes before the output is opened, so that a mistyped rate costs no
+    // file.
     let stages = choose_stages(args, manifest)?;
     let rate = rate_control(args, bundle.stream_header().code_rate(stages));
     let mut input = AudioInput::open_alone(&source, Some(manifest.sample_rate))?;
@@ -146,6 +151,7 @@ fn encode_sound(args: &EncodeArgs, source: Source, mut report: Report) -> Result
     let runtime = args.model.runtime()?;
     let mut config = encoder_config(args, stages, rate);
     let target = Target::open(&args.output, args.overwrite.choice(), &args.input)?;
+    // A stream keeps the encoder's own interval, 50 frames, for those who join it late.
     if target.is_file() {
         let frame_rate = bundle.stream_header().frame_rate();
         config.header_interval = (HEADER_SECONDS * frame_rate) as u32;
@@ -182,6 +188,7 @@ fn encode_sound(args: &EncodeArgs, source: Source, mut report: Report) -> Result
         let seconds = samples as f64 / f64::from(manifest.sample_rate);
         report.progress(Progress { seconds, total: input.duration(), bytes: sink.bytes() })?;
     }
+    // Before the last packets: without any sample it fails, and the target goes away with its temporary file.
     let missing = check_end(args, &input, samples, &report)?;
     encoder.finish_stream(&mut |p| sink.packet(p))?;
     let totals = sink.finish()?;
@@ -205,6 +212,7 @@ fn encode_sound(args: &EncodeArgs, source: Source, mut report: Report) -> Result
             model: &manifest.name,
             model_id: bundle.id().to_string(),
             provider: encoder.provider().name(),
+            // With a variable rate they differ from frame to frame, and one number would mislead.
             stages: (rate == audio::RateMode::Constant).then_some(stages),
             rate_control: if rate == audio::RateMode::Constant { "constant" } else { "vbr" },
             sample_rate: manifest.sample_rate,
@@ -223,6 +231,7 @@ fn encode_sound(args: &EncodeArgs, source: Source, mut report: Report) -> Result
             speed,
         },
     )?;
+    // After the result: what is there is written and whole, and the exit code says that the input was not.
     match missing {
         Some(missing) => Err(anyhow!("{missing}; {} holds what is there", args.output.display())),
         None => Ok(ExitCode::SUCCESS),
@@ -233,6 +242,7 @@ fn encode_video(args: &EncodeArgs, source: Source, report: &mut Report) -> Resul
     let with_sound = source.has(Kind::Audio) && !args.video.no_audio;
     let runtime = args.model.video_runtime()?;
     let [of_pictures, of_sound] = choose_models(args, with_sound)?;
+    // To resume is to go on with what the file holds already, so there is nothing to ask about.
     let overwrite = if args.video.resume { Overwrite::Always } else { args.overwrite.choice() };
     let target = Target::open(&args.output, overwrite, &args.input)?;
     if args.video.resume && !target.is_file() {
@@ -261,6 +271,7 @@ fn encode_video(args: &EncodeArgs, source: Source, report: &mut Report) -> Resul
 fn choose_models(args: &EncodeArgs, with_sound: bool) -> Result<[Option<&str>; 2]> {
     let Some(name) = args.model.model.as_deref() else { return Ok([None; 2]) };
     match (Bundle::find(name), VideoBundle::find(name)) {
+        // Sound first: a name is of one kind, unless a folder of each has it.
         (Ok(_), _) if with_sound => Ok([None, Some(name)]),
         (Ok(_), _) => {
             Err(usage_error(format!("--model {name} is a bundle for sound, and none is encoded here")))
@@ -296,6 +307,7 @@ fn rate_control(args: &EncodeArgs, usual: f64) -> audio::RateMode {
     // constant number 10 to 20 % below what was asked for. Who names the stages wants just those.
     let default = if args.stages.is_some() { RateMode::Constant } else { RateMode::Vbr };
     match args.vbr || args.rate_control.unwrap_or(default) == RateMode::Vbr {
+        // Without a rate the same bits as at the usual constant one are only spread differently.
         true => audio::RateMode::Variable { bitrate: args.bitrate.unwrap_or(usual as u32) },
         false => audio::RateMode::Constant,
     }
@@ -319,6 +331,7 @@ fn encoder_config(args: &EncodeArgs, stages: u8, rate_mode: audio::RateMode) -> 
 /// Coded files are Matroska, and a name that promises something else would mislead every player.
 fn check_name(output: &Path) -> Result<()> {
     let extension = output.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
+    // /dev/null and named pipes have no extension to go by.
     let is_special = std::fs::metadata(output).is_ok_and(|m| !m.is_file() && !m.is_dir());
     if is_dash(output) || is_special || extension == "mka" || extension == "mkv" {
         return Ok(());
@@ -336,6 +349,7 @@ fn choose_stages(args: &EncodeArgs, manifest: &Manifest) -> Result<u8> {
     }
     let Some(bitrate) = args.bitrate else { return Ok(manifest.default_stages) };
     let quantizer = &manifest.quantizer;
+    // One stage: a code of each group, so many times a second as the encoder steps by `hop` samples.
     let lowest =
         f64::from(quantizer.code_bits()) * f64::from(quantizer.groups) * f64::from(manifest.sample_rate)
             / f64::from(manifest.hop);
@@ -368,6 +382,7 @@ fn check_end(args: &EncodeArgs, input: &AudioInput, samples: u64, report: &Repor
     if samples == 0 {
         bail!("{} holds no audio samples", args.input.display());
     }
+    // A fault in the middle is a warning, as every player goes on there; an end too early may be half a recording.
     for fault in input.faults() {
         report.warn(&fault)?;
     }
