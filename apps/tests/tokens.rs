@@ -28,7 +28,7 @@ fn read(path: &Path) -> TokenFile {
 #[test]
 fn each_format_comes_back_bit_exact() {
     let folder = folder();
-    let coded = coded(folder.path(), 3.3, &[]);
+    let coded = coded(folder.path(), 3.3, &["--stages", "6"]);
     let (before, mut codes) = (packets(&coded), None);
     for format in FileFormat::ALL {
         let tokens = folder.path().join("tokens").with_extension(format.name());
@@ -136,7 +136,7 @@ fn one_file_of_lines_for_a_folder() {
 #[test]
 fn info_tells_and_checks() {
     let folder = folder();
-    let coded = coded(folder.path(), 2.0, &[]);
+    let coded = coded(folder.path(), 2.0, &["--stages", "6"]);
     let tokens = folder.path().join("a.safetensors");
     good(["tokens", "export", text(&coded), text(&tokens)]);
     let info = &ndjson(&good(["tokens", "info", "--json", text(&tokens)]))[0];
