@@ -95,6 +95,7 @@ impl Source {
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let source::Opened { name, input, length } = source::open_input(path)?;
         let streams = [Kind::Video, Kind::Audio].map(|kind| {
+            // FFmpeg's choice, by disposition, channels and size: the same stream that `ffmpeg` takes without `-map`.
             let best = input.streams().best(kind.media_type()).filter(|s| !is_cover(s))?;
             Some(Selected {
                 index: best.index(),
@@ -105,6 +106,7 @@ impl Source {
             })
         });
         let is_broadcast = input.format().name().split(',').any(|n| BROADCAST.contains(&n));
+        // FFmpeg counts this length in microseconds.
         let stated_end = (input.duration() > 0).then(|| input.duration().saturating_mul(1000));
         let timeline = Timeline::new(streams.len(), is_broadcast, stated_end);
         let demuxer = Demuxer {
@@ -122,6 +124,7 @@ impl Source {
     }
 
     fn lock(&self) -> MutexGuard<'_, Demuxer> {
+        // A panic elsewhere has its own message, and one about the lock would cover it.
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -225,6 +228,7 @@ impl Source {
         let wanted = demuxer.streams.iter().flatten().filter(|s| s.is_wanted);
         for stream in wanted.filter_map(|s| demuxer.input.stream(s.index)) {
             for tag in stream.metadata().iter().map(owned_pair) {
+                // The container's own come first; FFmpeg keeps the case that each format writes.
                 if tags.iter().all(|t| !t.0.eq_ignore_ascii_case(&tag.0)) {
                     tags.push(tag);
                 }
@@ -264,6 +268,7 @@ impl Demuxer {
             if self.ended {
                 return Ok(Next::End);
             }
+            // The other track's packets pile up: whoever can wait lets them be taken first.
             if !is_patient && self.streams.iter().flatten().any(|s| s.bytes > MAX_AHEAD) {
                 return Ok(Next::Later);
             }
@@ -334,6 +339,7 @@ impl Demuxer {
         if is_wav && !self.length.is_exact() {
             return None;
         }
+        // A track's own length comes before that of the whole, which may be another track's.
         if stream.duration() > 0 {
             return Some(stream.duration() as f64 * f64::from(stream.time_base()));
         }
@@ -345,6 +351,7 @@ impl Demuxer {
         let name = &self.name;
         let is_exact = self.input.format().name().split(',').any(|n| EXACT_LENGTH.contains(&n));
         let stated = match self.length.share() {
+            // What came in of so many bytes says how long the whole would have been.
             Some(share) if self.length.is_exact() => Some(found / share.max(1e-9)),
             Some(_) => self.stated_seconds(kind),
             None if is_exact || self.broken.is_some() => self.stated_seconds(kind),
@@ -433,6 +440,7 @@ impl Track {
                         return Ok(Next::Later);
                     }
                 }
+                // A damaged packet is counted, and the decoder asked for what follows, as players do.
                 Err(_) => self.bad_packets += 1,
             }
         }
@@ -440,6 +448,7 @@ impl Track {
 
     /// Gives the decoder one more packet, or the end; false if neither is within reach.
     fn feed(&mut self, is_patient: bool) -> Result<bool> {
+        // A decoder that was told of the end may ask for nothing any more; one that does would be asked for ever.
         if self.draining {
             bail!("{}: FFmpeg's decoder does not come to an end", self.source.name());
         }
@@ -471,6 +480,7 @@ pub(crate) fn from_ns(ns: i64, time_base: Rational) -> i64 {
 /// `value * n / d`, to the nearest.
 pub(crate) fn rescale_rounded(value: i64, n: i128, d: i128) -> i64 {
     let d = d.max(1);
+    // Floored after half is added, so that times before zero are rounded in the same direction as others.
     let scaled = (2 * i128::from(value) * n + d).div_euclid(2 * d);
     scaled.clamp(i64::MIN.into(), i64::MAX.into()) as i64
 }
@@ -480,6 +490,7 @@ fn kind_of(stream: &Stream<'_>) -> String {
 }
 
 fn is_cover(stream: &Stream<'_>) -> bool {
+    // Music files carry their covers as a video stream of a single picture.
     stream.disposition().contains(Disposition::ATTACHED_PIC)
 }
 
