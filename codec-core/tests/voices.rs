@@ -107,6 +107,7 @@ fn wrong_parameters_say_what_is_allowed() {
     let error = speaker.manifest().voice(Some("nobody")).expect_err("no such voice").to_string();
     assert!(error.contains("low, high, tief"), "{error}");
     assert_eq!(speaker.manifest().voice_of_language("de").expect("a German voice"), 2);
+    assert_eq!(speaker.manifest().voice_of_language("DE").expect("tags have no case"), 2);
     assert_eq!(speaker.manifest().voice_of_language("en").expect("the default voice"), 0);
     let error = speaker.manifest().voice_of_language("tlh").expect_err("no Klingon").to_string();
     assert!(error.contains("de, en-us"), "{error}");

@@ -141,9 +141,8 @@ impl Encoder {
     /// # Errors
     /// [`Error::Parameter`] for a rate below that of one stage or above that of all.
     pub fn set_rate_mode(&mut self, rate_mode: RateMode) -> Result<()> {
-        self.config.rate_mode = rate_mode;
         let RateMode::Variable { bitrate } = rate_mode else {
-            self.rate = None;
+            (self.config.rate_mode, self.rate) = (rate_mode, None);
             return Ok(());
         };
         let header = &self.header;
@@ -152,6 +151,8 @@ impl Encoder {
         if !(low..=high).contains(&f64::from(bitrate)) {
             return Err(Error::parameter("bitrate", bitrate, format!("{low:.0} to {high:.0}")));
         }
+        // Behind the check: a mode that is refused must not be told as the current one.
+        self.config.rate_mode = rate_mode;
         let stage_bits = header.codes_per_frame(1) * usize::from(header.code_bits);
         match &mut self.rate {
             // A change of the target keeps the reservoir and the averages.

@@ -269,7 +269,10 @@ fn a_variable_rate_meets_its_target_whatever_the_cuts() {
         let rate = window.iter().map(|p| p.0.len() * 8).sum::<usize>() as f64 / 10.0;
         assert!((rate / 600.0 - 1.0).abs() < 0.06, "{rate} b/s over 10 s");
     }
-    assert!(coder().set_rate_mode(RateMode::Variable { bitrate: 100 }).is_err());
+    let mut other = coder();
+    let before = other.rate_mode();
+    assert!(other.set_rate_mode(RateMode::Variable { bitrate: 100 }).is_err());
+    assert_eq!(other.rate_mode(), before, "a mode that is refused is not taken");
 }
 
 /// Tones with digital silence between them.

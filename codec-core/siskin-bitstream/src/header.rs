@@ -101,10 +101,11 @@ impl StreamHeader {
         out.extend_from_slice(&[self.groups, self.stages, self.code_bits]);
         put_varint(out, self.pre_skip.into());
         let name = if short { "" } else { &self.bundle_name };
-        // The name is for messages only, so a long one is cut; bundles refuse names beyond the bound when they are
-        // loaded.
-        out.push(name.len().min(Self::MAX_NAME) as u8);
-        out.extend_from_slice(&name.as_bytes()[..name.len().min(Self::MAX_NAME)]);
+        // The name is for messages only, so a long one is cut, between characters since readers want UTF-8; bundles
+        // refuse names beyond the bound when they are loaded.
+        let end = name.floor_char_boundary(Self::MAX_NAME);
+        out.push(end as u8);
+        out.extend_from_slice(&name.as_bytes()[..end]);
     }
 
     /// The header's bytes in the long form.
@@ -240,6 +241,14 @@ mod tests {
         let (parsed, length) = StreamHeader::parse(&short).expect("a short header");
         assert_eq!((length, parsed.bundle_name.as_str()), (24, ""));
         assert!(parsed.same_stream(&header));
+    }
+
+    #[test]
+    fn a_long_name_is_cut_between_characters() {
+        let mut header = sample();
+        header.bundle_name = format!("{}ü", "x".repeat(StreamHeader::MAX_NAME - 1));
+        let (parsed, _) = StreamHeader::parse(&header.to_bytes()).expect("UTF-8");
+        assert_eq!(parsed.bundle_name, "x".repeat(StreamHeader::MAX_NAME - 1));
     }
 
     #[test]

@@ -141,6 +141,21 @@ mod tests {
     }
 
     #[test]
+    fn the_slowest_rate_has_no_duration_that_overflows() {
+        let slowest = VideoHeader { frame_rate: (1, u32::MAX), ..sample() };
+        let group = crate::video_packet::GopInfo {
+            coding: crate::video_packet::Coding::Fitted,
+            header: None,
+            number: 0,
+            key: true,
+            frames: 1000,
+            durations: None,
+        };
+        assert_eq!(group.duration_ns(&slowest), Some(u64::MAX));
+        assert_eq!(group.duration_ns(&sample()), Some(33_366_666 * 1000));
+    }
+
+    #[test]
     fn huge_pictures_are_refused() {
         let huge = VideoHeader { width: 16_000, height: 16_000, ..sample() };
         let error = VideoHeader::parse(&huge.to_bytes(), &Limits::default());

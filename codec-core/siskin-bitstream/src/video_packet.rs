@@ -49,7 +49,8 @@ impl GopInfo {
         // The packet's own durations come first: they are there where the stream's rate does not hold.
         match (&self.durations, header.frame_duration_ns()) {
             (Some(durations), _) => Some(durations.iter().map(|&d| u64::from(d)).sum()),
-            (None, one) => Some(u64::from(self.frames) * one?),
+            // A header may say a frame a century; a duration that no clock holds ends at the largest that one does.
+            (None, one) => Some(u64::from(self.frames).saturating_mul(one?)),
         }
     }
 }

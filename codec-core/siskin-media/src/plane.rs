@@ -172,9 +172,9 @@ impl<'a> PlaneMut<'a> {
                 format!("{}x{}", self.row_bytes, self.rows),
             ));
         }
-        // One copy, gaps included, up to the end of the last row, behind which there may be no gap.
-        if self.stride == from.stride {
-            let end = (self.rows.max(1) - 1) * self.stride + self.row_bytes;
+        // One copy only where there are no gaps: what lies in them may be another plane's, as in side-by-side pictures.
+        if self.stride == self.row_bytes && from.stride == self.row_bytes {
+            let end = self.rows * self.row_bytes;
             self.data[..end].copy_from_slice(&from.data[..end]);
         } else {
             self.rows_mut().zip(from.rows()).for_each(|(to, from)| to.copy_from_slice(from));
@@ -246,8 +246,17 @@ mod tests {
             let mut to = PlaneMut::new(&mut room, 3, 4, stride).expect("a plane");
             to.copy_from(from).expect("one size");
             assert!(to.as_plane().rows().eq(from.rows()), "{stride}");
-            assert!(to.copy_from(from.crop(2, 4)).is_err());
+            let gaps = room.chunks(stride).flat_map(|row| &row[3..]);
+            assert!(
+                gaps.into_iter().all(|&x| x == 99),
+                "what lies between the rows is not the plane's: {room:?}"
+            );
         }
+        let mut room = [0; 12];
+        let mut to = PlaneMut::new(&mut room, 3, 4, 3).expect("a plane");
+        assert!(to.copy_from(from.crop(2, 4)).is_err());
+        let nothing = Plane::new(&[], 3, 0, 3).expect("a plane");
+        PlaneMut::new(&mut [], 3, 0, 3).and_then(|mut to| to.copy_from(nothing)).expect("no rows to copy");
         let mut packed = Vec::new();
         from.append_to(&mut packed);
         assert_eq!(packed, [0, 1, 2, 5, 6, 7, 10, 11, 12, 15, 16, 17]);

@@ -224,7 +224,8 @@ pub fn codes_from_packet(
     packet.read_codes(coder.map(|c| c as &mut dyn CodeCoder), &mut frames)?;
     // A matrix of codes has one number of rows, and padding would be other codes.
     if frames.is_variable() {
-        let reason = "frames of different stages; only streams with a constant number of stages become tokens";
+        let reason =
+            "frames of different stages; only streams with a constant number of stages become tokens";
         return Err(Error::bitstream("packet", "stages", 0, reason));
     }
     out.extend_from_slice(frames.codes());

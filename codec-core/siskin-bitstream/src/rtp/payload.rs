@@ -227,9 +227,11 @@ impl<'a> PayloadHead<'a> {
         let mut cursor = Cursor::new("RTP payload", self.data);
         let first = self.first;
         cursor.read_byte("first byte")?;
-        // As a varint it is this byte alone where that is below 128, as all valid ones are: a stream has 64 stages
-        // at most.
-        let stages = cursor.read_ranged("stages", 0, stream.stages.into())? as u8;
+        // A byte and no varint: one padded to two bytes would move everything behind it.
+        let stages = cursor.read_byte("stages")?;
+        if stages > stream.stages {
+            return Err(cursor.field_error("stages", format!("{stages}, allowed: 0 to {}", stream.stages)));
+        }
         cursor.read_bytes("stream header", self.header_bytes)?;
         if stages == 0 {
             return parse_sid(first, cursor);
@@ -333,6 +335,16 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn stages_are_one_byte() {
+        let info = PayloadInfo { frames: 1, stages: 5, ..Default::default() };
+        let mut padded = written(&info, false).0;
+        // 5 as a varint of two bytes.
+        padded.splice(1..2, [0x85, 0]);
+        let error = parse(&sample(), &padded).expect_err("133 stages");
+        assert!(matches!(error, Error::Bitstream { field: "stages", .. }), "{error}");
     }
 
     #[test]

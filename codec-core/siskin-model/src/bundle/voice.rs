@@ -163,8 +163,11 @@ impl VoiceManifest {
     /// # Errors
     /// [`Error::Parameter`] with the languages that have a voice.
     pub fn voice_of_language(&self, language: &str) -> Result<usize> {
-        let fits =
-            |code: &str| code.eq_ignore_ascii_case(language) || code.split('-').next() == Some(language);
+        // Language tags have no case (RFC 5646, section 2.1.1).
+        let fits = |code: &str| {
+            code.eq_ignore_ascii_case(language)
+                || code.split('-').next().is_some_and(|primary| primary.eq_ignore_ascii_case(language))
+        };
         let default = self.voice(None)?;
         // The default voice first, where it speaks the language.
         let mut order = std::iter::once(default).chain(0..self.voices.len());

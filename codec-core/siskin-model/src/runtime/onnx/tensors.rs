@@ -5,6 +5,7 @@ use ort::session::{IoBinding, Session};
 use ort::value::{Outlet, Tensor, ValueType};
 
 use super::session::{open_sized, zeros};
+use super::weights;
 use crate::runtime::network::TensorNetwork;
 use crate::runtime::options::RuntimeOptions;
 use crate::runtime::provider::Provider;
@@ -33,6 +34,7 @@ impl OnnxTensorNetwork {
         sizes: &[(&str, usize)],
         graph: &[u8],
     ) -> Result<Self> {
+        weights::check_finite(graph).map_err(|reason| Error::network(spec.name, reason))?;
         let (session, provider) = open_sized(environment, options, spec.name, graph, sizes)?;
         let make = |names: &mut dyn Iterator<Item = &str>, outlets: &[Outlet]| -> Result<Vec<Tensor<f32>>> {
             names
