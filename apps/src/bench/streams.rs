@@ -39,7 +39,10 @@ impl Streams {
         streams: usize,
     ) -> Result<Self> {
         // One thread per core, each with its streams in turn: more threads would measure the scheduler.
-        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(streams);
+        let cores = std::thread::available_parallelism().map_or(1, usize::from).min(streams);
+        // Nine streams on eight cores are two a thread, and five threads.
+        let share = streams.div_ceil(cores);
+        let threads = streams.div_ceil(share);
         let open = |_| -> siskin_core::Result<Stream> {
             Ok(Stream {
                 encoder: Encoder::new(bundle, runtime, config)?,
@@ -52,7 +55,7 @@ impl Streams {
         let hop = usize::from(manifest.hop);
         let clock = Instant::now();
         let rounds = std::thread::scope(|scope| {
-            let shares = open.chunks_mut(streams.div_ceil(threads));
+            let shares = open.chunks_mut(share);
             let workers: Vec<_> =
                 shares.map(|share| scope.spawn(move || code_in_turns(share, pcm, hop))).collect();
             let join = |w: std::thread::ScopedJoinHandle<'_, Result<Vec<f64>>>| {

@@ -87,7 +87,9 @@ impl Sender {
             chunk.resize(needed, 0.0);
             // They are there: only this thread takes them.
             let _ = microphone.samples.pop_partial_slice(&mut chunk);
-            self.shared.capture_period.store(microphone.counters.period(), Ordering::Relaxed);
+            // A time: devices differ in their rates.
+            let period = microphone.counters.period() * 1_000_000 / microphone.rate.max(1) as usize;
+            self.shared.capture_period_us.store(period, Ordering::Relaxed);
             self.shared.capture_misses.store(microphone.counters.missed_callbacks(), Ordering::Relaxed);
             if self.shared.muted.load(Ordering::Relaxed) {
                 // Silence is sent and not nothing: the peer's buffer keeps its pace, and the connection stays open.

@@ -313,8 +313,7 @@ impl Call {
         // One way cannot be measured without synchronized clocks.
         let network = heard.round_trip.map_or(0.0, |t| t.as_secs_f64() / 2.0);
         // Samples wait for half a period on average before their frame can be taken.
-        let capture =
-            self.shared.capture_period.load(Ordering::Relaxed) as f64 / f64::from(port::FILE_RATE) / 2.0;
+        let capture = self.shared.capture_period_us.load(Ordering::Relaxed) as f64 * 1e-6 / 2.0;
         capture + self.codec_delay + network + heard.buffer.as_secs_f64() + heard.ring.as_secs_f64()
     }
 }

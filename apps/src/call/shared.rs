@@ -72,7 +72,8 @@ pub(super) struct Shared {
     pub(super) muted: AtomicBool,
     pub(super) said: Level,
     pub(super) played: Level,
-    pub(super) capture_period: AtomicUsize,
+    /// How long the microphone gathers samples before it hands them out, in microseconds.
+    pub(super) capture_period_us: AtomicUsize,
     pub(super) capture_misses: AtomicU64,
     /// Frames of the microphone that came too late to be sent.
     pub(super) dropped: AtomicU64,

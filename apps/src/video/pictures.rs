@@ -26,8 +26,10 @@ pub(super) struct Pictures {
     picture: Vec<u8>,
     /// When the picture is shown and for how long, in nanoseconds.
     time: (u64, u64),
-    /// Whether the picture is 4:2:0, which it is in the real-time mode.
+    /// Whether frames of the packet at hand are 4:2:0, which they are in the real-time mode.
     planar: bool,
+    /// The same of the picture at hand, which may be of an earlier packet in the other mode.
+    picture_is_planar: bool,
     /// What went wrong, by packet.
     pub(super) faults: Vec<String>,
     pub(super) packets: u64,
@@ -53,6 +55,7 @@ impl Pictures {
             picture: Vec::new(),
             time: (0, 0),
             planar: false,
+            picture_is_planar: false,
             faults: Vec::new(),
             packets: 0,
             packet_bytes: 0,
@@ -67,7 +70,7 @@ impl Pictures {
 
     /// The picture at hand, and whether it is 4:2:0, planes without gaps, and not interleaved RGB.
     pub(super) fn picture(&self) -> (&[u8], bool) {
-        (&self.picture, self.planar)
+        (&self.picture, self.picture_is_planar)
     }
 
     /// When the picture at hand is shown and for how long, in nanoseconds of the file.
@@ -95,7 +98,7 @@ impl Pictures {
                 false => self.decoder.frame(self.next, &mut self.picture),
             };
             match decoded {
-                Ok(()) => {}
+                Ok(()) => self.picture_is_planar = self.planar,
                 Err(e @ Error::NotFinite { .. }) => {
                     self.faults.push(format!("packet {}: {e}", self.packets));
                     // The rest of the group would fail as well, after as much work.
@@ -114,7 +117,7 @@ impl Pictures {
         self.concealed += u64::from(is_missing || self.held);
         if self.picture.is_empty() {
             // Nothing good has come yet: grey.
-            self.planar = false;
+            self.picture_is_planar = false;
             self.picture.resize(3 * self.file.header().pixels(), 128);
         }
         Ok(true)

@@ -49,7 +49,11 @@ pub(crate) fn run_import(args: &ImportArgs) -> Result<ExitCode> {
     let mut report = Report::new(&args.report, is_dash(&args.output))?;
     let again = args.overwrite.choice() == Overwrite::Always;
     let is_coded_name = is_dash(&args.output)
-        || args.output.extension().and_then(|e| e.to_str()).is_some_and(|e| matches!(e, "mka" | "mkv"));
+        || args
+            .output
+            .extension()
+            .and_then(|e| e.to_str())
+            .is_some_and(|e| e.eq_ignore_ascii_case("mka") || e.eq_ignore_ascii_case("mkv"));
     let (totals, all, skipped) = if args.input.is_dir() {
         let mut jobs =
             batch::plan_jobs(&args.input, &args.output, "mka", |p| FileFormat::from_path(p).is_some())?;

@@ -137,8 +137,9 @@ pub(super) fn code_latents<C: BitCoder>(
         let means = if is_keyframe { predict_means(latents, block, neighbors.columns) } else { [0; 3] };
         let own = &mut latents[block * CHANNELS..(block + 1) * CHANNELS];
         if is_keyframe {
-            // While reading, this changes what is left of the frame before, which coding then replaces.
-            MEANS.iter().zip(means).for_each(|(&c, mean)| own[c] -= mean);
+            // While reading, this changes what is left of the frame before, which coding then replaces; in damaged
+            // streams that may be any number.
+            MEANS.iter().zip(means).for_each(|(&c, mean)| own[c] = own[c].saturating_sub(mean));
         }
         code_block(coder, contexts, neighbors, is_keyframe, block, own)?;
         if is_keyframe {
