@@ -8,6 +8,7 @@ use siskin_core::bitstream::packet::Packet;
 use siskin_core::bundle::Bundle;
 use siskin_core::container::Block;
 use siskin_core::entropy::Coder;
+use siskin_core::media::{Rounding, TimeBase};
 use siskin_core::runtime::{Provider, Runtime};
 use siskin_core::{Error, Limits};
 
@@ -114,8 +115,8 @@ impl Decoding {
     }
 
     fn time_ns(&self, position: u64) -> u64 {
-        let ns = u128::from(position) * 1_000_000_000 / u128::from(self.rate());
-        u64::try_from(ns).unwrap_or(u64::MAX)
+        let base = TimeBase::from_sample_rate(self.rate());
+        base.ticks_to_ns(position, Rounding::Down).unwrap_or(u64::MAX)
     }
 
     /// Samples handed out so far.
@@ -279,5 +280,5 @@ impl Decoding {
 }
 
 fn samples_of(ns: u64, rate: u32) -> u64 {
-    (u128::from(ns) * u128::from(rate)).div_ceil(1_000_000_000) as u64
+    TimeBase::from_sample_rate(rate).ns_to_ticks(ns, Rounding::Up).unwrap_or(u64::MAX)
 }

@@ -18,6 +18,7 @@ use siskin_core::Limits;
 use siskin_core::bitstream::StreamHeader;
 use siskin_core::bitstream::packet::Packet;
 use siskin_core::container::{AUDIO_CODEC_ID, Block, Chapter, Reader, VIDEO_CODEC_ID};
+use siskin_core::media::{Rounding, TimeBase};
 
 pub(crate) use channel::LossArgs;
 pub(crate) use decoding::Decoding;
@@ -171,7 +172,8 @@ impl CodedFile {
         let packet = Packet::parse(data, &Limits::default()).and_then(|p| p.bind(&self.header));
         // Time then stands still, and the next packet with a time stamp of its own puts it right.
         let samples = packet.map_or(0, |p| p.sample_count());
-        samples.saturating_mul(1_000_000_000) / u64::from(self.header.sample_rate)
+        let base = TimeBase::from_sample_rate(self.header.sample_rate);
+        base.ticks_to_ns(samples, Rounding::Down).unwrap_or(u64::MAX)
     }
 
     fn samples(&self, pts_ns: u64) -> f64 {

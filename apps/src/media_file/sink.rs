@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use siskin_core::audio::EncodedPacket;
 use siskin_core::bitstream::StreamHeader;
 use siskin_core::container::{Chapter, Mode, Track, Writer, WriterOptions};
+use siskin_core::media::{Rounding, TimeBase};
 
 use crate::target::Target;
 
@@ -15,7 +16,7 @@ pub(crate) struct Sink {
     writer: Writer,
     file: Option<File>,
     is_file: bool,
-    rate: u64,
+    rate: u32,
     pending: Vec<u8>,
     bytes: u64,
     packets: u64,
@@ -66,7 +67,7 @@ impl Sink {
     }
 
     fn at_rate(self, header: &StreamHeader) -> Self {
-        Self { rate: header.sample_rate.into(), ..self }
+        Self { rate: header.sample_rate, ..self }
     }
 
     /// Begins a file of these tracks; [`Sink::block`] adds to the first.
@@ -105,7 +106,8 @@ impl Sink {
 
     /// Adds a packet.
     pub(crate) fn packet(&mut self, packet: EncodedPacket<'_>) -> Result<()> {
-        let time = |samples: u64| (u128::from(samples) * 1_000_000_000 / u128::from(self.rate)) as u64;
+        let base = TimeBase::from_sample_rate(self.rate);
+        let time = |samples: u64| base.ticks_to_ns(samples, Rounding::Down).unwrap_or(u64::MAX);
         let (start, end) = (time(packet.position), time(packet.position + packet.samples));
         // In a file the head is known, so any packet will do to begin with.
         let key = packet.is_random_access || self.is_file;

@@ -1,6 +1,7 @@
 //! Exact times of pictures from a container's rounded ones, and how many are missing between two packets.
 
 use siskin_core::bitstream::VideoHeader;
+use siskin_core::media::{Rounding, TimeBase};
 
 /// Matroska rounds time stamps to milliseconds, so they may be this far off.
 const ROUNDING_NS: u64 = 1_500_000;
@@ -14,8 +15,8 @@ const USUAL_NS: u64 = 40_000_000;
 /// Counts the pictures of a stream.
 #[derive(Debug)]
 pub(super) struct Clock {
-    /// Frames a second as a fraction, if the rate is constant.
-    rate: Option<(u32, u32)>,
+    /// How long a frame lasts, if the rate is constant.
+    frame: Option<TimeBase>,
     /// When the first picture is shown, and how many follow it at the constant rate.
     run: Option<(u64, u64)>,
     /// Gaps so far. All together may at most double the length, so that a small file cannot fill a disk.
@@ -24,8 +25,9 @@ pub(super) struct Clock {
 
 impl Clock {
     pub(super) fn new(header: &VideoHeader) -> Self {
-        let rate = Some(header.frame_rate).filter(|rate| rate.0 > 0);
-        Self { rate, run: None, filled_ns: 0 }
+        // A rate of 0 says that it varies.
+        let frame = TimeBase::from_rate(header.frame_rate.0, header.frame_rate.1).ok();
+        Self { frame, run: None, filled_ns: 0 }
     }
 
     /// Takes the time stamp of the next packet; gives how many pictures of a constant rate are missing before it.
@@ -39,27 +41,26 @@ impl Clock {
         if gap <= ROUNDING_NS {
             return 0;
         }
-        let Some((n, d)) = self.rate else {
+        let Some(frame) = self.frame else {
             // Where the rate varies the picture before just stays.
             self.run = Some((stamp_ns, 0));
             return 0;
         };
-        let frames =
-            // To the nearest: times are off by a rounding, not by half a picture.
-            (u128::from(gap) * u128::from(n) + 500_000_000 * u128::from(d)) / (1_000_000_000 * u128::from(d));
+        // To the nearest: times are off by a rounding, not by half a picture.
+        let frames = frame.ns_to_ticks(gap, Rounding::Nearest).unwrap_or(u64::MAX);
         if gap > LONGEST_GAP_NS || self.filled_ns + gap > LONGEST_GAP_NS + (next - start) {
             self.run = Some((stamp_ns, 0));
             return 0;
         }
         self.filled_ns += gap;
-        frames as u64
+        frames
     }
 
     /// The time and duration of the next picture, which lasts `own` nanoseconds if it has a duration of its own.
     pub(super) fn tick(&mut self, own: Option<u32>) -> (u64, u64) {
         let start = self.next();
         let (origin, frames) = self.run.unwrap_or((start, 0));
-        self.run = match self.rate {
+        self.run = match self.frame {
             // Counted from the run's beginning, so that a rate such as 30000/1001 does not drift.
             Some(_) => Some((origin, frames + 1)),
             None => Some((start.saturating_add(own.map_or(USUAL_NS, u64::from)), 0)),
@@ -70,9 +71,8 @@ impl Clock {
     /// When the next picture is shown.
     fn next(&self) -> u64 {
         let (start, frames) = self.run.unwrap_or_default();
-        let (n, d) = self.rate.unwrap_or((1, 1));
-        let since = u128::from(frames) * u128::from(d) * 1_000_000_000 / u128::from(n);
-        start.saturating_add(u64::try_from(since).unwrap_or(u64::MAX))
+        let since = self.frame.map_or(Some(0), |frame| frame.ticks_to_ns(frames, Rounding::Down));
+        start.saturating_add(since.unwrap_or(u64::MAX))
     }
 }
 

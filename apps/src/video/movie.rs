@@ -10,6 +10,7 @@ use ffmpeg_next::format::context::Output;
 use ffmpeg_next::format::{self, Pixel};
 use ffmpeg_next::{Dictionary, Rational, frame};
 use siskin_core::bitstream::{Colour, VideoHeader};
+use siskin_core::media::{Rounding, TimeBase};
 
 use super::convert::{Converter, Siting, fill_frame};
 use crate::failure::usage_error;
@@ -136,8 +137,8 @@ struct PictureTrack {
     shaper: Graph,
     size: (u32, u32),
     planes: Vec<u8>,
-    /// Seconds of a tick, as a fraction.
-    tick: (u32, u32),
+    /// How long a tick lasts.
+    tick: TimeBase,
     /// The tick of the next picture at the earliest.
     next: i64,
     /// Durations in ticks of the pictures that are in the encoder, by their own.
@@ -160,8 +161,8 @@ impl PictureTrack {
         let is_constant = frame_rate.0 > 0;
         let tick = match (is_constant, start) {
             // One tick per frame: exact, and what players show as the rate. A late start would be rounded by it.
-            (true, 0) => (frame_rate.1, frame_rate.0),
-            _ => (1, TICKS),
+            (true, 0) => TimeBase::from_rate(frame_rate.0, frame_rate.1)?,
+            _ => TimeBase::from_rate(TICKS, 1)?,
         };
         let rational =
             |(n, d): (u32, u32)| -> Result<Rational> { Ok(Rational(n.try_into()?, d.try_into()?)) };
@@ -170,7 +171,7 @@ impl PictureTrack {
         encoder.set_height(height);
         encoder.set_format(Pixel::YUV420P);
         encoder.set_aspect_ratio(rational(pixel_aspect)?);
-        encoder.set_time_base(rational(tick)?);
+        encoder.set_time_base(rational(tick.fraction())?);
         let rate = if is_constant { Some(rational(frame_rate)?) } else { None };
         encoder.set_frame_rate(rate);
         let usual = if is_constant { f64::from(frame_rate.0) / f64::from(frame_rate.1) } else { 25.0 };
@@ -186,7 +187,7 @@ impl PictureTrack {
             .map_err(|e| anyhow!("FFmpeg's encoder {} does not take {width}x{height}: {e}", codec.name()))?;
         let mut stream = context.add_stream(codec)?;
         stream.set_parameters(&encoder);
-        stream.set_time_base(rational(tick)?);
+        stream.set_time_base(rational(tick.fraction())?);
         rate.into_iter().for_each(|rate| stream.set_avg_frame_rate(rate));
         Ok(Self {
             stream: stream.index(),
@@ -237,7 +238,8 @@ impl PictureTrack {
     }
 
     fn take_packets(&mut self, context: &mut Output) -> Result<()> {
-        let ticks = Rational(self.tick.0.try_into()?, self.tick.1.try_into()?);
+        let (numerator, denominator) = self.tick.fraction();
+        let ticks = Rational(numerator.try_into()?, denominator.try_into()?);
         let durations = &mut self.durations;
         write_packets(&mut self.encoder, context, self.stream, ticks, |packet| {
             let own = packet.pts().and_then(|pts| durations.remove(&pts));
@@ -247,9 +249,8 @@ impl PictureTrack {
 
     /// The tick nearest to a time.
     fn ticks(&self, nanoseconds: u64) -> i64 {
-        let one = 1_000_000_000 * u128::from(self.tick.0);
-        let ticks = (u128::from(nanoseconds) * u128::from(self.tick.1) + one / 2) / one;
-        i64::try_from(ticks).unwrap_or(i64::MAX)
+        let ticks = self.tick.ns_to_ticks(nanoseconds, Rounding::Nearest);
+        ticks.and_then(|t| i64::try_from(t).ok()).unwrap_or(i64::MAX)
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use anyhow::Result;
 use siskin_core::audio::{EncodedPacket, Encoder};
 use siskin_core::bitstream::StreamHeader;
+use siskin_core::media::{Rounding, TimeBase};
 
 use crate::interrupt;
 use crate::media::{AudioInput, Next};
@@ -104,10 +105,9 @@ impl Sound {
             Next::Later => return Ok(false),
         };
         self.samples += self.pcm.len() as u64;
-        let (rate, offset) = (u128::from(self.encoder.stream_header().sample_rate), self.offset);
-        let waiting = &mut self.waiting;
-        // In 128 bits: with 64 the product overflows after 213 hours at 24 kHz.
-        let time = |samples: u64| (u128::from(samples) * 1_000_000_000 / rate) as u64;
+        let base = TimeBase::from_sample_rate(self.encoder.stream_header().sample_rate);
+        let (waiting, offset) = (&mut self.waiting, self.offset);
+        let time = |samples: u64| base.ticks_to_ns(samples, Rounding::Down).unwrap_or(u64::MAX);
         let mut keep = |packet: EncodedPacket<'_>| -> siskin_core::Result<()> {
             // The length is the difference of rounded times, so that packets join without gaps of a nanosecond.
             let (start, end) = (time(packet.position), time(packet.position + packet.samples));

@@ -62,6 +62,11 @@ impl TimeBase {
         Self::new(denominator, numerator)
     }
 
+    /// The time base of audio samples, `rate` a second; a rate of 0, which no stream has, counts as 1.
+    pub const fn from_sample_rate(rate: u32) -> Self {
+        Self { numerator: 1, denominator: if rate == 0 { 1 } else { rate } }
+    }
+
     /// Seconds per tick as numerator and denominator, in lowest terms.
     pub const fn fraction(self) -> (u32, u32) {
         (self.numerator, self.denominator)
