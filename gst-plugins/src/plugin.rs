@@ -20,7 +20,8 @@ fn list_elements() -> [(&'static str, gst::Rank, glib::Type); 14] {
         ("siskinvideoenc", gst::Rank::PRIMARY, videoenc::SiskinVideoEnc::static_type()),
         ("siskinvideodec", gst::Rank::PRIMARY, videodec::SiskinVideoDec::static_type()),
         ("siskinvideoparse", gst::Rank::PRIMARY, videoparse::SiskinVideoParse::static_type()),
-        ("siskinmux", gst::Rank::PRIMARY, mux::SiskinMux::static_type()),
+        // Below matroskamux, which stays the first choice for files without Siskin tracks.
+        ("siskinmux", gst::Rank::SECONDARY, mux::SiskinMux::static_type()),
         ("siskintokensink", gst::Rank::NONE, tokensink::SiskinTokenSink::static_type()),
         ("siskintokensrc", gst::Rank::NONE, tokensrc::SiskinTokenSrc::static_type()),
         // As most payloaders of GStreamer are ranked: found by their caps, but after any that an application prefers.

@@ -180,20 +180,119 @@ fn other_caps_in_the_middle_end_one_stream_and_begin_another() {
     assert_eq!(decode(packets.iter().map(Vec::as_slice)).len(), 1700);
 }
 
+/// Root mean square.
+fn level(pcm: &[f32]) -> f32 {
+    (pcm.iter().map(|s| s * s).sum::<f32>() / pcm.len().max(1) as f32).sqrt()
+}
+
+/// What a file of these buffers plays, put where their times say.
+fn decoded(buffers: &[gst::Buffer]) -> Vec<f32> {
+    let mut decoder = Harness::new("siskinaudiodec");
+    decoder.set_src_caps(stream_caps(&header()));
+    decoder.play();
+    for buffer in buffers {
+        decoder.push(buffer.clone()).expect("a push");
+    }
+    decoder.push_event(gst::event::Eos::new());
+    let mut pcm = Vec::new();
+    for buffer in pull_all(&mut decoder) {
+        let at = buffer.pts().expect("a time").nseconds() as f64 * RATE as f64 / 1e9;
+        let start = at.round() as usize;
+        assert!(start.abs_diff(pcm.len()) <= 1, "sound at {start}, the one before ends at {}", pcm.len());
+        pcm.extend(samples_of(&buffer));
+    }
+    pcm
+}
+
 #[test]
-fn a_jump_of_the_input_is_in_the_times_and_loses_nothing() {
-    let mut harness = harness("frames-per-packet=1");
-    let (first, second) = (voice(10_000), voice(7_000));
-    harness.push(raw_buffer(&first, 0)).expect("a push");
-    let mut later = raw_buffer(&second, 5 * RATE);
-    later.make_mut().set_flags(gst::BufferFlags::DISCONT);
-    harness.push(later).expect("a push");
+fn a_gap_of_the_input_is_silence_of_its_length() {
+    let (first, second) = (voice(26_000), voice(24_000));
+    // 10 ms to both sides: what the filters of the codec smear.
+    let margin = 480;
+    for frames in [1, 5, 50] {
+        // As times that jump, and announced by an event.
+        for announced in [false, true] {
+            let mut harness = harness(&format!("frames-per-packet={frames}"));
+            harness.push(raw_buffer(&first, 0)).expect("a push");
+            let start = 3 * RATE;
+            if announced {
+                let gap = time(start) - time(26_000);
+                harness.push_event(gst::event::Gap::builder(time(26_000)).duration(gap).build());
+            }
+            let mut later = raw_buffer(&second, start);
+            later.make_mut().set_flags(gst::BufferFlags::DISCONT);
+            harness.push(later).expect("a push");
+            let pcm = decoded(&ended(&mut harness));
+            assert_eq!(pcm.len() as u64, start + 24_000, "{frames} frames a packet");
+            let start = start as usize;
+            let (before, gap) = (level(&pcm[..26_000]), level(&pcm[26_000 + margin..start - margin]));
+            let after = level(&pcm[start..start + 24_000]);
+            assert!(gap < 0.02 * before, "{frames} frames a packet: {gap} in the gap, {before} before");
+            assert!(
+                (0.5..2.0).contains(&(after / before)),
+                "{frames} frames a packet: {after} after, {before} before"
+            );
+        }
+    }
+}
+
+#[test]
+fn small_jumps_do_not_add_up() {
+    // 20 ms of sound every 25 ms, each jump below the 40 ms that the base class lets pass.
+    for frames in [1, 50] {
+        let mut harness = harness(&format!("frames-per-packet={frames}"));
+        let pcm = voice(480);
+        for n in 0..200 {
+            harness.push(raw_buffer(&pcm, n * 600)).expect("a push");
+        }
+        let buffers = ended(&mut harness);
+        let end =
+            buffers.last().and_then(|b| b.pts().zip(b.duration())).map(|(pts, d)| pts + d).expect("a time");
+        let off = end.max(time(199 * 600 + 480)) - end.min(time(199 * 600 + 480));
+        assert!(off <= gst::ClockTime::from_mseconds(10), "{frames} frames a packet: off by {off}");
+        let coded: u64 = buffers.iter().map(|b| b.duration().expect("a duration").nseconds()).sum();
+        let expected = time(199 * 600 + 480).nseconds();
+        assert!(coded.abs_diff(expected) <= 50_000_000, "{frames} frames a packet: {coded} of {expected} ns");
+    }
+}
+
+#[test]
+fn what_comes_twice_is_cut_off() {
+    let mut harness = harness("frames-per-packet=50");
+    let pcm = voice(48_000);
+    harness.push(raw_buffer(&pcm[..30_000], 0)).expect("a push");
+    // All of it old, then half of it.
+    harness.push(raw_buffer(&pcm[20_000..25_000], 20_000)).expect("a push");
+    harness.push(raw_buffer(&pcm[25_000..], 25_000)).expect("a push");
     let buffers = ended(&mut harness);
-    let packets: Vec<Vec<u8>> = buffers.iter().map(|b| bytes_of(b)).collect();
-    // The packet at the seam began before it; the next one is where its samples were.
-    let position = 22 * 480 - 240;
-    assert_eq!(buffers[22].pts(), Some(gst::ClockTime::from_seconds(5) + time(position - 10_000)));
-    assert_eq!(decode(packets.iter().map(Vec::as_slice)).len(), 17_000);
+    let expected = encode(&pcm, 50, None);
+    assert_eq!(
+        buffers.iter().map(|b| bytes_of(b)).collect::<Vec<_>>(),
+        expected.iter().map(|p| p.data.clone()).collect::<Vec<_>>()
+    );
+}
+
+#[test]
+fn behind_a_long_gap_a_new_stream_begins_at_its_time() {
+    for frames in [1, 50] {
+        let mut harness = harness(&format!("frames-per-packet={frames}"));
+        harness.push(raw_buffer(&voice(26_000), 0)).expect("a push");
+        harness.push(raw_buffer(&voice(24_000), 60 * RATE)).expect("a push");
+        let buffers = ended(&mut harness);
+        let starts: Vec<_> = buffers
+            .iter()
+            .filter(|b| info(&bytes_of(b)).starts_stream)
+            .map(|b| b.pts().expect("a time").seconds())
+            .collect();
+        assert_eq!(starts, [0, 60], "{frames} frames a packet");
+        let length = |from: u64, to: u64| -> u64 {
+            let part = buffers.iter().filter(|b| (from..to).contains(&b.pts().expect("a time").seconds()));
+            part.map(|b| b.duration().expect("a duration").nseconds()).sum::<u64>() / 1_000_000
+        };
+        // 300 ms of silence, so that a decoder conceals silence.
+        assert!(length(0, 60).abs_diff(1083 + 300) <= 1, "{} ms", length(0, 60));
+        assert!(length(60, 99).abs_diff(1000) <= 1, "{} ms", length(60, 99));
+    }
 }
 
 #[test]

@@ -137,3 +137,40 @@ fn a_file_with_pauses_plays_to_its_exact_length() {
         pipeline.set_state(gst::State::Null).expect("stopped");
     }
 }
+
+/// Levels of parts of 20 ms of what a mixer plays of noise that has been through a live pipeline.
+fn mixed(seconds: u32, way: &str) -> Vec<f32> {
+    let (sink, ear) = ear();
+    let pipeline = launch(&format!(
+        "audiotestsrc is-live=true num-buffers={} samplesperbuffer=480 wave=white-noise volume=0.01 ! {RAW} ! \
+         siskinaudioenc dtx=true frames-per-packet=1 name=enc ! {way} siskinaudiodec ! audioconvert ! audioresample ! \
+         audiomixer ! audioconvert ! audioresample ! {RAW} ! identity name=last",
+        seconds * 50
+    ));
+    pipeline.add(&sink).expect("a new element");
+    pipeline.by_name("last").expect("last").link(&sink).expect("a link");
+    assert_eq!(play_on(&pipeline).error, None);
+    let paused = stat(&pipeline.by_name("enc").expect("enc"), "pause-samples");
+    pipeline.set_state(gst::State::Null).expect("stopping never fails");
+    assert!(paused > u64::from(seconds) * RATE / 2, "noise is a pause: {paused} samples of it");
+    let parts = heard(&ear).pcm;
+    parts.chunks_exact(480).map(|p| (p.iter().map(|s| s * s).sum::<f32>() / 480.0).sqrt()).collect()
+}
+
+#[test]
+fn comfort_noise_goes_on_in_real_time_over_rtp() {
+    let level = |parts: &[f32]| parts.iter().sum::<f32>() / parts.len() as f32;
+    let direct = mixed(6, "");
+    let over_rtp = mixed(6, "rtpsiskinaudiopay ! rtpjitterbuffer latency=60 ! rtpsiskinaudiodepay !");
+    // From the third second on all is pause, where before only the frame of each SID payload was heard.
+    let (direct, over_rtp) = (&direct[150..280], &over_rtp[150..280]);
+    let silent = |parts: &[f32]| parts.iter().filter(|&&l| l < 0.1 * level(direct)).count();
+    assert!(
+        silent(over_rtp) <= 2,
+        "{} of 130 parts are silent, {} without RTP",
+        silent(over_rtp),
+        silent(direct)
+    );
+    let ratio = 20.0 * (level(over_rtp) / level(direct)).log10();
+    assert!(ratio.abs() < 3.0, "{ratio:.1} dB");
+}

@@ -376,3 +376,47 @@ fn a_sender_that_changes_its_bundle_is_followed() {
     }
     assert_same(&heard, &expected);
 }
+
+#[test]
+fn payloads_last_no_longer_than_is_asked_for() {
+    // 100 frames of 20 ms, 50 in a packet.
+    let coded = encode(&voice(48_000), 50, None);
+    let longest = |pay: &str, caps: &str| {
+        init();
+        let text = format!(
+            "appsrc name=in format=time ! {pay} ! capsfilter caps=\"{caps}\" ! appsink name=out sync=false async=false"
+        );
+        let pipeline = launch(&text);
+        let source = pipeline.by_name("in").and_downcast::<gst_app::AppSrc>().expect("in");
+        source.set_caps(Some(&stream_caps(&header())));
+        source.set_max_bytes(0);
+        for packet in &coded {
+            source.push_buffer(packet.buffer()).expect("a push");
+        }
+        source.end_of_stream().expect("an end");
+        let sink = pipeline.by_name("out").and_downcast::<gst_app::AppSink>().expect("out");
+        pipeline.set_state(gst::State::Playing).expect("a start");
+        let (mut longest, mut all) = (0, 0);
+        while let Ok(sample) = sink.pull_sample() {
+            let ms = sample.buffer().and_then(|b| b.duration()).expect("a duration").mseconds();
+            (longest, all) = (longest.max(ms), all + 1);
+        }
+        pipeline.set_state(gst::State::Null).expect("stopping never fails");
+        (longest, all)
+    };
+    let any = "application/x-rtp";
+    let (free, _) = longest("rtpsiskinaudiopay", any);
+    assert!(free > 100, "{free} ms");
+    for (pay, caps, ms) in [
+        ("rtpsiskinaudiopay max-ptime=60000000", any, 60),
+        ("rtpsiskinaudiopay max-ptime=5000000", any, 20),
+        ("rtpsiskinaudiopay max-ptime=90000000 frames=2", any, 40),
+        ("rtpsiskinaudiopay", "application/x-rtp,maxptime=(uint)80", 80),
+        ("rtpsiskinaudiopay max-ptime=60000000", "application/x-rtp,ptime=(uint)40", 40),
+    ] {
+        let (longest, count) = longest(pay, caps);
+        assert_eq!(longest, ms, "{pay} to {caps}");
+        // 2 s of sound, the first frame short by the pre-skip, the last to its end.
+        assert!(count >= 2000 / ms, "{pay}: {count} payloads");
+    }
+}

@@ -10,10 +10,15 @@ const RAW_VIDEO: &str = "video/x-raw,format=I420,width=48,height=32,framerate=25
 
 /// RTP packets of a test picture's video, each with its sequence number.
 fn payloads(frames: u32, gop: u32) -> Vec<(u16, gst::Buffer)> {
+    payloads_from(-1, frames, gop)
+}
+
+/// The same, numbered from `first` on, or from a random number if that is -1.
+fn payloads_from(first: i32, frames: u32, gop: u32) -> Vec<(u16, gst::Buffer)> {
     init();
     let text = format!(
         "videotestsrc num-buffers={frames} pattern=smpte ! {RAW_VIDEO} ! siskinvideoenc quality=80 \
-         keyframe-interval={gop} threads=1 ! rtpsiskinvideopay mtu=200 name=last"
+         keyframe-interval={gop} threads=1 ! rtpsiskinvideopay mtu=200 seqnum-offset={first} name=last"
     );
     let (sink, packets) =
         (gst_app::AppSink::builder().sync(false).build(), std::sync::Mutex::new(Vec::new()));
@@ -94,9 +99,11 @@ fn packets_come_through_and_a_loss_skips_to_the_next_key_packet() {
         assert_eq!(got.iter().map(|p| p.0).collect::<Vec<_>>(), expected, "payload {lost} lost");
         let after = got.iter().find(|p| p.0 > packet);
         assert!(packet == 0 || after.is_none_or(|p| p.1), "no mark after the loss");
+        // Where the payload behind the lost one begins a keyframe, there is nothing to ask for.
+        let is_answered = again == packet + 1 && times.get(lost + 1).is_some_and(|t| *t == u64::from(again));
         assert!(
-            packet == 0 || requests(&mut receiver) > 0 || after.is_none(),
-            "nobody asked for a key packet"
+            packet == 0 || is_answered || requests(&mut receiver) > 0 || after.is_none(),
+            "nobody asked for a key packet after the loss of {lost}"
         );
     }
 }
@@ -166,4 +173,136 @@ fn the_decoder_shows_what_comes_through_losses() {
     let packets = stats.get::<u64>("packets").expect("a counter");
     assert_eq!(seen(&eye).len() as u64, packets, "{stats}");
     assert!((6..=60).contains(&packets), "{stats}");
+}
+
+/// A payload that belongs to no keyframe, and those behind it.
+fn behind_the_keyframe(sent: &[(u16, gst::Buffer)]) -> &[(u16, gst::Buffer)] {
+    let at = sent.iter().position(|(_, b)| b.pts() > sent[0].1.pts()).expect("a second frame");
+    &sent[at..]
+}
+
+fn counter(harness: &gst_check::Harness, name: &str) -> u64 {
+    let stats = harness.element().expect("an element").property::<gst::Structure>("siskin-stats");
+    stats.get::<u64>(name).expect("a counter")
+}
+
+#[test]
+fn a_late_joiner_asks_at_once_and_again_until_a_keyframe_comes() {
+    let sent = payloads_from(100, 40, 40);
+    let late = behind_the_keyframe(&sent);
+    let mut receiver = receiver();
+    push(&mut receiver, late[..1].iter());
+    assert_eq!(requests(&mut receiver), 1);
+    // More that cannot be decoded comes at once: that is no reason to ask again.
+    push(&mut receiver, late[1..4].iter());
+    assert_eq!(requests(&mut receiver), 0);
+    for n in 0..3 {
+        std::thread::sleep(std::time::Duration::from_millis(120));
+        push(&mut receiver, late[4 + n..5 + n].iter());
+        assert_eq!(requests(&mut receiver), 1, "{n}");
+    }
+    assert_eq!((counter(&receiver, "keyframe-requests"), counter(&receiver, "losses")), (4, 0));
+    assert_eq!(received(&mut receiver), []);
+    // The answer, from a sender that has begun anew.
+    push(&mut receiver, payloads_from(30_000, 3, 40).iter());
+    assert_eq!((requests(&mut receiver), received(&mut receiver).len()), (0, 3));
+}
+
+#[test]
+fn it_does_not_ask_where_it_must_not() {
+    let sent = payloads(10, 10);
+    let caps = "application/x-rtp,media=video,clock-rate=90000,encoding-name=SISKIN";
+    let mut receiver = harness("rtpsiskinvideodepay request-keyframe=false", caps);
+    push(&mut receiver, behind_the_keyframe(&sent).iter());
+    assert_eq!((requests(&mut receiver), received(&mut receiver).len()), (0, 0));
+    // A relay wants all that is whole.
+    let mut relay = harness("rtpsiskinvideodepay wait-for-keyframe=false", caps);
+    push(&mut relay, behind_the_keyframe(&sent).iter());
+    let through = received(&mut relay);
+    assert_eq!(through.iter().map(|p| p.0).collect::<Vec<_>>(), (1..10).collect::<Vec<_>>());
+    assert!(requests(&mut relay) > 0);
+}
+
+#[test]
+fn a_loss_that_the_jitter_buffer_reports_is_asked_for_at_once_and_once() {
+    let sent = payloads(4, 40);
+    let lost = sent.len() / 2;
+    let mut receiver = receiver();
+    push(&mut receiver, sent[..lost].iter());
+    assert_eq!(requests(&mut receiver), 0);
+    let (sequence, buffer) = &sent[lost];
+    let event = gst::Structure::builder("GstRTPPacketLost")
+        .field("seqnum", u32::from(*sequence))
+        .field("timestamp", buffer.pts().expect("a time"))
+        .field("duration", gst::ClockTime::from_mseconds(40))
+        .build();
+    receiver.push_event(gst::event::CustomDownstream::new(event));
+    assert_eq!(requests(&mut receiver), 1);
+    push(&mut receiver, sent[lost + 1..lost + 2].iter());
+    assert_eq!((requests(&mut receiver), counter(&receiver, "losses")), (0, 1));
+}
+
+/// A sender and a receiver, whose requests go straight to the encoder; `net` stands between them.
+fn call(seconds: u32) -> gst::Pipeline {
+    launch(&format!(
+        "videotestsrc is-live=true num-buffers={} pattern=ball ! {RAW_VIDEO} ! siskinvideoenc name=enc keyframe-interval=3000 ! \
+         rtpsiskinvideopay ! identity name=net ! rtpsiskinvideodepay name=depay ! siskinvideodec ! fakesink name=out sync=false",
+        seconds * 25
+    ))
+}
+
+/// Counts what passes a pad of an element.
+fn count(pipeline: &gst::Pipeline, element: &str, pad: &str) -> std::sync::Arc<std::sync::atomic::AtomicU64> {
+    let counted = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
+    let counter = counted.clone();
+    let pad = pipeline.by_name(element).and_then(|e| e.static_pad(pad)).expect("a pad");
+    pad.add_probe(gst::PadProbeType::BUFFER, move |_, _| {
+        counter.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        gst::PadProbeReturn::Ok
+    });
+    counted
+}
+
+/// Drops the numbered buffers or lists that come to `net`, and the numbered requests that go back through it.
+fn lose(pipeline: &gst::Pipeline, packets: std::ops::Range<u32>, requests: std::ops::Range<u32>) {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    let net = pipeline.by_name("net").expect("net");
+    let (sent, asked) = (AtomicU32::new(0), AtomicU32::new(0));
+    let kinds = gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST;
+    net.static_pad("sink").expect("a pad").add_probe(kinds, move |_, info| {
+        let number = sent.fetch_add(1, Ordering::Relaxed);
+        if packets.contains(&number) { swallow(info) } else { gst::PadProbeReturn::Ok }
+    });
+    net.static_pad("src").expect("a pad").add_probe(gst::PadProbeType::EVENT_UPSTREAM, move |_, info| {
+        let is_one = info.event().is_some_and(|event| gst_video::ForceKeyUnitEvent::is(event));
+        let is_lost = is_one && requests.contains(&asked.fetch_add(1, Ordering::Relaxed));
+        if is_lost { swallow(info) } else { gst::PadProbeReturn::Ok }
+    });
+}
+
+/// Drops what a probe sees.
+fn swallow(info: &mut gst::PadProbeInfo<'_>) -> gst::PadProbeReturn {
+    info.data = None;
+    info.flow_res = Ok(gst::FlowSuccess::Ok);
+    gst::PadProbeReturn::Handled
+}
+
+#[test]
+fn neither_a_late_start_nor_a_lost_request_freezes_the_picture() {
+    // Lists of a frame each: the first second is lost, or a frame in the middle of which the requests are lost for a while too.
+    for (packets, requests, least) in [(0..25, 0..0, 45), (10..11, 0..3, 60)] {
+        let pipeline = call(3);
+        let shown = count(&pipeline, "out", "sink");
+        lose(&pipeline, packets.clone(), requests);
+        let said = play_on(&pipeline);
+        let encoder = pipeline.by_name("enc").expect("enc").property::<gst::Structure>("stats");
+        let depay = pipeline.by_name("depay").expect("depay").property::<gst::Structure>("siskin-stats");
+        pipeline.set_state(gst::State::Null).expect("stopping never fails");
+        assert_eq!(said.error, None);
+        let shown = shown.load(std::sync::atomic::Ordering::Relaxed);
+        assert!(shown >= least, "{shown} of 75 frames, {packets:?} lost: {depay}");
+        // One keyframe answers, and both ends have counted the request.
+        assert_eq!(encoder.get::<u64>("keyframe-requests"), Ok(1), "{encoder}");
+        assert!(depay.get::<u64>("keyframe-requests").is_ok_and(|n| n >= 1), "{depay}");
+    }
 }

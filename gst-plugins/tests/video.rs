@@ -454,3 +454,107 @@ fn sound_and_picture_do_not_drift() {
     eprintln!("in {seconds} s: pictures are off by up to {picture} ns, sound by up to {sound} ns");
     assert!(picture + sound <= 1_000_000, "{picture} and {sound} ns");
 }
+
+#[test]
+fn requests_are_answered_with_the_next_frame_but_not_ten_times_a_second() {
+    let caps = "video/x-raw,format=I420,width=32,height=32,framerate=25/1";
+    let mut harness = harness("siskinvideoenc keyframe-interval=100", caps);
+    let picture: Vec<u8> = (0..32 * 48).map(|i| (40 + i % 32 * 4) as u8).collect();
+    let mut keys = Vec::new();
+    for n in 0..20u64 {
+        // A receiver that asks in a row, and one that asks later.
+        if (5..8).contains(&n) || n == 12 {
+            harness.push_upstream_event(
+                gst_video::UpstreamForceKeyUnitEvent::builder().all_headers(true).build(),
+            );
+        }
+        let mut buffer = gst::Buffer::from_slice(picture.clone());
+        buffer.make_mut().set_pts(gst::ClockTime::from_mseconds(40 * n));
+        harness.push(buffer).expect("a push");
+        let out = pull_all(&mut harness);
+        keys.extend(out.iter().filter(|b| !b.flags().contains(gst::BufferFlags::DELTA_UNIT)).map(|_| n));
+    }
+    assert_eq!(keys[..2], [0, 5], "{keys:?}");
+    assert!(keys.contains(&12) && keys.windows(2).all(|pair| pair[1] - pair[0] >= 3), "{keys:?}");
+    let stats = harness.element().expect("an element").property::<gst::Structure>("stats");
+    assert_eq!(stats.get::<u64>("keyframe-requests"), Ok(keys.len() as u64 - 1));
+}
+
+#[test]
+fn what_an_application_sets_stays() {
+    let pipeline = launch(
+        "videotestsrc num-buffers=3 ! video/x-raw,width=64,height=64 ! \
+         siskinvideoenc name=enc qos=false min-force-key-unit-interval=0 ! fakesink",
+    );
+    let said = play_on(&pipeline);
+    let encoder = pipeline.by_name("enc").expect("enc");
+    let (qos, interval) =
+        (encoder.property::<bool>("qos"), encoder.property::<u64>("min-force-key-unit-interval"));
+    pipeline.set_state(gst::State::Null).expect("stopping never fails");
+    assert_eq!((said.error, qos, interval), (None, false, 0));
+    assert!(gst::ElementFactory::make("siskinvideoenc").build().expect("an encoder").property::<bool>("qos"));
+}
+
+#[test]
+fn interlaced_video_is_refused_in_words() {
+    init();
+    let interlaced = "videotestsrc num-buffers=3 ! video/x-raw,width=64,height=48,interlace-mode=interleaved";
+    for converter in ["", "! videoconvert"] {
+        let text = format!("{interlaced} {converter} ! siskinvideoenc ! fakesink");
+        let error = gst::parse::launch(&text).expect_err("no link").to_string();
+        assert!(error.contains("could not link") && !error.contains('{'), "{error}");
+    }
+    // Caps that do not say so are progressive, and a deinterlacer makes them.
+    for source in [
+        "videotestsrc num-buffers=3 ! video/x-raw,width=64,height=48",
+        "videotestsrc num-buffers=3 ! video/x-raw,width=64,height=48,interlace-mode=interleaved ! deinterlace",
+    ] {
+        assert_eq!(play(&launch(&format!("{source} ! siskinvideoenc ! fakesink"))).error, None, "{source}");
+    }
+    let mut silent = harness("siskinvideoenc", "video/x-raw,format=I420,width=32,height=32,framerate=25/1");
+    silent.push(gst::Buffer::from_slice(vec![90u8; 32 * 48])).expect("a push");
+    assert_eq!(pull_all(&mut silent).len(), 1);
+}
+
+#[test]
+fn the_format_that_costs_nothing_is_offered_first() {
+    init();
+    for (preset, expected) in [("realtime", "I420"), ("fast", "RGB")] {
+        let (source, format) =
+            eye_of_first(&format!("siskinvideoenc preset={preset} epochs=2 gop-size=1 threads=1"));
+        assert_eq!(format, expected, "{source}");
+    }
+}
+
+/// The format that a converter chooses in front of an encoder.
+fn eye_of_first(encoder: &str) -> (String, String) {
+    let text = format!(
+        "videotestsrc num-buffers=1 ! video/x-raw,format=AYUV,width=32,height=32,framerate=25/1 ! videoconvert name=convert ! {encoder} ! \
+         fakesink"
+    );
+    let pipeline = launch(&text);
+    let said = play_on(&pipeline);
+    let pad = pipeline.by_name("convert").and_then(|c| c.static_pad("src")).expect("a pad");
+    let caps = pad.current_caps().expect("caps");
+    pipeline.set_state(gst::State::Null).expect("stopping never fails");
+    assert_eq!(said.error, None);
+    (text, caps.structure(0).and_then(|s| s.get::<String>("format").ok()).unwrap_or_default())
+}
+
+#[test]
+fn noise_keeps_the_bit_rate() {
+    for (pattern, bitrate) in [("snow", 50_000u32), ("snow", 300_000)] {
+        let text = format!(
+            "videotestsrc pattern={pattern} num-buffers=120 ! video/x-raw,format=I420,width=160,height=120,framerate=30/1 ! \
+             siskinvideoenc bitrate={bitrate} threads=1 ! identity name=last"
+        );
+        let (said, packets) = watch(&text, "video/x-siskin");
+        assert_eq!((said.error, packets.len()), (None, 120));
+        let seconds: Vec<usize> =
+            packets.chunks(30).map(|second| second.iter().map(|p| p.data.len() * 8).sum()).collect();
+        // The first second pays for what cannot be known before the first frames.
+        let (last, rate) = (seconds[2] + seconds[3], bitrate as usize);
+        assert!((rate..rate * 26 / 10).contains(&last), "{bitrate} b/s: {seconds:?}");
+        assert!(seconds[2..].iter().all(|&bits| bits < rate * 2), "{bitrate} b/s: {seconds:?}");
+    }
+}

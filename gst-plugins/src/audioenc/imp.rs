@@ -10,6 +10,7 @@ use siskin_core::bitstream::{StreamHeader, redundancy};
 use siskin_core::bundle::Bundle;
 use siskin_core::media::Rounding;
 
+use super::continuity::{Continuity, Step};
 use super::session::{Extras, RateMode, RateSettings, Session};
 use crate::element::{debug_category, describe_element, describe_properties, map_buffer, post_error};
 use crate::inference::InferenceSettings;
@@ -58,6 +59,10 @@ pub struct SiskinAudioEnc {
     rate_changed: AtomicBool,
     /// Where the last packet pushed ends.
     end: Mutex<Option<gst::ClockTime>>,
+    /// Where the input is; none before its format is known.
+    continuity: Mutex<Option<Continuity>>,
+    /// Silence or a cut buffer is on its way to the base class.
+    mending: AtomicBool,
 }
 
 #[glib::object_subclass]
@@ -65,9 +70,21 @@ impl ObjectSubclass for SiskinAudioEnc {
     const NAME: &'static str = "GstSiskinAudioEnc";
     type Type = super::SiskinAudioEnc;
     type ParentType = gst_audio::AudioEncoder;
+    type Interfaces = (gst::TagSetter,);
 }
 
 impl ObjectImpl for SiskinAudioEnc {
+    fn constructed(&self) {
+        self.parent_constructed();
+        let kinds = gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM;
+        self.obj().sink_pad().add_probe(kinds, |pad, info| {
+            match pad.parent().and_downcast::<super::SiskinAudioEnc>() {
+                Some(element) => element.imp().mend_input(pad, info),
+                None => gst::PadProbeReturn::Ok,
+            }
+        });
+    }
+
     describe_properties!({
         let mut specs =
             InferenceSettings::audio_specs(Some(DEFAULT_MODEL), "Name or directory of the model bundle");
@@ -156,6 +173,7 @@ impl ObjectImpl for SiskinAudioEnc {
 }
 
 impl GstObjectImpl for SiskinAudioEnc {}
+impl TagSetterImpl for SiskinAudioEnc {}
 
 impl ElementImpl for SiskinAudioEnc {
     describe_element!(
@@ -189,6 +207,8 @@ impl AudioEncoderImpl for SiskinAudioEnc {
 
     fn stop(&self) -> Result<(), gst::ErrorMessage> {
         *lock(&self.session) = None;
+        *lock(&self.continuity) = None;
+        self.obj().reset_tags();
         self.obj().notify("active-provider");
         Ok(())
     }
@@ -220,6 +240,7 @@ impl AudioEncoderImpl for SiskinAudioEnc {
         }
         let code_rate = session.code_rate();
         drop(guard);
+        lock(&self.continuity).get_or_insert_with(|| Continuity::new(header.sample_rate));
         let obj = self.obj();
         // A packet is complete after all its frames, and the decoder's output lags by its overlap.
         let delay = u64::from(frames) * u64::from(header.hop) + u64::from(header.pre_skip);
@@ -274,6 +295,13 @@ impl AudioEncoderImpl for SiskinAudioEnc {
         Ok(Some(buffer))
     }
 
+    fn sink_event(&self, event: gst::Event) -> bool {
+        if event.type_() == gst::EventType::Eos {
+            self.announce_empty_stream();
+        }
+        self.parent_sink_event(event)
+    }
+
     fn flush(&self) {
         // A gap after a flush must not begin where a packet before it ended.
         *lock(&self.end) = None;
@@ -284,6 +312,138 @@ impl AudioEncoderImpl for SiskinAudioEnc {
 }
 
 impl SiskinAudioEnc {
+    /// Tells downstream what the stream would have been, where an input has ended before it said anything: a muxer then writes an
+    /// empty track.
+    fn announce_empty_stream(&self) {
+        let header = lock(&self.session).as_ref().map(|session| session.bundle.stream_header());
+        let obj = self.obj();
+        let Some(header) = header.filter(|_| !obj.src_pad().has_current_caps()) else { return };
+        let announced = obj.set_output_format(&caps::audio(&header)).map(|()| obj.negotiate());
+        if !matches!(announced, Ok(Ok(()))) {
+            gst::info!(CAT, imp = self, "downstream does not want an empty stream");
+        }
+    }
+
+    /// Fills gaps of the input and cuts what comes twice.
+    fn mend_input(&self, pad: &gst::Pad, info: &mut gst::PadProbeInfo<'_>) -> gst::PadProbeReturn {
+        use gst::{EventView, PadProbeData, PadProbeReturn};
+        if self.mending.load(Ordering::Acquire) {
+            return PadProbeReturn::Ok;
+        }
+        let place = match &info.data {
+            Some(PadProbeData::Buffer(buffer)) => buffer.pts(),
+            Some(PadProbeData::Event(event)) => match event.view() {
+                EventView::Gap(gap) => {
+                    let (start, duration) = gap.get();
+                    let end = start.saturating_add(duration.unwrap_or_default());
+                    return self.code_gap(pad, end, info);
+                }
+                EventView::Segment(_) | EventView::FlushStop(_) | EventView::StreamStart(_) => {
+                    lock(&self.continuity).iter_mut().for_each(Continuity::reset);
+                    return PadProbeReturn::Ok;
+                }
+                _ => return PadProbeReturn::Ok,
+            },
+            _ => return PadProbeReturn::Ok,
+        };
+        let step = lock(&self.continuity).as_ref().map_or(Step::Follow, |input| input.place(place));
+        let mended = match step {
+            Step::Follow | Step::Cut(_) => Ok(gst::FlowSuccess::Ok),
+            Step::Silence(start, samples) => self.code_silence(pad, start, samples),
+            Step::Restart(start, samples) => {
+                gst::info!(CAT, imp = self, "the input jumps to {}: a new stream begins", place.display());
+                self.code_silence(pad, start, samples).and_then(|_| self.end_stream())
+            }
+        };
+        if let Err(e) = mended {
+            info.data = None;
+            info.flow_res = Err(e);
+            return PadProbeReturn::Handled;
+        }
+        let Some(PadProbeData::Buffer(buffer)) = &mut info.data else { return PadProbeReturn::Ok };
+        let bytes = self.sample_bytes();
+        let samples = (buffer.size() / bytes) as u64;
+        if let Step::Cut(overlap) = step {
+            let Some(rest) = samples.checked_sub(overlap).filter(|&rest| rest > 0) else {
+                info.data = None;
+                info.flow_res = Ok(gst::FlowSuccess::Ok);
+                return PadProbeReturn::Handled;
+            };
+            let Ok(cut) = buffer.copy_region(gst::BUFFER_COPY_ALL, overlap as usize * bytes..) else {
+                return PadProbeReturn::Ok;
+            };
+            *buffer = cut;
+            let (edit, rate) = (buffer.make_mut(), self.sample_rate());
+            edit.set_pts(place.zip(time::samples_to_time(rate, overlap)).map(|(pts, cut)| pts + cut));
+            edit.set_duration(time::samples_to_time(rate, rest));
+        }
+        let (pts, samples) = (buffer.pts(), (buffer.size() / bytes) as u64);
+        let rate = self.sample_rate();
+        lock(&self.continuity).get_or_insert_with(|| Continuity::new(rate)).advance(pts, samples);
+        PadProbeReturn::Ok
+    }
+
+    /// Codes the gap that upstream announces as silence, if it follows something; one at the start is left to the first buffer.
+    fn code_gap(
+        &self,
+        pad: &gst::Pad,
+        end: gst::ClockTime,
+        info: &mut gst::PadProbeInfo<'_>,
+    ) -> gst::PadProbeReturn {
+        let step = lock(&self.continuity).as_ref().map_or(Step::Follow, |input| input.place(Some(end)));
+        let Step::Silence(start, samples) = step else { return gst::PadProbeReturn::Ok };
+        info.data = None;
+        info.flow_res = self.code_silence(pad, start, samples);
+        gst::PadProbeReturn::Handled
+    }
+
+    /// Codes samples of silence, a second at a time.
+    fn code_silence(
+        &self,
+        pad: &gst::Pad,
+        start: gst::ClockTime,
+        samples: u64,
+    ) -> Result<gst::FlowSuccess, gst::FlowError> {
+        gst::debug!(CAT, imp = self, "{samples} samples of silence from {start} on");
+        let rate = self.sample_rate();
+        self.mending.store(true, Ordering::Release);
+        let mut done = 0;
+        let mut result = Ok(gst::FlowSuccess::Ok);
+        while done < samples && result.is_ok() {
+            let count = (samples - done).min(rate.into());
+            let mut buffer = gst::Buffer::from_mut_slice(vec![0u8; count as usize * self.sample_bytes()]);
+            let edit = buffer.make_mut();
+            let pts = time::samples_to_time(rate, done).map(|offset| start + offset);
+            edit.set_pts(pts);
+            edit.set_duration(time::samples_to_time(rate, count));
+            edit.set_flags(gst::BufferFlags::GAP);
+            result = pad.chain(buffer);
+            lock(&self.continuity).iter_mut().for_each(|input| input.advance(pts, count));
+            done += count;
+        }
+        self.mending.store(false, Ordering::Release);
+        result
+    }
+
+    /// Pushes what the encoder holds back and lets it begin anew.
+    fn end_stream(&self) -> Result<gst::FlowSuccess, gst::FlowError> {
+        self.handle_frame(None)?;
+        lock(&self.session).iter_mut().for_each(Session::reset);
+        lock(&self.continuity).iter_mut().for_each(Continuity::reset);
+        Ok(gst::FlowSuccess::Ok)
+    }
+
+    /// Samples a second of the input.
+    fn sample_rate(&self) -> u32 {
+        lock(&self.session).as_ref().map_or(1, |s| s.bundle.manifest().sample_rate)
+    }
+
+    /// Bytes of a sample of all channels.
+    fn sample_bytes(&self) -> usize {
+        let channels = lock(&self.session).as_ref().map_or(1, |s| s.bundle.stream_header().channels);
+        usize::from(channels.max(1)) * size_of::<f32>()
+    }
+
     /// Whether packets are waited for.
     fn upstream_is_live(&self) -> bool {
         let mut query = gst::query::Latency::new();
@@ -312,6 +472,10 @@ impl SiskinAudioEnc {
         edit.add::<gst::tags::AudioCodec>(&codec.as_str(), gst::TagMergeMode::Replace);
         edit.add::<gst::tags::Encoder>(&encoder, gst::TagMergeMode::Replace);
         edit.add::<gst::tags::NominalBitrate>(&code_rate, gst::TagMergeMode::Replace);
+        // What an application sets on the element.
+        if let Some(own) = self.obj().tag_list() {
+            edit.insert(&own, self.obj().tag_merge_mode());
+        }
         AudioEncoderExt::merge_tags(&*self.obj(), Some(&tags), gst::TagMergeMode::Replace);
     }
 }

@@ -25,6 +25,7 @@
 
 use gst::glib;
 
+mod continuity;
 mod imp;
 mod session;
 
@@ -32,5 +33,5 @@ glib::wrapper! {
     /// The audio encoder.
     pub struct SiskinAudioEnc(ObjectSubclass<imp::SiskinAudioEnc>)
         @extends gst_audio::AudioEncoder, gst::Element, gst::Object,
-        @implements gst::Preset;
+        @implements gst::Preset, gst::TagSetter;
 }

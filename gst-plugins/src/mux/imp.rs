@@ -1,21 +1,26 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use gst::glib;
 use gst::subclass::prelude::*;
 use gst_base::prelude::*;
 use gst_base::subclass::prelude::*;
-use siskin_core::container::{Chapter, Mode};
+use siskin_core::container::{Chapter, Mode, Track};
 
 use super::segmenter::{Piece, Segmenter};
 use super::streams::{Stream, is_sparse};
-use super::{tags, toc};
+use super::{pads, tags, toc};
 use crate::element::{debug_category, describe_element, describe_properties, map_buffer, post_error};
 use crate::sync::lock;
-use crate::video::caps as video;
-use crate::{caps, tokens};
+use crate::time::samples_to_time;
 
 debug_category!("siskinmux", "Siskin Matroska muxer");
+
+/// How often what has been written is made safe against a crash of the program or of the machine. `filesink` keeps 64 KiB back,
+/// which is more than a minute of speech, unless a buffer says otherwise.
+const SYNC_INTERVAL: Duration = Duration::from_millis(400);
 
 /// A file being written and the pads that its tracks come from.
 struct Open {
@@ -28,10 +33,16 @@ pub struct SiskinMux {
     streamable: Mutex<bool>,
     /// The stream of each pad, by name. A pad's own caps are ahead of the packets that wait in it.
     streams: Mutex<BTreeMap<String, Stream>>,
+    /// Tags that say something of one track, by the name of its pad.
+    track_tags: Mutex<BTreeMap<String, gst::TagList>>,
     /// Those that came before the file's head was written.
     chapters: Mutex<Vec<Chapter>>,
     /// Never held while data is pushed.
     open: Mutex<Option<Open>>,
+    /// The file has been ended: nothing can follow.
+    ended: AtomicBool,
+    /// When downstream was last told to write all to disk.
+    synced: Mutex<Option<Instant>>,
 }
 
 #[glib::object_subclass]
@@ -39,7 +50,7 @@ impl ObjectSubclass for SiskinMux {
     const NAME: &'static str = "GstSiskinMux";
     type Type = super::SiskinMux;
     type ParentType = gst_base::Aggregator;
-    type Interfaces = (gst::TagSetter,);
+    type Interfaces = (gst::TagSetter, gst::TocSetter);
 }
 
 impl ObjectImpl for SiskinMux {
@@ -63,47 +74,19 @@ impl ObjectImpl for SiskinMux {
 
 impl GstObjectImpl for SiskinMux {}
 impl TagSetterImpl for SiskinMux {}
+impl TocSetterImpl for SiskinMux {}
 
 impl ElementImpl for SiskinMux {
     describe_element!(
         "Siskin muxer",
         "Codec/Muxer",
-        "Writes Siskin tracks into a Matroska file or stream",
-        {
-            let template = |name, direction, presence, caps: gst::Caps| {
-                let kind = gst_base::AggregatorPad::static_type();
-                gst::PadTemplate::with_gtype(name, direction, presence, &caps, kind)
-                    .expect("names and caps of pad templates are constants, and valid")
-            };
-            let matroska = ["audio/x-matroska", "video/x-matroska"].map(gst::Structure::new_empty);
-            let matroska = gst::Caps::builder_full()
-                .structure(matroska[0].clone())
-                .structure(matroska[1].clone())
-                .build();
-            let formats = gst::List::new(["utf8", "pango-markup"]);
-            let text = gst::Caps::builder("text/x-raw").field("format", formats).build();
-            vec![
-                template(
-                    "audio_%u",
-                    gst::PadDirection::Sink,
-                    gst::PadPresence::Request,
-                    caps::audio_template(),
-                ),
-                template(
-                    "video_%u",
-                    gst::PadDirection::Sink,
-                    gst::PadPresence::Request,
-                    video::coded_template(),
-                ),
-                template("text_%u", gst::PadDirection::Sink, gst::PadPresence::Request, text),
-                template("tokens_%u", gst::PadDirection::Sink, gst::PadPresence::Request, tokens::template()),
-                template("src", gst::PadDirection::Src, gst::PadPresence::Always, matroska),
-            ]
-        }
+        "Writes Siskin tracks, and those of other codecs beside them, into a Matroska file or stream",
+        pads::templates()
     );
 
     fn release_pad(&self, pad: &gst::Pad) {
         lock(&self.streams).remove(pad.name().as_str());
+        lock(&self.track_tags).remove(pad.name().as_str());
         self.parent_release_pad(pad);
     }
 }
@@ -111,7 +94,10 @@ impl ElementImpl for SiskinMux {
 impl AggregatorImpl for SiskinMux {
     fn start(&self) -> Result<(), gst::ErrorMessage> {
         *lock(&self.open) = None;
+        *lock(&self.synced) = None;
+        self.ended.store(false, Ordering::Release);
         lock(&self.streams).clear();
+        lock(&self.track_tags).clear();
         Ok(())
     }
 
@@ -119,6 +105,7 @@ impl AggregatorImpl for SiskinMux {
         *lock(&self.open) = None;
         lock(&self.chapters).clear();
         self.obj().reset_tags();
+        TocSetterExt::reset(&*self.obj());
         Ok(())
     }
 
@@ -153,11 +140,16 @@ impl AggregatorImpl for SiskinMux {
         match event.view() {
             gst::EventView::Caps(c) => {
                 if let Err(reason) = self.take_caps(pad, c.caps()) {
+                    // What came before becomes a whole file.
+                    self.write_end().ok();
                     gst::element_imp_error!(self, gst::StreamError::Format, ("{reason}"));
                     return false;
                 }
             }
             gst::EventView::Toc(t) => *lock(&self.chapters) = toc::to_chapters(&t.toc_owned().0),
+            gst::EventView::Tag(t) if t.tag().scope() == gst::TagScope::Stream => {
+                lock(&self.track_tags).insert(pad.name().to_string(), t.tag_owned());
+            }
             gst::EventView::Tag(t) => self.obj().merge_tags(&t.tag_owned(), self.obj().tag_merge_mode()),
             _ => (),
         }
@@ -170,6 +162,9 @@ impl AggregatorImpl for SiskinMux {
     }
 
     fn aggregate(&self, timeout: bool) -> Result<gst::FlowSuccess, gst::FlowError> {
+        if self.ended.load(Ordering::Acquire) {
+            return Err(gst::FlowError::Error);
+        }
         let (next, ended) = self.find_earliest(timeout)?;
         if lock(&self.open).is_none() {
             self.write_head()?;
@@ -188,7 +183,7 @@ impl SiskinMux {
         let stream = Stream::from_caps(caps).map_err(|reason| format!("{name}: {reason}"))?;
         let open = lock(&self.open).is_some();
         let mut streams = lock(&self.streams);
-        if open && streams.get(&name).is_some_and(|old| *old != stream) {
+        if open && streams.get(&name).is_some_and(|old| !old.can_become(&stream)) {
             return Err(format!("{name}: a track cannot become another stream in the middle of a file"));
         }
         streams.insert(name, stream);
@@ -208,7 +203,7 @@ impl SiskinMux {
                 Some(buffer) => {
                     ended = false;
                     // Without a time stamp it goes first: it has no place to wait for, and would block its pad.
-                    let time = running_time(&pad, &buffer).unwrap_or_default();
+                    let time = decoding_time(&pad, &buffer).unwrap_or_default();
                     if first.as_ref().is_none_or(|(earliest, _)| time < *earliest) {
                         first = Some((time, pad));
                     }
@@ -229,7 +224,7 @@ impl SiskinMux {
             let Ok(pad) = pad.downcast::<gst_base::AggregatorPad>() else { continue };
             match lock(&self.streams).get(pad.name().as_str()) {
                 Some(stream) => {
-                    tracks.push(stream.to_track());
+                    tracks.push(self.track(&pad, stream));
                     pads.push(pad);
                 }
                 // It has ended without a packet, or it is late and may still come.
@@ -238,13 +233,15 @@ impl SiskinMux {
             }
         }
         if tracks.is_empty() {
-            gst::element_imp_error!(self, gst::StreamError::Mux, ("no stream came in: nothing to write"));
-            return Err(gst::FlowError::Error);
+            gst::element_imp_warning!(self, gst::StreamError::Mux, ("no stream came in: the file is empty"));
         }
         let mode = self.mode();
         let obj = self.obj();
         let tags = obj.tag_list().map(|t| tags::to_matroska(&t)).unwrap_or_default();
-        let mut file = self.post_failure(Segmenter::new(tracks, mode, tags, lock(&self.chapters).clone()))?;
+        let own = obj.toc().map(|toc| toc::to_chapters(&toc));
+        let chapters = own.unwrap_or_else(|| lock(&self.chapters).clone());
+        let is_live = obj.latency().is_some();
+        let mut file = self.post_failure(Segmenter::new(tracks, mode, tags, chapters, is_live))?;
         let head = self.post_failure(file.write_head())?;
         // As typefinders call such files.
         let media = if file.has_video() { "video/x-matroska" } else { "audio/x-matroska" };
@@ -262,6 +259,16 @@ impl SiskinMux {
         *lock(&self.open) = Some(Open { file, tracks: pads });
         buffer.make_mut().set_offset(head.offset);
         obj.finish_buffer(buffer).map(|_| ())
+    }
+
+    /// The track of a pad, with what tags say of it.
+    fn track(&self, pad: &gst_base::AggregatorPad, stream: &Stream) -> Track {
+        let mut track = stream.to_track();
+        if let Some(list) = lock(&self.track_tags).get(pad.name().as_str()) {
+            (track.language, track.name) = (tags::language(list), tags::title(list));
+            track.tags = tags::to_matroska(list);
+        }
+        track
     }
 
     /// File or live, by the property and by what downstream can do.
@@ -286,6 +293,11 @@ impl SiskinMux {
     fn write_packet(&self, pad: &gst_base::AggregatorPad) -> Result<gst::FlowSuccess, gst::FlowError> {
         // The base class makes an empty buffer of a gap; the times of the next packet say it all.
         let Some(buffer) = pad.pop_buffer().filter(|b| b.size() > 0) else { return Ok(gst::FlowSuccess::Ok) };
+        if buffer.flags().contains(gst::BufferFlags::HEADER)
+            && lock(&self.streams).get(pad.name().as_str()).is_some_and(Stream::drops_headers)
+        {
+            return Ok(gst::FlowSuccess::Ok);
+        }
         let map = map_buffer(self, &buffer)?;
         let time = running_time(pad, &buffer);
         let duration = buffer.duration().unwrap_or_default();
@@ -296,8 +308,11 @@ impl SiskinMux {
             let Some(track) = open.tracks.iter().position(|p| p == pad) else {
                 return Ok(gst::FlowSuccess::Ok);
             };
-            let pts = time.unwrap_or_default().nseconds();
+            let delay = lock(&self.streams).get(pad.name().as_str()).map_or(0, Stream::delay_ns);
+            let (cut, padding) = self.clipping_ns(pad, &buffer);
+            let pts = (time.unwrap_or_default().nseconds() + delay).saturating_sub(cut);
             let key = !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT);
+            open.file.discard_padding(padding);
             open.file
                 .write_packet(track, (pts, duration.nseconds()), key, &map)
                 .map(|piece| (piece, open.file.mode()))
@@ -308,9 +323,23 @@ impl SiskinMux {
         }
     }
 
+    /// Sound to drop from the start and from the end of a packet, in nanoseconds.
+    fn clipping_ns(&self, pad: &gst_base::AggregatorPad, buffer: &gst::BufferRef) -> (u64, u64) {
+        let Some(meta) = buffer.meta::<gst_audio::AudioClippingMeta>() else { return (0, 0) };
+        let rate = lock(&self.streams).get(pad.name().as_str()).map_or(0, Stream::sample_rate);
+        let time = |value| match value {
+            gst::GenericFormattedValue::Default(Some(samples)) => samples_to_time(rate, *samples),
+            gst::GenericFormattedValue::Time(time) => time,
+            _ => None,
+        };
+        let nanoseconds = |value| time(value).map_or(0, gst::ClockTime::nseconds);
+        (nanoseconds(meta.start()), nanoseconds(meta.end()))
+    }
+
     fn write_end(&self) -> Result<gst::FlowSuccess, gst::FlowError> {
         let ended = lock(&self.open).as_mut().map(|open| (open.file.mode(), open.file.finish_file()));
         let Some((mode, ended)) = ended else { return Err(gst::FlowError::Eos) };
+        self.ended.store(true, Ordering::Release);
         let (last, patches) = self.post_failure(ended)?;
         if let Some(piece) = last {
             self.push_piece(piece, mode, None)?;
@@ -345,14 +374,33 @@ impl SiskinMux {
             if !piece.key {
                 edit.set_flags(gst::BufferFlags::DELTA_UNIT);
             }
+        } else if self.is_sync_due() {
+            edit.set_flags(gst::BufferFlags::SYNC_AFTER);
         }
         self.obj().finish_buffer(buffer)
+    }
+
+    /// Whether downstream should write all to disk now. By the clock on the wall: a recording is made safe with each of its
+    /// clusters, a conversion of an hour that takes ten seconds 25 times.
+    fn is_sync_due(&self) -> bool {
+        let (mut synced, now) = (lock(&self.synced), Instant::now());
+        let is_due = synced.is_none_or(|last| now.duration_since(last) >= SYNC_INTERVAL);
+        if is_due {
+            *synced = Some(now);
+        }
+        is_due
     }
 
     /// Posts an error of the core as the element's.
     fn post_failure<T>(&self, result: siskin_core::Result<T>) -> Result<T, gst::FlowError> {
         result.map_err(|e| post_error(self, &e))
     }
+}
+
+/// When a buffer is to be decoded, counted from the beginning: what tracks are interleaved by.
+fn decoding_time(pad: &gst_base::AggregatorPad, buffer: &gst::BufferRef) -> Option<gst::ClockTime> {
+    let segment = pad.segment().downcast::<gst::ClockTime>().ok()?;
+    segment.to_running_time(buffer.dts()).or_else(|| running_time(pad, buffer))
 }
 
 /// When a buffer plays, counted from the beginning.

@@ -3,38 +3,74 @@
 use siskin_core::bitstream::{StreamHeader, VideoHeader};
 use siskin_core::container::Track;
 
+use super::other::Other;
 use crate::video::caps as video;
 use crate::{caps, tokens};
 
 /// The stream of a pad.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Stream {
-    /// Coded audio.
+    /// Siskin audio.
     Audio(StreamHeader),
-    /// Coded video.
+    /// Siskin video.
     Video(VideoHeader),
     /// Words and when they are spoken.
     Text,
     /// Tokens, and what describes them.
     Tokens(Vec<u8>),
+    /// Another codec.
+    Other(Box<Other>),
 }
 
 impl Stream {
     /// Reads caps; what is wrong with them comes back in words.
     pub(super) fn from_caps(caps: &gst::CapsRef) -> Result<Self, String> {
-        match caps.structure(0).map(|s| s.name().as_str()) {
-            Some("text/x-raw") => Ok(Self::Text),
-            Some(tokens::TOKENS) => {
-                tokens::description(caps).map(Self::Tokens).ok_or_else(|| format!("no tokens in {caps:?}"))
+        let structure = caps.structure(0).ok_or_else(|| "empty caps".to_owned())?;
+        match structure.name().as_str() {
+            "text/x-raw" => Ok(Self::Text),
+            tokens::TOKENS => {
+                tokens::description(caps).map(Self::Tokens).ok_or_else(|| format!("no tokens in {caps}"))
             }
-            Some(video::VIDEO) => {
+            video::VIDEO => {
                 let header = video::header(caps).map_err(|e| e.to_string())?;
-                header.map(Self::Video).ok_or_else(|| format!("no stream header in {caps:?}"))
+                header.map(Self::Video).ok_or_else(|| format!("no stream header in {caps}"))
             }
-            _ => {
+            caps::AUDIO => {
                 let header = caps::header(caps).map_err(|e| e.to_string())?;
-                header.map(Self::Audio).ok_or_else(|| format!("no stream header in {caps:?}"))
+                header.map(Self::Audio).ok_or_else(|| format!("no stream header in {caps}"))
             }
+            _ => Other::from_caps(structure).map(Box::new).map(Self::Other),
+        }
+    }
+
+    /// Whether a track of this stream may go on with another in the middle of a file. Siskin video may: its keyframes carry the
+    /// header, of another size, frame rate or colour too. Sound may not: the track states its rate.
+    pub(super) fn can_become(&self, next: &Self) -> bool {
+        match (self, next) {
+            (Self::Video(_), Self::Video(_)) => true,
+            (Self::Other(own), Self::Other(next)) => own.can_become(next),
+            _ => self == next,
+        }
+    }
+
+    /// Whether buffers marked as headers are no packets.
+    pub(super) fn drops_headers(&self) -> bool {
+        matches!(self, Self::Other(other) if other.drops_headers)
+    }
+
+    /// What a track of another codec adds to its times, in nanoseconds; else 0.
+    pub(super) fn delay_ns(&self) -> u64 {
+        match self {
+            Self::Other(other) => other.track.other.as_ref().map_or(0, |codec| codec.delay_ns),
+            _ => 0,
+        }
+    }
+
+    /// Samples a second of another codec's sound; else 0.
+    pub(super) fn sample_rate(&self) -> u32 {
+        match self {
+            Self::Other(other) => other.track.sample_rate,
+            _ => 0,
         }
     }
 
@@ -45,6 +81,7 @@ impl Stream {
             Self::Video(header) => Track::video(header),
             Self::Text => Track::text(),
             Self::Tokens(description) => Track::tokens(description.clone()),
+            Self::Other(other) => other.track.clone(),
         }
     }
 }

@@ -9,6 +9,7 @@ use siskin_core::bitstream::StreamHeader;
 use siskin_core::bitstream::rtp::{Depacketizer, PayloadHead, RecoveredPacket};
 use siskin_core::bundle::Bundle;
 
+use super::comfort::ComfortNoise;
 use crate::element::{debug_category, describe_element, describe_properties};
 use crate::sync::lock;
 use crate::time::{samples_to_time, time_to_samples};
@@ -20,6 +21,7 @@ debug_category!("rtpsiskinaudiodepay", "Siskin audio RTP depayloader");
 pub struct RtpSiskinAudioDepay {
     /// Never held while data is pushed.
     depacketizer: Mutex<Depacketizer>,
+    noise: ComfortNoise,
 }
 
 #[glib::object_subclass]
@@ -70,11 +72,19 @@ impl ElementImpl for RtpSiskinAudioDepay {
         &self,
         transition: gst::StateChange,
     ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
-        // Before the parent: packets may come as soon as it has started.
-        if transition == gst::StateChange::ReadyToPaused {
-            *lock(&self.depacketizer) = Depacketizer::default();
+        match transition {
+            // Before the parent: packets may come as soon as it has started.
+            gst::StateChange::ReadyToPaused => *lock(&self.depacketizer) = Depacketizer::default(),
+            gst::StateChange::PausedToPlaying => self.noise.set_playing(true),
+            gst::StateChange::PlayingToPaused => self.noise.set_playing(false),
+            gst::StateChange::PausedToReady => self.noise.stop(),
+            _ => (),
         }
-        self.parent_change_state(transition)
+        let changed = self.parent_change_state(transition);
+        if transition == gst::StateChange::PausedToReady {
+            self.noise.join();
+        }
+        changed
     }
 }
 
@@ -97,9 +107,11 @@ impl RTPBaseDepayloadImpl for RtpSiskinAudioDepay {
     }
 
     fn handle_event(&self, event: gst::Event) -> bool {
-        if event.type_() == gst::EventType::FlushStop {
+        match event.type_() {
             // Frames before and after a flush are no neighbors, so nothing between them was lost.
-            lock(&self.depacketizer).reset();
+            gst::EventType::FlushStop => lock(&self.depacketizer).reset(),
+            gst::EventType::FlushStart | gst::EventType::Eos => self.noise.reset(),
+            _ => (),
         }
         self.parent_handle_event(event)
     }
@@ -136,22 +148,28 @@ impl RTPBaseDepayloadImpl for RtpSiskinAudioDepay {
                 gst::debug!(CAT, imp = self, "no stream header yet");
                 return None;
             };
-            depacketizer.push_payload(&payload, packet.timestamp()).map(|packets| (packets, rate))
+            let hop = depacketizer.header().map_or(0, |header| u64::from(header.hop));
+            let packets = depacketizer.push_payload(&payload, packet.timestamp());
+            packets.map(|packets| (packets, rate, hop, depacketizer.in_pause()))
         };
-        let (mut packets, rate) = match unpacked {
+        let (mut packets, rate, hop, is_pause) = match unpacked {
             Ok(unpacked) => unpacked,
             Err(e) => return self.drop_broken(&e),
         };
         // The base class pushes what is returned, with the packet's flags; recovered frames go before it.
         let last = packets.pop()?;
+        let pts = packet.buffer().pts();
+        let end =
+            pts.zip(samples_to_time(rate, last.samples)).map(|(pts, length)| pts.saturating_add(length));
+        self.noise.follow(&self.obj(), is_pause, end, samples_to_time(rate, hop).unwrap_or_default());
         for recovered in packets {
-            let buffer = buffer(recovered, packet.buffer().pts(), rate);
+            let buffer = buffer(recovered, pts, rate);
             if let Err(e) = self.obj().push(buffer) {
                 gst::debug!(CAT, imp = self, "downstream: {e}");
                 return None;
             }
         }
-        Some(buffer(last, packet.buffer().pts(), rate))
+        Some(buffer(last, pts, rate))
     }
 }
 

@@ -11,6 +11,7 @@
 
 use gst::glib;
 
+mod comfort;
 mod imp;
 
 glib::wrapper! {

@@ -144,8 +144,7 @@ impl RTPBasePayloadImpl for RtpSiskinAudioPay {
         // Read for each packet, so that redundancy can follow the network's losses while playing.
         let settings = *lock(&self.settings);
         let options = PacketizerOptions {
-            // The properties' ranges fit a byte.
-            frames: settings.frames as u8,
+            frames: self.max_frames(settings.frames),
             redundancy: settings.redundancy as u8,
             redundancy_stages: settings.redundancy_stages as u8,
             max_bytes: self.obj().mtu().saturating_sub(RTP_HEADER) as usize,
@@ -184,6 +183,30 @@ impl RTPBasePayloadImpl for RtpSiskinAudioPay {
 }
 
 impl RtpSiskinAudioPay {
+    /// Most frames of a payload: those of the property `frames`, within what `max-ptime` and the peer's `ptime` and `maxptime`
+    /// allow, at least one; 0 where nothing limits them.
+    fn max_frames(&self, asked: u32) -> u8 {
+        let hop = {
+            let packetizer = lock(&self.packetizer);
+            let header = packetizer.as_ref().map(Packetizer::header);
+            header.and_then(|header| samples_to_time(header.sample_rate, header.hop.into()))
+        };
+        let Some(hop) = hop.filter(|hop| !hop.is_zero()) else { return 0 };
+        let obj = self.obj();
+        // A negative property is none.
+        let own = u64::try_from(obj.property::<i64>("max-ptime")).ok().map(gst::ClockTime::from_nseconds);
+        let caps = obj.src_pad().current_caps();
+        let peer = |name: &str| {
+            let milliseconds = caps.as_ref()?.structure(0)?.get::<u32>(name).ok()?;
+            Some(gst::ClockTime::from_mseconds(milliseconds.into()))
+        };
+        let limit = [own, peer("ptime"), peer("maxptime")].into_iter().flatten().min();
+        let limit = limit.map(|limit| (limit.nseconds() / hop.nseconds()).max(1));
+        let asked = Some(u64::from(asked)).filter(|&frames| frames > 0);
+        let frames = [limit, asked].into_iter().flatten().min();
+        frames.map_or(0, |frames| frames.min(rtp::MAX_FRAMES.into()) as u8)
+    }
+
     fn rtp_buffer(
         &self,
         packet: &gst::Buffer,

@@ -1,4 +1,5 @@
 use std::sync::Mutex;
+use std::time::Instant;
 
 use gst::glib;
 use gst::subclass::prelude::*;
@@ -8,6 +9,7 @@ use siskin_core::bitstream::VideoHeader;
 use siskin_core::bitstream::rtp_video::{Depacketizer, ReceivedPacket};
 use siskin_core::bundle::installed_videos;
 
+use super::requests::Requests;
 use crate::caps as pads;
 use crate::element::{debug_category, describe_element, describe_properties};
 use crate::sync::lock;
@@ -15,14 +17,28 @@ use crate::video::{caps, rtp, times};
 
 debug_category!("rtpsiskinvideodepay", "Siskin video RTP depayloader");
 
+#[derive(Debug, Clone, Copy)]
+struct Settings {
+    request_keyframe: bool,
+    wait_for_keyframe: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { request_keyframe: true, wait_for_keyframe: true }
+    }
+}
+
 #[derive(Default)]
 struct State {
     depacketizer: Depacketizer,
+    requests: Requests,
     bundle: Option<String>,
 }
 
 #[derive(Default)]
 pub struct RtpSiskinVideoDepay {
+    settings: Mutex<Settings>,
     /// Never held while data is pushed.
     state: Mutex<State>,
 }
@@ -36,6 +52,18 @@ impl ObjectSubclass for RtpSiskinVideoDepay {
 
 impl ObjectImpl for RtpSiskinVideoDepay {
     describe_properties!(vec![
+        glib::ParamSpecBoolean::builder("request-keyframe")
+            .nick("Request keyframe")
+            .blurb("Ask upstream for a keyframe as soon as one is needed, and again until it is there")
+            .default_value(true)
+            .mutable_playing()
+            .build(),
+        glib::ParamSpecBoolean::builder("wait-for-keyframe")
+            .nick("Wait for keyframe")
+            .blurb("Drop what refers to lost frames, up to the next keyframe")
+            .default_value(true)
+            .mutable_playing()
+            .build(),
         glib::ParamSpecBoxed::builder::<gst::Structure>("siskin-stats")
             .nick("Statistics")
             .blurb("Payloads and packets taken, lost and skipped")
@@ -43,8 +71,23 @@ impl ObjectImpl for RtpSiskinVideoDepay {
             .build(),
     ]);
 
-    fn property(&self, _id: usize, _spec: &glib::ParamSpec) -> glib::Value {
-        let stats = lock(&self.state).depacketizer.stats();
+    fn set_property(&self, _id: usize, value: &glib::Value, spec: &glib::ParamSpec) {
+        // GObject has checked the type.
+        let is_on = value.get().unwrap_or_default();
+        match spec.name() {
+            "request-keyframe" => lock(&self.settings).request_keyframe = is_on,
+            _ => lock(&self.settings).wait_for_keyframe = is_on,
+        }
+    }
+
+    fn property(&self, _id: usize, spec: &glib::ParamSpec) -> glib::Value {
+        match spec.name() {
+            "request-keyframe" => return lock(&self.settings).request_keyframe.to_value(),
+            "wait-for-keyframe" => return lock(&self.settings).wait_for_keyframe.to_value(),
+            _ => (),
+        }
+        let state = lock(&self.state);
+        let stats = state.depacketizer.stats();
         gst::Structure::builder("siskin-rtp-video-depay-stats")
             .field("payloads", stats.payloads)
             .field("packets", stats.packets)
@@ -53,6 +96,7 @@ impl ObjectImpl for RtpSiskinVideoDepay {
             .field("late-payloads", stats.late)
             .field("skipped-payloads", stats.skipped)
             .field("losses", stats.losses)
+            .field("keyframe-requests", state.requests.count())
             .build()
             .to_value()
     }
@@ -111,23 +155,28 @@ impl RTPBaseDepayloadImpl for RtpSiskinVideoDepay {
         self.parent_handle_event(event)
     }
 
+    fn packet_lost(&self, event: &gst::EventRef) -> bool {
+        // A jitter buffer says so up to its latency before the next payload does.
+        if let Some(sequence) = event.structure().and_then(|s| s.get::<u32>("seqnum").ok()) {
+            lock(&self.state).depacketizer.mark_lost(sequence as u16);
+            self.request_keyframe();
+        }
+        self.parent_packet_lost(event)
+    }
+
     fn process_rtp_packet(
         &self,
         packet: &gst_rtp::RTPBuffer<gst_rtp::rtp_buffer::Readable>,
     ) -> Option<gst::Buffer> {
-        let (received, lost) = {
+        let wait = lock(&self.settings).wait_for_keyframe;
+        let received = {
             let depacketizer = &mut lock(&self.state).depacketizer;
-            let before = depacketizer.stats().losses;
+            depacketizer.keep_undecodable(!wait);
             let (sequence, timestamp) = (packet.seq(), packet.timestamp());
             let payload = packet.payload().unwrap_or_default();
-            let received = depacketizer.push_payload(sequence, timestamp, packet.is_marker(), payload);
-            (received, depacketizer.stats().losses > before)
+            depacketizer.push_payload(sequence, timestamp, packet.is_marker(), payload)
         };
-        if lost {
-            gst::info!(CAT, imp = self, "loss before payload {}: asking for a key packet", packet.seq());
-            let event = gst_video::UpstreamForceKeyUnitEvent::builder().all_headers(true).build();
-            self.obj().sink_pad().push_event(event);
-        }
+        self.request_keyframe();
         match received {
             Ok(received) => received.map(|received| self.buffer(received)),
             Err(e) => {
@@ -140,6 +189,22 @@ impl RTPBaseDepayloadImpl for RtpSiskinVideoDepay {
 }
 
 impl RtpSiskinVideoDepay {
+    /// Asks upstream for a keyframe if it is time to.
+    fn request_keyframe(&self) {
+        if !lock(&self.settings).request_keyframe {
+            return;
+        }
+        let is_due = {
+            let State { depacketizer, requests, .. } = &mut *lock(&self.state);
+            requests.is_due(depacketizer, Instant::now())
+        };
+        if is_due {
+            gst::info!(CAT, imp = self, "asking for a keyframe");
+            let event = gst_video::UpstreamForceKeyUnitEvent::builder().all_headers(true).build();
+            self.obj().sink_pad().push_event(event);
+        }
+    }
+
     /// The buffer of a packet.
     fn buffer(&self, packet: ReceivedPacket) -> gst::Buffer {
         let ReceivedPacket { data, info, after_loss } = packet;

@@ -1,8 +1,9 @@
 //! The caps of coded and of raw video, written and read.
 
-use gst_video::{VideoCapsBuilder, VideoFormat, VideoInfo};
+use gst_video::{VideoCapsBuilder, VideoFormat, VideoInfo, VideoInterlaceMode};
 use siskin_core::Limits;
 use siskin_core::bitstream::VideoHeader;
+use siskin_core::media::PixelFormat;
 
 use super::colour;
 
@@ -12,8 +13,8 @@ pub(crate) const VIDEO: &str = "video/x-siskin";
 /// What is shown as the codec's name.
 pub(crate) const CODEC_NAME: &str = "Siskin video";
 
-/// Raw formats that are taken and given: without loss, then as most video is.
-const FORMATS: [VideoFormat; 2] = [VideoFormat::Rgb, VideoFormat::I420];
+/// Raw formats that are taken and given, the one that costs no conversion in real time first.
+const FORMATS: [VideoFormat; 2] = [VideoFormat::I420, VideoFormat::Rgb];
 
 /// Least and greatest side of a picture. The loss of the fit compares neighbourhoods, which smaller pictures have not.
 const SIDES: std::ops::RangeInclusive<i32> = 16..=8192;
@@ -75,7 +76,39 @@ pub(crate) fn header(caps: &gst::CapsRef) -> siskin_core::Result<Option<VideoHea
 
 /// The caps of pictures that are taken.
 pub(crate) fn raw_in() -> gst::Caps {
-    VideoCapsBuilder::new().format_list(FORMATS).width_range(SIDES).height_range(SIDES).build()
+    raw_in_list(FORMATS)
+}
+
+/// The caps of pictures that are taken, with the codec's own format first: that costs no conversion.
+pub(crate) fn raw_in_order_of(format: PixelFormat) -> gst::Caps {
+    let [yuv, rgb] = FORMATS;
+    match format {
+        PixelFormat::I420 => raw_in(),
+        PixelFormat::Rgb => raw_in_list([rgb, yuv]),
+    }
+}
+
+fn raw_in_list(formats: [VideoFormat; 2]) -> gst::Caps {
+    VideoCapsBuilder::new()
+        .format_list(formats)
+        .width_range(SIDES)
+        .height_range(SIDES)
+        // Both fields of an interlaced picture in one frame would be coded as combs.
+        .field("interlace-mode", VideoInterlaceMode::Progressive.to_str())
+        .build()
+}
+
+/// A format in words, for messages.
+pub(crate) fn describe(info: &VideoInfo) -> String {
+    info.to_caps().map_or_else(|_| info.name().to_string(), |caps| caps.to_string())
+}
+
+/// Whether YUV made from the pictures of two streams has the same samples: sizes, rates, shapes of pixels, matrix and range are
+/// equal. Conversions leave the samples of other primaries and transfer functions as they are.
+pub(crate) fn is_same_yuv(a: &VideoHeader, b: &VideoHeader) -> bool {
+    let (x, y) = (colour::of_yuv(&a.colour), colour::of_yuv(&b.colour));
+    let shape = |h: &VideoHeader| (h.width, h.height, h.frame_rate, h.pixel_aspect);
+    shape(a) == shape(b) && (x.matrix(), x.range()) == (y.matrix(), y.range())
 }
 
 /// The caps of pictures that are given.

@@ -86,10 +86,10 @@ pub(crate) struct FrameReader {
 }
 
 impl FrameReader {
-    pub(crate) fn new(raw: &VideoInfo, format: PixelFormat) -> Result<Self, BoolError> {
-        let header = caps::header_of(raw);
+    /// From `raw` to frames of `format` of a stream.
+    pub(crate) fn new(raw: &VideoInfo, header: &VideoHeader, format: PixelFormat) -> Result<Self, BoolError> {
         let size = header.size().map_err(|e| bool_error!("{e}"))?;
-        let packed = packed_info(&header, format, size)?;
+        let packed = packed_info(header, format, size)?;
         let conversion = match same_samples(raw, &packed) {
             true => None,
             false => Some(Conversion::new(VideoConverter::new(raw, &packed, None)?, packed)?),
@@ -197,7 +197,7 @@ mod tests {
         let mut writer = FrameWriter::new(&header, frame.format(), &info).expect("a converter");
         writer.write_frame(&frame.view(), buffer.make_mut()).expect("a frame");
         assert!(writer.write_frame(&VideoFrame::default().view(), buffer.make_mut()).is_err());
-        let mut reader = FrameReader::new(&info, frame.format()).expect("a converter");
+        let mut reader = FrameReader::new(&info, &header, frame.format()).expect("a converter");
         let back = reader.read_frame(&buffer).expect("a frame");
         assert_eq!(back.data().len(), reader.frame_bytes());
         back
@@ -231,7 +231,8 @@ mod tests {
         let info = VideoInfo::builder(VideoFormat::I420, 18, 18).build().expect("a format");
         let buffer = gst::Buffer::with_size(info.size()).expect("memory");
         let start = buffer.map_readable().expect("memory").as_ptr();
-        let mut reader = FrameReader::new(&info, PixelFormat::I420).expect("a format");
+        let mut reader =
+            FrameReader::new(&info, &caps::header_of(&info), PixelFormat::I420).expect("a format");
         let seen = reader.with_frame(&buffer, |view| {
             let luma = view.planes()[0];
             (luma.data().as_ptr(), luma.row_bytes(), luma.stride())
@@ -256,7 +257,8 @@ mod tests {
                 VideoInfo::builder(VideoFormat::I420, 16, 16).colorimetry(&colour).build().expect("a format");
             let bytes: Vec<u8> = (0..384).map(|i| yuv[[0, 0, 0, 0, 1, 2][i / 64]]).collect();
             let frame = gst::Buffer::from_slice(bytes.clone());
-            let mut reader = FrameReader::new(&info, PixelFormat::Rgb).expect("a converter");
+            let mut reader =
+                FrameReader::new(&info, &caps::header_of(&info), PixelFormat::Rgb).expect("a converter");
             let rgb = reader.read_frame(&frame).expect("a frame");
             let near = |a: &[u8], b: &[u8]| a.iter().zip(b).all(|(a, b)| a.abs_diff(*b) <= 3);
             assert!(near(rgb.data(), &[255, 0, 0].repeat(256)), "{colorimetry}: {:?}", &rgb.data()[..3]);

@@ -25,6 +25,8 @@ debug_category!("siskinvideodec", "Siskin video decoder");
 /// The stream that downstream has been told of, and the way of its pictures there.
 struct Output {
     header: VideoHeader,
+    /// Format of the codec's frames.
+    native: PixelFormat,
     info: VideoInfo,
     /// For frames of the format that came last.
     writer: Option<(PixelFormat, FrameWriter)>,
@@ -144,7 +146,8 @@ impl VideoDecoderImpl for SiskinVideoDec {
             Ok(Some(header)) => {
                 // Before the first packet, which may be a GOP without a header of its own.
                 lock(&self.splitter).set_header(header);
-                self.follow(&header).map_err(|e| gst::loggable_error!(CAT, "negotiation: {e}"))
+                let native = self.native_format();
+                self.follow(&header, native).map_err(|e| gst::loggable_error!(CAT, "negotiation: {e}"))
             }
             Ok(None) => Ok(()),
             Err(e) => {
@@ -168,7 +171,7 @@ impl VideoDecoderImpl for SiskinVideoDec {
         let header = lock(&self.stream).as_ref().and_then(|s| s.header().copied());
         // Before the first header there is no picture to give; the base class drops a frame without output.
         let Some(header) = header else { return obj.finish_frame(frame) };
-        self.follow(&header)?;
+        self.follow(&header, self.native_format())?;
         // Before decoding: in a fitted GOP frames are independent, so a seek need not compute those before its
         // target.
         if !self.is_wanted(&frame) {
@@ -256,14 +259,14 @@ impl SiskinVideoDec {
     }
 
     /// Agrees with downstream on the pictures of a stream, if they are not those at hand.
-    fn follow(&self, header: &VideoHeader) -> Result<(), gst::FlowError> {
+    fn follow(&self, header: &VideoHeader, native: PixelFormat) -> Result<(), gst::FlowError> {
         let obj = self.obj();
-        let is_known = lock(&self.output).as_ref().is_some_and(|o| o.header == *header);
         // Downstream may ask for another format at any time, for example when a window changes.
+        let is_known = lock(&self.output).as_ref().is_some_and(|o| (o.header, o.native) == (*header, native));
         if is_known && !obj.src_pad().check_reconfigure() {
             return Ok(());
         }
-        let format = self.choose_format();
+        let format = self.choose_format(native);
         let info = caps::info_of(header, format).map_err(|e| {
             gst::element_imp_error!(self, gst::StreamError::Format, ["{header:?}: {e}"]);
             gst::FlowError::NotNegotiated
@@ -271,24 +274,39 @@ impl SiskinVideoDec {
         // No reference state: the input caps of a parser carry no colorimetry, which the header knows better.
         let mut state = obj.set_output_state(format, header.width, header.height, None)?;
         state.set_info(info.clone());
-        obj.negotiate(state)?;
-        *lock(&self.output) = Some(Output { header: *header, info, writer: None });
+        if let Err(e) = obj.negotiate(state) {
+            // Downstream is being linked or torn down: the next frame asks again, and a pad that flushes is no error.
+            let pad = obj.src_pad();
+            pad.mark_reconfigure();
+            let is_flushing = pad.pad_flags().contains(gst::PadFlags::FLUSHING);
+            return Err(if is_flushing { gst::FlowError::Flushing } else { e });
+        }
+        *lock(&self.output) = Some(Output { header: *header, native, info, writer: None });
         let mut tags = gst::TagList::new();
         tags.make_mut().add::<gst::tags::VideoCodec>(&caps::CODEC_NAME, gst::TagMergeMode::Replace);
         VideoDecoderExt::merge_tags(&*obj, Some(&tags), gst::TagMergeMode::Replace);
         Ok(())
     }
 
-    /// The format that downstream likes best.
-    fn choose_format(&self) -> VideoFormat {
+    /// The format of the codec's frames, as far as it is known.
+    fn native_format(&self) -> PixelFormat {
+        lock(&self.stream).as_ref().map_or(PixelFormat::I420, Stream::format)
+    }
+
+    /// The codec's own format, which costs no conversion and loses nothing, or else what downstream likes best.
+    fn choose_format(&self, native: PixelFormat) -> VideoFormat {
+        let native = match native {
+            PixelFormat::I420 => VideoFormat::I420,
+            PixelFormat::Rgb => VideoFormat::Rgb,
+        };
         let allowed = self.obj().src_pad().allowed_caps().filter(|c| !c.is_empty() && !c.is_any());
-        let chosen = allowed.map(|mut caps| {
-            caps.fixate();
-            let name = caps.structure(0).and_then(|s| s.get::<String>("format").ok());
-            name.map_or(VideoFormat::Rgb, |n| VideoFormat::from_string(&n))
-        });
-        // What every fitted GOP gives without conversion.
-        chosen.unwrap_or(VideoFormat::Rgb)
+        let Some(mut allowed) = allowed else { return native };
+        if allowed.can_intersect(&gst_video::VideoCapsBuilder::new().format(native).build()) {
+            return native;
+        }
+        allowed.fixate();
+        let name = allowed.structure(0).and_then(|s| s.get::<String>("format").ok());
+        name.map_or(native, |n| VideoFormat::from_string(&n))
     }
 
     /// Whether a frame is in the part of the stream that is played.

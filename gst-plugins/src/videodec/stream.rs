@@ -44,7 +44,7 @@ impl Stream {
             packet: None,
             good: false,
             frame: None,
-            format: PixelFormat::Rgb,
+            format: PixelFormat::I420,
             broken: 0,
         }
     }
@@ -52,6 +52,11 @@ impl Stream {
     /// The header of the packets so far.
     pub(super) fn header(&self) -> Option<&VideoHeader> {
         self.decoder.header()
+    }
+
+    /// The format of the frames of the last good packet; that of the real-time mode before any.
+    pub(super) fn format(&self) -> PixelFormat {
+        self.format
     }
 
     /// What runs the network.

@@ -18,6 +18,10 @@ use crate::{caps as pads, errors, properties};
 
 debug_category!("siskinvideoenc", "Siskin video encoder");
 
+/// Least time from one requested keyframe to the next, unless the property says otherwise. A receiver that waits asks again every
+/// 100 ms; requests that come closer together are from several receivers or repeat one that has been answered.
+const MIN_KEYFRAME_INTERVAL: gst::ClockTime = gst::ClockTime::from_mseconds(100);
+
 #[derive(Default)]
 pub struct SiskinVideoEnc {
     settings: Mutex<Settings>,
@@ -36,12 +40,23 @@ impl ObjectSubclass for SiskinVideoEnc {
     const NAME: &'static str = "GstSiskinVideoEnc";
     type Type = super::SiskinVideoEnc;
     type ParentType = gst_video::VideoEncoder;
-    type Interfaces = (gst::Preset,);
+    type Interfaces = (gst::Preset, gst::TagSetter);
 }
 
 impl PresetImpl for SiskinVideoEnc {}
+impl TagSetterImpl for SiskinVideoEnc {}
 
 impl ObjectImpl for SiskinVideoEnc {
+    fn constructed(&self) {
+        self.parent_constructed();
+        let obj = self.obj();
+        // Where each frame is coded by itself, late ones can be left out. Both are properties of the base class.
+        obj.set_qos_enabled(true);
+        obj.set_min_force_key_unit_interval(Some(MIN_KEYFRAME_INTERVAL));
+        // Caps need not say that they are progressive.
+        obj.sink_pad().set_pad_flags(gst::PadFlags::ACCEPT_INTERSECT);
+    }
+
     describe_properties!({
         let mut specs = Settings::specs();
         specs.extend(properties::state_specs());
@@ -115,13 +130,24 @@ impl VideoEncoderImpl for SiskinVideoEnc {
     fn stop(&self) -> Result<(), gst::ErrorMessage> {
         *lock(&self.session) = None;
         *lock(&self.runtime) = None;
+        self.obj().reset_tags();
         Ok(())
+    }
+
+    fn caps(&self, filter: Option<&gst::Caps>) -> gst::Caps {
+        let own = caps::raw_in_order_of(lock(&self.settings).codec_format());
+        self.obj().proxy_getcaps(Some(&own), filter)
     }
 
     fn set_format(
         &self,
         state: &gst_video::VideoCodecState<'static, gst_video::video_codec_state::Readable>,
     ) -> Result<(), gst::LoggableError> {
+        // The same pictures in another raw format.
+        let goes_on = lock(&self.session).as_mut().is_some_and(|session| session.change_format(state.info()));
+        if goes_on {
+            return Ok(());
+        }
         // What came before is of another size or rate.
         self.close(None).map_err(|e| gst::loggable_error!(CAT, "the group before: {e:?}"))?;
         let (settings, runtime) = (lock(&self.settings).clone(), lock(&self.runtime).clone());
@@ -136,8 +162,6 @@ impl VideoEncoderImpl for SiskinVideoEnc {
         gst::info!(CAT, imp = self, "{header:?}");
         let obj = self.obj();
         obj.set_latency(latency, latency);
-        // Late pictures can be left out where each is coded by itself.
-        obj.set_qos_enabled(settings.is_realtime());
         let output = obj
             .set_output_state(caps::coded_with(&header, bundle.as_deref()), Some(state))
             .map_err(|e| gst::loggable_error!(CAT, "output format: {e}"))?;
@@ -148,6 +172,7 @@ impl VideoEncoderImpl for SiskinVideoEnc {
     fn handle_frame(&self, frame: VideoCodecFrame) -> Result<gst::FlowSuccess, gst::FlowError> {
         let settings = lock(&self.settings).clone();
         let is_key = frame.flags().contains(VideoCodecFrameFlags::FORCE_KEYFRAME);
+        lock(&self.stats).count_request(is_key);
         if settings.is_realtime() {
             return self.encode_now(frame, is_key, &settings);
         }
@@ -279,6 +304,10 @@ impl SiskinVideoEnc {
         edit.add::<gst::tags::Encoder>(&encoder, gst::TagMergeMode::Replace);
         if bitrate > 0 {
             edit.add::<gst::tags::NominalBitrate>(&bitrate, gst::TagMergeMode::Replace);
+        }
+        // What an application sets on the element.
+        if let Some(own) = self.obj().tag_list() {
+            edit.insert(&own, self.obj().tag_merge_mode());
         }
         VideoEncoderExt::merge_tags(&*self.obj(), Some(&tags), gst::TagMergeMode::Replace);
     }

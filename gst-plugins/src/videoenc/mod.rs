@@ -42,5 +42,5 @@ glib::wrapper! {
     /// The video encoder.
     pub struct SiskinVideoEnc(ObjectSubclass<imp::SiskinVideoEnc>)
         @extends gst_video::VideoEncoder, gst::Element, gst::Object,
-        @implements gst::Preset;
+        @implements gst::Preset, gst::TagSetter;
 }

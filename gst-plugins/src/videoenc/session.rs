@@ -28,6 +28,8 @@ counters! {
     Counters as "siskin-video-encoder-stats" {
         groups: u64,
         key_groups: u64,
+        /// Keyframes that were asked for, by events upstream or downstream.
+        keyframe_requests: u64,
         frames: u64,
         /// Frames left out since they were late.
         late_frames: u64,
@@ -51,6 +53,11 @@ pub(super) struct Stats {
 }
 
 impl Stats {
+    /// Counts a request for a keyframe, if there is one.
+    pub(super) fn count_request(&mut self, is_one: bool) {
+        self.counters.keyframe_requests += u64::from(is_one);
+    }
+
     pub(super) fn to_structure(self) -> gst::Structure {
         let seconds = TimeBase::NANOSECONDS.ticks_to_seconds(self.duration.nseconds());
         let rate = if seconds > 0.0 { self.counters.bytes as f64 * 8.0 / seconds } else { 0.0 };
@@ -101,11 +108,11 @@ impl Session {
         let header = crate::video::caps::header_of(info);
         let unfit = |e: gst::glib::BoolError| Error::Parameter {
             name: "format",
-            value: format!("{info:?}"),
+            value: crate::video::caps::describe(info),
             allowed: format!("what can be converted: {e}"),
         };
         let session = |format, coder, bundle, gathered| {
-            let reader = FrameReader::new(info, format).map_err(unfit)?;
+            let reader = FrameReader::new(info, &header, format).map_err(unfit)?;
             Ok(Self { header, reader, coder, bundle, slowest: (gathered, Duration::ZERO) })
         };
         match settings.fit_config()? {
@@ -130,6 +137,22 @@ impl Session {
                 session(PixelFormat::I420, coder, Some(bundle.manifest().id().to_string()), ClockTime::ZERO)
             }
         }
+    }
+
+    /// Goes on with frames of another raw format, if the coded stream is the same for them: in real time, of the same size, rate and
+    /// shape of pixels, in YUV of the same matrix and range. Their samples are then what they would have been in the old format.
+    pub(super) fn change_format(&mut self, info: &gst_video::VideoInfo) -> bool {
+        let header = crate::video::caps::header_of(info);
+        if !matches!(self.coder, Coder::Realtime { .. })
+            || !crate::video::caps::is_same_yuv(&header, &self.header)
+        {
+            return false;
+        }
+        match FrameReader::new(info, &self.header, PixelFormat::I420) {
+            Ok(reader) => self.reader = reader,
+            Err(_) => return false,
+        }
+        true
     }
 
     pub(super) fn header(&self) -> &VideoHeader {
@@ -228,7 +251,7 @@ impl Session {
         let packet = coded.map_err(|e| Error::Parameter {
             name: "frame",
             value: e.to_string(),
-            allowed: format!("frames of {:?}", self.header),
+            allowed: format!("frames of {}x{}", self.header.width, self.header.height),
         })??;
         let worked = began.elapsed();
         self.slowest.1 = self.slowest.1.max(worked);

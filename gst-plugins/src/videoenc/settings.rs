@@ -4,7 +4,7 @@ use gst::glib;
 use gst::prelude::*;
 use siskin_core::Result;
 use siskin_core::bundle::VideoBundle;
-use siskin_core::media::TimeBase;
+use siskin_core::media::{PixelFormat, TimeBase};
 use siskin_core::video::{EncoderConfig, Preset, Target, lambda_of_quality, realtime};
 
 use crate::inference::InferenceSettings;
@@ -274,6 +274,11 @@ impl Settings {
     /// Whether each frame is encoded as it comes.
     pub(super) fn is_realtime(&self) -> bool {
         self.preset == VideoPreset::Realtime
+    }
+
+    /// The format of frames in the codec.
+    pub(super) fn codec_format(&self) -> PixelFormat {
+        if self.is_realtime() { PixelFormat::I420 } else { PixelFormat::Rgb }
     }
 
     /// The target of a fitted GOP that lasts for `length`.

@@ -2,7 +2,7 @@ use std::io::Cursor;
 
 use super::*;
 use crate::sample;
-use crate::{Error, Limits, Result};
+use crate::{Error, Limits, Result, VideoHeader};
 
 fn track() -> Track {
     Track::audio(&sample())
@@ -308,4 +308,90 @@ fn a_source_that_fails_is_the_source_of_the_error() {
     let error = Reader::open(Broken(&data[..100])).map(drop).expect_err("a broken source");
     assert_eq!(error.source().map(ToString::to_string).as_deref(), Some("the disk is gone"));
     assert!(error.with_sources().ends_with(": the disk is gone"), "{}", error.with_sources());
+}
+
+#[test]
+fn a_file_without_packets_is_whole() {
+    for tracks in [vec![track()], Vec::new()] {
+        let described = tracks.len();
+        let mut writer = Writer::new(tracks, WriterOptions::default()).expect("a writer");
+        let mut bytes = Vec::new();
+        writer.write_header(&mut bytes).expect("a head");
+        for patch in writer.finish(&mut bytes).expect("an end") {
+            bytes[patch.offset as usize..][..patch.data.len()].copy_from_slice(&patch.data);
+        }
+        let reader = Reader::open(Cursor::new(bytes));
+        if described == 0 {
+            assert!(matches!(reader, Err(Error::Container { .. })), "nothing to play is no panic");
+            continue;
+        }
+        let mut reader = reader.expect("a Matroska file");
+        // A duration must be more than 0 (RFC 9559, section 5.1.2.10).
+        assert_eq!((reader.tracks().len(), reader.duration_ns()), (1, None));
+        assert!(!reader.next_block(&mut Block::default()).expect("an end") && !reader.is_truncated());
+    }
+}
+
+#[test]
+fn tracks_of_other_codecs_keep_what_they_say() {
+    let codec = OtherCodec {
+        id: "A_OPUS".into(),
+        delay_ns: 6_500_000,
+        seek_preroll_ns: 80_000_000,
+        ..Default::default()
+    };
+    let mut opus = Track::other(TrackKind::Audio, codec, vec![1, 2, 3]);
+    (opus.sample_rate, opus.channels) = (48_000, 2);
+    (opus.language, opus.name) = (Some("ger".into()), Some("Kommentar".into()));
+    opus.tags = vec![("ARTIST".into(), "someone".into())];
+    let options = WriterOptions { tags: vec![("TITLE".into(), "a film".into())], ..Default::default() };
+    let mut writer = Writer::new(vec![track(), opus], options).expect("two tracks");
+    let mut bytes = Vec::new();
+    writer.write_header(&mut bytes).expect("a head");
+    writer.write_block(1, 0, 20_000_000, true, &[7; 9], &mut bytes).expect("a packet");
+    writer.discard_padding(13_500_000);
+    writer.write_block(1, 20_000_000, 6_500_000, true, &[8; 9], &mut bytes).expect("a packet");
+    writer.finish(&mut bytes).expect("an end");
+    // DiscardPadding: its id, a size of one byte, nanoseconds.
+    let at = bytes.windows(2).position(|w| w == [0x75, 0xa2]).expect("the element") + 2;
+    let size = usize::from(bytes[at] & 0x7f);
+    let value = bytes[at + 1..][..size].iter().fold(0u64, |v, &b| v << 8 | u64::from(b));
+    assert_eq!(value, 13_500_000);
+    let mut reader = Reader::open(Cursor::new(bytes)).expect("a Matroska file");
+    let found = &reader.tracks()[1];
+    assert_eq!((found.codec_id.as_str(), found.codec_private.as_slice()), ("A_OPUS", &[1, 2, 3][..]));
+    assert_eq!((found.sample_rate, found.channels), (48_000.0, 2));
+    let tags: Vec<_> = reader.tags().iter().map(|(name, value)| format!("{name}={value}")).collect();
+    assert_eq!(tags, ["TITLE=a film", "ARTIST=someone"]);
+    let mut block = Block::default();
+    assert!(reader.next_block(&mut block).expect("a block"));
+    assert_eq!((block.track, &block.data), (2, &vec![7; 9]));
+    assert!(reader.next_block(&mut block).expect("a block"));
+    assert_eq!((block.track, &block.data, block.key), (2, &vec![8; 9], true));
+}
+
+#[test]
+fn frames_in_the_order_of_decoding_stay_in_their_cluster() {
+    let codec = OtherCodec { id: "V_MPEG4/ISO/AVC".into(), ..Default::default() };
+    let mut video = Track::other(TrackKind::Video, codec, vec![1]);
+    video.picture = Some(((64, 48), (1, 1)));
+    let mut writer = Writer::new(vec![video], WriterOptions::default()).expect("a track");
+    let mut bytes = Vec::new();
+    writer.write_header(&mut bytes).expect("a head");
+    // An I frame, a P frame and the B frames shown before it; the last two of an open GOP before the next I frame.
+    let shown = [40, 160, 80, 120, 1240, 1160, 1200];
+    for (n, ms) in (0..).zip(shown) {
+        writer
+            .write_block(0, ms * 1_000_000, 40_000_000, ms == 40 || ms == 1240, &[n], &mut bytes)
+            .expect("a packet");
+    }
+    writer.finish(&mut bytes).expect("an end");
+    let clusters = bytes.windows(4).filter(|w| *w == [0x1f, 0x43, 0xb6, 0x75]).count();
+    let mut reader = Reader::open(Cursor::new(bytes)).expect("a Matroska file");
+    let mut found = Vec::new();
+    let mut block = Block::default();
+    while reader.next_block(&mut block).expect("a block") {
+        found.push(block.pts_ns / 1_000_000);
+    }
+    assert_eq!((found.as_slice(), clusters), (&shown[..], 2));
 }

@@ -1,11 +1,8 @@
-use mkv_element::ClusterBlock;
 use mkv_element::io::blocking_impl::*;
 use mkv_element::prelude::*;
 
-use super::{
-    AUDIO_CODEC_ID, Chapter, TEXT_CODEC_ID, TOKENS_CODEC_ID, Track, TrackKind, VIDEO_CODEC_ID, chapters,
-    ebml, id,
-};
+use super::track::track_entry;
+use super::{Chapter, Track, TrackKind, chapters, ebml, id};
 use crate::{Error, Result};
 
 /// One tick of the file's time stamps, in nanoseconds.
@@ -21,6 +18,8 @@ const CUE_INTERVAL_NS: u64 = 5_000_000_000;
 /// The same in files with video, as far as its key packets allow; a decoder must begin at one.
 // Shorter than the usual distance of keyframes, so nearly each of them gets an entry and a seek decodes little.
 const VIDEO_CUE_INTERVAL_NS: u64 = 500_000_000;
+/// Frames in the order of decoding lie at most this far before the cluster that they are in; a block can say 32 s.
+const MAX_REORDER_MS: u64 = 5_000;
 /// Bytes kept free at the start for the index of top-level elements, written at the end.
 // Five entries of about 18 bytes, the SeekHead's own head and a Void.
 const SEEK_HEAD_ROOM: usize = 128;
@@ -74,9 +73,12 @@ pub struct Writer {
     chapters: Vec<Chapter>,
     chapters_at: Option<u64>,
     cluster: Option<OpenCluster>,
+    has_clusters: bool,
     cues: Vec<CuePoint>,
     next_cue_ns: u64,
     end_ns: u64,
+    /// Sound to drop from the end of the next packet.
+    discard_ns: u64,
 }
 
 struct OpenCluster {
@@ -86,19 +88,20 @@ struct OpenCluster {
     /// Where it begins, and whether the index has it.
     at: u64,
     indexed: bool,
-    /// Blocks that wait for the cluster to close; stays empty in live mode.
-    blocks: Vec<ClusterBlock>,
+    /// Bytes of the blocks that wait for the cluster to close; stays empty in live mode.
+    blocks: Vec<u8>,
 }
 
 impl Writer {
-    /// Prepares a file with these tracks, numbered from 0 here and from 1 in the file.
+    /// Prepares a file with these tracks, numbered from 0 here and from 1 in the file. Without any it is a whole file in which
+    /// there is nothing to play.
     ///
     /// # Errors
-    /// [`Error::Parameter`] for no track or more than 127.
+    /// [`Error::Parameter`] for more than 127.
     pub fn new(tracks: Vec<Track>, options: WriterOptions) -> Result<Self> {
         // A block names its track in one byte whose highest bit marks the length.
-        if !(1..=127).contains(&tracks.len()) {
-            return Err(Error::parameter("tracks", tracks.len(), "1 to 127"));
+        if tracks.len() > 127 {
+            return Err(Error::parameter("tracks", tracks.len(), "up to 127"));
         }
         Ok(Self {
             tracks,
@@ -111,9 +114,11 @@ impl Writer {
             chapters: Vec::new(),
             chapters_at: None,
             cluster: None,
+            has_clusters: false,
             cues: Vec::new(),
             next_cue_ns: 0,
             end_ns: 0,
+            discard_ns: 0,
         })
     }
 
@@ -157,11 +162,18 @@ impl Writer {
         for (number, track) in (1..).zip(&self.tracks) {
             ebml::put_element(id::TRACK_ENTRY, &track_entry(number, track), &mut entries);
         }
-        ebml::put_element(id::TRACKS, &entries, out);
+        if !entries.is_empty() {
+            ebml::put_element(id::TRACKS, &entries, out);
+        }
         // Before the clusters, where a reader of a pipe finds them.
-        if !self.options.tags.is_empty() {
+        let all: Vec<Tag> = std::iter::once((None, &self.options.tags))
+            .chain((1..).zip(&self.tracks).map(|(uid, track)| (Some(uid), &track.tags)))
+            .filter(|(_, tags)| !tags.is_empty())
+            .map(|(track, tags)| tag(track, tags))
+            .collect();
+        if !all.is_empty() {
             self.tags_at = Some((out.len() - start) as u64);
-            put_element(&tags_element(&self.options.tags), out)?;
+            put_element(&Tags { tag: all, ..Default::default() }, out)?;
         }
         if !self.chapters.is_empty() {
             self.chapters_at = Some((out.len() - start) as u64);
@@ -171,9 +183,14 @@ impl Writer {
         Ok(())
     }
 
+    /// Says that so much sound is to be dropped from the end of the next packet written, as the last packet of Opus needs it.
+    pub fn discard_padding(&mut self, nanoseconds: u64) {
+        self.discard_ns = nanoseconds;
+    }
+
     /// Takes a packet and appends whatever bytes are ready to `out`: in live mode the packet at once, in file mode
-    /// the last cluster when a new one begins. `pts_ns` never goes back within a track; `key` marks packets at which
-    /// a reader may begin.
+    /// the last cluster when a new one begins. `pts_ns`, to which the delay of another codec has been added, never goes back within a track, but for video of another codec whose
+    /// packets come in the order of decoding; `key` marks packets at which a reader may begin.
     ///
     /// # Errors
     /// [`Error::Parameter`] for a track that is not there or a time beyond 500 years; [`Error::Container`] if an
@@ -188,7 +205,7 @@ impl Writer {
         out: &mut Vec<u8>,
     ) -> Result<()> {
         if track >= self.tracks.len() {
-            return Err(Error::parameter("track", track, format!("0 to {}", self.tracks.len() - 1)));
+            return Err(Error::parameter("track", track, format!("below {}", self.tracks.len())));
         }
         // Below 2^63, so that adding half a tick and the conversions to signed milliseconds below cannot overflow.
         let end_ns = pts_ns.checked_add(duration_ns).filter(|&e| e < i64::MAX as u64).ok_or_else(|| {
@@ -197,12 +214,17 @@ impl Writer {
         // Rounded, not cut off: errors of a cut add up where a reader derives durations from timestamps.
         let pts_ms = (pts_ns + TICK_NS / 2) / TICK_NS;
         let kind = self.tracks[track].kind;
+        let is_reordered = self.tracks[track].other.is_some();
         let is_join = kind == TrackKind::Video && key && pts_ns >= self.next_cue_ns;
         let fits = |c: &OpenCluster| match kind {
             // A reader that begins at a cluster should find what it can begin with first.
             TrackKind::Video if is_join && c.any => false,
-            // A block before its cluster's timestamp would lie before the time that a seek to the cluster asks for.
-            TrackKind::Video => pts_ms >= c.start_ms && pts_ms - c.start_ms <= CLUSTER_NS / TICK_NS,
+            // A block before its cluster's timestamp would lie before the time that a seek to the cluster asks for; frames in
+            // the order of decoding do so all the same.
+            TrackKind::Video => {
+                let back_ms = if is_reordered { MAX_REORDER_MS } else { 0 };
+                pts_ms + back_ms >= c.start_ms && pts_ms <= c.start_ms + CLUSTER_NS / TICK_NS
+            }
             TrackKind::Audio => {
                 let start_ns = c.start_ms * TICK_NS;
                 // By the end and not the beginning, so that a cluster of whole packets lasts no more than its
@@ -216,7 +238,8 @@ impl Writer {
             self.flush_cluster(out)?;
             self.open_cluster(pts_ms, out)?;
         }
-        self.end_ns = self.end_ns.max(end_ns);
+        let delay_ns = self.tracks[track].other.as_ref().map_or(0, |other| other.delay_ns);
+        self.end_ns = self.end_ns.max(end_ns.saturating_sub(delay_ns));
         let has_video = self.tracks.iter().any(|t| t.kind == TrackKind::Video);
         // With video only keyframes are indexed: a player that sought to audio would land between them.
         if kind == TrackKind::Audio && !has_video || is_join {
@@ -226,25 +249,29 @@ impl Writer {
         cluster.any = true;
         // Fits: each arm of `fits` keeps the distance within 16 bits.
         let relative = (pts_ms as i64 - cluster.start_ms as i64) as i16;
-        let block = match kind {
-            TrackKind::Audio | TrackKind::Video => simple_block(track as u8 + 1, relative, key, data).into(),
+        let discard_ns = std::mem::take(&mut self.discard_ns);
+        // A file states the size of each cluster, which is known when it closes; a live stream leaves it open.
+        let target = match self.options.mode {
+            Mode::File => &mut cluster.blocks,
+            Mode::Live => &mut *out,
+        };
+        let start = target.len();
+        let number = track as u8 + 1;
+        match kind {
+            TrackKind::Audio if discard_ns > 0 => {
+                put_padded_block(number, relative, discard_ns, data, target)
+            }
+            TrackKind::Audio | TrackKind::Video => {
+                put_element(&simple_block(number, relative, key, data), target)?
+            }
             _ => {
                 // The difference of two rounded times, so that pieces of text that touch do so in the file.
                 let duration_ms = (end_ns + TICK_NS / 2) / TICK_NS - pts_ms;
-                ClusterBlock::from(lasting_block(track as u8 + 1, relative, duration_ms, data))
+                put_element(&lasting_block(number, relative, duration_ms, data), target)?;
             }
-        };
-        match self.options.mode {
-            // A file states the size of each cluster, which is known when it closes; a live stream leaves it open.
-            Mode::File => cluster.blocks.push(block),
-            Mode::Live => {
-                let start = out.len();
-                match &block {
-                    ClusterBlock::Simple(block) => put_element(block, out)?,
-                    ClusterBlock::Group(group) => put_element(group, out)?,
-                }
-                self.position += (out.len() - start) as u64;
-            }
+        }
+        if self.options.mode == Mode::Live {
+            self.position += (target.len() - start) as u64;
         }
         Ok(())
     }
@@ -257,8 +284,10 @@ impl Writer {
         // A live cluster has been handed out block by block and holds none.
         if let Some(cluster) = self.cluster.take().filter(|c| !c.blocks.is_empty()) {
             let start = out.len();
-            let timestamp = Timestamp(cluster.start_ms);
-            put_element(&Cluster { timestamp, blocks: cluster.blocks, ..empty_cluster() }, out)?;
+            let mut body = Vec::with_capacity(cluster.blocks.len() + 16);
+            put_element(&Timestamp(cluster.start_ms), &mut body)?;
+            body.extend_from_slice(&cluster.blocks);
+            ebml::put_element(id::CLUSTER, &body, out);
             self.position += (out.len() - start) as u64;
         }
         Ok(())
@@ -274,6 +303,14 @@ impl Writer {
         if self.options.mode == Mode::Live {
             return Ok(Vec::new());
         }
+        if !self.has_clusters {
+            // Readers look for the first cluster to find where the description ends.
+            let start = out.len();
+            let mut body = Vec::new();
+            put_element(&Timestamp(0), &mut body)?;
+            ebml::put_element(id::CLUSTER, &body, out);
+            self.position += (out.len() - start) as u64;
+        }
         let cues_at = self.position;
         if !self.cues.is_empty() {
             let start = out.len();
@@ -284,10 +321,10 @@ impl Writer {
         let mut size_field = size.to_be_bytes();
         // The marker of an eight-byte size.
         size_field[0] = 0x01;
-        let mut seek = vec![
-            seek_entry(&INFO_ID, self.info_at - self.segment),
-            seek_entry(&TRACKS_ID, self.tracks_at - self.segment),
-        ];
+        let mut seek = vec![seek_entry(&INFO_ID, self.info_at - self.segment)];
+        if !self.tracks.is_empty() {
+            seek.push(seek_entry(&TRACKS_ID, self.tracks_at - self.segment));
+        }
         seek.extend(self.tags_at.map(|at| seek_entry(&TAGS_ID, at - self.segment)));
         seek.extend(self.chapters_at.map(|at| seek_entry(&id::CHAPTERS.to_be_bytes(), at - self.segment)));
         // Nothing to name where no block was written.
@@ -298,7 +335,8 @@ impl Writer {
         put_element(&SeekHead { seek, ..Default::default() }, &mut head)?;
         fill_room(&mut head, SEEK_HEAD_ROOM)?;
         let mut info = Vec::new();
-        put_element(&self.info_element(Some(self.end_ns as f64 / TICK_NS as f64)), &mut info)?;
+        let ticks = self.end_ns as f64 / TICK_NS as f64;
+        put_element(&self.info_element(Some(ticks).filter(|&ticks| ticks > 0.0)), &mut info)?;
         // The room is what lies between the two offsets, so a longer Info shrinks the Void behind it to the byte.
         fill_room(&mut info, (self.tracks_at - self.info_at) as usize)?;
         Ok(vec![
@@ -329,6 +367,7 @@ impl Writer {
             put_element(&Timestamp(start_ms), out)?;
             self.position += (out.len() - start) as u64;
         }
+        self.has_clusters = true;
         self.cluster = Some(OpenCluster { start_ms, any: false, at, indexed: false, blocks: Vec::new() });
         Ok(())
     }
@@ -388,17 +427,6 @@ fn fill_room(data: &mut Vec<u8>, room: usize) -> Result<()> {
     }
 }
 
-fn empty_cluster() -> Cluster {
-    Cluster {
-        timestamp: Timestamp(0),
-        blocks: Vec::new(),
-        crc32: None,
-        void: None,
-        position: None,
-        prev_size: None,
-    }
-}
-
 fn simple_block(number: u8, relative_ms: i16, key: bool, data: &[u8]) -> SimpleBlock {
     let mut body = Vec::with_capacity(data.len() + 4);
     // The number as a one-byte vint: the marker is the highest bit.
@@ -427,6 +455,17 @@ fn lasting_block(number: u8, relative_ms: i16, duration_ms: u64, data: &[u8]) ->
     }
 }
 
+/// Appends a block from whose end sound is to be dropped. By hand: `mkv-element` 0.4.0 writes signed integers without the bit of
+/// the sign where the highest one is set.
+fn put_padded_block(number: u8, relative_ms: i16, discard_ns: u64, data: &[u8], out: &mut Vec<u8>) {
+    let SimpleBlock(body) = simple_block(number, relative_ms, false, data);
+    let discard = i64::try_from(discard_ns).unwrap_or(i64::MAX);
+    let mut group = Vec::with_capacity(body.len() + 24);
+    ebml::put_element(id::BLOCK, &body, &mut group);
+    ebml::put_element(id::DISCARD_PADDING, &discard.to_be_bytes(), &mut group);
+    ebml::put_element(id::BLOCK_GROUP, &group, out);
+}
+
 fn seek_entry(id: &[u8; 4], position: u64) -> Seek {
     Seek {
         seek_id: SeekId(id.to_vec().into()),
@@ -436,53 +475,8 @@ fn seek_entry(id: &[u8; 4], position: u64) -> Seek {
     }
 }
 
-/// The body of a `TrackEntry`. What equals the default of RFC 9559 is left out.
-fn track_entry(number: u64, track: &Track) -> Vec<u8> {
-    // Track types of RFC 9559, section 5.1.4.1.3.
-    let (kind, codec, name) = match track.kind {
-        TrackKind::Audio => (id::AUDIO_TYPE, AUDIO_CODEC_ID, Some("Siskin neural audio")),
-        TrackKind::Video => (id::VIDEO_TYPE, VIDEO_CODEC_ID, Some("Siskin neural video")),
-        // 17 is subtitle, 33 metadata, which players leave alone.
-        TrackKind::Text => (17, TEXT_CODEC_ID, None),
-        TrackKind::Tokens => (33, TOKENS_CODEC_ID, Some("Siskin tokens")),
-    };
-    let mut out = Vec::new();
-    ebml::put_unsigned(id::TRACK_NUMBER, number, &mut out);
-    // Unique within the file is all that RFC 9559 asks for.
-    ebml::put_unsigned(id::TRACK_UID, number, &mut out);
-    ebml::put_unsigned(id::TRACK_TYPE, kind, &mut out);
-    // The default is 1.
-    ebml::put_unsigned(id::FLAG_LACING, 0, &mut out);
-    // Without the element a track is in English.
-    ebml::put_element(id::LANGUAGE, track.language.as_deref().unwrap_or("und").as_bytes(), &mut out);
-    ebml::put_element(id::CODEC_ID, codec.as_bytes(), &mut out);
-    name.iter().for_each(|name| ebml::put_element(id::CODEC_NAME, name.as_bytes(), &mut out));
-    if !track.codec_private.is_empty() {
-        ebml::put_element(id::CODEC_PRIVATE, &track.codec_private, &mut out);
-    }
-    track.name.iter().for_each(|name| ebml::put_element(id::NAME, name.as_bytes(), &mut out));
-    if let Some(((width, height), (wide, high))) = track.picture {
-        let mut video = Vec::new();
-        ebml::put_unsigned(id::PIXEL_WIDTH, width.into(), &mut video);
-        ebml::put_unsigned(id::PIXEL_HEIGHT, height.into(), &mut video);
-        if wide != high {
-            // The height stays and the width is stretched, since Matroska has no field for the aspect of a pixel.
-            let shown = u64::from(width) * u64::from(wide) / u64::from(high.max(1));
-            ebml::put_unsigned(id::DISPLAY_WIDTH, shown.max(1), &mut video);
-            ebml::put_unsigned(id::DISPLAY_HEIGHT, height.into(), &mut video);
-        }
-        ebml::put_element(id::VIDEO, &video, &mut out);
-    }
-    if track.kind == TrackKind::Audio {
-        let mut audio = Vec::new();
-        ebml::put_float(id::SAMPLING_FREQUENCY, track.sample_rate.into(), &mut audio);
-        ebml::put_unsigned(id::CHANNELS, track.channels.into(), &mut audio);
-        ebml::put_element(id::AUDIO, &audio, &mut out);
-    }
-    out
-}
-
-fn tags_element(tags: &[(String, String)]) -> Tags {
+/// Tags of the track with this UID, or of the whole file.
+fn tag(track: Option<u64>, tags: &[(String, String)]) -> Tag {
     let simple_tag = tags
         .iter()
         .map(|(name, value)| SimpleTag {
@@ -491,5 +485,6 @@ fn tags_element(tags: &[(String, String)]) -> Tags {
             ..Default::default()
         })
         .collect();
-    Tags { tag: vec![Tag { simple_tag, ..Default::default() }], ..Default::default() }
+    let tag_track_uid = track.map(TagTrackUid).into_iter().collect();
+    Tag { targets: Targets { tag_track_uid, ..Default::default() }, simple_tag, ..Default::default() }
 }

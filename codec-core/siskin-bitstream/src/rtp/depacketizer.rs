@@ -76,6 +76,11 @@ impl Depacketizer {
         (self.expected, self.redundancy, self.held, self.in_pause) = (None, 0, 0, false);
     }
 
+    /// Whether the last payload described comfort noise, which goes on until the next one.
+    pub fn in_pause(&self) -> bool {
+        self.in_pause
+    }
+
     /// Counters so far.
     pub fn stats(&self) -> DepacketizerStats {
         self.stats

@@ -32,7 +32,7 @@ pub struct DepacketizerStats {
     pub late: u64,
     /// Payloads that were of no use: of packets with a loss, or before a keyframe.
     pub skipped: u64,
-    /// Times that something was lost.
+    /// Times that something was lost of what could have been decoded, or of a keyframe.
     pub losses: u64,
 }
 
@@ -41,6 +41,8 @@ pub struct DepacketizerStats {
 #[derive(Debug, Default)]
 pub struct Depacketizer {
     limits: Limits,
+    /// Whole packets are handed out although they refer to what was lost.
+    keeps_undecodable: bool,
     /// Sequence number of the payload before.
     last: Option<u16>,
     open: Option<Open>,
@@ -64,6 +66,12 @@ impl Depacketizer {
     /// Holds packets to `limits`.
     pub fn with_limits(limits: Limits) -> Self {
         Self { limits, ..Self::default() }
+    }
+
+    /// Whether packets after a loss, or before the first keyframe, are handed out as well; off by default. A relay or a recorder
+    /// wants them, a decoder cannot use them.
+    pub fn keep_undecodable(&mut self, keep: bool) {
+        self.keeps_undecodable = keep;
     }
 
     /// The stream's header, once [`set_header`](Self::set_header) has brought it.
@@ -139,8 +147,8 @@ impl Depacketizer {
                 self.give_up();
             }
             // Frames after a loss are predicted from what is missing, up to the next keyframe.
-            if self.joined || fragment.is_key {
-                self.joined = true;
+            self.joined |= fragment.is_key;
+            if self.joined || self.keeps_undecodable {
                 // What a length claims is not allocated before it is there.
                 self.open = Some(Open { length, timestamp, is_key: fragment.is_key, data: Vec::new() });
             }
@@ -164,6 +172,17 @@ impl Depacketizer {
             return Ok(None);
         }
         Ok(if is_complete { self.open.take().map(|open| open.data) } else { None })
+    }
+
+    /// Takes note that the payload of this number is lost, as a jitter buffer says before the next payload shows it. Numbers that
+    /// are late do not count.
+    pub fn mark_lost(&mut self, sequence: u16) {
+        let Some(last) = self.last else { return };
+        let ahead = sequence.wrapping_sub(last);
+        if ahead != 0 && ahead <= u16::MAX - MAX_LATE {
+            self.give_up();
+            self.last = Some(sequence);
+        }
     }
 
     /// Gives up the current packet and waits for a keyframe.
@@ -280,6 +299,41 @@ mod tests {
         let again: Vec<_> =
             (30_000u16..).zip(&all).filter_map(|(n, p)| push(&mut depacketizer, n, p)).collect();
         assert_eq!((again.len(), again[0].after_loss), (4, true));
+    }
+
+    #[test]
+    fn what_a_jitter_buffer_gives_up_is_one_loss_and_known_at_once() {
+        let (packets, all) = payloads(&[250, 250, 250, 250, 250, 250], 3, 100);
+        let mut depacketizer = Depacketizer::default();
+        let mut back = Vec::new();
+        for (n, payload) in (65_530u16..=u16::MAX).chain(0..).zip(&all) {
+            // Of the second packet; the number of the first payload comes too late to count.
+            if n == 65_530 + 4 {
+                depacketizer.mark_lost(n);
+                depacketizer.mark_lost(65_530);
+                assert_eq!((depacketizer.stats().losses, depacketizer.needs_keyframe()), (1, true));
+            } else {
+                back.extend(push(&mut depacketizer, n, payload));
+            }
+        }
+        assert_eq!(all.len(), 18);
+        assert_eq!(depacketizer.stats().losses, 1);
+        let expected = [&packets[0], &packets[3], &packets[4], &packets[5]];
+        assert_eq!(back.iter().map(|p| &p.data).collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn whole_packets_after_a_loss_are_kept_if_they_are_wanted() {
+        let (packets, all) = payloads(&[250, 250, 250, 250, 250, 250], 3, 100);
+        let mut depacketizer = Depacketizer::default();
+        depacketizer.keep_undecodable(true);
+        let mut back = Vec::new();
+        for (n, payload) in (0u16..).zip(&all).filter(|(n, _)| *n > 2 && *n != 4) {
+            back.extend(push(&mut depacketizer, n, payload));
+            assert_eq!(depacketizer.needs_keyframe(), n < 9, "{n}");
+        }
+        assert_eq!(back.iter().map(|p| &p.data).collect::<Vec<_>>(), packets[2..].iter().collect::<Vec<_>>());
+        assert_eq!(back.iter().map(|p| p.after_loss).collect::<Vec<_>>(), [true, false, false, false]);
     }
 
     #[test]

@@ -83,6 +83,8 @@ pub struct Encoder {
     /// Frames since the last keyframe; none before the first.
     since: Option<u32>,
     key_wanted: bool,
+    /// The last predicted frame looked like a new scene.
+    looked_new: bool,
     packet: Vec<u8>,
 }
 
@@ -118,6 +120,7 @@ impl Encoder {
             number: 0,
             since: None,
             key_wanted: false,
+            looked_new: false,
             packet: Vec::new(),
             symbols,
             reconstructor,
@@ -211,7 +214,11 @@ impl Encoder {
             let qstep = self.symbols.bundle.manifest().step(quality);
             let (reference, motion) = (&self.reconstructor.reference, &mut self.symbols.motion);
             let inter = self.search.estimate_motion(reference, &self.source, qstep, motion);
-            key = self.config.scene_cuts && is_scene_cut(inter, self.source.plane(0));
+            // In noise every frame looks like a new scene, and keyframes would take ten times the rate.
+            let looks_new = self.config.scene_cuts && is_scene_cut(inter, self.source.plane(0));
+            let can_pay = self.rate.as_ref().is_none_or(|rate| !rate.is_in_debt());
+            key = looks_new && !self.looked_new && can_pay;
+            self.looked_new = looks_new;
             if key {
                 // A keyframe of rate control has a budget of its own.
                 quality = self.choose_quality(true, seconds);
@@ -222,12 +229,22 @@ impl Encoder {
             // The coarse search of the next frame needs this one, even though nothing is sought in it.
             self.search.skip_frame(&self.source);
         }
+        let repeats = !key && self.rate.as_ref().is_some_and(|rate| rate.must_repeat_frame(quality));
+        if repeats {
+            self.symbols.motion.clear();
+            self.search.forget_motion();
+        }
         self.write_head(key, duration, quality);
-        self.code_symbols(key, quality)?;
+        self.code_symbols(key, quality, repeats)?;
         video_packet::append_checksum(&mut self.packet);
         if let Some(rate) = &mut self.rate {
             // Whole packets count, checksum and header included, since that is what the rate promises.
-            rate.record_frame(key, quality, self.packet.len() as f64 * 8.0, seconds);
+            let bits = self.packet.len() as f64 * 8.0;
+            if repeats {
+                rate.record_repeated_frame(bits, seconds);
+            } else {
+                rate.record_frame(key, quality, bits, seconds);
+            }
         }
         // The packet holds the number modulo 128, so wrapping at 2^32 leaves no gap.
         self.number = self.number.wrapping_add(1);
@@ -318,8 +335,9 @@ impl Encoder {
         self.packet.push(quality);
     }
 
-    /// Writes motion and latents, and reconstructs the frame as a decoder will.
-    fn code_symbols(&mut self, key: bool, quality: u8) -> Result<()> {
+    /// Writes motion and latents, which are all zero in a frame that `repeats` the one before, and reconstructs the frame as a
+    /// decoder will.
+    fn code_symbols(&mut self, key: bool, quality: u8, repeats: bool) -> Result<()> {
         let (symbols, reconstructor) = (&mut self.symbols, &mut self.reconstructor);
         // The order of a decoder: reset at a keyframe, motion, prediction, latents. Contexts adapt along the way, so
         // any other order would code other bits than are read.
@@ -330,11 +348,18 @@ impl Encoder {
             symbols.code_motion(&mut coder)?;
         }
         // Motion is coded first, since the prediction that the network takes is made with it.
+        let prediction = reconstructor.predict_frame(&symbols.motion);
         pack_frame(&self.source, self.network.input(0));
-        self.network.input(1).copy_from_slice(reconstructor.predict_frame(&symbols.motion));
+        self.network.input(1).copy_from_slice(prediction);
         self.network.input(2).copy_from_slice(&reconstructor.condition(quality));
         // The network sees samples in parts of 255 and gives latents in qsteps.
         self.network.input(3)[0] = 255.0 / symbols.bundle.manifest().step(quality);
+        if repeats {
+            symbols.latents.fill(0);
+            symbols.code_latents(&mut coder, key)?;
+            coder.finish_into(&mut self.packet);
+            return reconstructor.reconstruct_frame(symbols, quality);
+        }
         self.network.run()?;
         if self.config.steps == 0 {
             let dead_zone = symbols.bundle.manifest().dead_zone[usize::from(!key)];

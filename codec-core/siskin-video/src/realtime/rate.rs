@@ -11,8 +11,15 @@ const MAX_CHANGE: f64 = 4.0;
 const KEYFRAME_RATIO: f64 = 4.0;
 /// A keyframe gets at most this part of the bits of a second: what more it took, the frames behind it would lack.
 const KEYFRAME_SHARE: f64 = 0.35;
+/// After too much has been spent a keyframe still gets this part of that, as it must come.
+const MIN_KEYFRAME_PART: f64 = 0.25;
 /// However much the keyframe takes, this part of the bits of an interval stays for its predicted frames.
 const MIN_PREDICTED_SHARE: f64 = 0.2;
+/// Seconds of the rate by which more may have been spent than allowed before the controller is in debt: a keyframe takes up to
+/// [`KEYFRAME_SHARE`]. In debt quality falls as far as it has to at once, and no scene cut makes a keyframe.
+const MAX_DEBT: f64 = 0.5;
+/// A frame that costs this many times the mean has changed the source, and counts more than others from then on.
+const SURPRISE: f64 = 2.0;
 /// However empty the reservoir is, a predicted frame gets this part of its mean bits, so that motion never stops.
 const MIN_FRAME_SHARE: f64 = 0.15;
 
@@ -53,16 +60,20 @@ impl RateController {
         let share = self.rate * seconds;
         // A keyframe in the middle of a scene and the frames around it have content in common, so either predicts the
         // other better than a constant.
-        let own = self.costs[usize::from(!is_keyframe)].or(self.costs[usize::from(is_keyframe)].map(|c| {
-            // From the other kind.
-            if is_keyframe { c * KEYFRAME_RATIO } else { c / KEYFRAME_RATIO }
-        }));
+        let [keyframe, predicted] = self.costs;
+        let own = if is_keyframe {
+            // A keyframe is never cheaper than a predicted frame, which shows earlier that the source has become dearer.
+            keyframe.map(|c| predicted.map_or(c, |p| c.max(p))).or(predicted.map(|c| c * KEYFRAME_RATIO))
+        } else {
+            predicted.or(keyframe.map(|c| c / KEYFRAME_RATIO))
+        };
         // Bits per pixel at a qstep of 1 before any frame: a guess that the first frame replaces.
         let cost = own.unwrap_or(pixels as f64 * if is_keyframe { 6.0 } else { 1.5 });
         let interval = f64::from(interval.max(2));
         let bits = if is_keyframe {
             // At least four frames' worth: a keyframe costs several predicted ones, however short the interval is.
-            share * interval.min(HORIZON / seconds.max(1e-3)).max(4.0) * KEYFRAME_SHARE
+            let most = share * interval.min(HORIZON / seconds.max(1e-3)).max(4.0) * KEYFRAME_SHARE;
+            (most + self.reservoir.min(0.0)).max(most * MIN_KEYFRAME_PART)
         } else {
             // What the keyframe takes is spread over the frames that follow.
             // The keyframe's cost at the current quality, as if it had been coded with it.
@@ -77,10 +88,24 @@ impl RateController {
         let quality = (cost / bits.max(1.0)).powf(1.0 / POWER).log2() * self.octave;
         let near = match self.last {
             // Keyframes are free to jump: a scene cut changes what is seen anyway.
-            Some(last) if !is_keyframe => quality.clamp(last - MAX_CHANGE, last + MAX_CHANGE),
+            Some(last) if !is_keyframe => {
+                let worst = if self.is_in_debt() { f64::INFINITY } else { last + MAX_CHANGE };
+                quality.clamp(last - MAX_CHANGE, worst)
+            }
             _ => quality,
         };
         near.clamp(0.0, self.qualities - 1.0).round() as u8
+    }
+
+    /// Whether far more has been spent than time has allowed.
+    pub(super) fn is_in_debt(&self) -> bool {
+        self.reservoir < -self.rate * MAX_DEBT
+    }
+
+    /// Whether the next predicted frame, of this quality, must repeat the frame before: quality can fall no further, and the debt
+    /// would only grow. So noise at a few bits per pixel becomes a lower frame rate.
+    pub(super) fn must_repeat_frame(&self, quality: u8) -> bool {
+        self.is_in_debt() && f64::from(quality) >= self.qualities - 1.0
     }
 
     /// Learns from the bits of a frame.
@@ -89,11 +114,16 @@ impl RateController {
         let cost = bits.max(1.0) * (f64::from(quality) / self.octave).exp2().powf(POWER);
         let mean = &mut self.costs[usize::from(!is_keyframe)];
         // Keyframes are seldom, so each counts more.
-        let weight = if is_keyframe { 0.5 } else { 0.25 };
+        let weight = if is_keyframe || mean.is_some_and(|m| cost > m * SURPRISE) { 0.5 } else { 0.25 };
         *mean = Some(mean.map_or(cost, |m| (1.0 - weight) * m + weight * cost));
         // The reservoir holds a second at most: a long still must not be followed by a burst.
         self.reservoir = (self.reservoir - bits + self.rate * seconds).min(self.rate * HORIZON);
         self.last = Some(quality.into());
+    }
+
+    /// Takes note of a frame that repeats the one before, whose bits say nothing of the source.
+    pub(super) fn record_repeated_frame(&mut self, bits: f64, seconds: f64) {
+        self.reservoir = (self.reservoir - bits + self.rate * seconds).min(self.rate * HORIZON);
     }
 }
 
@@ -114,6 +144,48 @@ mod tests {
             all += bits;
         }
         all / (f64::from(frames) / 30.0)
+    }
+
+    #[test]
+    fn a_source_that_turns_to_noise_keeps_the_rate() {
+        // Thirty times the bits from one frame to the next, and the keyframes cost no more than predicted frames.
+        let (rate, seconds) = (300e3, 1.0 / 30.0);
+        let mut control = RateController::new(rate, 8.0, 48);
+        let mut seconds_of_bits = [0.0; 10];
+        for i in 0..300u32 {
+            let is_keyframe = i % 60 == 0;
+            let quality = control.choose_quality(is_keyframe, seconds, 60, 100_000);
+            let cost = if i < 100 { 20e3 } else { 600e3 };
+            let bits = cost / (f64::from(quality) / 8.0).exp2().powf(1.3);
+            control.record_frame(is_keyframe, quality, bits, seconds);
+            seconds_of_bits[i as usize / 30] += bits;
+        }
+        // The second in which it turns may take more, none after it.
+        assert!(seconds_of_bits[4..].iter().all(|&bits| bits < 1.3 * rate), "{seconds_of_bits:.0?}");
+        assert!(seconds_of_bits[4..].iter().sum::<f64>() > 0.7 * 6.0 * rate, "{seconds_of_bits:.0?}");
+        assert!(seconds_of_bits[3] < 4.0 * rate, "{seconds_of_bits:.0?}");
+    }
+
+    #[test]
+    fn what_the_worst_quality_cannot_hold_repeats_frames() {
+        let (rate, seconds) = (20e3, 1.0 / 30.0);
+        let mut control = RateController::new(rate, 8.0, 48);
+        let (mut all, mut repeated) = (0.0, 0);
+        for i in 0..300u32 {
+            let quality = control.choose_quality(i == 0, seconds, 1000, 20_000);
+            if i > 0 && control.must_repeat_frame(quality) {
+                assert_eq!(quality, 47);
+                control.record_repeated_frame(100.0, seconds);
+                (all, repeated) = (all + 100.0, repeated + 1);
+                continue;
+            }
+            let bits = 200e3 / (f64::from(quality) / 8.0).exp2();
+            control.record_frame(i == 0, quality, bits, seconds);
+            all += bits;
+        }
+        let found = all / 10.0;
+        assert!((0.7..1.3).contains(&(found / rate)), "{found} of {rate}, {repeated} repeated");
+        assert!((150..300).contains(&repeated), "{repeated}");
     }
 
     #[test]

@@ -1,0 +1,33 @@
+//! Pads of the muxer: their templates.
+
+use gst::glib::prelude::*;
+
+use super::other;
+use crate::video::caps as video;
+use crate::{caps, tokens};
+
+/// The templates of the muxer's pads.
+pub(super) fn templates() -> Vec<gst::PadTemplate> {
+    let template = |name, direction, presence, caps: &gst::Caps| {
+        let kind = gst_base::AggregatorPad::static_type();
+        gst::PadTemplate::with_gtype(name, direction, presence, caps, kind)
+            .expect("names and caps of pad templates are constants, and valid")
+    };
+    let request =
+        |name, caps: &gst::Caps| template(name, gst::PadDirection::Sink, gst::PadPresence::Request, caps);
+    let others = |text: &str| text.parse::<gst::Caps>().expect("constants, and valid");
+    let with = |mut own: gst::Caps, more: &str| {
+        own.merge(others(more));
+        own
+    };
+    let matroska = others("audio/x-matroska; video/x-matroska");
+    let subtitles = others(other::SUBTITLES);
+    vec![
+        request("audio_%u", &with(caps::audio_template(), other::AUDIO)),
+        request("video_%u", &with(video::coded_template(), other::VIDEO)),
+        request("subtitle_%u", &subtitles),
+        request("text_%u", &subtitles),
+        request("tokens_%u", &tokens::template()),
+        template("src", gst::PadDirection::Src, gst::PadPresence::Always, &matroska),
+    ]
+}
