@@ -94,7 +94,8 @@ impl ElementImpl for SiskinMux {
 impl AggregatorImpl for SiskinMux {
     fn start(&self) -> Result<(), gst::ErrorMessage> {
         *lock(&self.open) = None;
-        *lock(&self.synced) = None;
+        // A conversion that is over sooner needs no wait for the disk.
+        *lock(&self.synced) = Some(Instant::now());
         self.ended.store(false, Ordering::Release);
         lock(&self.streams).clear();
         lock(&self.track_tags).clear();
