@@ -298,3 +298,48 @@ fn chapters_and_tags_are_kept_beside_pictures_and_sound() {
         assert_eq!((tag("title"), tag("artist")), (Some("Lecture one"), Some("Someone")), "{name}: {all}");
     }
 }
+
+/// Red, green and blue of a picture's left and right half, as FFmpeg shows it.
+fn halves(path: &Path) -> [[u8; 3]; 2] {
+    let args = ["-v", "error", "-i", text(path), "-frames:v", "1", "-vf"];
+    let filter = "scale=flags=accurate_rnd+full_chroma_int,format=rgb24";
+    let run = Command::new("ffmpeg")
+        .args(args)
+        .args([filter, "-f", "rawvideo", "-"])
+        .output()
+        .expect("ffmpeg starts");
+    [20, 80].map(|x| std::array::from_fn(|i| run.stdout[3 * (32 * 99 + x) + i]))
+}
+
+#[test]
+fn colours_keep_their_range_and_matrix_in_the_formats_of_cameras() {
+    let folder = folder();
+    let path = |name: &str| folder.path().join(name);
+    let (input, back) = (path("in.mkv"), path("back.mkv"));
+    let picture = "color=0xc8285a:s=99x64:r=5:d=0.4,drawbox=w=49:h=64:c=0x1e64c8:t=fill,format=gbrp";
+    for format in ["yuv420p", "nv12", "p010le"] {
+        for (range, matrix, name) in [
+            ("tv", "bt709", "bt709"),
+            ("pc", "bt709", "bt709"),
+            ("tv", "bt601", "smpte170m"),
+            ("pc", "bt601", "smpte170m"),
+        ] {
+            let filter =
+                format!("{picture},scale=out_range={range}:out_color_matrix={matrix},format={format}");
+            let source = ["-f", "lavfi", "-i", &filter, "-color_range", range, "-colorspace", name];
+            ffmpeg(&[&source[..], &["-c:v", "rawvideo", "-allow_raw_vfw", "1", text(&input)]].concat());
+            through(&input, &back);
+            let told = &probe(&back, "v", "stream=color_range,color_space")[0];
+            assert_eq!(
+                (told["color_range"].as_str(), told["color_space"].as_str()),
+                (Some(range), Some(name)),
+                "{format}"
+            );
+            // The colors themselves, and not those that the input's tags make of it.
+            for (found, wanted) in halves(&back).iter().zip([[0x1e, 0x64, 0xc8], [0xc8, 0x28, 0x5a]]) {
+                let off = found.iter().zip(wanted).map(|(a, b)| a.abs_diff(b)).max();
+                assert!(off <= Some(6), "{format} {range} {matrix}: {found:?}, not {wanted:?}");
+            }
+        }
+    }
+}

@@ -141,16 +141,53 @@ fn lost_sound_leaves_its_time() {
 #[test]
 fn clocks_that_jump_in_both_tracks_do_not_part_them() {
     let folder = folder();
-    let source = recording(&folder, "a.mkv", &["-c:v", "mpeg4", "-g", "25", "-bf", "0", "-c:a", "flac"]);
+    let (film, broadcast) = (
+        recording(&folder, "a.mkv", &["-c:v", "mpeg4", "-g", "25", "-bf", "0", "-c:a", "flac"]),
+        broadcast(&folder),
+    );
     // Forward only: FFmpeg's muxers even out times that go back ("Non-monotonous DTS", version 5.1), so backward jumps are
     // those of recordings joined byte by byte, above.
-    let moved = "setts=ts='if(gte(TS*TB,4),TS+90000/TB,TS)'";
-    let input = remux(&source, "both.nut", &["-bsf:v", moved, "-bsf:a", moved]);
+    for (source, name, jump) in
+        [(&film, "both.nut", 90_000), (&broadcast, "both.ts", 20), (&broadcast, "far.ts", 20_000)]
+    {
+        let moved = format!("setts=ts='if(gte(TS*TB,5),TS+{jump}/TB,TS)'");
+        let input = remux(source, name, &["-bsf:v", &moved, "-bsf:a", &moved]);
+        let (back, said) = through(&input);
+        let flash = assert_in_step(&back, &said);
+        assert!((flash - 8.0).abs() < 0.2, "{name}: {flash}");
+        assert!(said.contains("clock jumps"), "{said}");
+        let count = pictures(&back);
+        assert!((299..=303).contains(&count), "{said}: {count} pictures");
+    }
+}
+
+#[test]
+fn a_track_whose_clock_alone_jumps_stays_beside_the_other() {
+    let folder = folder();
+    let film = recording(&folder, "a.mkv", &["-c:v", "mpeg4", "-g", "25", "-bf", "0", "-c:a", "flac"]);
+    let broadcast = broadcast(&folder);
+    for (source, name, track) in
+        [(&film, "sound.mkv", "a"), (&film, "pictures.mkv", "v"), (&broadcast, "sound.ts", "a")]
+    {
+        let moved = "setts=ts='if(gte(TS*TB,5),TS+20/TB,TS)'";
+        let input = remux(source, name, &[&format!("-bsf:{track}"), moved]);
+        let (back, said) = through(&input);
+        let flash = assert_in_step(&back, name);
+        assert!((flash - 8.0).abs() < IN_STEP, "{name}: {flash}");
+        assert!(said.contains("clock jumps by"), "{name}: {said}");
+    }
+}
+
+#[test]
+fn decoding_times_that_are_missing_at_first_move_nothing() {
+    let folder = folder();
+    // H.264 with pictures out of order has none for its first packets in Matroska.
+    let input = remux(&broadcast(&folder), "copied.mkv", &["-bsf:a", "aac_adtstoasc"]);
     let (back, said) = through(&input);
-    assert_in_step(&back, &said);
-    assert!(said.contains("clock jumps"), "{said}");
-    let count = pictures(&back);
-    assert!((299..=302).contains(&count), "{said}: {count} pictures");
+    assert!(!said.contains("clock jumps"), "{said}");
+    let flash = assert_in_step(&back, &said);
+    assert!((flash - 8.0).abs() < 0.05, "{flash}");
+    assert!((299..=302).contains(&pictures(&back)), "{said}");
 }
 
 #[test]

@@ -87,6 +87,9 @@ struct Selected {
     time_base: Rational,
     is_wanted: bool,
     waiting: VecDeque<Packet>,
+    /// Packets whose place in time is not known yet.
+    held: VecDeque<Packet>,
+    /// Bytes of both.
     bytes: usize,
 }
 
@@ -102,6 +105,7 @@ impl Source {
                 time_base: best.time_base(),
                 is_wanted: false,
                 waiting: VecDeque::new(),
+                held: VecDeque::new(),
                 bytes: 0,
             })
         });
@@ -293,6 +297,10 @@ impl Demuxer {
                 Err(end) => {
                     self.broken = Some(end).filter(|end| *end != FfmpegError::Eof);
                     self.ended = true;
+                    while self.streams.iter().flatten().any(|s| !s.held.is_empty()) {
+                        self.timeline.end();
+                        self.release();
+                    }
                     return Ok(());
                 }
             }
@@ -300,35 +308,41 @@ impl Demuxer {
     }
 
     /// Puts a packet in its place in time, and in the queue of its track.
-    fn place(&mut self, mut packet: Packet) -> Result<()> {
+    fn place(&mut self, packet: Packet) -> Result<()> {
         let index = packet.stream();
         let Some(track) = self.streams.iter().position(|s| s.as_ref().is_some_and(|s| s.index == index))
         else {
             return Ok(());
         };
         let Some(selected) = &mut self.streams[track] else { return Ok(()) };
-        let ns = |ticks: i64| to_ns(ticks, selected.time_base);
-        let stamp = Stamp {
-            dts: packet.dts().map(ns),
-            pts: packet.pts().map(ns),
-            duration: ns(packet.duration().max(0)),
-            is_key: packet.is_key(),
-        };
-        let offset = from_ns(self.timeline.place(track, stamp), selected.time_base);
-        if !selected.is_wanted {
-            return Ok(());
-        }
-        if offset != 0 {
-            packet.set_pts(packet.pts().map(|pts| pts.saturating_add(offset)));
-            packet.set_dts(packet.dts().map(|dts| dts.saturating_add(offset)));
-        }
         selected.bytes += packet.size();
         if selected.bytes > MAX_WAITING {
             let gigabytes = MAX_WAITING >> 30;
             bail!("{}: pictures and sound lie more than {gigabytes} GiB apart", self.name);
         }
-        selected.waiting.push_back(packet);
+        if !self.timeline.is_settled(track) {
+            self.timeline.hold(track, selected.stamp(&packet));
+        }
+        selected.held.push_back(packet);
+        self.release();
         Ok(())
+    }
+
+    /// Places the packets that need not wait for those of the other track.
+    fn release(&mut self) {
+        let mut is_changed = true;
+        while std::mem::take(&mut is_changed) {
+            for (track, selected) in self.streams.iter_mut().enumerate() {
+                let Some(selected) = selected else { continue };
+                while self.timeline.is_settled(track)
+                    && let Some(packet) = selected.held.front()
+                    && let Some(ns) = self.timeline.place(track, selected.stamp(packet))
+                {
+                    selected.place_front(ns);
+                    is_changed = true;
+                }
+            }
+        }
     }
 
     fn stated_seconds(&self, kind: Kind) -> Option<f64> {
@@ -373,6 +387,34 @@ impl Demuxer {
             )),
             _ => None,
         }
+    }
+}
+
+impl Selected {
+    /// When a packet is due and seen or heard, in nanoseconds.
+    fn stamp(&self, packet: &Packet) -> Stamp {
+        let ns = |ticks: i64| to_ns(ticks, self.time_base);
+        Stamp {
+            dts: packet.dts().map(ns),
+            pts: packet.pts().map(ns),
+            duration: ns(packet.duration().max(0)),
+            is_key: packet.is_key(),
+        }
+    }
+
+    /// Moves the first packet that is held by an offset in nanoseconds; now it may be taken.
+    fn place_front(&mut self, offset: i64) {
+        let Some(mut packet) = self.held.pop_front() else { return };
+        if !self.is_wanted {
+            self.bytes -= packet.size();
+            return;
+        }
+        let offset = from_ns(offset, self.time_base);
+        if offset != 0 {
+            packet.set_pts(packet.pts().map(|pts| pts.saturating_add(offset)));
+            packet.set_dts(packet.dts().map(|dts| dts.saturating_add(offset)));
+        }
+        self.waiting.push_back(packet);
     }
 }
 

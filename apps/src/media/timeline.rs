@@ -1,8 +1,9 @@
 //! One clock for all tracks of an input whose own clock may jump: recordings that were joined byte by byte, a clock that was set, a
 //! counter that began anew.
 //!
-//! A jump moves everything after it by an offset. The tracks of a file jump at different packets, and each jump found in one track is
-//! offered to the others, so that what belonged together stays together.
+//! A jump moves everything after it by an offset. Whether all tracks jump or one alone is known only when the others have come as far,
+//! so the packets of a track that jumps wait for that. What jumps together is moved by the same offset, so that what belonged together
+//! stays together; a track that jumps alone goes on where it was.
 
 /// All times are nanoseconds.
 const MS: i64 = 1_000_000;
@@ -12,14 +13,23 @@ const SECOND: i64 = 1000 * MS;
 const BACK: i64 = 100 * MS;
 /// The same where the decoding times of pictures are guessed from the order of display, and may be off by a few pictures.
 const BACK_GUESSED: i64 = 500 * MS;
+/// The same of the first packet that has a decoding time: pictures are shown up to 16 places after they are decoded.
+const BACK_MIXED: i64 = 3 * SECOND;
+/// A gap of a track that is not asked about: less may be missing whatever the other does.
+const SHORT_GAP: i64 = SECOND;
 /// The longest gap in all tracks that counts as one where clocks begin anew now and then; that of `ffmpeg`.
 const GAP_BROADCAST: i64 = 10 * SECOND;
 /// The longest gap in all tracks elsewhere: what a recorder left out for a pause.
 const GAP: i64 = 60 * SECOND;
 /// The longest gap of a track that is alone and whose container states that it lasts so long.
 const GAP_STATED: i64 = 3600 * SECOND;
-/// How near another track must have come to the end of a gap to prove it.
-const NEAR: i64 = 10 * SECOND;
+/// How far the tracks of a file lie apart in it, at the least; and the most that is taken for that.
+const APART: i64 = 2 * SECOND;
+const MAX_APART: i64 = 5 * SECOND;
+/// How far apart two tracks may come down that jump together: recordings whose tracks begin one after the other.
+const ALIKE: i64 = 10 * SECOND;
+/// What a track may come to, after its jump, before the others count as ended.
+const MAX_HELD: i64 = 5 * SECOND;
 
 /// What is known of a packet before it is decoded.
 #[derive(Debug, Clone, Copy, Default)]
@@ -39,6 +49,26 @@ struct Clock {
     /// When the next packet is due for decoding, and where what came so far ends on the screen or in the ear.
     due: Option<i64>,
     end: i64,
+    /// Whether that follows from a decoding time. The first packets of a stream may have none.
+    is_exact: bool,
+    /// A jump that waits for the other tracks.
+    held: Option<Jump>,
+    /// What has been found out about it: the offset that holds from it on.
+    decided: Option<usize>,
+}
+
+/// Where a track jumps.
+#[derive(Debug, Clone, Copy)]
+struct Jump {
+    /// The time of the first packet behind it in the input, and when that was due.
+    time: i64,
+    due: i64,
+    /// By how much it jumps.
+    by: i64,
+    /// How far the other tracks must come without a jump to show that this one jumps alone.
+    proof: i64,
+    /// What of the track has come since.
+    since: i64,
 }
 
 /// The clock of an input.
@@ -55,6 +85,8 @@ pub(super) struct Timeline {
     pub(super) jumps: Vec<(i64, i64)>,
     /// The earliest time of each track.
     firsts: Vec<Option<i64>>,
+    /// How far one track has come before another in the file.
+    apart: i64,
 }
 
 impl Timeline {
@@ -66,6 +98,7 @@ impl Timeline {
             stated_end,
             jumps: Vec::new(),
             firsts: vec![None; tracks],
+            apart: 0,
         }
     }
 
@@ -74,14 +107,16 @@ impl Timeline {
         self.firsts.get(track).copied().flatten()
     }
 
-    /// By how much the times of the next packet of a track are to be moved.
-    pub(super) fn place(&mut self, track: usize, stamp: Stamp) -> i64 {
+    /// By how much the times of the next packet of a track are to be moved; none if that is not known yet. Then it and those after it
+    /// wait until [`Timeline::settled`] names the track.
+    pub(super) fn place(&mut self, track: usize, stamp: Stamp) -> Option<i64> {
         let Some(time) = stamp.dts.or(stamp.pts) else {
             let clock = &mut self.clocks[track];
             clock.due = clock.due.map(|due| due.saturating_add(stamp.duration));
-            return self.offsets[clock.epoch];
+            return Some(self.offsets[clock.epoch]);
         };
-        let epoch = self.epoch_of(track, time, &stamp);
+        let decided = self.clocks[track].decided.take();
+        let epoch = decided.or_else(|| self.epoch_of(track, time, &stamp))?;
         let offset = self.offsets[epoch];
         let shown = stamp.pts.unwrap_or(time).saturating_add(offset);
         let clock = &mut self.clocks[track];
@@ -91,46 +126,94 @@ impl Timeline {
         let is_ordered = stamp.dts.is_some() || is_new;
         clock.due = Some(if is_ordered { next } else { clock.due.map_or(next, |due| due.max(next)) });
         clock.end = clock.end.max(shown.saturating_add(stamp.duration));
+        clock.is_exact = stamp.dts.is_some();
         clock.epoch = epoch;
         let first = &mut self.firsts[track];
         *first = Some(first.map_or(shown, |first| first.min(shown)));
-        offset
+        self.ask_others(track);
+        Some(offset)
     }
 
-    /// Which offset holds for a packet.
-    fn epoch_of(&mut self, track: usize, time: i64, stamp: &Stamp) -> usize {
+    /// Takes note of a packet that waits.
+    pub(super) fn hold(&mut self, track: usize, stamp: Stamp) {
+        let clock = &mut self.clocks[track];
+        let Some(jump) = &mut clock.held else { return };
+        jump.since = jump.since.saturating_add(stamp.duration.max(MS));
+        if jump.since > MAX_HELD {
+            self.decide_alone(track);
+        }
+    }
+
+    /// Has what waits decided by what is known: nothing more comes.
+    pub(super) fn end(&mut self) {
+        for track in 0..self.clocks.len() {
+            if self.clocks[track].held.is_some() {
+                self.decide_alone(track);
+            }
+        }
+    }
+
+    /// Whether packets of a track that waited can be placed now.
+    pub(super) fn is_settled(&self, track: usize) -> bool {
+        self.clocks[track].held.is_none()
+    }
+
+    /// Which offset holds for a packet; none if that depends on what comes.
+    fn epoch_of(&mut self, track: usize, time: i64, stamp: &Stamp) -> Option<usize> {
         let clock = self.clocks[track];
         let Some(due) = clock.due else {
-            return self.first_epoch(track, time);
+            return Some(self.first_epoch(track, time));
         };
-        let back = if stamp.dts.is_some_and(|dts| Some(dts) != stamp.pts) || self.is_broadcast {
-            BACK
-        } else {
-            BACK_GUESSED
+        let back = match stamp.dts {
+            // Decoding times begin before the times of display that stood for them.
+            Some(_) if !clock.is_exact => BACK_MIXED,
+            Some(dts) if Some(dts) != stamp.pts => BACK,
+            _ if self.is_broadcast => BACK,
+            _ => BACK_GUESSED,
         };
         let late = |epoch: usize| time.saturating_add(self.offsets[epoch]).saturating_sub(due);
-        let own = late(clock.epoch);
+        let by = late(clock.epoch);
         // A picture that decodes alone is shown after all that came before it.
         let shown = stamp.pts.map(|pts| pts.saturating_add(self.offsets[clock.epoch]));
         let is_behind = stamp.is_key && shown.is_some_and(|shown| shown < clock.end.saturating_sub(BACK));
-        let went_back = own < -back || is_behind && own < 0;
-        if !went_back && (own <= self.longest_gap() || self.is_proved(track, time, own)) {
-            return clock.epoch;
+        let went_back = by < -back || is_behind && by < 0;
+        if !went_back && by <= SHORT_GAP {
+            self.note_distance(track, due);
+            return Some(clock.epoch);
+        }
+        if !went_back && self.is_proved(track, due.saturating_add(by)) {
+            return Some(clock.epoch);
         }
         let fits =
             |&epoch: &usize| epoch != clock.epoch && (-BACK_GUESSED..=GAP_BROADCAST).contains(&late(epoch));
         if let Some(known) = (0..self.offsets.len()).rev().find(fits) {
-            return known;
+            return Some(known);
         }
-        self.jumps.push((due, own));
-        // After everything that came so far in tracks that have come as far.
-        let ends = self
-            .clocks
-            .iter()
-            .filter(|c| c.due.is_some() && c.end.saturating_sub(due).saturating_abs() < NEAR);
-        let end = ends.map(|c| c.end).max().unwrap_or(due).max(due);
-        self.offsets.push(end.saturating_sub(time));
-        self.offsets.len() - 1
+        let others = self.others(track).map(|c| c.end).max();
+        let proof = others.map_or(due, |end| end.max(due)).saturating_add(self.apart());
+        let jump = Jump { time, due, by, proof, since: 0 };
+        let waits = |(i, c): (usize, &Clock)| c.held.filter(|_| i != track).map(|held| (i, held));
+        if let Some((other, held)) = self.clocks.iter().enumerate().find_map(waits) {
+            if held.time.saturating_sub(time).saturating_abs() <= ALIKE {
+                let own = [self.clocks[other].epoch, clock.epoch];
+                let [theirs, ours] = self.decide_together([held, jump]).map_or(own, |epoch| [epoch; 2]);
+                self.decide(other, theirs);
+                return Some(ours);
+            }
+            let epoch = self.jump_alone(held);
+            self.decide(other, epoch);
+        }
+        if others.is_none() {
+            return Some(self.epoch_alone(clock.epoch, jump));
+        }
+        self.clocks[track].held = Some(jump);
+        None
+    }
+
+    /// Tracks beside one that have begun.
+    fn others(&self, track: usize) -> impl Iterator<Item = &Clock> {
+        let is_other = move |(i, c): &(usize, &Clock)| *i != track && c.due.is_some();
+        self.clocks.iter().enumerate().filter(is_other).map(|(_, c)| c)
     }
 
     /// The offset for the first packet of a track: the newest, unless an earlier one brings it nearer to the others.
@@ -142,20 +225,84 @@ impl Timeline {
         (0..self.offsets.len()).rev().min_by_key(far).unwrap_or(0)
     }
 
-    fn longest_gap(&self) -> i64 {
-        if self.is_broadcast { GAP_BROADCAST } else { GAP }
+    /// How far the tracks lie apart in the file, as far as has been seen, with room to spare.
+    fn apart(&self) -> i64 {
+        (self.apart + self.apart / 2 + SECOND).max(APART)
     }
 
-    /// Whether a long gap is one and no jump: another track has come across it packet by packet, or the container says so.
-    fn is_proved(&self, track: usize, time: i64, gap: i64) -> bool {
-        let epoch = self.clocks[track].epoch;
-        let at = time.saturating_add(self.offsets[epoch]);
-        let mut others =
-            self.clocks.iter().enumerate().filter(|(i, c)| *i != track && c.due.is_some()).peekable();
-        if others.peek().is_none() {
-            return !self.is_broadcast && gap <= GAP_STATED && self.stated_end.is_some_and(|end| at <= end);
+    /// Takes note of how far the others are ahead of a track that goes on.
+    fn note_distance(&mut self, track: usize, due: i64) {
+        let ahead = self.others(track).map(|c| c.end.saturating_sub(due)).max().unwrap_or(0);
+        self.apart = self.apart.max(ahead.min(MAX_APART));
+    }
+
+    /// Whether a gap up to a time is one and no jump: another track has come across it packet by packet.
+    fn is_proved(&self, track: usize, at: i64) -> bool {
+        self.others(track).any(|c| c.end >= at.saturating_sub(self.apart()))
+    }
+
+    /// Decides about tracks that wait, now that one has come further without a jump.
+    fn ask_others(&mut self, track: usize) {
+        let end = self.clocks[track].end;
+        for other in 0..self.clocks.len() {
+            let Some(jump) = self.clocks[other].held.filter(|_| other != track) else { continue };
+            if end >= jump.proof {
+                let epoch = self.jump_alone(jump);
+                self.decide(other, epoch);
+            }
         }
-        others.any(|(_, c)| c.epoch == epoch && c.end >= at.saturating_sub(NEAR))
+    }
+
+    fn decide(&mut self, track: usize, epoch: usize) {
+        let clock = &mut self.clocks[track];
+        (clock.held, clock.decided) = (None, Some(epoch));
+    }
+
+    /// Decides about a track beside which nothing comes any more.
+    fn decide_alone(&mut self, track: usize) {
+        let Some(jump) = self.clocks[track].held else { return };
+        // Another one went past the place and has ended since.
+        let was_passed = self.others(track).any(|c| c.end >= jump.due.saturating_add(self.apart()));
+        let epoch = match was_passed {
+            true => self.jump_alone(jump),
+            false => self.epoch_alone(self.clocks[track].epoch, jump),
+        };
+        self.decide(track, epoch);
+    }
+
+    /// The offset after a jump beside which there is no other track: a gap that is no longer than gaps are leaves it as it was.
+    fn epoch_alone(&mut self, epoch: usize, jump: Jump) -> usize {
+        let end = jump.due.saturating_add(jump.by);
+        let is_stated = !self.is_broadcast && jump.by <= GAP_STATED;
+        let is_stated = is_stated && self.stated_end.is_some_and(|stated| end <= stated);
+        match jump.by >= 0 && (jump.by <= self.longest_gap() || is_stated) {
+            true => epoch,
+            false => self.jump_alone(jump),
+        }
+    }
+
+    /// The offset after a jump of both tracks, with which neither overlaps with what it had before, and one of them follows that at
+    /// once; none for a gap.
+    fn decide_together(&mut self, jumps: [Jump; 2]) -> Option<usize> {
+        let by = jumps[0].by.min(jumps[1].by);
+        if by >= 0 && by <= self.longest_gap() {
+            return None;
+        }
+        self.jumps.push((jumps[0].due.min(jumps[1].due), by));
+        let offsets = jumps.map(|jump| jump.due.saturating_sub(jump.time));
+        self.offsets.push(offsets[0].max(offsets[1]));
+        Some(self.offsets.len() - 1)
+    }
+
+    /// The offset that lets a track go on where it was.
+    fn jump_alone(&mut self, jump: Jump) -> usize {
+        self.jumps.push((jump.due, jump.by));
+        self.offsets.push(jump.due.saturating_sub(jump.time));
+        self.offsets.len() - 1
+    }
+
+    fn longest_gap(&self) -> i64 {
+        if self.is_broadcast { GAP_BROADCAST } else { GAP }
     }
 }
 
@@ -168,52 +315,126 @@ mod tests {
         Stamp { dts: Some(ms * MS), pts: Some(ms * MS), duration: 40 * MS, is_key: true }
     }
 
-    /// The places of packets, in milliseconds.
-    fn placed(timeline: &mut Timeline, track: usize, times: impl IntoIterator<Item = i64>) -> Vec<i64> {
-        times.into_iter().map(|ms| ms + timeline.place(track, at(ms)) / MS).collect()
+    /// Where packets of tracks 0 and 1 come down, in milliseconds, by track; what waits is placed when it can be.
+    fn placed(timeline: &mut Timeline, packets: impl IntoIterator<Item = (usize, i64)>) -> [Vec<i64>; 2] {
+        let mut places = [Vec::new(), Vec::new()];
+        let mut waiting: [Vec<i64>; 2] = [Vec::new(), Vec::new()];
+        let release = |timeline: &mut Timeline, waiting: &mut [Vec<i64>; 2], places: &mut [Vec<i64>; 2]| {
+            for track in 0..timeline.clocks.len() {
+                while timeline.is_settled(track) && !waiting[track].is_empty() {
+                    let ms = waiting[track][0];
+                    let Some(offset) = timeline.place(track, at(ms)) else { break };
+                    places[track].push(ms + offset / MS);
+                    waiting[track].remove(0);
+                }
+            }
+        };
+        for (track, ms) in packets {
+            match timeline.is_settled(track) {
+                true => match timeline.place(track, at(ms)) {
+                    Some(offset) => places[track].push(ms + offset / MS),
+                    None => waiting[track].push(ms),
+                },
+                false => {
+                    waiting[track].push(ms);
+                    timeline.hold(track, at(ms));
+                }
+            }
+            release(timeline, &mut waiting, &mut places);
+        }
+        while waiting.iter().any(|w| !w.is_empty()) {
+            timeline.end();
+            release(timeline, &mut waiting, &mut places);
+        }
+        places
+    }
+
+    /// Packets of both tracks, one after the other.
+    fn both(times: impl Iterator<Item = i64>) -> impl Iterator<Item = (usize, i64)> {
+        times.flat_map(|ms| [(0, ms), (1, ms)])
+    }
+
+    /// Whether packets follow each other without gaps.
+    fn is_even(places: &[i64]) -> bool {
+        places.windows(2).all(|w| w[1] - w[0] == 40)
     }
 
     #[test]
     fn joined_recordings_follow_each_other_in_step() {
         for second in [0, 1400, 100_000, 95_443_717] {
             let mut timeline = Timeline::new(2, true, None);
-            placed(&mut timeline, 0, (0..100).map(|i| 1400 + i * 40));
-            placed(&mut timeline, 1, (0..100).map(|i| 1400 + i * 40));
-            let pictures = placed(&mut timeline, 0, (0..3).map(|i| second + i * 40));
-            assert_eq!(pictures, [5400, 5440, 5480], "{second}");
-            // The sound of the second one begins 60 ms after its pictures.
-            assert_eq!(placed(&mut timeline, 1, [second + 60]), [5460], "{second}");
-            assert_eq!(timeline.jumps.len(), usize::from(second != 1400 + 4000));
+            // The sound of the second one begins 60 ms after its pictures, and comes three packets later in the file.
+            let first = both((0..100).map(|i| 1400 + i * 40));
+            let rest = (0..60).flat_map(|i| [(0, second + i * 40), (1, second + 60 + (i - 3) * 40)]);
+            let rest = rest.filter(|&(_, ms)| ms >= second).filter(|&(t, ms)| t == 0 || ms >= second + 60);
+            let [pictures, sound] = placed(&mut timeline, first.chain(rest));
+            assert!(is_even(&pictures) && pictures.len() == 160, "{second}: {pictures:?}");
+            assert_eq!((sound[100], sound.len()), (5460, 157), "{second}");
+            assert_eq!(timeline.jumps.len(), 1, "{second}");
+        }
+    }
+
+    #[test]
+    fn recordings_whose_sound_ends_early_stay_in_step_when_they_are_joined() {
+        let mut timeline = Timeline::new(2, true, None);
+        let first = (0..500).flat_map(|i| [(0, i * 40), (1, i * 40)]).filter(|&(t, ms)| t == 0 || ms < 8000);
+        let packets: Vec<_> = first.collect();
+        let twice = packets.iter().chain(&packets).copied();
+        let [pictures, sound] = placed(&mut timeline, twice);
+        assert!(is_even(&pictures) && pictures.len() == 1000);
+        assert_eq!((sound.len(), sound[200], sound[201]), (400, 20_000, 20_040));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_for_both_tracks_leaves_no_gap() {
+        for jump in [-3_600_000, -20_000, -3000, 20_000, 90_000, 1 << 40] {
+            let mut timeline = Timeline::new(2, true, None);
+            // The sound lies half a second behind the pictures in the file.
+            let set = |i: i64| if i >= 100 { i * 40 + jump } else { i * 40 };
+            let packets = (0..300).flat_map(|i| [Some((0, set(i))), (i >= 12).then(|| (1, set(i - 12)))]);
+            let [pictures, sound] = placed(&mut timeline, packets.flatten());
+            assert!(is_even(&pictures) && pictures.len() == 300, "{jump}: {pictures:?}");
+            assert!(is_even(&sound) && sound.len() == 288, "{jump}: {sound:?}");
+            assert_eq!((pictures[0], sound[0], timeline.jumps.len()), (0, 0, 1), "{jump}");
         }
     }
 
     #[test]
     fn gaps_stay_gaps() {
         let mut timeline = Timeline::new(2, false, None);
-        assert_eq!(placed(&mut timeline, 0, [0, 40, 30_000]), [0, 40, 30_000]);
+        assert_eq!(placed(&mut timeline, [0, 40, 30_000].map(|ms| (0, ms)))[0], [0, 40, 30_000]);
         // The sound was off for ten minutes, the pictures were not.
         let mut timeline = Timeline::new(2, false, None);
-        placed(&mut timeline, 1, [0, 40, 80]);
-        placed(&mut timeline, 0, (0..15_000).map(|i| i * 40));
-        assert_eq!(placed(&mut timeline, 1, [600_000]), [600_000]);
+        let packets = (0..15_050).map(|i| (0, i * 40)).chain([(1, 600_000), (1, 600_040)]);
+        let sound = &placed(&mut timeline, [(1, 0), (1, 40), (1, 80)].into_iter().chain(packets))[1];
+        assert_eq!(sound[3..], [600_000, 600_040]);
         assert!(timeline.jumps.is_empty());
+        // Both were.
+        let mut timeline = Timeline::new(2, false, None);
+        let times = (0..100).chain(600..700).map(|i| i * 40);
+        let [pictures, sound] = placed(&mut timeline, both(times.clone()));
+        assert_eq!((&pictures, &sound), (&times.clone().collect(), &times.collect()));
         // Alone it needs the container's word.
         for (stated, expected) in [(None, 120), (Some(601 * SECOND), 600_000)] {
             let mut timeline = Timeline::new(1, false, stated);
-            assert_eq!(placed(&mut timeline, 0, [0, 40, 80, 600_000])[3], expected);
+            assert_eq!(placed(&mut timeline, [0, 40, 80, 600_000].map(|ms| (0, ms)))[0][3], expected);
         }
     }
 
     #[test]
     fn a_track_whose_clock_alone_is_set_goes_on() {
-        for jump in [-3000, -200, 70_000, 3_600_000, 1 << 40] {
-            let mut timeline = Timeline::new(2, false, None);
-            placed(&mut timeline, 0, (0..125).map(|i| i * 40));
-            let before = placed(&mut timeline, 1, (0..125).map(|i| i * 40));
-            let after = placed(&mut timeline, 1, (125..130).map(|i| i * 40 + jump));
-            assert_eq!((before[124], after[0], after[4]), (4960, 5000, 5160), "{jump}");
-            assert_eq!(placed(&mut timeline, 0, [5000, 5040]), [5000, 5040], "{jump}");
-            assert_eq!(timeline.jumps.len(), 1);
+        for jump in [-3000, -200, 20_000, 70_000, 3_600_000, 1 << 40] {
+            let set = |ms: i64| if ms >= 5000 { ms + jump } else { ms };
+            // Side by side as they were recorded, and sorted by the new times as a muxer does it.
+            let recorded: Vec<_> = (0..250).flat_map(|i| [(0, i * 40), (1, set(i * 40))]).collect();
+            let mut sorted = recorded.clone();
+            sorted.sort_by_key(|p| p.1);
+            for packets in [Some(recorded), (jump > 0).then_some(sorted)].into_iter().flatten() {
+                let mut timeline = Timeline::new(2, false, None);
+                let [pictures, sound] = placed(&mut timeline, packets);
+                assert!(is_even(&pictures) && pictures.len() == 250, "{jump}");
+                assert!(is_even(&sound) && sound.len() == 250, "{jump}: {sound:?}");
+            }
         }
     }
 
@@ -223,11 +444,25 @@ mod tests {
         let order = [0, 160, 80, 40, 120, 320, 240, 200, 280];
         for (i, ms) in order.into_iter().enumerate() {
             let stamp = Stamp { dts: None, pts: Some(ms * MS), duration: 40 * MS, is_key: i == 0 };
-            assert_eq!(timeline.place(0, stamp), 0, "{ms}");
+            assert_eq!(timeline.place(0, stamp), Some(0), "{ms}");
         }
         assert_eq!(timeline.first(0), Some(0));
         let key = Stamp { dts: None, pts: Some(100 * MS), duration: 40 * MS, is_key: true };
-        assert_eq!(timeline.place(0, key), 260 * MS);
+        assert_eq!(timeline.place(0, key), Some(260 * MS));
+    }
+
+    #[test]
+    fn decoding_times_may_be_missing_at_first() {
+        // As FFmpeg reads H.264 out of Matroska.
+        let mut timeline = Timeline::new(2, false, None);
+        for (i, (dts, pts)) in [(None, 21), (None, 181), (Some(21), 101), (Some(61), 61), (Some(101), 141)]
+            .into_iter()
+            .enumerate()
+        {
+            let stamp =
+                Stamp { dts: dts.map(|ms| ms * MS), pts: Some(pts * MS), duration: 40 * MS, is_key: i == 0 };
+            assert_eq!(timeline.place(0, stamp), Some(0), "{pts}");
+        }
     }
 
     #[test]
@@ -235,10 +470,15 @@ mod tests {
         let mut timeline = Timeline::new(2, true, Some(i64::MAX));
         for time in [0, i64::MIN, i64::MAX, -1, i64::MIN + 1, 0, i64::MAX / 2] {
             for track in 0..2 {
-                timeline.place(track, Stamp { dts: Some(time), pts: Some(time), duration: 0, is_key: true });
-                timeline
-                    .place(track, Stamp { dts: None, pts: Some(time), duration: i64::MAX, is_key: false });
+                for (dts, duration) in [(Some(time), 0), (None, i64::MAX)] {
+                    let stamp = Stamp { dts, pts: Some(time), duration, is_key: dts.is_some() };
+                    match timeline.is_settled(track) {
+                        true => drop(timeline.place(track, stamp)),
+                        false => timeline.hold(track, stamp),
+                    }
+                }
             }
         }
+        timeline.end();
     }
 }

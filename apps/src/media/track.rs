@@ -38,7 +38,7 @@ impl AudioTrack {
             audio.rates().into_iter().flatten().filter_map(|r| u32::try_from(r).ok()).collect();
         let own_rate = nearest_rate(&rates, rate);
         let formats: Vec<Sample> = audio.formats().into_iter().flatten().collect();
-        let sample = best_format(&formats);
+        let sample = best_format(id, &formats);
         let mut encoder = codec::Context::new_with_codec(codec).encoder().audio()?;
         encoder.set_rate(own_rate.try_into()?);
         encoder.set_format(sample);
@@ -159,15 +159,17 @@ fn nearest_rate(offered: &[u32], rate: u32) -> u32 {
     higher.or(offered.iter().copied().max()).unwrap_or(rate)
 }
 
-/// Float where the codec takes it; else 16 bits, the depth of players; else what it takes.
-fn best_format(offered: &[Sample]) -> Sample {
+/// Float where the codec takes it; else 16 bits, the depth of players; else what it takes. FLAC, which is to lose nothing, holds 24
+/// bits: the decoder's noise in a pause lies at -120 dB, which 16 bits make digital silence of.
+fn best_format(id: Id, offered: &[Sample]) -> Sample {
+    let exact = [Sample::I32(Type::Packed), Sample::I32(Type::Planar)].into_iter().filter(|_| id == Id::FLAC);
     let preferred = [
         Sample::F32(Type::Packed),
         Sample::F32(Type::Planar),
         Sample::I16(Type::Packed),
         Sample::I16(Type::Planar),
     ];
-    let found = preferred.into_iter().find(|p| offered.contains(p));
+    let found = exact.chain(preferred).find(|p| offered.contains(p));
     found.or(offered.first().copied()).unwrap_or(FLOAT)
 }
 
