@@ -1,4 +1,4 @@
-//! The command line: the verbs.
+//! The command line: the commands.
 
 use std::process::ExitCode;
 
@@ -18,32 +18,32 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
-/// The verbs.
+/// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Encode the audio of any file that FFmpeg reads.
+    /// Encode audio, or video with audio, from any file that FFmpeg reads.
     Encode(encode::EncodeArgs),
-    /// Decode to WAV, FLAC, raw samples or whatever else FFmpeg writes.
+    /// Decode to WAV, FLAC, MP4, raw samples or any other format that FFmpeg writes.
     Decode(decode::DecodeArgs),
-    /// Play a coded file on a sound device.
+    /// Play a coded file.
     Play(play::PlayArgs),
-    /// Talk to somebody over the network.
+    /// Make a two-way voice call over RTP.
     Call(call::CallArgs),
-    /// Show what a coded file holds.
+    /// Show codec, duration, bit rate and bundle of a coded file.
     Info(info::InfoArgs),
-    /// Check every packet of a coded file.
+    /// Check every packet of a coded file; --repair restores a truncated one.
     Verify(verify::VerifyArgs),
-    /// Measure how far one recording is from another.
+    /// Measure the quality of a coded file or recording against its original.
     Compare(compare::CompareArgs),
-    /// Write a recording as the codec's continuous latents, or decode such a file.
+    /// Write the codec's latents (before quantization) to a file, or decode such a file.
     Latents(latents::LatentsArgs),
-    /// Speak text.
+    /// Synthesize speech from text.
     Speak(speak::SpeakArgs),
     /// Measure speed, latency and memory.
     Bench(bench::BenchArgs),
-    /// Turn recordings into token files and back, and show what token files hold.
+    /// Convert recordings to token files and back, and show what token files contain.
     Tokens(tokens::TokensArgs),
-    /// List and check the installed model bundles.
+    /// List, check and import model bundles.
     Models(models::ModelsArgs),
     /// Print a completion script for a shell.
     Completions(completions::CompletionsArgs),
@@ -53,7 +53,7 @@ pub(crate) enum Command {
 }
 
 impl Command {
-    /// Runs the verb.
+    /// Runs the command.
     pub(crate) fn run(&self) -> Result<ExitCode> {
         match self {
             Self::Encode(args) => encode::run_encode(args),
@@ -73,7 +73,7 @@ impl Command {
         }
     }
 
-    /// Whether the verb's results are NDJSON on stdout.
+    /// Whether the command's results are NDJSON on stdout.
     pub(crate) fn json(&self) -> bool {
         match self {
             Self::Encode(args) => args.report.json,

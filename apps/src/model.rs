@@ -11,20 +11,20 @@ use siskin_core::runtime::{Provider, Runtime, RuntimeOptions};
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Model")]
 pub(crate) struct ModelArgs {
-    /// Bundle by name or path, of the sound or of pictures in real time, whichever it is for [default: speech-24k and
-    /// video-realtime to encode, the one that the stream names to decode]
+    /// Bundle for audio or for real-time video, by name or path [default: speech-24k and video-realtime to encode, the one that
+    /// the stream names to decode]
     #[arg(short, long, value_name = "NAME|PATH")]
     pub(crate) model: Option<String>,
-    /// What runs the networks; anything but auto is an error if it cannot be had
+    /// Execution provider of the networks; auto falls back to the CPU, any other is an error if it is not available
     #[arg(long, value_name = "NAME", default_value = "auto", value_parser = ["auto", "cpu", "cuda", "tensorrt"])]
     provider: String,
     /// Device number for cuda and tensorrt
     #[arg(long, value_name = "N", default_value_t = 0)]
     device_number: i32,
-    /// Threads of one network on the CPU [default: 1 for audio, one a core for video]
+    /// Threads of one network on the CPU [default: 1 for audio, one per core for video]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: Option<u16>,
-    /// Folder in which tensorrt keeps built engines
+    /// Folder in which TensorRT caches built engines
     #[arg(long, value_name = "FOLDER")]
     engine_cache: Option<PathBuf>,
 }

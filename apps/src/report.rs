@@ -22,13 +22,13 @@ const LINE_INTERVAL: Duration = Duration::from_millis(500);
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Messages")]
 pub(crate) struct ReportArgs {
-    /// Write progress and results to stdout, one JSON object with a "type" a line
+    /// Write progress and results to stdout, one JSON object with a "type" per line
     #[arg(long)]
     pub(crate) json: bool,
-    /// Write nothing but warnings and errors
+    /// Write only warnings and errors
     #[arg(short, long, conflicts_with = "progress")]
     pub(crate) quiet: bool,
-    /// Write progress to stderr also where it is no terminal
+    /// Write progress to stderr even if it is not a terminal
     #[arg(long)]
     pub(crate) progress: bool,
 }

@@ -41,7 +41,7 @@ pub(crate) struct OverwriteArgs {
     /// Overwrite the output if it exists
     #[arg(short = 'y', long, conflicts_with = "never")]
     yes: bool,
-    /// Never overwrite, and do not ask
+    /// Never overwrite the output, and do not ask
     #[arg(short = 'n', long)]
     never: bool,
 }

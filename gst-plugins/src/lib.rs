@@ -11,8 +11,8 @@
 //! - [`tts`]: `siskintts`, text to speech.
 //!
 //! The elements hold no codec logic: that is in `siskin-core`. Packets travel as `audio/x-siskin`, one packet a
-//! buffer, or `video/x-siskin`, one group of pictures a buffer, with the stream header in the caps fields `streamheader` and
-//! `codec_data`.
+//! buffer, or `video/x-siskin`, one video frame of the real-time mode or one fitted GOP a buffer, with the stream header in the
+//! caps fields `streamheader` and `codec_data`.
 //!
 //! ```text
 //! gst-launch-1.0 filesrc location=a.wav ! wavparse ! audioconvert ! audioresample \

@@ -15,15 +15,15 @@ use crate::model::ModelArgs;
 /// Arguments of `bench`.
 #[derive(Debug, Args)]
 pub(crate) struct BenchArgs {
-    /// A recording to work on, any audio that FFmpeg reads [default: noise with the envelope of speech]
+    /// A recording to code, any audio that FFmpeg reads [default: noise with the envelope of speech]
     input: Option<PathBuf>,
-    /// Seconds of audio to work on
+    /// Seconds of audio to code
     #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=3600))]
     seconds: u32,
-    /// Residual stages [default: the model's]
+    /// Residual stages [default: the bundle's]
     #[arg(short = 's', long, alias = "codebooks", short_alias = 'c', value_name = "N")]
     stages: Option<u8>,
-    /// Choices of codes that the encoder follows at once, 1 to 64 [default: the encoder's]
+    /// Width of the beam search over codes, 1 to 64 [default: the encoder's]
     #[arg(long, value_name = "N")]
     search_width: Option<usize>,
     /// Also encode and decode N streams at once, on as many threads as there are cores
@@ -32,7 +32,7 @@ pub(crate) struct BenchArgs {
     /// Measure video in real time instead of audio; INPUT is then a clip [default: a moving pattern of 480x270]
     #[arg(long, help_heading = "Video")]
     video: bool,
-    /// Pictures to work on
+    /// Video frames to code
     #[arg(long, value_name = "N", default_value_t = 150, requires = "video", value_parser = clap::value_parser!(u32).range(2..=3000), help_heading = "Video")]
     frames: u32,
     /// Quality of the bundle, 0 is the finest

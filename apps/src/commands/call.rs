@@ -32,37 +32,37 @@ pub(crate) struct CallArgs {
     /// Wait for a call at this address, such as 0.0.0.0:5004
     #[arg(long, value_name = "ADDRESS", help_heading = "Call")]
     listen: Option<String>,
-    /// Call somebody who listens at this address
+    /// Call a listening siskin at this address
     #[arg(long, value_name = "ADDRESS", help_heading = "Call")]
     connect: Option<String>,
-    /// Bits per second of the codes [default: the bundle's usual rate]
+    /// Upper bound of the bit rate of codes, such as 6k [default: the bundle's]
     #[arg(short, long, value_name = "RATE", value_parser = units::parse_bitrate, help_heading = "Call")]
     bitrate: Option<u32>,
-    /// Earlier frames that each packet repeats (in-band FEC), to recover them after a loss
+    /// In-band FEC: earlier frames that each packet repeats
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(0..=16), help_heading = "Call")]
     redundancy: u8,
-    /// Residual stages of the repeated frames [default: as many as make 2 kb/s]
+    /// Residual stages of the repeated frames [default: as many as fit 2 kb/s per frame repeated]
     #[arg(long, alias = "redundancy-codebooks", value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64), help_heading = "Call")]
     redundancy_stages: Option<u8>,
     /// Hang up after this time
     #[arg(long, value_name = "SECONDS", help_heading = "Call")]
     seconds: Option<f64>,
-    /// Microphone, by a name of --list-devices
+    /// Microphone, by its name in --list-devices
     #[arg(long, value_name = "NAME", help_heading = "Sound")]
     input_device: Option<String>,
-    /// Loudspeaker, by a name of --list-devices
+    /// Loudspeaker, by its name in --list-devices
     #[arg(long, value_name = "NAME", help_heading = "Sound")]
     output_device: Option<String>,
-    /// Speak this file in real time instead of a microphone, and hang up at its end
+    /// Send this file in real time instead of the microphone, and hang up at its end
     #[arg(long, value_name = "FILE", conflicts_with = "input_device", help_heading = "Sound")]
     input: Option<PathBuf>,
-    /// Write the decoded sound to this file instead of a loudspeaker
+    /// Write the decoded audio to this file instead of the loudspeaker
     #[arg(long, value_name = "FILE", conflicts_with = "output_device", help_heading = "Sound")]
     output: Option<PathBuf>,
     /// Overwrite the output if it exists
     #[arg(short = 'y', long, help_heading = "Sound")]
     yes: bool,
-    /// List the sound devices and end
+    /// List the audio devices and exit
     #[arg(long, help_heading = "Sound")]
     list_devices: bool,
     #[command(flatten)]

@@ -24,9 +24,9 @@ const MOST_SECONDS: usize = 3600;
 /// Arguments of `compare`.
 #[derive(Debug, Args)]
 pub(crate) struct CompareArgs {
-    /// The original: any audio that FFmpeg reads, or a coded file
+    /// The original: any audio or video that FFmpeg reads, or a coded file
     reference: PathBuf,
-    /// What became of it: a coded file, which is decoded, or any audio
+    /// What to compare with it: a coded file, which is decoded, or any audio
     output: PathBuf,
     /// Decode only the first N residual stages of the output
     #[arg(

@@ -22,14 +22,14 @@ use crate::video::{self, VideoFile};
 pub(crate) struct DecodeArgs {
     /// Coded file, - for stdin
     input: PathBuf,
-    /// Output; the extension says the format: .mkv (lossless), .mp4 or .mov for video with audio; .y4m or .rgb for video
-    /// alone; .wav, .flac, .f32 (raw samples) or any that FFmpeg writes for audio alone. - for y4m of a video, else for WAV,
-    /// on stdout
+    /// Output; the extension selects the format: .mkv (lossless), .mp4 or .mov for video with audio; .y4m or .rgb for video
+    /// alone; .wav, .flac, .f32 (raw samples) or another audio format of FFmpeg for audio alone; - for stdout, as Y4M if the
+    /// input has video, else as WAV
     output: PathBuf,
-    /// Write 32-bit float samples, just as decoded (.wav and similar)
+    /// Write 32-bit float samples, as decoded (.wav and similar)
     #[arg(long, help_heading = "Decoding")]
     float: bool,
-    /// Decode only the first N residual stages, for the sound of a lower rate
+    /// Decode only the first N residual stages, to hear a lower rate
     #[arg(
         short = 's',
         long,

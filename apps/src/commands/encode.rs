@@ -28,9 +28,9 @@ pub(crate) const HEADER_SECONDS: f64 = 10.0;
 /// Values of `--rate-control`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum RateMode {
-    /// The same stages for each frame
+    /// The same number of stages for each frame (CBR before range coding)
     Constant,
-    /// More stages for frames that gain more from them
+    /// More stages for frames that gain more from them; packets take the bit rate on average
     Vbr,
 }
 
@@ -41,17 +41,17 @@ pub(crate) struct EncodeArgs {
     input: PathBuf,
     /// Coded file: .mka for audio, .mkv for video and audio; - for a live stream on stdout
     output: PathBuf,
-    /// Bit rate, such as 6k or 6000: what packets take on average; with --rate-control constant the highest rate of codes
-    /// that is not above, which range coding then undercuts. Without it the bundle's default rate
+    /// Bit rate of the audio in b/s, such as 6k or 6000: the average of packets, or with --rate-control constant an upper
+    /// bound of the codes before range coding [default: the bundle's]
     #[arg(short, long, value_name = "RATE", value_parser = units::parse_bitrate, help_heading = "Coding")]
     bitrate: Option<u32>,
-    /// Whether every frame has the same stages or as many as it gains from; vbr unless --stages is given
+    /// How stages are assigned to frames [default: vbr, or constant if --stages is given]
     #[arg(long, value_enum, value_name = "MODE", help_heading = "Coding")]
     rate_control: Option<RateMode>,
     /// The same as --rate-control vbr
     #[arg(long, conflicts_with_all = ["rate_control", "stages"], help_heading = "Coding")]
     vbr: bool,
-    /// Residual stages of every frame, instead of a bit rate
+    /// Residual stages of every frame, a constant number, instead of a bit rate
     #[arg(
         short = 's',
         long,
@@ -62,19 +62,19 @@ pub(crate) struct EncodeArgs {
         help_heading = "Coding"
     )]
     stages: Option<u8>,
-    /// Codec frames per packet, 1 to 500: more cost fewer bytes in the container, and a lost packet costs more of them
+    /// Codec frames per packet, 1 to 500: more of them reduce the container's overhead, but are lost together
     #[arg(long, alias = "frame-size", value_name = "N", default_value_t = 50, help_heading = "Coding")]
     frames_per_packet: u32,
-    /// Leave codes at their fixed width instead of range coding them
+    /// Write codes at fixed width, without range coding
     #[arg(long, help_heading = "Coding")]
     fixed_width: bool,
-    /// Width of the beam search over codes, 1 to 64: more sounds better and takes longer
+    /// Width of the beam search over codes, 1 to 64: wider is better and slower
     #[arg(long, value_name = "N", default_value_t = DEFAULT_SEARCH_WIDTH, help_heading = "Coding")]
     search_width: usize,
-    /// Weight of bits against distortion in that search, 0 to 4: 0 takes the nearest codes
+    /// Weight of bits against distortion in that search, 0 to 4; 0 takes the nearest codes
     #[arg(long, alias = "bit-weight", value_name = "WEIGHT", default_value_t = DEFAULT_LAMBDA, help_heading = "Coding")]
     lambda: f32,
-    /// Earlier frames that each packet repeats with few stages (in-band FEC), 0 to 8, to recover them after a loss
+    /// In-band FEC: earlier frames that each packet repeats with few stages, 0 to 8
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=8), help_heading = "Coding")]
     redundancy: u8,
     /// Residual stages of the repeated frames
@@ -87,11 +87,10 @@ pub(crate) struct EncodeArgs {
         help_heading = "Coding"
     )]
     redundancy_stages: u8,
-    /// Discontinuous transmission: send SID frames for comfort noise in pauses instead of coded frames
+    /// Discontinuous transmission: in silence send SID frames (comfort noise) instead of coded frames
     #[arg(long, help_heading = "Coding")]
     dtx: bool,
-    /// Take an input that ends before its stated length for whole, instead of ending with exit code 1 once what is there is
-    /// encoded
+    /// Accept an input that ends before its stated duration; otherwise what is there is encoded and the exit code is 1
     #[arg(long, help_heading = "Coding")]
     allow_truncated: bool,
     #[command(flatten)]

@@ -38,9 +38,9 @@ enum LatentsCommand {
 /// From where to where.
 #[derive(Debug, Args)]
 struct Files {
-    /// What is read, - for stdin
+    /// Input file, - for stdin
     input: PathBuf,
-    /// What is written (latents are .safetensors), - for stdout
+    /// Output file (latents are .safetensors), - for stdout
     output: PathBuf,
     #[command(flatten)]
     model: ModelArgs,

@@ -17,7 +17,7 @@ use crate::{events, failure, report, units};
 pub(crate) struct ModelsArgs {
     #[command(subcommand)]
     command: Option<ModelsCommand>,
-    /// Write JSON objects, one a line
+    /// Write JSON objects, one per line
     #[arg(long, global = true, help_heading = "Messages")]
     pub(crate) json: bool,
 }

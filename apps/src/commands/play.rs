@@ -35,13 +35,13 @@ pub(crate) struct PlayArgs {
     /// Coded file, - for stdin
     #[arg(required_unless_present = "list_devices")]
     file: Option<PathBuf>,
-    /// Sound device, by a name of --list-devices
+    /// Audio device, by its name in --list-devices
     #[arg(long, value_name = "NAME", help_heading = "Playing")]
     device: Option<String>,
-    /// List the sound devices and end
+    /// List the audio devices and exit
     #[arg(long, help_heading = "Playing")]
     list_devices: bool,
-    /// Where to begin, in seconds
+    /// Start position in seconds
     #[arg(long, value_name = "SECONDS", help_heading = "Playing")]
     start: Option<f64>,
     /// Decode only the first N residual stages

@@ -26,13 +26,13 @@ const DEFAULT_ENGINE: &str = "kokoro";
 /// Arguments of `speak`.
 #[derive(Debug, Args)]
 pub(crate) struct SpeakArgs {
-    /// What to say; without it the text comes from --file or stdin
+    /// Text to speak; without it the text comes from --file or stdin
     #[arg(conflicts_with = "file")]
     text: Option<String>,
     /// File with the text, - for stdin
     #[arg(short, long, value_name = "FILE")]
     file: Option<PathBuf>,
-    /// Coded file (.mka), or .wav, .flac and what else FFmpeg writes; - for WAV on stdout
+    /// Coded file (.mka), or .wav, .flac or another audio format of FFmpeg; - for WAV on stdout
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
     /// Voice of the bundle [default: the bundle's own]
@@ -41,16 +41,16 @@ pub(crate) struct SpeakArgs {
     /// Speak with the first voice of this language, such as de or en-gb
     #[arg(short, long, value_name = "CODE", conflicts_with = "voice", help_heading = "Voice")]
     language: Option<String>,
-    /// Kind of voice [default: kokoro, or whatever has the voice or language asked for]
+    /// Synthesis engine [default: kokoro, or one that has the voice or language asked for]
     #[arg(short, long, value_name = "NAME", value_parser = ["kokoro", "wavthruvec"], help_heading = "Voice")]
     engine: Option<String>,
     /// Bundle of voices by name or path
     #[arg(long, value_name = "NAME|PATH", conflicts_with = "engine", help_heading = "Voice")]
     voices: Option<String>,
-    /// Pace, 0.5 to 2
+    /// Speaking rate relative to the voice's own, 0.5 to 2
     #[arg(short, long, value_name = "X", default_value_t = 1.0, help_heading = "Voice")]
     speed: f32,
-    /// Also write the words and their times, to .srt, .vtt or .jsonl
+    /// Also write subtitles, one entry per word, to .srt, .vtt or .jsonl
     #[arg(short, long, value_name = "FILE", help_heading = "Output")]
     words: Option<PathBuf>,
     /// Bit rate of the codes of a coded file, such as 6k

@@ -18,10 +18,10 @@ use crate::video::{self, VideoFile};
 pub(crate) struct VerifyArgs {
     /// Coded file, - for stdin
     file: PathBuf,
-    /// Make the file whole first: drop what was cut off at its end, write index, sizes and duration anew
+    /// Repair a truncated file first: drop the incomplete end, rebuild index, sizes and duration
     #[arg(long)]
     repair: bool,
-    /// Write faults and the result as JSON objects, one a line
+    /// Write faults and the result as JSON objects, one per line
     #[arg(long, help_heading = "Messages")]
     pub(crate) json: bool,
 }

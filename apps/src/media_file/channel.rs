@@ -7,9 +7,9 @@ use clap::{Args, ValueEnum};
 /// How losses follow one another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LossModel {
-    /// Each packet is lost or not whatever became of the others
+    /// Each packet is lost independently of the others
     Random,
-    /// Losses come in runs (Gilbert-Elliott)
+    /// Losses come in bursts (Gilbert-Elliott)
     Burst,
 }
 
@@ -36,17 +36,17 @@ impl FromStr for Share {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Loss simulation")]
 pub(crate) struct LossArgs {
-    /// Lose this share of the packets, such as 10% or 0.1, as a network would; encode with --frames-per-packet 1 for packets as
-    /// a network has them. The packet that starts a stream is never lost
+    /// Share of the packets to drop, such as 10% or 0.1. Encode with --frames-per-packet 1 for packets as in a call. The packet
+    /// that starts a stream is never dropped
     #[arg(long, value_name = "SHARE")]
     loss: Option<Share>,
-    /// How losses follow one another
+    /// Distribution of the losses
     #[arg(long, value_name = "NAME", default_value = "random", requires = "loss")]
     loss_model: LossModel,
-    /// Mean packets of a run of losses, for --loss-model burst
+    /// Mean length of a burst in packets, for --loss-model burst
     #[arg(long, value_name = "N", default_value_t = 3.0, requires = "loss")]
     loss_burst: f64,
-    /// Which of all possible losses; the same number loses the same packets
+    /// Seed of the random generator; the same seed drops the same packets
     #[arg(long, value_name = "N", default_value_t = 1, requires = "loss")]
     seed: u64,
 }

@@ -21,10 +21,10 @@ const TICK: gst::ClockTime = gst::ClockTime::from_mseconds(50);
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Playing video")]
 pub(crate) struct SinkArgs {
-    /// GStreamer element that shows the pictures, instead of the one that the system offers
+    /// GStreamer element that shows the video [default: chosen by GStreamer]
     #[arg(long, value_name = "ELEMENT")]
     video_sink: Option<String>,
-    /// GStreamer element that plays the sound beside them
+    /// GStreamer element that plays the audio of a video file
     #[arg(long, value_name = "ELEMENT")]
     audio_sink: Option<String>,
 }

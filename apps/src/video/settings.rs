@@ -26,52 +26,52 @@ pub(crate) struct VideoArgs {
     /// the input has video]
     #[arg(long, value_name = "NAME", value_parser = ["realtime", "fast", "medium", "slow", "placebo"])]
     pub(crate) preset: Option<String>,
-    /// Epochs of a fit, instead of the preset's: passes over the frames of a GOP, 2 and more
+    /// Epochs of a fit (passes over the frames of a GOP), 2 or more [default: the preset's]
     #[arg(long, value_name = "N", requires = "preset", value_parser = clap::value_parser!(u32).range(2..=100_000))]
     epochs: Option<u32>,
-    /// Refinements of each frame in real time, 0 to 16 [default: 1]
+    /// Refinement of each real-time frame: 0 dead zone, 1 RDOQ, up to 16 for analysis by synthesis [default: 1]
     #[arg(long, value_name = "N")]
     refine: Option<u32>,
     /// Old name of --epochs and, in real time, of --refine
     #[arg(long, hide = true, conflicts_with_all = ["epochs", "refine"], value_parser = clap::value_parser!(u32).range(0..=100_000))]
     steps: Option<u32>,
-    /// Quality from 0 to 100 without a bound on the size [default: 50]
+    /// Constant quality, 0 to 100, with no limit on the rate [default: 50]
     #[arg(long, value_name = "Q", conflicts_with_all = ["video_bitrate", "size"])]
     quality: Option<f64>,
-    /// Bit rate of the video; where no sound is encoded, --bitrate means the same
+    /// Bit rate of the video; without audio, --bitrate means the same
     #[arg(long, value_name = "RATE", conflicts_with = "size", value_parser = units::parse_bitrate)]
     pub(crate) video_bitrate: Option<u32>,
-    /// Go on with an encoding that was interrupted: the same command with this option; begins where there is no file yet
+    /// Continue an interrupted encoding: repeat the command with this option. Without a file it starts from the beginning
     #[arg(long)]
     pub(crate) resume: bool,
-    /// Write a picture of the original, the decoded picture and their difference four times as large, every few seconds
+    /// Write a preview image every few seconds: the original, the decoded frame and four times their difference
     #[arg(long, value_name = "FILE.png")]
     pub(crate) watch: Option<PathBuf>,
-    /// Leave the pictures out
+    /// Leave out the video
     #[arg(long, visible_alias = "vn", conflicts_with = "preset")]
     pub(crate) no_video: bool,
-    /// Leave the sound out
+    /// Leave out the audio
     #[arg(long, visible_alias = "an")]
     pub(crate) no_audio: bool,
-    /// Size of the file that is not exceeded, in bytes, such as 200k
+    /// Maximum size of the file in bytes, such as 200k
     #[arg(long, value_name = "BYTES", requires = "preset", value_parser = units::parse_bitrate)]
     size: Option<u32>,
     /// Maximum frames from one keyframe to the next in real time, 1 to 4096 [default: 120]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
     keyframe_interval: Option<u32>,
-    /// Frames per GOP, which share a fitted network, 1 to 4096
+    /// Frames per fitted GOP, which share a network, 1 to 4096
     #[arg(long, value_name = "N", default_value_t = GOP_SIZE, value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub(super) gop_size: u32,
-    /// GOPs from one that decodes alone to the next; those between refer to the GOP before
+    /// GOPs from one key GOP to the next; those between are coded as differences to the previous GOP
     #[arg(long, value_name = "N", requires = "preset", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     key_interval: u32,
-    /// Parameters of a group's network, instead of as many as the size asked for pays for
+    /// Parameters of a GOP's network [default: from the target rate or size]
     #[arg(long, value_name = "N", requires = "preset", value_parser = clap::value_parser!(u32).range(1000..=30_000_000))]
     parameters: Option<u32>,
-    /// Network: hnerv has an embedding of each frame, nerv knows a frame's time only, enerv takes time and place apart
+    /// Network family: hnerv (an embedding per frame), nerv (time alone), enerv (time and position separately)
     #[arg(long, value_name = "NAME", requires = "preset", default_value = "hnerv", value_parser = ["hnerv", "nerv", "enerv"])]
     network: String,
-    /// How the time acts in it: affine (Boosting-NeRV) or grid (coordinate-aware modulation)
+    /// Modulation of features by the time: affine (Boosting-NeRV) or grid (coordinate-aware modulation)
     #[arg(long, value_name = "NAME", requires = "preset", default_value = "affine", value_parser = ["affine", "grid"])]
     modulation: String,
 }

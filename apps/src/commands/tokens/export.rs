@@ -44,7 +44,7 @@ pub(crate) struct ExportArgs {
     /// Format of the files in an output folder
     #[arg(short, long, value_name = "NAME", value_parser = ["safetensors", "npy", "jsonl"], help_heading = "Coding")]
     format: Option<String>,
-    /// Residual stages [default: the model's, of a coded file all that it has]
+    /// Residual stages [default: the bundle's, or all of a coded file]
     #[arg(
         short = 's',
         long,
@@ -54,10 +54,10 @@ pub(crate) struct ExportArgs {
         help_heading = "Coding"
     )]
     stages: Option<u8>,
-    /// Choices of codes that are followed at once, 1 to 64
+    /// Width of the beam search over codes, 1 to 64
     #[arg(long, value_name = "N", default_value_t = DEFAULT_SEARCH_WIDTH, help_heading = "Coding")]
     search_width: usize,
-    /// Files that are worked on at once
+    /// Files to process in parallel
     #[arg(short, long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256),
           help_heading = "Coding")]
     jobs: u16,

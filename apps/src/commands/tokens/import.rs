@@ -35,7 +35,7 @@ pub(crate) struct ImportArgs {
     /// Codec frames per packet, 1 to 500
     #[arg(long, alias = "frame-size", value_name = "N", default_value_t = 50, help_heading = "Coding")]
     frames_per_packet: u32,
-    /// Files that are worked on at once
+    /// Files to process in parallel
     #[arg(short, long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256),
           help_heading = "Coding")]
     jobs: u16,

@@ -20,7 +20,7 @@ pub(crate) struct InfoArgs {
     /// Token files, or folders of them
     #[arg(required = true)]
     files: Vec<PathBuf>,
-    /// Write JSON objects, one a line
+    /// Write JSON objects, one per line
     #[arg(long, help_heading = "Messages")]
     pub(crate) json: bool,
 }

@@ -31,9 +31,9 @@ pub(crate) struct TokensArgs {
 enum TokensCommand {
     /// Write the codes of recordings to token files: one, or a whole folder
     Export(export::ExportArgs),
-    /// Make coded files of token files, bit for bit what was exported
+    /// Write coded files from token files, with exactly the codes that were exported
     Import(import::ImportArgs),
-    /// Show and check what token files hold
+    /// Show and check the contents of token files
     Info(info::InfoArgs),
 }
 
