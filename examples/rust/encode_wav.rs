@@ -35,7 +35,9 @@ fn main() -> Result<()> {
 
     // The writer does no input or output itself: it appends bytes to a buffer.
     let options = WriterOptions { mode: Mode::File, writing_app: "encode_wav".into(), ..Default::default() };
-    let mut writer = Writer::new(vec![Track::audio(encoder.stream_header())], options)?;
+    let track = Track::audio(encoder.stream_header())
+        .with_frames_per_packet(encoder.stream_header(), encoder.frames_per_packet());
+    let mut writer = Writer::new(vec![track], options)?;
     let mut bytes = Vec::new();
     writer.write_header(&mut bytes)?;
     let mut write = |packet: EncodedPacket<'_>| -> siskin_core::Result<()> {

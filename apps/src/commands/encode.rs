@@ -174,8 +174,8 @@ fn encode_sound(args: &EncodeArgs, source: Source, mut report: Report) -> Result
         encoder.provider(),
         if encoder.is_range_coding() { "range coded" } else { "fixed width" },
     ));
-    let mut sink =
-        Sink::with_chapters(&target, encoder.stream_header(), kept_tags(&source), input.chapters())?;
+    let stream = (encoder.stream_header(), encoder.frames_per_packet());
+    let mut sink = Sink::with_chapters(&target, stream, kept_tags(&source), input.chapters())?;
     let (mut samples, mut pcm, mut more) = (0u64, Vec::new(), true);
     while more {
         while more && pcm.len() < BATCH {

@@ -61,7 +61,7 @@ impl CodedFile {
             // file.
             bail!("no data");
         }
-        let reader = Reader::open(source)?;
+        let reader = Reader::open_file(source, Limits::default())?;
         let Some(track) = reader.tracks().iter().find(|t| t.codec_id == AUDIO_CODEC_ID) else {
             let ids: Vec<_> = reader.tracks().iter().map(|t| t.codec_id.as_str()).collect();
             bail!(
@@ -84,7 +84,7 @@ impl CodedFile {
     /// Whether the file at `path` is Matroska with a Siskin track. Pipes are not asked: that would take their data.
     pub(crate) fn is_coded(path: &Path) -> bool {
         let open = || -> Option<bool> {
-            let reader = Reader::open(BufReader::new(File::open(path).ok()?)).ok()?;
+            let reader = Reader::open_file(BufReader::new(File::open(path).ok()?), Limits::default()).ok()?;
             Some(reader.tracks().iter().any(|t| t.codec_id == AUDIO_CODEC_ID))
         };
         // In this order: to open a named pipe waits for whoever writes to it.
@@ -139,7 +139,8 @@ impl CodedFile {
         while self.reader.next_block(block)? {
             if block.track == self.track {
                 // Laced packets share one time stamp, so all but the first go by the lengths of those before.
-                if block.follows {
+                // Where the file does not say how long packets last, they do themselves, if they are not damaged.
+                if block.follows && block.duration_ns.is_none() {
                     block.pts_ns = self.end_ns;
                 }
                 self.end_ns = block.pts_ns.saturating_add(self.length_ns(&block.data));

@@ -6,7 +6,7 @@ use std::io::{Seek, SeekFrom, Write};
 use anyhow::{Context, Result};
 use siskin_core::audio::EncodedPacket;
 use siskin_core::bitstream::StreamHeader;
-use siskin_core::container::{Chapter, Mode, Track, Writer, WriterOptions};
+use siskin_core::container::{Chapter, Mode, Patch, Track, Writer, WriterOptions};
 use siskin_core::media::{Rounding, TimeBase};
 
 use crate::target::Target;
@@ -37,32 +37,34 @@ pub(crate) struct Totals {
 }
 
 impl Sink {
-    /// Begins the file: with an index at the end where the target can be gone back to, as a live stream elsewhere.
+    /// Begins the file of a stream with so many frames in a packet: with an index at the end where the target can be gone back to, as a
+    /// live stream elsewhere.
     pub(crate) fn create(
         target: &Target,
-        header: &StreamHeader,
+        stream: (&StreamHeader, u32),
         tags: Vec<(String, String)>,
     ) -> Result<Self> {
-        Self::with_chapters(target, header, tags, Vec::new())
+        Self::with_chapters(target, stream, tags, Vec::new())
     }
 
     /// [`Sink::create`] with chapters.
     pub(crate) fn with_chapters(
         target: &Target,
-        header: &StreamHeader,
+        (header, frames): (&StreamHeader, u32),
         tags: Vec<(String, String)>,
         chapters: Vec<Chapter>,
     ) -> Result<Self> {
-        Self::begin(target, vec![Track::audio(header)], tags, chapters).map(|sink| sink.at_rate(header))
+        let track = Track::audio(header).with_frames_per_packet(header, frames);
+        Self::begin(target, vec![track], tags, chapters).map(|sink| sink.at_rate(header))
     }
 
     /// [`Sink::create`] with a track of words.
     pub(crate) fn with_words(
         target: &Target,
-        header: &StreamHeader,
+        (header, frames): (&StreamHeader, u32),
         tags: Vec<(String, String)>,
     ) -> Result<Self> {
-        let tracks = vec![Track::audio(header), Track::text()];
+        let tracks = vec![Track::audio(header).with_frames_per_packet(header, frames), Track::text()];
         Self::begin(target, tracks, tags, Vec::new()).map(|sink| sink.at_rate(header))
     }
 
@@ -153,12 +155,7 @@ impl Sink {
     pub(crate) fn finish(mut self) -> Result<Totals> {
         let patches = self.writer.finish(&mut self.pending)?;
         self.write_pending()?;
-        if let Some(file) = &mut self.file {
-            for patch in patches {
-                file.seek(SeekFrom::Start(patch.offset)).context("the output cannot be written")?;
-                file.write_all(&patch.data).context("the output cannot be written")?;
-            }
-        }
+        self.write_over(&patches)?;
         Ok(Totals {
             packets: self.packets,
             bytes: self.bytes,
@@ -178,6 +175,21 @@ impl Sink {
         written.context("the output cannot be written")?;
         self.bytes += self.pending.len() as u64;
         self.pending.clear();
-        Ok(())
+        let patches = self.writer.take_patches();
+        self.write_over(&patches)
+    }
+
+    /// Writes over earlier bytes, and goes back to the end.
+    fn write_over(&mut self, patches: &[Patch]) -> Result<()> {
+        let end = self.bytes;
+        let Some(file) = self.file.as_mut().filter(|_| !patches.is_empty()) else { return Ok(()) };
+        let mut write = || -> std::io::Result<()> {
+            for patch in patches {
+                file.seek(SeekFrom::Start(patch.offset))?;
+                file.write_all(&patch.data)?;
+            }
+            file.seek(SeekFrom::Start(end)).map(drop)
+        };
+        write().context("the output cannot be written")
     }
 }

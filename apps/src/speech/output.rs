@@ -73,7 +73,7 @@ impl SpeechOutput {
         let stages = bitrate.map_or(manifest.default_stages, |b| manifest.stages_for(b));
         let config = EncoderConfig { stages: Some(stages), frames_per_packet: 50, ..Default::default() };
         let encoder = Encoder::new(&bundle, &model.runtime()?, &config)?;
-        let sink = Sink::with_words(target, encoder.stream_header(), tags)?;
+        let sink = Sink::with_words(target, (encoder.stream_header(), encoder.frames_per_packet()), tags)?;
         Ok(Self::Coded { encoder: Box::new(encoder), sink: Box::new(sink) })
     }
 

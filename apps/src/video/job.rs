@@ -42,10 +42,12 @@ impl Job<'_> {
     /// The tracks of the file, and when the pictures and the file begin, in nanoseconds of the file and of the input. The sound's place
     /// beside the pictures is that of the input.
     pub(super) fn tracks(&mut self, input: &VideoInput) -> (Vec<Track>, u64, i64) {
-        let mut tracks = vec![Track::video(input.header())];
+        // Only real-time packets are frames; a fitted group is as long as it is.
+        let frame = input.header().frame_duration_ns().filter(|_| self.video.is_realtime()).unwrap_or(0);
+        let mut tracks = vec![Track::video(input.header()).with_packet_duration(frame)];
         let seen = input.start_ns();
         let Some(sound) = &mut self.sound else { return (tracks, 0, seen) };
-        tracks.push(Track::audio(sound.header()));
+        tracks.push(sound.track());
         // The earlier of both is 0 of the file, so that no time is negative.
         let zero = seen.min(sound.start_ns().unwrap_or(seen));
         sound.begin_at(zero);

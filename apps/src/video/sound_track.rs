@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use anyhow::Result;
 use siskin_core::audio::{EncodedPacket, Encoder};
-use siskin_core::bitstream::StreamHeader;
+use siskin_core::container::Track;
 use siskin_core::media::{Rounding, TimeBase};
 
 use crate::interrupt;
@@ -43,9 +43,10 @@ impl Sound {
         }
     }
 
-    /// What the stream says of itself.
-    pub(super) fn header(&self) -> &StreamHeader {
-        self.encoder.stream_header()
+    /// The track that it becomes.
+    pub(super) fn track(&self) -> Track {
+        let header = self.encoder.stream_header();
+        Track::audio(header).with_frames_per_packet(header, self.encoder.frames_per_packet())
     }
 
     /// Lets the file begin at a time in nanoseconds of the input, which is not after the sound does.

@@ -24,7 +24,7 @@ impl VideoFile {
     /// Whether the file at `path` is Matroska with a Siskin video track.
     pub(crate) fn is_video(path: &Path) -> bool {
         let open = || -> Option<bool> {
-            let reader = Reader::open(BufReader::new(File::open(path).ok()?)).ok()?;
+            let reader = Reader::open_file(BufReader::new(File::open(path).ok()?), Limits::default()).ok()?;
             Some(reader.tracks().iter().any(|t| t.codec_id == VIDEO_CODEC_ID))
         };
         // In this order: to open a named pipe waits for whoever writes to it.
@@ -36,7 +36,8 @@ impl VideoFile {
         let name = path.display().to_string();
         let file = File::open(path).with_context(|| name.clone())?;
         let bytes = file.metadata().with_context(|| name.clone())?.len();
-        let reader = Reader::open(BufReader::new(file)).with_context(|| name.clone())?;
+        let reader =
+            Reader::open_file(BufReader::new(file), Limits::default()).with_context(|| name.clone())?;
         let Some(track) = reader.tracks().iter().find(|t| t.codec_id == VIDEO_CODEC_ID) else {
             bail!("{name}: no {VIDEO_CODEC_ID} track");
         };

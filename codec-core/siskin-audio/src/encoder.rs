@@ -119,6 +119,11 @@ impl Encoder {
         &self.header
     }
 
+    /// Codec frames of a packet, but for those that end a stream or a pause.
+    pub fn frames_per_packet(&self) -> u32 {
+        self.config.frames_per_packet
+    }
+
     /// Residual stages from the next packet on.
     pub fn stages(&self) -> u8 {
         self.stages

@@ -264,7 +264,7 @@ impl SiskinMux {
 
     /// The track of a pad, with what tags say of it.
     fn track(&self, pad: &gst_base::AggregatorPad, stream: &Stream) -> Track {
-        let mut track = stream.to_track();
+        let mut track = stream.to_track(pad.peek_buffer().as_deref());
         if let Some(list) = lock(&self.track_tags).get(pad.name().as_str()) {
             (track.language, track.name) = (tags::language(list), tags::title(list));
             track.tags = tags::to_matroska(list);

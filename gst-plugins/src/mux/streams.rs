@@ -1,5 +1,6 @@
 //! What a pad's caps say of its track.
 
+use siskin_core::Limits;
 use siskin_core::bitstream::{StreamHeader, VideoHeader};
 use siskin_core::container::Track;
 
@@ -74,14 +75,18 @@ impl Stream {
         }
     }
 
-    /// The track that it becomes.
-    pub(super) fn to_track(&self) -> Track {
-        match self {
+    /// The track that it becomes, whose packets last as long as the first says.
+    pub(super) fn to_track(&self, first: Option<&gst::BufferRef>) -> Track {
+        let track = match self {
             Self::Audio(header) => Track::audio(header),
             Self::Video(header) => Track::video(header),
             Self::Text => Track::text(),
             Self::Tokens(description) => Track::tokens(description.clone()),
             Self::Other(other) => other.track.clone(),
+        };
+        match first.and_then(|buffer| buffer.map_readable().ok()) {
+            Some(data) => track.with_first_packet(&data, &Limits::default()),
+            None => track,
         }
     }
 }

@@ -191,7 +191,7 @@ fn import_codes(
         fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
     }
     let target = Target::open(output, overwrite, input)?;
-    let mut sink = Sink::create(&target, &header, Vec::new())?;
+    let mut sink = Sink::create(&target, (&header, args.frames_per_packet), Vec::new())?;
     let (mut frame, mut seconds) = (vec![0; tokens.codebooks], 0.0);
     let mut packets = CodePackets::new(header.clone(), stages as u8, args.frames_per_packet, true)?;
     let frame_rate = f64::from(header.sample_rate) / f64::from(header.hop);

@@ -128,6 +128,13 @@ pub(super) fn put_unsigned(id: u32, value: u64, out: &mut Vec<u8>) {
     put_element(id, &bytes[(value.leading_zeros() as usize / 8).min(7)..], out);
 }
 
+/// Appends a signed integer element in as few bytes as it takes.
+pub(super) fn put_signed(id: u32, value: i64, out: &mut Vec<u8>) {
+    let bytes = value.to_be_bytes();
+    let length = (1..8).find(|&n| value >> (8 * n - 1) == 0 || value >> (8 * n - 1) == -1).unwrap_or(8);
+    put_element(id, &bytes[8 - length..], out);
+}
+
 /// Appends a float element, of 4 bytes if they hold the value.
 pub(super) fn put_float(id: u32, value: f64, out: &mut Vec<u8>) {
     // Sample rates fit, and durations of whole milliseconds up to 4.6 hours.
@@ -162,6 +169,17 @@ mod tests {
             let mut out = Vec::new();
             put_unsigned(0xd7, value, &mut out);
             assert_eq!(child_elements(&out).map(|(_, b)| read_unsigned(b)).collect::<Vec<_>>(), [value]);
+        }
+        for (value, bytes) in [
+            (-1i64, vec![0xff]),
+            (127, vec![127]),
+            (-128, vec![0x80]),
+            (-129, vec![0xff, 0x7f]),
+            (128, vec![0, 0x80]),
+        ] {
+            let mut out = Vec::new();
+            put_signed(0xfb, value, &mut out);
+            assert_eq!(child_elements(&out).map(|(_, b)| b.to_vec()).collect::<Vec<_>>(), [bytes]);
         }
         for value in [24_000.0, 0.1, 1e300] {
             let mut out = Vec::new();

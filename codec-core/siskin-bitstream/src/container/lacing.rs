@@ -1,6 +1,9 @@
-//! Several packets in one block (RFC 9559, section 10.3): not written here, but by others who remux our files.
+//! Several packets in one block (RFC 9559, section 10.3). Of the three ways only EBML's is written; others who remux our files use all.
 
-use super::ebml::read_size;
+use super::ebml::{put_size, read_size};
+
+/// A block's flags for packets that [`join`] has put together.
+pub(super) const EBML_FLAGS: u8 = 0x06;
 
 /// How the sizes of a block's packets are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +46,25 @@ impl Lacing {
         packets.push(rest);
         Some(packets)
     }
+}
+
+/// The body of a block of 2 to 256 packets: their number, sizes as EBML's lacing has them, and the packets.
+pub(super) fn join(packets: &[Vec<u8>]) -> Vec<u8> {
+    let mut out = vec![(packets.len() - 1) as u8];
+    put_size(packets[0].len() as u64, &mut out);
+    for pair in packets[..packets.len() - 1].windows(2) {
+        put_difference(pair[1].len() as i64 - pair[0].len() as i64, &mut out);
+    }
+    packets.iter().for_each(|packet| out.extend_from_slice(packet));
+    out
+}
+
+/// Appends the difference of two sizes in as few bytes as it takes.
+fn put_difference(value: i64, out: &mut Vec<u8>) {
+    let half = |bytes: u32| (1i64 << (7 * bytes - 1)) - 1;
+    let bytes = (1..8).find(|&n| value.abs() <= half(n)).unwrap_or(8);
+    let marked = (value + half(bytes)) as u64 | 1 << (7 * bytes);
+    out.extend_from_slice(&marked.to_be_bytes()[8 - bytes as usize..]);
 }
 
 /// Sizes as sums of bytes, of which the last is not 255.
@@ -101,6 +123,26 @@ mod tests {
         assert_eq!(Lacing::Ebml.split_packets(&body(&head)).as_deref(), Some(&PACKETS[..]));
         assert_eq!(Lacing::Fixed.split_packets(&[1, 7, 7, 8, 8]), Some(vec![&[7, 7][..], &[8, 8]]));
         assert_eq!(Lacing::from_flags(0x80), None);
+    }
+
+    #[test]
+    fn what_is_joined_comes_apart() {
+        for sizes in
+            [&[1usize, 1][..], &[88, 90, 87, 300, 5, 70_000, 0, 20_000], &[200; 256], &[63, 0, 126, 64, 0]]
+        {
+            let packets: Vec<Vec<u8>> = sizes.iter().enumerate().map(|(i, &n)| vec![i as u8; n]).collect();
+            assert_eq!(
+                Lacing::from_flags(EBML_FLAGS)
+                    .and_then(|l| l.split_packets(&join(&packets)).map(|p| p.concat())),
+                Some(packets.concat())
+            );
+            let split = join(&packets);
+            let split: Vec<usize> =
+                Lacing::Ebml.split_packets(&split).expect("sizes").iter().map(|p| p.len()).collect();
+            assert_eq!(split, sizes);
+        }
+        // Up to 63 more or fewer bytes cost one.
+        assert_eq!(join(&[vec![1; 100], vec![2; 163], vec![3; 100]]).len(), 1 + 1 + 1 + 363);
     }
 
     #[test]

@@ -4,7 +4,9 @@
 //! and hands out bytes, so a file, a pipe and a GStreamer pad use the same one.
 
 mod chapters;
+mod cluster;
 mod ebml;
+mod head;
 mod id;
 mod lacing;
 mod reader;
@@ -12,13 +14,19 @@ mod repair;
 #[cfg(test)]
 mod tests;
 mod track;
+mod track_info;
 mod writer;
 
 pub use chapters::Chapter;
-pub use reader::{Block, Reader, TrackInfo};
+pub use reader::{Block, Reader};
 pub use repair::{Repaired, repair, repair_with};
 pub use track::{OtherCodec, Track, TrackKind};
+pub use track_info::TrackInfo;
 pub use writer::{Mode, Patch, Writer, WriterOptions};
+
+/// One tick of the time stamps of files that are written, in nanoseconds.
+// Matroska's default. With finer ticks a block's 16-bit relative time would reach less than the 32 s that it does here.
+const TICK_NS: u64 = 1_000_000;
 
 /// Matroska codec id of a Siskin audio track. It is private, not registered.
 // The letter before the underscore is that of the track type, as in all of Matroska's codec ids.

@@ -2,28 +2,12 @@ use std::io::{Read, Seek, SeekFrom};
 
 use super::chapters::{self, Chapter};
 use super::ebml::{Head, child_elements, read_float, read_head, read_string, read_unsigned, read_whole};
-use super::id;
-use super::lacing;
+use super::track_info::TrackInfo;
+use super::{id, lacing};
 use crate::{Error, Limits, Result};
 
-/// A track as the file describes it.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct TrackInfo {
-    /// The number that blocks carry.
-    pub number: u64,
-    /// Matroska codec id.
-    pub codec_id: String,
-    /// `CodecPrivate`, empty if there is none.
-    pub codec_private: Vec<u8>,
-    /// Samples a second; 0 for other tracks than audio.
-    pub sample_rate: f64,
-    /// Channels; 0 for other tracks than audio.
-    pub channels: u64,
-    /// Whether the track is audio.
-    pub is_audio: bool,
-    /// Whether the track is video.
-    pub is_video: bool,
-}
+/// Entries of the index of parts that are looked at.
+const MAX_PLACES: usize = 16;
 
 /// A packet of a track.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -32,11 +16,12 @@ pub struct Block {
     pub track: u64,
     /// Presentation time in nanoseconds, to the file's precision.
     pub pts_ns: u64,
-    /// How long it lasts in nanoseconds, if the block says so; text does.
+    /// How long it lasts in nanoseconds, if the block or its track says so.
     pub duration_ns: Option<u64>,
     /// Whether a reader may begin here.
     pub key: bool,
-    /// The packet shares its block, and so its time stamp, with the packet before, which it follows.
+    /// The packet shares its block, and so its time stamp, with the packet before, which it follows. Its time is that stamp and the
+    /// durations of those before it, where they are known.
     pub follows: bool,
     /// The packet.
     pub data: Vec<u8>,
@@ -56,8 +41,13 @@ pub struct Reader<R: Read> {
     cluster_ticks: u64,
     /// Packets of the block at hand that have not been handed out, the next one last.
     laced: Vec<Vec<u8>>,
+    /// What the packet before them said of itself, without its data.
+    laced_head: Block,
     /// The head of the first cluster, read while looking for it.
     pending: Option<Head>,
+    /// Offset of the first byte inside the `Segment`, and what the index of its parts says lies where in it.
+    segment: u64,
+    places: Vec<(u32, u64)>,
     /// Where the first cluster's body begins.
     first_cluster: u64,
     truncated: bool,
@@ -78,6 +68,10 @@ impl<R: Read> Reader<R> {
     /// [`Error::Container`] if this is not Matroska, ends or breaks before its first cluster, or has a description beyond
     /// the limits.
     pub fn open_with(source: R, limits: Limits) -> Result<Self> {
+        Self::read_start(source, limits)?.check_tracks()
+    }
+
+    fn read_start(source: R, limits: Limits) -> Result<Self> {
         let mut reader = Self {
             source: Counted { inner: source, position: 0 },
             limits,
@@ -89,33 +83,50 @@ impl<R: Read> Reader<R> {
             duration_ticks: None,
             cluster_ticks: 0,
             laced: Vec::new(),
+            laced_head: Block::default(),
             pending: None,
+            segment: 0,
+            places: Vec::new(),
             first_cluster: 0,
             truncated: false,
         };
         reader.read_doc_type()?;
         while let Some(head) = read_head(&mut reader.source)? {
             match head.id {
-                // Entered: its size is unknown in live streams and wrong in files that were cut off.
-                id::SEGMENT => {}
+                id::SEGMENT => reader.segment = reader.source.position,
                 id::CLUSTER => {
                     reader.pending = Some(head);
                     break;
                 }
-                id::INFO => reader.read_info(head)?,
-                id::TRACKS => reader.read_tracks(head)?,
-                id::TAGS => reader.read_tags(head)?,
-                id::CHAPTERS => reader.chapters = chapters::read_chapters(&reader.read_description(head)?),
-                // Attachments, the index and what later versions of Matroska bring.
-                _ => reader.skip_element(head)?,
+                _ => reader.read_part(head)?,
             }
         }
         // Behind the cluster's head, so that a seek to it reads the timestamp next and needs no head kept.
         reader.first_cluster = reader.source.position;
-        if reader.tracks.is_empty() {
+        Ok(reader)
+    }
+
+    /// Reads a part of the segment, unless it was read before.
+    fn read_part(&mut self, head: Head) -> Result<()> {
+        self.places.retain(|place| place.0 != head.id);
+        match head.id {
+            id::SEEK_HEAD => self.read_places(head),
+            id::INFO => self.read_info(head),
+            id::TRACKS => self.read_tracks(head),
+            id::TAGS => self.read_tags(head),
+            id::CHAPTERS => {
+                self.chapters = chapters::read_chapters(&self.read_description(head)?);
+                Ok(())
+            }
+            _ => self.skip_element(head),
+        }
+    }
+
+    fn check_tracks(self) -> Result<Self> {
+        if self.tracks.is_empty() {
             return Err(Error::container("ends before its tracks are described"));
         }
-        Ok(reader)
+        Ok(self)
     }
 
     /// The file's tracks.
@@ -151,8 +162,10 @@ impl<R: Read> Reader<R> {
     /// stops before it and [`Reader::is_truncated`] says so.
     pub fn next_block(&mut self, block: &mut Block) -> Result<bool> {
         if let Some(data) = self.laced.pop() {
-            // Track, time and key of the block before hold on, since the caller hands in the same `block`.
-            (block.data, block.follows) = (data, true);
+            let Block { track, pts_ns, duration_ns, key, .. } = self.laced_head;
+            let pts_ns = pts_ns.saturating_add(duration_ns.unwrap_or(0));
+            self.laced_head.pts_ns = pts_ns;
+            *block = Block { track, pts_ns, duration_ns, key, follows: true, data };
             return Ok(true);
         }
         loop {
@@ -189,12 +202,7 @@ impl<R: Read> Reader<R> {
     }
 
     fn read_block(&mut self, head: Head, block: &mut Block) -> Result<bool> {
-        let has_video = self.tracks.iter().any(|t| t.is_video);
-        let Limits { max_packet_bytes, max_video_packet_bytes, .. } = self.limits;
-        // One bound for all tracks: whose block it is stands behind the size.
-        let most = if has_video { max_video_packet_bytes.max(max_packet_bytes) } else { max_packet_bytes };
-        // A block's head has up to 8 bytes of track number, 2 of time and 1 of flags.
-        let most = most as u64 + 16;
+        let most = self.max_block_bytes();
         let size = head.size.filter(|&s| s <= most).ok_or_else(|| {
             Error::container(format!("damaged: a block of {:?} bytes, allowed: up to {most}", head.size))
         })?;
@@ -206,13 +214,22 @@ impl<R: Read> Reader<R> {
             self.truncated = true;
             return Ok(false);
         }
+        block.key = true;
         self.take_block(head.id, block)?;
         Ok(true)
     }
 
+    /// Most bytes of a block: its head has up to 8 of track number, 2 of time and 1 of flags.
+    fn max_block_bytes(&self) -> u64 {
+        let has_video = self.tracks.iter().any(|t| t.is_video);
+        let Limits { max_packet_bytes, max_video_packet_bytes, .. } = self.limits;
+        let most = if has_video { max_video_packet_bytes.max(max_packet_bytes) } else { max_packet_bytes };
+        most as u64 + 16
+    }
+
     /// Reads a group of a block and what belongs to it; nothing if there is no block in it.
     fn read_group(&mut self, head: Head, block: &mut Block) -> Result<Option<bool>> {
-        let Some(body) = self.read_body(head, self.limits.max_packet_bytes as u64 + 1024)? else {
+        let Some(body) = self.read_body(head, self.max_block_bytes() + 64)? else {
             return Ok(Some(false));
         };
         let of = |wanted| child_elements(&body).find(|(id, _)| *id == wanted).map(|(_, b)| b);
@@ -220,11 +237,13 @@ impl<R: Read> Reader<R> {
         block.data.clear();
         block.data.extend_from_slice(data);
         block.duration_ns = of(id::BLOCK_DURATION).map(|b| read_unsigned(b).saturating_mul(self.tick_ns));
+        // What refers to another block does not decode alone.
+        block.key = of(id::REFERENCE_BLOCK).is_none();
         self.take_block(id::BLOCK, block)?;
         Ok(Some(true))
     }
 
-    /// Takes a block's head off its data.
+    /// Takes a block's head off its data. Its key flag is that of its group, its duration the group's, if it is in one.
     fn take_block(&mut self, id: u32, block: &mut Block) -> Result<()> {
         let damaged = || Error::container("damaged: a block with a broken head");
         let first = *block.data.first().ok_or_else(damaged)?;
@@ -243,8 +262,8 @@ impl<R: Read> Reader<R> {
         // Relative and signed (RFC 9559, section 10.1), so a block may lie before its cluster's timestamp, but not
         // before 0.
         block.pts_ns = self.cluster_ticks.saturating_add_signed(ticks).saturating_mul(self.tick_ns);
-        // Only a simple block has the flag; audio in a block group has no other blocks to refer to.
-        block.key = id == id::BLOCK || flags & 0x80 != 0;
+        // Only a simple block has the flag.
+        block.key &= id == id::BLOCK || flags & 0x80 != 0;
         block.data.drain(..number_bytes + 3);
         block.follows = false;
         if let Some(lacing) = lacing::Lacing::from_flags(flags) {
@@ -252,6 +271,14 @@ impl<R: Read> Reader<R> {
             // Taken from the end, so that handing one out moves no other.
             self.laced = packets.iter().rev().map(|p| p.to_vec()).collect();
             block.data = self.laced.pop().unwrap_or_default();
+            // A group states the duration of all together.
+            block.duration_ns = block.duration_ns.map(|all| all / (self.laced.len() as u64 + 1));
+        }
+        let track = self.tracks.iter().find(|t| t.number == block.track);
+        block.duration_ns = block.duration_ns.or_else(|| track.and_then(|t| t.packet_ns));
+        if !self.laced.is_empty() {
+            let Block { track, pts_ns, duration_ns, key, .. } = *block;
+            self.laced_head = Block { track, pts_ns, duration_ns, key, ..Block::default() };
         }
         Ok(())
     }
@@ -273,6 +300,23 @@ impl<R: Read> Reader<R> {
         }
     }
 
+    /// Takes over where the index says that parts lie which a program that edits files puts behind the clusters.
+    fn read_places(&mut self, head: Head) -> Result<()> {
+        let body = self.read_description(head)?;
+        for (_, seek) in child_elements(&body).filter(|(id, _)| *id == id::SEEK) {
+            let of =
+                |wanted| child_elements(seek).find(|(id, _)| *id == wanted).map(|(_, b)| read_unsigned(b));
+            let (Some(part), Some(at)) = (of(id::SEEK_ID), of(id::SEEK_POSITION)) else { continue };
+            let part = u32::try_from(part).unwrap_or(0);
+            if [id::INFO, id::TRACKS, id::TAGS, id::CHAPTERS].contains(&part)
+                && self.places.len() < MAX_PLACES
+            {
+                self.places.push((part, at));
+            }
+        }
+        Ok(())
+    }
+
     fn read_info(&mut self, head: Head) -> Result<()> {
         for (id, body) in child_elements(&self.read_description(head)?) {
             match id {
@@ -289,35 +333,9 @@ impl<R: Read> Reader<R> {
     }
 
     fn read_tracks(&mut self, head: Head) -> Result<()> {
-        for (_, entry) in
-            child_elements(&self.read_description(head)?).filter(|(id, _)| *id == id::TRACK_ENTRY)
-        {
-            let mut track = TrackInfo::default();
-            for (id, body) in child_elements(entry) {
-                match id {
-                    id::TRACK_NUMBER => track.number = read_unsigned(body),
-                    id::TRACK_TYPE => {
-                        track.is_audio = read_unsigned(body) == id::AUDIO_TYPE;
-                        track.is_video = read_unsigned(body) == id::VIDEO_TYPE;
-                    }
-                    id::CODEC_ID => track.codec_id = read_string(body),
-                    id::CODEC_PRIVATE => track.codec_private = body.to_vec(),
-                    id::AUDIO => {
-                        // Defaults of RFC 9559, sections 5.1.4.1.29.1 and 5.1.4.1.29.3.
-                        (track.sample_rate, track.channels) = (8000.0, 1);
-                        for (id, body) in child_elements(body) {
-                            match id {
-                                id::SAMPLING_FREQUENCY => track.sample_rate = read_float(body),
-                                id::CHANNELS => track.channels = read_unsigned(body),
-                                _ => {}
-                            }
-                        }
-                    }
-                    _ => {}
-                }
-            }
-            self.tracks.push(track);
-        }
+        let body = self.read_description(head)?;
+        let entries = child_elements(&body).filter(|(id, _)| *id == id::TRACK_ENTRY);
+        self.tracks.extend(entries.map(|(_, entry)| TrackInfo::read(entry)));
         Ok(())
     }
 
@@ -370,6 +388,34 @@ impl<R: Read> Reader<R> {
 }
 
 impl<R: Read + Seek> Reader<R> {
+    /// As [`open_with`](Self::open_with), of a source that can be gone about in: what lies behind the packets, where programs that edit
+    /// files put what has grown, is read too.
+    ///
+    /// # Errors
+    /// As for [`open_with`](Self::open_with).
+    pub fn open_file(source: R, limits: Limits) -> Result<Self> {
+        let mut reader = Self::read_start(source, limits)?;
+        let (first, pending) = (reader.first_cluster, reader.pending);
+        for (part, at) in std::mem::take(&mut reader.places) {
+            // What does not lie where it should is as if it were not there.
+            let at = reader.segment.saturating_add(at);
+            if pending.is_none() || at <= first || reader.go_to(at, 0).is_err() {
+                continue;
+            }
+            match read_head(&mut reader.source) {
+                Ok(Some(head)) if head.id == part => reader.read_part(head).or_else(|e| match part {
+                    id::TRACKS => Err(e),
+                    _ => Ok(()),
+                })?,
+                _ => {}
+            }
+        }
+        reader.truncated = false;
+        reader.go_to(first, 0)?;
+        reader.pending = pending;
+        reader.check_tracks()
+    }
+
     /// Goes to the last block at or before `pts_ns` (the first block if there is none), which [`Reader::next_block`] then
     /// reads. It looks at every block before it; coded streams are small.
     ///

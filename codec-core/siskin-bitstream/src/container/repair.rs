@@ -47,6 +47,8 @@ pub struct Repaired {
 struct TrackKind {
     number: u64,
     is_video: bool,
+    /// How long a packet lasts that does not say so, if the file states it.
+    packet_ns: Option<u64>,
     /// Of tracks whose packets tell how long they last.
     header: Option<Header>,
 }
@@ -305,10 +307,12 @@ impl<R: Read, W: Write> Copy<'_, R, W> {
         let Some((number, relative, flags, data)) = inner.and_then(block_head) else { return };
         // A block of no track has a damaged number, and would be of use to no player.
         let Some(track) = self.tracks.iter().find(|t| t.number == number) else { return };
-        // The packets themselves are not split: the block is copied byte by byte, and this only tells damage.
-        if Lacing::from_flags(flags).is_some_and(|lacing| lacing.split_packets(data).is_none()) {
-            return;
-        }
+        // The block is copied byte by byte; its packets tell damage, and how long they last.
+        let packets = match Lacing::from_flags(flags) {
+            Some(lacing) => lacing.split_packets(data),
+            None => Some(vec![data]),
+        };
+        let Some(packets) = packets else { return };
         let refers = id == id::BLOCK_GROUP && child_elements(body).any(|(id, _)| id == id::REFERENCE_BLOCK);
         // A simple block has a flag; a group has a reference where it depends on another block (RFC 9559, section
         // 5.1.3.5).
@@ -317,12 +321,15 @@ impl<R: Read, W: Write> Copy<'_, R, W> {
         let stated =
             child_elements(body).find(|(part, _)| id == id::BLOCK_GROUP && *part == id::BLOCK_DURATION);
         let stated = stated.map(|(_, ticks)| read_unsigned(ticks).saturating_mul(self.tick_ns));
-        // Siskin's packets say how long they last, to the nanosecond; a group's duration is in ticks. For others
-        // the file ends where the last block begins.
-        let lasts =
-            track.header.as_ref().and_then(|h| length_ns(h, data, &self.limits)).or(stated).unwrap_or(0);
+        // Siskin's packets say how long they last, to the nanosecond; a group's duration is in ticks. Where nothing says, the
+        // file ends where the last block begins.
+        let own = track.header.as_ref().and_then(|header| {
+            packets.iter().map(|data| length_ns(header, data, &self.limits)).sum::<Option<u64>>()
+        });
+        let usual = track.packet_ns.map(|ns| ns.saturating_mul(packets.len() as u64));
+        let lasts = own.or(stated).or(usual).unwrap_or(0);
         self.done.duration_ns = self.done.duration_ns.max(pts.saturating_add(lasts));
-        self.done.blocks += 1;
+        self.done.blocks += packets.len() as u64;
         // Players seek to keyframes of the video; an index of the audio beside it would lead them astray.
         let indexed = track.is_video || !self.tracks.iter().any(|t| t.is_video);
         if is_key && indexed && cluster.cue.is_none() {
@@ -414,6 +421,7 @@ impl TrackKind {
         Self {
             number: find(id::TRACK_NUMBER).map_or(0, read_unsigned),
             is_video: find(id::TRACK_TYPE).map(read_unsigned) == Some(id::VIDEO_TYPE),
+            packet_ns: find(id::DEFAULT_DURATION).map(read_unsigned),
             header,
         }
     }

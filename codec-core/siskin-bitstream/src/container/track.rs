@@ -1,7 +1,9 @@
 //! Tracks: what they are, and the `TrackEntry` that says so (RFC 9559, section 5.1.4.1).
 
 use super::{AUDIO_CODEC_ID, TEXT_CODEC_ID, TOKENS_CODEC_ID, VIDEO_CODEC_ID, ebml, id};
-use crate::{StreamHeader, VideoHeader};
+use crate::packet::Packet;
+use crate::video_packet::inspect;
+use crate::{Limits, StreamHeader, VideoHeader};
 
 /// What a track carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +42,8 @@ pub struct Track {
     pub language: Option<String>,
     /// Tags of the track: Matroska tag names and values.
     pub tags: Vec<(String, String)>,
+    /// How long a packet lasts in nanoseconds, if nearly all last as long; those that differ say so themselves.
+    pub packet_ns: Option<u64>,
 }
 
 /// What a track says of a codec that is not Siskin's; its packets are written as they come.
@@ -101,7 +105,47 @@ impl Track {
             name: None,
             language: None,
             tags: Vec::new(),
+            packet_ns: None,
         }
+    }
+
+    /// The track with packets of so many codec frames each, but for a few; of an audio stream.
+    pub fn with_frames_per_packet(self, header: &StreamHeader, frames: u32) -> Self {
+        let samples = u64::from(frames) * u64::from(header.hop);
+        self.with_packet_duration(samples * 1_000_000_000 / u64::from(header.sample_rate.max(1)))
+    }
+
+    /// The track with packets like its first one.
+    pub fn with_first_packet(self, data: &[u8], limits: &Limits) -> Self {
+        match self.kind {
+            _ if self.other.is_some() => self,
+            TrackKind::Audio => {
+                let Ok((header, _)) = StreamHeader::parse(&self.codec_private) else { return self };
+                let packet = Packet::parse(data, limits).and_then(|p| p.bind(&header));
+                // One that describes noise stands for as long as the pause lasts.
+                let frames =
+                    packet.ok().filter(|p| p.comfort_noise().is_none()).map_or(0, |p| p.info().frames);
+                self.with_frames_per_packet(&header, frames)
+            }
+            TrackKind::Video => {
+                let Ok((header, _)) = VideoHeader::parse(&self.codec_private, limits) else { return self };
+                // Fitted groups differ in length, as far as their cuts do.
+                let single = inspect(data, limits).ok().filter(|info| info.frames == 1);
+                let constant = header.frame_duration_ns().filter(|_| single.is_some());
+                self.with_packet_duration(constant.unwrap_or(0))
+            }
+            _ => self,
+        }
+    }
+
+    /// The track with packets that last so many nanoseconds each, but for a few. Readers that know it need no duration of each packet.
+    pub fn with_packet_duration(self, nanoseconds: u64) -> Self {
+        Self { packet_ns: Some(nanoseconds).filter(|&ns| ns > 0), ..self }
+    }
+
+    /// Whether several packets may share a block.
+    pub(super) fn may_lace(&self) -> bool {
+        self.kind == TrackKind::Audio && self.other.is_none() && self.packet_ns.is_some()
     }
 }
 
@@ -122,7 +166,10 @@ pub(super) fn track_entry(number: u64, track: &Track) -> Vec<u8> {
     ebml::put_unsigned(id::TRACK_UID, number, &mut out);
     ebml::put_unsigned(id::TRACK_TYPE, kind, &mut out);
     // The default is 1.
-    ebml::put_unsigned(id::FLAG_LACING, 0, &mut out);
+    if !track.may_lace() {
+        ebml::put_unsigned(id::FLAG_LACING, 0, &mut out);
+    }
+    track.packet_ns.iter().for_each(|&ns| ebml::put_unsigned(id::DEFAULT_DURATION, ns, &mut out));
     // Without the element a track is in English.
     ebml::put_element(id::LANGUAGE, track.language.as_deref().unwrap_or("und").as_bytes(), &mut out);
     ebml::put_element(id::CODEC_ID, codec.as_bytes(), &mut out);
