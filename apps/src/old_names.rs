@@ -27,7 +27,9 @@ fn find_old_names(arguments: impl Iterator<Item = OsString>) -> Vec<(&'static st
 /// Warns on stderr of old names among the arguments of a command line that clap has taken.
 pub(crate) fn warn_of_old_names(arguments: impl Iterator<Item = OsString>) {
     for (old, current) in find_old_names(arguments) {
-        eprintln!("siskin: warning: {old} is the old name of {current} and goes with the next release");
+        eprintln!(
+            "siskin: warning: {old} is the old name of {current} and will be removed in the next release"
+        );
     }
 }
 

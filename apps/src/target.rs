@@ -142,7 +142,7 @@ impl Target {
         Ok(Self::File(FileTarget { temporary: Some(temporary), file, path, existing }))
     }
 
-    /// Whether the output can be gone back to.
+    /// Whether the output can seek.
     pub(crate) fn is_file(&self) -> bool {
         matches!(self, Self::File(_))
     }

@@ -308,7 +308,7 @@ fn halves(path: &Path) -> [[u8; 3]; 2] {
         .args([filter, "-f", "rawvideo", "-"])
         .output()
         .expect("ffmpeg starts");
-    [20, 80].map(|x| std::array::from_fn(|i| run.stdout[3 * (32 * 99 + x) + i]))
+    [20, 80].map(|x| std::array::from_fn(|i| run.stdout[3 * (32 * 98 + x) + i]))
 }
 
 #[test]
@@ -316,8 +316,9 @@ fn colours_keep_their_range_and_matrix_in_the_formats_of_cameras() {
     let folder = folder();
     let path = |name: &str| folder.path().join(name);
     let (input, back) = (path("in.mkv"), path("back.mkv"));
-    let picture = "color=0xc8285a:s=99x64:r=5:d=0.4,drawbox=w=49:h=64:c=0x1e64c8:t=fill,format=gbrp";
-    for format in ["yuv420p", "nv12", "p010le"] {
+    let picture = "color=0xc8285a:s=98x64:r=5:d=0.4,drawbox=w=49:h=64:c=0x1e64c8:t=fill,format=gbrp";
+    // Not P010, which FFmpeg 5.1 reads from Matroska as 15-bit RGB (findings/ffmpeg-p010-matroska.sh).
+    for (format, codec) in [("yuv420p", "rawvideo"), ("nv12", "rawvideo"), ("yuv420p10le", "ffv1")] {
         for (range, matrix, name) in [
             ("tv", "bt709", "bt709"),
             ("pc", "bt709", "bt709"),
@@ -327,7 +328,7 @@ fn colours_keep_their_range_and_matrix_in_the_formats_of_cameras() {
             let filter =
                 format!("{picture},scale=out_range={range}:out_color_matrix={matrix},format={format}");
             let source = ["-f", "lavfi", "-i", &filter, "-color_range", range, "-colorspace", name];
-            ffmpeg(&[&source[..], &["-c:v", "rawvideo", "-allow_raw_vfw", "1", text(&input)]].concat());
+            ffmpeg(&[&source[..], &["-c:v", codec, "-allow_raw_vfw", "1", text(&input)]].concat());
             through(&input, &back);
             let told = &probe(&back, "v", "stream=color_range,color_space")[0];
             assert_eq!(

@@ -1,7 +1,5 @@
 //! What every element of the plugin repeats: its debug category, its description, its pads and its properties.
 
-use std::sync::LazyLock;
-
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 use siskin_core::Error;
@@ -74,10 +72,7 @@ pub(crate) use counters;
 
 /// The description of an element of this plugin.
 pub(crate) fn metadata_from(name: &str, class: &str, text: &str) -> gst::subclass::ElementMetadata {
-    // The registry wants static texts, so it is made once.
-    static AUTHOR: LazyLock<String> =
-        LazyLock::new(|| format!("The Siskin developers <{}>", env!("CARGO_PKG_REPOSITORY")));
-    gst::subclass::ElementMetadata::new(name, class, text, &AUTHOR)
+    gst::subclass::ElementMetadata::new(name, class, text, "The Siskin developers")
 }
 
 /// A buffer's bytes; a buffer that cannot be mapped is an element error.

@@ -53,6 +53,7 @@ gst::plugin_define!(
     "MIT/X11",
     env!("CARGO_PKG_NAME"),
     env!("CARGO_PKG_NAME"),
-    env!("CARGO_PKG_REPOSITORY"),
+    // As GStreamer's own build calls it where the builder names none.
+    "Unknown package origin",
     env!("BUILD_REL_DATE")
 );

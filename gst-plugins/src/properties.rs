@@ -16,7 +16,7 @@ pub(crate) fn add_old_names(specs: &mut Vec<glib::ParamSpec>, old_names: &[OldNa
         let spec = specs.iter().find(|spec| spec.name() == *current);
         let spec = spec.and_then(|spec| spec.downcast_ref::<glib::ParamSpecUInt>());
         let spec = spec.expect("old names are those of unsigned numbers");
-        let blurb = format!("Old name of {current}, which goes with the next release");
+        let blurb = format!("Old name of {current}, which will be removed in the next release");
         let builder = glib::ParamSpecUInt::builder(old)
             .nick(spec.nick())
             .blurb(&blurb)
@@ -43,7 +43,7 @@ pub(crate) fn current_name<'a>(
     gst::warning!(
         category,
         obj = element,
-        "{old} is the old name of {current} and goes with the next release"
+        "{old} is the old name of {current} and will be removed in the next release"
     );
     current
 }

@@ -20,7 +20,7 @@ Everything was done.
 Something went wrong at work; one line on standard error says what.
 .TP
 2
-The command line, or a value in it, cannot be.
+The command line, or a value in it, is not valid.
 .TP
 130
 Interrupted; outputs that are kept hold what was whole.

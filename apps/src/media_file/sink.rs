@@ -37,7 +37,7 @@ pub(crate) struct Totals {
 }
 
 impl Sink {
-    /// Begins the file of a stream with so many frames in a packet: with an index at the end where the target can be gone back to, as a
+    /// Begins the file of a stream with so many frames in a packet: with an index at the end where the target can seek, as a
     /// live stream elsewhere.
     pub(crate) fn create(
         target: &Target,

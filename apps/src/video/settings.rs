@@ -155,7 +155,7 @@ impl VideoArgs {
         }
         if self.keyframe_interval.is_none() && self.gop_size != GOP_SIZE {
             let text = "--gop-size is in real time the old name of --keyframe-interval";
-            eprintln!("siskin: warning: {text} and goes with the next release");
+            eprintln!("siskin: warning: {text} and will be removed in the next release");
         }
         match given.into_iter().find(|g| g.0) {
             Some((_, name)) => {

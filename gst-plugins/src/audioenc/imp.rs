@@ -91,7 +91,7 @@ impl ObjectImpl for SiskinAudioEnc {
         specs.extend([
                 glib::ParamSpecUInt::builder("bitrate")
                     .nick("Bit rate")
-                    .blurb("Bits per second: the most that codes take, or with rate-control=vbr the average of packets; 0 is the bundle's default")
+                    .blurb("Bits per second: the upper limit of the codes' rate, or with rate-control=vbr the average rate of packets; 0 is the bundle's default")
                     .maximum(i32::MAX as u32)
                     .mutable_playing()
                     .build(),

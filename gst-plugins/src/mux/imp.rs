@@ -57,7 +57,7 @@ impl ObjectImpl for SiskinMux {
     describe_properties!(vec![
         glib::ParamSpecBoolean::builder("streamable")
             .nick("Streamable")
-            .blurb("Write for a pipe or network: no index, each packet at once, nothing gone back to")
+            .blurb("Write for a pipe or network: no index, each packet at once, no seeking back")
             .mutable_ready()
             .build(),
     ]);

@@ -18,7 +18,7 @@
 //!
 //! A file gets known sizes, an index and its duration when the stream ends; it is playable all along. Of a live recording that is
 //! killed, or whose machine loses power, all but the last second is on disk. Video may change its size, rate and colour. With
-//! `streamable`, or where downstream cannot seek, nothing is gone back to and each packet is pushed at once; the
+//! `streamable`, or where downstream cannot seek, nothing is rewritten and each packet is pushed at once; the
 //! caps then carry the file's head as `streamheader` for network sinks.
 //!
 //! ```text

@@ -66,7 +66,7 @@ impl ObjectImpl for RtpSiskinVideoDepay {
             .build(),
         glib::ParamSpecBoxed::builder::<gst::Structure>("siskin-stats")
             .nick("Statistics")
-            .blurb("Payloads and packets taken, lost and skipped")
+            .blurb("Counts of payloads and packets received, lost and skipped")
             .read_only()
             .build(),
     ]);

@@ -136,7 +136,7 @@ impl ObjectImpl for SiskinTokenSrc {
                 .build(),
             glib::ParamSpecEnum::builder_with_default("on-bad-token", BadToken::default())
                 .nick("On a bad token")
-                .blurb("What to do with tokens that cannot be taken")
+                .blurb("What to do with tokens that are not valid codes")
                 .mutable_ready()
                 .build(),
             properties::frames_per_packet_spec(

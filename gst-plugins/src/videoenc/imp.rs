@@ -69,7 +69,7 @@ impl ObjectImpl for SiskinVideoEnc {
             gst::warning!(
                 CAT,
                 imp = self,
-                "{old} is the old name of {current} and goes with the next release"
+                "{old} is the old name of {current} and will be removed in the next release"
             );
         }
     }
@@ -116,7 +116,8 @@ impl VideoEncoderImpl for SiskinVideoEnc {
     fn start(&self) -> Result<(), gst::ErrorMessage> {
         let settings = lock(&self.settings).clone();
         if settings.has_old_gop_size() {
-            let text = "gop-size is the old name of keyframe-interval and goes with the next release";
+            let text =
+                "gop-size is the old name of keyframe-interval and will be removed in the next release";
             gst::warning!(CAT, imp = self, "{text}");
         }
         // Options first: a mistake in them should not have to wait for ONNX Runtime to be loaded.

@@ -164,7 +164,7 @@ impl Settings {
             ),
             glib::ParamSpecInt::builder("steps")
                 .nick("Steps")
-                .blurb("Old name of epochs and, with preset=realtime, of refine, which goes with the next release")
+                .blurb("Old name of epochs and, with preset=realtime, of refine, which will be removed in the next release")
                 .minimum(-1)
                 .maximum(MAX_EPOCHS as i32)
                 .default_value(defaults.steps)

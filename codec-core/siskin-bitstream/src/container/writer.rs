@@ -8,8 +8,9 @@ use crate::{Error, Result};
 /// Time that a cluster of a live stream or of a film holds at most. The packets of a file of sound weigh so little that clusters
 /// would cost as much as they do at the lowest rates; there they are longer, up to a size.
 const CLUSTER_NS: u64 = 1_000_000_000;
-/// Bytes and time after which a cluster of a file of sound ends. Its time stamps reach 32.7 s.
-const CLUSTER_BYTES: usize = 4096;
+/// Bytes and time after which a cluster of a file of sound ends: 5 s at 6 kb/s, as far before its target as a seek to a keyframe may
+/// land. Time stamps of a cluster reach 32.7 s.
+const CLUSTER_BYTES: usize = 3072;
 const LONG_CLUSTER_NS: u64 = 24_000_000_000;
 /// A seek lands at most this far before its target, or at the cluster that holds it.
 const CUE_INTERVAL_NS: u64 = 5_000_000_000;
