@@ -108,7 +108,7 @@ impl Timeline {
     }
 
     /// By how much the times of the next packet of a track are to be moved; none if that is not known yet. Then it and those after it
-    /// wait until [`Timeline::settled`] names the track.
+    /// wait until [`Timeline::is_settled`] names the track.
     pub(super) fn place(&mut self, track: usize, stamp: Stamp) -> Option<i64> {
         let Some(time) = stamp.dts.or(stamp.pts) else {
             let clock = &mut self.clocks[track];
