@@ -40,7 +40,7 @@ impl Bundle {
     /// Opens the bundle in the folder `path`, reading and checking every file that the manifest lists.
     ///
     /// # Errors
-    /// [`Error::BadBundle`](crate::Error::BadBundle) if the manifest is not valid or a file is missing, too large or has another hash.
+    /// [`Error::BadBundle`] if the manifest is not valid or a file is missing, too large or has another hash.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         Self::open_with(path, &Limits::default())
     }
@@ -59,7 +59,7 @@ impl Bundle {
     /// Finds a bundle by name on the [search path](search_path), or opens the folder if `name_or_path` is one.
     ///
     /// # Errors
-    /// [`Error::BundleNotFound`](crate::Error::BundleNotFound) with the folders searched, or what [`Bundle::open`] returns.
+    /// [`Error::BundleNotFound`] with the folders searched, or what [`Bundle::open`] returns.
     pub fn find(name_or_path: &str) -> Result<Self> {
         registry::find_folder(name_or_path).and_then(Self::open)
     }
@@ -68,7 +68,7 @@ impl Bundle {
     /// does.
     ///
     /// # Errors
-    /// [`Error::WrongBundle`](crate::Error::WrongBundle) with the name and id of the bundle that is needed.
+    /// [`Error::WrongBundle`] with the name and id of the bundle that is needed.
     pub fn for_stream(header: &StreamHeader, preferred: Option<&str>) -> Result<Self> {
         if let Some(name) = preferred {
             // A bundle that was asked for is not replaced by another one silently, even if that one fits.
@@ -113,7 +113,7 @@ impl Bundle {
     /// The bytes of one of the bundle's files.
     ///
     /// # Errors
-    /// [`Error::BadBundle`](crate::Error::BadBundle) if the manifest does not list the file.
+    /// [`Error::BadBundle`] if the manifest does not list the file.
     pub fn file_bytes(&self, name: &str) -> Result<&[u8]> {
         self.folder.file_bytes(name)
     }
