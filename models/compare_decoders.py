@@ -1,6 +1,7 @@
 """Compare a decoder of train_decoder.py with that of the bundle, on the same codes of the speakers held out of training.
 
   python models/compare_decoders.py --decoder models/checkpoints/speech-24k-decoder.pt --noise 0 -2 -4
+  python models/compare_decoders.py --noise 1 2    the bundle's own decoder at other levels of its noise
 
 Prints the means of each variant and its paired differences from the bundle's decoder with their standard errors; every clip's
 scores go into --out, and what stands there is not computed again. Codes are those of the greedy search.
@@ -27,7 +28,7 @@ def arguments():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--bundle", type=Path, default=Path("models/bundles/speech-24k"))
     p.add_argument("--corpus", type=Path, default=Path(".siskin/corpus"))
-    p.add_argument("--decoder", type=Path, required=True, metavar="CHECKPOINT")
+    p.add_argument("--decoder", type=Path, metavar="CHECKPOINT", help="without it the bundle's own, at other levels of noise")
     p.add_argument("--noise", type=float, nargs="*", default=[0.0], metavar="DB",
                    help="added to the level of its noise, a variant each")
     p.add_argument("--stages", type=int, default=6)
@@ -41,10 +42,13 @@ class Variants:
     """The bundle's decoder and that of a checkpoint at several levels of noise, for one clip's codes."""
 
     def __init__(self, bundle, checkpoint, levels):
-        saved = torch.load(checkpoint, map_location="cpu", weights_only=NEW)
         self.old = load_bundle(bundle).eval()
-        self.new = load_bundle(bundle, harmonics=saved["config"]["harmonics"]).eval()
-        self.new.decoder.load_state_dict({k: v.float() for k, v in saved["average"].items()}, strict=False)
+        if checkpoint is None:
+            self.new = load_bundle(bundle).eval()
+        else:
+            saved = torch.load(checkpoint, map_location="cpu", weights_only=NEW)
+            self.new = load_bundle(bundle, harmonics=saved["config"]["harmonics"]).eval()
+            self.new.decoder.load_state_dict({k: v.float() for k, v in saved["average"].items()}, strict=False)
         self.levels = {f"{level:+g} dB": level for level in levels}
         self.names = [BUNDLE, *self.levels]
 
@@ -94,7 +98,8 @@ def main():
     args.out.parent.mkdir(parents=True, exist_ok=True)
     kept = list(csv.DictReader(args.out.open())) if args.out.exists() else []
     known = {tuple(r[k] for k in key): r for r in kept if all(r.get(m.name) for m in measures)}
-    rows, stamp = [], f"{args.decoder.name}:{int(args.decoder.stat().st_mtime)}"
+    source = args.decoder or args.bundle / "decoder.onnx"
+    rows, stamp = [], f"{source.name}:{int(source.stat().st_mtime)}"
     for clip in clips.HeldOut(args.corpus).clips(args.per_speaker):
         latents = None
         for name in subjects.names:

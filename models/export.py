@@ -2,6 +2,7 @@
 
   python models/export.py --checkpoint .siskin/runs/main/last.pt
   python models/export.py --decoder .siskin/runs/decoder/last.pt --version 0.3.0   the decoder of train_decoder.py alone
+  python models/export.py --own-decoder --noise 2 --version 0.2.1              its own decoder with more noise
 """
 import argparse
 import json
@@ -86,12 +87,13 @@ def golden(codec, clip, seconds):
 def new_decoder(args):
     """Puts a decoder for the same codes into the bundle that they are of: encoder, codebooks and tables keep their bytes."""
     path = args.out / "manifest.json"
-    info, saved = json.loads(path.read_text()), torch.load(args.decoder, weights_only=NEW)
-    codec = load_bundle(args.out, harmonics=saved["config"]["harmonics"]).eval()
-    if asdict(codec.config) != saved["config"]:
+    info, saved = json.loads(path.read_text()), args.decoder and torch.load(args.decoder, weights_only=NEW)
+    codec = load_bundle(args.out, harmonics=saved["config"]["harmonics"] if saved else 0).eval()
+    if saved and asdict(codec.config) != saved["config"]:
         raise SystemExit(f"{args.decoder} is of another architecture than {args.out}: {saved['config']}, "
                          f"the bundle's {asdict(codec.config)}")
-    codec.decoder.load_state_dict({k: v.float() for k, v in saved["average"].items()}, strict=False)
+    if saved:
+        codec.decoder.load_state_dict({k: v.float() for k, v in saved["average"].items()}, strict=False)
     codec.decoder.level.bias.data += args.noise * math.log(10) / 20
     half_weights(codec.encoder)
     onnx.save(decoder_graph(codec.config, half_weights(codec.decoder), codec.decoder.state_shapes), args.out / "decoder.onnx")
@@ -105,18 +107,22 @@ def new_decoder(args):
     info["files"]["decoder.onnx"] = sha256(args.out / "decoder.onnx")
     training = info["training"]
     training["parameters"]["decoder"] = codec.parameters_by_part()["decoder"]
-    training["architecture"], training["noise_db"] = asdict(codec.config), args.noise
-    training["decoder"] = {"steps": saved["step"], "seconds": round(saved["elapsed"]), "weights_of_losses": saved["losses"]}
+    if saved:
+        training["architecture"], training["noise_db"] = asdict(codec.config), args.noise
+        training["decoder"] = {"steps": saved["step"], "seconds": round(saved["elapsed"]), "weights_of_losses": saved["losses"]}
+    else:
+        training["noise_db"] = training.get("noise_db", 0.0) + args.noise
     info["figures"] = []
     path.write_text(json.dumps(info, indent=2) + "\n")
     save_file(golden(codec, args.clip, 2.0), args.golden)
-    print(json.dumps(training["decoder"]), (args.out / "decoder.onnx").stat().st_size)
+    print(json.dumps(training.get("decoder")), (args.out / "decoder.onnx").stat().st_size)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--checkpoint", type=Path, help="of train.py: a whole bundle")
+    what.add_argument("--own-decoder", action="store_true", help="that of the bundle at --out, with --noise added")
     what.add_argument("--decoder", type=Path, metavar="CHECKPOINT", help="of train_decoder.py: into the bundle at --out")
     parser.add_argument("--out", type=Path, default=Path("models/bundles/speech-24k"))
     parser.add_argument("--golden", type=Path, default=Path("testdata/golden/speech-24k.safetensors"))
@@ -124,7 +130,7 @@ def main():
     parser.add_argument("--version", default="0.1.0")
     parser.add_argument("--noise", type=float, default=0.0, metavar="DB", help="added to the level of the decoder's noise")
     args = parser.parse_args()
-    if args.decoder:
+    if args.decoder or args.own_decoder:
         new_decoder(args)
     else:
         whole_bundle(args)

@@ -165,13 +165,13 @@ fn put_packet(start: u64, packet: &Packet<'_>, out: &mut Vec<u8>) {
     ebml::put_element(id::BLOCK_GROUP, &group, out);
 }
 
-/// Appends a block from whose end sound is to be dropped. By hand: `mkv-element` 0.4.0 writes signed integers without the bit of
-/// the sign where the highest one is set.
+/// Appends a block from whose end sound is to be dropped. Not through `mkv-element` 0.4.0, which writes signed integers without
+/// the byte of their sign (findings/mkv-element-signed.sh).
 fn put_padded(track: usize, at: i16, discard_ns: u64, data: &[u8], out: &mut Vec<u8>) {
     let discard = i64::try_from(discard_ns).unwrap_or(i64::MAX);
     let mut group = Vec::with_capacity(data.len() + 28);
     ebml::put_element(id::BLOCK, &block(track, at, 0, data), &mut group);
-    ebml::put_element(id::DISCARD_PADDING, &discard.to_be_bytes(), &mut group);
+    ebml::put_signed(id::DISCARD_PADDING, discard, &mut group);
     ebml::put_element(id::BLOCK_GROUP, &group, out);
 }
 
