@@ -1,0 +1,142 @@
+//! What applications do to a player beside playing: start it again and again, seek to the end, change tracks.
+
+mod common;
+
+use std::path::{Path, PathBuf};
+
+use common::*;
+use gst::prelude::*;
+use siskin_core::bitstream::VideoHeader;
+
+const SECONDS: u64 = 4;
+
+/// A file with one track of video and two of sound, `SECONDS` long.
+fn film() -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("film.mkv");
+    let queue = "queue max-size-time=0 max-size-buffers=0 max-size-bytes=0 ! mux.";
+    let sound = |wave: &str| {
+        format!(
+            "audiotestsrc num-buffers={} samplesperbuffer=240 wave={wave} ! {RAW} ! siskinaudioenc ! {queue}",
+            SECONDS * 100
+        )
+    };
+    let pipeline = launch(&format!(
+        "siskinmux name=mux ! filesink name=out \
+         videotestsrc num-buffers={} pattern=ball ! video/x-raw,width=64,height=48,framerate=25/1 ! \
+         siskinvideoenc keyframe-interval=25 ! {queue} {} {}",
+        SECONDS * 25,
+        sound("sine"),
+        sound("ticks")
+    ));
+    pipeline.by_name("out").expect("out").set_property("location", path.to_str().expect("a plain path"));
+    let said = play(&pipeline);
+    assert_eq!((said.error, said.warnings), (None, vec![]));
+    (folder, path)
+}
+
+/// A player whose sinks drop what they get at its time.
+fn player(kind: &str, path: &Path) -> gst::Element {
+    init();
+    let sink =
+        || gst::ElementFactory::make("fakesink").property("sync", true).build().expect("a stock element");
+    gst::ElementFactory::make(kind)
+        .property("uri", uri(path))
+        .property("audio-sink", sink())
+        .property("video-sink", sink())
+        .build()
+        .expect("a stock element")
+}
+
+/// Errors and warnings since the last call.
+fn complaints(player: &gst::Element) -> Vec<String> {
+    let bus = player.bus().expect("a player has a bus");
+    std::iter::from_fn(|| bus.pop())
+        .filter_map(|m| match m.view() {
+            gst::MessageView::Error(e) => Some(format!("{e:?}")),
+            gst::MessageView::Warning(w) => Some(format!("{w:?}")),
+            _ => None,
+        })
+        .collect()
+}
+
+#[test]
+fn a_player_that_starts_again_and_again_has_nothing_to_complain_about() {
+    let (_folder, path) = film();
+    for kind in ["playbin", "playbin3"] {
+        let player = player(kind, &path);
+        for turn in 0..20 {
+            // Left as soon as it is reached, while the streams still negotiate behind the first frames.
+            for state in [gst::State::Ready, gst::State::Paused] {
+                player.set_state(state).expect("a change of state");
+                let (result, reached, _) = player.state(gst::ClockTime::from_seconds(30));
+                assert!(result.is_ok() && reached == state, "{kind} {turn}: {result:?} {reached:?}");
+            }
+            assert_eq!(complaints(&player), Vec::<String>::new(), "{kind} {turn}");
+        }
+        player.set_state(gst::State::Null).expect("stopping never fails");
+    }
+}
+
+/// The types of events that wait in the harness.
+fn events(harness: &mut gst_check::Harness) -> Vec<gst::Event> {
+    std::iter::from_fn(|| harness.try_pull_event()).collect()
+}
+
+fn video_caps() -> (gst::Caps, VideoHeader, gst::Buffer) {
+    let (said, coded) = watch(
+        "videotestsrc num-buffers=1 ! video/x-raw,format=I420,width=64,height=48,framerate=25/1 ! siskinvideoenc name=last",
+        "video/x-siskin",
+    );
+    assert_eq!(said.error, None);
+    let structure = coded[0].caps.structure(0).expect("caps");
+    let header = structure.get::<gst::Buffer>("codec_data").expect("a header");
+    let (header, _) = VideoHeader::parse(&bytes_of(&header), &Default::default()).expect("a header");
+    let mut buffer = gst::Buffer::from_slice(coded[0].data.clone());
+    buffer.make_mut().set_pts(gst::ClockTime::ZERO);
+    (coded[0].caps.clone(), header, buffer)
+}
+
+/// Stock decoders push caps with the first frame, and players rely on it: they put converters in when the caps come.
+#[test]
+fn the_video_decoder_pushes_caps_with_the_first_frame() {
+    let (caps, header, packet) = video_caps();
+    let mut harness = gst_check::Harness::new("siskinvideodec");
+    harness.play();
+    harness.set_src_caps(caps.clone());
+    let early: Vec<_> = events(&mut harness).iter().map(|e| e.type_()).collect();
+    assert!(!early.contains(&gst::EventType::Caps), "{early:?}");
+    harness.push(packet).expect("a push");
+    let sent = events(&mut harness);
+    let sizes: Vec<_> = sent
+        .iter()
+        .filter_map(|e| match e.view() {
+            gst::EventView::Caps(c) => gst_video::VideoInfo::from_caps(c.caps()).ok(),
+            _ => None,
+        })
+        .map(|info| (info.width(), info.height()))
+        .collect();
+    assert_eq!(sizes, [(header.width, header.height)]);
+}
+
+/// Where a gap comes before any frame its caps are the stream's, not the base class's 1280x720.
+#[test]
+fn a_gap_before_the_first_frame_has_the_streams_caps() {
+    let (caps, header, packet) = video_caps();
+    let mut harness = gst_check::Harness::new("siskinvideodec");
+    harness.play();
+    harness.set_src_caps(caps);
+    let gap = gst::event::Gap::builder(gst::ClockTime::ZERO).duration(gst::ClockTime::SECOND).build();
+    assert!(harness.push_event(gap));
+    harness.push(packet).expect("a push");
+    let infos: Vec<_> = events(&mut harness)
+        .iter()
+        .filter_map(|e| match e.view() {
+            gst::EventView::Caps(c) => gst_video::VideoInfo::from_caps(c.caps()).ok(),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(infos.len(), 1, "{infos:?}");
+    assert_eq!((infos[0].width(), infos[0].height()), (header.width, header.height));
+    assert_eq!(infos[0].fps(), gst::Fraction::new(25, 1));
+}
