@@ -185,7 +185,7 @@ fn black_and_white_stay_black_and_white_in_every_format() {
 }
 
 #[test]
-fn a_fitted_picture_of_odd_width_has_the_colour_of_its_edge() {
+fn a_fitted_picture_of_odd_width_has_the_color_of_its_edge() {
     let folder = folder();
     let path = |name: &str| folder.path().join(name);
     let (input, coded, back) = (path("in.mkv"), path("coded.mkv"), path("back.y4m"));

@@ -61,11 +61,14 @@ fn floats(data: &[u8]) -> Vec<f32> {
 fn matroska_holds_just_what_was_decoded() {
     let folder = folder();
     let path = |name: &str| folder.path().join(name);
-    let colour = ["-vf", "setsar=16/15,scale=out_color_matrix=bt709:out_range=pc,format=yuv420p"];
+    let colorimetry = ["-vf", "setsar=16/15,scale=out_color_matrix=bt709:out_range=pc,format=yuv420p"];
     let tags =
         ["-colorspace", "bt709", "-color_trc", "bt709", "-color_primaries", "bt709", "-color_range", "pc"];
-    let coded =
-        coded(folder.path(), "testsrc=size=63x49:rate=30000/1001:duration=3", &[&colour[..], &tags].concat());
+    let coded = coded(
+        folder.path(),
+        "testsrc=size=63x49:rate=30000/1001:duration=3",
+        &[&colorimetry[..], &tags].concat(),
+    );
     let movie = path("out.mkv");
     let result = json(&["decode", text(&coded), text(&movie), "--json"]);
     let shape = "stream=codec_name,width,height,avg_frame_rate,color_space,color_range,color_primaries";

@@ -31,7 +31,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     if only_measure {
         args.remove(0);
     }
-    let mut steps = realtime::Config::default().steps;
+    let mut steps = realtime::Config::default().refinements;
     if args.first().is_some_and(|a| a == "--steps") {
         args.remove(0);
         steps = args.remove(0).parse()?;
@@ -88,10 +88,14 @@ fn measure(
     (quality, steps): (u8, u32),
     name: &str,
 ) -> Result<Vec<u16>, Box<dyn Error>> {
-    let config = realtime::Config { target: realtime::Target::Quality(quality), steps, ..Default::default() };
+    let config = realtime::Config {
+        target: realtime::Target::Quality(quality),
+        refinements: steps,
+        ..Default::default()
+    };
     let mut encoder = realtime::Encoder::new(clip.header, runtime, bundle, &config)?;
     let size = clip.header.size()?;
-    let matrix = YuvMatrix::from_colorimetry(&clip.header.colour);
+    let matrix = YuvMatrix::from_colorimetry(&clip.header.colorimetry);
     let (mut bytes, mut sum, mut seconds) = (0, 0.0, 0.0);
     let (mut decoded, mut original) = (VideoFrame::default(), VideoFrame::default());
     for frame in &clip.frames {
@@ -130,7 +134,7 @@ fn read_y4m(data: &[u8]) -> Result<Clip, Box<dyn Error>> {
         height: field('H').map_err(|_| "no height")?,
         frame_rate: (30, 1),
         pixel_aspect: (1, 1),
-        colour: Default::default(),
+        colorimetry: Default::default(),
     };
     let size = realtime::i420_bytes(&header);
     let frames = data[end + 1..].chunks_exact(size + 6).take(FRAMES).map(|f| f[6..].to_vec()).collect();

@@ -47,8 +47,8 @@ pub use siskin_model::{bundle, runtime, search_near};
 // A module of chosen names and not the crate: `container` has a path of its own, as before the core was split.
 pub mod bitstream {
     pub use siskin_bitstream::{
-        BundleId, CodeCoder, Colour, ComfortNoise, Frames, PacketShape, StreamHeader, VideoHeader, bytes,
-        packet, redundancy, rtp, rtp_video, video_packet,
+        BundleId, CodeCoder, Colorimetry, ComfortNoise, Frames, PacketShape, StreamHeader, VideoHeader,
+        bytes, packet, redundancy, rtp, rtp_video, video_packet,
     };
 }
 

@@ -22,7 +22,7 @@ use targets::{TARGETS, Target};
 /// Seeds of more bytes are not cut and flipped at every place.
 const SMALL: usize = 4096;
 /// What a mutated seed may grow to.
-const MOST_BYTES: usize = 16_384;
+const MAX_BYTES: usize = 16_384;
 
 fn folder(kind: &str, target: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz").join(kind).join(target)
@@ -81,7 +81,7 @@ impl Dice {
                 _ => {}
             }
         }
-        data.truncate(MOST_BYTES);
+        data.truncate(MAX_BYTES);
     }
 }
 

@@ -104,7 +104,7 @@ fn record_change(path: &Path, first: &str, second: &str) -> Said {
 }
 
 #[test]
-fn a_change_of_size_rate_or_colour_goes_on_in_the_same_file() {
+fn a_change_of_size_rate_or_color_goes_on_in_the_same_file() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("change.mkv");
     let base = "format=I420,width=64,height=48,framerate=25/1,colorimetry=bt601";
@@ -116,7 +116,8 @@ fn a_change_of_size_rate_or_colour_goes_on_in_the_same_file() {
         let said = record_change(&path, base, second);
         assert_eq!((said.error, said.warnings), (None, vec![]), "{second}");
         let (_, blocks) = read(bytes_on_disk(&path));
-        let keys: Vec<_> = (0..).zip(&blocks).filter(|(_, b)| b.key).map(|(n, _)| n).collect::<Vec<usize>>();
+        let keys: Vec<_> =
+            (0..).zip(&blocks).filter(|(_, b)| b.is_keyframe).map(|(n, _)| n).collect::<Vec<usize>>();
         assert_eq!((blocks.len(), keys), (50, vec![0, 25]), "{second}");
         // Stock demuxer, parser and decoder show all of it, each part in its own size.
         let text = format!(
@@ -147,7 +148,7 @@ fn another_raw_format_of_the_same_pictures_is_no_change() {
     );
     assert_eq!((said.error, said.warnings), (None, vec![]));
     let (_, blocks) = read(bytes_on_disk(&path));
-    let keys = blocks.iter().filter(|b| b.key).count();
+    let keys = blocks.iter().filter(|b| b.is_keyframe).count();
     // The ball starts anew, but that is no new stream.
     assert_eq!((blocks.len(), keys), (50, 1));
 }
@@ -187,7 +188,7 @@ fn splitmuxsink_begins_new_files() {
     assert_eq!(said.error, None);
     for part in 0..3 {
         let (reader, blocks) = read(bytes_on_disk(&folder.path().join(format!("part{part}.mkv"))));
-        assert_eq!((blocks.len(), blocks[0].key), (25, true), "part {part}");
+        assert_eq!((blocks.len(), blocks[0].is_keyframe), (25, true), "part {part}");
         assert_eq!(reader.tracks()[0].codec_id, "V_SISKIN");
     }
 }

@@ -62,9 +62,9 @@ fn received_with_keys(harness: &mut gst_check::Harness) -> Vec<(u32, bool, bool)
         .iter()
         .map(|b| {
             let info = inspect(&bytes_of(b), &Default::default()).expect("a whole packet");
-            assert_eq!(info.key, !b.flags().contains(gst::BufferFlags::DELTA_UNIT));
+            assert_eq!(info.is_keyframe, !b.flags().contains(gst::BufferFlags::DELTA_UNIT));
             assert_eq!(b.duration(), Some(gst::ClockTime::from_mseconds(40)));
-            (info.number, b.flags().contains(gst::BufferFlags::DISCONT), info.key)
+            (info.number, b.flags().contains(gst::BufferFlags::DISCONT), info.is_keyframe)
         })
         .collect()
 }

@@ -78,12 +78,12 @@ fn what_is_learned_is_seen_in_playbin_with_exact_times() {
     }
     let infos: Vec<_> =
         packets(&path).iter().map(|p| inspect(p, &Default::default()).expect("a packet")).collect();
-    assert_eq!(infos.iter().map(|i| (i.frames, i.key)).collect::<Vec<_>>(), [(3, true), (2, true)]);
+    assert_eq!(infos.iter().map(|i| (i.frames, i.is_keyframe)).collect::<Vec<_>>(), [(3, true), (2, true)]);
     assert!(infos.iter().all(|i| i.durations.is_none()));
 }
 
 #[test]
-fn sizes_formats_and_colours_come_through() {
+fn sizes_formats_and_colors_come_through() {
     for (size, raw, out) in [
         ((16, 16), "format=RGB", "RGB"),
         ((33, 57), "format=I420,colorimetry=bt709", "I420"),
@@ -281,7 +281,7 @@ fn a_live_encoder_reports_its_latency() {
 const REALTIME: &str = "siskinvideoenc threads=1";
 
 #[test]
-fn real_time_pictures_come_one_by_one_and_keep_their_colour() {
+fn real_time_pictures_come_one_by_one_and_keep_their_color() {
     for (format, size) in [("I420,colorimetry=bt709", (48, 34)), ("RGB", (40, 47))] {
         let raw = format!("video/x-raw,format={format},width={},height={},framerate=30/1", size.0, size.1);
         let source = format!("videotestsrc num-buffers=8 pattern=smpte75 ! {raw}");
@@ -484,7 +484,7 @@ fn requests_are_answered_with_the_next_frame_but_not_ten_times_a_second() {
 fn what_an_application_sets_stays() {
     let pipeline = launch(
         "videotestsrc num-buffers=3 ! video/x-raw,width=64,height=64 ! \
-         siskinvideoenc name=enc qos=false min-force-key-unit-interval=0 ! fakesink",
+         siskinvideoenc name=enc qos=false min-force-is_keyframe-unit-interval=0 ! fakesink",
     );
     let said = play_on(&pipeline);
     let encoder = pipeline.by_name("enc").expect("enc");

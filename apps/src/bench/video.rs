@@ -1,4 +1,4 @@
-//! How fast pictures are coded in real time.
+//! How fast frames are coded in real time.
 
 use std::path::Path;
 
@@ -16,7 +16,7 @@ use crate::{events, interrupt, media, report, units};
 pub(crate) struct Work<'a> {
     /// A clip; a moving pattern of 480x270 if there is none.
     pub(crate) input: Option<&'a Path>,
-    /// Pictures.
+    /// Frames.
     pub(crate) frames: usize,
     /// Quality of the bundle.
     pub(crate) quality: u8,
@@ -24,7 +24,7 @@ pub(crate) struct Work<'a> {
     pub(crate) model: Option<&'a str>,
 }
 
-/// Encodes and decodes, and tells how long pictures took.
+/// Encodes and decodes, and tells how long frames took.
 pub(crate) fn run_video(work: &Work<'_>, runtime: &Runtime, as_json: bool) -> Result<()> {
     let bundle = VideoBundle::find(work.model.unwrap_or(VideoBundle::DEFAULT))?;
     let (header, pictures) = load_frames(work)?;
@@ -115,8 +115,13 @@ fn load_frames(work: &Work<'_>) -> Result<(VideoHeader, Vec<Vec<u8>>)> {
 /// Waves that move at different speeds, with a grain that does not.
 fn draw_pattern(frames: usize) -> (VideoHeader, Vec<Vec<u8>>) {
     let (width, height) = (480u32, 270u32);
-    let header =
-        VideoHeader { width, height, frame_rate: (30, 1), pixel_aspect: (1, 1), colour: Default::default() };
+    let header = VideoHeader {
+        width,
+        height,
+        frame_rate: (30, 1),
+        pixel_aspect: (1, 1),
+        colorimetry: Default::default(),
+    };
     let make = |t: usize| {
         let mut out = Vec::with_capacity(realtime::i420_bytes(&header));
         for (scale, step) in [(1.0, 1), (2.0, 2), (2.0, 2)] {

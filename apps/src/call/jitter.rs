@@ -12,7 +12,7 @@ use siskin_core::bitstream::rtp::Payload;
 
 /// Most frames kept; more are the past of a sender that was faster than we.
 // Two seconds at 20 ms, longer than any delay that people still talk with.
-const MOST_FRAMES: i64 = 100;
+const MAX_FRAMES: i64 = 100;
 /// Frames after which a silent sender counts as pausing.
 // Half a second: beyond it the sender most likely pauses, and when it goes on the delay may be chosen anew.
 const PAUSE_FRAMES: u32 = 25;
@@ -37,7 +37,7 @@ const DELAYS: (f64, f64) = (0.004, 0.28);
 const ROOM: f64 = 0.003;
 /// An excess of delay, in seconds, that is not worked off but dropped.
 // At one percent of speed it would take 20 s.
-const MOST_EXCESS: f64 = 0.2;
+const MAX_EXCESS: f64 = 0.2;
 /// Most change of speed.
 // One percent is a sixth of a semitone, which nobody hears in speech.
 const SPEED: f64 = 0.01;
@@ -149,7 +149,7 @@ impl JitterBuffer {
     pub(super) fn insert(&mut self, payload: Payload, timestamp: u32, now: Duration) {
         let skip = if payload.info.starts_stream { self.pre_skip } else { 0 };
         let number = self.number(timestamp, skip);
-        if self.next.or(self.newest_number()).is_some_and(|near| (number - near).abs() > MOST_FRAMES) {
+        if self.next.or(self.newest_number()).is_some_and(|near| (number - near).abs() > MAX_FRAMES) {
             // A pause as long as this, or a sender that began anew: nothing to be bridged.
             self.restart();
             return self.insert(payload, timestamp, now);
@@ -193,7 +193,7 @@ impl JitterBuffer {
         self.follow_delay(next, now);
         let excess = self.delay.map_or(0.0, |d| d - self.target());
         // As after a stall of the network, whose frames come all at once.
-        if excess > MOST_EXCESS {
+        if excess > MAX_EXCESS {
             self.drop_frames((excess / self.frame_seconds) as i64);
             return self.next(Duration::from_secs_f64(now));
         }
@@ -325,7 +325,7 @@ impl JitterBuffer {
             _ => drop(self.frames.insert(number, frame)),
         }
         // The oldest go: a listener wants to hear the present.
-        while self.frames.len() as i64 > MOST_FRAMES {
+        while self.frames.len() as i64 > MAX_FRAMES {
             self.frames.pop_first();
         }
     }
@@ -465,7 +465,7 @@ mod tests {
             let time = if i % 3 == 0 { state } else { i * 480 };
             buffer.insert(payload, time, FRAME * i);
             buffer.next(FRAME * i);
-            assert!(buffer.frames.len() as i64 <= MOST_FRAMES);
+            assert!(buffer.frames.len() as i64 <= MAX_FRAMES);
         }
     }
 }

@@ -9,7 +9,7 @@ use rubato::{Async, FixedAsync, Resampler, SincInterpolationParameters, WindowFu
 const TAPS: usize = 64;
 /// Most change of speed that may be asked for.
 // Twice what the jitter buffer asks for.
-const MOST_CHANGE: f64 = 1.02;
+const MAX_CHANGE: f64 = 1.02;
 
 /// A stream of mono samples to another rate, in chunks of one size on one side.
 pub(super) struct Rate {
@@ -31,7 +31,7 @@ impl Rate {
     fn new(from: u32, to: u32, chunk: usize, fixed: FixedAsync) -> Result<Self> {
         let filter = SincInterpolationParameters::new(TAPS, WindowFunction::BlackmanHarris2);
         let ratio = f64::from(to) / f64::from(from.max(1));
-        let inner = Async::new_sinc(ratio, MOST_CHANGE, &filter, chunk, 1, fixed)
+        let inner = Async::new_sinc(ratio, MAX_CHANGE, &filter, chunk, 1, fixed)
             .map_err(|e| anyhow!("cannot resample {from} Hz to {to} Hz: {e}"))?;
         let out = vec![0.0; inner.output_frames_max()];
         Ok(Self { inner, out })

@@ -6,7 +6,7 @@ use super::wire::{Received, short_time};
 
 /// A jump of the sequence beyond this is another sender's doing.
 // The number of RFC 3550, appendix A.1; a minute at 50 packets per second.
-const MOST_DROPOUT: u16 = 3000;
+const MAX_DROPOUT: u16 = 3000;
 
 /// Counts over the packets of one sender.
 #[derive(Debug, Clone)]
@@ -43,13 +43,13 @@ impl Reception {
     /// Whether the packet is of this sender and goes on where it was.
     pub(super) fn follows(&self, ssrc: u32, sequence: u16) -> bool {
         let ahead = sequence.wrapping_sub(self.highest as u16);
-        ssrc == self.ssrc && !(MOST_DROPOUT..=u16::MAX - MOST_DROPOUT).contains(&ahead)
+        ssrc == self.ssrc && !(MAX_DROPOUT..=u16::MAX - MAX_DROPOUT).contains(&ahead)
     }
 
     /// Counts a packet that came `now`, measured from any fixed moment.
     pub(super) fn count(&mut self, sequence: u16, timestamp: u32, now: Duration) {
         let ahead = sequence.wrapping_sub(self.highest as u16);
-        if ahead < MOST_DROPOUT {
+        if ahead < MAX_DROPOUT {
             self.highest = self.highest.wrapping_add(ahead.into());
         } else {
             // Behind the highest: out of order.

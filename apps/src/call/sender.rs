@@ -21,7 +21,7 @@ use super::wire::{self, Media};
 const TICK: Duration = Duration::from_millis(2);
 /// Frames that may wait in the ring. More are dropped: late speech would stay late for the rest of the call.
 // 0.2 s: a shorter hiccup of the scheduler is caught up with, at the price of delay for a moment.
-const MOST_WAITING: usize = 10;
+const MAX_WAITING: usize = 10;
 
 /// Encodes and sends.
 pub(super) struct Sender {
@@ -77,7 +77,7 @@ impl Sender {
                 std::thread::sleep(TICK);
                 continue;
             }
-            let stale = (microphone.samples.slots() / needed).saturating_sub(MOST_WAITING);
+            let stale = (microphone.samples.slots() / needed).saturating_sub(MAX_WAITING);
             if let Ok(late) = microphone.samples.read_chunk(stale * needed) {
                 late.commit_all();
                 // Their time has passed all the same, which the peer sees as a hole.

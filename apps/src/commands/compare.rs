@@ -19,7 +19,7 @@ use crate::video;
 
 /// Recordings are compared in memory, so they may not be longer than this.
 // An hour of 48 kHz is 0.7 GB for each recording as floats.
-const MOST_SECONDS: usize = 3600;
+const MAX_SECONDS: usize = 3600;
 
 /// Arguments of `compare`.
 #[derive(Debug, Args)]
@@ -157,11 +157,11 @@ fn gather_samples(
     let mut samples = Vec::new();
     while next(&mut samples)? {
         interrupt::check_interrupt()?;
-        if samples.len() > MOST_SECONDS * rate as usize {
+        if samples.len() > MAX_SECONDS * rate as usize {
             bail!(
                 "{} is longer than {} minutes, the most that is compared",
                 path.display(),
-                MOST_SECONDS / 60
+                MAX_SECONDS / 60
             );
         }
     }

@@ -111,7 +111,7 @@ pub(crate) fn run_encode(args: &EncodeArgs) -> Result<ExitCode> {
     if CodedFile::is_coded(&args.input) || VideoFile::is_video(&args.input) {
         return Err(usage_error(format!("{} is coded already, see siskin decode", args.input.display())));
     }
-    // By the name alone: .mka promises sound, so the pictures of an input stay out of it without being asked about.
+    // By the name alone: .mka promises sound, so the frames of an input stay out of it without being asked about.
     let may_hold_video = args.output.extension().is_some_and(|e| e.eq_ignore_ascii_case("mkv"));
     if args.video.preset.is_some() || may_hold_video && !args.video.no_video {
         let source = Source::open(&args.input)?;
@@ -125,7 +125,7 @@ pub(crate) fn run_encode(args: &EncodeArgs) -> Result<ExitCode> {
     encode_sound(args, Source::open(&args.input)?, report)
 }
 
-/// Refuses options that are for pictures where none are encoded.
+/// Refuses options that are for frames where none are encoded.
 fn check_sound_options(args: &EncodeArgs) -> Result<()> {
     if args.video.resume || args.video.watch.is_some() {
         let option = if args.video.resume { "--resume" } else { "--watch" };

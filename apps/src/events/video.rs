@@ -151,7 +151,7 @@ pub(crate) struct VideoCompare<'a> {
     pub(crate) frames: u64,
     pub(crate) same_length: bool,
     pub(crate) psnr: f64,
-    /// None where pictures are smaller than its window.
+    /// None where frames are smaller than its window.
     pub(crate) ms_ssim: Option<f64>,
     pub(crate) bytes: u64,
     pub(crate) bits_per_pixel: f64,

@@ -44,7 +44,7 @@ pub(crate) enum Next<T> {
 /// The two kinds of track that are read, in the order of their places.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// Pictures.
+    /// Frames.
     Video,
     /// Sound.
     Audio,
@@ -398,7 +398,7 @@ impl Selected {
             dts: packet.dts().map(ns),
             pts: packet.pts().map(ns),
             duration: ns(packet.duration().max(0)),
-            is_key: packet.is_key(),
+            is_keyframe: packet.is_key(),
         }
     }
 
@@ -532,7 +532,7 @@ fn kind_of(stream: &Stream<'_>) -> String {
 }
 
 fn is_cover(stream: &Stream<'_>) -> bool {
-    // Music files carry their covers as a video stream of a single picture.
+    // Music files carry their covers as a video stream of a single frame.
     stream.disposition().contains(Disposition::ATTACHED_PIC)
 }
 

@@ -1,4 +1,4 @@
-//! A chain of FFmpeg's filters between a decoder, or samples and pictures of our own, and what takes them.
+//! A chain of FFmpeg's filters between a decoder, or samples and frames of our own, and what takes them.
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use ffmpeg_next::filter::{self, Filter};

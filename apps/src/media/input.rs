@@ -60,7 +60,7 @@ struct Run {
 
 impl AudioInput {
     /// Opens the sound of `path` (`-` is stdin); `rate` is what to resample to, if anything. Beside pictures that are not read,
-    /// sample 0 is heard when the first picture is seen.
+    /// sample 0 is heard when the first frame is seen.
     pub(crate) fn open(path: &Path, rate: Option<u32>) -> Result<Self> {
         Self::open_alone(&Source::open(path)?, rate)
     }
@@ -75,7 +75,7 @@ impl AudioInput {
 
     /// Opens the sound of an input; sample 0 is its first one.
     pub(crate) fn of(source: &Source, rate: u32) -> Result<Self> {
-        // Where it begins far behind the pictures it is not waited for.
+        // Where it begins far behind the frames it is not waited for.
         Self::of_track(source, Some(rate), false)
     }
 

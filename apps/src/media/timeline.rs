@@ -11,9 +11,9 @@ const SECOND: i64 = 1000 * MS;
 
 /// How far a track may go back before its clock counts as set back; that of `ffmpeg`.
 const BACK: i64 = 100 * MS;
-/// The same where the decoding times of pictures are guessed from the order of display, and may be off by a few pictures.
+/// The same where the decoding times of frames are guessed from the order of display, and may be off by a few frames.
 const BACK_GUESSED: i64 = 500 * MS;
-/// The same of the first packet that has a decoding time: pictures are shown up to 16 places after they are decoded.
+/// The same of the first packet that has a decoding time: frames are shown up to 16 places after they are decoded.
 const BACK_MIXED: i64 = 3 * SECOND;
 /// A gap of a track that is not asked about: less may be missing whatever the other does.
 const SHORT_GAP: i64 = SECOND;
@@ -38,7 +38,7 @@ pub(super) struct Stamp {
     pub(super) dts: Option<i64>,
     pub(super) pts: Option<i64>,
     pub(super) duration: i64,
-    pub(super) is_key: bool,
+    pub(super) is_keyframe: bool,
 }
 
 /// One track's place.
@@ -173,9 +173,10 @@ impl Timeline {
         };
         let late = |epoch: usize| time.saturating_add(self.offsets[epoch]).saturating_sub(due);
         let by = late(clock.epoch);
-        // A picture that decodes alone is shown after all that came before it.
+        // A frame that decodes alone is shown after all that came before it.
         let shown = stamp.pts.map(|pts| pts.saturating_add(self.offsets[clock.epoch]));
-        let is_behind = stamp.is_key && shown.is_some_and(|shown| shown < clock.end.saturating_sub(BACK));
+        let is_behind =
+            stamp.is_keyframe && shown.is_some_and(|shown| shown < clock.end.saturating_sub(BACK));
         let went_back = by < -back || is_behind && by < 0;
         if !went_back && by <= SHORT_GAP {
             self.note_distance(track, due);
@@ -312,7 +313,7 @@ mod tests {
 
     /// A packet of 40 ms at a time in milliseconds.
     fn at(ms: i64) -> Stamp {
-        Stamp { dts: Some(ms * MS), pts: Some(ms * MS), duration: 40 * MS, is_key: true }
+        Stamp { dts: Some(ms * MS), pts: Some(ms * MS), duration: 40 * MS, is_keyframe: true }
     }
 
     /// Where packets of tracks 0 and 1 come down, in milliseconds, by track; what waits is placed when it can be.
@@ -363,7 +364,7 @@ mod tests {
     fn joined_recordings_follow_each_other_in_step() {
         for second in [0, 1400, 100_000, 95_443_717] {
             let mut timeline = Timeline::new(2, true, None);
-            // The sound of the second one begins 60 ms after its pictures, and comes three packets later in the file.
+            // The sound of the second one begins 60 ms after its frames, and comes three packets later in the file.
             let first = both((0..100).map(|i| 1400 + i * 40));
             let rest = (0..60).flat_map(|i| [(0, second + i * 40), (1, second + 60 + (i - 3) * 40)]);
             let rest = rest.filter(|&(_, ms)| ms >= second).filter(|&(t, ms)| t == 0 || ms >= second + 60);
@@ -389,7 +390,7 @@ mod tests {
     fn a_clock_that_is_set_for_both_tracks_leaves_no_gap() {
         for jump in [-3_600_000, -20_000, -3000, 20_000, 90_000, 1 << 40] {
             let mut timeline = Timeline::new(2, true, None);
-            // The sound lies half a second behind the pictures in the file.
+            // The sound lies half a second behind the frames in the file.
             let set = |i: i64| if i >= 100 { i * 40 + jump } else { i * 40 };
             let packets = (0..300).flat_map(|i| [Some((0, set(i))), (i >= 12).then(|| (1, set(i - 12)))]);
             let [pictures, sound] = placed(&mut timeline, packets.flatten());
@@ -403,7 +404,7 @@ mod tests {
     fn gaps_stay_gaps() {
         let mut timeline = Timeline::new(2, false, None);
         assert_eq!(placed(&mut timeline, [0, 40, 30_000].map(|ms| (0, ms)))[0], [0, 40, 30_000]);
-        // The sound was off for ten minutes, the pictures were not.
+        // The sound was off for ten minutes, the frames were not.
         let mut timeline = Timeline::new(2, false, None);
         let packets = (0..15_050).map(|i| (0, i * 40)).chain([(1, 600_000), (1, 600_040)]);
         let sound = &placed(&mut timeline, [(1, 0), (1, 40), (1, 80)].into_iter().chain(packets))[1];
@@ -443,12 +444,12 @@ mod tests {
         let mut timeline = Timeline::new(1, false, None);
         let order = [0, 160, 80, 40, 120, 320, 240, 200, 280];
         for (i, ms) in order.into_iter().enumerate() {
-            let stamp = Stamp { dts: None, pts: Some(ms * MS), duration: 40 * MS, is_key: i == 0 };
+            let stamp = Stamp { dts: None, pts: Some(ms * MS), duration: 40 * MS, is_keyframe: i == 0 };
             assert_eq!(timeline.place(0, stamp), Some(0), "{ms}");
         }
         assert_eq!(timeline.first(0), Some(0));
-        let key = Stamp { dts: None, pts: Some(100 * MS), duration: 40 * MS, is_key: true };
-        assert_eq!(timeline.place(0, key), Some(260 * MS));
+        let is_keyframe = Stamp { dts: None, pts: Some(100 * MS), duration: 40 * MS, is_keyframe: true };
+        assert_eq!(timeline.place(0, is_keyframe), Some(260 * MS));
     }
 
     #[test]
@@ -459,8 +460,12 @@ mod tests {
             .into_iter()
             .enumerate()
         {
-            let stamp =
-                Stamp { dts: dts.map(|ms| ms * MS), pts: Some(pts * MS), duration: 40 * MS, is_key: i == 0 };
+            let stamp = Stamp {
+                dts: dts.map(|ms| ms * MS),
+                pts: Some(pts * MS),
+                duration: 40 * MS,
+                is_keyframe: i == 0,
+            };
             assert_eq!(timeline.place(0, stamp), Some(0), "{pts}");
         }
     }
@@ -471,7 +476,7 @@ mod tests {
         for time in [0, i64::MIN, i64::MAX, -1, i64::MIN + 1, 0, i64::MAX / 2] {
             for track in 0..2 {
                 for (dts, duration) in [(Some(time), 0), (None, i64::MAX)] {
-                    let stamp = Stamp { dts, pts: Some(time), duration, is_key: dts.is_some() };
+                    let stamp = Stamp { dts, pts: Some(time), duration, is_keyframe: dts.is_some() };
                     match timeline.is_settled(track) {
                         true => drop(timeline.place(track, stamp)),
                         false => timeline.hold(track, stamp),

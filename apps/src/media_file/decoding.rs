@@ -19,7 +19,7 @@ use super::prefix::Prefix;
 use crate::failure::usage_error;
 
 /// Longer gaps in the time stamps are not filled: more likely a damaged time stamp than so long a loss.
-const LONGEST_GAP_SECONDS: u64 = 60;
+const MAX_GAP_SECONDS: u64 = 60;
 
 /// Decodes a file packet by packet.
 pub(crate) struct Decoding {
@@ -235,7 +235,7 @@ impl Decoding {
         // Packets that overlap leave none.
         let gap = at.saturating_sub(self.position);
         // All gaps together may at most double the length, so that a small file cannot fill a disk.
-        let most = LONGEST_GAP_SECONDS * rate;
+        let most = MAX_GAP_SECONDS * rate;
         if gap <= most && self.losses.concealed_samples + gap <= most + self.position {
             self.losses.conceal_gap(&mut self.decoder, gap, Some(&packet), &mut self.concealed, out)?;
         } else {
@@ -268,7 +268,7 @@ impl Decoding {
             // A pause of DTX may last to the end without another packet. Otherwise a file that just ends is not
             // filled with invention.
             let is_lost = self.losses.bad_packets + self.losses.dropped > 0 || self.decoder.in_dtx();
-            if is_lost && missing <= LONGEST_GAP_SECONDS * rate {
+            if is_lost && missing <= MAX_GAP_SECONDS * rate {
                 self.losses.conceal_gap(&mut self.decoder, missing, None, &mut self.concealed, out)?;
                 self.position += missing;
             } else {

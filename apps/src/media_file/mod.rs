@@ -29,7 +29,7 @@ pub(crate) use sink::{Sink, Totals};
 use crate::target::is_dash;
 
 /// Most bytes of a coded stream taken from a pipe: 90 hours at 6 kb/s.
-const MOST_FROM_PIPE: u64 = 256 << 20;
+const MAX_FROM_PIPE: u64 = 256 << 20;
 
 // A trait object has one trait besides the likes of `Send`, so this one stands for all three.
 trait Source: Read + Seek + Send {}
@@ -121,10 +121,10 @@ impl CodedFile {
         self.reader.chapters()
     }
 
-    /// The length that the container states, in samples; none beside pictures, which may last longer.
+    /// The length that the container states, in samples; none beside frames, which may last longer.
     pub(crate) fn stated_samples(&self) -> Option<u64> {
         let has_pictures = self.reader.tracks().iter().any(|t| t.codec_id == VIDEO_CODEC_ID);
-        // The length is the file's and not the track's: with pictures it ends where they do.
+        // The length is the file's and not the track's: with frames it ends where they do.
         let stated = self.reader.duration_ns().filter(|_| !has_pictures);
         stated.map(|ns| self.samples(ns).round() as u64)
     }
@@ -203,10 +203,10 @@ fn open_source(path: &Path) -> Result<(String, Box<dyn Source>, u64)> {
 fn read_all(name: String, source: impl Read) -> Result<(String, Box<dyn Source>, u64)> {
     let mut data = Vec::new();
     // One byte more than allowed tells what is too large from what just fits.
-    source.take(MOST_FROM_PIPE + 1).read_to_end(&mut data).with_context(|| name.clone())?;
+    source.take(MAX_FROM_PIPE + 1).read_to_end(&mut data).with_context(|| name.clone())?;
     let bytes = data.len() as u64;
-    if bytes > MOST_FROM_PIPE {
-        bail!("{name}: more than {} MiB in a pipe, name a file instead", MOST_FROM_PIPE >> 20);
+    if bytes > MAX_FROM_PIPE {
+        bail!("{name}: more than {} MiB in a pipe, name a file instead", MAX_FROM_PIPE >> 20);
     }
     Ok((name, Box::new(Cursor::new(data)), bytes))
 }

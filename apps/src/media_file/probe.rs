@@ -48,7 +48,7 @@ pub(crate) struct Probe {
 
 /// Faults that are kept one by one.
 // A file of noise would otherwise make a list as long as itself.
-const MOST_FAULTS: usize = 1000;
+const MAX_FAULTS: usize = 1000;
 
 /// What is known of the bundle.
 struct Known {
@@ -177,7 +177,7 @@ impl Probe {
     }
 
     fn note_fault(&mut self, seconds: f64, what: String) {
-        if self.faults.len() < MOST_FAULTS {
+        if self.faults.len() < MAX_FAULTS {
             self.faults.push((self.packets, seconds, what));
         } else {
             self.more_faults += 1;

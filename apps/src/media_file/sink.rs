@@ -112,14 +112,14 @@ impl Sink {
         let time = |samples: u64| base.ticks_to_ns(samples, Rounding::Down).unwrap_or(u64::MAX);
         let (start, end) = (time(packet.position), time(packet.position + packet.samples));
         // In a file the head is known, so any packet will do to begin with.
-        let key = packet.is_random_access || self.is_file;
+        let is_keyframe = packet.is_random_access || self.is_file;
         self.redundant_bytes += packet.redundant_bytes as u64;
-        self.block(start, end - start, key, packet.data)
+        self.block(start, end - start, is_keyframe, packet.data)
     }
 
     /// Adds a packet at a time in nanoseconds; `key` marks packets at which a reader may begin.
-    pub(crate) fn block(&mut self, start: u64, duration: u64, key: bool, data: &[u8]) -> Result<()> {
-        self.block_on(0, start, duration, key, data)
+    pub(crate) fn block(&mut self, start: u64, duration: u64, is_keyframe: bool, data: &[u8]) -> Result<()> {
+        self.block_on(0, start, duration, is_keyframe, data)
     }
 
     /// [`Sink::block`] on any track.
@@ -128,10 +128,10 @@ impl Sink {
         track: usize,
         start: u64,
         duration: u64,
-        key: bool,
+        is_keyframe: bool,
         data: &[u8],
     ) -> Result<()> {
-        self.writer.write_block(track, start, duration, key, data, &mut self.pending)?;
+        self.writer.write_block(track, start, duration, is_keyframe, data, &mut self.pending)?;
         self.packets += 1;
         self.packet_bytes += data.len() as u64;
         self.write_pending()

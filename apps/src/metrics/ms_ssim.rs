@@ -2,7 +2,7 @@
 
 const WINDOW: usize = 11;
 const DEVIATION: f64 = 1.5;
-// From the paper, where viewers matched pictures across scales.
+// From the paper, where viewers matched frames across scales.
 const EXPONENTS: [f64; 5] = [0.0448, 0.2856, 0.3001, 0.2363, 0.1333];
 // (0.01)^2 and (0.03)^2 for values in 0..1, as in the paper.
 const C1: f64 = 1e-4;
@@ -62,7 +62,7 @@ impl Plane {
     }
 }
 
-/// The similarity of two pictures of interleaved RGB, with as many scales as they have room for; none if that is none.
+/// The similarity of two frames of interleaved RGB, with as many scales as they have room for; none if that is none.
 pub(crate) fn ms_ssim(a: &[u8], b: &[u8], width: usize) -> Option<f64> {
     let height = a.len() / 3 / width.max(1);
     let side = width.min(height);

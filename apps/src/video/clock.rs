@@ -1,23 +1,23 @@
-//! Exact times of pictures from a container's rounded ones, and how many are missing between two packets.
+//! Exact times of frames from a container's rounded ones, and how many are missing between two packets.
 
 use siskin_core::bitstream::VideoHeader;
 use siskin_core::media::{Rounding, TimeBase};
 
 /// Matroska rounds time stamps to milliseconds, so they may be this far off.
 const ROUNDING_NS: u64 = 1_500_000;
-/// A longer gap is not filled with pictures.
+/// A longer gap is not filled with frames.
 // More likely a damaged time stamp, or another recording joined on.
-const LONGEST_GAP_NS: u64 = 60_000_000_000;
-/// How long a picture is taken to last where nothing says.
-// 25 pictures per second.
+const MAX_GAP_NS: u64 = 60_000_000_000;
+/// How long a frame is taken to last where nothing says.
+// 25 frames per second.
 const USUAL_NS: u64 = 40_000_000;
 
-/// Counts the pictures of a stream.
+/// Counts the frames of a stream.
 #[derive(Debug)]
 pub(super) struct Clock {
     /// How long a frame lasts, if the rate is constant.
     frame: Option<TimeBase>,
-    /// When the first picture is shown, and how many follow it at the constant rate.
+    /// When the first frame is shown, and how many follow it at the constant rate.
     run: Option<(u64, u64)>,
     /// Gaps so far. All together may at most double the length, so that a small file cannot fill a disk.
     filled_ns: u64,
@@ -30,7 +30,7 @@ impl Clock {
         Self { frame, run: None, filled_ns: 0 }
     }
 
-    /// Takes the time stamp of the next packet; gives how many pictures of a constant rate are missing before it.
+    /// Takes the time stamp of the next packet; gives how many frames of a constant rate are missing before it.
     pub(super) fn packet(&mut self, stamp_ns: u64) -> u64 {
         let Some((start, _)) = self.run else {
             self.run = Some((stamp_ns, 0));
@@ -42,13 +42,13 @@ impl Clock {
             return 0;
         }
         let Some(frame) = self.frame else {
-            // Where the rate varies the picture before just stays.
+            // Where the rate varies the frame before just stays.
             self.run = Some((stamp_ns, 0));
             return 0;
         };
-        // To the nearest: times are off by a rounding, not by half a picture.
+        // To the nearest: times are off by a rounding, not by half a frame.
         let frames = frame.ns_to_ticks(gap, Rounding::Nearest).unwrap_or(u64::MAX);
-        if gap > LONGEST_GAP_NS || self.filled_ns + gap > LONGEST_GAP_NS + (next - start) {
+        if gap > MAX_GAP_NS || self.filled_ns + gap > MAX_GAP_NS + (next - start) {
             self.run = Some((stamp_ns, 0));
             return 0;
         }
@@ -68,7 +68,7 @@ impl Clock {
         (start, self.next().saturating_sub(start))
     }
 
-    /// When the next picture is shown.
+    /// When the next frame is shown.
     fn next(&self) -> u64 {
         let (start, frames) = self.run.unwrap_or_default();
         let since = self.frame.map_or(Some(0), |frame| frame.ticks_to_ns(frames, Rounding::Down));
@@ -78,15 +78,15 @@ impl Clock {
 
 #[cfg(test)]
 mod tests {
-    use siskin_core::bitstream::Colour;
+    use siskin_core::bitstream::Colorimetry;
 
     use super::*;
 
     const MS: u64 = 1_000_000;
 
     fn clock(frame_rate: (u32, u32)) -> Clock {
-        let colour = Colour::default();
-        Clock::new(&VideoHeader { width: 16, height: 16, frame_rate, pixel_aspect: (1, 1), colour })
+        let colorimetry = Colorimetry::default();
+        Clock::new(&VideoHeader { width: 16, height: 16, frame_rate, pixel_aspect: (1, 1), colorimetry })
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::metrics::ms_ssim;
 use crate::report;
 use crate::units;
 
-/// Pictures of a coded file, or of anything that FFmpeg reads.
+/// Frames of a coded file, or of anything that FFmpeg reads.
 enum Source {
     Coded(Box<Pictures>, Box<Converter>),
     Other(Box<VideoInput>),
@@ -90,7 +90,7 @@ pub(crate) fn run(
                 frames += 1;
                 // A mean over frames of decibels, as is usual for video.
                 decibels += psnr(&x, &y);
-                // Pictures too small for a window of 11 have none, and the mean of all is then not told.
+                // Frames too small for a window of 11 have none, and the mean of all is then not told.
                 similarity += ms_ssim(&x, &y, size.0 as usize).unwrap_or(f64::NAN);
             }
             (None, None) => break,

@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 use ffmpeg_next::format::Pixel;
 use ffmpeg_next::util::chroma;
 use ffmpeg_next::{Rational, frame};
-use siskin_core::bitstream::{Colour, VideoHeader};
+use siskin_core::bitstream::{Colorimetry, VideoHeader};
 
 use crate::media::graph::{Graph, Pulled, VideoShape};
 
@@ -64,9 +64,9 @@ impl Siting {
 }
 
 /// What `scale` calls a matrix. BT.601 is as good as any where it does not know the matrix.
-fn matrix_name(colour: &Colour) -> &'static str {
+fn matrix_name(colorimetry: &Colorimetry) -> &'static str {
     // The numbers are those of ITU-T H.273.
-    match colour.matrix {
+    match colorimetry.matrix {
         1 => "bt709",
         4 => "fcc",
         7 => "smpte240m",
@@ -75,8 +75,8 @@ fn matrix_name(colour: &Colour) -> &'static str {
     }
 }
 
-fn range_name(colour: &Colour) -> &'static str {
-    if colour.full_range { "pc" } else { "tv" }
+fn range_name(colorimetry: &Colorimetry) -> &'static str {
+    if colorimetry.full_range { "pc" } else { "tv" }
 }
 
 /// Whether a format holds red, green and blue.
@@ -105,7 +105,7 @@ pub(super) fn is_full(format: Pixel) -> bool {
 pub(super) fn conversion_filters(
     format: Pixel,
     resize: Option<(u32, u32)>,
-    (from, to): (&Colour, &Colour),
+    (from, to): (&Colorimetry, &Colorimetry),
     siting: Siting,
     planar: bool,
 ) -> Option<String> {
@@ -142,7 +142,7 @@ pub(super) fn conversion_filters(
     Some(format!("scale={size}{FLAGS}{input}{output},format={target}"))
 }
 
-/// Pictures of our own from one of the two formats to the other.
+/// Frames of our own from one of the two formats to the other.
 pub(super) struct Converter {
     graph: Graph,
     format: Pixel,
@@ -163,10 +163,10 @@ impl Converter {
     }
 
     fn new(header: &VideoHeader, format: Pixel, siting: Siting, planar: bool) -> Result<Self> {
-        let VideoHeader { width, height, colour, .. } = header;
+        let VideoHeader { width, height, colorimetry, .. } = header;
         let shape =
             VideoShape { format, size: (*width, *height), pixel_aspect: (1, 1), time_base: Rational(1, 25) };
-        let chain = conversion_filters(format, None, (colour, colour), siting, planar);
+        let chain = conversion_filters(format, None, (colorimetry, colorimetry), siting, planar);
         Ok(Self {
             graph: Graph::video(&shape, &chain.unwrap_or_else(|| "null".into()))?,
             format,
@@ -180,7 +180,7 @@ impl Converter {
     pub(super) fn convert(&mut self, picture: &[u8], out: &mut Vec<u8>) -> Result<()> {
         let mut frame = frame::Video::new(self.format, self.size.0, self.size.1);
         fill_frame(picture, &mut frame, !self.planar);
-        // One picture in, one out: times mean nothing here.
+        // One frame in, one out: times mean nothing here.
         frame.set_pts(Some(0));
         self.graph.push(&mut frame)?;
         if self.graph.pull_frame(&mut self.out)? != Pulled::Frame {
@@ -192,13 +192,13 @@ impl Converter {
     }
 }
 
-/// Bytes of a row and rows of each plane of a picture.
+/// Bytes of a row and rows of each plane of a frame.
 fn plane_sizes((width, height): (usize, usize), planar: bool) -> Vec<(usize, usize)> {
     let half = (width.div_ceil(2), height.div_ceil(2));
     if planar { vec![(width, height), half, half] } else { vec![(3 * width, height)] }
 }
 
-/// Copies a picture without gaps, 4:2:0 or interleaved RGB, into a frame of its size.
+/// Copies packed planes, 4:2:0 or interleaved RGB, into a frame of their size.
 pub(super) fn fill_frame(picture: &[u8], frame: &mut frame::Video, planar: bool) {
     let size = (frame.width() as usize, frame.height() as usize);
     let mut rest = picture;
@@ -213,7 +213,7 @@ pub(super) fn fill_frame(picture: &[u8], frame: &mut frame::Video, planar: bool)
     }
 }
 
-/// Appends the picture of a frame without gaps.
+/// Appends a frame's planes, packed.
 pub(super) fn append_frame(frame: &frame::Video, planar: bool, out: &mut Vec<u8>) {
     let size = (frame.width() as usize, frame.height() as usize);
     for (plane, (columns, rows)) in plane_sizes(size, planar).into_iter().enumerate() {
@@ -232,14 +232,14 @@ mod tests {
     fn odd_pictures_have_the_chroma_of_their_own_edge() {
         crate::media::init_ffmpeg().expect("FFmpeg");
         for (matrix, full_range) in [(6, false), (1, false), (1, true), (9, false)] {
-            let colour = Colour { matrix, full_range, ..Colour::default() };
+            let colorimetry = Colorimetry { matrix, full_range, ..Colorimetry::default() };
             let header =
-                VideoHeader { width: 99, height: 33, frame_rate: (25, 1), pixel_aspect: (1, 1), colour };
+                VideoHeader { width: 99, height: 33, frame_rate: (25, 1), pixel_aspect: (1, 1), colorimetry };
             let rgb = [200u8, 40, 90].repeat(99 * 33);
             let (mut planar, mut back) = (Vec::new(), Vec::new());
             let mut to_planar = Converter::to_planar(&header, Siting::Left).expect("a graph");
             to_planar.convert(&rgb, &mut planar).expect("a picture");
-            let wanted = YuvMatrix::from_colorimetry(&colour).to_yuv([200, 40, 90]);
+            let wanted = YuvMatrix::from_colorimetry(&colorimetry).to_yuv([200, 40, 90]);
             let chroma = 50 * 17;
             for (plane, found) in
                 [&planar[..99 * 33], &planar[99 * 33..][..chroma], &planar[99 * 33 + chroma..]]

@@ -1,4 +1,4 @@
-//! Decoding a video file: to raw pictures, or with its sound to an ordinary file.
+//! Decoding a video file: to raw frames, or with its sound to an ordinary file.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -21,15 +21,15 @@ use crate::report::Report;
 use crate::target::Target;
 use crate::units;
 
-/// Files that could hold pictures too, but are not written.
+/// Files that could hold frames too, but are not written.
 const OTHERS: [&str; 7] = ["avi", "flv", "mpg", "mpeg", "ogv", "ts", "webm"];
 
-/// What is written of a file with pictures.
+/// What is written of a file with frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Output {
-    /// The pictures.
+    /// The frames.
     Raw(RawFormat),
-    /// The pictures, and the sound beside them if there is one.
+    /// The frames, and the sound beside them if there is one.
     Movie(Container),
 }
 
@@ -63,14 +63,14 @@ pub(crate) struct Job<'a> {
     pub(crate) runtime: Runtime,
 }
 
-/// What pictures are written to.
+/// What frames are written to.
 enum Writer {
     Raw(Box<RawOutput>),
     Movie(Box<Movie>, Option<Box<Sound>>),
 }
 
 impl Writer {
-    /// Begins what an output takes, with the first of the pictures at hand.
+    /// Begins what an output takes, with the first of the frames at hand.
     fn begin(form: Output, target: &Target, pictures: &Pictures, sound: Option<Sound>) -> Result<Self> {
         let header = pictures.file().header();
         let siting = Siting::of_tags(pictures.file().tags());
@@ -99,7 +99,7 @@ impl Writer {
         }
     }
 
-    /// Writes the picture at hand, and the sound up to its end.
+    /// Writes the frame at hand, and the sound up to its end.
     fn write(&mut self, pictures: &Pictures) -> Result<()> {
         let (picture, planar) = pictures.picture();
         match self {
@@ -157,7 +157,7 @@ impl Sound {
     }
 }
 
-/// Decodes the pictures of a file.
+/// Decodes the frames of a file.
 pub(crate) fn run(
     job: Job<'_>,
     form: Output,
@@ -185,7 +185,7 @@ pub(crate) fn run(
         interrupt::check_interrupt()?;
         let writer = match &mut writer {
             Some(writer) => writer,
-            // With the first picture, whose time is when the file begins.
+            // With the first frame, whose time is when the file begins.
             none => none.insert(Writer::begin(form, &target, &pictures, sound.take())?),
         };
         writer.write(&pictures)?;

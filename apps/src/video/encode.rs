@@ -1,4 +1,4 @@
-//! Encoding pictures, and the sound beside them, in the mode that is asked for.
+//! Encoding frames, and the sound beside them, in the mode that is asked for.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! Groups of pictures, to each of which a network is fitted.
+//! Groups of frames, to each of which a network is fitted.
 
 use anyhow::Result;
 use siskin_core::Error;
@@ -136,7 +136,7 @@ impl Mode for Fit {
 
 impl From<CodedGop> for Coded {
     fn from(coded: CodedGop) -> Self {
-        Self { is_key: coded.key, psnr: coded.psnr.iter().sum(), data: coded.data }
+        Self { is_keyframe: coded.is_keyframe, psnr: coded.psnr.iter().sum(), data: coded.data }
     }
 }
 

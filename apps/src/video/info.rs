@@ -39,12 +39,12 @@ pub(crate) fn run(path: &Path, as_json: bool) -> Result<ExitCode> {
         match inspect(&block.data, &Limits::default()) {
             Ok(info) => {
                 groups += 1;
-                keys += u64::from(info.key);
+                keys += u64::from(info.is_keyframe);
                 // Each packet says how it is coded, and a file may hold both kinds.
                 realtime += u64::from(info.coding == Coding::Realtime);
                 frames += u64::from(info.frames);
                 let length = info.duration_ns(&header).unwrap_or(0);
-                // A picture stays where a camera dropped those after it.
+                // A frame stays where a camera dropped those after it.
                 let gap = end.map_or(0, |end: u64| block.pts_ns.saturating_sub(end));
                 nanoseconds += length + if gap > ROUNDING_NS { gap } else { 0 };
                 end = Some(block.pts_ns.saturating_add(length));
@@ -75,8 +75,8 @@ pub(crate) fn run(path: &Path, as_json: bool) -> Result<ExitCode> {
             height: header.height,
             frame_rate: (n > 0).then_some([n, d]),
             pixel_aspect: [header.pixel_aspect.0, header.pixel_aspect.1],
-            full_range: header.colour.full_range,
-            matrix: header.colour.matrix,
+            full_range: header.colorimetry.full_range,
+            matrix: header.colorimetry.matrix,
             frames,
             groups,
             key_groups: keys,

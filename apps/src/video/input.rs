@@ -7,7 +7,7 @@ use ffmpeg_next::codec::packet::side_data::Type as StreamData;
 use ffmpeg_next::format::Pixel;
 use ffmpeg_next::frame::side_data::Type as FrameData;
 use ffmpeg_next::{Rational, color, ffi, frame};
-use siskin_core::bitstream::{Colour, VideoHeader};
+use siskin_core::bitstream::{Colorimetry, VideoHeader};
 
 use super::convert::{self, Siting, append_frame};
 use super::orient::Orientation;
@@ -19,7 +19,7 @@ use crate::media::{Kind, Source, Track, to_ns};
 // 2^20, the most that the stream header holds.
 const MAX_ASPECT: i32 = 0x10_0000;
 
-/// A picture in its place.
+/// A frame in its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Picture {
     /// 4:2:0 in planes without gaps, or interleaved RGB.
@@ -33,14 +33,14 @@ pub(crate) struct Picture {
 pub(crate) struct VideoInput {
     track: Track,
     header: VideoHeader,
-    /// Whether pictures are given as 4:2:0.
+    /// Whether frames are given as 4:2:0.
     planar: bool,
     orientation: Orientation,
     siting: Siting,
     is_deinterlaced: bool,
     /// Frames that the container states.
     stated_frames: Option<u64>,
-    /// When the first picture is shown, in nanoseconds of the input.
+    /// When the first frame is shown, in nanoseconds of the input.
     zero: i64,
     timing: Timing,
     /// The first frame, decoded to know what it is.
@@ -48,7 +48,7 @@ pub(crate) struct VideoInput {
     stage: Option<Stage>,
     frame: frame::Video,
     filtered: frame::Video,
-    /// The picture that comes next, and the one after it.
+    /// The frame that comes next, and the one after it.
     next: [Option<(Vec<u8>, i64)>; 2],
 }
 
@@ -86,11 +86,11 @@ impl VideoInput {
         })?;
         let mut track = Track::open(source, Kind::Video)?;
         let mut first = frame::Video::empty();
-        // What pictures are is known only from one: containers lie about sizes, formats and interlacing.
+        // What frames are is known only from one: containers lie about sizes, formats and interlacing.
         if !track.decode(&mut first)? {
             bail!("{name} holds no pictures");
         }
-        // What a picture says itself is newer than what its container does.
+        // What a frame says itself is newer than what its container does.
         let own = first.side_data(FrameData::DisplayMatrix).map(|d| d.data().to_vec());
         let orientation = own.or(matrix).map_or(Orientation::Upright, |m| Orientation::of(&m));
         let (mut width, mut height) = (first.width(), first.height());
@@ -101,15 +101,15 @@ impl VideoInput {
             (width, height) = (height, width);
             pixel_aspect = (pixel_aspect.1, pixel_aspect.0);
         }
-        let mut colour = colour_of(&first);
+        let mut colorimetry = colorimetry_of(&first);
         if planar && convert::is_rgb(first.format()) {
             // BT.601 of limited range is what everything takes.
-            colour = Colour { matrix: 6, full_range: false, ..colour };
+            colorimetry = Colorimetry { matrix: 6, full_range: false, ..colorimetry };
         }
         let frame_rate = constant_rate(rates.0, rates.1, first.is_interlaced());
-        let header = VideoHeader { width, height, frame_rate, pixel_aspect, colour };
+        let header = VideoHeader { width, height, frame_rate, pixel_aspect, colorimetry };
         header.check().with_context(|| name)?;
-        // Everything is counted from the first picture that can be decoded, which need not be the first packet.
+        // Everything is counted from the first frame that can be decoded, which need not be the first packet.
         let zero = first.timestamp().map_or(0, |ticks| to_ns(ticks, track.time_base()));
         Ok(Self {
             track,
@@ -134,17 +134,17 @@ impl VideoInput {
         &self.header
     }
 
-    /// Where the chroma of the pictures lies.
+    /// Where the chroma of the frames lies.
     pub(super) fn siting(&self) -> Siting {
         self.siting
     }
 
-    /// When the first picture is shown, in nanoseconds of the input.
+    /// When the first frame is shown, in nanoseconds of the input.
     pub(super) fn start_ns(&self) -> i64 {
         self.zero
     }
 
-    /// What is done to the pictures, in words.
+    /// What is done to the frames, in words.
     pub(super) fn notes(&self) -> Vec<String> {
         let interlaced = self.is_deinterlaced.then(|| "Deinterlacing the frames".to_owned());
         self.orientation.words().into_iter().chain(interlaced).collect()
@@ -177,7 +177,7 @@ impl VideoInput {
         self.track.source().missing(Kind::Video, self.timing.end() as f64 / 1e9)
     }
 
-    /// The next picture; none at the end. Where the rate is constant there is one for each of its frames, whatever the source leaves
+    /// The next frame; none at the end. Where the rate is constant there is one for each frame period, whatever the source leaves
     /// out.
     pub(crate) fn next(&mut self) -> Result<Option<Picture>> {
         let current = match self.next[0].take() {
@@ -185,7 +185,7 @@ impl VideoInput {
             None => self.next_filtered()?,
         };
         let Some((data, start)) = current else { return Ok(None) };
-        // A constant rate needs no look ahead, which would delay each picture by one.
+        // A constant rate needs no look ahead, which would delay each frame by one.
         if let Some(constant) = self.header.frame_duration_ns() {
             let duration_ns = u32::try_from(constant).unwrap_or(u32::MAX);
             return Ok(Some(Picture { data, start_ns: u64::try_from(start).unwrap_or(0), duration_ns }));
@@ -205,7 +205,7 @@ impl VideoInput {
         Ok(Some(Picture { data, start_ns: u64::try_from(start).unwrap_or(0), duration_ns }))
     }
 
-    /// The next picture that comes out of the filters, and its time.
+    /// The next frame that comes out of the filters, and its time.
     fn next_filtered(&mut self) -> Result<Option<(Vec<u8>, i64)>> {
         loop {
             let Some(stage) = &mut self.stage else {
@@ -247,7 +247,7 @@ impl VideoInput {
             (Some(frame), Some(shape)) if stage.shape.takes(&shape) => self.push(frame),
             (next, _) => {
                 let end = match &next {
-                    // The last picture stays until the next one, whatever filters that goes through.
+                    // The last frame stays until the next one, whatever filters that goes through.
                     Some(frame) => self.timing.place(time_of(frame, &self.track, self.zero)),
                     None => self.timing.last(),
                 };
@@ -285,14 +285,14 @@ impl VideoInput {
     fn begin_stage(&mut self, frame: frame::Video) -> Result<()> {
         let shape = shape_of(&frame);
         let name = self.track.source().name();
-        let graph = self.graph(&shape, &colour_of(&frame)).with_context(|| name)?;
+        let graph = self.graph(&shape, &colorimetry_of(&frame)).with_context(|| name)?;
         self.is_deinterlaced |= shape.is_interlaced;
         self.stage = Some(Stage { graph, shape, is_closed: false });
         self.push(frame)
     }
 
     /// The filters for frames of a shape.
-    fn graph(&self, shape: &Shape, colour: &Colour) -> Result<Graph> {
+    fn graph(&self, shape: &Shape, colorimetry: &Colorimetry) -> Result<Graph> {
         let VideoHeader { width, height, .. } = self.header;
         let wanted = if self.orientation.swaps_sides() { (height, width) } else { (width, height) };
         let resize = (shape.size != wanted).then_some(wanted);
@@ -301,14 +301,30 @@ impl VideoInput {
             let name = format.descriptor().map_or("", |d| d.name());
             if !["yuv", "gray", "gbr"].iter().any(|planar| name.starts_with(planar)) {
                 // The filter has only planes, and what FFmpeg would put before it by itself knows no range.
-                chain.extend(convert::conversion_filters(format, None, (colour, colour), self.siting, true));
+                chain.extend(convert::conversion_filters(
+                    format,
+                    None,
+                    (colorimetry, colorimetry),
+                    self.siting,
+                    true,
+                ));
                 format = Pixel::YUV420P;
             }
             // One frame for each two fields, so that the frame rate stays; progressive frames pass as they are.
             chain.push("bwdif=mode=send_frame:parity=auto:deint=interlaced".into());
         }
-        let to = if convert::is_rgb(shape.format) && !self.planar { colour } else { &self.header.colour };
-        chain.extend(convert::conversion_filters(format, resize, (colour, to), self.siting, self.planar));
+        let to = if convert::is_rgb(shape.format) && !self.planar {
+            colorimetry
+        } else {
+            &self.header.colorimetry
+        };
+        chain.extend(convert::conversion_filters(
+            format,
+            resize,
+            (colorimetry, to),
+            self.siting,
+            self.planar,
+        ));
         if chain.is_empty() && shape.is_flipped {
             // Rows that lie upside down in memory would be read with a negative stride, which the copies here do not
             // know.
@@ -341,7 +357,7 @@ fn shape_of(frame: &frame::Video) -> Shape {
         format: frame.format(),
         size: (frame.width(), frame.height()),
         is_interlaced: frame.is_interlaced(),
-        is_full: colour_of(frame).full_range,
+        is_full: colorimetry_of(frame).full_range,
         is_flipped: isize::try_from(frame.stride(0)).is_err(),
     }
 }
@@ -383,17 +399,17 @@ fn aspect_fraction(ratio: Rational) -> (u32, u32) {
 }
 
 /// What the values of a frame mean.
-fn colour_of(frame: &frame::Video) -> Colour {
+fn colorimetry_of(frame: &frame::Video) -> Colorimetry {
     // FFmpeg's numbers are those of ITU-T H.273, where 2 means unspecified.
     let code = |value: i32| u8::try_from(value).unwrap_or(2);
     let format = frame.format();
     let full_range = match frame.color_range() {
         color::Range::JPEG => true,
         color::Range::MPEG => false,
-        // Where nothing is said grey has every value, as in pictures.
+        // Where nothing is said grey has every value, as in frames.
         color::Range::Unspecified => convert::is_full(format) || convert::is_grey(format),
     };
-    Colour {
+    Colorimetry {
         primaries: code(ffi::AVColorPrimaries::from(frame.color_primaries()) as i32),
         transfer: code(ffi::AVColorTransferCharacteristic::from(frame.color_transfer_characteristic()) as i32),
         matrix: code(ffi::AVColorSpace::from(frame.color_space()) as i32),

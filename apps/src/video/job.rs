@@ -1,4 +1,4 @@
-//! What an encoding of pictures, and of the sound beside them, is made from in either mode.
+//! What an encoding of frames, and of the sound beside them, is made from in either mode.
 
 use std::path::Path;
 
@@ -39,8 +39,8 @@ pub(crate) struct Job<'a> {
 }
 
 impl Job<'_> {
-    /// The tracks of the file, and when the pictures and the file begin, in nanoseconds of the file and of the input. The sound's place
-    /// beside the pictures is that of the input.
+    /// The tracks of the file, and when the frames and the file begin, in nanoseconds of the file and of the input. The sound's place
+    /// beside the frames is that of the input.
     pub(super) fn tracks(&mut self, input: &VideoInput) -> (Vec<Track>, u64, i64) {
         // Only real-time packets are frames; a fitted group is as long as it is.
         let frame = input.header().frame_duration_ns().filter(|_| self.video.is_realtime()).unwrap_or(0);
@@ -72,7 +72,7 @@ impl Job<'_> {
         Ok(earlier)
     }
 
-    /// Who wants to look at pictures of this size.
+    /// Who wants to look at frames of this size.
     pub(super) fn open_preview(&self, header: &VideoHeader) -> Result<Option<Watch>> {
         let size = (header.width, header.height);
         self.video.watch.as_ref().map(|path| Watch::new(path, size)).transpose()

@@ -1,4 +1,4 @@
-//! Video: any input to pictures, pictures to coded files and back.
+//! Video: any input to frames, frames to coded files and back.
 
 mod clock;
 pub(crate) mod compare;

@@ -1,4 +1,4 @@
-//! Pictures and sound side by side in one ordinary file, by FFmpeg's encoders.
+//! Frames and sound side by side in one ordinary file, by FFmpeg's encoders.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -9,7 +9,7 @@ use ffmpeg_next::codec::{self, Id, encoder};
 use ffmpeg_next::format::context::Output;
 use ffmpeg_next::format::{self, Pixel};
 use ffmpeg_next::{Dictionary, Rational, frame};
-use siskin_core::bitstream::{Colour, VideoHeader};
+use siskin_core::bitstream::{Colorimetry, VideoHeader};
 use siskin_core::media::{Rounding, TimeBase};
 
 use super::convert::{Converter, Siting, fill_frame};
@@ -17,7 +17,7 @@ use crate::failure::usage_error;
 use crate::media::graph::{Graph, Pulled, VideoShape};
 use crate::media::{AudioTrack, Labels, output, write_packets};
 
-/// Ticks a second where the rate of the pictures does not give them: the clock of MPEG, which has whole milliseconds and whole
+/// Ticks a second where the rate of the frames does not give them: the clock of MPEG, which has whole milliseconds and whole
 /// frames of the usual rates.
 const TICKS: u32 = 90_000;
 /// Quality of H.264, from 0 to 51, less is better: hard to tell from its source.
@@ -26,7 +26,7 @@ const CRF: &str = "14";
 // 3.1 Mb/s at 640x480 and 25 frames per second: generous, as the source has been coded once already.
 const BITS_A_PIXEL: f64 = 0.4;
 
-/// An ordinary file for pictures and sound.
+/// An ordinary file for frames and sound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Container {
     /// Matroska: FFV1 and FLAC, without loss.
@@ -55,7 +55,7 @@ impl Container {
         }
     }
 
-    /// Codecs of pictures and sound.
+    /// Codecs of frames and sound.
     fn codec_ids(self) -> (Id, Id) {
         match self {
             Self::Matroska => (Id::FFV1, Id::FLAC),
@@ -63,7 +63,7 @@ impl Container {
         }
     }
 
-    /// Fails where it cannot hold such pictures.
+    /// Fails where it cannot hold such frames.
     pub(super) fn check(self, header: &VideoHeader) -> Result<()> {
         // x264 refuses odd sizes in 4:2:0; FFV1 takes them.
         let is_odd = !header.width.is_multiple_of(2) || !header.height.is_multiple_of(2);
@@ -109,7 +109,7 @@ impl Movie {
         Ok(Self { context, pictures, sound })
     }
 
-    /// Writes a picture, 4:2:0 in planes without gaps or else interleaved RGB, with its time and duration in nanoseconds.
+    /// Writes a frame, 4:2:0 in planes without gaps or else interleaved RGB, with its time and duration in nanoseconds.
     pub(super) fn picture(&mut self, (picture, planar): (&[u8], bool), time: (u64, u64)) -> Result<()> {
         self.pictures.write(picture, planar, time, &mut self.context)
     }
@@ -127,7 +127,7 @@ impl Movie {
     }
 }
 
-/// A track of pictures.
+/// A track of frames.
 struct PictureTrack {
     /// Index of the stream in the file.
     stream: usize,
@@ -139,9 +139,9 @@ struct PictureTrack {
     planes: Vec<u8>,
     /// How long a tick lasts.
     tick: TimeBase,
-    /// The tick of the next picture at the earliest.
+    /// The tick of the next frame at the earliest.
     next: i64,
-    /// Durations in ticks of the pictures that are in the encoder, by their own.
+    /// Durations in ticks of the frames that are in the encoder, by their own.
     durations: BTreeMap<i64, i64>,
 }
 
@@ -157,7 +157,7 @@ impl PictureTrack {
         let Some(codec) = known.or_else(|| encoder::find(id)) else {
             bail!("this FFmpeg has no encoder for {id:?}: decode to .mkv, or to .y4m and .wav");
         };
-        let VideoHeader { width, height, frame_rate, pixel_aspect, colour } = *header;
+        let VideoHeader { width, height, frame_rate, pixel_aspect, colorimetry } = *header;
         let is_constant = frame_rate.0 > 0;
         let tick = match (is_constant, start) {
             // One tick per frame: exact, and what players show as the rate. A late start would be rounded by it.
@@ -183,7 +183,7 @@ impl PictureTrack {
             encoder.set_flags(codec::Flags::GLOBAL_HEADER);
         }
         let encoder = encoder
-            .open_with(encoder_options(id, &colour, siting))
+            .open_with(encoder_options(id, &colorimetry, siting))
             .map_err(|e| anyhow!("FFmpeg's encoder {} does not take {width}x{height}: {e}", codec.name()))?;
         let mut stream = context.add_stream(codec)?;
         stream.set_parameters(&encoder);
@@ -209,7 +209,7 @@ impl PictureTrack {
         (start, duration): (u64, u64),
         context: &mut Output,
     ) -> Result<()> {
-        // An encoder may keep a picture for long, so each has its own memory.
+        // An encoder may keep a frame for long, so each has its own memory.
         let mut frame = frame::Video::new(Pixel::YUV420P, self.size.0, self.size.1);
         match planar {
             true => fill_frame(picture, &mut frame, true),
@@ -218,10 +218,10 @@ impl PictureTrack {
                 fill_frame(&self.planes, &mut frame, true);
             }
         }
-        // Encoders refuse two pictures at one tick.
+        // Encoders refuse two frames at one tick.
         let at = self.ticks(start).max(self.next);
         self.next = at + 1;
-        // Encoders reorder pictures and forget how long each lasts.
+        // Encoders reorder frames and forget how long each lasts.
         self.durations.insert(at, (self.ticks(start.saturating_add(duration)) - at).max(1));
         frame.set_pts(Some(at));
         self.shaper.push(&mut frame)?;
@@ -263,7 +263,7 @@ fn aspect_graph(header: &VideoHeader) -> Result<Graph> {
 }
 
 /// What encoders are told: those that a codec does not know it leaves.
-fn encoder_options(id: Id, colour: &Colour, siting: Siting) -> Dictionary<'static> {
+fn encoder_options(id: Id, colorimetry: &Colorimetry, siting: Siting) -> Dictionary<'static> {
     let mut options = Dictionary::new();
     match id {
         // From this version on it has checksums, works on several threads and says the shape of pixels.
@@ -271,13 +271,15 @@ fn encoder_options(id: Id, colour: &Colour, siting: Siting) -> Dictionary<'stati
         _ => options.set("crf", CRF),
     }
     options.set("threads", "auto");
-    options.set("color_range", if colour.full_range { "pc" } else { "tv" });
+    options.set("color_range", if colorimetry.full_range { "pc" } else { "tv" });
     options.set("chroma_sample_location", siting.name());
     // Red, green and blue have become the usual YUV.
-    let matrix = if colour.matrix == 0 { 6 } else { colour.matrix };
-    for (name, code) in
-        [("color_primaries", colour.primaries), ("color_trc", colour.transfer), ("colorspace", matrix)]
-    {
+    let matrix = if colorimetry.matrix == 0 { 6 } else { colorimetry.matrix };
+    for (name, code) in [
+        ("color_primaries", colorimetry.primaries),
+        ("color_trc", colorimetry.transfer),
+        ("colorspace", matrix),
+    ] {
         // Not what the standard knows no meaning of.
         if (1..=22).contains(&code) {
             options.set(name, &code.to_string());

@@ -1,4 +1,4 @@
-//! A coded video file, picture by picture: what cannot be decoded is bridged by the picture before it.
+//! A coded video file, frame by frame: what cannot be decoded is bridged by the frame before it.
 
 use anyhow::{Result, bail};
 use siskin_core::container::Block;
@@ -9,32 +9,32 @@ use siskin_core::{Error, Limits};
 use super::VideoFile;
 use super::clock::Clock;
 
-/// Decodes a file picture by picture.
+/// Decodes a file frame by frame.
 pub(super) struct Pictures {
     file: VideoFile,
     decoder: Decoder,
     block: Block,
     clock: Clock,
-    /// Frames missing before the group at hand, for which the last picture stands.
+    /// Frames missing before the group at hand, for which the last frame stands.
     missing: u64,
     /// The group at hand: its frames, how long each lasts if that differs, and the next one.
     frames: usize,
     durations: Option<Vec<u32>>,
     next: usize,
-    /// Whether the group cannot be decoded and the last picture stands for its frames.
+    /// Whether the group cannot be decoded and the last frame stands for its frames.
     held: bool,
     picture: Vec<u8>,
-    /// When the picture is shown and for how long, in nanoseconds.
+    /// When the frame is shown and for how long, in nanoseconds.
     time: (u64, u64),
     /// Whether frames of the packet at hand are 4:2:0, which they are in the real-time mode.
     planar: bool,
-    /// The same of the picture at hand, which may be of an earlier packet in the other mode.
+    /// The same of the frame at hand, which may be of an earlier packet in the other mode.
     picture_is_planar: bool,
     /// What went wrong, by packet.
     pub(super) faults: Vec<String>,
     pub(super) packets: u64,
     pub(super) packet_bytes: u64,
-    /// Pictures handed out, and those of them that stand for lost ones.
+    /// Frames handed out, and those of them that stand for lost ones.
     pub(super) given: u64,
     pub(super) concealed: u64,
 }
@@ -68,17 +68,17 @@ impl Pictures {
         &self.file
     }
 
-    /// The picture at hand, and whether it is 4:2:0, planes without gaps, and not interleaved RGB.
+    /// The frame at hand, and whether it is 4:2:0, planes without gaps, and not interleaved RGB.
     pub(super) fn picture(&self) -> (&[u8], bool) {
         (&self.picture, self.picture_is_planar)
     }
 
-    /// When the picture at hand is shown and for how long, in nanoseconds of the file.
+    /// When the frame at hand is shown and for how long, in nanoseconds of the file.
     pub(super) fn time(&self) -> (u64, u64) {
         self.time
     }
 
-    /// Goes on to the next picture; false at the end.
+    /// Goes on to the next frame; false at the end.
     pub(super) fn advance_frame(&mut self) -> Result<bool> {
         // A loop, since a packet may bring no frames at all.
         while self.next == self.frames && self.missing == 0 {
@@ -132,7 +132,7 @@ impl Pictures {
         let same_size =
             |info: &GopInfo| info.header.is_none_or(|h| (h.width, h.height) == (header.width, header.height));
         let loaded = match inspect(&self.block.data, &Limits::default()) {
-            // Outputs have one size; the pictures before stay.
+            // Outputs have one size; the frames before stay.
             Ok(info) if !same_size(&info) => {
                 self.faults.push(format!("packet {}: pictures of another size", self.packets));
                 return Ok(());

@@ -25,7 +25,7 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// For pictures of this size.
+    /// For frames of this size.
     pub(super) fn new(path: &Path, (width, height): (u32, u32)) -> Result<Self> {
         if !path.extension().is_some_and(|e| e.eq_ignore_ascii_case("png")) {
             return Err(usage_error(format!("--watch writes PNG, name it .png: {}", path.display())));
@@ -38,7 +38,7 @@ impl Watch {
         Instant::now() >= self.due
     }
 
-    /// Writes a sheet of two pictures, interleaved RGB, under a name of its own first, so that a viewer never reads half a
+    /// Writes a sheet of two frames, interleaved RGB, under a name of its own first, so that a viewer never reads half a
     /// sheet.
     pub(super) fn show(&mut self, original: &[u8], decoded: &[u8]) -> Result<()> {
         let name = self.path.display();
@@ -53,13 +53,13 @@ impl Watch {
             .with_context(|| format!("{name}"))?;
         std::io::Write::write_all(&mut file, &data).with_context(|| format!("{name}"))?;
         file.persist(&self.path).map_err(|e| e.error).with_context(|| format!("{name}"))?;
-        // From the end: a sheet of a large picture takes time itself.
+        // From the end: a sheet of a large frame takes time itself.
         self.due = Instant::now() + INTERVAL;
         Ok(())
     }
 }
 
-/// The original, the decoded picture and their difference side by side.
+/// The original, the decoded frame and their difference side by side.
 fn draw_sheet(original: &[u8], decoded: &[u8], (width, height): (usize, usize)) -> Vec<u8> {
     let mut out = Vec::with_capacity(9 * width * height);
     for (a, b) in original.chunks_exact(3 * width).zip(decoded.chunks_exact(3 * width)) {

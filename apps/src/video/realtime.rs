@@ -1,4 +1,4 @@
-//! Pictures coded in real time: a packet each, as soon as the picture is there.
+//! Frames coded in real time: a packet each, as soon as the frame is there.
 
 use std::time::Instant;
 
@@ -62,17 +62,17 @@ impl Realtime {
             words: job.video.realtime_words(&manifest.id().to_string(), wish, &config),
             introduction: Some(introduction),
             model: [manifest.name.clone(), manifest.id().to_string()],
-            steps: config.steps,
+            steps: config.refinements,
             is_revealed: false,
             seconds: 0.0,
             scratch: Default::default(),
         })
     }
 
-    /// PSNR of the picture as a decoder sees it, over RGB.
+    /// PSNR of the frame as a decoder sees it, over RGB.
     fn decoded_psnr(&mut self, frame: &[u8]) -> Result<f64> {
         let header = self.encoder.header();
-        let matrix = YuvMatrix::from_colorimetry(&header.colour);
+        let matrix = YuvMatrix::from_colorimetry(&header.colorimetry);
         let frame = VideoFrameView::from_data(PixelFormat::I420, header.size()?, frame)?;
         let [seen, wanted] = &mut self.scratch;
         // Over RGB and not 4:2:0, so that the number means the same as with the other presets.
@@ -105,7 +105,7 @@ impl Mode for Realtime {
     fn resume(&mut self, info: &GopInfo, data: &[u8], _: &Group) -> Result<Coded> {
         self.encoder.resume(data)?;
         // It was measured when it was coded.
-        Ok(Coded { is_key: info.key, data: data.to_vec(), psnr: f64::NAN })
+        Ok(Coded { is_keyframe: info.is_keyframe, data: data.to_vec(), psnr: f64::NAN })
     }
 
     fn encode(&mut self, group: &Group, _: &mut Progress<'_>) -> Result<Option<Coded>> {
@@ -113,14 +113,14 @@ impl Mode for Realtime {
         let own = group.durations().and_then(|d| d.first().copied());
         let begun = Instant::now();
         let coded = self.encoder.encode(frame, own)?;
-        let (is_key, data) = (coded.key, coded.data.to_vec());
+        let (is_keyframe, data) = (coded.is_keyframe, coded.data.to_vec());
         // Without reading and measuring, which are not the encoder's.
         self.seconds += begun.elapsed().as_secs_f64();
-        Ok(Some(Coded { is_key, data, psnr: self.decoded_psnr(frame)? }))
+        Ok(Some(Coded { is_keyframe, data, psnr: self.decoded_psnr(frame)? }))
     }
 
     fn is_worth_keeping(&mut self, coded: &Coded, sums: &Sums) -> bool {
-        let is_first = coded.is_key && sums.frames > sums.resumed && !self.is_revealed;
+        let is_first = coded.is_keyframe && sums.frames > sums.resumed && !self.is_revealed;
         // Once: from here on the file has its name, and what is whole in it can be played.
         self.is_revealed |= is_first;
         is_first

@@ -21,10 +21,10 @@ pub(super) const SETTINGS_TAG: &str = "ENCODER_SETTINGS";
 pub(super) struct Settings(String);
 
 impl Settings {
-    /// The settings with what names the input: its bytes, where it is a file, and its first picture.
+    /// The settings with what names the input: its bytes, where it is a file, and its first frame.
     pub(super) fn new(settings: &str, source: &Source, first: &[u8]) -> Result<Self> {
         let file = source.fingerprint()?.map_or_else(|| "none".into(), |digest| short_digest(&digest));
-        // The picture too: pipes have no bytes to go back to, and options may change what is decoded.
+        // The frame too: pipes have no bytes to go back to, and options may change what is decoded.
         Ok(Self(format!("{settings} input={file} first-picture={}", short_digest(&Sha256::digest(first)))))
     }
 
@@ -101,7 +101,7 @@ impl Earlier {
     pub(super) fn up_to_last_key(mut self, path: &Path) -> Result<Self> {
         let (mut count, mut last) = (0, 0);
         while let Some((info, _)) = self.next() {
-            if info.key {
+            if info.is_keyframe {
                 last = count;
             }
             count += 1;
@@ -135,12 +135,12 @@ fn format_header(header: &VideoHeader) -> String {
     let (n, d) = header.frame_rate;
     let rate =
         if n > 0 { format!("{:.3} fps", f64::from(n) / f64::from(d)) } else { "of a variable rate".into() };
-    let colour = header.colour;
-    let range = if colour.full_range { "full" } else { "limited" };
+    let colorimetry = header.colorimetry;
+    let range = if colorimetry.full_range { "full" } else { "limited" };
     let (wide, high) = header.pixel_aspect;
     format!(
         "{}x{}, {rate}, pixels {wide}:{high}, matrix {}, {range} range",
-        header.width, header.height, colour.matrix
+        header.width, header.height, colorimetry.matrix
     )
 }
 

@@ -1,4 +1,4 @@
-//! One run of an encoder over an input: pictures are gathered into groups, coded in one of two modes, and written with the sound beside
+//! One run of an encoder over an input: frames are gathered into groups, coded in one of two modes, and written with the sound beside
 //! them; what an earlier run left is taken over first.
 
 use std::process::ExitCode;
@@ -21,7 +21,7 @@ use crate::report::Report;
 use crate::target::Target;
 use crate::units;
 
-/// A way to code pictures: one by one in real time, or fitted in groups.
+/// A way to code frames: one by one in real time, or fitted in groups.
 pub(super) trait Mode: Sized {
     /// Whether each packet is hours of work, which goes to disk at once with the sound beside it.
     const IS_SLOW: bool;
@@ -32,7 +32,7 @@ pub(super) trait Mode: Sized {
     /// What is told before the first group.
     fn introduction(&mut self, group: &Group) -> Option<String>;
 
-    /// Pictures that are coded at once.
+    /// Frames that are coded at once.
     fn group_size(&self) -> usize;
 
     /// What of an earlier run can be gone on from.
@@ -50,7 +50,7 @@ pub(super) trait Mode: Sized {
     /// Whether what was written before this packet is worth keeping, whatever ends the program.
     fn is_worth_keeping(&mut self, coded: &Coded, sums: &Sums) -> bool;
 
-    /// Shows pictures of the group that was coded last to whoever watches.
+    /// Shows frames of the group that was coded last to whoever watches.
     fn show(&mut self, group: &Group, watch: &mut Watch) -> Result<()>;
 
     /// Progress after a group, for modes that tell none within.
@@ -60,7 +60,7 @@ pub(super) trait Mode: Sized {
     fn summary(&self, sums: &Sums) -> (String, Option<events::Realtime<'_>>);
 }
 
-/// Pictures of one group.
+/// Frames of one group.
 #[derive(Debug, Default)]
 pub(super) struct Group {
     pub(super) frames: Vec<Vec<u8>>,
@@ -85,9 +85,9 @@ impl Group {
 /// A coded group.
 #[derive(Debug)]
 pub(super) struct Coded {
-    pub(super) is_key: bool,
+    pub(super) is_keyframe: bool,
     pub(super) data: Vec<u8>,
-    /// PSNR of all pictures together, in decibels.
+    /// PSNR of all frames together, in decibels.
     pub(super) psnr: f64,
 }
 
@@ -100,7 +100,7 @@ pub(super) struct Sums {
     pub(super) groups: u64,
     pub(super) keys: u64,
     pub(super) nanoseconds: u64,
-    /// PSNR of the pictures that were measured, and those.
+    /// PSNR of the frames that were measured, and those.
     pub(super) psnr: f64,
     pub(super) measured: u64,
     /// Bytes of the file.
@@ -112,7 +112,7 @@ pub(super) struct Progress<'a> {
     pub(super) report: &'a mut Report,
     pub(super) sums: &'a Sums,
     pub(super) header: &'a VideoHeader,
-    /// Pictures in all, if that is stated.
+    /// Frames in all, if that is stated.
     pub(super) total: Option<u64>,
 }
 
@@ -131,7 +131,7 @@ pub(super) fn run<M: Mode>(
         report.note(&format!("Leaving out other streams: {}", others.join(", ")));
     }
     input.notes().iter().for_each(|note| report.note(note));
-    // Read before the output is begun: an input without pictures must leave nothing behind.
+    // Read before the output is begun: an input without frames must leave nothing behind.
     let mut ahead = input.next()?;
     let settings = Settings::new(&mode.words(), &job.source, ahead.as_ref().map_or(&[], |p| &p.data))?;
     let mut earlier = match job.earlier_run(&header, &settings, report)? {
@@ -156,7 +156,7 @@ pub(super) fn run<M: Mode>(
         if kept.is_none() && earlier.take().is_some() {
             report.note(&format!("Going on after {} frames in {} groups", sums.resumed, sums.groups));
         }
-        // Pictures of kept packets are decoded as well: the input has no other way to the place after them.
+        // Frames of kept packets are decoded as well: the input has no other way to the place after them.
         let count = kept.as_ref().map_or(mode.group_size(), |(info, _)| info.frames as usize);
         let group = match gather_group(&mut input, count, &mut ahead, &header) {
             // What an earlier run left is whole as long as this file is not in its place.
@@ -196,7 +196,7 @@ pub(super) fn run<M: Mode>(
         let start = shift + group.start_ns;
         // Matroska wants blocks in the order of time.
         job.write_sound(start, &mut sink)?;
-        sink.block(start, group.nanoseconds(), coded.is_key, &coded.data)?;
+        sink.block(start, group.nanoseconds(), coded.is_keyframe, &coded.data)?;
         if M::IS_SLOW {
             // Up to where the group ends, should it be the last.
             job.write_sound((start + group.nanoseconds()).saturating_sub(1), &mut sink)?;
@@ -224,7 +224,7 @@ pub(super) fn run<M: Mode>(
         }
         bail!("{} holds no pictures", job.input.display());
     }
-    // After an interrupt there is sound for the pictures that there are.
+    // After an interrupt there is sound for the frames that there are.
     let missing = if was_interrupted { None } else { finish_tracks(job, &input, &mut sink, report)? };
     let totals = sink.finish()?;
     target.commit()?;
@@ -262,7 +262,7 @@ fn finish_tracks(
     }
 }
 
-/// Whether what an earlier run coded can be these pictures.
+/// Whether what an earlier run coded can be these frames.
 fn check_earlier(job: &Job<'_>, info: &GopInfo, group: &Group) -> Result<()> {
     let (input, output) = (job.input.display(), job.output.display());
     if group.frames.len() < info.frames as usize {
@@ -285,7 +285,7 @@ fn gather_group(
     while group.frames.len() < count {
         interrupt::check_interrupt()?;
         let Some(picture) = ahead.take() else { break };
-        // One picture more is read, so that the end of the input is known with its last group.
+        // One frame more is read, so that the end of the input is known with its last group.
         *ahead = input.next()?;
         if group.frames.is_empty() {
             group.start_ns = picture.start_ns;
@@ -302,7 +302,7 @@ impl Sums {
         self.frames += frames;
         self.resumed += if is_resumed { frames } else { 0 };
         self.groups += 1;
-        self.keys += u64::from(coded.is_key);
+        self.keys += u64::from(coded.is_keyframe);
         self.nanoseconds += group.nanoseconds();
         // Packets of an earlier run were not measured again.
         if coded.psnr.is_finite() {

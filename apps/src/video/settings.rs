@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use siskin_core::video::realtime::{Config, MOST_STEPS, Target};
+use siskin_core::video::realtime::{Config, MAX_REFINEMENTS, Target};
 use siskin_core::video::{EncoderConfig, Kind, Modulation, Preset, lambda_of_quality};
 
 use crate::failure::usage_error;
@@ -130,11 +130,15 @@ impl VideoArgs {
 
     /// The same of the real-time mode; `model` is the bundle's id.
     pub(super) fn realtime_words(&self, model: &str, wish: Wish, config: &Config) -> String {
-        let Config { key_interval, steps, .. } = config;
-        format!("mode=realtime model={model} {} gop-size={key_interval} steps={steps}", wish.words(None))
+        let Config { keyframe_interval, refinements, .. } = config;
+        // The names that files of 0.2 hold, so that their encodings can be resumed.
+        format!(
+            "mode=realtime model={model} {} gop-size={keyframe_interval} steps={refinements}",
+            wish.words(None)
+        )
     }
 
-    /// Whether pictures are coded one by one with a trained network.
+    /// Whether frames are coded one by one with a trained network.
     pub(crate) fn is_realtime(&self) -> bool {
         self.preset.as_deref().is_none_or(|p| p == "realtime")
     }
@@ -150,8 +154,8 @@ impl VideoArgs {
         ];
         // Under the name that was typed, so that the message can be understood.
         let refine = self.refine.map(|n| ("--refine", n)).or(self.steps.map(|n| ("--steps", n)));
-        if let Some((name, n)) = refine.filter(|(_, n)| *n > MOST_STEPS) {
-            return Err(usage_error(format!("{name} is {n}, in real time: 0 to {MOST_STEPS}")));
+        if let Some((name, n)) = refine.filter(|(_, n)| *n > MAX_REFINEMENTS) {
+            return Err(usage_error(format!("{name} is {n}, in real time: 0 to {MAX_REFINEMENTS}")));
         }
         if self.keyframe_interval.is_none() && self.gop_size != GOP_SIZE {
             let text = "--gop-size is in real time the old name of --keyframe-interval";
@@ -167,9 +171,9 @@ impl VideoArgs {
 
     /// How the real-time mode is to encode.
     pub(super) fn realtime_config(&self, target: Target) -> Config {
-        let steps = self.refine.or(self.steps).unwrap_or(Config::default().steps);
-        let key_interval = self.keyframe_interval.unwrap_or(self.gop_size);
-        Config { target, key_interval, steps, ..Default::default() }
+        let refinements = self.refine.or(self.steps).unwrap_or(Config::default().refinements);
+        let keyframe_interval = self.keyframe_interval.unwrap_or(self.gop_size);
+        Config { target, keyframe_interval, refinements, ..Default::default() }
     }
 
     /// The encoder's configuration.

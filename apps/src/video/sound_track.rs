@@ -1,4 +1,4 @@
-//! The sound beside a video: coded as far as the pictures have come, so that both lie side by side in the file.
+//! The sound beside a video: coded as far as the frames have come, so that both lie side by side in the file.
 
 use std::collections::VecDeque;
 
@@ -11,7 +11,7 @@ use crate::interrupt;
 use crate::media::{AudioInput, Next};
 use crate::media_file::Sink;
 
-/// A packet that waits for the pictures.
+/// A packet that waits for the frames.
 struct Packet {
     start: u64,
     duration: u64,
@@ -81,7 +81,7 @@ impl Sound {
 
     /// Writes the packets that begin at `time` (in nanoseconds) or before, to a track.
     pub(super) fn write_until(&mut self, time: u64, track: usize, sink: &mut Sink) -> Result<()> {
-        // Sound that lies far behind the pictures in the input lies behind them in the output too.
+        // Sound that lies far behind the frames in the input lies behind them in the output too.
         let is_last = time == u64::MAX;
         // One packet beyond `time` is waited for: only then are all up to it known.
         while !self.ended && self.waiting.back().is_none_or(|p| p.start <= time) {
@@ -102,7 +102,7 @@ impl Sound {
         let more = match self.input.next_within(&mut self.pcm, is_patient)? {
             Next::There(()) => true,
             Next::End => false,
-            // Reading on would have the demuxer queue pictures without end; the next call asks again.
+            // Reading on would have the demuxer queue frames without end; the next call asks again.
             Next::Later => return Ok(false),
         };
         self.samples += self.pcm.len() as u64;

@@ -5,32 +5,32 @@ use ffmpeg_next::Rational;
 use crate::media::{rescale_rounded, to_ns};
 
 /// Frames by which a picture may come late or early and still have the next place: capture jitters, and `fps` alone would leave one
-/// picture out and repeat another.
+/// frame out and repeat another.
 const LATE: f64 = 0.75;
 const EARLY: f64 = -1.25;
-/// The longest that a picture is shown where the rate varies, in nanoseconds: durations are coded in 32 bits.
+/// The longest that a frame is shown where the rate varies, in nanoseconds: durations are coded in 32 bits.
 const LONGEST: i64 = 4_000_000_000;
-/// How long a picture is taken to last where nothing says.
-// 25 pictures per second.
+/// How long a frame is taken to last where nothing says.
+// 25 frames per second.
 const USUAL: i64 = 40_000_000;
-/// Repeated pictures are told of from this much on.
+/// Repeated frames are told of from this much on.
 // Shorter ones are how screen recordings and cameras in the dark are.
 const TOLD_GAP: i64 = 1_000_000_000;
 const NS: i64 = 1_000_000_000;
 
-/// The times of a stream's pictures, in nanoseconds from the first one on.
+/// The times of a stream's frames, in nanoseconds from the first one on.
 #[derive(Debug)]
 pub(super) struct Timing {
     /// Frames a second as a fraction; none where it varies.
     rate: Option<(u32, u32)>,
     /// The place after the last one; its time where the rate varies.
     due: i64,
-    /// When the last picture begins, how long the one before it lasted, and when it ends.
+    /// When the last frame begins, how long the one before it lasted, and when it ends.
     last: i64,
     before: i64,
     end: i64,
     left_out: u64,
-    /// Gaps over which a picture stayed, and their length.
+    /// Gaps over which a frame stayed, and their length.
     gaps: (u64, i64),
 }
 
@@ -58,20 +58,20 @@ impl Timing {
         pts.map_or(self.last, |pts| to_ns(pts, time_base))
     }
 
-    /// Whether a picture comes sooner than a constant rate has a place for it. It is counted and told of.
+    /// Whether a frame comes sooner than a constant rate has a place for it. It is counted and told of.
     pub(super) fn is_too_early(&mut self, time: Option<i64>) -> bool {
         let early = self.frames_late(time).is_some_and(|late| late <= EARLY);
         self.left_out += u64::from(early);
         early
     }
 
-    /// How many frames of a constant rate a picture is late.
+    /// How many frame periods of a constant rate a frame is late.
     fn frames_late(&self, time: Option<i64>) -> Option<f64> {
         let (n, d) = self.rate?;
         Some(time? as f64 / NS as f64 * f64::from(n) / f64::from(d) - self.due as f64)
     }
 
-    /// The tick of a picture of this time.
+    /// The tick of a frame of this time.
     pub(super) fn place(&self, time: Option<i64>) -> i64 {
         match (self.rate, time) {
             (Some(_), _) => match self.frames_late(time) {
@@ -79,7 +79,7 @@ impl Timing {
                 Some(late) if late >= LATE => self.due.saturating_add(late.round() as i64),
                 _ => self.due,
             },
-            // Two pictures at once would be one.
+            // Two frames at once would be one.
             (None, Some(time)) => time.max(self.last.saturating_add(i64::from(self.end > 0))),
             (None, None) => self.due,
         }
@@ -101,7 +101,7 @@ impl Timing {
         match self.rate {
             Some(_) => {
                 let next = self.start_of(place.saturating_add(1));
-                // A last picture may be stated to last longer than a frame.
+                // A last frame may be stated to last longer than one period.
                 self.end = next.max(start.saturating_add(duration));
                 self.due = place.saturating_add(1);
             }
@@ -114,7 +114,7 @@ impl Timing {
         place
     }
 
-    /// The tick at which the last picture ends.
+    /// The tick at which the last frame ends.
     pub(super) fn last(&self) -> i64 {
         match self.rate {
             Some((n, d)) => rescale_rounded(self.end, n.into(), i128::from(d) * i128::from(NS)).max(self.due),
@@ -122,14 +122,14 @@ impl Timing {
         }
     }
 
-    /// When the last picture ends, in nanoseconds.
+    /// When the last frame ends, in nanoseconds.
     pub(super) fn end(&self) -> i64 {
         self.end
     }
 
     /// How long a picture of a varying rate is to be shown whose successor comes at `end`.
     pub(super) fn duration(&self, start: i64, end: i64) -> u32 {
-        // At least a nanosecond: a duration of 0 would put two pictures at one time.
+        // At least a nanosecond: a duration of 0 would put two frames at one time.
         end.saturating_sub(start).clamp(1, LONGEST) as u32
     }
 
@@ -161,7 +161,7 @@ mod tests {
 
     const MS: i64 = 1_000_000;
 
-    /// The places of pictures at these milliseconds.
+    /// The places of frames at these milliseconds.
     fn placed(rate: (u32, u32), times: &[i64]) -> Vec<i64> {
         let mut timing = Timing::new(rate);
         let mut place = |ms: i64| {

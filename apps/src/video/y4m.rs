@@ -1,4 +1,4 @@
-//! Pictures to raw video: YUV4MPEG2 in 4:2:0, which every player and encoder reads, or bare RGB.
+//! Frames to raw video: YUV4MPEG2 in 4:2:0, which every player and encoder reads, or bare RGB.
 
 use std::fs::File;
 use std::io::{BufWriter, Write, stdout};
@@ -32,15 +32,15 @@ impl RawFormat {
     }
 }
 
-/// What stands before each picture of YUV4MPEG2.
+/// What stands before each frame of YUV4MPEG2.
 const FRAME: &[u8] = b"FRAME\n";
 
 /// The first line of YUV4MPEG2.
 fn header_line(header: &VideoHeader, siting: Siting) -> String {
-    let VideoHeader { width, height, frame_rate, pixel_aspect, colour } = *header;
+    let VideoHeader { width, height, frame_rate, pixel_aspect, colorimetry } = *header;
     // The format knows constant rates only; without one, 25 is as good as any.
     let (n, d) = if frame_rate.0 > 0 { frame_rate } else { (25, 1) };
-    let range = if colour.full_range { "FULL" } else { "LIMITED" };
+    let range = if colorimetry.full_range { "FULL" } else { "LIMITED" };
     let aspect = format!("A{}:{}", pixel_aspect.0, pixel_aspect.1);
     let chroma = match siting {
         // As FFmpeg writes them: the standard's field, and an older one beside it.
@@ -73,7 +73,7 @@ impl RawOutput {
             Some(file) => Box::new(file),
             None => Box::new(stdout()),
         };
-        // A picture or so at a time: pipes to encoders are faster with few large writes.
+        // A frame or so at a time: pipes to encoders are faster with few large writes.
         let mut out = BufWriter::with_capacity(1 << 20, inner);
         if format == RawFormat::Y4m {
             out.write_all(header_line(header, siting).as_bytes()).context("the output cannot be written")?;
@@ -87,7 +87,7 @@ impl RawOutput {
         })
     }
 
-    /// Writes a picture of interleaved RGB.
+    /// Writes a frame of interleaved RGB.
     pub(super) fn write(&mut self, picture: &[u8]) -> Result<()> {
         let cannot = "the output cannot be written";
         if self.format == RawFormat::Rgb {
@@ -98,7 +98,7 @@ impl RawOutput {
         self.out.write_all(&self.converted).context(cannot)
     }
 
-    /// Writes a picture of 4:2:0, planes without gaps.
+    /// Writes a frame of 4:2:0, planes without gaps.
     pub(super) fn write_planar(&mut self, picture: &[u8]) -> Result<()> {
         let cannot = "the output cannot be written";
         if self.format == RawFormat::Rgb {

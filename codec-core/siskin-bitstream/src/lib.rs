@@ -27,5 +27,5 @@ pub use frames::Frames;
 pub(crate) use header::sample;
 pub use header::{BundleId, StreamHeader};
 pub use siskin_error::{Error, Limits, Result};
-pub use siskin_media::Colorimetry as Colour;
+pub use siskin_media::Colorimetry;
 pub use video::VideoHeader;

@@ -22,7 +22,7 @@ pub struct VideoHeader {
     /// Shape of a pixel as a fraction, width to height.
     pub pixel_aspect: (u32, u32),
     /// What the source's values mean.
-    pub colour: Colorimetry,
+    pub colorimetry: Colorimetry,
 }
 
 impl VideoHeader {
@@ -41,7 +41,7 @@ impl VideoHeader {
             put_varint(out, value);
         }
         // Not checked: H.273 grows, and a code point that is not known here goes through to players that know it.
-        let Colorimetry { primaries, transfer, matrix, full_range } = self.colour;
+        let Colorimetry { primaries, transfer, matrix, full_range } = self.colorimetry;
         out.extend_from_slice(&[primaries, transfer, matrix, full_range.into()]);
     }
 
@@ -78,13 +78,13 @@ impl VideoHeader {
         // Bounded, so that a side times it stays below 2^34 and display sizes are exact in 64 bits.
         let one = |cursor: &mut Cursor<'_>| cursor.read_ranged("pixel aspect", 1, 1 << 20);
         let pixel_aspect = (one(&mut cursor)?, one(&mut cursor)?);
-        let colour = Colorimetry {
+        let colorimetry = Colorimetry {
             primaries: cursor.read_byte("primaries")?,
             transfer: cursor.read_byte("transfer")?,
             matrix: cursor.read_byte("matrix")?,
             full_range: cursor.read_byte_in("range", 0, 1)? == 1,
         };
-        Ok((Self { width, height, frame_rate, pixel_aspect, colour }, cursor.offset()))
+        Ok((Self { width, height, frame_rate, pixel_aspect, colorimetry }, cursor.offset()))
     }
 
     /// Duration of a frame in nanoseconds; none where the rate is not constant.
@@ -102,7 +102,7 @@ impl VideoHeader {
         Size::new(self.width, self.height)
     }
 
-    /// Pixels of a picture.
+    /// Pixels of a frame.
     pub fn pixels(&self) -> usize {
         self.width as usize * self.height as usize
     }
@@ -127,7 +127,7 @@ mod tests {
             height: 720,
             frame_rate: (30_000, 1001),
             pixel_aspect: (1, 1),
-            colour: Colorimetry { matrix: 6, ..Default::default() },
+            colorimetry: Colorimetry { matrix: 6, ..Default::default() },
         }
     }
 
@@ -147,7 +147,7 @@ mod tests {
             coding: crate::video_packet::Coding::Fitted,
             header: None,
             number: 0,
-            key: true,
+            is_keyframe: true,
             frames: 1000,
             durations: None,
         };

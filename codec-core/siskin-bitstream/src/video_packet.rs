@@ -17,26 +17,26 @@ pub const REALTIME_NUMBERS: u32 = 128;
 // Four bytes of a CRC miss one damaged packet in 2^32; at 30 frames per second they cost 1 kb/s.
 const CHECKSUM: usize = 4;
 
-/// How pictures are coded.
+/// How frames are coded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Coding {
     /// A network of their own is in the packet.
     Fitted,
-    /// One picture: latents for the network of a bundle, and motion.
+    /// One frame: latents for the network of a bundle, and motion.
     Realtime,
 }
 
 /// The head of a packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GopInfo {
-    /// How the pictures are coded.
+    /// How the frames are coded.
     pub coding: Coding,
     /// The stream header, in key groups.
     pub header: Option<VideoHeader>,
     /// The group's number; they count up by one.
     pub number: u32,
     /// Whether the group decodes without the one before it.
-    pub key: bool,
+    pub is_keyframe: bool,
     /// Frames in the group.
     pub frames: u32,
     /// Durations of the frames in nanoseconds, if they differ.
@@ -124,13 +124,13 @@ pub fn read_head<'a>(data: &'a [u8], limits: &Limits) -> Result<(GopInfo, Cursor
             );
         }
     };
-    let key = first & IS_KEY != 0;
+    let is_keyframe = first & IS_KEY != 0;
     let header = if first & HAS_HEADER != 0 {
         let (header, length) = VideoHeader::parse(cursor.rest(), limits)?;
         cursor.read_bytes("video header", length)?;
         Some(header)
     // The format has room for a key group without a header; without one a late joiner could not decode it.
-    } else if key {
+    } else if is_keyframe {
         return Err(whole.field_error("first byte", "a key group without a header"));
     } else {
         None
@@ -148,5 +148,5 @@ pub fn read_head<'a>(data: &'a [u8], limits: &Limits) -> Result<(GopInfo, Cursor
         0 => None,
         _ => Some((0..frames).map(|_| cursor.read_varint("duration")).collect::<Result<Vec<_>>>()?),
     };
-    Ok((GopInfo { coding, header, number, key, frames, durations }, cursor))
+    Ok((GopInfo { coding, header, number, is_keyframe, frames, durations }, cursor))
 }

@@ -43,7 +43,7 @@ pub enum Error {
         /// The number that was decoded last, if any.
         found: Option<u32>,
     },
-    /// A video network whose pictures are no numbers.
+    /// A video network whose frames are no numbers.
     #[error("group of pictures {number}: its network gives values that are not finite")]
     NotFinite {
         /// The group's number.

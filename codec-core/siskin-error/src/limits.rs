@@ -14,7 +14,7 @@ pub struct Limits {
     pub max_bundle_file_bytes: u64,
     /// Largest packet of a video track, in bytes.
     pub max_video_packet_bytes: usize,
-    /// Most pixels of a picture.
+    /// Most pixels of a frame.
     pub max_video_pixels: u64,
     /// Most frames in one group of pictures.
     pub max_video_frames: u32,

@@ -70,7 +70,7 @@ pub struct CodedGop {
     /// The packet.
     pub data: Vec<u8>,
     /// Whether it decodes without the group before it.
-    pub key: bool,
+    pub is_keyframe: bool,
     /// The PSNR of each frame as decoded from the packet, over RGB, in dB.
     pub psnr: Vec<f64>,
 }
@@ -171,7 +171,7 @@ impl Encoder {
         // A key GOP starts from the previous network too, if it has the same form: neighbors in time look alike, so
         // that saves epochs. A GOP in between has to keep that form.
         let before = before.filter(|b| !is_due || b.arch == wanted);
-        let key = is_due || before.is_none();
+        let is_keyframe = is_due || before.is_none();
         let arch = before.as_ref().map_or(wanted, |b| b.arch.clone());
         // A stream that default limits refuse would be worth nothing, so an encoder holds to them.
         let (needed, most) = (arch.memory_bytes(), Limits::default().max_video_memory);
@@ -183,7 +183,7 @@ impl Encoder {
         let seed = self.config.seed.wrapping_add(self.next.into());
         let start = before.as_ref().map(|b| b.parameters.as_slice());
         let mut fit = Fit::new(&arch, &self.runtime, frames, self.size, seed, start);
-        if let (false, Some(Decoded { parameters, .. })) = (key, &before) {
+        if let (false, Some(Decoded { parameters, .. })) = (is_keyframe, &before) {
             // Key GOPs keep a base of zeros, so one path codes both.
             fit.base.copy_from_slice(parameters);
         }
@@ -193,12 +193,12 @@ impl Encoder {
             optimizer: self.config.optimizer,
         };
         fit.run_phases(&schedule, target, self.preview.as_mut(), report)?;
-        let data = self.write_packet(&fit, &arch, key, frames.len(), durations, target)?;
+        let data = self.write_packet(&fit, &arch, is_keyframe, frames.len(), durations, target)?;
         // What is measured, and what the next GOP starts from, is the packet itself.
         self.decoder.load(&data)?;
         let psnr = self.measure_psnr(frames)?;
         self.next += 1;
-        Ok(CodedGop { data, key, psnr })
+        Ok(CodedGop { data, is_keyframe, psnr })
     }
 
     /// Goes on behind a group that an earlier run coded from the same `frames`, as if this one had.
@@ -218,7 +218,7 @@ impl Encoder {
         self.decoder.load(packet)?;
         let psnr = self.measure_psnr(frames)?;
         self.next += 1;
-        Ok(CodedGop { data: packet.to_vec(), key: info.key, psnr })
+        Ok(CodedGop { data: packet.to_vec(), is_keyframe: info.is_keyframe, psnr })
     }
 
     /// As [`Encoder::encode_group`], of the bytes of RGB frames.
@@ -284,7 +284,7 @@ impl Encoder {
         &self,
         fit: &Fit<'_>,
         arch: &Architecture,
-        key: bool,
+        is_keyframe: bool,
         frames: usize,
         durations: Option<&[u32]>,
         target: Target,
@@ -293,10 +293,10 @@ impl Encoder {
             let (groups, embeddings) = fit.quantize_symbols(coarser);
             let gop = Gop {
                 number: self.next,
-                key,
+                is_keyframe,
                 frames: frames as u32,
                 durations: durations.map(<[u32]>::to_vec),
-                arch: key.then(|| arch.clone()),
+                arch: is_keyframe.then(|| arch.clone()),
                 groups,
                 embeddings,
             };

@@ -42,7 +42,7 @@ pub(super) struct Schedule {
 pub struct FitProgress {
     /// Steps done and steps in all, for this group.
     pub steps: (u64, u64),
-    /// Mean PSNR of the pictures seen in this pass over the group, in dB; none before the first.
+    /// Mean PSNR of the frames seen in this pass over the group, in dB; none before the first.
     pub psnr: Option<f64>,
     /// Estimated bits a pixel; none before the coding phase.
     pub bits_per_pixel: Option<f64>,

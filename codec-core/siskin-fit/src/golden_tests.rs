@@ -7,7 +7,7 @@ use siskin_video::{Decoder, Kind, gop};
 
 use super::*;
 use crate::Limits;
-use siskin_bitstream::{Colour, VideoHeader};
+use siskin_bitstream::{Colorimetry, VideoHeader};
 use siskin_model::runtime::{Provider, Runtime, RuntimeOptions};
 
 const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/golden/video-packet.hex");
@@ -18,7 +18,7 @@ fn header() -> VideoHeader {
         height: 16,
         frame_rate: (30_000, 1001),
         pixel_aspect: (4, 3),
-        colour: Colour { primaries: 1, transfer: 1, matrix: 1, full_range: false },
+        colorimetry: Colorimetry { primaries: 1, transfer: 1, matrix: 1, full_range: false },
     }
 }
 
@@ -26,7 +26,7 @@ fn runtime() -> Runtime {
     Runtime::load(&RuntimeOptions { provider: Provider::Cpu, ..Default::default() }).expect("ONNX Runtime")
 }
 
-/// Lines of hexadecimal digits: the packet, then the bytes of its first picture.
+/// Lines of hexadecimal digits: the packet, then the bytes of its first frame.
 fn golden() -> (Vec<u8>, Vec<u8>) {
     let text = std::fs::read_to_string(PATH).expect("the golden packet");
     let mut lines = text.lines().map(|l| hex::decode(l).expect("hexadecimal digits"));
@@ -37,7 +37,7 @@ fn golden() -> (Vec<u8>, Vec<u8>) {
 fn the_golden_packet_is_read_and_written_alike() {
     let (packet, _) = golden();
     let gop = gop::parse_gop(&packet, &header(), None, &Limits::default()).expect("a packet");
-    assert_eq!((gop.number, gop.key, gop.frames), (0, true, 2));
+    assert_eq!((gop.number, gop.is_keyframe, gop.frames), (0, true, 2));
     assert_eq!(gop::write_gop(&gop, &header()).expect("the same symbols"), packet);
 }
 

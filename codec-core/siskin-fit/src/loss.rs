@@ -11,13 +11,13 @@ const WINDOW: usize = 11;
 const WINDOW_DEVIATION: f64 = 1.5;
 // They sum to 1.0001, which the division by their total below evens out; with fewer scales it does more.
 const EXPONENTS: [f32; 5] = [0.0448, 0.2856, 0.3001, 0.2363, 0.1333];
-/// Maps that the window runs over: three channels of two pictures, of their squares and of their product, and a spare one.
+/// Maps that the window runs over: three channels of two frames, of their squares and of their product, and a spare one.
 const MAPS: usize = 16;
 /// (0.01)^2 and (0.03)^2 for values in 0..1.
 const C1: f32 = 1e-4;
 const C2: f32 = 9e-4;
 /// Keeps the logarithm of a similarity finite.
-// Contrast and structure are negative where pictures are opposite, as they may be at the start of a fit.
+// Contrast and structure are negative where frames are opposite, as they may be at the start of a fit.
 const SIMILARITY_FLOOR: f32 = 1e-6;
 
 /// The distortion between images `[1, 3, rows, columns]` in 0..1.

@@ -9,7 +9,7 @@ use crate::{Error, Result};
 const MIDDLE_LAMBDA: f64 = 10.0;
 const POINTS_AN_OCTAVE: f64 = 10.0;
 /// Most passes over the frames of a group.
-const MOST_PASSES: u32 = 100_000;
+const MAX_PASSES: u32 = 100_000;
 
 /// How often a fit passes over the frames of a group of pictures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -67,8 +67,8 @@ impl EncoderConfig {
     /// # Ok::<(), siskin_fit::Error>(())
     /// ```
     pub fn set_passes(&mut self, passes: u32) -> Result<()> {
-        if !(2..=MOST_PASSES).contains(&passes) {
-            return Err(Error::parameter("steps", passes, format!("2 to {MOST_PASSES}")));
+        if !(2..=MAX_PASSES).contains(&passes) {
+            return Err(Error::parameter("epochs", passes, format!("2 to {MAX_PASSES}")));
         }
         // At least one, or step sizes would stay as they were guessed.
         let coding = (passes / 4).max(1);

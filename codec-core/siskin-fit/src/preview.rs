@@ -49,7 +49,7 @@ impl Preview {
         if Instant::now() < self.due {
             return Ok(());
         }
-        // A network of its own, since the step's graph gives losses and no picture.
+        // A network of its own, since the step's graph gives losses and no frame.
         let model = inference::build_model(arch, parameters, &self.header);
         let mut network = inference::open_network(runtime, arch, &model)?;
         inference::run_network(&mut *network, arch, (index, frames.len()), embedding)?;

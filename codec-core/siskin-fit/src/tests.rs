@@ -1,11 +1,11 @@
-//! From pictures to a packet and back, on sizes that take a second.
+//! From frames to a packet and back, on sizes that take a second.
 
 use siskin_graph::Graph;
 use siskin_video::{Architecture, Block, Decoder, Kind, Modulation, gop, inspect, psnr};
 
 use super::*;
 use crate::{Error, Limits};
-use siskin_bitstream::{Colour, VideoHeader};
+use siskin_bitstream::{Colorimetry, VideoHeader};
 use siskin_model::runtime::{Provider, Runtime, RuntimeOptions};
 
 fn runtime() -> Runtime {
@@ -13,7 +13,13 @@ fn runtime() -> Runtime {
 }
 
 fn header(width: u32, height: u32) -> VideoHeader {
-    VideoHeader { width, height, frame_rate: (25, 1), pixel_aspect: (1, 1), colour: Colour::default() }
+    VideoHeader {
+        width,
+        height,
+        frame_rate: (25, 1),
+        pixel_aspect: (1, 1),
+        colorimetry: Colorimetry::default(),
+    }
 }
 
 /// A disc that moves over a gradient.
@@ -54,7 +60,7 @@ fn a_clip_comes_back_and_looks_like_itself() {
     assert!(mean(&coded.psnr) > 19.0, "{:?}", coded.psnr);
     let mut decoder = Decoder::new(&runtime());
     let info = decoder.load(&coded.data).expect("a packet");
-    assert_eq!((info.frames, info.key, info.header), (8, true, Some(header(64, 48))));
+    assert_eq!((info.frames, info.is_keyframe, info.header), (8, true, Some(header(64, 48))));
     let mut picture = Vec::new();
     for index in [7, 0, 3] {
         decoder.frame(index, &mut picture).expect("a frame");
@@ -104,7 +110,7 @@ fn a_group_can_lean_on_the_one_before() {
     let config = EncoderConfig { key_interval: 2, epochs: [4, 2], ..config() };
     let clips = [frames.clone(), frames.clone(), frames];
     let coded = encode(&config, (32, 32), &clips, Target::Lambda(2.0));
-    assert_eq!(coded.iter().map(|c| c.key).collect::<Vec<_>>(), [true, false, true]);
+    assert_eq!(coded.iter().map(|c| c.is_keyframe).collect::<Vec<_>>(), [true, false, true]);
     let mut decoder = Decoder::new(&runtime());
     let missing = decoder.load(&coded[1].data);
     assert!(matches!(missing, Err(Error::MissingHeader)), "{missing:?}");

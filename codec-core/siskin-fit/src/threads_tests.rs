@@ -1,6 +1,6 @@
 //! Frames of a fitted group on any number of decoder threads.
 
-use siskin_bitstream::{Colour, VideoHeader};
+use siskin_bitstream::{Colorimetry, VideoHeader};
 use siskin_model::runtime::{Provider, Runtime, RuntimeOptions};
 use siskin_video::{Decoder, Kind};
 
@@ -15,8 +15,8 @@ fn runtime(threads: usize) -> Runtime {
 }
 
 fn packet(kind: Kind) -> Vec<u8> {
-    let (width, height, colour) = (48, 32, Colour::default());
-    let header = VideoHeader { width, height, frame_rate: (25, 1), pixel_aspect: (1, 1), colour };
+    let (width, height, colorimetry) = (48, 32, Colorimetry::default());
+    let header = VideoHeader { width, height, frame_rate: (25, 1), pixel_aspect: (1, 1), colorimetry };
     let config = EncoderConfig { kind, parameters: Some(6000), epochs: [1, 1], ..Default::default() };
     let mut encoder = Encoder::new(header, &runtime(1), &config).expect("a valid stream");
     let frames = clip(width as usize, height as usize, FRAMES);

@@ -172,7 +172,7 @@ impl<'a> PlaneMut<'a> {
                 format!("{}x{}", self.row_bytes, self.rows),
             ));
         }
-        // One copy only where there are no gaps: what lies in them may be another plane's, as in side-by-side pictures.
+        // One copy only where there are no gaps: what lies in them may be another plane's, as in side-by-side frames.
         if self.stride == self.row_bytes && from.stride == self.row_bytes {
             let end = self.rows * self.row_bytes;
             self.data[..end].copy_from_slice(&from.data[..end]);

@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn known_colours_have_their_numbers() {
+    fn known_colors_have_their_numbers() {
         // Red in BT.601 and BT.709, limited and full; white and black.
         assert_eq!(matrix(6, false).to_yuv([255, 0, 0]), [81, 90, 240]);
         assert_eq!(matrix(1, false).to_yuv([255, 0, 0]), [63, 102, 240]);

@@ -26,7 +26,7 @@ pub struct Decoded {
 ///
 /// A packet of the [real-time mode](realtime) is a group of one frame; its bundle is found by the id in the stream.
 ///
-/// Parameters decode to the same numbers on every machine. Pictures may differ by one step of 255 where networks are
+/// Parameters decode to the same numbers on every machine. Frames may differ by one step of 255 where networks are
 /// computed in another order.
 pub struct Decoder {
     runtime: Runtime,
@@ -35,7 +35,7 @@ pub struct Decoder {
     before: Option<Decoded>,
     /// The group at hand, ready to be shown.
     loaded: Option<GroupFrames>,
-    /// Reads pictures of the real-time mode; there from the first one on.
+    /// Reads frames of the real-time mode; there from the first one on.
     realtime: Option<Box<realtime::Decoder>>,
     /// How the packet at hand is coded.
     coding: Coding,
@@ -119,7 +119,7 @@ impl Decoder {
         let before = self.before.as_ref();
         let gop = gop::parse_gop(packet, &header, before.map(|b| (b.number, &b.arch)), &self.limits)?;
         // A key GOP stands alone even where another was decoded before it.
-        let base = before.filter(|_| !gop.key).map(|b| b.parameters.as_slice());
+        let base = before.filter(|_| !gop.is_keyframe).map(|b| b.parameters.as_slice());
         let parameters = gop::dequantize_groups(&gop.groups, base);
         let arch = match (gop.arch, before) {
             (Some(own), _) => own,
@@ -158,7 +158,7 @@ impl Decoder {
     /// in which case `out` is left as it was; [`Error::Network`].
     pub fn decode_frame(&mut self, index: usize, format: PixelFormat, out: &mut VideoFrame) -> Result<()> {
         let header = self.header.as_ref().ok_or(Error::MissingHeader)?;
-        let matrix = YuvMatrix::from_colorimetry(&header.colour);
+        let matrix = YuvMatrix::from_colorimetry(&header.colorimetry);
         match self.coding {
             // A real-time packet is one frame.
             Coding::Realtime if index > 0 => return Err(Error::parameter("frame", index, "0")),

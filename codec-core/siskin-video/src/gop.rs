@@ -29,7 +29,7 @@ pub struct Gop {
     /// The number of the group.
     pub number: u32,
     /// Whether it decodes without the group before it.
-    pub key: bool,
+    pub is_keyframe: bool,
     /// Frames of the group.
     pub frames: u32,
     /// Durations of the frames in nanoseconds, if they differ.
@@ -46,8 +46,8 @@ pub struct Gop {
 pub fn write_gop(gop: &Gop, header: &VideoHeader) -> Result<Vec<u8>> {
     let mut out = Vec::new();
     let place = (gop.number, gop.frames);
-    write_head(Coding::Fitted, gop.key.then_some(header), place, gop.durations.as_deref(), &mut out);
-    if let Some(arch) = gop.arch.as_ref().filter(|_| gop.key) {
+    write_head(Coding::Fitted, gop.is_keyframe.then_some(header), place, gop.durations.as_deref(), &mut out);
+    if let Some(arch) = gop.arch.as_ref().filter(|_| gop.is_keyframe) {
         write_arch(arch, &mut out);
     }
     // Quantizers come first in the packet and all symbols last: one range coder, whose final words are paid for once.
@@ -88,7 +88,7 @@ pub fn parse_gop(
     if info.coding != Coding::Fitted {
         return Err(cursor.field_error("coding", "a real-time packet among fitted groups"));
     }
-    let own = if info.key { Some(parse_arch(&mut cursor, header, limits)?) } else { None };
+    let own = if info.is_keyframe { Some(parse_arch(&mut cursor, header, limits)?) } else { None };
     let arch = match (&own, before) {
         (Some(own), _) => own,
         (None, Some((found, arch))) if found == info.number.wrapping_sub(1) => arch,
@@ -140,8 +140,8 @@ pub fn parse_gop(
         }
         Some(group)
     };
-    let GopInfo { number, key, frames, durations, .. } = info;
-    Ok(Gop { number, key, frames, durations, arch: own, groups, embeddings })
+    let GopInfo { number, is_keyframe, frames, durations, .. } = info;
+    Ok(Gop { number, is_keyframe, frames, durations, arch: own, groups, embeddings })
 }
 
 fn write_arch(arch: &Architecture, out: &mut Vec<u8>) {

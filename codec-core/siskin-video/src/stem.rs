@@ -103,7 +103,7 @@ pub(crate) fn choose_token_width(most: u8, base: (u16, u16), budget: usize) -> u
         add_layout(&arch, &mut own);
         own.count()
     };
-    // Blocks get at least three eighths: tokens without blocks to enlarge them make no picture.
+    // Blocks get at least three eighths: tokens without blocks to enlarge them make no frame.
     let fits = |width: &u8| *width <= most && takes(*width) * 8 <= budget * 5;
     WIDTHS.into_iter().find(fits).unwrap_or(WIDTHS[WIDTHS.len() - 1].min(most))
 }

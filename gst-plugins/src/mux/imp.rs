@@ -312,10 +312,10 @@ impl SiskinMux {
             let delay = lock(&self.streams).get(pad.name().as_str()).map_or(0, Stream::delay_ns);
             let (cut, padding) = self.clipping_ns(pad, &buffer);
             let pts = (time.unwrap_or_default().nseconds() + delay).saturating_sub(cut);
-            let key = !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT);
+            let is_keyframe = !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT);
             open.file.discard_padding(padding);
             open.file
-                .write_packet(track, (pts, duration.nseconds()), key, &map)
+                .write_packet(track, (pts, duration.nseconds()), is_keyframe, &map)
                 .map(|piece| (piece, open.file.mode()))
         };
         match self.post_failure(written)? {
@@ -372,7 +372,7 @@ impl SiskinMux {
         // Time stamps in a stream alone: beside a segment in bytes they would mean nothing.
         if mode == Mode::Live {
             edit.set_pts(time);
-            if !piece.key {
+            if !piece.is_keyframe {
                 edit.set_flags(gst::BufferFlags::DELTA_UNIT);
             }
         } else if self.is_sync_due() {

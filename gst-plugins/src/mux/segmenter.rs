@@ -38,7 +38,7 @@ pub(super) struct Piece {
     /// Where they begin in the file.
     pub(super) offset: u64,
     /// A reader may begin here, if it has the head.
-    pub(super) key: bool,
+    pub(super) is_keyframe: bool,
 }
 
 impl Segmenter {
@@ -84,7 +84,7 @@ impl Segmenter {
         &mut self,
         track: usize,
         (pts, duration): (u64, u64),
-        key: bool,
+        is_keyframe: bool,
         data: &[u8],
     ) -> Result<Option<Piece>> {
         let mut out = Vec::new();
@@ -93,7 +93,14 @@ impl Segmenter {
         let last = self.last_ns.get(track).filter(|_| !is_reordered);
         let pts = pts.max(last.copied().unwrap_or_default());
         let bare = self.strip_header(track, pts, data);
-        self.writer.write_block(track, pts, duration, key, bare.as_deref().unwrap_or(data), &mut out)?;
+        self.writer.write_block(
+            track,
+            pts,
+            duration,
+            is_keyframe,
+            bare.as_deref().unwrap_or(data),
+            &mut out,
+        )?;
         if let Some(last) = self.last_ns.get_mut(track) {
             *last = pts;
         }
@@ -103,8 +110,10 @@ impl Segmenter {
             self.held_from_ns = None;
         }
         // Readers of video begin where its key packets do: at the clusters that the writer begins with those.
-        let joins = !self.has_video() || key && self.is_video.get(track) == Some(&true);
-        Ok((!out.is_empty()).then(|| self.next_piece(out)).map(|p| Piece { key: p.key && joins, ..p }))
+        let joins = !self.has_video() || is_keyframe && self.is_video.get(track) == Some(&true);
+        Ok((!out.is_empty())
+            .then(|| self.next_piece(out))
+            .map(|p| Piece { is_keyframe: p.is_keyframe && joins, ..p }))
     }
 
     /// The packet without its stream header where a file has said it shortly before.
@@ -136,6 +145,6 @@ impl Segmenter {
     fn next_piece(&mut self, data: Vec<u8>) -> Piece {
         let offset = self.bytes;
         self.bytes += data.len() as u64;
-        Piece { key: data.starts_with(&CLUSTER), data, offset }
+        Piece { is_keyframe: data.starts_with(&CLUSTER), data, offset }
     }
 }

@@ -215,7 +215,7 @@ impl RtpSiskinVideoDepay {
         let edit = buffer.make_mut();
         // The duration alone: the base class puts the time of the RTP packet on the buffer.
         edit.set_duration(header.and_then(|header| times::frame_offset(&header, &info, info.frames)));
-        if !info.key {
+        if !info.is_keyframe {
             edit.set_flags(gst::BufferFlags::DELTA_UNIT);
         }
         if after_loss {

@@ -49,13 +49,14 @@ mod tests {
     #[test]
     fn one_at_once_one_for_each_loss_and_more_while_nothing_comes() {
         let packetizer = Packetizer::new(100).expect("enough bytes");
-        let payload =
-            |is_key| packetizer.split_packet(&[1; 200], is_key).expect("a packet").swap_remove(0).data;
+        let payload = |is_keyframe| {
+            packetizer.split_packet(&[1; 200], is_keyframe).expect("a packet").swap_remove(0).data
+        };
         let mut depacketizer = Depacketizer::default();
         let (mut requests, start) = (Requests::default(), Instant::now());
         // Joined late: payloads of a predicted frame come, 20 ms apart.
-        let mut due = |depacketizer: &mut Depacketizer, sequence, is_key, ms| {
-            depacketizer.push_payload(sequence, 0, false, &payload(is_key)).expect("a payload");
+        let mut due = |depacketizer: &mut Depacketizer, sequence, is_keyframe, ms| {
+            depacketizer.push_payload(sequence, 0, false, &payload(is_keyframe)).expect("a payload");
             requests.is_due(depacketizer, start + Duration::from_millis(ms))
         };
         let asked: Vec<bool> =

@@ -50,12 +50,12 @@ impl RTPBasePayloadImpl for RtpSiskinVideoPay {
 
     fn handle_buffer(&self, buffer: gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
         // The flag is what parsers and encoders set; the packet is not read here.
-        let key = !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT);
+        let is_keyframe = !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT);
         let obj = self.obj();
         let payloads = {
             let map = buffer.map_readable().map_err(|_| gst::FlowError::Error)?;
             let packetizer = rtp_video::Packetizer::new(obj.mtu().saturating_sub(RTP_HEADER) as usize);
-            packetizer.and_then(|packetizer| packetizer.split_packet(&map, key))
+            packetizer.and_then(|packetizer| packetizer.split_packet(&map, is_keyframe))
         };
         let payloads = payloads.map_err(|e| post_error(self, &e))?;
         // One list per packet: a sink may send it with one system call.

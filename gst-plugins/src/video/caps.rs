@@ -5,7 +5,7 @@ use siskin_core::Limits;
 use siskin_core::bitstream::VideoHeader;
 use siskin_core::media::PixelFormat;
 
-use super::colour;
+use super::colorimetry;
 
 /// Media type of coded video: one packet, that is one group of pictures, a buffer.
 pub(crate) const VIDEO: &str = "video/x-siskin";
@@ -16,7 +16,7 @@ pub(crate) const CODEC_NAME: &str = "Siskin video";
 /// Raw formats that are taken and given, the one that costs no conversion in real time first.
 const FORMATS: [VideoFormat; 2] = [VideoFormat::I420, VideoFormat::Rgb];
 
-/// Least and greatest side of a picture. The loss of the fit compares neighbourhoods, which smaller pictures have not.
+/// Least and greatest side of a frame. The loss of the fit compares neighbourhoods, which smaller frames have not.
 const SIDES: std::ops::RangeInclusive<i32> = 16..=8192;
 
 /// The widest caps of coded video that an element of ours hands out.
@@ -33,7 +33,7 @@ pub(crate) fn coded(header: &VideoHeader) -> gst::Caps {
     coded_with(header, None)
 }
 
-/// The caps of a stream, with the id of the bundle that its real-time pictures need.
+/// The caps of a stream, with the id of the bundle that its real-time frames need.
 pub(crate) fn coded_with(header: &VideoHeader, bundle: Option<&str>) -> gst::Caps {
     let bytes = gst::Buffer::from_slice(header.to_bytes());
     // GStreamer's fractions are of `i32`; 0/1 is how it writes a variable rate.
@@ -74,12 +74,12 @@ pub(crate) fn header(caps: &gst::CapsRef) -> siskin_core::Result<Option<VideoHea
     map.map(|bytes| VideoHeader::parse(&bytes, &Limits::default()).map(|(header, _)| header)).transpose()
 }
 
-/// The caps of pictures that are taken.
+/// The caps of frames that are taken.
 pub(crate) fn raw_in() -> gst::Caps {
     raw_in_list(FORMATS)
 }
 
-/// The caps of pictures that are taken, with the codec's own format first: that costs no conversion.
+/// The caps of frames that are taken, with the codec's own format first: that costs no conversion.
 pub(crate) fn raw_in_order_of(format: PixelFormat) -> gst::Caps {
     let [yuv, rgb] = FORMATS;
     match format {
@@ -93,7 +93,7 @@ fn raw_in_list(formats: [VideoFormat; 2]) -> gst::Caps {
         .format_list(formats)
         .width_range(SIDES)
         .height_range(SIDES)
-        // Both fields of an interlaced picture in one frame would be coded as combs.
+        // Both fields of an interlaced frame, coded as one frame, would show combs.
         .field("interlace-mode", VideoInterlaceMode::Progressive.to_str())
         .build()
 }
@@ -103,21 +103,21 @@ pub(crate) fn describe(info: &VideoInfo) -> String {
     info.to_caps().map_or_else(|_| info.name().to_string(), |caps| caps.to_string())
 }
 
-/// Whether YUV made from the pictures of two streams has the same samples: sizes, rates, shapes of pixels, matrix and range are
+/// Whether YUV made from the frames of two streams has the same samples: sizes, rates, shapes of pixels, matrix and range are
 /// equal. Conversions leave the samples of other primaries and transfer functions as they are.
 pub(crate) fn is_same_yuv(a: &VideoHeader, b: &VideoHeader) -> bool {
-    let (x, y) = (colour::of_yuv(&a.colour), colour::of_yuv(&b.colour));
+    let (x, y) = (colorimetry::of_yuv(&a.colorimetry), colorimetry::of_yuv(&b.colorimetry));
     let shape = |h: &VideoHeader| (h.width, h.height, h.frame_rate, h.pixel_aspect);
     shape(a) == shape(b) && (x.matrix(), x.range()) == (y.matrix(), y.range())
 }
 
-/// The caps of pictures that are given.
+/// The caps of frames that are given.
 pub(crate) fn raw_out() -> gst::Caps {
     // Of any size: another encoder's stream may be smaller than what the fit takes.
     VideoCapsBuilder::new().format_list(FORMATS).build()
 }
 
-/// The header of a stream of such pictures.
+/// The header of a stream of such frames.
 pub(crate) fn header_of(info: &VideoInfo) -> VideoHeader {
     let pair = |f: gst::Fraction| (f.numer().max(0) as u32, f.denom().max(1) as u32);
     let pixel_aspect = match pair(info.par()) {
@@ -130,17 +130,17 @@ pub(crate) fn header_of(info: &VideoInfo) -> VideoHeader {
         height: info.height(),
         frame_rate: pair(info.fps()),
         pixel_aspect,
-        colour: colour::to_codes(&info.colorimetry()),
+        colorimetry: colorimetry::to_codes(&info.colorimetry()),
     }
 }
 
-/// What a stream's pictures are in a raw format.
+/// What a stream's frames are in a raw format.
 pub(crate) fn info_of(header: &VideoHeader, format: VideoFormat) -> Result<VideoInfo, gst::glib::BoolError> {
     let fraction = |(n, d): (u32, u32)| match (i32::try_from(n), i32::try_from(d)) {
         (Ok(n), Ok(d)) => gst::Fraction::new(n, d),
         _ => gst::Fraction::new(0, 1),
     };
-    let yuv = (format == VideoFormat::I420).then(|| colour::of_yuv(&header.colour));
+    let yuv = (format == VideoFormat::I420).then(|| colorimetry::of_yuv(&header.colorimetry));
     VideoInfo::builder(format, header.width, header.height)
         .fps(fraction(header.frame_rate))
         .par(fraction(header.pixel_aspect))
@@ -150,7 +150,7 @@ pub(crate) fn info_of(header: &VideoHeader, format: VideoFormat) -> Result<Video
 
 #[cfg(test)]
 mod tests {
-    use siskin_core::bitstream::Colour;
+    use siskin_core::bitstream::Colorimetry;
 
     use super::*;
 
@@ -160,7 +160,7 @@ mod tests {
             height: 720,
             frame_rate: (30_000, 1001),
             pixel_aspect: (4, 3),
-            colour: Colour { primaries: 1, transfer: 1, matrix: 1, full_range: false },
+            colorimetry: Colorimetry { primaries: 1, transfer: 1, matrix: 1, full_range: false },
         }
     }
 

@@ -252,9 +252,11 @@ mod tests {
             ("bt601", [81, 90, 240]),
             ("1:4:0:0", [76, 85, 255]),
         ] {
-            let colour: gst_video::VideoColorimetry = colorimetry.parse().expect("a known colour");
-            let info =
-                VideoInfo::builder(VideoFormat::I420, 16, 16).colorimetry(&colour).build().expect("a format");
+            let colorimetry: gst_video::VideoColorimetry = colorimetry.parse().expect("a known colour");
+            let info = VideoInfo::builder(VideoFormat::I420, 16, 16)
+                .colorimetry(&colorimetry)
+                .build()
+                .expect("a format");
             let bytes: Vec<u8> = (0..384).map(|i| yuv[[0, 0, 0, 0, 1, 2][i / 64]]).collect();
             let frame = gst::Buffer::from_slice(bytes.clone());
             let mut reader =

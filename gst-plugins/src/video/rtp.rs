@@ -15,7 +15,7 @@ pub(crate) fn template() -> gst::Caps {
 }
 
 /// The parameters of a stream that stand in the `fmtp` line: the stream header in hexadecimal, and the id of the bundle that
-/// real-time pictures need.
+/// real-time frames need.
 pub(crate) fn parameters(header: &VideoHeader, bundle: Option<String>) -> gst::Structure {
     gst::Structure::builder("application/x-rtp")
         .field("config", hex::encode(header.to_bytes()))
@@ -36,7 +36,7 @@ pub(crate) fn header(caps: &gst::CapsRef) -> siskin_core::Result<Option<VideoHea
 
 #[cfg(test)]
 mod tests {
-    use siskin_core::bitstream::Colour;
+    use siskin_core::bitstream::Colorimetry;
 
     use super::*;
 
@@ -48,7 +48,7 @@ mod tests {
             height: 44,
             frame_rate: (25, 1),
             pixel_aspect: (1, 1),
-            colour: Colour::default(),
+            colorimetry: Colorimetry::default(),
         };
         let mut caps = template();
         let parameters = parameters(&stream, Some("0123456789abcdef".into()));

@@ -22,7 +22,7 @@ use crate::{caps as pads, errors, properties};
 
 debug_category!("siskinvideodec", "Siskin video decoder");
 
-/// The stream that downstream has been told of, and the way of its pictures there.
+/// The stream that downstream has been told of, and the way of its frames there.
 struct Output {
     header: VideoHeader,
     /// Format of the codec's frames.
@@ -175,7 +175,7 @@ impl VideoDecoderImpl for SiskinVideoDec {
             gst::element_imp_warning!(self, gst::StreamError::Decode, ("{text}"));
         }
         let header = lock(&self.stream).as_ref().and_then(|s| s.header().copied());
-        // Before the first header there is no picture to give; the base class drops a frame without output.
+        // Before the first header there is nothing to give; the base class drops a frame without output.
         let Some(header) = header else { return obj.finish_frame(frame) };
         self.follow(&header, self.native_format())?;
         // Before decoding: in a fitted GOP frames are independent, so a seek need not compute those before its
@@ -242,7 +242,7 @@ impl SiskinVideoDec {
                 }
                 Ok(None)
             }
-            // There is no picture yet in whose place it could be missed.
+            // There is no frame yet in whose place it could be missed.
             Err(Error::MissingHeader) => {
                 lock(&self.stats).packets_before_header += 1;
                 Ok(None)
@@ -278,7 +278,7 @@ impl SiskinVideoDec {
         Ok(())
     }
 
-    /// Agrees with downstream on the pictures of a stream, if they are not those at hand.
+    /// Agrees with downstream on the frames of a stream, if they are not those at hand.
     fn follow(&self, header: &VideoHeader, native: PixelFormat) -> Result<(), gst::FlowError> {
         let obj = self.obj();
         // Downstream may ask for another format at any time, for example when a window changes.
@@ -337,7 +337,7 @@ impl SiskinVideoDec {
         segment.clip(pts, end).is_some()
     }
 
-    /// Decodes a frame and gives it downstream; where it cannot be decoded, the picture before.
+    /// Decodes a frame and gives it downstream; where it cannot be decoded, the frame before.
     fn give(&self, mut frame: VideoCodecFrame, index: u32) -> Result<gst::FlowSuccess, gst::FlowError> {
         let obj = self.obj();
         let held = {
@@ -350,7 +350,7 @@ impl SiskinVideoDec {
                     lock(&self.stats).broken_packets += 1;
                     drop(guard);
                     gst::element_imp_warning!(self, gst::StreamError::Decode, ("{text}"));
-                    // Once at most: the packet now counts as bad, so the second call shows the last picture.
+                    // Once at most: the packet now counts as bad, so the second call shows the last frame.
                     return self.give(frame, index);
                 }
                 Err(e) => {

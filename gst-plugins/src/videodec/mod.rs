@@ -1,10 +1,10 @@
 //! SECTION:element-siskinvideodec
 //!
 //! `siskinvideodec` decodes `video/x-siskin` to RGB or I420 in the colour matrix and range of the source. A packet holds a
-//! group of pictures, any of which can be had without the others, so a seek decodes no picture before its target, and a
-//! decoder that is late skips pictures and catches up.
+//! group of pictures, any of which can be had without the others, so a seek decodes no frame before its target, and a
+//! decoder that is late skips frames and catches up.
 //!
-//! A packet that is damaged, or whose predecessor is missing, is a warning, and the last good picture is held for as long as
+//! A packet that is damaged, or whose predecessor is missing, is a warning, and the last good frame is held for as long as
 //! its frames would have lasted.
 //!
 //! ```text

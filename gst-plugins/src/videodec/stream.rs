@@ -79,7 +79,7 @@ impl Stream {
         })
     }
 
-    /// Decodes a frame of the packet at hand. If that cannot be, the picture before stands for it.
+    /// Decodes a frame of the packet at hand. If that cannot be, the frame before stands for it.
     pub(super) fn decode(&mut self, frame: u32) -> Result<()> {
         if !self.good {
             return Ok(());
@@ -104,7 +104,7 @@ impl Stream {
     /// The frame to show, if there is one of the stream's size.
     pub(super) fn frame(&self) -> Option<VideoFrameView<'_>> {
         let size = self.header().and_then(|header| header.size().ok())?;
-        // After a change of size the old picture does not fit the caps.
+        // After a change of size the old frame does not fit the caps.
         self.frame.as_ref().filter(|frame| frame.size() == size).map(VideoFrame::view)
     }
 

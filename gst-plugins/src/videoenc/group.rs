@@ -6,9 +6,9 @@ use siskin_core::media::VideoFrame;
 
 use crate::video::times;
 
-/// Pictures of a group take at most this many bytes.
+/// Frames of a group take at most this many bytes.
 // 100 frames of 1080p as RGB are 620 MB; a limit by bytes keeps `gop-size` from taking all memory at large sizes.
-const MOST_BYTES: usize = 1 << 30;
+const MAX_BYTES: usize = 1 << 30;
 /// How long a frame is taken to last of which nothing is known.
 // 25 frames per second. It matters for the very last frame only.
 const USUAL: ClockTime = ClockTime::from_mseconds(40);
@@ -61,7 +61,7 @@ impl Group {
     /// Whether the next frame must begin another group; `bytes` are those of a picture.
     pub(super) fn is_full(&self, frames: u32, bytes: usize) -> bool {
         let count = self.frames.len();
-        count >= frames as usize || count > 0 && (count + 1) * bytes > MOST_BYTES
+        count >= frames as usize || count > 0 && (count + 1) * bytes > MAX_BYTES
     }
 
     /// Whether nothing more has to come for the last frame's duration to be known.
@@ -113,7 +113,7 @@ impl Group {
 
 #[cfg(test)]
 mod tests {
-    use siskin_core::bitstream::Colour;
+    use siskin_core::bitstream::Colorimetry;
 
     use super::*;
 
@@ -123,7 +123,7 @@ mod tests {
             height: 16,
             frame_rate: rate,
             pixel_aspect: (1, 1),
-            colour: Colour::default(),
+            colorimetry: Colorimetry::default(),
         }
     }
 
@@ -143,7 +143,7 @@ mod tests {
         let (start, length) = group.span(&rate, Some(ClockTime::from_mseconds(9999)));
         assert_eq!((start.mseconds(), length.mseconds()), (1000, 120));
         assert_eq!(group.durations(&rate, length), None);
-        assert!(group.is_full(3, 4) && !group.is_full(4, 4) && group.is_full(4, MOST_BYTES / 2));
+        assert!(group.is_full(3, 4) && !group.is_full(4, 4) && group.is_full(4, MAX_BYTES / 2));
     }
 
     #[test]

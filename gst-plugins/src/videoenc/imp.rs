@@ -31,7 +31,7 @@ pub struct SiskinVideoEnc {
     stats: Mutex<Stats>,
     /// The group at hand is not wanted any more.
     stop: AtomicBool,
-    /// Frames are being let go whose pictures are in a group that is coded.
+    /// Frames are being released that are in a group which is coded.
     folding: AtomicBool,
 }
 
@@ -144,7 +144,7 @@ impl VideoEncoderImpl for SiskinVideoEnc {
         &self,
         state: &gst_video::VideoCodecState<'static, gst_video::video_codec_state::Readable>,
     ) -> Result<(), gst::LoggableError> {
-        // The same pictures in another raw format.
+        // The same frames in another raw format.
         let goes_on = lock(&self.session).as_mut().is_some_and(|session| session.change_format(state.info()));
         if goes_on {
             return Ok(());
@@ -172,13 +172,13 @@ impl VideoEncoderImpl for SiskinVideoEnc {
 
     fn handle_frame(&self, frame: VideoCodecFrame) -> Result<gst::FlowSuccess, gst::FlowError> {
         let settings = lock(&self.settings).clone();
-        let is_key = frame.flags().contains(VideoCodecFrameFlags::FORCE_KEYFRAME);
-        lock(&self.stats).count_request(is_key);
+        let is_keyframe = frame.flags().contains(VideoCodecFrameFlags::FORCE_KEYFRAME);
+        lock(&self.stats).count_request(is_keyframe);
         if settings.is_realtime() {
-            return self.encode_now(frame, is_key, &settings);
+            return self.encode_now(frame, is_keyframe, &settings);
         }
         let ends = match lock(&self.session).as_ref() {
-            Some(session) => session.ends_before(frame.pts(), is_key, &settings),
+            Some(session) => session.ends_before(frame.pts(), is_keyframe, &settings),
             None => return Err(gst::FlowError::NotNegotiated),
         };
         if ends {
@@ -235,7 +235,7 @@ impl SiskinVideoEnc {
     fn encode_now(
         &self,
         mut frame: VideoCodecFrame,
-        is_key: bool,
+        is_keyframe: bool,
         settings: &Settings,
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
         let obj = self.obj();
@@ -244,16 +244,16 @@ impl SiskinVideoEnc {
             let mut guard = lock(&self.session);
             let session = guard.as_mut().ok_or(gst::FlowError::NotNegotiated)?;
             let input = frame.input_buffer().ok_or(gst::FlowError::Error)?;
-            let kind = (is_key, is_late);
+            let kind = (is_keyframe, is_late);
             let encoded = session.encode_now(input, frame.duration(), kind, settings, &self.stats);
             encoded.map(|packet| packet.map(|packet| (packet, session.latency())))
         };
         let encoded = encoded.map_err(|e| post_error(self, &e))?;
         // The preset cannot change between start and stop, so the session is of the kind that was asked for, and what is
         // not there was left out.
-        let Some(((data, key), latency)) = encoded else { return obj.finish_frame(frame) };
+        let Some(((data, is_keyframe), latency)) = encoded else { return obj.finish_frame(frame) };
         frame.set_output_buffer(gst::Buffer::from_slice(data));
-        if key {
+        if is_keyframe {
             frame.set_flags(VideoCodecFrameFlags::SYNC_POINT);
         }
         obj.set_latency(latency, latency);
@@ -289,7 +289,7 @@ impl SiskinVideoEnc {
         // The frame is the group's first and stands for all of them.
         frame.set_pts(group.pts);
         frame.set_duration(group.duration);
-        if group.key {
+        if group.is_keyframe {
             frame.set_flags(VideoCodecFrameFlags::SYNC_POINT);
         }
         obj.set_latency(latency, latency);

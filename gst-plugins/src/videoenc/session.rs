@@ -75,7 +75,7 @@ impl Stats {
 /// A coded group.
 pub(super) struct OutGroup {
     pub(super) data: Vec<u8>,
-    pub(super) key: bool,
+    pub(super) is_keyframe: bool,
     /// Number by which the base class knows the group's first frame.
     pub(super) number: u32,
     pub(super) pts: ClockTime,
@@ -84,11 +84,11 @@ pub(super) struct OutGroup {
     pub(super) remark: Option<String>,
 }
 
-/// What codes pictures.
+/// What codes frames.
 enum Coder {
     /// A network fitted to each group, which is gathered first: a packet a group.
     Fitted(Box<Encoder>, Group),
-    /// A network trained beforehand: a packet a picture, at once.
+    /// A network trained beforehand: a packet a frame, at once.
     Realtime { encoder: Box<realtime::Encoder>, target: realtime::Target, qualities: u16, load: Load },
 }
 
@@ -131,9 +131,9 @@ impl Session {
                     encoder,
                     target: config.target,
                     qualities,
-                    load: Load::new(config.steps),
+                    load: Load::new(config.refinements),
                 };
-                // No time to gather, as no picture waits for another.
+                // No time to gather, as no frame waits for another.
                 session(PixelFormat::I420, coder, Some(bundle.manifest().id().to_string()), ClockTime::ZERO)
             }
         }
@@ -180,9 +180,10 @@ impl Session {
     }
 
     /// Whether `pts` cannot belong to the group at hand, or that is full.
-    pub(super) fn ends_before(&self, pts: Option<ClockTime>, is_key: bool, settings: &Settings) -> bool {
+    pub(super) fn ends_before(&self, pts: Option<ClockTime>, is_keyframe: bool, settings: &Settings) -> bool {
         let bytes = self.reader.frame_bytes();
-        self.group().is_some_and(|g| is_key || g.is_full(settings.gop_size, bytes) || g.is_broken_by(pts))
+        self.group()
+            .is_some_and(|g| is_keyframe || g.is_full(settings.gop_size, bytes) || g.is_broken_by(pts))
     }
 
     /// Adds a frame; whether the group is then complete.
@@ -210,7 +211,7 @@ impl Session {
     pub(super) fn reset(&mut self) {
         match &mut self.coder {
             Coder::Fitted(_, group) => *group = Group::default(),
-            // What the decoder last saw may have been flushed, and other pictures refer to it.
+            // What the decoder last saw may have been flushed, and other frames refer to it.
             Coder::Realtime { encoder, .. } => encoder.request_key(),
         }
     }
@@ -221,24 +222,24 @@ impl Session {
         &mut self,
         frame: &gst::BufferRef,
         duration: Option<ClockTime>,
-        (key, is_late): (bool, bool),
+        (is_keyframe, is_late): (bool, bool),
         settings: &Settings,
         stats: &Mutex<Stats>,
     ) -> Result<Option<(Vec<u8>, bool)>> {
         let Coder::Realtime { encoder, target, qualities, load } = &mut self.coder else { return Ok(None) };
-        let Some(steps) = load.next(is_late, key) else {
+        let Some(steps) = load.next(is_late, is_keyframe) else {
             lock(stats).counters.late_frames += 1;
             return Ok(None);
         };
         lock(stats).counters.reduced_frames += u64::from(load.is_reduced());
-        encoder.set_steps(steps)?;
+        encoder.set_refinements(steps)?;
         let began = Instant::now();
         let wanted = settings.realtime_target(*qualities);
         if wanted != *target {
             encoder.set_target(wanted)?;
             *target = wanted;
         }
-        if key {
+        if is_keyframe {
             encoder.request_key();
         }
         // Packets carry durations only where the rate is variable.
@@ -246,7 +247,7 @@ impl Session {
         let own = own.map(|d| u32::try_from(d.nseconds()).unwrap_or(u32::MAX));
         let provider = encoder.provider().name();
         let coded = self.reader.with_frame(frame, |view| {
-            encoder.encode_frame(view, own).map(|coded| (coded.data.to_vec(), coded.key))
+            encoder.encode_frame(view, own).map(|coded| (coded.data.to_vec(), coded.is_keyframe))
         });
         let packet = coded.map_err(|e| Error::Parameter {
             name: "frame",
@@ -303,14 +304,14 @@ impl Session {
         self.slowest = (self.slowest.0.max(duration), self.slowest.1.max(worked));
         let mut stats = lock(stats);
         stats.counters.groups += 1;
-        stats.counters.key_groups += u64::from(coded.key);
+        stats.counters.key_groups += u64::from(coded.is_keyframe);
         stats.counters.frames += group.frames.len() as u64;
         stats.counters.bytes += coded.data.len() as u64;
         stats.psnr += coded.psnr.iter().sum::<f64>();
         stats.duration = stats.duration.saturating_add(duration);
         stats.work += worked;
         stats.provider = encoder.provider().map_or("", Provider::name);
-        let (data, key, number) = (coded.data, coded.key, group.number);
-        Ok(Some(OutGroup { data, key, number, pts, duration, remark }))
+        let (data, is_keyframe, number) = (coded.data, coded.is_keyframe, group.number);
+        Ok(Some(OutGroup { data, is_keyframe, number, pts, duration, remark }))
     }
 }

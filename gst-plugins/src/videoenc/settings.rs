@@ -79,12 +79,12 @@ impl Default for Settings {
             inference: InferenceSettings::for_video(Some(VideoBundle::DEFAULT)),
             preset: VideoPreset::default(),
             epochs: 0,
-            refine: realtime::Config::default().steps,
+            refine: realtime::Config::default().refinements,
             bitrate: 0,
             quality: 50.0,
             gop_size: 120,
             is_gop_size_set: false,
-            keyframe_interval: realtime::Config::default().key_interval,
+            keyframe_interval: realtime::Config::default().keyframe_interval,
             key_interval: 1,
             steps: -1,
         }
@@ -128,7 +128,7 @@ impl Settings {
                 "Refinements",
                 "Refinements of each frame with preset=realtime (0 dead zone, 1 RDOQ, more: analysis by synthesis); \
                  fewer are made where frames are late",
-                (0, realtime::MOST_STEPS, defaults.refine),
+                (0, realtime::MAX_REFINEMENTS, defaults.refine),
             ),
             glib::ParamSpecUInt::builder("bitrate")
                 .nick("Bit rate")
@@ -202,7 +202,7 @@ impl Settings {
                 self.steps = value.get().unwrap_or(-1);
                 let steps = u32::try_from(self.steps).ok();
                 self.epochs = steps.unwrap_or(0);
-                self.refine = steps.unwrap_or(realtime::Config::default().steps);
+                self.refine = steps.unwrap_or(realtime::Config::default().refinements);
                 return Some(("steps", "epochs and refine"));
             }
             name => {
@@ -255,8 +255,8 @@ impl Settings {
     pub(super) fn realtime_config(&self, qualities: u16) -> realtime::Config {
         realtime::Config {
             target: self.realtime_target(qualities),
-            key_interval: self.keyframe_interval,
-            steps: self.refine,
+            keyframe_interval: self.keyframe_interval,
+            refinements: self.refine,
             ..Default::default()
         }
     }

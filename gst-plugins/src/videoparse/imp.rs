@@ -149,7 +149,7 @@ impl Parse for SiskinVideoParse {
                     None => Ok(self.drop_packet(&buffer, &Error::MissingHeader)),
                 }
             }
-            // The decoder then holds the last picture for as long as the packet lasts.
+            // The decoder then holds the last frame for as long as the packet lasts.
             Err(e) => match known {
                 Some(header) => {
                     gst::info!(CAT, imp = self, "packet at {}: {e}", buffer.pts().display());
@@ -192,7 +192,7 @@ impl SiskinVideoParse {
                     edit.set_duration(place.duration.or(stated));
                     state.last = place.duration;
                     discont |= place.jump;
-                    if info.key {
+                    if info.is_keyframe {
                         // The packet says so itself; a demuxer of another container may not have flagged it.
                         edit.unset_flags(gst::BufferFlags::DELTA_UNIT);
                     } else {

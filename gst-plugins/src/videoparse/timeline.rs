@@ -94,7 +94,7 @@ impl Timeline {
 
 #[cfg(test)]
 mod tests {
-    use siskin_core::bitstream::Colour;
+    use siskin_core::bitstream::Colorimetry;
     use siskin_core::video::Coding;
 
     use super::*;
@@ -105,12 +105,12 @@ mod tests {
             height: 16,
             frame_rate: rate,
             pixel_aspect: (1, 1),
-            colour: Colour::default(),
+            colorimetry: Colorimetry::default(),
         }
     }
 
     fn packet(frames: u32, durations: Option<Vec<u32>>) -> GopInfo {
-        GopInfo { header: None, number: 0, key: true, frames, durations, coding: Coding::Fitted }
+        GopInfo { header: None, number: 0, is_keyframe: true, frames, durations, coding: Coding::Fitted }
     }
 
     fn exact(frames: u64) -> ClockTime {

@@ -24,7 +24,7 @@ use crate::target::{Overwrite, OverwriteArgs, is_dash};
 use crate::units;
 
 /// Extensions of the files that are taken out of a folder.
-// By extension, since opening every file of a folder to see what it is takes long and takes pictures for films.
+// By extension, since opening every file of a folder to see what it is takes long and takes frames for films.
 const MEDIA: [&str; 18] = [
     "wav", "flac", "mp3", "ogg", "oga", "opus", "m4a", "aac", "mka", "mkv", "mp4", "mov", "webm", "aiff",
     "aif", "caf", "wma", "amr",

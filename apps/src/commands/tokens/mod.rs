@@ -17,7 +17,7 @@ use siskin_core::tokens::{FileFormat, TokenFile};
 use crate::target::{Overwrite, Target};
 
 /// Largest token file that is read: 80 hours of 18 codebooks.
-const MOST_BYTES: u64 = 1 << 30;
+const MAX_BYTES: u64 = 1 << 30;
 
 /// Arguments of `tokens`.
 #[derive(Debug, Args)]
@@ -81,9 +81,9 @@ fn bytes_of(path: &Path) -> Result<Vec<u8>> {
     let file = fs::File::open(path).with_context(name)?;
     let mut data = Vec::new();
     // By what is read and not by the file's size, which pipes do not have.
-    file.take(MOST_BYTES + 1).read_to_end(&mut data).with_context(name)?;
-    if data.len() as u64 > MOST_BYTES {
-        bail!("{} has more than {} MiB", path.display(), MOST_BYTES >> 20);
+    file.take(MAX_BYTES + 1).read_to_end(&mut data).with_context(name)?;
+    if data.len() as u64 > MAX_BYTES {
+        bail!("{} has more than {} MiB", path.display(), MAX_BYTES >> 20);
     }
     Ok(data)
 }

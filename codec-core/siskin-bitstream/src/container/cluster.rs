@@ -20,7 +20,7 @@ pub(super) struct Packet<'a> {
     pub(super) pts_ns: u64,
     pub(super) duration_ns: u64,
     /// Whether a reader may begin here.
-    pub(super) is_key: bool,
+    pub(super) is_keyframe: bool,
     /// How long packets of the track last that do not say so themselves.
     pub(super) usual_ns: Option<u64>,
     /// When the packet before begins in ticks, if the track has one.
@@ -59,7 +59,7 @@ pub(super) struct OpenCluster {
 #[derive(Debug)]
 struct Lace {
     track: usize,
-    is_key: bool,
+    is_keyframe: bool,
     pts_ns: u64,
     /// Where the next packet must begin, and how long each lasts.
     next_ns: u64,
@@ -95,7 +95,7 @@ impl OpenCluster {
         let exact = packet.usual_ns.filter(|n| n.abs_diff(packet.duration_ns) <= EXACT_NS);
         let Some(usual_ns) = exact else { return self.put(packet, out) };
         let follows = |lace: &Lace| {
-            (lace.track, lace.is_key) == (packet.track, packet.is_key)
+            (lace.track, lace.is_keyframe) == (packet.track, packet.is_keyframe)
                 && lace.next_ns.abs_diff(packet.pts_ns) <= EXACT_NS
                 && lace.packets.len() < MAX_LACED
         };
@@ -104,7 +104,7 @@ impl OpenCluster {
         }
         let lace = self.lace.get_or_insert_with(|| Lace {
             track: packet.track,
-            is_key: packet.is_key,
+            is_keyframe: packet.is_keyframe,
             pts_ns: packet.pts_ns,
             next_ns: packet.pts_ns,
             usual_ns,
@@ -128,7 +128,7 @@ impl OpenCluster {
             [one] => (0, one.clone()),
             all => (lacing::EBML_FLAGS, lacing::join(all)),
         };
-        let key = if lace.is_key { KEY } else { 0 };
+        let key = if lace.is_keyframe { KEY } else { 0 };
         let block = block(lace.track, relative(self.start, lace.pts_ns), flags | key, &body);
         ebml::put_element(id::SIMPLE_BLOCK, &block, out);
     }
@@ -150,14 +150,14 @@ fn put_packet(start: u64, packet: &Packet<'_>, out: &mut Vec<u8>) {
         return put_padded(packet.track, at, packet.discard_ns, packet.data, out);
     }
     if packet.is_usual() && !is_text {
-        let key = if packet.is_key { KEY } else { 0 };
+        let key = if packet.is_keyframe { KEY } else { 0 };
         return ebml::put_element(id::SIMPLE_BLOCK, &block(packet.track, at, key, packet.data), out);
     }
     let mut group = Vec::new();
     ebml::put_element(id::BLOCK, &block(packet.track, at, 0, packet.data), &mut group);
     let lasts = to_ticks(packet.pts_ns + packet.duration_ns) - to_ticks(packet.pts_ns);
     ebml::put_unsigned(id::BLOCK_DURATION, lasts, &mut group);
-    if !packet.is_key && !is_text {
+    if !packet.is_keyframe && !is_text {
         // What a group refers to says that it does not decode alone.
         let back = packet.before.map_or(-1, |before| before as i64 - to_ticks(packet.pts_ns) as i64);
         ebml::put_signed(id::REFERENCE_BLOCK, back.min(-1), &mut group);

@@ -19,7 +19,7 @@ pub struct Block {
     /// How long it lasts in nanoseconds, if the block or its track says so.
     pub duration_ns: Option<u64>,
     /// Whether a reader may begin here.
-    pub key: bool,
+    pub is_keyframe: bool,
     /// The packet shares its block, and so its time stamp, with the packet before, which it follows. Its time is that stamp and the
     /// durations of those before it, where they are known.
     pub follows: bool,
@@ -162,10 +162,10 @@ impl<R: Read> Reader<R> {
     /// stops before it and [`Reader::is_truncated`] says so.
     pub fn next_block(&mut self, block: &mut Block) -> Result<bool> {
         if let Some(data) = self.laced.pop() {
-            let Block { track, pts_ns, duration_ns, key, .. } = self.laced_head;
+            let Block { track, pts_ns, duration_ns, is_keyframe, .. } = self.laced_head;
             let pts_ns = pts_ns.saturating_add(duration_ns.unwrap_or(0));
             self.laced_head.pts_ns = pts_ns;
-            *block = Block { track, pts_ns, duration_ns, key, follows: true, data };
+            *block = Block { track, pts_ns, duration_ns, is_keyframe, follows: true, data };
             return Ok(true);
         }
         loop {
@@ -214,7 +214,7 @@ impl<R: Read> Reader<R> {
             self.truncated = true;
             return Ok(false);
         }
-        block.key = true;
+        block.is_keyframe = true;
         self.take_block(head.id, block)?;
         Ok(true)
     }
@@ -238,7 +238,7 @@ impl<R: Read> Reader<R> {
         block.data.extend_from_slice(data);
         block.duration_ns = of(id::BLOCK_DURATION).map(|b| read_unsigned(b).saturating_mul(self.tick_ns));
         // What refers to another block does not decode alone.
-        block.key = of(id::REFERENCE_BLOCK).is_none();
+        block.is_keyframe = of(id::REFERENCE_BLOCK).is_none();
         self.take_block(id::BLOCK, block)?;
         Ok(Some(true))
     }
@@ -263,7 +263,7 @@ impl<R: Read> Reader<R> {
         // before 0.
         block.pts_ns = self.cluster_ticks.saturating_add_signed(ticks).saturating_mul(self.tick_ns);
         // Only a simple block has the flag.
-        block.key &= id == id::BLOCK || flags & 0x80 != 0;
+        block.is_keyframe &= id == id::BLOCK || flags & 0x80 != 0;
         block.data.drain(..number_bytes + 3);
         block.follows = false;
         if let Some(lacing) = lacing::Lacing::from_flags(flags) {
@@ -277,8 +277,8 @@ impl<R: Read> Reader<R> {
         let track = self.tracks.iter().find(|t| t.number == block.track);
         block.duration_ns = block.duration_ns.or_else(|| track.and_then(|t| t.packet_ns));
         if !self.laced.is_empty() {
-            let Block { track, pts_ns, duration_ns, key, .. } = *block;
-            self.laced_head = Block { track, pts_ns, duration_ns, key, ..Block::default() };
+            let Block { track, pts_ns, duration_ns, is_keyframe, .. } = *block;
+            self.laced_head = Block { track, pts_ns, duration_ns, is_keyframe, ..Block::default() };
         }
         Ok(())
     }

@@ -316,7 +316,7 @@ impl<R: Read, W: Write> Copy<'_, R, W> {
         let refers = id == id::BLOCK_GROUP && child_elements(body).any(|(id, _)| id == id::REFERENCE_BLOCK);
         // A simple block has a flag; a group has a reference where it depends on another block (RFC 9559, section
         // 5.1.3.5).
-        let is_key = if id == id::SIMPLE_BLOCK { flags & 0x80 != 0 } else { !refers };
+        let is_keyframe = if id == id::SIMPLE_BLOCK { flags & 0x80 != 0 } else { !refers };
         let pts = cluster.ticks.saturating_add_signed(relative.into()).saturating_mul(self.tick_ns);
         let stated =
             child_elements(body).find(|(part, _)| id == id::BLOCK_GROUP && *part == id::BLOCK_DURATION);
@@ -332,7 +332,7 @@ impl<R: Read, W: Write> Copy<'_, R, W> {
         self.done.blocks += packets.len() as u64;
         // Players seek to keyframes of the video; an index of the audio beside it would lead them astray.
         let indexed = track.is_video || !self.tracks.iter().any(|t| t.is_video);
-        if is_key && indexed && cluster.cue.is_none() {
+        if is_keyframe && indexed && cluster.cue.is_none() {
             cluster.cue = Some((number, pts));
         }
         ebml::put_element(id, body, &mut cluster.body);

@@ -252,7 +252,7 @@ fn frames_that_last_longer_say_so_and_stay_what_they_are() {
         height: 32,
         frame_rate: (25, 1),
         pixel_aspect: (1, 1),
-        colour: Default::default(),
+        colorimetry: Default::default(),
     };
     let ms = 1_000_000;
     for mode in [Mode::File, Mode::Live] {
@@ -262,14 +262,14 @@ fn frames_that_last_longer_say_so_and_stay_what_they_are() {
         let mut out = Vec::new();
         writer.write_header(&mut out).expect("a header");
         let frames = [(0, 40, true), (40, 40, false), (80, 120, false), (200, 200, true), (400, 40, false)];
-        for (start, lasts, key) in frames {
-            writer.write_block(0, start * ms, lasts * ms, key, &[1], &mut out).expect("a block");
+        for (start, lasts, is_keyframe) in frames {
+            writer.write_block(0, start * ms, lasts * ms, is_keyframe, &[1], &mut out).expect("a block");
         }
         let patches = writer.finish(&mut out).expect("an end");
         apply(&mut out, &patches);
         let (all, _) = blocks(&out).expect("a file of ours");
         let found: Vec<_> =
-            all.iter().map(|b| (b.pts_ns / ms, b.duration_ns.unwrap_or(0) / ms, b.key)).collect();
+            all.iter().map(|b| (b.pts_ns / ms, b.duration_ns.unwrap_or(0) / ms, b.is_keyframe)).collect();
         assert_eq!(found, frames, "{mode:?}");
     }
 }
@@ -398,7 +398,7 @@ fn a_video_track_comes_back() {
         height: 180,
         frame_rate: (25, 1),
         pixel_aspect: (4, 3),
-        colour: Default::default(),
+        colorimetry: Default::default(),
     };
     let mut writer = Writer::new(vec![Track::video(&header)], WriterOptions::default()).expect("one track");
     let mut out = Vec::new();
@@ -412,7 +412,9 @@ fn a_video_track_comes_back() {
     assert_eq!(info.codec_private, header.to_bytes());
     let (all, truncated) = blocks(&out).expect("a file of ours");
     assert_eq!((all.len(), truncated), (2, false));
-    assert!(all[0].data == packet && all[0].key && !all[1].key && all[1].pts_ns == 5_000_000_000);
+    assert!(
+        all[0].data == packet && all[0].is_keyframe && !all[1].is_keyframe && all[1].pts_ns == 5_000_000_000
+    );
 }
 
 /// Default limits but for one.
@@ -524,7 +526,7 @@ fn tracks_of_other_codecs_keep_what_they_say() {
     assert!(reader.next_block(&mut block).expect("a block"));
     assert_eq!((block.track, &block.data), (2, &vec![7; 9]));
     assert!(reader.next_block(&mut block).expect("a block"));
-    assert_eq!((block.track, &block.data, block.key), (2, &vec![8; 9], true));
+    assert_eq!((block.track, &block.data, block.is_keyframe), (2, &vec![8; 9], true));
 }
 
 #[test]

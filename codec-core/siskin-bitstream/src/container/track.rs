@@ -31,7 +31,7 @@ pub struct Track {
     pub sample_rate: u32,
     /// Channels; 0 in video.
     pub channels: u8,
-    /// Columns and rows of the pictures, and what pixels look like, width to height; none but in video.
+    /// Columns and rows of the frames, and what pixels look like, width to height; none but in video.
     pub picture: Option<((u32, u32), (u32, u32))>,
     /// For `CodecPrivate`: of Siskin audio and video the stream header in its long form, of tokens what describes them, of other
     /// codecs what the registry of codec ids asks for; may be empty.

@@ -136,7 +136,7 @@ impl Writer {
         track: usize,
         pts_ns: u64,
         duration_ns: u64,
-        key: bool,
+        is_keyframe: bool,
         data: &[u8],
         out: &mut Vec<u8>,
     ) -> Result<()> {
@@ -154,13 +154,13 @@ impl Writer {
             pts_ns,
             // What other codecs' packets say themselves is left to their readers.
             duration_ns: if is_other && !is_text(kind) { 0 } else { duration_ns },
-            is_key: key,
+            is_keyframe: is_keyframe,
             usual_ns: packet_ns,
             before: self.last[track].replace(to_ticks(pts_ns)),
             discard_ns: if kind == TrackKind::Audio { std::mem::take(&mut self.discard_ns) } else { 0 },
             data,
         };
-        let is_join = kind == TrackKind::Video && key && pts_ns >= self.next_cue_ns;
+        let is_join = kind == TrackKind::Video && is_keyframe && pts_ns >= self.next_cue_ns;
         self.end_ns = self.end_ns.max(end_ns.saturating_sub(delay_ns));
         let is_whole = self.options.mode == Mode::Live && duration_ns >= CLUSTER_NS && !is_text(kind);
         if is_whole {

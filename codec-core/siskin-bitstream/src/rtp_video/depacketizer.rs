@@ -58,7 +58,7 @@ pub struct Depacketizer {
 struct Open {
     length: usize,
     timestamp: u32,
-    is_key: bool,
+    is_keyframe: bool,
     data: Vec<u8>,
 }
 
@@ -147,10 +147,11 @@ impl Depacketizer {
                 self.give_up();
             }
             // Frames after a loss are predicted from what is missing, up to the next keyframe.
-            self.joined |= fragment.is_key;
+            self.joined |= fragment.is_keyframe;
             if self.joined || self.keeps_undecodable {
                 // What a length claims is not allocated before it is there.
-                self.open = Some(Open { length, timestamp, is_key: fragment.is_key, data: Vec::new() });
+                self.open =
+                    Some(Open { length, timestamp, is_keyframe: fragment.is_keyframe, data: Vec::new() });
             }
         }
         let Some(open) = &mut self.open else {
@@ -160,7 +161,7 @@ impl Depacketizer {
         // Time and key mark are the same in all payloads of a packet; where they differ, these are not of one
         // packet.
         let fits = open.data.len() + fragment.data.len() <= open.length;
-        if open.timestamp != timestamp || open.is_key != fragment.is_key || !fits {
+        if open.timestamp != timestamp || open.is_keyframe != fragment.is_keyframe || !fits {
             self.give_up();
             return Ok(None);
         }
@@ -208,7 +209,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::Colour;
+    use crate::Colorimetry;
     use crate::rtp_video::Packetizer;
     use crate::video_packet::{Coding, append_checksum, write_head};
 
@@ -220,13 +221,13 @@ mod tests {
         height: 48,
         frame_rate: (30, 1),
         pixel_aspect: (1, 1),
-        colour: Colour { primaries: 1, transfer: 1, matrix: 1, full_range: false },
+        colorimetry: Colorimetry { primaries: 1, transfer: 1, matrix: 1, full_range: false },
     };
 
     /// A packet of `length` bytes with a valid head and checksum.
-    fn packet(number: usize, length: usize, is_key: bool) -> Vec<u8> {
+    fn packet(number: usize, length: usize, is_keyframe: bool) -> Vec<u8> {
         let mut data = Vec::new();
-        write_head(Coding::Realtime, is_key.then_some(&HEADER), (number as u32, 1), None, &mut data);
+        write_head(Coding::Realtime, is_keyframe.then_some(&HEADER), (number as u32, 1), None, &mut data);
         data.extend((data.len()..length - 4).map(|i| (i * 7 + number) as u8));
         append_checksum(&mut data);
         data
@@ -265,7 +266,10 @@ mod tests {
             })
             .collect();
         assert_eq!(back.iter().map(|p| p.data.clone()).collect::<Vec<_>>(), packets);
-        assert_eq!(back.iter().map(|p| p.info.key).collect::<Vec<_>>(), [true, false, true, false, true]);
+        assert_eq!(
+            back.iter().map(|p| p.info.is_keyframe).collect::<Vec<_>>(),
+            [true, false, true, false, true]
+        );
         assert!(back.iter().all(|p| !p.after_loss) && depacketizer.stats().losses == 0);
     }
 

@@ -42,12 +42,12 @@ impl Packetizer {
     ///
     /// # Errors
     /// [`Error::Parameter`] for an empty packet or one of 4 GiB and more.
-    pub fn split_packet(&self, packet: &[u8], is_key: bool) -> Result<Vec<OutgoingPayload>> {
+    pub fn split_packet(&self, packet: &[u8], is_keyframe: bool) -> Result<Vec<OutgoingPayload>> {
         // The length is a varint of 32 bits.
         let length = u32::try_from(packet.len()).ok().filter(|&l| l > 0);
         let length =
             length.ok_or_else(|| Error::parameter("packet", packet.len(), "1 to 4294967295 bytes"))?;
-        let mark = flag_bit(is_key, IS_KEY);
+        let mark = flag_bit(is_keyframe, IS_KEY);
         let (mut rest, mut payloads) = (packet, Vec::with_capacity(packet.len() / self.max_bytes + 1));
         while !rest.is_empty() {
             let mut data = Vec::with_capacity(self.max_bytes);
@@ -75,7 +75,7 @@ pub struct Fragment<'a> {
     /// The length of the packet that begins with this payload, in bytes.
     pub starts: Option<usize>,
     /// The packet decodes without those before it.
-    pub is_key: bool,
+    pub is_keyframe: bool,
     /// Bytes of the packet.
     pub data: &'a [u8],
 }
@@ -102,6 +102,6 @@ impl<'a> Fragment<'a> {
         if data.is_empty() || starts.is_some_and(|length| data.len() > length) {
             return Err(cursor.field_error("fragment", format!("{} bytes of {starts:?}", data.len())));
         }
-        Ok(Self { starts, is_key: first & IS_KEY != 0, data })
+        Ok(Self { starts, is_keyframe: first & IS_KEY != 0, data })
     }
 }

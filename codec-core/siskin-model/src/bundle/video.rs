@@ -35,9 +35,9 @@ pub struct VideoManifest {
     pub key_finer: u16,
     /// What is taken off a latent's size, in steps, before it is rounded: frames that stand alone, and others.
     pub dead_zone: [f32; 2],
-    /// ONNX file: picture and prediction to latents.
+    /// ONNX file: frame and prediction to latents.
     pub encoder: String,
-    /// ONNX file: latents and prediction to the picture.
+    /// ONNX file: latents and prediction to the frame.
     pub decoder: String,
     /// File with the probabilities at which the adaptive decisions begin, 16 bits each, least significant byte first.
     pub contexts: String,

@@ -67,7 +67,7 @@ impl Decoder {
         let (Some(state), Some(reconstructor)) = (self.symbols.state(), &mut self.reconstructor) else {
             return Err(Error::MissingHeader);
         };
-        reconstructor.start_frame(info.key);
+        reconstructor.start_frame(info.is_keyframe);
         reconstructor.predict_frame(&state.motion);
         reconstructor.reconstruct_frame(state, quality)?;
         // Only after the network ran: a frame whose reconstruction failed is no reference for the next.

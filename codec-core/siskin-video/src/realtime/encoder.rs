@@ -14,7 +14,7 @@ use super::packing::{pack_frame, pad_frame};
 use super::rate::RateController;
 use super::reconstructor::Reconstructor;
 use super::symbols::{SymbolState, read_bundle_name};
-use super::{CHANNELS, GROUP, MACRO, MOST_STEPS};
+use super::{CHANNELS, GROUP, MACRO, MAX_REFINEMENTS};
 
 /// Least mean absolute difference of inter prediction at a scene cut, in levels of 8 bits. Below it prediction is useful
 /// whatever intra coding would cost; noise and slow fades stay well below.
@@ -38,12 +38,12 @@ pub struct Config {
     /// Quality or bit rate.
     pub target: Target,
     /// Most frames from one keyframe to the next; 1 means that all are keyframes.
-    pub key_interval: u32,
+    pub keyframe_interval: u32,
     /// Whether a new scene begins with a keyframe.
     pub scene_cuts: bool,
     /// Refinements of a frame's latents, up to [`MOST_STEPS`]: the first is RDOQ, each further one analysis by synthesis.
     /// Decoders know nothing of it.
-    pub steps: u32,
+    pub refinements: u32,
 }
 
 impl Default for Config {
@@ -52,17 +52,17 @@ impl Default for Config {
         // Four seconds at 30 frames/s bound how long a player that joins waits and how far errors spread; a keyframe
         // costs several predicted frames. The first refinement needs no further run of a network, so it is on by
         // default.
-        Self { target: Target::Quality(20), key_interval: 120, scene_cuts: true, steps: 1 }
+        Self { target: Target::Quality(20), keyframe_interval: 120, scene_cuts: true, refinements: 1 }
     }
 }
 
 /// A coded frame.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct CodedPicture<'a> {
+pub struct CodedFrame<'a> {
     /// The packet.
     pub data: &'a [u8],
     /// Whether it decodes without any other.
-    pub key: bool,
+    pub is_keyframe: bool,
     /// The quality it was coded with.
     pub quality: u8,
 }
@@ -82,7 +82,7 @@ pub struct Encoder {
     number: u32,
     /// Frames since the last keyframe; none before the first.
     since: Option<u32>,
-    key_wanted: bool,
+    keyframe_wanted: bool,
     /// The last predicted frame looked like a new scene.
     looked_new: bool,
     packet: Vec<u8>,
@@ -100,10 +100,10 @@ impl Encoder {
         config: &Config,
     ) -> Result<Self> {
         header.check()?;
-        if config.key_interval == 0 {
-            return Err(Error::parameter("key interval", 0, "1 and more"));
+        if config.keyframe_interval == 0 {
+            return Err(Error::parameter("keyframe interval", 0, "1 and more"));
         }
-        check_steps(config.steps)?;
+        check_refinements(config.refinements)?;
         let manifest = bundle.manifest();
         let symbols = SymbolState::new(bundle, &header, &Limits::default())?;
         let reconstructor = Reconstructor::new(&symbols, runtime)?;
@@ -119,7 +119,7 @@ impl Encoder {
             network,
             number: 0,
             since: None,
-            key_wanted: false,
+            keyframe_wanted: false,
             looked_new: false,
             packet: Vec::new(),
             symbols,
@@ -170,15 +170,15 @@ impl Encoder {
     ///
     /// # Errors
     /// [`Error::Parameter`] for more than [`MOST_STEPS`].
-    pub fn set_steps(&mut self, steps: u32) -> Result<()> {
-        check_steps(steps)?;
-        self.config.steps = steps;
+    pub fn set_refinements(&mut self, refinements: u32) -> Result<()> {
+        check_refinements(refinements)?;
+        self.config.refinements = refinements;
         Ok(())
     }
 
     /// Makes the next frame a keyframe.
     pub fn request_key(&mut self) {
-        self.key_wanted = true;
+        self.keyframe_wanted = true;
     }
 
     /// What runs the networks.
@@ -196,7 +196,7 @@ impl Encoder {
         &mut self,
         frame: &VideoFrameView<'_>,
         duration: Option<u32>,
-    ) -> Result<CodedPicture<'_>> {
+    ) -> Result<CodedFrame<'_>> {
         let size = self.symbols.size;
         if (frame.format(), frame.size()) != (PixelFormat::I420, size) {
             let found = format!("{} in {:?}", frame.size(), frame.format());
@@ -206,20 +206,21 @@ impl Encoder {
         // Should anything below fail, no frame may be predicted from this one.
         // The last frame that a decoder has may then be another than this encoder's reference.
         let since = self.since.take();
-        let mut key = self.key_wanted || since.is_none_or(|n| n + 1 >= self.config.key_interval);
+        let mut is_keyframe =
+            self.keyframe_wanted || since.is_none_or(|n| n + 1 >= self.config.keyframe_interval);
         let seconds = self.frame_seconds(duration);
         // Chosen before motion is estimated, since the qstep sets lambda of the search.
-        let mut quality = self.choose_quality(key, seconds);
-        if !key {
+        let mut quality = self.choose_quality(is_keyframe, seconds);
+        if !is_keyframe {
             let qstep = self.symbols.bundle.manifest().step(quality);
             let (reference, motion) = (&self.reconstructor.reference, &mut self.symbols.motion);
             let inter = self.search.estimate_motion(reference, &self.source, qstep, motion);
             // In noise every frame looks like a new scene, and keyframes would take ten times the rate.
             let looks_new = self.config.scene_cuts && is_scene_cut(inter, self.source.plane(0));
             let can_pay = self.rate.as_ref().is_none_or(|rate| !rate.is_in_debt());
-            key = looks_new && !self.looked_new && can_pay;
+            is_keyframe = looks_new && !self.looked_new && can_pay;
             self.looked_new = looks_new;
-            if key {
+            if is_keyframe {
                 // A keyframe of rate control has a budget of its own.
                 quality = self.choose_quality(true, seconds);
                 // Vectors across a cut are chance hits; as candidates of the next frame they would only cost time.
@@ -229,13 +230,13 @@ impl Encoder {
             // The coarse search of the next frame needs this one, even though nothing is sought in it.
             self.search.skip_frame(&self.source);
         }
-        let repeats = !key && self.rate.as_ref().is_some_and(|rate| rate.must_repeat_frame(quality));
+        let repeats = !is_keyframe && self.rate.as_ref().is_some_and(|rate| rate.must_repeat_frame(quality));
         if repeats {
             self.symbols.motion.clear();
             self.search.forget_motion();
         }
-        self.write_head(key, duration, quality);
-        self.code_symbols(key, quality, repeats)?;
+        self.write_head(is_keyframe, duration, quality);
+        self.code_symbols(is_keyframe, quality, repeats)?;
         video_packet::append_checksum(&mut self.packet);
         if let Some(rate) = &mut self.rate {
             // Whole packets count, checksum and header included, since that is what the rate promises.
@@ -243,21 +244,21 @@ impl Encoder {
             if repeats {
                 rate.record_repeated_frame(bits, seconds);
             } else {
-                rate.record_frame(key, quality, bits, seconds);
+                rate.record_frame(is_keyframe, quality, bits, seconds);
             }
         }
         // The packet holds the number modulo 128, so wrapping at 2^32 leaves no gap.
         self.number = self.number.wrapping_add(1);
-        self.since = Some(if key { 0 } else { since.map_or(0, |n| n + 1) });
-        self.key_wanted = false;
-        Ok(CodedPicture { data: &self.packet, key, quality })
+        self.since = Some(if is_keyframe { 0 } else { since.map_or(0, |n| n + 1) });
+        self.keyframe_wanted = false;
+        Ok(CodedFrame { data: &self.packet, is_keyframe, quality })
     }
 
     /// As [`Encoder::encode_frame`], of planes Y, U and V one behind another without gaps.
     ///
     /// # Errors
     /// As there.
-    pub fn encode(&mut self, data: &[u8], duration: Option<u32>) -> Result<CodedPicture<'_>> {
+    pub fn encode(&mut self, data: &[u8], duration: Option<u32>) -> Result<CodedFrame<'_>> {
         let frame = VideoFrameView::from_data(PixelFormat::I420, self.symbols.size, data)?;
         self.encode_frame(&frame, duration)
     }
@@ -276,7 +277,7 @@ impl Encoder {
             let found = format!("{:?} frame {}", info.coding, info.number);
             return Err(Error::parameter("packet", found, format!("real-time frame {number}")));
         }
-        if let Some(header) = info.header.filter(|_| info.key) {
+        if let Some(header) = info.header.filter(|_| info.is_keyframe) {
             let (id, name) = read_bundle_name(&mut cursor)?;
             let manifest = self.symbols.bundle.manifest();
             if header != self.header || id != manifest.id() {
@@ -287,7 +288,7 @@ impl Encoder {
         let quality = cursor.read_byte_in("quality", 0, u8::MAX)?;
         let seconds = self.frame_seconds(info.durations.as_ref().and_then(|d| d.first().copied()));
         if let Some(rate) = &mut self.rate {
-            rate.record_frame(info.key, quality, packet.len() as f64 * 8.0, seconds);
+            rate.record_frame(info.is_keyframe, quality, packet.len() as f64 * 8.0, seconds);
         }
         self.number = self.number.wrapping_add(1);
         // The reference frame of the earlier run is gone.
@@ -301,12 +302,12 @@ impl Encoder {
         TimeBase::NANOSECONDS.ticks_to_seconds(duration)
     }
 
-    fn choose_quality(&self, key: bool, seconds: f64) -> u8 {
+    fn choose_quality(&self, is_keyframe: bool, seconds: f64) -> u8 {
         match (&self.rate, self.config.target) {
             (Some(rate), _) => {
-                rate.choose_quality(key, seconds, self.config.key_interval, self.header.pixels())
+                rate.choose_quality(is_keyframe, seconds, self.config.keyframe_interval, self.header.pixels())
             }
-            (None, Target::Quality(q)) if key => {
+            (None, Target::Quality(q)) if is_keyframe => {
                 // All frames up to the next keyframe inherit the quality of this one. Six qualities finer measured
                 // best on Bunny and bikes (docs/video-training.md).
                 u16::from(q).saturating_sub(self.symbols.bundle.manifest().key_finer) as u8
@@ -317,16 +318,16 @@ impl Encoder {
         }
     }
 
-    fn write_head(&mut self, key: bool, duration: Option<u32>, quality: u8) {
+    fn write_head(&mut self, is_keyframe: bool, duration: Option<u32>, quality: u8) {
         self.packet.clear();
         video_packet::write_head(
             Coding::Realtime,
-            key.then_some(&self.header),
+            is_keyframe.then_some(&self.header),
             (self.number, 1),
             duration.as_ref().map(std::slice::from_ref),
             &mut self.packet,
         );
-        if key {
+        if is_keyframe {
             let manifest = self.symbols.bundle.manifest();
             self.packet.extend_from_slice(&manifest.id().0);
             self.packet.push(manifest.name.len() as u8);
@@ -337,14 +338,14 @@ impl Encoder {
 
     /// Writes motion and latents, which are all zero in a frame that `repeats` the one before, and reconstructs the frame as a
     /// decoder will.
-    fn code_symbols(&mut self, key: bool, quality: u8, repeats: bool) -> Result<()> {
+    fn code_symbols(&mut self, is_keyframe: bool, quality: u8, repeats: bool) -> Result<()> {
         let (symbols, reconstructor) = (&mut self.symbols, &mut self.reconstructor);
         // The order of a decoder: reset at a keyframe, motion, prediction, latents. Contexts adapt along the way, so
         // any other order would code other bits than are read.
-        symbols.start_frame(key);
-        reconstructor.start_frame(key);
+        symbols.start_frame(is_keyframe);
+        reconstructor.start_frame(is_keyframe);
         let mut coder = BitEncoder::default();
-        if !key {
+        if !is_keyframe {
             symbols.code_motion(&mut coder)?;
         }
         // Motion is coded first, since the prediction that the network takes is made with it.
@@ -356,21 +357,21 @@ impl Encoder {
         self.network.input(3)[0] = 255.0 / symbols.bundle.manifest().step(quality);
         if repeats {
             symbols.latents.fill(0);
-            symbols.code_latents(&mut coder, key)?;
+            symbols.code_latents(&mut coder, is_keyframe)?;
             coder.finish_into(&mut self.packet);
             return reconstructor.reconstruct_frame(symbols, quality);
         }
         self.network.run()?;
-        if self.config.steps == 0 {
-            let dead_zone = symbols.bundle.manifest().dead_zone[usize::from(!key)];
+        if self.config.refinements == 0 {
+            let dead_zone = symbols.bundle.manifest().dead_zone[usize::from(!is_keyframe)];
             quantize_latents(self.network.output(0), dead_zone, &mut symbols.latents);
         } else {
-            let (source, network, count) = (&self.source, &mut *self.network, self.config.steps);
-            let task = Task { source, network, is_keyframe: key, quality, count };
+            let (source, network, count) = (&self.source, &mut *self.network, self.config.refinements);
+            let task = Task { source, network, is_keyframe: is_keyframe, quality, count };
             self.refiner.refine_frame(symbols, reconstructor, task)?;
         }
         // Only now are the contexts adapted: the refinements have worked on copies of them.
-        symbols.code_latents(&mut coder, key)?;
+        symbols.code_latents(&mut coder, is_keyframe)?;
         coder.finish_into(&mut self.packet);
         reconstructor.reconstruct_frame(symbols, quality)
     }
@@ -392,11 +393,11 @@ impl Encoder {
     }
 }
 
-fn check_steps(steps: u32) -> Result<()> {
-    if steps <= MOST_STEPS {
+fn check_refinements(refinements: u32) -> Result<()> {
+    if refinements <= MAX_REFINEMENTS {
         return Ok(());
     }
-    Err(Error::parameter("steps", steps, format!("0 to {MOST_STEPS}")))
+    Err(Error::parameter("refinements", refinements, format!("0 to {MAX_REFINEMENTS}")))
 }
 
 /// How many contexts there are, each of which a bundle gives an initial probability.

@@ -1,9 +1,9 @@
-//! The real-time mode: one trained conditional decoder for all streams, a packet a picture.
+//! The real-time mode: one trained conditional decoder for all streams, a packet a frame.
 //!
-//! An encoder network gives integer latents of a picture; the decoder network makes the picture from them, conditioned on
-//! the quality, on how long the chain of predicted pictures is (scale and shift of its features, the temporal-aware affine
-//! transform of Boosting-NeRV, Zhang et al., CVPR 2024) and, through a gate, on the picture before as it was decoded (the
-//! causal context of TCNeRV). Block motion brings the picture before into place first; it is coded like the latents, by
+//! An encoder network gives integer latents of a frame; the decoder network makes the frame from them, conditioned on
+//! the quality, on how long the chain of predicted frames is (scale and shift of its features, the temporal-aware affine
+//! transform of Boosting-NeRV, Zhang et al., CVPR 2024) and, through a gate, on the frame before as it was decoded (the
+//! causal context of TCNeRV). Block motion brings the frame before into place first; it is coded like the latents, by
 //! adaptive decisions in integers, so that what is read never depends on a network's floating-point numbers.
 //!
 //! [`Encoder`] makes packets; [`super::Decoder`] reads them, or [`Decoder`] where nothing else is expected.
@@ -55,7 +55,7 @@ mod tests;
 
 pub(crate) use checker::Checker;
 pub use decoder::Decoder;
-pub use encoder::{CodedPicture, Config, Encoder, Target, context_count};
+pub use encoder::{CodedFrame, Config, Encoder, Target, context_count};
 pub use siskin_media::YuvMatrix;
 
 use siskin_bitstream::VideoHeader;
@@ -80,7 +80,7 @@ const MAX_SIDE: u32 = 4096;
 
 /// Most refinements of a frame's latents.
 // Each after the first takes three more runs of networks, and goes half of the way that is left.
-pub const MOST_STEPS: u32 = 16;
+pub const MAX_REFINEMENTS: u32 = 16;
 
 /// Bytes per pixel that a stream takes in memory, all networks and frames together, about.
 const MEMORY_PER_PIXEL: u64 = 120;

@@ -223,7 +223,7 @@ impl Block<'_> {
         for (i, &candidate) in candidates.iter().enumerate() {
             if !candidates[..i].contains(&candidate) {
                 self.try_vector(candidate, &mut best);
-                // Also rounded to full samples, which need no interpolation and keep the picture sharp.
+                // Also rounded to full samples, which need no interpolation and keep the frame sharp.
                 self.try_vector(candidate.map(|v| (v + 2) & !3), &mut best);
             }
         }

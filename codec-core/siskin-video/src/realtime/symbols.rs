@@ -124,7 +124,7 @@ impl SymbolReader {
         if info.coding != Coding::Realtime {
             return Err(cursor.field_error("coding", "not a real-time packet"));
         }
-        if let Some(header) = info.header.filter(|_| info.key) {
+        if let Some(header) = info.header.filter(|_| info.is_keyframe) {
             let (id, name) = read_bundle_name(&mut cursor)?;
             self.prepare_state(&header, id, &name, limits)?;
             self.header = Some(header);
@@ -176,11 +176,11 @@ impl SymbolReader {
         let mut coder = BitDecoder::new(cursor.rest())?;
         // From here on contexts may be adapted halfway, so an error leaves a state that no later frame may build on.
         self.last = None;
-        state.start_frame(info.key);
-        if !info.key {
+        state.start_frame(info.is_keyframe);
+        if !info.is_keyframe {
             state.code_motion(&mut coder)?;
         }
-        state.code_latents(&mut coder, info.key)?;
+        state.code_latents(&mut coder, info.is_keyframe)?;
         // A faulty writer seldom ends where its data does, so this finds what the checksum cannot.
         if !coder.may_be_at_end() {
             return Err(cursor.field_error("symbols", "more than the frame needs"));

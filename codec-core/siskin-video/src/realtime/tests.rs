@@ -1,4 +1,4 @@
-//! Chains of pictures through packets and back, with the shipped networks.
+//! Chains of frames through packets and back, with the shipped networks.
 
 use super::contexts::{self, Contexts};
 use super::latents::{self, Neighbors};
@@ -7,7 +7,7 @@ use super::*;
 use crate::psnr;
 use crate::{Error, Limits};
 use siskin_bitstream::video_packet::{Coding, append_checksum, inspect};
-use siskin_bitstream::{Colour, VideoHeader};
+use siskin_bitstream::{Colorimetry, VideoHeader};
 use siskin_entropy::binary::{BitDecoder, BitEncoder};
 use siskin_media::VideoFrame;
 use siskin_model::bundle::VideoBundle;
@@ -22,7 +22,13 @@ fn bundle() -> VideoBundle {
 }
 
 fn header(width: u32, height: u32) -> VideoHeader {
-    VideoHeader { width, height, frame_rate: (25, 1), pixel_aspect: (1, 1), colour: Colour::default() }
+    VideoHeader {
+        width,
+        height,
+        frame_rate: (25, 1),
+        pixel_aspect: (1, 1),
+        colorimetry: Colorimetry::default(),
+    }
 }
 
 /// A disc that moves over a gradient with a pattern, as 4:2:0.
@@ -42,7 +48,7 @@ fn clip(width: usize, height: usize, frames: usize) -> Vec<Vec<u8>> {
             let size = Size::new(width as u32, height as u32).expect("a size");
             let rgb = VideoFrame::from_data(PixelFormat::Rgb, size, rgb).expect("a frame");
             let mut yuv = VideoFrame::new(PixelFormat::I420, size);
-            let matrix = YuvMatrix::from_colorimetry(&Colour::default());
+            let matrix = YuvMatrix::from_colorimetry(&Colorimetry::default());
             rgb.view().convert_to(PixelFormat::I420, &matrix, &mut yuv);
             yuv.into_data()
         })
@@ -70,9 +76,9 @@ fn a_decoder_sees_what_the_encoder_saw() {
         let (mut wanted, mut found) = (Vec::new(), Vec::new());
         for (i, frame) in frames.iter().enumerate() {
             let coded = encoder.encode(frame, None).expect("a picture");
-            assert_eq!(coded.key, i == 0);
+            assert_eq!(coded.is_keyframe, i == 0);
             let info = decoder.load(coded.data).expect("a packet");
-            assert_eq!((info.frames, info.key, info.coding), (1, i == 0, Coding::Realtime));
+            assert_eq!((info.frames, info.is_keyframe, info.coding), (1, i == 0, Coding::Realtime));
             encoder.picture(&mut wanted);
             decoder.frame_i420(0, &mut found).expect("a picture");
             assert_eq!(wanted, found, "{size:?}, picture {i}");
@@ -105,8 +111,8 @@ fn finer_qualities_cost_more_and_look_better() {
 fn steps_of_refinement_make_pictures_cheaper_and_decoders_need_not_know() {
     let frames = clip(160, 96, 6);
     // Squared error as RGB sees it, in squared steps, and weighted bits.
-    let run = |steps: u32, frames: &[Vec<u8>], weight: f64| {
-        let mut encoder = encoder((160, 96), &Config { steps, ..quality(20) });
+    let run = |refinements: u32, frames: &[Vec<u8>], weight: f64| {
+        let mut encoder = encoder((160, 96), &Config { refinements, ..quality(20) });
         let mut decoder = crate::Decoder::new(&runtime());
         let (mut cost, mut out, mut found) = (0.0, Vec::new(), Vec::new());
         for frame in frames {
@@ -124,18 +130,18 @@ fn steps_of_refinement_make_pictures_cheaper_and_decoders_need_not_know() {
         cost
     };
     // Each step keeps only what is cheaper; a word of the coder is 32 bits.
-    let alone = [0, 1, 2, 4].map(|steps| run(steps, &frames[..1], 0.09));
+    let alone = [0, 1, 2, 4].map(|refinements| run(refinements, &frames[..1], 0.09));
     assert!(alone[1] < 0.99 * alone[0], "{alone:?}");
     assert!(alone[2] < alone[1] && alone[3] < alone[2] + 0.09 * 32.0, "{alone:?}");
-    // In a chain a picture that is cheaper now may cost more later.
-    let chain = [0, 1, 2].map(|steps| run(steps, &frames, 0.15));
+    // In a chain a frame that is cheaper now may cost more later.
+    let chain = [0, 1, 2].map(|refinements| run(refinements, &frames, 0.15));
     assert!(chain[1] < 0.99 * chain[0] && chain[2] < 1.01 * chain[1], "{chain:?}");
 }
 
 #[test]
 fn what_moved_costs_little() {
     let frames = clip(96, 64, 6);
-    let config = Config { key_interval: 1, ..quality(16) };
+    let config = Config { keyframe_interval: 1, ..quality(16) };
     let total = |packets: &[Vec<u8>]| packets[1..].iter().map(Vec::len).sum::<usize>();
     let alone = total(&packets((96, 64), &config, &frames));
     let chained = total(&packets((96, 64), &quality(16), &frames));
@@ -164,7 +170,7 @@ fn a_lost_packet_holds_the_picture_until_the_next_key() {
         decoder.copy_frame(&mut held).expect("a frame");
         assert_eq!(first, held);
     }
-    assert!(decoder.decode(&packets[4]).expect("a key packet").key);
+    assert!(decoder.decode(&packets[4]).expect("a key packet").is_keyframe);
     decoder.decode(&packets[5]).expect("its follower");
     decoder.reset();
     assert!(matches!(decoder.decode(&packets[5]), Err(Error::MissingPredecessor { found: None, .. })));
@@ -176,7 +182,8 @@ fn a_new_scene_begins_with_a_key_picture() {
     let other = frames[0].iter().enumerate().map(|(i, v)| if i / 7 % 2 == 0 { 255 - v } else { v / 2 });
     frames.push(other.collect());
     let mut encoder = encoder((64, 64), &quality(20));
-    let keys: Vec<bool> = frames.iter().map(|f| encoder.encode(f, None).expect("a picture").key).collect();
+    let keys: Vec<bool> =
+        frames.iter().map(|f| encoder.encode(f, None).expect("a picture").is_keyframe).collect();
     assert_eq!(keys, [true, false, false, true]);
 }
 
@@ -184,8 +191,12 @@ fn a_new_scene_begins_with_a_key_picture() {
 fn a_bit_rate_comes_out_about_as_asked() {
     let frames = clip(96, 64, 100);
     for wanted in [7_000, 10_000] {
-        let config =
-            Config { target: Target::Bitrate(wanted), key_interval: 50, scene_cuts: false, ..quality(0) };
+        let config = Config {
+            target: Target::Bitrate(wanted),
+            keyframe_interval: 50,
+            scene_cuts: false,
+            ..quality(0)
+        };
         let (mut encoder, mut bytes, mut qualities) = (encoder((96, 64), &config), 0, Vec::new());
         for frame in &frames {
             let coded = encoder.encode(frame, None).expect("a picture");
@@ -209,11 +220,11 @@ fn bad_parameters_are_named() {
     assert_eq!(name(new((5000, 16), &quality(1))), "width");
     assert_eq!(name(new((16, 16), &quality(255))), "quality");
     assert_eq!(name(new((16, 16), &Config { target: Target::Bitrate(0), ..quality(1) })), "bitrate");
-    assert_eq!(name(new((16, 16), &Config { steps: 17, ..quality(1) })), "steps");
-    assert_eq!(name(new((16, 16), &Config { key_interval: 0, ..quality(1) })), "key interval");
+    assert_eq!(name(new((16, 16), &Config { refinements: 17, ..quality(1) })), "refinements");
+    assert_eq!(name(new((16, 16), &Config { keyframe_interval: 0, ..quality(1) })), "keyframe interval");
     let mut encoder = encoder((16, 16), &quality(1));
     assert!(matches!(encoder.encode(&[0; 5], None), Err(Error::Parameter { name: "frame", .. })));
-    assert!(encoder.encode(&[0; 16 * 24], None).expect("the next one").key);
+    assert!(encoder.encode(&[0; 16 * 24], None).expect("the next one").is_keyframe);
 }
 
 #[test]
@@ -299,15 +310,15 @@ fn heads_are_read_without_networks() {
     let mut encoder = encoder((16, 16), &quality(20));
     let first = inspect(encoder.encode(&frames[0], Some(7)).expect("a picture").data, &Limits::default());
     let first = first.expect("a head");
-    assert_eq!((first.number, first.key, first.header), (0, true, Some(header(16, 16))));
+    assert_eq!((first.number, first.is_keyframe, first.header), (0, true, Some(header(16, 16))));
     assert_eq!(first.durations, Some(vec![7]));
     let second = inspect(encoder.encode(&frames[1], None).expect("a picture").data, &Limits::default());
-    assert_eq!(second.map(|i| (i.number, i.key, i.durations)).ok(), Some((1, false, None)));
+    assert_eq!(second.map(|i| (i.number, i.is_keyframe, i.durations)).ok(), Some((1, false, None)));
 }
 
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/golden/realtime.hex");
 
-/// Latents and motion of two pictures of 48x32 that use every part of the syntax.
+/// Latents and motion of two frames of 48x32 that use every part of the syntax.
 fn golden_symbols() -> (Vec<Vec<i16>>, MotionField) {
     let mut seed = 3u32;
     let mut random = |below: u32| {

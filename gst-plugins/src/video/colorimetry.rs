@@ -4,7 +4,7 @@ use gst_video::{
     VideoColorMatrix as Matrix, VideoColorPrimaries as Primaries, VideoColorRange as Range, VideoColorimetry,
     VideoTransferFunction as Transfer,
 };
-use siskin_core::bitstream::Colour;
+use siskin_core::bitstream::Colorimetry;
 
 /// Code point of what is not known.
 const UNSPECIFIED: u8 = 2;
@@ -52,33 +52,33 @@ const PRIMARIES: [(Primaries, u8); 11] = [
 ];
 
 /// The code points of a format's colour.
-pub(super) fn to_codes(colour: &VideoColorimetry) -> Colour {
+pub(super) fn to_codes(colorimetry: &VideoColorimetry) -> Colorimetry {
     fn code<T: PartialEq>(table: &[(T, u8)], wanted: &T) -> u8 {
         table.iter().find(|(name, _)| name == wanted).map_or(UNSPECIFIED, |(_, code)| *code)
     }
-    Colour {
-        primaries: code(&PRIMARIES, &colour.primaries()),
-        transfer: code(&TRANSFERS, &colour.transfer()),
-        matrix: code(&MATRICES, &colour.matrix()),
+    Colorimetry {
+        primaries: code(&PRIMARIES, &colorimetry.primaries()),
+        transfer: code(&TRANSFERS, &colorimetry.transfer()),
+        matrix: code(&MATRICES, &colorimetry.matrix()),
         // An unknown range counts as limited, as it is in nearly all YUV.
-        full_range: colour.range() == Range::Range0_255,
+        full_range: colorimetry.range() == Range::Range0_255,
     }
 }
 
-/// The colour of YUV made from a stream's pictures. A matrix that is not known, or that of RGB, is taken for BT.601, which
+/// The colour of YUV made from a stream's frames. A matrix that is not known, or that of RGB, is taken for BT.601, which
 /// is what `swscale` does both ways.
-pub(super) fn of_yuv(colour: &Colour) -> VideoColorimetry {
+pub(super) fn of_yuv(colorimetry: &Colorimetry) -> VideoColorimetry {
     fn name<T: Copy>(table: &[(T, u8)], code: u8) -> Option<T> {
         table.iter().find(|(_, own)| *own == code && code != UNSPECIFIED).map(|(name, _)| *name)
     }
     // BT.470 has the matrix of BT.601.
-    let matrix = if colour.matrix == 5 { 6 } else { colour.matrix };
+    let matrix = if colorimetry.matrix == 5 { 6 } else { colorimetry.matrix };
     VideoColorimetry::new(
         // RGB is full range by nature, which says nothing about YUV made from it.
-        if colour.full_range && matrix != 0 { Range::Range0_255 } else { Range::Range16_235 },
+        if colorimetry.full_range && matrix != 0 { Range::Range0_255 } else { Range::Range16_235 },
         name(&MATRICES, matrix).filter(|m| *m != Matrix::Rgb).unwrap_or(Matrix::Bt601),
-        name(&TRANSFERS, colour.transfer).unwrap_or(Transfer::Bt601),
-        name(&PRIMARIES, colour.primaries).unwrap_or(Primaries::Smpte170m),
+        name(&TRANSFERS, colorimetry.transfer).unwrap_or(Transfer::Bt601),
+        name(&PRIMARIES, colorimetry.primaries).unwrap_or(Primaries::Smpte170m),
     )
 }
 
@@ -90,11 +90,11 @@ mod tests {
     fn yuv_comes_back() {
         gst::init().expect("GStreamer");
         for text in ["bt601", "bt709", "smpte240m", "bt2020", "1:4:5:1"] {
-            let colour: VideoColorimetry = text.parse().expect("a known colour");
-            assert_eq!(of_yuv(&to_codes(&colour)), colour, "{text}");
+            let colorimetry: VideoColorimetry = text.parse().expect("a known colour");
+            assert_eq!(of_yuv(&to_codes(&colorimetry)), colorimetry, "{text}");
         }
         let rgb: VideoColorimetry = "sRGB".parse().expect("a known colour");
         assert_eq!(of_yuv(&to_codes(&rgb)).matrix(), Matrix::Bt601);
-        assert_eq!(of_yuv(&Colour::default()).range(), Range::Range16_235);
+        assert_eq!(of_yuv(&Colorimetry::default()).range(), Range::Range16_235);
     }
 }

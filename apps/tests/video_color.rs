@@ -39,12 +39,17 @@ fn matrix_and_range_are_kept_and_used() {
         ("smpte170m", 6, "tv", false),
         ("smpte170m", 6, "pc", true),
     ] {
-        let colour = format!("color=c=0x{:02x}{:02x}{:02x}:size=48x32:rate=25:duration=0.16", 200, 40, 90);
+        let colorimetry =
+            format!("color=c=0x{:02x}{:02x}{:02x}:size=48x32:rate=25:duration=0.16", 200, 40, 90);
         let filter = format!("format=gbrp,scale=out_color_matrix={space}:out_range={range},format=yuv420p");
         let tags = ["-colorspace", space, "-color_range", range];
         ffmpeg(
-            &[&["-f", "lavfi", "-i", &colour, "-vf", &filter], &tags[..], &["-c:v", "ffv1", text(&clip)]]
-                .concat(),
+            &[
+                &["-f", "lavfi", "-i", &colorimetry, "-vf", &filter],
+                &tags[..],
+                &["-c:v", "ffv1", text(&clip)],
+            ]
+            .concat(),
         );
         ffmpeg(&["-i", text(&clip), "-f", "rawvideo", text(&raw)]);
         let source = means(&std::fs::read(&raw).expect("raw video"), false);
