@@ -5,8 +5,9 @@ use std::path::Path;
 use anyhow::{Result, bail};
 use siskin_core::bitstream::VideoHeader;
 use siskin_core::bundle::VideoBundle;
+use siskin_core::media::{PixelFormat, VideoFrame};
 use siskin_core::runtime::Runtime;
-use siskin_core::video::{Decoder, psnr, realtime};
+use siskin_core::video::{Decoder, frame_psnr, realtime};
 
 use super::{NetworkTime, Percentiles, Times, peak_memory};
 use crate::video::VideoInput;
@@ -27,30 +28,31 @@ pub(crate) struct Work<'a> {
 /// Encodes and decodes, and tells how long frames took.
 pub(crate) fn run_video(work: &Work<'_>, runtime: &Runtime, as_json: bool) -> Result<()> {
     let bundle = VideoBundle::find(work.model.unwrap_or(VideoBundle::DEFAULT))?;
-    let (header, pictures) = load_frames(work)?;
+    let (header, frames) = load_frames(work)?;
     let config = realtime::Config { target: realtime::Target::Quality(work.quality), ..Default::default() };
     let mut encoder = realtime::Encoder::new(header, runtime, &bundle, &config)?;
     let (mut times, none, mut packets, mut level) =
         (Times::default(), NetworkTime::default(), Vec::new(), 0.0);
-    let mut seen = Vec::new();
-    for picture in &pictures {
+    for frame in &frames {
         interrupt::check_interrupt()?;
-        let packet = times.time(&none, || encoder.encode(picture, None).map(|p| p.data.to_vec()))?;
+        let packet =
+            times.time(&none, || encoder.encode_frame(&frame.view(), None).map(|p| p.data.to_vec()))?;
         packets.push(packet);
-        encoder.picture(&mut seen);
         // A mean of decibels, as video is usually reported.
-        level += psnr(picture, &seen) / pictures.len() as f64;
+        level += frame_psnr(&frame.view(), &encoder.reconstructed_frame()) / frames.len() as f64;
     }
     let (n, d) = header.frame_rate;
     // Of a variable rate, as if 30 frames per second.
     let frame_seconds = if n > 0 { f64::from(d) / f64::from(n) } else { 1.0 / 30.0 };
     let encode = times.side(frame_seconds);
-    let (mut times, mut decoder, mut out) = (Times::default(), Decoder::new(runtime), Vec::new());
+    let (mut times, mut decoder, mut out) = (Times::default(), Decoder::new(runtime), VideoFrame::default());
     // The first packet also opens the network.
     decoder.load(&packets[0])?;
     for packet in &packets {
         interrupt::check_interrupt()?;
-        times.time(&none, || decoder.load(packet).and_then(|_| decoder.frame_i420(0, &mut out)))?;
+        times.time(&none, || {
+            decoder.load(packet).and_then(|_| decoder.decode_frame(0, PixelFormat::I420, &mut out))
+        })?;
     }
     let decode = times.side(frame_seconds);
     let bytes: usize = packets.iter().map(Vec::len).sum();
@@ -74,7 +76,7 @@ pub(crate) fn run_video(work: &Work<'_>, runtime: &Runtime, as_json: bool) -> Re
         });
     }
     let mut text = format!(
-        "{} {} (id {}) on {}, {}x{}, {} pictures, quality {}: {bpp:.3} bpp, {level:.1} dB (Y, U, V); peak memory {}\n",
+        "{} {} (id {}) on {}, {}x{}, {} frames, quality {}: {bpp:.3} bpp, {level:.1} dB (Y, U, V); peak memory {}\n",
         m.name,
         m.version,
         m.id(),
@@ -96,24 +98,24 @@ pub(crate) fn run_video(work: &Work<'_>, runtime: &Runtime, as_json: bool) -> Re
     report::print_text(&text)
 }
 
-fn load_frames(work: &Work<'_>) -> Result<(VideoHeader, Vec<Vec<u8>>)> {
-    let Some(path) = work.input else { return Ok(draw_pattern(work.frames)) };
+fn load_frames(work: &Work<'_>) -> Result<(VideoHeader, Vec<VideoFrame>)> {
+    let Some(path) = work.input else { return draw_pattern(work.frames) };
     media::init_ffmpeg()?;
-    let mut input = VideoInput::open(path, true)?;
-    let mut pictures = Vec::new();
-    while pictures.len() < work.frames
-        && let Some(picture) = input.next()?
+    let mut input = VideoInput::open(path, PixelFormat::I420)?;
+    let mut frames = Vec::new();
+    while frames.len() < work.frames
+        && let Some(next) = input.next()?
     {
-        pictures.push(picture.data);
+        frames.push(next.frame);
     }
-    if pictures.is_empty() {
-        bail!("{} holds no pictures", path.display());
+    if frames.is_empty() {
+        bail!("{} holds no video frames", path.display());
     }
-    Ok((*input.header(), pictures))
+    Ok((*input.header(), frames))
 }
 
 /// Waves that move at different speeds, with a grain that does not.
-fn draw_pattern(frames: usize) -> (VideoHeader, Vec<Vec<u8>>) {
+fn draw_pattern(frames: usize) -> Result<(VideoHeader, Vec<VideoFrame>)> {
     let (width, height) = (480u32, 270u32);
     let header = VideoHeader {
         width,
@@ -122,7 +124,8 @@ fn draw_pattern(frames: usize) -> (VideoHeader, Vec<Vec<u8>>) {
         pixel_aspect: (1, 1),
         colorimetry: Default::default(),
     };
-    let make = |t: usize| {
+    let size = header.size()?;
+    let make = |t: usize| -> Result<VideoFrame> {
         let mut out = Vec::with_capacity(realtime::i420_bytes(&header));
         for (scale, step) in [(1.0, 1), (2.0, 2), (2.0, 2)] {
             for y in 0..height.div_ceil(step) {
@@ -137,7 +140,7 @@ fn draw_pattern(frames: usize) -> (VideoHeader, Vec<Vec<u8>>) {
                 }
             }
         }
-        out
+        Ok(VideoFrame::from_data(PixelFormat::I420, size, out)?)
     };
-    (header, (0..frames).map(make).collect())
+    Ok((header, (0..frames).map(make).collect::<Result<_>>()?))
 }

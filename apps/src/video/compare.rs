@@ -5,13 +5,14 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
+use siskin_core::media::{PixelFormat, VideoFrame};
 use siskin_core::runtime::Runtime;
-use siskin_core::video::psnr;
+use siskin_core::video::frame_psnr;
 
 use super::VideoFile;
 use super::convert::{Converter, Siting};
+use super::frame_reader::FrameReader;
 use super::input::VideoInput;
-use super::pictures::Pictures;
 use crate::events;
 use crate::interrupt;
 use crate::metrics::ms_ssim;
@@ -20,7 +21,7 @@ use crate::units;
 
 /// Frames of a coded file, or of anything that FFmpeg reads.
 enum Source {
-    Coded(Box<Pictures>, Box<Converter>),
+    Coded(Box<FrameReader>, Box<Converter>),
     Other(Box<VideoInput>),
 }
 
@@ -29,36 +30,31 @@ impl Source {
         Ok(if VideoFile::is_video(path) {
             let file = VideoFile::open(path)?;
             // RGB for both: what a viewer sees, and what papers on learned codecs report.
-            let to_rgb = Converter::to_rgb(file.header(), Siting::of_tags(file.tags()))?;
-            Self::Coded(Box::new(Pictures::new(file, &runtime()?)), Box::new(to_rgb))
+            let to_rgb = Converter::new(file.header(), Siting::of_tags(file.tags()), PixelFormat::Rgb)?;
+            Self::Coded(Box::new(FrameReader::new(file, &runtime()?)), Box::new(to_rgb))
         } else {
-            Self::Other(Box::new(VideoInput::open(path, false)?))
+            Self::Other(Box::new(VideoInput::open(path, PixelFormat::Rgb)?))
         })
     }
 
     fn size(&self) -> (u32, u32) {
         let header = match self {
-            Self::Coded(pictures, _) => pictures.file().header(),
+            Self::Coded(reader, _) => reader.file().header(),
             Self::Other(input) => input.header(),
         };
         (header.width, header.height)
     }
 
-    fn next(&mut self) -> Result<Option<Vec<u8>>> {
-        Ok(match self {
-            Self::Coded(pictures, to_rgb) => {
-                if !pictures.advance_frame()? {
-                    return Ok(None);
-                }
-                let (picture, planar) = pictures.picture();
-                let mut out = picture.to_vec();
-                if planar {
-                    to_rgb.convert(picture, &mut out)?;
-                }
-                Some(out)
+    /// The next frame, in RGB.
+    fn next(&mut self) -> Result<Option<VideoFrame>> {
+        match self {
+            Self::Coded(reader, to_rgb) => {
+                let Some(frame) = reader.next_frame()? else { return Ok(None) };
+                let mut room = VideoFrame::default();
+                Ok(Some(to_rgb.convert(frame, &mut room)?.clone()))
             }
-            Self::Other(input) => input.next()?.map(|picture| picture.data),
-        })
+            Self::Other(input) => Ok(input.next()?.map(|timed| timed.frame)),
+        }
     }
 }
 
@@ -89,9 +85,9 @@ pub(crate) fn run(
             (Some(x), Some(y)) => {
                 frames += 1;
                 // A mean over frames of decibels, as is usual for video.
-                decibels += psnr(&x, &y);
+                decibels += frame_psnr(&x.view(), &y.view());
                 // Frames too small for a window of 11 have none, and the mean of all is then not told.
-                similarity += ms_ssim(&x, &y, size.0 as usize).unwrap_or(f64::NAN);
+                similarity += ms_ssim(x.data(), y.data(), size.0 as usize).unwrap_or(f64::NAN);
             }
             (None, None) => break,
             _ => {
@@ -102,7 +98,7 @@ pub(crate) fn run(
         }
     }
     if frames == 0 {
-        bail!("there are no pictures to compare");
+        bail!("there are no frames to compare");
     }
     let (decibels, similarity) = (decibels / frames as f64, similarity / frames as f64);
     let similarity = Some(similarity).filter(|s| s.is_finite());

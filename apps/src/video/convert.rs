@@ -1,10 +1,11 @@
-//! Pictures of any format to those that are coded, and those to others, by FFmpeg's `scale`.
+//! Frames of any format to those that are coded, and those to others, by FFmpeg's `scale`.
 
 use anyhow::{Result, bail};
 use ffmpeg_next::format::Pixel;
 use ffmpeg_next::util::chroma;
 use ffmpeg_next::{Rational, frame};
 use siskin_core::bitstream::{Colorimetry, VideoHeader};
+use siskin_core::media::{PixelFormat, Plane, PlaneMut, Size, VideoFrame};
 
 use crate::media::graph::{Graph, Pulled, VideoShape};
 
@@ -107,10 +108,10 @@ pub(super) fn conversion_filters(
     resize: Option<(u32, u32)>,
     (from, to): (&Colorimetry, &Colorimetry),
     siting: Siting,
-    planar: bool,
+    target: PixelFormat,
 ) -> Option<String> {
     // Samples that are 4:2:0 already are coded as they are; matrix and siting go into the header and a tag.
-    let is_there = matches!(format, Pixel::YUV420P | Pixel::YUVJ420P) && planar;
+    let is_there = matches!(format, Pixel::YUV420P | Pixel::YUVJ420P) && target == PixelFormat::I420;
     if is_there && resize.is_none() && from.full_range == to.full_range {
         return None;
     }
@@ -129,97 +130,103 @@ pub(super) fn conversion_filters(
         (true, false) => format!("{input}:in_h_chr_pos={across}"),
         _ => input,
     };
-    let output = match planar {
-        true => format!(
+    let output = match target {
+        PixelFormat::I420 => format!(
             ":out_range={}:out_color_matrix={}:out_h_chr_pos={across}:out_v_chr_pos={down}",
             range_name(to),
             matrix_name(to)
         ),
-        false => String::new(),
+        PixelFormat::Rgb => String::new(),
     };
     // What the codec takes: 4:2:0 in real time, RGB for a fit.
-    let target = if planar { "yuv420p" } else { "rgb24" };
-    Some(format!("scale={size}{FLAGS}{input}{output},format={target}"))
+    let name = match target {
+        PixelFormat::I420 => "yuv420p",
+        PixelFormat::Rgb => "rgb24",
+    };
+    Some(format!("scale={size}{FLAGS}{input}{output},format={name}"))
 }
 
-/// Frames of our own from one of the two formats to the other.
+/// FFmpeg's name of a format of ours.
+fn pixel_of(format: PixelFormat) -> Pixel {
+    match format {
+        PixelFormat::I420 => Pixel::YUV420P,
+        PixelFormat::Rgb => Pixel::RGB24,
+    }
+}
+
+/// Frames of our own to one of the two formats.
 pub(super) struct Converter {
     graph: Graph,
-    format: Pixel,
+    target: PixelFormat,
     size: (u32, u32),
-    planar: bool,
     out: frame::Video,
 }
 
 impl Converter {
-    /// From interleaved RGB to 4:2:0 of a stream.
-    pub(super) fn to_planar(header: &VideoHeader, siting: Siting) -> Result<Self> {
-        Self::new(header, Pixel::RGB24, siting, true)
-    }
-
-    /// From 4:2:0 of a stream to interleaved RGB.
-    pub(super) fn to_rgb(header: &VideoHeader, siting: Siting) -> Result<Self> {
-        Self::new(header, Pixel::YUV420P, siting, false)
-    }
-
-    fn new(header: &VideoHeader, format: Pixel, siting: Siting, planar: bool) -> Result<Self> {
+    /// From the other format to `target`, of the stream's size and colorimetry.
+    pub(super) fn new(header: &VideoHeader, siting: Siting, target: PixelFormat) -> Result<Self> {
         let VideoHeader { width, height, colorimetry, .. } = header;
-        let shape =
-            VideoShape { format, size: (*width, *height), pixel_aspect: (1, 1), time_base: Rational(1, 25) };
-        let chain = conversion_filters(format, None, (colorimetry, colorimetry), siting, planar);
+        let shape = VideoShape {
+            format: pixel_of(other_format(target)),
+            size: (*width, *height),
+            pixel_aspect: (1, 1),
+            time_base: Rational(1, 25),
+        };
+        let chain = conversion_filters(shape.format, None, (colorimetry, colorimetry), siting, target);
         Ok(Self {
             graph: Graph::video(&shape, &chain.unwrap_or_else(|| "null".into()))?,
-            format,
+            target,
             size: (*width, *height),
-            planar,
             out: frame::Video::empty(),
         })
     }
 
-    /// Converts a picture without gaps, replacing `out`.
-    pub(super) fn convert(&mut self, picture: &[u8], out: &mut Vec<u8>) -> Result<()> {
-        let mut frame = frame::Video::new(self.format, self.size.0, self.size.1);
-        fill_frame(picture, &mut frame, !self.planar);
+    /// The frame in the converter's format: itself where it has that already, else written to `room`.
+    pub(super) fn convert<'a>(
+        &mut self,
+        frame: &'a VideoFrame,
+        room: &'a mut VideoFrame,
+    ) -> Result<&'a VideoFrame> {
+        if frame.format() == self.target {
+            return Ok(frame);
+        }
+        let mut source = frame::Video::new(pixel_of(frame.format()), self.size.0, self.size.1);
+        fill_frame(frame, &mut source)?;
         // One frame in, one out: times mean nothing here.
-        frame.set_pts(Some(0));
-        self.graph.push(&mut frame)?;
+        source.set_pts(Some(0));
+        self.graph.push(&mut source)?;
         if self.graph.pull_frame(&mut self.out)? != Pulled::Frame {
-            bail!("FFmpeg's filters gave no picture");
+            bail!("FFmpeg's filters gave no frame");
         }
-        out.clear();
-        append_frame(&self.out, self.planar, out);
-        Ok(())
+        copy_frame(&self.out, self.target, room)?;
+        Ok(room)
     }
 }
 
-/// Bytes of a row and rows of each plane of a frame.
-fn plane_sizes((width, height): (usize, usize), planar: bool) -> Vec<(usize, usize)> {
-    let half = (width.div_ceil(2), height.div_ceil(2));
-    if planar { vec![(width, height), half, half] } else { vec![(3 * width, height)] }
-}
-
-/// Copies packed planes, 4:2:0 or interleaved RGB, into a frame of their size.
-pub(super) fn fill_frame(picture: &[u8], frame: &mut frame::Video, planar: bool) {
-    let size = (frame.width() as usize, frame.height() as usize);
-    let mut rest = picture;
-    for (plane, (columns, rows)) in plane_sizes(size, planar).into_iter().enumerate() {
-        let stride = frame.stride(plane);
-        let (own, after) = rest.split_at(columns * rows);
-        // FFmpeg pads rows for its vector instructions, so each is copied by itself.
-        for (from, to) in own.chunks_exact(columns).zip(frame.data_mut(plane).chunks_mut(stride)) {
-            to[..columns].copy_from_slice(from);
-        }
-        rest = after;
+fn other_format(format: PixelFormat) -> PixelFormat {
+    match format {
+        PixelFormat::I420 => PixelFormat::Rgb,
+        PixelFormat::Rgb => PixelFormat::I420,
     }
 }
 
-/// Appends a frame's planes, packed.
-pub(super) fn append_frame(frame: &frame::Video, planar: bool, out: &mut Vec<u8>) {
-    let size = (frame.width() as usize, frame.height() as usize);
-    for (plane, (columns, rows)) in plane_sizes(size, planar).into_iter().enumerate() {
-        let stride = frame.stride(plane);
-        frame.data(plane).chunks(stride).take(rows).for_each(|row| out.extend_from_slice(&row[..columns]));
+/// Copies a frame into one of FFmpeg's, of its size and format. FFmpeg pads rows for its vector instructions.
+pub(super) fn fill_frame(from: &VideoFrame, to: &mut frame::Video) -> Result<()> {
+    for (index, plane) in from.planes().enumerate() {
+        let stride = to.stride(index);
+        PlaneMut::new(to.data_mut(index), plane.row_bytes(), plane.row_count(), stride)?.copy_from(plane)?;
     }
+    Ok(())
+}
+
+/// Copies a frame of FFmpeg's, whose format is `format`, to `out`.
+pub(super) fn copy_frame(from: &frame::Video, format: PixelFormat, out: &mut VideoFrame) -> Result<()> {
+    out.reshape(format, Size::new(from.width(), from.height())?);
+    for (index, mut plane) in out.planes_mut().enumerate() {
+        let (row_bytes, rows) = (plane.as_plane().row_bytes(), plane.as_plane().row_count());
+        plane.copy_from(Plane::new(from.data(index), row_bytes, rows, from.stride(index))?)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -229,32 +236,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn odd_pictures_have_the_chroma_of_their_own_edge() {
+    fn odd_frames_have_the_chroma_of_their_own_edge() {
         crate::media::init_ffmpeg().expect("FFmpeg");
         for (matrix, full_range) in [(6, false), (1, false), (1, true), (9, false)] {
             let colorimetry = Colorimetry { matrix, full_range, ..Colorimetry::default() };
             let header =
                 VideoHeader { width: 99, height: 33, frame_rate: (25, 1), pixel_aspect: (1, 1), colorimetry };
-            let rgb = [200u8, 40, 90].repeat(99 * 33);
-            let (mut planar, mut back) = (Vec::new(), Vec::new());
-            let mut to_planar = Converter::to_planar(&header, Siting::Left).expect("a graph");
-            to_planar.convert(&rgb, &mut planar).expect("a picture");
+            let size = header.size().expect("a size");
+            let data = [200u8, 40, 90].repeat(99 * 33);
+            let rgb = VideoFrame::from_data(PixelFormat::Rgb, size, data).expect("a frame");
+            let (mut planes, mut back) = (VideoFrame::default(), VideoFrame::default());
+            let mut to_i420 = Converter::new(&header, Siting::Left, PixelFormat::I420).expect("a graph");
+            to_i420.convert(&rgb, &mut planes).expect("a frame");
             let wanted = YuvMatrix::from_colorimetry(&colorimetry).to_yuv([200, 40, 90]);
-            let chroma = 50 * 17;
-            for (plane, found) in
-                [&planar[..99 * 33], &planar[99 * 33..][..chroma], &planar[99 * 33 + chroma..]]
-                    .iter()
-                    .enumerate()
-            {
-                let off = found.iter().map(|v| v.abs_diff(wanted[plane])).max();
-                assert!(off <= Some(1), "{matrix} {full_range} plane {plane}: {off:?}");
+            for (index, plane) in planes.planes().enumerate() {
+                let off = plane.data().iter().map(|v| v.abs_diff(wanted[index])).max();
+                assert!(off <= Some(1), "{matrix} {full_range} plane {index}: {off:?}");
             }
-            Converter::to_rgb(&header, Siting::Left)
-                .expect("a graph")
-                .convert(&planar, &mut back)
-                .expect("a picture");
-            let off = back.iter().zip(&rgb).map(|(a, b)| a.abs_diff(*b)).max();
+            let mut to_rgb = Converter::new(&header, Siting::Left, PixelFormat::Rgb).expect("a graph");
+            to_rgb.convert(&planes, &mut back).expect("a frame");
+            let off = back.data().iter().zip(rgb.data()).map(|(a, b)| a.abs_diff(*b)).max();
             assert!(off <= Some(3), "{matrix} {full_range}: {off:?}");
+            // What is in the format already is not copied.
+            let same = to_rgb.convert(&rgb, &mut back).expect("a frame");
+            assert!(std::ptr::eq(same, &rgb));
         }
     }
 }

@@ -4,12 +4,13 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
+use siskin_core::media::VideoFrame;
 use siskin_core::runtime::Runtime;
 
 use super::VideoFile;
 use super::convert::{SITING_TAG, Siting};
+use super::frame_reader::FrameReader;
 use super::movie::{Container, Movie};
-use super::pictures::Pictures;
 use super::resume::SETTINGS_TAG;
 use super::y4m::{RawFormat, RawOutput};
 use crate::events;
@@ -70,15 +71,15 @@ enum Writer {
 }
 
 impl Writer {
-    /// Begins what an output takes, with the first of the frames at hand.
-    fn begin(form: Output, target: &Target, pictures: &Pictures, sound: Option<Sound>) -> Result<Self> {
-        let header = pictures.file().header();
-        let siting = Siting::of_tags(pictures.file().tags());
+    /// Begins what an output takes, with the first frame that was read.
+    fn begin(form: Output, target: &Target, reader: &FrameReader, sound: Option<Sound>) -> Result<Self> {
+        let header = reader.file().header();
+        let siting = Siting::of_tags(reader.file().tags());
         match form {
             Output::Movie(container) => {
                 let file = (target.handle()?, target.is_file());
                 let of_sound = sound.as_ref().map(|s| (s.decoding.rate(), s.decoding.start_ns()));
-                let tags: Vec<(String, String)> = pictures
+                let tags: Vec<(String, String)> = reader
                     .file()
                     .tags()
                     .iter()
@@ -88,9 +89,9 @@ impl Writer {
                     .cloned()
                     .collect();
                 // Tracks keep their times in such files.
-                let labels = Labels::new(tags, pictures.file().chapters(), 0);
+                let labels = Labels::new(tags, reader.file().chapters(), 0);
                 let movie =
-                    Movie::create(file, container, (header, siting, pictures.time().0), of_sound, &labels)?;
+                    Movie::create(file, container, (header, siting, reader.time().0), of_sound, &labels)?;
                 Ok(Self::Movie(Box::new(movie), sound.map(Box::new)))
             }
             Output::Raw(format) => {
@@ -99,15 +100,12 @@ impl Writer {
         }
     }
 
-    /// Writes the frame at hand, and the sound up to its end.
-    fn write(&mut self, pictures: &Pictures) -> Result<()> {
-        let (picture, planar) = pictures.picture();
+    /// Writes a frame, and the sound up to its end.
+    fn write(&mut self, frame: &VideoFrame, (start, duration): (u64, u64)) -> Result<()> {
         match self {
-            Self::Raw(raw) if planar => raw.write_planar(picture),
-            Self::Raw(raw) => raw.write(picture),
+            Self::Raw(raw) => raw.write_frame(frame),
             Self::Movie(movie, sound) => {
-                let (start, duration) = pictures.time();
-                movie.picture(pictures.picture(), (start, duration))?;
+                movie.write_frame(frame, (start, duration))?;
                 // Side by side, so that the muxer need not hold one track for the other.
                 sound.as_mut().map_or(Ok(()), |s| s.write_until(start.saturating_add(duration), movie))
             }
@@ -174,35 +172,37 @@ pub(crate) fn run(
     // To the nearest number of frames, as the container's length is one of milliseconds.
     let total =
         file.duration_ns().zip(header.frame_duration_ns()).map(|(all, one)| (all + one / 2) / one.max(1));
-    let mut pictures = Pictures::new(file, &job.runtime);
+    let mut reader = FrameReader::new(file, &job.runtime);
     let target = open()?;
     if form == Output::Raw(RawFormat::Y4m) && header.frame_rate.0 == 0 {
         report.warn("the frame rate is not constant, which .y4m cannot say")?;
     }
     let mut sound = job.sound.map(Sound::new).transpose()?;
     let mut writer = None;
-    while pictures.advance_frame()? {
+    while reader.next_frame()?.is_some() {
         interrupt::check_interrupt()?;
         let writer = match &mut writer {
             Some(writer) => writer,
             // With the first frame, whose time is when the file begins.
-            none => none.insert(Writer::begin(form, &target, &pictures, sound.take())?),
+            none => none.insert(Writer::begin(form, &target, &reader, sound.take())?),
         };
-        writer.write(&pictures)?;
-        let (given, fps) = (pictures.given, pictures.given as f64 / report.elapsed().max(1e-3));
+        if let Some(frame) = reader.frame() {
+            writer.write(frame, reader.time())?;
+        }
+        let (given, fps) = (reader.given, reader.given as f64 / report.elapsed().max(1e-3));
         report.show(
             || format!("{given} frames  {fps:.1} fps"),
             || events::VideoDecodeProgress { frames_done: given, frames_total: total, fps },
         )?;
     }
     // Before the file gets its name.
-    pictures.check_any()?;
+    reader.check_any()?;
     let sound = writer.map(Writer::finish).transpose()?.flatten();
     target.commit()?;
-    for fault in &pictures.faults {
+    for fault in &reader.faults {
         report.warn(&format!("{}: {fault}", input.display()))?;
     }
-    if pictures.file().is_truncated() {
+    if reader.file().is_truncated() {
         report.warn(&format!("{} is cut off", input.display()))?;
     }
     let mut heard = String::new();
@@ -213,20 +213,20 @@ pub(crate) fn run(
         }
         heard = format!(" and {} of sound", units::format_time(seconds));
     }
-    let fps = pictures.given as f64 / report.elapsed().max(1e-6);
+    let fps = reader.given as f64 / report.elapsed().max(1e-6);
     report.done(
-        &format!("{} frames of {}x{}{heard}, {fps:.1} fps", pictures.given, header.width, header.height),
+        &format!("{} frames of {}x{}{heard}, {fps:.1} fps", reader.given, header.width, header.height),
         &events::VideoDecode {
             input: input.to_string_lossy(),
             output: output.to_string_lossy(),
-            frames: pictures.given,
-            concealed_frames: pictures.concealed,
+            frames: reader.given,
+            concealed_frames: reader.concealed,
             width: header.width,
             height: header.height,
-            packets: pictures.packets,
-            packet_bytes: pictures.packet_bytes,
-            faults: pictures.faults.len(),
-            truncated: pictures.file().is_truncated(),
+            packets: reader.packets,
+            packet_bytes: reader.packet_bytes,
+            faults: reader.faults.len(),
+            truncated: reader.file().is_truncated(),
             samples: sound.as_ref().map(Decoding::given_samples),
             concealed_samples: sound.as_ref().map(|s| s.losses().concealed_samples),
             elapsed_seconds: report.elapsed(),

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
+use siskin_core::media::PixelFormat;
 
 use super::fit::Fit;
 use super::input::VideoInput;
@@ -14,9 +15,10 @@ use crate::target::Target;
 
 /// Encodes the video of an input.
 pub(crate) fn run(job: &mut Job<'_>, target: Target, report: &mut Report) -> Result<ExitCode> {
-    let planar = job.video.is_realtime();
-    let input = VideoInput::of(&job.source, planar)?;
-    match planar {
+    let is_realtime = job.video.is_realtime();
+    let format = if is_realtime { PixelFormat::I420 } else { PixelFormat::Rgb };
+    let input = VideoInput::of(&job.source, format)?;
+    match is_realtime {
         true => session::run(job, input, target, report, Realtime::new),
         false => session::run(job, input, target, report, Fit::new),
     }

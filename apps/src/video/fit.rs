@@ -3,6 +3,7 @@
 use anyhow::Result;
 use siskin_core::Error;
 use siskin_core::bitstream::VideoHeader;
+use siskin_core::media::VideoFrame;
 use siskin_core::video::{CodedGop, Encoder, FitProgress, GopInfo, Target as Aim};
 
 use super::input::VideoInput;
@@ -92,14 +93,14 @@ impl Mode for Fit {
     }
 
     fn resume(&mut self, _: &GopInfo, data: &[u8], group: &Group) -> Result<Coded> {
-        Ok(self.encoder.resume(data, &group.frames)?.into())
+        Ok(self.encoder.resume_group(data, &group.views())?.into())
     }
 
     fn encode(&mut self, group: &Group, progress: &mut Progress<'_>) -> Result<Option<Coded>> {
         let (aim, passes, frames) = (self.group_target(group), self.passes, group.frames.len() as u64);
         let (sums, total) = (progress.sums, progress.total);
         let (report, mut shown) = (&mut *progress.report, Ok(()));
-        let coded = self.encoder.encode(&group.frames, group.durations(), aim, &mut |step| {
+        let coded = self.encoder.encode_group(&group.views(), group.durations(), aim, &mut |step| {
             if interrupt::check_interrupt().is_err() {
                 return Err(Error::Stopped);
             }
@@ -120,9 +121,9 @@ impl Mode for Fit {
 
     fn show(&mut self, group: &Group, watch: &mut Watch) -> Result<()> {
         // The middle one is as good as any and differs from the last group's.
-        let (middle, mut picture) = (group.frames.len() / 2, Vec::new());
-        self.encoder.picture(middle, &mut picture)?;
-        watch.show(&group.frames[middle], &picture)
+        let (middle, mut decoded) = (group.frames.len() / 2, VideoFrame::default());
+        self.encoder.decode_frame(middle, &mut decoded)?;
+        watch.show(group.frames[middle].data(), decoded.data())
     }
 
     fn tell(&self, _: &mut Progress<'_>) -> Result<()> {

@@ -8,8 +8,9 @@ use ffmpeg_next::format::Pixel;
 use ffmpeg_next::frame::side_data::Type as FrameData;
 use ffmpeg_next::{Rational, color, ffi, frame};
 use siskin_core::bitstream::{Colorimetry, VideoHeader};
+use siskin_core::media::{PixelFormat, VideoFrame};
 
-use super::convert::{self, Siting, append_frame};
+use super::convert::{self, Siting, copy_frame};
 use super::orient::Orientation;
 use super::timing::Timing;
 use crate::media::graph::{Graph, Pulled, VideoShape};
@@ -21,9 +22,8 @@ const MAX_ASPECT: i32 = 0x10_0000;
 
 /// A frame in its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Picture {
-    /// 4:2:0 in planes without gaps, or interleaved RGB.
-    pub(crate) data: Vec<u8>,
+pub(crate) struct TimedFrame {
+    pub(crate) frame: VideoFrame,
     /// When it is shown, in nanoseconds from the first one on, and for how long.
     pub(crate) start_ns: u64,
     pub(crate) duration_ns: u32,
@@ -33,8 +33,8 @@ pub(crate) struct Picture {
 pub(crate) struct VideoInput {
     track: Track,
     header: VideoHeader,
-    /// Whether frames are given as 4:2:0.
-    planar: bool,
+    /// What frames are converted to.
+    format: PixelFormat,
     orientation: Orientation,
     siting: Siting,
     is_deinterlaced: bool,
@@ -49,7 +49,7 @@ pub(crate) struct VideoInput {
     frame: frame::Video,
     filtered: frame::Video,
     /// The frame that comes next, and the one after it.
-    next: [Option<(Vec<u8>, i64)>; 2],
+    next: [Option<(VideoFrame, i64)>; 2],
 }
 
 /// Filters for frames of one shape.
@@ -71,13 +71,13 @@ struct Shape {
 }
 
 impl VideoInput {
-    /// Opens the best video stream of `path`; `-` is stdin. `planar` gives pictures as 4:2:0 instead of RGB.
-    pub(crate) fn open(path: &Path, planar: bool) -> Result<Self> {
-        Self::of(&Source::open(path)?, planar)
+    /// Opens the best video stream of `path`; `-` is stdin. Frames are converted to `format`.
+    pub(crate) fn open(path: &Path, format: PixelFormat) -> Result<Self> {
+        Self::of(&Source::open(path)?, format)
     }
 
     /// Opens the video of an input.
-    pub(crate) fn of(source: &Source, planar: bool) -> Result<Self> {
+    pub(crate) fn of(source: &Source, format: PixelFormat) -> Result<Self> {
         let name = source.name();
         let (rates, frames, matrix) = source.select_stream(Kind::Video, |s| {
             let matrix =
@@ -88,7 +88,7 @@ impl VideoInput {
         let mut first = frame::Video::empty();
         // What frames are is known only from one: containers lie about sizes, formats and interlacing.
         if !track.decode(&mut first)? {
-            bail!("{name} holds no pictures");
+            bail!("{name} holds no video frames");
         }
         // What a frame says itself is newer than what its container does.
         let own = first.side_data(FrameData::DisplayMatrix).map(|d| d.data().to_vec());
@@ -102,7 +102,7 @@ impl VideoInput {
             pixel_aspect = (pixel_aspect.1, pixel_aspect.0);
         }
         let mut colorimetry = colorimetry_of(&first);
-        if planar && convert::is_rgb(first.format()) {
+        if format == PixelFormat::I420 && convert::is_rgb(first.format()) {
             // BT.601 of limited range is what everything takes.
             colorimetry = Colorimetry { matrix: 6, full_range: false, ..colorimetry };
         }
@@ -114,7 +114,7 @@ impl VideoInput {
         Ok(Self {
             track,
             header,
-            planar,
+            format,
             orientation,
             siting: Siting::of_frame(&first),
             is_deinterlaced: first.is_interlaced(),
@@ -179,19 +179,19 @@ impl VideoInput {
 
     /// The next frame; none at the end. Where the rate is constant there is one for each frame period, whatever the source leaves
     /// out.
-    pub(crate) fn next(&mut self) -> Result<Option<Picture>> {
+    pub(crate) fn next(&mut self) -> Result<Option<TimedFrame>> {
         let current = match self.next[0].take() {
-            Some(picture) => Some(picture),
+            Some(frame) => Some(frame),
             None => self.next_filtered()?,
         };
-        let Some((data, start)) = current else { return Ok(None) };
+        let Some((frame, start)) = current else { return Ok(None) };
         // A constant rate needs no look ahead, which would delay each frame by one.
         if let Some(constant) = self.header.frame_duration_ns() {
             let duration_ns = u32::try_from(constant).unwrap_or(u32::MAX);
-            return Ok(Some(Picture { data, start_ns: u64::try_from(start).unwrap_or(0), duration_ns }));
+            return Ok(Some(TimedFrame { frame, start_ns: u64::try_from(start).unwrap_or(0), duration_ns }));
         }
         let following = match self.next[1].take() {
-            Some(picture) => Some(picture),
+            Some(frame) => Some(frame),
             None => self.next_filtered()?,
         };
         let end = following.as_ref().map_or(self.timing.end(), |f| f.1);
@@ -199,14 +199,14 @@ impl VideoInput {
         let rest = start.saturating_add(duration_ns.into());
         self.next = match rest < end {
             // Durations are coded in 32 bits: what lasts longer is repeated.
-            true => [Some((data.clone(), rest)), following],
+            true => [Some((frame.clone(), rest)), following],
             false => [following, None],
         };
-        Ok(Some(Picture { data, start_ns: u64::try_from(start).unwrap_or(0), duration_ns }))
+        Ok(Some(TimedFrame { frame, start_ns: u64::try_from(start).unwrap_or(0), duration_ns }))
     }
 
     /// The next frame that comes out of the filters, and its time.
-    fn next_filtered(&mut self) -> Result<Option<(Vec<u8>, i64)>> {
+    fn next_filtered(&mut self) -> Result<Option<(VideoFrame, i64)>> {
         loop {
             let Some(stage) = &mut self.stage else {
                 match self.decode()? {
@@ -220,12 +220,11 @@ impl VideoInput {
                     let time = self.timing.time_of(self.filtered.pts(), stage.graph.time_base());
                     let (width, height) = (self.filtered.width(), self.filtered.height());
                     if (width, height) != (self.header.width, self.header.height) {
-                        bail!("FFmpeg's filters gave a picture of {width}x{height}");
+                        bail!("FFmpeg's filters gave a frame of {width}x{height}");
                     }
-                    // Of RGB; 4:2:0 takes half of it.
-                    let mut data = Vec::with_capacity(3 * width as usize * height as usize);
-                    append_frame(&self.filtered, self.planar, &mut data);
-                    return Ok(Some((data, time)));
+                    let mut frame = VideoFrame::default();
+                    copy_frame(&self.filtered, self.format, &mut frame)?;
+                    return Ok(Some((frame, time)));
                 }
                 // The next frame, of another shape, opens new filters.
                 Pulled::End => self.stage = None,
@@ -306,14 +305,14 @@ impl VideoInput {
                     None,
                     (colorimetry, colorimetry),
                     self.siting,
-                    true,
+                    PixelFormat::I420,
                 ));
                 format = Pixel::YUV420P;
             }
             // One frame for each two fields, so that the frame rate stays; progressive frames pass as they are.
             chain.push("bwdif=mode=send_frame:parity=auto:deint=interlaced".into());
         }
-        let to = if convert::is_rgb(shape.format) && !self.planar {
+        let to = if convert::is_rgb(shape.format) && self.format == PixelFormat::Rgb {
             colorimetry
         } else {
             &self.header.colorimetry
@@ -323,7 +322,7 @@ impl VideoInput {
             resize,
             (colorimetry, to),
             self.siting,
-            self.planar,
+            self.format,
         ));
         if chain.is_empty() && shape.is_flipped {
             // Rows that lie upside down in memory would be read with a negative stride, which the copies here do not

@@ -10,7 +10,7 @@ use ffmpeg_next::format::context::Output;
 use ffmpeg_next::format::{self, Pixel};
 use ffmpeg_next::{Dictionary, Rational, frame};
 use siskin_core::bitstream::{Colorimetry, VideoHeader};
-use siskin_core::media::{Rounding, TimeBase};
+use siskin_core::media::{PixelFormat, Rounding, TimeBase, VideoFrame};
 
 use super::convert::{Converter, Siting, fill_frame};
 use crate::failure::usage_error;
@@ -80,12 +80,12 @@ impl Container {
 /// A file that is being written.
 pub(super) struct Movie {
     context: Output,
-    pictures: PictureTrack,
+    video: VideoTrack,
     sound: Option<AudioTrack>,
 }
 
 impl Movie {
-    /// Begins a file with pictures, of which the first is shown at `start` nanoseconds, and sound of a rate and with a start
+    /// Begins a file with frames, of which the first is shown at `start` nanoseconds, and sound of a rate and with a start
     /// in nanoseconds.
     pub(super) fn create(
         (target, seekable): (Option<File>, bool),
@@ -94,10 +94,10 @@ impl Movie {
         sound: Option<(u32, u64)>,
         labels: &Labels,
     ) -> Result<Self> {
-        let (of_pictures, of_sound) = container.codec_ids();
+        let (of_video, of_sound) = container.codec_ids();
         let name = container.muxer_name();
         let mut context = output::begin_file(target, seekable, name, Some(name), labels)?;
-        let pictures = PictureTrack::add(&mut context, of_pictures, (header, siting), start)?;
+        let video = VideoTrack::add(&mut context, of_video, (header, siting), start)?;
         let sound = sound
             .map(|(rate, start)| -> Result<AudioTrack> {
                 let mut track = AudioTrack::add(&mut context, of_sound, rate)?;
@@ -106,12 +106,12 @@ impl Movie {
             })
             .transpose()?;
         output::write_head(&mut context)?;
-        Ok(Self { context, pictures, sound })
+        Ok(Self { context, video, sound })
     }
 
-    /// Writes a frame, 4:2:0 in planes without gaps or else interleaved RGB, with its time and duration in nanoseconds.
-    pub(super) fn picture(&mut self, (picture, planar): (&[u8], bool), time: (u64, u64)) -> Result<()> {
-        self.pictures.write(picture, planar, time, &mut self.context)
+    /// Writes a frame with its time and duration in nanoseconds.
+    pub(super) fn write_frame(&mut self, frame: &VideoFrame, time: (u64, u64)) -> Result<()> {
+        self.video.write(frame, time, &mut self.context)
     }
 
     /// Writes samples of the sound.
@@ -121,22 +121,22 @@ impl Movie {
 
     /// Ends the file.
     pub(super) fn finish(mut self) -> Result<()> {
-        self.pictures.finish(&mut self.context)?;
+        self.video.finish(&mut self.context)?;
         self.sound.as_mut().map_or(Ok(()), |track| track.finish(&mut self.context))?;
         output::end_file(self.context)
     }
 }
 
 /// A track of frames.
-struct PictureTrack {
+struct VideoTrack {
     /// Index of the stream in the file.
     stream: usize,
     encoder: encoder::video::Encoder,
-    to_planar: Converter,
+    to_i420: Converter,
     /// Gives frames the shape of their pixels, which FFV1 takes from there.
     shaper: Graph,
     size: (u32, u32),
-    planes: Vec<u8>,
+    converted: VideoFrame,
     /// How long a tick lasts.
     tick: TimeBase,
     /// The tick of the next frame at the earliest.
@@ -145,7 +145,7 @@ struct PictureTrack {
     durations: BTreeMap<i64, i64>,
 }
 
-impl PictureTrack {
+impl VideoTrack {
     fn add(
         context: &mut Output,
         id: Id,
@@ -192,10 +192,10 @@ impl PictureTrack {
         Ok(Self {
             stream: stream.index(),
             encoder,
-            to_planar: Converter::to_planar(header, siting)?,
+            to_i420: Converter::new(header, siting, PixelFormat::I420)?,
             shaper: aspect_graph(header)?,
             size: (width, height),
-            planes: Vec::new(),
+            converted: VideoFrame::default(),
             tick,
             next: 0,
             durations: BTreeMap::new(),
@@ -204,20 +204,13 @@ impl PictureTrack {
 
     fn write(
         &mut self,
-        picture: &[u8],
-        planar: bool,
+        source: &VideoFrame,
         (start, duration): (u64, u64),
         context: &mut Output,
     ) -> Result<()> {
         // An encoder may keep a frame for long, so each has its own memory.
         let mut frame = frame::Video::new(Pixel::YUV420P, self.size.0, self.size.1);
-        match planar {
-            true => fill_frame(picture, &mut frame, true),
-            false => {
-                self.to_planar.convert(picture, &mut self.planes)?;
-                fill_frame(&self.planes, &mut frame, true);
-            }
-        }
+        fill_frame(self.to_i420.convert(source, &mut self.converted)?, &mut frame)?;
         // Encoders refuse two frames at one tick.
         let at = self.ticks(start).max(self.next);
         self.next = at + 1;
@@ -226,7 +219,7 @@ impl PictureTrack {
         frame.set_pts(Some(at));
         self.shaper.push(&mut frame)?;
         if self.shaper.pull_frame(&mut frame)? != Pulled::Frame {
-            bail!("FFmpeg's filters gave no picture");
+            bail!("FFmpeg's filters gave no frame");
         }
         self.encoder.send_frame(&frame).map_err(|e| anyhow!("the output cannot be encoded: {e}"))?;
         self.take_packets(context)

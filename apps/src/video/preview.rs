@@ -1,4 +1,4 @@
-//! `--watch`: a sheet of the original, the decoded picture and their difference, written now and then.
+//! `--watch`: a sheet of the original, the decoded frame and their difference, written now and then.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -82,12 +82,12 @@ fn encode_png(rgb: &[u8], (width, height): (usize, usize)) -> Result<Vec<u8>> {
     encoder.set_format(Pixel::RGB24);
     encoder.set_time_base(Rational(1, 1));
     let mut encoder = encoder.open()?;
-    let mut picture = frame::Video::new(Pixel::RGB24, columns, rows);
-    let stride = picture.stride(0);
-    for (from, to) in rgb.chunks_exact(3 * width).zip(picture.data_mut(0).chunks_mut(stride)) {
+    let mut sheet = frame::Video::new(Pixel::RGB24, columns, rows);
+    let stride = sheet.stride(0);
+    for (from, to) in rgb.chunks_exact(3 * width).zip(sheet.data_mut(0).chunks_mut(stride)) {
         to[..3 * width].copy_from_slice(from);
     }
-    encoder.send_frame(&picture)?;
+    encoder.send_frame(&sheet)?;
     encoder.send_eof()?;
     let mut packet = Packet::empty();
     encoder.receive_packet(&mut packet)?;

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 use siskin_core::bundle::VideoBundle;
-use siskin_core::media::{PixelFormat, VideoFrame, VideoFrameView, YuvMatrix};
+use siskin_core::media::{PixelFormat, VideoFrame, YuvMatrix};
 use siskin_core::video::realtime::{Encoder, Target as Aim};
 use siskin_core::video::{GopInfo, frame_psnr};
 
@@ -70,14 +70,13 @@ impl Realtime {
     }
 
     /// PSNR of the frame as a decoder sees it, over RGB.
-    fn decoded_psnr(&mut self, frame: &[u8]) -> Result<f64> {
+    fn decoded_psnr(&mut self, frame: &VideoFrame) -> Result<f64> {
         let header = self.encoder.header();
         let matrix = YuvMatrix::from_colorimetry(&header.colorimetry);
-        let frame = VideoFrameView::from_data(PixelFormat::I420, header.size()?, frame)?;
         let [seen, wanted] = &mut self.scratch;
         // Over RGB and not 4:2:0, so that the number means the same as with the other presets.
         self.encoder.reconstructed_frame().convert_to(PixelFormat::Rgb, &matrix, seen);
-        frame.convert_to(PixelFormat::Rgb, &matrix, wanted);
+        frame.view().convert_to(PixelFormat::Rgb, &matrix, wanted);
         Ok(frame_psnr(&seen.view(), &wanted.view()))
     }
 }
@@ -112,7 +111,7 @@ impl Mode for Realtime {
         let Some(frame) = group.frames.first() else { return Ok(None) };
         let own = group.durations().and_then(|d| d.first().copied());
         let begun = Instant::now();
-        let coded = self.encoder.encode(frame, own)?;
+        let coded = self.encoder.encode_frame(&frame.view(), own)?;
         let (is_keyframe, data) = (coded.is_keyframe, coded.data.to_vec());
         // Without reading and measuring, which are not the encoder's.
         self.seconds += begun.elapsed().as_secs_f64();

@@ -5,10 +5,11 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use siskin_core::bitstream::VideoHeader;
+use siskin_core::media::{VideoFrame, VideoFrameView};
 use siskin_core::video::GopInfo;
 
 use super::convert::{SITING_TAG, Siting};
-use super::input::{Picture, VideoInput};
+use super::input::{TimedFrame, VideoInput};
 use super::job::Job;
 use super::preview::Watch;
 use super::resume::{Earlier, Settings};
@@ -63,7 +64,7 @@ pub(super) trait Mode: Sized {
 /// Frames of one group.
 #[derive(Debug, Default)]
 pub(super) struct Group {
-    pub(super) frames: Vec<Vec<u8>>,
+    pub(super) frames: Vec<VideoFrame>,
     /// When the first is shown, in nanoseconds from the first of all, and how long each is.
     start_ns: u64,
     lengths: Vec<u32>,
@@ -74,6 +75,11 @@ impl Group {
     /// Durations to be coded, where the rate varies.
     pub(super) fn durations(&self) -> Option<&[u32]> {
         (!self.is_constant).then_some(&self.lengths)
+    }
+
+    /// The frames without their memory.
+    pub(super) fn views(&self) -> Vec<VideoFrameView<'_>> {
+        self.frames.iter().map(VideoFrame::view).collect()
     }
 
     /// How long the group lasts, in nanoseconds.
@@ -133,7 +139,8 @@ pub(super) fn run<M: Mode>(
     input.notes().iter().for_each(|note| report.note(note));
     // Read before the output is begun: an input without frames must leave nothing behind.
     let mut ahead = input.next()?;
-    let settings = Settings::new(&mode.words(), &job.source, ahead.as_ref().map_or(&[], |p| &p.data))?;
+    let settings =
+        Settings::new(&mode.words(), &job.source, ahead.as_ref().map_or(&[], |timed| timed.frame.data()))?;
     let mut earlier = match job.earlier_run(&header, &settings, report)? {
         Some(all) => Some(mode.usable(all, job)?),
         None => None,
@@ -222,7 +229,7 @@ pub(super) fn run<M: Mode>(
         if was_interrupted {
             return Err(interrupt::Interrupted.into());
         }
-        bail!("{} holds no pictures", job.input.display());
+        bail!("{} holds no video frames", job.input.display());
     }
     // After an interrupt there is sound for the frames that there are.
     let missing = if was_interrupted { None } else { finish_tracks(job, &input, &mut sink, report)? };
@@ -274,24 +281,24 @@ fn check_earlier(job: &Job<'_>, info: &GopInfo, group: &Group) -> Result<()> {
     Ok(())
 }
 
-/// The next pictures; `ahead` is the one after them.
+/// The next frames; `ahead` is the one after them.
 fn gather_group(
     input: &mut VideoInput,
     count: usize,
-    ahead: &mut Option<Picture>,
+    ahead: &mut Option<TimedFrame>,
     header: &VideoHeader,
 ) -> Result<Group> {
     let mut group = Group { is_constant: header.frame_rate.0 > 0, ..Group::default() };
     while group.frames.len() < count {
         interrupt::check_interrupt()?;
-        let Some(picture) = ahead.take() else { break };
+        let Some(next) = ahead.take() else { break };
         // One frame more is read, so that the end of the input is known with its last group.
         *ahead = input.next()?;
         if group.frames.is_empty() {
-            group.start_ns = picture.start_ns;
+            group.start_ns = next.start_ns;
         }
-        group.frames.push(picture.data);
-        group.lengths.push(picture.duration_ns);
+        group.frames.push(next.frame);
+        group.lengths.push(next.duration_ns);
     }
     Ok(group)
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use siskin_core::bitstream::VideoHeader;
+use siskin_core::media::{PixelFormat, VideoFrame};
 
 use super::convert::{Converter, Siting};
 use crate::target::is_dash;
@@ -55,10 +56,9 @@ fn header_line(header: &VideoHeader, siting: Siting) -> String {
 pub(super) struct RawOutput {
     out: BufWriter<Box<dyn Write>>,
     format: RawFormat,
-    /// From interleaved RGB to 4:2:0 and back.
-    to_planar: Converter,
-    to_rgb: Converter,
-    converted: Vec<u8>,
+    /// To what the format holds.
+    converter: Converter,
+    converted: VideoFrame,
 }
 
 impl RawOutput {
@@ -78,35 +78,22 @@ impl RawOutput {
         if format == RawFormat::Y4m {
             out.write_all(header_line(header, siting).as_bytes()).context("the output cannot be written")?;
         }
-        Ok(Self {
-            out,
-            format,
-            to_planar: Converter::to_planar(header, siting)?,
-            to_rgb: Converter::to_rgb(header, siting)?,
-            converted: Vec::new(),
-        })
+        let samples = match format {
+            RawFormat::Y4m => PixelFormat::I420,
+            RawFormat::Rgb => PixelFormat::Rgb,
+        };
+        let converter = Converter::new(header, siting, samples)?;
+        Ok(Self { out, format, converter, converted: VideoFrame::default() })
     }
 
-    /// Writes a frame of interleaved RGB.
-    pub(super) fn write(&mut self, picture: &[u8]) -> Result<()> {
+    /// Writes a frame, converted to what the format holds.
+    pub(super) fn write_frame(&mut self, frame: &VideoFrame) -> Result<()> {
         let cannot = "the output cannot be written";
-        if self.format == RawFormat::Rgb {
-            return self.out.write_all(picture).context(cannot);
+        let frame = self.converter.convert(frame, &mut self.converted)?;
+        if self.format == RawFormat::Y4m {
+            self.out.write_all(FRAME).context(cannot)?;
         }
-        self.to_planar.convert(picture, &mut self.converted)?;
-        self.out.write_all(FRAME).context(cannot)?;
-        self.out.write_all(&self.converted).context(cannot)
-    }
-
-    /// Writes a frame of 4:2:0, planes without gaps.
-    pub(super) fn write_planar(&mut self, picture: &[u8]) -> Result<()> {
-        let cannot = "the output cannot be written";
-        if self.format == RawFormat::Rgb {
-            self.to_rgb.convert(picture, &mut self.converted)?;
-            return self.out.write_all(&self.converted).context(cannot);
-        }
-        self.out.write_all(FRAME).context(cannot)?;
-        self.out.write_all(picture).context(cannot)
+        self.out.write_all(frame.data()).context(cannot)
     }
 
     /// Ends the output.

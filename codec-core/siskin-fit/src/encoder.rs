@@ -255,12 +255,12 @@ impl Encoder {
         self.preview = Some(Preview::new(self.header, every, Box::new(show)));
     }
 
-    /// Frame `index` of the last group as a decoder sees it, interleaved RGB, replacing `out`.
+    /// Frame `index` of the last group as a decoder sees it, RGB, replacing `out`.
     ///
     /// # Errors
-    /// As for [`Decoder::frame`].
-    pub fn picture(&mut self, index: usize, out: &mut Vec<u8>) -> Result<()> {
-        self.decoder.frame(index, out)
+    /// As for [`Decoder::decode_frame`].
+    pub fn decode_frame(&mut self, index: usize, out: &mut VideoFrame) -> Result<()> {
+        self.decoder.decode_frame(index, PixelFormat::Rgb, out)
     }
 
     fn check_frames(&self, frames: &[VideoFrameView<'_>], durations: Option<&[u32]>) -> Result<()> {

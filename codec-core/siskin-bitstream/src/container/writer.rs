@@ -154,7 +154,7 @@ impl Writer {
             pts_ns,
             // What other codecs' packets say themselves is left to their readers.
             duration_ns: if is_other && !is_text(kind) { 0 } else { duration_ns },
-            is_keyframe: is_keyframe,
+            is_keyframe,
             usual_ns: packet_ns,
             before: self.last[track].replace(to_ticks(pts_ns)),
             discard_ns: if kind == TrackKind::Audio { std::mem::take(&mut self.discard_ns) } else { 0 },

@@ -367,7 +367,7 @@ impl Encoder {
             quantize_latents(self.network.output(0), dead_zone, &mut symbols.latents);
         } else {
             let (source, network, count) = (&self.source, &mut *self.network, self.config.refinements);
-            let task = Task { source, network, is_keyframe: is_keyframe, quality, count };
+            let task = Task { source, network, is_keyframe, quality, count };
             self.refiner.refine_frame(symbols, reconstructor, task)?;
         }
         // Only now are the contexts adapted: the refinements have worked on copies of them.
@@ -379,12 +379,6 @@ impl Encoder {
     /// The last frame as a decoder sees it, in 4:2:0, where the encoder keeps it: no samples are copied.
     pub fn reconstructed_frame(&self) -> VideoFrameView<'_> {
         self.reconstructor.visible_frame()
-    }
-
-    /// As [`Encoder::reconstructed_frame`], planes one behind another without gaps, replacing `out`.
-    pub fn picture(&self, out: &mut Vec<u8>) {
-        out.clear();
-        self.reconstructed_frame().planes().iter().for_each(|plane| plane.append_to(out));
     }
 
     /// The probabilities of all contexts after the last frame, of 65,536: what a bundle's `contexts` are made from.

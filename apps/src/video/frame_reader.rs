@@ -2,6 +2,7 @@
 
 use anyhow::{Result, bail};
 use siskin_core::container::Block;
+use siskin_core::media::{PixelFormat, VideoFrame};
 use siskin_core::runtime::Runtime;
 use siskin_core::video::{Coding, Decoder, GopInfo, inspect};
 use siskin_core::{Error, Limits};
@@ -10,26 +11,25 @@ use super::VideoFile;
 use super::clock::Clock;
 
 /// Decodes a file frame by frame.
-pub(super) struct Pictures {
+pub(super) struct FrameReader {
     file: VideoFile,
     decoder: Decoder,
     block: Block,
     clock: Clock,
-    /// Frames missing before the group at hand, for which the last frame stands.
+    /// Frames missing before the group that was read last, for which the last frame stands.
     missing: u64,
-    /// The group at hand: its frames, how long each lasts if that differs, and the next one.
+    /// The group that was read last: its frames, how long each lasts if that differs, and the next one.
     frames: usize,
     durations: Option<Vec<u32>>,
     next: usize,
     /// Whether the group cannot be decoded and the last frame stands for its frames.
     held: bool,
-    picture: Vec<u8>,
+    /// The current frame; none before the first.
+    frame: Option<VideoFrame>,
     /// When the frame is shown and for how long, in nanoseconds.
     time: (u64, u64),
-    /// Whether frames of the packet at hand are 4:2:0, which they are in the real-time mode.
-    planar: bool,
-    /// The same of the frame at hand, which may be of an earlier packet in the other mode.
-    picture_is_planar: bool,
+    /// What the current packet's frames are: I420 in the real-time mode, RGB where they are fitted.
+    format: PixelFormat,
     /// What went wrong, by packet.
     pub(super) faults: Vec<String>,
     pub(super) packets: u64,
@@ -39,7 +39,7 @@ pub(super) struct Pictures {
     pub(super) concealed: u64,
 }
 
-impl Pictures {
+impl FrameReader {
     pub(super) fn new(file: VideoFile, runtime: &Runtime) -> Self {
         let clock = Clock::new(file.header());
         Self {
@@ -52,10 +52,9 @@ impl Pictures {
             durations: None,
             next: 0,
             held: false,
-            picture: Vec::new(),
+            frame: None,
             time: (0, 0),
-            planar: false,
-            picture_is_planar: false,
+            format: PixelFormat::Rgb,
             faults: Vec::new(),
             packets: 0,
             packet_bytes: 0,
@@ -68,37 +67,36 @@ impl Pictures {
         &self.file
     }
 
-    /// The frame at hand, and whether it is 4:2:0, planes without gaps, and not interleaved RGB.
-    pub(super) fn picture(&self) -> (&[u8], bool) {
-        (&self.picture, self.picture_is_planar)
+    /// The current frame; none before the first.
+    pub(super) fn frame(&self) -> Option<&VideoFrame> {
+        self.frame.as_ref()
     }
 
-    /// When the frame at hand is shown and for how long, in nanoseconds of the file.
+    /// When the current frame is shown and for how long, in nanoseconds of the file.
     pub(super) fn time(&self) -> (u64, u64) {
         self.time
     }
 
-    /// Goes on to the next frame; false at the end.
-    pub(super) fn advance_frame(&mut self) -> Result<bool> {
+    /// The next frame, in the format in which it is coded; none at the end.
+    pub(super) fn next_frame(&mut self) -> Result<Option<&VideoFrame>> {
         // A loop, since a packet may bring no frames at all.
         while self.next == self.frames && self.missing == 0 {
             match self.file.next(&mut self.block) {
                 Ok(true) => self.take_packet()?,
-                Ok(false) => return Ok(false),
+                Ok(false) => return Ok(None),
                 Err(e) => {
                     self.faults.push(e.with_sources());
-                    return Ok(false);
+                    return Ok(None);
                 }
             }
         }
         let is_missing = self.missing > 0;
+        let size = self.file.header().size()?;
+        // Gray, until something good has come.
+        let frame = self.frame.get_or_insert_with(|| VideoFrame::new(PixelFormat::Rgb, size));
         if !is_missing && !self.held {
-            let decoded = match self.planar {
-                true => self.decoder.frame_i420(self.next, &mut self.picture),
-                false => self.decoder.frame(self.next, &mut self.picture),
-            };
-            match decoded {
-                Ok(()) => self.picture_is_planar = self.planar,
+            match self.decoder.decode_frame(self.next, self.format, frame) {
+                Ok(()) => (),
                 Err(e @ Error::NotFinite { .. }) => {
                     self.faults.push(format!("packet {}: {e}", self.packets));
                     // The rest of the group would fail as well, after as much work.
@@ -115,12 +113,7 @@ impl Pictures {
         }
         self.given += 1;
         self.concealed += u64::from(is_missing || self.held);
-        if self.picture.is_empty() {
-            // Nothing good has come yet: grey.
-            self.picture_is_planar = false;
-            self.picture.resize(3 * self.file.header().pixels(), 128);
-        }
-        Ok(true)
+        Ok(self.frame())
     }
 
     fn take_packet(&mut self) -> Result<()> {
@@ -134,7 +127,7 @@ impl Pictures {
         let loaded = match inspect(&self.block.data, &Limits::default()) {
             // Outputs have one size; the frames before stay.
             Ok(info) if !same_size(&info) => {
-                self.faults.push(format!("packet {}: pictures of another size", self.packets));
+                self.faults.push(format!("packet {}: frames of another size", self.packets));
                 return Ok(());
             }
             _ => self.decoder.load(&self.block.data),
@@ -143,7 +136,10 @@ impl Pictures {
         match loaded {
             Ok(info) => {
                 (self.frames, self.held, self.durations) = (info.frames as usize, false, info.durations);
-                self.planar = info.coding == Coding::Realtime;
+                self.format = match info.coding {
+                    Coding::Realtime => PixelFormat::I420,
+                    Coding::Fitted => PixelFormat::Rgb,
+                };
             }
             Err(e @ (Error::Bitstream { .. } | Error::MissingHeader | Error::MissingPredecessor { .. })) => {
                 self.faults.push(format!("packet {}: {e}", self.packets));
@@ -166,7 +162,7 @@ impl Pictures {
         }
         match self.faults.first() {
             Some(fault) => bail!("{}: {fault}", self.file.name()),
-            None => bail!("{} holds no pictures", self.file.name()),
+            None => bail!("{} holds no video frames", self.file.name()),
         }
     }
 }
