@@ -484,7 +484,7 @@ fn requests_are_answered_with_the_next_frame_but_not_ten_times_a_second() {
 fn what_an_application_sets_stays() {
     let pipeline = launch(
         "videotestsrc num-buffers=3 ! video/x-raw,width=64,height=64 ! \
-         siskinvideoenc name=enc qos=false min-force-is_keyframe-unit-interval=0 ! fakesink",
+         siskinvideoenc name=enc qos=false min-force-key-unit-interval=0 ! fakesink",
     );
     let said = play_on(&pipeline);
     let encoder = pipeline.by_name("enc").expect("enc");

@@ -26,7 +26,7 @@ from model import BASIS, FEATURES, HARMONICS, NOISE, WINDOW, Acoustic, Config, V
 from siskin_models.bundle import sha256  # noqa: E402
 from siskin_models.export import Graph, linear, norm  # noqa: E402
 
-MOST_TOKENS = 600
+MAX_TOKENS = 600
 # Mel bands on either side over which the spectrum's course is smoothed to tell its detail.
 SMOOTH = 5
 ESPEAK = {"de": "de", "en-us": "en-us", "en-gb": "en-gb", "it": "it", "pt-br": "pt-br"}
@@ -58,7 +58,7 @@ def text_graph(c: Config, w):
     tokens, speaker = g.whole("tokens", 1, "n"), g.whole("speaker", 1)
     x = g.op("Mul", g.op("Gather", g.weight("embed", w["embed.weight"]), tokens), g.scalar(4.0))
     count = g.op("Slice", g.op("Shape", tokens), g.ints(1), g.ints(2), g.ints(0))
-    places = g.op("Slice", g.weight("places", positions(MOST_TOKENS, c.width).numpy()), g.ints(0), count, g.ints(0))
+    places = g.op("Slice", g.weight("places", positions(MAX_TOKENS, c.width).numpy()), g.ints(0), count, g.ints(0))
     x = g.op("Add", g.op("Add", x, places), g.op("Gather", g.weight("speakers", w["speaker.weight"]), speaker))
     for i in range(c.depth):
         p, size = f"layers.{i}.", c.width // c.heads
@@ -204,7 +204,7 @@ def main():
         "codec": codec["name"], "codec_encoder": codec["files"][codec["encoder"]["file"]],
         "sample_rate": RATE, "frame_samples": HOP,
         "vocabulary": {c: i + 1 for i, c in enumerate(CHARACTERS)}, "boundary": CHARACTERS.index("#") + 1,
-        "max_tokens": MOST_TOKENS,
+        "max_tokens": MAX_TOKENS,
         "languages": [{"code": code, "espeak": ESPEAK[code]} for code in spoken],
         "voices": [{"name": name, "language": languages[name]} for name in args.voices],
         "default_voice": args.voices[0],

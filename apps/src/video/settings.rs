@@ -190,7 +190,7 @@ impl VideoArgs {
                 _ => Modulation::Affine,
             },
             parameters: self.parameters.map(|p| p as usize),
-            key_interval: self.key_interval,
+            keyframe_interval: self.key_interval,
             ..preset.config()
         };
         let given =

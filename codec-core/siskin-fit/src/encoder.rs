@@ -42,7 +42,7 @@ pub struct EncoderConfig {
     /// How parameters follow their gradients.
     pub optimizer: Optimizer,
     /// Every so many groups one decodes without the group before it; 1 means all.
-    pub key_interval: u32,
+    pub keyframe_interval: u32,
     /// Where the random numbers begin.
     pub seed: u64,
 }
@@ -58,7 +58,7 @@ impl Default for EncoderConfig {
             epochs: [300, 100],
             rates: [3e-3, 5e-4],
             optimizer: Optimizer::Adan,
-            key_interval: 1,
+            keyframe_interval: 1,
             seed: 1,
         }
     }
@@ -95,7 +95,7 @@ impl Encoder {
     pub fn new(header: VideoHeader, runtime: &Runtime, config: &EncoderConfig) -> Result<Self> {
         let size = header.size()?;
         // Refused here, where a number can be named; later it would be a division by zero.
-        if config.key_interval == 0 {
+        if config.keyframe_interval == 0 {
             return Err(Error::parameter("key interval", 0, "1 and more"));
         }
         if config.epochs[0] == 0 {
@@ -167,7 +167,7 @@ impl Encoder {
         // The parameters as decoded, not as fitted: differences must be to what a player has.
         let before = self.decoder.decoded().cloned();
         let wanted = self.architecture(frames.len(), target);
-        let is_due = self.next.is_multiple_of(self.config.key_interval);
+        let is_due = self.next.is_multiple_of(self.config.keyframe_interval);
         // A key GOP starts from the previous network too, if it has the same form: neighbors in time look alike, so
         // that saves epochs. A GOP in between has to keep that form.
         let before = before.filter(|b| !is_due || b.arch == wanted);

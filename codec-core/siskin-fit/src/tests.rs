@@ -107,7 +107,7 @@ fn a_size_is_kept() {
 #[test]
 fn a_group_can_lean_on_the_one_before() {
     let frames = clip(32, 32, 3);
-    let config = EncoderConfig { key_interval: 2, epochs: [4, 2], ..config() };
+    let config = EncoderConfig { keyframe_interval: 2, epochs: [4, 2], ..config() };
     let clips = [frames.clone(), frames.clone(), frames];
     let coded = encode(&config, (32, 32), &clips, Target::Lambda(2.0));
     assert_eq!(coded.iter().map(|c| c.is_keyframe).collect::<Vec<_>>(), [true, false, true]);

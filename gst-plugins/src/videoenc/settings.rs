@@ -239,7 +239,7 @@ impl Settings {
     /// [`siskin_core::Error::Parameter`] for 1 epoch: both phases of a fit need one.
     pub(super) fn fit_config(&self) -> Result<Option<EncoderConfig>> {
         let Some(preset) = self.preset.fit_preset() else { return Ok(None) };
-        let mut config = EncoderConfig { key_interval: self.key_interval, ..preset.config() };
+        let mut config = EncoderConfig { keyframe_interval: self.key_interval, ..preset.config() };
         if self.epochs > 0 {
             config.set_passes(self.epochs)?;
         }

@@ -41,7 +41,7 @@ pub struct Config {
     pub keyframe_interval: u32,
     /// Whether a new scene begins with a keyframe.
     pub scene_cuts: bool,
-    /// Refinements of a frame's latents, up to [`MOST_STEPS`]: the first is RDOQ, each further one analysis by synthesis.
+    /// Refinements of a frame's latents, up to [`MAX_REFINEMENTS`]: the first is RDOQ, each further one analysis by synthesis.
     /// Decoders know nothing of it.
     pub refinements: u32,
 }
@@ -169,7 +169,7 @@ impl Encoder {
     /// Sets the refinements from the next frame on.
     ///
     /// # Errors
-    /// [`Error::Parameter`] for more than [`MOST_STEPS`].
+    /// [`Error::Parameter`] for more than [`MAX_REFINEMENTS`].
     pub fn set_refinements(&mut self, refinements: u32) -> Result<()> {
         check_refinements(refinements)?;
         self.config.refinements = refinements;
