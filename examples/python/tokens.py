@@ -43,7 +43,7 @@ def main():
     print(f"{len(pcm) / encoder.sample_rate:.2f} s: {rows} codes in each of {frames} frames, {encoder.frame_rate:g} frames/s")
 
     # A model of speech gives a column of tokens at a time; each becomes samples as soon as its frame is whole.
-    stream = siskin.TokenStream("parallel", codebooks=rows)
+    stream = siskin.TokenStream("parallel", stages=encoder.stages)
     pieces = [stream.push(codes[:, [t]]) for t in range(frames)]
     pieces.append(stream.finish())
     heard = np.concatenate(pieces)
