@@ -9,10 +9,9 @@ use rtrb::{Consumer, Producer, RingBuffer};
 
 use crate::audio_device::{Player, Recorder};
 
-/// How much a ring holds, in seconds.
-// Far beyond any period of a device. What fills it so far is a codec thread that stands still, and then samples are
-// lost.
-const RING_SECONDS: f64 = 0.5;
+/// How much a ring holds, in seconds and in periods of the device.
+// Far beyond the usual period. What fills it so far is a codec thread that stands still, and then samples are lost.
+const RING: (f64, usize) = (0.5, 4);
 
 /// What a callback counts.
 #[derive(Debug, Default)]
@@ -76,24 +75,24 @@ pub(super) struct Playing {
     begun: bool,
 }
 
-/// Both ends of a recording device's ring.
-pub(super) fn recording_ring(rate: u32) -> (Recording, Microphone) {
-    let (producer, consumer) = new_ring(rate);
+/// Both ends of the ring of a recording device with a period of `period` samples.
+pub(super) fn recording_ring(rate: u32, period: usize) -> (Recording, Microphone) {
+    let (producer, consumer) = new_ring(rate, period);
     let counters = Arc::new(Counters::default());
     let microphone = Microphone { rate, samples: consumer, counters: counters.clone() };
     (Recording { samples: producer, counters }, microphone)
 }
 
-/// Both ends of a playing device's ring.
-pub(super) fn playback_ring(rate: u32) -> (Playing, Speaker) {
-    let (producer, consumer) = new_ring(rate);
+/// Both ends of the ring of a playing device with a period of `period` samples.
+pub(super) fn playback_ring(rate: u32, period: usize) -> (Playing, Speaker) {
+    let (producer, consumer) = new_ring(rate, period);
     let counters = Arc::new(Counters::default());
     let speaker = Speaker { rate, samples: producer, counters: counters.clone() };
     (Playing { samples: consumer, counters, begun: false }, speaker)
 }
 
-fn new_ring(rate: u32) -> (Producer<f32>, Consumer<f32>) {
-    RingBuffer::new((f64::from(rate) * RING_SECONDS) as usize + 1)
+fn new_ring(rate: u32, period: usize) -> (Producer<f32>, Consumer<f32>) {
+    RingBuffer::new(((f64::from(rate) * RING.0) as usize).max(period.saturating_mul(RING.1)) + 1)
 }
 
 impl Recorder for Recording {
@@ -133,10 +132,10 @@ mod tests {
 
     #[test]
     fn channels_are_mixed_down_and_spread() {
-        let (mut recording, mut microphone) = recording_ring(1000);
+        let (mut recording, mut microphone) = recording_ring(1000, 10);
         recording.take(&[100i16, 300, -50, 50], 2, f32::from);
         assert_eq!((microphone.samples.pop(), microphone.samples.pop()), (Ok(200.0), Ok(0.0)));
-        let (mut playing, mut speaker) = playback_ring(1000);
+        let (mut playing, mut speaker) = playback_ring(1000, 10);
         let mut out = [9.0; 4];
         playing.fill(&mut out, 2, |s| s);
         assert_eq!((out, speaker.counters.missed_callbacks()), ([0.0; 4], 0), "nothing has been given yet");
@@ -148,7 +147,7 @@ mod tests {
 
     #[test]
     fn a_codec_that_does_not_listen_costs_samples_and_nothing_else() {
-        let (mut recording, microphone) = recording_ring(1000);
+        let (mut recording, microphone) = recording_ring(1000, 10);
         for _ in 0..10 {
             recording.take(&[0.1f32; 100], 1, |s| s);
         }

@@ -13,6 +13,7 @@
 mod ends;
 mod jitter;
 mod link;
+mod place;
 mod port;
 mod rate;
 mod receiver;

@@ -1,20 +1,16 @@
 //! Where sound comes from and goes to: a sound card, a file in real time, or nothing.
 
-use std::any::Any;
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, anyhow};
-use cpal::Host;
-use cpal::traits::StreamTrait;
-use crossbeam::queue::ArrayQueue;
 
 use super::ends::{self, Microphone, Speaker};
-use crate::audio_device::{self, Direction, Errors, Player, Recorder};
+use crate::audio_device::{Direction, Opening, Player, Recorder, Wanted};
 use crate::media::{AudioInput, AudioOutput, Labels, OutputFormat};
 
 /// Rate of files played as if they were devices: that of most sound cards, so that rates are converted as with one.
@@ -24,31 +20,20 @@ pub(super) const FILE_RATE: u32 = 48_000;
 // grants them.
 const PERIOD: f64 = 0.01;
 
-/// Where sound is to come from or go to.
-#[derive(Debug, Clone)]
-pub(super) enum Choice {
-    /// A sound card, the default one without a name.
-    Device(Option<String>),
-    /// A file.
-    File(PathBuf),
-}
-
 /// An open source or target of sound.
 pub(super) struct Port {
     pub(super) name: String,
     pub(super) rate: u32,
     /// When its first sample was heard or is played, in seconds since 1970, for a file.
     pub(super) since: Option<f64>,
-    kind: Kind,
+    /// What runs a file or the silence; a device runs by itself.
+    thread: Option<PacedThread>,
 }
 
-enum Kind {
-    /// The stream plays until it is dropped.
-    Device {
-        _stream: Box<dyn Any>,
-        errors: Errors,
-    },
-    Thread(Option<JoinHandle<Result<()>>>, Arc<Signals>),
+struct PacedThread {
+    /// None once it has been waited for.
+    handle: Option<JoinHandle<Result<()>>>,
+    signals: Arc<Signals>,
 }
 
 #[derive(Default)]
@@ -58,88 +43,61 @@ struct Signals {
 }
 
 impl Port {
-    /// What made the device fail, if it has.
-    pub(super) fn take_failure(&self) -> Option<String> {
-        match &self.kind {
-            Kind::Device { errors, .. } => errors.pop().map(|e| e.to_string()),
-            Kind::Thread(..) => None,
-        }
+    /// The port of an open device.
+    pub(super) fn of_device(name: String, rate: u32) -> Self {
+        Self { name, rate, since: None, thread: None }
     }
 
     /// Whether a file has come to its end.
     pub(super) fn has_ended(&self) -> bool {
-        matches!(&self.kind, Kind::Thread(_, signals) if signals.ended.load(Ordering::Relaxed))
+        self.thread.as_ref().is_some_and(|t| t.signals.ended.load(Ordering::Relaxed))
     }
 
     /// Closes it; a file is then whole.
     pub(super) fn close(mut self) -> Result<()> {
-        self.kind.close()
+        self.thread.as_mut().map_or(Ok(()), PacedThread::end)
     }
 }
 
-impl Kind {
-    fn close(&mut self) -> Result<()> {
-        let Self::Thread(thread, signals) = self else { return Ok(()) };
-        signals.stop.store(true, Ordering::Relaxed);
-        thread.take().map_or(Ok(()), |t| t.join().map_err(|_| anyhow!("a file's thread failed"))?)
+impl PacedThread {
+    fn end(&mut self) -> Result<()> {
+        self.signals.stop.store(true, Ordering::Relaxed);
+        self.handle.take().map_or(Ok(()), |t| t.join().map_err(|_| anyhow!("a file's thread failed"))?)
     }
 }
 
-impl Drop for Kind {
+impl Drop for PacedThread {
     fn drop(&mut self) {
         // Errors have been told by `close` if anyone asked.
-        self.close().ok();
+        self.end().ok();
     }
 }
 
-/// Opens what is to be heard; `rate` is the rate to be had from a device if it can.
-pub(super) fn open_capture(choice: &Choice, host: &Host, rate: u32) -> Result<(Port, Microphone)> {
-    match choice {
-        Choice::Device(name) => {
-            let device = audio_device::find_device(host, Direction::Capture, name.as_deref())?;
-            let config = audio_device::choose_config(&device, Direction::Capture, rate)?;
-            let (recording, microphone) = ends::recording_ring(config.sample_rate());
-            // One is enough; the room is for drivers that report several at once.
-            let errors: Errors = Arc::new(ArrayQueue::new(8));
-            let fail = |e: cpal::Error| anyhow!("the sound device {device} cannot be opened: {e}");
-            let period = audio_device::with_period(&config, PERIOD);
-            let stream =
-                audio_device::open_capture(&device, period, config.sample_format(), recording, &errors)
-                    .map_err(fail)?;
-            stream.play().map_err(fail)?;
-            Ok((device_port(device.to_string(), microphone.rate, stream, errors), microphone))
-        }
-        Choice::File(path) => {
-            // Whole into memory before the call, so that no decoder competes with the codec in it.
-            let samples = read_file(path)?;
-            Ok(virtual_capture(path.display().to_string(), samples))
-        }
-    }
+/// Begins to open a microphone; `rate` is the rate to be had from it if it can.
+pub(super) fn open_microphone(name: Option<String>, rate: u32) -> Opening<Microphone> {
+    let wanted = Wanted { direction: Direction::Capture, name, rate, period: PERIOD };
+    Opening::capture(wanted, ends::recording_ring)
 }
 
-/// Opens what is to play.
-pub(super) fn open_playback(choice: &Choice, host: &Host, rate: u32) -> Result<(Port, Speaker)> {
-    match choice {
-        Choice::Device(name) => {
-            let device = audio_device::find_device(host, Direction::Playback, name.as_deref())?;
-            let config = audio_device::choose_config(&device, Direction::Playback, rate)?;
-            let (playing, speaker) = ends::playback_ring(config.sample_rate());
-            let errors: Errors = Arc::new(ArrayQueue::new(8));
-            let fail = |e: cpal::Error| anyhow!("the sound device {device} cannot be opened: {e}");
-            let period = audio_device::with_period(&config, PERIOD);
-            let stream =
-                audio_device::open_playback(&device, period, config.sample_format(), playing, &errors)
-                    .map_err(fail)?;
-            stream.play().map_err(fail)?;
-            Ok((device_port(device.to_string(), speaker.rate, stream, errors), speaker))
-        }
-        Choice::File(path) => {
-            let format = OutputFormat::of(path, false, false)?;
-            let file = File::create(path).with_context(|| path.display().to_string())?;
-            let output = AudioOutput::create(Some(file), true, &format, FILE_RATE, &Labels::default())?;
-            Ok(virtual_playback(path.display().to_string(), Some(output)))
-        }
-    }
+/// Begins to open a loudspeaker.
+pub(super) fn open_loudspeaker(name: Option<String>, rate: u32) -> Opening<Speaker> {
+    let wanted = Wanted { direction: Direction::Playback, name, rate, period: PERIOD };
+    Opening::playback(wanted, ends::playback_ring)
+}
+
+/// Opens a file that is to be sent.
+pub(super) fn open_source(path: &Path) -> Result<(Port, Microphone)> {
+    // Whole into memory before the call, so that no decoder competes with the codec in it.
+    let samples = read_file(path)?;
+    Ok(virtual_capture(path.display().to_string(), samples))
+}
+
+/// Opens a file that takes what is heard.
+pub(super) fn create_target(path: &Path) -> Result<(Port, Speaker)> {
+    let format = OutputFormat::of(path, false, false)?;
+    let file = File::create(path).with_context(|| path.display().to_string())?;
+    let output = AudioOutput::create(Some(file), true, &format, FILE_RATE, &Labels::default())?;
+    Ok(virtual_playback(path.display().to_string(), Some(output)))
 }
 
 /// A source of silence, while there is no device.
@@ -152,11 +110,6 @@ pub(super) fn no_playback() -> (Port, Speaker) {
     virtual_playback("nothing".into(), None)
 }
 
-/// The port of a device, whose `stream` is kept.
-pub(super) fn device_port(name: String, rate: u32, stream: impl Any, errors: Errors) -> Port {
-    Port { name, rate, since: None, kind: Kind::Device { _stream: Box::new(stream), errors } }
-}
-
 fn read_file(path: &Path) -> Result<Vec<f32>> {
     let mut input = AudioInput::open(path, Some(FILE_RATE))?;
     let mut samples = Vec::new();
@@ -166,7 +119,7 @@ fn read_file(path: &Path) -> Result<Vec<f32>> {
 
 /// Plays samples into a ring as a microphone would: each period when its last sample has sounded. Silence follows.
 fn virtual_capture(name: String, samples: Vec<f32>) -> (Port, Microphone) {
-    let (mut recording, microphone) = ends::recording_ring(FILE_RATE);
+    let (mut recording, microphone) = ends::recording_ring(FILE_RATE, period_samples());
     let period = period_samples();
     let mut block = vec![0.0; period];
     let port = run_paced(name, 1, move |count, signals| {
@@ -185,7 +138,7 @@ fn virtual_capture(name: String, samples: Vec<f32>) -> (Port, Microphone) {
 
 /// Takes samples out of a ring as a loudspeaker would: each period when its first sample is to sound.
 fn virtual_playback(name: String, mut output: Option<AudioOutput>) -> (Port, Speaker) {
-    let (mut playing, speaker) = ends::playback_ring(FILE_RATE);
+    let (mut playing, speaker) = ends::playback_ring(FILE_RATE, period_samples());
     let mut block = vec![0.0; period_samples()];
     let port = run_paced(name, 0, move |count, _| {
         if count.is_none() {
@@ -226,7 +179,7 @@ fn run_paced(
             step(None, &signals)
         }
     });
-    Port { name, rate: FILE_RATE, since, kind: Kind::Thread(Some(thread), signals) }
+    Port { name, rate: FILE_RATE, since, thread: Some(PacedThread { handle: Some(thread), signals }) }
 }
 
 #[cfg(test)]

@@ -7,7 +7,6 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow, bail};
-use cpal::Host;
 use crossbeam::channel::{Sender as Channel, unbounded};
 use siskin_core::audio::{Decoder, Encoder, EncoderConfig};
 use siskin_core::bitstream::rtp::PacketizerOptions;
@@ -16,7 +15,8 @@ use siskin_core::runtime::Runtime;
 
 use super::ends::{Microphone, Speaker};
 use super::link::Link;
-use super::port::{self, Choice, Port};
+use super::place::Place;
+use super::port::{self, Port};
 use super::receiver::Receiver;
 use super::sender::Sender;
 use super::shared::{Heard, Shared};
@@ -28,8 +28,6 @@ const SILENCE: Duration = Duration::from_secs(5);
 const NO_ANSWER: Duration = Duration::from_secs(15);
 /// How long after the end of a file the call goes on, so that its end is heard.
 const FAREWELL: Duration = Duration::from_millis(500);
-/// How often a device that is gone is looked for.
-const RETRY: Duration = Duration::from_secs(1);
 
 /// Which side begins.
 #[derive(Debug, Clone)]
@@ -75,6 +73,7 @@ pub(crate) struct Figures {
     pub(crate) broken: u64,
     pub(crate) underruns: u64,
     pub(crate) overruns: u64,
+    pub(crate) xruns: u64,
     pub(crate) dropped: u64,
     pub(crate) jitter: f64,
     pub(crate) buffer: f64,
@@ -95,28 +94,18 @@ pub(crate) struct PortInfo {
     pub(crate) since: Option<f64>,
 }
 
-/// A device's place in the call; another may take it.
-struct Seat<E> {
-    choice: Choice,
-    port: Port,
-    ends: Channel<E>,
-    /// When to look for the device again, if it is gone.
-    retry: Option<Instant>,
-}
-
 /// A call.
 pub(crate) struct Call {
     link: Arc<Link>,
     shared: Arc<Shared>,
     options: CallOptions,
-    host: Host,
     rate: u32,
     /// Seconds that the codec itself takes: a frame and its overlap.
     codec_delay: f64,
     threads: Vec<(&'static str, JoinHandle<Result<()>>)>,
     microphones: Channel<Microphone>,
     speakers: Channel<Speaker>,
-    seats: Option<(Seat<Microphone>, Seat<Speaker>)>,
+    places: Option<(Place<Microphone>, Place<Speaker>)>,
     begun: Instant,
     answered: Option<Instant>,
     file_ended: Option<Instant>,
@@ -124,7 +113,7 @@ pub(crate) struct Call {
 
 impl Call {
     /// Prepares networks and socket and starts to receive. Devices open when there is somebody to talk to.
-    pub(crate) fn new(options: CallOptions, bundle: &Bundle, runtime: Runtime, host: Host) -> Result<Self> {
+    pub(crate) fn new(options: CallOptions, bundle: &Bundle, runtime: Runtime) -> Result<Self> {
         let config = EncoderConfig { stages: options.stages, ..Default::default() };
         // Networks open before the socket: whoever answers can talk at once.
         let encoder = Encoder::new(bundle, &runtime, &config)?;
@@ -155,13 +144,12 @@ impl Call {
             link,
             shared,
             options,
-            host,
             rate,
             codec_delay,
             threads,
             microphones,
             speakers,
-            seats: None,
+            places: None,
             begun: Instant::now(),
             answered: None,
             file_ended: None,
@@ -174,9 +162,9 @@ impl Call {
         peer.map_or_else(|| self.link.address().map(|a| a.to_string()), Ok)
     }
 
-    /// Whether the peer has answered.
+    /// Whether the peer has answered and can be heard.
     pub(crate) fn is_answered(&self) -> bool {
-        self.seats.is_some()
+        self.port_info().is_some()
     }
 
     /// Mutes or unmutes the microphone.
@@ -208,17 +196,16 @@ impl Call {
             _ => {}
         }
         // Microphones are opened with the first answer and not before: nobody wants to be recorded while it rings.
-        if answered && self.seats.is_none() {
+        if answered && self.places.is_none() {
             self.answered = Some(Instant::now());
-            self.open()?;
+            self.places = Some(self.open()?);
             note(&format!("In a call with {}", self.address()?));
         }
-        if let Some((microphone, speaker)) = &mut self.seats {
-            let (host, rate) = (&self.host, self.rate);
-            microphone.tend(|c| port::open_capture(c, host, rate), port::no_capture, note);
-            speaker.tend(|c| port::open_playback(c, host, rate), port::no_playback, note);
+        if let Some((microphone, speaker)) = &mut self.places {
+            microphone.tend(port::no_capture, note)?;
+            speaker.tend(port::no_playback, note)?;
             // Without a device a silent source stands in, which ends too and means nothing.
-            if microphone.port.has_ended() && microphone.retry.is_none() && self.file_ended.is_none() {
+            if microphone.is_at_end() && self.file_ended.is_none() {
                 self.file_ended = Some(Instant::now());
             }
         }
@@ -249,6 +236,7 @@ impl Call {
             joined: heard.counts.joined,
             broken: heard.broken,
             underruns: heard.underruns,
+            xruns: self.places.as_ref().map_or(0, |(m, s)| m.recovered_errors() + s.recovered_errors()),
             overruns: self.shared.capture_misses.load(Ordering::Relaxed),
             dropped: self.shared.dropped.load(Ordering::Relaxed),
             jitter: heard.jitter.as_secs_f64(),
@@ -259,7 +247,7 @@ impl Call {
         }
     }
 
-    /// What records and what plays, once the call has begun.
+    /// What records and what plays, once both are open.
     pub(crate) fn port_info(&self) -> Option<[PortInfo; 2]> {
         let info = |kind, port: &Port| PortInfo {
             kind,
@@ -267,7 +255,8 @@ impl Call {
             rate: port.rate,
             since: port.since,
         };
-        self.seats.as_ref().map(|(m, s)| [info("capture", &m.port), info("playback", &s.port)])
+        let (microphone, speaker) = self.places.as_ref()?;
+        Some([info("capture", microphone.port()?), info("playback", speaker.port()?)])
     }
 
     /// Hangs up and closes devices and files.
@@ -282,31 +271,32 @@ impl Call {
             // The first error is told; later ones mostly follow from it.
             result = result.and(ended);
         }
-        if let Some((microphone, speaker)) = self.seats.take() {
-            result = result.and(microphone.port.close()).and(speaker.port.close());
+        if let Some((microphone, speaker)) = self.places.take() {
+            result = result.and(microphone.close()).and(speaker.close());
         }
         result
     }
 
-    fn open(&mut self) -> Result<()> {
-        let choice = |file: &Option<PathBuf>, device: &Option<String>| match file {
-            Some(path) => Choice::File(path.clone()),
-            None => Choice::Device(device.clone()),
-        };
-        let from = choice(&self.options.input, &self.options.input_device);
-        let to = choice(&self.options.output, &self.options.output_device);
+    fn open(&self) -> Result<(Place<Microphone>, Place<Speaker>)> {
+        let (options, rate) = (&self.options, self.rate);
         // The loudspeaker first: what is said meanwhile is not lost.
-        let (speaker_port, speaker) = port::open_playback(&to, &self.host, self.rate)?;
-        let (microphone_port, microphone) = port::open_capture(&from, &self.host, self.rate)?;
-        let seats = (
-            Seat { choice: from, port: microphone_port, ends: self.microphones.clone(), retry: None },
-            Seat { choice: to, port: speaker_port, ends: self.speakers.clone(), retry: None },
-        );
-        // The threads hold the other ends for as long as they live.
-        seats.0.ends.send(microphone).ok();
-        seats.1.ends.send(speaker).ok();
-        self.seats = Some(seats);
-        Ok(())
+        let speaker = match &options.output {
+            Some(path) => Place::of_file(port::create_target(path)?, self.speakers.clone()),
+            None => {
+                let name = options.output_device.clone();
+                let open = move || port::open_loudspeaker(name.clone(), rate);
+                Place::of_device("loudspeaker", open, self.speakers.clone())
+            }
+        };
+        let microphone = match &options.input {
+            Some(path) => Place::of_file(port::open_source(path)?, self.microphones.clone()),
+            None => {
+                let name = options.input_device.clone();
+                let open = move || port::open_microphone(name.clone(), rate);
+                Place::of_device("microphone", open, self.microphones.clone())
+            }
+        };
+        Ok((microphone, speaker))
     }
 
     fn delay(&self, heard: &Heard) -> f64 {
@@ -315,80 +305,5 @@ impl Call {
         // Samples wait for half a period on average before their frame can be taken.
         let capture = self.shared.capture_period_us.load(Ordering::Relaxed) as f64 * 1e-6 / 2.0;
         capture + self.codec_delay + network + heard.buffer.as_secs_f64() + heard.ring.as_secs_f64()
-    }
-}
-
-impl<E> Seat<E> {
-    /// Puts nothing in the place of a device that failed, and the device back once it is there again.
-    fn tend(
-        &mut self,
-        open: impl FnOnce(&Choice) -> Result<(Port, E)>,
-        nothing: impl FnOnce() -> (Port, E),
-        note: &mut dyn FnMut(&str),
-    ) {
-        if let Some(reason) = self.port.take_failure() {
-            note(&format!(
-                "the sound device {} is gone ({reason}); the call goes on without",
-                self.port.name
-            ));
-            // Silence is sent in its place, and the peer stays in the call.
-            self.take(nothing());
-            self.retry = Some(Instant::now() + RETRY);
-        } else if self.retry.is_some_and(|t| t <= Instant::now()) {
-            match open(&self.choice) {
-                Ok(opened) => {
-                    self.take(opened);
-                    self.retry = None;
-                    note(&format!("the sound device {} is there", self.port.name));
-                }
-                // Said once when it went; not every second.
-                Err(_) => self.retry = Some(Instant::now() + RETRY),
-            }
-        }
-    }
-
-    fn take(&mut self, (port, end): (Port, E)) {
-        self.port = port;
-        self.ends.send(end).ok();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use crossbeam::queue::ArrayQueue;
-
-    use super::super::ends;
-    use super::*;
-    use crate::audio_device::Errors;
-
-    #[test]
-    fn a_device_that_is_pulled_out_is_replaced_and_comes_back() {
-        let errors: Errors = Arc::new(ArrayQueue::new(8));
-        let device = || {
-            let (_, microphone) = ends::recording_ring(24_000);
-            (port::device_port("stick".into(), 24_000, (), errors.clone()), microphone)
-        };
-        let (ends, given) = unbounded();
-        let choice = Choice::Device(Some("stick".into()));
-        let mut seat = Seat { choice, port: device().0, ends, retry: None };
-        let mut said = Vec::new();
-        let mut tend = |seat: &mut Seat<Microphone>, there: bool| {
-            let open = |_: &Choice| if there { Ok(device()) } else { Err(anyhow!("no sound device")) };
-            seat.tend(open, port::no_capture, &mut |text| said.push(text.to_owned()));
-        };
-        tend(&mut seat, true);
-        assert!(given.is_empty() && seat.retry.is_none(), "nothing has failed");
-        errors.push(cpal::Error::new(cpal::ErrorKind::DeviceNotAvailable)).expect("room");
-        tend(&mut seat, true);
-        assert_eq!((seat.port.name.as_str(), given.len()), ("nothing", 1), "silence at once");
-        tend(&mut seat, true);
-        assert_eq!(given.len(), 1, "not looked for so soon");
-        seat.retry = Some(Instant::now());
-        tend(&mut seat, false);
-        assert!(seat.retry.is_some_and(|t| t > Instant::now()) && given.len() == 1);
-        seat.retry = Some(Instant::now());
-        tend(&mut seat, true);
-        assert_eq!((seat.port.name.as_str(), given.len(), seat.retry), ("stick", 2, None));
-        assert!(said[0].contains("is gone") && said[1].contains("is there"), "{said:?}");
     }
 }

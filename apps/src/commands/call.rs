@@ -72,9 +72,8 @@ pub(crate) struct CallArgs {
 }
 
 pub(crate) fn run_call(args: &CallArgs) -> Result<ExitCode> {
-    let host = audio_device::default_host();
     if args.list_devices {
-        audio_device::list_devices(&host, &[Direction::Capture, Direction::Playback], args.report.json)?;
+        audio_device::list_devices(&[Direction::Capture, Direction::Playback], args.report.json)?;
         return Ok(ExitCode::SUCCESS);
     }
     let mut report = Report::new(&args.report, false)?;
@@ -100,14 +99,14 @@ pub(crate) fn run_call(args: &CallArgs) -> Result<ExitCode> {
     };
     // Before it rings: a call that turns out to have no microphone helps nobody.
     if options.input.is_none() {
-        audio_device::find_device(&host, Direction::Capture, options.input_device.as_deref())
+        audio_device::check_device(Direction::Capture, options.input_device.as_deref())
             .map_err(|e| e.context("no microphone, --input names a file instead"))?;
     }
     if options.output.is_none() {
-        audio_device::find_device(&host, Direction::Playback, options.output_device.as_deref())
+        audio_device::check_device(Direction::Playback, options.output_device.as_deref())
             .map_err(|e| e.context("no loudspeaker, --output names a file instead"))?;
     }
-    let mut call = Call::new(options, &bundle, args.model.runtime()?, host)?;
+    let mut call = Call::new(options, &bundle, args.model.runtime()?)?;
     let address = call.address()?;
     report.note(&match &args.listen {
         Some(_) => format!("Waiting for a call at {address}"),
@@ -190,6 +189,7 @@ fn event(f: &Figures) -> events::CallFigures {
         broken_packets: f.broken,
         underruns: f.underruns,
         overruns: f.overruns,
+        xruns: f.xruns,
         dropped_frames: f.dropped,
         jitter_ms: f.jitter * 1e3,
         buffer_ms: f.buffer * 1e3,

@@ -3,21 +3,21 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, anyhow};
 use clap::Args;
-use cpal::traits::StreamTrait;
-use crossbeam::queue::ArrayQueue;
 
-use crate::audio_device::{self, Direction, Errors};
+use crate::audio_device::{self, Direction};
 use crate::events;
 use crate::failure::usage_error;
+use crate::interrupt;
 use crate::keyboard::{Key, Keys};
 use crate::media;
 use crate::media_file::{CodedFile, Decoding};
 use crate::model::ModelArgs;
-use crate::playback::Ring;
+use crate::playback::{Output, Ring};
 use crate::report::{Progress, Report, ReportArgs};
 use crate::units;
 use crate::video::play::SinkArgs;
@@ -25,9 +25,8 @@ use crate::video::{self, VideoFile};
 
 /// How often the main thread looks.
 const TICK: Duration = Duration::from_millis(50);
-/// A device that takes nothing for so many ticks is not going to.
-// Five seconds: a sound server may take a second or two to wake a device.
-const STALLED_TICKS: u32 = 100;
+/// How long the decoding thread gets to end: a pipe may have it wait without end.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Arguments of `play`.
 #[derive(Debug, Args)]
@@ -63,9 +62,8 @@ pub(crate) struct PlayArgs {
 }
 
 pub(crate) fn run_play(args: &PlayArgs) -> Result<ExitCode> {
-    let host = audio_device::default_host();
     if args.list_devices {
-        audio_device::list_devices(&host, &[Direction::Playback], args.report.json)?;
+        audio_device::list_devices(&[Direction::Playback], args.report.json)?;
         return Ok(ExitCode::SUCCESS);
     }
     let Some(path) = &args.file else { return Err(usage_error("name a file to play")) };
@@ -79,7 +77,8 @@ pub(crate) fn run_play(args: &PlayArgs) -> Result<ExitCode> {
     media::init_ffmpeg()?;
     let file = CodedFile::open(path)?;
     let mut decoding = Decoding::new(file, args.model.model.as_deref(), &args.model.runtime()?, args.stages)?;
-    let total = decoding.file().stated_samples().map(|s| s as f64 / f64::from(decoding.rate()));
+    let codec_rate = decoding.rate();
+    let total = decoding.file().stated_samples().map(|s| s as f64 / f64::from(codec_rate));
     let name = decoding.file().name().to_owned();
     let start = args.start.unwrap_or(0.0);
     if !(0.0..=total.unwrap_or(f64::MAX)).contains(&start) {
@@ -90,67 +89,117 @@ pub(crate) fn run_play(args: &PlayArgs) -> Result<ExitCode> {
     if start > 0.0 {
         decoding.seek(start)?;
     }
-    let device = audio_device::find_device(&host, Direction::Playback, args.device.as_deref())?;
-    let config = audio_device::choose_config(&device, Direction::Playback, decoding.rate())?;
-    let (rate, errors): (_, Errors) = (config.sample_rate(), Arc::new(ArrayQueue::new(8)));
-    let ring = Ring::new(rate, start);
-    let stream =
-        audio_device::open_playback(&device, config.config(), config.sample_format(), ring.clone(), &errors)
-            .map_err(|e| anyhow!("the sound device {device} cannot be opened: {e}"))?;
-    report.note(&format!("Playing on {device} at {rate} Hz"));
-    let worker = std::thread::spawn({
-        let ring = ring.clone();
-        move || ring.feed(&mut decoding).map(|()| decoding)
-    });
-    // Started before, the device would play silence and count it as an underrun.
-    while !ring.is_primed() {
-        std::thread::sleep(TICK / 10);
-    }
-    stream.play().map_err(|e| anyhow!("the sound device {device} cannot be started: {e}"))?;
-    let mut keys = Keys::open();
-    if keys.is_some() {
-        report.note("Space pauses, arrows seek by 5 and 30 s, q quits");
-    }
-    let (mut last, mut still) = (0, 0);
-    while !ring.is_drained() {
-        std::thread::sleep(TICK);
-        while let Some(key) = keys.as_mut().and_then(Keys::next_key) {
-            handle_key(key, &ring, total);
-        }
-        if let Some(error) = errors.pop() {
-            // The worker may wait for room; it ends when it sees this.
-            ring.stop();
-            bail!("the sound device {device} failed: {error}");
-        }
-        let played = ring.played_samples();
-        // A device that was pulled out often reports no error and just stops asking.
-        still = if played == last && !ring.is_paused() { still + 1 } else { 0 };
-        last = played;
-        if still > STALLED_TICKS {
-            ring.stop();
-            bail!("the sound device {device} takes no samples");
-        }
-        report.progress(Progress { seconds: ring.position(), total, bytes: 0 })?;
-    }
+    let ring = Ring::new(codec_rate, start);
+    let mut output = Output::open(args.device.clone(), codec_rate, ring.clone());
+    let mut worker = Worker::Ready(Box::new(decoding));
+    let played = play_until_end(&mut output, &mut worker, &ring, total, &mut report);
+    // Also after an error: the worker may wait for room, and ends when it sees this.
+    let has_ended = !ring.is_stopped();
     ring.stop();
-    // What the device has taken is still to be heard.
-    std::thread::sleep(TICK * 4);
-    // Before the worker is joined, so that no callback outlives what it plays from.
-    drop(stream);
-    let decoding = worker.join().map_err(|_| anyhow!("the decoding thread failed"))??;
-    decoding.check_any()?;
-    let seconds = decoding.given_samples() as f64 / f64::from(decoding.rate());
-    for line in decoding.losses().describe(&name, decoding.rate(), start + seconds) {
-        report.warn(&line)?;
+    let xruns = output.recovered_errors();
+    let (device, device_rate) = (output.name().to_owned(), output.rate());
+    output.close();
+    played?;
+    let decoding = worker.end()?;
+    // What was decoded to the end was played, and where the user ended it what the device took.
+    let seconds = match &decoding {
+        Some(decoding) if has_ended => decoding.given_samples() as f64 / f64::from(codec_rate),
+        _ => ring.played_samples() as f64 / f64::from(device_rate.max(1)),
+    };
+    if let Some(decoding) = &decoding {
+        decoding.check_any()?;
+        for line in decoding.losses().describe(&name, codec_rate, start + seconds) {
+            report.warn(&line)?;
+        }
     }
-    if ring.underruns() > 0 {
-        report.warn(&format!("the decoder was too slow {} times", ring.underruns()))?;
+    let underruns = ring.underruns();
+    if underruns > 0 {
+        report.warn(&format!("the decoder was too slow {underruns} times"))?;
+    }
+    if xruns > 0 {
+        report.warn(&format!("the sound device {device} dropped out {xruns} times"))?;
     }
     report.done(
         &format!("Played {}", units::format_time(seconds)),
-        &events::Play { device: device.to_string(), device_rate: rate, seconds, underruns: ring.underruns() },
+        &events::Play { device, device_rate, seconds, underruns, xruns },
     )?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Tends device and keyboard until all has been heard or the user has had enough.
+fn play_until_end(
+    output: &mut Output,
+    worker: &mut Worker,
+    ring: &Arc<Ring>,
+    total: Option<f64>,
+    report: &mut Report,
+) -> Result<()> {
+    let mut keys = Keys::open();
+    let mut heard_at: Option<Instant> = None;
+    loop {
+        interrupt::check_interrupt()?;
+        while let Some(key) = keys.as_mut().and_then(Keys::next_key) {
+            // Once all has been decoded there is nobody to seek.
+            if heard_at.is_none() || key == Key::Letter('q') {
+                handle_key(key, ring, total);
+            }
+        }
+        if ring.is_stopped() {
+            return Ok(());
+        }
+        output.tend(&mut |text| report.note(text))?;
+        if output.rate() > 0 && worker.start(ring) && keys.is_some() {
+            report.note("Space pauses, arrows seek by 5 and 30 s, q quits");
+        }
+        // The worker may have ended just before a key sought back: that is not waited for.
+        let is_over = ring.is_drained() || worker.is_finished() && ring.is_empty();
+        if !is_over {
+            report.progress(Progress { seconds: ring.position(), total, bytes: 0 })?;
+        } else if *heard_at.get_or_insert_with(|| Instant::now() + output.delay()) <= Instant::now() {
+            // What the device had taken has been heard, too.
+            return Ok(());
+        }
+        std::thread::sleep(TICK);
+    }
+}
+
+/// The thread that decodes.
+enum Worker {
+    Ready(Box<Decoding>),
+    Running(JoinHandle<Result<Decoding>>),
+    Gone,
+}
+
+impl Worker {
+    /// Starts it, if it has not been started; says whether.
+    // Not before the device is open, whose rate it converts to.
+    fn start(&mut self, ring: &Arc<Ring>) -> bool {
+        let Self::Ready(mut decoding) = std::mem::replace(self, Self::Gone) else { return false };
+        let ring = ring.clone();
+        *self = Self::Running(std::thread::spawn(move || ring.feed(&mut *decoding).map(|()| *decoding)));
+        true
+    }
+
+    fn is_finished(&self) -> bool {
+        matches!(self, Self::Running(thread) if thread.is_finished())
+    }
+
+    /// What it has decoded, unless it waits for input that does not come.
+    fn end(self) -> Result<Option<Decoding>> {
+        let thread = match self {
+            Self::Ready(decoding) => return Ok(Some(*decoding)),
+            Self::Running(thread) => thread,
+            Self::Gone => return Ok(None),
+        };
+        let until = Instant::now() + PATIENCE;
+        while !thread.is_finished() {
+            if Instant::now() > until {
+                return Ok(None);
+            }
+            std::thread::sleep(TICK / 10);
+        }
+        thread.join().map_err(|_| anyhow!("the decoding thread failed"))?.map(Some)
+    }
 }
 
 /// Does what a key stands for.

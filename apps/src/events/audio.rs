@@ -68,6 +68,7 @@ pub(crate) struct Play {
     pub(crate) device_rate: u32,
     pub(crate) seconds: f64,
     pub(crate) underruns: u64,
+    pub(crate) xruns: u64,
 }
 
 /// `siskin verify`.

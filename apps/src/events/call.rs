@@ -40,6 +40,7 @@ pub(crate) struct CallFigures {
     pub(crate) broken_packets: u64,
     pub(crate) underruns: u64,
     pub(crate) overruns: u64,
+    pub(crate) xruns: u64,
     pub(crate) dropped_frames: u64,
     pub(crate) jitter_ms: f64,
     pub(crate) buffer_ms: f64,

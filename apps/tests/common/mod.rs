@@ -1,6 +1,8 @@
 //! Running the binary, and files for it. The tests need ONNX Runtime and the bundle `speech-24k`, and fail without.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+pub(crate) mod sound_server;
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};

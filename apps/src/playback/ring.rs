@@ -3,7 +3,7 @@
 //! A lock-free ring stands between them: ONNX Runtime allocates in every run, which a callback must not.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -13,10 +13,14 @@ use crate::audio_device::Player;
 use crate::media::Resampler;
 use crate::media_file::Decoding;
 
-/// How long the ring lasts, in seconds.
-// Long enough for a slow disk or a busy core; a seek empties it at once.
-const RING_SECONDS: f64 = 0.5;
-/// How long the worker sleeps while the ring is full: a tenth of it.
+/// What the ring holds, in samples.
+// 2.5 s at 48 kHz: two of the longest periods that a device may have, at the rate that most have. A seek empties it at
+// once.
+const RING_SAMPLES: usize = 120_000;
+/// What the ring has to hold before anything is played, in seconds and in periods of the device.
+// Long enough for a slow disk or a busy core. A device takes two periods at once when it starts.
+const PRIMED: (f64, f64) = (0.5, 2.5);
+/// How long the worker sleeps while the ring is full.
 const NAP: Duration = Duration::from_millis(50);
 
 /// No seek is wanted.
@@ -49,7 +53,12 @@ impl Source for Decoding {
 /// What the worker, the callback and the main thread share.
 pub(crate) struct Ring {
     samples: ArrayQueue<f32>,
-    rate: f64,
+    /// The device's rate in Hz.
+    rate: AtomicU32,
+    /// Samples that have to be there before anything is played.
+    primed: AtomicUsize,
+    /// They have been there since the beginning or the last seek.
+    begun: AtomicBool,
     /// The worker has pushed everything.
     ended: AtomicBool,
     /// Nobody listens any more.
@@ -66,11 +75,13 @@ pub(crate) struct Ring {
 }
 
 impl Ring {
-    /// A ring for samples of `rate`; what is played begins at `start` seconds.
+    /// A ring for samples of `rate` Hz; what is played begins at `start` seconds.
     pub(crate) fn new(rate: u32, start: f64) -> Arc<Self> {
         Arc::new(Self {
-            samples: ArrayQueue::new((f64::from(rate) * RING_SECONDS) as usize + 1),
-            rate: rate.into(),
+            samples: ArrayQueue::new(RING_SAMPLES),
+            rate: AtomicU32::new(rate),
+            primed: AtomicUsize::new((f64::from(rate) * PRIMED.0) as usize),
+            begun: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
             paused: AtomicBool::new(false),
@@ -81,12 +92,31 @@ impl Ring {
         })
     }
 
+    /// Follows a device that was opened: its rate in Hz, its period in seconds.
+    pub(crate) fn follow_device(&self, rate: u32, period: f64) {
+        let primed = f64::from(rate) * PRIMED.0.max(PRIMED.1 * period);
+        self.primed.store((primed as usize).min(RING_SAMPLES), Ordering::Relaxed);
+        let position = self.position();
+        if self.rate.swap(rate, Ordering::Relaxed) != rate && self.begun.load(Ordering::Relaxed) {
+            // What waits has the rate of another device.
+            self.seek(position);
+        }
+    }
+
     /// Gives the device what it asks for: each sample to all channels.
     fn fill_device<T: Copy>(&self, out: &mut [T], channels: usize, convert: impl Fn(f32) -> T) {
         if self.is_paused() {
             // The ring stays as it is: going on after a pause loses nothing.
             out.fill(convert(0.0));
             return;
+        }
+        if !self.begun.load(Ordering::Relaxed) {
+            if !self.is_primed() {
+                // Neither played nor an underrun: nothing has begun.
+                out.fill(convert(0.0));
+                return;
+            }
+            self.begun.store(true, Ordering::Relaxed);
         }
         let mut taken = 0;
         for frame in out.chunks_mut(channels.max(1)) {
@@ -112,7 +142,8 @@ impl Ring {
     }
 
     fn feed_all(&self, source: &mut impl Source) -> Result<()> {
-        let resampler = |source: &dyn Source| Resampler::new(source.rate(), self.rate as u32);
+        let resampler =
+            |source: &dyn Source| Resampler::new(source.rate(), self.rate.load(Ordering::Relaxed));
         let mut converter = resampler(source)?;
         let (mut pcm, mut ready, mut more) = (Vec::new(), Vec::new(), true);
         while !self.stopped.load(Ordering::Relaxed) {
@@ -124,6 +155,7 @@ impl Ring {
                 self.ended.store(false, Ordering::Release);
                 // Before the new position is told, so that nothing old is counted to it.
                 while self.samples.pop().is_some() {}
+                self.begun.store(false, Ordering::Relaxed);
                 self.origin.0.store(target, Ordering::Relaxed);
                 self.origin.1.store(self.played_samples(), Ordering::Relaxed);
                 // Another seek may have come meanwhile, which is then the one that counts.
@@ -165,15 +197,25 @@ impl Ring {
         }
     }
 
-    /// Whether playing may begin: the ring is full or holds all there is.
-    pub(crate) fn is_primed(&self) -> bool {
-        self.samples.is_full() || self.ended.load(Ordering::Acquire)
+    /// Whether playing may begin: there is enough in the ring, or all there is.
+    fn is_primed(&self) -> bool {
+        self.samples.len() >= self.primed.load(Ordering::Relaxed) || self.ended.load(Ordering::Acquire)
     }
 
     /// Whether the device has taken everything.
     pub(crate) fn is_drained(&self) -> bool {
         let done = self.ended.load(Ordering::Acquire) && self.samples.is_empty() && !self.wants_seek();
         done || self.stopped.load(Ordering::Relaxed)
+    }
+
+    /// Whether samples have been played since the beginning or the last seek.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.begun.load(Ordering::Relaxed)
+    }
+
+    /// Whether nothing waits to be played.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.samples.is_empty()
     }
 
     /// Lets the worker end.
@@ -215,12 +257,18 @@ impl Ring {
             return wanted as f64 / 1000.0;
         }
         let since = self.played_samples().saturating_sub(self.origin.1.load(Ordering::Relaxed));
-        self.origin.0.load(Ordering::Relaxed) as f64 / 1000.0 + since as f64 / self.rate
+        let rate = f64::from(self.rate.load(Ordering::Relaxed).max(1));
+        self.origin.0.load(Ordering::Relaxed) as f64 / 1000.0 + since as f64 / rate
     }
 
     /// Samples that the device took so far.
     pub(crate) fn played_samples(&self) -> u64 {
         self.played.load(Ordering::Relaxed)
+    }
+
+    /// Whether playing was ended before the end.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed)
     }
 
     /// Callbacks so far that found too few samples.
@@ -244,6 +292,13 @@ mod tests {
         let ring = Ring::new(100, 0.0);
         ring.samples.push(0.5).expect("room");
         let mut out = [9i16; 4];
+        ring.fill_device(&mut out, 2, |s| (s * 100.0) as i16);
+        assert_eq!(
+            (out, ring.played_samples(), ring.underruns()),
+            ([0; 4], 0, 0),
+            "half a second is waited for"
+        );
+        ring.primed.store(1, Ordering::Relaxed);
         ring.fill_device(&mut out, 2, |s| (s * 100.0) as i16);
         assert_eq!(out, [50, 50, 0, 0]);
         assert_eq!((ring.played_samples(), ring.underruns()), (1, 1));
@@ -272,6 +327,40 @@ mod tests {
             self.0 = (seconds * 100.0).round() as u32;
             Ok(())
         }
+    }
+
+    #[test]
+    fn another_device_goes_on_where_the_one_before_was() {
+        let ring = Ring::new(100, 0.0);
+        let worker = std::thread::spawn({
+            let ring = ring.clone();
+            move || ring.feed(&mut Numbers(0))
+        });
+        let take = || {
+            let mut out = [0.0f32; 100];
+            ring.fill_device(&mut out, 1, |s| s);
+            std::thread::sleep(Duration::from_millis(1));
+        };
+        while ring.position() < 2.0 {
+            take();
+        }
+        // One with the same rate loses nothing.
+        ring.follow_device(100, 0.1);
+        assert!(!ring.wants_seek());
+        let before = ring.position();
+        ring.follow_device(200, 0.1);
+        while ring.wants_seek() {
+            take();
+        }
+        assert!((ring.position() - before).abs() < 0.01, "{} after {before}", ring.position());
+        let played = ring.played_samples();
+        while !ring.is_drained() {
+            take();
+        }
+        // The rest of ten seconds at the new rate, give or take what the filter of the resampler adds at its end.
+        let rest = (ring.played_samples() - played) as f64 / 200.0;
+        assert!((rest - (10.0 - before)).abs() < 0.3, "{rest} s after {before}");
+        worker.join().expect("no panic").expect("no error");
     }
 
     #[test]
