@@ -69,7 +69,8 @@ def chosen_clips(args):
         clean, music = held_out.clips(1 if args.quick else args.per_speaker), held_out.music()
     first = list({c.speaker: c for c in reversed(clean)}.values())[::-1]  # one of each speaker
     noisy = [] if args.no_noisy else clips.with_noise(first, music)
-    special = [] if args.no_noisy else clips.overlapping(first)[1::2] + clips.softened(first[::2])
+    special = [] if args.no_noisy else (clips.overlapping(first)[1::2] + clips.at_peak(first[::2], -40.0, "quiet")
+                                        + clips.at_peak(first[::2], -0.1, "loud"))
     if args.quick:
         special = special[::2]
         noisy = [c for i, c in enumerate(noisy) if i % 4 in (0, 3)]  # half of them, noise and music alike
@@ -109,7 +110,7 @@ def main():
     near = [c for c in subjects if TONES.search(c.label)]
     sounding = [] if args.no_tones else tones.rows(near)
     names = [m.name for m in measures]
-    groups = {name: [c for c in everything if c.condition == name] for name in ("clean", "noisy", "overlap", "quiet")}
+    groups = {name: [c for c in everything if c.condition == name] for name in report.CONDITIONS}
     told = {name: clips.describe(group) for name, group in groups.items() if group}
     if with_losses:
         told["with losses"] = clips.describe(lossy_clips)
@@ -137,10 +138,13 @@ def said(words):
 
 
 def own_rates(bundle):
-    """Every rate that the bundle's manifest names, and Lyra's with as many stages as they pay for."""
+    """Every rate that the bundle's manifest names, with as many stages in all frames as it pays for, with that rate on average
+    as files have it (and as Lyra has it), and with the first stages of a stream that holds all."""
     path = bundle / "manifest.json"
     rates = [p["bitrate"] for p in json.loads(path.read_text())["prefixes"]] if path.exists() else [6000]
-    return [f"siskin:{rate}" for rate in rates] + ["siskin:3200:vbr", "siskin:6000:vbr"]
+    stages = json.loads(path.read_text())["quantizer"]["stages"] if path.exists() else 0
+    cut = [f"siskin:{rate}:of={stages}" for rate in rates if rate < max(rates)]
+    return [f"siskin:{rate}" for rate in rates] + [f"siskin:{rate}:vbr" for rate in (1000, 3200, 6000, 9000)] + cut
 
 
 if __name__ == "__main__":

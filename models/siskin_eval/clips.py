@@ -171,9 +171,9 @@ def overlapping(clips):
     return out
 
 
-def softened(clips, peak=-40.0):
+def at_peak(clips, peak, condition):
     """The same clips with their peaks at `peak` dB of full scale."""
-    return [replace(c, name=f"{c.name}{peak:+g}dB", condition="quiet",
+    return [replace(c, name=f"{c.name}{peak:+g}dB", condition=condition,
                     pcm=(c.pcm * (10 ** (peak / 20) / (np.abs(c.pcm).max() + 1e-9))).astype(np.float32)) for c in clips]
 
 

@@ -30,9 +30,13 @@ class Metric:
     rate: int = LOW
     when: object = lambda clip, loss: True
     trained: str = ""
+    # Changes when we ask the package otherwise: scores are stored under it.
+    asked: str = ""
+    # The kind of measure whose band it is: such stand in a table of their own, a row each.
+    band: str = ""
 
     def version(self):
-        return importlib.metadata.version(self.package) if self.package else "1"
+        return (importlib.metadata.version(self.package) if self.package else "1") + self.asked
 
 
 def low(pcm):
@@ -117,7 +121,16 @@ def dnsmos():
     judge.onnx_sess = one_thread(module.os.path.join(folder, "sig_bak_ovr.onnx"))
     # The P.808 score is not asked for: its spectrogram and network would be a third of the time.
     judge.p808_onnx_sess, judge.audio_melspec = NoSession(), lambda audio: np.zeros((1, 1))
-    return lambda _, output: float(judge(output, LOW, False)["ovrl_mos"])
+    return lambda _, output: float(np.mean([judge(part, LOW, False)["ovrl_mos"] for part in windows(output)]))
+
+
+def windows(pcm, size=int(9.01 * LOW)):
+    """What DNSMOS is asked about: parts of 9.01 s, a second apart, the last one ending with the clip. The package leaves out
+    up to a second at the end; a clip that is shorter than a part it hears whole, repeated, and that is left to it."""
+    last = len(pcm) - size
+    if last <= 0:
+        return [pcm]
+    return [pcm[at: at + size] for at in dict.fromkeys([*range(0, last, LOW), last])]
 
 
 def plcmos():
@@ -189,7 +202,7 @@ TABLE = {
     "hnr": ("harmonics dB", 1, lambda: spectral.harmonicity_error, "", RATE, spoken, "voicing"),
     "hoarse": ("2-5 kHz harmonic dB", 1, lambda: spectral.harmonicity_difference(2000, 5000), "", RATE, spoken,
                "voicing"),
-    "dnsmos": ("DNSMOS", 2, dnsmos, "speechmos", LOW, lambda clip, loss: loss is None),
+    "dnsmos": ("DNSMOS", 2, dnsmos, "speechmos", LOW, lambda clip, loss: loss is None, "", "-whole"),
     "plcmos": ("PLCMOS", 2, plcmos, "speechmos", LOW, lambda clip, loss: loss is not None),
     "stoi": ("STOI", 3, lambda: stoi(False), "pystoi"),
     "estoi": ("eSTOI", 3, lambda: stoi(True), "pystoi"),
@@ -203,6 +216,16 @@ TABLE = {
     "pesq": ("PESQ-WB", 2, pesq_wb, "pesq", LOW, lambda clip, loss: True, IN_LOSS),
     "sisdr": ("SI-SDR dB", 1, lambda: si_sdr, "", RATE, lambda clip, loss: True, "complex STFT"),
 }
+
+
+for at, centre in enumerate(spectral.CENTRES):
+    TABLE[f"octave{at}"] = (f"{centre:.0f}", 1, lambda at=at: lambda reference, output: spectral.one_octave(reference, output, at),
+                            "", RATE, spoken, "levels of bands", "", "octave")
+for name, judge in (("hnr", spectral.harmonicity_error_in), ("hoarse", spectral.harmonicity_difference)):
+    for low_edge, high_edge in spectral.HARMONIC:
+        title = f"{low_edge} to {high_edge}, " + {"hnr": "error", "hoarse": "difference"}[name]
+        TABLE[f"{name}{low_edge}"] = (title, 1, lambda judge=judge, band=(low_edge, high_edge): judge(*band), "", RATE, spoken,
+                                      "voicing", "", "harmonic")
 
 
 def load(names, notices):

@@ -1,23 +1,29 @@
 """Turns the rows of a run into files: tables, curves, the sections of the documents, the figures of the manifest."""
 import json
+import re
 
 from . import plots, tables
 
 SIZE = [("codec", "codec", 0), ("kbps", "kb/s", 2), ("disk_kbps", "kb/s on disk", 2)]
 
 
+CONDITIONS = ("clean", "noisy", "overlap", "quiet", "loud")
 # What the README shows: judges that training never saw first.
-HEADLINE = ("visqol", "speaker", "hoarse", "dnsmos", "stoi", "bright", "brilliant", "pesq")
+HEADLINE = ("visqol", "speaker", "stoi", "wer", "dnsmos", "mel", "level", "bright", "brilliant", "hoarse", "pesq")
+
+
+# Whose bands are told: what has about 3, 6 or 9 kb/s.
+NEAR = re.compile(r"^(Siskin|Lyra V2) [0-9.]+k( VBR)?$|^Opus 9k( NoLACE)?$")
 
 
 def columns(measures, extra=()):
     """A star marks what a loss of training has to do with."""
-    return [*SIZE, *extra, *[(m.name, m.title + " *" * bool(m.trained), m.digits) for m in measures]]
+    return [*SIZE, *extra, *[(m.name, m.title + " *" * bool(m.trained), m.digits) for m in measures if not m.band]]
 
 
 def trained_on(measures):
     """One sentence about the starred columns."""
-    marked = [f"{m.title} ({m.trained})" for m in measures if m.trained]
+    marked = [f"{m.title} ({m.trained})" for m in measures if m.trained and not m.band]
     return f"\\* close to a loss that decoders are trained with here: {', '.join(marked)}.\n" if marked else ""
 
 
@@ -32,6 +38,16 @@ def text_rows(means):
     return out
 
 
+def by_band(rows, measures, kind):
+    """A table with a row for each band of a kind of measure and a column for each codec; nothing without them."""
+    chosen = [m for m in measures if m.band == kind]
+    rows = [r for r in rows if r["condition"] == "clean" and r["family"] != "original"]
+    if not chosen or not rows:
+        return "Not measured.\n"
+    lines = [{"band": m.title} | {r["codec"]: r[m.name] for r in rows} for m in chosen]
+    return tables.markdown(lines, [("band", "Hz", 0), *[(r["codec"], r["codec"], chosen[0].digits) for r in rows]])
+
+
 class Report:
     """What one run found. `main`, `loss` and `voices` are means, `single` the rows of each clip, `tones` those of `tones.rows`."""
 
@@ -43,10 +59,13 @@ class Report:
         """{name: Markdown}."""
         rows = text_rows(self.main)
         out = {"clips": f"`{self.command}`\n\n" + "\n".join(f"- {name}: {what}." for name, what in self.clips.items())}
-        for condition in ("clean", "noisy", "overlap", "quiet"):
+        for condition in CONDITIONS:
             chosen = [r for r in rows if r["condition"] == condition]
             out[condition] = tables.markdown(chosen, columns(self.measures)) if chosen else "Not measured.\n"
         out["clean"] += "\n" + trained_on(self.measures)
+        near = [r for r in rows if NEAR.search(r["codec"])]
+        out["octaves"] = by_band(near, self.measures, "octave")
+        out["harmonics"] = by_band(near, self.measures, "harmonic")
         short = [m for m in self.measures if m.name in HEADLINE]
         out["voices"] = (tables.markdown(text_rows(self.voices), columns(short, [("voices", "voices", 0), ("clips", "clips", 0)]))
                          if self.voices else "Not measured.\n")
@@ -71,7 +90,7 @@ class Report:
         for condition in {r["condition"] for r in self.main}:
             chosen = [r for r in self.main if r["condition"] == condition]
             if any(r["family"] != "original" for r in chosen):
-                plots.rate_distortion(chosen, self.measures, folder / f"rate-distortion-{condition}.png")
+                plots.rate_distortion(chosen, [m for m in self.measures if not m.band], folder / f"rate-distortion-{condition}.png")
         if any(r["loss"] for r in self.loss):
             plots.against_loss(self.loss, [m for m in self.measures if m.name in ("pesq", "stoi", "plcmos")], folder / "loss.png")
 

@@ -35,6 +35,16 @@ def level_differences(reference, output):
     return np.where(heard, 10 * np.log10((got + 1e-12) / (wanted + 1e-12)), np.nan)
 
 
+@lru_cache(maxsize=4)
+def all_octaves(reference, output):
+    return level_differences(np.frombuffer(reference, np.float32), np.frombuffer(output, np.float32))
+
+
+def one_octave(reference, output, at):
+    """dB by which third octave number `at` is too loud; nan as in `level_differences`."""
+    return float(all_octaves(*(np.ascontiguousarray(x, np.float32).tobytes() for x in (reference, output)))[at])
+
+
 def level_error(reference, output):
     """Mean absolute difference of the levels in third octaves, dB."""
     return float(np.nanmean(np.abs(level_differences(reference, output))))
@@ -81,9 +91,15 @@ def pitch(pcm):
     return RATE / float(np.median(periods)) if periods else float("nan")
 
 
-def harmonicity(pcm, frames, low, high, size=960, up=2):
+def harmonicity(pcm, frames, low, high):
     """Harmonic-to-noise ratio in dB of a band in each of the frames, from the likeness of neighbouring periods."""
-    band = sosfiltfilt(butter(4, (low, high), "band", fs=RATE, output="sos"), np.asarray(pcm, np.float64))
+    return ratios(np.ascontiguousarray(pcm, np.float32).tobytes(), tuple(frames), low, high)
+
+
+@lru_cache(maxsize=64)
+def ratios(data, frames, low, high, size=960, up=2):
+    pcm = np.frombuffer(data, np.float32).astype(np.float64)
+    band = sosfiltfilt(butter(4, (low, high), "band", fs=RATE, output="sos"), pcm)
     band = resample_poly(band, up, 1)
     out = []
     for start, period in frames:
@@ -111,10 +127,17 @@ def harmonicity_difference(low, high):
     return score
 
 
+def harmonicity_error_in(low, high):
+    """Metric: mean absolute difference of the harmonic-to-noise ratios of voiced frames in a band, dB."""
+    def score(reference, output):
+        frames = voiced(np.ascontiguousarray(reference, np.float32).tobytes())
+        if not frames:
+            return np.nan
+        return float(np.mean(np.abs(harmonicity(output, frames, low, high) - harmonicity(reference, frames, low, high))))
+
+    return score
+
+
 def harmonicity_error(reference, output):
-    """Mean absolute difference of the harmonic-to-noise ratios of voiced frames over the bands of `HARMONIC`, dB."""
-    frames = voiced(np.ascontiguousarray(reference, np.float32).tobytes())
-    if not frames:
-        return np.nan
-    return float(np.mean([np.mean(np.abs(harmonicity(output, frames, *band) - harmonicity(reference, frames, *band)))
-                          for band in HARMONIC]))
+    """The same over the bands of `HARMONIC`."""
+    return float(np.mean([harmonicity_error_in(*band)(reference, output) for band in HARMONIC]))

@@ -114,6 +114,15 @@ class TestMetrics:
         with pytest.raises(SystemExit, match="no metric 'beauty'"):
             metrics.load(["beauty"], notices)
 
+    @pytest.mark.parametrize("seconds, parts", [(5.0, 1), (9.01, 1), (9.5, 2), (10.01, 2), (12.0, 4)])
+    def test_dnsmos_hears_a_clip_to_its_end(self, seconds, parts):
+        pcm = np.arange(int(seconds * metrics.LOW))
+        found = metrics.windows(pcm)
+        assert len(found) == parts and found[0][0] == 0 and found[-1][-1] == pcm[-1]
+        if seconds > 9.01:
+            assert {len(p) for p in found} == {int(9.01 * metrics.LOW)}
+            assert all(0 < b[0] - a[0] <= metrics.LOW for a, b in zip(found, found[1:]))
+
     def test_word_errors(self):
         assert metrics.edits("a b c d".split(), "a x c d e".split()) == 2
         assert metrics.edits([], ["a"]) == 1
@@ -132,10 +141,85 @@ class TestCodecs:
         assert codecs.make("lyra:6000", codecs.Places(lyra=tmp_path), notices) is None
         assert "lyra_roundtrip.py is not there" in notices[-1]
 
+    def test_first_stages_of_a_stream_that_holds_more(self, tmp_path):
+        """The codes are those of nine stages, the size that of three; what is heard are the first three."""
+        program = tmp_path / "siskin"
+        program.write_text(f"#!{sys.executable}\n" + PROGRAM)
+        program.chmod(0o755)
+        places = codecs.Places(siskin=program)
+        codec = codecs.make("siskin:3000:of=9", places, [])
+        assert (codec.label, codec.family) == ("Siskin 3k, 3 stages of 9", "Siskin, first stages of 9")
+        coded, out = codecs.code(codec, np.zeros(480, "f4"), [None])
+        assert coded.packet_bytes == 3 and out[None][0].tolist() == [9, 3]
+        assert codec.fingerprint() != codecs.make("siskin:3000", places, []).fingerprint()
+        for wrong in ("siskin:9000:of=9", "siskin:3000:vbr:of=9"):
+            with pytest.raises(SystemExit, match="no first ones of 9"):
+                codecs.make(wrong, places, [])
+
+    def test_a_clip_through_lyra_does_not_know_the_one_before(self, tmp_path):
+        """Networks whose state only a new interpreter forgets, as those of Lyra do: each adds what it heard before."""
+        (tmp_path / "lyra_roundtrip.py").write_text(LYRA)
+        for name in ("soundstream_encoder", "quantizer", "lyragan"):
+            (tmp_path / f"{name}.tflite").write_bytes(b"")
+        codec = codecs.make("lyra:3200", codecs.Places(lyra=tmp_path), [])
+        loud, quiet = np.full(2400, 0.5, "f4"), np.full(2400, 0.01, "f4")
+
+        def run(pcm, losses=(None,)):
+            _, out = codecs.code(codec, pcm, losses)
+            return [codec.packets, *(out[lost][0].tolist() for lost in losses)]
+
+        alone = run(quiet)
+        run(loud)
+        assert run(quiet) == alone
+        # Nor does what is decoded with losses know what was decoded without.
+        lost = loss.Loss(0.5, seed=3)
+        assert run(quiet, (None, lost))[2] == run(quiet, (lost,))[1] != alone[1]
+
     @pytest.mark.parametrize("spec", ["mp3:6000", "opus", "opus:fast"])
     def test_a_wrong_specification_is_an_error(self, spec):
         with pytest.raises(SystemExit, match="is not like"):
             codecs.make(spec, codecs.Places(), [])
+
+
+# Writes the number of stages that it was told instead of codes, and that of both instead of samples.
+PROGRAM = """
+import json, sys
+import numpy as np
+words = sys.argv[1:]
+if "--help" in words:
+    print("--loss --redundancy --stages")
+elif words[0] == "encode":
+    stages = words[words.index("--stages") + 1]
+    open(words[-1], "w").write(stages)
+    print(json.dumps({"packet_bytes": int(stages)}))
+else:
+    np.array([int(open(words[-2]).read()), int(words[words.index("--stages") + 1])], "<f4").tofile(words[-1])
+"""
+LYRA = """
+import numpy as np
+HOP, FPS, BITS, DIM = 320, 50, 4, 1
+
+class Lyra:
+    def __init__(self, models):
+        self.heard = self.said = 0.0
+
+    def features(self, hop):
+        self.heard += float(hop.mean())
+        return np.full(DIM, self.heard, np.float32)
+
+    def quantize(self, features, stages):
+        return features
+
+    def dequantize(self, codes):
+        return codes
+
+    def synth(self, features):
+        self.said += float(features[0])
+        return np.full(HOP, 0.01 * self.said, np.float32)
+
+pack = lambda codes: codes.tobytes()
+unpack = lambda packet, stages: np.frombuffer(packet, np.float32)
+"""
 
 
 class Half(codecs.Codec):
@@ -219,7 +303,8 @@ def test_the_command_scores_a_folder_and_says_what_is_missing(folder, tmp_path):
     assert f"evaluate.py --clips {folder} --codec original lyra:6000 --metrics sisdr mel --no-speed`" in done.stdout
     rows = list(csv.DictReader((tmp_path / "out/means.csv").open()))
     assert [(r["codec"], r["condition"], r["clips"]) for r in rows] == [
-        ("original", "clean", "3"), ("original", "noisy", "2"), ("original", "overlap", "1"), ("original", "quiet", "1")]
+        ("original", "clean", "3"), ("original", "noisy", "2"), ("original", "overlap", "1"), ("original", "quiet", "1"),
+        ("original", "loud", "1")]
     refused = subprocess.run([*map(str, command), "--write"], capture_output=True, text=True, env=env, timeout=300)
     assert refused.returncode and "held-out" in refused.stderr
 
@@ -256,6 +341,8 @@ class TestTimbre:
         assert spectral.harmonicity_difference(3000, 4000)(clean, hoarse) < -5
         assert abs(spectral.harmonicity_difference(500, 1000)(clean, hoarse)) < 0.5
         assert spectral.harmonicity_error(clean, clean) == 0 < spectral.harmonicity_error(clean, hoarse)
+        assert spectral.harmonicity_error_in(3000, 4000)(clean, hoarse) > 5
+        assert spectral.harmonicity_error_in(500, 1000)(clean, hoarse) < 0.5
 
     def test_levels_of_bands_are_told_in_decibels(self):
         from scipy.signal import butter, sosfiltfilt
@@ -264,6 +351,30 @@ class TestTimbre:
         assert spectral.band_level(70, 11000)(noise, noise / 2) == pytest.approx(-6.02, abs=0.01)
         assert abs(spectral.band_level(200, 900)(noise, dull)) < 1 and spectral.band_level(3900, 7900)(noise, dull) < -12
         assert spectral.level_error(noise, noise / 2) == pytest.approx(6.02, abs=0.05)
+
+    def test_a_third_octave_that_is_too_soft_is_named(self):
+        rng = np.random.default_rng(5)
+        noise = rng.standard_normal(48000).astype("f4")
+        spectrum = np.fft.rfft(noise)
+        hertz = np.fft.rfftfreq(48000, 1 / 24000)
+        spectrum[(hertz > 891) & (hertz < 1122)] *= 0.5  # that of 1 kHz
+        own = metrics.load([m for m in metrics.TABLE if m.startswith("octave")], [])
+        bands = [m for m in own if m.band == "octave"]
+        assert len(bands) == 22 and bands[0].title == "79" and bands[11].title == "1000"
+        clip = clips.Clip("a", "a", "", "clean", noise)
+        found = metrics.score(bands, clip, np.fft.irfft(spectrum).astype("f4"))
+        assert found["octave11"] == pytest.approx(-6.0, abs=0.3)
+        assert all(abs(v) < 0.6 for k, v in found.items() if k != "octave11")
+
+    def test_bands_stand_in_a_table_of_their_own(self):
+        own = metrics.load(["mel", "octave11", "octave12", "hnr500", "hoarse500"], [])
+        assert [c[0] for c in report.columns(own)[3:]] == ["mel"] and "1000" not in report.trained_on(own)
+        rows = [{"codec": c, "family": f, "condition": "clean", "octave11": v, "octave12": -v}
+                for c, f, v in (("original", "original", 0.0), ("Siskin 6k VBR", "Siskin", -1.04), ("Lyra V2 6k", "Lyra V2", 0.5))]
+        text = report.by_band(rows, own, "octave")
+        assert text.splitlines() == ["| Hz | Siskin 6k VBR | Lyra V2 6k |", "|---|---|---|", "| 1000 | -1.0 | 0.5 |",
+                                     "| 1260 | 1.0 | -0.5 |"]
+        assert report.by_band(rows, own[:1], "octave") == "Not measured.\n"
 
     def test_high_and_low_voices_stand_apart(self):
         rows = [{"codec": c, "family": c, "condition": "clean", "loss": None, "kbps": 6, "disk_kbps": 6, "pitch": p, "mel": m}
@@ -292,4 +403,6 @@ class TestTimbre:
         both = clips.overlapping(clean)
         ratio = clips.rms(clean[0].pcm) / clips.rms(both[0].pcm - clean[0].pcm)
         assert 20 * np.log10(ratio) == pytest.approx(3, abs=0.1) and both[0].condition == "overlap" and both[0].text == ""
-        assert 20 * np.log10(np.abs(clips.softened(clean)[0].pcm).max()) == pytest.approx(-40, abs=0.01)
+        for peak, name in ((-40.0, "quiet"), (-0.1, "loud")):
+            changed = clips.at_peak(clean, peak, name)[0]
+            assert 20 * np.log10(np.abs(changed.pcm).max()) == pytest.approx(peak, abs=0.01) and changed.condition == name
