@@ -1,4 +1,5 @@
-"""Compare a decoder of train_decoder.py with that of the bundle, on the same codes of the speakers held out of training.
+"""Compare a decoder of train_decoder.py or train_levels.py with that of the bundle, on the same codes of speakers held out of
+training.
 
   python models/compare_decoders.py --decoder models/checkpoints/speech-24k-decoder.pt --noise 0 -2 -4
   python models/compare_decoders.py --noise 1 2    the bundle's own decoder at other levels of its noise
@@ -31,6 +32,7 @@ def arguments():
     p.add_argument("--decoder", type=Path, metavar="CHECKPOINT", help="without it the bundle's own, at other levels of noise")
     p.add_argument("--noise", type=float, nargs="*", default=[0.0], metavar="DB",
                    help="added to the level of its noise, a variant each")
+    p.add_argument("--noise-above", type=float, default=0.0, metavar="HZ", help="only to that of bands from there on")
     p.add_argument("--stages", type=int, default=6)
     p.add_argument("--per-speaker", type=int, default=1)
     p.add_argument("--metrics", nargs="*", default=METRICS, choices=list(metrics.TABLE))
@@ -41,7 +43,8 @@ def arguments():
 class Variants:
     """The bundle's decoder and that of a checkpoint at several levels of noise, for one clip's codes."""
 
-    def __init__(self, bundle, checkpoint, levels):
+    def __init__(self, bundle, checkpoint, levels, above=0.0):
+        self.above = above
         self.old = load_bundle(bundle).eval()
         if checkpoint is None:
             self.new = load_bundle(bundle).eval()
@@ -62,7 +65,7 @@ class Variants:
     def decode(self, name, latents, length):
         codec, bias = (self.old if name == BUNDLE else self.new), self.new.decoder.level.bias
         kept = bias.data.clone()
-        bias.data += self.levels.get(name, 0.0) * math.log(10) / 20
+        self.new.decoder.raise_noise(self.levels.get(name, 0.0), self.above)
         pcm = codec.decode(latents[None])[0].numpy()
         bias.data.copy_(kept)
         return pcm[codec.config.overlap:][:length]
@@ -93,17 +96,17 @@ def main():
     measures = metrics.load(args.metrics, notices)
     for notice in notices:
         print("notice:", notice)
-    subjects = Variants(args.bundle, args.decoder, args.noise)
-    key = ("checkpoint", "stages", "clip", "variant")
+    subjects = Variants(args.bundle, args.decoder, args.noise, args.noise_above)
+    key = ("checkpoint", "stages", "clip", "variant", "above")
     args.out.parent.mkdir(parents=True, exist_ok=True)
     kept = list(csv.DictReader(args.out.open())) if args.out.exists() else []
-    known = {tuple(r[k] for k in key): r for r in kept if all(r.get(m.name) for m in measures)}
+    known = {tuple(r.get(k) or "0" for k in key): r for r in kept if all(r.get(m.name) for m in measures)}
     source = args.decoder or args.bundle / "decoder.onnx"
     rows, stamp = [], f"{source.name}:{int(source.stat().st_mtime)}"
     for clip in clips.HeldOut(args.corpus).clips(args.per_speaker):
         latents = None
         for name in subjects.names:
-            wanted = (stamp, str(args.stages), clip.name, name)
+            wanted = (stamp, str(args.stages), clip.name, name, f"{args.noise_above:g}")
             if wanted not in known:
                 latents = subjects.latents(clip.pcm, args.stages) if latents is None else latents
                 scores = metrics.score(measures, clip, subjects.decode(name, latents, len(clip.pcm)))

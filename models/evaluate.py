@@ -23,9 +23,11 @@ ROOT = codecs.ROOT
 # At 6 kb/s libopus codes 4 kHz of bandwidth, where its enhancers do nothing.
 PEERS = ["opus:6000", *[f"opus:{rate}{how}" for rate in (9000, 12000, 24000) for how in ("", ":lace", ":nolace")]]
 PEERS += ["lyra:3200", "lyra:6000", "lyra:9200", "codec2:3200"]
-QUICK = [p for p in PEERS if p not in ("opus:12000:lace", "opus:24000:lace", "opus:24000:nolace")]
+QUICK = [p for p in PEERS if p not in ("opus:9000:lace", "opus:12000", "opus:12000:lace", "opus:24000:lace", "opus:24000:nolace")]
 LOSSY = ["siskin:6000:packets", "siskin:6000:packets:red=2", "lyra:6000", "opus:9000:plc", "opus:12000:plc:dred=50",
          "opus:24000:plc", "opus:24000:plc:dred=50"]
+# What --quick sends more than clean speech through: near 3, 6 and 9 kb/s.
+WIDELY = re.compile(r"^original$| 6k VBR$|^Lyra V2 (3.2|6)k$|^Opus 9k( NoLACE)?$")
 # Whose tones are listened to: what has 6 kb/s, and Opus where it is wideband.
 TONES = re.compile(r"\b(6|9)k( NoLACE)?$")
 LOSSES = ["5%", "10%", "20%", "5%:burst", "10%:burst", "20%:burst"]
@@ -48,7 +50,8 @@ def arguments():
     what.add_argument("--no-tones", action="store_true", help="do not send steady tones through the codecs near 6 kb/s")
     what.add_argument("--no-speed", action="store_true", help="do not measure the real-time factor")
     what.add_argument("--quick", action="store_true", help="one clip a speaker, half of the noisy ones, "
-                      "fewer settings of Opus, losses of 10%% alone and with every other speaker")
+                      "fewer settings of Opus, losses of 10%% alone and with every other speaker, and other clips "
+                      "than clean ones for a few codecs near 3, 6 and 9 kb/s only")
     places = parser.add_argument_group("places")
     places.add_argument("--siskin", type=Path, default=codecs.Places.siskin, help="our program")
     places.add_argument("--bundle", type=Path, default=codecs.Places.bundle, help="our bundle")
@@ -102,7 +105,8 @@ def main():
 
     single, with_losses, speeds = [], [], []
     for codec in subjects:
-        single += score.rows(codec, everything, [None], measures, args.cache, score.progress)
+        chosen = everything if not args.quick or WIDELY.search(codec.label) else [c for c in everything if c.condition == "clean"]
+        single += score.rows(codec, chosen, [None], measures, args.cache, score.progress)
     for codec in [c for c in lossy if c.takes_loss]:
         with_losses += score.rows(codec, lossy_clips, [None, *losses], measures, args.cache, score.progress)
     if not args.no_speed:

@@ -2,11 +2,11 @@
 
   python models/export.py --checkpoint .siskin/runs/main/last.pt
   python models/export.py --decoder .siskin/runs/decoder/last.pt --version 0.3.0   the decoder of train_decoder.py alone
+  python models/export.py --decoder .siskin/runs/levels/last.pt --noise -2 --noise-above 2100 --version 0.2.2   of train_levels.py
   python models/export.py --own-decoder --noise 2 --version 0.2.1              its own decoder with more noise
 """
 import argparse
 import json
-import math
 from dataclasses import asdict
 from pathlib import Path
 
@@ -17,6 +17,7 @@ import torch
 from safetensors.numpy import save_file
 from scipy.signal import resample_poly
 
+from siskin_models.arch import Config
 from siskin_models.bundle import bundle_hash, sha256
 from siskin_models.codec import load, load_bundle
 from siskin_models.export import decoder_graph, encoder_graph, half_weights
@@ -40,8 +41,8 @@ def reach(depth, config):
 
 
 def decoder_reach(config):
-    """The source of overtones listens to samples of the frame before, and fades its gains out."""
-    return reach(config.dec_depth, config) + bool(config.harmonics)
+    """The window of the noise begins in the frame before; so do the samples that the source of overtones listens to."""
+    return reach(config.dec_depth, config) + bool(config.noise or config.harmonics)
 
 
 def manifest(config, codec, name, version):
@@ -89,12 +90,12 @@ def new_decoder(args):
     path = args.out / "manifest.json"
     info, saved = json.loads(path.read_text()), args.decoder and torch.load(args.decoder, weights_only=NEW)
     codec = load_bundle(args.out, harmonics=saved["config"]["harmonics"] if saved else 0).eval()
-    if saved and asdict(codec.config) != saved["config"]:
+    if saved and codec.config != Config(**saved["config"]):
         raise SystemExit(f"{args.decoder} is of another architecture than {args.out}: {saved['config']}, "
                          f"the bundle's {asdict(codec.config)}")
     if saved:
         codec.decoder.load_state_dict({k: v.float() for k, v in saved["average"].items()}, strict=False)
-    codec.decoder.level.bias.data += args.noise * math.log(10) / 20
+    codec.decoder.raise_noise(args.noise, args.noise_above)
     half_weights(codec.encoder)
     onnx.save(decoder_graph(codec.config, half_weights(codec.decoder), codec.decoder.state_shapes), args.out / "decoder.onnx")
     # Streams keep the id of the first bundle with these codes: its files are played by the new decoder, and new files by it.
@@ -129,6 +130,7 @@ def main():
     parser.add_argument("--clip", type=Path, default=Path("testdata/clips/speech-it-male.flac"))
     parser.add_argument("--version", default="0.1.0")
     parser.add_argument("--noise", type=float, default=0.0, metavar="DB", help="added to the level of the decoder's noise")
+    parser.add_argument("--noise-above", type=float, default=0.0, metavar="HZ", help="only to that of bands from there on")
     args = parser.parse_args()
     if args.decoder or args.own_decoder:
         new_decoder(args)
@@ -140,7 +142,7 @@ def whole_bundle(args):
     codec, saved = load(args.checkpoint)
     config = codec.config
     if config.noise:
-        codec.decoder.level.bias.data += args.noise * math.log(10) / 20
+        codec.decoder.raise_noise(args.noise, args.noise_above)
     args.out.mkdir(parents=True, exist_ok=True)
     for part, graph in (("encoder", encoder_graph), ("decoder", decoder_graph)):
         module = getattr(codec, part)

@@ -23,6 +23,7 @@ from siskin_models.data import Bank, Corpus
 from siskin_models.frameloss import lose_frames
 from siskin_models.losses import BandLevels, EnergyDistance, ShapeLoss, Voicing
 from siskin_models.loudness import Disturbance
+from siskin_models.stages import draw_stages, sum_stages
 
 # PyTorch 1's restricted reader knows no floats.
 NEW = int(torch.__version__.split(".")[0]) >= 2
@@ -51,6 +52,8 @@ def arguments():
     p.add_argument("--voicing", type=float, default=0.2, help="weight of the repetition of voiced bands after a pitch period")
     p.add_argument("--heard", type=float, default=1.0, help="weight of the audible disturbance")
     p.add_argument("--knee", type=float, default=3000.0, help="Hz above which errors of the waveform count less")
+    p.add_argument("--mixed", type=float, default=0.5, help="share of crops whose frames hold unlike numbers of stages, as with "
+                   "an average rate")
     p.add_argument("--lossy", type=float, default=0.2, help="share of crops that lose frames before the decoder")
     p.add_argument("--threads", type=int, default=1)
     p.add_argument("--bf16", action=argparse.BooleanOptionalAction, default=False, help="networks in bfloat16")
@@ -72,16 +75,16 @@ class Trainer:
         if args.begin:
             known = torch.load(args.begin, weights_only=NEW)["average"]
             self.decoder.load_state_dict(known, strict=False)
-        else:
+        elif args.harmonics:
             self.decoder.harmonics.follow(self.decoder.level)
         rate = self.codec.config.sample_rate
         self.shape, self.distance = ShapeLoss(rate, knee=args.knee), EnergyDistance(rate, knee=20e3)
         self.levels, self.voicing, self.heard = BandLevels(rate), Voicing(rate), Disturbance(rate)
         # What is new learns faster than what has converged.
-        new = list(self.decoder.harmonics.parameters())
+        new = [p for n, p in self.decoder.named_parameters() if n.startswith("harmonics.")]
         old = [p for n, p in self.decoder.named_parameters() if not n.startswith("harmonics.")]
-        self.opt = torch.optim.AdamW([{"params": old, "pace": 1.0}, {"params": new, "pace": args.pace}], args.rate,
-                                     betas=(0.9, 0.98), weight_decay=0.01)
+        groups = [{"params": old, "pace": 1.0}, {"params": new, "pace": args.pace}]
+        self.opt = torch.optim.AdamW([g for g in groups if g["params"]], args.rate, betas=(0.9, 0.98), weight_decay=0.01)
         self.average = {k: v.detach().clone() for k, v in self.decoder.named_parameters()}
         self.step, self.elapsed = 0, 0.0
         self.path = args.out / "last.pt"
@@ -107,26 +110,14 @@ class Trainer:
                     "torch_rng": torch.get_rng_state(), "numpy_rng": json.dumps(self.rng.bit_generator.state)}, tmp)
         os.replace(tmp, self.path)
 
-    def latents(self, codes):
-        """codes [B, T, stages * groups] -> latents [B, T, D] of the first few stages: the default rate and the whole most often."""
-        stages, groups = self.books.shape[:2]
-        often = np.array([stages, stages * 2 // 3, stages * 2 // 3, stages // 3])
-        size = len(codes)
-        n = np.where(self.rng.random(size) < 0.8, self.rng.choice(often, size), self.rng.integers(1, stages, size))
-        parts = torch.zeros(*codes.shape[:2], groups, self.books.shape[3])
-        for s in range(int(n.max())):
-            live = torch.from_numpy(n > s).float()[:, None, None]
-            for g in range(groups):
-                parts[:, :, g] += self.books[s, g][codes[..., s * groups + g]] * live
-        return parts.flatten(2)
-
     def train_step(self, share):
         args, delay = self.args, self.codec.config.overlap
         rate = args.rate * min(1, (self.step + 1) / 200) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * share)))
         for group in self.opt.param_groups:
             group["lr"] = rate * group["pace"]
         x, codes = self.bank.batch(self.rng, args.batch)
-        z = lose_frames(self.latents(codes), self.rng, args.lossy)
+        stages = draw_stages(self.rng, x.numpy(), codes.shape[1], self.books.shape[0], args.mixed)
+        z = lose_frames(sum_stages(codes, self.books, stages), self.rng, args.lossy)
         with torch.autocast("cpu", torch.bfloat16, enabled=args.bf16):
             y = self.decoder.draws(z).float()
         wanted, got = x[:, :-delay], y[..., delay:]

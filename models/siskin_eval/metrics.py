@@ -125,11 +125,12 @@ def dnsmos():
 
 
 def windows(pcm, size=int(9.01 * LOW)):
-    """What DNSMOS is asked about: parts of 9.01 s, a second apart, the last one ending with the clip. The package leaves out
-    up to a second at the end; a clip that is shorter than a part it hears whole, repeated, and that is left to it."""
+    """What DNSMOS is asked about: parts of 9.01 s, a second apart, the last one ending with the clip; the package leaves out up
+    to a second at the end. What is shorter is repeated to the length of one part; the package doubles it, and asks up to seven
+    times about the same."""
     last = len(pcm) - size
     if last <= 0:
-        return [pcm]
+        return [np.resize(pcm, size)]
     return [pcm[at: at + size] for at in dict.fromkeys([*range(0, last, LOW), last])]
 
 

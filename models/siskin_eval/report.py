@@ -7,6 +7,7 @@ from . import plots, tables
 SIZE = [("codec", "codec", 0), ("kbps", "kb/s", 2), ("disk_kbps", "kb/s on disk", 2)]
 
 
+NOT_MEASURED = "Not measured.\n"
 CONDITIONS = ("clean", "noisy", "overlap", "quiet", "loud")
 # What the README shows: judges that training never saw first.
 HEADLINE = ("visqol", "speaker", "stoi", "wer", "dnsmos", "mel", "level", "bright", "brilliant", "hoarse", "pesq")
@@ -43,7 +44,7 @@ def by_band(rows, measures, kind):
     chosen = [m for m in measures if m.band == kind]
     rows = [r for r in rows if r["condition"] == "clean" and r["family"] != "original"]
     if not chosen or not rows:
-        return "Not measured.\n"
+        return NOT_MEASURED
     lines = [{"band": m.title} | {r["codec"]: r[m.name] for r in rows} for m in chosen]
     return tables.markdown(lines, [("band", "Hz", 0), *[(r["codec"], r["codec"], chosen[0].digits) for r in rows]])
 
@@ -61,22 +62,23 @@ class Report:
         out = {"clips": f"`{self.command}`\n\n" + "\n".join(f"- {name}: {what}." for name, what in self.clips.items())}
         for condition in CONDITIONS:
             chosen = [r for r in rows if r["condition"] == condition]
-            out[condition] = tables.markdown(chosen, columns(self.measures)) if chosen else "Not measured.\n"
-        out["clean"] += "\n" + trained_on(self.measures)
+            out[condition] = tables.markdown(chosen, columns(self.measures)) if chosen else NOT_MEASURED
+        if out["clean"] != NOT_MEASURED:
+            out["clean"] += "\n" + trained_on(self.measures)
         near = [r for r in rows if NEAR.search(r["codec"])]
         out["octaves"] = by_band(near, self.measures, "octave")
         out["harmonics"] = by_band(near, self.measures, "harmonic")
         short = [m for m in self.measures if m.name in HEADLINE]
         out["voices"] = (tables.markdown(text_rows(self.voices), columns(short, [("voices", "voices", 0), ("clips", "clips", 0)]))
-                         if self.voices else "Not measured.\n")
+                         if self.voices else NOT_MEASURED)
         names = [(k, k, 0) for k in (self.tones[0] if self.tones else ()) if k != "hz"]
-        out["tones"] = tables.markdown(self.tones, [("hz", "Hz", 0), *names]) if names else "Not measured.\n"
-        out["loss"] = "Not measured.\n"
+        out["tones"] = tables.markdown(self.tones, [("hz", "Hz", 0), *names]) if names else NOT_MEASURED
+        out["loss"] = NOT_MEASURED
         if self.loss:
             table = tables.markdown(text_rows(self.loss), columns(self.measures, [("loss", "packets lost", 0)]))
             out["loss"] = "![Quality against loss](evaluation/loss.png)\n\n" + table
         speeds = [("codec", "codec", 0), ("encode_rtf", "encode", 4), ("decode_rtf", "decode", 4)]
-        out["speed"] = tables.markdown(self.speeds, speeds) if self.speeds else "Not measured.\n"
+        out["speed"] = tables.markdown(self.speeds, speeds) if self.speeds else NOT_MEASURED
         out["notices"] = "\n".join(f"- {n}" for n in self.notices) or "Nothing was left out."
         return out
 
@@ -117,10 +119,12 @@ class Report:
         path.write_text(json.dumps(info, indent=2) + "\n")
 
     def documents(self, evaluation, readme, pictures):
-        """The sections of docs/evaluation.md, the short table of the README, and the pictures that both show."""
-        text, sections = evaluation.read_text(), self.sections()
-        for name, body in sections.items():
-            text = tables.replace_section(text, name, body)
+        """The sections of docs/evaluation.md, the short table of the README, and the pictures that both show. What this run did
+        not measure keeps its figures."""
+        text = evaluation.read_text()
+        for name, body in self.sections().items():
+            if body.strip() != NOT_MEASURED.strip():
+                text = tables.replace_section(text, name, body)
         evaluation.write_text(text)
         short = [m for m in self.measures if m.name in HEADLINE]
         chosen = [r for r in text_rows(self.main) if r["condition"] == "clean"]

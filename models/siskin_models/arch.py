@@ -64,6 +64,11 @@ def band_matrix(n, bands, rate):
     return (1 - (pos[None] - torch.arange(bands)[:, None]).abs()).clamp(min=0)
 
 
+def band_centres(c: Config):
+    """Middles of the decoder's bands in Hz, [bands]."""
+    return 600 * torch.sinh(torch.arange(c.bands) / (c.bands - 1) * math.asinh(c.sample_rate / 2 / 600))
+
+
 def exact(function):
     """Runs a function of tensors in 32 bits where the networks around it run in fewer: a transform is no layer."""
     @wraps(function)
@@ -214,6 +219,11 @@ class Decoder(nn.Module):
     def rotate(self, rotation):
         """Takes latents that were turned by an orthogonal matrix [D, D]."""
         self.inp.weight.copy_(self.inp.weight @ rotation.T)
+
+    @torch.no_grad()
+    def raise_noise(self, decibels, above=0.0):
+        """Makes the noise louder in the bands whose middles lie at `above` Hz or higher."""
+        self.level.bias += (band_centres(self.c) >= above) * (decibels * math.log(10) / 20)
 
     def trunk(self, latents, states):
         """Features [B, T * trunk, C] and the states of the blocks."""

@@ -118,9 +118,10 @@ class TestMetrics:
     def test_dnsmos_hears_a_clip_to_its_end(self, seconds, parts):
         pcm = np.arange(int(seconds * metrics.LOW))
         found = metrics.windows(pcm)
-        assert len(found) == parts and found[0][0] == 0 and found[-1][-1] == pcm[-1]
+        assert len(found) == parts and found[0][0] == 0 and {len(p) for p in found} == {int(9.01 * metrics.LOW)}
+        assert pcm[-1] in found[-1]
         if seconds > 9.01:
-            assert {len(p) for p in found} == {int(9.01 * metrics.LOW)}
+            assert found[-1][-1] == pcm[-1]
             assert all(0 < b[0] - a[0] <= metrics.LOW for a, b in zip(found, found[1:]))
 
     def test_word_errors(self):
@@ -365,6 +366,18 @@ class TestTimbre:
         found = metrics.score(bands, clip, np.fft.irfft(spectrum).astype("f4"))
         assert found["octave11"] == pytest.approx(-6.0, abs=0.3)
         assert all(abs(v) < 0.6 for k, v in found.items() if k != "octave11")
+
+    def test_what_was_not_measured_keeps_its_figures(self, tmp_path):
+        own = metrics.load(["mel"], [])
+        row = {"codec": "a", "family": "a", "condition": "clean", "loss": None, "kbps": 6, "disk_kbps": 6, "mel": 0.25}
+        told = report.Report(own, [row], [], [], [], {"clean": "1 clip"}, [], "a command")
+        page, readme = tmp_path / "evaluation.md", tmp_path / "README.md"
+        page.write_text("".join(f"<!-- {name} begin -->\nold\n<!-- {name} end -->\n" for name in told.sections()))
+        readme.write_text("<!-- figures begin -->\n<!-- figures end -->\n")
+        told.documents(page, readme, tmp_path / "pictures")
+        text = page.read_text()
+        assert "| a | 6.00 | 6.00 | 0.250 |" in text and "<!-- loss begin -->\nold\n" in text
+        assert "<!-- speed begin -->\nold\n" in text and "Not measured" not in text
 
     def test_bands_stand_in_a_table_of_their_own(self):
         own = metrics.load(["mel", "octave11", "octave12", "hnr500", "hoarse500"], [])

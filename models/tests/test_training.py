@@ -19,7 +19,9 @@ from siskin_models.bundle import Bundle  # noqa: E402
 from siskin_models.codec import load_bundle  # noqa: E402
 from siskin_models.frameloss import DECAY, burst_mask, lose_frames  # noqa: E402
 from siskin_models.loudness import Disturbance  # noqa: E402
+from siskin_models.quantizer import decode  # noqa: E402
 from siskin_models.room import response, reverberate  # noqa: E402
+from siskin_models.stages import draw_stages, sum_stages, variable_stages  # noqa: E402
 
 MODELS = Path(__file__).resolve().parents[1]
 SMALL = ["enc_width=16", "dec_width=16", "enc_depth=1", "dec_depth=1", "latent=8"]
@@ -100,6 +102,21 @@ def test_disturbance_hears_what_is_audible():
     assert abs(float(measure(10 * voice, 10 * voice + 0.1 * noise)) - steps[3]) < 0.01 * steps[3]
 
 
+def test_stages_of_an_average_rate_follow_loudness():
+    rng, frames = np.random.default_rng(4), 60
+    pcm = rng.standard_normal((frames, 480)) * np.repeat([1e-4, 0.01, 0.3], 20)[:, None]
+    drawn = np.array([variable_stages(rng, pcm.ravel().astype("f4"), frames, 9) for _ in range(200)])
+    assert drawn.min() == 1 and drawn.max() == 9 and 2.5 < drawn.mean() < 7.5
+    quiet, middle, loud = (drawn[:, at: at + 20].mean() for at in (0, 20, 40))
+    assert quiet + 1 < middle < loud - 1
+    counts = draw_stages(rng, np.tile(pcm.ravel().astype("f4"), (300, 1)), frames, 9)
+    assert (counts == counts[:, :1]).all() and np.mean(counts[:, 0] == 6) > 0.35
+    books, codes = torch.randn(9, 2, 4, 3), torch.randint(4, (300, frames, 18))
+    latents = sum_stages(codes, books, counts)
+    for item in (0, 1, 2):
+        assert torch.allclose(latents[item], decode(codes[item], books, counts[item, 0]), atol=1e-5)
+
+
 def test_the_balancer_gives_each_loss_its_share():
     output = torch.randn(3, 5, requires_grad=True)
     big, small = 1e4 * output[0].sum(), 1e-3 * output[1].sum()
@@ -124,19 +141,34 @@ def test_a_bundle_can_be_trained_further():
     assert not load_bundle(bundle.folder, groups=1, stages=3).quantizer.books.any()
 
 
-def test_a_decoder_learns_alone_resumes_and_goes_into_the_bundle(corpus):
+HEARD, POWERS = ("shape", "distance", "levels", "voicing", "heard"), ("near", "sum", "error_db", "bias_db")
+
+
+@pytest.mark.parametrize("script, options, losses", [("train_decoder.py", ["--pace", "2"], HEARD),
+                                                     ("train_decoder.py", ["--harmonics", "0", "--voicing", "0"], HEARD[:3]),
+                                                     ("train_levels.py", [], POWERS)])
+def test_a_decoder_learns_alone_resumes_and_goes_into_the_bundle(corpus, script, options, losses):
     """Files coded with the old bundle keep their meaning: encoder, codebooks and tables are the same bytes."""
     old = MODELS / "bundles/speech-24k"
-    command = [sys.executable, str(MODELS / "train_decoder.py"), "--bundle", str(old), "--corpus", str(corpus), "--bank",
+    command = [sys.executable, str(MODELS / script), "--bundle", str(old), "--corpus", str(corpus), "--bank",
                str(corpus / "bank"), "--crops", "16", "--frames", "12", "--batch", "4", "--out", str(corpus / "run"),
-               "--log-every", "4", "--pace", "2"]
+               "--log-every", "4", *options]
     first = subprocess.run([*command, "--steps", "8"], capture_output=True, text=True)
     assert first.returncode == 0, first.stderr
     again = subprocess.run([*command, "--steps", "12"], capture_output=True, text=True)
     assert again.returncode == 0 and "resumed at step 8" in again.stdout and "bank" not in again.stdout, again.stderr
     rows = list(csv.DictReader(open(corpus / "run/loss.csv")))
     assert [r["step"] for r in rows] == ["4", "8", "12"]
-    assert all(np.isfinite(float(r[k])) for r in rows for k in ("shape", "distance", "levels", "voicing", "heard"))
+    assert all(np.isfinite(float(r[k])) for r in rows for k in losses)
+    if script == "train_levels.py":
+        # What is no level stands still.
+        saved, kept = torch.load(corpus / "run/last.pt")["average"], load_bundle(old).decoder.state_dict()
+        moved = {k for k, v in kept.items() if k in saved and (saved[k] - v).abs().max() > 0}
+        assert moved == {"gain.bias", "level.weight", "level.bias"}
+        fixed = (saved["level.bias"] - kept["level.bias"]).abs() == 0
+        assert fixed[:17].all() and not fixed[17:].any()  # the 17th band lies at 1,970 Hz
+        gains = (saved["gain.bias"] - kept["gain.bias"]).abs() > 0
+        assert gains[2:19].all() and not gains[:2].any() and not gains[19:].any()  # 144 to 2,520 Hz
     other = subprocess.run([*command, "--steps", "13", "--crops", "20"], capture_output=True, text=True)
     assert other.returncode and "holds another bank" in other.stderr
 
@@ -157,5 +189,5 @@ def test_a_decoder_learns_alone_resumes_and_goes_into_the_bundle(corpus):
     reach, z = after["receptive_field_frames"]["decoder"], bundle.lookup(codes, 6)
     late = bundle.synthesise(z[60 - reach + 1: 61])[-480:]
     assert np.abs(late - bundle.synthesise(z[:61])[-480:]).max() < 1e-6
-    short = bundle.synthesise(z[60 - reach + 4: 61])[-480:]
+    short = bundle.synthesise(z[60 - reach // 2: 61])[-480:]
     assert np.abs(short - late).max() > 0
