@@ -120,7 +120,7 @@ pub(crate) fn codes(data: &[u8]) {
     static CODER: OnceLock<Coder> = OnceLock::new();
     let coder = CODER.get_or_init(|| {
         let bundle = Bundle::find("speech-24k").expect("the shipped bundle");
-        Coder::new(siskin_core::audio::load_entropy_tables(&bundle).expect("tables").expect("tables").into())
+        Coder::new(siskin_core::audio::load_entropy_tables(&bundle).expect("tables").expect("tables"))
     });
     let packet = Packet::parse(data, &Limits::default()).and_then(|packet| packet.bind(&stream()));
     let Ok(packet) = packet else { return };

@@ -65,7 +65,7 @@ fn main() -> std::result::Result<(), Box<dyn Error>> {
     let clips =
         paths.iter().map(|p| Clip::read(p, &bundle, &runtime)).collect::<std::result::Result<Vec<_>, _>>()?;
     let (header, quantizer) = (bundle.stream_header(), ResidualQuantizer::from_bundle(&bundle)?);
-    let mut coder = siskin_core::audio::load_entropy_tables(&bundle)?.map(|tables| Coder::new(tables.into()));
+    let mut coder = siskin_core::audio::load_entropy_tables(&bundle)?.map(Coder::new);
     println!(
         "| width | lambda | bits per frame | less than fixed width | error | us per frame |\n|---|---|---|---|---|---|"
     );

@@ -215,7 +215,7 @@ fn write_seeds() {
     }
     let bundle = Bundle::find("speech-24k").expect("the shipped bundle");
     let mut coder =
-        Coder::new(siskin_core::audio::load_entropy_tables(&bundle).expect("tables").expect("tables").into());
+        Coder::new(siskin_core::audio::load_entropy_tables(&bundle).expect("tables").expect("tables"));
     for (name, stages) in [("even", [2u8; 4]), ("uneven", [1, 3, 2, 9])] {
         let mut frames = Frames::new(2);
         for count in stages {

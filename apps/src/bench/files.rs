@@ -39,8 +39,7 @@ impl Files {
         let mut encoder = Encoder::new(bundle, runtime, &config)?;
         let mut decoder = Decoder::new(bundle, runtime)?;
         let header = encoder.stream_header().clone();
-        let mut coder =
-            siskin_core::audio::load_entropy_tables(bundle)?.map(|tables| Coder::new(tables.into()));
+        let mut coder = siskin_core::audio::load_entropy_tables(bundle)?.map(Coder::new);
         let (mut result, mut frames) = (Self { range_coded: coder.is_some(), ..Self::default() }, 0);
         let (mut packets, mut out, mut codes, mut fixed) =
             (Vec::new(), Vec::new(), Frames::default(), Vec::new());

@@ -28,7 +28,7 @@ impl CodedFile {
         // Without the bundle range-coded packets are refused, others are not.
         let tables = Bundle::for_stream(&header, None)
             .and_then(|bundle| siskin_core::audio::load_entropy_tables(&bundle));
-        let mut coder = tables.ok().flatten().map(|tables| Coder::new(tables.into()));
+        let mut coder = tables.ok().flatten().map(Coder::new);
         let (mut block, mut packet, mut frames) = (Block::default(), Vec::new(), Vec::new());
         let (mut codebooks, mut samples, mut expected, mut begun, mut origin) = (0, Some(0), None, false, 0);
         while self.next(&mut block)? {

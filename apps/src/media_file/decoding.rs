@@ -1,7 +1,5 @@
 //! A coded file to samples: in order, with lost and damaged packets bridged, to the exact length.
 
-use std::sync::Arc;
-
 use anyhow::{Result, bail};
 use siskin_core::audio::Decoder;
 use siskin_core::bitstream::packet::Packet;
@@ -64,7 +62,7 @@ impl Decoding {
         let bundle = Bundle::for_stream(file.header(), model)?;
         let mut decoder = Decoder::new(&bundle, runtime)?;
         decoder.set_header(file.header())?;
-        let tables = siskin_core::audio::load_entropy_tables(&bundle)?.map(Arc::new);
+        let tables = siskin_core::audio::load_entropy_tables(&bundle)?;
         Ok(Self {
             file,
             decoder,

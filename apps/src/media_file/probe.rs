@@ -73,10 +73,8 @@ impl Probe {
         let mut probe = Self { code_bits: Some(0), ..Default::default() };
         let (mut block, mut frames) = (Block::default(), Frames::default());
         let tables = bundle.map(siskin_core::audio::load_entropy_tables).transpose()?.flatten();
-        let mut known = Known {
-            size: bundle.map(|b| b.manifest().quantizer.size),
-            coder: tables.map(|t| Coder::new(t.into())),
-        };
+        let mut known =
+            Known { size: bundle.map(|b| b.manifest().quantizer.size), coder: tables.map(Coder::new) };
         let mut timeline = Timeline::default();
         loop {
             match file.next(&mut block) {

@@ -49,7 +49,7 @@ impl Decoder {
     /// What [`FrameDecoder::new`] and [`load_entropy_tables`](crate::load_entropy_tables) return.
     pub fn new(bundle: &Bundle, runtime: &Runtime) -> Result<Self> {
         let mut decoder = Self::from_parts(FrameDecoder::new(bundle, runtime)?, bundle.stream_header());
-        decoder.set_tables(load_entropy_tables(bundle)?.map(Arc::new));
+        decoder.set_tables(load_entropy_tables(bundle)?);
         Ok(decoder)
     }
 

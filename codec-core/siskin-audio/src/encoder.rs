@@ -49,7 +49,7 @@ impl Encoder {
         let stages = config.stages.unwrap_or(bundle.manifest().default_stages);
         let frames = FrameEncoder::new(bundle, runtime)?;
         let mut encoder = Self::from_parts(frames, bundle.stream_header(), config, stages)?;
-        encoder.set_tables(load_entropy_tables(bundle)?.map(Arc::new));
+        encoder.set_tables(load_entropy_tables(bundle)?);
         Ok(encoder)
     }
 

@@ -1,5 +1,8 @@
+use std::sync::Arc;
+
 use siskin_entropy::{CodebookShape, Codebooks};
 use siskin_error::{Error, Result};
+use siskin_model::SharedCache;
 use siskin_model::bundle::{Bundle, QuantizerSpec};
 
 use crate::rate::StageCandidates;
@@ -10,8 +13,12 @@ use crate::search::{BeamSearch, LANES, SearchCodebook};
 /// Each stage quantizes what the stages before it left (RVQ: SoundStream, arXiv 2107.03312, section III-C; groups:
 /// HiFi-Codec, arXiv 2305.02765, section 3.2). Codes are ordered `[stage][group]`, so a stage prefix of a frame is a
 /// valid frame of a lower rate.
+///
+/// Clones, and the quantizers of one bundle in a process, share their codebooks.
 #[derive(Clone)]
-pub struct ResidualQuantizer {
+pub struct ResidualQuantizer(Arc<Books>);
+
+struct Books {
     codebooks: Codebooks,
     /// `[stage][group]` codebooks as [`SearchCodebook::blocks`] has them.
     blocks: Vec<f32>,
@@ -41,29 +48,9 @@ fn shape_of(spec: &QuantizerSpec) -> CodebookShape {
     }
 }
 
-impl ResidualQuantizer {
-    /// A quantizer with a bundle's codebooks.
-    ///
-    /// # Errors
-    /// What [`load_codebooks`] returns.
-    pub fn from_bundle(bundle: &Bundle) -> Result<Self> {
-        load_codebooks(bundle).map(Self::from_codebooks)
-    }
-
-    /// A quantizer with codebooks `[stage][group][entry][dim / groups]`.
-    ///
-    /// # Errors
-    /// A text that says what does not fit `spec`.
-    pub fn new(
-        spec: &QuantizerSpec,
-        shape: &[usize],
-        entries: Vec<f32>,
-    ) -> std::result::Result<Self, String> {
-        Codebooks::new(shape_of(spec), shape, entries).map(Self::from_codebooks)
-    }
-
+impl Books {
     /// Lays codebooks out for the search: blocks of entries side by side, norms precomputed.
-    pub fn from_codebooks(codebooks: Codebooks) -> Self {
+    fn new(codebooks: Codebooks) -> Self {
         let CodebookShape { stages, groups, size, group_dim: dim } = codebooks.shape();
         // The kernel compares whole blocks, without a remainder loop.
         let padded = size.next_multiple_of(LANES);
@@ -87,10 +74,39 @@ impl ResidualQuantizer {
         let error_per_bit = half_norms.chunks_exact(padded).map(error_per_bit).collect();
         Self { codebooks, blocks, half_norms, error_per_bit }
     }
+}
 
+impl ResidualQuantizer {
+    /// A quantizer with a bundle's codebooks.
+    ///
+    /// # Errors
+    /// What [`load_codebooks`] returns.
+    pub fn from_bundle(bundle: &Bundle) -> Result<Self> {
+        // 5 MB with the copy for the search.
+        static BOOKS: SharedCache<([u8; 32], QuantizerSpec), Books> = SharedCache::new();
+        let key = (bundle.hash(), bundle.manifest().quantizer.clone());
+        BOOKS.share(key, || load_codebooks(bundle).map(Books::new)).map(Self)
+    }
+
+    /// A quantizer with codebooks `[stage][group][entry][dim / groups]`.
+    ///
+    /// # Errors
+    /// A text that says what does not fit `spec`.
+    pub fn new(
+        spec: &QuantizerSpec,
+        shape: &[usize],
+        entries: Vec<f32>,
+    ) -> std::result::Result<Self, String> {
+        Codebooks::new(shape_of(spec), shape, entries).map(Self::from_codebooks)
+    }
+
+    /// A quantizer with codebooks of any origin.
+    pub fn from_codebooks(codebooks: Codebooks) -> Self {
+        Self(Arc::new(Books::new(codebooks)))
+    }
     /// The codebooks.
     pub fn codebooks(&self) -> &Codebooks {
-        &self.codebooks
+        &self.0.codebooks
     }
 
     /// Codes per frame with `stages` stages.
@@ -100,27 +116,27 @@ impl ResidualQuantizer {
 
     /// Residual stages.
     pub fn stages(&self) -> usize {
-        self.codebooks.shape().stages
+        self.0.codebooks.shape().stages
     }
 
     /// Codebooks per stage.
     pub fn groups(&self) -> usize {
-        self.codebooks.shape().groups
+        self.0.codebooks.shape().groups
     }
 
     /// Entries per codebook.
     pub fn codebook_size(&self) -> usize {
-        self.codebooks.shape().size
+        self.0.codebooks.shape().size
     }
 
     /// Dimension of one group.
     pub(crate) fn group_dim(&self) -> usize {
-        self.codebooks.shape().group_dim
+        self.0.codebooks.shape().group_dim
     }
 
     /// Dimension of a latent frame.
     pub fn latent_dim(&self) -> usize {
-        self.codebooks.latent_dim()
+        self.0.codebooks.latent_dim()
     }
 
     /// Quantizes one latent frame with as many stages as fill `codes` (`[stage][group]`).
@@ -197,10 +213,10 @@ impl ResidualQuantizer {
         let (dim, padded) = (self.group_dim(), self.codebook_size().next_multiple_of(LANES));
         SearchCodebook {
             index,
-            error_per_bit: self.error_per_bit[index],
-            entries: self.codebooks.codebook_entries(index),
-            blocks: &self.blocks[index * padded * dim..(index + 1) * padded * dim],
-            half_norms: &self.half_norms[index * padded..(index + 1) * padded],
+            error_per_bit: self.0.error_per_bit[index],
+            entries: self.0.codebooks.codebook_entries(index),
+            blocks: &self.0.blocks[index * padded * dim..(index + 1) * padded * dim],
+            half_norms: &self.0.half_norms[index * padded..(index + 1) * padded],
         }
     }
 
@@ -209,7 +225,7 @@ impl ResidualQuantizer {
     /// # Errors
     /// [`Error::Bitstream`] if a code is not below the codebook's size or there are more codes than codebooks.
     pub fn dequantize_codes(&self, codes: &[u16], latent: &mut [f32]) -> Result<()> {
-        self.codebooks.decode_latent(codes, latent)
+        self.0.codebooks.decode_latent(codes, latent)
     }
 }
 

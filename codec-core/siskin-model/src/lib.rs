@@ -6,6 +6,8 @@
 pub mod bundle;
 mod places;
 pub mod runtime;
+mod shared;
 
 pub use places::search_near;
+pub use shared::SharedCache;
 pub use siskin_error::{Error, Limits, Result};

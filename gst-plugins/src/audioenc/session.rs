@@ -186,7 +186,7 @@ impl Session {
             let stages = rate.stages_for(&self.bundle)?;
             let header = self.bundle.stream_header();
             let mut encoder = Encoder::from_parts(network, header, &config, stages)?;
-            encoder.set_tables(audio::load_entropy_tables(&self.bundle)?.map(Into::into));
+            encoder.set_tables(audio::load_entropy_tables(&self.bundle)?);
             self.encoder = Some(encoder);
         }
         self.set_rate(rate)

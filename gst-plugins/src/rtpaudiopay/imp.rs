@@ -239,7 +239,7 @@ fn packetize(
     if packet.coding() == Coding::RangeCoded && !packetizer.has_coder() {
         let bundle = Bundle::for_stream(packetizer.header(), None)?;
         let tables = siskin_core::audio::load_entropy_tables(&bundle)?;
-        packetizer.set_coder(tables.map(|tables| Box::new(Coder::new(tables.into())) as _));
+        packetizer.set_coder(tables.map(|tables| Box::new(Coder::new(tables)) as _));
     }
     packetizer.push_packet(&packet, options, emit)
 }

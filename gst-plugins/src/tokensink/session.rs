@@ -59,7 +59,7 @@ impl Session {
     ) -> Result<Self> {
         let packer = Packer::new(Format::from_bundle(bundle, stages, layout)?);
         let tables = siskin_core::audio::load_entropy_tables(bundle)?;
-        let coder = tables.map(|tables| Box::new(Coder::new(tables.into())));
+        let coder = tables.map(|tables| Box::new(Coder::new(tables)));
         Ok(Self::new(header, Input::Packets(coder), packer, "", keep))
     }
 

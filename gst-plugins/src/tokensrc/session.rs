@@ -61,7 +61,7 @@ impl Session {
         let header = bundle.stream_header();
         let format = Format::from_bundle(&bundle, stages, layout)?;
         let mut packets = CodePackets::new(header.clone(), stages, frames_per_packet, file.is_some())?;
-        packets.set_tables(siskin_core::audio::load_entropy_tables(&bundle)?.map(Into::into));
+        packets.set_tables(siskin_core::audio::load_entropy_tables(&bundle)?);
         Ok(Self {
             header,
             stats: Stats::default(),

@@ -198,9 +198,7 @@ fn import_codes(
     packets.set_header_interval((HEADER_SECONDS * frame_rate) as u64);
     // Without the bundle the codes are still written, at fixed width: only its tables are missing.
     if installed().iter().any(|b| b.id() == header.bundle) {
-        packets.set_tables(
-            siskin_core::audio::load_entropy_tables(&Bundle::for_stream(&header, None)?)?.map(Into::into),
-        );
+        packets.set_tables(siskin_core::audio::load_entropy_tables(&Bundle::for_stream(&header, None)?)?);
     }
     let mut keep = |packet: PackedCodes<'_>| -> Result<()> {
         let PackedCodes { data, position, samples, is_random_access } = packet;

@@ -9,8 +9,12 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
+use super::hash_of;
 use super::search_path::search_path;
-use crate::{Error, Limits, Result};
+use crate::{Error, Limits, Result, SharedCache};
+
+/// Files that were read and checked, by [`hash_of`] them.
+static FILES: SharedCache<[u8; 32], BTreeMap<String, Vec<u8>>> = SharedCache::new();
 
 /// What every kind of manifest says.
 pub(super) trait Facts: DeserializeOwned {
@@ -76,7 +80,9 @@ impl<M: Facts> Folder<M> {
     pub(super) fn open(path: &Path, limits: &Limits) -> Result<Self> {
         let manifest: M = read_manifest(path, limits)?;
         let files = read_files(path, manifest.file_hashes(), limits)?;
-        Ok(Self { path: path.to_owned(), manifest: Arc::new(manifest), files: Arc::new(files) })
+        // Read all the same, so that a damaged file never goes unnoticed, and then held once for all streams.
+        let files = FILES.share::<Error>(hash_of(manifest.file_hashes()), || Ok(files))?;
+        Ok(Self { path: path.to_owned(), manifest: Arc::new(manifest), files })
     }
 }
 

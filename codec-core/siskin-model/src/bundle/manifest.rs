@@ -83,7 +83,7 @@ impl Default for ReceptiveField {
 }
 
 /// The quantizer's shape.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct QuantizerSpec {
     /// Which residual quantizer.
     #[serde(rename = "type")]

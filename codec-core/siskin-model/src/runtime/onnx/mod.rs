@@ -2,6 +2,7 @@
 
 mod library;
 mod session;
+mod sessions;
 mod step;
 mod tensors;
 mod weights;

@@ -1,12 +1,14 @@
 //! A [`StepNetwork`] on ONNX Runtime with bound, preallocated buffers.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use ort::environment::Environment;
 use ort::session::{IoBinding, Session};
 use ort::value::{Outlet, Tensor};
 
 use super::session::{open_session, zeros};
+use super::sessions::{SessionKey, SharedSession};
 use super::weights;
 use crate::runtime::network::StepNetwork;
 use crate::runtime::options::RuntimeOptions;
@@ -15,10 +17,10 @@ use crate::runtime::spec::{GraphSpec, StateSpec};
 use crate::{Error, Result};
 
 /// Two bindings over two sets of state tensors: a run reads one set and writes the other, the next run the other way
-/// round, so states move without copies.
+/// round, so states move without copies. The session may have other streams too; all tensors are this one's own.
 pub(super) struct OnnxNetwork {
     file: String,
-    session: Session,
+    session: Arc<SharedSession>,
     provider: Provider,
     input: Tensor<f32>,
     output: Tensor<f32>,
@@ -35,32 +37,27 @@ impl OnnxNetwork {
         spec: &GraphSpec,
         graph: &[u8],
     ) -> Result<Self> {
-        // ONNX Runtime runs with NaN weights without an error, so they are looked for before.
-        weights::check_finite(graph).map_err(|reason| Error::network(&spec.file, reason))?;
-        let (session, provider) = open_session(environment, options, &spec.file, graph)?;
+        let (session, provider) = SharedSession::acquire(&SessionKey::new(options, graph), || {
+            // ONNX Runtime runs with NaN weights without an error, so they are looked for before.
+            weights::check_finite(graph).map_err(|reason| Error::network(&spec.file, reason))?;
+            open_session(environment, options, &spec.file, graph)
+        })?;
         let fail = |e: ort::Error| Error::network(&spec.file, e);
         // Here and not in the first run, whose errors do not name the manifest.
-        check_states(spec, &session)?;
-        let main_in = shape(spec, session.inputs(), &spec.input)?;
-        let main_out = shape(spec, session.outputs(), &spec.output)?;
+        let shapes = session.with(&spec.file, |open| Ok(check_shapes(spec, open)))?;
+        let [main_in, main_out] = shapes?;
         let input = zeros(&main_in).map_err(fail)?;
         let mut output = zeros(&main_out).map_err(fail)?;
         let set =
             || -> ort::Result<Vec<Tensor<f32>>> { spec.states.iter().map(|s| zeros(&s.shape)).collect() };
         let mut states = [set().map_err(fail)?, set().map_err(fail)?];
         let [a, b] = &mut states;
-        let forth = bind_tensors(&session, spec, &input, &mut output, a, b).map_err(fail)?;
-        let back = bind_tensors(&session, spec, &input, &mut output, b, a).map_err(fail)?;
-        let mut network = Self {
-            file: spec.file.clone(),
-            session,
-            provider,
-            input,
-            output,
-            states,
-            bindings: [forth, back],
-            phase: 0,
-        };
+        let bindings = session.with(&spec.file, |open| {
+            let forth = bind_tensors(open, spec, &input, &mut output, a, b)?;
+            Ok([forth, bind_tensors(open, spec, &input, &mut output, b, a)?])
+        })?;
+        let mut network =
+            Self { file: spec.file.clone(), session, provider, input, output, states, bindings, phase: 0 };
         // The first run lays out the memory; do it before real time begins.
         network.run()?;
         network.reset();
@@ -74,7 +71,8 @@ impl StepNetwork for OnnxNetwork {
     }
 
     fn run(&mut self) -> Result<()> {
-        self.session.run_binding(&self.bindings[self.phase]).map_err(|e| Error::network(&self.file, e))?;
+        let binding = &self.bindings[self.phase];
+        self.session.with(&self.file, |session| session.run_binding(binding).map(drop))?;
         // The set that was written is read next.
         self.phase ^= 1;
         Ok(())
@@ -149,6 +147,12 @@ fn shape(spec: &GraphSpec, outlets: &[Outlet], name: &str) -> Result<Vec<usize>>
     // (`docs/model-bundle.md`).
     dims.and_then(|dims| dims.iter().map(|&d| usize::try_from(d).ok()).collect())
         .ok_or_else(|| Error::network(&spec.file, format!("no tensor {name} of static shape")))
+}
+
+/// Checks the states, and gives the shapes of the main input and output.
+fn check_shapes(spec: &GraphSpec, session: &Session) -> Result<[Vec<usize>; 2]> {
+    check_states(spec, session)?;
+    Ok([shape(spec, session.inputs(), &spec.input)?, shape(spec, session.outputs(), &spec.output)?])
 }
 
 /// Checks that the graph has the states of the manifest and no others.
