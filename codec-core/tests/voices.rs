@@ -47,6 +47,29 @@ fn every_word_has_its_time() {
 }
 
 #[test]
+fn what_is_abbreviated_sounds_like_what_is_written_out() {
+    let mut speaker = speaker();
+    for (short, long) in [
+        ("Dr. Smith sings.", "doctor Smith sings."),
+        ("Birds, etc., sing.", "Birds, et cetera, sing."),
+        ("It costs $5.20 now.", "It costs 5 dollars 20 now."),
+        ("At 48 kHz it sings.", "At 48 kilohertz it sings."),
+        ("On 2026-11-28 it sings.", "On November 28th 2026 it sings."),
+    ] {
+        // The same samples: neither another sound nor a pause.
+        let [(a, left), (b, right)] = [short, long].map(|text| say(&mut speaker, text, 0, 1.0));
+        assert_eq!(left, right, "{short}");
+        assert_eq!(a.samples, b.samples);
+        let shown: Vec<&str> = a.words.iter().map(|w| w.text.as_str()).collect();
+        assert_eq!(shown.join(" "), short, "subtitles show what was written");
+    }
+    // The pause that a full stop makes, which abbreviations had.
+    let [(with, _), (without, _)] =
+        ["The bird. Smith sings.", "The bird Smith sings."].map(|text| say(&mut speaker, text, 0, 1.0));
+    assert!(with.samples > without.samples, "a mark takes time");
+}
+
+#[test]
 fn speed_and_voice_are_heard() {
     let mut speaker = speaker();
     let (slow, low) = say(&mut speaker, "A bird.", 0, 0.5);

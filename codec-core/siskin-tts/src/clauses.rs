@@ -1,12 +1,14 @@
 //! Text preparation for espeak-ng: clauses, runs of words, and clean-up of its output.
 
+use crate::normalize::is_abbreviated;
+
 /// Punctuation between clauses that the networks know as pauses.
 // The marks of Kokoro's vocabulary that end a clause.
 pub(crate) const PUNCTUATION: [char; 8] = [';', ':', ',', '.', '!', '?', '…', '—'];
 
 /// Splits a text into clauses, each with the punctuation that ends it. It counts only before white space or the end, so
-/// that `3.50` stays one number.
-pub(crate) fn split_clauses(text: &str) -> Vec<(&str, Option<char>)> {
+/// that `3.50` stays one number, and not after an abbreviation of the language `code`.
+pub(crate) fn split_clauses<'a>(text: &'a str, code: &str) -> Vec<(&'a str, Option<char>)> {
     let mut found = Vec::new();
     let mut start = 0;
     let mut chars = text.char_indices().peekable();
@@ -15,6 +17,18 @@ pub(crate) fn split_clauses(text: &str) -> Vec<(&str, Option<char>)> {
             continue;
         }
         let mut end = at + c.len_utf8();
+        let word = text[start..at].rsplit(char::is_whitespace).next().unwrap_or_default();
+        let rest = &text[end..];
+        // As a sentence's end it would make a pause of 100 to 200 ms. At the end of the text it is one; in `etc., and` the
+        // comma is the mark.
+        let goes_on = rest.starts_with([',', ';', ':'])
+            || rest.starts_with(char::is_whitespace) && !rest.trim().is_empty();
+        if c == '.'
+            && goes_on
+            && is_abbreviated(word, rest.split_whitespace().next().unwrap_or_default(), code)
+        {
+            continue;
+        }
         // `...` and `?!` are one mark.
         while let Some(&(i, next)) = chars.peek().filter(|(_, n)| PUNCTUATION.contains(n)) {
             end = i + next.len_utf8();
@@ -121,9 +135,17 @@ mod tests {
 
     #[test]
     fn clauses_keep_their_marks() {
-        let found = split_clauses("Well, it costs 3.50... or 1,000? Yes");
+        let found = split_clauses("Well, it costs 3.50... or 1,000? Yes", "en-us");
         let expected =
             [("Well", Some(',')), (" it costs 3.50", Some('.')), (" or 1,000", Some('?')), (" Yes", None)];
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn abbreviations_end_no_clause() {
+        let found = split_clauses("Mr. Smith, Dr. J. Doe etc., and so on etc.", "en-us");
+        let expected =
+            [("Mr. Smith", Some(',')), (" Dr. J. Doe etc.", Some(',')), (" and so on etc", Some('.'))];
         assert_eq!(found, expected);
     }
 

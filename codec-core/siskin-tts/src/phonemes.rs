@@ -12,6 +12,7 @@ use crate::align::align_words;
 use crate::clauses::{
     replace_phonemes, split_clauses, split_runs, strip_language_marks, strip_phoneme_input,
 };
+use crate::normalize::read_words;
 
 /// The phonemes of a sentence with their words.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -49,7 +50,7 @@ impl Phonemizer {
     /// [`Error::Phonemes`] if espeak-ng fails or does not have the language.
     pub fn phonemize_sentence(&self, sentence: &str, language: &LanguageSpec) -> Result<Phonemes> {
         let mut all = Phonemes::default();
-        for (clause, mark) in split_clauses(sentence) {
+        for (clause, mark) in split_clauses(sentence, &language.code) {
             let words: Vec<&str> = clause.split_whitespace().collect();
             // A clause without letters or digits has nothing to speak.
             let spoken = if clause.chars().any(char::is_alphanumeric) {
@@ -81,7 +82,9 @@ impl Phonemizer {
         language: &LanguageSpec,
     ) -> Result<Vec<(char, Option<usize>)>> {
         let mut found = Vec::new();
-        for run in split_runs(words) {
+        let read = read_words(words, &language.code);
+        let read: Vec<&str> = read.iter().map(String::as_str).collect();
+        for run in split_runs(&read) {
             let (owners, pieces): (Vec<usize>, Vec<&str>) = run.into_iter().unzip();
             if !found.is_empty() {
                 found.push((' ', None));

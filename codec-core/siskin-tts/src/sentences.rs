@@ -5,10 +5,11 @@
 pub const MAX_SENTENCE: usize = 300;
 
 /// Abbreviations of English, German, Italian, Spanish and French, in lower case: a full stop after them ends no sentence.
-const ABBREVIATIONS: [&str; 40] = [
+const ABBREVIATIONS: [&str; 47] = [
     "mr", "mrs", "ms", "dr", "prof", "sr", "jr", "st", "vs", "etc", "inc", "ltd", "co", "no", "vol", "fig",
     "jan", "feb", "mar", "apr", "jun", "jul", "aug", "sep", "sept", "oct", "nov", "dec", "bzw", "ca", "vgl",
-    "nr", "str", "hr", "fr", "sig", "sra", "pág", "mme", "mlle",
+    "nr", "str", "hr", "fr", "sig", "sra", "pág", "mme", "mlle", "approx", "dott", "dra", "okt", "dez",
+    "mio", "mrd",
 ];
 
 /// Splits text into sentences. How the text is cut into calls does not change them.
