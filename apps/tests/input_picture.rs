@@ -312,7 +312,7 @@ fn halves(path: &Path) -> [[u8; 3]; 2] {
 }
 
 #[test]
-fn colours_keep_their_range_and_matrix_in_the_formats_of_cameras() {
+fn colors_keep_their_range_and_matrix_in_the_formats_of_cameras() {
     let folder = folder();
     let path = |name: &str| folder.path().join(name);
     let (input, back) = (path("in.mkv"), path("back.mkv"));

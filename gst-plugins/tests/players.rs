@@ -10,8 +10,8 @@ use siskin_core::bitstream::VideoHeader;
 
 const SECONDS: u64 = 4;
 
-/// A file with one track of video and two of sound, `SECONDS` long.
-fn film() -> (tempfile::TempDir, PathBuf) {
+/// A file with one track of video and two of sound, `SECONDS` long; the video ends after `video_seconds`.
+fn film(video_seconds: u64) -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("film.mkv");
     let queue = "queue max-size-time=0 max-size-buffers=0 max-size-bytes=0 ! mux.";
@@ -25,7 +25,7 @@ fn film() -> (tempfile::TempDir, PathBuf) {
         "siskinmux name=mux ! filesink name=out \
          videotestsrc num-buffers={} pattern=ball ! video/x-raw,width=64,height=48,framerate=25/1 ! \
          siskinvideoenc keyframe-interval=25 ! {queue} {} {}",
-        SECONDS * 25,
+        video_seconds * 25,
         sound("sine"),
         sound("ticks")
     ));
@@ -62,7 +62,7 @@ fn complaints(player: &gst::Element) -> Vec<String> {
 
 #[test]
 fn a_player_that_starts_again_and_again_has_nothing_to_complain_about() {
-    let (_folder, path) = film();
+    let (_folder, path) = film(SECONDS);
     for kind in ["playbin", "playbin3"] {
         let player = player(kind, &path);
         for turn in 0..20 {
@@ -75,6 +75,32 @@ fn a_player_that_starts_again_and_again_has_nothing_to_complain_about() {
             assert_eq!(complaints(&player), Vec::<String>::new(), "{kind} {turn}");
         }
         player.set_state(gst::State::Null).expect("stopping never fails");
+    }
+}
+
+/// A decoder that gives nothing until the end is an error to its base class.
+#[test]
+fn a_seek_to_where_the_video_is_over_plays_the_sound_to_its_end() {
+    let (_folder, path) = film(1);
+    let (zero, from, end) =
+        (gst::ClockTime::ZERO, gst::ClockTime::from_seconds(3), gst::ClockTime::from_seconds(4));
+    // Forwards, backwards in the sound alone, and backwards from there into the video.
+    for (rate, start, stop) in [(1.0, from, end), (-1.0, from, end), (-2.0, zero, end)] {
+        let player = player("playbin", &path);
+        player.set_state(gst::State::Paused).expect("a change of state");
+        let (result, ..) = player.state(gst::ClockTime::from_seconds(30));
+        assert!(result.is_ok(), "{:?}", complaints(&player));
+        let flags = gst::SeekFlags::FLUSH | gst::SeekFlags::ACCURATE;
+        let set = gst::SeekType::Set;
+        player.seek(rate, flags, set, start, set, stop).expect("a seek");
+        player.set_state(gst::State::Playing).expect("a change of state");
+        let bus = player.bus().expect("a player has a bus");
+        let kinds = [gst::MessageType::Eos, gst::MessageType::Error];
+        let message = bus.timed_pop_filtered(gst::ClockTime::from_seconds(60), &kinds);
+        // Before anything can fail: a player must not be dropped while it plays.
+        player.set_state(gst::State::Null).expect("stopping never fails");
+        let is_end = message.as_ref().is_some_and(|m| m.type_() == gst::MessageType::Eos);
+        assert!(is_end, "at {rate}: {message:?}");
     }
 }
 

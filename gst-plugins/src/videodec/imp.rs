@@ -52,6 +52,8 @@ pub struct SiskinVideoDec {
     splitter: Mutex<Splitter>,
     /// Frames of a packet are on their way to the base class.
     splitting: AtomicBool,
+    /// A frame has been given to the base class since the last flush.
+    has_given: AtomicBool,
 }
 
 impl Default for SiskinVideoDec {
@@ -63,6 +65,7 @@ impl Default for SiskinVideoDec {
             output: Mutex::default(),
             splitter: Mutex::default(),
             splitting: AtomicBool::default(),
+            has_given: AtomicBool::default(),
         }
     }
 }
@@ -139,6 +142,7 @@ impl VideoDecoderImpl for SiskinVideoDec {
         *lock(&self.stream) = Some(Stream::new(&runtime));
         *lock(&self.splitter) = Splitter::default();
         *lock(&self.stats) = Stats::default();
+        self.has_given.store(false, Ordering::Release);
         Ok(())
     }
 
@@ -179,8 +183,9 @@ impl VideoDecoderImpl for SiskinVideoDec {
         let Some(header) = header else { return obj.finish_frame(frame) };
         self.follow(&header, self.native_format())?;
         // Before decoding: in a fitted GOP frames are independent, so a seek need not compute those before its
-        // target.
-        if !self.is_wanted(&frame) {
+        // target. One is given all the same, and clipped by the base class: a stream that ends before anything was given
+        // is an error to it, as after a seek to where only the sound goes on.
+        if !self.is_wanted(&frame) && self.has_given.load(Ordering::Acquire) {
             return obj.finish_frame(frame);
         }
         // Too late by QoS. The packet has been taken, so later frames still decode.
@@ -195,6 +200,7 @@ impl VideoDecoderImpl for SiskinVideoDec {
         if let Some(stream) = lock(&self.stream).as_mut() {
             stream.reset();
         }
+        self.has_given.store(false, Ordering::Release);
         true
     }
 }
@@ -386,6 +392,7 @@ impl SiskinVideoDec {
             stats.frames += 1;
             stats.held_frames += u64::from(held);
         }
+        self.has_given.store(true, Ordering::Release);
         obj.finish_frame(frame)
     }
 }

@@ -22,7 +22,7 @@
 //!     height: 270,
 //!     frame_rate: (30, 1),
 //!     pixel_aspect: (1, 1),
-//!     colour: Default::default(),
+//!     colorimetry: Default::default(),
 //! };
 //! let config = realtime::Config { target: realtime::Target::Bitrate(500_000), ..Default::default() };
 //! let mut encoder = realtime::Encoder::new(header, &runtime, &bundle, &config)?;
