@@ -11,9 +11,9 @@ mod pace;
 mod seat;
 mod stream;
 
-#[cfg(test)]
-pub(crate) use health::Health;
 pub(crate) use host::{check_device, list_devices};
+#[cfg(test)]
+pub(crate) use opening::FakeDevice;
 pub(crate) use opening::{Device, Opening, Wanted};
 pub(crate) use seat::{Change, Seat};
 pub(crate) use stream::{Player, Recorder};

@@ -92,7 +92,7 @@ impl Device {
 
     /// A device without a stream.
     #[cfg(test)]
-    pub(crate) fn fake(name: &str, rate: u32) -> (Self, Arc<Health>) {
+    fn fake(name: &str, rate: u32) -> (Self, Arc<Health>) {
         let health = Health::new();
         let device = Self {
             name: name.to_owned(),
@@ -104,6 +104,50 @@ impl Device {
             watch: Watch::new(),
         };
         (device, health)
+    }
+}
+
+/// A device that tests put in and pull out.
+#[cfg(test)]
+#[derive(Clone, Default)]
+pub(crate) struct FakeDevice {
+    is_gone: Arc<std::sync::atomic::AtomicBool>,
+    last: Arc<std::sync::Mutex<Option<Arc<Health>>>>,
+}
+
+#[cfg(test)]
+impl FakeDevice {
+    /// What a [`super::Seat`] opens it by; `end` makes the other end of its samples.
+    pub(crate) fn opener<E: Send + 'static>(
+        &self,
+        end: impl Fn() -> E + Clone + Send + 'static,
+    ) -> impl Fn() -> Opening<E> + Send + 'static {
+        let own = self.clone();
+        move || {
+            let (own, end) = (own.clone(), end.clone());
+            Opening::start(move || {
+                if own.is_gone.load(std::sync::atomic::Ordering::SeqCst) {
+                    return Err(anyhow!("no sound device"));
+                }
+                let (device, health) = Device::fake("stick", 24_000);
+                *own.last.lock().expect("no panic") = Some(health);
+                Ok((device, end()))
+            })
+        }
+    }
+
+    pub(crate) fn pull_out(&self) {
+        self.is_gone.store(true, std::sync::atomic::Ordering::SeqCst);
+        self.health().note_error(cpal::Error::new(ErrorKind::DeviceNotAvailable));
+    }
+
+    pub(crate) fn put_back(&self) {
+        self.is_gone.store(false, std::sync::atomic::Ordering::SeqCst);
+    }
+
+    /// Of the stream that was opened last.
+    pub(crate) fn health(&self) -> Arc<Health> {
+        self.last.lock().expect("no panic").clone().expect("an open device")
     }
 }
 

@@ -108,12 +108,9 @@ impl<E: Send + 'static> Seat<E> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicBool, Ordering};
-    use std::sync::{Arc, Mutex};
-
     use cpal::ErrorKind;
 
-    use super::super::health::Health;
+    use super::super::opening::FakeDevice;
     use super::*;
 
     /// Polls until something has changed.
@@ -130,33 +127,17 @@ mod tests {
 
     #[test]
     fn a_device_that_is_pulled_out_is_looked_for_and_comes_back() {
-        let is_there = Arc::new(AtomicBool::new(true));
-        let last: Arc<Mutex<Option<Arc<Health>>>> = Arc::default();
-        let mut seat = Seat::new({
-            let (is_there, last) = (is_there.clone(), last.clone());
-            move || {
-                let (is_there, last) = (is_there.clone(), last.clone());
-                Opening::start(move || {
-                    if !is_there.load(Ordering::SeqCst) {
-                        return Err(anyhow!("no sound device"));
-                    }
-                    let (device, health) = Device::fake("stick", 24_000);
-                    *last.lock().expect("no panic") = Some(health);
-                    Ok((device, 7))
-                })
-            }
-        });
-        let health = || last.lock().expect("no panic").clone().expect("an open device");
+        let stick = FakeDevice::default();
+        let mut seat = Seat::new(stick.opener(|| 7));
         assert!(matches!(next(&mut seat), Change::Opened(7)));
         assert!(seat.poll().is_none(), "nothing has failed");
-        health().note_error(cpal::Error::new(ErrorKind::Xrun));
-        health().note_call(Duration::ZERO);
+        stick.health().note_error(cpal::Error::new(ErrorKind::Xrun));
+        stick.health().note_call(Duration::ZERO);
         assert!(seat.poll().is_none() && seat.recovered_errors() == 1, "an xrun is no failure");
-        is_there.store(false, Ordering::SeqCst);
-        health().note_error(cpal::Error::new(ErrorKind::DeviceNotAvailable));
+        stick.pull_out();
         assert!(matches!(next(&mut seat), Change::Lost(_)) && seat.device().is_none());
         assert!(matches!(next(&mut seat), Change::Refused(_)), "looked for at once");
-        is_there.store(true, Ordering::SeqCst);
+        stick.put_back();
         let asked = Instant::now();
         assert!(matches!(next(&mut seat), Change::Opened(7)) && seat.device().is_some());
         assert!(asked.elapsed() > RETRY / 2, "and then once a second");

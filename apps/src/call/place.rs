@@ -111,42 +111,22 @@ impl<E: Send + 'static> Place<E> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicBool, Ordering};
-    use std::sync::{Arc, Mutex};
     use std::time::{Duration, Instant};
 
     use anyhow::anyhow;
-    use cpal::ErrorKind;
     use crossbeam::channel::unbounded;
 
     use super::super::ends::{self, Microphone};
     use super::super::port;
     use super::*;
-    use crate::audio_device::{Device, Health};
+    use crate::audio_device::FakeDevice;
 
     #[test]
     fn silence_takes_the_place_of_a_device_that_is_pulled_out_and_the_device_comes_back() {
-        let is_there = Arc::new(AtomicBool::new(true));
-        let last: Arc<Mutex<Option<Arc<Health>>>> = Arc::default();
+        let stick = FakeDevice::default();
         let (ends, given) = unbounded::<Microphone>();
-        let mut place = Place::of_device(
-            "microphone",
-            {
-                let (is_there, last) = (is_there.clone(), last.clone());
-                move || {
-                    let (is_there, last) = (is_there.clone(), last.clone());
-                    Opening::start(move || {
-                        if !is_there.load(Ordering::SeqCst) {
-                            return Err(anyhow!("no sound device"));
-                        }
-                        let (device, health) = Device::fake("stick", 24_000);
-                        *last.lock().expect("no panic") = Some(health);
-                        Ok((device, ends::recording_ring(24_000, 240).1))
-                    })
-                }
-            },
-            ends,
-        );
+        let open = stick.opener(|| ends::recording_ring(24_000, 240).1);
+        let mut place = Place::of_device("microphone", open, ends);
         let mut said = Vec::new();
         let mut tend_until = |place: &mut Place<Microphone>, name: &str| {
             let started = Instant::now();
@@ -158,12 +138,10 @@ mod tests {
         };
         tend_until(&mut place, "stick");
         assert_eq!(given.len(), 1);
-        is_there.store(false, Ordering::SeqCst);
-        let health = last.lock().expect("no panic").clone().expect("an open device");
-        health.note_error(cpal::Error::new(ErrorKind::DeviceNotAvailable));
+        stick.pull_out();
         tend_until(&mut place, "nothing");
         assert_eq!(given.len(), 2, "silence at once");
-        is_there.store(true, Ordering::SeqCst);
+        stick.put_back();
         tend_until(&mut place, "stick");
         assert_eq!(given.len(), 3);
         assert!(!place.is_at_end());

@@ -259,8 +259,7 @@ impl SiskinVideoDec {
                 stream.broken += 1;
                 gst::info!(CAT, imp = self, "packet at {}: {e}", pts.display());
                 let is_first = stream.broken == 1;
-                Ok(is_first
-                    .then(|| format!("broken packet at {}, the last picture stays: {e}", pts.display())))
+                Ok(is_first.then(|| format!("broken packet at {}, the last frame stays: {e}", pts.display())))
             }
             Err(e) => {
                 drop(guard);
@@ -352,7 +351,7 @@ impl SiskinVideoDec {
             match stream.decode(index) {
                 Ok(()) => {}
                 Err(e @ Error::NotFinite { .. }) => {
-                    let text = format!("at {}: {e}; the last picture stays", frame.pts().display());
+                    let text = format!("at {}: {e}; the last frame stays", frame.pts().display());
                     lock(&self.stats).broken_packets += 1;
                     drop(guard);
                     gst::element_imp_warning!(self, gst::StreamError::Decode, ("{text}"));

@@ -1,8 +1,8 @@
 //! SECTION:element-siskinvideodec
 //!
-//! `siskinvideodec` decodes `video/x-siskin` to RGB or I420 in the colour matrix and range of the source. A packet holds a
-//! group of pictures, any of which can be had without the others, so a seek decodes no frame before its target, and a
-//! decoder that is late skips frames and catches up.
+//! `siskinvideodec` decodes `video/x-siskin` to RGB or I420 in the color matrix and range of the source. A packet is a frame of
+//! the real-time mode, or a fitted group of pictures, any of which can be had without the others: there a seek decodes at most
+//! one frame before its target. A decoder that is late skips frames and catches up.
 //!
 //! A packet that is damaged, or whose predecessor is missing, is a warning, and the last good frame is held for as long as
 //! its frames would have lasted.

@@ -55,11 +55,7 @@ mod tests {
         assert_eq!(load.next(false, false), Some(4));
         let late: Vec<_> = (0..5).map(|_| load.next(true, false)).collect();
         assert_eq!(late, [Some(2), Some(1), Some(0), None, None]);
-        assert_eq!(
-            load.next(true, true),
-            Some(0),
-            "a key picture that was asked for comes whatever the time"
-        );
+        assert_eq!(load.next(true, true), Some(0), "a keyframe that was asked for comes whatever the time");
         // In time again, it comes back step by step.
         let back: Vec<_> = (0..4 * PATIENCE + 5).map(|_| load.next(false, false)).collect();
         assert_eq!(
