@@ -63,7 +63,7 @@ pub(crate) fn container(data: &[u8]) {
 /// Repairs a file; what comes of it can be read to its end.
 pub(crate) fn repaired(data: &[u8]) {
     let mut out = Vec::new();
-    let Ok(done) = repair(data, &mut out) else { return };
+    let Ok(done) = repair(Cursor::new(data), &mut out) else { return };
     assert_eq!(out.len() as u64, done.bytes);
     for patch in &done.patches {
         let at = usize::try_from(patch.offset).expect("within the file");

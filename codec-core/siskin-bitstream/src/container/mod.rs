@@ -7,6 +7,7 @@ mod chapters;
 mod cluster;
 mod ebml;
 mod head;
+mod head_search;
 mod id;
 mod lacing;
 mod reader;

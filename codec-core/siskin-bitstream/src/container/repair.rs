@@ -1,8 +1,9 @@
 //! Makes a whole file of one that was cut off: known sizes, an index, the duration.
 
-use std::io::{Read, Write};
+use std::io::{Read, Seek, Write};
 
 use super::ebml::{self, child_elements, read_head, read_unsigned, read_whole};
+use super::head_search::find_file_head;
 use super::lacing::Lacing;
 use super::reader::Counted;
 use super::writer::Patch;
@@ -59,13 +60,14 @@ enum Header {
     Video(VideoHeader),
 }
 
-/// Copies the Matroska file in `source` to `out` up to its last whole block: what it says of itself, its tracks, tags,
-/// chapters and attachments are kept byte by byte, the index is made anew.
+/// Copies the Matroska file in `source`, from where it stands, to `out` up to its last whole block: what it says of itself, its
+/// tracks, tags, chapters and attachments are kept byte by byte, the index is made anew. Info and tracks come first, wherever in the
+/// source they are.
 ///
 /// # Errors
 /// [`Error::Container`] if there is nothing to be saved, since the file ends before its first packet, or if reading or
 /// writing fails.
-pub fn repair(source: impl Read, out: &mut impl Write) -> Result<Repaired> {
+pub fn repair(source: impl Read + Seek, out: &mut impl Write) -> Result<Repaired> {
     repair_with(source, out, &Limits::default())
 }
 
@@ -73,14 +75,15 @@ pub fn repair(source: impl Read, out: &mut impl Write) -> Result<Repaired> {
 ///
 /// # Errors
 /// As for [`repair`].
-pub fn repair_with(source: impl Read, out: &mut impl Write, limits: &Limits) -> Result<Repaired> {
+pub fn repair_with(mut source: impl Read + Seek, out: &mut impl Write, limits: &Limits) -> Result<Repaired> {
+    let position = source.stream_position().map_err(read_error)?;
     let mut copy = Copy {
         limits: limits.clone(),
-        source: Counted { inner: source, position: 0 },
+        source: Counted { inner: source, position },
         out,
         segment: 0,
         info: Vec::new(),
-        info_at: None,
+        info_at: 0,
         places: Vec::new(),
         tracks: Vec::new(),
         tick_ns: 1_000_000,
@@ -90,6 +93,7 @@ pub fn repair_with(source: impl Read, out: &mut impl Write, limits: &Limits) -> 
         done: Repaired::default(),
     };
     copy.write_start()?;
+    copy.write_file_head()?;
     // Damage ends the copy as a cut does.
     let walked = copy.copy_elements();
     let nothing = copy.done.blocks == 0;
@@ -116,7 +120,7 @@ struct Copy<'a, R, W> {
     segment: u64,
     /// The children of `Info` without the duration.
     info: Vec<u8>,
-    info_at: Option<u64>,
+    info_at: u64,
     /// Ids and offsets of what the index of top-level elements shall name.
     places: Vec<(u32, u64)>,
     tracks: Vec<TrackKind>,
@@ -137,7 +141,7 @@ struct Cluster {
     cue: Option<(u64, u64)>,
 }
 
-impl<R: Read, W: Write> Copy<'_, R, W> {
+impl<R: Read + Seek, W: Write> Copy<'_, R, W> {
     fn write_start(&mut self) -> Result<()> {
         let not_matroska = || Error::container("not a Matroska file");
         let head = read_head(&mut self.source).map_err(|_| not_matroska())?.ok_or_else(not_matroska)?;
@@ -184,7 +188,6 @@ impl<R: Read, W: Write> Copy<'_, R, W> {
                 id::SEGMENT => self.good = self.source.position,
                 id::CLUSTER => {
                     self.close_cluster(open.take())?;
-                    self.check_head()?;
                     // Saturating: the size of a cluster that was cut off may claim anything.
                     let end = head.size.map(|s| self.source.position.saturating_add(s));
                     open = Some((Cluster::default(), end));
@@ -212,9 +215,11 @@ impl<R: Read, W: Write> Copy<'_, R, W> {
                                 open = Some((Cluster { ticks, ..Default::default() }, end));
                             }
                         }
-                        (_, id::INFO | id::TRACKS | id::TAGS | id::CHAPTERS | id::ATTACHMENTS) => {
+                        // At the start already.
+                        (_, id::INFO | id::TRACKS) => self.close_cluster(open.take())?,
+                        (_, id::TAGS | id::CHAPTERS | id::ATTACHMENTS) => {
                             self.close_cluster(open.take())?;
-                            self.take_description(head.id, &whole)?;
+                            self.write_part(head.id, &whole)?;
                         }
                         _ => {}
                     }
@@ -234,53 +239,34 @@ impl<R: Read, W: Write> Copy<'_, R, W> {
         Ok((read as u64 == size).then_some(body))
     }
 
-    fn take_description(&mut self, id: u32, body: &[u8]) -> Result<()> {
-        match id {
-            id::INFO => {
-                for (id, part) in child_elements(body) {
-                    match id {
-                        id::TIMESTAMP_SCALE => self.tick_ns = read_unsigned(part).max(1),
-                        // Made anew, or a checksum that no longer holds.
-                        id::DURATION | id::CRC_32 | id::VOID => continue,
-                        _ => {}
-                    }
-                    ebml::put_element(id, part, &mut self.info);
-                }
-                // Kept until the tracks come, in front of which it is written.
-                return Ok(());
+    /// Writes what packets cannot be understood without, wherever it stands in the source.
+    fn write_file_head(&mut self) -> Result<()> {
+        let head = find_file_head(&mut self.source, &self.limits)?;
+        let tracks = head.tracks.ok_or_else(|| Error::container("ends before its tracks are described"))?;
+        for (id, part) in child_elements(&head.info.unwrap_or_default()) {
+            match id {
+                id::TIMESTAMP_SCALE => self.tick_ns = read_unsigned(part).max(1),
+                // Made anew, or a checksum that no longer holds.
+                id::DURATION | id::CRC_32 | id::VOID => continue,
+                _ => {}
             }
-            id::TRACKS => {
-                let entries = child_elements(body).filter(|(id, _)| *id == id::TRACK_ENTRY);
-                let limits = &self.limits;
-                self.tracks.extend(entries.map(|(_, entry)| TrackKind::from_entry(entry, limits)));
-            }
-            _ => {}
+            ebml::put_element(id, part, &mut self.info);
         }
-        if id == id::TRACKS {
-            self.write_info()?;
-        }
+        self.info_at = self.done.bytes;
+        self.places.push((id::INFO, self.info_at));
+        let info = self.info_with(None);
+        self.write_bytes(&info)?;
+        let entries = child_elements(&tracks).filter(|(id, _)| *id == id::TRACK_ENTRY);
+        self.tracks.extend(entries.map(|(_, entry)| TrackKind::from_entry(entry, &self.limits)));
+        self.write_part(id::TRACKS, &tracks)
+    }
+
+    /// Writes a part that the index of parts names.
+    fn write_part(&mut self, id: u32, body: &[u8]) -> Result<()> {
         self.places.push((id, self.done.bytes));
         let mut out = Vec::new();
         ebml::put_element(id, body, &mut out);
         self.write_bytes(&out)
-    }
-
-    /// Fails if blocks come before their tracks.
-    fn check_head(&self) -> Result<()> {
-        if self.tracks.is_empty() {
-            return Err(Error::container("ends before its tracks are described"));
-        }
-        Ok(())
-    }
-
-    fn write_info(&mut self) -> Result<()> {
-        if self.info_at.is_none() {
-            self.info_at = Some(self.done.bytes);
-            self.places.push((id::INFO, self.done.bytes));
-            let out = self.info_with(None);
-            self.write_bytes(&out)?;
-        }
-        Ok(())
     }
 
     /// `Info` and what is kept free behind it.
@@ -396,8 +382,8 @@ impl<R: Read, W: Write> Copy<'_, R, W> {
         done.patches = vec![
             Patch { offset: self.segment - 8, data: size.to_vec() },
             Patch { offset: self.segment, data: head },
+            Patch { offset: self.info_at, data: info },
         ];
-        done.patches.extend(self.info_at.map(|offset| Patch { offset, data: info }));
         Ok(done)
     }
 

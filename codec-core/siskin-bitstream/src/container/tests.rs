@@ -1,5 +1,6 @@
 use std::io::Cursor;
 
+use super::ebml::{self, read_head};
 use super::*;
 use crate::sample;
 use crate::{Error, Limits, Result, VideoHeader};
@@ -106,7 +107,7 @@ fn seeking_lands_on_the_block() {
 /// What [`repair`] makes of data, patches applied.
 fn repaired(data: &[u8]) -> Result<(Vec<u8>, Repaired)> {
     let mut out = Vec::new();
-    let done = repair(data, &mut out)?;
+    let done = repair(Cursor::new(data), &mut out)?;
     for patch in &done.patches {
         let at = patch.offset as usize;
         out[at..at + patch.data.len()].copy_from_slice(&patch.data);
@@ -440,7 +441,7 @@ fn each_limit_of_the_reader_bites() {
 #[test]
 fn each_limit_of_the_repair_bites() {
     let data = file(Mode::Live, 3);
-    let repaired = |limits: &Limits| repair_with(data.as_slice(), &mut Vec::new(), limits);
+    let repaired = |limits: &Limits| repair_with(Cursor::new(&data), &mut Vec::new(), limits);
     assert_eq!(repaired(&Limits::default()).expect("a file of ours").blocks, 3);
     // No element larger than 50 bytes, so no track and no block.
     let error = repaired(&limits(|l| l.max_container_element_bytes = 50)).expect_err("nothing is kept");
@@ -553,4 +554,44 @@ fn frames_in_the_order_of_decoding_stay_in_their_cluster() {
         found.push(block.pts_ns / 1_000_000);
     }
     assert_eq!((found.as_slice(), clusters), (&shown[..], 2));
+}
+
+/// A file whose parts of the kinds in `moved` stand behind its packets, in this order.
+fn moved_behind(data: &[u8], moved: &[u32]) -> Vec<u8> {
+    let mut rest = Cursor::new(data);
+    let (mut out, mut behind) = (Vec::new(), vec![Vec::new(); moved.len()]);
+    while let Some(head) = read_head(&mut rest).expect("a file of ours") {
+        let body = rest.position() as usize;
+        let entered = [id::SEGMENT, id::CLUSTER].contains(&head.id);
+        let end = if entered { body } else { body + head.size.expect("a known size") as usize };
+        if let Some(place) = moved.iter().position(|&part| part == head.id) {
+            ebml::put_element(head.id, &data[body..end], &mut behind[place]);
+        } else if entered {
+            // Of unknown size, since what is in it changes.
+            ebml::put_id(head.id, &mut out);
+            out.extend_from_slice(&[0x01, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]);
+        } else if ![id::CUES, id::SEEK_HEAD, id::VOID].contains(&head.id) {
+            ebml::put_element(head.id, &data[body..end], &mut out);
+        }
+        rest.set_position(end as u64);
+    }
+    out.extend(behind.concat());
+    out
+}
+
+#[test]
+fn a_repaired_file_begins_with_its_tracks_wherever_they_were() {
+    let data = file(Mode::File, 5);
+    let expected = blocks(&data).expect("a file of ours").0;
+    for moved in [&[id::TRACKS][..], &[id::INFO], &[id::INFO, id::TRACKS], &[id::TRACKS, id::INFO]] {
+        let edited = moved_behind(&data, moved);
+        assert_ne!(edited.len(), data.len());
+        let (fixed, done) = repaired(&edited).expect("all is there");
+        assert_eq!((done.blocks, done.dropped_bytes), (5, 0), "{moved:?}");
+        let reader = Reader::open(Cursor::new(&fixed)).expect("a whole file");
+        assert_eq!(reader.tracks()[0].codec_private, track().codec_private, "{moved:?}");
+        assert_eq!((reader.duration_ns(), reader.chapters()), (Some(5_000_000_000), &chapters()[..]));
+        assert_eq!(blocks(&fixed).expect("a whole file"), (expected.clone(), false), "{moved:?}");
+        assert_eq!(repaired(&fixed).expect("a whole file").0, fixed, "twice is once");
+    }
 }
