@@ -113,6 +113,17 @@ fn other_formats_by_their_extension() {
         let off = samples.abs_diff(31_200);
         assert!(off <= if exact { 1 } else { 3000 }, "{name}: {samples}");
     }
+    // Matroska holds what was decoded, also without video beside it: FFmpeg's own choice would be Vorbis.
+    for (options, codec) in [(&[][..], "flac"), (&["--float"], "pcm_f32le")] {
+        let out = folder.path().join(format!("{codec}.mka"));
+        good([&["decode", text(&coded), text(&out)], options].concat());
+        let stream = &probe(&out, "a", "stream=codec_name,sample_rate")[0];
+        assert_eq!((&stream["codec_name"], &stream["sample_rate"]), (&codec.into(), &"24000".into()));
+        let found = &ndjson(&good(["compare", "--json", text(&coded), text(&out)]))[0];
+        // Matroska's times are whole milliseconds.
+        let off = found["output_samples"].as_u64().map(|n| n.abs_diff(31_200));
+        assert!(off.is_some_and(|off| off <= 1), "{codec}: {found}");
+    }
     assert_fails(&run(["decode", text(&coded), text(&folder.path().join("a.xyz"))]), 2, ".xyz");
     assert_fails(&run(["decode", text(&coded), text(&folder.path().join("plain"))]), 2, "extension");
     assert_fails(&run(["decode", "--float", text(&coded), text(&folder.path().join("b.flac"))]), 2, "float");

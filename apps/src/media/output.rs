@@ -159,7 +159,12 @@ impl AudioOutput {
 }
 
 fn codec_of(context: &Output, format: &OutputFormat) -> Result<Id> {
-    let id = context.format().codec(&format.name, media::Type::Audio);
+    let id = match context.format().codec(&format.name, media::Type::Audio) {
+        // FFmpeg's choice is Vorbis; a file of sound alone loses no more than one with video beside it.
+        _ if context.format().name() == "matroska" && format.float => return Ok(Id::PCM_F32LE),
+        _ if context.format().name() == "matroska" => Id::FLAC,
+        id => id,
+    };
     match (id, format.float) {
         (Id::None, _) => Err(usage_error(format!("{} files hold no audio", context.format().name()))),
         // The default of WAV; others that hold PCM take floats in their byte order.
