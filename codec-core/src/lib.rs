@@ -41,7 +41,7 @@ pub use siskin_bitstream::container;
 pub use siskin_entropy as entropy;
 pub use siskin_error::{Error, Limits, OffsetUnit, Result};
 pub use siskin_media as media;
-pub use siskin_model::{bundle, runtime, search_near};
+pub use siskin_model::{bundle, keep_unused_for, runtime, search_near};
 
 /// Stream headers and packets, written and parsed.
 // A module of chosen names and not the crate: `container` has a path of its own, as before the core was split.

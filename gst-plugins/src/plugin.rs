@@ -34,11 +34,16 @@ fn list_elements() -> [(&'static str, gst::Rank, glib::Type); 14] {
     ]
 }
 
+/// How long what elements share outlives the last of them. Players make their decoders anew for each file and each restart; behind
+/// a list of short files, or a restart in which a user does something else, nothing is opened again. It is 20 MB for a decoder.
+const KEEP_UNUSED: std::time::Duration = std::time::Duration::from_secs(10);
+
 fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     // The bundles lie beside the plugin, and the program that loaded it is elsewhere.
     if let Some(file) = plugin.filename() {
         siskin_core::search_near(&file);
     }
+    siskin_core::keep_unused_for(KEEP_UNUSED);
     list_elements()
         .into_iter()
         .try_for_each(|(name, rank, kind)| gst::Element::register(Some(plugin), name, rank, kind))

@@ -2,7 +2,9 @@
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-/// Values by key, each held for as long as somebody uses it.
+use crate::kept;
+
+/// Values by key, each held for as long as somebody uses it, and as [`keep_unused_for`](crate::keep_unused_for) says longer.
 ///
 /// ```
 /// use siskin_model::SharedCache;
@@ -17,7 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 #[derive(Debug)]
 pub struct SharedCache<K, V>(Mutex<Vec<(K, Weak<V>)>>);
 
-impl<K: PartialEq, V> SharedCache<K, V> {
+impl<K: PartialEq, V: Send + Sync + 'static> SharedCache<K, V> {
     /// An empty cache.
     pub const fn new() -> Self {
         Self(Mutex::new(Vec::new()))
@@ -39,6 +41,8 @@ impl<K: PartialEq, V> SharedCache<K, V> {
         Ok(other.unwrap_or_else(|| {
             values.retain(|(k, value)| *k != key && value.strong_count() > 0);
             values.push((key, Arc::downgrade(&made)));
+            // One is the keeper's own.
+            kept::keep(&made, |value| Arc::strong_count(value) > 1);
             made
         }))
     }
@@ -49,7 +53,7 @@ impl<K: PartialEq, V> SharedCache<K, V> {
     }
 }
 
-impl<K: PartialEq, V> Default for SharedCache<K, V> {
+impl<K: PartialEq, V: Send + Sync + 'static> Default for SharedCache<K, V> {
     fn default() -> Self {
         Self::new()
     }

@@ -50,7 +50,8 @@ fn load_environment() -> std::result::Result<Arc<Environment>, LoadError> {
         );
         LoadError { reason, source: Arc::new(e) }
     })?;
-    let built = builder.with_name("siskin").build().map(Arc::new);
+    // On by default: counts of runs, names of graphs and error messages would be recorded in the user's home and sent.
+    let built = builder.with_name("siskin").with_telemetry(false).build().map(Arc::new);
     built.map_err(|e| LoadError { reason: path.display().to_string(), source: Arc::new(e) })
 }
 

@@ -7,12 +7,14 @@
 
 use std::num::NonZero;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::available_parallelism;
 
 use ort::session::Session;
 use sha2::{Digest, Sha256};
 
+use crate::kept;
 use crate::runtime::options::RuntimeOptions;
 use crate::runtime::provider::Provider;
 use crate::{Error, Result};
@@ -42,23 +44,36 @@ impl SessionKey {
 
 /// A session and the provider that runs it; none until it is open.
 #[derive(Debug, Default)]
-pub(super) struct SharedSession(Mutex<Option<(Session, Provider)>>);
+struct SharedSession {
+    slot: Mutex<Option<(Session, Provider)>>,
+    users: AtomicUsize,
+}
 
 static SESSIONS: Mutex<Vec<(SessionKey, Weak<SharedSession>)>> = Mutex::new(Vec::new());
 
-impl SharedSession {
+/// A stream's part in a session.
+#[derive(Debug)]
+pub(super) struct SessionUser(Arc<SharedSession>);
+
+impl Drop for SessionUser {
+    fn drop(&mut self) {
+        self.0.users.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl SessionUser {
     /// The session of a key that has the fewest users, and its provider; `open` opens another one where there are fewer
-    /// than cores.
+    /// than cores and none is without a user.
     ///
     /// # Errors
     /// What `open` returns.
     pub(super) fn acquire(
         key: &SessionKey,
         open: impl FnOnce() -> Result<(Session, Provider)>,
-    ) -> Result<(Arc<Self>, Provider)> {
+    ) -> Result<(Self, Provider)> {
         let session = Self::reserve(key);
         // Whoever shares it waits here: ten streams that start at once must not open ten.
-        let mut slot = lock(&session.0);
+        let mut slot = lock(&session.0.slot);
         let provider = match &*slot {
             Some((_, provider)) => *provider,
             // After a failure too, which each user then meets by himself.
@@ -68,18 +83,23 @@ impl SharedSession {
         Ok((session, provider))
     }
 
-    fn reserve(key: &SessionKey) -> Arc<Self> {
+    fn reserve(key: &SessionKey) -> Self {
         let mut all = lock(&SESSIONS);
         all.retain(|(_, session)| session.strong_count() > 0);
         let own: Vec<_> = all.iter().filter(|(k, _)| k == key).filter_map(|(_, s)| s.upgrade()).collect();
-        if own.len() >= key.max_sessions()
-            && let Some(least) = own.into_iter().min_by_key(Arc::strong_count)
-        {
-            return least;
-        }
-        let session = Arc::new(Self::default());
-        all.push((key.clone(), Arc::downgrade(&session)));
-        session
+        let count = own.len();
+        // Users come under this lock only, so none comes in between; one that goes makes the session the better choice.
+        let users = |session: &Arc<SharedSession>| session.users.load(Ordering::Acquire);
+        let least = own.into_iter().min_by_key(users);
+        let session = least.filter(|least| count >= key.max_sessions() || users(least) == 0);
+        let session = session.unwrap_or_else(|| {
+            let session = Arc::new(SharedSession::default());
+            all.push((key.clone(), Arc::downgrade(&session)));
+            kept::keep(&session, |session| session.users.load(Ordering::Acquire) > 0);
+            session
+        });
+        session.users.fetch_add(1, Ordering::AcqRel);
+        Self(session)
     }
 
     /// Does something with the session while nobody else does; `file` is the network's name in errors.
@@ -87,7 +107,7 @@ impl SharedSession {
     /// # Errors
     /// [`Error::Network`] with what `work` returns.
     pub(super) fn with<R>(&self, file: &str, work: impl FnOnce(&mut Session) -> ort::Result<R>) -> Result<R> {
-        match &mut *lock(&self.0) {
+        match &mut *lock(&self.0.slot) {
             Some((session, _)) => work(session).map_err(|e| Error::network(file, e)),
             // `acquire` gives out open ones only.
             None => Err(Error::network(file, "the session is not open")),

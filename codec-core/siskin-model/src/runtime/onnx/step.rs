@@ -1,14 +1,13 @@
 //! A [`StepNetwork`] on ONNX Runtime with bound, preallocated buffers.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use ort::environment::Environment;
 use ort::session::{IoBinding, Session};
 use ort::value::{Outlet, Tensor};
 
 use super::session::{open_session, zeros};
-use super::sessions::{SessionKey, SharedSession};
+use super::sessions::{SessionKey, SessionUser};
 use super::weights;
 use crate::runtime::network::StepNetwork;
 use crate::runtime::options::RuntimeOptions;
@@ -20,7 +19,7 @@ use crate::{Error, Result};
 /// round, so states move without copies. The session may have other streams too; all tensors are this one's own.
 pub(super) struct OnnxNetwork {
     file: String,
-    session: Arc<SharedSession>,
+    session: SessionUser,
     provider: Provider,
     input: Tensor<f32>,
     output: Tensor<f32>,
@@ -37,7 +36,7 @@ impl OnnxNetwork {
         spec: &GraphSpec,
         graph: &[u8],
     ) -> Result<Self> {
-        let (session, provider) = SharedSession::acquire(&SessionKey::new(options, graph), || {
+        let (session, provider) = SessionUser::acquire(&SessionKey::new(options, graph), || {
             // ONNX Runtime runs with NaN weights without an error, so they are looked for before.
             weights::check_finite(graph).map_err(|reason| Error::network(&spec.file, reason))?;
             open_session(environment, options, &spec.file, graph)
