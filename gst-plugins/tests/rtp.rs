@@ -416,10 +416,62 @@ fn payloads_last_no_longer_than_is_asked_for() {
         ("rtpsiskinaudiopay max-ptime=90000000 frames=2", any, 40),
         ("rtpsiskinaudiopay", "application/x-rtp,maxptime=(uint)80", 80),
         ("rtpsiskinaudiopay max-ptime=60000000", "application/x-rtp,ptime=(uint)40", 40),
+        ("rtpsiskinaudiopay", "application/x-rtp,a-ptime=(string)60", 60),
     ] {
         let (longest, count) = longest(pay, caps);
         assert_eq!(longest, ms, "{pay} to {caps}");
         // 2 s of sound, the first frame short by the pre-skip, the last to its end.
         assert!(count >= 2000 / ms, "{pay}: {count} payloads");
     }
+}
+
+#[test]
+fn frames_of_several_packets_share_a_payload_where_it_is_asked_for() {
+    // 100 packets of one frame of 20 ms.
+    let coded = encode(&voice(48_000), 1, None);
+    let caps = stream_caps(&header()).to_string();
+    let mut harness = harness("rtpsiskinaudiopay min-ptime=50000000 max-ptime=80000000", &caps);
+    coded.iter().for_each(|packet| assert!(harness.push(packet.buffer()).is_ok()));
+    // Three frames, of which two wait.
+    assert_eq!(harness.query_latency(), Some(gst::ClockTime::from_mseconds(40)));
+    harness.push_event(gst::event::Eos::new());
+    let rtp = pull_all(&mut harness);
+    let lengths: Vec<u64> =
+        rtp.iter().map(|b| b.duration().expect("a duration").nseconds() / 1_000_000).collect();
+    // The first is short by the pre-skip, the last holds what is left.
+    assert!(lengths[1..lengths.len() - 1].iter().all(|&ms| ms == 60), "{lengths:?}");
+    assert_eq!(rtp.len(), coded.len().div_ceil(3));
+    for (payload, packets) in rtp.iter().zip(coded.chunks(3)) {
+        let (pts, expected) = (payload.pts().expect("a time"), time(packets[0].position));
+        assert!(pts.max(expected) - pts.min(expected) < gst::ClockTime::from_useconds(50), "{pts}");
+    }
+    let (out, _) = depayloaded(&plain(true), &rtp);
+    let packets: Vec<Vec<u8>> = out.iter().map(|b| bytes_of(b)).collect();
+    let expected = decode_coded(&coded);
+    assert_same(&decode(packets.iter().map(Vec::as_slice))[..expected.len()], &expected);
+    // What SDP is made of.
+    let caps = harness.sinkpad().and_then(|pad| pad.current_caps()).expect("caps");
+    let structure = caps.structure(0).expect("a structure");
+    assert_eq!((structure.get("a-ptime"), structure.get("a-maxptime")), (Ok("50"), Ok("80")));
+}
+
+#[test]
+fn a_jump_does_not_wait_for_more() {
+    let coded = encode(&voice(4800), 1, None);
+    let caps = stream_caps(&header()).to_string();
+    let mut harness = harness("rtpsiskinaudiopay min-ptime=320000000", &caps);
+    harness.push(coded[0].buffer()).expect("a push");
+    harness.push(coded[1].buffer()).expect("a push");
+    assert!(harness.try_pull().is_none());
+    let mut later = coded[2].buffer();
+    let edit = later.make_mut();
+    edit.set_pts(gst::ClockTime::from_seconds(9));
+    edit.set_flags(gst::BufferFlags::DISCONT);
+    harness.push(later).expect("a push");
+    assert_eq!(harness.try_pull().and_then(|b| b.pts()), Some(gst::ClockTime::ZERO));
+    // A flush forgets what waits.
+    harness.push_event(gst::event::FlushStart::new());
+    harness.push_event(gst::event::FlushStop::new(true));
+    harness.push_event(gst::event::Eos::new());
+    assert!(harness.try_pull().is_none());
 }

@@ -108,7 +108,8 @@ impl Sender {
         encoder.push_samples(samples, &mut |packet: EncodedPacket<'_>| -> Result<()> {
             let parsed = Packet::parse(packet.data, &Limits::default())?.bind(packetizer.header())?;
             packetizer.push_packet(&parsed, options, &mut |payload: OutgoingPayload<'_>| -> Result<()> {
-                let timestamp = origin.wrapping_add((packet.position + payload.offset) as u32);
+                let timestamp =
+                    origin.wrapping_add(packet.position.wrapping_add_signed(payload.offset) as u32);
                 let media = Media {
                     ssrc: link.ssrc(),
                     sequence: *sequence,

@@ -321,7 +321,7 @@ mod tests {
             let (mut found, mut next) = (Vec::new(), 0);
             let mut emit = |payload: OutgoingPayload<'_>| -> Result<()> {
                 let bound = PayloadHead::parse(payload.data)?.bind(&sample())?;
-                assert_eq!(payload.offset, next, "without a gap, the pre-skip left out");
+                assert_eq!(payload.offset, next as i64, "without a gap, the pre-skip left out");
                 next += payload.samples;
                 found.push(bound.info.frames);
                 Ok(())
@@ -331,5 +331,71 @@ mod tests {
                 .expect("a packet of ours");
             assert_eq!((found, next), (counts, 20 * 480 - 240), "{options:?}");
         }
+    }
+    #[test]
+    fn frames_wait_for_those_of_the_next_packets() {
+        let options = PacketizerOptions { min_frames: 3, frames: 3, ..Default::default() };
+        let mut packetizer = Packetizer::new(sample());
+        // Samples from the stream's start: of the packet at hand, and of the payload with its frames.
+        let (mut position, mut sent) = (0u64, Vec::new());
+        for (n, frames) in (0u16..).zip([1u32, 1, 1, 1, 4, 1]) {
+            let info = PacketInfo { starts_stream: n == 0, frames, stages: 12, ..Default::default() };
+            let mut data = Vec::new();
+            let all: Vec<u16> = (0..frames as u16).flat_map(codes).collect();
+            write_packet(&sample(), &info, n == 0, &all, &mut data).expect("valid counts");
+            let mut emit = |payload: OutgoingPayload<'_>| -> Result<()> {
+                let bound = PayloadHead::parse(payload.data)?.bind(&sample())?;
+                let at = position.checked_add_signed(payload.offset);
+                sent.push((n, at, payload.samples, bound.info.frames, payload.marker));
+                Ok(())
+            };
+            packetizer.push_packet(&bind(&data), &options, &mut emit).expect("a packet of ours");
+            position += info.sample_count(&sample());
+        }
+        let mut emit = |payload: OutgoingPayload<'_>| -> Result<()> {
+            sent.push((9, position.checked_add_signed(payload.offset), payload.samples, 0, payload.marker));
+            Ok(())
+        };
+        packetizer.flush_frames(&options, &mut emit).expect("frames of ours");
+        // The first frame is short by the pre-skip of 240.
+        let first = 3 * 480 - 240;
+        assert_eq!(
+            sent,
+            [
+                (2, Some(0), first, 3, true),
+                (4, Some(first), 1440, 3, false),
+                (5, Some(first + 1440), 1440, 3, false),
+            ]
+        );
+        assert_eq!(position, first + 2880, "nothing is left");
+    }
+
+    type Emit<'a> = &'a mut dyn FnMut(OutgoingPayload<'_>) -> Result<()>;
+
+    #[test]
+    fn what_waits_goes_before_a_pause_and_at_the_end() {
+        let options = PacketizerOptions { min_frames: 4, ..Default::default() };
+        let mut packetizer = Packetizer::new(sample());
+        let mut sent = Vec::new();
+        let mut emit = |payload: OutgoingPayload<'_>| -> Result<()> {
+            let bound = PayloadHead::parse(payload.data)?.bind(&sample())?;
+            sent.push((payload.offset, payload.samples, bound.info.frames, bound.info.stages));
+            Ok(())
+        };
+        let push = |packetizer: &mut Packetizer, mut emit: Emit<'_>, starts_stream| {
+            let info = PacketInfo { starts_stream, frames: 1, stages: 12, ..Default::default() };
+            let mut data = Vec::new();
+            write_packet(&sample(), &info, false, &codes(0), &mut data).expect("valid counts");
+            packetizer.push_packet(&bind(&data), &options, &mut emit).expect("a packet of ours");
+        };
+        push(&mut packetizer, &mut emit, true);
+        push(&mut packetizer, &mut emit, false);
+        // Another stream begins, and a jump makes what waits worthless.
+        push(&mut packetizer, &mut emit, true);
+        packetizer.reset();
+        push(&mut packetizer, &mut emit, false);
+        packetizer.flush_frames(&options, &mut emit).expect("frames of ours");
+        packetizer.flush_frames(&options, &mut emit).expect("nothing");
+        assert_eq!(sent, [(-720, 720, 2, 12), (-480, 480, 1, 12)]);
     }
 }

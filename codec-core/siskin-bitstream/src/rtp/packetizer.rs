@@ -14,6 +14,9 @@ use crate::rtp::payload::{MAX_FRAMES, PayloadInfo, write_payload, write_sid_payl
 pub struct PacketizerOptions {
     /// Most frames of a payload, up to [`MAX_FRAMES`]; 0 for as many as fit.
     pub frames: u8,
+    /// Fewest frames of a payload, up to `frames`: a packet's last frames wait for the next packets' until they are so
+    /// many. Payloads before a pause, a change of stages and the end of the stream hold fewer. 0 and 1 wait for none.
+    pub min_frames: u8,
     /// Earlier frames that each payload repeats, up to [`MAX_REDUNDANT`](super::MAX_REDUNDANT). At 0 the copies that a
     /// packet carries itself are sent on.
     pub redundancy: u8,
@@ -23,12 +26,19 @@ pub struct PacketizerOptions {
     pub max_bytes: usize,
 }
 
+impl PacketizerOptions {
+    /// Most frames of a payload, at least 1.
+    fn max_frames(&self) -> u8 {
+        if self.frames == 0 { MAX_FRAMES } else { self.frames.min(MAX_FRAMES) }
+    }
+}
+
 impl Default for PacketizerOptions {
     /// One packet's frames as far as they fit a payload of 1200 bytes, which passes any path of the Internet (RFC 8831,
     /// section 5), without copies.
     fn default() -> Self {
         // Two stages of a copy take 5 bytes with speech-24k: 2 groups of 10 bits each.
-        Self { frames: 0, redundancy: 0, redundancy_stages: 2, max_bytes: 1200 }
+        Self { frames: 0, min_frames: 0, redundancy: 0, redundancy_stages: 2, max_bytes: 1200 }
     }
 }
 
@@ -37,12 +47,26 @@ impl Default for PacketizerOptions {
 pub struct OutgoingPayload<'a> {
     /// The payload's bytes.
     pub data: &'a [u8],
-    /// Samples from the packet's first to the payload's first.
-    pub offset: u64,
+    /// Samples from the packet's first to the payload's first; negative where the payload begins with frames of earlier
+    /// packets.
+    pub offset: i64,
     /// Samples that it decodes to.
     pub samples: u64,
     /// The first payload of a stream, or of a talk spurt after a pause: the RTP marker (RFC 3551, section 4.1).
     pub marker: bool,
+}
+
+/// What is told of frames when they are sent.
+#[derive(Debug, Clone, Copy, Default)]
+struct Start {
+    /// They begin a stream.
+    starts_stream: bool,
+    /// The stream header goes with them.
+    in_band: bool,
+    /// They end a pause.
+    ends_pause: bool,
+    /// Samples of frames of earlier packets among them.
+    held_samples: u64,
 }
 
 /// Packets in, payloads out. It remembers the last frames of the stream, for copies.
@@ -53,7 +77,11 @@ pub struct Packetizer {
     earlier: VecDeque<Vec<u16>>,
     /// Whether the last packet described comfort noise.
     in_pause: bool,
+    /// The frames of the packet at hand.
     frames: Frames,
+    /// Frames to be sent, and what goes with the first of them.
+    waiting: Frames,
+    start: Start,
     payload: Vec<u8>,
 }
 
@@ -66,6 +94,8 @@ impl Packetizer {
             earlier: VecDeque::new(),
             in_pause: false,
             frames: Frames::default(),
+            waiting: Frames::default(),
+            start: Start::default(),
             payload: Vec::new(),
         }
     }
@@ -85,8 +115,9 @@ impl Packetizer {
         self.coder.is_some()
     }
 
-    /// Forgets the frames so far: what follows does not come right after them.
+    /// Forgets the frames so far, those that wait as well: what follows does not come right after them.
     pub fn reset(&mut self) {
+        self.waiting.clear_for(self.header.groups);
         // Copies are told by their distance in frames, so frames from before a gap would be decoded at the wrong
         // time.
         self.earlier.clear();
@@ -104,9 +135,13 @@ impl Packetizer {
         emit: &mut impl FnMut(OutgoingPayload<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         let (info, in_band) = (packet.info(), packet.header().is_some());
-        self.payload.clear();
-        if let Some(noise) = packet.comfort_noise() {
+        if packet.comfort_noise().is_some() || info.starts_stream {
+            // What waits is of another kind of payload, or of another stream.
+            self.flush_frames(options, emit)?;
             self.reset();
+        }
+        if let Some(noise) = packet.comfort_noise() {
+            self.payload.clear();
             self.in_pause = true;
             // The noise lasts until the next payload whatever the count, so a longer pause needs no more payloads.
             let frames = info.frames.min(MAX_FRAMES.into()) as u8;
@@ -127,64 +162,105 @@ impl Packetizer {
         }
         // Taken once, so that only the first payload after a pause has the marker.
         let ends_pause = std::mem::take(&mut self.in_pause);
-        // Out of `self` for the call, which borrows it; put back below, also after an error, so that the buffers
-        // stay.
-        let mut frames = std::mem::take(&mut self.frames);
-        let read =
-            packet.read_codes(self.coder.as_mut().map(|c| &mut **c as &mut dyn CodeCoder), &mut frames);
-        let sent = match read {
-            Ok(()) => self.send_frames(info, in_band, ends_pause, &frames, &options, emit),
-            Err(e) => Err(e.into()),
-        };
-        self.frames = frames;
-        sent
+        packet.read_codes(self.coder.as_mut().map(|c| &mut **c as &mut dyn CodeCoder), &mut self.frames)?;
+        if self.waiting.is_empty() {
+            self.waiting.clear_for(self.header.groups);
+            self.start = Start { starts_stream: info.starts_stream, ends_pause, ..Default::default() };
+        }
+        // With the frames that wait, if there are any: the header is that of their stream, too.
+        self.start.in_band |= in_band;
+        self.frames.iter().for_each(|codes| self.waiting.push_frame(codes));
+        self.send_waiting(&options, options.min_frames.min(options.max_frames()), emit)
     }
 
-    fn send_frames<E: From<Error>>(
+    /// Sends the frames that wait for more ([`PacketizerOptions::min_frames`]): the stream ends or pauses here. The
+    /// payloads' offset is that from where the next packet would begin.
+    ///
+    /// # Errors
+    /// As for [`push_packet`](Self::push_packet).
+    pub fn flush_frames<E: From<Error>>(
         &mut self,
-        info: PacketInfo,
-        in_band: bool,
-        ends_pause: bool,
-        frames: &Frames,
         options: &PacketizerOptions,
         emit: &mut impl FnMut(OutgoingPayload<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
-        if info.starts_stream {
-            self.reset();
-        }
-        let (hop, skip) = (u64::from(self.header.hop), u64::from(self.header.pre_skip));
+        self.send_waiting(options, 0, emit)
+    }
+
+    /// Sends what there is, but for a last payload that would have fewer than `min_frames` frames.
+    fn send_waiting<E: From<Error>>(
+        &mut self,
+        options: &PacketizerOptions,
+        min_frames: u8,
+        emit: &mut impl FnMut(OutgoingPayload<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        // Out of `self` for the call, which borrows it. After an error they are gone.
+        let (waiting, start) = (std::mem::take(&mut self.waiting), std::mem::take(&mut self.start));
+        let sent = self.send_frames(&waiting, start, options, min_frames, emit)?;
+        let rest = &mut self.frames;
+        rest.clear_for(self.header.groups);
+        waiting.iter().skip(sent).for_each(|codes| rest.push_frame(codes));
+        let kept = if sent == 0 { start } else { Start::default() };
+        let held = rest.len() as u64 * u64::from(self.header.hop);
+        self.start = Start { held_samples: held.saturating_sub(self.skip_of(&kept)), ..kept };
+        // Swapped, so that both buffers stay.
+        self.waiting = std::mem::replace(&mut self.frames, waiting);
+        Ok(())
+    }
+
+    /// Samples that are dropped from the start of frames.
+    fn skip_of(&self, start: &Start) -> u64 {
+        if start.starts_stream { self.header.pre_skip.into() } else { 0 }
+    }
+
+    /// Sends frames, and says how many.
+    fn send_frames<E: From<Error>>(
+        &mut self,
+        frames: &Frames,
+        start: Start,
+        options: &PacketizerOptions,
+        min_frames: u8,
+        emit: &mut impl FnMut(OutgoingPayload<'_>) -> Result<(), E>,
+    ) -> Result<usize, E> {
+        let (hop, skip) = (u64::from(self.header.hop), self.skip_of(&start));
         // RTP time runs without the pre-skip, which is dropped from the stream's first frame.
-        let trim = |at: u64| if info.starts_stream { at.saturating_sub(skip) } else { at };
-        let (mut rest, mut counts, mut done) = (frames.codes(), frames.stage_counts(), 0u64);
-        while let Some(&stages) = counts.first() {
+        let time = |frames: usize| (frames as u64 * hop).saturating_sub(skip);
+        let (mut rest, counts, mut done) = (frames.codes(), frames.stage_counts(), 0usize);
+        while let Some(&stages) = counts.get(done) {
             let is_first = done == 0;
             let per_frame = self.header.codes_per_frame(stages);
             // A payload has one number of stages.
-            let left = counts.iter().take_while(|&&c| c == stages).count();
+            let left = counts[done..].iter().take_while(|&&c| c == stages).count();
+            let in_band = start.in_band && is_first;
             let fitted = PayloadInfo {
-                starts_stream: info.starts_stream && is_first,
+                starts_stream: start.starts_stream && is_first,
                 frames: 1,
                 stages,
                 // Before `fit_frames`, since the copies take room from the frames.
                 redundancy: self.copy_stages(options),
             };
-            let fitted = self.fit_frames(fitted, options, left, in_band && is_first);
-            let (now, later) = rest.split_at(usize::from(fitted.frames) * per_frame);
+            let fitted = self.fit_frames(fitted, options, left, in_band);
+            let count = usize::from(fitted.frames);
+            // Only the last ones wait: those before are followed by frames that do not fit or have other stages.
+            if count < min_frames.into() && done + count == counts.len() {
+                break;
+            }
+            let (now, later) = rest.split_at(count * per_frame);
             let earlier: Vec<&[u16]> = self.earlier.iter().map(Vec::as_slice).collect();
             self.payload.clear();
-            write_payload(&self.header, &fitted, in_band && is_first, now, &earlier, &mut self.payload)?;
-            let end = done + u64::from(fitted.frames) * hop;
+            write_payload(&self.header, &fitted, in_band, now, &earlier, &mut self.payload)?;
             // After the payload is written: it repeats the frames before it, not its own.
             self.keep_frames(now.chunks_exact(per_frame), options.redundancy);
+            let (begin, end) = (time(done), time(done + count));
             emit(OutgoingPayload {
                 data: &self.payload,
-                offset: trim(done),
-                samples: trim(end) - trim(done),
-                marker: fitted.starts_stream || ends_pause && is_first,
+                // Both are at most some hundred frames.
+                offset: begin as i64 - start.held_samples as i64,
+                samples: end - begin,
+                marker: fitted.starts_stream || start.ends_pause && is_first,
             })?;
-            (rest, done, counts) = (later, end, &counts[usize::from(fitted.frames)..]);
+            (rest, done) = (later, done + count);
         }
-        Ok(())
+        Ok(done)
     }
 
     /// Stages of the copy of each earlier frame that is to be repeated, nearest first.
@@ -203,12 +279,11 @@ impl Packetizer {
         left: usize,
         in_band: bool,
     ) -> PayloadInfo {
-        let asked = if options.frames == 0 { MAX_FRAMES } else { options.frames.min(MAX_FRAMES) };
         // By the long form, a few bytes more than the short one that is written: the bound holds all the same.
         let header_bytes = if in_band { self.header.to_bytes().len() } else { 0 };
         // From the largest down: at most 16 tries, where solving for the count would repeat the format's
         // arithmetic.
-        for frames in (1..=asked).rev().filter(|&f| usize::from(f) <= left) {
+        for frames in (1..=options.max_frames()).rev().filter(|&f| usize::from(f) <= left) {
             info.frames = frames;
             if info.byte_len(&self.header) + header_bytes <= options.max_bytes {
                 break;
