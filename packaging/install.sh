@@ -53,6 +53,26 @@ install_here() {
   rm -rf "$stage"
   [ -n "${DESTDIR:-}" ] && return
   link_plugin "$plugins/libgstsiskin.so"
+  link_presets "$prefix"
+}
+
+# Presets are read from GStreamer's own prefix and from the user's folder only, like plugins.
+link_presets() {
+  local file folder
+  folder=$(presets_folder "$1")
+  [ "$folder" = "$1/share/gstreamer-1.0/presets" ] && return
+  with_rights_to "$folder" mkdir -p "$folder"
+  for file in "$1"/share/gstreamer-1.0/presets/GstSiskin*.prs; do
+    with_rights_to "$folder" ln -sfn "$file" "$folder/$(basename "$file")"
+  done
+}
+
+# Where GStreamer looks for the presets of what is below the prefix $1.
+presets_folder() {
+  case $1/ in
+    "$HOME"/*) printf '%s\n' "${XDG_DATA_HOME:-$HOME/.local/share}/gstreamer-1.0/presets" ;;
+    *) printf '%s\n' "$(pkg-config --variable=prefix gstreamer-1.0)/share/gstreamer-1.0/presets" ;;
+  esac
 }
 
 # GStreamer looks below its own prefix and in the user's folder only: an installation elsewhere is linked to from there.
@@ -98,6 +118,9 @@ uninstall_here() {
   done
   link=$(plugin_link "$prefix/")
   if [ -L "$link" ] && [ ! -e "$link" ]; then with_rights_to "$(dirname "$link")" rm "$link"; fi
+  for link in "$(presets_folder "$prefix")"/GstSiskin*.prs; do
+    if [ -L "$link" ] && [ ! -e "$link" ]; then with_rights_to "$(dirname "$link")" rm "$link"; fi
+  done
   say "removed from $prefix"
 }
 

@@ -16,6 +16,8 @@ umask 022
 rm -rf "$stage"
 install -Ds -m 755 "$target/siskin" "$into/bin/siskin"
 install -Ds -m 644 "$target/libgstsiskin.so" "$stage$plugins/libgstsiskin.so"
+mkdir -p "$into/share/gstreamer-1.0/presets"
+install -m 644 gst-plugins/presets/*.prs "$into/share/gstreamer-1.0/presets/"
 
 # Beside the program's bin folder, and below the plugin's prefix: that is where the program and the plugin look.
 install -D -m 644 "$onnxruntime" "$into/lib/siskin/libonnxruntime.so"

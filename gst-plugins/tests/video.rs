@@ -558,3 +558,31 @@ fn noise_keeps_the_bit_rate() {
         assert!(seconds[2..].iter().all(|&bits| bits < rate * 2), "{bitrate} b/s: {seconds:?}");
     }
 }
+
+/// Nothing else is seen of a fit for minutes to hours.
+#[test]
+fn a_fit_says_how_far_it_is() {
+    let pipeline = launch(&format!(
+        "videotestsrc num-buffers=4 ! video/x-raw,width=32,height=32,framerate=25/1 ! {QUICK} gop-size=2 ! fakesink"
+    ));
+    let bus = pipeline.bus().expect("a pipeline has a bus");
+    pipeline.set_state(gst::State::Playing).expect("a start");
+    let mut said = Vec::new();
+    while let Some(message) = bus.timed_pop(gst::ClockTime::from_seconds(60)) {
+        match message.view() {
+            gst::MessageView::Progress(progress) => {
+                let (kind, code, _) = progress.get();
+                let field = |name| message.structure().and_then(|s| s.get::<i32>(name).ok());
+                let group = message.structure().and_then(|s| s.get::<u64>("group").ok());
+                said.push((kind, code.to_string(), group, field("percent").is_some_and(|p| p == 100)));
+            }
+            gst::MessageView::Eos(_) | gst::MessageView::Error(_) => break,
+            _ => (),
+        }
+    }
+    pipeline.set_state(gst::State::Null).expect("stopping never fails");
+    let of = |kind| said.iter().filter(|s| s.0 == kind).map(|s| s.2).collect::<Vec<_>>();
+    assert_eq!(of(gst::ProgressType::Start), [Some(1), Some(2)], "{said:?}");
+    assert_eq!(of(gst::ProgressType::Complete), [Some(1), Some(2)], "{said:?}");
+    assert!(said.iter().all(|s| s.1 == "fit" && s.3 == (s.0 == gst::ProgressType::Complete)), "{said:?}");
+}

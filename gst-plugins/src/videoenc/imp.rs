@@ -1,3 +1,4 @@
+use std::cell::RefCell;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -9,6 +10,7 @@ use gst_video::{VideoCodecFrame, VideoCodecFrameFlags};
 use siskin_core::Error;
 use siskin_core::runtime::Runtime;
 
+use super::progress::Messages;
 use super::session::{OutGroup, Session, Stats};
 use super::settings::Settings;
 use crate::element::{debug_category, describe_element, describe_properties, post_error};
@@ -266,7 +268,13 @@ impl SiskinVideoEnc {
         let encoded = {
             let mut guard = lock(&self.session);
             let Some(session) = guard.as_mut() else { return Ok(gst::FlowSuccess::Ok) };
-            let encoded = session.encode(next, &settings, &self.stats, &|| self.stop.load(Ordering::Acquire));
+            let messages = RefCell::new(Messages::new(lock(&self.stats).next_group()));
+            let encoded = session.encode(next, &settings, &self.stats, &|| {
+                let progress = lock(&self.stats).progress();
+                progress.into_iter().for_each(|p| messages.borrow_mut().post(self.obj().upcast_ref(), p));
+                self.stop.load(Ordering::Acquire)
+            });
+            messages.into_inner().end(self.obj().upcast_ref(), encoded.is_ok());
             encoded.map(|group| group.map(|group| (group, session.latency())))
         };
         match encoded {

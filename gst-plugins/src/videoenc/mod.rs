@@ -9,7 +9,8 @@
 //! minutes to hours per GOP and is for files. The latency is the length of a GOP and the time of the slowest fit so far. A GOP
 //! ends after `gop-size` frames, before a frame for which a keyframe is requested (`GstForceKeyUnit`), and where its frames
 //! would take more than a gigabyte of memory. At the end of the stream the current GOP is finished; a flush or a stop abandons
-//! it at once.
+//! it at once. Messages of the type `progress` with the code `fit` say once a second how far the fit is; a GOP and its percentage
+//! are fields of them.
 //!
 //! ```text
 //! gst-launch-1.0 autovideosrc ! videoconvert ! siskinvideoenc bitrate=500000 \
@@ -33,6 +34,7 @@ use gst::glib;
 mod group;
 mod imp;
 mod load;
+mod progress;
 mod session;
 mod settings;
 

@@ -58,6 +58,16 @@ impl Stats {
         self.counters.keyframe_requests += u64::from(is_one);
     }
 
+    /// How far the fit at hand is.
+    pub(super) fn progress(&self) -> Option<FitProgress> {
+        self.progress
+    }
+
+    /// Number of the group that is coded next, from 1.
+    pub(super) fn next_group(&self) -> u64 {
+        self.counters.groups + 1
+    }
+
     pub(super) fn to_structure(self) -> gst::Structure {
         let seconds = TimeBase::NANOSECONDS.ticks_to_seconds(self.duration.nseconds());
         let rate = if seconds > 0.0 { self.counters.bytes as f64 * 8.0 / seconds } else { 0.0 };
