@@ -127,19 +127,59 @@ fn words_have_a_pad_and_the_sound_is_coded() {
     assert!(std::fs::metadata(&file).expect("a file").len() > 500);
 }
 
+/// A flush takes the segment away, and buffers without one have no time.
+#[test]
+fn after_a_flush_the_segment_comes_again() {
+    let mut harness = harness("");
+    harness.push(gst::Buffer::from_slice(b"A bird.\n\n".to_vec())).expect("a push");
+    let is_segment = |e: &gst::Event| e.type_() == gst::EventType::Segment;
+    let before = std::iter::from_fn(|| harness.try_pull_event()).filter(is_segment).count();
+    assert_eq!(before, 1);
+    harness.push_event(gst::event::FlushStart::new());
+    harness.push_event(gst::event::FlushStop::new(true));
+    // That of the text, which it has to have as well and which is not passed on.
+    harness.push_event(gst::event::Segment::new(&gst::FormattedSegment::<gst::ClockTime>::new()));
+    pull_all(&mut harness);
+    harness.push(gst::Buffer::from_slice(b"A bird.\n\n".to_vec())).expect("a push");
+    let after = std::iter::from_fn(|| harness.try_pull_event()).filter(is_segment).count();
+    assert_eq!(after, 1);
+    assert_eq!(harness.pull().expect("spoken").pts(), Some(gst::ClockTime::ZERO));
+}
+
+#[test]
+fn an_engine_that_is_not_there_says_which_are() {
+    init();
+    let tts =
+        gst::ElementFactory::make("siskintts").property("engine", "festival").build().expect("an element");
+    let pipeline = gst::Pipeline::new();
+    pipeline.add(&tts).expect("a new element");
+    assert!(pipeline.set_state(gst::State::Paused).is_err());
+    let text = error_of(&pipeline);
+    // Those installed on the machine, or how to get some: `siskin speak` says the same.
+    assert!(
+        text.contains("engine is festival") && (text.contains("bundle") || text.contains("models import")),
+        "{text}"
+    );
+}
+
+/// The error that a pipeline has posted.
+fn error_of(pipeline: &gst::Pipeline) -> String {
+    let bus = pipeline.bus().expect("a bus");
+    let message = bus.timed_pop_filtered(gst::ClockTime::SECOND, &[gst::MessageType::Error]);
+    pipeline.set_state(gst::State::Null).expect("stopped");
+    match message.as_ref().map(|message| message.view()) {
+        Some(gst::MessageView::Error(error)) => error.error().to_string(),
+        other => format!("no error: {other:?}"),
+    }
+}
+
 #[test]
 fn voices_that_are_not_there_are_an_error_message() {
     init();
     let pipeline =
         gst::parse::launch("appsrc ! siskintts model=no-such-voices ! fakesink").expect("a pipeline");
+    let pipeline = pipeline.downcast::<gst::Pipeline>().expect("a pipeline");
     assert!(pipeline.set_state(gst::State::Paused).is_err());
-    let bus = pipeline.bus().expect("a bus");
-    let message =
-        bus.timed_pop_filtered(gst::ClockTime::SECOND, &[gst::MessageType::Error]).expect("an error");
-    let text = match message.view() {
-        gst::MessageView::Error(error) => error.error().to_string(),
-        _ => String::new(),
-    };
-    assert!(text.contains("no-such-voices"), "{text}");
-    pipeline.set_state(gst::State::Null).expect("stopped");
+    let text = error_of(&pipeline);
+    assert!(text.contains("no-such-voices") && text.contains("voices there: "), "{text}");
 }

@@ -13,6 +13,7 @@ pub(super) struct Link {
     socket: UdpSocket,
     peer: Mutex<Option<SocketAddr>>,
     ssrc: u32,
+    canonical_name: String,
 }
 
 impl Link {
@@ -34,12 +35,20 @@ impl Link {
 
     fn new(socket: UdpSocket, peer: Option<SocketAddr>) -> Self {
         let ssrc = random_seed() as u32;
-        Self { socket, peer: Mutex::new(peer), ssrc }
+        // 96 random bits a call (RFC 7022, section 4.2): with one name for all, a receiver takes the two sides of a call, and calls
+        // with several people, for streams of one participant, and keeps them in step.
+        let canonical_name = format!("{:016x}{:08x}", random_seed(), random_seed() as u32);
+        Self { socket, peer: Mutex::new(peer), ssrc, canonical_name }
     }
 
     /// What our packets are known by.
     pub(super) fn ssrc(&self) -> u32 {
         self.ssrc
+    }
+
+    /// What this side is known by in reports, whatever its SSRC: it names neither a person nor a machine.
+    pub(super) fn canonical_name(&self) -> &str {
+        &self.canonical_name
     }
 
     /// A number that nobody guesses (RFC 3550, section 5.1).

@@ -284,7 +284,8 @@ impl Receiver {
 
     fn send_report(&mut self, bye: bool) -> Result<()> {
         let received = self.playout.as_mut().map(|p| p.reception.report());
-        wire::report(&self.shared.sent_report(self.link.ssrc()), received.as_ref(), bye, &mut self.report)?;
+        let sent = self.shared.sent_report(self.link.ssrc());
+        wire::report(&sent, self.link.canonical_name(), received.as_ref(), bye, &mut self.report)?;
         self.link.send(&self.report);
         Ok(())
     }

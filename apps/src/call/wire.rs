@@ -120,7 +120,13 @@ pub(super) struct Sent {
 }
 
 /// Writes a compound report: as a sender if anything has been sent, and a goodbye if `bye`.
-pub(super) fn report(sent: &Sent, received: Option<&Received>, bye: bool, out: &mut Vec<u8>) -> Result<()> {
+pub(super) fn report(
+    sent: &Sent,
+    canonical_name: &str,
+    received: Option<&Received>,
+    bye: bool,
+    out: &mut Vec<u8>,
+) -> Result<()> {
     let block = received.map(|r| {
         ReportBlock::builder(r.ssrc)
             .fraction_lost(r.fraction_lost)
@@ -131,9 +137,8 @@ pub(super) fn report(sent: &Sent, received: Option<&Received>, bye: bool, out: &
             .last_sender_report_timestamp(r.last_report)
             .delay_since_last_sender_report_timestamp(r.since_report)
     });
-    // A compound report must begin with SR or RR and have a CNAME (RFC 3550, section 6.1). It names neither a person
-    // nor a machine; the two parties are told apart by SSRC.
-    let name = SdesItem::builder(SdesItem::CNAME, "siskin");
+    // A compound report must begin with SR or RR and have a CNAME (RFC 3550, section 6.1).
+    let name = SdesItem::builder(SdesItem::CNAME, canonical_name);
     let mut compound = Compound::builder();
     // A side that has sent nothing yet reports as a receiver.
     compound = if sent.packets > 0 {
@@ -204,7 +209,7 @@ mod tests {
         let now = ntp_middle();
         let received = Received { ssrc: 5, fraction_lost: 12, last_report: now, ..Default::default() };
         let mut data = Vec::new();
-        report(&sent, Some(&received), true, &mut data).expect("a report");
+        report(&sent, "name", Some(&received), true, &mut data).expect("a report");
         let read_as =
             |ssrc| read(&data, ssrc).and_then(|i| if let Incoming::Report(r) = i { Some(r) } else { None });
         let report = read_as(5).expect("a report");
@@ -218,7 +223,7 @@ mod tests {
     #[test]
     fn damaged_datagrams_are_nothing() {
         let mut data = Vec::new();
-        report(&Sent { ssrc: 9, timestamp: 1, packets: 0, bytes: 0 }, None, false, &mut data)
+        report(&Sent { ssrc: 9, timestamp: 1, packets: 0, bytes: 0 }, "name", None, false, &mut data)
             .expect("a report");
         for cut in 0..data.len() {
             for bit in 0..8 {

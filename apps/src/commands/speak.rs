@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::{Result, bail};
 use clap::Args;
-use siskin_core::bundle::{VoiceBundle, VoiceManifest, installed_voices};
+use siskin_core::bundle::{EngineSpec, VoiceBundle, VoiceChoice};
 use siskin_core::tts::{Sentences, Speaker, Spoken};
 
 use crate::bench::peak_memory;
@@ -19,9 +19,6 @@ use crate::report::{Progress, Report, ReportArgs};
 use crate::speech::{SpeechOutput, TextSource, WordFile, WordFormat};
 use crate::target::{Overwrite, OverwriteArgs, Target, is_dash};
 use crate::units;
-
-/// The engine that speaks if nothing asks for another.
-const DEFAULT_ENGINE: &str = "kokoro";
 
 /// Arguments of `speak`.
 #[derive(Debug, Args)]
@@ -42,7 +39,7 @@ pub(crate) struct SpeakArgs {
     #[arg(short, long, value_name = "CODE", conflicts_with = "voice", help_heading = "Voice")]
     language: Option<String>,
     /// Synthesis engine [default: kokoro, or one that has the voice or language asked for]
-    #[arg(short, long, value_name = "NAME", value_parser = ["kokoro", "wavthruvec"], help_heading = "Voice")]
+    #[arg(short, long, value_name = "NAME", value_parser = EngineSpec::NAMES, help_heading = "Voice")]
     engine: Option<String>,
     /// Bundle of voices by name or path
     #[arg(long, value_name = "NAME|PATH", conflicts_with = "engine", help_heading = "Voice")]
@@ -205,39 +202,8 @@ fn choose_bundle(args: &SpeakArgs) -> Result<VoiceBundle> {
     if let Some(name) = &args.voices {
         return Ok(VoiceBundle::find(name)?);
     }
-    let installed = installed_voices();
-    let has = |m: &VoiceManifest| {
-        args.voice.as_deref().is_none_or(|v| m.voice(Some(v)).is_ok())
-            && args.language.as_deref().is_none_or(|l| m.voice_of_language(l).is_ok())
-    };
-    let found = match args.engine.as_deref() {
-        Some(engine) => bundles_of_engine(&installed, engine)
-            .find(|(_, m)| has(m))
-            // None has it: the first bundle of the engine then says which voices there are.
-            .or_else(|| bundles_of_engine(&installed, engine).next()),
-        None if args.voice.is_some() || args.language.is_some() => {
-            bundles_of_engine(&installed, DEFAULT_ENGINE)
-                .chain(&installed)
-                .find(|(_, m)| has(m))
-                .or_else(|| bundles_of_engine(&installed, DEFAULT_ENGINE).next())
-        }
-        None => bundles_of_engine(&installed, DEFAULT_ENGINE).next(),
-    };
-    match found {
-        Some((path, _)) => Ok(VoiceBundle::open(path)?),
-        None if args.engine.as_deref().is_none_or(|e| e == DEFAULT_ENGINE) => {
-            bail!("the voices of Kokoro are not installed: siskin models import kokoro --fetch")
-        }
-        None => bail!("no voices of this engine are installed"),
-    }
-}
-
-/// The bundles of an engine.
-fn bundles_of_engine<'a>(
-    installed: &'a [(PathBuf, VoiceManifest)],
-    engine: &'a str,
-) -> impl Iterator<Item = &'a (PathBuf, VoiceManifest)> {
-    installed.iter().filter(move |(_, m)| m.engine.name() == engine)
+    let (engine, voice, language) = (args.engine.as_deref(), args.voice.as_deref(), args.language.as_deref());
+    Ok(VoiceChoice { engine, voice, language }.open_bundle()?)
 }
 
 /// Reads until there is a sentence or the text ends.

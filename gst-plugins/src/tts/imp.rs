@@ -4,7 +4,7 @@ use gst::glib;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 
-use super::session::{DEFAULT_MODEL, Session, Stats, time_of};
+use super::session::{Session, Stats, time_of};
 use crate::element::{debug_category, describe_element, describe_properties, map_buffer, post_error};
 use crate::inference::InferenceSettings;
 use crate::sync::lock;
@@ -18,6 +18,7 @@ const BUFFER_SAMPLES: usize = 4800;
 #[derive(Debug, Clone)]
 struct Settings {
     inference: InferenceSettings,
+    engine: Option<String>,
     voice: Option<String>,
     speed: f32,
 }
@@ -55,12 +56,12 @@ impl ObjectSubclass for SiskinTts {
             })
             .build();
         let src = gst::Pad::builder_from_template(&template("src")).build();
-        let inference = InferenceSettings::new(Some(DEFAULT_MODEL));
+        let inference = InferenceSettings::new(None);
         Self {
             sink,
             src,
             words: Mutex::default(),
-            settings: Mutex::new(Settings { inference, voice: None, speed: 1.0 }),
+            settings: Mutex::new(Settings { inference, engine: None, voice: None, speed: 1.0 }),
             session: Mutex::default(),
             stats: Mutex::default(),
             started: Mutex::default(),
@@ -77,9 +78,16 @@ impl ObjectImpl for SiskinTts {
     }
 
     describe_properties!({
-        let mut specs =
-            InferenceSettings::audio_specs(Some(DEFAULT_MODEL), "Name or directory of the voice bundle");
+        let blurb = "Name or directory of the bundle of voices; empty takes one by engine and voice";
+        let mut specs = InferenceSettings::audio_specs(None, blurb);
         specs.extend([
+            glib::ParamSpecString::builder("engine")
+                .nick("Engine")
+                .blurb(
+                    "Synthesis engine, kokoro or wavthruvec; empty takes kokoro, or one that has the voice",
+                )
+                .mutable_ready()
+                .build(),
             glib::ParamSpecString::builder("voice")
                 .nick("Voice")
                 .blurb("Name of the voice; empty takes the bundle's default")
@@ -101,6 +109,7 @@ impl ObjectImpl for SiskinTts {
     fn set_property(&self, _id: usize, value: &glib::Value, spec: &glib::ParamSpec) {
         let mut settings = lock(&self.settings);
         match spec.name() {
+            "engine" => settings.engine = properties::text_from(value),
             "voice" => settings.voice = properties::text_from(value),
             "speed" => settings.speed = value.get().unwrap_or(1.0),
             _ => {
@@ -112,6 +121,7 @@ impl ObjectImpl for SiskinTts {
     fn property(&self, _id: usize, spec: &glib::ParamSpec) -> glib::Value {
         let settings = lock(&self.settings);
         match spec.name() {
+            "engine" => settings.engine.to_value(),
             "voice" => settings.voice.to_value(),
             "speed" => settings.speed.to_value(),
             "stats" => {
@@ -173,7 +183,8 @@ impl ElementImpl for SiskinTts {
         if transition == gst::StateChange::ReadyToPaused {
             let settings = lock(&self.settings).clone();
             // Before the parent activates the pads, so that text never meets an element without a voice.
-            let session = Session::open(&settings.inference, settings.voice.as_deref(), settings.speed);
+            let Settings { inference, engine, voice, speed } = &settings;
+            let session = Session::open(inference, engine.as_deref(), voice.as_deref(), *speed);
             let session = session.map_err(|e| {
                 self.post_error_message(errors::to_message(&e));
                 gst::StateChangeError
@@ -194,6 +205,11 @@ impl ElementImpl for SiskinTts {
 /// The caps of the text pads.
 fn text_caps() -> gst::Caps {
     gst::Caps::builder("text/x-raw").field("format", "utf8").build()
+}
+
+/// The segment of both source pads: time runs from zero, whatever the text's does.
+fn segment() -> gst::Event {
+    gst::event::Segment::new(&gst::FormattedSegment::<gst::ClockTime>::new())
 }
 
 impl SiskinTts {
@@ -227,7 +243,12 @@ impl SiskinTts {
                 if let Some(session) = lock(&self.session).as_mut() {
                     session.reset();
                 }
-                gst::Pad::event_default(pad, Some(&*self.obj()), event)
+                let passed = gst::Pad::event_default(pad, Some(&*self.obj()), event);
+                // It took the segment of the streams that have begun with it.
+                if self.src.has_current_caps() {
+                    self.push_event(&segment());
+                }
+                passed
             }
             _ => gst::Pad::event_default(pad, Some(&*self.obj()), event),
         }
@@ -331,7 +352,7 @@ impl SiskinTts {
             };
             pad.push_event(start);
             pad.push_event(gst::event::Caps::new(&caps));
-            pad.push_event(gst::event::Segment::new(&gst::FormattedSegment::<gst::ClockTime>::new()));
+            pad.push_event(segment());
         }
     }
 

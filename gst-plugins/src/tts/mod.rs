@@ -15,7 +15,8 @@
 //! ```
 //!
 //! # Properties
-//! - `model`: name or folder of the bundle of voices, `kokoro` by default;
+//! - `engine`: `kokoro` or `wavthruvec`, as `siskin speak --engine`; without it Kokoro, or an engine that has the voice;
+//! - `model`: name or folder of a bundle of voices, which then decides (`siskin speak --voices`);
 //! - `voice`: name of the voice, without it the bundle's default;
 //! - `speed`: pace, 0.5 to 2;
 //! - `execution-provider`, `device`, `threads`, `engine-cache-path`: how the networks run;

@@ -1,16 +1,13 @@
 //! What a stream of text has come to: the speaker, the text that waits, the time.
 
 use siskin_core::Result;
-use siskin_core::bundle::VoiceBundle;
+use siskin_core::bundle::{VoiceBundle, VoiceChoice};
 use siskin_core::media::Rounding;
 use siskin_core::tts::{Sentences, Speaker, Word};
 
 use crate::element::counters;
 use crate::inference::InferenceSettings;
 use crate::time::{sample_base, ticks_to_time};
-
-/// The bundle that speaks if none is named.
-pub(super) const DEFAULT_MODEL: &str = "kokoro";
 
 counters! {
     /// Counters behind the property `stats`.
@@ -35,8 +32,17 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub(super) fn open(inference: &InferenceSettings, voice: Option<&str>, speed: f32) -> Result<Self> {
-        let bundle = VoiceBundle::find(inference.model.as_deref().unwrap_or(DEFAULT_MODEL))?;
+    /// Opens the bundle that is named, or the one that `siskin speak` would take for the same engine and voice.
+    pub(super) fn open(
+        inference: &InferenceSettings,
+        engine: Option<&str>,
+        voice: Option<&str>,
+        speed: f32,
+    ) -> Result<Self> {
+        let bundle = match inference.model.as_deref() {
+            Some(name) => VoiceBundle::find(name)?,
+            None => VoiceChoice { engine, voice, language: None }.open_bundle()?,
+        };
         let voice = bundle.manifest().voice(voice)?;
         let speaker = Speaker::new(&bundle, &inference.load_runtime()?)?;
         Ok(Self { speaker, voice, speed, sentences: Sentences::new(), position: 0, stats: Stats::default() })

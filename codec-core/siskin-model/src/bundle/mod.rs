@@ -10,6 +10,7 @@ mod search_path;
 mod specials;
 mod video;
 mod voice;
+mod voice_choice;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -23,6 +24,7 @@ pub use search_path::{search_path, user_folder};
 pub use specials::Specials;
 pub use video::{VideoBundle, VideoManifest, installed_videos};
 pub use voice::{EngineSpec, LanguageSpec, VoiceBundle, VoiceManifest, VoiceSpec, installed_voices};
+pub use voice_choice::VoiceChoice;
 
 use crate::{Error, Limits, Result};
 use folder::Folder;

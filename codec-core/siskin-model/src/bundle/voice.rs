@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::folder::{self, Facts, Folder};
 use super::registry;
+use super::voice_choice::list_voices;
 use crate::{Error, Limits, Result};
 
 const FORMAT: u32 = 1;
@@ -81,6 +82,9 @@ pub enum EngineSpec {
 }
 
 impl EngineSpec {
+    /// The names of all engines.
+    pub const NAMES: [&'static str; 2] = ["kokoro", "wavthruvec"];
+
     /// The engine's name on the command line.
     pub fn name(&self) -> &'static str {
         match self {
@@ -210,9 +214,16 @@ impl VoiceBundle {
     /// Finds a bundle by name on the [search path](super::search_path), or opens the folder if `name_or_path` is one.
     ///
     /// # Errors
-    /// [`Error::BundleNotFound`] with the folders searched, or what [`VoiceBundle::open`] returns.
+    /// [`Error::BundleNotFound`] with the folders searched and what is installed, or what [`VoiceBundle::open`] returns.
     pub fn find(name_or_path: &str) -> Result<Self> {
-        registry::find_folder(name_or_path).and_then(Self::open)
+        let folder = registry::find_folder(name_or_path).map_err(|e| match e {
+            Error::BundleNotFound { name, searched } => {
+                let installed = list_voices(&installed_voices());
+                Error::BundleNotFound { name, searched: format!("{searched}; voices there: {installed}") }
+            }
+            other => other,
+        });
+        folder.and_then(Self::open)
     }
 
     /// The folder that the bundle was read from.
