@@ -44,6 +44,8 @@ fn sound_of_any_codec_plays_beside_siskin_video() {
         ("audioconvert ! audio/x-raw,format=S16LE", "A_PCM/INT/LIT"),
         ("audioconvert ! audio/x-raw,format=F32LE", "A_PCM/FLOAT/IEEE"),
         ("lamemp3enc ! mpegaudioparse", "A_MPEG/L3"),
+        ("avenc_aac ! aacparse", "A_AAC"),
+        ("avenc_ac3 ! ac3parse", "A_AC3"),
     ] {
         let coder = &format!("audioconvert ! {coder}");
         let (ours, stock) = (folder.path().join("ours.mkv"), folder.path().join("stock.mka"));
@@ -85,6 +87,7 @@ fn video_of_any_codec_plays_beside_siskin_sound() {
             "x264enc",
         ),
         ("x265enc ! h265parse ! video/x-h265,stream-format=hvc1", "V_MPEGH/ISO/HEVC", "x265enc"),
+        ("av1enc cpu-used=8 ! av1parse", "V_AV1", "av1enc"),
         ("jpegenc", "V_MJPEG", "jpegenc"),
         ("theoraenc", "V_THEORA", "theoraenc"),
     ] {

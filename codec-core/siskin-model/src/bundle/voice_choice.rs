@@ -32,7 +32,11 @@ impl VoiceChoice<'_> {
             Some((path, _)) => VoiceBundle::open(path),
             None => {
                 let engine = self.engine.unwrap_or(Self::DEFAULT_ENGINE);
-                Err(Error::parameter("engine", engine, list_voices(&installed)))
+                let mut allowed = list_voices(&installed);
+                if engine == Self::DEFAULT_ENGINE && !installed.is_empty() {
+                    allowed.push_str("; `siskin models import kokoro --fetch` installs kokoro");
+                }
+                Err(Error::parameter("engine", engine, allowed))
             }
         }
     }
