@@ -34,6 +34,26 @@ say "player (C)"
 cc -Wall -Wextra -Werror examples/c/player.c -o "$work/player" $(pkg-config --cflags --libs gstreamer-1.0)
 "$work/player" "$work/a.mka" fakesink
 
+say "round_trip (C)"
+# As an installation has it, whose name programs load.
+mkdir -p "$work/lib"
+ln -sf "$PWD/target/debug/libsiskin_capi.so" "$work/lib/libsiskin.so.1"
+cc -std=c99 -Wall -Wextra -Werror -pedantic -g -Icapi/include examples/c/round_trip.c -o "$work/round_trip" "$work/lib/libsiskin.so.1"
+export LD_LIBRARY_PATH=$work/lib
+ffmpeg -v error -i "$work/in.wav" -f s16le "$work/in.s16"
+"$work/round_trip" "$work/c.mka" < "$work/in.s16" > "$work/c.s16"
+target/debug/siskin verify "$work/c.mka"
+[ "$(stat -c %s "$work/in.s16")" = "$(stat -c %s "$work/c.s16")" ] || die "another number of samples came back"
+# Half a second: Valgrind takes a minute for it.
+head -c 24000 "$work/in.s16" | valgrind -q --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite \
+  --suppressions=examples/c/valgrind.supp "$work/round_trip" "$work/short.mka" > "$work/short.s16"
+[ "$(stat -c %s "$work/short.s16")" = 24000 ] || die "another number of samples came back"
+# C++ takes the header too.
+printf '#include <siskin.h>\nint main() { return siskin_abi_version() == SISKIN_ABI_VERSION ? 0 : 1; }\n' > "$work/abi.cpp"
+c++ -Wall -Wextra -Werror -Icapi/include "$work/abi.cpp" -o "$work/abi" "$work/lib/libsiskin.so.1"
+"$work/abi"
+unset LD_LIBRARY_PATH
+
 say "read_mka_without_onnx"
 target/debug/read-mka-without-onnx "$work/a.mka" | tee "$work/packets.txt"
 grep -q 'packets' "$work/packets.txt" || die "no packets were counted"

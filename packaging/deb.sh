@@ -13,7 +13,7 @@ mkdir -p "$stage/DEBIAN" "$out"
 mkdir -p "$work/debian"
 printf 'Source: siskin\n\nPackage: siskin\nArchitecture: any\n' > "$work/debian/control"
 depends=$(cd "$work" && dpkg-shlibdeps -O --warnings=0 \
-  "$stage/usr/bin/siskin" "$stage$plugins/libgstsiskin.so" "$stage/usr/lib/siskin/libonnxruntime.so")
+  "$stage/usr/bin/siskin" "$stage$plugins/libgstsiskin.so" "$stage$(dirname "$plugins")/libsiskin.so.1" "$stage/usr/lib/siskin/libonnxruntime.so")
 depends=${depends#shlibs:Depends=}
 
 sed -e "s/@VERSION@/$version/" -e "s/@ARCHITECTURE@/$architecture/" -e "s/@DEPENDS@/$depends/" \

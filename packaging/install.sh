@@ -12,7 +12,7 @@ plugin_folder() {
 # Builds everything in release and lays it out under the stage $3 for the prefix $1 with the plugins in $2.
 stage() {
   say "building (release)"
-  cargo build --release --quiet -p siskin -p gst-plugin-siskin
+  cargo build --release --quiet -p siskin -p gst-plugin-siskin -p siskin-capi
   packaging/stage.sh target/release "$1" "$2" "${ORT_DYLIB_PATH:-$cache/ort/libonnxruntime.so}" "$3"
 }
 
@@ -45,7 +45,7 @@ install_here() {
   setup
   plugins=$(plugin_folder "$prefix")
   stage "$prefix" "$plugins" "$stage"
-  (cd "$stage" && find . -type f | sed 's/^\.//' | sort) > "$cache/installed"
+  (cd "$stage" && find . '(' -type f -o -type l ')' | sed 's/^\.//' | sort) > "$cache/installed"
   install -D -m 644 "$cache/installed" "$stage$prefix/$installed_list"
   say "installing into ${DESTDIR:-}$prefix"
   with_rights_to "${DESTDIR:-}$prefix" mkdir -p "${DESTDIR:-}$prefix"

@@ -2,7 +2,7 @@
 # Lays out everything that an installation has under a folder, as it will lie under the prefix. `./x install` and
 # `./x deb` call it.
 # usage: packaging/stage.sh TARGET_FOLDER PREFIX PLUGIN_FOLDER ONNXRUNTIME STAGE
-#   TARGET_FOLDER        what cargo built: siskin and libgstsiskin.so
+#   TARGET_FOLDER        what cargo built: siskin, libgstsiskin.so and libsiskin_capi.so
 #   PREFIX               such as /usr/local
 #   PLUGIN_FOLDER        where GStreamer looks, below PREFIX
 #   ONNXRUNTIME          libonnxruntime.so; its licences and its providers lie beside it
@@ -16,6 +16,15 @@ umask 022
 rm -rf "$stage"
 install -Ds -m 755 "$target/siskin" "$into/bin/siskin"
 install -Ds -m 644 "$target/libgstsiskin.so" "$stage$plugins/libgstsiskin.so"
+
+# The library for C, where GStreamer's folder says that libraries lie.
+libraries=$(dirname "$plugins")
+install -Ds -m 644 "$target/libsiskin_capi.so" "$stage$libraries/libsiskin.so.1"
+ln -s libsiskin.so.1 "$stage$libraries/libsiskin.so"
+install -D -m 644 capi/include/siskin.h "$into/include/siskin.h"
+mkdir -p "$stage$libraries/pkgconfig"
+sed -e "s|@PREFIX@|$prefix|" -e "s|@LIBRARIES@|$libraries|" -e "s|@VERSION@|$("$target/siskin" --version | cut -d' ' -f2)|" \
+  packaging/siskin.pc.in > "$stage$libraries/pkgconfig/siskin.pc"
 mkdir -p "$into/share/gstreamer-1.0/presets"
 install -m 644 gst-plugins/presets/*.prs "$into/share/gstreamer-1.0/presets/"
 
@@ -48,5 +57,5 @@ for name in LICENSE ThirdPartyNotices.txt; do
   notice=$(dirname "$onnxruntime")/$name
   if [ -f "$notice" ]; then gzip -9nc "$notice" > "$doc/onnxruntime/$name.gz"; fi
 done
-python3 scripts/third_party.py siskin gst-plugin-siskin | gzip -9n > "$doc/third-party-crates.txt.gz"
+python3 scripts/third_party.py siskin gst-plugin-siskin siskin-capi | gzip -9n > "$doc/third-party-crates.txt.gz"
 chmod -R u=rwX,go=rX "$stage"

@@ -27,6 +27,11 @@ say "lint: licences, sources and versions of the dependencies"
 [ -x "$tools/bin/cargo-deny" ] || cargo install --quiet --locked --root "$tools" cargo-deny
 "$tools/bin/cargo-deny" --log-level error check bans licenses sources
 
+say "lint: the header for C against its sources"
+[ -x "$tools/bin/cbindgen" ] || cargo install --quiet --locked --root "$tools" cbindgen@0.29.4
+# --verify fails where the file is another than what would be written.
+"$tools/bin/cbindgen" --quiet --config capi/cbindgen.toml --output capi/include/siskin.h --verify capi
+
 say "lint: the Python module against its .pyi"
 "$python" -m mypy.stubtest siskin --allowlist python/stubtest.txt --concise
 

@@ -242,7 +242,9 @@ impl<R: Read + Seek, W: Write> Copy<'_, R, W> {
     /// Writes what packets cannot be understood without, wherever it stands in the source.
     fn write_file_head(&mut self) -> Result<()> {
         let head = find_file_head(&mut self.source, &self.limits)?;
-        let tracks = head.tracks.ok_or_else(|| Error::container("ends before its tracks are described"))?;
+        let tracks = head
+            .tracks
+            .ok_or_else(|| Error::container("ends before its tracks are described: nothing to be saved"))?;
         for (id, part) in child_elements(&head.info.unwrap_or_default()) {
             match id {
                 id::TIMESTAMP_SCALE => self.tick_ns = read_unsigned(part).max(1),
