@@ -11,7 +11,7 @@ use siskin_core::runtime::{Provider, Runtime, RuntimeOptions};
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Model")]
 pub(crate) struct ModelArgs {
-    /// Bundle for audio or for real-time video, by name or path [default: speech-24k and video-realtime to encode, the one that
+    /// Bundle for audio or for real-time video, by name or path [default: speech-24k for audio, none for video; to decode, the one that
     /// the stream names to decode]
     #[arg(short, long, value_name = "NAME|PATH")]
     pub(crate) model: Option<String>,
@@ -52,7 +52,8 @@ impl ModelArgs {
 
     fn runtime_with(&self, threads: usize) -> Result<Runtime> {
         let provider: Provider = self.provider.parse()?;
-        Ok(Runtime::load(&RuntimeOptions {
+        // Not before a network needs it: video without one plays where there is no ONNX Runtime.
+        Ok(Runtime::load_when_needed(&RuntimeOptions {
             provider,
             device: self.device_number,
             // One for sound, as a step of its networks is too short to be shared.

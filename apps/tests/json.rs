@@ -131,6 +131,8 @@ fn video(runs: &mut Runs) {
     runs.run("compare {movie.mkv} {v.mkv}");
     runs.run("play {v.mkv} --video-sink fakesink --audio-sink fakesink");
     runs.run("bench --video --frames 3");
+    runs.run("bench --video --frames 3 --model video-realtime");
+    runs.run("encode {movie.mkv} {network.mkv} --preset realtime --no-audio --model video-realtime");
     ffmpeg(&[
         "-f",
         "lavfi",

@@ -133,15 +133,23 @@ fn an_interrupt_leaves_the_whole_groups() {
 
 #[test]
 fn pictures_are_coded_in_real_time_and_damage_is_bridged_until_a_key_picture() {
+    for (coding, model) in [("blocks", None), ("realtime", Some("video-realtime"))] {
+        code_in_real_time(coding, model);
+    }
+}
+
+fn code_in_real_time(coding: &str, model: Option<&str>) {
     let folder = folder();
     let (clip, coded, back) =
         (folder.path().join("a.y4m"), folder.path().join("a.mkv"), folder.path().join("b.y4m"));
     write_clip(&clip, 8);
     let encode = ["encode", text(&clip), text(&coded), "--preset", "realtime", "--keyframe-interval", "4"];
-    let result = json(&[&encode[..], &["--quality", "70", "--json"]].concat());
-    assert_eq!((result["frames"].as_u64(), result["model"].as_str()), (Some(8), Some("video-realtime")));
+    let with: Vec<&str> = model.into_iter().flat_map(|name| ["--model", name]).collect();
+    let result = json(&[&encode[..], &["--quality", "70", "--json"], &with].concat());
+    assert_eq!((result["frames"].as_u64(), result["coding"].as_str()), (Some(8), Some(coding)));
+    assert_eq!((result["model"].as_str(), result["provider"].is_string()), (model, model.is_some()));
     let info = json(&["info", text(&coded), "--json"]);
-    assert_eq!((info["frames"].as_u64(), info["coding"].as_str()), (Some(8), Some("realtime")));
+    assert_eq!((info["frames"].as_u64(), info["coding"].as_str()), (Some(8), Some(coding)));
     assert_eq!(info["key_groups"], result["key_groups"]);
     let compared = json(&["compare", text(&clip), text(&coded), "--json"]);
     assert!(compared["psnr"].as_f64().is_some_and(|p| p > 28.0), "{compared}");
@@ -159,7 +167,8 @@ fn pictures_are_coded_in_real_time_and_damage_is_bridged_until_a_key_picture() {
 
     // A flipped bit in the middle: what hangs on it is bridged by the picture before, and that is told.
     let mut damaged = std::fs::read(&coded).expect("the file");
-    let at = damaged.len() / 2;
+    // In the header of the last keyframe, behind its magic.
+    let at = damaged.windows(3).rposition(|w| w == b"SKV").expect("a keyframe") + 8;
     damaged[at] ^= 1;
     std::fs::write(&coded, &damaged).expect("a writable folder");
     let output = run(["decode", text(&coded), text(&back), "-y", "--json"]);
@@ -176,6 +185,32 @@ fn pictures_are_coded_in_real_time_and_damage_is_bridged_until_a_key_picture() {
         let output = run([&encode[..], &["-y"], &wrong[..]].concat());
         assert_fails(&output, code, wrong[usize::from(wrong[0] == "--model")]);
     }
+}
+
+#[test]
+fn video_without_a_network_needs_no_onnx_runtime() {
+    let folder = folder();
+    let (clip, coded, back) =
+        (folder.path().join("a.y4m"), folder.path().join("a.mkv"), folder.path().join("b.y4m"));
+    write_clip(&clip, 3);
+    // Named and missing: every attempt to load it fails.
+    let run = |args: &[&str]| {
+        let mut program = std::process::Command::new(env!("CARGO_BIN_EXE_siskin"));
+        program
+            .args(args)
+            .env("ORT_DYLIB_PATH", "/nonexistent/libonnxruntime.so")
+            .output()
+            .expect("the program")
+    };
+    for args in [&["encode", text(&clip), text(&coded)][..], &["decode", text(&coded), text(&back)]] {
+        let output = run(args);
+        assert!(output.status.success(), "{args:?}: {}", stderr(&output));
+    }
+    let with_network = run(&["encode", text(&clip), text(&coded), "-y", "--model", "video-realtime"]);
+    assert!(
+        !with_network.status.success() && stderr(&with_network).contains("ONNX Runtime"),
+        "{with_network:?}"
+    );
 }
 
 #[test]

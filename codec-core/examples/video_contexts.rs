@@ -93,7 +93,7 @@ fn measure(
         refinements: steps,
         ..Default::default()
     };
-    let mut encoder = realtime::Encoder::new(clip.header, runtime, bundle, &config)?;
+    let mut encoder = realtime::NetworkEncoder::new(clip.header, runtime, bundle, &config)?;
     let size = clip.header.size()?;
     let matrix = YuvMatrix::from_colorimetry(&clip.header.colorimetry);
     let (mut bytes, mut sum, mut seconds) = (0, 0.0, 0.0);

@@ -149,12 +149,13 @@ impl InferenceSettings {
         Self { threads: 0, ..Self::new(model) }
     }
 
-    /// Loads ONNX Runtime with these settings.
+    /// ONNX Runtime with these settings, loaded when it is needed.
     ///
     /// # Errors
-    /// What [`Runtime::load`] returns.
+    /// What [`Runtime::load_when_needed`] returns.
     pub(crate) fn load_runtime(&self) -> siskin_core::Result<Runtime> {
-        Runtime::load(&RuntimeOptions {
+        // When the first network is opened, which video without one never does.
+        Runtime::load_when_needed(&RuntimeOptions {
             provider: self.provider.into(),
             device: self.device,
             threads: match self.threads {

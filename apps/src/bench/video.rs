@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use siskin_core::bitstream::VideoHeader;
 use siskin_core::bundle::VideoBundle;
 use siskin_core::media::{PixelFormat, VideoFrame};
-use siskin_core::runtime::Runtime;
+use siskin_core::runtime::{Provider, Runtime};
 use siskin_core::video::{Decoder, frame_psnr, realtime};
 
 use super::{NetworkTime, Percentiles, Times, peak_memory};
@@ -27,10 +27,13 @@ pub(crate) struct Work<'a> {
 
 /// Encodes and decodes, and tells how long frames took.
 pub(crate) fn run_video(work: &Work<'_>, runtime: &Runtime, as_json: bool) -> Result<()> {
-    let bundle = VideoBundle::find(work.model.unwrap_or(VideoBundle::DEFAULT))?;
+    let bundle = work.model.map(VideoBundle::find).transpose()?;
     let (header, frames) = load_frames(work)?;
     let config = realtime::Config { target: realtime::Target::Quality(work.quality), ..Default::default() };
-    let mut encoder = realtime::Encoder::new(header, runtime, &bundle, &config)?;
+    let mut encoder = match &bundle {
+        Some(bundle) => realtime::Encoder::with_network(header, runtime, bundle, &config)?,
+        None => realtime::Encoder::new(header, &config)?,
+    };
     let (mut times, none, mut packets, mut level) =
         (Times::default(), NetworkTime::default(), Vec::new(), 0.0);
     for frame in &frames {
@@ -39,7 +42,7 @@ pub(crate) fn run_video(work: &Work<'_>, runtime: &Runtime, as_json: bool) -> Re
             times.time(&none, || encoder.encode_frame(&frame.view(), None).map(|p| p.data.to_vec()))?;
         packets.push(packet);
         // A mean of decibels, as video is usually reported.
-        level += frame_psnr(&frame.view(), &encoder.reconstructed_frame()) / frames.len() as f64;
+        level += frame_psnr(&frame.view(), &encoder.reconstructed_frame()?) / frames.len() as f64;
     }
     let (n, d) = header.frame_rate;
     // Of a variable rate, as if 30 frames per second.
@@ -57,13 +60,15 @@ pub(crate) fn run_video(work: &Work<'_>, runtime: &Runtime, as_json: bool) -> Re
     let decode = times.side(frame_seconds);
     let bytes: usize = packets.iter().map(Vec::len).sum();
     let bpp = bytes as f64 * 8.0 / (header.pixels() * packets.len()) as f64;
-    let (m, memory) = (bundle.manifest(), peak_memory());
+    let (manifest, memory) = (bundle.as_ref().map(VideoBundle::manifest), peak_memory());
+    let coding = if manifest.is_some() { "realtime" } else { "blocks" };
     if as_json {
         return report::write_json_line(&events::VideoBench {
-            model: &m.name,
-            model_id: m.id().to_string(),
-            provider: encoder.provider().name(),
-            runtime: &runtime.library_info(),
+            coding,
+            model: manifest.map(|m| m.name.as_str()),
+            model_id: manifest.map(|m| m.id().to_string()),
+            provider: encoder.provider().map(Provider::name),
+            runtime: manifest.map(|_| runtime.library_info()),
             width: header.width,
             height: header.height,
             frames: packets.len(),
@@ -75,12 +80,12 @@ pub(crate) fn run_video(work: &Work<'_>, runtime: &Runtime, as_json: bool) -> Re
             decode: events::BenchSide { frames_per_second: decode.frames_per_second, us: &decode.whole_us },
         });
     }
+    let with = match (manifest, encoder.provider()) {
+        (Some(m), Some(provider)) => format!("{} {} (id {}) on {provider}", m.name, m.version, m.id()),
+        _ => "block codec".into(),
+    };
     let mut text = format!(
-        "{} {} (id {}) on {}, {}x{}, {} frames, quality {}: {bpp:.3} bpp, {level:.1} dB (Y, U, V); peak memory {}\n",
-        m.name,
-        m.version,
-        m.id(),
-        encoder.provider(),
+        "{with}, {}x{}, {} frames, quality {}: {bpp:.3} bpp, {level:.1} dB (Y, U, V); peak memory {}\n",
         header.width,
         header.height,
         packets.len(),

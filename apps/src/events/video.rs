@@ -64,9 +64,14 @@ pub(crate) struct VideoEncode<'a> {
 /// What only an encoding of video in real time tells.
 #[derive(Debug, Serialize)]
 pub(crate) struct Realtime<'a> {
-    pub(crate) model: &'a str,
-    pub(crate) model_id: String,
-    pub(crate) provider: &'static str,
+    pub(crate) coding: &'static str,
+    /// None without a network, as the two that follow.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) model: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) model_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) provider: Option<&'static str>,
     pub(crate) steps: u32,
     pub(crate) key_groups: u64,
     pub(crate) fps: f64,
@@ -161,10 +166,16 @@ pub(crate) struct VideoCompare<'a> {
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename = "bench")]
 pub(crate) struct VideoBench<'a> {
-    pub(crate) model: &'a str,
-    pub(crate) model_id: String,
-    pub(crate) provider: &'static str,
-    pub(crate) runtime: &'a str,
+    pub(crate) coding: &'static str,
+    /// None without a network, as the three that follow.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) model: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) model_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) provider: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) runtime: Option<String>,
     pub(crate) width: u32,
     pub(crate) height: u32,
     pub(crate) frames: usize,

@@ -137,7 +137,7 @@ impl FrameReader {
             Ok(info) => {
                 (self.frames, self.held, self.durations) = (info.frames as usize, false, info.durations);
                 self.format = match info.coding {
-                    Coding::Realtime => PixelFormat::I420,
+                    Coding::Realtime | Coding::Blocks => PixelFormat::I420,
                     Coding::Fitted => PixelFormat::Rgb,
                 };
             }

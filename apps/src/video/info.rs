@@ -23,7 +23,7 @@ pub(crate) fn run(path: &Path, as_json: bool) -> Result<ExitCode> {
     let header = *file.header();
     let (mut groups, mut keys, mut frames, mut bytes, mut faults, mut nanoseconds) =
         (0u64, 0u64, 0u64, 0u64, 0u64, 0u64);
-    let (mut block, mut realtime, mut end) = (Block::default(), 0u64, None);
+    let (mut block, mut counts, mut end) = (Block::default(), [0u64; 3], None);
     loop {
         match file.next(&mut block) {
             Ok(true) => {}
@@ -41,7 +41,7 @@ pub(crate) fn run(path: &Path, as_json: bool) -> Result<ExitCode> {
                 groups += 1;
                 keys += u64::from(info.is_keyframe);
                 // Each packet says how it is coded, and a file may hold both kinds.
-                realtime += u64::from(info.coding == Coding::Realtime);
+                counts[info.coding as usize] += 1;
                 frames += u64::from(info.frames);
                 let length = info.duration_ns(&header).unwrap_or(0);
                 // A frame stays where a camera dropped those after it.
@@ -52,11 +52,8 @@ pub(crate) fn run(path: &Path, as_json: bool) -> Result<ExitCode> {
             Err(_) => faults += 1,
         }
     }
-    let coding = match realtime {
-        0 => "fitted",
-        n if n == groups => "realtime",
-        _ => "mixed",
-    };
+    let names = [(Coding::Fitted, "fitted"), (Coding::Realtime, "realtime"), (Coding::Blocks, "blocks")];
+    let coding = names.iter().find(|n| counts[n.0 as usize] == groups).map_or("mixed", |n| n.1);
     let seconds = nanoseconds as f64 / 1e9;
     let pixels = header.pixels() as f64 * frames as f64;
     // Without the sound beside it, whose rate is told apart.

@@ -5,8 +5,9 @@ use std::time::Instant;
 use anyhow::Result;
 use siskin_core::bundle::VideoBundle;
 use siskin_core::media::{PixelFormat, VideoFrame, YuvMatrix};
-use siskin_core::video::realtime::{Encoder, Target as Aim};
-use siskin_core::video::{GopInfo, frame_psnr};
+use siskin_core::runtime::Provider;
+use siskin_core::video::realtime::{Encoder, QUALITIES, Target as Aim};
+use siskin_core::video::{Coding, GopInfo, frame_psnr};
 
 use super::input::VideoInput;
 use super::job::Job;
@@ -23,7 +24,8 @@ pub(super) struct Realtime {
     encoder: Encoder,
     words: String,
     introduction: Option<String>,
-    model: [String; 2],
+    /// Name and id of the bundle, if there is one.
+    model: Option<(String, String)>,
     steps: u32,
     /// Whether a whole group is under the final name.
     is_revealed: bool,
@@ -36,14 +38,15 @@ pub(super) struct Realtime {
 impl Realtime {
     pub(super) fn new(job: &Job<'_>, input: &VideoInput) -> Result<Self> {
         job.video.check_realtime()?;
-        let bundle = VideoBundle::find(job.model.unwrap_or(VideoBundle::DEFAULT))?;
-        let manifest = bundle.manifest();
+        let bundle = job.model.map(VideoBundle::find).transpose()?;
+        let manifest = bundle.as_ref().map(VideoBundle::manifest);
+        let qualities = manifest.map_or(QUALITIES.into(), |m| m.qualities);
         let wish = job.video.wish(job.bitrate)?;
         let aim = match wish {
             Wish::Bitrate(rate) => Aim::Bitrate(rate as u32),
             Wish::Quality { quality, .. } => {
-                let steps = f64::from(manifest.qualities - 1);
-                // 100 is the finest quality of the bundle, which counts from 0.
+                let steps = f64::from(qualities - 1);
+                // 100 is the finest quality, which the codec counts from 0.
                 Aim::Quality(((100.0 - quality) / 100.0 * steps).round() as u8)
             }
             Wish::Size(_) => {
@@ -54,14 +57,21 @@ impl Realtime {
         };
         let header = *input.header();
         let config = job.video.realtime_config(aim);
-        let encoder = Encoder::new(header, &job.runtime, &bundle, &config)?;
-        let (name, provider) = (format!("{} {}", manifest.name, manifest.version), encoder.provider());
-        let introduction = format!("Encoding {}x{} with {name} on {provider}", header.width, header.height);
+        let encoder = match &bundle {
+            Some(bundle) => Encoder::with_network(header, &job.runtime, bundle, &config)?,
+            None => Encoder::new(header, &config)?,
+        };
+        let with = match (manifest, encoder.provider()) {
+            (Some(m), Some(provider)) => format!(" with {} {} on {provider}", m.name, m.version),
+            _ => String::new(),
+        };
+        let introduction = format!("Encoding {}x{}{with}", header.width, header.height);
+        let id = manifest.map(|m| m.id().to_string());
         Ok(Self {
             encoder,
-            words: job.video.realtime_words(&manifest.id().to_string(), wish, &config),
+            words: job.video.realtime_words(id.as_deref(), wish, &config),
             introduction: Some(introduction),
-            model: [manifest.name.clone(), manifest.id().to_string()],
+            model: manifest.map(|m| m.name.clone()).zip(id),
             steps: config.refinements,
             is_revealed: false,
             seconds: 0.0,
@@ -75,7 +85,7 @@ impl Realtime {
         let matrix = YuvMatrix::from_colorimetry(&header.colorimetry);
         let [seen, wanted] = &mut self.scratch;
         // Over RGB and not 4:2:0, so that the number means the same as with the other presets.
-        self.encoder.reconstructed_frame().convert_to(PixelFormat::Rgb, &matrix, seen);
+        self.encoder.reconstructed_frame()?.convert_to(PixelFormat::Rgb, &matrix, seen);
         frame.view().convert_to(PixelFormat::Rgb, &matrix, wanted);
         Ok(frame_psnr(&seen.view(), &wanted.view()))
     }
@@ -158,9 +168,13 @@ impl Mode for Realtime {
     fn summary(&self, sums: &Sums) -> (String, Option<events::Realtime<'_>>) {
         let fps = sums.measured as f64 / self.seconds.max(1e-6);
         let own = events::Realtime {
-            model: &self.model[0],
-            model_id: self.model[1].clone(),
-            provider: self.encoder.provider().name(),
+            coding: match self.encoder.coding() {
+                Coding::Blocks => "blocks",
+                _ => "realtime",
+            },
+            model: self.model.as_ref().map(|m| m.0.as_str()),
+            model_id: self.model.as_ref().map(|m| m.1.clone()),
+            provider: self.encoder.provider().map(Provider::name),
             steps: self.steps,
             key_groups: sums.keys,
             fps,

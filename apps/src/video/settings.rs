@@ -128,9 +128,13 @@ impl VideoArgs {
         )
     }
 
-    /// The same of the real-time mode; `model` is the bundle's id.
-    pub(super) fn realtime_words(&self, model: &str, wish: Wish, config: &Config) -> String {
+    /// The same of the real-time mode; `model` is the id of the bundle, if a network codes.
+    pub(super) fn realtime_words(&self, model: Option<&str>, wish: Wish, config: &Config) -> String {
         let Config { keyframe_interval, refinements, .. } = config;
+        let Some(model) = model else {
+            let wish = wish.words(None);
+            return format!("mode=blocks {wish} keyframe-interval={keyframe_interval} refine={refinements}");
+        };
         // The names that files of 0.2 hold, so that their encodings can be resumed.
         format!(
             "mode=realtime model={model} {} gop-size={keyframe_interval} steps={refinements}",
@@ -138,7 +142,7 @@ impl VideoArgs {
         )
     }
 
-    /// Whether frames are coded one by one with a trained network.
+    /// Whether frames are coded one by one.
     pub(crate) fn is_realtime(&self) -> bool {
         self.preset.as_deref().is_none_or(|p| p == "realtime")
     }
@@ -163,7 +167,7 @@ impl VideoArgs {
         }
         match given.into_iter().find(|g| g.0) {
             Some((_, name)) => {
-                Err(usage_error(format!("{name} is not for --preset realtime, whose network is trained")))
+                Err(usage_error(format!("{name} is not for --preset realtime, which fits no network")))
             }
             None => Ok(()),
         }

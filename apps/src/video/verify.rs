@@ -50,7 +50,7 @@ pub(crate) fn run(path: &Path, as_json: bool) -> Result<ExitCode> {
                 // Real-time packets are counted, so where none is missing a gap is one that the source left: a camera that drops
                 // frames in the dark. Matroska rounds times to milliseconds.
                 let next = last.map(|last: u32| last.wrapping_add(1) % REALTIME_NUMBERS);
-                let follows = info.coding == Coding::Realtime && next == Some(info.number);
+                let follows = info.coding != Coding::Fitted && next == Some(info.number);
                 last = Some(info.number);
                 let is_apart =
                     if follows { from + ROUNDING_NS < end } else { from.abs_diff(end) > ROUNDING_NS };

@@ -11,6 +11,11 @@ const HAS_DURATIONS: u8 = 0x20;
 const CODING_MASK: u8 = 0x1f;
 const FITTED: u8 = 0;
 const REALTIME: u8 = 1;
+const BLOCKS: u8 = 2;
+/// First byte of a packet that says no more than that the frame before is shown again.
+const REPEATED: u8 = 3;
+/// Bytes of such a packet.
+const REPEATED_BYTES: usize = 2;
 /// Numbers of real-time packets are below this: they count round, so that each takes one byte.
 pub const REALTIME_NUMBERS: u32 = 128;
 /// Bytes of the checksum at the end.
@@ -24,6 +29,8 @@ pub enum Coding {
     Fitted,
     /// One frame: latents for the network of a bundle, and motion.
     Realtime,
+    /// One frame of the block codec, which has no network; a frame that repeats the one before has nothing after its head.
+    Blocks,
 }
 
 /// The head of a packet.
@@ -77,6 +84,7 @@ pub fn write_head(
     let (coding, number) = match coding {
         Coding::Fitted => (FITTED, number),
         Coding::Realtime => (REALTIME, number % REALTIME_NUMBERS),
+        Coding::Blocks => (BLOCKS, number % REALTIME_NUMBERS),
     };
     // The two bits go together: a decoder that joins at a keyframe needs the header, and nowhere else is it of use.
     out.push(flag(header.is_some(), HAS_HEADER | IS_KEY) | flag(durations.is_some(), HAS_DURATIONS) | coding);
@@ -94,6 +102,32 @@ pub fn append_checksum(out: &mut Vec<u8>) {
     out.extend_from_slice(&checksum.to_le_bytes());
 }
 
+/// Writes a packet of the block codec that repeats the frame before: the first byte, and the number with a bit that makes the
+/// number of ones in the byte even. It replaces `out`.
+pub fn write_repeated(number: u32, out: &mut Vec<u8>) {
+    let number = (number % REALTIME_NUMBERS) as u8;
+    out.clear();
+    // Two bytes are 480 b/s at 30 frames per second, which is what a still takes; a checksum would take twice as much more.
+    out.extend([REPEATED, number | if number.count_ones() % 2 == 1 { 0x80 } else { 0 }]);
+}
+
+fn read_repeated(second: u8, data: &[u8]) -> Result<(GopInfo, Cursor<'_>)> {
+    let cursor = Cursor::new("video packet", &data[data.len()..]);
+    if second.count_ones() % 2 == 1 {
+        return Err(cursor.field_error("number", "the packet is damaged"));
+    }
+    let number = u32::from(second & 0x7f);
+    let info = GopInfo {
+        coding: Coding::Blocks,
+        header: None,
+        number,
+        is_keyframe: false,
+        frames: 1,
+        durations: None,
+    };
+    Ok((info, cursor))
+}
+
 /// Reads the head of a packet and checks the checksum; the cursor is behind the head and ends before the checksum.
 ///
 /// # Errors
@@ -103,6 +137,9 @@ pub fn read_head<'a>(data: &'a [u8], limits: &Limits) -> Result<(GopInfo, Cursor
     if data.len() > limits.max_video_packet_bytes {
         let reason = format!("{} bytes, allowed: up to {}", data.len(), limits.max_video_packet_bytes);
         return Err(whole.field_error("length", reason));
+    }
+    if let Ok([REPEATED, second]) = <[u8; REPEATED_BYTES]>::try_from(data) {
+        return read_repeated(second, data);
     }
     let Some((body, stated)) = data.split_last_chunk::<CHECKSUM>() else {
         return Err(
@@ -118,9 +155,10 @@ pub fn read_head<'a>(data: &'a [u8], limits: &Limits) -> Result<(GopInfo, Cursor
     let coding = match first & CODING_MASK {
         FITTED => Coding::Fitted,
         REALTIME => Coding::Realtime,
+        BLOCKS => Coding::Blocks,
         other => {
             return Err(
-                whole.field_error("coding", format!("{other}, this reader knows {FITTED} and {REALTIME}"))
+                whole.field_error("coding", format!("{other}, this reader knows {FITTED} to {BLOCKS}"))
             );
         }
     };
@@ -138,7 +176,7 @@ pub fn read_head<'a>(data: &'a [u8], limits: &Limits) -> Result<(GopInfo, Cursor
     // One frame per packet in the real-time mode, so that no frame waits for the next before it is sent.
     let (most_number, most_frames) = match coding {
         Coding::Fitted => (u32::MAX, limits.max_video_frames),
-        Coding::Realtime => (REALTIME_NUMBERS - 1, 1),
+        Coding::Realtime | Coding::Blocks => (REALTIME_NUMBERS - 1, 1),
     };
     let number = cursor.read_ranged("number", 0, most_number)?;
     let frames = cursor.read_ranged("frames", 1, most_frames)?;

@@ -44,11 +44,13 @@ impl AdaptiveBit {
         self.slow
     }
 
-    fn estimate(self) -> u32 {
+    #[inline]
+    pub(crate) fn estimate(self) -> u32 {
         ((u32::from(self.fast) + u32::from(self.slow)) / 2).clamp(MIN_ESTIMATE, ONE - MIN_ESTIMATE)
     }
 
-    fn adapt_to(&mut self, yes: bool) {
+    #[inline]
+    pub(crate) fn adapt_to(&mut self, yes: bool) {
         if yes {
             // Shifts of what is left keep both estimates within 16 bits without a comparison.
             self.fast += (u16::MAX - self.fast) >> FAST;

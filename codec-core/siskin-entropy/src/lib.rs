@@ -6,6 +6,7 @@ mod codebooks;
 mod codes;
 mod gaussian;
 mod normal;
+pub mod range;
 
 use constriction::stream::queue::{DefaultRangeDecoder, DefaultRangeEncoder};
 use constriction::stream::{Decode, Encode};

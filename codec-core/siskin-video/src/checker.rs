@@ -1,6 +1,6 @@
 use super::Architecture;
 use super::gop;
-use super::realtime;
+use super::{blocks, realtime};
 use crate::{Error, Limits, Result};
 use siskin_bitstream::VideoHeader;
 use siskin_bitstream::video_packet::{Coding, GopInfo, inspect};
@@ -12,12 +12,16 @@ pub struct Checker {
     header: Option<VideoHeader>,
     before: Option<(u32, Architecture)>,
     realtime: realtime::Checker,
+    /// Whole frames, as they cost little without a network.
+    blocks: blocks::Decoder,
 }
 
 impl Checker {
     /// A checker that refuses what `limits` do not allow.
     pub fn new(limits: Limits) -> Self {
-        Self { limits, ..Self::default() }
+        let mut blocks = blocks::Decoder::new();
+        blocks.set_limits(limits.clone());
+        Self { limits, blocks, ..Self::default() }
     }
 
     /// Reads the next packet.
@@ -26,6 +30,10 @@ impl Checker {
     /// Those of [`Decoder::load`](super::Decoder::load), but for the network's.
     pub fn packet(&mut self, data: &[u8]) -> Result<GopInfo> {
         let info = inspect(data, &self.limits)?;
+        if info.coding == Coding::Blocks {
+            self.header = info.header.or(self.header);
+            return self.blocks.decode(data);
+        }
         if info.coding == Coding::Realtime {
             // Both codings may alternate in one stream, and a fitted GOP without a header uses the last one.
             self.header = info.header.or(self.header);

@@ -1,6 +1,6 @@
 use super::frame_threads::{GroupFrames, GroupSource};
 use super::gop;
-use super::{inference, quantizer, realtime};
+use super::{blocks, inference, quantizer, realtime};
 use crate::arch::Architecture;
 use crate::{Error, Limits, Result};
 use siskin_bitstream::VideoHeader;
@@ -37,6 +37,8 @@ pub struct Decoder {
     loaded: Option<GroupFrames>,
     /// Reads frames of the real-time mode; there from the first one on.
     realtime: Option<Box<realtime::Decoder>>,
+    /// Reads frames of the block codec.
+    blocks: blocks::Decoder,
     /// How the packet at hand is coded.
     coding: Coding,
     /// A frame on its way to 4:2:0.
@@ -53,6 +55,7 @@ impl Decoder {
             before: None,
             loaded: None,
             realtime: None,
+            blocks: blocks::Decoder::new(),
             coding: Coding::Fitted,
             rgb: VideoFrame::default(),
         }
@@ -63,6 +66,7 @@ impl Decoder {
         if let Some(realtime) = &mut self.realtime {
             realtime.set_limits(limits.clone());
         }
+        self.blocks.set_limits(limits.clone());
         self.limits = limits;
     }
 
@@ -75,6 +79,7 @@ impl Decoder {
     pub fn reset(&mut self) {
         self.before = None;
         self.loaded = None;
+        self.blocks.reset();
         if let Some(realtime) = &mut self.realtime {
             realtime.reset();
         }
@@ -85,6 +90,8 @@ impl Decoder {
         match self.coding {
             Coding::Fitted => self.loaded.as_ref().map(GroupFrames::provider),
             Coding::Realtime => self.realtime.as_ref().and_then(|r| r.provider()),
+            // No network.
+            Coding::Blocks => None,
         }
     }
 
@@ -101,6 +108,12 @@ impl Decoder {
     /// before stays as it was. [`Error::Network`] if the network cannot be made, after which there is no group.
     pub fn load(&mut self, packet: &[u8]) -> Result<GopInfo> {
         let info = inspect(packet, &self.limits)?;
+        if info.coding == Coding::Blocks {
+            let info = self.blocks.decode(packet)?;
+            self.header = self.blocks.header().copied();
+            self.coding = Coding::Blocks;
+            return Ok(info);
+        }
         if info.coding == Coding::Realtime {
             // Made on demand, since most streams have one coding only.
             let realtime = self.realtime.get_or_insert_with(|| {
@@ -161,7 +174,10 @@ impl Decoder {
         let matrix = YuvMatrix::from_colorimetry(&header.colorimetry);
         match self.coding {
             // A real-time packet is one frame.
-            Coding::Realtime if index > 0 => return Err(Error::parameter("frame", index, "0")),
+            Coding::Realtime | Coding::Blocks if index > 0 => {
+                return Err(Error::parameter("frame", index, "0"));
+            }
+            Coding::Blocks => self.blocks.frame()?.convert_to(format, &matrix, out),
             Coding::Realtime => {
                 let realtime = self.realtime.as_ref().ok_or(Error::MissingHeader)?;
                 realtime.frame()?.convert_to(format, &matrix, out);

@@ -5,6 +5,7 @@
 //! reads both; fitting is `siskin_fit`.
 
 pub mod arch;
+pub mod blocks;
 mod checker;
 mod decoder;
 mod encoding;

@@ -13,7 +13,7 @@ use super::caps;
 pub(crate) fn codec_format(coding: Coding) -> PixelFormat {
     match coding {
         Coding::Fitted => PixelFormat::Rgb,
-        Coding::Realtime => PixelFormat::I420,
+        Coding::Realtime | Coding::Blocks => PixelFormat::I420,
     }
 }
 

@@ -125,7 +125,7 @@ impl ElementImpl for SiskinVideoDec {
     describe_element!(
         "Siskin video decoder",
         "Codec/Decoder/Video",
-        "Decodes neural video, of a trained network or of one fitted to each group of pictures (GOP)",
+        "Decodes video of the block codec, of a trained network, or of one fitted to each group of pictures (GOP)",
         {
             let coded = gst::Caps::new_empty_simple(caps::VIDEO);
             vec![

@@ -91,7 +91,7 @@ impl ElementImpl for SiskinVideoEnc {
     describe_element!(
         "Siskin video encoder",
         "Codec/Encoder/Video",
-        "Encodes video in real time with a trained network, or for files by fitting one to each GOP",
+        "Encodes video in real time, or for files by fitting a network to each GOP",
         vec![
             pads::always("sink", gst::PadDirection::Sink, &caps::raw_in()),
             pads::always("src", gst::PadDirection::Src, &caps::coded_template()),

@@ -1,9 +1,9 @@
 //! SECTION:element-siskinvideoenc
 //!
-//! `siskinvideoenc` encodes video. By default it works in real time: a network trained beforehand encodes each frame as it
-//! comes, one packet per frame, and the latency is the time that the slowest frame took. `keyframe-interval` is the maximum
-//! from one keyframe to the next, `refine` the number of refinements of each frame. Where QoS events say that frames are late,
-//! fewer refinements are made, and then frames left out.
+//! `siskinvideoenc` encodes video. By default it works in real time: each frame is encoded as it comes, one packet per frame, by the
+//! block codec or, with `model`, by the network of a bundle, and the latency is the time that the slowest frame took.
+//! `keyframe-interval` is the maximum from one keyframe to the next, `refine` the work on each frame. Where QoS events say that
+//! frames are late, less is done, and then frames are left out.
 //!
 //! With the presets `fast` to `placebo` it fits a network to each group of pictures (GOP), in the streaming thread. That takes
 //! minutes to hours per GOP and is for files. The latency is the length of a GOP and the time of the slowest fit so far. A GOP
@@ -22,8 +22,8 @@
 //! # Properties
 //! - `preset`: `realtime`, or how many epochs a network is fitted to each GOP;
 //! - `bitrate`: bits per second, 0 for a constant `quality`;
-//! - `model`, `refine`, `keyframe-interval`: of the preset `realtime`, its bundle, the refinements of each frame and the
-//!   maximum frames from one keyframe to the next;
+//! - `model`, `refine`, `keyframe-interval`: of the preset `realtime`, the bundle of a network to use, the work on each frame and
+//!   the maximum frames from one keyframe to the next;
 //! - `epochs`, `gop-size`, `key-interval`: of a fit, the passes over the frames of a GOP, the frames that share a network, and
 //!   the GOPs from one that decodes alone to the next;
 //! - `execution-provider`, `device`, `threads`, `engine-cache-path`: how the network runs;

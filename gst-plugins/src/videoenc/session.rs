@@ -98,7 +98,7 @@ pub(super) struct OutGroup {
 enum Coder {
     /// A network fitted to each group, which is gathered first: a packet a group.
     Fitted(Box<Encoder>, Group),
-    /// A network trained beforehand: a packet a frame, at once.
+    /// A packet a frame, at once.
     Realtime { encoder: Box<realtime::Encoder>, target: realtime::Target, qualities: u16, load: Load },
 }
 
@@ -107,7 +107,7 @@ pub(super) struct Session {
     header: VideoHeader,
     reader: FrameReader,
     coder: Coder,
-    /// Id of the bundle that a decoder needs.
+    /// Id of the bundle that a decoder needs, if it needs one.
     bundle: Option<String>,
     /// The longest that a group was gathered and worked on.
     slowest: (ClockTime, Duration),
@@ -134,9 +134,13 @@ impl Session {
             }
             None => {
                 let bundle = settings.find_bundle()?;
-                let qualities = bundle.manifest().qualities;
+                let qualities =
+                    bundle.as_ref().map_or(realtime::QUALITIES.into(), |b| b.manifest().qualities);
                 let config = settings.realtime_config(qualities);
-                let encoder = Box::new(realtime::Encoder::new(header, runtime, &bundle, &config)?);
+                let encoder = Box::new(match &bundle {
+                    Some(bundle) => realtime::Encoder::with_network(header, runtime, bundle, &config)?,
+                    None => realtime::Encoder::new(header, &config)?,
+                });
                 let coder = Coder::Realtime {
                     encoder,
                     target: config.target,
@@ -144,7 +148,8 @@ impl Session {
                     load: Load::new(config.refinements),
                 };
                 // No time to gather, as no frame waits for another.
-                session(PixelFormat::I420, coder, Some(bundle.manifest().id().to_string()), ClockTime::ZERO)
+                let id = bundle.map(|b| b.manifest().id().to_string());
+                session(PixelFormat::I420, coder, id, ClockTime::ZERO)
             }
         }
     }
@@ -255,7 +260,7 @@ impl Session {
         // Packets carry durations only where the rate is variable.
         let own = duration.filter(|_| self.header.frame_rate.0 == 0);
         let own = own.map(|d| u32::try_from(d.nseconds()).unwrap_or(u32::MAX));
-        let provider = encoder.provider().name();
+        let provider = encoder.provider().map_or("", Provider::name);
         let coded = self.reader.with_frame(frame, |view| {
             encoder.encode_frame(view, own).map(|coded| (coded.data.to_vec(), coded.is_keyframe))
         });

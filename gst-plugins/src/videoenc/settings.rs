@@ -19,9 +19,9 @@ const MAX_GOP_SIZE: u32 = 4096;
 #[repr(i32)]
 #[enum_type(name = "GstSiskinVideoPreset")]
 pub enum VideoPreset {
-    /// One trained network for all streams, a packet per frame.
+    /// A packet per frame, at once.
     #[default]
-    #[enum_value(name = "A trained network, in real time", nick = "realtime")]
+    #[enum_value(name = "Each frame at once, in real time", nick = "realtime")]
     Realtime,
     /// 40 epochs.
     #[enum_value(name = "Fit a network to each GOP: minutes per GOP, 40 epochs", nick = "fast")]
@@ -76,7 +76,7 @@ pub(super) struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            inference: InferenceSettings::for_video(Some(VideoBundle::DEFAULT)),
+            inference: InferenceSettings::for_video(None),
             preset: VideoPreset::default(),
             epochs: 0,
             refine: realtime::Config::default().refinements,
@@ -97,8 +97,8 @@ impl Settings {
         let defaults = Self::default();
         let mut specs = InferenceSettings::video_specs();
         let model = InferenceSettings::audio_specs(
-            Some(VideoBundle::DEFAULT),
-            "Name or directory of the video bundle of preset=realtime",
+            None,
+            "Name or directory of a video bundle whose network preset=realtime is to use; none codes without a network",
         );
         specs.extend(model.into_iter().filter(|spec| spec.name() == "model"));
         let number = |name, nick, blurb, (low, high, default)| {
@@ -126,8 +126,8 @@ impl Settings {
             number(
                 "refine",
                 "Refinements",
-                "Refinements of each frame with preset=realtime (0 dead zone, 1 RDOQ, more: analysis by synthesis); \
-                 fewer are made where frames are late",
+                "Work on each frame with preset=realtime: 0 is quickest, 1 usual; with a model, more are analysis by synthesis. \
+                 Less is done where frames are late",
                 (0, realtime::MAX_REFINEMENTS, defaults.refine),
             ),
             glib::ParamSpecUInt::builder("bitrate")
@@ -246,12 +246,12 @@ impl Settings {
         Ok(Some(config))
     }
 
-    /// The bundle of the real-time mode.
-    pub(super) fn find_bundle(&self) -> Result<VideoBundle> {
-        VideoBundle::find(self.inference.model.as_deref().unwrap_or(VideoBundle::DEFAULT))
+    /// The bundle of the real-time mode, if one is named.
+    pub(super) fn find_bundle(&self) -> Result<Option<VideoBundle>> {
+        self.inference.model.as_deref().map(VideoBundle::find).transpose()
     }
 
-    /// The configuration of the real-time mode with a bundle of `qualities` qualities.
+    /// The configuration of the real-time mode with `qualities` qualities.
     pub(super) fn realtime_config(&self, qualities: u16) -> realtime::Config {
         realtime::Config {
             target: self.realtime_target(qualities),
@@ -261,9 +261,9 @@ impl Settings {
         }
     }
 
-    /// Quality or bit rate in real time, with a bundle of `qualities` qualities.
+    /// Quality or bit rate in real time, of `qualities` qualities.
     pub(super) fn realtime_target(&self, qualities: u16) -> realtime::Target {
-        // A bundle counts qualities from the finest, 0; the property from the worst, as users expect.
+        // The codec counts qualities from the finest, 0; the property from the worst, as users expect.
         let worst = f64::from(qualities.saturating_sub(1).min(u8::MAX.into()));
         match self.bitrate {
             0 => realtime::Target::Quality((worst * (100.0 - self.quality) / 100.0).round() as u8),

@@ -3,8 +3,10 @@ use std::sync::Arc;
 use super::backend::Backend;
 use super::network::{StepNetwork, TensorNetwork, WholeNetwork};
 #[cfg(feature = "onnxruntime")]
-use super::onnx::OnnxRuntime;
+use super::onnx::{DeferredOnnxRuntime, OnnxRuntime};
 use super::options::RuntimeOptions;
+#[cfg(feature = "onnxruntime")]
+use super::provider::Provider;
 use super::spec::{GraphSpec, TensorSpec};
 use crate::{Error, Result};
 
@@ -31,6 +33,21 @@ impl Runtime {
         // An explicit provider fails here, before any bundle is read; `auto` passes over what is missing.
         backend.check_provider(options.provider)?;
         Self::with_backend(Arc::new(backend), options)
+    }
+
+    /// As [`Runtime::load`], but the library is loaded only when the first network is opened, if the options name no provider
+    /// that has to be checked: streams without networks then play where there is no ONNX Runtime.
+    ///
+    /// # Errors
+    /// As for [`Runtime::load`]; what concerns the library comes from the first network that is opened.
+    #[cfg(feature = "onnxruntime")]
+    pub fn load_when_needed(options: &RuntimeOptions) -> Result<Self> {
+        match options.provider {
+            Provider::Auto | Provider::Cpu => {
+                Self::with_backend(Arc::new(DeferredOnnxRuntime::default()), options)
+            }
+            _ => Self::load(options),
+        }
     }
 
     /// A runtime that opens networks with `backend`.

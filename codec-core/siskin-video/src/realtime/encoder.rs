@@ -14,7 +14,7 @@ use super::packing::{pack_frame, pad_frame};
 use super::rate::RateController;
 use super::reconstructor::Reconstructor;
 use super::symbols::{SymbolState, read_bundle_name};
-use super::{CHANNELS, GROUP, MACRO, MAX_REFINEMENTS};
+use super::{CHANNELS, CodedFrame, Config, GROUP, MACRO, MAX_REFINEMENTS, Target};
 
 /// Least mean absolute difference of inter prediction at a scene cut, in levels of 8 bits. Below it prediction is useful
 /// whatever intra coding would cost; noise and slow fades stay well below.
@@ -23,52 +23,8 @@ const MIN_CUT_MAD: f32 = 12.0;
 /// lets players join and stops errors.
 const MIN_CUT_RATIO: f32 = 0.9;
 
-/// What is held constant.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Target {
-    /// A quality of the bundle, 0 (finest) to its number of qualities less one.
-    Quality(u8),
-    /// Bits per second, packets without container.
-    Bitrate(u32),
-}
-
-/// How to encode in real time.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Config {
-    /// Quality or bit rate.
-    pub target: Target,
-    /// Most frames from one keyframe to the next; 1 means that all are keyframes.
-    pub keyframe_interval: u32,
-    /// Whether a new scene begins with a keyframe.
-    pub scene_cuts: bool,
-    /// Refinements of a frame's latents, up to [`MAX_REFINEMENTS`]: the first is RDOQ, each further one analysis by synthesis.
-    /// Decoders know nothing of it.
-    pub refinements: u32,
-}
-
-impl Default for Config {
-    /// Quality 20, a keyframe at least every 120 frames, scene cuts found, one refinement.
-    fn default() -> Self {
-        // Four seconds at 30 frames/s bound how long a player that joins waits and how far errors spread; a keyframe
-        // costs several predicted frames. The first refinement needs no further run of a network, so it is on by
-        // default.
-        Self { target: Target::Quality(20), keyframe_interval: 120, scene_cuts: true, refinements: 1 }
-    }
-}
-
-/// A coded frame.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct CodedFrame<'a> {
-    /// The packet.
-    pub data: &'a [u8],
-    /// Whether it decodes without any other.
-    pub is_keyframe: bool,
-    /// The quality it was coded with.
-    pub quality: u8,
-}
-
-/// Encodes frames, a packet each, without delay.
-pub struct Encoder {
+/// Encodes frames with the network of a bundle (coding 1), a packet each, without delay.
+pub struct NetworkEncoder {
     header: VideoHeader,
     config: Config,
     symbols: SymbolState,
@@ -88,7 +44,7 @@ pub struct Encoder {
     packet: Vec<u8>,
 }
 
-impl Encoder {
+impl NetworkEncoder {
     /// Prepares a stream of frames of `header`'s size.
     ///
     /// # Errors
@@ -254,7 +210,7 @@ impl Encoder {
         Ok(CodedFrame { data: &self.packet, is_keyframe, quality })
     }
 
-    /// As [`Encoder::encode_frame`], of planes Y, U and V one behind another without gaps.
+    /// As [`NetworkEncoder::encode_frame`], of planes Y, U and V one behind another without gaps.
     ///
     /// # Errors
     /// As there.
@@ -387,7 +343,7 @@ impl Encoder {
     }
 }
 
-fn check_refinements(refinements: u32) -> Result<()> {
+pub(crate) fn check_refinements(refinements: u32) -> Result<()> {
     if refinements <= MAX_REFINEMENTS {
         return Ok(());
     }
@@ -447,8 +403,8 @@ fn is_scene_cut(inter_mad: f32, luma: Plane<'_>) -> bool {
     inter_mad > MIN_CUT_RATIO * sum as f32 / samples.len() as f32
 }
 
-impl std::fmt::Debug for Encoder {
+impl std::fmt::Debug for NetworkEncoder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("realtime::Encoder").field("header", &self.header).finish_non_exhaustive()
+        f.debug_struct("realtime::NetworkEncoder").field("header", &self.header).finish_non_exhaustive()
     }
 }

@@ -1,51 +1,50 @@
-//! The real-time mode: one trained conditional decoder for all streams, a packet a frame.
+//! The real-time mode: a packet a frame, as soon as the frame is there.
 //!
-//! An encoder network gives integer latents of a frame; the decoder network makes the frame from them, conditioned on
+//! [`Encoder`] codes with the [block codec](crate::blocks), or with one trained network for all streams, which this module
+//! holds: an encoder network gives integer latents of a frame; the decoder network makes the frame from them, conditioned on
 //! the quality, on how long the chain of predicted frames is (scale and shift of its features, the temporal-aware affine
 //! transform of Boosting-NeRV, Zhang et al., CVPR 2024) and, through a gate, on the frame before as it was decoded (the
 //! causal context of TCNeRV). Block motion brings the frame before into place first; it is coded like the latents, by
 //! adaptive decisions in integers, so that what is read never depends on a network's floating-point numbers.
 //!
-//! [`Encoder`] makes packets; [`super::Decoder`] reads them, or [`Decoder`] where nothing else is expected.
+//! [`super::Decoder`] reads both; [`Decoder`] the packets of the network alone, [`crate::blocks::Decoder`] the others.
 //!
-//! ```no_run
+//! ```
 //! use siskin_bitstream::VideoHeader;
-//! use siskin_model::bundle::VideoBundle;
-//! use siskin_model::runtime::{Runtime, RuntimeOptions};
-//! use siskin_video::{Decoder, realtime};
+//! use siskin_video::{blocks, realtime};
 //!
 //! # fn main() -> siskin_video::Result<()> {
-//! let runtime = Runtime::load(&RuntimeOptions { threads: 2, ..Default::default() })?;
-//! let bundle = VideoBundle::find(VideoBundle::DEFAULT)?;
 //! let header = VideoHeader {
-//!     width: 480,
-//!     height: 270,
+//!     width: 64,
+//!     height: 48,
 //!     frame_rate: (30, 1),
 //!     pixel_aspect: (1, 1),
 //!     colorimetry: Default::default(),
 //! };
-//! let config = realtime::Config { target: realtime::Target::Bitrate(500_000), ..Default::default() };
-//! let mut encoder = realtime::Encoder::new(header, &runtime, &bundle, &config)?;
-//! let mut decoder = Decoder::new(&runtime);
-//! let grey = vec![128; realtime::i420_bytes(&header)];
-//! let coded = encoder.encode(&grey, None)?;
-//! let mut picture = Vec::new();
-//! decoder.load(coded.data)?;
-//! decoder.frame_i420(0, &mut picture)?;
+//! let config = realtime::Config { target: realtime::Target::Bitrate(100_000), ..Default::default() };
+//! let mut encoder = realtime::Encoder::new(header, &config)?;
+//! let mut decoder = blocks::Decoder::new();
+//! let gray = vec![128; realtime::i420_bytes(&header)];
+//! let coded = encoder.encode(&gray, None)?;
+//! assert!(coded.is_keyframe && coded.data.len() < 100);
+//! decoder.decode(coded.data)?;
+//! assert_eq!(decoder.frame()?.planes()[0].row(0), &gray[..64]);
 //! # Ok(())
 //! # }
 //! ```
 
 mod analysis_by_synthesis;
 mod checker;
+mod config;
 mod contexts;
 mod decoder;
+mod either;
 mod encoder;
 mod latents;
 mod motion;
 mod motion_search;
 mod packing;
-mod rate;
+pub(crate) mod rate;
 mod rdoq;
 mod reconstructor;
 mod reference;
@@ -54,8 +53,11 @@ mod symbols;
 mod tests;
 
 pub(crate) use checker::Checker;
+pub use config::{CodedFrame, Config, Target};
 pub use decoder::Decoder;
-pub use encoder::{CodedFrame, Config, Encoder, Target, context_count};
+pub use either::Encoder;
+pub(crate) use encoder::check_refinements;
+pub use encoder::{NetworkEncoder, context_count};
 pub use siskin_media::YuvMatrix;
 
 use siskin_bitstream::VideoHeader;
@@ -77,6 +79,9 @@ const GROUPS: usize = CHANNELS / GROUP;
 /// Longest side of a frame.
 // Part of the format. Displacements across such a frame, in quarters of a sample, fit into 16 bits.
 const MAX_SIDE: u32 = 4096;
+
+/// Qualities of the block codec that [`Target::Quality`] can name; 0 is the finest, and the step doubles every eight.
+pub const QUALITIES: u8 = crate::blocks::TARGETS;
 
 /// Most refinements of a frame's latents.
 // Each after the first takes three more runs of networks, and goes half of the way that is left.

@@ -25,12 +25,14 @@ const MIN_FRAME_SHARE: f64 = 0.15;
 
 /// Chooses qualities for a bit rate; its model is `bits = cost / qstep^POWER`.
 #[derive(Debug, Clone)]
-pub(super) struct RateController {
+pub(crate) struct RateController {
     /// Bits per second.
     rate: f64,
     /// Qualities for which the qstep doubles, and how many there are.
     octave: f64,
     qualities: f64,
+    /// Bits per pixel of keyframes and of predicted frames at quality 0 before any frame: guesses that the first frame replaces.
+    guesses: [f64; 2],
     /// Costs of keyframes and of predicted frames, as learned.
     costs: [Option<f64>; 2],
     /// Bits that time has allowed beyond those spent; below 0 where too much was spent.
@@ -39,24 +41,30 @@ pub(super) struct RateController {
 }
 
 impl RateController {
-    pub(super) fn new(rate: f64, octave: f32, qualities: u16) -> Self {
+    pub(crate) fn new(rate: f64, octave: f32, qualities: u16) -> Self {
         Self {
             rate,
             octave: octave.into(),
             qualities: qualities.into(),
+            guesses: [6.0, 1.5],
             costs: [None; 2],
             reservoir: 0.0,
             last: None,
         }
     }
 
+    /// With other guesses of the bits per pixel of keyframes and of predicted frames at quality 0.
+    pub(crate) fn with_guesses(self, guesses: [f64; 2]) -> Self {
+        Self { guesses, ..self }
+    }
+
     /// Another bit rate from now on.
-    pub(super) fn set_rate(&mut self, rate: f64) {
+    pub(crate) fn set_rate(&mut self, rate: f64) {
         self.rate = rate;
     }
 
     /// The quality of the next frame, which lasts `seconds`; one of `interval` is a keyframe. `pixels` is its size.
-    pub(super) fn choose_quality(&self, is_keyframe: bool, seconds: f64, interval: u32, pixels: usize) -> u8 {
+    pub(crate) fn choose_quality(&self, is_keyframe: bool, seconds: f64, interval: u32, pixels: usize) -> u8 {
         let share = self.rate * seconds;
         // A keyframe in the middle of a scene and the frames around it have content in common, so either predicts the
         // other better than a constant.
@@ -67,8 +75,7 @@ impl RateController {
         } else {
             predicted.or(keyframe.map(|c| c / KEYFRAME_RATIO))
         };
-        // Bits per pixel at a qstep of 1 before any frame: a guess that the first frame replaces.
-        let cost = own.unwrap_or(pixels as f64 * if is_keyframe { 6.0 } else { 1.5 });
+        let cost = own.unwrap_or(pixels as f64 * self.guesses[usize::from(!is_keyframe)]);
         let interval = f64::from(interval.max(2));
         let bits = if is_keyframe {
             // At least four frames' worth: a keyframe costs several predicted ones, however short the interval is.
@@ -98,18 +105,18 @@ impl RateController {
     }
 
     /// Whether far more has been spent than time has allowed.
-    pub(super) fn is_in_debt(&self) -> bool {
+    pub(crate) fn is_in_debt(&self) -> bool {
         self.reservoir < -self.rate * MAX_DEBT
     }
 
     /// Whether the next predicted frame, of this quality, must repeat the frame before: quality can fall no further, and the debt
     /// would only grow. So noise at a few bits per pixel becomes a lower frame rate.
-    pub(super) fn must_repeat_frame(&self, quality: u8) -> bool {
+    pub(crate) fn must_repeat_frame(&self, quality: u8) -> bool {
         self.is_in_debt() && f64::from(quality) >= self.qualities - 1.0
     }
 
     /// Learns from the bits of a frame.
-    pub(super) fn record_frame(&mut self, is_keyframe: bool, quality: u8, bits: f64, seconds: f64) {
+    pub(crate) fn record_frame(&mut self, is_keyframe: bool, quality: u8, bits: f64, seconds: f64) {
         // Normalized to a qstep of 1, so that frames of different qualities teach one number.
         let cost = bits.max(1.0) * (f64::from(quality) / self.octave).exp2().powf(POWER);
         let mean = &mut self.costs[usize::from(!is_keyframe)];
@@ -122,7 +129,7 @@ impl RateController {
     }
 
     /// Takes note of a frame that repeats the one before, whose bits say nothing of the source.
-    pub(super) fn record_repeated_frame(&mut self, bits: f64, seconds: f64) {
+    pub(crate) fn record_repeated_frame(&mut self, bits: f64, seconds: f64) {
         self.reservoir = (self.reservoir - bits + self.rate * seconds).min(self.rate * HORIZON);
     }
 }

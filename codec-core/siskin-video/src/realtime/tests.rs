@@ -55,8 +55,8 @@ fn clip(width: usize, height: usize, frames: usize) -> Vec<Vec<u8>> {
         .collect()
 }
 
-fn encoder(size: (u32, u32), config: &Config) -> Encoder {
-    Encoder::new(header(size.0, size.1), &runtime(), &bundle(), config).expect("a valid stream")
+fn encoder(size: (u32, u32), config: &Config) -> NetworkEncoder {
+    NetworkEncoder::new(header(size.0, size.1), &runtime(), &bundle(), config).expect("a valid stream")
 }
 
 fn quality(quality: u8) -> Config {
@@ -210,12 +210,12 @@ fn a_bit_rate_comes_out_about_as_asked() {
 
 #[test]
 fn bad_parameters_are_named() {
-    let name = |r: Result<Encoder>| match r {
+    let name = |r: Result<NetworkEncoder>| match r {
         Err(Error::Parameter { name, .. }) => name,
         _ => "none",
     };
     let new = |size: (u32, u32), config: &Config| {
-        Encoder::new(header(size.0, size.1), &runtime(), &bundle(), config)
+        NetworkEncoder::new(header(size.0, size.1), &runtime(), &bundle(), config)
     };
     assert_eq!(name(new((5000, 16), &quality(1))), "width");
     assert_eq!(name(new((16, 16), &quality(255))), "quality");
@@ -319,7 +319,7 @@ fn heads_are_read_without_networks() {
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/golden/realtime.hex");
 
 /// The last frame as a decoder sees it.
-fn copy_planes(encoder: &Encoder, out: &mut Vec<u8>) {
+fn copy_planes(encoder: &NetworkEncoder, out: &mut Vec<u8>) {
     out.clear();
     encoder.reconstructed_frame().planes().iter().for_each(|plane| plane.append_to(out));
 }

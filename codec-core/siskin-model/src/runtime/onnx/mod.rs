@@ -1,5 +1,6 @@
 //! Networks on ONNX Runtime.
 
+mod deferred;
 mod library;
 mod session;
 mod sessions;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 
 use ort::environment::Environment;
 
+pub(super) use deferred::DeferredOnnxRuntime;
 pub use library::prefer_library;
 
 use super::backend::Backend;

@@ -1,0 +1,197 @@
+use std::sync::Arc;
+
+use siskin_bitstream::VideoHeader;
+use siskin_bitstream::bytes::Cursor;
+use siskin_bitstream::video_packet::{self, Coding, GopInfo, REALTIME_NUMBERS};
+use siskin_entropy::range::RangeDecoder;
+use siskin_media::{VideoFrame, VideoFrameView};
+
+use super::grid::TREE;
+use super::picture::Picture;
+use super::reconstruct::reconstruct;
+use super::state::{State, check_size};
+use super::syntax::{Block, MAX_LEVELS, MAX_LOG, MIN_LOG, code_prediction, code_residual, code_split};
+use super::{KEPT, QUALITY_MASK, RESERVED};
+use crate::{Error, Limits, Result};
+
+/// Decodes the packets of the block codec: one frame each. It needs no bundle and no network.
+///
+/// A packet that cannot be decoded leaves the last good frame; predicted frames after it are refused
+/// ([`Error::MissingPredecessor`]) until a keyframe comes.
+#[derive(Debug, Default)]
+pub struct Decoder {
+    limits: Limits,
+    header: Option<VideoHeader>,
+    state: Option<State>,
+    /// The number of the last packet, if all went well since the last keyframe.
+    last: Option<u32>,
+    /// The frame decoded last.
+    shown: Option<Arc<Picture>>,
+}
+
+impl Decoder {
+    /// A decoder that waits for a keyframe.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Holds streams to other limits.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
+    /// The header of the stream; known from the first keyframe on.
+    pub fn header(&self) -> Option<&VideoHeader> {
+        self.header.as_ref()
+    }
+
+    /// Forgets the stream, as before a seek.
+    pub fn reset(&mut self) {
+        // The frame before a seek must not be shown as the one sought.
+        (self.last, self.shown) = (None, None);
+    }
+
+    /// Decodes a packet.
+    ///
+    /// # Errors
+    /// [`Error::MissingPredecessor`] if the frame is predicted from another than the last; [`Error::MissingHeader`]
+    /// before the first keyframe; [`Error::Bitstream`] and [`Error::Parameter`] for anything that the format or the limits
+    /// do not allow.
+    pub fn decode(&mut self, packet: &[u8]) -> Result<GopInfo> {
+        let (info, cursor) = video_packet::read_head(packet, &self.limits)?;
+        if info.coding != Coding::Blocks {
+            return Err(cursor.field_error("coding", "not a packet of the block codec"));
+        }
+        if let Some(header) = info.header.filter(|_| info.is_keyframe) {
+            let size = check_size(&header, &self.limits)?;
+            if self.state.as_ref().is_none_or(|s| s.size != size) {
+                // Before the new frames are allocated, so that never two streams take memory.
+                (self.state, self.shown) = (None, None);
+                self.state = Some(State::new(size));
+            }
+            self.header = Some(header);
+        } else {
+            // Numbers run from 0 to 127: enough to notice a loss, short of a multiple of 128 packets.
+            let needed = (info.number + REALTIME_NUMBERS - 1) % REALTIME_NUMBERS;
+            if self.state.is_none() {
+                return Err(Error::MissingHeader);
+            }
+            if self.last != Some(needed) {
+                return Err(Error::MissingPredecessor { number: info.number, needed, found: self.last });
+            }
+        }
+        // From here on contexts may be adapted halfway, so an error leaves a state that no later frame may build on.
+        let had_frame = self.last.take().is_some();
+        let state = self.state.as_mut().ok_or(Error::MissingHeader)?;
+        // Nothing after the head: the frame before is shown again, and the state stays as it is.
+        if info.is_keyframe || !had_frame || !cursor.rest().is_empty() {
+            decode_frame(state, info.is_keyframe, cursor)?;
+        }
+        self.shown = state.references.last().cloned();
+        self.last = Some(info.number);
+        Ok(info)
+    }
+
+    /// The frame decoded last, in 4:2:0, where the decoder keeps it: no samples are copied.
+    ///
+    /// # Errors
+    /// [`Error::MissingHeader`] if none has been decoded.
+    pub fn frame(&self) -> Result<VideoFrameView<'_>> {
+        match (&self.state, &self.shown) {
+            (Some(state), Some(shown)) => shown.view(state.size),
+            _ => Err(Error::MissingHeader),
+        }
+    }
+
+    /// Copies the frame decoded last to `out`, which takes on its format and size.
+    ///
+    /// # Errors
+    /// As for [`Decoder::frame`]; `out` is then left as it was.
+    pub fn copy_frame(&self, out: &mut VideoFrame) -> Result<()> {
+        self.frame()?.copy_to(out);
+        Ok(())
+    }
+}
+
+/// Decodes a frame and makes it the last one.
+fn decode_frame(state: &mut State, is_keyframe: bool, mut cursor: Cursor<'_>) -> Result<()> {
+    let first = cursor.read_byte("quality")?;
+    if first & RESERVED != 0 {
+        return Err(cursor.field_error("quality", "bit 7 is set, which this reader does not know"));
+    }
+    let (quality, is_kept) = (first & QUALITY_MASK, first & KEPT != 0);
+    let (references, mut picture) = state.start_frame(is_keyframe);
+    if references.is_empty() && !is_keyframe {
+        return Err(Error::MissingHeader);
+    }
+    let mut trees = Trees {
+        coder: RangeDecoder::new(cursor.rest()),
+        state,
+        references: &references,
+        picture: &mut picture,
+        quality,
+        levels: Box::new([0; MAX_LEVELS]),
+    };
+    trees.decode_all()?;
+    // A faulty writer seldom ends where its data does, so this finds what the checksum cannot.
+    trees.coder.check()?;
+    if !trees.coder.may_be_at_end() {
+        return Err(cursor.field_error("decisions", "more than the frame needs"));
+    }
+    drop(references);
+    state.finish_frame(picture, quality, is_kept);
+    Ok(())
+}
+
+/// The blocks of a frame on their way to samples.
+struct Trees<'a> {
+    coder: RangeDecoder<'a>,
+    state: &'a mut State,
+    references: &'a [Arc<Picture>],
+    picture: &'a mut Picture,
+    quality: u8,
+    levels: Box<[i16; MAX_LEVELS]>,
+}
+
+impl Trees<'_> {
+    fn decode_all(&mut self) -> Result<()> {
+        let (width, height) = (self.picture.planes[0].width, self.picture.planes[0].height);
+        for y in (0..height).step_by(TREE) {
+            for x in (0..width).step_by(TREE) {
+                self.decode_square(x, y, MAX_LOG)?;
+            }
+            // Data that has ended gives decisions all the same; a large frame of them is not worth the time.
+            self.coder.check()?;
+        }
+        Ok(())
+    }
+
+    fn decode_square(&mut self, x: usize, y: usize, log: u8) -> Result<()> {
+        let (luma, side) = (&self.picture.planes[0], 1 << log);
+        if x >= luma.width || y >= luma.height {
+            return Ok(());
+        }
+        // Squares that reach beyond the frame are always split.
+        let is_inside = x + side <= luma.width && y + side <= luma.height;
+        let State { contexts, grid, .. } = &mut *self.state;
+        let is_split =
+            log > MIN_LOG && (!is_inside || code_split(&mut self.coder, contexts, grid, (x, y, log), false)?);
+        if is_split {
+            let half = side / 2;
+            return [(0, 0), (half, 0), (0, half), (half, half)]
+                .into_iter()
+                .try_for_each(|(dx, dy)| self.decode_square(x + dx, y + dy, log - 1));
+        }
+        let mut block = Block::new(x, y, log);
+        code_prediction(&mut self.coder, contexts, grid, &mut block)?;
+        let extents = code_residual(&mut self.coder, contexts, &mut block, &mut self.levels[..])?;
+        block.record(grid);
+        let reference = |r: u8| self.references.get(usize::from(r)).map(Arc::as_ref);
+        reconstruct(self.picture, reference, grid, &block, (&self.levels[..], &extents), self.quality);
+        if block.coded != 0 {
+            // The next block is read into zeros.
+            self.levels[..block.level_count()].fill(0);
+        }
+        Ok(())
+    }
+}

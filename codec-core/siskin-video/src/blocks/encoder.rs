@@ -1,0 +1,410 @@
+use std::sync::Arc;
+
+use siskin_bitstream::VideoHeader;
+use siskin_bitstream::video_packet::{self, Coding, GopInfo, REALTIME_NUMBERS};
+use siskin_entropy::range::RangeEncoder;
+use siskin_media::{PixelFormat, TimeBase, VideoFrameView};
+
+use super::decide::{Decider, Hints, Scratch};
+use super::grid::{Grid, TREE};
+use super::motion::Motion;
+use super::picture::{Picture, Plane};
+use super::quant::{OCTAVE, QUALITIES};
+use super::search::{Survey, coarse_plane, shrink};
+use super::state::{State, check_size};
+use super::syntax::{Block, MAX_LOG, MIN_LOG, code_prediction, code_residual, code_split};
+use super::{KEPT, QUALITY_MASK};
+use crate::realtime::rate::RateController;
+use crate::realtime::{CodedFrame, Config, Target, check_refinements};
+use crate::{Error, Limits, Result};
+
+/// The finest quality that [`Target::Quality`] can name, as a frame's quality: there the step is 3 levels.
+// Frames of a cycle and keyframes may be finer than what was asked for.
+const FINEST: u8 = 16;
+/// Qualities that [`Target::Quality`] can name.
+pub(crate) const TARGETS: u8 = QUALITIES - FINEST;
+
+/// So long a source stands still before its frames are no longer coded: by then the cycle of qualities has done its work.
+const STILL_SECONDS: f64 = 1.0;
+/// Cost of a bit in squared luma steps.
+// 0.15 in keyframes takes 1.4 % more rate than 0.11, and 0.15 in predicted frames 1 % more than 0.2.
+const KEYFRAME_LAMBDA: f32 = 0.09;
+const PREDICTED_LAMBDA: f32 = 0.2;
+/// Bits per pixel of a keyframe and of a predicted frame at a step of 0.75: about what Bunny takes.
+const GUESSES: [f64; 2] = [13.0, 3.0];
+/// Least mean absolute difference at a scene cut, at a quarter of the size: what shrinking leaves of the noise of a dark camera is
+/// below it.
+const MIN_CUT_MAD: f32 = 1.5;
+/// Least difference at a scene cut as a part of that to the means of blocks of 32x32: relative, so that cuts between dark scenes
+/// are found.
+const MIN_CUT_RATIO: f32 = 0.7;
+/// The motion of what does not move.
+const STILL: Motion = Motion::single(0, [0; 2]);
+
+/// Encodes frames, a packet each, without delay, and without a network.
+pub struct Encoder {
+    header: VideoHeader,
+    config: Config,
+    state: State,
+    rate: Option<RateController>,
+    /// The frame to encode, padded, and at a quarter of its size beside the one before.
+    source: Picture,
+    coarse: [Plane; 2],
+    survey: Survey,
+    scratch: Scratch,
+    number: u32,
+    /// Frames since the last keyframe; none before the first.
+    since: Option<u32>,
+    keyframe_wanted: bool,
+    /// For how long the source has not changed.
+    still_seconds: f64,
+    /// The last predicted frame looked like a new scene.
+    looked_new: bool,
+    packet: Vec<u8>,
+}
+
+impl Encoder {
+    /// Prepares a stream of frames of `header`'s size.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] for a size or configuration that cannot be.
+    pub fn new(header: VideoHeader, config: &Config) -> Result<Self> {
+        header.check()?;
+        if config.keyframe_interval == 0 {
+            return Err(Error::parameter("keyframe interval", 0, "1 and more"));
+        }
+        check_refinements(config.refinements)?;
+        let size = check_size(&header, &Limits::default())?;
+        let source = Picture::new(size);
+        let coarse = coarse_plane(&source.planes[0]);
+        let mut encoder = Self {
+            header,
+            config: config.clone(),
+            state: State::new(size),
+            rate: None,
+            source,
+            coarse: [coarse.clone(), coarse],
+            survey: Survey::default(),
+            scratch: Scratch::new(),
+            number: 0,
+            since: None,
+            keyframe_wanted: false,
+            still_seconds: 0.0,
+            looked_new: false,
+            packet: Vec::new(),
+        };
+        encoder.set_target(config.target)?;
+        Ok(encoder)
+    }
+
+    /// The stream's header.
+    pub fn header(&self) -> &VideoHeader {
+        &self.header
+    }
+
+    /// Holds another quality or bit rate from the next frame on.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] for a quality that there is not, or a bit rate of 0.
+    pub fn set_target(&mut self, target: Target) -> Result<()> {
+        match target {
+            Target::Quality(q) if q >= TARGETS => {
+                return Err(Error::parameter("quality", q, format!("0 to {}", TARGETS - 1)));
+            }
+            Target::Bitrate(0) => return Err(Error::parameter("bitrate", 0, "1 and more")),
+            Target::Quality(_) => self.rate = None,
+            Target::Bitrate(rate) => match &mut self.rate {
+                // What was learned of the source holds at another rate too.
+                Some(control) => control.set_rate(rate.into()),
+                None => {
+                    let control = RateController::new(rate.into(), OCTAVE.into(), QUALITIES.into());
+                    self.rate = Some(control.with_guesses(GUESSES));
+                }
+            },
+        }
+        self.config.target = target;
+        Ok(())
+    }
+
+    /// Sets [`Config::refinements`] from the next frame on.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] for more than [`MAX_REFINEMENTS`](crate::realtime::MAX_REFINEMENTS).
+    pub fn set_refinements(&mut self, refinements: u32) -> Result<()> {
+        check_refinements(refinements)?;
+        self.config.refinements = refinements;
+        Ok(())
+    }
+
+    /// Makes the next frame a keyframe.
+    pub fn request_key(&mut self) {
+        self.keyframe_wanted = true;
+    }
+
+    /// Encodes a frame of 4:2:0, wherever its rows are. `duration` in nanoseconds is for streams without a constant frame
+    /// rate.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] for a frame of another format or size.
+    pub fn encode_frame(
+        &mut self,
+        frame: &VideoFrameView<'_>,
+        duration: Option<u32>,
+    ) -> Result<CodedFrame<'_>> {
+        let size = self.state.size;
+        if (frame.format(), frame.size()) != (PixelFormat::I420, size) {
+            let found = format!("{} in {:?}", frame.size(), frame.format());
+            return Err(Error::parameter("frame", found, format!("{size} in I420")));
+        }
+        let seconds = self.frame_seconds(duration);
+        let is_same = self.since.is_some() && self.source.is_same(frame);
+        self.still_seconds = if is_same { self.still_seconds + seconds } else { 0.0 };
+        self.source.copy_from(frame);
+        self.coarse.swap(0, 1);
+        shrink(&self.source.planes[0], &mut self.coarse[0]);
+        // Should anything below fail, no frame may be predicted from this one.
+        let since = self.since.take();
+        let mut is_keyframe =
+            self.keyframe_wanted || since.is_none_or(|n| n + 1 >= self.config.keyframe_interval);
+        if !is_keyframe {
+            self.survey.update(&self.coarse[0], &self.coarse[1]);
+            let looks_new = self.config.scene_cuts && is_scene_cut(&self.survey);
+            let can_pay = self.rate.as_ref().is_none_or(|rate| !rate.is_in_debt());
+            // In noise every frame looks like a new scene, and keyframes would take ten times the rate.
+            is_keyframe = looks_new && !self.looked_new && can_pay;
+            self.looked_new = looks_new;
+        }
+        if is_keyframe {
+            // What came before a keyframe does not count, so that a run that goes on there codes the same.
+            self.still_seconds = 0.0;
+        }
+        let place = if is_keyframe { 0 } else { since.map_or(0, |n| n + 1) };
+        let base = self.choose_quality(is_keyframe, seconds);
+        let (mut quality, is_kept) = cycle(base, place);
+        if is_keyframe && self.rate.is_some() {
+            // Rate control has a budget for keyframes, which is what makes them finer.
+            quality = base;
+        }
+        let must_repeat = self.still_seconds > STILL_SECONDS
+            || self.rate.as_ref().is_some_and(|rate| rate.must_repeat_frame(quality));
+        self.write_head(is_keyframe, duration);
+        self.packet.push(quality & QUALITY_MASK | if is_kept { KEPT } else { 0 });
+        let is_repeated = (must_repeat && !is_keyframe) || !self.code_frame(is_keyframe, quality, is_kept)?;
+        if is_repeated {
+            self.write_repeated(duration);
+        } else {
+            video_packet::append_checksum(&mut self.packet);
+        }
+        if let Some(rate) = &mut self.rate {
+            // Whole packets count, checksum and header included, since that is what the rate promises.
+            let bits = self.packet.len() as f64 * 8.0;
+            if is_repeated {
+                rate.record_repeated_frame(bits, seconds);
+            } else {
+                rate.record_frame(is_keyframe, quality, bits, seconds);
+            }
+        }
+        self.number = self.number.wrapping_add(1);
+        self.since = Some(place);
+        self.keyframe_wanted = false;
+        Ok(CodedFrame { data: &self.packet, is_keyframe, quality: quality.saturating_sub(FINEST) })
+    }
+
+    /// As [`Encoder::encode_frame`], of planes Y, U and V one behind another without gaps.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn encode(&mut self, data: &[u8], duration: Option<u32>) -> Result<CodedFrame<'_>> {
+        let frame = VideoFrameView::from_data(PixelFormat::I420, self.state.size, data)?;
+        self.encode_frame(&frame, duration)
+    }
+
+    /// Goes on behind a packet of an earlier run with the same settings: numbers and rate control stand as if this
+    /// encoder had made it. The next frame is a keyframe.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] if the packet is of another stream or place, what a decoder returns for damage.
+    pub fn resume(&mut self, packet: &[u8]) -> Result<GopInfo> {
+        let (info, mut cursor) = video_packet::read_head(packet, &Limits::default())?;
+        let number = self.number % REALTIME_NUMBERS;
+        if info.coding != Coding::Blocks || info.number != number {
+            let found = format!("{:?} frame {}", info.coding, info.number);
+            return Err(Error::parameter("packet", found, format!("frame {number} of the block codec")));
+        }
+        if let Some(header) = info.header.filter(|h| info.is_keyframe && *h != self.header) {
+            return Err(Error::parameter("packet", format!("{header:?}"), format!("{:?}", self.header)));
+        }
+        let seconds = self.frame_seconds(info.durations.as_ref().and_then(|d| d.first().copied()));
+        let bits = packet.len() as f64 * 8.0;
+        if cursor.rest().is_empty() && !info.is_keyframe {
+            // A repeated frame has no quality.
+            self.rate.iter_mut().for_each(|rate| rate.record_repeated_frame(bits, seconds));
+        } else {
+            let quality = cursor.read_byte("quality")? & QUALITY_MASK;
+            self.rate.iter_mut().for_each(|rate| rate.record_frame(info.is_keyframe, quality, bits, seconds));
+        }
+        self.number = self.number.wrapping_add(1);
+        // The reference frames of the earlier run are gone.
+        self.since = None;
+        Ok(info)
+    }
+
+    /// Seconds that a frame lasts; a thirtieth where nobody says.
+    fn frame_seconds(&self, duration: Option<u32>) -> f64 {
+        let duration = duration.map(u64::from).or(self.header.frame_duration_ns()).unwrap_or(33_333_333);
+        TimeBase::NANOSECONDS.ticks_to_seconds(duration)
+    }
+
+    fn choose_quality(&self, is_keyframe: bool, seconds: f64) -> u8 {
+        match (&self.rate, self.config.target) {
+            (Some(rate), _) => {
+                rate.choose_quality(is_keyframe, seconds, self.config.keyframe_interval, self.header.pixels())
+            }
+            (None, Target::Quality(q)) => q + FINEST,
+            // Never reached: a bit rate always comes with a controller.
+            (None, Target::Bitrate(_)) => FINEST,
+        }
+    }
+
+    fn write_head(&mut self, is_keyframe: bool, duration: Option<u32>) {
+        self.packet.clear();
+        video_packet::write_head(
+            Coding::Blocks,
+            is_keyframe.then_some(&self.header),
+            (self.number, 1),
+            duration.as_ref().map(std::slice::from_ref),
+            &mut self.packet,
+        );
+    }
+
+    /// Writes a packet that says that the frame before is shown again.
+    fn write_repeated(&mut self, duration: Option<u32>) {
+        if duration.is_none() {
+            video_packet::write_repeated(self.number, &mut self.packet);
+        } else {
+            // A head without anything after it means the same.
+            self.write_head(false, duration);
+            video_packet::append_checksum(&mut self.packet);
+        }
+    }
+
+    /// Codes the blocks of a frame and makes it the last one. False if it turns out to be the frame before, and the state is
+    /// then as if it had not been coded.
+    fn code_frame(&mut self, is_keyframe: bool, quality: u8, is_kept: bool) -> Result<bool> {
+        let (contexts, grid) = (self.state.contexts.clone(), self.state.grid.clone());
+        let (references, mut picture) = self.state.start_frame(is_keyframe);
+        let mut is_still = !is_keyframe;
+        if picture.halves.is_none() {
+            picture.interpolate_halves();
+        }
+        let mut coder = RangeEncoder::default();
+        let (width, height) = (picture.planes[0].width, picture.planes[0].height);
+        let lambda = if is_keyframe { KEYFRAME_LAMBDA } else { PREDICTED_LAMBDA };
+        for y in (0..height).step_by(TREE) {
+            for x in (0..width).step_by(TREE) {
+                self.scratch.blocks.clear();
+                self.scratch.levels.clear();
+                let mut decider = Decider {
+                    source: &self.source,
+                    picture: &mut picture,
+                    grid: &mut self.state.grid,
+                    contexts: &mut self.state.contexts,
+                    references: &references,
+                    survey: &self.survey,
+                    quality,
+                    lambda,
+                    is_quick: self.config.refinements == 0,
+                    scratch: &mut self.scratch,
+                };
+                decider.decide((x, y, MAX_LOG), Hints::default());
+                is_still = is_still && self.scratch.blocks.iter().all(|b| b.is_skipped && b.motion == STILL);
+                self.code_tree(&mut coder, (x, y))?;
+            }
+        }
+        coder.finish_into(&mut self.packet);
+        drop(references);
+        if is_still {
+            (self.state.contexts, self.state.grid) = (contexts, grid);
+            self.state.references.give_back(picture);
+            return Ok(false);
+        }
+        self.state.finish_frame(picture, quality, is_kept);
+        Ok(true)
+    }
+
+    /// Codes the blocks that were decided on for a tree.
+    fn code_tree(&mut self, coder: &mut RangeEncoder, (x, y): (usize, usize)) -> Result<()> {
+        let State { contexts, grid, .. } = &mut self.state;
+        let mut levels = &mut self.scratch.levels[..];
+        let mut open = vec![(x, y, MAX_LOG)];
+        for block in &mut self.scratch.blocks {
+            // Squares on the way to this block, the last one pushed first.
+            while let Some((x, y, log)) = open.pop() {
+                let side = 1usize << log;
+                let (width, height) = (grid.columns * 8, grid.rows * 8);
+                if x >= width || y >= height {
+                    continue;
+                }
+                let is_split = block.log < log;
+                if log > MIN_LOG && x + side <= width && y + side <= height {
+                    code_split(coder, contexts, grid, (x, y, log), is_split)?;
+                }
+                if !is_split {
+                    break;
+                }
+                let half = side / 2;
+                for (dx, dy) in [(half, half), (0, half), (half, 0), (0, 0)] {
+                    open.push((x + dx, y + dy, log - 1));
+                }
+            }
+            code_block(coder, contexts, grid, block, &mut levels)?;
+        }
+        Ok(())
+    }
+
+    /// The last frame as a decoder sees it, in 4:2:0, where the encoder keeps it: no samples are copied.
+    ///
+    /// # Errors
+    /// [`Error::MissingHeader`] before the first frame.
+    pub fn reconstructed_frame(&self) -> Result<VideoFrameView<'_>> {
+        let last: &Arc<Picture> = self.state.references.last().ok_or(Error::MissingHeader)?;
+        last.view(self.state.size)
+    }
+}
+
+fn code_block(
+    coder: &mut RangeEncoder,
+    contexts: &mut super::contexts::Contexts,
+    grid: &Grid,
+    block: &mut Block,
+    levels: &mut &mut [i16],
+) -> Result<()> {
+    let count = if block.coded != 0 { block.level_count() } else { 0 };
+    let (own, rest) = std::mem::take(levels).split_at_mut(count);
+    *levels = rest;
+    code_prediction(coder, contexts, grid, block)?;
+    code_residual(coder, contexts, block, own).map(drop)
+}
+
+/// The quality of the frame at a place after its keyframe, and whether it is kept: every fourth is finer, and the others
+/// refer to it.
+fn cycle(base: u8, place: u32) -> (u8, bool) {
+    let change = match place % 4 {
+        _ if place == 0 => -5,
+        0 => -2,
+        2 => 1,
+        _ => 2,
+    };
+    ((i16::from(base) + change).clamp(0, i16::from(QUALITIES) - 1) as u8, place.is_multiple_of(4))
+}
+
+/// Scene cut: motion compensation leaves nearly as much as the means of blocks do.
+fn is_scene_cut(survey: &Survey) -> bool {
+    survey.inter >= MIN_CUT_MAD && survey.inter > MIN_CUT_RATIO * survey.intra
+}
+
+impl std::fmt::Debug for Encoder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("blocks::Encoder").field("header", &self.header).finish_non_exhaustive()
+    }
+}

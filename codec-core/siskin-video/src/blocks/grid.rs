@@ -1,0 +1,135 @@
+//! What is known of the blocks of a frame, per 8x8 samples of luma.
+
+use super::motion::{MAX_REFERENCES, Motion};
+
+/// Side of a cell.
+pub(super) const CELL: usize = 8;
+/// Side of a tree of blocks.
+pub(super) const TREE: usize = 32;
+
+/// Of the block that covers a cell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Cell {
+    pub(super) motion: Motion,
+    pub(super) is_skipped: bool,
+    /// Logarithm of the block's side.
+    pub(super) log: u8,
+    /// Direction of intra prediction.
+    pub(super) mode: u8,
+    /// Whether the luma transform block here has levels.
+    pub(super) is_coded: bool,
+    /// Whether a block or transform block begins at the left and at the upper side of the cell.
+    pub(super) edges: [bool; 2],
+}
+
+impl Cell {
+    const EMPTY: Self = Self {
+        motion: Motion::single(0, [0; 2]),
+        is_skipped: true,
+        log: 5,
+        mode: 1,
+        is_coded: false,
+        edges: [false; 2],
+    };
+}
+
+/// The cells of a frame and of the one before, and how far its reference frames are away.
+#[derive(Debug, Clone)]
+pub(super) struct Grid {
+    pub(super) columns: usize,
+    pub(super) rows: usize,
+    pub(super) cells: Vec<Cell>,
+    former: Vec<Motion>,
+    /// Reference frames of this frame; none in keyframes.
+    pub(super) references: usize,
+    /// Frames between this frame and each reference frame.
+    pub(super) distances: [u8; MAX_REFERENCES],
+}
+
+/// The place of 4x4 units in the order of coding, within a tree.
+const fn morton(x: usize, y: usize) -> usize {
+    let mut out = 0;
+    let mut bit = 0;
+    while bit < 3 {
+        out |= (x >> bit & 1) << (2 * bit) | (y >> bit & 1) << (2 * bit + 1);
+        bit += 1;
+    }
+    out
+}
+
+impl Grid {
+    pub(super) fn new(width: usize, height: usize) -> Self {
+        let (columns, rows) = (width / CELL, height / CELL);
+        Self {
+            columns,
+            rows,
+            cells: vec![Cell::EMPTY; columns * rows],
+            former: vec![Motion::INTRA; columns * rows],
+            references: 0,
+            distances: [1; MAX_REFERENCES],
+        }
+    }
+
+    /// Begins a frame: the cells of the last one are the former ones now, unless this is a keyframe.
+    pub(super) fn start_frame(
+        &mut self,
+        is_keyframe: bool,
+        references: usize,
+        distances: [u8; MAX_REFERENCES],
+    ) {
+        for (former, cell) in self.former.iter_mut().zip(&self.cells) {
+            *former = if is_keyframe { Motion::INTRA } else { cell.motion };
+        }
+        (self.references, self.distances) = (references, distances);
+    }
+
+    pub(super) fn distance(&self, reference: u8) -> i32 {
+        self.distances.get(usize::from(reference)).map_or(1, |&d| i32::from(d))
+    }
+
+    #[inline]
+    pub(super) fn cell(&self, x: usize, y: usize) -> &Cell {
+        &self.cells[y / CELL * self.columns + x / CELL]
+    }
+
+    /// Whether the samples at (x, y) come before those of a block at `own` in the order of coding.
+    #[inline]
+    pub(super) fn is_before(&self, own: (usize, usize), x: isize, y: isize) -> bool {
+        if x < 0 || y < 0 || x as usize >= self.columns * CELL || y as usize >= self.rows * CELL {
+            return false;
+        }
+        let (x, y) = (x as usize, y as usize);
+        let tree = |x: usize, y: usize| (y / TREE, x / TREE);
+        let inner = |x: usize, y: usize| morton(x % TREE / 4, y % TREE / 4);
+        (tree(x, y), inner(x, y)) < (tree(own.0, own.1), inner(own.0, own.1))
+    }
+
+    /// The cell at (x, y), if it comes before a block at `own`.
+    #[inline]
+    pub(super) fn before(&self, own: (usize, usize), x: isize, y: isize) -> Option<&Cell> {
+        self.is_before(own, x, y).then(|| self.cell(x as usize, y as usize))
+    }
+
+    /// The motion of the former frame in the middle of a block.
+    pub(super) fn former(&self, (x, y, side): (usize, usize, usize)) -> Option<Motion> {
+        let column = ((x + side / 2) / CELL).min(self.columns - 1);
+        let row = ((y + side / 2) / CELL).min(self.rows - 1);
+        Some(self.former[row * self.columns + column]).filter(|m| !m.is_intra())
+    }
+
+    /// Sets the cells of a block, as far as the frame reaches.
+    pub(super) fn fill(&mut self, (x, y, side): (usize, usize, usize), cell: Cell) {
+        for row in y / CELL..((y + side) / CELL).min(self.rows) {
+            for column in x / CELL..((x + side) / CELL).min(self.columns) {
+                let edges = [column * CELL == x, row * CELL == y];
+                self.cells[row * self.columns + column] = Cell { edges, ..cell };
+            }
+        }
+    }
+
+    /// Counts neighbors, left and above, of a block for which something holds.
+    pub(super) fn count_beside(&self, (x, y): (usize, usize), holds: impl Fn(&Cell) -> bool) -> usize {
+        let places = [(x as isize - 1, y as isize), (x as isize, y as isize - 1)];
+        places.iter().filter(|p| self.before((x, y), p.0, p.1).is_some_and(&holds)).count()
+    }
+}

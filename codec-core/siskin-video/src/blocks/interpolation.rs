@@ -1,0 +1,198 @@
+//! Motion compensation with the filters of ITU-T H.265 (8.5.3.3.3): eight taps for quarters of a luma sample, four for eighths
+//! of a chroma sample. Each prediction is rounded to 8 bits.
+
+use super::motion::Vector;
+use super::picture::{Picture, Plane};
+use super::vector::vectorized;
+
+/// Largest block.
+pub(super) const MAX_BLOCK: usize = 32;
+
+const LUMA: [[i16; 8]; 4] = [
+    [0, 0, 0, 64, 0, 0, 0, 0],
+    [-1, 4, -10, 58, 17, -5, 1, 0],
+    [-1, 4, -11, 40, 40, -11, 4, -1],
+    [0, 1, -5, 17, 58, -10, 4, -1],
+];
+const CHROMA: [[i16; 4]; 8] = [
+    [0, 64, 0, 0],
+    [-2, 58, 10, -2],
+    [-4, 54, 16, -2],
+    [-6, 46, 28, -4],
+    [-4, 36, 36, -4],
+    [-4, 28, 46, -6],
+    [-2, 16, 54, -4],
+    [-2, 10, 58, -2],
+];
+
+/// Predicts the luma block of `side` at (x, y) to `out`, whose rows are `stride` apart.
+pub(super) fn predict_luma(
+    from: &Picture,
+    (x, y, side): (usize, usize, usize),
+    vector: Vector,
+    out: &mut [u8],
+    stride: usize,
+) {
+    let (px, py) = from.locate((x, y, side), vector);
+    let plane = &from.planes[0];
+    let (fx, fy) = ((px & 3) as usize, (py & 3) as usize);
+    let start = plane.index((px >> 2) as isize, (py >> 2) as isize);
+    let filters = (fx > 0).then(|| &LUMA[fx]);
+    let lower = (fy > 0).then(|| &LUMA[fy]);
+    vectorized(|| match side {
+        8 => filter::<8, 8>(plane, start, filters, lower, out, stride),
+        16 => filter::<16, 8>(plane, start, filters, lower, out, stride),
+        _ => filter::<32, 8>(plane, start, filters, lower, out, stride),
+    });
+}
+
+/// The same of the chroma block of `side / 2`.
+pub(super) fn predict_chroma(
+    from: &Picture,
+    plane: usize,
+    (x, y, side): (usize, usize, usize),
+    vector: Vector,
+    out: &mut [u8],
+    stride: usize,
+) {
+    // A quarter of a luma sample is an eighth of a chroma sample.
+    let (px, py) = from.locate((x, y, side), vector);
+    let plane = &from.planes[plane];
+    let (fx, fy) = ((px & 7) as usize, (py & 7) as usize);
+    let start = plane.index((px >> 3) as isize, (py >> 3) as isize);
+    let filters = (fx > 0).then(|| &CHROMA[fx]);
+    let lower = (fy > 0).then(|| &CHROMA[fy]);
+    vectorized(|| match side {
+        8 => filter::<4, 4>(plane, start, filters, lower, out, stride),
+        16 => filter::<8, 4>(plane, start, filters, lower, out, stride),
+        _ => filter::<16, 4>(plane, start, filters, lower, out, stride),
+    });
+}
+
+#[inline(always)]
+fn filter<const N: usize, const TAPS: usize>(
+    plane: &Plane,
+    start: usize,
+    across: Option<&[i16; TAPS]>,
+    down: Option<&[i16; TAPS]>,
+    out: &mut [u8],
+    stride: usize,
+) {
+    let before = TAPS / 2 - 1;
+    let rows = out.chunks_mut(stride).take(N);
+    match (across, down) {
+        (None, None) => {
+            for (row, out) in rows.enumerate() {
+                out[..N].copy_from_slice(&plane.data[start + row * plane.stride..][..N]);
+            }
+        }
+        (Some(taps), None) => {
+            for (row, out) in rows.enumerate() {
+                let sums = sum_across::<N, TAPS>(&plane.data[start + row * plane.stride - before..], taps);
+                for (out, sum) in out[..N].iter_mut().zip(sums) {
+                    *out = ((sum + 32) >> 6).clamp(0, 255) as u8;
+                }
+            }
+        }
+        (None, Some(taps)) => {
+            for (row, out) in rows.enumerate() {
+                let mut sums = [32i16; N];
+                for (k, &tap) in taps.iter().enumerate() {
+                    let from = &plane.data[start + (row + k) * plane.stride - before * plane.stride..][..N];
+                    for i in 0..N {
+                        sums[i] += i16::from(from[i]) * tap;
+                    }
+                }
+                for (out, sum) in out[..N].iter_mut().zip(sums) {
+                    *out = (sum >> 6).clamp(0, 255) as u8;
+                }
+            }
+        }
+        (Some(across), Some(down)) => {
+            // 32 rows and 7 more for the taps.
+            let mut between = [[0i16; N]; MAX_BLOCK + 8];
+            for (row, sums) in between.iter_mut().enumerate().take(N + TAPS - 1) {
+                let place = start + row * plane.stride - before * plane.stride - before;
+                *sums = sum_across::<N, TAPS>(&plane.data[place..], across);
+            }
+            for (row, out) in rows.enumerate() {
+                let mut sums = [2048i32; N];
+                for (k, &tap) in down.iter().enumerate() {
+                    let from = &between[row + k];
+                    for i in 0..N {
+                        sums[i] += i32::from(from[i]) * i32::from(tap);
+                    }
+                }
+                for (out, sum) in out[..N].iter_mut().zip(sums) {
+                    *out = (sum >> 12).clamp(0, 255) as u8;
+                }
+            }
+        }
+    }
+}
+
+/// Filters a row without rounding; 16 bits hold -6,120 to 22,440.
+#[inline(always)]
+fn sum_across<const N: usize, const TAPS: usize>(from: &[u8], taps: &[i16; TAPS]) -> [i16; N] {
+    let from = &from[..N + TAPS - 1];
+    let mut sums = [0i16; N];
+    for (k, &tap) in taps.iter().enumerate() {
+        for i in 0..N {
+            sums[i] += i16::from(from[i + k]) * tap;
+        }
+    }
+    sums
+}
+
+/// The half samples of a frame and of what vectors reach around it.
+pub(super) fn halves(luma: &Plane, out: &mut [Plane; 3]) {
+    vectorized(|| interpolate_halves(luma, out));
+}
+
+#[inline(always)]
+fn interpolate_halves(luma: &Plane, out: &mut [Plane; 3]) {
+    let stride = luma.stride;
+    let [right, below, both] = out;
+    let rows = luma.height + 2 * luma.border;
+    let taps = &LUMA[2];
+    // Whole rows, whatever is wrong at their ends: that lies beyond what vectors reach.
+    let count = stride - 7;
+    // Rows filtered across and not rounded: those that eight taps down need, in turn.
+    let mut ring = vec![0i16; 8 * stride];
+    let mut wide = vec![0i32; stride];
+    let mut line = vec![0i16; stride];
+    for row in 0..rows {
+        let from = &luma.data[row * stride..][..stride];
+        let sums = &mut ring[row % 8 * stride..][3..3 + count];
+        sums.fill(0);
+        for (k, &tap) in taps.iter().enumerate() {
+            let from = &from[k..k + count];
+            for i in 0..count {
+                sums[i] += i16::from(from[i]) * tap;
+            }
+        }
+        let out = &mut right.data[row * stride + 3..][..count];
+        for i in 0..count {
+            out[i] = ((sums[i] + 32) >> 6).clamp(0, 255) as u8;
+        }
+        // The row four above is the one whose taps end here.
+        let Some(own) = row.checked_sub(4).filter(|&own| own >= 3) else { continue };
+        line.fill(32);
+        wide.fill(2048);
+        for (k, &tap) in taps.iter().enumerate() {
+            let place = own + k - 3;
+            let (from, sums) =
+                (&luma.data[place * stride..][..stride], &ring[place % 8 * stride..][..stride]);
+            for i in 0..stride {
+                line[i] += i16::from(from[i]) * tap;
+                wide[i] += i32::from(sums[i]) * i32::from(tap);
+            }
+        }
+        let (below, both) =
+            (&mut below.data[own * stride..][..stride], &mut both.data[own * stride..][..stride]);
+        for i in 0..stride {
+            below[i] = (line[i] >> 6).clamp(0, 255) as u8;
+            both[i] = (wide[i] >> 12).clamp(0, 255) as u8;
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! The block codec: the real-time mode without a network.
+//!
+//! A hybrid codec in integers with one result on every machine: blocks of 32x32 to 8x8, motion compensation from up to three
+//! reference frames, intra prediction, cosine transforms, in-loop deblocking, and adaptive binary decisions.
+//! `docs/video-bitstream.md` specifies it (coding 2).
+
+mod coefficients;
+mod contexts;
+mod deblock;
+mod decide;
+mod decoder;
+mod distortion;
+mod encoder;
+mod grid;
+mod initial;
+mod interpolation;
+mod intra;
+mod motion;
+mod picture;
+mod quant;
+mod rdoq;
+mod reconstruct;
+mod search;
+mod state;
+mod syntax;
+#[cfg(test)]
+mod tests;
+mod transform;
+mod vector;
+
+pub use decoder::Decoder;
+pub use encoder::Encoder;
+pub(crate) use encoder::TARGETS;
+
+/// Bits of the byte that follows a packet's head: the quality, whether the frame is kept as a reference, and one for codings to
+/// come.
+const QUALITY_MASK: u8 = 0x3f;
+const KEPT: u8 = 0x40;
+const RESERVED: u8 = 0x80;

@@ -1,0 +1,144 @@
+//! Frames as blocks are predicted from them: planes with a border, and samples between the samples.
+
+use siskin_media::{PixelFormat, Plane as View, Size, VideoFrameView};
+
+use super::motion::Vector;
+use crate::Result;
+
+/// Samples around luma: a block of 32 that lies wholly outside, the taps of a filter, and some room.
+pub(super) const BORDER: usize = 80;
+/// How far outside the frame a block's nearest side may lie.
+const REACH: i32 = 8;
+
+/// A plane with a border that repeats its edges.
+#[derive(Debug, Clone)]
+pub(super) struct Plane {
+    pub(super) width: usize,
+    pub(super) height: usize,
+    pub(super) stride: usize,
+    pub(super) border: usize,
+    pub(super) data: Vec<u8>,
+}
+
+impl Plane {
+    pub(super) fn new(width: usize, height: usize, border: usize) -> Self {
+        let stride = width + 2 * border;
+        Self { width, height, stride, border, data: vec![128; stride * (height + 2 * border)] }
+    }
+
+    /// Index of a sample, which may lie in the border.
+    #[inline]
+    pub(super) fn index(&self, x: isize, y: isize) -> usize {
+        ((y + self.border as isize) * self.stride as isize + x + self.border as isize) as usize
+    }
+
+    /// The samples from (x, y) on.
+    #[inline]
+    pub(super) fn at(&self, x: usize, y: usize) -> &[u8] {
+        &self.data[(y + self.border) * self.stride + x + self.border..]
+    }
+
+    #[inline]
+    pub(super) fn at_mut(&mut self, x: usize, y: usize) -> &mut [u8] {
+        &mut self.data[(y + self.border) * self.stride + x + self.border..]
+    }
+
+    /// Repeats the edges outwards.
+    pub(super) fn extend(&mut self) {
+        let (stride, border, width) = (self.stride, self.border, self.width);
+        for row in self.data.chunks_exact_mut(stride).skip(border).take(self.height) {
+            let (first, last) = (row[border], row[border + width - 1]);
+            row[..border].fill(first);
+            row[border + width..].fill(last);
+        }
+        let (top, bottom) = (border * stride, (border + self.height - 1) * stride);
+        for y in 0..border {
+            self.data.copy_within(top..top + stride, y * stride);
+            self.data.copy_within(bottom..bottom + stride, bottom + (y + 1) * stride);
+        }
+    }
+
+    fn view(&self, width: usize, height: usize) -> Result<View<'_>> {
+        View::new(self.at(0, 0), width, height, self.stride)
+    }
+}
+
+/// A decoded frame, padded to whole blocks of 8x8.
+#[derive(Debug, Clone)]
+pub(super) struct Picture {
+    pub(super) planes: [Plane; 3],
+    /// Luma half a sample to the right, below, and both; only an encoder looks there.
+    pub(super) halves: Option<[Plane; 3]>,
+    /// Number of the frame since the keyframe.
+    pub(super) time: u32,
+}
+
+impl Picture {
+    /// A gray frame for a stream of `size`.
+    pub(super) fn new(size: Size) -> Self {
+        let side = |n: usize| n.next_multiple_of(8);
+        let (width, height) = (side(size.width()), side(size.height()));
+        let plane = |part: usize| Plane::new(width / part, height / part, BORDER / part);
+        Self { planes: [plane(1), plane(2), plane(2)], halves: None, time: 0 }
+    }
+
+    /// Repeats the edges of all planes outwards.
+    pub(super) fn extend(&mut self) {
+        self.planes.iter_mut().for_each(Plane::extend);
+    }
+
+    /// Interpolates the half samples, of the frame and of 8 samples around it.
+    pub(super) fn interpolate_halves(&mut self) {
+        let luma = &self.planes[0];
+        let halves = self.halves.get_or_insert_with(|| std::array::from_fn(|_| luma.clone()));
+        super::interpolation::halves(luma, halves);
+    }
+
+    /// The visible part.
+    ///
+    /// # Errors
+    /// [`crate::Error::Parameter`] for a size beyond the planes.
+    pub(super) fn view(&self, size: Size) -> Result<VideoFrameView<'_>> {
+        let chroma = size.chroma();
+        let [y, u, v] = &self.planes;
+        let planes = [
+            y.view(size.width(), size.height())?,
+            u.view(chroma.width(), chroma.height())?,
+            v.view(chroma.width(), chroma.height())?,
+        ];
+        VideoFrameView::new(PixelFormat::I420, size, &planes)
+    }
+
+    /// Copies a frame in and repeats its edges up to whole blocks and over the border.
+    pub(super) fn copy_from(&mut self, frame: &VideoFrameView<'_>) {
+        for (own, plane) in self.planes.iter_mut().zip(frame.planes()) {
+            let width = own.width;
+            for y in 0..own.height {
+                let row = plane.row(y.min(plane.row_count() - 1));
+                let out = &mut own.at_mut(0, y)[..width];
+                out[..row.len()].copy_from_slice(row);
+                out[row.len()..].fill(row.last().copied().unwrap_or(128));
+            }
+        }
+        self.extend();
+    }
+
+    /// Whether the visible samples are those of a frame.
+    pub(super) fn is_same(&self, frame: &VideoFrameView<'_>) -> bool {
+        self.planes
+            .iter()
+            .zip(frame.planes())
+            .all(|(own, plane)| plane.rows().enumerate().all(|(y, row)| own.at(0, y)[..row.len()] == *row))
+    }
+
+    /// Where a block of `side` luma samples at (x, y) lies in this frame, moved by `vector`: in quarters of a sample, kept
+    /// near the frame.
+    #[inline]
+    pub(super) fn locate(&self, (x, y, side): (usize, usize, usize), vector: Vector) -> (i32, i32) {
+        let place = |start: usize, v: i16, length: usize| {
+            let (least, most) = (-(side as i32 + REACH), length as i32 + REACH);
+            (4 * start as i32 + i32::from(v)).clamp(4 * least, 4 * most)
+        };
+        (place(x, vector[0], self.planes[0].width), place(y, vector[1], self.planes[0].height))
+    }
+}

@@ -1,0 +1,140 @@
+//! From a coded block to samples. Encoder and decoder share it.
+
+use super::coefficients::Extent;
+use super::grid::Grid;
+use super::interpolation::{predict_chroma, predict_luma};
+use super::intra::Surroundings;
+use super::motion::{Motion, NONE};
+use super::picture::{Picture, Plane};
+use super::quant::{chroma_quality, dequantize, step};
+use super::syntax::Block;
+use super::transform::inverse;
+
+/// Samples of a block: luma with rows of 32, both chroma planes with rows of 16.
+#[derive(Debug, Clone)]
+pub(super) struct Samples {
+    pub(super) luma: [u8; 32 * 32],
+    pub(super) chroma: [[u8; 16 * 16]; 2],
+}
+
+impl Samples {
+    pub(super) fn new() -> Self {
+        Self { luma: [0; 32 * 32], chroma: [[0; 16 * 16]; 2] }
+    }
+
+    /// The samples of a plane and the distance of its rows.
+    pub(super) fn plane(&self, plane: usize) -> (&[u8], usize) {
+        if plane == 0 { (&self.luma, 32) } else { (&self.chroma[plane - 1], 16) }
+    }
+
+    pub(super) fn plane_mut(&mut self, plane: usize) -> (&mut [u8], usize) {
+        if plane == 0 { (&mut self.luma, 32) } else { (&mut self.chroma[plane - 1], 16) }
+    }
+}
+
+/// Predicts a plane of a block of `side` luma samples at (x, y) from reference frames.
+pub(super) fn predict_inter<'a>(
+    reference: impl Fn(u8) -> Option<&'a Picture>,
+    motion: &Motion,
+    place: (usize, usize, usize),
+    plane: usize,
+    out: &mut Samples,
+) {
+    let one = |index: usize, out: &mut [u8], stride: usize| {
+        let Some(from) = reference(motion.references[index]) else { return };
+        match plane {
+            0 => predict_luma(from, place, motion.vectors[index], out, stride),
+            _ => predict_chroma(from, plane, place, motion.vectors[index], out, stride),
+        }
+    };
+    let (samples, stride) = out.plane_mut(plane);
+    one(0, samples, stride);
+    if motion.references[1] != NONE {
+        let mut other = [0u8; 32 * 32];
+        one(1, &mut other, stride);
+        let side = if plane == 0 { place.2 } else { place.2 / 2 };
+        mean(samples, &other, side, stride);
+    }
+}
+
+/// The mean of two predictions, rounded up.
+pub(super) fn mean(samples: &mut [u8], other: &[u8], side: usize, stride: usize) {
+    for (own, other) in samples.chunks_mut(stride).zip(other.chunks(stride)).take(side) {
+        for (a, &b) in own[..side].iter_mut().zip(other) {
+            *a = (u16::from(*a) + u16::from(b)).div_ceil(2) as u8;
+        }
+    }
+}
+
+/// Adds the residual of levels to a square of samples.
+pub(super) fn add_residual(
+    samples: &mut [u8],
+    stride: usize,
+    levels: &[i16],
+    log: u32,
+    step: i32,
+    extent: Extent,
+) {
+    let side = 1usize << log;
+    let mut block = [0i16; 32 * 32];
+    let block = &mut block[..side * side];
+    for (to, from) in block.chunks_exact_mut(side).zip(levels.chunks_exact(side)).take(extent.rows) {
+        for (to, &from) in to.iter_mut().zip(from).take(extent.columns) {
+            *to = dequantize(from, step, log);
+        }
+    }
+    inverse(side, block, extent.columns, extent.rows);
+    for (samples, residual) in samples.chunks_mut(stride).zip(block.chunks_exact(side)) {
+        for (sample, &v) in samples[..side].iter_mut().zip(residual) {
+            *sample = (i16::from(*sample).saturating_add(v)).clamp(0, 255) as u8;
+        }
+    }
+}
+
+/// Copies a square of samples into a plane.
+pub(super) fn store(plane: &mut Plane, (x, y, side): (usize, usize, usize), samples: &[u8], stride: usize) {
+    let width = plane.stride;
+    let rows = plane.at_mut(x, y).chunks_mut(width);
+    rows.zip(samples.chunks(stride))
+        .take(side)
+        .for_each(|(to, from)| to[..side].copy_from_slice(&from[..side]));
+}
+
+/// Reconstructs a block into `picture`.
+pub(super) fn reconstruct<'a>(
+    picture: &mut Picture,
+    reference: impl Fn(u8) -> Option<&'a Picture>,
+    grid: &Grid,
+    block: &Block,
+    (levels, extents): (&[i16], &[Extent; 6]),
+    quality: u8,
+) {
+    let place = block.place();
+    let (luma_step, chroma_step) = (step(quality), step(chroma_quality(quality)));
+    let is_intra = block.motion.is_intra();
+    let mut samples = Samples::new();
+    if !is_intra {
+        for plane in 0..3 {
+            predict_inter(&reference, &block.motion, place, plane, &mut samples);
+            let (from, stride) = samples.plane(plane);
+            let part = if plane == 0 { 1 } else { 2 };
+            store(&mut picture.planes[plane], (place.0 / part, place.1 / part, place.2 / part), from, stride);
+        }
+    }
+    let chroma = (place.0 / 2, place.1 / 2, place.2 / 2);
+    let luma = block.luma_blocks().enumerate().map(|(i, place)| (i, 0, place));
+    for (index, plane, (x, y, side)) in luma.chain([(4, 1, chroma), (5, 2, chroma)]) {
+        let own = &mut picture.planes[plane];
+        if is_intra {
+            let around = Surroundings::new(grid, own, (x, y, side), if plane == 0 { 1 } else { 2 });
+            let stride = own.stride;
+            around.predict(block.mode, plane == 0, own.at_mut(x, y), stride);
+        }
+        if block.coded >> index & 1 == 1 {
+            let stride = own.stride;
+            let step = if plane == 0 { luma_step } else { chroma_step };
+            let levels = &levels[block.levels_at(index)];
+            add_residual(own.at_mut(x, y), stride, levels, side.trailing_zeros(), step, extents[index]);
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! The codec state that encoder and decoder share: contexts, what is known of blocks, reference frames.
+
+use std::sync::Arc;
+
+use siskin_bitstream::VideoHeader;
+use siskin_media::Size;
+
+use super::contexts::Contexts;
+use super::grid::Grid;
+use super::motion::MAX_REFERENCES;
+use super::picture::Picture;
+use crate::{Error, Limits, Result};
+
+/// Longest side of a frame.
+// Part of the format: vectors across such a frame fit into 16 bits.
+pub(super) const MAX_SIDE: u32 = 4096;
+/// Bytes per pixel of a stream, about: seven frames of 4:2:0 in an encoder, and three planes of half samples each.
+const MEMORY_PER_PIXEL: u64 = 24;
+
+/// Refuses sizes that are not coded, before anything of that size is allocated.
+///
+/// # Errors
+/// [`Error::Parameter`].
+pub(super) fn check_size(header: &VideoHeader, limits: &Limits) -> Result<Size> {
+    for (name, side) in [("width", header.width), ("height", header.height)] {
+        if !(1..=MAX_SIDE).contains(&side) {
+            return Err(Error::parameter(name, side, format!("1 to {MAX_SIDE} in real-time mode")));
+        }
+    }
+    let size = header.size()?;
+    // In 64 bits, for machines whose `usize` has 32.
+    let pixels = size.pixel_count() as u64;
+    if pixels > limits.max_video_pixels || pixels * MEMORY_PER_PIXEL > limits.max_video_memory {
+        let allowed = format!("up to {} pixels", limits.max_video_pixels);
+        return Err(Error::parameter("size", size, allowed));
+    }
+    Ok(size)
+}
+
+/// Reference frames: the last one, and those that were kept.
+#[derive(Debug, Default)]
+pub(super) struct References {
+    last: Option<Arc<Picture>>,
+    /// The latest first.
+    kept: Vec<Arc<Picture>>,
+    /// Memory of a frame that is no reference any more.
+    spare: Option<Picture>,
+}
+
+impl References {
+    /// Those that the next frame may refer to, the last frame first.
+    pub(super) fn list(&self) -> Vec<Arc<Picture>> {
+        let Some(last) = &self.last else { return Vec::new() };
+        let others = self.kept.iter().filter(|p| !Arc::ptr_eq(p, last));
+        std::iter::once(last).chain(others).take(MAX_REFERENCES).cloned().collect()
+    }
+
+    /// The last frame.
+    pub(super) fn last(&self) -> Option<&Arc<Picture>> {
+        self.last.as_ref()
+    }
+
+    /// Adds the frame decoded last.
+    pub(super) fn push(&mut self, picture: Picture, is_kept: bool) {
+        let picture = Arc::new(picture);
+        if is_kept {
+            self.kept.insert(0, picture.clone());
+        }
+        let mut gone = self.last.replace(picture).and_then(Arc::into_inner);
+        // One more than a frame refers to, since the last frame may be among them.
+        if self.kept.len() > MAX_REFERENCES {
+            gone = self.kept.pop().and_then(Arc::into_inner).or(gone);
+        }
+        self.spare = gone.or(self.spare.take());
+    }
+
+    /// Forgets all frames but the last one, before a keyframe.
+    pub(super) fn clear(&mut self) {
+        self.kept.clear();
+    }
+
+    /// Takes back a frame that became no reference.
+    pub(super) fn give_back(&mut self, picture: Picture) {
+        self.spare = Some(picture);
+    }
+
+    /// A frame to decode into.
+    pub(super) fn take_spare(&mut self, size: Size) -> Picture {
+        self.spare.take().unwrap_or_else(|| Picture::new(size))
+    }
+}
+
+/// The state of a stream.
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) size: Size,
+    pub(super) contexts: Contexts,
+    pub(super) grid: Grid,
+    pub(super) references: References,
+    /// Number of the next frame since the last keyframe.
+    pub(super) time: u32,
+}
+
+impl State {
+    pub(super) fn new(size: Size) -> Self {
+        let side = |n: usize| n.next_multiple_of(8);
+        Self {
+            size,
+            contexts: Contexts::new(),
+            grid: Grid::new(side(size.width()), side(size.height())),
+            references: References::default(),
+            time: 0,
+        }
+    }
+
+    /// Begins a frame; gives its reference frames and the frame to decode into.
+    pub(super) fn start_frame(&mut self, is_keyframe: bool) -> (Vec<Arc<Picture>>, Picture) {
+        if is_keyframe {
+            self.contexts = Contexts::new();
+            self.references.clear();
+            self.time = 0;
+        }
+        let references = if is_keyframe { Vec::new() } else { self.references.list() };
+        let distances =
+            std::array::from_fn(|i| references.get(i).map_or(1, |r| (self.time - r.time).clamp(1, 64) as u8));
+        self.grid.start_frame(is_keyframe, references.len(), distances);
+        let mut picture = self.references.take_spare(self.size);
+        picture.time = self.time;
+        (references, picture)
+    }
+
+    /// Ends a frame: filters it and makes it a reference frame.
+    pub(super) fn finish_frame(&mut self, mut picture: Picture, quality: u8, is_kept: bool) {
+        super::deblock::deblock(&mut picture, &self.grid, quality);
+        picture.extend();
+        if picture.halves.is_some() {
+            picture.interpolate_halves();
+        }
+        self.time += 1;
+        self.references.push(picture, is_kept);
+    }
+}
