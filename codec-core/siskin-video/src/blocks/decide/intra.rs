@@ -1,0 +1,138 @@
+//! Intra prediction of a block: which mode, and with which transforms.
+
+use siskin_entropy::binary::bit_cost;
+
+use super::super::contexts;
+use super::super::distortion::{satd, ssd};
+use super::super::intra::{ACROSS, DOWN, MEAN, MODES, PLANAR, Surroundings, likely_modes};
+use super::super::motion::Motion;
+use super::super::reconstruct::{add_residual, store};
+use super::super::syntax::{Block, MIN_LOG};
+use super::{CHROMA_WEIGHT, Decider};
+
+/// Intra prediction is given up if its likely modes are worse than this part of motion compensation.
+const INTRA_SATD: f32 = 1.3;
+
+impl Decider<'_> {
+    /// Tries intra prediction, where `inter` is the least SATD of motion compensation.
+    pub(super) fn find_intra(&mut self, block: Block, inter: u32) {
+        let (x, y, side) = block.place();
+        let source = &self.source.planes[0];
+        let own = source.at(x, y);
+        let lambda = self.squared_lambda().sqrt();
+        let likely = likely_modes(self.grid, (x, y));
+        let around = Surroundings::new(self.grid, &self.picture.planes[0], (x, y, side), 1);
+        let mut costs = [u32::MAX; MODES as usize];
+        let mut out = [0u8; 32 * 32];
+        let mut try_mode = |mode: u8, costs: &mut [u32; MODES as usize]| {
+            if costs[usize::from(mode)] == u32::MAX {
+                around.predict(mode, true, &mut out, 32);
+                let bits = if likely.contains(&mode) { 2.0 } else { 6.0 };
+                costs[usize::from(mode)] = satd(side, own, source.stride, &out, 32) + (lambda * bits) as u32;
+            }
+        };
+        for mode in likely.into_iter().chain([PLANAR, MEAN, ACROSS, DOWN]) {
+            try_mode(mode, &mut costs);
+        }
+        let least = costs.iter().copied().min().unwrap_or(u32::MAX);
+        // Far from what motion compensation gives: no direction makes up for it.
+        if inter != u32::MAX && least as f32 > INTRA_SATD * inter as f32 {
+            return;
+        }
+        (2..MODES).step_by(4).for_each(|mode| try_mode(mode, &mut costs));
+        for reach in [2, 1] {
+            let best = (2..MODES).min_by_key(|&m| costs[usize::from(m)]).unwrap_or(DOWN);
+            for mode in [best.saturating_sub(reach).max(2), (best + reach).min(MODES - 1)] {
+                try_mode(mode, &mut costs);
+            }
+        }
+        let mut modes: Vec<u8> = (0..MODES).collect();
+        modes.sort_by_key(|&m| costs[usize::from(m)]);
+        if inter != u32::MAX && costs[usize::from(modes[0])] > inter {
+            return;
+        }
+        let count = if inter == u32::MAX { 2 } else { 1 };
+        for &mode in &modes[..count] {
+            self.try_intra(Block { mode, motion: Motion::INTRA, ..block });
+        }
+        let best = self.best(block.log);
+        if best.block.motion.is_intra() && best.block.coded & 1 != 0 {
+            let mode = best.block.mode;
+            self.try_intra(Block { mode, is_split: true, motion: Motion::INTRA, ..block });
+        }
+    }
+
+    /// Tries an intra mode with the transforms that `block` says.
+    fn try_intra(&mut self, mut block: Block) {
+        let (log, place) = (block.log, block.place());
+        let lambda = self.squared_lambda();
+        let mut leaf = self.spare();
+        block.coded = 0;
+        let split = contexts::TRANSFORM_SPLIT + usize::from(log - MIN_LOG) * 2 + 1;
+        let bits = self.prediction_bits(&block) + bit_cost(self.contexts.0[split], block.is_split);
+        let mut all = lambda * bits;
+        let limit = self.best(log).cost;
+        let chroma = (place.0 / 2, place.1 / 2, place.2 / 2);
+        let luma = block.luma_blocks().enumerate().map(|(i, place)| (i, 0, place));
+        for (index, plane, (x, y, side)) in luma.chain([(4, 1, chroma), (5, 2, chroma)]) {
+            let part = if plane == 0 { 1 } else { 2 };
+            let around = Surroundings::new(self.grid, &self.picture.planes[plane], (x, y, side), part);
+            // Where in the block's samples.
+            let (_, stride) = leaf.samples.plane(plane);
+            let offset = (y - place.1 / part) * stride + x - place.0 / part;
+            let (samples, _) = leaf.samples.plane_mut(plane);
+            around.predict(block.mode, plane == 0, &mut samples[offset..], stride);
+            let mut predicted = [0u8; 32 * 32];
+            let source = &self.source.planes[plane];
+            let samples = &mut samples[offset..];
+            for (to, from) in predicted.chunks_exact_mut(side).zip(samples.chunks(stride)).take(side) {
+                to.copy_from_slice(&from[..side]);
+            }
+            let weight = if plane == 0 { 1.0 } else { CHROMA_WEIGHT };
+            let flags = self.coded_flags(&block, index);
+            let nothing = weight * ssd(side, source.at(x, y), source.stride, &predicted, side) as f32;
+            let range = block.levels_at(index);
+            leaf.levels[range.clone()].fill(0);
+            let (quantized, extent) =
+                self.quantize(plane, (x, y, side), (&predicted, side), &mut leaf.levels[range.clone()]);
+            let mut cost = nothing + lambda * flags[0];
+            if quantized.is_coded {
+                let (samples, _) = leaf.samples.plane_mut(plane);
+                let samples = &mut samples[offset..];
+                let step = self.plane_step(plane);
+                add_residual(
+                    samples,
+                    stride,
+                    &leaf.levels[range.clone()],
+                    side.trailing_zeros(),
+                    step,
+                    extent,
+                );
+                let source = &self.source.planes[plane];
+                let left = weight * ssd(side, source.at(x, y), source.stride, samples, stride) as f32;
+                let coded = left + lambda * (flags[1] + quantized.bits);
+                if coded < cost {
+                    cost = coded;
+                    block.coded |= 1 << index;
+                } else {
+                    for (to, from) in samples.chunks_mut(stride).zip(predicted.chunks_exact(side)).take(side)
+                    {
+                        to[..side].copy_from_slice(from);
+                    }
+                }
+            }
+            if block.coded >> index & 1 == 0 {
+                leaf.levels[range].fill(0);
+            }
+            all += cost;
+            if all >= limit {
+                break;
+            }
+            // The next transform block is predicted from this one.
+            let (samples, _) = leaf.samples.plane(plane);
+            store(&mut self.picture.planes[plane], (x, y, side), &samples[offset..], stride);
+        }
+        (leaf.block, leaf.cost) = (block, all);
+        self.take_if_better(leaf);
+    }
+}
