@@ -3,7 +3,7 @@ use std::sync::Arc;
 use super::backend::Backend;
 use super::network::{StepNetwork, TensorNetwork, WholeNetwork};
 #[cfg(feature = "onnxruntime")]
-use super::onnx::{DeferredOnnxRuntime, OnnxRuntime};
+use super::onnx::OnnxRuntime;
 use super::options::RuntimeOptions;
 #[cfg(feature = "onnxruntime")]
 use super::provider::Provider;
@@ -43,9 +43,7 @@ impl Runtime {
     #[cfg(feature = "onnxruntime")]
     pub fn load_when_needed(options: &RuntimeOptions) -> Result<Self> {
         match options.provider {
-            Provider::Auto | Provider::Cpu => {
-                Self::with_backend(Arc::new(DeferredOnnxRuntime::default()), options)
-            }
+            Provider::Auto | Provider::Cpu => Self::with_backend(Arc::new(OnnxRuntime), options),
             _ => Self::load(options),
         }
     }

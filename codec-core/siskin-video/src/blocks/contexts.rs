@@ -2,8 +2,6 @@
 
 use siskin_entropy::binary::AdaptiveBit;
 
-use super::initial::INITIAL;
-
 // Where the contexts of a decision begin; `docs/video-bitstream.md` says what each is indexed by.
 pub(super) const SPLIT: usize = 0;
 pub(super) const SKIP: usize = SPLIT + 2 * 3;
@@ -41,7 +39,8 @@ pub(super) struct Contexts(pub(super) [AdaptiveBit; COUNT]);
 impl Contexts {
     /// As they are at a keyframe.
     pub(super) fn new() -> Self {
-        Self(std::array::from_fn(|i| AdaptiveBit::new(INITIAL[i])))
+        // Even chances: tables that were learned from clips are the next thing to try.
+        Self([AdaptiveBit::new(1 << 15); COUNT])
     }
 
     #[inline]

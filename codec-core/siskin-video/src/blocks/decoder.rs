@@ -9,9 +9,10 @@ use siskin_media::{VideoFrame, VideoFrameView};
 use super::grid::TREE;
 use super::picture::Picture;
 use super::reconstruct::reconstruct;
-use super::state::{State, check_size};
+use super::state::{MEMORY_PER_PIXEL, State};
 use super::syntax::{Block, MAX_LEVELS, MAX_LOG, MIN_LOG, code_prediction, code_residual, code_split};
 use super::{KEPT, QUALITY_MASK, RESERVED};
+use crate::realtime::check_size;
 use crate::{Error, Limits, Result};
 
 /// Decodes the packets of the block codec: one frame each. It needs no bundle and no network.
@@ -63,7 +64,7 @@ impl Decoder {
             return Err(cursor.field_error("coding", "not a packet of the block codec"));
         }
         if let Some(header) = info.header.filter(|_| info.is_keyframe) {
-            let size = check_size(&header, &self.limits)?;
+            let size = check_size(&header, &self.limits, MEMORY_PER_PIXEL)?;
             if self.state.as_ref().is_none_or(|s| s.size != size) {
                 // Before the new frames are allocated, so that never two streams take memory.
                 (self.state, self.shown) = (None, None);

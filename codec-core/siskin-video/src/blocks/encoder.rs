@@ -3,7 +3,7 @@ use std::sync::Arc;
 use siskin_bitstream::VideoHeader;
 use siskin_bitstream::video_packet::{self, Coding, GopInfo, REALTIME_NUMBERS};
 use siskin_entropy::range::RangeEncoder;
-use siskin_media::{PixelFormat, TimeBase, VideoFrameView};
+use siskin_media::{PixelFormat, VideoFrameView};
 
 use super::decide::{Decider, Hints, Scratch};
 use super::grid::{Grid, TREE};
@@ -11,11 +11,13 @@ use super::motion::Motion;
 use super::picture::{Picture, Plane};
 use super::quant::{OCTAVE, QUALITIES};
 use super::search::{Survey, coarse_plane, shrink};
-use super::state::{State, check_size};
+use super::state::{MEMORY_PER_PIXEL, State};
 use super::syntax::{Block, MAX_LOG, MIN_LOG, code_prediction, code_residual, code_split};
 use super::{KEPT, QUALITY_MASK};
 use crate::realtime::rate::RateController;
-use crate::realtime::{CodedFrame, Config, Target, check_refinements};
+use crate::realtime::{
+    CodedFrame, Config, Target, check_frame, check_refinements, check_size, frame_seconds,
+};
 use crate::{Error, Limits, Result};
 
 /// The finest quality that [`Target::Quality`] can name, as a frame's quality: there the step is 3 levels.
@@ -70,11 +72,8 @@ impl Encoder {
     /// [`Error::Parameter`] for a size or configuration that cannot be.
     pub fn new(header: VideoHeader, config: &Config) -> Result<Self> {
         header.check()?;
-        if config.keyframe_interval == 0 {
-            return Err(Error::parameter("keyframe interval", 0, "1 and more"));
-        }
-        check_refinements(config.refinements)?;
-        let size = check_size(&header, &Limits::default())?;
+        config.check()?;
+        let size = check_size(&header, &Limits::default(), MEMORY_PER_PIXEL)?;
         let source = Picture::new(size);
         let coarse = coarse_plane(&source.planes[0]);
         let mut encoder = Self {
@@ -107,21 +106,9 @@ impl Encoder {
     /// # Errors
     /// [`Error::Parameter`] for a quality that there is not, or a bit rate of 0.
     pub fn set_target(&mut self, target: Target) -> Result<()> {
-        match target {
-            Target::Quality(q) if q >= TARGETS => {
-                return Err(Error::parameter("quality", q, format!("0 to {}", TARGETS - 1)));
-            }
-            Target::Bitrate(0) => return Err(Error::parameter("bitrate", 0, "1 and more")),
-            Target::Quality(_) => self.rate = None,
-            Target::Bitrate(rate) => match &mut self.rate {
-                // What was learned of the source holds at another rate too.
-                Some(control) => control.set_rate(rate.into()),
-                None => {
-                    let control = RateController::new(rate.into(), OCTAVE.into(), QUALITIES.into());
-                    self.rate = Some(control.with_guesses(GUESSES));
-                }
-            },
-        }
+        target.hold(&mut self.rate, TARGETS.into(), |rate| {
+            RateController::new(rate, OCTAVE.into(), QUALITIES.into()).with_guesses(GUESSES)
+        })?;
         self.config.target = target;
         Ok(())
     }
@@ -152,11 +139,8 @@ impl Encoder {
         duration: Option<u32>,
     ) -> Result<CodedFrame<'_>> {
         let size = self.state.size;
-        if (frame.format(), frame.size()) != (PixelFormat::I420, size) {
-            let found = format!("{} in {:?}", frame.size(), frame.format());
-            return Err(Error::parameter("frame", found, format!("{size} in I420")));
-        }
-        let seconds = self.frame_seconds(duration);
+        check_frame(frame, size)?;
+        let seconds = frame_seconds(&self.header, duration);
         let is_same = self.since.is_some() && self.source.is_same(frame);
         self.still_seconds = if is_same { self.still_seconds + seconds } else { 0.0 };
         self.source.copy_from(frame);
@@ -234,7 +218,7 @@ impl Encoder {
         if let Some(header) = info.header.filter(|h| info.is_keyframe && *h != self.header) {
             return Err(Error::parameter("packet", format!("{header:?}"), format!("{:?}", self.header)));
         }
-        let seconds = self.frame_seconds(info.durations.as_ref().and_then(|d| d.first().copied()));
+        let seconds = frame_seconds(&self.header, info.durations.as_ref().and_then(|d| d.first().copied()));
         let bits = packet.len() as f64 * 8.0;
         if cursor.rest().is_empty() && !info.is_keyframe {
             // A repeated frame has no quality.
@@ -247,12 +231,6 @@ impl Encoder {
         // The reference frames of the earlier run are gone.
         self.since = None;
         Ok(info)
-    }
-
-    /// Seconds that a frame lasts; a thirtieth where nobody says.
-    fn frame_seconds(&self, duration: Option<u32>) -> f64 {
-        let duration = duration.map(u64::from).or(self.header.frame_duration_ns()).unwrap_or(33_333_333);
-        TimeBase::NANOSECONDS.ticks_to_seconds(duration)
     }
 
     fn choose_quality(&self, is_keyframe: bool, seconds: f64) -> u8 {

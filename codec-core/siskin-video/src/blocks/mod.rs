@@ -12,7 +12,6 @@ mod decoder;
 mod distortion;
 mod encoder;
 mod grid;
-mod initial;
 mod interpolation;
 mod intra;
 mod motion;

@@ -2,40 +2,15 @@
 
 use std::sync::Arc;
 
-use siskin_bitstream::VideoHeader;
 use siskin_media::Size;
 
 use super::contexts::Contexts;
 use super::grid::Grid;
 use super::motion::MAX_REFERENCES;
 use super::picture::Picture;
-use crate::{Error, Limits, Result};
 
-/// Longest side of a frame.
-// Part of the format: vectors across such a frame fit into 16 bits.
-pub(super) const MAX_SIDE: u32 = 4096;
 /// Bytes per pixel of a stream, about: seven frames of 4:2:0 in an encoder, and three planes of half samples each.
-const MEMORY_PER_PIXEL: u64 = 24;
-
-/// Refuses sizes that are not coded, before anything of that size is allocated.
-///
-/// # Errors
-/// [`Error::Parameter`].
-pub(super) fn check_size(header: &VideoHeader, limits: &Limits) -> Result<Size> {
-    for (name, side) in [("width", header.width), ("height", header.height)] {
-        if !(1..=MAX_SIDE).contains(&side) {
-            return Err(Error::parameter(name, side, format!("1 to {MAX_SIDE} in real-time mode")));
-        }
-    }
-    let size = header.size()?;
-    // In 64 bits, for machines whose `usize` has 32.
-    let pixels = size.pixel_count() as u64;
-    if pixels > limits.max_video_pixels || pixels * MEMORY_PER_PIXEL > limits.max_video_memory {
-        let allowed = format!("up to {} pixels", limits.max_video_pixels);
-        return Err(Error::parameter("size", size, allowed));
-    }
-    Ok(size)
-}
+pub(super) const MEMORY_PER_PIXEL: u64 = 24;
 
 /// Reference frames: the last one, and those that were kept.
 #[derive(Debug, Default)]

@@ -1,4 +1,11 @@
-//! What an encoder of the real-time mode is asked for, and what it gives.
+//! What an encoder of the real-time mode is asked for, and what it gives; and what the encoders of both codings do alike.
+
+use siskin_bitstream::VideoHeader;
+use siskin_media::{PixelFormat, Size, TimeBase, VideoFrameView};
+
+use super::MAX_REFINEMENTS;
+use super::rate::RateController;
+use crate::{Error, Result};
 
 /// What is held constant.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -43,4 +50,61 @@ pub struct CodedFrame<'a> {
     pub is_keyframe: bool,
     /// The quality it was coded with.
     pub quality: u8,
+}
+
+impl Target {
+    /// Makes `rate` hold this target. Qualities below `qualities` can be named; `new_controller` makes a controller for a bit rate.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] for a quality that there is not, or a bit rate of 0.
+    pub(crate) fn hold(
+        self,
+        rate: &mut Option<RateController>,
+        qualities: u16,
+        new_controller: impl FnOnce(f64) -> RateController,
+    ) -> Result<()> {
+        match (self, &mut *rate) {
+            (Self::Quality(q), _) if u16::from(q) >= qualities => {
+                return Err(Error::parameter("quality", q, format!("0 to {}", qualities - 1)));
+            }
+            (Self::Bitrate(0), _) => return Err(Error::parameter("bitrate", 0, "1 and more")),
+            (Self::Quality(_), _) => *rate = None,
+            // What was learned of the source holds at another rate too; only a new controller begins with guesses.
+            (Self::Bitrate(bits), Some(control)) => control.set_rate(bits.into()),
+            (Self::Bitrate(bits), None) => *rate = Some(new_controller(bits.into())),
+        }
+        Ok(())
+    }
+}
+
+impl Config {
+    /// Refuses what no encoder can do, but for the target, whose qualities are the encoder's.
+    pub(crate) fn check(&self) -> Result<()> {
+        if self.keyframe_interval == 0 {
+            return Err(Error::parameter("keyframe interval", 0, "1 and more"));
+        }
+        check_refinements(self.refinements)
+    }
+}
+
+pub(crate) fn check_refinements(refinements: u32) -> Result<()> {
+    if refinements <= MAX_REFINEMENTS {
+        return Ok(());
+    }
+    Err(Error::parameter("refinements", refinements, format!("0 to {MAX_REFINEMENTS}")))
+}
+
+/// Refuses a frame of another format or size than the stream's.
+pub(crate) fn check_frame(frame: &VideoFrameView<'_>, size: Size) -> Result<()> {
+    if (frame.format(), frame.size()) == (PixelFormat::I420, size) {
+        return Ok(());
+    }
+    let found = format!("{} in {:?}", frame.size(), frame.format());
+    Err(Error::parameter("frame", found, format!("{size} in I420")))
+}
+
+/// Seconds that a frame lasts; a thirtieth where nobody says.
+pub(crate) fn frame_seconds(header: &VideoHeader, duration: Option<u32>) -> f64 {
+    let duration = duration.map(u64::from).or(header.frame_duration_ns()).unwrap_or(33_333_333);
+    TimeBase::NANOSECONDS.ticks_to_seconds(duration)
 }

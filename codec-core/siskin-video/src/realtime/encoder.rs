@@ -2,11 +2,12 @@ use crate::{Error, Limits, Result};
 use siskin_bitstream::VideoHeader;
 use siskin_bitstream::video_packet::{self, Coding, GopInfo, REALTIME_NUMBERS};
 use siskin_entropy::binary::BitEncoder;
-use siskin_media::{PixelFormat, Plane, TimeBase, VideoFrame, VideoFrameView};
+use siskin_media::{PixelFormat, Plane, VideoFrame, VideoFrameView};
 use siskin_model::bundle::VideoBundle;
 use siskin_model::runtime::{Provider, Runtime, TensorNetwork};
 
 use super::analysis_by_synthesis::{AnalysisBySynthesis, Task};
+use super::config::{check_frame, check_refinements, frame_seconds};
 use super::contexts;
 use super::latents::MAX_LATENT;
 use super::motion_search::MotionSearch;
@@ -14,7 +15,7 @@ use super::packing::{pack_frame, pad_frame};
 use super::rate::RateController;
 use super::reconstructor::Reconstructor;
 use super::symbols::{SymbolState, read_bundle_name};
-use super::{CHANNELS, CodedFrame, Config, GROUP, MACRO, MAX_REFINEMENTS, Target};
+use super::{CHANNELS, CodedFrame, Config, GROUP, MACRO, Target};
 
 /// Least mean absolute difference of inter prediction at a scene cut, in levels of 8 bits. Below it prediction is useful
 /// whatever intra coding would cost; noise and slow fades stay well below.
@@ -56,11 +57,7 @@ impl NetworkEncoder {
         config: &Config,
     ) -> Result<Self> {
         header.check()?;
-        if config.keyframe_interval == 0 {
-            return Err(Error::parameter("keyframe interval", 0, "1 and more"));
-        }
-        check_refinements(config.refinements)?;
-        let manifest = bundle.manifest();
+        config.check()?;
         let symbols = SymbolState::new(bundle, &header, &Limits::default())?;
         let reconstructor = Reconstructor::new(&symbols, runtime)?;
         let network = reconstructor.open_encoder_network(runtime)?;
@@ -81,12 +78,6 @@ impl NetworkEncoder {
             symbols,
             reconstructor,
         };
-        let (octave, qualities) = (manifest.qualities_an_octave, manifest.qualities);
-        if let Target::Bitrate(rate) = config.target {
-            encoder.rate = Some(RateController::new(rate.into(), octave, qualities));
-        }
-        // The range of the target is checked in one place. The controller exists by then, so a rate is only set
-        // again.
         encoder.set_target(config.target)?;
         Ok(encoder)
     }
@@ -102,22 +93,8 @@ impl NetworkEncoder {
     /// [`Error::Parameter`] for a quality that the bundle has not, or a bit rate of 0.
     pub fn set_target(&mut self, target: Target) -> Result<()> {
         let manifest = self.symbols.bundle.manifest();
-        match target {
-            Target::Quality(q) if u16::from(q) >= manifest.qualities => {
-                return Err(Error::parameter("quality", q, format!("0 to {}", manifest.qualities - 1)));
-            }
-            Target::Bitrate(0) => return Err(Error::parameter("bitrate", 0, "1 and more")),
-            Target::Quality(_) => self.rate = None,
-            Target::Bitrate(rate) => match &mut self.rate {
-                // What was learned of the source holds at another rate too; only a new controller begins with
-                // guesses.
-                Some(control) => control.set_rate(rate.into()),
-                None => {
-                    let (octave, qualities) = (manifest.qualities_an_octave, manifest.qualities);
-                    self.rate = Some(RateController::new(rate.into(), octave, qualities));
-                }
-            },
-        }
+        let (octave, qualities) = (manifest.qualities_an_octave, manifest.qualities);
+        target.hold(&mut self.rate, qualities, |rate| RateController::new(rate, octave, qualities))?;
         self.config.target = target;
         Ok(())
     }
@@ -125,7 +102,7 @@ impl NetworkEncoder {
     /// Sets the refinements from the next frame on.
     ///
     /// # Errors
-    /// [`Error::Parameter`] for more than [`MAX_REFINEMENTS`].
+    /// [`Error::Parameter`] for more than [`MAX_REFINEMENTS`](super::MAX_REFINEMENTS).
     pub fn set_refinements(&mut self, refinements: u32) -> Result<()> {
         check_refinements(refinements)?;
         self.config.refinements = refinements;
@@ -154,17 +131,14 @@ impl NetworkEncoder {
         duration: Option<u32>,
     ) -> Result<CodedFrame<'_>> {
         let size = self.symbols.size;
-        if (frame.format(), frame.size()) != (PixelFormat::I420, size) {
-            let found = format!("{} in {:?}", frame.size(), frame.format());
-            return Err(Error::parameter("frame", found, format!("{size} in I420")));
-        }
+        check_frame(frame, size)?;
         pad_frame(frame, &mut self.source)?;
         // Should anything below fail, no frame may be predicted from this one.
         // The last frame that a decoder has may then be another than this encoder's reference.
         let since = self.since.take();
         let mut is_keyframe =
             self.keyframe_wanted || since.is_none_or(|n| n + 1 >= self.config.keyframe_interval);
-        let seconds = self.frame_seconds(duration);
+        let seconds = frame_seconds(&self.header, duration);
         // Chosen before motion is estimated, since the qstep sets lambda of the search.
         let mut quality = self.choose_quality(is_keyframe, seconds);
         if !is_keyframe {
@@ -242,7 +216,7 @@ impl NetworkEncoder {
             }
         }
         let quality = cursor.read_byte_in("quality", 0, u8::MAX)?;
-        let seconds = self.frame_seconds(info.durations.as_ref().and_then(|d| d.first().copied()));
+        let seconds = frame_seconds(&self.header, info.durations.as_ref().and_then(|d| d.first().copied()));
         if let Some(rate) = &mut self.rate {
             rate.record_frame(info.is_keyframe, quality, packet.len() as f64 * 8.0, seconds);
         }
@@ -250,12 +224,6 @@ impl NetworkEncoder {
         // The reference frame of the earlier run is gone.
         self.since = None;
         Ok(info)
-    }
-
-    /// Seconds that a frame lasts; a thirtieth where nobody says.
-    fn frame_seconds(&self, duration: Option<u32>) -> f64 {
-        let duration = duration.map(u64::from).or(self.header.frame_duration_ns()).unwrap_or(33_333_333);
-        TimeBase::NANOSECONDS.ticks_to_seconds(duration)
     }
 
     fn choose_quality(&self, is_keyframe: bool, seconds: f64) -> u8 {
@@ -341,13 +309,6 @@ impl NetworkEncoder {
     pub fn probabilities(&self) -> Vec<u16> {
         self.symbols.contexts.probabilities().collect()
     }
-}
-
-pub(crate) fn check_refinements(refinements: u32) -> Result<()> {
-    if refinements <= MAX_REFINEMENTS {
-        return Ok(());
-    }
-    Err(Error::parameter("refinements", refinements, format!("0 to {MAX_REFINEMENTS}")))
 }
 
 /// How many contexts there are, each of which a bundle gives an initial probability.

@@ -54,9 +54,9 @@ mod tests;
 
 pub(crate) use checker::Checker;
 pub use config::{CodedFrame, Config, Target};
+pub(crate) use config::{check_frame, check_refinements, frame_seconds};
 pub use decoder::Decoder;
 pub use either::Encoder;
-pub(crate) use encoder::check_refinements;
 pub use encoder::{NetworkEncoder, context_count};
 pub use siskin_media::YuvMatrix;
 
@@ -91,7 +91,8 @@ pub const MAX_REFINEMENTS: u32 = 16;
 const MEMORY_PER_PIXEL: u64 = 120;
 
 /// Refuses sizes that are not coded, before anything of that size is allocated.
-fn check_size(header: &VideoHeader, limits: &Limits) -> Result<Size> {
+/// A stream takes `memory_per_pixel` bytes a pixel.
+pub(crate) fn check_size(header: &VideoHeader, limits: &Limits, memory_per_pixel: u64) -> Result<Size> {
     for (name, side) in [("width", header.width), ("height", header.height)] {
         if !(1..=MAX_SIDE).contains(&side) {
             return Err(Error::parameter(name, side, format!("1 to {MAX_SIDE} in real-time mode")));
@@ -100,7 +101,7 @@ fn check_size(header: &VideoHeader, limits: &Limits) -> Result<Size> {
     let size = header.size()?;
     // In 64 bits, for machines whose `usize` has 32.
     let pixels = size.pixel_count() as u64;
-    if pixels > limits.max_video_pixels || pixels * MEMORY_PER_PIXEL > limits.max_video_memory {
+    if pixels > limits.max_video_pixels || pixels * memory_per_pixel > limits.max_video_memory {
         let allowed = format!("up to {} pixels", limits.max_video_pixels);
         return Err(Error::parameter("size", size, allowed));
     }

@@ -36,7 +36,7 @@ impl SymbolState {
     /// [`Error::Parameter`] for a size that is not coded, [`Error::BadBundle`].
     pub(super) fn new(bundle: &VideoBundle, header: &VideoHeader, limits: &Limits) -> Result<Self> {
         // First, since everything below is allocated by that size.
-        let size = super::check_size(header, limits)?;
+        let size = super::check_size(header, limits, super::MEMORY_PER_PIXEL)?;
         let initial = read_initial_probabilities(bundle)?;
         let (columns, rows) = block_grid(&padded_frame(size));
         Ok(Self {

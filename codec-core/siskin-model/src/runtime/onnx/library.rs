@@ -18,23 +18,28 @@ pub fn prefer_library(file: &Path) {
     *PREFERRED.lock().unwrap_or_else(PoisonError::into_inner) = Some(file.to_owned());
 }
 
+/// ONNX Runtime has one environment per process, and its library is never unloaded.
+static ENVIRONMENT: OnceLock<std::result::Result<Environment, LoadError>> = OnceLock::new();
+
+/// Whether the library has been loaded.
+pub(super) fn is_loaded() -> bool {
+    ENVIRONMENT.get().is_some_and(|loaded| loaded.is_ok())
+}
+
 /// The process's only environment; a failure is kept too, so that it reads the same each time.
-pub(super) fn shared_environment() -> Result<Arc<Environment>> {
-    // ONNX Runtime has one environment per process, and its library is never unloaded.
-    static ENVIRONMENT: OnceLock<std::result::Result<Arc<Environment>, LoadError>> = OnceLock::new();
-    ENVIRONMENT.get_or_init(load_environment).clone().map_err(|LoadError { reason, source }| {
-        Error::RuntimeLibrary { reason, source: Some(Box::new(source)) }
+pub(super) fn shared_environment() -> Result<&'static Environment> {
+    ENVIRONMENT.get_or_init(load_environment).as_ref().map_err(|LoadError { reason, source }| {
+        Error::RuntimeLibrary { reason: reason.clone(), source: Some(Box::new(source.clone())) }
     })
 }
 
-/// Why the library cannot be loaded; cloned for each who asks.
-#[derive(Clone)]
+/// Why the library cannot be loaded.
 struct LoadError {
     reason: String,
     source: Arc<dyn std::error::Error + Send + Sync>,
 }
 
-fn load_environment() -> std::result::Result<Arc<Environment>, LoadError> {
+fn load_environment() -> std::result::Result<Environment, LoadError> {
     // A user's own library wins, and if it does not load nothing else is tried in its place.
     let own = env::var_os("ORT_DYLIB_PATH").filter(|v| !v.is_empty()).map(PathBuf::from);
     let own = own.or_else(|| PREFERRED.lock().unwrap_or_else(PoisonError::into_inner).clone());
@@ -51,7 +56,7 @@ fn load_environment() -> std::result::Result<Arc<Environment>, LoadError> {
         LoadError { reason, source: Arc::new(e) }
     })?;
     // On by default: counts of runs, names of graphs and error messages would be recorded in the user's home and sent.
-    let built = builder.with_name("siskin").with_telemetry(false).build().map(Arc::new);
+    let built = builder.with_name("siskin").with_telemetry(false).build();
     built.map_err(|e| LoadError { reason: path.display().to_string(), source: Arc::new(e) })
 }
 

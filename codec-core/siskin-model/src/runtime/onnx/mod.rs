@@ -1,6 +1,5 @@
 //! Networks on ONNX Runtime.
 
-mod deferred;
 mod library;
 mod session;
 mod sessions;
@@ -9,11 +8,6 @@ mod tensors;
 mod weights;
 mod whole;
 
-use std::sync::Arc;
-
-use ort::environment::Environment;
-
-pub(super) use deferred::DeferredOnnxRuntime;
 pub use library::prefer_library;
 
 use super::backend::Backend;
@@ -23,15 +17,16 @@ use super::provider::Provider;
 use super::spec::{GraphSpec, TensorSpec};
 use crate::Result;
 
-/// ONNX Runtime, loaded once a process.
-pub(super) struct OnnxRuntime(Arc<Environment>);
+/// ONNX Runtime, which the first network that is opened loads, once a process.
+pub(super) struct OnnxRuntime;
 
 impl OnnxRuntime {
+    /// Loads the library now.
     pub(super) fn load() -> Result<Self> {
-        library::shared_environment().map(Self)
+        library::shared_environment().map(|_| Self)
     }
 
-    /// Fails if the library was built without this provider.
+    /// Fails if the library, which has been loaded, was built without this provider.
     pub(super) fn check_provider(&self, provider: Provider) -> Result<()> {
         session::check_compiled_in(provider)
     }
@@ -39,7 +34,7 @@ impl OnnxRuntime {
 
 impl Backend for OnnxRuntime {
     fn info(&self) -> String {
-        ort::info().to_owned()
+        if library::is_loaded() { ort::info().to_owned() } else { "ONNX Runtime, not loaded".to_owned() }
     }
 
     fn open_step(
@@ -48,7 +43,7 @@ impl Backend for OnnxRuntime {
         spec: &GraphSpec,
         graph: &[u8],
     ) -> Result<Box<dyn StepNetwork>> {
-        Ok(Box::new(step::OnnxNetwork::new(&self.0, options, spec, graph)?))
+        Ok(Box::new(step::OnnxNetwork::new(library::shared_environment()?, options, spec, graph)?))
     }
 
     fn open_tensor(
@@ -58,7 +53,13 @@ impl Backend for OnnxRuntime {
         sizes: &[(&str, usize)],
         graph: &[u8],
     ) -> Result<Box<dyn TensorNetwork>> {
-        Ok(Box::new(tensors::OnnxTensorNetwork::new(&self.0, options, spec, sizes, graph)?))
+        Ok(Box::new(tensors::OnnxTensorNetwork::new(
+            library::shared_environment()?,
+            options,
+            spec,
+            sizes,
+            graph,
+        )?))
     }
 
     fn open_whole(
@@ -67,6 +68,6 @@ impl Backend for OnnxRuntime {
         name: &str,
         graph: &[u8],
     ) -> Result<Box<dyn WholeNetwork>> {
-        Ok(Box::new(whole::OnnxWholeNetwork::new(&self.0, options, name, graph)?))
+        Ok(Box::new(whole::OnnxWholeNetwork::new(library::shared_environment()?, options, name, graph)?))
     }
 }
