@@ -390,21 +390,18 @@ impl Decider<'_> {
             *error = self.error(&leaf.samples, place, plane);
         }
         let nothing = errors.iter().sum::<f32>();
-        let mut skipped = nothing;
-        if block.merge.is_some() {
-            block.is_skipped = true;
-            skipped += lambda * self.prediction_bits(&block);
-            block.is_skipped = false;
+        // Merging without levels is a skip; a motion of its own has a flag that says whether there are levels.
+        let mut bits = self.prediction_bits(&block);
+        let skip_bits = if block.merge.is_some() {
+            self.prediction_bits(&Block { is_skipped: true, ..block })
         } else {
             let flag = self.contexts.0[contexts::CODED + usize::from(log - MIN_LOG)];
-            skipped += lambda * (self.prediction_bits(&block) + bit_cost(flag, false));
-        }
-        let prediction = self.prediction_bits(&block);
+            let without = bits + bit_cost(flag, false);
+            bits += bit_cost(flag, true);
+            without
+        };
+        let skipped = nothing + lambda * skip_bits;
         block.coded = 0;
-        let mut bits = prediction;
-        if block.merge.is_none() {
-            bits += bit_cost(self.contexts.0[contexts::CODED + usize::from(log - MIN_LOG)], true);
-        }
         bits += bit_cost(self.contexts.0[contexts::TRANSFORM_SPLIT + usize::from(log - MIN_LOG) * 2], false);
         let mut all = lambda * bits;
         if !with_levels {
