@@ -8,15 +8,16 @@
         --size 480x270 --frames 60 --out docs/evaluation/video-realtime
 
 Every codec gets the same raw pictures, made smaller where they exceed the size, and the same interval of key pictures.
-Sizes are those of the files in Matroska; PSNR and MS-SSIM are over RGB, frame by frame, as `siskin compare` computes them.
+Sizes are those of the files in Matroska; PSNR and MS-SSIM are over RGB, frame by frame, as `siskin compare` computes them; PSNR of
+luma, and VMAF where `--vmaf` names an FFmpeg with libvmaf (that of PyPI's imageio-ffmpeg 0.8.1 has it), are those of FFmpeg's filters.
 `--preset realtime --refine 0 1 2 4` compares numbers of refinement steps and no peers.
 With `--preset realtime` the peers are set for low delay (x264 and x265 ultrafast and veryfast with zerolatency, SVT-AV1
 preset 12 without reordering), else for files. `--out` writes .csv, .md and, with matplotlib, .png.
 With `--torch` each network that siskin fitted is fitted again by `video_torch.py` with as many passes over the same pictures;
 those sizes are what the normal distributions promise, for that script writes no bytes. PSNR before coding is the mean over the
 last pass without bits in the loss.
-The Bjontegaard difference is the mean of the logarithm of the rate over the PSNR that both curves have, by monotone cubic
-interpolation; it needs SciPy.
+The Bjontegaard difference is the mean of the logarithm of the rate over the values that both curves have, by monotone cubic
+interpolation; it needs SciPy. MS-SSIM is compared as -10 log10(1 - x).
 """
 
 import argparse
@@ -24,6 +25,7 @@ import csv
 import json
 import math
 import pathlib
+import re
 import subprocess
 import tempfile
 import time
@@ -43,8 +45,15 @@ LIVE_PEERS = [
     ("x265 ultrafast zerolatency", ["-c:v", "libx265", "-preset", "ultrafast", *LOW_DELAY, "-x265-params",
                                     "log-level=none"], [19, 26, 33]),
     ("SVT-AV1 preset 12 low delay", [*AV1, "-preset", "12"], [27, 40, 54]),
+    ("VP9 real time", ["-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", "8", "-lag-in-frames", "0", "-b:v", "0"],
+     [26, 38, 50]),
+    # What lookahead and frames from both sides are worth: for comparison, they cannot be live.
+    ("x264 medium, not live", ["-c:v", "libx264", "-preset", "medium"], [20, 27, 34]),
 ]
-FIELDS = ["clip", "codec", "setting", "bpp", "psnr", "ms_ssim", "bytes", "frames", "seconds", "psnr_before_coding"]
+# What curves are compared by: name, and a value that is about linear in the logarithm of the rate.
+MEASURES = {"PSNR over RGB": lambda r: r["psnr"], "PSNR of luma": lambda r: r.get("luma"),
+            "MS-SSIM": lambda r: r["ms_ssim"] and -10 * math.log10(max(1e-6, 1 - r["ms_ssim"])), "VMAF": lambda r: r.get("vmaf")}
+FIELDS = ["clip", "codec", "setting", "bpp", "psnr", "luma", "ms_ssim", "vmaf", "bytes", "frames", "seconds", "psnr_before_coding"]
 
 
 def run(*args):
@@ -78,6 +87,20 @@ def difference(curve, anchor):
     return 100 * (math.exp(means[0] - means[1]) - 1)
 
 
+def filtered(args, raw, seen, folder):
+    """Means over frames of the PSNR of luma and, if asked for, of VMAF."""
+    log = folder / "log"
+    pair = [args.vmaf or "ffmpeg", "-v", "error", "-y", "-i", seen, "-i", raw, "-lavfi"]
+    call(*pair, f"[0:v][1:v]psnr=stats_file={log}", "-f", "null", "-")
+    # Frames without an error count as 100 dB, as in the PSNR over RGB.
+    values = [min(100.0, float(v)) for v in re.findall(r"psnr_y:(\S+)", log.read_text())]
+    found = {"luma": sum(values) / len(values)}
+    if args.vmaf:
+        call(*pair, f"[0:v][1:v]libvmaf=log_fmt=json:log_path={log}:n_threads=2", "-f", "null", "-")
+        found["vmaf"] = json.loads(log.read_text())["pooled_metrics"]["vmaf"]["mean"]
+    return found
+
+
 def measure(args, clip, folder, rows):
     width, height = fit(clip, args.size)
     raw = folder / "raw.y4m"
@@ -85,16 +108,17 @@ def measure(args, clip, folder, rows):
          "yuv420p", raw)
 
     def add(codec, setting, path, seconds, before=None):
-        seen = path
-        if not codec.startswith("siskin"):
-            seen = folder / "seen.y4m"
+        seen = folder / "seen.y4m"
+        if codec.startswith("siskin"):
+            call(args.program, "decode", path, seen, "-y")
+        else:
             call("ffmpeg", "-v", "error", "-y", "-i", path, "-fps_mode", "passthrough", "-pix_fmt", "yuv420p", seen)
         found, size = last(call(args.program, "compare", raw, seen, "--json")), path.stat().st_size
         assert found["same_length"], f"{codec} lost frames"
         rows.append({"clip": clip.stem, "codec": codec, "setting": setting,
                      "bpp": 8 * size / (width * height * found["frames"]), "psnr": found["psnr"],
                      "ms_ssim": found["ms_ssim"], "bytes": size, "frames": found["frames"], "seconds": round(seconds, 3),
-                     "psnr_before_coding": before})
+                     "psnr_before_coding": before, **filtered(args, raw, seen, folder)})
         print(rows[-1], flush=True)
 
     gop_option = "--keyframe-interval" if args.preset == "realtime" else "--gop-size"
@@ -154,23 +178,32 @@ def measure(args, clip, folder, rows):
 def report(rows):
     """Markdown: every point, then the differences of rate to each peer."""
     fits = any(r["psnr_before_coding"] for r in rows)
-    lines = ["| clip | codec | setting | bpp | PSNR dB | MS-SSIM | bytes | encode fps |" + " before coding, dB |" * fits,
-             "|---|---|---|---|---|---|---|---|" + "---|" * fits]
+    has_vmaf = any(r.get("vmaf") for r in rows)
+    head = ["clip", "codec", "setting", "bpp", "PSNR dB", "luma dB", "MS-SSIM", *["VMAF"] * has_vmaf, "bytes", "encode fps",
+            *["before coding, dB"] * fits]
+    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     for r in rows:
-        fps, before = r["frames"] / max(1e-3, r["seconds"]), r["psnr_before_coding"]
-        lines.append(f"| {r['clip']} | {r['codec']} | {r['setting']} | {r['bpp']:.4f} | {r['psnr']:.2f} "
-                     f"| {r['ms_ssim'] or 0:.4f} | {r['bytes']} | {fps:.{1 if fps >= 1 else 3}f} |"
-                     + (f" {before:.2f} |" if before else " |") * fits)
+        fps = r["frames"] / max(1e-3, r["seconds"])
+        cells = [r["clip"], r["codec"], r["setting"], f"{r['bpp']:.4f}", f"{r['psnr']:.2f}", f"{r.get('luma') or 0:.2f}",
+                 f"{r['ms_ssim'] or 0:.4f}"]
+        cells += [f"{r.get('vmaf') or 0:.1f}"] * has_vmaf + [str(r["bytes"]), f"{fps:.{1 if fps >= 1 else 3}f}"]
+        cells += [f"{r['psnr_before_coding']:.2f}" if r["psnr_before_coding"] else ""] * fits
+        lines.append("| " + " | ".join(cells) + " |")
     clips, codecs = (list(dict.fromkeys(r[k] for r in rows)) for k in ("clip", "codec"))
-    curve = lambda clip, codec: [(r["bpp"], r["psnr"]) for r in rows if (r["clip"], r["codec"]) == (clip, codec)]
     # With steps of refinement the question is what each number of them brings over the first.
-    is_steps = codecs[0].endswith("steps")
-    title = f"Rate at equal PSNR against {codecs[0]}:" if is_steps else f"Rate of {codecs[0]} at equal PSNR against:"
-    lines += ["", title, "", "| | " + " | ".join(clips) + " |", "|---" * (len(clips) + 1) + "|"]
-    for codec in codecs[1:]:
-        pair = lambda clip, codec=codec: [curve(clip, codec), curve(clip, codecs[0])]
-        found = [difference(*(pair(c) if is_steps else reversed(pair(c)))) for c in clips]
-        lines.append(f"| {codec} | " + " | ".join("no overlap" if f is None else f"{f:+.1f} %" for f in found) + " |")
+    is_steps = codecs[0].endswith("refinements")
+    for name, value in MEASURES.items():
+        if any(value(r) is None for r in rows):
+            continue
+        curve = lambda clip, codec: [(r["bpp"], value(r)) for r in rows if (r["clip"], r["codec"]) == (clip, codec)]
+        title = f"Rate at equal {name} against {codecs[0]}:" if is_steps else f"Rate of {codecs[0]} at equal {name} against:"
+        lines += ["", title, "", "| | " + " | ".join([*clips, "mean"]) + " |", "|---" * (len(clips) + 2) + "|"]
+        for codec in codecs[1:]:
+            pair = lambda clip, codec=codec: [curve(clip, codec), curve(clip, codecs[0])]
+            found = [difference(*(pair(c) if is_steps else reversed(pair(c)))) for c in clips]
+            known = [f for f in found if f is not None]
+            found.append(sum(known) / len(known) if known else None)
+            lines.append(f"| {codec} | " + " | ".join("no overlap" if f is None else f"{f:+.1f} %" for f in found) + " |")
     return "\n".join(lines) + "\n"
 
 
@@ -205,6 +238,7 @@ def main():
     parser.add_argument("--quality", type=float, nargs="+", default=[82, 66, 50, 32], help="qualities of the preset realtime")
     parser.add_argument("--refine", type=int, nargs="+", help="steps of refinement in real time, compared with one another")
     parser.add_argument("--threads", default="2")
+    parser.add_argument("--vmaf", metavar="FFMPEG", help="an FFmpeg with libvmaf, which then measures VMAF")
     parser.add_argument("--out", help="path without extension for .csv, .md and .png")
     parser.add_argument("--encode", nargs=argparse.REMAINDER, default=[], help="more options of siskin encode")
     args = parser.parse_args()

@@ -21,7 +21,7 @@ pub(crate) struct ModelArgs {
     /// Device number for cuda and tensorrt
     #[arg(long, value_name = "N", default_value_t = 0)]
     device_number: i32,
-    /// Threads of one network on the CPU [default: 1 for audio, one per core for video]
+    /// Threads of one network, or of video, on the CPU [default: 1 for audio, one per core for video]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: Option<u16>,
     /// Folder in which TensorRT caches built engines

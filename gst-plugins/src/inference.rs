@@ -136,7 +136,7 @@ impl InferenceSettings {
         specs.push(
             glib::ParamSpecUInt::builder("threads")
                 .nick("Threads")
-                .blurb("CPU threads of the network; 0 is one per core")
+                .blurb("CPU threads of the codec or of its network; 0 is one per core")
                 .maximum(256)
                 .mutable_ready()
                 .build(),
@@ -147,6 +147,11 @@ impl InferenceSettings {
     /// The defaults for elements of video.
     pub(crate) fn for_video(model: Option<&str>) -> Self {
         Self { threads: 0, ..Self::new(model) }
+    }
+
+    /// Threads of a codec without a network; 0 is one per core.
+    pub(crate) fn threads(&self) -> usize {
+        self.threads as usize
     }
 
     /// ONNX Runtime with these settings, loaded when it is needed.

@@ -29,7 +29,11 @@ pub(crate) struct Work<'a> {
 pub(crate) fn run_video(work: &Work<'_>, runtime: &Runtime, as_json: bool) -> Result<()> {
     let bundle = work.model.map(VideoBundle::find).transpose()?;
     let (header, frames) = load_frames(work)?;
-    let config = realtime::Config { target: realtime::Target::Quality(work.quality), ..Default::default() };
+    let config = realtime::Config {
+        target: realtime::Target::Quality(work.quality),
+        threads: runtime.threads(),
+        ..Default::default()
+    };
     let mut encoder = match &bundle {
         Some(bundle) => realtime::Encoder::with_network(header, runtime, bundle, &config)?,
         None => realtime::Encoder::new(header, &config)?,

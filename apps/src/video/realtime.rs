@@ -56,7 +56,7 @@ impl Realtime {
             }
         };
         let header = *input.header();
-        let config = job.video.realtime_config(aim);
+        let config = job.video.realtime_config(aim, job.runtime.threads());
         let encoder = match &bundle {
             Some(bundle) => Encoder::with_network(header, &job.runtime, bundle, &config)?,
             None => Encoder::new(header, &config)?,

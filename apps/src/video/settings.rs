@@ -174,10 +174,10 @@ impl VideoArgs {
     }
 
     /// How the real-time mode is to encode.
-    pub(super) fn realtime_config(&self, target: Target) -> Config {
+    pub(super) fn realtime_config(&self, target: Target, threads: usize) -> Config {
         let refinements = self.refine.or(self.steps).unwrap_or(Config::default().refinements);
         let keyframe_interval = self.keyframe_interval.unwrap_or(self.gop_size);
-        Config { target, keyframe_interval, refinements, ..Default::default() }
+        Config { target, keyframe_interval, refinements, threads, ..Default::default() }
     }
 
     /// The encoder's configuration.

@@ -64,6 +64,10 @@ impl AdaptiveBit {
 
 /// Codes decisions, or reads them.
 pub trait BitCoder {
+    /// Whether it answers with what it reads, and not with the value that it is given. What follows from what was coded need only
+    /// be found again by those that read.
+    const IS_READER: bool = false;
+
     /// Codes `value`, or reads what was coded, and learns from it.
     ///
     /// # Errors
@@ -177,6 +181,8 @@ impl BitDecoder {
 }
 
 impl BitCoder for BitDecoder {
+    const IS_READER: bool = true;
+
     fn code_bit(&mut self, model: &mut AdaptiveBit, _: bool) -> Result<bool> {
         let value = self.coder.decode_symbol(Decision(model.estimate())).map_err(|_| {
             let reason = "not what an encoder writes";

@@ -142,6 +142,8 @@ impl<'a> RangeDecoder<'a> {
 }
 
 impl BitCoder for RangeDecoder<'_> {
+    const IS_READER: bool = true;
+
     #[inline]
     fn code_bit(&mut self, model: &mut AdaptiveBit, _: bool) -> Result<bool> {
         let yes = (self.range >> 16) * model.estimate();

@@ -51,10 +51,14 @@ fn measure(frame: &[u8], own: &VideoFrame, sums: &mut [f64; 4]) -> siskin_video:
     Ok(())
 }
 
-/// Seconds of processor time that this program has taken; 0 where the system does not say.
+/// Seconds of processor time that the threads of this program have taken; 0 where the system does not say.
 fn cpu_seconds() -> f64 {
-    let text = std::fs::read_to_string("/proc/self/schedstat").unwrap_or_default();
-    text.split(' ').next().and_then(|v| v.parse::<f64>().ok()).unwrap_or(0.0) / 1e9
+    let threads = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let of_one = |thread: std::fs::DirEntry| {
+        let text = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
+        text.split(' ').next()?.parse::<f64>().ok()
+    };
+    threads.filter_map(of_one).sum::<f64>() / 1e9
 }
 
 fn main() -> siskin_video::Result<()> {
@@ -76,11 +80,13 @@ fn main() -> siskin_video::Result<()> {
         let [rgb, y, u, v] = sums.map(|s| s / frames.len() as f64);
         println!("{path} other bytes 0 rgb {rgb:.3} y {y:.3} u {u:.3} v {v:.3}");
     }
+    // `r0` for the least work.
+    let refinements = arguments.iter().find_map(|a| a.strip_prefix('r')?.parse().ok()).unwrap_or(1);
     for quality in arguments.iter().filter_map(|q| q.parse::<u32>().ok()) {
         let target = if quality < 100 { Target::Quality(quality as u8) } else { Target::Bitrate(quality) };
-        let config = Config { target, keyframe_interval: 1000, ..Default::default() };
+        let config = Config { target, keyframe_interval: 1000, refinements, ..Default::default() };
         let mut encoder = blocks::Encoder::new(header, &config)?;
-        let begun = cpu_seconds();
+        let (begun, clock) = (cpu_seconds(), std::time::Instant::now());
         let (mut packets, mut seen) = (Vec::new(), Vec::new());
         for frame in &frames {
             packets.push(encoder.encode(frame, None)?.data.to_vec());
@@ -88,7 +94,7 @@ fn main() -> siskin_video::Result<()> {
             encoder.reconstructed_frame()?.copy_to(&mut own);
             seen.push(own);
         }
-        let encode = cpu_seconds() - begun;
+        let (encode, wall) = (cpu_seconds() - begun, clock.elapsed().as_secs_f64());
         let begun = cpu_seconds();
         let mut decoder = blocks::Decoder::new();
         let mut decoded = Vec::new();
@@ -108,8 +114,9 @@ fn main() -> siskin_video::Result<()> {
         let bytes: usize = packets.iter().map(Vec::len).sum();
         let [rgb, y, u, v] = sums.map(|s| s / count);
         println!(
-            "{path} {quality} bytes {bytes} rgb {rgb:.3} y {y:.3} u {u:.3} v {v:.3} cpu {:.2} dcpu {:.2} ms first {}",
+            "{path} {quality} bytes {bytes} rgb {rgb:.3} y {y:.3} u {u:.3} v {v:.3} cpu {:.2} wall {:.2} dcpu {:.2} ms first {}",
             1e3 * encode / count,
+            1e3 * wall / count,
             1e3 * decode / count,
             packets[0].len()
         );

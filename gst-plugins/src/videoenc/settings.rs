@@ -257,6 +257,7 @@ impl Settings {
             target: self.realtime_target(qualities),
             keyframe_interval: self.keyframe_interval,
             refinements: self.refine,
+            threads: self.inference.threads(),
             ..Default::default()
         }
     }

@@ -1,8 +1,10 @@
 //! The in-loop deblocking filter of ITU-T H.265 (8.7.2): edges of blocks of 8x8 and more, where prediction or levels changed.
 
+use rayon::prelude::*;
+
 use super::grid::{CELL, Cell, Grid};
 use super::motion::Motion;
-use super::picture::{Picture, Plane};
+use super::picture::{Canvas, Picture, Rows};
 
 /// Thresholds by quantization parameter: of activity, and of what a sample may change.
 const BETA: [u8; 52] = [
@@ -35,49 +37,88 @@ fn differs(a: &Motion, b: &Motion) -> bool {
         || a.vectors.iter().zip(&b.vectors).any(|(a, b)| a.iter().zip(b).any(|(a, b)| a.abs_diff(*b) >= 4))
 }
 
-/// Filters a whole frame.
-pub(super) fn deblock(picture: &mut Picture, grid: &Grid, quality: u8) {
-    let base = parameter(quality);
-    let beta = i32::from(BETA[base.min(51)]);
-    let change = |strength: usize| i32::from(CHANGE[(base + 2 * (strength - 1)).min(53)]);
-    let chroma_change = i32::from(CHANGE[(parameter(super::quant::chroma_quality(quality)) + 2).min(53)]);
-    // All edges between columns first, then all between rows.
-    for axis in 0..2 {
-        for row in 0..grid.rows {
-            for column in 0..grid.columns {
-                let index = row * grid.columns + column;
-                let own = &grid.cells[index];
-                if !own.edges[axis] || [column, row][axis] == 0 {
-                    continue;
-                }
-                let other = &grid.cells[index - [1, grid.columns][axis]];
-                let strength = strength(other, own);
-                if strength == 0 {
-                    continue;
-                }
-                let (x, y) = (column * CELL, row * CELL);
-                let luma = &mut picture.planes[0];
-                let start = luma.index(x as isize, y as isize);
-                let (across, along) = steps(luma, axis);
-                let change = change(strength);
-                for half in 0..2 {
-                    filter_luma(&mut luma.data, start + half * 4 * along, (across, along), beta, change);
-                }
-                // Chroma has edges on a grid of 8x8 of its own samples.
-                if strength == 2 && [x, y][axis] % (2 * CELL) == 0 {
-                    for plane in &mut picture.planes[1..] {
-                        let start = plane.index(x as isize / 2, y as isize / 2);
-                        let steps = steps(plane, axis);
-                        filter_chroma(&mut plane.data, start, steps, chroma_change);
-                    }
-                }
+/// How far behind an edge its filter changes or reads samples of luma.
+const REACH: usize = 4;
+
+/// What edges are filtered with at a quality.
+#[derive(Debug, Clone, Copy)]
+struct Filter {
+    beta: i32,
+    /// What a luma sample may change by strength.
+    change: [i32; 2],
+    chroma_change: i32,
+}
+
+impl Filter {
+    fn new(quality: u8) -> Self {
+        let base = parameter(quality);
+        let change = |parameter: usize| i32::from(CHANGE[parameter.min(53)]);
+        Self {
+            beta: i32::from(BETA[base.min(51)]),
+            change: [change(base), change(base + 2)],
+            chroma_change: change(parameter(super::quant::chroma_quality(quality)) + 2),
+        }
+    }
+
+    /// Filters the edge of a cell, at the luma sample (x, y), to the cell on its left (`axis` 0) or above it.
+    fn apply(&self, canvas: &mut Canvas<'_>, (x, y): (usize, usize), axis: usize, [other, own]: [&Cell; 2]) {
+        if !own.edges[axis] {
+            return;
+        }
+        let strength = strength(other, own);
+        if strength == 0 {
+            return;
+        }
+        let luma = &mut canvas.planes[0];
+        let start = luma.index(x, y);
+        let (across, along) = steps(luma, axis);
+        let change = self.change[strength - 1];
+        for half in 0..2 {
+            filter_luma(luma.data, start + half * 4 * along, (across, along), self.beta, change);
+        }
+        // Chroma has edges on a grid of 8x8 of its own samples.
+        if strength == 2 && [x, y][axis] % (2 * CELL) == 0 {
+            for plane in &mut canvas.planes[1..] {
+                let (start, steps) = (plane.index(x / 2, y / 2), steps(plane, axis));
+                filter_chroma(plane.data, start, steps, self.chroma_change);
             }
+        }
+    }
+
+    /// Filters the edges between a row of cells and the row above.
+    fn apply_row(&self, canvas: &mut Canvas<'_>, y: usize, above: &[Cell], own: &[Cell]) {
+        for (column, cells) in above.iter().zip(own).enumerate() {
+            self.apply(canvas, (column * CELL, y), 1, [cells.0, cells.1]);
         }
     }
 }
 
+/// Filters a whole frame, whose cells `grids` has from above to below: all edges between columns first, then all between rows.
+pub(super) fn deblock(picture: &mut Picture, grids: &[Grid], quality: u8) {
+    let filter = Filter::new(quality);
+    let mut cuts: Vec<usize> = grids[1..].iter().map(|g| g.top).collect();
+    picture.cut(&cuts).into_par_iter().zip(grids).for_each(|(mut canvas, grid)| {
+        for (row, cells) in grid.cells.chunks_exact(grid.columns).enumerate() {
+            for (column, pair) in cells.windows(2).enumerate() {
+                let place = ((column + 1) * CELL, grid.top + row * CELL);
+                filter.apply(&mut canvas, place, 0, [&pair[0], &pair[1]]);
+            }
+        }
+    });
+    // Each part reaches as far down as the filter of the first edge of the next part does, and takes that over.
+    cuts.iter_mut().for_each(|cut| *cut += REACH);
+    picture.cut(&cuts).into_par_iter().enumerate().for_each(|(index, mut canvas)| {
+        let grid = &grids[index];
+        let below = grids.get(index + 1).map(|g| &g.cells[..g.columns]);
+        let rows: Vec<&[Cell]> = grid.cells.chunks_exact(grid.columns).chain(below).collect();
+        for (row, pair) in rows.windows(2).enumerate() {
+            filter.apply_row(&mut canvas, grid.top + (row + 1) * CELL, pair[0], pair[1]);
+        }
+    });
+}
+
 /// Distances of samples across an edge and along it.
-fn steps(plane: &Plane, axis: usize) -> (usize, usize) {
+fn steps(plane: &Rows<'_>, axis: usize) -> (usize, usize) {
     if axis == 0 { (1, plane.stride) } else { (plane.stride, 1) }
 }
 

@@ -6,8 +6,9 @@ use siskin_bitstream::video_packet::{self, Coding, GopInfo, REALTIME_NUMBERS};
 use siskin_entropy::range::RangeDecoder;
 use siskin_media::{VideoFrame, VideoFrameView};
 
-use super::grid::TREE;
-use super::picture::Picture;
+use super::contexts::Contexts;
+use super::grid::{Grid, TREE};
+use super::picture::{Canvas, Picture};
 use super::reconstruct::reconstruct;
 use super::state::{MEMORY_PER_PIXEL, State};
 use super::syntax::{Block, MAX_LEVELS, MAX_LOG, MIN_LOG, code_prediction, code_residual, code_split};
@@ -68,7 +69,7 @@ impl Decoder {
             if self.state.as_ref().is_none_or(|s| s.size != size) {
                 // Before the new frames are allocated, so that never two streams take memory.
                 (self.state, self.shown) = (None, None);
-                self.state = Some(State::new(size));
+                self.state = Some(State::new(size, false));
             }
             self.header = Some(header);
         } else {
@@ -125,11 +126,14 @@ fn decode_frame(state: &mut State, is_keyframe: bool, mut cursor: Cursor<'_>) ->
     if references.is_empty() && !is_keyframe {
         return Err(Error::MissingHeader);
     }
+    let mut canvases = picture.cut(&[]);
     let mut trees = Trees {
         coder: RangeDecoder::new(cursor.rest()),
-        state,
+        contexts: &mut state.contexts,
+        // A decoder has one of each.
+        grid: &mut state.grids[0],
+        canvas: &mut canvases[0],
         references: &references,
-        picture: &mut picture,
         quality,
         levels: Box::new([0; MAX_LEVELS]),
     };
@@ -139,24 +143,25 @@ fn decode_frame(state: &mut State, is_keyframe: bool, mut cursor: Cursor<'_>) ->
     if !trees.coder.may_be_at_end() {
         return Err(cursor.field_error("decisions", "more than the frame needs"));
     }
-    drop(references);
+    drop((references, canvases));
     state.finish_frame(picture, quality, is_kept);
     Ok(())
 }
 
 /// The blocks of a frame on their way to samples.
-struct Trees<'a> {
+struct Trees<'a, 'b> {
     coder: RangeDecoder<'a>,
-    state: &'a mut State,
+    contexts: &'a mut Contexts,
+    grid: &'a mut Grid,
+    canvas: &'a mut Canvas<'b>,
     references: &'a [Arc<Picture>],
-    picture: &'a mut Picture,
     quality: u8,
     levels: Box<[i16; MAX_LEVELS]>,
 }
 
-impl Trees<'_> {
+impl Trees<'_, '_> {
     fn decode_all(&mut self) -> Result<()> {
-        let (width, height) = (self.picture.planes[0].width, self.picture.planes[0].height);
+        let (width, height) = (self.grid.width(), self.grid.bottom());
         for y in (0..height).step_by(TREE) {
             for x in (0..width).step_by(TREE) {
                 self.decode_square(x, y, MAX_LOG)?;
@@ -168,13 +173,14 @@ impl Trees<'_> {
     }
 
     fn decode_square(&mut self, x: usize, y: usize, log: u8) -> Result<()> {
-        let (luma, side) = (&self.picture.planes[0], 1 << log);
-        if x >= luma.width || y >= luma.height {
+        let side = 1 << log;
+        let (contexts, grid) = (&mut *self.contexts, &mut *self.grid);
+        let (width, height) = (grid.width(), grid.bottom());
+        if x >= width || y >= height {
             return Ok(());
         }
         // Squares that reach beyond the frame are always split.
-        let is_inside = x + side <= luma.width && y + side <= luma.height;
-        let State { contexts, grid, .. } = &mut *self.state;
+        let is_inside = x + side <= width && y + side <= height;
         let is_split =
             log > MIN_LOG && (!is_inside || code_split(&mut self.coder, contexts, grid, (x, y, log), false)?);
         if is_split {
@@ -188,7 +194,7 @@ impl Trees<'_> {
         let extents = code_residual(&mut self.coder, contexts, &mut block, &mut self.levels[..])?;
         block.record(grid);
         let reference = |r: u8| self.references.get(usize::from(r)).map(Arc::as_ref);
-        reconstruct(self.picture, reference, grid, &block, (&self.levels[..], &extents), self.quality);
+        reconstruct(self.canvas, reference, grid, &block, (&self.levels[..], &extents), self.quality);
         if block.coded != 0 {
             // The next block is read into zeros.
             self.levels[..block.level_count()].fill(0);

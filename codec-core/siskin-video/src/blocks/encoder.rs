@@ -1,18 +1,16 @@
 use std::sync::Arc;
 
+use rayon::{ThreadPool, ThreadPoolBuilder};
 use siskin_bitstream::VideoHeader;
 use siskin_bitstream::video_packet::{self, Coding, GopInfo, REALTIME_NUMBERS};
 use siskin_entropy::range::RangeEncoder;
 use siskin_media::{PixelFormat, VideoFrameView};
 
-use super::decide::{Decider, Hints, Scratch};
-use super::grid::{Grid, TREE};
-use super::motion::Motion;
 use super::picture::{Picture, Plane};
 use super::quant::{OCTAVE, QUALITIES};
-use super::search::{Survey, coarse_plane, shrink};
+use super::rows::{self, Row, Shared};
 use super::state::{MEMORY_PER_PIXEL, State};
-use super::syntax::{Block, MAX_LOG, MIN_LOG, code_prediction, code_residual, code_split};
+use super::survey::{Survey, coarse_plane, shrink};
 use super::{KEPT, QUALITY_MASK};
 use crate::realtime::rate::RateController;
 use crate::realtime::{
@@ -40,8 +38,6 @@ const MIN_CUT_MAD: f32 = 1.5;
 /// Least difference at a scene cut as a part of that to the means of blocks of 32x32: relative, so that cuts between dark scenes
 /// are found.
 const MIN_CUT_RATIO: f32 = 0.7;
-/// The motion of what does not move.
-const STILL: Motion = Motion::single(0, [0; 2]);
 
 /// Encodes frames, a packet each, without delay, and without a network.
 pub struct Encoder {
@@ -53,7 +49,9 @@ pub struct Encoder {
     source: Picture,
     coarse: [Plane; 2],
     survey: Survey,
-    scratch: Scratch,
+    rows: Vec<Row>,
+    /// Threads of its own; those of the process where none are asked for.
+    pool: Option<Arc<ThreadPool>>,
     number: u32,
     /// Frames since the last keyframe; none before the first.
     since: Option<u32>,
@@ -76,15 +74,17 @@ impl Encoder {
         let size = check_size(&header, &Limits::default(), MEMORY_PER_PIXEL)?;
         let source = Picture::new(size);
         let coarse = coarse_plane(&source.planes[0]);
+        let state = State::new(size, true);
         let mut encoder = Self {
             header,
             config: config.clone(),
-            state: State::new(size),
             rate: None,
             source,
             coarse: [coarse.clone(), coarse],
             survey: Survey::default(),
-            scratch: Scratch::new(),
+            rows: state.grids.iter().map(|_| Row::new()).collect(),
+            pool: new_pool(config.threads)?,
+            state,
             number: 0,
             since: None,
             keyframe_wanted: false,
@@ -138,8 +138,14 @@ impl Encoder {
         frame: &VideoFrameView<'_>,
         duration: Option<u32>,
     ) -> Result<CodedFrame<'_>> {
-        let size = self.state.size;
-        check_frame(frame, size)?;
+        match self.pool.clone() {
+            Some(pool) => pool.install(|| self.code(frame, duration)),
+            None => self.code(frame, duration),
+        }
+    }
+
+    fn code(&mut self, frame: &VideoFrameView<'_>, duration: Option<u32>) -> Result<CodedFrame<'_>> {
+        check_frame(frame, self.state.size)?;
         let seconds = frame_seconds(&self.header, duration);
         let is_same = self.since.is_some() && self.source.is_same(frame);
         self.still_seconds = if is_same { self.still_seconds + seconds } else { 0.0 };
@@ -269,75 +275,33 @@ impl Encoder {
     /// Codes the blocks of a frame and makes it the last one. False if it turns out to be the frame before, and the state is
     /// then as if it had not been coded.
     fn code_frame(&mut self, is_keyframe: bool, quality: u8, is_kept: bool) -> Result<bool> {
-        let (contexts, grid) = (self.state.contexts.clone(), self.state.grid.clone());
+        let (contexts, grids) = (self.state.contexts.clone(), self.state.grids.clone());
         let (references, mut picture) = self.state.start_frame(is_keyframe);
-        let mut is_still = !is_keyframe;
         if picture.halves.is_none() {
             picture.interpolate_halves();
         }
+        let shared = Shared {
+            source: &self.source,
+            references: &references,
+            survey: &self.survey,
+            quality,
+            lambda: if is_keyframe { KEYFRAME_LAMBDA } else { PREDICTED_LAMBDA },
+            is_quick: self.config.refinements == 0,
+        };
+        rows::decide(shared, &mut picture, &mut self.state, &mut self.rows);
         let mut coder = RangeEncoder::default();
-        let (width, height) = (picture.planes[0].width, picture.planes[0].height);
-        let lambda = if is_keyframe { KEYFRAME_LAMBDA } else { PREDICTED_LAMBDA };
-        for y in (0..height).step_by(TREE) {
-            for x in (0..width).step_by(TREE) {
-                self.scratch.blocks.clear();
-                self.scratch.levels.clear();
-                let mut decider = Decider {
-                    source: &self.source,
-                    picture: &mut picture,
-                    grid: &mut self.state.grid,
-                    contexts: &mut self.state.contexts,
-                    references: &references,
-                    survey: &self.survey,
-                    quality,
-                    lambda,
-                    is_quick: self.config.refinements == 0,
-                    scratch: &mut self.scratch,
-                };
-                decider.decide((x, y, MAX_LOG), Hints::default());
-                is_still = is_still && self.scratch.blocks.iter().all(|b| b.is_skipped && b.motion == STILL);
-                self.code_tree(&mut coder, (x, y))?;
-            }
+        for (row, grid) in self.rows.iter_mut().zip(&self.state.grids) {
+            row.code(&mut coder, &mut self.state.contexts, grid)?;
         }
         coder.finish_into(&mut self.packet);
         drop(references);
-        if is_still {
-            (self.state.contexts, self.state.grid) = (contexts, grid);
+        if !is_keyframe && self.rows.iter().all(Row::is_still) {
+            (self.state.contexts, self.state.grids) = (contexts, grids);
             self.state.references.give_back(picture);
             return Ok(false);
         }
         self.state.finish_frame(picture, quality, is_kept);
         Ok(true)
-    }
-
-    /// Codes the blocks that were decided on for a tree.
-    fn code_tree(&mut self, coder: &mut RangeEncoder, (x, y): (usize, usize)) -> Result<()> {
-        let State { contexts, grid, .. } = &mut self.state;
-        let mut levels = &mut self.scratch.levels[..];
-        let mut open = vec![(x, y, MAX_LOG)];
-        for block in &mut self.scratch.blocks {
-            // Squares on the way to this block, the last one pushed first.
-            while let Some((x, y, log)) = open.pop() {
-                let side = 1usize << log;
-                let (width, height) = (grid.columns * 8, grid.rows * 8);
-                if x >= width || y >= height {
-                    continue;
-                }
-                let is_split = block.log < log;
-                if log > MIN_LOG && x + side <= width && y + side <= height {
-                    code_split(coder, contexts, grid, (x, y, log), is_split)?;
-                }
-                if !is_split {
-                    break;
-                }
-                let half = side / 2;
-                for (dx, dy) in [(half, half), (0, half), (half, 0), (0, 0)] {
-                    open.push((x + dx, y + dy, log - 1));
-                }
-            }
-            code_block(coder, contexts, grid, block, &mut levels)?;
-        }
-        Ok(())
     }
 
     /// The last frame as a decoder sees it, in 4:2:0, where the encoder keeps it: no samples are copied.
@@ -350,18 +314,16 @@ impl Encoder {
     }
 }
 
-fn code_block(
-    coder: &mut RangeEncoder,
-    contexts: &mut super::contexts::Contexts,
-    grid: &Grid,
-    block: &mut Block,
-    levels: &mut &mut [i16],
-) -> Result<()> {
-    let count = if block.coded != 0 { block.level_count() } else { 0 };
-    let (own, rest) = std::mem::take(levels).split_at_mut(count);
-    *levels = rest;
-    code_prediction(coder, contexts, grid, block)?;
-    code_residual(coder, contexts, block, own).map(drop)
+/// Threads of an encoder's own.
+fn new_pool(threads: usize) -> Result<Option<Arc<ThreadPool>>> {
+    if threads == 0 {
+        return Ok(None);
+    }
+    let pool =
+        ThreadPoolBuilder::new().num_threads(threads).thread_name(|i| format!("siskin-video-{i}")).build();
+    let pool =
+        pool.map_err(|e| Error::parameter("threads", threads, format!("as many as the system gives ({e})")))?;
+    Ok(Some(Arc::new(pool)))
 }
 
 /// The quality of the frame at a place after its keyframe, and whether it is kept: every fourth is finer, and the others

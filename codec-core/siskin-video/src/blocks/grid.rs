@@ -33,11 +33,15 @@ impl Cell {
     };
 }
 
-/// The cells of a frame and of the one before, and how far its reference frames are away.
+/// The cells of a frame and of the one before, or of a row of trees of them, and how far the reference frames are away.
 #[derive(Debug, Clone)]
 pub(super) struct Grid {
     pub(super) columns: usize,
     pub(super) rows: usize,
+    /// Luma rows of the frame above the first row of cells.
+    pub(super) top: usize,
+    /// The cells just above `top`: of a row of trees that is not the first of its frame.
+    pub(super) above: Vec<Cell>,
     pub(super) cells: Vec<Cell>,
     former: Vec<Motion>,
     /// Reference frames of this frame; none in keyframes.
@@ -58,11 +62,14 @@ const fn morton(x: usize, y: usize) -> usize {
 }
 
 impl Grid {
-    pub(super) fn new(width: usize, height: usize) -> Self {
+    /// Of `width` luma columns and `height` rows from row `top` on.
+    pub(super) fn new(width: usize, top: usize, height: usize) -> Self {
         let (columns, rows) = (width / CELL, height / CELL);
         Self {
             columns,
             rows,
+            top,
+            above: if top > 0 { vec![Cell::EMPTY; columns] } else { Vec::new() },
             cells: vec![Cell::EMPTY; columns * rows],
             former: vec![Motion::INTRA; columns * rows],
             references: 0,
@@ -87,15 +94,28 @@ impl Grid {
         self.distances.get(usize::from(reference)).map_or(1, |&d| i32::from(d))
     }
 
+    /// Luma columns.
+    pub(super) fn width(&self) -> usize {
+        self.columns * CELL
+    }
+
+    /// The luma row behind the last one.
+    pub(super) fn bottom(&self) -> usize {
+        self.top + self.rows * CELL
+    }
+
     #[inline]
     pub(super) fn cell(&self, x: usize, y: usize) -> &Cell {
-        &self.cells[y / CELL * self.columns + x / CELL]
+        match y.checked_sub(self.top) {
+            Some(y) => &self.cells[y / CELL * self.columns + x / CELL],
+            None => &self.above[x / CELL],
+        }
     }
 
     /// Whether the samples at (x, y) come before those of a block at `own` in the order of coding.
     #[inline]
     pub(super) fn is_before(&self, own: (usize, usize), x: isize, y: isize) -> bool {
-        if x < 0 || y < 0 || x as usize >= self.columns * CELL || y as usize >= self.rows * CELL {
+        if x < 0 || y < 0 || x as usize >= self.width() || y as usize >= self.bottom() {
             return false;
         }
         let (x, y) = (x as usize, y as usize);
@@ -113,12 +133,13 @@ impl Grid {
     /// The motion of the former frame in the middle of a block.
     pub(super) fn former(&self, (x, y, side): (usize, usize, usize)) -> Option<Motion> {
         let column = ((x + side / 2) / CELL).min(self.columns - 1);
-        let row = ((y + side / 2) / CELL).min(self.rows - 1);
+        let row = ((y - self.top + side / 2) / CELL).min(self.rows - 1);
         Some(self.former[row * self.columns + column]).filter(|m| !m.is_intra())
     }
 
     /// Sets the cells of a block, as far as the frame reaches.
     pub(super) fn fill(&mut self, (x, y, side): (usize, usize, usize), cell: Cell) {
+        let y = y - self.top;
         for row in y / CELL..((y + side) / CELL).min(self.rows) {
             for column in x / CELL..((x + side) / CELL).min(self.columns) {
                 let edges = [column * CELL == x, row * CELL == y];

@@ -1,7 +1,7 @@
 //! Intra prediction as in ITU-T H.265 (8.4.4.2): planar, mean, and 33 directions.
 
 use super::grid::Grid;
-use super::picture::Plane;
+use super::picture::Rows;
 
 /// Number of modes.
 pub(super) const MODES: u8 = 35;
@@ -29,7 +29,12 @@ pub(super) struct Surroundings {
 
 impl Surroundings {
     /// Of the block of `side` samples at (x, y) of a plane whose samples have `part` luma samples on a side.
-    pub(super) fn new(grid: &Grid, plane: &Plane, (x, y, side): (usize, usize, usize), part: usize) -> Self {
+    pub(super) fn new(
+        grid: &Grid,
+        plane: &Rows<'_>,
+        (x, y, side): (usize, usize, usize),
+        part: usize,
+    ) -> Self {
         let mut samples = [128u8; 4 * 32 + 1];
         let mut known = [false; 4 * 32 + 1];
         let own = (x * part, y * part);
@@ -42,18 +47,18 @@ impl Surroundings {
         for begin in (0..2 * side).step_by(unit) {
             if at(-1, begin as isize) {
                 for i in begin..begin + unit {
-                    samples[corner - 1 - i] = plane.data[plane.index(x as isize - 1, (y + i) as isize)];
+                    samples[corner - 1 - i] = plane.at(x - 1, y + i)[0];
                     known[corner - 1 - i] = true;
                 }
             }
             if at(begin as isize, -1) {
-                let from = plane.index((x + begin) as isize, y as isize - 1);
-                samples[corner + 1 + begin..][..unit].copy_from_slice(&plane.data[from..][..unit]);
+                let from = plane.at(x + begin, y - 1);
+                samples[corner + 1 + begin..][..unit].copy_from_slice(&from[..unit]);
                 known[corner + 1 + begin..][..unit].fill(true);
             }
         }
         if at(-1, -1) {
-            samples[corner] = plane.data[plane.index(x as isize - 1, y as isize - 1)];
+            samples[corner] = plane.at(x - 1, y - 1)[0];
             known[corner] = true;
         }
         // What is not known repeats what comes before it, from below left on; before the first, the first.
@@ -170,15 +175,20 @@ pub(super) fn likely_modes(grid: &Grid, (x, y): (usize, usize)) -> [u8; 3] {
 
 #[cfg(test)]
 mod tests {
+    use siskin_media::Size;
+
+    use super::super::picture::Picture;
     use super::*;
 
     #[test]
     fn flat_surroundings_give_flat_blocks_in_every_mode() {
-        let grid = Grid::new(64, 64);
-        let mut plane = Plane::new(64, 64, 16);
-        plane.data.fill(77);
+        let grid = Grid::new(64, 0, 64);
+        let mut picture = Picture::new(Size::new(64, 64).expect("a size"));
+        picture.planes[0].data.fill(77);
+        let mut canvases = picture.cut(&[]);
+        let plane = &mut canvases[0].planes[0];
         for side in [4, 8, 16, 32] {
-            let around = Surroundings::new(&grid, &plane, (32, 32, side), 1);
+            let around = Surroundings::new(&grid, plane, (32, 32, side), 1);
             for mode in 0..MODES {
                 let mut out = vec![0; 32 * side];
                 around.predict(mode, true, &mut out, 32);

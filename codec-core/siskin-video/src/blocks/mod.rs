@@ -6,6 +6,7 @@
 
 mod coefficients;
 mod contexts;
+mod costs;
 mod deblock;
 mod decide;
 mod decoder;
@@ -19,8 +20,10 @@ mod picture;
 mod quant;
 mod rdoq;
 mod reconstruct;
+mod rows;
 mod search;
 mod state;
+mod survey;
 mod syntax;
 #[cfg(test)]
 mod tests;

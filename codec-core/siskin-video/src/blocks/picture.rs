@@ -43,6 +43,20 @@ impl Plane {
         &mut self.data[(y + self.border) * self.stride + x + self.border..]
     }
 
+    /// The visible rows, cut before each of the rows `cuts`, which increase.
+    fn cut(&mut self, cuts: impl Iterator<Item = usize>) -> Vec<Rows<'_>> {
+        let (stride, border) = (self.stride, self.border);
+        let mut rest = &mut self.data[border * stride..][..self.height * stride];
+        let (mut top, mut out) = (0, Vec::new());
+        for cut in cuts {
+            let (data, below) = rest.split_at_mut((cut - top) * stride);
+            out.push(Rows { data, stride, border, top, above: Vec::new() });
+            (rest, top) = (below, cut);
+        }
+        out.push(Rows { data: rest, stride, border, top, above: Vec::new() });
+        out
+    }
+
     /// Repeats the edges outwards.
     pub(super) fn extend(&mut self) {
         let (stride, border, width) = (self.stride, self.border, self.width);
@@ -63,6 +77,45 @@ impl Plane {
     }
 }
 
+/// Some rows of a plane, borders at their ends included.
+#[derive(Debug)]
+pub(super) struct Rows<'a> {
+    pub(super) data: &'a mut [u8],
+    pub(super) stride: usize,
+    border: usize,
+    /// The first of them, as the plane counts.
+    top: usize,
+    /// The row before, without border, where another thread works on it.
+    pub(super) above: Vec<u8>,
+}
+
+impl Rows<'_> {
+    /// Index of a sample of the plane.
+    #[inline]
+    pub(super) fn index(&self, x: usize, y: usize) -> usize {
+        (y - self.top) * self.stride + x + self.border
+    }
+
+    /// The samples from (x, y) on.
+    #[inline]
+    pub(super) fn at_mut(&mut self, x: usize, y: usize) -> &mut [u8] {
+        let start = self.index(x, y);
+        &mut self.data[start..]
+    }
+
+    /// The samples from (x, y) on, which may lie in the row above.
+    #[inline]
+    pub(super) fn at(&self, x: usize, y: usize) -> &[u8] {
+        if y < self.top { &self.above[x..] } else { &self.data[self.index(x, y)..] }
+    }
+}
+
+/// Rows of the three planes of a frame on which one thread works.
+#[derive(Debug)]
+pub(super) struct Canvas<'a> {
+    pub(super) planes: [Rows<'a>; 3],
+}
+
 /// A decoded frame, padded to whole blocks of 8x8.
 #[derive(Debug, Clone)]
 pub(super) struct Picture {
@@ -80,6 +133,18 @@ impl Picture {
         let (width, height) = (side(size.width()), side(size.height()));
         let plane = |part: usize| Plane::new(width / part, height / part, BORDER / part);
         Self { planes: [plane(1), plane(2), plane(2)], halves: None, time: 0 }
+    }
+
+    /// The frame, cut before each of the luma rows `cuts`, which are even and increase.
+    pub(super) fn cut(&mut self, cuts: &[usize]) -> Vec<Canvas<'_>> {
+        let [luma, u, v] = &mut self.planes;
+        let chroma = || cuts.iter().map(|c| c / 2);
+        luma.cut(cuts.iter().copied())
+            .into_iter()
+            .zip(u.cut(chroma()))
+            .zip(v.cut(chroma()))
+            .map(|((luma, u), v)| Canvas { planes: [luma, u, v] })
+            .collect()
     }
 
     /// Repeats the edges of all planes outwards.

@@ -1,9 +1,9 @@
 //! Rate-distortion optimized quantization: levels that minimize `D + lambda R` with the contexts as they are.
 
-use siskin_entropy::binary::bit_cost;
-
-use super::coefficients::{MAX_LEVEL, Magnitudes, Place, group_scan, last_class, remainder_bits, rice, scan};
-use super::contexts::{self, Contexts};
+use super::coefficients::{MAX_LEVEL, Magnitudes, Place, group_scan, remainder_bits, rice, scan};
+use super::contexts;
+use super::costs::Costs;
+use super::vector::vectorized;
 
 /// A magnitude below this part of a step is zero: no choice of contexts makes it worth a level.
 const MIN_MAGNITUDE: f32 = 0.55;
@@ -21,20 +21,36 @@ pub(super) struct Quantized {
 }
 
 /// Bits of the magnitude of a nonzero level, its sign among them.
-fn magnitude_bits(contexts: &Contexts, context: usize, rice: u32, size: u32) -> f32 {
+#[inline]
+fn magnitude_bits(costs: &Costs, context: usize, rice: u32, size: u32) -> f32 {
     let above_two = context - contexts::ABOVE_ONE + contexts::ABOVE_TWO;
-    let (one, two) = (contexts.0[context], contexts.0[above_two]);
     1.0 + match size {
-        1 => bit_cost(one, false),
-        2 => bit_cost(one, true) + bit_cost(two, false),
-        _ => bit_cost(one, true) + bit_cost(two, true) + remainder_bits(size - 3, rice) as f32,
+        1 => costs.of(context, false),
+        2 => costs.of(context, true) + costs.of(above_two, false),
+        _ => costs.of(context, true) + costs.of(above_two, true) + remainder_bits(size - 3, rice) as f32,
     }
+}
+
+/// At least the sum of squares of the coefficients above `limit`, over 16.
+#[inline(always)]
+fn large_energy(coefficients: &[i16], side: usize, limit: u16) -> u64 {
+    let mut sum = 0;
+    // Of 32 an encoder has the lower half of frequencies alone, so 32 bits hold a row.
+    for row in coefficients.chunks_exact(side) {
+        let mut part = 0u32;
+        for &v in row {
+            let size = u32::from(v.unsigned_abs().saturating_add(3) >> 2);
+            part += if v.unsigned_abs() > limit { size * size } else { 0 };
+        }
+        sum += u64::from(part);
+    }
+    sum
 }
 
 /// Quantizes a block of coefficients to `levels`, both row by row. `step` is in 64ths of a level, `lambda` the cost of a bit
 /// in squared steps.
 pub(super) fn quantize(
-    contexts: &Contexts,
+    costs: &Costs,
     place: Place,
     coefficients: &[i16],
     (step, lambda): (i32, f32),
@@ -46,6 +62,11 @@ pub(super) fn quantize(
     let inverse = (1 << (place.log - 1)) as f32 / step as f32;
     let limit = (MIN_MAGNITUDE / inverse) as i32;
     levels.fill(0);
+    // Most blocks have so little that not even all of it pays for a place and a sign.
+    let energy = vectorized(|| large_energy(coefficients, side, limit.clamp(0, i16::MAX.into()) as u16));
+    if (16 * energy) as f32 * inverse * inverse <= lambda * (1.0 + costs.least_last(place)) {
+        return Quantized::default();
+    }
     let at = |group: usize, position: usize| {
         let ((gx, gy), (x, y)) = (groups[group], scan()[position]);
         (usize::from(4 * gx + x), usize::from(4 * gy + y))
@@ -61,26 +82,25 @@ pub(super) fn quantize(
     let Some(last_group) = (0..groups.len()).rev().find(|&g| is_large(g)) else {
         return Quantized::default();
     };
-    let (cost_x, cost_y) = (last_costs(contexts, place, 0), last_costs(contexts, place, 1));
     let mut magnitudes = Magnitudes::new();
     let mut coded = [[false; 9]; 9];
     // The best last level so far, as the saving over coding nothing at all; and the sum that saving starts from for a
     // last level at lower frequencies. All are costs less those of zeros.
-    let (mut best, mut best_at) = (0.0f32, None);
+    let (mut best, mut best_at) = (0.0f32, None::<usize>);
     // Cost of everything from the current place on to the highest frequency does not count for a last level here, so
     // costs are summed from the lowest: each entry is (group, position, cost with its flag, cost of its flag).
     entries.clear();
     for group in (0..=last_group).rev() {
         let (gx, gy) = (usize::from(groups[group].0), usize::from(groups[group].1));
         let beside = coded[gy][gx + 1] || coded[gy + 1][gx];
-        let flag = contexts.0[place.group(beside)];
+        let flag = place.group(beside);
         // Groups before the last one that has levels cost nothing; until there is one, no flag is counted.
         let has_flag = group > 0 && !entries.is_empty();
         let begin = entries.len();
         let mut sum = 0.0;
         if group > 0 && !is_large(group) {
             if has_flag {
-                entries.push((group as u8, u8::MAX, lambda * bit_cost(flag, false), 0.0));
+                entries.push((group as u8, u8::MAX, lambda * costs.of(flag, false), 0.0));
             }
             continue;
         }
@@ -89,8 +109,8 @@ pub(super) fn quantize(
             let (x, y) = at(group, position);
             let value = f32::from(coefficients[y * side + x].unsigned_abs()) * inverse;
             let template = magnitudes.template(x, y);
-            let nonzero = contexts.0[place.nonzero(template, x + y)];
-            let zero_bits = bit_cost(nonzero, false);
+            let nonzero = place.nonzero(template, x + y);
+            let zero_bits = costs.of(nonzero, false);
             if value <= MIN_MAGNITUDE {
                 // Zeros before the last level cost their flag.
                 if !entries.is_empty() {
@@ -101,10 +121,10 @@ pub(super) fn quantize(
             }
             let (context, k) = (place.above_one(template, x + y), rice(template));
             let most = ((value + 0.5) as i32).clamp(1, MAX_LEVEL) as u32;
-            let flag_bits = bit_cost(nonzero, true);
+            let flag_bits = costs.of(nonzero, true);
             let mut choice = (lambda * zero_bits, 0u32, 0.0f32);
             for size in most.saturating_sub(1).max(1)..=most {
-                let bits = flag_bits + magnitude_bits(contexts, context, k, size);
+                let bits = flag_bits + magnitude_bits(costs, context, k, size);
                 let error = value - size as f32;
                 // The error of a zero is the base line.
                 let cost = error * error - value * value + lambda * bits;
@@ -126,7 +146,7 @@ pub(super) fn quantize(
             }
         }
         if has_flag {
-            let (with, without) = (sum + lambda * bit_cost(flag, true), lambda * bit_cost(flag, false));
+            let (with, without) = (sum + lambda * costs.of(flag, true), lambda * costs.of(flag, false));
             if !any || without <= with {
                 for position in 0..16 {
                     let (x, y) = at(group, position);
@@ -144,56 +164,35 @@ pub(super) fn quantize(
     }
     // From the lowest frequency up: what all levels below cost, and the last one without its flag.
     let mut below = 0.0;
-    for &(group, position, cost, flag) in entries.iter().rev() {
+    for (index, &(group, position, cost, flag)) in entries.iter().enumerate().rev() {
         if position < 16 {
             let (x, y) = at(group.into(), position.into());
             if levels[y * side + x] != 0 {
-                let all = below + cost - flag + lambda * (last_cost(&cost_x, x) + last_cost(&cost_y, y));
+                let all = below + cost - flag + lambda * costs.last(place, x, y);
                 if all < best {
-                    (best, best_at) = (all, Some((usize::from(group), usize::from(position))));
+                    (best, best_at) = (all, Some(index));
                 }
             }
         }
         below += cost;
     }
-    let Some((group, position)) = best_at else {
-        levels.fill(0);
-        return Quantized::default();
-    };
-    let (mut gain, mut is_beyond) = (0.0, true);
-    for g in (0..groups.len()).rev() {
-        for p in (0..16).rev() {
-            let (x, y) = at(g, p);
-            is_beyond &= (g, p) != (group, position);
-            let level = &mut levels[y * side + x];
-            if is_beyond {
-                *level = 0;
-            } else if *level != 0 {
-                let value = f32::from(coefficients[y * side + x].unsigned_abs()) * inverse;
-                let error = value - f32::from(level.unsigned_abs());
-                gain += value * value - error * error;
-            }
+    let mut gain = 0.0;
+    for (index, &(group, position, ..)) in entries.iter().enumerate() {
+        if position == u8::MAX {
+            continue;
+        }
+        let (x, y) = at(group.into(), position.into());
+        let level = &mut levels[y * side + x];
+        if best_at.is_none_or(|best| index < best) {
+            *level = 0;
+        } else if *level != 0 {
+            let value = f32::from(coefficients[y * side + x].unsigned_abs()) * inverse;
+            let error = value - f32::from(level.unsigned_abs());
+            gain += value * value - error * error;
         }
     }
-    Quantized { is_coded: true, bits: (best + gain) / lambda }
-}
-
-/// Bits of a last coordinate.
-fn last_cost(classes: &[f32; contexts::LAST_CLASSES + 1], value: usize) -> f32 {
-    let (class, bits, _) = last_class(value);
-    classes[class] + bits as f32
-}
-
-/// Bits of each class of last coordinates.
-fn last_costs(contexts: &Contexts, place: Place, axis: usize) -> [f32; contexts::LAST_CLASSES + 1] {
-    let mut classes = [0.0; contexts::LAST_CLASSES + 1];
-    let (mut sum, most) = (0.0, place.last_classes());
-    for (class, cost) in classes.iter_mut().enumerate().take(most + 1) {
-        let stop = if class < most { bit_cost(contexts.0[place.last(axis == 1, class)], false) } else { 0.0 };
-        *cost = sum + stop;
-        if class < most {
-            sum += bit_cost(contexts.0[place.last(axis == 1, class)], true);
-        }
+    match best_at {
+        Some(_) => Quantized { is_coded: true, bits: (best + gain) / lambda },
+        None => Quantized::default(),
     }
-    classes
 }

@@ -5,7 +5,7 @@ use super::grid::Grid;
 use super::interpolation::{predict_chroma, predict_luma};
 use super::intra::Surroundings;
 use super::motion::{Motion, NONE};
-use super::picture::{Picture, Plane};
+use super::picture::{Canvas, Picture, Rows};
 use super::quant::{chroma_quality, dequantize, step};
 use super::syntax::Block;
 use super::transform::inverse;
@@ -92,7 +92,12 @@ pub(super) fn add_residual(
 }
 
 /// Copies a square of samples into a plane.
-pub(super) fn store(plane: &mut Plane, (x, y, side): (usize, usize, usize), samples: &[u8], stride: usize) {
+pub(super) fn store(
+    plane: &mut Rows<'_>,
+    (x, y, side): (usize, usize, usize),
+    samples: &[u8],
+    stride: usize,
+) {
     let width = plane.stride;
     let rows = plane.at_mut(x, y).chunks_mut(width);
     rows.zip(samples.chunks(stride))
@@ -100,9 +105,9 @@ pub(super) fn store(plane: &mut Plane, (x, y, side): (usize, usize, usize), samp
         .for_each(|(to, from)| to[..side].copy_from_slice(&from[..side]));
 }
 
-/// Reconstructs a block into `picture`.
+/// Reconstructs a block into `canvas`.
 pub(super) fn reconstruct<'a>(
-    picture: &mut Picture,
+    canvas: &mut Canvas<'_>,
     reference: impl Fn(u8) -> Option<&'a Picture>,
     grid: &Grid,
     block: &Block,
@@ -118,13 +123,13 @@ pub(super) fn reconstruct<'a>(
             predict_inter(&reference, &block.motion, place, plane, &mut samples);
             let (from, stride) = samples.plane(plane);
             let part = if plane == 0 { 1 } else { 2 };
-            store(&mut picture.planes[plane], (place.0 / part, place.1 / part, place.2 / part), from, stride);
+            store(&mut canvas.planes[plane], (place.0 / part, place.1 / part, place.2 / part), from, stride);
         }
     }
     let chroma = (place.0 / 2, place.1 / 2, place.2 / 2);
     let luma = block.luma_blocks().enumerate().map(|(i, place)| (i, 0, place));
     for (index, plane, (x, y, side)) in luma.chain([(4, 1, chroma), (5, 2, chroma)]) {
-        let own = &mut picture.planes[plane];
+        let own = &mut canvas.planes[plane];
         if is_intra {
             let around = Surroundings::new(grid, own, (x, y, side), if plane == 0 { 1 } else { 2 });
             let stride = own.stride;

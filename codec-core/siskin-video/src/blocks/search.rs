@@ -5,10 +5,6 @@ use super::motion::{MAX_COMPONENT, Vector};
 use super::picture::{Picture, Plane};
 use super::vector::vectorized;
 
-/// Part of a frame's side that the coarse search sees.
-const COARSE: usize = 4;
-/// Coarse samples that it looks around.
-const COARSE_REACH: i32 = 12;
 /// Steps of whole samples at most.
 const MAX_STEPS: usize = 24;
 
@@ -168,81 +164,4 @@ pub(super) fn average(from: &Picture, place: (usize, usize, usize), vector: Vect
             }
         }
     });
-}
-
-/// A frame at a quarter of its size, with a border.
-pub(super) fn shrink(luma: &Plane, out: &mut Plane) {
-    for y in 0..out.height {
-        for x in 0..out.width {
-            let mut sum = 8u32;
-            for row in 0..COARSE {
-                sum += luma.at(x * COARSE, y * COARSE + row)[..COARSE]
-                    .iter()
-                    .map(|&v| u32::from(v))
-                    .sum::<u32>();
-            }
-            out.at_mut(x, y)[0] = (sum >> 4) as u8;
-        }
-    }
-    out.extend();
-}
-
-/// A plane for [`shrink`].
-pub(super) fn coarse_plane(luma: &Plane) -> Plane {
-    Plane::new(luma.width.div_ceil(COARSE), luma.height.div_ceil(COARSE), 8 + COARSE_REACH as usize + 4)
-}
-
-/// What a coarse search found out about a frame.
-#[derive(Debug, Default)]
-pub(super) struct Survey {
-    columns: usize,
-    /// A vector for each tree of 32x32.
-    vectors: Vec<Vector>,
-    /// Mean absolute differences to the last frame, motion compensated, and to the means of blocks.
-    pub(super) inter: f32,
-    pub(super) intra: f32,
-}
-
-impl Survey {
-    /// Compares two coarse frames.
-    pub(super) fn update(&mut self, own: &Plane, last: &Plane) {
-        self.columns = own.width.div_ceil(8);
-        self.vectors.clear();
-        let (mut inter, mut intra) = (0u64, 0u64);
-        for y in (0..own.height).step_by(8) {
-            for x in (0..own.width).step_by(8) {
-                let block = own.at(x, y);
-                let cost = |v: [i32; 2], limit: u32| {
-                    let start = last.index(x as isize + v[0] as isize, y as isize + v[1] as isize);
-                    sad(8, block, own.stride, &last.data[start..], last.stride, limit)
-                };
-                let mut best = ([0, 0], cost([0, 0], u32::MAX));
-                // A still block needs no search.
-                if best.1 > 64 {
-                    for dy in -COARSE_REACH..=COARSE_REACH {
-                        for dx in -COARSE_REACH..=COARSE_REACH {
-                            // Farther away must be better by more.
-                            let far = (dx.abs() + dy.abs()) as u32 / 2 + 4;
-                            let found = cost([dx, dy], best.1.saturating_sub(far));
-                            if found + far < best.1 {
-                                best = ([dx, dy], found);
-                            }
-                        }
-                    }
-                }
-                inter += u64::from(best.1);
-                let rows = (0..8).map(|row| &block[row * own.stride..][..8]);
-                let mean = (rows.clone().flatten().map(|&v| u32::from(v)).sum::<u32>() / 64) as u8;
-                intra += rows.flatten().map(|&v| u64::from(v.abs_diff(mean))).sum::<u64>();
-                self.vectors.push(best.0.map(|c| (c * 4 * COARSE as i32) as i16));
-            }
-        }
-        let count = (self.vectors.len() * 64).max(1) as f32;
-        (self.inter, self.intra) = (inter as f32 / count, intra as f32 / count);
-    }
-
-    /// Where the tree at (x, y) came from.
-    pub(super) fn vector(&self, x: usize, y: usize) -> Option<Vector> {
-        self.vectors.get(y / 32 * self.columns + x / 32).copied()
-    }
 }

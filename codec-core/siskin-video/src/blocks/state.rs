@@ -5,7 +5,7 @@ use std::sync::Arc;
 use siskin_media::Size;
 
 use super::contexts::Contexts;
-use super::grid::Grid;
+use super::grid::{CELL, Grid, TREE};
 use super::motion::MAX_REFERENCES;
 use super::picture::Picture;
 
@@ -70,19 +70,23 @@ impl References {
 pub(super) struct State {
     pub(super) size: Size,
     pub(super) contexts: Contexts,
-    pub(super) grid: Grid,
+    /// What is known of the blocks, from above to below: of the whole frame, or of each row of trees.
+    pub(super) grids: Vec<Grid>,
     pub(super) references: References,
     /// Number of the next frame since the last keyframe.
     pub(super) time: u32,
 }
 
 impl State {
-    pub(super) fn new(size: Size) -> Self {
-        let side = |n: usize| n.next_multiple_of(8);
+    /// With one grid, or one for each row of trees.
+    pub(super) fn new(size: Size, is_in_rows: bool) -> Self {
+        let (width, height) = (size.width().next_multiple_of(CELL), size.height().next_multiple_of(CELL));
+        let rows = if is_in_rows { TREE } else { height };
+        let grid = |top: usize| Grid::new(width, top, rows.min(height - top));
         Self {
             size,
             contexts: Contexts::new(),
-            grid: Grid::new(side(size.width()), side(size.height())),
+            grids: (0..height).step_by(rows).map(grid).collect(),
             references: References::default(),
             time: 0,
         }
@@ -98,7 +102,9 @@ impl State {
         let references = if is_keyframe { Vec::new() } else { self.references.list() };
         let distances =
             std::array::from_fn(|i| references.get(i).map_or(1, |r| (self.time - r.time).clamp(1, 64) as u8));
-        self.grid.start_frame(is_keyframe, references.len(), distances);
+        for grid in &mut self.grids {
+            grid.start_frame(is_keyframe, references.len(), distances);
+        }
         let mut picture = self.references.take_spare(self.size);
         picture.time = self.time;
         (references, picture)
@@ -106,7 +112,7 @@ impl State {
 
     /// Ends a frame: filters it and makes it a reference frame.
     pub(super) fn finish_frame(&mut self, mut picture: Picture, quality: u8, is_kept: bool) {
-        super::deblock::deblock(&mut picture, &self.grid, quality);
+        super::deblock::deblock(&mut picture, &self.grids, quality);
         picture.extend();
         if picture.halves.is_some() {
             picture.interpolate_halves();

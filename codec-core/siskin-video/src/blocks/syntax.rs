@@ -166,7 +166,9 @@ fn code_merge<C: BitCoder>(
         index += 1;
     }
     block.merge = Some(index);
-    block.motion = merge_candidates(grid, block.place())[usize::from(index)];
+    if C::IS_READER {
+        block.motion = merge_candidates(grid, block.place())[usize::from(index)];
+    }
     Ok(())
 }
 

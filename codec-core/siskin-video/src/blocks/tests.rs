@@ -77,7 +77,7 @@ fn decoded(decoder: &Decoder) -> Vec<u8> {
 
 #[test]
 fn a_decoder_sees_what_the_encoder_saw() {
-    for size in [(64, 48), (16, 16), (17, 31), (50, 97), (5, 3), (1, 1), (129, 66)] {
+    for size in [(64, 48), (16, 16), (17, 31), (50, 97), (5, 3), (1, 1), (129, 66), (31, 200)] {
         for refinements in [0, 1] {
             let frames = clip(size.0 as usize, size.1 as usize, 9);
             let config = Config { refinements, ..quality(6) };
@@ -93,6 +93,18 @@ fn a_decoder_sees_what_the_encoder_saw() {
                 assert!(psnr(frame, &found) > 30.0, "{size:?}, frame {i}: {} dB", psnr(frame, &found));
             }
         }
+    }
+}
+
+#[test]
+fn packets_do_not_depend_on_threads() {
+    // Five rows of trees, so that several threads work at once.
+    let frames = clip(160, 150, 6);
+    for refinements in [0, 1] {
+        let [one, three] = [1, 3]
+            .map(|threads| packets((160, 150), &Config { threads, refinements, ..quality(8) }, &frames));
+        assert_eq!(one, three);
+        assert_eq!(one, packets((160, 150), &Config { refinements, ..quality(8) }, &frames));
     }
 }
 
@@ -231,6 +243,7 @@ fn bad_parameters_are_named() {
     assert_eq!(name((16, 16), &Config { target: Target::Bitrate(0), ..quality(1) }), "bitrate");
     assert_eq!(name((16, 16), &Config { refinements: 17, ..quality(1) }), "refinements");
     assert_eq!(name((16, 16), &Config { keyframe_interval: 0, ..quality(1) }), "keyframe interval");
+    assert_eq!(name((16, 16), &Config { threads: 257, ..quality(1) }), "threads");
     let mut encoder = Encoder::new(header(16, 16), &quality(1)).expect("a valid stream");
     assert!(matches!(encoder.encode(&[0; 5], None), Err(Error::Parameter { name: "frame", .. })));
     assert!(encoder.encode(&[0; 16 * 24], None).expect("the next one").is_keyframe);

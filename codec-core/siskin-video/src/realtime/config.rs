@@ -26,18 +26,30 @@ pub struct Config {
     /// Whether a new scene begins with a keyframe.
     pub scene_cuts: bool,
     /// Work on each frame, up to [`MAX_REFINEMENTS`](super::MAX_REFINEMENTS); decoders know nothing of it. Of the block codec 0
-    /// leaves out the smallest blocks and all reference frames but one. With a network, the first is RDOQ, and each further one
-    /// analysis by synthesis.
+    /// decides on the sizes of blocks without trying them. With a network, the first is RDOQ, and each further one analysis by
+    /// synthesis.
     pub refinements: u32,
+    /// Threads of the block codec, up to [`MAX_THREADS`]; 0 for one per core, shared by all streams. Packets do not depend on it.
+    /// Those of a network are the runtime's.
+    pub threads: usize,
 }
 
+/// The most threads that [`Config::threads`] can name.
+pub const MAX_THREADS: usize = 256;
+
 impl Default for Config {
-    /// Quality 20, a keyframe at least every 120 frames, scene cuts found, one refinement.
+    /// Quality 20, a keyframe at least every 120 frames, scene cuts found, one refinement, a thread per core.
     fn default() -> Self {
         // Four seconds at 30 frames/s bound how long a player that joins waits and how far errors spread; a keyframe
         // costs several predicted frames. The first refinement needs no further run of a network, so it is on by
         // default.
-        Self { target: Target::Quality(20), keyframe_interval: 120, scene_cuts: true, refinements: 1 }
+        Self {
+            target: Target::Quality(20),
+            keyframe_interval: 120,
+            scene_cuts: true,
+            refinements: 1,
+            threads: 0,
+        }
     }
 }
 
@@ -82,6 +94,9 @@ impl Config {
     pub(crate) fn check(&self) -> Result<()> {
         if self.keyframe_interval == 0 {
             return Err(Error::parameter("keyframe interval", 0, "1 and more"));
+        }
+        if self.threads > MAX_THREADS {
+            return Err(Error::parameter("threads", self.threads, format!("0 to {MAX_THREADS}")));
         }
         check_refinements(self.refinements)
     }

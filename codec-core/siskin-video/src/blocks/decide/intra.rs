@@ -1,7 +1,5 @@
 //! Intra prediction of a block: which mode, and with which transforms.
 
-use siskin_entropy::binary::bit_cost;
-
 use super::super::contexts;
 use super::super::distortion::{satd, ssd};
 use super::super::intra::{ACROSS, DOWN, MEAN, MODES, PLANAR, Surroundings, likely_modes};
@@ -12,16 +10,19 @@ use super::{CHROMA_WEIGHT, Decider};
 
 /// Intra prediction is given up if its likely modes are worse than this part of motion compensation.
 const INTRA_SATD: f32 = 1.3;
+/// In keyframes the second mode is tried if its SATD is at most this part of the best one's: 0.6 % of rate, a twelfth of the time
+/// of a keyframe.
+const SECOND_MODE: f32 = 1.1;
 
-impl Decider<'_> {
+impl Decider<'_, '_> {
     /// Tries intra prediction, where `inter` is the least SATD of motion compensation.
     pub(super) fn find_intra(&mut self, block: Block, inter: u32) {
         let (x, y, side) = block.place();
-        let source = &self.source.planes[0];
+        let source = &self.shared.source.planes[0];
         let own = source.at(x, y);
         let lambda = self.squared_lambda().sqrt();
         let likely = likely_modes(self.grid, (x, y));
-        let around = Surroundings::new(self.grid, &self.picture.planes[0], (x, y, side), 1);
+        let around = Surroundings::new(self.grid, &self.canvas.planes[0], (x, y, side), 1);
         let mut costs = [u32::MAX; MODES as usize];
         let mut out = [0u8; 32 * 32];
         let mut try_mode = |mode: u8, costs: &mut [u32; MODES as usize]| {
@@ -51,12 +52,17 @@ impl Decider<'_> {
         if inter != u32::MAX && costs[usize::from(modes[0])] > inter {
             return;
         }
-        let count = if inter == u32::MAX { 2 } else { 1 };
+        let is_close =
+            costs[usize::from(modes[1])] as f32 <= SECOND_MODE * costs[usize::from(modes[0])] as f32;
+        let count = if inter == u32::MAX && is_close && !self.shared.is_quick { 2 } else { 1 };
         for &mode in &modes[..count] {
             self.try_intra(Block { mode, motion: Motion::INTRA, ..block });
         }
         let best = self.best(block.log);
-        if best.block.motion.is_intra() && best.block.coded & 1 != 0 {
+        if best.block.motion.is_intra()
+            && best.block.coded & 1 != 0
+            && (!self.shared.is_quick || block.log == MIN_LOG)
+        {
             let mode = best.block.mode;
             self.try_intra(Block { mode, is_split: true, motion: Motion::INTRA, ..block });
         }
@@ -69,21 +75,21 @@ impl Decider<'_> {
         let mut leaf = self.spare();
         block.coded = 0;
         let split = contexts::TRANSFORM_SPLIT + usize::from(log - MIN_LOG) * 2 + 1;
-        let bits = self.prediction_bits(&block) + bit_cost(self.contexts.0[split], block.is_split);
+        let bits = self.prediction_bits(&block) + self.scratch.costs.of(split, block.is_split);
         let mut all = lambda * bits;
         let limit = self.best(log).cost;
         let chroma = (place.0 / 2, place.1 / 2, place.2 / 2);
         let luma = block.luma_blocks().enumerate().map(|(i, place)| (i, 0, place));
         for (index, plane, (x, y, side)) in luma.chain([(4, 1, chroma), (5, 2, chroma)]) {
             let part = if plane == 0 { 1 } else { 2 };
-            let around = Surroundings::new(self.grid, &self.picture.planes[plane], (x, y, side), part);
+            let around = Surroundings::new(self.grid, &self.canvas.planes[plane], (x, y, side), part);
             // Where in the block's samples.
             let (_, stride) = leaf.samples.plane(plane);
             let offset = (y - place.1 / part) * stride + x - place.0 / part;
             let (samples, _) = leaf.samples.plane_mut(plane);
             around.predict(block.mode, plane == 0, &mut samples[offset..], stride);
             let mut predicted = [0u8; 32 * 32];
-            let source = &self.source.planes[plane];
+            let source = &self.shared.source.planes[plane];
             let samples = &mut samples[offset..];
             for (to, from) in predicted.chunks_exact_mut(side).zip(samples.chunks(stride)).take(side) {
                 to.copy_from_slice(&from[..side]);
@@ -108,7 +114,7 @@ impl Decider<'_> {
                     step,
                     extent,
                 );
-                let source = &self.source.planes[plane];
+                let source = &self.shared.source.planes[plane];
                 let left = weight * ssd(side, source.at(x, y), source.stride, samples, stride) as f32;
                 let coded = left + lambda * (flags[1] + quantized.bits);
                 if coded < cost {
@@ -130,7 +136,7 @@ impl Decider<'_> {
             }
             // The next transform block is predicted from this one.
             let (samples, _) = leaf.samples.plane(plane);
-            store(&mut self.picture.planes[plane], (x, y, side), &samples[offset..], stride);
+            store(&mut self.canvas.planes[plane], (x, y, side), &samples[offset..], stride);
         }
         (leaf.block, leaf.cost) = (block, all);
         self.take_if_better(leaf);

@@ -1,0 +1,254 @@
+//! Motion compensation of a block: which motion, and whether with levels.
+
+use std::sync::Arc;
+
+use super::super::contexts;
+use super::super::distortion::{sad, satd};
+use super::super::motion::{MERGE_CANDIDATES, Motion, Vector, merge_candidates, predict_vector};
+use super::super::picture::Picture;
+use super::super::reconstruct::{Samples, add_residual, mean, predict_inter};
+use super::super::search::{Wanted, average, vector_bits};
+use super::super::syntax::{Block, MIN_LOG};
+use super::{Decider, Hints};
+
+// What follows trades time for rate, as in the module above.
+
+/// SATD per sample in steps: below the first, merging is enough; below the second, only the last frame is searched.
+const MERGED_SATD: f32 = 0.1;
+const LAST_FRAME_SATD: f32 = 0.3;
+/// Levels for merged motion are tried up to this part of the SATD of a block's own motion. 1 % of rate, a fifth of the time.
+const MERGED_LEVELS: f32 = 1.05;
+
+/// What a search by SATD found for a block.
+pub(super) struct Motions {
+    /// The best candidate for merging, and its cost.
+    merged: Block,
+    merged_cost: u32,
+    /// The best motion of its own and its cost, unless merging is good enough.
+    own: Option<(Block, u32)>,
+}
+
+impl Motions {
+    pub(super) fn least(&self) -> u32 {
+        self.own.map_or(self.merged_cost, |(_, cost)| cost.min(self.merged_cost))
+    }
+
+    pub(super) fn best(&self) -> Block {
+        self.own.filter(|(_, cost)| *cost < self.merged_cost).map_or(self.merged, |(block, _)| block)
+    }
+}
+
+impl Decider<'_, '_> {
+    /// The best of merging and of a motion of its own; the least SATD found.
+    pub(super) fn find_inter(&mut self, block: Block, hints: &mut Hints) -> u32 {
+        let found = self.search_inter(block, hints);
+        self.try_motions(&found);
+        found.least()
+    }
+
+    /// Looks for motions by SATD.
+    pub(super) fn search_inter(&mut self, block: Block, hints: &mut Hints) -> Motions {
+        let place = block.place();
+        let (x, y, side) = place;
+        let source = &self.shared.source.planes[0];
+        let own = source.at(x, y);
+        let lambda = self.squared_lambda().sqrt();
+        let candidates = merge_candidates(self.grid, place);
+        let mut samples = Samples::new();
+        let references = self.shared.references;
+        let reference = |r: u8| references.get(usize::from(r)).map(Arc::as_ref);
+        let mut merge = (0u8, u32::MAX);
+        for (i, motion) in candidates.iter().enumerate() {
+            if candidates[..i].contains(motion) {
+                continue;
+            }
+            approximate(reference, motion, place, &mut samples.luma);
+            let sad = sad(side, own, source.stride, &samples.luma, 32, u32::MAX);
+            let cost = sad + (lambda * (1 + i) as f32) as u32;
+            if cost < merge.1 {
+                merge = (i as u8, cost);
+            }
+        }
+        predict_inter(reference, &candidates[usize::from(merge.0)], place, 0, &mut samples);
+        let best_samples = &samples.luma;
+        merge.1 = satd(side, own, source.stride, best_samples, 32) + (lambda * f32::from(1 + merge.0)) as u32;
+        let merged = Block { merge: Some(merge.0), motion: candidates[usize::from(merge.0)], ..block };
+        // As good as a step allows without any search.
+        if (merge.1 as f32) < MERGED_SATD * self.luma_step() * (side * side) as f32 {
+            return Motions { merged, merged_cost: merge.1, own: None };
+        }
+        let mut singles = [([0i16; 2], u32::MAX); 3];
+        for (r, from) in references.iter().enumerate() {
+            // Another frame seldom helps where the last one leaves little, or where it did not help the larger block.
+            if r > 0
+                && ((singles[0].1 as f32) < LAST_FRAME_SATD * self.luma_step() * (side * side) as f32
+                    || (block.log < 5 && !hints.is_useful[r]))
+            {
+                continue;
+            }
+            let predicted = predict_vector(self.grid, place, r as u8);
+            let mut starts = [[0i16; 2]; MERGE_CANDIDATES + 5];
+            let mut count = 1;
+            let mut add = |v: Vector| {
+                starts[count] = v;
+                count += 1;
+            };
+            for motion in &candidates {
+                if motion.references[0] == r as u8 {
+                    add(motion.vectors[0]);
+                }
+            }
+            hints.vectors[r].iter().for_each(|&v| add(v));
+            if r == 0 {
+                self.shared.survey.vector(x, y).iter().for_each(|&v| add(v));
+            } else {
+                // What moved over one frame, over as many as this reference is away.
+                let far = self.grid.distance(r as u8).min(16) as i16;
+                add(singles[0].0.map(|c| c.saturating_mul(far)));
+            }
+            let has_hint = block.log == MIN_LOG && hints.vectors[r].is_some();
+            let wanted = Wanted { source, place, predicted, lambda, is_near: has_hint };
+            let (vector, cost) = wanted.search(from, &starts[..count], &mut samples.luma);
+            let bits = if references.len() > 1 { 2 + r as u32 } else { 1 };
+            singles[r] = (vector, cost.saturating_add((lambda * bits as f32) as u32));
+            hints.vectors[r] = Some(vector);
+        }
+        let (mut best, mut cost) = (Motion::single(0, singles[0].0), singles[0].1);
+        for (r, single) in singles.iter().enumerate().skip(1) {
+            if single.1 < cost {
+                (best, cost) = (Motion::single(r as u8, single.0), single.1);
+            }
+        }
+        let mut useful = [cost, singles[1].1, singles[2].1];
+        if references.len() > 1 && singles[1..].iter().any(|s| s.1 != u32::MAX) {
+            let mut first = Samples::new();
+            approximate(reference, &Motion::single(0, singles[0].0), place, &mut first.luma);
+            for (r, single) in singles.iter().enumerate().take(references.len()).skip(1) {
+                if single.1 == u32::MAX {
+                    continue;
+                }
+                approximate(reference, &Motion::single(r as u8, single.0), place, &mut samples.luma);
+                mean(&mut samples.luma, &first.luma, side, 32);
+                let bits = 3.0
+                    + vector_bits(singles[0].0, predict_vector(self.grid, place, 0))
+                    + vector_bits(single.0, predict_vector(self.grid, place, r as u8));
+                let found = satd(side, own, source.stride, &samples.luma, 32) + (lambda * bits) as u32;
+                useful[r] = useful[r].min(found);
+                if found < cost {
+                    let motion = Motion { references: [0, r as u8], vectors: [singles[0].0, single.0] };
+                    (best, cost) = (motion, found);
+                }
+            }
+        }
+        for (is_useful, &found) in hints.is_useful.iter_mut().zip(&useful) {
+            *is_useful = found <= cost;
+        }
+        // One of the candidates may have been found again.
+        let own = candidates.iter().position(|m| *m == best).map(|i| i as u8);
+        Motions {
+            merged,
+            merged_cost: merge.1,
+            own: Some((Block { merge: own, motion: best, ..block }, cost)),
+        }
+    }
+
+    /// Tries the motions that were found.
+    pub(super) fn try_motions(&mut self, found: &Motions) {
+        let Some((own, cost)) = found.own else { return self.try_inter(found.merged, true) };
+        // Levels are tried where they are likelier to pay; taking over motion without any is always tried.
+        let has_own = own.motion != found.merged.motion && cost < found.merged_cost;
+        let with_levels = !has_own || found.merged_cost as f32 <= MERGED_LEVELS * cost as f32;
+        self.try_inter(found.merged, with_levels);
+        if has_own {
+            self.try_inter(own, true);
+        }
+    }
+
+    /// Tries a motion without levels and, if `with_levels`, with them.
+    fn try_inter(&mut self, mut block: Block, with_levels: bool) {
+        let (log, place) = (block.log, block.place());
+        let lambda = self.squared_lambda();
+        let references = self.shared.references;
+        let reference = |r: u8| references.get(usize::from(r)).map(Arc::as_ref);
+        let mut leaf = self.spare();
+        for plane in 0..3 {
+            predict_inter(reference, &block.motion, place, plane, &mut leaf.samples);
+        }
+        let mut errors = [0.0; 3];
+        for (plane, error) in errors.iter_mut().enumerate() {
+            *error = self.error(&leaf.samples, place, plane);
+        }
+        let nothing = errors.iter().sum::<f32>();
+        // Merging without levels is a skip; a motion of its own has a flag that says whether there are levels.
+        let mut bits = self.prediction_bits(&block);
+        let skip_bits = if block.merge.is_some() {
+            self.prediction_bits(&Block { is_skipped: true, ..block })
+        } else {
+            let flag = contexts::CODED + usize::from(log - MIN_LOG);
+            let without = bits + self.scratch.costs.of(flag, false);
+            bits += self.scratch.costs.of(flag, true);
+            without
+        };
+        let skipped = nothing + lambda * skip_bits;
+        block.coded = 0;
+        bits += self.scratch.costs.of(contexts::TRANSFORM_SPLIT + usize::from(log - MIN_LOG) * 2, false);
+        let mut all = lambda * bits;
+        if !with_levels {
+            block.is_skipped = block.merge.is_some();
+            (leaf.block, leaf.cost) = (block, skipped);
+            return self.take_if_better(leaf);
+        }
+        let predicted = leaf.samples.clone();
+        for plane in 0..3 {
+            let index = [0, 4, 5][plane];
+            let range = block.levels_at(index);
+            let (x, y, side) = place;
+            let part = if plane == 0 { 1 } else { 2 };
+            let square = (x / part, y / part, side / part);
+            let flags = self.coded_flags(&block, index);
+            let (from, stride) = predicted.plane(plane);
+            let (quantized, extent) =
+                self.quantize(plane, square, (from, stride), &mut leaf.levels[range.clone()]);
+            let mut cost = errors[plane] + lambda * flags[0];
+            if quantized.is_coded {
+                let (samples, stride) = leaf.samples.plane_mut(plane);
+                let step = self.plane_step(plane);
+                add_residual(samples, stride, &leaf.levels[range], square.2.trailing_zeros(), step, extent);
+                let coded = self.error(&leaf.samples, place, plane) + lambda * (flags[1] + quantized.bits);
+                if coded < cost {
+                    cost = coded;
+                    block.coded |= 1 << index;
+                } else {
+                    let (samples, _) = leaf.samples.plane_mut(plane);
+                    samples.copy_from_slice(from);
+                }
+            }
+            all += cost;
+        }
+        if block.coded == 0 || skipped <= all {
+            leaf.samples = predicted;
+            block.coded = 0;
+            block.is_skipped = block.merge.is_some();
+            all = skipped;
+        }
+        (leaf.block, leaf.cost) = (block, all);
+        self.take_if_better(leaf);
+    }
+}
+
+/// Predicts luma about as motion compensation does, at a fraction of the work.
+pub(super) fn approximate<'a>(
+    reference: impl Fn(u8) -> Option<&'a Picture>,
+    motion: &Motion,
+    place: (usize, usize, usize),
+    out: &mut [u8],
+) {
+    if let Some(from) = reference(motion.references[0]) {
+        average(from, place, motion.vectors[0], out);
+    }
+    if let Some(from) = reference(motion.references[1]) {
+        let mut other = [0u8; 32 * 32];
+        average(from, place, motion.vectors[1], &mut other);
+        mean(out, &other, place.2, 32);
+    }
+}
