@@ -1,7 +1,8 @@
 """Compare a decoder of train_decoder.py or train_levels.py with that of the bundle, on the same codes of speakers held out of
-training.
+training; or a whole codec of train.py, which has codes of its own, with the bundle's.
 
-  python models/compare_decoders.py --decoder models/checkpoints/speech-24k-decoder.pt --noise 0 -2 -4
+  python models/compare_decoders.py --decoder .siskin/runs/decoder/last.pt --noise 0 -2 -4
+  python models/compare_decoders.py --codec .siskin/runs/long/last.pt --noise 0 -2
   python models/compare_decoders.py --noise 1 2    the bundle's own decoder at other levels of its noise
 
 Prints the means of each variant and its paired differences from the bundle's decoder with their standard errors; every clip's
@@ -16,7 +17,7 @@ import numpy as np
 import torch
 
 from siskin_eval import clips, metrics
-from siskin_models.codec import load_bundle
+from siskin_models.codec import load, load_bundle
 from siskin_models.quantizer import decode, encode
 
 # PyTorch 1's restricted reader knows no floats.
@@ -30,6 +31,7 @@ def arguments():
     p.add_argument("--bundle", type=Path, default=Path("models/bundles/speech-24k"))
     p.add_argument("--corpus", type=Path, default=Path(".siskin/corpus"))
     p.add_argument("--decoder", type=Path, metavar="CHECKPOINT", help="without it the bundle's own, at other levels of noise")
+    p.add_argument("--codec", type=Path, metavar="CHECKPOINT", help="of train.py: encoder and codebooks are its own too")
     p.add_argument("--noise", type=float, nargs="*", default=[0.0], metavar="DB",
                    help="added to the level of its noise, a variant each")
     p.add_argument("--noise-above", type=float, default=0.0, metavar="HZ", help="only to that of bands from there on")
@@ -41,12 +43,14 @@ def arguments():
 
 
 class Variants:
-    """The bundle's decoder and that of a checkpoint at several levels of noise, for one clip's codes."""
+    """The bundle's decoder and that of a checkpoint at several levels of noise, for one clip's codes; or for its own."""
 
-    def __init__(self, bundle, checkpoint, levels, above=0.0):
+    def __init__(self, bundle, checkpoint, levels, above=0.0, codec=None):
         self.above = above
         self.old = load_bundle(bundle).eval()
-        if checkpoint is None:
+        if codec is not None:
+            self.new = load(codec)[0]
+        elif checkpoint is None:
             self.new = load_bundle(bundle).eval()
         else:
             saved = torch.load(checkpoint, map_location="cpu", weights_only=NEW)
@@ -55,11 +59,13 @@ class Variants:
         self.levels = {f"{level:+g} dB": level for level in levels}
         self.names = [BUNDLE, *self.levels]
 
+        self.coders = {name: self.new if codec is not None and name != BUNDLE else self.old for name in self.names}
+
     @torch.no_grad()
-    def latents(self, pcm, stages):
-        config, books = self.old.config, self.old.quantizer.books
+    def latents(self, coder, pcm, stages):
+        config, books = coder.config, coder.quantizer.books
         padded = np.pad(pcm, (0, config.overlap + -(len(pcm) + config.overlap) % config.hop))
-        return decode(encode(self.old.encode(torch.from_numpy(padded)[None])[0], books), books, stages)
+        return decode(encode(coder.encode(torch.from_numpy(padded)[None])[0], books), books, stages)
 
     @torch.no_grad()
     def decode(self, name, latents, length):
@@ -96,20 +102,24 @@ def main():
     measures = metrics.load(args.metrics, notices)
     for notice in notices:
         print("notice:", notice)
-    subjects = Variants(args.bundle, args.decoder, args.noise, args.noise_above)
+    subjects = Variants(args.bundle, args.decoder, args.noise, args.noise_above, args.codec)
     key = ("checkpoint", "stages", "clip", "variant", "above")
     args.out.parent.mkdir(parents=True, exist_ok=True)
     kept = list(csv.DictReader(args.out.open())) if args.out.exists() else []
     known = {tuple(r.get(k) or "0" for k in key): r for r in kept if all(r.get(m.name) for m in measures)}
-    source = args.decoder or args.bundle / "decoder.onnx"
-    rows, stamp = [], f"{source.name}:{int(source.stat().st_mtime)}"
+    own = args.bundle / "decoder.onnx"
+    stamps = {name: f"{p.name}:{int(p.stat().st_mtime)}" for name in subjects.names
+              for p in [own if name == BUNDLE else args.codec or args.decoder or own]}
+    rows = []
     for clip in clips.HeldOut(args.corpus).clips(args.per_speaker):
-        latents = None
+        latents = {}
         for name in subjects.names:
-            wanted = (stamp, str(args.stages), clip.name, name, f"{args.noise_above:g}")
+            wanted = (stamps[name], str(args.stages), clip.name, name, f"{args.noise_above:g}")
             if wanted not in known:
-                latents = subjects.latents(clip.pcm, args.stages) if latents is None else latents
-                scores = metrics.score(measures, clip, subjects.decode(name, latents, len(clip.pcm)))
+                coder = subjects.coders[name]
+                if coder not in latents:
+                    latents[coder] = subjects.latents(coder, clip.pcm, args.stages)
+                scores = metrics.score(measures, clip, subjects.decode(name, latents[coder], len(clip.pcm)))
                 known[wanted] = dict(zip(key, wanted)) | {"pitch": f"{clip.pitch:.1f}"} | {k: f"{v:.5f}" for k, v in scores.items()}
                 with args.out.open("w", newline="") as out:
                     writer = csv.DictWriter(out, list(dict.fromkeys(k for r in known.values() for k in r)))

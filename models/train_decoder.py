@@ -7,15 +7,9 @@ Crops and their codes are made once (`siskin_models.data.Bank`), so that a step 
 The same command resumes; `models/export.py --decoder CHECKPOINT` puts what was learnt into a bundle.
 """
 import argparse
-import csv
-import json
 import math
-import os
-import time
-from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from siskin_models.codec import load_bundle
@@ -24,10 +18,7 @@ from siskin_models.frameloss import lose_frames
 from siskin_models.losses import BandLevels, EnergyDistance, ShapeLoss, Voicing
 from siskin_models.loudness import Disturbance
 from siskin_models.stages import draw_stages, sum_stages
-
-# PyTorch 1's restricted reader knows no floats.
-NEW = int(torch.__version__.split(".")[0]) >= 2
-LOGGED = ("shape", "distance", "levels", "voicing", "heard", "norm")
+from siskin_models.trainer import NEW, Training
 
 
 def arguments():
@@ -62,12 +53,11 @@ def arguments():
     return p.parse_args()
 
 
-class Trainer:
+class Trainer(Training):
+    LOGGED = ("shape", "distance", "levels", "voicing", "heard", "norm")
+
     def __init__(self, args):
-        self.args = args
-        torch.set_num_threads(args.threads)
-        torch.manual_seed(args.seed)
-        self.rng = np.random.default_rng(args.seed)
+        super().__init__(args)
         self.codec = load_bundle(args.bundle, harmonics=args.harmonics).requires_grad_(False)
         self.decoder = self.codec.decoder.requires_grad_(True)
         if args.noise:
@@ -84,37 +74,17 @@ class Trainer:
         new = [p for n, p in self.decoder.named_parameters() if n.startswith("harmonics.")]
         old = [p for n, p in self.decoder.named_parameters() if not n.startswith("harmonics.")]
         groups = [{"params": old, "pace": 1.0}, {"params": new, "pace": args.pace}]
-        self.opt = torch.optim.AdamW([g for g in groups if g["params"]], args.rate, betas=(0.9, 0.98), weight_decay=0.01)
-        self.average = {k: v.detach().clone() for k, v in self.decoder.named_parameters()}
-        self.step, self.elapsed = 0, 0.0
-        self.path = args.out / "last.pt"
+        opt = torch.optim.AdamW([g for g in groups if g["params"]], args.rate, betas=(0.9, 0.98), weight_decay=0.01)
         self.bank = Bank(args.bank, args.crops, args.frames, self.codec, Corpus(args.corpus, rate=rate), args.seed)
         self.books = self.codec.quantizer.books
-        if self.path.exists():
-            self.resume()
+        self.begin(self.codec.config, self.decoder, opt)
 
-    def resume(self):
-        saved = torch.load(self.path, weights_only=NEW)
-        self.decoder.load_state_dict(saved["model"])
-        self.opt.load_state_dict(saved["optimizer"])
-        self.average, self.step, self.elapsed = saved["average"], saved["step"], saved["elapsed"]
-        torch.set_rng_state(saved["torch_rng"])
-        self.rng.bit_generator.state = json.loads(saved["numpy_rng"])
-        print(f"resumed at step {self.step}, {self.elapsed / 60:.1f} min", flush=True)
-
-    def save(self):
-        tmp = self.path.with_suffix(".tmp")
-        torch.save({"config": asdict(self.codec.config), "model": self.decoder.state_dict(), "average": self.average,
-                    "optimizer": self.opt.state_dict(), "step": self.step, "elapsed": self.elapsed,
-                    "losses": {k: getattr(self.args, k) for k in ("shape", "distance", "levels", "voicing", "heard")},
-                    "torch_rng": torch.get_rng_state(), "numpy_rng": json.dumps(self.rng.bit_generator.state)}, tmp)
-        os.replace(tmp, self.path)
+    def extra(self):
+        return {"losses": {k: getattr(self.args, k) for k in ("shape", "distance", "levels", "voicing", "heard")}}
 
     def train_step(self, share):
         args, delay = self.args, self.codec.config.overlap
-        rate = args.rate * min(1, (self.step + 1) / 200) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * share)))
-        for group in self.opt.param_groups:
-            group["lr"] = rate * group["pace"]
+        self.set_rate(share)
         x, codes = self.bank.batch(self.rng, args.batch)
         stages = draw_stages(self.rng, x.numpy(), codes.shape[1], self.books.shape[0], args.mixed)
         z = lose_frames(sum_stages(codes, self.books, stages), self.rng, args.lossy)
@@ -132,46 +102,8 @@ class Trainer:
             losses["heard"] = 2 * self.heard(wanted, got[1])
         self.opt.zero_grad(set_to_none=True)
         sum(getattr(args, k) * v for k, v in losses.items()).backward()
-        norm = torch.nn.utils.clip_grad_norm_(self.decoder.parameters(), 2.0)
-        # One item with an odd gradient shall not undo the others' work.
-        if torch.isfinite(norm):
-            self.opt.step()
-        keep = min(0.999, (1 + self.step) / (10 + self.step))
-        with torch.no_grad():
-            names, values = zip(*self.decoder.named_parameters())
-            means = [self.average[n] for n in names]
-            torch._foreach_mul_(means, keep)
-            torch._foreach_add_(means, list(values), alpha=1 - keep)
-        self.step += 1
-        return losses | {"norm": norm}, rate
-
-    def run(self):
-        budget = self.args.minutes * 60
-        log = open(self.args.out / "loss.csv", "a", newline="")
-        writer = csv.DictWriter(log, ["step", "seconds", *LOGGED])
-        mean, saved = {}, time.time()
-        while (share := self.step / self.args.steps if self.args.steps else self.elapsed / budget) < 1:
-            start = time.time()
-            values, rate = self.train_step(share)
-            for k, v in values.items():
-                mean.setdefault(k, []).append(float(v.detach()))
-            self.elapsed += time.time() - start
-            if self.step % self.args.log_every == 0:
-                row = {"step": self.step, "seconds": round(self.elapsed)} | {k: f"{np.mean(v):.4f}" for k, v in mean.items()}
-                if log.tell() == 0:
-                    writer.writeheader()
-                writer.writerow(row)
-                log.flush()
-                print(*(f"{k} {v}" for k, v in row.items()), f"lr {rate:.1e}",
-                      f"{1e3 * self.elapsed / self.step:.0f} ms/step", flush=True)
-                mean = {}
-            if time.time() - saved > 180:
-                self.save()
-                saved = time.time()
-        self.save()
+        return losses | {"norm": self.descend()}
 
 
 if __name__ == "__main__":
-    ARGS = arguments()
-    ARGS.out.mkdir(parents=True, exist_ok=True)
-    Trainer(ARGS).run()
+    Trainer(arguments()).run()

@@ -9,15 +9,9 @@ a tenth of one of train_decoder.py, and no judge of sound is in the loss.
 The same command resumes; `models/export.py --decoder CHECKPOINT` puts what was learnt into a bundle.
 """
 import argparse
-import csv
-import json
 import math
-import os
-import time
-from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -27,10 +21,8 @@ from siskin_models.data import Bank, Corpus
 from siskin_models.frameloss import lose_frames
 from siskin_models.losses import unit_level
 from siskin_models.stages import draw_stages, sum_stages
+from siskin_models.trainer import Training
 
-# PyTorch 1's restricted reader knows no floats.
-NEW = int(torch.__version__.split(".")[0]) >= 2
-LOGGED = ("near", "sum", "error_db", "bias_db")
 KNOWN = (100.0, 2800.0)  # Hz between which gains are learnt
 FLOOR = 1e-6  # of the mean power of a crop: 60 dB below it a band ends to matter
 
@@ -90,46 +82,30 @@ class Powers:
         return F.linear(plain * F.linear(torch.exp(d.gain.bias), d.spread).pow(2) + noise, self.pool)
 
 
-class Trainer:
+class Trainer(Training):
+    LOGGED = ("near", "sum", "error_db", "bias_db")
+    AVERAGE = 0.998
+    CLIP = 1.0
+
     def __init__(self, args):
-        self.args = args
-        torch.set_num_threads(args.threads)
-        torch.manual_seed(args.seed)
-        self.rng = np.random.default_rng(args.seed)
+        super().__init__(args)
         self.codec = load_bundle(args.bundle).requires_grad_(False)
         self.decoder, rate = self.codec.decoder, self.codec.config.sample_rate
         head, gains = list(self.decoder.level.parameters()), [self.decoder.gain.bias]
         for p in head + gains:
             p.requires_grad_(True)
-        self.opt = torch.optim.Adam([{"params": head, "pace": 1.0}, {"params": gains, "pace": 10.0}], args.rate, betas=(0.9, 0.98))
+        opt = torch.optim.Adam([{"params": head, "pace": 1.0}, {"params": gains, "pace": 10.0}], args.rate, betas=(0.9, 0.98))
         centres = band_centres(self.codec.config)
         self.noisy = (centres >= args.above).float()
         # Elsewhere the waveform holds next to nothing of speech, and only tones would become louder than they went in: by 5 dB
         # at 3 kHz and by 4.6 at 60 Hz with one stage (codec-core/tests/levels.rs allows 3).
         self.known = ((centres >= KNOWN[0]) & (centres <= KNOWN[1])).float()
-        self.average = {k: v.detach().clone() for k, v in self.decoder.named_parameters()}
-        self.step, self.elapsed = 0, 0.0
-        self.path = args.out / "last.pt"
         self.bank = Bank(args.bank, args.crops, args.frames, self.codec, Corpus(args.corpus, rate=rate), args.seed)
         self.powers, self.books = Powers(self.decoder), self.codec.quantizer.books
-        if self.path.exists():
-            self.resume()
+        self.begin(self.codec.config, self.decoder, opt)
 
-    def resume(self):
-        saved = torch.load(self.path, weights_only=NEW)
-        self.decoder.load_state_dict(saved["model"])
-        self.opt.load_state_dict(saved["optimizer"])
-        self.average, self.step, self.elapsed = saved["average"], saved["step"], saved["elapsed"]
-        self.rng.bit_generator.state = json.loads(saved["numpy_rng"])
-        print(f"resumed at step {self.step}, {self.elapsed / 60:.1f} min", flush=True)
-
-    def save(self):
-        tmp = self.path.with_suffix(".tmp")
-        torch.save({"config": asdict(self.codec.config), "model": self.decoder.state_dict(), "average": self.average,
-                    "optimizer": self.opt.state_dict(), "step": self.step, "elapsed": self.elapsed,
-                    "losses": {"powers of frames": 1.0, "powers of crops": self.args.sum},
-                    "numpy_rng": json.dumps(self.rng.bit_generator.state)}, tmp)
-        os.replace(tmp, self.path)
+    def extra(self):
+        return {"losses": {"powers of frames": 1.0, "powers of crops": self.args.sum}}
 
     def losses(self, pcm, latents):
         """Logarithms frame by frame, which make the most likely level; sums of crops (the likelihood of a Poisson process), which
@@ -148,9 +124,7 @@ class Trainer:
                 "bias_db": tell * (got.mean(1) / mean[:, 0]).log().mean()}
 
     def train_step(self, share):
-        rate = self.args.rate * min(1, (self.step + 1) / 100) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * share)))
-        for group in self.opt.param_groups:
-            group["lr"] = rate * group["pace"]
+        self.set_rate(share, warm_up=100)
         pcm, codes = self.bank.batch(self.rng, self.args.batch)
         stages = draw_stages(self.rng, pcm.numpy(), codes.shape[1], self.books.shape[0], self.args.mixed)
         latents = lose_frames(sum_stages(codes, self.books, stages), self.rng, self.args.lossy)
@@ -160,41 +134,9 @@ class Trainer:
         self.decoder.level.weight.grad *= self.noisy[:, None]
         self.decoder.level.bias.grad *= self.noisy
         self.decoder.gain.bias.grad *= self.known
-        norm = torch.nn.utils.clip_grad_norm_([p for p in self.decoder.parameters() if p.requires_grad], 1.0)
-        if torch.isfinite(norm):
-            self.opt.step()
-        keep = min(0.998, (1 + self.step) / (10 + self.step))
-        with torch.no_grad():
-            for name, value in self.decoder.named_parameters():
-                if value.requires_grad:
-                    self.average[name].lerp_(value, 1 - keep)
-        self.step += 1
+        self.descend()
         return losses
-
-    def run(self):
-        log = open(self.args.out / "loss.csv", "a", newline="")
-        writer = csv.DictWriter(log, ["step", "seconds", *LOGGED])
-        if log.tell() == 0:
-            writer.writeheader()
-        mean, saved = {}, time.time()
-        while self.step < self.args.steps:
-            start = time.time()
-            for k, v in self.train_step(self.step / self.args.steps).items():
-                mean.setdefault(k, []).append(float(v.detach()))
-            self.elapsed += time.time() - start
-            if self.step % self.args.log_every == 0:
-                row = {"step": self.step, "seconds": round(self.elapsed)} | {k: f"{np.mean(v):.4f}" for k, v in mean.items()}
-                writer.writerow(row)
-                log.flush()
-                print(*(f"{k} {v}" for k, v in row.items()), f"{1e3 * self.elapsed / self.step:.0f} ms/step", flush=True)
-                mean = {}
-            if time.time() - saved > 120:
-                self.save()
-                saved = time.time()
-        self.save()
 
 
 if __name__ == "__main__":
-    ARGS = arguments()
-    ARGS.out.mkdir(parents=True, exist_ok=True)
-    Trainer(ARGS).run()
+    Trainer(arguments()).run()

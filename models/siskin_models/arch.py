@@ -14,6 +14,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 
 from .harmonics import Harmonics
+from .transforms import Analysis, Atoms, Depthwise
 
 
 @dataclass
@@ -41,17 +42,19 @@ class Config:
         return self.hop // self.trunk
 
 
-def mdct_basis(n, overlap):
-    """Orthonormal MDCT atoms with a sine slope of `overlap` samples, [n, n + overlap] (zeros of the window cut off).
-
-    Princen, Johnson and Bradley 1987; the low-overlap window is that of CELT (RFC 6716, 4.3.7).
-    """
-    length = n + overlap
-    t = torch.arange(length, dtype=torch.float64) + (n - overlap) / 2
-    k = torch.arange(n, dtype=torch.float64)
-    window = torch.ones(length, dtype=torch.float64)
+def mdct_window(n, overlap):
+    """The low-overlap window of CELT (RFC 6716, 4.3.7) with a sine slope of `overlap` samples, [n + overlap] (zeros cut off)."""
+    window = torch.ones(n + overlap, dtype=torch.float64)
     slope = torch.sin(math.pi / 2 * (torch.arange(overlap, dtype=torch.float64) + 0.5) / overlap)
     window[:overlap], window[n:] = slope, slope.flip(0)
+    return window
+
+
+def mdct_basis(n, overlap):
+    """Orthonormal MDCT atoms under `mdct_window`, [n, n + overlap] (Princen, Johnson and Bradley 1987)."""
+    t = torch.arange(n + overlap, dtype=torch.float64) + (n - overlap) / 2
+    k = torch.arange(n, dtype=torch.float64)
+    window = mdct_window(n, overlap)
     phase = math.pi / n * (t[None] + 0.5 + n / 2) * (k[:, None] + 0.5)
     return (math.sqrt(2 / n) * torch.cos(phase) * window).float()
 
@@ -79,11 +82,15 @@ def exact(function):
     return run
 
 
-def mdct(pcm, tail, basis, block):
-    """MDCT of pcm [B, samples] by blocks; `tail` holds the samples before, [B, 1, overlap]. -> [B, blocks, N], next tail"""
+def mdct(pcm, tail, basis, block, window=None):
+    """MDCT of pcm [B, samples] by blocks; `tail` holds the samples before, [B, 1, overlap]. -> [B, blocks, N], next tail
+
+    By FFT where the window is given, otherwise by the matrix that the graphs hold."""
     overlap = tail.shape[-1]
     x = torch.cat([tail[:, 0], pcm], -1)
-    return x.unfold(-1, block + overlap, block) @ basis.t(), x[:, None, -overlap:]
+    frames = x.unfold(-1, block + overlap, block)
+    coefs = frames @ basis.t() if window is None else Analysis.apply(frames, window, block)
+    return coefs, x[:, None, -overlap:]
 
 
 def scatter(latent, samples):
@@ -105,9 +112,14 @@ class Block(nn.Module):
         self.state_shape = (width, kernel - 1)
 
     def forward(self, x, state):
-        y = torch.cat([state, x.transpose(1, 2)], -1)
-        state = y[..., -self.state_shape[1]:]
-        y = self.norm(self.conv(y).transpose(1, 2))
+        if self.training:
+            y = torch.cat([state.transpose(1, 2), x], 1)
+            state = y[:, -self.state_shape[1]:].transpose(1, 2)
+            y = self.norm(Depthwise.apply(y, self.conv.weight[:, 0].t(), self.conv.bias))
+        else:
+            y = torch.cat([state, x.transpose(1, 2)], -1)
+            state = y[..., -self.state_shape[1]:]
+            y = self.norm(self.conv(y).transpose(1, 2))
         return x + self.scale * self.down(F.silu(self.up(y))), state
 
 
@@ -123,6 +135,7 @@ class Encoder(nn.Module):
         super().__init__()
         self.c = c
         self.register_buffer("basis", mdct_basis(c.block, c.overlap), persistent=False)
+        self.register_buffer("window", mdct_window(c.block, c.overlap).float(), persistent=False)
         pool = band_matrix(c.coefs, c.bands, c.sample_rate)
         self.register_buffer("pool", pool / pool.sum(1, keepdim=True), persistent=False)
         self.inp = nn.Linear(c.coefs + c.bands, c.enc_width)
@@ -139,7 +152,7 @@ class Encoder(nn.Module):
         return torch.cat([3 * root, 0.25 * torch.log(power + 1e-8) + 1.5], -1)
 
     def forward(self, pcm, states):
-        coefs, tail = exact(mdct)(pcm, states[0], self.basis, self.c.block)
+        coefs, tail = exact(mdct)(pcm, states[0], self.basis, self.c.block, self.window if self.training else None)
         x = self.inp(self.features(coefs))
         after = [tail]
         for block, state in zip(self.blocks, states[1:]):
@@ -187,6 +200,7 @@ class Decoder(nn.Module):
             self.basis = nn.Parameter(basis)
         else:
             self.register_buffer("basis", basis, persistent=False)
+        self.register_buffer("window", mdct_window(c.block, c.overlap).float(), persistent=False)
         self.register_buffer("spread", band_matrix(c.coefs, c.bands, c.sample_rate).t().contiguous(), persistent=False)
         self.inp = nn.Linear(c.latent, c.dec_width * c.trunk)
         self.blocks = nn.ModuleList(Block(c.dec_width, c.mult, c.kernel) for _ in range(c.dec_depth))
@@ -225,6 +239,11 @@ class Decoder(nn.Module):
         """Makes the noise louder in the bands whose middles lie at `above` Hz or higher."""
         self.level.bias += (band_centres(self.c) >= above) * (decibels * math.log(10) / 20)
 
+    @property
+    def by_fft(self):
+        """The window for transforms by FFT, which only training uses: there the graphs' matrix may not have been rounded."""
+        return self.window if self.training and not self.c.learn_basis else None
+
     def trunk(self, latents, states):
         """Features [B, T * trunk, C] and the states of the blocks."""
         b, t, _ = latents.shape
@@ -248,7 +267,7 @@ class Decoder(nn.Module):
     def colour(self, white, x, tail):
         """MDCT coefficients [B, blocks, N] of noise [B, T * hop], shaped in time, then in bands; `tail` as `mdct` has it."""
         envelope = F.linear(torch.exp(self.envelope(x).clamp(max=3.0)), self.lines)
-        coefs, tail = mdct(white * envelope.flatten(1), tail, self.basis, self.c.block)
+        coefs, tail = exact(mdct)(white * envelope.flatten(1), tail, self.basis, self.c.block, self.by_fft)
         per_step = self.c.coefs // self.c.block
         level = F.linear(torch.exp(self.level(x).clamp(max=3.0)), self.spread)
         return deinterleave(interleave(coefs, per_step) * level, per_step), tail
@@ -256,7 +275,7 @@ class Decoder(nn.Module):
     def synthesise(self, coefs, tail):
         """Overlap-add of the atoms; `tail` is the open slope of the block before, [B, 1, overlap]."""
         c = self.c
-        seg = coefs @ self.basis
+        seg = coefs @ self.basis if self.by_fft is None else Atoms.apply(coefs, self.by_fft)
         open_end = seg[..., c.block:]
         before = torch.cat([tail, open_end[:, :-1]], 1)
         body = torch.cat([seg[..., :c.overlap] + before, seg[..., c.overlap:c.block]], -1)
@@ -297,7 +316,7 @@ class Decoder(nn.Module):
         noises = []
         for _ in range(2):
             white = torch.sin(2 * math.pi * torch.rand(size, device=latents.device))
-            noises.append(self.synthesise(self.colour(white, x, states[0])[0], states[0])[0])
+            noises.append(exact(self.synthesise)(self.colour(white, x, states[0])[0], states[0])[0])
         return torch.stack([plain, full + noises[0], full + noises[1]])
 
 

@@ -10,6 +10,7 @@ from safetensors.numpy import load_file
 from .arch import Config, Decoder, Encoder, zero_states
 from .export import graph_weights
 from .quantizer import GroupResidualQuantizer, balanced_rotation
+from .trainer import NEW
 
 
 class Codec(nn.Module):
@@ -44,7 +45,7 @@ class Codec(nn.Module):
 
 def load(path, device="cpu"):
     """A codec from a checkpoint of `train.py`: moving-average weights, codebooks as the bundle rounds them."""
-    saved = torch.load(path, map_location=device, weights_only=True)
+    saved = torch.load(path, map_location=device, weights_only=NEW)
     codec = Codec(Config(**saved["config"]), *saved["books"].shape[1::-1], saved["size"]).to(device)
     state = {k: v.float() for k, v in saved["average"].items()}
     codec.load_state_dict(state, strict=False)
@@ -54,7 +55,8 @@ def load(path, device="cpu"):
 
 def load_bundle(folder, groups=None, stages=None, **fields):
     """A codec with the weights of an exported bundle, ready to be trained further; with other `fields` of `Config`,
-    blocks that the bundle lacks begin as identities. Other groups or stages than its own leave the codebooks empty."""
+    blocks that the bundle lacks begin as identities. Other groups or stages than its own leave the codebooks empty, and so do
+    wider latents, which `growth.widen_latents` has to fill."""
     folder = Path(folder)
     manifest = json.loads((folder / "manifest.json").read_text())
     books = torch.from_numpy(load_file(folder / manifest["quantizer"]["file"])["codebooks"]).float()
@@ -64,9 +66,13 @@ def load_bundle(folder, groups=None, stages=None, **fields):
         weights = graph_weights(onnx.load(folder / manifest[part]["file"]))
         for name, parameter in getattr(codec, part).named_parameters():
             if name in weights:
-                parameter.data.copy_(torch.from_numpy(weights[name]))
+                known = torch.from_numpy(weights[name])
+                if known.shape != parameter.shape and name not in ("out.weight", "out.bias", "inp.weight"):
+                    raise ValueError(f"{part} {name} of {folder} is {tuple(known.shape)}, wanted {tuple(parameter.shape)}: only "
+                                     "latents can be widened")
+                parameter.data[tuple(slice(n) for n in known.shape)] = known
             elif name.endswith(".scale"):
                 nn.init.zeros_(parameter)
-    if shape == books.shape[:2]:
+    if shape == books.shape[:2] and codec.config.latent == manifest["latent_dim"]:
         codec.quantizer.set_books(books)
     return codec

@@ -9,6 +9,8 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
+from .transforms import Power, Spectrum
+
 
 def mel_matrix(bins, mels, rate):
     """Triangular filters of unit sum on the mel scale (O'Shaughnessy), [mels, bins]."""
@@ -51,9 +53,8 @@ class Windows(nn.Module):
         return self.sizes[self.turn % len(self.sizes)][0]
 
     def spectrum(self, pcm, n):
-        """[B, bins, frames, 2]"""
-        spec = torch.stft(pcm, n, n // 2, window=getattr(self, f"window{n}"), center=False, return_complex=True)
-        return torch.view_as_real(spec)
+        """[B, frames, bins], complex"""
+        return Spectrum.apply(pcm, getattr(self, f"window{n}"))
 
 
 class ShapeLoss(Windows):
@@ -65,14 +66,14 @@ class ShapeLoss(Windows):
 
     def view(self, pcm, n):
         spec = self.spectrum(pcm, n)
-        return spec * (spec.pow(2).sum(-1) + 1e-4).pow((self.power - 1) / 2)[..., None]
+        return spec * (Power.apply(spec) + 1e-4).pow((self.power - 1) / 2)
 
     def forward(self, target, output):
         n = self.next()
         level = unit_level(target)
         error = self.view(target * level, n) - self.view(output * level, n)
-        error = (error.pow(2).sum(-1) + 1e-6).sqrt()
-        return (error.mean((0, 2)) * getattr(self, f"weight{n}")).mean()
+        error = (Power.apply(error) + 1e-6).sqrt()
+        return (error.mean((0, 1)) * getattr(self, f"weight{n}")).mean()
 
 
 class EnergyDistance(Windows):
@@ -86,11 +87,11 @@ class EnergyDistance(Windows):
         self.power, self.bins = power, bins
 
     def view(self, pcm, n):
-        power = self.spectrum(pcm, n).pow(2).sum(-1)
-        return (getattr(self, f"mel{n}") @ power + 1e-5).log(), (power + 1e-5).pow(self.power / 2)
+        power = Power.apply(self.spectrum(pcm, n))
+        return (power @ getattr(self, f"mel{n}").t() + 1e-5).log(), (power + 1e-5).pow(self.power / 2)
 
     def between(self, a, b, n):
-        bins = ((a[1] - b[1]).abs().mean((0, 2)) * getattr(self, f"weight{n}")).mean()
+        bins = ((a[1] - b[1]).abs().mean((0, 1)) * getattr(self, f"weight{n}")).mean()
         return 0.5 * F.l1_loss(a[0], b[0]) + self.bins * bins
 
     def forward(self, target, draws):
@@ -117,8 +118,7 @@ class BandLevels(nn.Module):
         self.register_buffer("bank", third_octaves(n // 2 + 1, rate), persistent=False)
 
     def levels(self, pcm):
-        spec = torch.stft(pcm, self.n, self.n // 2, window=self.window, center=False, return_complex=True)
-        power = torch.view_as_real(spec).pow(2).sum(-1).mean(-1)
+        power = Power.apply(Spectrum.apply(pcm, self.window)).mean(1)
         # 60 dB below the whole is where a band ends to matter.
         return (power @ self.bank.t() + 1e-6 * self.n / 2).log()
 

@@ -6,6 +6,8 @@ out: ITU-T P.862 (2001), sections 10.2.3 to 10.2.8; as a training loss: Martin-D
 import torch
 import torch.nn as nn
 
+from .transforms import Power, Spectrum
+
 SPEECH_SPL = 79.0         # dB: the level to which speech is scaled
 EXPONENT = 0.23           # Zwicker and Fastl, Psychoacoustics, 8.1
 WINDOW = 0.032            # seconds
@@ -50,12 +52,11 @@ class Disturbance(nn.Module):
         self.register_buffer("quiet", 10 ** (threshold(centre[full]) / 10), persistent=False)
 
     def powers(self, pcm):
-        """Powers of the Bark bands, [B, bands, frames]."""
-        spec = torch.stft(pcm, self.n, self.n // 2, window=self.window, center=False, return_complex=True)
-        return self.bank @ torch.view_as_real(spec).pow(2).sum(-1)
+        """Powers of the Bark bands, [B, frames, bands]."""
+        return Power.apply(Spectrum.apply(pcm, self.window)) @ self.bank.t()
 
     def loudness(self, power):
-        quiet = self.quiet[:, None]
+        quiet = self.quiet
         return (quiet / 0.5) ** EXPONENT * ((0.5 + 0.5 * power / quiet) ** EXPONENT - 0.5 ** EXPONENT)
 
     def frames(self, target, output):
@@ -68,10 +69,10 @@ class Disturbance(nn.Module):
         with torch.no_grad():
             ratio = ((y + 1e4) / (x + 1e4)) ** 1.2
             added = torch.where(ratio < 3, torch.zeros(()), ratio.clamp(max=12))
-            loud = ((x.sum(1) + 1e5) / 10 ** (SPEECH_SPL / 10)) ** 0.04
+            loud = ((x.sum(-1) + 1e5) / 10 ** (SPEECH_SPL / 10)) ** 0.04
         span = self.width * len(self.bank)
-        even = (heard.pow(2).mean(1) + 1e-6).sqrt() * span / loud
-        extra = (heard * added).mean(1) * span / loud
+        even = (heard.pow(2).mean(-1) + 1e-6).sqrt() * span / loud
+        extra = (heard * added).mean(-1) * span / loud
         return even, extra
 
     def forward(self, target, output):

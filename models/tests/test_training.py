@@ -17,7 +17,9 @@ from entropy import use  # noqa: E402
 from siskin_models.balancer import Balancer  # noqa: E402
 from siskin_models.bundle import Bundle  # noqa: E402
 from siskin_models.codec import load_bundle  # noqa: E402
+from siskin_models.data import Corpus  # noqa: E402
 from siskin_models.frameloss import DECAY, burst_mask, lose_frames  # noqa: E402
+from siskin_models.growth import widen_latents  # noqa: E402
 from siskin_models.loudness import Disturbance  # noqa: E402
 from siskin_models.quantizer import decode  # noqa: E402
 from siskin_models.room import response, reverberate  # noqa: E402
@@ -60,6 +62,42 @@ def test_all_phases_run_and_resume(corpus):
     assert "resumed at step 30" in train(corpus, *options)
     saved = torch.load(corpus / "run/last.pt")
     assert saved["step"] == 40 and saved["books"].shape == (2, 2, 32, 4)
+
+
+def test_a_run_without_an_end_starts_from_a_checkpoint(corpus):
+    """The rate stays, averages of weights and codebooks are what it gives on, and what it starts from may be cut to 16 bits."""
+    options = ["--size", "32", "--log-every", "5", "--constant", "--wide", "--mixed", "0.5", "--levels", "0.5", "--distance",
+               "1.5", "--average", "0.9"]
+    train(corpus, "--steps", "10", "--continuous", "0.2", "--freeze", "1", "--set", *SMALL, *options)
+    first = torch.load(corpus / "run/last.pt")
+    assert first["optimizer"]["param_groups"][0]["lr"] == pytest.approx(1.5e-3 * 10 / 200)
+    live = torch.stack([first["model"][f"quantizer.groups.{g}.books"] for g in (0, 1)], 1)
+    assert 0 < (first["books"] - live).abs().max() < live.abs().max()
+    small = {k: first[k] for k in ("config", "size", "step")} | {"books": first["books"].half()}
+    torch.save(small | {"average": {k: v.half() for k, v in first["average"].items()}}, corpus / "small.pt")
+    shutil.rmtree(corpus / "run")
+    train(corpus, "--steps", "5", "--start", str(corpus / "small.pt"), "--freeze", "1", "--rate", "1e-9", *options)
+    second = torch.load(corpus / "run/last.pt")
+    assert second["phase"] == 2
+    for name, value in first["average"].items():
+        assert torch.allclose(second["model"][name], value, atol=1e-3)
+
+
+def test_wider_latents_say_what_the_old_ones_said(corpus):
+    old = load_bundle(MODELS / "bundles/speech-24k").eval()
+    pcm = Corpus(corpus).batch(np.random.default_rng(1), 16, 480 * 40)
+    wide = load_bundle(MODELS / "bundles/speech-24k", latent=96).eval()
+    assert not wide.quantizer.books.any()
+    widen_latents(wide, 64, pcm, 0.3)
+    with torch.no_grad():
+        z, more = old.encode(pcm), wide.encode(pcm)
+        said, wanted = wide.decoder.draws(more)[0], old.decoder.draws(z)[0]
+    # The new ones hold something that the old ones do not, and take their share.
+    share = more[..., 64:].var((0, 1)).mean() / more[..., :64].var((0, 1)).mean()
+    assert 0.1 < share < 0.6, share
+    assert (said - wanted).pow(2).mean() < 0.02 * wanted.pow(2).mean()
+    with pytest.raises(ValueError, match="only latents can be widened"):
+        load_bundle(MODELS / "bundles/speech-24k", dec_width=300)
 
 
 def test_a_room_decays_as_asked():
