@@ -18,7 +18,7 @@ import torch
 
 from siskin_models.arch import Config
 from siskin_models.balancer import Balancer
-from siskin_models.codec import Codec, load, load_bundle
+from siskin_models.codec import Codec, grown, load, load_bundle
 from siskin_models.data import Corpus
 from siskin_models.discriminators import Adversary
 from siskin_models.frameloss import lose_frames
@@ -65,7 +65,7 @@ def arguments():
                    help="networks in bfloat16: faster on a GPU, and on a CPU that has instructions for it")
     p.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     p.add_argument("--start", type=Path, help="bundle or checkpoint to begin with; with its groups and stages, the continuous "
-                   "phase is skipped; wider latents than a bundle's (--set latent=N) begin without changing what is said")
+                   "phase is skipped; wider latents (--set latent=N skip=1) begin without changing what is said")
     p.add_argument("--log-every", type=int, default=100, help="steps a row of loss.csv")
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="fields of siskin_models.arch.Config")
@@ -98,18 +98,13 @@ class Trainer(Training):
         self.corpus = Corpus(args.corpus, rate=Config(**fields).sample_rate)
         if args.start is None:
             return Codec(Config(**fields), args.groups, args.stages, args.size)
-        if args.start.is_file():
-            if fields:
-                raise SystemExit("--set goes with --start of a bundle: a checkpoint has its own")
-            return load(args.start)[0]
-        codec = load_bundle(args.start, args.groups, args.stages, **fields)
-        old = json.loads((args.start / "manifest.json").read_text())["latent_dim"]
-        if codec.config.latent > old and not self.path.exists():
+        old = load(args.start)[0] if args.start.is_file() else load_bundle(args.start, args.groups, args.stages)
+        codec = grown(old, **fields) if fields else old
+        if codec.config.latent > old.config.latent and not self.path.exists():
             speech = lambda: self.corpus.batch(self.rng, 64, args.frames * codec.config.hop, args.wide)
-            widen_latents(codec, old, torch.cat([speech() for _ in range(8)]))
+            widen_latents(codec, old.config.latent, torch.cat([speech() for _ in range(8)]))
             with torch.no_grad():
-                latents = torch.cat([codec.encode(speech()).flatten(0, 1) for _ in range(20)])
-            codec.fit_quantizer(latents)
+                codec.fit_quantizer(torch.cat([codec.encode(speech()).flatten(0, 1) for _ in range(20)]))
         return codec
 
     def columns(self):

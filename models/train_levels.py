@@ -71,7 +71,7 @@ class Powers:
         x, _ = d.trunk(latents, states[1:])
         gain = torch.exp((d.gain(x) - d.gain.bias).clamp(max=3.0))
         # The bias is learnt: shapes without it, so that a band's gain multiplies its power.
-        plain = (d.shape(x) * F.linear(gain, d.spread)).pow(2)
+        plain = (d.shapes(x, latents) * F.linear(gain, d.spread)).pow(2)
         envelope = F.linear(torch.exp(d.envelope(x).clamp(max=3.0)), d.lines).flatten(1)
         spans = F.pad(envelope, (d.c.overlap, 0)).unfold(-1, d.c.block + d.c.overlap, d.c.block)
         return x, plain, 0.5 * (spans.pow(2) @ self.window)[..., None]

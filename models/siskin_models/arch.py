@@ -17,6 +17,9 @@ from .harmonics import Harmonics
 from .transforms import Analysis, Atoms, Depthwise
 
 
+EVEN_FLOOR = 1e-7  # power below which `Encoder.even` does not lift coefficients: -70 dB of full scale
+
+
 @dataclass
 class Config:
     sample_rate: int = 24000
@@ -35,6 +38,7 @@ class Config:
     learn_basis: bool = False
     noise: int = 0            # points of the noise's envelope a trunk step; 0: the decoder adds no noise
     harmonics: int = 0        # waveshapers of the source of overtones; 0: the decoder adds none
+    skip: int = 0             # 1: latents hold coefficients that go past the trunks, too
 
     @property
     def coefs(self):
@@ -142,6 +146,18 @@ class Encoder(nn.Module):
         self.blocks = nn.ModuleList(Block(c.enc_width, c.mult, c.kernel) for _ in range(c.enc_depth))
         self.out = nn.Linear(c.enc_width * c.trunk, c.latent)
         self.state_shapes = [(1, c.overlap)] + [b.state_shape for b in self.blocks]
+        if c.skip:
+            if c.trunk != 1:
+                raise ValueError(f"trunk {c.trunk} with skip, allowed: 1")
+            self.register_buffer("spread", band_matrix(c.coefs, c.bands, c.sample_rate).t().contiguous(), persistent=False)
+            self.skip = nn.Linear(c.coefs, c.latent, bias=False)
+            nn.init.zeros_(self.skip.weight)
+
+    def even(self, coefs):
+        """Coefficients divided by the level of their bands: what the trunk, which has 192 channels for everything, does not
+        hold of the waveform above 1.5 kHz."""
+        power = F.linear(coefs * coefs, self.pool)
+        return coefs * (F.linear(power, self.spread) + EVEN_FLOOR).rsqrt()
 
     def features(self, coefs):
         """Square-root companding keeps 60 dB within 30; band levels tell the phase-free magnitude. [B, T, coefs + bands]"""
@@ -159,14 +175,18 @@ class Encoder(nn.Module):
             x, state = block(x, state)
             after.append(state)
         b, t, w = x.shape
-        z = self.out(x.reshape(b, t // self.c.trunk, w * self.c.trunk))
-        return unit(z), after
+        z = unit(self.out(x.reshape(b, t // self.c.trunk, w * self.c.trunk)))
+        if self.c.skip:
+            z = unit(z + self.skip(self.even(interleave(coefs, self.c.coefs // self.c.block))))
+        return z, after
 
     @torch.no_grad()
     def rotate(self, rotation):
         """Turns the latents by an orthogonal matrix [D, D]."""
         self.out.weight.copy_(rotation @ self.out.weight)
         self.out.bias.copy_(rotation @ self.out.bias)
+        if self.c.skip:
+            self.skip.weight.copy_(rotation @ self.skip.weight)
 
 
 def interleave(coefs, per_step):
@@ -208,6 +228,9 @@ class Decoder(nn.Module):
         self.shape = nn.Linear(c.dec_width, c.coefs, bias=False)
         self.gain = nn.Linear(c.dec_width, c.bands)
         nn.init.constant_(self.gain.bias, -4.0)
+        if c.skip:
+            self.skip = nn.Linear(c.latent, c.coefs, bias=False)
+            nn.init.zeros_(self.skip.weight)
         self.state_shapes = [(1, c.overlap)] + [b.state_shape for b in self.blocks]
         if c.noise:
             self.level = nn.Linear(c.dec_width, c.bands)
@@ -233,6 +256,8 @@ class Decoder(nn.Module):
     def rotate(self, rotation):
         """Takes latents that were turned by an orthogonal matrix [D, D]."""
         self.inp.weight.copy_(self.inp.weight @ rotation.T)
+        if self.c.skip:
+            self.skip.weight.copy_(self.skip.weight @ rotation.T)
 
     @torch.no_grad()
     def raise_noise(self, decibels, above=0.0):
@@ -254,10 +279,13 @@ class Decoder(nn.Module):
             after.append(state)
         return self.norm(x), after
 
-    def coefficients(self, x):
+    def shapes(self, x, latents):
+        return self.shape(x) + self.skip(latents) if self.c.skip else self.shape(x)
+
+    def coefficients(self, x, latents):
         """Shape times gain per band: a speech frame's level spans 60 dB, which no linear head follows well."""
         gain = torch.exp(self.gain(x).clamp(max=3.0))
-        return deinterleave(self.shape(x) * F.linear(gain, self.spread), self.c.coefs // self.c.block)
+        return deinterleave(self.shapes(x, latents) * F.linear(gain, self.spread), self.c.coefs // self.c.block)
 
     @exact
     def white(self, latents):
@@ -285,7 +313,7 @@ class Decoder(nn.Module):
         c, (tail, *states) = self.c, states
         x, after = self.trunk(latents, states)
         states = states[c.dec_depth:]
-        coefs = self.coefficients(x)
+        coefs = self.coefficients(x, latents)
         if not c.harmonics:
             if c.noise:
                 noise, white = self.colour(self.white(latents), x, states[0])
@@ -307,7 +335,7 @@ class Decoder(nn.Module):
         c = self.c
         states = zero_states(self, len(latents), latents.device)
         x, _ = self.trunk(latents, states[1:])
-        plain = exact(self.synthesise)(self.coefficients(x), states[0])[0]
+        plain = exact(self.synthesise)(self.coefficients(x, latents), states[0])[0]
         if not c.noise:
             return plain[None]
         # The waveform shall be right by itself, not bent to make overtones.

@@ -1,5 +1,6 @@
 """The whole codec as one module for training and for the offline reference."""
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import onnx
@@ -11,6 +12,10 @@ from .arch import Config, Decoder, Encoder, zero_states
 from .export import graph_weights
 from .quantizer import GroupResidualQuantizer, balanced_rotation
 from .trainer import NEW
+
+
+# Weights whose shapes follow from the width of the latents.
+LATENT = ("encoder.out.weight", "encoder.out.bias", "encoder.skip.weight", "decoder.inp.weight", "decoder.skip.weight")
 
 
 class Codec(nn.Module):
@@ -54,25 +59,36 @@ def load(path, device="cpu"):
 
 
 def load_bundle(folder, groups=None, stages=None, **fields):
-    """A codec with the weights of an exported bundle, ready to be trained further; with other `fields` of `Config`,
-    blocks that the bundle lacks begin as identities. Other groups or stages than its own leave the codebooks empty, and so do
-    wider latents, which `growth.widen_latents` has to fill."""
+    """A codec with the weights of an exported bundle, ready to be trained further; with other `fields` of `Config` `grown`.
+    Other groups or stages than its own leave the codebooks empty."""
     folder = Path(folder)
     manifest = json.loads((folder / "manifest.json").read_text())
     books = torch.from_numpy(load_file(folder / manifest["quantizer"]["file"])["codebooks"]).float()
     shape = (stages or books.shape[0], groups or books.shape[1])
-    codec = Codec(Config(**manifest["training"]["architecture"] | fields), shape[1], shape[0], books.shape[2])
+    codec = Codec(Config(**manifest["training"]["architecture"]), shape[1], shape[0], books.shape[2])
     for part in ("encoder", "decoder"):
         weights = graph_weights(onnx.load(folder / manifest[part]["file"]))
         for name, parameter in getattr(codec, part).named_parameters():
-            if name in weights:
-                known = torch.from_numpy(weights[name])
-                if known.shape != parameter.shape and name not in ("out.weight", "out.bias", "inp.weight"):
-                    raise ValueError(f"{part} {name} of {folder} is {tuple(known.shape)}, wanted {tuple(parameter.shape)}: only "
-                                     "latents can be widened")
-                parameter.data[tuple(slice(n) for n in known.shape)] = known
-            elif name.endswith(".scale"):
-                nn.init.zeros_(parameter)
-    if shape == books.shape[:2] and codec.config.latent == manifest["latent_dim"]:
+            parameter.data.copy_(torch.from_numpy(weights[name]))
+    if shape == books.shape[:2]:
         codec.quantizer.set_books(books)
-    return codec
+    return grown(codec, **fields) if fields else codec
+
+
+def grown(codec, **fields):
+    """The same codec with other `fields` of `Config`: blocks that it lacks begin as identities. Wider latents leave the codebooks
+    empty and what fills them to `growth.widen_latents`."""
+    stages, groups = codec.quantizer.books.shape[:2]
+    new = Codec(replace(codec.config, **fields), groups, stages, codec.quantizer.size)
+    known = dict(codec.named_parameters())
+    for name, parameter in new.named_parameters():
+        if name in known:
+            old = known[name].data
+            if old.shape != parameter.shape and name not in LATENT:
+                raise ValueError(f"{name} is {tuple(old.shape)}, wanted {tuple(parameter.shape)}: only latents can be widened")
+            parameter.data[tuple(slice(n) for n in old.shape)] = old
+        elif name.endswith(".scale"):
+            nn.init.zeros_(parameter)
+    if new.config.latent == codec.config.latent:
+        new.quantizer.set_books(codec.quantizer.books)
+    return new

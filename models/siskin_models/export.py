@@ -7,6 +7,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from .arch import EVEN_FLOOR
 from .harmonics import HISTORY, LISTEN, ROOT, SMOOTH, TAPS
 
 OPSET = 17
@@ -96,6 +97,11 @@ def trunk(g, x, w, depth, shapes):
     return x
 
 
+def unit(g, z):
+    mean = g.op("ReduceMean", g.op("Mul", z, z), axes=[2], keepdims=1)
+    return g.op("Div", z, g.op("Sqrt", g.op("Add", mean, g.scalar(1e-5))))
+
+
 def encoder_graph(c, w, shapes):
     """pcm [1, 1, hop] -> latents [1, D, 1]; `w` is the encoder's state dict as numpy arrays."""
     g = Graph("encoder")
@@ -107,11 +113,15 @@ def encoder_graph(c, w, shapes):
     level = g.op("Add", g.op("Mul", level, g.scalar(0.25)), g.scalar(1.5))
     root = g.op("Sqrt", g.op("Add", g.op("Abs", x), g.scalar(1e-4)))
     root = g.op("Mul", g.op("Div", x, root), g.scalar(3.0))
+    if c.skip:
+        lifted = g.op("Add", g.linear(power, "spread", w["spread"]), g.scalar(EVEN_FLOOR))
+        even = g.op("Div", x, g.op("Sqrt", lifted))
     x = linear(g, g.op("Concat", root, level, axis=2), "inp", w)
     x = trunk(g, x, w, c.enc_depth, shapes)
     z = linear(g, g.reshape(x, 1, 1, c.trunk * c.enc_width), "out", w)
-    mean = g.op("ReduceMean", g.op("Mul", z, z), axes=[2], keepdims=1)
-    z = g.op("Div", z, g.op("Sqrt", g.op("Add", mean, g.scalar(1e-5))))
+    z = unit(g, z)
+    if c.skip:
+        z = unit(g, g.op("Add", z, linear(g, even, "skip", w)))
     g.output(g.op("Transpose", z, perm=[0, 2, 1]), "latents", 1, c.latent, 1)
     return g.model()
 
@@ -206,7 +216,10 @@ def decoder_graph(c, w, shapes):
     z = g.op("Transpose", g.input("latents", 1, c.latent, 1), perm=[0, 2, 1])
     x = g.reshape(linear(g, z, "inp", w), 1, c.trunk, c.dec_width)
     x = norm(g, trunk(g, x, w, c.dec_depth, shapes), "norm", w)
-    steps = g.op("Mul", linear(g, x, "shape", w), band_gain(g, x, "gain", w))
+    shape = linear(g, x, "shape", w)
+    if c.skip:
+        shape = g.op("Add", shape, linear(g, z, "skip", w))
+    steps = g.op("Mul", shape, band_gain(g, x, "gain", w))
     noise = noise_coefficients(g, z, x, c, w, shapes[c.dec_depth + 1]) if c.noise else None
     if c.noise and not c.harmonics:
         steps = g.op("Add", steps, noise)
