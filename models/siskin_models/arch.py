@@ -16,7 +16,6 @@ import torch.nn.functional as F
 from .harmonics import Harmonics
 from .transforms import Analysis, Atoms, Depthwise
 
-
 EVEN_FLOOR = 1e-7  # power below which `Encoder.even` does not lift coefficients: -70 dB of full scale
 
 

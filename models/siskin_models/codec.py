@@ -13,7 +13,6 @@ from .export import graph_weights
 from .quantizer import GroupResidualQuantizer, balanced_rotation
 from .trainer import NEW
 
-
 # Weights whose shapes follow from the width of the latents.
 LATENT = ("encoder.out.weight", "encoder.out.bias", "encoder.skip.weight", "decoder.inp.weight", "decoder.skip.weight")
 
