@@ -9,11 +9,15 @@ plugin_folder() {
   printf '%s\n' "$1${system#"$system_prefix"}"
 }
 
-# Builds everything in release and lays it out under the stage $3 for the prefix $1 with the plugins in $2.
+# Builds everything in release and lays it out under the stage $3 for the prefix $1 with the plugins in $2. SISKIN_BUILT names
+# a folder where it has been built already; packaging/try.sh installs what the tests have built.
 stage() {
-  say "building (release)"
-  cargo build --release --quiet -p siskin -p gst-plugin-siskin -p siskin-capi
-  packaging/stage.sh target/release "$1" "$2" "${ORT_DYLIB_PATH:-$cache/ort/libonnxruntime.so}" "$3"
+  local built=${SISKIN_BUILT:-target/release}
+  if [ -z "${SISKIN_BUILT:-}" ]; then
+    say "building (release)"
+    cargo build --release --quiet -p siskin -p gst-plugin-siskin -p siskin-capi
+  fi
+  packaging/stage.sh "$built" "$1" "$2" "${ORT_DYLIB_PATH:-$cache/ort/libonnxruntime.so}" "$3"
 }
 
 prefix_of() {
@@ -54,6 +58,14 @@ install_here() {
   [ -n "${DESTDIR:-}" ] && return
   link_plugin "$plugins/libgstsiskin.so"
   link_presets "$prefix"
+  update_loader "$(dirname "$plugins")"
+}
+
+# The loader finds libsiskin.so.1 by its cache alone, unless it lies in /lib or /usr/lib.
+update_loader() {
+  local ldconfig=/sbin/ldconfig
+  # Not -q: that ends before ldconfig does, which is then a failure.
+  if "$ldconfig" -N -v 2>/dev/null | grep "^$1: " >/dev/null; then with_rights_to /etc/ld.so.cache "$ldconfig"; fi
 }
 
 # Presets are read from GStreamer's own prefix and from the user's folder only, like plugins.
