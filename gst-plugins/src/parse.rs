@@ -85,7 +85,28 @@ where
             .event_function(|pad, parent, event| {
                 Self::catch_panic_pad_function(parent, || false, |parse| parse.sink_event(pad, event))
             })
+            .query_function(|pad, parent, query| {
+                Self::catch_panic_pad_function(parent, || false, |parse| parse.sink_query(pad, query))
+            })
+            // Packets pass in the memory they came in. A stream that downstream does not take is refused there, with a reason.
+            .flags(gst::PadFlags::PROXY_ALLOCATION | gst::PadFlags::ACCEPT_TEMPLATE)
             .build()
+    }
+
+    /// Answers a query from upstream. As `GstBaseParse` does, caps are those that downstream takes: an encoder in front can
+    /// then choose a rate or a size that fits.
+    fn sink_query(&self, pad: &gst::Pad, query: &mut gst::QueryRef) -> bool {
+        if let gst::QueryViewMut::Caps(asked) = query.view_mut() {
+            let own = self.source_pad().pad_template_caps();
+            let mut caps =
+                input_caps(&pad.pad_template_caps(), &self.source_pad().peer_query_caps(Some(&own)));
+            if let Some(filter) = asked.filter_owned() {
+                caps = filter.intersect_with_mode(&caps, gst::CapsIntersectMode::First);
+            }
+            asked.set_result(&caps);
+            return true;
+        }
+        gst::Pad::query_default(pad, Some(&*self.obj()), query)
     }
 
     /// Pushes caps for another header and what waited for them.
@@ -216,4 +237,20 @@ where
             gst::element_imp_error!(self, gst::StreamError::WrongType, ("no {what} in {dropped} packets"));
         }
     }
+}
+
+/// What a parser with this template takes, where downstream takes `wanted`.
+fn input_caps(template: &gst::Caps, wanted: &gst::Caps) -> gst::Caps {
+    let mut caps = gst::Caps::new_empty();
+    let Some(coded) = wanted.structure(0).map(|own| own.name().to_owned()) else { return caps };
+    let edit = caps.make_mut();
+    // What a demuxer does not know says nothing that could be compared.
+    template.iter().filter(|s| s.name() != coded.as_str()).for_each(|s| edit.append_structure(s.to_owned()));
+    for structure in wanted.iter() {
+        let mut structure = structure.to_owned();
+        // What the parser adds.
+        structure.remove_fields(["parsed", "streamheader", "codec_data"]);
+        edit.append_structure(structure);
+    }
+    caps.intersect_with_mode(template, gst::CapsIntersectMode::First)
 }

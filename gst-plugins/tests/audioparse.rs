@@ -175,3 +175,27 @@ fn what_the_encoder_gives_goes_through_unchanged() {
     assert_eq!(play(&pipeline).error, None);
     assert_eq!(heard(&ear).pcm.len(), 30 * 1024);
 }
+
+/// As of `GstBaseParse`: an encoder or a relay in front of a parser sees what stands behind it.
+#[test]
+fn a_parser_takes_what_downstream_takes() {
+    init();
+    for (parser, media, unknown, taken, refused) in [
+        ("siskinaudioparse", "audio/x-siskin", "audio/x-unknown", "rate=(int)16000", "rate=(int)24000"),
+        ("siskinvideoparse", "video/x-siskin", "video/x-unknown", "width=(int)320", "width=(int)640"),
+    ] {
+        let pipeline = launch(&format!("{parser} name=parse ! {media},{taken} ! fakesink"));
+        let pad = pipeline.by_name("parse").and_then(|p| p.static_pad("sink")).expect("a pad");
+        let caps = pad.query_caps(None);
+        let names: Vec<_> = caps.iter().map(|s| s.name().as_str()).collect();
+        assert_eq!(names, [unknown, media]);
+        // The parser adds `parsed` itself.
+        let coded = caps.structure(1).expect("a structure");
+        assert!(coded.to_string().contains(taken) && !coded.has_field("parsed"), "{coded}");
+        let with = |field| format!("{media},{field}").parse::<gst::Caps>().expect("caps");
+        assert!(!pad.query_caps(Some(&with(taken))).is_empty(), "{parser}");
+        assert!(pad.query_caps(Some(&with(refused))).is_empty(), "{parser}");
+        // A stream that does not fit is refused by what stands behind, with its own reason.
+        assert!(pad.query_accept_caps(&with(refused)), "{parser}");
+    }
+}

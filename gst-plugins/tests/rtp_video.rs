@@ -307,3 +307,28 @@ fn neither_a_late_start_nor_a_lost_request_freezes_the_picture() {
         assert!(depay.get::<u64>("keyframe-requests").is_ok_and(|n| n >= 1), "{depay}");
     }
 }
+
+/// In a live receiver the sound must not wait for video that never comes. With `async=false` on its sink, as README says, it does
+/// not; without, no sink of any codec's plays before all have a first frame.
+#[test]
+fn the_sound_of_a_receiver_plays_while_no_video_is_there() {
+    let pipeline = launch(&format!(
+        "audiotestsrc is-live=true samplesperbuffer=480 ! {RAW} ! siskinaudioenc ! rtpsiskinaudiopay ! rtpsiskinaudiodepay ! \
+         siskinaudiodec ! fakesink name=sound sync=true signal-handoffs=true \
+         appsrc is-live=true format=time caps=application/x-rtp,media=video,clock-rate=90000,encoding-name=SISKIN ! \
+         rtpsiskinvideodepay ! siskinvideodec ! fakesink sync=true async=false"
+    ));
+    // Handoffs are frames that were played: one that only waits in PAUSED gives none.
+    let (played, counted) = std::sync::mpsc::channel();
+    let sound = pipeline.by_name("sound").expect("sound");
+    sound.connect("handoff", false, move |_| {
+        // Whoever listens has counted enough.
+        played.send(()).ok();
+        None
+    });
+    pipeline.set_state(gst::State::Playing).expect("a start");
+    let heard =
+        (0..50).take_while(|_| counted.recv_timeout(std::time::Duration::from_secs(20)).is_ok()).count();
+    pipeline.set_state(gst::State::Null).expect("stopping never fails");
+    assert_eq!(heard, 50, "frames of sound");
+}

@@ -5,7 +5,7 @@ use crate::arch::Architecture;
 use crate::{Error, Limits, Result};
 use siskin_bitstream::VideoHeader;
 use siskin_bitstream::video_packet::{Coding, GopInfo, inspect};
-use siskin_media::{PixelFormat, VideoFrame, YuvMatrix};
+use siskin_media::{PixelFormat, VideoFrame, VideoFrameView, YuvMatrix};
 use siskin_model::runtime::{Provider, Runtime};
 
 /// The network of a group of pictures as it was coded.
@@ -193,6 +193,19 @@ impl Decoder {
             }
         }
         Ok(())
+    }
+
+    /// The frame of the last packet of a real-time mode, in 4:2:0, where the decoder keeps it: no samples are copied. None if the
+    /// group at hand has a network of its own, whose frames [`Decoder::decode_frame`] computes.
+    ///
+    /// # Errors
+    /// [`Error::MissingHeader`] if none has been decoded.
+    pub fn view_frame(&self) -> Result<Option<VideoFrameView<'_>>> {
+        match self.coding {
+            Coding::Blocks => self.blocks.frame().map(Some),
+            Coding::Realtime => self.realtime.as_ref().ok_or(Error::MissingHeader)?.frame().map(Some),
+            Coding::Fitted => Ok(None),
+        }
     }
 
     /// As [`Decoder::decode_frame`], to the bytes of RGB.

@@ -234,7 +234,8 @@ impl SiskinMux {
             }
         }
         if tracks.is_empty() {
-            gst::element_imp_warning!(self, gst::StreamError::Mux, ("no stream came in: the file is empty"));
+            // As of stock muxers, no message: a source that had nothing to say has said why.
+            gst::warning!(CAT, imp = self, "no stream came in: the file is empty");
         }
         let mode = self.mode();
         let obj = self.obj();

@@ -3,7 +3,7 @@
 use siskin_core::bitstream::VideoHeader;
 use siskin_core::media::{PixelFormat, VideoFrame, VideoFrameView};
 use siskin_core::runtime::Runtime;
-use siskin_core::video::Decoder;
+use siskin_core::video::{Coding, Decoder};
 use siskin_core::{Error, Result};
 
 use super::splitter::Place;
@@ -29,10 +29,10 @@ pub(super) struct Stream {
     /// The packet at hand, and whether it can be decoded.
     packet: Option<u64>,
     good: bool,
-    /// The last good frame; none before the first.
+    /// The last good frame of a fitted GOP; those of the real-time modes stay where the decoder keeps them.
     frame: Option<VideoFrame>,
-    /// Format of the frames of the last good packet.
-    format: PixelFormat,
+    /// How the last good packet is coded.
+    coding: Coding,
     /// Packets in a row that could not be decoded.
     pub(super) broken: u32,
 }
@@ -44,7 +44,7 @@ impl Stream {
             packet: None,
             good: false,
             frame: None,
-            format: PixelFormat::I420,
+            coding: Coding::Blocks,
             broken: 0,
         }
     }
@@ -56,7 +56,7 @@ impl Stream {
 
     /// The format of the frames of the last good packet; that of the real-time mode before any.
     pub(super) fn format(&self) -> PixelFormat {
-        self.format
+        codec_format(self.coding)
     }
 
     /// What runs the network.
@@ -74,7 +74,7 @@ impl Stream {
         let loaded = self.decoder.load(data);
         self.good = loaded.is_ok();
         loaded.map(|info| {
-            (self.broken, self.format) = (0, codec_format(info.coding));
+            (self.broken, self.coding) = (0, info.coding);
             true
         })
     }
@@ -84,11 +84,16 @@ impl Stream {
         if !self.good {
             return Ok(());
         }
+        if self.coding != Coding::Fitted {
+            // Decoded with its packet. What a fitted GOP left must not be shown in its place later.
+            self.frame = None;
+            return Ok(());
+        }
         // The last frame's memory is decoded into; the decoder leaves it as it was on failure.
         let mut room = self.frame.take();
         let had_frame = room.is_some();
         let out = room.get_or_insert_default();
-        let decoded = self.decoder.decode_frame(frame as usize, self.format, out);
+        let decoded = self.decoder.decode_frame(frame as usize, PixelFormat::Rgb, out);
         // Parameters that overflow in one frame do so in its neighbors.
         self.good = !matches!(decoded, Err(Error::NotFinite { .. }));
         // What fails leaves the frame before.
@@ -104,14 +109,19 @@ impl Stream {
     /// The frame to show, if there is one of the stream's size.
     pub(super) fn frame(&self) -> Option<VideoFrameView<'_>> {
         let size = self.header().and_then(|header| header.size().ok())?;
+        let kept = match &self.frame {
+            Some(frame) => Some(frame.view()),
+            // Straight from the decoder, without a copy in between.
+            None => self.decoder.view_frame().ok().flatten(),
+        };
         // After a change of size the old frame does not fit the caps.
-        self.frame.as_ref().filter(|frame| frame.size() == size).map(VideoFrame::view)
+        kept.filter(|frame| frame.size() == size)
     }
 
     /// Forgets what has been decoded: what comes next does not follow from it.
     pub(super) fn reset(&mut self) {
         self.decoder.reset();
-        // The frame stays: its memory is used again.
-        (self.packet, self.good, self.broken) = (None, false, 0);
+        // The frame before a seek must not be shown as the one sought.
+        (self.frame, self.packet, self.good, self.broken) = (None, None, false, 0);
     }
 }
