@@ -29,7 +29,7 @@ pub(crate) struct VideoArgs {
     /// Epochs of a fit (passes over the frames of a GOP), 2 or more [default: the preset's]
     #[arg(long, value_name = "N", requires = "preset", value_parser = clap::value_parser!(u32).range(2..=100_000))]
     epochs: Option<u32>,
-    /// Refinement of each real-time frame: 0 dead zone, 1 RDOQ, up to 16 for analysis by synthesis [default: 1]
+    /// Work on each real-time frame: 0 quickest, 1 usual, 2 thorough; with a model up to 16 for analysis by synthesis [default: 1]
     #[arg(long, value_name = "N")]
     refine: Option<u32>,
     /// Old name of --epochs and, in real time, of --refine

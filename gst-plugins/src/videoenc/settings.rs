@@ -126,7 +126,7 @@ impl Settings {
             number(
                 "refine",
                 "Refinements",
-                "Work on each frame with preset=realtime: 0 is quickest, 1 usual; with a model, more are analysis by synthesis. \
+                "Work on each frame with preset=realtime: 0 is quickest, 1 usual, 2 thorough; with a model, more are analysis by synthesis. \
                  Less is done where frames are late",
                 (0, realtime::MAX_REFINEMENTS, defaults.refine),
             ),

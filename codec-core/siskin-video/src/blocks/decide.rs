@@ -25,14 +25,8 @@ use crate::Result;
 // Over RGB it is 3.3 for V and 4.3 for U; 2 goes with the step of chroma, which is finer by a factor of sqrt(2).
 const CHROMA_WEIGHT: f32 = 2.0;
 
-// What follows trades time for rate. The figures are means over clips of 480x270 at equal luma PSNR.
-
-/// A block whose cost is less than that of so many bits is not cut up: 16x16, and 32x32. 0.5 % of rate, a fifth of the time.
-const MIN_SPLIT_BITS: [f32; 2] = [60.0, 100.0];
 /// Mean squared error in squared steps that a quarter of a skipped block may have where smaller blocks are not tried.
 const SKIPPED_ERROR: f32 = 0.1;
-/// SATD per sample in steps below which intra prediction is not tried.
-const INTER_SATD: f32 = 0.15;
 /// Root mean square in steps below which a residual is not transformed.
 const MIN_RESIDUAL: f32 = 0.04;
 
@@ -141,10 +135,10 @@ impl Decider<'_, '_> {
         let mut split_bits = [0.0; 2];
         let mut cost = f32::MAX;
         // Where both neighbors have the smallest blocks, the largest is not tried, and the other way round.
-        let is_fine =
-            !self.shared.references.is_empty() && self.grid.count_beside((x, y), |c| c.log == MIN_LOG) == 2;
-        let is_coarse =
-            !self.shared.references.is_empty() && self.grid.count_beside((x, y), |c| c.log == MAX_LOG) == 2;
+        let effort = self.shared.effort;
+        let is_guided = !self.shared.references.is_empty() && !effort.is_thorough;
+        let is_fine = is_guided && self.grid.count_beside((x, y), |c| c.log == MIN_LOG) == 2;
+        let is_coarse = is_guided && self.grid.count_beside((x, y), |c| c.log == MAX_LOG) == 2;
         if is_inside && !(log == MAX_LOG && is_fine) {
             if log > MIN_LOG {
                 let finer = self.grid.count_beside((x, y), |c| c.log < log);
@@ -155,7 +149,7 @@ impl Decider<'_, '_> {
             cost = self.best(log).cost + split_bits[0];
             if log == MIN_LOG
                 || (is_coarse && log == MIN_LOG + 1)
-                || cost < lambda * MIN_SPLIT_BITS[usize::from(log - MIN_LOG - 1)]
+                || cost < lambda * effort.min_split_bits[usize::from(log - MIN_LOG - 1)]
                 || self.is_good_enough(log)
             {
                 self.keep_leaf(log);
@@ -248,7 +242,8 @@ impl Decider<'_, '_> {
             let best = self.best(log);
             // Intra prediction seldom helps where motion compensation leaves less than a step a sample.
             let side = 1u32 << log;
-            if best.block.is_skipped || (inter as f32) < INTER_SATD * self.luma_step() * (side * side) as f32
+            if best.block.is_skipped
+                || (inter as f32) < self.shared.effort.inter_satd * self.luma_step() * (side * side) as f32
             {
                 return;
             }
@@ -274,13 +269,22 @@ impl Decider<'_, '_> {
 
     /// Weighted squared error of a block's plane.
     fn error(&self, samples: &Samples, (x, y, side): (usize, usize, usize), plane: usize) -> f32 {
-        let source = &self.shared.source.planes[plane];
         let (own, stride) = samples.plane(plane);
-        if plane == 0 {
-            ssd(side, source.at(x, y), source.stride, own, stride) as f32
-        } else {
-            CHROMA_WEIGHT * ssd(side / 2, source.at(x / 2, y / 2), source.stride, own, stride) as f32
-        }
+        let part = if plane == 0 { 1 } else { 2 };
+        self.square_error(own, stride, (x / part, y / part, side / part), plane)
+    }
+
+    /// The same of a square of a plane.
+    fn square_error(
+        &self,
+        own: &[u8],
+        stride: usize,
+        (x, y, side): (usize, usize, usize),
+        plane: usize,
+    ) -> f32 {
+        let source = &self.shared.source.planes[plane];
+        let weight = if plane == 0 { 1.0 } else { CHROMA_WEIGHT };
+        weight * ssd(side, source.at(x, y), source.stride, own, stride) as f32
     }
 
     /// Transforms and quantizes what a prediction leaves of a square of a plane.

@@ -6,6 +6,7 @@ use siskin_bitstream::video_packet::{self, Coding, GopInfo, REALTIME_NUMBERS};
 use siskin_entropy::range::RangeEncoder;
 use siskin_media::{PixelFormat, VideoFrameView};
 
+use super::effort::Effort;
 use super::picture::{Picture, Plane};
 use super::quant::{OCTAVE, QUALITIES};
 use super::rows::{self, Row, Shared};
@@ -286,7 +287,7 @@ impl Encoder {
             survey: &self.survey,
             quality,
             lambda: if is_keyframe { KEYFRAME_LAMBDA } else { PREDICTED_LAMBDA },
-            is_quick: self.config.refinements == 0,
+            effort: Effort::of(self.config.refinements),
         };
         rows::decide(shared, &mut picture, &mut self.state, &mut self.rows);
         let mut coder = RangeEncoder::default();

@@ -11,6 +11,7 @@ mod deblock;
 mod decide;
 mod decoder;
 mod distortion;
+mod effort;
 mod encoder;
 mod grid;
 mod interpolation;

@@ -8,6 +8,7 @@ use siskin_entropy::binary::{BitCoder, BitCounter};
 
 use super::contexts::Contexts;
 use super::decide::{Decider, Hints, Scratch};
+use super::effort::Effort;
 use super::grid::{CELL, Cell, Grid, TREE};
 use super::motion::Motion;
 use super::picture::{Canvas, Picture, Rows};
@@ -28,8 +29,7 @@ pub(super) struct Shared<'a> {
     pub(super) quality: u8,
     /// Cost of a bit in squared luma steps.
     pub(super) lambda: f32,
-    /// No blocks of 8x8, and the last frame is the only reference.
-    pub(super) is_quick: bool,
+    pub(super) effort: &'static Effort,
 }
 
 /// What was decided on for a row of trees.
@@ -117,7 +117,7 @@ impl Job<'_> {
                 contexts: &mut self.row.contexts,
                 scratch: &mut self.row.scratch,
             };
-            if self.shared.is_quick && !self.shared.references.is_empty() {
+            if self.shared.effort.is_quick && !self.shared.references.is_empty() {
                 decider.decide_quickly((x, y, MAX_LOG), Hints::default());
             } else {
                 decider.decide((x, y, MAX_LOG), Hints::default());

@@ -78,7 +78,7 @@ fn decoded(decoder: &Decoder) -> Vec<u8> {
 #[test]
 fn a_decoder_sees_what_the_encoder_saw() {
     for size in [(64, 48), (16, 16), (17, 31), (50, 97), (5, 3), (1, 1), (129, 66), (31, 200)] {
-        for refinements in [0, 1] {
+        for refinements in [0, 1, 2] {
             let frames = clip(size.0 as usize, size.1 as usize, 9);
             let config = Config { refinements, ..quality(6) };
             let mut encoder = Encoder::new(header(size.0, size.1), &config).expect("a valid stream");
@@ -106,6 +106,23 @@ fn packets_do_not_depend_on_threads() {
         assert_eq!(one, three);
         assert_eq!(one, packets((160, 150), &Config { refinements, ..quality(8) }, &frames));
     }
+}
+
+#[test]
+fn more_work_on_a_frame_pays() {
+    let frames = clip(160, 128, 8);
+    let [quick, usual, thorough] = [0, 1, 2].map(|refinements| {
+        let config = Config { refinements, ..quality(14) };
+        let mut encoder = Encoder::new(header(160, 128), &config).expect("a valid stream");
+        let (mut bits, mut level) = (0.0, 0.0);
+        for frame in &frames {
+            bits += encoder.encode(frame, None).expect("a frame").data.len() as f64 * 8.0;
+            level += psnr(frame, &seen_by(&encoder)) / frames.len() as f64;
+        }
+        // A decibel is worth about a sixth of the rate.
+        bits * (-level / 6.0).exp2()
+    });
+    assert!(thorough < usual && usual < quick, "{thorough} {usual} {quick}");
 }
 
 #[test]

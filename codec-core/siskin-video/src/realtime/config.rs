@@ -26,7 +26,7 @@ pub struct Config {
     /// Whether a new scene begins with a keyframe.
     pub scene_cuts: bool,
     /// Work on each frame, up to [`MAX_REFINEMENTS`](super::MAX_REFINEMENTS); decoders know nothing of it. Of the block codec 0
-    /// decides on the sizes of blocks without trying them. With a network, the first is RDOQ, and each further one analysis by
+    /// decides on the sizes of blocks without trying them, and 2 tries everything; more is the same. With a network, the first is RDOQ, and each further one analysis by
     /// synthesis.
     pub refinements: u32,
     /// Threads of the block codec, up to [`MAX_THREADS`]; 0 for one per core, shared by all streams. Packets do not depend on it.

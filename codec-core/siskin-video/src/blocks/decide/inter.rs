@@ -11,14 +11,6 @@ use super::super::search::{Wanted, average, vector_bits};
 use super::super::syntax::{Block, MIN_LOG};
 use super::{Decider, Hints};
 
-// What follows trades time for rate, as in the module above.
-
-/// SATD per sample in steps: below the first, merging is enough; below the second, only the last frame is searched.
-const MERGED_SATD: f32 = 0.1;
-const LAST_FRAME_SATD: f32 = 0.3;
-/// Levels for merged motion are tried up to this part of the SATD of a block's own motion. 1 % of rate, a fifth of the time.
-const MERGED_LEVELS: f32 = 1.05;
-
 /// What a search by SATD found for a block.
 pub(super) struct Motions {
     /// The best candidate for merging, and its cost.
@@ -74,15 +66,16 @@ impl Decider<'_, '_> {
         merge.1 = satd(side, own, source.stride, best_samples, 32) + (lambda * f32::from(1 + merge.0)) as u32;
         let merged = Block { merge: Some(merge.0), motion: candidates[usize::from(merge.0)], ..block };
         // As good as a step allows without any search.
-        if (merge.1 as f32) < MERGED_SATD * self.luma_step() * (side * side) as f32 {
+        if (merge.1 as f32) < self.shared.effort.merged_satd * self.luma_step() * (side * side) as f32 {
             return Motions { merged, merged_cost: merge.1, own: None };
         }
         let mut singles = [([0i16; 2], u32::MAX); 3];
         for (r, from) in references.iter().enumerate() {
             // Another frame seldom helps where the last one leaves little, or where it did not help the larger block.
             if r > 0
-                && ((singles[0].1 as f32) < LAST_FRAME_SATD * self.luma_step() * (side * side) as f32
-                    || (block.log < 5 && !hints.is_useful[r]))
+                && ((singles[0].1 as f32)
+                    < self.shared.effort.last_frame_satd * self.luma_step() * (side * side) as f32
+                    || (block.log < 5 && !hints.is_useful[r] && !self.shared.effort.is_thorough))
             {
                 continue;
             }
@@ -157,10 +150,15 @@ impl Decider<'_, '_> {
         let Some((own, cost)) = found.own else { return self.try_inter(found.merged, true) };
         // Levels are tried where they are likelier to pay; taking over motion without any is always tried.
         let has_own = own.motion != found.merged.motion && cost < found.merged_cost;
-        let with_levels = !has_own || found.merged_cost as f32 <= MERGED_LEVELS * cost as f32;
+        let with_levels =
+            !has_own || found.merged_cost as f32 <= self.shared.effort.merged_levels * cost as f32;
         self.try_inter(found.merged, with_levels);
         if has_own {
             self.try_inter(own, true);
+        }
+        let best = self.best(own.log).block;
+        if self.shared.effort.is_thorough && best.coded & 1 != 0 {
+            self.try_inter(Block { is_split: true, ..best }, true);
         }
     }
 
@@ -174,11 +172,7 @@ impl Decider<'_, '_> {
         for plane in 0..3 {
             predict_inter(reference, &block.motion, place, plane, &mut leaf.samples);
         }
-        let mut errors = [0.0; 3];
-        for (plane, error) in errors.iter_mut().enumerate() {
-            *error = self.error(&leaf.samples, place, plane);
-        }
-        let nothing = errors.iter().sum::<f32>();
+        let nothing = (0..3).map(|plane| self.error(&leaf.samples, place, plane)).sum::<f32>();
         // Merging without levels is a skip; a motion of its own has a flag that says whether there are levels.
         let mut bits = self.prediction_bits(&block);
         let skip_bits = if block.merge.is_some() {
@@ -191,7 +185,8 @@ impl Decider<'_, '_> {
         };
         let skipped = nothing + lambda * skip_bits;
         block.coded = 0;
-        bits += self.scratch.costs.of(contexts::TRANSFORM_SPLIT + usize::from(log - MIN_LOG) * 2, false);
+        bits +=
+            self.scratch.costs.of(contexts::TRANSFORM_SPLIT + usize::from(log - MIN_LOG) * 2, block.is_split);
         let mut all = lambda * bits;
         if !with_levels {
             block.is_skipped = block.merge.is_some();
@@ -199,35 +194,49 @@ impl Decider<'_, '_> {
             return self.take_if_better(leaf);
         }
         let predicted = leaf.samples.clone();
-        for plane in 0..3 {
-            let index = [0, 4, 5][plane];
+        let chroma = (place.0 / 2, place.1 / 2, place.2 / 2);
+        let luma = block.luma_blocks().enumerate().map(|(i, place)| (i, 0, place));
+        for (index, plane, square) in luma.chain([(4, 1, chroma), (5, 2, chroma)]) {
             let range = block.levels_at(index);
-            let (x, y, side) = place;
+            let (x, y, side) = square;
             let part = if plane == 0 { 1 } else { 2 };
-            let square = (x / part, y / part, side / part);
             let flags = self.coded_flags(&block, index);
             let (from, stride) = predicted.plane(plane);
+            // Where in the block's samples.
+            let offset = (y - place.1 / part) * stride + x - place.0 / part;
+            let from = &from[offset..];
+            let mut cost = self.square_error(from, stride, square, plane) + lambda * flags[0];
+            leaf.levels[range.clone()].fill(0);
             let (quantized, extent) =
                 self.quantize(plane, square, (from, stride), &mut leaf.levels[range.clone()]);
-            let mut cost = errors[plane] + lambda * flags[0];
             if quantized.is_coded {
                 let (samples, stride) = leaf.samples.plane_mut(plane);
-                let step = self.plane_step(plane);
-                add_residual(samples, stride, &leaf.levels[range], square.2.trailing_zeros(), step, extent);
-                let coded = self.error(&leaf.samples, place, plane) + lambda * (flags[1] + quantized.bits);
+                let (samples, step) = (&mut samples[offset..], self.plane_step(plane));
+                add_residual(
+                    samples,
+                    stride,
+                    &leaf.levels[range.clone()],
+                    side.trailing_zeros(),
+                    step,
+                    extent,
+                );
+                let left = self.square_error(samples, stride, square, plane);
+                let coded = left + lambda * (flags[1] + quantized.bits);
                 if coded < cost {
                     cost = coded;
                     block.coded |= 1 << index;
                 } else {
-                    let (samples, _) = leaf.samples.plane_mut(plane);
-                    samples.copy_from_slice(from);
+                    for (to, from) in samples.chunks_mut(stride).zip(from.chunks(stride)).take(side) {
+                        to[..side].copy_from_slice(&from[..side]);
+                    }
+                    leaf.levels[range].fill(0);
                 }
             }
             all += cost;
         }
         if block.coded == 0 || skipped <= all {
             leaf.samples = predicted;
-            block.coded = 0;
+            (block.coded, block.is_split) = (0, false);
             block.is_skipped = block.merge.is_some();
             all = skipped;
         }

@@ -8,12 +8,6 @@ use super::super::reconstruct::{add_residual, store};
 use super::super::syntax::{Block, MIN_LOG};
 use super::{CHROMA_WEIGHT, Decider};
 
-/// Intra prediction is given up if its likely modes are worse than this part of motion compensation.
-const INTRA_SATD: f32 = 1.3;
-/// In keyframes the second mode is tried if its SATD is at most this part of the best one's: 0.6 % of rate, a twelfth of the time
-/// of a keyframe.
-const SECOND_MODE: f32 = 1.1;
-
 impl Decider<'_, '_> {
     /// Tries intra prediction, where `inter` is the least SATD of motion compensation.
     pub(super) fn find_intra(&mut self, block: Block, inter: u32) {
@@ -37,7 +31,7 @@ impl Decider<'_, '_> {
         }
         let least = costs.iter().copied().min().unwrap_or(u32::MAX);
         // Far from what motion compensation gives: no direction makes up for it.
-        if inter != u32::MAX && least as f32 > INTRA_SATD * inter as f32 {
+        if inter != u32::MAX && least as f32 > self.shared.effort.intra_satd * inter as f32 {
             return;
         }
         (2..MODES).step_by(4).for_each(|mode| try_mode(mode, &mut costs));
@@ -52,16 +46,16 @@ impl Decider<'_, '_> {
         if inter != u32::MAX && costs[usize::from(modes[0])] > inter {
             return;
         }
-        let is_close =
-            costs[usize::from(modes[1])] as f32 <= SECOND_MODE * costs[usize::from(modes[0])] as f32;
-        let count = if inter == u32::MAX && is_close && !self.shared.is_quick { 2 } else { 1 };
+        let is_close = costs[usize::from(modes[1])] as f32
+            <= self.shared.effort.second_mode * costs[usize::from(modes[0])] as f32;
+        let count = if inter == u32::MAX && is_close { 2 } else { 1 };
         for &mode in &modes[..count] {
             self.try_intra(Block { mode, motion: Motion::INTRA, ..block });
         }
         let best = self.best(block.log);
         if best.block.motion.is_intra()
             && best.block.coded & 1 != 0
-            && (!self.shared.is_quick || block.log == MIN_LOG)
+            && (!self.shared.effort.is_quick || block.log == MIN_LOG)
         {
             let mode = best.block.mode;
             self.try_intra(Block { mode, is_split: true, motion: Motion::INTRA, ..block });

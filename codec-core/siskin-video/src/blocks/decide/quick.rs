@@ -7,7 +7,7 @@ use super::super::distortion::satd;
 use super::super::reconstruct::Samples;
 use super::super::syntax::{Block, MIN_LOG};
 use super::inter::{Motions, approximate};
-use super::{Decider, Hints, INTER_SATD};
+use super::{Decider, Hints};
 
 /// SATD per sample in steps below which a block is not cut up.
 const GOOD_SATD: f32 = 0.2;
@@ -30,7 +30,8 @@ impl Decider<'_, '_> {
                 self.scratch.leaves[usize::from(log - MIN_LOG)].cost = f32::MAX;
                 self.try_motions(&found);
                 let least = found.least();
-                let is_bad = least as f32 >= INTER_SATD * self.luma_step() * (side * side) as f32;
+                let is_bad =
+                    least as f32 >= self.shared.effort.inter_satd * self.luma_step() * (side * side) as f32;
                 if is_bad && !self.best(log).block.is_skipped {
                     self.find_intra(block, least);
                 }
