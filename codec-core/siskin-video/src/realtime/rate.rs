@@ -9,7 +9,8 @@ const HORIZON: f64 = 1.0;
 const MAX_CHANGE: f64 = 4.0;
 /// Bits of a keyframe over those of a predicted frame at one quality, as long as only one kind has been seen.
 const KEYFRAME_RATIO: f64 = 4.0;
-/// A keyframe gets at most this part of the bits of a second: what more it took, the frames behind it would lack.
+/// A keyframe gets at most this part of the bits of a second, or of the time since the keyframe before: what more it took, the
+/// frames behind it would lack.
 const KEYFRAME_SHARE: f64 = 0.35;
 /// After too much has been spent a keyframe still gets this part of that, as it must come.
 const MIN_KEYFRAME_PART: f64 = 0.25;
@@ -38,6 +39,8 @@ pub(crate) struct RateController {
     /// Bits that time has allowed beyond those spent; below 0 where too much was spent.
     reservoir: f64,
     last: Option<f64>,
+    /// Seconds since the last keyframe began; none before the first.
+    since_keyframe: Option<f64>,
 }
 
 impl RateController {
@@ -50,6 +53,7 @@ impl RateController {
             costs: [None; 2],
             reservoir: 0.0,
             last: None,
+            since_keyframe: None,
         }
     }
 
@@ -79,7 +83,10 @@ impl RateController {
         let interval = f64::from(interval.max(2));
         let bits = if is_keyframe {
             // At least four frames' worth: a keyframe costs several predicted ones, however short the interval is.
-            let most = share * interval.min(HORIZON / seconds.max(1e-3)).max(4.0) * KEYFRAME_SHARE;
+            // Where cuts follow one another, each keyframe has what the last scene has earned: nine cuts in six seconds took 6 to 7 %
+            // above the rate, and their worst second 1.7 times.
+            let earned = self.since_keyframe.unwrap_or(HORIZON).min(HORIZON);
+            let most = share * interval.min(earned / seconds.max(1e-3)).max(4.0) * KEYFRAME_SHARE;
             (most + self.reservoir.min(0.0)).max(most * MIN_KEYFRAME_PART)
         } else {
             // What the keyframe takes is spread over the frames that follow.
@@ -117,6 +124,8 @@ impl RateController {
 
     /// Learns from the bits of a frame.
     pub(crate) fn record_frame(&mut self, is_keyframe: bool, quality: u8, bits: f64, seconds: f64) {
+        self.since_keyframe =
+            if is_keyframe { Some(seconds) } else { self.since_keyframe.map(|s| s + seconds) };
         // Normalized to a qstep of 1, so that frames of different qualities teach one number.
         let cost = bits.max(1.0) * (f64::from(quality) / self.octave).exp2().powf(POWER);
         let mean = &mut self.costs[usize::from(!is_keyframe)];
@@ -130,6 +139,7 @@ impl RateController {
 
     /// Takes note of a frame that repeats the one before, whose bits say nothing of the source.
     pub(crate) fn record_repeated_frame(&mut self, bits: f64, seconds: f64) {
+        self.since_keyframe = self.since_keyframe.map(|s| s + seconds);
         self.reservoir = (self.reservoir - bits + self.rate * seconds).min(self.rate * HORIZON);
     }
 }
@@ -171,6 +181,25 @@ mod tests {
         assert!(seconds_of_bits[4..].iter().all(|&bits| bits < 1.3 * rate), "{seconds_of_bits:.0?}");
         assert!(seconds_of_bits[4..].iter().sum::<f64>() > 0.7 * 6.0 * rate, "{seconds_of_bits:.0?}");
         assert!(seconds_of_bits[3] < 4.0 * rate, "{seconds_of_bits:.0?}");
+    }
+
+    #[test]
+    fn cuts_in_a_row_keep_the_rate() {
+        // A scene in 16 frames where 120 may pass, each other one four times as dear.
+        let (rate, seconds) = (500e3, 0.04);
+        let mut control = RateController::new(rate, 8.0, 48);
+        let mut all = Vec::new();
+        for i in 0..160u32 {
+            let is_keyframe = i % 16 == 0;
+            let quality = control.choose_quality(is_keyframe, seconds, 120, 100_000);
+            let cost = if i / 16 % 2 == 0 { 200e3 } else { 50e3 } * if is_keyframe { 12.0 } else { 1.0 };
+            let bits = cost / (f64::from(quality) / 8.0).exp2().powf(1.2);
+            control.record_frame(is_keyframe, quality, bits, seconds);
+            all.push(bits);
+        }
+        let mean = all.iter().sum::<f64>() / (160.0 * seconds);
+        let worst = all[16..].windows(25).map(|w| w.iter().sum::<f64>()).fold(0.0, f64::max);
+        assert!((mean / rate - 1.0).abs() < 0.05 && worst < 1.3 * rate, "{mean} {worst}");
     }
 
     #[test]
