@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Rate and distortion of siskin, x264, x265 and SVT-AV1 on clips, in one run, from real files.
 
-    scripts/video_rd.py target/release/siskin clip.mp4 --size 320x180 --frames 32 --preset fast --bpp 0.1 0.2
-    scripts/video_rd.py target/release/siskin bunny.mp4 --preset medium --epochs 80 --bpp 0.08 0.16 0.32 --threads 1 \\
+    scripts/video_rd.py target/release/siskin clip.mp4 --size 320x180 --frames 32 --preset nerv-fast --bpp 0.1 0.2
+    scripts/video_rd.py target/release/siskin bunny.mp4 --preset nerv --epochs 80 --bpp 0.08 0.16 0.32 --threads 1 \\
         --torch .siskin/venv-train/bin/python --out docs/evaluation/video-fit
     scripts/video_rd.py target/release/siskin bunny.mp4 carphone.mp4 bikes.mp4 --preset realtime \\
         --size 480x270 --frames 60 --out docs/evaluation/video-realtime
@@ -11,7 +11,7 @@ Every codec gets the same raw pictures, made smaller where they exceed the size,
 Sizes are those of the files in Matroska; PSNR and MS-SSIM are over RGB, frame by frame, as `siskin compare` computes them; PSNR of
 luma, and VMAF where `--vmaf` names an FFmpeg with libvmaf (that of PyPI's imageio-ffmpeg 0.8.1 has it), are those of FFmpeg's filters.
 `--preset realtime --refine 0 1 2 4` compares numbers of refinement steps and no peers.
-With `--preset realtime` the peers are set for low delay (x264 and x265 ultrafast and veryfast with zerolatency, SVT-AV1
+With presets that code each frame at once the peers are set for low delay (x264 and x265 ultrafast and veryfast with zerolatency, SVT-AV1
 preset 12 without reordering), else for files. `--out` writes .csv, .md and, with matplotlib, .png.
 With `--torch` each network that siskin fitted is fitted again by `video_torch.py` with as many passes over the same pictures;
 those sizes are what the normal distributions promise, for that script writes no bytes. PSNR before coding is the mean over the
@@ -36,7 +36,7 @@ FILE_PEERS = [
     ("SVT-AV1 preset 6", ["-c:v", "libsvtav1", "-preset", "6"], [30, 40, 50, 57, 63]),
 ]
 # Passes in all and learning rates of the presets that fit a network; a quarter of the passes has the bits in the loss.
-PASSES = {"fast": (40, (1e-2, 2e-3)), "medium": (130, (6e-3, 1e-3)), "slow": (400, (3e-3, 5e-4)), "placebo": (1600, (3e-3, 5e-4))}
+PASSES = {"nerv-fast": (40, (1e-2, 2e-3)), "nerv": (130, (6e-3, 1e-3)), "nerv-slow": (400, (3e-3, 5e-4)), "nerv-placebo": (1600, (3e-3, 5e-4))}
 LOW_DELAY = ["-tune", "zerolatency"]
 AV1 = ["-c:v", "libsvtav1", "-svtav1-params", "pred-struct=1"]
 LIVE_PEERS = [
@@ -121,7 +121,7 @@ def measure(args, clip, folder, rows):
                      "psnr_before_coding": before, **filtered(args, raw, seen, folder)})
         print(rows[-1], flush=True)
 
-    gop_option = "--keyframe-interval" if args.preset == "realtime" else "--gop-size"
+    gop_option = "--keyframe-interval" if args.preset not in PASSES else "--gop-size"
 
     def siskin(codec, setting, *options):
         path = folder / "siskin.mkv"
@@ -153,9 +153,9 @@ def measure(args, clip, folder, rows):
     def packet_bytes(path):
         return last(call(args.program, "info", path, "--json"))["packet_bytes"]
 
-    if args.preset == "realtime":
+    if args.preset not in PASSES:
         for steps in args.refine or [None]:
-            name, more = ("siskin realtime", []) if steps is None else (f"{steps} refinements", ["--refine", steps])
+            name, more = (f"siskin {args.preset}", []) if steps is None else (f"{steps} refinements", ["--refine", steps])
             for quality in args.quality:
                 siskin(name, f"quality {quality}", "--quality", quality, *more)
     else:
@@ -165,7 +165,7 @@ def measure(args, clip, folder, rows):
             path = siskin(f"siskin {args.preset}", f"{bpp} bpp", "--size", size, *passes)
             if args.torch:
                 torch(f"{bpp} bpp", path, size - (path.stat().st_size - packet_bytes(path)))
-    peers = LIVE_PEERS if args.preset == "realtime" else FILE_PEERS
+    peers = LIVE_PEERS if args.preset not in PASSES else FILE_PEERS
     for codec, options, settings in [] if args.refine else peers:
         for crf in settings:
             path = folder / "peer.mkv"
@@ -230,7 +230,7 @@ def main():
     parser.add_argument("clips", nargs="+", type=pathlib.Path)
     parser.add_argument("--size", default="320x180", type=lambda s: tuple(map(int, s.split("x"))))
     parser.add_argument("--frames", type=int, default=32)
-    parser.add_argument("--preset", default="fast")
+    parser.add_argument("--preset", default="realtime")
     parser.add_argument("--gop-size", type=int, help="frames from a keyframe to the next [default: all]")
     parser.add_argument("--bpp", type=float, nargs="+", default=[0.1], help="rates of the presets that fit a network")
     parser.add_argument("--epochs", type=int, help="passes over the frames in all, of the presets that fit a network")

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The network of a file that `siskin encode --preset fast|medium|slow|placebo` wrote, in PyTorch: its training step timed, or the
+"""The network of a file that `siskin encode --preset nerv-fast|nerv|nerv-slow|nerv-placebo` wrote, in PyTorch: its training step timed, or the
 whole fit run again from nothing.
 
     OMP_NUM_THREADS=1 python scripts/video_torch.py coded.mkv

@@ -191,7 +191,7 @@ fn a_fitted_picture_of_odd_width_has_the_color_of_its_edge() {
     let (input, coded, back) = (path("in.mkv"), path("coded.mkv"), path("back.y4m"));
     let flat = "color=0xc8285a:s=99x32:r=5:d=0.4";
     ffmpeg(&["-f", "lavfi", "-i", flat, "-c:v", "ffv1", "-pix_fmt", "yuv420p", text(&input)]);
-    let options = ["--preset", "fast", "--epochs", "60", "--parameters", "4000", "--quality", "95"];
+    let options = ["--preset", "nerv-fast", "--epochs", "60", "--parameters", "4000", "--quality", "95"];
     good([&["encode", "-q", text(&input), text(&coded)], &options[..]].concat());
     good(["decode", "-q", text(&coded), text(&back)]);
     let data = std::fs::read(&back).expect("pictures");
@@ -215,7 +215,7 @@ fn the_place_of_chroma_is_told_on() {
     for chroma in ["420jpeg", "420mpeg2", "420paldv"] {
         let head = format!("YUV4MPEG2 W32 H32 F25:1 Ip A1:1 C{chroma}\n");
         std::fs::write(&input, [head.as_bytes(), &pictures].concat()).expect("a file");
-        for preset in [&[][..], &["--preset", "fast", "--epochs", "4", "--parameters", "4000"]] {
+        for preset in [&[][..], &["--preset", "nerv-fast", "--epochs", "4", "--parameters", "4000"]] {
             good([&["encode", "-q", "-y", text(&input), text(&coded)], preset].concat());
             good(["decode", "-q", "-y", text(&coded), text(&back)]);
             let told = std::fs::read(&back).expect("pictures");

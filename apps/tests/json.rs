@@ -120,7 +120,7 @@ fn video(runs: &mut Runs) {
     write_movie(&runs.path("movie.mkv"));
     runs.run("encode {movie.mkv} {v.mkv} --preset realtime");
     runs.run(
-        "encode {movie.mkv} {fit.mkv} --preset fast --epochs 8 --gop-size 3 --parameters 4000 --no-audio",
+        "encode {movie.mkv} {fit.mkv} --preset nerv-fast --epochs 8 --gop-size 3 --parameters 4000 --no-audio",
     );
     runs.run("decode {v.mkv} {back.mkv}");
     runs.run("decode {v.mkv} {back.y4m}");

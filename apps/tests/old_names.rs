@@ -54,7 +54,7 @@ fn old_names_for_video_give_the_same_file_and_warn() {
         y4m.extend((0..32 * 48).map(|i| (40 + (i + 3 * n) % 32 * 4) as u8));
     }
     std::fs::write(&clip, y4m).expect("a writable folder");
-    let fit = ["--preset", "fast", "--parameters", "4000", "--threads", "1"];
+    let fit = ["--preset", "nerv-fast", "--parameters", "4000", "--threads", "1"];
     let rows: [(&[&str], &[&str]); 3] = [
         (&["--steps", "3"], &["--refine", "3"]),
         (&["--gop-size", "2"], &["--keyframe-interval", "2"]),

@@ -34,7 +34,7 @@ fn a_clip_is_encoded_decoded_compared_and_survives_damage() {
         (folder.path().join("a.y4m"), folder.path().join("a.mkv"), folder.path().join("b.y4m"));
     write_clip(&clip, 5);
     let encode =
-        ["encode", text(&clip), text(&coded), "--preset", "fast", "--epochs", "16", "--gop-size", "3"];
+        ["encode", text(&clip), text(&coded), "--preset", "nerv-fast", "--epochs", "16", "--gop-size", "3"];
     let result = json(&[&encode[..], &["--parameters", "4000", "--json"]].concat());
     assert_eq!((result["frames"].as_u64(), result["groups"].as_u64()), (Some(5), Some(2)));
     let info = json(&["info", text(&coded), "--json"]);
@@ -82,7 +82,7 @@ fn a_size_is_kept_and_mistakes_are_told() {
     let folder = folder();
     let (clip, coded) = (folder.path().join("a.y4m"), folder.path().join("a.mkv"));
     write_clip(&clip, 4);
-    let encode = ["encode", text(&clip), text(&coded), "--preset", "fast", "--epochs", "4"];
+    let encode = ["encode", text(&clip), text(&coded), "--preset", "nerv-fast", "--epochs", "4"];
     let result = json(&[&encode[..], &["--size", "4000", "--json"]].concat());
     assert!(result["bytes"].as_u64().is_some_and(|b| b <= 4000), "{result}");
     let again = |more: &[&str]| run([&encode[..], &["-y"], more].concat());
@@ -91,7 +91,7 @@ fn a_size_is_kept_and_mistakes_are_told() {
     assert_fails(&run(["decode", text(&coded), text(&folder.path().join("b.webm"))]), 2, ".y4m or .rgb");
     let sound = folder.path().join("none.y4m");
     std::fs::write(&sound, b"YUV4MPEG2 W16 H16 F25:1\n").expect("a writable folder");
-    let output = run(["encode", text(&sound), text(&coded), "-y", "--preset", "fast"]);
+    let output = run(["encode", text(&sound), text(&coded), "-y", "--preset", "nerv-fast"]);
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
 }
 
@@ -303,7 +303,11 @@ fn pictures_and_sound_go_into_one_file_and_come_out() {
         assert!(output.status.success(), "{}", stderr(&output));
     }
     assert_fails(&with("speech-24k", &["--no-audio"]), 2, "is a bundle for sound");
-    assert_fails(&with("video-realtime", &["--preset", "fast"]), 2, "is for --preset realtime");
+    assert_fails(
+        &with("video-realtime", &["--preset", "nerv-fast"]),
+        2,
+        "is for presets that code each frame",
+    );
     assert_fails(&with("no-such-bundle", &[]), 1, "no-such-bundle");
 
     for (option, codec) in [("--no-audio", "V_SISKIN"), ("--no-video", "A_SISKIN")] {
@@ -317,7 +321,8 @@ fn every_network_goes_to_disk_and_back() {
     let folder = folder();
     let (clip, coded) = (folder.path().join("a.y4m"), folder.path().join("a.mkv"));
     write_clip(&clip, 3);
-    let common = ["encode", text(&clip), text(&coded), "-y", "--preset", "fast", "--epochs", "40", "--json"];
+    let common =
+        ["encode", text(&clip), text(&coded), "-y", "--preset", "nerv-fast", "--epochs", "40", "--json"];
     for form in [["nerv", "affine"], ["enerv", "affine"], ["enerv", "grid"]] {
         let of_form = ["--network", form[0], "--modulation", form[1], "--parameters", "15000"];
         let stated = json(&[&common[..], &of_form].concat())["psnr"].as_f64();
@@ -328,4 +333,28 @@ fn every_network_goes_to_disk_and_back() {
         );
         assert_eq!(json(&["verify", text(&coded), "--json"])["frames"].as_u64(), Some(3));
     }
+}
+
+#[test]
+fn presets_are_efforts_of_the_codec_or_fits() {
+    let folder = folder();
+    let clip = folder.path().join("a.mp4");
+    ffmpeg(&["-f", "lavfi", "-i", "mandelbrot=s=128x96:r=10", "-t", "1", "-pix_fmt", "yuv420p", text(&clip)]);
+    let encode = |options: &[&str]| {
+        let coded = folder.path().join("a.mkv");
+        good([&["encode", text(&clip), text(&coded), "-y"], options].concat());
+        std::fs::read(&coded).expect("a file").len()
+    };
+    for (preset, refine) in [("fast", "0"), ("medium", "1"), ("slow", "2")] {
+        assert_eq!(encode(&["--preset", preset]), encode(&["--refine", refine]), "{preset}");
+    }
+    assert_eq!(encode(&["--preset", "realtime"]), encode(&[]));
+    let [fast, medium, slow] = ["fast", "medium", "slow"].map(|preset| encode(&["--preset", preset]));
+    assert!(slow <= medium && medium != fast, "{fast} {medium} {slow} bytes");
+    // What was a fit before 0.3.
+    let coded = folder.path().join("b.mkv");
+    let output = run(["encode", text(&clip), text(&coded), "--preset", "medium", "--epochs", "4"]);
+    assert_fails(&output, 2, "--epochs is not for --preset medium");
+    let output = run(["encode", text(&clip), text(&coded), "--preset", "slow", "--size", "20k"]);
+    assert_fails(&output, 2, "presets that fit a network");
 }

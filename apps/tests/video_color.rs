@@ -55,7 +55,7 @@ fn matrix_and_range_are_kept_and_used() {
         let source = means(&std::fs::read(&raw).expect("raw video"), false);
         let what = format!("{space} {range}");
         // A fit knows a flat picture only roughly after a few passes.
-        let fit = ["--preset", "fast", "--threads", "2", "--epochs", "100", "--parameters", "4000"];
+        let fit = ["--preset", "nerv-fast", "--threads", "2", "--epochs", "100", "--parameters", "4000"];
         for (options, most) in [(&["--quality", "95"][..], 3.0), (&fit[..], 7.0)] {
             good([&["encode", text(&clip), text(&coded), "-y"], options].concat());
             let info = good(["info", text(&coded), "--json"]);

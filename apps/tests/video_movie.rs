@@ -177,7 +177,7 @@ fn frames_that_a_source_leaves_out_do_not_shift_what_follows() {
                     [a][b]concat,select='not(between(mod(n,10),3,5))'";
     let inputs = ["-f", "lavfi", "-i", pictures];
     ffmpeg(&[&inputs[..], &["-vsync", "vfr", "-c:v", "ffv1", "-pix_fmt", "yuv420p", text(&source)]].concat());
-    for options in [&[][..], &["--preset", "fast", "--epochs", "2", "--parameters", "4000"]] {
+    for options in [&[][..], &["--preset", "nerv-fast", "--epochs", "2", "--parameters", "4000"]] {
         let result = json(&[&["encode", text(&source), text(&coded), "-y", "--json"], options].concat());
         assert_eq!(result["frames"].as_u64(), Some(100), "{options:?}: {result}");
         assert_eq!(result["seconds"].as_f64(), Some(4.0));

@@ -28,7 +28,8 @@ fn a_fit_that_was_killed_goes_on_as_if_it_had_not_been() {
     let path = |name: &str| folder.path().join(name);
     let (clip, whole, cut) = (path("a.mkv"), path("whole.mkv"), path("cut.mkv"));
     write_clip(&clip, 10, true);
-    let options = ["--preset", "fast", "--epochs", "20", "--gop-size", "2", "--key-interval", "2", "--json"];
+    let options =
+        ["--preset", "nerv-fast", "--epochs", "20", "--gop-size", "2", "--key-interval", "2", "--json"];
     let more = ["--parameters", "4000", "--threads", "1"];
     let encode = |output: &Path, last: &[&str]| -> Vec<String> {
         let all = ["encode", text(&clip), text(output)];
@@ -69,7 +70,7 @@ fn a_fit_that_was_killed_goes_on_as_if_it_had_not_been() {
     let y4m = [b"YUV4MPEG2 W16 H16 F25:1 Ip A1:1 C420mpeg2\nFRAME\n".as_slice(), &[90; 384]].concat();
     std::fs::write(&smaller, y4m).expect("a writable folder");
     let output =
-        run(["encode", text(&smaller), text(&cut), "--preset", "fast", "--epochs", "20", "--resume"]);
+        run(["encode", text(&smaller), text(&cut), "--preset", "nerv-fast", "--epochs", "20", "--resume"]);
     assert_fails(&output, 1, "46x32");
     assert_eq!(std::fs::read(&cut).expect("the file"), before, "what is there stays");
 

@@ -72,16 +72,16 @@ fn old_names_give_the_same_bytes_and_warn() {
         ("siskinvideoenc steps=3", "siskinvideoenc refine=3", "steps", &frames(), video),
         ("siskinvideoenc gop-size=3", "siskinvideoenc keyframe-interval=3", "gop-size", &frames(), video),
         (
-            "siskinvideoenc steps=4 preset=fast threads=1",
-            "siskinvideoenc preset=fast epochs=4 threads=1",
+            "siskinvideoenc steps=4 preset=nerv-fast threads=1",
+            "siskinvideoenc preset=nerv-fast epochs=4 threads=1",
             "steps",
             &frames(),
             video,
         ),
         // What release 0.2 did without any property is a preset now.
         (
-            "siskinvideoenc preset=fast gop-size=2 steps=4 threads=1",
-            "siskinvideoenc preset=fast gop-size=2 epochs=4 threads=1",
+            "siskinvideoenc preset=nerv-fast gop-size=2 steps=4 threads=1",
+            "siskinvideoenc preset=nerv-fast gop-size=2 epochs=4 threads=1",
             "steps",
             &frames(),
             video,

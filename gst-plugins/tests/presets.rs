@@ -42,7 +42,7 @@ fn every_preset_loads_and_sets_what_its_file_says() {
         (
             "siskinvideoenc",
             include_str!("../presets/GstSiskinVideoEnc.prs"),
-            ["call", "film", "film-draft", "realtime"].as_slice(),
+            ["call", "film", "nerv", "realtime"].as_slice(),
         ),
     ] {
         let mut found: Vec<String> =
@@ -83,5 +83,16 @@ fn presets_of_speech_encode() {
         harness.push_event(gst::event::Eos::new());
         let out = pull_all(&mut harness);
         assert!(out.len() >= packets, "{name}: {} packets", out.len());
+    }
+}
+
+#[test]
+fn the_preset_of_video_says_the_work_unless_it_is_set() {
+    init();
+    for (line, refine) in
+        [("", 1), ("preset=fast", 0), ("preset=medium", 1), ("preset=slow", 2), ("preset=slow refine=1", 1)]
+    {
+        let element = gst::parse::launch(&format!("siskinvideoenc name=enc {line}")).expect("an element");
+        assert_eq!(element.property::<u32>("refine"), refine, "{line}");
     }
 }

@@ -12,7 +12,7 @@ use siskin_core::bitstream::VideoHeader;
 use siskin_core::video::{inspect, psnr};
 
 /// An encoder that learns next to nothing, quickly.
-const QUICK: &str = "siskinvideoenc preset=fast epochs=4 threads=1";
+const QUICK: &str = "siskinvideoenc preset=nerv-fast epochs=4 threads=1";
 
 /// Writes a test picture's video through an encoder into a file.
 fn write(raw: &str, frames: u32, encoder: &str) -> (tempfile::TempDir, PathBuf) {
@@ -58,7 +58,7 @@ fn packets(path: &Path) -> Vec<Vec<u8>> {
 fn what_is_learned_is_seen_in_playbin_with_exact_times() {
     let raw = "video/x-raw,format=RGB,width=32,height=24,framerate=30000/1001";
     let (_folder, path) =
-        write(raw, 5, "siskinvideoenc preset=medium epochs=160 gop-size=3 quality=70 threads=1");
+        write(raw, 5, "siskinvideoenc preset=nerv epochs=160 gop-size=3 quality=70 threads=1");
     let (_, original) =
         watch(&format!("videotestsrc num-buffers=5 pattern=colors ! {raw} ! identity name=last"), raw);
     let (player, eye) = player(&path);
@@ -256,7 +256,7 @@ fn a_seek_shows_the_frame_at_its_target() {
 fn a_stop_ends_a_fit_at_once() {
     let pipeline = launch(
         "videotestsrc num-buffers=2 ! video/x-raw,format=RGB,width=64,height=64,framerate=25/1 ! \
-         siskinvideoenc name=enc preset=placebo epochs=100000 gop-size=2 threads=1 ! fakesink async=false",
+         siskinvideoenc name=enc preset=nerv-placebo epochs=100000 gop-size=2 threads=1 ! fakesink async=false",
     );
     pipeline.set_state(gst::State::Playing).expect("a start");
     let encoder = pipeline.by_name("enc").expect("enc");
@@ -519,7 +519,7 @@ fn interlaced_video_is_refused_in_words() {
 #[test]
 fn the_format_that_costs_nothing_is_offered_first() {
     init();
-    for (preset, expected) in [("realtime", "I420"), ("fast", "RGB")] {
+    for (preset, expected) in [("realtime", "I420"), ("nerv-fast", "RGB")] {
         let (source, format) =
             eye_of_first(&format!("siskinvideoenc preset={preset} epochs=2 gop-size=1 threads=1"));
         assert_eq!(format, expected, "{source}");

@@ -277,7 +277,7 @@ fn choose_models(args: &EncodeArgs, with_sound: bool) -> Result<[Option<&str>; 2
         }
         (_, Ok(_)) if args.video.is_realtime() => Ok([Some(name), None]),
         (_, Ok(_)) => Err(usage_error(format!(
-            "--model {name} is for --preset realtime, others fit a network of their own"
+            "--model {name} is for presets that code each frame, this one fits a network of its own"
         ))),
         // Neither: the kind that is more likely meant says why.
         (Err(e), Err(_)) if !args.video.is_realtime() => Err(e.into()),

@@ -51,7 +51,7 @@ impl Realtime {
             }
             Wish::Size(_) => {
                 return Err(usage_error(
-                    "--size is for the other presets, realtime takes --bitrate or --quality",
+                    "--size is for the presets that fit a network, this one takes --bitrate or --quality",
                 ));
             }
         };

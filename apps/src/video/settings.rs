@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use siskin_core::video::realtime::{Config, MAX_REFINEMENTS, Target};
+use siskin_core::video::realtime::{Config, EFFORTS, MAX_REFINEMENTS, Target};
 use siskin_core::video::{EncoderConfig, Kind, Modulation, Preset, lambda_of_quality};
 
 use crate::failure::usage_error;
@@ -21,15 +21,15 @@ const GRID_POINTS: u8 = 30;
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Video")]
 pub(crate) struct VideoArgs {
-    /// Encode the video: realtime uses a trained network, one packet per frame; fast, medium, slow and placebo fit a network to
-    /// each GOP in 40, 130, 400 and 1600 epochs, which takes minutes to hours [default: realtime, where the output is .mkv and
-    /// the input has video]
-    #[arg(long, value_name = "NAME", value_parser = ["realtime", "fast", "medium", "slow", "placebo"])]
+    /// Encode the video: fast, medium and slow are efforts of the codec, realtime is medium, all give one packet per frame;
+    /// nerv-fast, nerv, nerv-slow and nerv-placebo fit a network to each GOP in 40, 130, 400 and 1600 epochs, which is research
+    /// and takes minutes to hours [default: realtime, where the output is .mkv and the input has video]
+    #[arg(long, value_name = "NAME", value_parser = ["realtime", "fast", "medium", "slow", "nerv-fast", "nerv", "nerv-slow", "nerv-placebo"])]
     pub(crate) preset: Option<String>,
     /// Epochs of a fit (passes over the frames of a GOP), 2 or more [default: the preset's]
     #[arg(long, value_name = "N", requires = "preset", value_parser = clap::value_parser!(u32).range(2..=100_000))]
     epochs: Option<u32>,
-    /// Work on each real-time frame: 0 quickest, 1 usual, 2 thorough; with a model up to 16 for analysis by synthesis [default: 1]
+    /// Work on each frame: 0 quickest, 1 usual, 2 thorough; with a model up to 16 for analysis by synthesis [default: the preset's]
     #[arg(long, value_name = "N")]
     refine: Option<u32>,
     /// Old name of --epochs and, in real time, of --refine
@@ -144,7 +144,7 @@ impl VideoArgs {
 
     /// Whether frames are coded one by one.
     pub(crate) fn is_realtime(&self) -> bool {
-        self.preset.as_deref().is_none_or(|p| p == "realtime")
+        self.preset.as_deref().is_none_or(|p| p.parse::<Preset>().is_err())
     }
 
     /// Refuses options of fits, and warns of the old name of `--keyframe-interval`.
@@ -167,7 +167,10 @@ impl VideoArgs {
         }
         match given.into_iter().find(|g| g.0) {
             Some((_, name)) => {
-                Err(usage_error(format!("{name} is not for --preset realtime, which fits no network")))
+                let preset = self.preset.as_deref().unwrap_or("realtime");
+                Err(usage_error(format!(
+                    "{name} is not for --preset {preset}, which fits no network as nerv-fast to nerv-placebo do"
+                )))
             }
             None => Ok(()),
         }
@@ -175,7 +178,8 @@ impl VideoArgs {
 
     /// How the real-time mode is to encode.
     pub(super) fn realtime_config(&self, target: Target, threads: usize) -> Config {
-        let refinements = self.refine.or(self.steps).unwrap_or(Config::default().refinements);
+        let of_preset = EFFORTS.iter().find(|e| Some(e.0) == self.preset.as_deref()).map(|e| e.1);
+        let refinements = self.refine.or(self.steps).or(of_preset).unwrap_or(Config::default().refinements);
         let keyframe_interval = self.keyframe_interval.unwrap_or(self.gop_size);
         Config { target, keyframe_interval, refinements, threads, ..Default::default() }
     }
@@ -200,7 +204,9 @@ impl VideoArgs {
         let given =
             [(self.refine.is_some(), "--refine"), (self.keyframe_interval.is_some(), "--keyframe-interval")];
         if let Some((_, name)) = given.into_iter().find(|g| g.0) {
-            return Err(usage_error(format!("{name} is for --preset realtime, this one fits a network")));
+            return Err(usage_error(format!(
+                "{name} is for presets that code each frame, this one fits a network"
+            )));
         }
         self.epochs.or(self.steps).map_or(Ok(()), |epochs| config.set_passes(epochs))?;
         Ok(config)

@@ -30,12 +30,13 @@ impl Preset {
     pub const ALL: [Self; 4] = [Self::Fast, Self::Medium, Self::Slow, Self::Placebo];
 
     /// The name that users type.
+    // `fast`, `medium` and `slow` are what users of other encoders expect them to be: efforts of the block codec.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Fast => "fast",
-            Self::Medium => "medium",
-            Self::Slow => "slow",
-            Self::Placebo => "placebo",
+            Self::Fast => "nerv-fast",
+            Self::Medium => "nerv",
+            Self::Slow => "nerv-slow",
+            Self::Placebo => "nerv-placebo",
         }
     }
 

@@ -23,29 +23,49 @@ pub enum VideoPreset {
     #[default]
     #[enum_value(name = "Each frame at once, in real time", nick = "realtime")]
     Realtime,
-    /// 40 epochs.
-    #[enum_value(name = "Fit a network to each GOP: minutes per GOP, 40 epochs", nick = "fast")]
+    /// The same, quickest.
+    #[enum_value(name = "Each frame at once, quickest", nick = "fast")]
     Fast,
-    /// 130 epochs.
-    #[enum_value(name = "Fit a network to each GOP: minutes per GOP, 130 epochs", nick = "medium")]
+    /// The same as `realtime`.
+    #[enum_value(name = "Each frame at once, as realtime", nick = "medium")]
     Medium,
-    /// 400 epochs.
-    #[enum_value(name = "Fit a network to each GOP: up to hours per GOP, 400 epochs", nick = "slow")]
+    /// The same, thorough.
+    #[enum_value(name = "Each frame at once, everything is tried", nick = "slow")]
     Slow,
+    /// 40 epochs.
+    #[enum_value(name = "Fit a network to each GOP: minutes per GOP, 40 epochs", nick = "nerv-fast")]
+    NervFast,
+    /// 130 epochs.
+    #[enum_value(name = "Fit a network to each GOP: minutes per GOP, 130 epochs", nick = "nerv")]
+    Nerv,
+    /// 400 epochs.
+    #[enum_value(name = "Fit a network to each GOP: up to hours per GOP, 400 epochs", nick = "nerv-slow")]
+    NervSlow,
     /// 1600 epochs.
-    #[enum_value(name = "Fit a network to each GOP: hours per GOP, 1600 epochs", nick = "placebo")]
-    Placebo,
+    #[enum_value(name = "Fit a network to each GOP: hours per GOP, 1600 epochs", nick = "nerv-placebo")]
+    NervPlacebo,
 }
 
 impl VideoPreset {
-    /// The core's preset of the fit; none in real time.
+    /// The core's preset of the fit; none where frames are coded one by one.
     fn fit_preset(self) -> Option<Preset> {
         match self {
-            Self::Realtime => None,
-            Self::Fast => Some(Preset::Fast),
-            Self::Medium => Some(Preset::Medium),
-            Self::Slow => Some(Preset::Slow),
-            Self::Placebo => Some(Preset::Placebo),
+            Self::Realtime | Self::Fast | Self::Medium | Self::Slow => None,
+            Self::NervFast => Some(Preset::Fast),
+            Self::Nerv => Some(Preset::Medium),
+            Self::NervSlow => Some(Preset::Slow),
+            Self::NervPlacebo => Some(Preset::Placebo),
+        }
+    }
+
+    /// The work on each frame.
+    fn refinements(self) -> u32 {
+        let effort = |index: usize| realtime::EFFORTS[index].1;
+        match self {
+            Self::Fast => effort(0),
+            Self::Medium => effort(1),
+            Self::Slow => effort(2),
+            _ => realtime::Config::default().refinements,
         }
     }
 }
@@ -57,8 +77,8 @@ pub(super) struct Settings {
     preset: VideoPreset,
     /// Epochs of the fit; 0 for the preset's.
     epochs: u32,
-    /// Refinements of each frame in real time.
-    refine: u32,
+    /// Refinements of each frame that is coded at once; the preset's unless they are set.
+    refine: Option<u32>,
     /// Bits per second; 0 for constant quality.
     pub(super) bitrate: u32,
     quality: f64,
@@ -79,7 +99,7 @@ impl Default for Settings {
             inference: InferenceSettings::for_video(None),
             preset: VideoPreset::default(),
             epochs: 0,
-            refine: realtime::Config::default().refinements,
+            refine: None,
             bitrate: 0,
             quality: 50.0,
             gop_size: 120,
@@ -98,7 +118,7 @@ impl Settings {
         let mut specs = InferenceSettings::video_specs();
         let model = InferenceSettings::audio_specs(
             None,
-            "Name or directory of a video bundle whose network preset=realtime is to use; none codes without a network",
+            "Name or directory of a video bundle whose network is to code each frame; none codes without a network",
         );
         specs.extend(model.into_iter().filter(|spec| spec.name() == "model"));
         let number = |name, nick, blurb, (low, high, default)| {
@@ -114,21 +134,21 @@ impl Settings {
         specs.extend([
             glib::ParamSpecEnum::builder_with_default("preset", defaults.preset)
                 .nick("Preset")
-                .blurb("realtime, or how many epochs a network is fitted to each GOP, which takes minutes to hours")
+                .blurb("How much work each frame is given; or, for research, how many epochs a network is fitted to each GOP, which takes minutes to hours")
                 .mutable_ready()
                 .build(),
             number(
                 "epochs",
                 "Epochs",
-                "Passes of the fit over the frames of a GOP, 2 and more; 0 is the preset's; not for preset=realtime",
+                "Passes of the fit over the frames of a GOP, 2 and more; 0 is the preset's; for presets that fit",
                 (0, MAX_EPOCHS, defaults.epochs),
             ),
             number(
                 "refine",
                 "Refinements",
-                "Work on each frame with preset=realtime: 0 is quickest, 1 usual, 2 thorough; with a model, more are analysis by synthesis. \
-                 Less is done where frames are late",
-                (0, realtime::MAX_REFINEMENTS, defaults.refine),
+                "Work on each frame that is coded at once: 0 is quickest, 1 usual, 2 thorough; with a model, more are analysis by \
+                 synthesis. Less is done where frames are late. Unless it is set, the preset says it",
+                (0, realtime::MAX_REFINEMENTS, defaults.refinements()),
             ),
             glib::ParamSpecUInt::builder("bitrate")
                 .nick("Bit rate")
@@ -147,13 +167,13 @@ impl Settings {
             number(
                 "keyframe-interval",
                 "Keyframe interval",
-                "Maximum frames from one keyframe to the next with preset=realtime",
+                "Maximum frames from one keyframe to the next where each frame is coded at once",
                 (1, MAX_GOP_SIZE, defaults.keyframe_interval),
             ),
             number(
                 "gop-size",
                 "GOP size",
-                "Frames per GOP, which share a fitted network; with preset=realtime an old name of keyframe-interval",
+                "Frames per GOP, which share a fitted network; for other presets an old name of keyframe-interval",
                 (1, MAX_GOP_SIZE, defaults.gop_size),
             ),
             number(
@@ -164,7 +184,7 @@ impl Settings {
             ),
             glib::ParamSpecInt::builder("steps")
                 .nick("Steps")
-                .blurb("Old name of epochs and, with preset=realtime, of refine, which will be removed in the next release")
+                .blurb("Old name of epochs and, where each frame is coded at once, of refine, which will be removed in the next release")
                 .minimum(-1)
                 .maximum(MAX_EPOCHS as i32)
                 .default_value(defaults.steps)
@@ -184,7 +204,7 @@ impl Settings {
         match spec.name() {
             "preset" => self.preset = value.get().unwrap_or_default(),
             "epochs" => self.epochs = value.get().unwrap_or_default(),
-            "refine" => self.refine = value.get().unwrap_or_default(),
+            "refine" => self.refine = value.get().ok(),
             "bitrate" => self.bitrate = value.get().unwrap_or_default(),
             "quality" => self.quality = value.get().unwrap_or_default(),
             "gop-size" => {
@@ -202,7 +222,7 @@ impl Settings {
                 self.steps = value.get().unwrap_or(-1);
                 let steps = u32::try_from(self.steps).ok();
                 self.epochs = steps.unwrap_or(0);
-                self.refine = steps.unwrap_or(realtime::Config::default().refinements);
+                self.refine = steps;
                 return Some(("steps", "epochs and refine"));
             }
             name => {
@@ -217,7 +237,7 @@ impl Settings {
         match spec.name() {
             "preset" => self.preset.to_value(),
             "epochs" => self.epochs.to_value(),
-            "refine" => self.refine.to_value(),
+            "refine" => self.refinements().to_value(),
             "bitrate" => self.bitrate.to_value(),
             "quality" => self.quality.to_value(),
             "gop-size" => self.gop_size.to_value(),
@@ -256,7 +276,7 @@ impl Settings {
         realtime::Config {
             target: self.realtime_target(qualities),
             keyframe_interval: self.keyframe_interval,
-            refinements: self.refine,
+            refinements: self.refinements(),
             threads: self.inference.threads(),
             ..Default::default()
         }
@@ -272,9 +292,14 @@ impl Settings {
         }
     }
 
+    /// The work on each frame.
+    fn refinements(&self) -> u32 {
+        self.refine.unwrap_or(self.preset.refinements())
+    }
+
     /// Whether each frame is encoded as it comes.
     pub(super) fn is_realtime(&self) -> bool {
-        self.preset == VideoPreset::Realtime
+        self.preset.fit_preset().is_none()
     }
 
     /// The format of frames in the codec.

@@ -34,6 +34,9 @@ pub struct Config {
     pub threads: usize,
 }
 
+/// Names for how much work each frame is given, as other encoders have them, and the refinements of each.
+pub const EFFORTS: [(&str, u32); 3] = [("fast", 0), ("medium", 1), ("slow", 2)];
+
 /// The most threads that [`Config::threads`] can name.
 pub const MAX_THREADS: usize = 256;
 
