@@ -109,7 +109,7 @@ def measure(args, clip, folder, rows):
 
     def add(codec, setting, path, seconds, before=None):
         seen = folder / "seen.y4m"
-        if codec.startswith("siskin"):
+        if path.stem == "siskin":
             call(args.program, "decode", path, seen, "-y")
         else:
             call("ffmpeg", "-v", "error", "-y", "-i", path, "-fps_mode", "passthrough", "-pix_fmt", "yuv420p", seen)
