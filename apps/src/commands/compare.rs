@@ -10,7 +10,7 @@ use clap::Args;
 use crate::events;
 use crate::interrupt;
 use crate::media::{self, AudioInput, resample_all};
-use crate::media_file::{CodedFile, Decoding};
+use crate::media_file::{CodedFile, Decoding, describe_losses};
 use crate::metrics::{STOI_RATE, mel_distance, si_sdr, stoi};
 use crate::model::ModelArgs;
 use crate::report;
@@ -127,12 +127,13 @@ fn load_recording(path: &Path, args: &CompareArgs, stages: Option<u8>) -> Result
         let file = CodedFile::open(path)?;
         let bytes = file.bytes();
         // Decoded as `siskin decode` does it, with concealment: what is compared is what is heard.
-        let mut decoding = Decoding::new(file, args.model.model.as_deref(), &args.model.runtime()?, stages)?;
+        let mut decoding =
+            Decoding::new(file, args.model.model.as_deref(), &args.model.runtime()?, stages, None)?;
         let rate = decoding.rate();
         let samples = gather_samples(path, rate, |out| decoding.next(out))?;
         decoding.check_any()?;
         for line in
-            decoding.losses().describe(decoding.file().name(), rate, samples.len() as f64 / f64::from(rate))
+            describe_losses(decoding.losses(), decoding.name(), rate, samples.len() as f64 / f64::from(rate))
         {
             eprintln!("siskin: warning: {line}");
         }

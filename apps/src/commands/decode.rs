@@ -9,7 +9,7 @@ use clap::Args;
 use crate::bench::peak_memory;
 use crate::events;
 use crate::media::{self, AudioOutput, Labels, OutputFormat};
-use crate::media_file::{CodedFile, Decoding, LossArgs};
+use crate::media_file::{CodedFile, Decoding, LossArgs, describe_losses};
 use crate::model::ModelArgs;
 use crate::report::{Progress, Report, ReportArgs};
 use crate::target::{OverwriteArgs, Target, is_dash};
@@ -103,7 +103,7 @@ pub(crate) fn run_decode(args: &DecodeArgs) -> Result<ExitCode> {
     target.commit()?;
     let seconds = decoding.given_samples() as f64 / f64::from(rate);
     let losses = decoding.losses();
-    for line in losses.describe(decoding.file().name(), rate, seconds) {
+    for line in describe_losses(losses, decoding.name(), rate, seconds) {
         report.warn(&line)?;
     }
     let speed = seconds / report.elapsed().max(1e-6);
@@ -142,9 +142,6 @@ pub(crate) fn run_decode(args: &DecodeArgs) -> Result<ExitCode> {
 fn open_sound(args: &DecodeArgs) -> Result<Decoding> {
     let file = CodedFile::open(&args.input)?;
     let runtime = args.model.runtime()?;
-    let mut decoding = Decoding::new(file, args.model.model.as_deref(), &runtime, args.stages)?;
-    if let Some(channel) = args.loss.channel()? {
-        decoding.lose(channel);
-    }
-    Ok(decoding)
+    let channel = args.loss.channel()?;
+    Decoding::new(file, args.model.model.as_deref(), &runtime, args.stages, channel)
 }

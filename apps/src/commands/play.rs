@@ -15,7 +15,7 @@ use crate::failure::usage_error;
 use crate::interrupt;
 use crate::keyboard::{Key, Keys};
 use crate::media;
-use crate::media_file::{CodedFile, Decoding};
+use crate::media_file::{CodedFile, Decoding, describe_losses};
 use crate::model::ModelArgs;
 use crate::playback::{Output, Ring};
 use crate::report::{Progress, Report, ReportArgs};
@@ -76,10 +76,11 @@ pub(crate) fn run_play(args: &PlayArgs) -> Result<ExitCode> {
     }
     media::init_ffmpeg()?;
     let file = CodedFile::open(path)?;
-    let mut decoding = Decoding::new(file, args.model.model.as_deref(), &args.model.runtime()?, args.stages)?;
+    let mut decoding =
+        Decoding::new(file, args.model.model.as_deref(), &args.model.runtime()?, args.stages, None)?;
     let codec_rate = decoding.rate();
     let total = decoding.file().stated_samples().map(|s| s as f64 / f64::from(codec_rate));
-    let name = decoding.file().name().to_owned();
+    let name = decoding.name().to_owned();
     let start = args.start.unwrap_or(0.0);
     if !(0.0..=total.unwrap_or(f64::MAX)).contains(&start) {
         let end = total.map_or("the end".into(), |t| format!("{t:.2}"));
@@ -108,7 +109,7 @@ pub(crate) fn run_play(args: &PlayArgs) -> Result<ExitCode> {
     };
     if let Some(decoding) = &decoding {
         decoding.check_any()?;
-        for line in decoding.losses().describe(&name, codec_rate, start + seconds) {
+        for line in describe_losses(decoding.losses(), &name, codec_rate, start + seconds) {
             report.warn(&line)?;
         }
     }

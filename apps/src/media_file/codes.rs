@@ -31,7 +31,7 @@ impl CodedFile {
         let mut coder = tables.ok().flatten().map(Coder::new);
         let (mut block, mut packet, mut frames) = (Block::default(), Vec::new(), Vec::new());
         let (mut codebooks, mut samples, mut expected, mut begun, mut origin) = (0, Some(0), None, false, 0);
-        while self.next(&mut block)? {
+        while self.next_packet(&mut block)? {
             packet.clear();
             let seconds = block.pts_ns as f64 / 1e9;
             let info = codes_from_packet(&block.data, &header, coder.as_mut(), &mut packet)

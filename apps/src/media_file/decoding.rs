@@ -1,49 +1,38 @@
-//! A coded file to samples: in order, with lost and damaged packets bridged, to the exact length.
+//! A coded file to samples, with the bundle that it names and what the user asked for.
 
 use anyhow::{Result, bail};
-use siskin_core::audio::Decoder;
-use siskin_core::bitstream::packet::Packet;
+use siskin_core::audio::file::{AudioFile, FileDecoder, Losses, PacketFilter};
+use siskin_core::bitstream::packet::BoundPacket;
 use siskin_core::bundle::Bundle;
-use siskin_core::container::Block;
 use siskin_core::entropy::Coder;
-use siskin_core::media::{Rounding, TimeBase};
 use siskin_core::runtime::{Provider, Runtime};
-use siskin_core::{Error, Limits};
 
-use super::CodedFile;
 use super::channel::Channel;
-use super::losses::Losses;
 use super::prefix::Prefix;
+use super::{CodedFile, Source};
 use crate::failure::usage_error;
-
-/// Longer gaps in the time stamps are not filled: more likely a damaged time stamp than so long a loss.
-const MAX_GAP_SECONDS: u64 = 60;
 
 /// Decodes a file packet by packet.
 pub(crate) struct Decoding {
-    file: CodedFile,
-    decoder: Decoder,
-    prefix: Option<Prefix>,
+    name: String,
+    decoder: FileDecoder<Box<dyn Source>>,
+}
+
+/// What the user lets happen to packets.
+struct Filter {
     channel: Option<Channel>,
-    block: Block,
-    concealed: Vec<f32>,
-    /// Position at which the current stream began.
-    origin: u64,
-    /// Position of the first sample handed out.
-    start: u64,
-    /// Position of the next sample handed out.
-    position: u64,
-    /// Whether a packet has set the position.
-    begun: bool,
-    /// Position before which nothing is handed out.
-    skip_until: u64,
-    /// Samples to decode before that, so that the network has heard what came before.
-    warm_up: u64,
-    /// Samples handed out.
-    given: u64,
-    /// Bytes of the packets read.
-    packet_bytes: u64,
-    losses: Losses,
+    prefix: Option<Prefix>,
+}
+
+impl PacketFilter for Filter {
+    fn loses_next(&mut self) -> bool {
+        self.channel.as_mut().is_some_and(Channel::loses_next)
+    }
+
+    fn rewrite(&mut self, packet: &BoundPacket<'_>, into: &mut Vec<u8>) -> siskin_core::Result<bool> {
+        let Some(prefix) = &mut self.prefix else { return Ok(false) };
+        prefix.cut(packet, into).map(|()| true)
+    }
 }
 
 impl Decoding {
@@ -53,6 +42,7 @@ impl Decoding {
         model: Option<&str>,
         runtime: &Runtime,
         stages: Option<u8>,
+        channel: Option<Channel>,
     ) -> Result<Self> {
         // Asked before the bundle, which may not be here.
         let all = file.header().stages;
@@ -60,36 +50,24 @@ impl Decoding {
             return Err(usage_error(format!("--stages is {asked}, {} has: 1 to {all}", file.name())));
         }
         let bundle = Bundle::for_stream(file.header(), model)?;
-        let mut decoder = Decoder::new(&bundle, runtime)?;
-        decoder.set_header(file.header())?;
         let tables = siskin_core::audio::load_entropy_tables(&bundle)?;
-        Ok(Self {
-            file,
-            decoder,
-            prefix: stages.map(|s| Prefix::new(s, tables.map(Coder::new))),
-            channel: None,
-            block: Block::default(),
-            concealed: Vec::new(),
-            origin: 0,
-            start: 0,
-            position: 0,
-            begun: false,
-            skip_until: 0,
-            warm_up: samples_of(bundle.manifest().warm_up_ns(), bundle.manifest().sample_rate),
-            given: 0,
-            packet_bytes: 0,
-            losses: Losses::default(),
-        })
+        let (name, file) = file.into_parts();
+        let mut decoder = FileDecoder::new(file, &bundle, runtime)?;
+        let prefix = stages.map(|s| Prefix::new(s, tables.map(Coder::new)));
+        if channel.is_some() || prefix.is_some() {
+            decoder.set_filter(Box::new(Filter { channel, prefix }));
+        }
+        Ok(Self { name, decoder })
     }
 
-    /// Lets a channel lose packets from here on.
-    pub(crate) fn lose(&mut self, channel: Channel) {
-        self.channel = Some(channel);
+    /// The file's name, for messages.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
     }
 
     /// The file being decoded.
-    pub(crate) fn file(&self) -> &CodedFile {
-        &self.file
+    pub(crate) fn file(&self) -> &AudioFile<Box<dyn Source>> {
+        self.decoder.file()
     }
 
     /// What runs the network.
@@ -99,184 +77,55 @@ impl Decoding {
 
     /// Samples a second.
     pub(crate) fn rate(&self) -> u32 {
-        self.file.header().sample_rate
+        self.decoder.sample_rate()
     }
 
     /// When the first sample is heard, in nanoseconds of the file; known once there is one.
     pub(crate) fn start_ns(&self) -> u64 {
-        self.time_ns(self.start)
+        self.decoder.start_ns()
     }
 
     /// When what has been handed out ends, in nanoseconds of the file.
     pub(crate) fn end_ns(&self) -> u64 {
-        self.time_ns(self.position)
-    }
-
-    fn time_ns(&self, position: u64) -> u64 {
-        let base = TimeBase::from_sample_rate(self.rate());
-        base.ticks_to_ns(position, Rounding::Down).unwrap_or(u64::MAX)
+        self.decoder.end_ns()
     }
 
     /// Samples handed out so far.
     pub(crate) fn given_samples(&self) -> u64 {
-        self.given
+        self.decoder.given_samples()
     }
 
     /// Bytes of the packets read so far.
     pub(crate) fn packet_bytes(&self) -> u64 {
-        self.packet_bytes
+        self.decoder.packet_bytes()
     }
 
     /// What was lost so far.
     pub(crate) fn losses(&self) -> &Losses {
-        &self.losses
+        self.decoder.losses()
     }
 
     /// Goes on at a time: the samples from there are those of decoding from the start.
     pub(crate) fn seek(&mut self, seconds: f64) -> Result<()> {
-        self.decoder.reset();
-        self.begun = false;
-        let header = self.file.header();
-        // The packet that holds the time may begin as much earlier as the longest packet lasts.
-        let longest = f64::from(Limits::default().max_frames_per_packet) / header.frame_rate();
-        self.skip_until = (seconds * f64::from(header.sample_rate)).round() as u64;
-        let warm_up = self.warm_up as f64 / f64::from(header.sample_rate);
-        // Too early costs some decoding, too late would cost the exact samples.
-        self.file.seek((seconds - longest - warm_up).max(0.0))?;
-        Ok(())
+        Ok(self.decoder.seek(seconds)?)
     }
 
     /// Appends the samples of the next packet to `out`; false at the end.
     pub(crate) fn next(&mut self, out: &mut Vec<f32>) -> Result<bool> {
-        let start = out.len();
-        while out.len() == start {
-            match self.file.next(&mut self.block) {
-                Ok(true) => {
-                    self.packet_bytes += self.block.data.len() as u64;
-                    self.take_packet(out)?;
-                }
-                Ok(false) => {
-                    self.end(out)?;
-                    break;
-                }
-                Err(e) => {
-                    // What could be read before is worth keeping, so damage ends the file and not the run.
-                    self.losses.damage = Some(e.with_sources());
-                    break;
-                }
-            }
-        }
-        let new = (out.len() - start) as u64;
-        if self.given == 0 {
-            self.start = self.position.saturating_sub(new);
-        }
-        self.given += new;
-        Ok(new > 0)
+        Ok(self.decoder.decode_next(out)?)
     }
 
     /// Fails if nothing at all could be decoded.
     pub(crate) fn check_any(&self) -> Result<()> {
-        if self.given > 0 {
+        if self.given_samples() > 0 {
             return Ok(());
         }
-        let name = self.file.name();
-        match &self.losses {
+        let name = self.name();
+        match self.losses() {
             Losses { damage: Some(damage), .. } => bail!("{name}: {damage}"),
             Losses { bad_packets: 1.., .. } => bail!("{name}: none of its packets can be decoded"),
             Losses { ends_early: true, .. } => bail!("{name} is cut off before its first packet"),
             _ => bail!("{name} holds no packets"),
         }
     }
-
-    fn take_packet(&mut self, out: &mut Vec<f32>) -> Result<()> {
-        let header = self.file.header();
-        let bind = |data| Packet::parse(data, &Limits::default()).and_then(|packet| packet.bind(header));
-        let packet = bind(&self.block.data).and_then(|packet| match &mut self.prefix {
-            Some(prefix) => prefix.cut(&packet).and_then(bind),
-            None => Ok(packet),
-        });
-        // The next whole packet shows by its time how much is missing, and then it is concealed at once.
-        let Ok(packet) = packet else {
-            self.losses.bad_packets += 1;
-            return Ok(());
-        };
-        let info = packet.info();
-        let rate = u64::from(header.sample_rate);
-        let at = if info.starts_stream {
-            let stamp = self.file.samples(self.block.pts_ns).round() as u64;
-            // A time stamp is rounded to milliseconds; a stream that follows another has no such gap.
-            let is_next = stamp.abs_diff(self.position) <= rate.div_ceil(1000);
-            self.origin = if is_next { self.position } else { stamp };
-            self.origin
-        } else {
-            self.file.position(self.block.pts_ns, self.origin)
-        };
-        let end = at + packet.sample_count();
-        // Read only to count time: its sound is over before the decoder has to be warm.
-        let is_before = end + self.warm_up <= self.skip_until;
-        if is_before || !self.begun && self.losses.bad_packets == 0 {
-            // A recording that joined a live stream late begins where it begins.
-            self.position = at;
-        }
-        let is_lost = self.channel.as_mut().is_some_and(Channel::loses_next) && !info.starts_stream;
-        // The first packet carries the header, without which nothing can be decoded.
-        if is_lost && self.begun {
-            self.losses.dropped += 1;
-            return Ok(());
-        }
-        self.begun = true;
-        if is_before {
-            self.position = end;
-            return Ok(());
-        }
-        let (start, from) = (out.len(), self.position.min(at));
-        // Packets that overlap leave none.
-        let gap = at.saturating_sub(self.position);
-        // All gaps together may at most double the length, so that a small file cannot fill a disk.
-        let most = MAX_GAP_SECONDS * rate;
-        if gap <= most && self.losses.concealed_samples + gap <= most + self.position {
-            self.losses.conceal_gap(&mut self.decoder, gap, Some(&packet), &mut self.concealed, out)?;
-        } else {
-            self.losses.jumps += 1;
-        }
-        let filled = out.len() - start;
-        match self.decoder.decode_packet(&packet, out) {
-            // By the packet's own place and not by adding up, so that an error does not live on.
-            Ok(_) => self.position = end,
-            Err(Error::Bitstream { .. } | Error::WrongBundle { .. }) => {
-                self.losses.bad_packets += 1;
-                self.position += filled as u64;
-            }
-            Err(e) => return Err(e.into()),
-        }
-        // What was decoded to warm up is not handed out.
-        let early = (self.skip_until.saturating_sub(from) as usize).min(out.len() - start);
-        out.drain(start..start + early);
-        Ok(())
-    }
-
-    /// Fills up to the stated length if the last packets were damaged.
-    fn end(&mut self, out: &mut Vec<f32>) -> Result<()> {
-        let missing = self.file.stated_samples().map_or(0, |s| s.saturating_sub(self.position));
-        let rate = u64::from(self.rate());
-        let rounding = rate.div_ceil(1000);
-        if self.file.is_truncated() {
-            self.losses.ends_early = true;
-        } else if missing > rounding && self.begun {
-            // A pause of DTX may last to the end without another packet. Otherwise a file that just ends is not
-            // filled with invention.
-            let is_lost = self.losses.bad_packets + self.losses.dropped > 0 || self.decoder.in_dtx();
-            if is_lost && missing <= MAX_GAP_SECONDS * rate {
-                self.losses.conceal_gap(&mut self.decoder, missing, None, &mut self.concealed, out)?;
-                self.position += missing;
-            } else {
-                self.losses.ends_early = true;
-            }
-        }
-        Ok(())
-    }
-}
-
-fn samples_of(ns: u64, rate: u32) -> u64 {
-    TimeBase::from_sample_rate(rate).ns_to_ticks(ns, Rounding::Up).unwrap_or(u64::MAX)
 }

@@ -11,19 +11,16 @@ pub(super) struct Prefix {
     /// For range-coded packets.
     coder: Option<Coder>,
     frames: Frames,
-    packet: Vec<u8>,
 }
 
 impl Prefix {
     pub(super) fn new(stages: u8, coder: Option<Coder>) -> Self {
-        Self { stages, coder, frames: Frames::default(), packet: Vec::new() }
+        Self { stages, coder, frames: Frames::default() }
     }
 
-    /// The bytes of a packet with no more stages than asked for.
-    pub(super) fn cut(&mut self, packet: &BoundPacket<'_>) -> Result<&[u8]> {
-        self.packet.clear();
+    /// Appends the packet with no more stages than asked for.
+    pub(super) fn cut(&mut self, packet: &BoundPacket<'_>, into: &mut Vec<u8>) -> Result<()> {
         let coder = self.coder.as_mut().map(|c| c as _);
-        packet.write_prefix(self.stages, coder, &mut self.frames, &mut self.packet)?;
-        Ok(&self.packet)
+        packet.write_prefix(self.stages, coder, &mut self.frames, into)
     }
 }

@@ -77,7 +77,7 @@ impl Probe {
             Known { size: bundle.map(|b| b.manifest().quantizer.size), coder: tables.map(Coder::new) };
         let mut timeline = Timeline::default();
         loop {
-            match file.next(&mut block) {
+            match file.next_packet(&mut block) {
                 Ok(true) => {}
                 Ok(false) => break,
                 Err(e) => {

@@ -17,7 +17,7 @@ use crate::events;
 use crate::failure::usage_error;
 use crate::interrupt;
 use crate::media::Labels;
-use crate::media_file::{CodedFile, Decoding};
+use crate::media_file::{CodedFile, Decoding, describe_losses};
 use crate::report::Report;
 use crate::target::Target;
 use crate::units;
@@ -208,7 +208,7 @@ pub(crate) fn run(
     let mut heard = String::new();
     if let Some(sound) = &sound {
         let seconds = sound.given_samples() as f64 / f64::from(sound.rate());
-        for line in sound.losses().describe(sound.file().name(), sound.rate(), seconds) {
+        for line in describe_losses(sound.losses(), sound.name(), sound.rate(), seconds) {
             report.warn(&line)?;
         }
         heard = format!(" and {} of sound", units::format_time(seconds));

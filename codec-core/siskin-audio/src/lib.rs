@@ -10,6 +10,7 @@ mod config;
 mod decoder;
 mod dtx;
 mod encoder;
+pub mod file;
 mod frame;
 mod history;
 mod latents;

@@ -194,6 +194,30 @@ impl Error {
         Self::BadBundle { path: path.to_owned(), reason: reason.to_string(), source: None }
     }
 
+    /// Whether a source had no data yet and may have some later, as [`WouldBlock`](std::io::ErrorKind::WouldBlock) says it: a
+    /// file that is still arriving.
+    ///
+    /// ```
+    /// use std::io;
+    ///
+    /// let later = siskin_error::Error::container_io("cannot be read", io::Error::from(io::ErrorKind::WouldBlock));
+    /// assert!(later.is_would_block());
+    /// assert!(!siskin_error::Error::container("damaged").is_would_block());
+    /// ```
+    pub fn is_would_block(&self) -> bool {
+        let mut next = std::error::Error::source(self);
+        while let Some(cause) = next {
+            if cause
+                .downcast_ref::<std::io::Error>()
+                .is_some_and(|e| e.kind() == std::io::ErrorKind::WouldBlock)
+            {
+                return true;
+            }
+            next = cause.source();
+        }
+        false
+    }
+
     /// The error with all that lie behind it, in one line: `error: cause: cause of the cause`.
     ///
     /// ```

@@ -19,7 +19,7 @@ mod track_info;
 mod writer;
 
 pub use chapters::Chapter;
-pub use reader::{Block, Reader};
+pub use reader::{Block, Place, Reader};
 pub use repair::{Repaired, repair, repair_with};
 pub use track::{OtherCodec, Track, TrackKind};
 pub use track_info::TrackInfo;

@@ -286,7 +286,11 @@ impl<R: Read> Reader<R> {
     fn read_doc_type(&mut self) -> Result<()> {
         let not_matroska = || Error::container("not a Matroska file");
         // Any failure of the first bytes reads as another format: that is what users try by mistake.
-        let head = read_head(&mut self.source).map_err(|_| not_matroska())?.ok_or_else(not_matroska)?;
+        let head = match read_head(&mut self.source) {
+            // Nothing is known of the format yet.
+            Err(e) if e.is_would_block() => return Err(e),
+            head => head.map_err(|_| not_matroska())?.ok_or_else(not_matroska)?,
+        };
         if head.id != id::EBML {
             return Err(not_matroska());
         }
@@ -405,8 +409,11 @@ impl<R: Read + Seek> Reader<R> {
             match read_head(&mut reader.source) {
                 Ok(Some(head)) if head.id == part => reader.read_part(head).or_else(|e| match part {
                     id::TRACKS => Err(e),
+                    // Not missing, but still to come.
+                    _ if e.is_would_block() => Err(e),
                     _ => Ok(()),
                 })?,
+                Err(e) if e.is_would_block() => return Err(e),
                 _ => {}
             }
         }
@@ -444,6 +451,22 @@ impl<R: Read + Seek> Reader<R> {
         self.go_to(target.0, target.1)
     }
 
+    /// Where the reader is between two blocks, for [`Reader::return_to`].
+    pub fn place(&self) -> Place {
+        Place { position: self.source.position, cluster_ticks: self.cluster_ticks, pending: self.pending }
+    }
+
+    /// Goes back to a place of this reader that [`Reader::place`] gave before a call of [`Reader::next_block`] which failed because
+    /// its source had no data yet ([`Error::is_would_block`]). The call can then be made again.
+    ///
+    /// # Errors
+    /// [`Error::Container`] if the source cannot be gone about in.
+    pub fn return_to(&mut self, place: Place) -> Result<()> {
+        self.go_to(place.position, place.cluster_ticks)?;
+        self.pending = place.pending;
+        Ok(())
+    }
+
     fn go_to(&mut self, position: u64, cluster_ticks: u64) -> Result<()> {
         self.source
             .inner
@@ -456,6 +479,14 @@ impl<R: Read + Seek> Reader<R> {
         self.laced.clear();
         Ok(())
     }
+}
+
+/// A place between two blocks of a [`Reader`].
+#[derive(Debug, Clone, Copy)]
+pub struct Place {
+    position: u64,
+    cluster_ticks: u64,
+    pending: Option<Head>,
 }
 
 /// A source that knows how far it has been read.

@@ -1,0 +1,143 @@
+use std::io::{Read, Seek};
+
+use siskin_bitstream::StreamHeader;
+use siskin_bitstream::container::{AUDIO_CODEC_ID, Block, Chapter, Reader, VIDEO_CODEC_ID};
+use siskin_bitstream::packet::Packet;
+use siskin_error::{Error, Limits, Result};
+use siskin_media::{Rounding, TimeBase};
+
+/// A Matroska file with a Siskin audio track.
+pub struct AudioFile<R: Read> {
+    reader: Reader<R>,
+    track: u64,
+    header: StreamHeader,
+    limits: Limits,
+    /// Bytes of other tracks' packets, as far as was read.
+    elsewhere: u64,
+    /// Where the last packet ends, in nanoseconds.
+    end_ns: u64,
+}
+
+impl<R: Read + Seek> AudioFile<R> {
+    /// Reads a file's description, also what lies behind its packets.
+    ///
+    /// # Errors
+    /// [`Error::Container`] if this is not Matroska or has no track of Siskin, [`Error::Bitstream`] if the track's header is not valid.
+    pub fn open(source: R, limits: Limits) -> Result<Self> {
+        Self::new(Reader::open_file(source, limits.clone())?, limits)
+    }
+
+    /// As [`AudioFile::open`], without what lies behind the packets: of a file that is still arriving the end comes last.
+    ///
+    /// # Errors
+    /// As for [`AudioFile::open`].
+    pub fn open_arriving(source: R, limits: Limits) -> Result<Self> {
+        Self::new(Reader::open_with(source, limits.clone())?, limits)
+    }
+
+    fn new(reader: Reader<R>, limits: Limits) -> Result<Self> {
+        let Some(track) = reader.tracks().iter().find(|t| t.codec_id == AUDIO_CODEC_ID) else {
+            let ids: Vec<_> = reader.tracks().iter().map(|t| t.codec_id.as_str()).collect();
+            let found = if ids.is_empty() { "none".to_owned() } else { ids.join(", ") };
+            return Err(Error::container(format!("no {AUDIO_CODEC_ID} track, found: {found}")));
+        };
+        let (header, _) = StreamHeader::parse(&track.codec_private)?;
+        Ok(Self { track: track.number, header, limits, elsewhere: 0, end_ns: 0, reader })
+    }
+
+    /// What the track says of its stream.
+    pub fn header(&self) -> &StreamHeader {
+        &self.header
+    }
+
+    /// Bytes of other tracks' packets, as far as was read.
+    pub fn elsewhere_bytes(&self) -> u64 {
+        self.elsewhere
+    }
+
+    /// The tags of the container.
+    pub fn tags(&self) -> &[(String, String)] {
+        self.reader.tags()
+    }
+
+    /// The chapters of the container.
+    pub fn chapters(&self) -> &[Chapter] {
+        self.reader.chapters()
+    }
+
+    /// The length that the container states, in samples; none beside video, which may last longer.
+    pub fn stated_samples(&self) -> Option<u64> {
+        let has_video = self.reader.tracks().iter().any(|t| t.codec_id == VIDEO_CODEC_ID);
+        // The length is the file's and not the track's: with video it ends where that does.
+        let stated = self.reader.duration_ns().filter(|_| !has_video);
+        stated.map(|ns| self.samples(ns).round() as u64)
+    }
+
+    /// Whether the file was found to end too early.
+    pub fn is_truncated(&self) -> bool {
+        self.reader.is_truncated()
+    }
+
+    /// Reads the next packet of the Siskin track; false at the end.
+    ///
+    /// # Errors
+    /// [`Error::Container`] if the file is damaged, or has not arrived so far.
+    pub fn next_packet(&mut self, block: &mut Block) -> Result<bool> {
+        loop {
+            let place = self.reader.place();
+            match self.reader.next_block(block) {
+                Ok(true) => {}
+                Err(e) if e.is_would_block() => {
+                    self.reader.return_to(place)?;
+                    return Err(e);
+                }
+                end => return end,
+            }
+            if block.track == self.track {
+                // Laced packets share one time stamp, so all but the first go by the lengths of those before.
+                // Where the file does not say how long packets last, they do themselves, if they are not damaged.
+                if block.follows && block.duration_ns.is_none() {
+                    block.pts_ns = self.end_ns;
+                }
+                self.end_ns = block.pts_ns.saturating_add(self.length_ns(&block.data));
+                return Ok(true);
+            }
+            // Payloads only: the few bytes of header that each block has in the container stay counted.
+            self.elsewhere += block.data.len() as u64;
+        }
+    }
+
+    /// Goes to the last packet at or before a time.
+    ///
+    /// # Errors
+    /// As for [`AudioFile::next_packet`].
+    pub fn seek(&mut self, seconds: f64) -> Result<()> {
+        self.reader.seek_to((seconds * 1e9) as u64)
+    }
+
+    /// Position of a packet that does not start a stream, in samples, from its rounded time stamp: such packets begin
+    /// on whole frames, counted from the `origin` of their stream.
+    pub fn position(&self, pts_ns: u64, origin: u64) -> u64 {
+        let (hop, skip) = (f64::from(self.header.hop), f64::from(self.header.pre_skip));
+        let samples = self.samples(pts_ns) - origin as f64;
+        // To the nearest frame: a tick of the container is far shorter than one, so this undoes the rounding for
+        // certain.
+        let frames = ((samples + skip) / hop).round();
+        origin + (frames * hop - skip).max(0.0) as u64
+    }
+
+    /// How long a packet lasts; one that cannot be read lasts for no time.
+    fn length_ns(&self, data: &[u8]) -> u64 {
+        let packet = Packet::parse(data, &self.limits).and_then(|p| p.bind(&self.header));
+        // Time then stands still, and the next packet with a time stamp of its own puts it right.
+        let samples = packet.map_or(0, |p| p.sample_count());
+        let base = TimeBase::from_sample_rate(self.header.sample_rate);
+        base.ticks_to_ns(samples, Rounding::Down).unwrap_or(u64::MAX)
+    }
+
+    /// A time in samples, not rounded.
+    pub fn samples(&self, pts_ns: u64) -> f64 {
+        // Exact enough: a double counts single nanoseconds up to 104 days.
+        pts_ns as f64 * f64::from(self.header.sample_rate) / 1e9
+    }
+}
