@@ -41,7 +41,7 @@ class Sized(Graph):
         inputs = [x, self.weight(name + ".weight", weight)]
         if name + ".bias" in w:
             inputs.append(self.weight(name + ".bias", w[name + ".bias"]))
-        return self.op("Conv", *inputs, pads=[weight.shape[2] // 2] * 4)
+        return self.convolution(*inputs, kernel=weight.shape[2:], pads=[weight.shape[2] // 2] * 4)
 
 
 def encoder_graph(w):

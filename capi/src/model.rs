@@ -54,11 +54,26 @@ pub unsafe extern "C" fn siskin_model_open(
         let name = unsafe { pointers::text(name_or_path, "name_or_path") }?;
         let bundle = Bundle::find(name.unwrap_or("speech-24k"))?;
         let options = RuntimeOptions { threads: threads.max(1) as usize, ..Default::default() };
-        let runtime = Runtime::load(&options)?;
+        let runtime = load_runtime(&options)?;
         pointers::hand_out(out, SiskinModel { bundle, runtime });
         Ok(())
     })
 }
+
+/// rten where the library was built with it, which needs nothing that is not in the library; else ONNX Runtime.
+#[cfg(feature = "rten")]
+fn load_runtime(options: &RuntimeOptions) -> siskin_core::Result<Runtime> {
+    Runtime::with_rten(options)
+}
+
+/// ONNX Runtime, from where it is found.
+#[cfg(all(feature = "onnxruntime", not(feature = "rten")))]
+fn load_runtime(options: &RuntimeOptions) -> siskin_core::Result<Runtime> {
+    Runtime::load(options)
+}
+
+#[cfg(not(any(feature = "onnxruntime", feature = "rten")))]
+compile_error!("libsiskin needs something that runs networks: the feature `onnxruntime` or `rten`");
 
 /// Tells what a model works with.
 ///

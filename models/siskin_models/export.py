@@ -24,6 +24,13 @@ class Graph:
         self.nodes.append(helper.make_node(kind, list(inputs), [out], name=out, **attributes))
         return out
 
+    def convolution(self, *inputs, kernel, **attributes):
+        """`kernel` is its shape. All attributes are written out: rten takes the number of dimensions from them, and refuses
+        a convolution along one that leaves out what ONNX has defaults for."""
+        count = len(kernel)
+        defaults = {"kernel_shape": list(kernel), "pads": [0] * 2 * count, "strides": [1] * count, "dilations": [1] * count}
+        return self.op("Conv", *inputs, **{**defaults, **attributes})
+
     def weight(self, name, array):
         if any(w.name == name + ".f16" for w in self.weights):
             return name
@@ -88,8 +95,9 @@ def trunk(g, x, w, depth, shapes):
         p, shape = f"blocks.{i}", shapes[i + 1]
         y = g.op("Concat", g.state(i + 1, shape), g.op("Transpose", x, perm=[0, 2, 1]), axis=2)
         g.keep(g.slice(y, -shape[1], 1 << 30, 2), i + 1, shape)
-        y = g.op("Conv", y, g.weight(p + ".conv.weight", w[p + ".conv.weight"]),
-                 g.weight(p + ".conv.bias", w[p + ".conv.bias"]), group=shape[0])
+        taps = w[p + ".conv.weight"]
+        y = g.convolution(y, g.weight(p + ".conv.weight", taps), g.weight(p + ".conv.bias", w[p + ".conv.bias"]),
+                          kernel=taps.shape[2:], group=shape[0])
         y = norm(g, g.op("Transpose", y, perm=[0, 2, 1]), p + ".norm", w)
         y = linear(g, y, p + ".up", w)
         y = linear(g, g.op("Mul", y, g.op("Sigmoid", y)), p + ".down", w)
@@ -186,7 +194,9 @@ def overtones(g, plain, x, c, w, index, shapes):
     g.keep(g.slice(heard, -HISTORY, 1 << 30, 2), index, shapes[index])
     power = g.op("AveragePool", g.op("Mul", heard, heard), kernel_shape=[SMOOTH], strides=[1])
     level = g.op("Sqrt", g.op("Add", power, g.scalar(1e-8)))
-    filtered = g.op("Conv", g.slice(heard, SMOOTH - LISTEN, 1 << 30, 2), g.weight("harmonics.listen", part("listen")))
+    listen = part("listen")
+    filtered = g.convolution(g.slice(heard, SMOOTH - LISTEN, 1 << 30, 2), g.weight("harmonics.listen", listen),
+                             kernel=listen.shape[2:])
     # Column vectors: `graph_weights` turns what has two dimensions.
     turns, phase = (g.op("Transpose", g.weight("harmonics." + n, part(n).T), perm=[1, 0]) for n in ("turns", "phase"))
     turned = g.op("Add", g.op("Mul", g.op("Div", filtered, level), turns), phase)
@@ -202,7 +212,7 @@ def overtones(g, plain, x, c, w, index, shapes):
         source = g.op("MatMul", g.slice(gains, 0, c.harmonics, 2), g.slice(channels, 0, TAPS - 1 + keep, 2))
         # `Conv` correlates.
         taps = g.linear(g.slice(gains, c.harmonics, 1 << 30, 2), "filters", part("filters").T[::-1])
-        return g.op("Conv", source, taps)
+        return g.convolution(source, taps, kernel=[TAPS])
 
     new, fading = shaped(now, c.hop), shaped(before, c.overlap)
     head = g.slice(new, 0, c.overlap, 2)

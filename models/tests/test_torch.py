@@ -51,6 +51,19 @@ def test_graphs_equal_the_model(layout):
         assert np.abs(got[0, 0] - y[0].numpy()).max() < 1e-4
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_convolutions_state_what_onnx_lets_graphs_leave_out(layout):
+    # rten takes the number of dimensions from these attributes, and refuses graphs without them.
+    c = Config(**SMALL, **layout)
+    for module, graph in ((Encoder(c), encoder_graph), (Decoder(c), decoder_graph)):
+        model = graph(c, half_weights(module), module.state_shapes)
+        convolutions = [{a.name: list(a.ints) for a in node.attribute} for node in model.graph.node if node.op_type == "Conv"]
+        assert convolutions
+        for stated in convolutions:
+            assert (stated["pads"], stated["strides"], stated["dilations"]) == ([0, 0], [1], [1])
+            assert len(stated["kernel_shape"]) == 1 and stated["kernel_shape"][0] > 1
+
+
 def test_noise_is_white_and_follows_from_the_latents():
     torch.manual_seed(0)
     decoder = Decoder(Config(**SMALL, noise=24))

@@ -41,8 +41,9 @@ class OpenGraph(Graph):
 
     def conv(self, x, name, w, **attributes):
         """x [1, N, C] through a convolution along N."""
-        y = self.op("Conv", self.op("Transpose", x, perm=[0, 2, 1]), self.weight(name + ".weight", w[name + ".weight"]),
-                    self.weight(name + ".bias", w[name + ".bias"]), **attributes)
+        taps = w[name + ".weight"]
+        y = self.convolution(self.op("Transpose", x, perm=[0, 2, 1]), self.weight(name + ".weight", taps),
+                             self.weight(name + ".bias", w[name + ".bias"]), kernel=taps.shape[2:], **attributes)
         return self.op("Transpose", y, perm=[0, 2, 1])
 
     def silu(self, x):

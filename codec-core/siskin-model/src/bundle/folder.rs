@@ -86,6 +86,27 @@ impl<M: Facts> Folder<M> {
     }
 }
 
+impl<M: Facts> Folder<M> {
+    /// Checks the files of a bundle that is in memory; `path` stands for its folder in errors.
+    pub(super) fn from_memory(
+        path: &Path,
+        manifest: &[u8],
+        files: BTreeMap<String, Vec<u8>>,
+    ) -> Result<Self> {
+        let manifest: M = parse_manifest(manifest)
+            .map_err(|reason| Error::bad_bundle(path, format!("manifest.json: {reason}")))?;
+        for (name, data) in &files {
+            let expected = manifest.file_hashes().get(name);
+            let expected = expected.ok_or_else(|| {
+                Error::bad_bundle(path, format!("{name} is not on the manifest's list of files"))
+            })?;
+            check_hash(path, name, data, expected)?;
+        }
+        // Not in the cache of files, which is of whole bundles.
+        Ok(Self { path: path.to_owned(), manifest: Arc::new(manifest), files: Arc::new(files) })
+    }
+}
+
 impl<M> Folder<M> {
     pub(super) fn path(&self) -> &Path {
         &self.path
@@ -113,17 +134,19 @@ fn read_files(
     let mut files = BTreeMap::new();
     for (name, expected) in hashes {
         let data = read_file(folder, name, limits)?;
-        let found = hex::encode(Sha256::digest(&data));
-        // As text: the manifest has lower-case digits (`docs/model-bundle.md`).
-        if found != *expected {
-            return Err(Error::bad_bundle(
-                folder,
-                format!("{name} has sha256 {found}, the manifest says {expected}"),
-            ));
-        }
+        check_hash(folder, name, &data, expected)?;
         files.insert(name.clone(), data);
     }
     Ok(files)
+}
+
+fn check_hash(folder: &Path, name: &str, data: &[u8], expected: &str) -> Result<()> {
+    let found = hex::encode(Sha256::digest(data));
+    // As text: the manifest has lower-case digits (`docs/model-bundle.md`).
+    if found == expected {
+        return Ok(());
+    }
+    Err(Error::bad_bundle(folder, format!("{name} has sha256 {found}, the manifest says {expected}")))
 }
 
 /// Reads a file of a bundle's folder, if it is a plain name and within the limits.

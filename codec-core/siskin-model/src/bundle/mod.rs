@@ -20,7 +20,7 @@ use sha2::{Digest, Sha256};
 pub use crate::runtime::{GraphSpec, StateSpec};
 pub use manifest::{CodesSpec, EntropySpec, Manifest, Prefix, QuantizerKind, QuantizerSpec, ReceptiveField};
 pub use registry::installed;
-pub use search_path::{search_path, user_folder};
+pub use search_path::{player_folders, search_path, user_folder};
 pub use specials::Specials;
 pub use video::{VideoBundle, VideoManifest, installed_videos};
 pub use voice::{EngineSpec, LanguageSpec, VoiceBundle, VoiceManifest, VoiceSpec, installed_voices};
@@ -52,10 +52,24 @@ impl Bundle {
     /// # Errors
     /// As for [`open`](Self::open).
     pub fn open_with(path: impl AsRef<Path>, limits: &Limits) -> Result<Self> {
-        let folder = Folder::<Manifest>::open(path.as_ref(), limits)?;
+        Self::from_folder(Folder::<Manifest>::open(path.as_ref(), limits)?)
+    }
+
+    fn from_folder(folder: Folder<Manifest>) -> Result<Self> {
         let (hash, id) = (folder.manifest().hash(), folder.manifest().stream_id());
-        let id = id.ok_or_else(|| Error::bad_bundle(path.as_ref(), "manifest.json: codes without an id"))?;
+        let id = id.ok_or_else(|| Error::bad_bundle(folder.path(), "manifest.json: codes without an id"))?;
         Ok(Self { hash, id, folder })
+    }
+
+    /// A bundle from the text of its manifest and its files, where there is no file system: in a browser, or in one
+    /// program with its bundle. `files` may lack what the caller does not use, such as the encoder of a player.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open); a file that is not on the manifest's list is refused too.
+    pub fn from_memory(manifest: &[u8], files: BTreeMap<String, Vec<u8>>) -> Result<Self> {
+        let path = Path::new("bundle in memory");
+        let folder = Folder::<Manifest>::from_memory(path, manifest, files)?;
+        Self::from_folder(folder)
     }
 
     /// Finds a bundle by name on the [search path](search_path), or opens the folder if `name_or_path` is one.

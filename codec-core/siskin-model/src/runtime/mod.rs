@@ -1,7 +1,7 @@
-//! Running networks: the traits that the codecs see, and ONNX Runtime behind them.
+//! Running networks: the traits that the codecs see, and ONNX Runtime or rten behind them.
 //!
 //! A codec never sees a session, only a [`StepNetwork`]: an input buffer, an output buffer and states that carry
-//! over by themselves. So everything but inference is tested without a model, and a second backend is one more
+//! over by themselves. So everything but inference is tested without a model, and another backend is one more
 //! implementation of [`Backend`].
 
 mod backend;
@@ -11,7 +11,11 @@ mod onnx;
 mod open;
 mod options;
 mod provider;
+#[cfg(feature = "rten")]
+mod rten;
 mod spec;
+#[cfg(any(feature = "onnxruntime", feature = "rten"))]
+mod weights;
 
 pub use backend::Backend;
 pub use network::{Output, StepNetwork, TensorNetwork, Value, WholeNetwork};

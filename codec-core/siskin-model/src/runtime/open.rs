@@ -7,6 +7,8 @@ use super::onnx::OnnxRuntime;
 use super::options::RuntimeOptions;
 #[cfg(feature = "onnxruntime")]
 use super::provider::Provider;
+#[cfg(feature = "rten")]
+use super::rten::Rten;
 use super::spec::{GraphSpec, TensorSpec};
 use crate::{Error, Result};
 
@@ -46,6 +48,16 @@ impl Runtime {
             Provider::Auto | Provider::Cpu => Self::with_backend(Arc::new(OnnxRuntime), options),
             _ => Self::load(options),
         }
+    }
+
+    /// rten, which is part of the program: no library is loaded. It runs on the processor alone, and gives samples within
+    /// 1e-5 of those of ONNX Runtime (`docs/web.md`).
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] for zero threads; [`Error::Provider`] comes from the first network that is opened.
+    #[cfg(feature = "rten")]
+    pub fn with_rten(options: &RuntimeOptions) -> Result<Self> {
+        Self::with_backend(Arc::new(Rten), options)
     }
 
     /// A runtime that opens networks with `backend`.

@@ -1,6 +1,12 @@
 //! What a network's tensors are called.
 
+#[cfg(any(feature = "onnxruntime", feature = "rten"))]
+use std::collections::BTreeSet;
+
 use serde::Deserialize;
+
+#[cfg(any(feature = "onnxruntime", feature = "rten"))]
+use crate::{Error, Result};
 
 /// One network of a bundle.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -24,6 +30,45 @@ pub struct StateSpec {
     pub output: String,
     /// Shape, the same for both.
     pub shape: Vec<usize>,
+}
+
+#[cfg(any(feature = "onnxruntime", feature = "rten"))]
+impl GraphSpec {
+    /// Checks that a graph has the states of the manifest and no others, in their shapes, and gives the shapes of the main
+    /// input and output. `inputs` and `outputs` are the graph's tensors; a shape that is not stated in numbers is none.
+    pub(super) fn check_tensors(
+        &self,
+        inputs: &[(String, Option<Vec<usize>>)],
+        outputs: &[(String, Option<Vec<usize>>)],
+    ) -> Result<[Vec<usize>; 2]> {
+        let names = |main, state: fn(&StateSpec) -> &str| {
+            self.states.iter().map(state).chain([main]).collect::<BTreeSet<&str>>()
+        };
+        let known_in = names(self.input.as_str(), |s| &s.name);
+        let known_out = names(self.output.as_str(), |s| &s.output);
+        for (side, tensors, known) in [("input", inputs, known_in), ("output", outputs, known_out)] {
+            // Of two states of one name only the last would be used.
+            if known.len() != self.states.len() + 1 {
+                return Err(Error::network(&self.file, format!("the manifest names an {side} twice")));
+            }
+            if let Some((name, _)) = tensors.iter().find(|(name, _)| !known.contains(name.as_str())) {
+                let reason = format!("the manifest does not name the {side} {name} as a state's");
+                return Err(Error::network(&self.file, reason));
+            }
+        }
+        let shape = |tensors: &[(String, Option<Vec<usize>>)], name: &str| -> Result<Vec<usize>> {
+            let found = tensors.iter().find(|t| t.0 == name).and_then(|t| t.1.clone());
+            found.ok_or_else(|| Error::network(&self.file, format!("no tensor {name} of static shape")))
+        };
+        for StateSpec { name, output, shape: expected } in &self.states {
+            let found = [shape(inputs, name)?, shape(outputs, output)?];
+            if found.iter().any(|s| s != expected) {
+                let reason = format!("state {name} has the shapes {found:?}, the manifest says {expected:?}");
+                return Err(Error::network(&self.file, reason));
+            }
+        }
+        Ok([shape(inputs, &self.input)?, shape(outputs, &self.output)?])
+    }
 }
 
 /// The names of a [`TensorNetwork`](super::TensorNetwork)'s tensors, whose shapes the graph states.

@@ -5,7 +5,6 @@ mod session;
 mod sessions;
 mod step;
 mod tensors;
-mod weights;
 mod whole;
 
 pub use library::prefer_library;

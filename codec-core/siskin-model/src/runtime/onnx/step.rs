@@ -1,18 +1,16 @@
 //! A [`StepNetwork`] on ONNX Runtime with bound, preallocated buffers.
 
-use std::collections::BTreeSet;
-
 use ort::environment::Environment;
 use ort::session::{IoBinding, Session};
 use ort::value::{Outlet, Tensor};
 
 use super::session::{open_session, zeros};
 use super::sessions::{SessionKey, SessionUser};
-use super::weights;
 use crate::runtime::network::StepNetwork;
 use crate::runtime::options::RuntimeOptions;
 use crate::runtime::provider::Provider;
-use crate::runtime::spec::{GraphSpec, StateSpec};
+use crate::runtime::spec::GraphSpec;
+use crate::runtime::weights;
 use crate::{Error, Result};
 
 /// Two bindings over two sets of state tensors: a run reads one set and writes the other, the next run the other way
@@ -138,47 +136,14 @@ fn bind_tensors(
     Ok(binding)
 }
 
-/// The static shape of the input or output called `name`.
-fn shape(spec: &GraphSpec, outlets: &[Outlet], name: &str) -> Result<Vec<usize>> {
-    let outlet = outlets.iter().find(|o| o.name() == name);
-    let dims = outlet.and_then(|o| o.dtype().tensor_shape());
-    // A dimension that is not stated is -1 here. It is refused, since graphs run at one size only
-    // (`docs/model-bundle.md`).
-    dims.and_then(|dims| dims.iter().map(|&d| usize::try_from(d).ok()).collect())
-        .ok_or_else(|| Error::network(&spec.file, format!("no tensor {name} of static shape")))
-}
-
-/// Checks the states, and gives the shapes of the main input and output.
+/// Checks the graph's tensors against the manifest, and gives the shapes of the main input and output.
 fn check_shapes(spec: &GraphSpec, session: &Session) -> Result<[Vec<usize>; 2]> {
-    check_states(spec, session)?;
-    Ok([shape(spec, session.inputs(), &spec.input)?, shape(spec, session.outputs(), &spec.output)?])
-}
-
-/// Checks that the graph has the states of the manifest and no others.
-fn check_states(spec: &GraphSpec, session: &Session) -> Result<()> {
-    let names = |main, state: fn(&StateSpec) -> &str| {
-        spec.states.iter().map(state).chain([main]).collect::<BTreeSet<&str>>()
+    // A dimension that is not stated is -1 here, and the tensor then of no shape: graphs run at one size only
+    // (`docs/model-bundle.md`).
+    let shape = |o: &Outlet| -> Option<Vec<usize>> {
+        o.dtype().tensor_shape()?.iter().map(|&d| usize::try_from(d).ok()).collect()
     };
-    let inputs = names(spec.input.as_str(), |s| &s.name);
-    let outputs = names(spec.output.as_str(), |s| &s.output);
-    for (side, outlets, known) in
-        [("input", session.inputs(), inputs), ("output", session.outputs(), outputs)]
-    {
-        // Of two states of one name only the last would be bound.
-        if known.len() != spec.states.len() + 1 {
-            return Err(Error::network(&spec.file, format!("the manifest names an {side} twice")));
-        }
-        if let Some(outlet) = outlets.iter().find(|o| !known.contains(o.name())) {
-            let reason = format!("the manifest does not name the {side} {} as a state's", outlet.name());
-            return Err(Error::network(&spec.file, reason));
-        }
-    }
-    for StateSpec { name, output, shape: expected } in &spec.states {
-        let found = [shape(spec, session.inputs(), name)?, shape(spec, session.outputs(), output)?];
-        if found.iter().any(|s| s != expected) {
-            let reason = format!("state {name} has the shapes {found:?}, the manifest says {expected:?}");
-            return Err(Error::network(&spec.file, reason));
-        }
-    }
-    Ok(())
+    let list =
+        |outlets: &[Outlet]| outlets.iter().map(|o| (o.name().to_owned(), shape(o))).collect::<Vec<_>>();
+    spec.check_tensors(&list(session.inputs()), &list(session.outputs()))
 }

@@ -5,11 +5,11 @@ use ort::session::{IoBinding, Session};
 use ort::value::{Outlet, Tensor, ValueType};
 
 use super::session::{open_sized, zeros};
-use super::weights;
 use crate::runtime::network::TensorNetwork;
 use crate::runtime::options::RuntimeOptions;
 use crate::runtime::provider::Provider;
 use crate::runtime::spec::TensorSpec;
+use crate::runtime::weights;
 use crate::{Error, Result};
 
 /// As in a network that runs step by step, two bindings over two sets of states: a run reads one set and writes the

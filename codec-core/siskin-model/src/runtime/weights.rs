@@ -1,4 +1,4 @@
-//! Finds weights that are no numbers, which ONNX Runtime would run with.
+//! Finds weights that are no numbers, which ONNX Runtime and rten would run with.
 //!
 //! The messages are those of `onnx.proto3`, as far as weights stand in them: what else there is, is passed over.
 
