@@ -36,6 +36,15 @@ done
 mkdir -p "$into/share/siskin/bundles"
 cp -r models/bundles/. "$into/share/siskin/bundles/"
 
+# The web player, which `siskin share` puts into pages. Without its module, which `./x web` builds, there is no use for the rest.
+if [ -f web/player/siskin.wasm ]; then
+  for file in web/player/*.js web/player/share.html web/player/siskin.wasm; do
+    install -D -m 644 "$file" "$into/share/siskin/player/$(basename "$file")"
+  done
+else
+  echo "stage: no web/player/siskin.wasm, which ./x web builds: \`siskin share\` will have no player" >&2
+fi
+
 man=$into/share/man/man1
 mkdir -p "$man"
 "$target/siskin" man "$man"

@@ -3,6 +3,7 @@
 # Where this Rust has no standard library for wasm32, Debian's rustc-web is unpacked (not installed) into .siskin/wasm, with
 # the library's sources, from which cargo builds it, and LLVM's linker. Sets wasm_std, the options that cargo needs then,
 # and wasm_target_dir.
+# shellcheck shell=bash disable=SC2034,SC2054
 wasm_root=$PWD/.siskin/wasm
 wasm_target_dir=$wasm_root/target
 wasm_std=()
@@ -26,7 +27,8 @@ if [ ! -d "$(rustc --print sysroot)/lib/rustlib/wasm32-unknown-unknown/lib" ]; t
     rm -rf "$wasm_root"
     unpack_wasm_rust
   fi
-  export LD_LIBRARY_PATH=$wasm_root/usr/lib/x86_64-linux-gnu:$wasm_root/usr/lib:$(echo "$wasm_root"/usr/lib/llvm-*/lib | tr ' ' :)
+  LD_LIBRARY_PATH=$wasm_root/usr/lib/x86_64-linux-gnu:$wasm_root/usr/lib:$(echo "$wasm_root"/usr/lib/llvm-*/lib | tr ' ' :)
+  export LD_LIBRARY_PATH
   export RUSTC=$wasm_root/usr/bin/rustc
   export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER
   CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER=$(compgen -G "$wasm_root/usr/bin/wasm-ld-*" | head -n 1)

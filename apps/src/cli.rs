@@ -6,8 +6,8 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    bench, call, compare, completions, decode, encode, info, latents, man, models, play, speak, tokens,
-    verify,
+    bench, call, compare, completions, decode, encode, info, latents, man, models, play, share, speak,
+    tokens, verify,
 };
 
 /// Neural codecs as media formats.
@@ -37,6 +37,8 @@ pub(crate) enum Command {
     Compare(compare::CompareArgs),
     /// Write the codec's latents (before quantization) to a file, or decode such a file.
     Latents(latents::LatentsArgs),
+    /// Make a web page that plays a coded file: one file, with the player in it, that needs no network.
+    Share(share::ShareArgs),
     /// Synthesize speech from text.
     Speak(speak::SpeakArgs),
     /// Measure speed, latency and memory.
@@ -64,6 +66,7 @@ impl Command {
             Self::Verify(args) => verify::run_verify(args),
             Self::Compare(args) => compare::run_compare(args),
             Self::Latents(args) => latents::run_latents(args),
+            Self::Share(args) => share::run_share(args),
             Self::Speak(args) => speak::run_speak(args),
             Self::Bench(args) => bench::run_bench(args),
             Self::Tokens(args) => tokens::run_tokens(args),
@@ -84,6 +87,7 @@ impl Command {
             Self::Verify(args) => args.json,
             Self::Compare(args) => args.json,
             Self::Latents(args) => args.json(),
+            Self::Share(args) => args.report.json,
             Self::Speak(args) => args.report.json,
             Self::Bench(args) => args.json,
             Self::Tokens(args) => args.json(),

@@ -86,6 +86,18 @@ fn sound(runs: &mut Runs) {
     runs.run("latents decode {a.safetensors} {latents.wav}");
 }
 
+/// With a player whose module is none: the one that `./x web` builds may not be there.
+fn share(runs: &mut Runs) {
+    let data = runs.path("data");
+    install_player(&data);
+    let output = siskin()
+        .env("XDG_DATA_HOME", &data)
+        .args(["share", "--json", text(&runs.path("a.mka"))])
+        .output()
+        .expect("the binary starts");
+    runs.lines(&output.stdout, "share");
+}
+
 fn tokens(runs: &mut Runs) {
     let folder = runs.path("recordings");
     fs::create_dir(&folder).expect("a folder");
@@ -174,6 +186,7 @@ fn every_line_is_documented_and_every_documented_key_is_written() {
     let signal = voice(6 * 24_000, 24_000);
     wav(&runs.path("in.wav"), &signal, 24_000, 1);
     sound(&mut runs);
+    share(&mut runs);
     tokens(&mut runs);
     models(&mut runs);
     video(&mut runs);

@@ -11,6 +11,7 @@ pub(crate) mod latents;
 pub(crate) mod man;
 pub(crate) mod models;
 pub(crate) mod play;
+pub(crate) mod share;
 pub(crate) mod speak;
 pub(crate) mod tokens;
 pub(crate) mod verify;

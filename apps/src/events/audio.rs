@@ -35,6 +35,18 @@ pub(crate) struct Encode<'a> {
     pub(crate) speed: f64,
 }
 
+/// `siskin share`.
+#[derive(Debug, Serialize)]
+#[serde(tag = "verb", rename = "share")]
+pub(crate) struct Share<'a> {
+    pub(crate) input: Cow<'a, str>,
+    pub(crate) output: Cow<'a, str>,
+    pub(crate) model: &'a str,
+    pub(crate) model_id: String,
+    pub(crate) seconds: f64,
+    pub(crate) bytes: u64,
+}
+
 /// `siskin decode`.
 #[derive(Debug, Serialize)]
 #[serde(tag = "verb", rename = "decode")]

@@ -10,7 +10,7 @@ mod video;
 
 use serde::Serialize;
 
-pub(crate) use audio::{Bench, Compare, Decode, Encode, Info, Play, Repaired, Verify};
+pub(crate) use audio::{Bench, Compare, Decode, Encode, Info, Play, Repaired, Share, Verify};
 pub(crate) use call::{CallDevice, CallFigures, CallProgress, Ready};
 pub(crate) use models::{BundlePath, Import, Model, ModelVerify, VideoModel, Voice, Voices};
 pub(crate) use speech::{Latents, Speak, Word};

@@ -112,6 +112,19 @@ pub(crate) fn wav(path: &Path, samples: &[f32], rate: u32, channels: u16) {
     writer.finalize().expect("a whole file");
 }
 
+/// The player's scripts with a module that is none, in a user's data folder.
+pub(crate) fn install_player(data: &Path) {
+    let into = data.join("siskin/player");
+    std::fs::create_dir_all(&into).expect("a folder");
+    for entry in root().join("web/player").read_dir().expect("the player").flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.ends_with(".js") || name == "share.html" {
+            std::fs::copy(entry.path(), into.join(name)).expect("a copy");
+        }
+    }
+    std::fs::write(into.join("siskin.wasm"), b"\0asm, not really").expect("a file");
+}
+
 /// A coded file of `seconds` seconds of [`voice`] in `folder`.
 pub(crate) fn coded(folder: &Path, seconds: f32, options: &[&str]) -> PathBuf {
     let (source, coded) = (folder.join("in.wav"), folder.join("in.mka"));

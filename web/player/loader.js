@@ -1,0 +1,142 @@
+// Brings a file to the decoder: by ranges where the server knows them, else as it streams in.
+
+/** Bytes of one request: five minutes at 6 kb/s. A multiple of the pages in which the module keeps a file. */
+const CHUNK = 1 << 18;
+const PAGE = 1 << 16;
+
+/** Fetches a file, in its order unless another place is wanted first. */
+export class Loader {
+  /**
+   * @param {import("./siskin.js").SiskinFile} file
+   * @param {string} url
+   * @param {() => void} onArrival called after each piece
+   */
+  constructor(file, url, onArrival) {
+    this.file = file;
+    this.url = url;
+    this.onArrival = onArrival;
+    /** What has arrived: `[from, to)`, in order, apart from each other. Each begins on a page. */
+    this.spans = [];
+    this.total = Infinity;
+    this.hasRanges = true;
+    /** Bytes beyond which nothing is fetched before somebody wants it: a page with ten players does not load ten files. */
+    this.limit = CHUNK;
+    this.wanted = undefined;
+    this.isClosed = false;
+  }
+
+  /** Bytes that are there. */
+  get loaded() {
+    return this.spans.reduce((sum, [from, to]) => sum + to - from, 0);
+  }
+
+  /** Fetches until everything up to the limit is there; is called again when that has grown. Throws what goes wrong. */
+  async run() {
+    if (this.isRunning) return;
+    this.isRunning = true;
+    try {
+      for (let from = this.next(); from !== undefined && !this.isClosed; from = this.next()) {
+        await this.fetchFrom(from);
+      }
+    } finally {
+      this.isRunning = false;
+    }
+  }
+
+  /** The decoder needs what lies at a place. */
+  want(offset) {
+    if (this.isCovered(offset)) return;
+    this.wanted = offset;
+    const [from, to] = this.current ?? [0, 0];
+    // What is on its way is waited for; without ranges everything is.
+    if (this.hasRanges && this.current && (offset < from || offset >= to)) this.abort?.abort("another place");
+  }
+
+  /** Fetches all from here on. */
+  loadAll() {
+    this.limit = Infinity;
+  }
+
+  close() {
+    this.isClosed = true;
+    this.abort?.abort("closed");
+  }
+
+  isCovered(offset) {
+    return this.spans.some(([from, to]) => offset >= from && offset < to);
+  }
+
+  /** The first place from `offset` on that is not there. */
+  firstMissing(offset) {
+    for (const [from, to] of this.spans) if (offset >= from && offset < to) offset = to;
+    return offset;
+  }
+
+  /** Where to go on; undefined if there is nothing to do. */
+  next() {
+    if (this.wanted !== undefined && this.isCovered(this.wanted)) this.wanted = undefined;
+    // From the beginning of its page, or behind what of the page is there.
+    const first = this.wanted === undefined ? this.firstMissing(0)
+      : this.firstMissing(this.wanted - (this.wanted % PAGE));
+    if (first >= this.total) return undefined;
+    return this.wanted !== undefined || first < this.limit ? first : undefined;
+  }
+
+  async fetchFrom(from) {
+    const until = Math.min(from + CHUNK, this.total, ...this.spans.map(([start]) => start).filter((start) => start > from));
+    this.abort = new AbortController();
+    this.current = [from, until];
+    try {
+      const headers = this.hasRanges ? { Range: `bytes=${from}-${until - 1}` } : {};
+      const response = await fetch(this.url, { headers, signal: this.abort.signal });
+      if (response.status === 206) {
+        const range = /^bytes (\d+)-\d+\/(\d+)$/.exec(response.headers.get("Content-Range") ?? "");
+        if (range) this.setTotal(Number(range[2]));
+        const end = await this.take(response, range ? Number(range[1]) : from);
+        // Or it would be asked for the same again without an end.
+        if (end === from && !this.isClosed) throw new Error(`${this.url}: the server sent nothing for the bytes from ${from}`);
+      } else if (response.ok) {
+        // All of it, whatever was asked for.
+        this.hasRanges = false;
+        this.current = [0, Infinity];
+        const end = await this.take(response, 0);
+        this.setTotal(end);
+      } else {
+        throw new Error(`${this.url}: the server says ${response.status} ${response.statusText}`.trim());
+      }
+    } catch (error) {
+      if (!this.abort.signal.aborted) throw error;
+    } finally {
+      this.current = undefined;
+    }
+  }
+
+  async take(response, from) {
+    const reader = response.body.getReader();
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done || this.isClosed) return from;
+      this.file.write(from, value);
+      this.cover(from, from + value.length);
+      from += value.length;
+      this.onArrival();
+    }
+  }
+
+  cover(from, to) {
+    const spans = [...this.spans, [from, to]].sort(([a], [b]) => a - b);
+    this.spans = [];
+    for (const span of spans) {
+      const last = this.spans.at(-1);
+      if (last && span[0] <= last[1]) last[1] = Math.max(last[1], span[1]);
+      else this.spans.push(span);
+    }
+  }
+
+  setTotal(total) {
+    if (this.total === total) return;
+    this.total = total;
+    this.file.finish(total);
+    this.onArrival();
+  }
+}

@@ -1,0 +1,64 @@
+/** What a file says of itself. */
+export interface About {
+  bundle: string;
+  bundleName: string;
+  sampleRate: number;
+  frameSamples: number;
+  stages: number;
+  codesPerStage: number;
+  /** Samples, where the file states its length. */
+  samples: number | null;
+  tags: Record<string, string>;
+  chapters: { seconds: number; title: string }[];
+}
+
+/** What was damaged or missing. */
+export interface Damage {
+  badPackets: number;
+  concealedSamples: number;
+  endsEarly: boolean;
+  damage: string | null;
+}
+
+/** A call needs a part of the file that has not arrived. */
+export class NeedsData extends Error {
+  /** The byte that is needed. */
+  offset: number;
+}
+
+/** The decoder: siskin.wasm with one bundle and any number of files. */
+export class Siskin {
+  static instantiate(module: BufferSource | WebAssembly.Module): Promise<Siskin>;
+  openBundle(manifest: Uint8Array, files: Map<string, Uint8Array>): void;
+  newFile(): SiskinFile;
+}
+
+/** A file that may still be arriving. */
+export class SiskinFile {
+  /** Bytes at `offset`: they go on with what is there, or begin at a multiple of 65536. */
+  write(offset: number, bytes: Uint8Array): void;
+  /** Says how long the file is. */
+  finish(length: number): void;
+  describe(): About;
+  newDecoder(): SiskinDecoder;
+  /** The codes of every packet, `[frame][stage][group]`. */
+  codes(): Generator<Uint16Array>;
+  free(): void;
+}
+
+/** Decodes a file from any place. */
+export class SiskinDecoder {
+  /** The next packet's samples; null at the end. */
+  next(): Float32Array | null;
+  /** The place of the next sample in the file, in samples. */
+  position(): number;
+  seek(seconds: number): void;
+  damage(): Damage;
+  free(): void;
+}
+
+/** The files of a bundle that a decoder needs. */
+export function filesOfDecoder(manifest: Uint8Array): string[];
+
+/** Decodes a whole file that is in memory. */
+export function decodeAll(siskin: Siskin, bytes: Uint8Array): { about: About; samples: Float32Array; damage: Damage };
