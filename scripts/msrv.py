@@ -9,7 +9,9 @@ import sys
 
 
 def version(text):
-    return tuple(int(n) for n in text.split("."))
+    """Three numbers: 1.94 and 1.94.0 are the same."""
+    numbers = [int(n) for n in text.split(".")]
+    return tuple(numbers + [0] * (3 - len(numbers)))
 
 
 def main():
