@@ -107,7 +107,7 @@ impl<R: Read + Seek> AudioFile<R> {
         }
     }
 
-    /// Goes to the last packet at or before a time.
+    /// Goes to the last block of any track at or before a time; the next packet follows it.
     ///
     /// # Errors
     /// As for [`AudioFile::next_packet`].
