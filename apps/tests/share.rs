@@ -82,7 +82,7 @@ fn a_page_holds_all_that_it_takes() {
     }
     // Asked before what is there is written over.
     let again = installed(&data).args(["share", "-n", text(&input)]).output().expect("it starts");
-    assert_eq!(again.status.code(), Some(2), "{}", stderr(&again));
+    assert_fails(&again, 1, "exists already");
 }
 
 #[test]
