@@ -1,10 +1,11 @@
 //! Numbers as people type and read them.
 
-/// Parses a rate such as `6000`, `6k` or `1.5k`, in bits a second.
+/// Parses a rate such as `6000`, `6k`, `1.5k` or `2M`, in bits a second.
 pub(crate) fn parse_bitrate(text: &str) -> Result<u32, String> {
-    let (digits, scale) = match text.strip_suffix(['k', 'K']) {
-        Some(digits) => (digits, 1000.0),
-        None => (text, 1.0),
+    let (digits, scale) = match (text.strip_suffix(['k', 'K']), text.strip_suffix('M')) {
+        (Some(digits), _) => (digits, 1e3),
+        (None, Some(digits)) => (digits, 1e6),
+        (None, None) => (text, 1.0),
     };
     let value: f64 = digits.parse().map_err(|_| format!("{text:?} is not a rate such as 6000 or 6k"))?;
     let bits = value * scale;
@@ -57,6 +58,7 @@ mod tests {
         assert_eq!(parse_bitrate("6k"), Ok(6000));
         assert_eq!(parse_bitrate("1.5K"), Ok(1500));
         assert_eq!(parse_bitrate("9000"), Ok(9000));
+        assert_eq!(parse_bitrate("2.5M"), Ok(2_500_000));
         for bad in ["", "k", "6kb", "-3k", "0", "nan", "inf", "1e12"] {
             assert!(parse_bitrate(bad).is_err(), "{bad}");
         }

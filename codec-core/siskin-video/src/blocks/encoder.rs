@@ -84,7 +84,8 @@ impl Encoder {
             coarse: [coarse.clone(), coarse],
             survey: Survey::default(),
             rows: state.grids.iter().map(|_| Row::new()).collect(),
-            pool: new_pool(config.threads)?,
+            // A thread more than there are rows would only wait.
+            pool: new_pool(config.threads.min(state.grids.len()))?,
             state,
             number: 0,
             since: None,
@@ -166,8 +167,9 @@ impl Encoder {
             self.looked_new = looks_new;
         }
         if is_keyframe {
-            // What came before a keyframe does not count, so that a run that goes on there codes the same.
-            self.still_seconds = 0.0;
+            // What came before a keyframe does not count, so that a run that goes on there codes the same; nor does the frame
+            // behind it begin another scene.
+            (self.still_seconds, self.looked_new) = (0.0, true);
         }
         let place = if is_keyframe { 0 } else { since.map_or(0, |n| n + 1) };
         let base = self.choose_quality(is_keyframe, seconds);

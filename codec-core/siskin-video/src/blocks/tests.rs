@@ -109,6 +109,34 @@ fn packets_do_not_depend_on_threads() {
 }
 
 #[test]
+fn a_run_that_goes_on_at_a_keyframe_codes_the_same() {
+    // Noise, in which every frame looks like a new scene.
+    let mut random = Random(4);
+    let frames: Vec<Vec<u8>> =
+        (0..24).map(|_| (0..64 * 48 * 3 / 2).map(|_| random.below(200) as u8).collect()).collect();
+    for target in [Target::Quality(20), Target::Bitrate(300_000)] {
+        let config = Config { target, keyframe_interval: 6, ..Default::default() };
+        let whole = packets((64, 48), &config, &frames);
+        let keyframes: Vec<usize> = (0..24)
+            .filter(|&i| inspect(&whole[i], &Limits::default()).expect("a packet").is_keyframe)
+            .collect();
+        assert!(
+            keyframes.len() >= 4 && keyframes.windows(2).all(|pair| pair[1] > pair[0] + 1),
+            "{keyframes:?}"
+        );
+        for &begin in &keyframes[1..] {
+            let mut encoder = Encoder::new(header(64, 48), &config).expect("a valid stream");
+            for packet in &whole[..begin] {
+                encoder.resume(packet).expect("a packet of this stream");
+            }
+            for (frame, packet) in frames.iter().zip(&whole).skip(begin) {
+                assert_eq!(encoder.encode(frame, None).expect("a frame").data, packet);
+            }
+        }
+    }
+}
+
+#[test]
 fn more_work_on_a_frame_pays() {
     let frames = clip(160, 128, 8);
     let [quick, usual, thorough] = [0, 1, 2].map(|refinements| {

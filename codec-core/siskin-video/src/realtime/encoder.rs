@@ -160,6 +160,10 @@ impl NetworkEncoder {
             // The coarse search of the next frame needs this one, even though nothing is sought in it.
             self.search.skip_frame(&self.source);
         }
+        if is_keyframe {
+            // As in a run that goes on here; nor does the frame behind it begin another scene.
+            self.looked_new = true;
+        }
         let repeats = !is_keyframe && self.rate.as_ref().is_some_and(|rate| rate.must_repeat_frame(quality));
         if repeats {
             self.symbols.motion.clear();
