@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """A sheet of frames: the source, siskin, and x264 veryfast with zerolatency at as many bytes.
 
-    scripts/video_frames.py target/release/siskin bunny.mp4 bikes.mp4 --quality 50 40 --frame 40 --out docs/evaluation/video-frames.jpg
+    scripts/video_frames.py target/release/siskin bunny.mp4 bikes.mp4 --quality 50 40 --frame 40 --out sheet.jpg
 
 Each clip is made smaller where it exceeds the size, coded with one keyframe, and read back from its file. The crf of x264 is found
 by halving, in steps of 0.1. It needs ffmpeg and Pillow.

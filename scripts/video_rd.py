@@ -8,11 +8,12 @@
         --size 480x270 --frames 60 --out docs/evaluation/video-realtime
 
 Every codec gets the same raw pictures, made smaller where they exceed the size, and the same interval of key pictures.
-Sizes are those of the files in Matroska; PSNR and MS-SSIM are over RGB, frame by frame, as `siskin compare` computes them; PSNR of
-luma, and VMAF where `--vmaf` names an FFmpeg with libvmaf (that of PyPI's imageio-ffmpeg 0.8.1 has it), are those of FFmpeg's filters.
+Sizes are those of the files in Matroska; PSNR and MS-SSIM are over RGB, frame by frame, as `siskin compare` computes them;
+PSNR of luma, and VMAF where `--vmaf` names an FFmpeg with libvmaf (that of PyPI's imageio-ffmpeg 0.8.1 has it), are those of
+FFmpeg's filters.
 `--preset realtime --refine 0 1 2 4` compares numbers of refinement steps and no peers.
-With presets that code each frame at once the peers are set for low delay (x264 and x265 ultrafast and veryfast with zerolatency, SVT-AV1
-preset 12 without reordering), else for files. `--out` writes .csv, .md and, with matplotlib, .png.
+With presets that code each frame at once the peers are set for low delay (x264 and x265 ultrafast and veryfast with
+zerolatency, SVT-AV1 preset 12 without reordering), else for files. `--out` writes .csv, .md and, with matplotlib, .png.
 With `--torch` each network that siskin fitted is fitted again by `video_torch.py` with as many passes over the same pictures;
 those sizes are what the normal distributions promise, for that script writes no bytes. PSNR before coding is the mean over the
 last pass without bits in the loss.
@@ -36,7 +37,8 @@ FILE_PEERS = [
     ("SVT-AV1 preset 6", ["-c:v", "libsvtav1", "-preset", "6"], [30, 40, 50, 57, 63]),
 ]
 # Passes in all and learning rates of the presets that fit a network; a quarter of the passes has the bits in the loss.
-PASSES = {"nerv-fast": (40, (1e-2, 2e-3)), "nerv": (130, (6e-3, 1e-3)), "nerv-slow": (400, (3e-3, 5e-4)), "nerv-placebo": (1600, (3e-3, 5e-4))}
+PASSES = {"nerv-fast": (40, (1e-2, 2e-3)), "nerv": (130, (6e-3, 1e-3)), "nerv-slow": (400, (3e-3, 5e-4)),
+          "nerv-placebo": (1600, (3e-3, 5e-4))}
 LOW_DELAY = ["-tune", "zerolatency"]
 AV1 = ["-c:v", "libsvtav1", "-svtav1-params", "pred-struct=1"]
 LIVE_PEERS = [
@@ -175,6 +177,11 @@ def measure(args, clip, folder, rows):
             add(codec, f"crf {crf}", path, time.time() - start)
 
 
+def curve(rows, clip, codec, value):
+    """Rate and a value of each point of a codec."""
+    return [(r["bpp"], value(r)) for r in rows if (r["clip"], r["codec"]) == (clip, codec)]
+
+
 def report(rows):
     """Markdown: every point, then the differences of rate to each peer."""
     fits = any(r["psnr_before_coding"] for r in rows)
@@ -195,12 +202,11 @@ def report(rows):
     for name, value in MEASURES.items():
         if any(value(r) is None for r in rows):
             continue
-        curve = lambda clip, codec: [(r["bpp"], value(r)) for r in rows if (r["clip"], r["codec"]) == (clip, codec)]
         title = f"Rate at equal {name} against {codecs[0]}:" if is_steps else f"Rate of {codecs[0]} at equal {name} against:"
         lines += ["", title, "", "| | " + " | ".join([*clips, "mean"]) + " |", "|---" * (len(clips) + 2) + "|"]
         for codec in codecs[1:]:
-            pair = lambda clip, codec=codec: [curve(clip, codec), curve(clip, codecs[0])]
-            found = [difference(*(pair(c) if is_steps else reversed(pair(c)))) for c in clips]
+            pairs = [[curve(rows, clip, one, value) for one in (codec, codecs[0])] for clip in clips]
+            found = [difference(*(pair if is_steps else reversed(pair))) for pair in pairs]
             known = [f for f in found if f is not None]
             found.append(sum(known) / len(known) if known else None)
             lines.append(f"| {codec} | " + " | ".join("no overlap" if f is None else f"{f:+.1f} %" for f in found) + " |")

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""The network of a file that `siskin encode --preset nerv-fast|nerv|nerv-slow|nerv-placebo` wrote, in PyTorch: its training step timed, or the
-whole fit run again from nothing.
+"""The network of a file that `siskin encode --preset nerv-fast|nerv|nerv-slow|nerv-placebo` wrote, in PyTorch:
+its training step timed, or the whole fit run again from nothing.
 
     OMP_NUM_THREADS=1 python scripts/video_torch.py coded.mkv
     OMP_NUM_THREADS=1 python scripts/video_torch.py coded.mkv --fit clip.y4m --epochs 30 10 --rates 1e-2 2e-3 --bytes 40000
