@@ -106,7 +106,7 @@ fn an_interrupt_leaves_the_whole_groups() {
         text(&clip),
         text(&coded),
         "--preset",
-        "fast",
+        "nerv-fast",
         "--epochs",
         "40",
         "--gop-size",

@@ -119,7 +119,7 @@ mod tests {
         for preset in Preset::ALL {
             assert_eq!(preset.name().parse::<Preset>().ok(), Some(preset));
         }
-        assert!("best".parse::<Preset>().is_err_and(|e| e.to_string().contains("fast, medium")));
+        assert!("best".parse::<Preset>().is_err_and(|e| e.to_string().contains("nerv-fast, nerv, ")));
     }
 
     #[test]
