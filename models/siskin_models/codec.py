@@ -48,12 +48,13 @@ class Codec(nn.Module):
 
 
 def load(path, device="cpu"):
-    """A codec from a checkpoint of `train.py`: moving-average weights, codebooks as the bundle rounds them."""
+    """A codec from a checkpoint of `train.py`, whole or shrunk: moving-average weights, codebooks as the bundle rounds them."""
     saved = torch.load(path, map_location=device, weights_only=NEW)
     codec = Codec(Config(**saved["config"]), *saved["books"].shape[1::-1], saved["size"]).to(device)
     state = {k: v.float() for k, v in saved["average"].items()}
     codec.load_state_dict(state, strict=False)
-    codec.quantizer.set_books(saved["books"].float().half().float())
+    books = saved["books"].float() * saved.get("book_scale", 1.0)
+    codec.quantizer.set_books(books.half().float())
     return codec.eval(), saved
 
 
