@@ -15,7 +15,7 @@ use super::motion::Vector;
 use super::picture::Canvas;
 use super::quant::{chroma_quality, step};
 use super::rdoq::{self, Quantized};
-use super::reconstruct::{Samples, store};
+use super::reconstruct::{Samples, add_residual, store};
 use super::rows::Shared;
 use super::syntax::{Block, MAX_LEVELS, MAX_LOG, MIN_LOG, code_prediction};
 use super::transform::forward;
@@ -285,6 +285,42 @@ impl Decider<'_, '_> {
         let source = &self.shared.source.planes[plane];
         let weight = if plane == 0 { 1.0 } else { CHROMA_WEIGHT };
         weight * ssd(side, source.at(x, y), source.stride, own, stride) as f32
+    }
+
+    /// Tries levels for transform block `index` of a block, a square of a plane whose samples are predicted, and keeps them if they
+    /// pay; the cost of what is kept.
+    fn try_levels(
+        &mut self,
+        block: &mut Block,
+        index: usize,
+        (plane, square): (usize, (usize, usize, usize)),
+        (predicted, from_stride): (&[u8], usize),
+        leaf: &mut Leaf,
+    ) -> f32 {
+        let (lambda, side) = (self.squared_lambda(), square.2);
+        let flags = self.coded_flags(block, index);
+        let without = self.square_error(predicted, from_stride, square, plane) + lambda * flags[0];
+        let levels = &mut leaf.levels[block.levels_at(index)];
+        levels.fill(0);
+        let (quantized, extent) = self.quantize(plane, square, (predicted, from_stride), levels);
+        if !quantized.is_coded {
+            return without;
+        }
+        let (samples, stride) = leaf.samples.plane_mut(plane);
+        let samples = &mut samples[block.offset_of(plane, square, stride)..];
+        let step = self.plane_step(plane);
+        add_residual(samples, stride, levels, side.trailing_zeros(), step, extent);
+        let left = self.square_error(samples, stride, square, plane);
+        let with = left + lambda * (flags[1] + quantized.bits);
+        if with < without {
+            block.coded |= 1 << index;
+            return with;
+        }
+        for (to, from) in samples.chunks_mut(stride).zip(predicted.chunks(from_stride)).take(side) {
+            to[..side].copy_from_slice(&from[..side]);
+        }
+        levels.fill(0);
+        without
     }
 
     /// Transforms and quantizes what a prediction leaves of a square of a plane.

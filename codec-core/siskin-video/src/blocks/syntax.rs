@@ -82,6 +82,12 @@ impl Block {
         }
     }
 
+    /// Where a square of a plane begins in the block's own samples, whose rows are `stride` apart.
+    pub(super) fn offset_of(&self, plane: usize, (x, y, _): (usize, usize, usize), stride: usize) -> usize {
+        let (own, part) = (self.place(), if plane == 0 { 1 } else { 2 });
+        (y - own.1 / part) * stride + x - own.0 / part
+    }
+
     /// Tells the grid of the block.
     pub(super) fn record(&self, grid: &mut Grid) {
         let cell = Cell {

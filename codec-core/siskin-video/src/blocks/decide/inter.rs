@@ -6,7 +6,7 @@ use super::super::contexts;
 use super::super::distortion::{sad, satd};
 use super::super::motion::{MERGE_CANDIDATES, Motion, Vector, merge_candidates, predict_vector};
 use super::super::picture::Picture;
-use super::super::reconstruct::{Samples, add_residual, mean, predict_inter};
+use super::super::reconstruct::{Samples, mean, predict_inter};
 use super::super::search::{Wanted, average, vector_bits};
 use super::super::syntax::{Block, MIN_LOG};
 use super::{Decider, Hints};
@@ -197,42 +197,9 @@ impl Decider<'_, '_> {
         let chroma = (place.0 / 2, place.1 / 2, place.2 / 2);
         let luma = block.luma_blocks().enumerate().map(|(i, place)| (i, 0, place));
         for (index, plane, square) in luma.chain([(4, 1, chroma), (5, 2, chroma)]) {
-            let range = block.levels_at(index);
-            let (x, y, side) = square;
-            let part = if plane == 0 { 1 } else { 2 };
-            let flags = self.coded_flags(&block, index);
             let (from, stride) = predicted.plane(plane);
-            // Where in the block's samples.
-            let offset = (y - place.1 / part) * stride + x - place.0 / part;
-            let from = &from[offset..];
-            let mut cost = self.square_error(from, stride, square, plane) + lambda * flags[0];
-            leaf.levels[range.clone()].fill(0);
-            let (quantized, extent) =
-                self.quantize(plane, square, (from, stride), &mut leaf.levels[range.clone()]);
-            if quantized.is_coded {
-                let (samples, stride) = leaf.samples.plane_mut(plane);
-                let (samples, step) = (&mut samples[offset..], self.plane_step(plane));
-                add_residual(
-                    samples,
-                    stride,
-                    &leaf.levels[range.clone()],
-                    side.trailing_zeros(),
-                    step,
-                    extent,
-                );
-                let left = self.square_error(samples, stride, square, plane);
-                let coded = left + lambda * (flags[1] + quantized.bits);
-                if coded < cost {
-                    cost = coded;
-                    block.coded |= 1 << index;
-                } else {
-                    for (to, from) in samples.chunks_mut(stride).zip(from.chunks(stride)).take(side) {
-                        to[..side].copy_from_slice(&from[..side]);
-                    }
-                    leaf.levels[range].fill(0);
-                }
-            }
-            all += cost;
+            let from = &from[block.offset_of(plane, square, stride)..];
+            all += self.try_levels(&mut block, index, (plane, square), (from, stride), &mut leaf);
         }
         if block.coded == 0 || skipped <= all {
             leaf.samples = predicted;

@@ -1,12 +1,12 @@
 //! Intra prediction of a block: which mode, and with which transforms.
 
 use super::super::contexts;
-use super::super::distortion::{satd, ssd};
+use super::super::distortion::satd;
 use super::super::intra::{ACROSS, DOWN, MEAN, MODES, PLANAR, Surroundings, likely_modes};
 use super::super::motion::Motion;
-use super::super::reconstruct::{add_residual, store};
+use super::super::reconstruct::store;
 use super::super::syntax::{Block, MIN_LOG};
-use super::{CHROMA_WEIGHT, Decider};
+use super::Decider;
 
 impl Decider<'_, '_> {
     /// Tries intra prediction, where `inter` is the least SATD of motion compensation.
@@ -74,57 +74,18 @@ impl Decider<'_, '_> {
         let limit = self.best(log).cost;
         let chroma = (place.0 / 2, place.1 / 2, place.2 / 2);
         let luma = block.luma_blocks().enumerate().map(|(i, place)| (i, 0, place));
-        for (index, plane, (x, y, side)) in luma.chain([(4, 1, chroma), (5, 2, chroma)]) {
-            let part = if plane == 0 { 1 } else { 2 };
-            let around = Surroundings::new(self.grid, &self.canvas.planes[plane], (x, y, side), part);
-            // Where in the block's samples.
-            let (_, stride) = leaf.samples.plane(plane);
-            let offset = (y - place.1 / part) * stride + x - place.0 / part;
-            let (samples, _) = leaf.samples.plane_mut(plane);
-            around.predict(block.mode, plane == 0, &mut samples[offset..], stride);
-            let mut predicted = [0u8; 32 * 32];
-            let source = &self.shared.source.planes[plane];
+        for (index, plane, square) in luma.chain([(4, 1, chroma), (5, 2, chroma)]) {
+            let ((x, y, side), part) = (square, if plane == 0 { 1 } else { 2 });
+            let around = Surroundings::new(self.grid, &self.canvas.planes[plane], square, part);
+            let (samples, stride) = leaf.samples.plane_mut(plane);
+            let offset = block.offset_of(plane, square, stride);
             let samples = &mut samples[offset..];
+            around.predict(block.mode, plane == 0, samples, stride);
+            let mut predicted = [0u8; 32 * 32];
             for (to, from) in predicted.chunks_exact_mut(side).zip(samples.chunks(stride)).take(side) {
                 to.copy_from_slice(&from[..side]);
             }
-            let weight = if plane == 0 { 1.0 } else { CHROMA_WEIGHT };
-            let flags = self.coded_flags(&block, index);
-            let nothing = weight * ssd(side, source.at(x, y), source.stride, &predicted, side) as f32;
-            let range = block.levels_at(index);
-            leaf.levels[range.clone()].fill(0);
-            let (quantized, extent) =
-                self.quantize(plane, (x, y, side), (&predicted, side), &mut leaf.levels[range.clone()]);
-            let mut cost = nothing + lambda * flags[0];
-            if quantized.is_coded {
-                let (samples, _) = leaf.samples.plane_mut(plane);
-                let samples = &mut samples[offset..];
-                let step = self.plane_step(plane);
-                add_residual(
-                    samples,
-                    stride,
-                    &leaf.levels[range.clone()],
-                    side.trailing_zeros(),
-                    step,
-                    extent,
-                );
-                let source = &self.shared.source.planes[plane];
-                let left = weight * ssd(side, source.at(x, y), source.stride, samples, stride) as f32;
-                let coded = left + lambda * (flags[1] + quantized.bits);
-                if coded < cost {
-                    cost = coded;
-                    block.coded |= 1 << index;
-                } else {
-                    for (to, from) in samples.chunks_mut(stride).zip(predicted.chunks_exact(side)).take(side)
-                    {
-                        to[..side].copy_from_slice(from);
-                    }
-                }
-            }
-            if block.coded >> index & 1 == 0 {
-                leaf.levels[range].fill(0);
-            }
-            all += cost;
+            all += self.try_levels(&mut block, index, (plane, square), (&predicted, side), &mut leaf);
             if all >= limit {
                 break;
             }
