@@ -8,7 +8,7 @@ const OLD_NAMES: [(&str, &str); 5] = [
     ("--frame-size", "--frames-per-packet"),
     ("--redundancy-codebooks", "--redundancy-stages"),
     ("--bit-weight", "--lambda"),
-    ("--steps", "--epochs and, with --preset realtime, of --refine"),
+    ("--steps", "--epochs and, with presets that code each frame, of --refine"),
 ];
 
 /// Old names among arguments, each with the current one.

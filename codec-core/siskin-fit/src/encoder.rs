@@ -316,7 +316,8 @@ impl Encoder {
             let least = best.len();
             return Err(Error::parameter(
                 "size of a group",
-                format!("{bits:.0} bits"),
+                // What a container and sound take may leave less than nothing.
+                format!("{:.0} bits", bits.max(0.0)),
                 format!("{} and more", least * 8),
             ));
         }
