@@ -60,7 +60,7 @@ impl Decoder {
         latents: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyArray1<f32>>> {
         let (values, shape) = arrays::read_matrix(latents, "latents")?;
-        let dim = self.model.manifest().latent_dim;
+        let dim = self.model.manifest().latent_len();
         if shape[1] != dim {
             return Err(PyValueError::new_err(format!("latents of shape {shape:?}, allowed: [T, {dim}]")));
         }
@@ -179,7 +179,7 @@ impl Decoder {
 
     #[getter]
     fn latent_dim(&self) -> usize {
-        self.model.manifest().latent_dim
+        self.model.manifest().latent_len()
     }
 
     #[getter]

@@ -147,7 +147,7 @@ impl Encoder {
 
     #[getter]
     fn latent_dim(&self) -> usize {
-        self.model.manifest().latent_dim
+        self.model.manifest().latent_len()
     }
 
     #[getter]

@@ -4,7 +4,7 @@ use siskin_bitstream::packet::{BoundPacket, Packet, PacketInfo};
 use siskin_bitstream::{CodeCoder, Frames, StreamHeader};
 use siskin_entropy::{Coder, Tables};
 use siskin_error::{Error, Limits, Result};
-use siskin_model::bundle::Bundle;
+use siskin_model::bundle::{Bundle, Conventions};
 use siskin_model::runtime::{Provider, Runtime};
 
 use crate::conceal::{Concealment, LATENT_DECAY};
@@ -57,9 +57,9 @@ impl Decoder {
     pub fn from_parts(frames: FrameDecoder, bundle_header: StreamHeader) -> Self {
         let hop = bundle_header.hop.into();
         Self {
-            frames,
             concealment: Concealment::new(hop, bundle_header.sample_rate),
-            limiter: Limiter::new(bundle_header.sample_rate),
+            limiter: Limiter::of(frames.conventions(), bundle_header.sample_rate),
+            frames,
             bundle_header,
             has_header: false,
             limits: Limits::default(),
@@ -140,7 +140,7 @@ impl Decoder {
                 self.concealment.set_comfort_noise(&sid::powers_from_sid(self.concealment.plan(), shape));
                 self.conceal_gap(info.frames, false, out)
             }
-            None => self.decode_frames(out),
+            None => self.decode_frames(info.starts_stream, out),
         };
         if let Err(e) = decoded {
             // The contract: an error appends nothing.
@@ -185,15 +185,53 @@ impl Decoder {
         self.frames.latent_dim()
     }
 
+    /// Whose conventions the bundle follows.
+    pub(crate) fn conventions(&self) -> Conventions {
+        self.frames.conventions()
+    }
+
     /// Decodes the frames of `self.codes`.
-    fn decode_frames(&mut self, out: &mut Vec<f32>) -> Result<()> {
-        for codes in self.codes.iter() {
+    fn decode_frames(&mut self, starts_stream: bool, out: &mut Vec<f32>) -> Result<()> {
+        // A packet of a live stream has too few frames to be mirrored: those begin from silence, as their encoders do.
+        let opened = self.frames.opening_frames().filter(|&n| starts_stream && n <= self.codes.len());
+        if opened.is_some() {
+            let pcm = self.frames.decode_opening(self.codes.iter())?;
+            self.finish_opening(pcm, out);
+        }
+        for codes in self.codes.iter().skip(opened.unwrap_or_default()) {
             let start = out.len();
             out.extend_from_slice(self.frames.decode_frame(codes)?);
             self.concealment.receive_frame(&mut out[start..]);
             self.limiter.limit_samples(&mut out[start..]);
         }
         Ok(())
+    }
+
+    /// Frames at the start of a stream that [`decode_opening`](Self::decode_opening) takes together; none if the codec's
+    /// streams simply begin.
+    pub(crate) fn opening_frames(&self) -> Option<usize> {
+        self.frames.opening_frames()
+    }
+
+    /// Decodes the first frames of a stream together.
+    ///
+    /// # Errors
+    /// As for [`decode_codes`](Self::decode_codes).
+    pub(crate) fn decode_opening<'a>(
+        &mut self,
+        codes: impl Iterator<Item = &'a [u16]>,
+        out: &mut Vec<f32>,
+    ) -> Result<()> {
+        let pcm = self.frames.decode_opening(codes)?;
+        self.finish_opening(pcm, out);
+        Ok(())
+    }
+
+    fn finish_opening(&mut self, mut pcm: Vec<f32>, out: &mut Vec<f32>) {
+        for frame in pcm.chunks_exact_mut(self.bundle_header.hop.into()) {
+            self.finish_frame(frame);
+        }
+        out.append(&mut pcm);
     }
 
     /// Fades a decoded frame in after a gap and limits it.

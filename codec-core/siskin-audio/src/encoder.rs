@@ -77,9 +77,16 @@ impl Encoder {
             let allowed = format!("1 to {most}");
             return Err(Error::parameter("frames per packet", config.frames_per_packet, allowed));
         }
+        // A pause sets the decoder back to its start, where a codec that looks ahead has nothing to give yet.
+        let waits = frames.lookahead_frames() > 0 || frames.opening_frames() > 1 || header.pre_skip > header.hop;
+        if config.dtx && waits {
+            return Err(Error::parameter("dtx", "on", "off: the codec looks ahead"));
+        }
+        // Packets of a live stream hold too few frames to be mirrored, and must not wait for them.
+        frames.set_opening(config.frames_per_packet as usize >= frames.opening_frames());
         let mut encoder = Self {
+            high_pass: HighPass::of(frames.conventions(), header.sample_rate),
             frames,
-            high_pass: HighPass::new(header.sample_rate),
             dtx: config.dtx.then(|| Dtx::new(&header)),
             writer: PacketWriter::new(&header, config)?,
             config: config.clone(),
@@ -205,8 +212,9 @@ impl Encoder {
             self.pending.extend(now.iter().map(|&x| high_pass.filter_sample(x)));
             pcm = later;
             if self.pending.len() == hop {
-                self.process_frame(false, emit)?;
-                if self.pending_frames() == self.config.frames_per_packet {
+                self.process_frame(u64::MAX, false, emit)?;
+                // At once: a live stream must not wait for the next frame.
+                if self.is_packet_full() {
                     self.flush_packet(0, emit)?;
                 }
             }
@@ -229,19 +237,22 @@ impl Encoder {
             let frames = (self.samples_in + delay).div_ceil(hop);
             let end_trim = (frames * hop - delay - self.samples_in) as u32;
             loop {
-                let coded = self.writer.frames_out() + u64::from(self.pending_frames());
+                let coded = self.frames_so_far();
                 if coded == frames {
                     break;
                 }
-                if self.pending_frames() == self.config.frames_per_packet {
+                if self.is_packet_full() {
                     self.flush_packet(0, emit)?;
                 }
                 let high_pass = &mut self.high_pass;
                 let missing = hop as usize - self.pending.len();
                 self.pending.extend((0..missing).map(|_| high_pass.filter_sample(0.0)));
-                self.process_frame(coded + 1 == frames, emit)?;
+                self.process_frame(frames, coded + 1 == frames, emit)?;
             }
-            self.flush_packet(end_trim, emit)?;
+            // A codec without delay may have coded its last frame already, with nothing to trim.
+            if self.pending_frames() > 0 {
+                self.flush_packet(end_trim, emit)?;
+            }
         }
         self.reset();
         Ok(())
@@ -274,15 +285,16 @@ impl Encoder {
     /// gathered goes to `emit` first.
     fn process_frame<E: From<Error>>(
         &mut self,
+        most: u64,
         is_last: bool,
         emit: &mut impl FnMut(EncodedPacket<'_>) -> std::result::Result<(), E>,
     ) -> std::result::Result<(), E> {
-        let Some(dtx) = &mut self.dtx else { return Ok(self.encode_frame()?) };
+        let Some(dtx) = &mut self.dtx else { return self.encode_frame(most, emit) };
         if dtx.detect_activity(&self.pending) {
             if dtx.sid_frames() > 0 {
                 self.flush_packet(0, emit)?;
             }
-            return Ok(self.encode_frame()?);
+            return self.encode_frame(most, emit);
         }
         if !self.codes.is_empty() {
             self.flush_packet(0, emit)?;
@@ -303,7 +315,27 @@ impl Encoder {
         Ok(())
     }
 
-    fn encode_frame(&mut self) -> Result<()> {
+    /// Encodes the pending frame. A codec that looks ahead gives codes of earlier frames, several or none at once; those
+    /// beyond `most` frames of the stream are left.
+    fn encode_frame<E: From<Error>>(
+        &mut self,
+        most: u64,
+        emit: &mut impl FnMut(EncodedPacket<'_>) -> std::result::Result<(), E>,
+    ) -> std::result::Result<(), E> {
+        self.frames.push_frame(&self.pending)?;
+        self.pending.clear();
+        while self.frames.ready_frames() > 0 && self.frames_so_far() < most {
+            // Before the frame and not after it: the last packet of a stream waits for its trim.
+            if self.is_packet_full() {
+                self.flush_packet(0, emit)?;
+            }
+            self.take_frame();
+        }
+        Ok(())
+    }
+
+    /// Adds the codes of a frame that is ready to the packet.
+    fn take_frame(&mut self) {
         if self.codes.is_empty() {
             // All frames of a packet of constant rate have one number of stages: the head states it once.
             self.packet_stages = self.stages;
@@ -311,18 +343,28 @@ impl Encoder {
         }
         let codes = if let Some(rate) = &mut self.rate {
             // One search passes through every number of stages on its way.
-            self.frames.encode_all_stages(&self.pending, &mut self.candidates)?;
+            self.frames.take_all_stages(&mut self.candidates);
             let count = rate.choose_stages(&self.candidates);
             self.candidates.codes_at(count)
         } else {
             let frame = &mut self.frame[..self.header.codes_per_frame(self.packet_stages)];
-            self.frames.encode_frame(&self.pending, frame)?;
+            self.frames.take_codes(frame);
             frame
         };
         self.frames.end_frame(codes);
         self.codes.push_frame(codes);
-        self.pending.clear();
-        Ok(())
+    }
+
+    /// Frames of the stream that have been coded.
+    fn frames_so_far(&self) -> u64 {
+        self.writer.frames_out() + u64::from(self.pending_frames())
+    }
+
+    /// Whether the packet being gathered has all its frames. The first also holds what the decoder drops for its delay.
+    fn is_packet_full(&self) -> bool {
+        let is_first = self.writer.frames_out() == 0;
+        let dropped = if is_first { self.header.pre_skip / self.header.hop } else { 0 };
+        self.pending_frames() >= self.config.frames_per_packet + u32::from(dropped)
     }
 
     /// Writes the packet being gathered, of codes or a SID frame, and passes it to `emit`.

@@ -65,7 +65,7 @@ impl Latents {
         }
         let tensors = SafeTensors::deserialize(file).map_err(|e| bad(e.to_string()))?;
         let view = tensors.tensor("latents").map_err(|e| bad(e.to_string()))?;
-        let (dim, manifest) = (bundle.manifest().latent_dim, bundle.manifest());
+        let (dim, manifest) = (bundle.manifest().latent_len(), bundle.manifest());
         let &[frames, own] = view.shape() else { return Err(bad(format!("shape {:?}", view.shape()))) };
         if own != dim || frames > MAX_FRAMES {
             return Err(bad(format!(
@@ -108,12 +108,13 @@ impl Latents {
         let mut decoder = FrameDecoder::new(bundle, runtime)?;
         let (mut skip, mut left) = (usize::from(bundle.manifest().delay), self.samples);
         for latent in self.values.chunks_exact(self.dim.max(1)) {
-            // The first frame loses the codec's delay, which is at most a hop, so the output is aligned with the
-            // recording.
-            let pcm = &decoder.decode_latent(latent)?[skip..];
+            // The first frames lose the codec's delay, so the output is aligned with the recording.
+            let pcm = decoder.decode_latent(latent)?;
+            let dropped = skip.min(pcm.len());
+            let pcm = &pcm[dropped..];
             let count = (pcm.len() as u64).min(left);
             left -= count;
-            skip = 0;
+            skip -= dropped;
             emit(&pcm[..count as usize])?;
         }
         Ok(())
@@ -141,7 +142,7 @@ impl LatentEncoder {
             hop: manifest.hop.into(),
             delay: manifest.delay.into(),
             pending: Vec::with_capacity(manifest.hop.into()),
-            latents: Latents { dim: manifest.latent_dim, ..Latents::default() },
+            latents: Latents { dim: manifest.latent_len(), ..Latents::default() },
         })
     }
 
@@ -160,8 +161,11 @@ impl LatentEncoder {
             self.pending.extend_from_slice(now);
             pcm = later;
             if self.pending.len() == self.hop {
-                self.latents.values.extend_from_slice(self.frames.encode_latent(&self.pending)?);
+                self.frames.push_frame(&self.pending)?;
                 self.pending.clear();
+                while let Some(latent) = self.frames.take_latent() {
+                    self.latents.values.extend_from_slice(latent);
+                }
             }
         }
         Ok(())
@@ -173,9 +177,14 @@ impl LatentEncoder {
     /// [`Error::Network`] if the network fails.
     pub fn finish_stream(mut self) -> Result<Latents> {
         if self.latents.samples > 0 {
-            // Silence after the end pushes the last samples through the codec's delay.
-            let whole = (self.pending.len() + self.delay).next_multiple_of(self.hop);
-            self.encode_samples(&vec![0.0; whole - self.pending.len()])?;
+            // Silence after the end pushes the last samples through the codec's delay, and the last frames through its
+            // look-ahead.
+            let frames = (self.latents.samples as usize + self.delay).div_ceil(self.hop);
+            let values = frames * self.latents.dim;
+            while self.latents.values.len() < values {
+                self.encode_samples(&vec![0.0; self.hop - self.pending.len()])?;
+            }
+            self.latents.values.truncate(values);
         }
         Ok(self.latents)
     }

@@ -2,6 +2,8 @@
 
 use std::f32::consts::TAU;
 
+use siskin_model::bundle::Conventions;
+
 /// Corner of the high-pass: below the lowest voices (80 Hz), above the drift of a microphone's DC offset.
 const CORNER_HZ: f32 = 20.0;
 /// Clip of input samples, 12 dB above full scale: louder ones are a fault of the source, and the network must not see
@@ -14,22 +16,32 @@ const RELEASE_SECONDS: f32 = 0.05;
 /// A first-order high-pass that removes the DC component before coding.
 #[derive(Debug, Clone)]
 pub(crate) struct HighPass {
-    pole: f32,
+    /// None where samples pass as they are.
+    pole: Option<f32>,
     input: f32,
     output: f32,
 }
 
 impl HighPass {
     pub(crate) fn new(rate: u32) -> Self {
-        Self { pole: (-TAU * CORNER_HZ / rate as f32).exp(), input: 0.0, output: 0.0 }
+        Self { pole: Some((-TAU * CORNER_HZ / rate as f32).exp()), input: 0.0, output: 0.0 }
+    }
+
+    /// That of a codec's conventions.
+    pub(crate) fn of(conventions: Conventions, rate: u32) -> Self {
+        match conventions {
+            Conventions::Siskin => Self::new(rate),
+            Conventions::Published => Self { pole: None, input: 0.0, output: 0.0 },
+        }
     }
 
     /// Filters the next sample. NaN and infinite samples count as silence; louder ones are clipped at 12 dB above full
     /// scale.
     pub(crate) fn filter_sample(&mut self, sample: f32) -> f32 {
         let sample = if sample.is_finite() { sample.clamp(-MAX_SAMPLE, MAX_SAMPLE) } else { 0.0 };
+        let Some(pole) = self.pole else { return sample };
         // Scaled to a gain of exactly 1 at the Nyquist frequency.
-        let output = self.pole * self.output + 0.5 * (1.0 + self.pole) * (sample - self.input);
+        let output = pole * self.output + 0.5 * (1.0 + pole) * (sample - self.input);
         // Denormal numbers would be slow, and -300 dB is inaudible.
         self.output = if output.abs() < 1e-15 { 0.0 } else { output };
         self.input = sample;
@@ -45,14 +57,23 @@ impl HighPass {
 /// Samples within full scale are not changed otherwise.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Limiter {
-    release: f32,
+    /// None where samples beyond full scale pass as they are.
+    release: Option<f32>,
     /// The decaying peak.
     peak: f32,
 }
 
 impl Limiter {
     pub(crate) fn new(rate: u32) -> Self {
-        Self { release: (-1.0 / (RELEASE_SECONDS * rate as f32)).exp(), peak: 0.0 }
+        Self { release: Some((-1.0 / (RELEASE_SECONDS * rate as f32)).exp()), peak: 0.0 }
+    }
+
+    /// That of a codec's conventions.
+    pub(crate) fn of(conventions: Conventions, rate: u32) -> Self {
+        match conventions {
+            Conventions::Siskin => Self::new(rate),
+            Conventions::Published => Self { release: None, peak: 0.0 },
+        }
     }
 
     pub(crate) fn limit_samples(&mut self, pcm: &mut [f32]) {
@@ -61,8 +82,9 @@ impl Limiter {
             if !sample.is_finite() {
                 *sample = 0.0;
             }
+            let Some(release) = self.release else { continue };
             // Instant attack: the very sample that exceeds full scale is scaled already.
-            self.peak = sample.abs().max(self.peak * self.release);
+            self.peak = sample.abs().max(self.peak * release);
             if self.peak > 1.0 {
                 *sample /= self.peak;
             }

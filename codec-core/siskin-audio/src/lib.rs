@@ -4,6 +4,7 @@
 //! [`Decoder`] add packets, exact lengths, rate control, DTX, redundancy and concealment. Output does not depend on how
 //! the input was cut: networks always see whole frames, one at a time.
 
+mod any_quantizer;
 mod comfort_noise;
 mod conceal;
 mod config;
@@ -17,6 +18,7 @@ mod latents;
 mod levels;
 mod noise_floor;
 mod packet_writer;
+mod part_quantizer;
 mod quantizer;
 mod rate;
 mod search;

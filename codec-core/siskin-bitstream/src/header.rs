@@ -49,7 +49,7 @@ pub struct StreamHeader {
     pub stages: u8,
     /// Bits of one code, 1 to 16.
     pub code_bits: u8,
-    /// Samples to drop from the start of the decoded stream, the codec's delay: 0 to `hop`.
+    /// Samples to drop from the start of the decoded stream, the codec's delay; the first packet holds more.
     pub pre_skip: u16,
 }
 
@@ -138,8 +138,8 @@ impl StreamHeader {
         let groups = byte_in(&mut cursor, "groups", 1, 16)?;
         let stages = byte_in(&mut cursor, "stages", 1, 64)?;
         let code_bits = byte_in(&mut cursor, "code bits", 1, 16)?;
-        // At most a hop, so that the first frame alone can carry it; `Packet::bind` counts on that.
-        let pre_skip = cursor.read_ranged("pre-skip", 0, hop.into())? as u16;
+        // The first packet carries it whole, which `Packet::bind` checks.
+        let pre_skip = cursor.read_ranged("pre-skip", 0, u16::MAX.into())? as u16;
         let name_len = byte_in(&mut cursor, "name length", 0, Self::MAX_NAME as u8)?;
         let name = cursor.read_bytes("name", name_len.into())?;
         let bundle_name = std::str::from_utf8(name).map_err(|e| cursor.field_error("name", e))?.to_owned();

@@ -12,9 +12,9 @@ use super::{Binary, Graph, Op, Unary, Var};
 
 /// Version of the operator set, that of ONNX 1.15; `Gelu` came with it.
 // Newer sets would shut out older ONNX Runtimes for nothing.
-const OPSET: i64 = 20;
+pub(super) const OPSET: i64 = 20;
 /// Version of the file format that belongs to it.
-const IR_VERSION: i64 = 9;
+pub(super) const IR_VERSION: i64 = 9;
 
 impl Graph {
     /// Writes the part of the graph that `outputs` need. Inputs that nothing needs are left out.

@@ -25,6 +25,7 @@
 
 mod emit;
 mod grad;
+pub mod onnx;
 mod proto;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

@@ -96,7 +96,7 @@ impl Session {
 
     /// Takes latents `[frame][dimension]`.
     pub(super) fn push_latents(&mut self, latents: &[f32], out: &mut VecDeque<OutPacket>) -> Result<()> {
-        let dim = self.bundle.manifest().latent_dim;
+        let dim = self.bundle.manifest().latent_len();
         // Checked whole before the first is taken: NaN would make the search choose arbitrary codes.
         if !latents.len().is_multiple_of(dim) || latents.iter().any(|x| !x.is_finite()) {
             let value = format!("{} values", latents.len());

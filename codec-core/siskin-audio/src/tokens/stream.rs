@@ -154,7 +154,10 @@ impl TokenStream {
     /// [`Error::Token`] if bad tokens are refused and the last frame is incomplete.
     pub fn finish_stream(&mut self, out: &mut Vec<f32>) -> Result<Ending> {
         let output = &mut self.output;
-        let ended = self.unpacker.finish_stream(&mut |unit| output.decode_unit(unit, out));
+        let mut ended = self.unpacker.finish_stream(&mut |unit| output.decode_unit(unit, out));
+        if ended.is_ok() {
+            ended = output.push_out_delay(out);
+        }
         // Read before the reset, which clears the counts.
         let ending = self.output.progress.ending;
         let faults = std::mem::take(&mut self.output.progress.faults);
@@ -199,6 +202,8 @@ impl TokenStream {
         progress.faults.clear();
         progress.ending = Ending::default();
         progress.length = None;
+        progress.held.clear();
+        progress.is_opening = self.output.decoder.opening_frames().is_some();
         // The codec's delay, as in a packet that starts a stream.
         progress.skip = self.output.decoder.stream_header().pre_skip.into();
     }

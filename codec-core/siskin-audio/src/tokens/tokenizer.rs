@@ -1,5 +1,5 @@
 use siskin_error::{Error, Result};
-use siskin_model::bundle::Bundle;
+use siskin_model::bundle::{Bundle, Conventions};
 use siskin_model::runtime::{Provider, Runtime};
 
 use crate::frame::FrameEncoder;
@@ -30,8 +30,12 @@ impl Tokenizer {
     pub fn new(bundle: &Bundle, runtime: &Runtime, layout: &str, stages: Option<u8>) -> Result<Self> {
         let manifest = bundle.manifest();
         let format = Format::from_bundle(bundle, stages.unwrap_or(manifest.default_stages), layout)?;
-        let frames = FrameEncoder::new(bundle, runtime)?;
-        Self::from_parts(frames, format, manifest.hop.into(), manifest.delay.into(), manifest.sample_rate)
+        let mut frames = FrameEncoder::new(bundle, runtime)?;
+        frames.set_opening(true);
+        // A published codec's frames are as many as the samples fill; `TokenStream` pushes its delay out by itself.
+        let is_published = manifest.conventions == Conventions::Published;
+        let delay = if is_published { 0 } else { manifest.delay.into() };
+        Self::from_parts(frames, format, manifest.hop.into(), delay, manifest.sample_rate)
     }
 
     /// A tokenizer from its parts: `hop` samples per frame, `delay` samples by which the decoder lags, `rate` samples per
@@ -51,7 +55,7 @@ impl Tokenizer {
         }
         let codes = vec![0; format.codes_per_frame()];
         let packer = Packer::new(format);
-        let (high_pass, pending) = (HighPass::new(rate), Vec::with_capacity(hop));
+        let (high_pass, pending) = (HighPass::of(frames.conventions(), rate), Vec::with_capacity(hop));
         Ok(Self { frames, high_pass, packer, hop, delay, pending, codes, samples_in: 0, frames_out: 0 })
     }
 
@@ -83,7 +87,7 @@ impl Tokenizer {
             self.pending.extend(now.iter().map(|&x| high_pass.filter_sample(x)));
             pcm = later;
             if self.pending.len() == self.hop {
-                self.encode_frame(out)?;
+                self.encode_frame(u64::MAX, out)?;
             }
         }
         Ok(())
@@ -104,7 +108,7 @@ impl Tokenizer {
                 let missing = self.hop - self.pending.len();
                 let high_pass = &mut self.high_pass;
                 self.pending.extend((0..missing).map(|_| high_pass.filter_sample(0.0)));
-                self.encode_frame(out)?;
+                self.encode_frame(frames, out)?;
             }
         }
         self.packer.finish_stream(marked, out);
@@ -121,10 +125,14 @@ impl Tokenizer {
         (self.samples_in, self.frames_out) = (0, 0);
     }
 
-    fn encode_frame(&mut self, out: &mut Vec<i64>) -> Result<()> {
-        self.frames.encode_frame(&self.pending, &mut self.codes)?;
+    /// Encodes the pending frame; frames beyond `most` are left.
+    fn encode_frame(&mut self, most: u64, out: &mut Vec<i64>) -> Result<()> {
+        self.frames.push_frame(&self.pending)?;
         self.pending.clear();
-        self.frames_out += 1;
-        self.packer.push_frame(&self.codes, out)
+        while self.frames_out < most && self.frames.take_codes(&mut self.codes) {
+            self.frames_out += 1;
+            self.packer.push_frame(&self.codes, out)?;
+        }
+        Ok(())
     }
 }

@@ -1,6 +1,7 @@
 use std::collections::VecDeque;
 
 use siskin_error::{Error, Result, TokenError};
+use siskin_model::bundle::Conventions;
 
 use crate::decoder::Decoder;
 use crate::tokens::unpack::Unit;
@@ -46,6 +47,10 @@ pub(crate) struct Progress {
     pub(crate) skip: usize,
     /// Length to which the stream is trimmed.
     pub(crate) length: Option<u64>,
+    /// Whether the stream's first frames are being held, for a codec that decodes them together.
+    pub(crate) is_opening: bool,
+    /// Codes of the frames that are held.
+    pub(crate) held: Vec<Vec<u16>>,
     pub(crate) texts: Vec<TextToken>,
     pub(crate) faults: VecDeque<TokenError>,
 }
@@ -53,11 +58,8 @@ pub(crate) struct Progress {
 impl UnitDecoder {
     pub(crate) fn decode_unit(&mut self, unit: Unit<'_>, out: &mut Vec<f32>) -> Result<()> {
         match unit {
-            Unit::Frame(codes) => {
-                let start = out.len();
-                self.decoder.decode_codes(codes, out)?;
-                self.trim_frame(start, out);
-            }
+            Unit::Frame(codes) if self.progress.is_opening => self.hold_frame(codes, out)?,
+            Unit::Frame(codes) => self.decode_frame(codes, out)?,
             Unit::Lost(error) => {
                 self.progress.push_fault(error);
                 self.conceal_frame(out)?;
@@ -76,6 +78,39 @@ impl UnitDecoder {
         Ok(())
     }
 
+    fn decode_frame(&mut self, codes: &[u16], out: &mut Vec<f32>) -> Result<()> {
+        let start = out.len();
+        self.decoder.decode_codes(codes, out)?;
+        self.trim_frame(start, out);
+        Ok(())
+    }
+
+    /// Holds a frame of the opening, and decodes all of them with the last.
+    fn hold_frame(&mut self, codes: &[u16], out: &mut Vec<f32>) -> Result<()> {
+        let frames = self.decoder.opening_frames().unwrap_or_default();
+        self.progress.held.push(codes.to_vec());
+        if self.progress.held.len() < frames {
+            return Ok(());
+        }
+        let held = std::mem::take(&mut self.progress.held);
+        self.progress.is_opening = false;
+        let mut pcm = Vec::new();
+        self.decoder.decode_opening(held.iter().map(Vec::as_slice), &mut pcm)?;
+        for pcm in pcm.chunks_exact((pcm.len() / held.len()).max(1)) {
+            let start = out.len();
+            out.extend_from_slice(pcm);
+            self.trim_frame(start, out);
+        }
+        Ok(())
+    }
+
+    /// Decodes frames that are held one by one, from silence: what comes next does not belong to them, or nothing does.
+    pub(crate) fn release_frames(&mut self, out: &mut Vec<f32>) -> Result<()> {
+        self.progress.is_opening = false;
+        let held = std::mem::take(&mut self.progress.held);
+        held.iter().try_for_each(|codes| self.decode_frame(codes, out))
+    }
+
     pub(crate) fn decode_latents(&mut self, latents: &[f32], out: &mut Vec<f32>) -> Result<()> {
         let dim = self.decoder.latent_dim();
         if !latents.len().is_multiple_of(dim) {
@@ -86,6 +121,7 @@ impl UnitDecoder {
         if let Some(bad) = latents.iter().find(|x| !x.is_finite()) {
             return Err(Error::parameter("latent", bad, "finite values"));
         }
+        self.release_frames(out)?;
         for latent in latents.chunks_exact(dim) {
             let start = out.len();
             self.decoder.decode_latent(latent, out)?;
@@ -95,11 +131,39 @@ impl UnitDecoder {
     }
 
     pub(crate) fn conceal_frame(&mut self, out: &mut Vec<f32>) -> Result<()> {
+        self.release_frames(out)?;
         let start = out.len();
         // One at a time, since each frame is trimmed and counted by itself.
         self.decoder.conceal(1, out)?;
         self.progress.ending.lost += 1;
         self.trim_frame(start, out);
+        Ok(())
+    }
+
+    /// Runs the decoder on silence until the samples of the last frame have come out, for a codec whose frames are as many as
+    /// its samples fill; those of Siskin have a frame more.
+    pub(crate) fn push_out_delay(&mut self, out: &mut Vec<f32>) -> Result<()> {
+        self.release_frames(out)?;
+        let header = self.decoder.stream_header();
+        let (delay, hop) = (usize::from(header.pre_skip), usize::from(header.hop));
+        if delay == 0 || self.decoder.conventions() == Conventions::Siskin || self.progress.ending.frames == 0 {
+            return Ok(());
+        }
+        let silence = vec![0.0; self.decoder.latent_dim()];
+        let (start, frames) = (out.len(), self.progress.ending.frames);
+        for _ in 0..delay.div_ceil(hop) {
+            let from = out.len();
+            self.decoder.decode_latent(&silence, out)?;
+            self.trim_frame(from, out);
+        }
+        let beyond = delay.next_multiple_of(hop) - delay;
+        let excess = beyond.min(out.len() - start);
+        // A stated length may have cut the samples already.
+        let whole = frames * hop as u64;
+        let excess = (self.progress.ending.samples.saturating_sub(whole) as usize).min(excess);
+        out.truncate(out.len() - excess);
+        self.progress.ending.samples -= excess as u64;
+        self.progress.ending.frames = frames;
         Ok(())
     }
 
@@ -129,6 +193,8 @@ impl Progress {
 
     pub(crate) fn copy_from(&mut self, other: &Self) {
         (self.ending, self.skip, self.length) = (other.ending, other.skip, other.length);
+        self.is_opening = other.is_opening;
+        self.held.clone_from(&other.held);
         self.texts.clone_from(&other.texts);
         self.faults.clone_from(&other.faults);
     }

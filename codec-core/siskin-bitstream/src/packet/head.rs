@@ -107,9 +107,13 @@ impl<'a> Packet<'a> {
             return fail("stages", format!("{stages}, the stream has {}", stream.stages));
         }
         payload.check_length(stream)?;
-        // A whole frame to be dropped would be a frame that need not be there.
         let skip = if starts_stream { u32::from(stream.pre_skip) } else { 0 };
-        let most = (u32::from(stream.hop) - 1).min(frames.saturating_mul(stream.hop.into()) - skip);
+        let all = frames.saturating_mul(stream.hop.into());
+        if skip > all {
+            return fail("frames", format!("{frames}, too few for the {skip} samples that a stream begins with"));
+        }
+        // A whole frame to be dropped would be a frame that need not be there.
+        let most = (u32::from(stream.hop) - 1).min(all - skip);
         if end_trim > most {
             return fail("end trim", format!("{end_trim} samples, allowed: up to {most}"));
         }

@@ -9,6 +9,8 @@ use siskin_bitstream::BundleId;
 
 /// The only manifest format so far.
 const FORMAT: u32 = 1;
+/// Frames by which a decoder or an encoder may lag: the deepest of the published codecs need 14.
+const MAX_DELAY_FRAMES: u32 = 64;
 
 /// `manifest.json` of an audio bundle. Fields that only people read (training, figures) stay JSON.
 #[derive(Debug, Clone, Deserialize)]
@@ -34,8 +36,17 @@ pub struct Manifest {
     /// Frames of history that an output frame of each network depends on.
     #[serde(default)]
     pub receptive_field_frames: ReceptiveField,
-    /// Dimension of a latent frame.
+    /// Dimension of a latent.
     pub latent_dim: usize,
+    /// Latents of a frame: more than one if the codec's coarser stages code several at once.
+    #[serde(default = "one")]
+    pub latents_per_frame: usize,
+    /// Whose conventions the codec follows in what surrounds its networks.
+    #[serde(default)]
+    pub conventions: Conventions,
+    /// Networks for the first frames of a stream, if those are padded by mirroring what comes after them.
+    #[serde(default)]
+    pub opening: Option<OpeningSpec>,
     /// How latents become codes.
     pub quantizer: QuantizerSpec,
     /// Static tables for range-coded packets; without them codes have fixed width.
@@ -64,6 +75,35 @@ pub struct Manifest {
     /// Measured quality.
     #[serde(default)]
     pub figures: serde_json::Value,
+}
+
+/// What surrounds the networks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Conventions {
+    /// Samples pass a high-pass at 20 Hz before the encoder and a limiter after the decoder; the encoder searches several
+    /// paths through the stages; a stream's last frames push out the decoder's delay.
+    #[default]
+    Siskin,
+    /// As the codec's authors run it: samples as they are, the nearest entry of each stage in turn, and as many frames of
+    /// tokens as the samples fill.
+    Published,
+}
+
+/// Networks that take the first frames of a stream at once: like the bundle's own, with `frames` frames where those have one,
+/// and the states as outputs only.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct OpeningSpec {
+    /// Frames that they take.
+    pub frames: usize,
+    /// The network `pcm [1,1,frames * hop] -> latents [1,D,frames]`.
+    pub encoder: GraphSpec,
+    /// The network `latents [1,D,frames] -> pcm [1,1,frames * hop]`.
+    pub decoder: GraphSpec,
+}
+
+fn one() -> usize {
+    1
 }
 
 /// How far back networks look, in frames.
@@ -96,8 +136,16 @@ pub struct QuantizerSpec {
     pub size: u32,
     /// Dimension of the whole latent.
     pub dim: usize,
-    /// Safetensors file with `codebooks [stages, groups, size, dim / groups]`.
+    /// Safetensors file with `codebooks [stages, groups, size, dim / groups]`; what the other kinds need says
+    /// `docs/model-bundle.md`.
     pub file: String,
+    /// For [`QuantizerKind::Split`]: stages of each part of the latent. All parts have one dimension.
+    #[serde(default)]
+    pub parts: Vec<u8>,
+    /// For [`QuantizerKind::Factorized`]: latents that a code of each level stands for. Level by level a frame has
+    /// `latents_per_frame` divided by this many codes, each a stage of its own.
+    #[serde(default)]
+    pub strides: Vec<usize>,
 }
 
 /// Where the tables of the entropy coding are.
@@ -125,9 +173,38 @@ pub enum QuantizerKind {
     Rvq,
     /// Group-residual vector quantization (HiFi-Codec, arXiv 2305.02765, section 3.2).
     Grvq,
+    /// Parts of the latent, each with residual stages of its own, one part after another (Mimi, arXiv 2410.00037, section
+    /// 3.2.3: a semantic code beside acoustic ones).
+    Split,
+    /// Residual stages that search in a projection of few dimensions by the angle alone (DAC, arXiv 2306.06546, section 3.2),
+    /// over one or several latents (SNAC, arXiv 2410.14411).
+    Factorized,
 }
 
 impl QuantizerSpec {
+    /// Checks what belongs to one kind alone, in a codec of `per_frame` latents a frame.
+    fn check_kind(&self, per_frame: usize) -> Result<(), String> {
+        let stages = usize::from(self.stages);
+        let fits = match self.kind {
+            QuantizerKind::Rvq | QuantizerKind::Grvq => per_frame == 1,
+            QuantizerKind::Split => {
+                let sum: usize = self.parts.iter().map(|&p| usize::from(p)).sum();
+                let is_whole = !self.parts.is_empty() && self.dim.is_multiple_of(self.parts.len());
+                per_frame == 1 && sum == stages && is_whole && !self.parts.contains(&0)
+            }
+            QuantizerKind::Factorized => {
+                let divides = |&s: &usize| s > 0 && per_frame.is_multiple_of(s);
+                let codes = || self.strides.iter().map(|s| per_frame / s).sum::<usize>();
+                self.strides.iter().all(divides) && codes() == stages
+            }
+        };
+        let (kind, parts, strides) = (self.kind, &self.parts, &self.strides);
+        let reason = || {
+            format!("quantizer {kind:?} of {stages} stages, parts {parts:?}, strides {strides:?}, {per_frame} latents")
+        };
+        if fits { Ok(()) } else { Err(reason()) }
+    }
+
     /// Bits of one code.
     pub fn code_bits(&self) -> u8 {
         // Codes are 0 to `size - 1`; sizes need not be powers of two.
@@ -157,14 +234,25 @@ impl Facts for Manifest {
         check(self.channels == 1, format!("channels {}, only mono is implemented", self.channels))?;
         check(self.hop > 0, "hop 0".into())?;
         // The first packet of a stream drops the delay, and must hold it.
-        check(self.delay <= self.hop, format!("delay {}, allowed: up to the hop", self.delay))?;
-        check(self.lookahead == 0, format!("lookahead {}, only 0 is implemented", self.lookahead))?;
+        let most = u32::from(self.hop) * MAX_DELAY_FRAMES;
+        check(u32::from(self.delay) <= most, format!("delay {}, allowed: up to {most}", self.delay))?;
+        let whole = self.lookahead.is_multiple_of(self.hop.into()) && self.lookahead <= most;
+        check(whole, format!("lookahead {}, allowed: whole frames up to {most}", self.lookahead))?;
+        let per_frame = self.latents_per_frame;
+        check((1..=64).contains(&per_frame), format!("latents_per_frame {per_frame}"))?;
+        let opening = self.opening.as_ref().map_or(1, |o| o.frames);
+        check((1..=64).contains(&opening), format!("opening of {opening} frames, allowed: 1 to 64"))?;
         check((1..=16).contains(&q.groups), format!("quantizer groups {}", q.groups))?;
         check((1..=64).contains(&q.stages), format!("quantizer stages {}", q.stages))?;
         check((2..=65_536).contains(&q.size), format!("quantizer size {}", q.size))?;
         check((1..=4096).contains(&q.dim), format!("quantizer dim {}", q.dim))?;
         check(q.dim.is_multiple_of(q.groups.into()), format!("dim {} in {} groups", q.dim, q.groups))?;
-        check(q.kind == QuantizerKind::Grvq || q.groups == 1, format!("rvq with {} groups", q.groups))?;
+        check(q.kind == QuantizerKind::Grvq || q.groups == 1, format!("{} groups", q.groups))?;
+        q.check_kind(per_frame)?;
+        // Only the conventions of the published codecs have an encoder that waits.
+        let is_plain = self.conventions == Conventions::Siskin;
+        let waits = self.lookahead > 0 || self.opening.is_some() || self.delay > self.hop;
+        check(!is_plain || !waits, "lookahead, opening or a long delay without conventions \"published\"".into())?;
         check(q.dim == self.latent_dim, format!("latent_dim {}, quantizer dim {}", self.latent_dim, q.dim))?;
         let field = self.receptive_field_frames;
         let longest = field.encoder.max(field.decoder);
@@ -224,6 +312,11 @@ impl Manifest {
         let mut id = [0; 8];
         let is_lower = codes.id.bytes().all(|b| !b.is_ascii_uppercase());
         hex::decode_to_slice(&codes.id, &mut id).ok().filter(|()| is_lower).map(|()| BundleId(id))
+    }
+
+    /// Values of a frame's latents.
+    pub fn latent_len(&self) -> usize {
+        self.latent_dim * self.latents_per_frame
     }
 
     /// Algorithmic delay in samples: one frame is gathered before it is coded, then the overlap.

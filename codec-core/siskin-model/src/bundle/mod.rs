@@ -18,7 +18,9 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 pub use crate::runtime::{GraphSpec, StateSpec};
-pub use manifest::{CodesSpec, EntropySpec, Manifest, Prefix, QuantizerKind, QuantizerSpec, ReceptiveField};
+pub use manifest::{
+    CodesSpec, Conventions, EntropySpec, Manifest, OpeningSpec, Prefix, QuantizerKind, QuantizerSpec, ReceptiveField,
+};
 pub use registry::installed;
 pub use search_path::{player_folders, search_path, user_folder};
 pub use specials::Specials;

@@ -1,0 +1,163 @@
+use siskin_error::{Error, Result};
+use siskin_model::bundle::{Bundle, Conventions};
+use siskin_model::runtime::{Provider, Runtime, StepNetwork};
+
+use super::opening::Opening;
+use super::{Snapshot, load_network};
+use crate::any_quantizer::AnyQuantizer;
+use crate::quantizer::ResidualQuantizer;
+
+/// Decodes codes to frames of `hop` samples.
+pub struct FrameDecoder {
+    network: Box<dyn StepNetwork>,
+    quantizer: AnyQuantizer,
+    latent: Vec<f32>,
+    conventions: Conventions,
+    opening: Option<Opening>,
+}
+
+impl FrameDecoder {
+    /// Loads a bundle's decoder network.
+    ///
+    /// # Errors
+    /// What [`Runtime::open_network`] and [`ResidualQuantizer::from_bundle`] return.
+    pub fn new(bundle: &Bundle, runtime: &Runtime) -> Result<Self> {
+        let m = bundle.manifest();
+        let values = m.latent_dim * m.latents_per_frame;
+        let network = load_network(bundle, runtime, &m.decoder, [values, m.hop.into()])?;
+        let mut decoder = Self::with_quantizer(network, AnyQuantizer::from_bundle(bundle)?);
+        decoder.conventions = m.conventions;
+        decoder.opening = m.opening.as_ref().map(|o| Opening::new(bundle, runtime, &o.decoder, o.frames));
+        Ok(decoder)
+    }
+
+    /// A decoder from a network `latents [1,D,1] -> pcm [1,1,hop]` of any runtime and a quantizer of
+    /// dimension D.
+    pub fn from_parts(network: Box<dyn StepNetwork>, quantizer: ResidualQuantizer) -> Self {
+        Self::with_quantizer(network, AnyQuantizer::Residual(quantizer))
+    }
+
+    fn with_quantizer(network: Box<dyn StepNetwork>, quantizer: AnyQuantizer) -> Self {
+        let latent = vec![0.0; quantizer.latent_len()];
+        Self { network, latent, quantizer, conventions: Conventions::Siskin, opening: None }
+    }
+
+    /// Whose conventions the bundle follows.
+    pub(crate) fn conventions(&self) -> Conventions {
+        self.conventions
+    }
+
+    /// Frames of a stream's start that [`decode_opening`](Self::decode_opening) takes; none if the codec has no such thing.
+    pub(crate) fn opening_frames(&self) -> Option<usize> {
+        self.opening.as_ref().map(Opening::frames)
+    }
+
+    /// Decodes the first frames of a stream as the published codec does, which mirrors them at the start: `codes` are those of
+    /// [`opening_frames`](Self::opening_frames) frames. The next frame then goes on from them.
+    ///
+    /// # Errors
+    /// As for [`decode_frame`](Self::decode_frame).
+    pub(crate) fn decode_opening<'a>(&mut self, codes: impl Iterator<Item = &'a [u16]>) -> Result<Vec<f32>> {
+        let Some(opening) = &mut self.opening else { return Ok(Vec::new()) };
+        let (frames, values) = (opening.frames(), self.latent.len());
+        let mut latents = vec![0.0; frames * values];
+        for (frame, codes) in codes.take(frames).enumerate() {
+            self.quantizer.dequantize(codes, &mut self.latent)?;
+            self.latent.iter().enumerate().for_each(|(d, &x)| latents[d * frames + frame] = x);
+        }
+        let samples = frames * self.network.output().len();
+        let pcm = opening.run(&[1, values, frames], &latents, samples)?;
+        self.network.restore(opening.states())?;
+        Ok(pcm)
+    }
+
+    /// Decodes one frame from `codes` (`[stage][group]`, any whole number of stages) and returns its `hop` samples.
+    ///
+    /// # Errors
+    /// [`Error::Bitstream`] for codes out of range, before anything has changed;
+    /// [`Error::Network`] if the network fails.
+    pub fn decode_frame(&mut self, codes: &[u16]) -> Result<&[f32]> {
+        self.quantizer.dequantize(codes, &mut self.latent)?;
+        self.run_latent()
+    }
+
+    /// Decodes one frame from a latent that [`FrameEncoder::encode_latent`] or a model made, and returns its `hop` samples.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] for another dimension;
+    /// [`Error::Network`] if the network fails.
+    pub fn decode_latent(&mut self, latent: &[f32]) -> Result<&[f32]> {
+        if latent.len() != self.latent.len() {
+            return Err(Error::parameter("latent dimension", latent.len(), self.latent.len()));
+        }
+        self.latent.copy_from_slice(latent);
+        self.run_latent()
+    }
+
+    /// Dimension of a latent frame.
+    pub fn latent_dim(&self) -> usize {
+        self.latent.len()
+    }
+
+    /// Conceals a lost frame: runs the network on the last latent scaled by `gain`.
+    pub(crate) fn decode_repeated(&mut self, gain: f32) -> Result<&[f32]> {
+        // In place: the latents of a long gap decay frame by frame.
+        self.latent.iter_mut().for_each(|x| *x *= gain);
+        self.run_latent()
+    }
+
+    /// Conceals a lost frame before a known one: runs the network on a latent `share` of the way from the last one to
+    /// `target`, in direction and in length. The plain mean of two different latents would be short and sound dull.
+    pub(crate) fn decode_interpolated(&mut self, target: &[f32], share: f32) -> Result<&[f32]> {
+        let length = |x: &[f32]| x.iter().map(|v| v * v).sum::<f32>().sqrt();
+        let wanted = (1.0 - share) * length(&self.latent) + share * length(target);
+        self.latent.iter_mut().zip(target).for_each(|(x, t)| *x += share * (t - *x));
+        // Opposite latents may meet at zero: the network then gets a zero latent, not NaN.
+        let found = length(&self.latent).max(f32::MIN_POSITIVE);
+        self.decode_repeated(wanted / found)
+    }
+
+    /// Sets `latent` to the latent of `codes`.
+    pub(crate) fn lookup_latent(&self, codes: &[u16], latent: &mut Vec<f32>) -> Result<()> {
+        // Reuses the caller's buffer: after the first gap nothing allocates.
+        latent.resize(self.latent.len(), 0.0);
+        self.quantizer.dequantize(codes, latent)
+    }
+
+    fn run_latent(&mut self) -> Result<&[f32]> {
+        self.network.input().copy_from_slice(&self.latent);
+        self.network.run()?;
+        Ok(self.network.output())
+    }
+
+    /// Back to the state of a new instance.
+    pub fn reset(&mut self) {
+        self.network.reset();
+        self.latent.fill(0.0);
+    }
+
+    /// Saves the state to `into`.
+    pub fn save_state(&self, into: &mut Snapshot) {
+        self.network.save(&mut into.states);
+        into.latent.clone_from(&self.latent);
+    }
+
+    /// Restores a state of the same bundle.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] if the snapshot is of another bundle.
+    pub fn restore_state(&mut self, from: &Snapshot) -> Result<()> {
+        // Checked before the network's states, so that a wrong snapshot changes nothing.
+        if from.latent.len() != self.latent.len() {
+            return Err(Error::parameter("snapshot", "of another bundle", "of this bundle"));
+        }
+        self.network.restore(&from.states)?;
+        self.latent.copy_from_slice(&from.latent);
+        Ok(())
+    }
+
+    /// The execution provider of the network.
+    pub fn provider(&self) -> Provider {
+        self.network.provider()
+    }
+}

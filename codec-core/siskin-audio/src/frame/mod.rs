@@ -1,0 +1,45 @@
+//! One frame at a time: samples to codes and back.
+
+mod decoder;
+mod encoder;
+mod opening;
+
+pub use decoder::FrameDecoder;
+pub use encoder::FrameEncoder;
+
+use siskin_error::{Error, Result};
+use siskin_model::bundle::{Bundle, GraphSpec};
+use siskin_model::runtime::{Runtime, StepNetwork};
+
+use crate::conceal::ConcealmentSnapshot;
+
+/// The state of an encoder or decoder at a position of a stream.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Snapshot {
+    pub(crate) states: Vec<Vec<f32>>,
+    /// A decoder's last latent, which concealment holds.
+    pub(crate) latent: Vec<f32>,
+    /// State of the concealment; only a [`Decoder`](crate::Decoder) uses it and the limiter's peak.
+    pub(crate) concealment: ConcealmentSnapshot,
+    pub(crate) peak: f32,
+}
+
+/// Loads a network of a bundle and checks the numbers of values of its input and output.
+fn load_network(
+    bundle: &Bundle,
+    runtime: &Runtime,
+    spec: &GraphSpec,
+    expected: [usize; 2],
+) -> Result<Box<dyn StepNetwork>> {
+    let mut network = runtime.open_network(spec, bundle.file_bytes(&spec.file)?)?;
+    // A bundle whose graph and manifest differ is refused here; a copy between the two would panic later.
+    let found = [network.input().len(), network.output().len()];
+    for ((name, found), expected) in [&spec.input, &spec.output].into_iter().zip(found).zip(expected) {
+        if found != expected {
+            let reason = format!("{name} has {found} values per frame, the manifest says {expected}");
+            return Err(Error::network(&spec.file, reason));
+        }
+    }
+    Ok(network)
+}
+

@@ -1,0 +1,111 @@
+use std::collections::BTreeMap;
+use std::io::{Cursor, Read};
+
+use zip::ZipArchive;
+
+use super::Tensor;
+use super::pickle::{Item, TensorPlace, read_pickle};
+
+/// Dictionaries within dictionaries; checkpoints have two at most.
+const MAX_DEPTH: usize = 4;
+/// Entries of all dictionaries of a checkpoint.
+const MAX_ENTRIES: usize = 1_000_000;
+
+type Archive<'a> = ZipArchive<Cursor<&'a [u8]>>;
+
+/// Reads an archive that `torch.save` wrote. Tensors in dictionaries within the first have its key and a dot before their
+/// names.
+pub(super) fn read_archive(bytes: &[u8]) -> Result<BTreeMap<String, Tensor>, String> {
+    let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(|e| e.to_string())?;
+    // A name that cannot be read is not the one looked for.
+    let names = archive.file_names().filter_map(Result::ok);
+    let pickle = names.map(|n| n.into_owned()).find(|n| n.ends_with("/data.pkl"));
+    let pickle = pickle.ok_or("an archive without data.pkl: not a PyTorch checkpoint")?;
+    let folder = pickle.trim_end_matches("data.pkl").to_owned();
+    let order = format!("{folder}byteorder");
+    if archive.index_for_name(&order).is_some() && read_file(&mut archive, &order, bytes.len())? != b"little" {
+        return Err("numbers that are not little-endian".into());
+    }
+    let root = read_pickle(&read_file(&mut archive, &pickle, bytes.len())?)?;
+    let mut places = Vec::new();
+    collect(&root, "", 0, &mut 0, &mut places)?;
+    let mut storages = BTreeMap::new();
+    let mut tensors = BTreeMap::new();
+    for (name, place) in places {
+        let key = place.storage.key.to_string();
+        if !storages.contains_key(&key) {
+            let file = read_file(&mut archive, &format!("{folder}data/{key}"), bytes.len())?;
+            storages.insert(key.clone(), file);
+        }
+        let tensor = read_tensor(&place, &storages[&key]).map_err(|e| format!("tensor {name}: {e}"))?;
+        tensors.insert(name, tensor);
+    }
+    Ok(tensors)
+}
+
+/// A file of the archive, of at most `most` bytes: PyTorch stores without compression, so none is longer than the archive.
+fn read_file(archive: &mut Archive<'_>, name: &str, most: usize) -> Result<Vec<u8>, String> {
+    let file = archive.by_name(name).map_err(|e| format!("{name}: {e}"))?;
+    let mut bytes = Vec::new();
+    let most = most as u64;
+    file.take(most + 1).read_to_end(&mut bytes).map_err(|e| format!("{name}: {e}"))?;
+    if bytes.len() as u64 > most {
+        return Err(format!("{name} is longer than the archive"));
+    }
+    Ok(bytes)
+}
+
+fn collect(
+    item: &Item,
+    prefix: &str,
+    depth: usize,
+    seen: &mut usize,
+    into: &mut Vec<(String, TensorPlace)>,
+) -> Result<(), String> {
+    let Item::Dict(dict) = item else { return Ok(()) };
+    if depth > MAX_DEPTH {
+        return Err(format!("dictionaries more than {MAX_DEPTH} deep"));
+    }
+    for (key, value) in dict.borrow().iter() {
+        // A dictionary may stand in many places of others, so entries are counted on the way.
+        *seen += 1;
+        if *seen > MAX_ENTRIES {
+            return Err(format!("more than {MAX_ENTRIES} entries in dictionaries"));
+        }
+        let Item::Text(key) = key else { continue };
+        let name = if prefix.is_empty() { key.to_string() } else { format!("{prefix}.{key}") };
+        match value {
+            Item::Tensor(place) => into.push((name, (**place).clone())),
+            other => collect(other, &name, depth + 1, seen, into)?,
+        }
+    }
+    Ok(())
+}
+
+fn read_tensor(place: &TensorPlace, data: &[u8]) -> Result<Tensor, String> {
+    let (storage, shape) = (&place.storage, &place.shape);
+    if data.len() / storage.number.bytes() < storage.count {
+        return Err(format!("{} numbers, its file holds {} bytes", storage.count, data.len()));
+    }
+    let count = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d)).unwrap_or(usize::MAX);
+    // Strides of 0 would let a few bytes stand for any number of values.
+    if count > storage.count {
+        return Err(format!("shape {shape:?}, its storage holds {} numbers", storage.count));
+    }
+    let reach = shape.iter().zip(&place.strides).try_fold(place.offset, |at, (&d, &s)| {
+        d.saturating_sub(1).checked_mul(s).and_then(|r| at.checked_add(r))
+    });
+    if count > 0 && reach.is_none_or(|last| last >= storage.count) {
+        return Err(format!("shape {shape:?} reaches beyond its storage of {} numbers", storage.count));
+    }
+    let mut values = Vec::with_capacity(count);
+    for index in 0..count {
+        let (mut rest, mut at) = (index, place.offset);
+        for (&d, &s) in shape.iter().zip(&place.strides).rev() {
+            at += rest % d * s;
+            rest /= d;
+        }
+        values.push(storage.number.read(data, at));
+    }
+    Ok(Tensor { shape: shape.clone(), values })
+}

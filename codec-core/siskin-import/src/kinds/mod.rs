@@ -1,0 +1,48 @@
+//! The codecs that are known, a file each.
+
+mod encodec;
+mod parts;
+
+use std::path::Path;
+
+use siskin_error::{Error, Result};
+
+use crate::bundle::Imported;
+use crate::checkpoint::Checkpoint;
+
+/// A codec whose checkpoints can be imported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// EnCodec at 24 kHz (arXiv 2210.13438).
+    Encodec,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 1] = [Self::Encodec];
+
+    /// The name in commands.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Encodec => "encodec",
+        }
+    }
+
+    /// Finds a codec by its name in commands.
+    pub fn find(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|k| k.name() == name)
+    }
+}
+
+/// Makes a bundle of the checkpoint at `path`.
+///
+/// # Errors
+/// [`Error::BadBundle`] with the path and the first thing that is not as in the codec's checkpoints: a tensor that is
+/// missing, has another shape, or belongs to no layer.
+pub fn import(kind: Kind, path: &Path) -> Result<Imported> {
+    let checkpoint = Checkpoint::open(path)?;
+    let made = match kind {
+        Kind::Encodec => encodec::import(checkpoint),
+    };
+    made.map_err(|reason| Error::bad_bundle(path, format!("not a checkpoint of {}: {reason}", kind.name())))
+}

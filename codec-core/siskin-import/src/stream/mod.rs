@@ -1,0 +1,196 @@
+//! Networks written as graphs that run one frame at a time.
+//!
+//! Every layer that looks back carries what it needs as a state; a layer that looks ahead makes its output late instead, and
+//! the other branch of a sum is delayed as much. So the graph computes what the whole network computes on the whole signal,
+//! with each product once.
+
+mod attention;
+mod conv;
+mod recurrent;
+mod shape;
+
+pub(crate) use attention::{Attention, Block};
+pub(crate) use conv::{Conv, Padding, Transposed};
+pub(crate) use recurrent::Lstm;
+
+use siskin_graph::onnx::{Attribute, Value, Writer};
+use siskin_model::bundle::{GraphSpec, StateSpec};
+
+use crate::checkpoint::Tensor;
+
+/// A signal `[1, channels, frame]` of which each run sees one frame.
+#[derive(Debug, Clone)]
+pub(crate) struct Signal {
+    value: Value,
+    pub(crate) channels: usize,
+    /// Samples in a frame, at this signal's rate.
+    pub(crate) frame: usize,
+    /// Samples by which the signal comes late: sample `i` of run `t` is sample `t * frame + i - lag` of the whole.
+    pub(crate) lag: usize,
+    /// Whether what lies before the start of the whole may be other than zero.
+    has_lead: bool,
+}
+
+/// What a run begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Start {
+    /// The states of the run before.
+    States,
+    /// Nothing: the run is the first, and its layers pad as the published network does at the start of a file. Its states are
+    /// outputs only.
+    Padding,
+}
+
+/// A graph that is being written.
+pub(crate) struct StreamGraph {
+    writer: Writer,
+    start: Start,
+    states: Vec<StateSpec>,
+    /// Runs since the reset, in the graph's arithmetic.
+    age: Option<Value>,
+    input: String,
+}
+
+/// Runs after which a graph counts no further: no layer's lead is as long, and floats count so far exactly.
+const MAX_AGE: f32 = 65_536.0;
+
+impl StreamGraph {
+    pub(crate) fn new(name: &str, start: Start) -> Self {
+        let writer = Writer::new(name);
+        Self { writer, start, states: Vec::new(), age: None, input: String::new() }
+    }
+
+    /// The main input.
+    pub(crate) fn input(&mut self, name: &str, channels: usize, frame: usize) -> Signal {
+        self.input = name.into();
+        let value = self.writer.add_input(name, &[1, channels, frame]);
+        Signal { value, channels, frame, lag: 0, has_lead: false }
+    }
+
+    /// Ends the graph with its main output; gives the file and what the manifest says about it.
+    pub(crate) fn finish(mut self, name: &str, output: &Signal, file: &str) -> (Vec<u8>, GraphSpec) {
+        self.writer.set_output(name, &[1, output.channels, output.frame], &output.value);
+        let spec = GraphSpec { file: file.into(), input: self.input, output: name.into(), states: self.states };
+        (self.writer.to_bytes(), spec)
+    }
+
+    fn constant(&mut self, tensor: &Tensor) -> Value {
+        self.writer.add_floats(&tensor.shape, &tensor.values)
+    }
+
+    fn node(&mut self, op: &str, inputs: &[&Value], attributes: &[Attribute<'_>]) -> Value {
+        self.writer.add_node(op, inputs, attributes)
+    }
+
+    /// The state of a layer as this run finds it; none where a run begins with padding.
+    fn open_state(&mut self, shape: &[usize]) -> (usize, Option<Value>) {
+        let number = self.states.len();
+        let (name, output) = (format!("s{number}"), format!("s{number}_next"));
+        let value = (self.start == Start::States).then(|| self.writer.add_input(&name, shape));
+        self.states.push(StateSpec { name, output, shape: shape.to_vec() });
+        (number, value)
+    }
+
+    fn close_state(&mut self, number: usize, next: &Value) {
+        let StateSpec { output, shape, .. } = self.states[number].clone();
+        self.writer.set_output(&output, &shape, next);
+    }
+
+    /// The number of runs before this one, `[1]`.
+    fn age(&mut self) -> Value {
+        if let Some(age) = &self.age {
+            return age.clone();
+        }
+        let (number, found) = self.open_state(&[1]);
+        let (zero, one) = (self.writer.add_floats(&[1], &[0.0]), self.writer.add_floats(&[1], &[1.0]));
+        let age = found.unwrap_or(zero);
+        let next = self.node("Add", &[&age, &one], &[]);
+        let most = self.writer.add_floats(&[1], &[MAX_AGE]);
+        let next = self.node("Min", &[&next, &most], &[]);
+        self.close_state(number, &next);
+        self.age = Some(age.clone());
+        age
+    }
+
+    /// Sets what lies before the start of the whole to zero, as the published network's padding does.
+    fn cut_lead(&mut self, x: &Signal) -> Signal {
+        if !x.has_lead || x.lag == 0 {
+            return x.clone();
+        }
+        let age = self.age();
+        let frame = self.writer.add_floats(&[1], &[x.frame as f32]);
+        let samples = self.node("Mul", &[&age, &frame], &[]);
+        // 1 for sample 0 and all later ones, 0 and less for the lead.
+        let places: Vec<f32> = (0..x.frame).map(|i| i as f32 - x.lag as f32 + 1.0).collect();
+        let places = self.writer.add_floats(&[1, 1, x.frame], &places);
+        let places = self.node("Add", &[&places, &samples], &[]);
+        let (low, high) = (self.writer.add_floats(&[], &[0.0]), self.writer.add_floats(&[], &[1.0]));
+        let mask = self.node("Clip", &[&places, &low, &high], &[]);
+        let value = self.node("Mul", &[&x.value, &mask], &[]);
+        Signal { value, has_lead: false, ..x.clone() }
+    }
+
+    /// The signal `samples` samples later.
+    pub(crate) fn delay(&mut self, x: &Signal, samples: usize) -> Signal {
+        if samples == 0 {
+            return x.clone();
+        }
+        let (number, state) = self.open_state(&[1, x.channels, samples]);
+        let state = state.unwrap_or_else(|| {
+            let zeros = vec![0.0; x.channels * samples];
+            self.writer.add_floats(&[1, x.channels, samples], &zeros)
+        });
+        let joined = self.node("Concat", &[&state, &x.value], &[Attribute::Int("axis", 2)]);
+        let value = self.slice(&joined, 2, 0, x.frame);
+        let next = self.slice(&joined, 2, x.frame, x.frame + samples);
+        self.close_state(number, &next);
+        Signal { value, lag: x.lag + samples, ..x.clone() }
+    }
+
+    /// The sum of two branches, the earlier one delayed.
+    pub(crate) fn add(&mut self, a: &Signal, b: &Signal) -> Signal {
+        let lag = a.lag.max(b.lag);
+        let (a, b) = (self.delay(a, lag - a.lag), self.delay(b, lag - b.lag));
+        let value = self.node("Add", &[&a.value, &b.value], &[]);
+        Signal { value, has_lead: a.has_lead || b.has_lead, ..a }
+    }
+
+    fn map(&mut self, x: &Signal, op: &str, attributes: &[Attribute<'_>]) -> Signal {
+        Signal { value: self.node(op, &[&x.value], attributes), ..x.clone() }
+    }
+
+    pub(crate) fn elu(&mut self, x: &Signal) -> Signal {
+        self.map(x, "Elu", &[])
+    }
+
+    pub(crate) fn tanh(&mut self, x: &Signal) -> Signal {
+        self.map(x, "Tanh", &[])
+    }
+
+    pub(crate) fn gelu(&mut self, x: &Signal) -> Signal {
+        self.map(x, "Gelu", &[])
+    }
+
+    pub(crate) fn leaky_relu(&mut self, x: &Signal, slope: f32) -> Signal {
+        self.map(x, "LeakyRelu", &[Attribute::Float("alpha", slope)])
+    }
+
+    /// `x` times a factor of its own for each channel.
+    pub(crate) fn scale(&mut self, x: &Signal, factors: &[f32]) -> Signal {
+        let factors = self.writer.add_floats(&[1, x.channels, 1], factors);
+        Signal { value: self.node("Mul", &[&x.value, &factors], &[]), ..x.clone() }
+    }
+
+    /// `x + sin(a x)^2 / (a + 1e-9)` with one `a` for each channel: the activation of DAC (arXiv 2306.06546, section 3.1).
+    pub(crate) fn snake(&mut self, x: &Signal, alpha: &Tensor) -> Signal {
+        let shape = [1, x.channels, 1];
+        let by = self.writer.add_floats(&shape, &alpha.values);
+        let inverse: Vec<f32> = alpha.values.iter().map(|a| 1.0 / (a + 1e-9)).collect();
+        let inverse = self.writer.add_floats(&shape, &inverse);
+        let angle = self.node("Mul", &[&x.value, &by], &[]);
+        let sine = self.node("Sin", &[&angle], &[]);
+        let square = self.node("Mul", &[&sine, &sine], &[]);
+        let scaled = self.node("Mul", &[&square, &inverse], &[]);
+        Signal { value: self.node("Add", &[&x.value, &scaled], &[]), ..x.clone() }
+    }
+}
