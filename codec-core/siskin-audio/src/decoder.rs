@@ -185,6 +185,11 @@ impl Decoder {
         self.frames.latent_dim()
     }
 
+    /// As [`FrameDecoder::mark_end`].
+    pub(crate) fn mark_end(&mut self) -> Result<()> {
+        self.frames.mark_end()
+    }
+
     /// Whose conventions the bundle follows.
     pub(crate) fn conventions(&self) -> Conventions {
         self.frames.conventions()

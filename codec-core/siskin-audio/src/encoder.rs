@@ -236,6 +236,7 @@ impl Encoder {
             // The decoder's output lags by the delay: its last samples come with a frame after the input's end.
             let frames = (self.samples_in + delay).div_ceil(hop);
             let end_trim = (frames * hop - delay - self.samples_in) as u32;
+            let mut has_ended = false;
             loop {
                 let coded = self.frames_so_far();
                 if coded == frames {
@@ -243,6 +244,11 @@ impl Encoder {
                 }
                 if self.is_packet_full() {
                     self.flush_packet(0, emit)?;
+                }
+                // A frame that the input fills in part is filled up with silence; those after it are none of the stream.
+                if self.pending.is_empty() && !has_ended {
+                    self.frames.mark_end()?;
+                    has_ended = true;
                 }
                 let high_pass = &mut self.high_pass;
                 let missing = hop as usize - self.pending.len();

@@ -3,7 +3,7 @@ use siskin_model::bundle::{Bundle, Conventions};
 use siskin_model::runtime::{Provider, Runtime, StepNetwork};
 
 use super::opening::Opening;
-use super::{Snapshot, load_network};
+use super::{Snapshot, end_state, load_network, mark_end};
 use crate::any_quantizer::AnyQuantizer;
 use crate::quantizer::ResidualQuantizer;
 
@@ -14,6 +14,8 @@ pub struct FrameDecoder {
     latent: Vec<f32>,
     conventions: Conventions,
     opening: Option<Opening>,
+    /// The state that says that the stream has ended.
+    end_state: Option<usize>,
 }
 
 impl FrameDecoder {
@@ -27,6 +29,7 @@ impl FrameDecoder {
         let network = load_network(bundle, runtime, &m.decoder, [values, m.hop.into()])?;
         let mut decoder = Self::with_quantizer(network, AnyQuantizer::from_bundle(bundle)?);
         decoder.conventions = m.conventions;
+        decoder.end_state = end_state(&m.decoder);
         decoder.opening = m.opening.as_ref().map(|o| Opening::new(bundle, runtime, &o.decoder, o.frames));
         Ok(decoder)
     }
@@ -39,7 +42,7 @@ impl FrameDecoder {
 
     fn with_quantizer(network: Box<dyn StepNetwork>, quantizer: AnyQuantizer) -> Self {
         let latent = vec![0.0; quantizer.latent_len()];
-        Self { network, latent, quantizer, conventions: Conventions::Siskin, opening: None }
+        Self { network, latent, quantizer, conventions: Conventions::Siskin, opening: None, end_state: None }
     }
 
     /// Whose conventions the bundle follows.
@@ -128,6 +131,14 @@ impl FrameDecoder {
         self.network.input().copy_from_slice(&self.latent);
         self.network.run()?;
         Ok(self.network.output())
+    }
+
+    /// Says that the codes of the stream are all in: what follows only pushes the last samples through the delay.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] if the network's states are not those of its manifest.
+    pub(crate) fn mark_end(&mut self) -> Result<()> {
+        mark_end(&mut *self.network, self.end_state)
     }
 
     /// Back to the state of a new instance.

@@ -7,7 +7,7 @@ use siskin_model::bundle::{Bundle, Conventions};
 use siskin_model::runtime::{Provider, Runtime, StepNetwork};
 
 use super::opening::Opening;
-use super::{Snapshot, load_network};
+use super::{Snapshot, end_state, load_network, mark_end};
 use crate::any_quantizer::AnyQuantizer;
 use crate::quantizer::ResidualQuantizer;
 use crate::rate::StageCandidates;
@@ -26,6 +26,8 @@ pub struct FrameEncoder {
     lookahead: u32,
     skip: u32,
     opening: Option<Opening>,
+    /// The state that says that the stream has ended.
+    end_state: Option<usize>,
     /// Whether streams begin with the opening, and whether this one's is still to come.
     is_mirrored: bool,
     is_opening: bool,
@@ -49,6 +51,7 @@ impl FrameEncoder {
         let network = load_network(bundle, runtime, &m.encoder, [m.hop.into(), values])?;
         let mut encoder = Self::with_quantizer(network, AnyQuantizer::from_bundle(bundle)?);
         encoder.conventions = m.conventions;
+        encoder.end_state = end_state(&m.encoder);
         encoder.lookahead = m.lookahead / u32::from(m.hop);
         encoder.opening = m.opening.as_ref().map(|o| Opening::new(bundle, runtime, &o.encoder, o.frames));
         encoder.set_search_width(DEFAULT_SEARCH_WIDTH);
@@ -71,6 +74,7 @@ impl FrameEncoder {
             lookahead: 0,
             skip: 0,
             opening: None,
+            end_state: None,
             is_mirrored: false,
             is_opening: false,
             gathered: Vec::new(),
@@ -243,6 +247,14 @@ impl FrameEncoder {
     pub fn set_search_width(&mut self, width: usize) {
         let width = if self.conventions == Conventions::Published { 1 } else { width };
         self.search = self.quantizer.new_search(width);
+    }
+
+    /// Says that the samples of the stream are all in: what follows only pushes the last frames through the look-ahead.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] if the network's states are not those of its manifest.
+    pub fn mark_end(&mut self) -> Result<()> {
+        mark_end(&mut *self.network, self.end_state)
     }
 
     /// Back to the state of a new instance.

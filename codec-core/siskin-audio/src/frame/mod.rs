@@ -43,3 +43,19 @@ fn load_network(
     Ok(network)
 }
 
+
+/// Tells a network that the stream has ended, if it asks for that by a state of the name `end`.
+fn mark_end(network: &mut dyn StepNetwork, place: Option<usize>) -> Result<()> {
+    let Some(place) = place else { return Ok(()) };
+    let mut states = Vec::new();
+    network.save(&mut states);
+    if let Some(state) = states.get_mut(place) {
+        state.fill(1.0);
+    }
+    network.restore(&states)
+}
+
+/// Where the state is that [`mark_end`] sets.
+fn end_state(spec: &GraphSpec) -> Option<usize> {
+    spec.states.iter().position(|s| s.name == "end" && s.shape == [1])
+}

@@ -104,7 +104,12 @@ impl Tokenizer {
             // As many as `Encoder` makes of this length, so that tokens and packets have the same frames.
             let frames = (samples + self.delay as u64).div_ceil(self.hop as u64);
             // Silence fills the last frame and pushes the codec's delay through.
+            let mut has_ended = false;
             while self.frames_out < frames {
+                if self.pending.is_empty() && !has_ended {
+                    self.frames.mark_end()?;
+                    has_ended = true;
+                }
                 let missing = self.hop - self.pending.len();
                 let high_pass = &mut self.high_pass;
                 self.pending.extend((0..missing).map(|_| high_pass.filter_sample(0.0)));

@@ -149,6 +149,7 @@ impl UnitDecoder {
         if delay == 0 || self.decoder.conventions() == Conventions::Siskin || self.progress.ending.frames == 0 {
             return Ok(());
         }
+        self.decoder.mark_end()?;
         let silence = vec![0.0; self.decoder.latent_dim()];
         let (start, frames) = (out.len(), self.progress.ending.frames);
         for _ in 0..delay.div_ceil(hop) {

@@ -36,6 +36,8 @@ impl Tensor {
 pub(crate) struct Checkpoint {
     entries: BTreeMap<String, Tensor>,
     used: BTreeSet<String>,
+    /// Whole numbers beside the tensors.
+    numbers: BTreeMap<String, i64>,
 }
 
 /// Largest checkpoint that is read, in bytes: twice that of the largest codec that is known here (Mimi, 385 MB).
@@ -54,16 +56,12 @@ impl Checkpoint {
             return Err(fail(format!("{size} bytes, allowed: up to {MAX_BYTES}")));
         }
         let bytes = std::fs::read(path).map_err(|e| fail(e.to_string()))?;
-        let tensors = if bytes.starts_with(b"PK\x03\x04") {
-            torch::read_archive(&bytes)
+        let (entries, numbers) = if bytes.starts_with(b"PK\x03\x04") {
+            torch::read_archive(&bytes).map_err(fail)?
         } else {
-            tensors::read_safetensors(&bytes)
+            (tensors::read_safetensors(&bytes).map_err(fail)?, BTreeMap::new())
         };
-        Ok(Self::new(tensors.map_err(fail)?))
-    }
-
-    pub(crate) fn new(tensors: BTreeMap<String, Tensor>) -> Self {
-        Self { entries: tensors, used: BTreeSet::new() }
+        Ok(Self { entries, used: BTreeSet::new(), numbers })
     }
 
     /// Gives every tensor the name that `rename` says.
@@ -71,17 +69,19 @@ impl Checkpoint {
         self.entries = std::mem::take(&mut self.entries).into_iter().map(|(n, e)| (rename(&n), e)).collect();
     }
 
-    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        self.entries.keys().map(String::as_str)
+    /// A whole number that the file holds beside its tensors.
+    pub(crate) fn number(&self, name: &str) -> Option<i64> {
+        self.numbers.get(name).copied()
     }
 
     pub(crate) fn has(&self, name: &str) -> bool {
         self.entries.contains_key(name)
     }
 
-    /// The shape of a tensor.
-    pub(crate) fn shape(&self, name: &str) -> Option<&[usize]> {
-        self.entries.get(name).map(|t| t.shape.as_slice())
+    /// The shape of weights that [`weight`](Self::weight) takes.
+    pub(crate) fn weight_shape(&self, name: &str) -> Option<&[usize]> {
+        let names = ["weight_v", "parametrizations.weight.original1", "weight"];
+        names.iter().find_map(|part| self.entries.get(&format!("{name}.{part}"))).map(|t| t.shape.as_slice())
     }
 
     /// Takes a tensor of this shape.

@@ -13,9 +13,19 @@ const MAX_ENTRIES: usize = 1_000_000;
 
 type Archive<'a> = ZipArchive<Cursor<&'a [u8]>>;
 
-/// Reads an archive that `torch.save` wrote. Tensors in dictionaries within the first have its key and a dot before their
-/// names.
-pub(super) fn read_archive(bytes: &[u8]) -> Result<BTreeMap<String, Tensor>, String> {
+/// Tensors and whole numbers by their names.
+type Contents = (BTreeMap<String, Tensor>, BTreeMap<String, i64>);
+
+/// What was found in dictionaries.
+#[derive(Default)]
+struct Found {
+    places: Vec<(String, TensorPlace)>,
+    numbers: BTreeMap<String, i64>,
+    entries: usize,
+}
+
+/// Reads an archive that `torch.save` wrote. What is in dictionaries within the first has its key and a dot before its name.
+pub(super) fn read_archive(bytes: &[u8]) -> Result<Contents, String> {
     let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(|e| e.to_string())?;
     // A name that cannot be read is not the one looked for.
     let names = archive.file_names().filter_map(Result::ok);
@@ -27,11 +37,11 @@ pub(super) fn read_archive(bytes: &[u8]) -> Result<BTreeMap<String, Tensor>, Str
         return Err("numbers that are not little-endian".into());
     }
     let root = read_pickle(&read_file(&mut archive, &pickle, bytes.len())?)?;
-    let mut places = Vec::new();
-    collect(&root, "", 0, &mut 0, &mut places)?;
+    let mut found = Found::default();
+    collect(&root, "", 0, &mut found)?;
     let mut storages = BTreeMap::new();
     let mut tensors = BTreeMap::new();
-    for (name, place) in places {
+    for (name, place) in found.places {
         let key = place.storage.key.to_string();
         if !storages.contains_key(&key) {
             let file = read_file(&mut archive, &format!("{folder}data/{key}"), bytes.len())?;
@@ -40,7 +50,7 @@ pub(super) fn read_archive(bytes: &[u8]) -> Result<BTreeMap<String, Tensor>, Str
         let tensor = read_tensor(&place, &storages[&key]).map_err(|e| format!("tensor {name}: {e}"))?;
         tensors.insert(name, tensor);
     }
-    Ok(tensors)
+    Ok((tensors, found.numbers))
 }
 
 /// A file of the archive, of at most `most` bytes: PyTorch stores without compression, so none is longer than the archive.
@@ -55,28 +65,23 @@ fn read_file(archive: &mut Archive<'_>, name: &str, most: usize) -> Result<Vec<u
     Ok(bytes)
 }
 
-fn collect(
-    item: &Item,
-    prefix: &str,
-    depth: usize,
-    seen: &mut usize,
-    into: &mut Vec<(String, TensorPlace)>,
-) -> Result<(), String> {
+fn collect(item: &Item, prefix: &str, depth: usize, found: &mut Found) -> Result<(), String> {
     let Item::Dict(dict) = item else { return Ok(()) };
     if depth > MAX_DEPTH {
         return Err(format!("dictionaries more than {MAX_DEPTH} deep"));
     }
     for (key, value) in dict.borrow().iter() {
         // A dictionary may stand in many places of others, so entries are counted on the way.
-        *seen += 1;
-        if *seen > MAX_ENTRIES {
+        found.entries += 1;
+        if found.entries > MAX_ENTRIES {
             return Err(format!("more than {MAX_ENTRIES} entries in dictionaries"));
         }
         let Item::Text(key) = key else { continue };
         let name = if prefix.is_empty() { key.to_string() } else { format!("{prefix}.{key}") };
         match value {
-            Item::Tensor(place) => into.push((name, (**place).clone())),
-            other => collect(other, &name, depth + 1, seen, into)?,
+            Item::Tensor(place) => found.places.push((name, (**place).clone())),
+            Item::Int(number) => drop(found.numbers.insert(name, *number)),
+            other => collect(other, &name, depth + 1, found)?,
         }
     }
     Ok(())

@@ -1,7 +1,10 @@
 //! The codecs that are known, a file each.
 
+mod dac;
 mod encodec;
+mod mimi;
 mod parts;
+mod snake;
 
 use std::path::Path;
 
@@ -13,18 +16,24 @@ use crate::checkpoint::Checkpoint;
 /// A codec whose checkpoints can be imported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
+    /// DAC at 16, 24 and 44.1 kHz (arXiv 2306.06546).
+    Dac,
     /// EnCodec at 24 kHz (arXiv 2210.13438).
     Encodec,
+    /// Mimi at 24 kHz (arXiv 2410.00037, section 3).
+    Mimi,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 1] = [Self::Encodec];
+    pub const ALL: [Self; 3] = [Self::Dac, Self::Encodec, Self::Mimi];
 
     /// The name in commands.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Dac => "dac",
             Self::Encodec => "encodec",
+            Self::Mimi => "mimi",
         }
     }
 
@@ -42,7 +51,9 @@ impl Kind {
 pub fn import(kind: Kind, path: &Path) -> Result<Imported> {
     let checkpoint = Checkpoint::open(path)?;
     let made = match kind {
+        Kind::Dac => dac::import(checkpoint),
         Kind::Encodec => encodec::import(checkpoint),
+        Kind::Mimi => mimi::import(checkpoint),
     };
     made.map_err(|reason| Error::bad_bundle(path, format!("not a checkpoint of {}: {reason}", kind.name())))
 }

@@ -55,7 +55,7 @@ impl StreamGraph {
         let short = (carry + x.lag - conv.left) % stride;
         let x = self.delay(x, (stride - short) % stride);
         let lag = (carry + x.lag - conv.left) / stride;
-        let x = self.cut_lead(&x);
+        let x = self.cut_ends(&x);
         let joined = self.prepend(&x, carry, conv.padding);
         let value = self.convolve(&joined, conv);
         let (channels, frame) = (conv.weight.shape[0], x.frame / stride);
@@ -117,7 +117,7 @@ impl StreamGraph {
     pub(crate) fn conv_transpose(&mut self, x: &Signal, conv: &Transposed) -> Signal {
         let (taps, stride) = (conv.weight.shape[2], conv.stride);
         let channels = conv.weight.shape[1] * conv.groups;
-        let x = self.cut_lead(x);
+        let x = self.cut_ends(x);
         let (frame, tail) = (x.frame * stride, taps - stride);
         let weight = self.constant(&conv.weight);
         let attributes = [

@@ -13,6 +13,8 @@ pub(crate) use attention::{Attention, Block};
 pub(crate) use conv::{Conv, Padding, Transposed};
 pub(crate) use recurrent::Lstm;
 
+use std::collections::BTreeMap;
+
 use siskin_graph::onnx::{Attribute, Value, Writer};
 use siskin_model::bundle::{GraphSpec, StateSpec};
 
@@ -48,8 +50,15 @@ pub(crate) struct StreamGraph {
     states: Vec<StateSpec>,
     /// Runs since the reset, in the graph's arithmetic.
     age: Option<Value>,
+    /// Runs since the end of the whole, likewise.
+    beyond: Option<Value>,
+    /// Masks by frame and lag.
+    masks: BTreeMap<(usize, usize), Value>,
     input: String,
 }
+
+/// The state that says whether a stream has ended: the host sets it to 1 before the first frame beyond the end.
+const END_STATE: &str = "end";
 
 /// Runs after which a graph counts no further: no layer's lead is as long, and floats count so far exactly.
 const MAX_AGE: f32 = 65_536.0;
@@ -57,7 +66,7 @@ const MAX_AGE: f32 = 65_536.0;
 impl StreamGraph {
     pub(crate) fn new(name: &str, start: Start) -> Self {
         let writer = Writer::new(name);
-        Self { writer, start, states: Vec::new(), age: None, input: String::new() }
+        Self { writer, start, states: Vec::new(), age: None, beyond: None, masks: BTreeMap::new(), input: String::new() }
     }
 
     /// The main input.
@@ -112,22 +121,61 @@ impl StreamGraph {
         age
     }
 
-    /// Sets what lies before the start of the whole to zero, as the published network's padding does.
-    fn cut_lead(&mut self, x: &Signal) -> Signal {
+    /// The number of runs since the end of the whole, this one among them: 0 until the host sets the state [`END_STATE`] to 1.
+    fn beyond(&mut self) -> Value {
+        if let Some(beyond) = &self.beyond {
+            return beyond.clone();
+        }
+        let number = self.states.len();
+        let (name, output) = (END_STATE.to_owned(), format!("{END_STATE}_next"));
+        let beyond = self.writer.add_input(&name, &[1]);
+        self.states.push(StateSpec { name, output, shape: vec![1] });
+        let one = self.writer.add_floats(&[1], &[1.0]);
+        let is_over = self.node("Min", &[&beyond, &one], &[]);
+        let next = self.node("Add", &[&beyond, &is_over], &[]);
+        self.close_state(number, &next);
+        self.beyond = Some(beyond.clone());
+        beyond
+    }
+
+    /// 1 for the samples of the whole, 0 before its start and after its end.
+    fn mask(&mut self, frame: usize, lag: usize) -> Value {
+        if let Some(mask) = self.masks.get(&(frame, lag)) {
+            return mask.clone();
+        }
+        let (age, beyond) = (self.age(), self.beyond());
+        let (low, high) = (self.writer.add_floats(&[], &[0.0]), self.writer.add_floats(&[], &[1.0]));
+        let length = self.writer.add_floats(&[1], &[frame as f32]);
+        // Sample `i` is `age * frame + i - lag` of the whole: 1 from 0 on.
+        let samples = self.node("Mul", &[&age, &length], &[]);
+        let places: Vec<f32> = (0..frame).map(|i| i as f32 - lag as f32 + 1.0).collect();
+        let places = self.writer.add_floats(&[1, 1, frame], &places);
+        let places = self.node("Add", &[&places, &samples], &[]);
+        let begun = self.node("Clip", &[&places, &low, &high], &[]);
+        // In run 1 beyond the end it is `i - lag` from the end: 1 below 0. Before that all are, since MAX_AGE is added.
+        let one = self.writer.add_floats(&[1], &[1.0]);
+        let (is_over, runs) = (self.node("Min", &[&beyond, &one], &[]), self.node("Sub", &[&beyond, &one], &[]));
+        let passed = self.node("Mul", &[&runs, &length], &[]);
+        let far = self.writer.add_floats(&[1], &[MAX_AGE]);
+        let not_over = self.node("Sub", &[&one, &is_over], &[]);
+        let spare = self.node("Mul", &[&not_over, &far], &[]);
+        let places: Vec<f32> = (0..frame).map(|i| lag as f32 - i as f32).collect();
+        let places = self.writer.add_floats(&[1, 1, frame], &places);
+        let places = self.node("Sub", &[&places, &passed], &[]);
+        let places = self.node("Add", &[&places, &spare], &[]);
+        let goes_on = self.node("Clip", &[&places, &low, &high], &[]);
+        let mask = self.node("Mul", &[&begun, &goes_on], &[]);
+        self.masks.insert((frame, lag), mask.clone());
+        mask
+    }
+
+    /// Sets what lies before the start and after the end of the whole to zero, as the published network's padding does.
+    fn cut_ends(&mut self, x: &Signal) -> Signal {
         if !x.has_lead || x.lag == 0 {
             return x.clone();
         }
-        let age = self.age();
-        let frame = self.writer.add_floats(&[1], &[x.frame as f32]);
-        let samples = self.node("Mul", &[&age, &frame], &[]);
-        // 1 for sample 0 and all later ones, 0 and less for the lead.
-        let places: Vec<f32> = (0..x.frame).map(|i| i as f32 - x.lag as f32 + 1.0).collect();
-        let places = self.writer.add_floats(&[1, 1, x.frame], &places);
-        let places = self.node("Add", &[&places, &samples], &[]);
-        let (low, high) = (self.writer.add_floats(&[], &[0.0]), self.writer.add_floats(&[], &[1.0]));
-        let mask = self.node("Clip", &[&places, &low, &high], &[]);
-        let value = self.node("Mul", &[&x.value, &mask], &[]);
-        Signal { value, has_lead: false, ..x.clone() }
+        let mask = self.mask(x.frame, x.lag);
+        Signal { value: self.node("Mul", &[&x.value, &mask], &[]), has_lead: false, ..x.clone() }
     }
 
     /// The signal `samples` samples later.
