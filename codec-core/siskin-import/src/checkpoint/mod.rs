@@ -5,6 +5,8 @@ mod tensors;
 mod torch;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{ErrorKind, Read};
 use std::path::Path;
 
 use siskin_error::{Error, Result};
@@ -43,6 +45,9 @@ pub(crate) struct Checkpoint {
 /// Largest checkpoint that is read, in bytes: twice that of the largest codec that is known here (Mimi, 385 MB).
 const MAX_BYTES: u64 = 1 << 30;
 
+/// Largest configuration beside a checkpoint, in bytes; those of the published codecs have a few kilobytes.
+const MAX_CONFIG_BYTES: u64 = 1 << 20;
+
 impl Checkpoint {
     /// Reads a file of safetensors or of PyTorch.
     ///
@@ -61,7 +66,26 @@ impl Checkpoint {
         } else {
             (tensors::read_safetensors(&bytes).map_err(fail)?, BTreeMap::new())
         };
-        Ok(Self { entries, used: BTreeSet::new(), numbers })
+        let mut checkpoint = Self { entries, used: BTreeSet::new(), numbers };
+        checkpoint.read_config(&path.with_file_name("config.json"))?;
+        Ok(checkpoint)
+    }
+
+    /// Adds the whole numbers of a configuration beside the weights, if there is one, with `config.` before their names.
+    fn read_config(&mut self, path: &Path) -> Result<()> {
+        let fail = |reason: String| Error::bad_bundle(path, reason);
+        let file = match File::open(path) {
+            Ok(file) => file,
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
+            Err(e) => return Err(fail(e.to_string())),
+        };
+        let mut text = Vec::new();
+        file.take(MAX_CONFIG_BYTES).read_to_end(&mut text).map_err(|e| fail(e.to_string()))?;
+        let values: BTreeMap<String, serde_json::Value> =
+            serde_json::from_slice(&text).map_err(|e| fail(e.to_string()))?;
+        let numbers = values.iter().filter_map(|(k, v)| Some((format!("config.{k}"), v.as_i64()?)));
+        self.numbers.extend(numbers);
+        Ok(())
     }
 
     /// Gives every tensor the name that `rename` says.

@@ -4,6 +4,7 @@ mod dac;
 mod encodec;
 mod mimi;
 mod parts;
+mod snac;
 mod snake;
 
 use std::path::Path;
@@ -22,11 +23,13 @@ pub enum Kind {
     Encodec,
     /// Mimi at 24 kHz (arXiv 2410.00037, section 3).
     Mimi,
+    /// SNAC at 24, 32 and 44.1 kHz (arXiv 2410.14411).
+    Snac,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Dac, Self::Encodec, Self::Mimi];
+    pub const ALL: [Self; 4] = [Self::Dac, Self::Encodec, Self::Mimi, Self::Snac];
 
     /// The name in commands.
     pub fn name(self) -> &'static str {
@@ -34,6 +37,7 @@ impl Kind {
             Self::Dac => "dac",
             Self::Encodec => "encodec",
             Self::Mimi => "mimi",
+            Self::Snac => "snac",
         }
     }
 
@@ -54,6 +58,7 @@ pub fn import(kind: Kind, path: &Path) -> Result<Imported> {
         Kind::Dac => dac::import(checkpoint),
         Kind::Encodec => encodec::import(checkpoint),
         Kind::Mimi => mimi::import(checkpoint),
+        Kind::Snac => snac::import(checkpoint),
     };
     made.map_err(|reason| Error::bad_bundle(path, format!("not a checkpoint of {}: {reason}", kind.name())))
 }

@@ -103,7 +103,7 @@ impl StreamGraph {
     }
 
     /// Cosines and sines `[1, 1, count, width / 2]` of the places from `first` on.
-    fn turns(&mut self, first: usize, count: usize, width: usize, theta: f64) -> [Value; 2] {
+    pub(super) fn turns(&mut self, first: usize, count: usize, width: usize, theta: f64) -> [Value; 2] {
         let half = width / 2;
         let angle = |i: usize| {
             let (place, pair) = (first + i / half, i % half);
@@ -115,7 +115,7 @@ impl StreamGraph {
     }
 
     /// Turns the pairs of a head: its first half against its second.
-    fn turn(&mut self, x: &Value, [cos, sin]: &[Value; 2], width: usize) -> Value {
+    pub(super) fn turn(&mut self, x: &Value, [cos, sin]: &[Value; 2], width: usize) -> Value {
         let (a, b) = (self.slice(x, 3, 0, width / 2), self.slice(x, 3, width / 2, width));
         let product = |g: &mut Self, x: &Value, y: &Value| g.node("Mul", &[x, y], &[]);
         let (ac, bs) = (product(self, &a, cos), product(self, &b, sin));

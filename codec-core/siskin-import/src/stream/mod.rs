@@ -6,12 +6,15 @@
 
 mod attention;
 mod conv;
+mod noise;
 mod recurrent;
 mod shape;
+mod window;
 
 pub(crate) use attention::{Attention, Block};
 pub(crate) use conv::{Conv, Padding, Transposed};
 pub(crate) use recurrent::Lstm;
+pub(crate) use window::Window;
 
 use std::collections::BTreeMap;
 
