@@ -10,6 +10,7 @@
 //! - [`bitstream`]: stream headers and packets, written and parsed;
 //! - [`container`]: Matroska with private codec ids;
 //! - [`tokens`]: codes as language models and speech synthesisers lay them out, and token files;
+//! - `import` (feature of that name): bundles from the checkpoints of published codecs;
 //! - [`tts`]: text to speech with bundles of voices.
 //!
 //! Data walks one way, samples to [`audio`] to codes to [`bitstream`] to [`container`], and the same road back.
@@ -56,6 +57,9 @@ pub mod bitstream {
 pub use siskin_audio as audio;
 #[cfg(feature = "audio")]
 pub use siskin_audio::tokens;
+
+#[cfg(feature = "import")]
+pub use siskin_import as import;
 
 #[cfg(feature = "tts")]
 pub use siskin_tts as tts;

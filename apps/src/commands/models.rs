@@ -9,7 +9,7 @@ use siskin_core::bundle::{
     Bundle, Manifest, VideoBundle, installed, installed_videos, installed_voices, search_path,
 };
 
-use super::voices;
+use super::{import, voices};
 use crate::{events, failure, report, units};
 
 /// Arguments of `models`.
@@ -35,8 +35,8 @@ enum ModelsCommand {
         #[arg(value_name = "NAME|PATH")]
         name: String,
     },
-    /// Make a bundle of voices from published packages
-    Import(voices::ImportArgs),
+    /// Make a bundle of a published codec's checkpoint, or of voices from published packages
+    Import(import::ImportArgs),
     /// Check every file of a bundle against its hash
     Verify {
         /// Bundle by name or path
@@ -50,7 +50,7 @@ pub(crate) fn run_models(args: &ModelsArgs) -> Result<ExitCode> {
         None | Some(ModelsCommand::List) => list_bundles(args.json)?,
         Some(ModelsCommand::Path) => show_search_path(args.json)?,
         Some(ModelsCommand::Info { name }) => show_bundle(name, args.json)?,
-        Some(ModelsCommand::Import(import)) => voices::run_import(import, args.json)?,
+        Some(ModelsCommand::Import(arguments)) => import::run_import(arguments, args.json)?,
         // A name is a folder's, which holds a bundle of one kind, so the order of asking hardly matters.
         Some(ModelsCommand::Verify { name }) if voices::find_voices(name).is_some() => {
             voices::verify_voices(name, args.json)?;
@@ -173,7 +173,7 @@ fn verify_bundle(name: &str, json: bool) -> Result<()> {
     let manifest = bundle.manifest();
     let stated = manifest.name.as_str();
     // Opening has checked every file's hash; the tensors inside are checked here.
-    siskin_core::audio::ResidualQuantizer::from_bundle(&bundle).context("codebooks")?;
+    siskin_core::audio::check_codebooks(&bundle).context("codebooks")?;
     report_verified(stated, &bundle.id().to_string(), manifest.files.len(), json)
 }
 

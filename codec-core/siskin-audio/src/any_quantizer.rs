@@ -71,3 +71,11 @@ impl AnyQuantizer {
         }
     }
 }
+
+/// Checks that a bundle's codebooks are what its manifest says.
+///
+/// # Errors
+/// [`Error::BadBundle`](siskin_error::Error::BadBundle) with the tensor that is not.
+pub fn check_codebooks(bundle: &Bundle) -> Result<()> {
+    AnyQuantizer::from_bundle(bundle).map(drop)
+}

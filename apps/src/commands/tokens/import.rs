@@ -13,7 +13,7 @@ use siskin_core::bundle::{Bundle, installed};
 use siskin_core::tokens::{CodePackets, FileFormat, PackedCodes, TokenFile};
 
 use crate::batch::{self, Done, Job, Totals};
-use crate::commands::encode::HEADER_SECONDS;
+use crate::commands::encode::{HEADER_SECONDS, usual_packet};
 use crate::events;
 use crate::failure::usage_error;
 use crate::interrupt;
@@ -33,8 +33,9 @@ pub(crate) struct ImportArgs {
     #[arg(short, long, value_name = "NAME|PATH", help_heading = "Coding")]
     model: Option<String>,
     /// Codec frames per packet, 1 to 500
-    #[arg(long, alias = "frame-size", value_name = "N", default_value_t = 50, help_heading = "Coding")]
-    frames_per_packet: u32,
+    /// [default: a second, 50 at most]
+    #[arg(long, alias = "frame-size", value_name = "N", help_heading = "Coding")]
+    frames_per_packet: Option<u32>,
     /// Files to process in parallel
     #[arg(short, long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256),
           help_heading = "Coding")]
@@ -191,11 +192,11 @@ fn import_codes(
         fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
     }
     let target = Target::open(output, overwrite, input)?;
-    let mut sink = Sink::create(&target, (&header, args.frames_per_packet), Vec::new())?;
+    let frames_per_packet = args.frames_per_packet.unwrap_or_else(|| usual_packet(header.frame_rate()));
+    let mut sink = Sink::create(&target, (&header, frames_per_packet), Vec::new())?;
     let (mut frame, mut seconds) = (vec![0; tokens.codebooks], 0.0);
-    let mut packets = CodePackets::new(header.clone(), stages as u8, args.frames_per_packet, true)?;
-    let frame_rate = f64::from(header.sample_rate) / f64::from(header.hop);
-    packets.set_header_interval((HEADER_SECONDS * frame_rate) as u64);
+    let mut packets = CodePackets::new(header.clone(), stages as u8, frames_per_packet, true)?;
+    packets.set_header_interval((HEADER_SECONDS * header.frame_rate()) as u64);
     // Without the bundle the codes are still written, at fixed width: only its tables are missing.
     if installed().iter().any(|b| b.id() == header.bundle) {
         packets.set_tables(siskin_core::audio::load_entropy_tables(&Bundle::for_stream(&header, None)?)?);

@@ -38,6 +38,8 @@ pub struct CodePackets {
     header_due: u64,
     /// Whether a full packet is held until the next frame, since it may be the last and be trimmed.
     holds_last: bool,
+    /// Codes of the last frame.
+    last: Vec<u16>,
 }
 
 impl CodePackets {
@@ -67,6 +69,7 @@ impl CodePackets {
             started: false,
             header_due: 0,
             holds_last,
+            last: Vec::new(),
         })
     }
 
@@ -100,13 +103,15 @@ impl CodePackets {
             return Err(Error::parameter("codes", codes.len(), expected).into());
         }
         // The packet was full before: only now is it known not to be the last.
-        if self.holds_last && self.pending_frames() == self.frames_per_packet {
+        if self.holds_last && self.is_packet_full() {
             self.emit_packet(0, emit)?;
         }
+        self.last.clear();
+        self.last.extend_from_slice(codes);
         self.codes.extend_from_slice(codes);
         // Frames are padded to all of the bundle's stages, so that their number follows from the length.
         self.codes.resize(self.codes.len() + self.header.codes_per_frame(self.header.stages) - expected, 0);
-        if !self.holds_last && self.pending_frames() == self.frames_per_packet {
+        if !self.holds_last && self.is_packet_full() {
             self.emit_packet(0, emit)?;
         }
         Ok(())
@@ -128,7 +133,9 @@ impl CodePackets {
         Ok(())
     }
 
-    /// Ends the stream, trimmed to `samples` samples if given, and starts a new one.
+    /// Ends the stream, trimmed to `samples` samples if given, and starts a new one. A codec whose decoder lags by a frame
+    /// and more has as many frames of tokens as its samples fill: its last frame is repeated until the samples of all have
+    /// come out.
     ///
     /// # Errors
     /// [`Error::Parameter`] if the frames hold fewer samples, or a frame or more beyond them; what `emit` returns.
@@ -137,7 +144,17 @@ impl CodePackets {
         samples: Option<u64>,
         emit: &mut impl FnMut(PackedCodes<'_>) -> std::result::Result<(), E>,
     ) -> std::result::Result<(), E> {
-        let hop = u64::from(self.header.hop);
+        let (hop, delay) = (u64::from(self.header.hop), u64::from(self.header.pre_skip));
+        let frames = self.frames_before + u64::from(self.pending_frames());
+        let samples = samples.or_else(|| (delay >= hop && frames > 0).then_some(frames * hop));
+        if let Some(samples) = samples.filter(|_| delay >= hop && !self.last.is_empty()) {
+            // No further than a file without a frame of its own beyond the end needs.
+            let whole = (samples + delay).div_ceil(hop).min(frames + delay.div_ceil(hop));
+            let last = std::mem::take(&mut self.last);
+            for _ in frames..whole {
+                self.push_frame(&last, emit)?;
+            }
+        }
         let frames = self.frames_before + u64::from(self.pending_frames());
         // The decoder drops the delay at the start of the stream.
         let held = (frames * hop).saturating_sub(self.header.pre_skip.into());
@@ -165,6 +182,13 @@ impl CodePackets {
     pub fn reset(&mut self) {
         self.codes.clear();
         (self.frames_before, self.started, self.header_due) = (0, false, 0);
+        self.last.clear();
+    }
+
+    /// Whether the packet being gathered has all its frames. The first also holds what the decoder drops for its delay.
+    fn is_packet_full(&self) -> bool {
+        let dropped = if self.started { 0 } else { self.header.pre_skip / self.header.hop };
+        self.pending_frames() >= self.frames_per_packet + u32::from(dropped)
     }
 
     fn pending_frames(&self) -> u32 {

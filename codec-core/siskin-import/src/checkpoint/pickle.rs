@@ -11,9 +11,9 @@ use super::tensors::Number;
 #[derive(Debug, Clone)]
 pub(super) enum Item {
     None,
-    Bool(bool),
+    Bool,
     Int(i64),
-    Float(f64),
+    Float,
     Text(Rc<str>),
     Tuple(Rc<[Item]>),
     List(Rc<RefCell<Vec<Item>>>),
@@ -203,8 +203,7 @@ impl Machine<'_> {
             b'.' => return self.pop().map(Some),
             b'(' => self.push(Item::Mark)?,
             b'N' => self.push(Item::None)?,
-            0x88 => self.push(Item::Bool(true))?,
-            0x89 => self.push(Item::Bool(false))?,
+            0x88 | 0x89 => self.push(Item::Bool)?,
             b'}' => self.push(dict())?,
             b']' => self.push(Item::List(Rc::default()))?,
             b')' => self.push(Item::Tuple([].into()))?,
@@ -232,8 +231,8 @@ impl Machine<'_> {
                 self.push(Item::Int(v))?;
             }
             b'G' => {
-                let v = f64::from_be_bytes(self.bytes()?);
-                self.push(Item::Float(v))?;
+                self.bytes::<8>()?;
+                self.push(Item::Float)?;
             }
             b'X' => {
                 let length = self.length::<4>()?;

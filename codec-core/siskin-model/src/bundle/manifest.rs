@@ -332,9 +332,14 @@ impl Manifest {
         (samples * 1_000_000_000).div_ceil(u64::from(self.sample_rate).max(1))
     }
 
-    /// The largest number of stages whose code rate does not exceed `bitrate`, at least one.
+    /// The largest number of stages whose code rate does not exceed `bitrate`, at least one. Where several stages are the
+    /// codes of one level, only whole levels count.
     pub fn stages_for(&self, bitrate: u32) -> u8 {
         let q = &self.quantizer;
+        if q.strides.iter().any(|&s| s != self.latents_per_frame) {
+            let fitting = self.prefixes.iter().filter(|p| p.bitrate <= bitrate).map(|p| p.stages).max();
+            return fitting.or_else(|| self.prefixes.iter().map(|p| p.stages).min()).unwrap_or(1);
+        }
         let per_stage = f64::from(q.code_bits()) * f64::from(q.groups) * f64::from(self.sample_rate)
             / f64::from(self.hop);
         // The tolerance keeps a whole quotient that rounds to just below it.
