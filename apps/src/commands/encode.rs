@@ -145,7 +145,7 @@ fn encode_sound(args: &EncodeArgs, source: Source, mut report: Report) -> Result
     // All that may be wrong with the options comes before the output is opened, so that a mistyped rate costs no
     // file.
     let stages = choose_stages(args, manifest)?;
-    let rate = rate_control(args, bundle.stream_header().code_rate(stages));
+    let rate = rate_control(args, manifest, bundle.stream_header().code_rate(stages));
     let mut input = AudioInput::open_alone(&source, Some(manifest.sample_rate))?;
     describe_input(&input, &report);
     let runtime = args.model.runtime()?;
