@@ -8,8 +8,16 @@ const DIM: usize = 64;
 
 fn search(c: &mut Criterion) {
     let (groups, stages, size) = (1, 18, 1024);
-    let spec =
-        QuantizerSpec { kind: QuantizerKind::Rvq, groups, stages, size, dim: DIM, file: String::new() };
+    let spec = QuantizerSpec {
+        kind: QuantizerKind::Rvq,
+        groups,
+        stages,
+        size,
+        dim: DIM,
+        file: String::new(),
+        parts: Vec::new(),
+        strides: Vec::new(),
+    };
     let entries = (0..18 * 1024 * DIM).map(|i| (i as f32 * 0.37).sin()).collect();
     let quantizer = ResidualQuantizer::new(&spec, &[18, 1, 1024, DIM], entries).expect("matching shapes");
     let latent: Vec<f32> = (0..DIM).map(|i| (i as f32 * 1.7).cos()).collect();

@@ -67,6 +67,8 @@ fn quantizer() -> ResidualQuantizer {
         size: 1024,
         dim: DIM,
         file: String::new(),
+        parts: Vec::new(),
+        strides: Vec::new(),
     };
     let entries = (0..18 * 1024 * DIM).map(|i| (i as f32 * 0.37).sin()).collect();
     ResidualQuantizer::new(&spec, &[18, 1, 1024, DIM], entries).expect("matching shapes")

@@ -322,7 +322,12 @@ pub(crate) fn usual_packet(frame_rate: f64) -> u32 {
     (frame_rate.ceil() as u32).clamp(1, 50)
 }
 
-fn encoder_config(args: &EncodeArgs, stages: u8, rate_mode: audio::RateMode, frame_rate: f64) -> EncoderConfig {
+fn encoder_config(
+    args: &EncodeArgs,
+    stages: u8,
+    rate_mode: audio::RateMode,
+    frame_rate: f64,
+) -> EncoderConfig {
     EncoderConfig {
         stages: Some(stages),
         frames_per_packet: args.frames_per_packet.unwrap_or_else(|| usual_packet(frame_rate)),

@@ -18,8 +18,12 @@ impl AnyQuantizer {
     /// [`Error::BadBundle`](siskin_error::Error::BadBundle) if the codebooks' file is not as the manifest says.
     pub(crate) fn from_bundle(bundle: &Bundle) -> Result<Self> {
         Ok(match bundle.manifest().quantizer.kind {
-            QuantizerKind::Rvq | QuantizerKind::Grvq => Self::Residual(ResidualQuantizer::from_bundle(bundle)?),
-            QuantizerKind::Split | QuantizerKind::Factorized => Self::Parts(PartQuantizer::from_bundle(bundle)?),
+            QuantizerKind::Rvq | QuantizerKind::Grvq => {
+                Self::Residual(ResidualQuantizer::from_bundle(bundle)?)
+            }
+            QuantizerKind::Split | QuantizerKind::Factorized => {
+                Self::Parts(PartQuantizer::from_bundle(bundle)?)
+            }
         })
     }
 

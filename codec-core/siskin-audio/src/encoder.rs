@@ -78,7 +78,8 @@ impl Encoder {
             return Err(Error::parameter("frames per packet", config.frames_per_packet, allowed));
         }
         // A pause sets the decoder back to its start, where a codec that looks ahead has nothing to give yet.
-        let waits = frames.lookahead_frames() > 0 || frames.opening_frames() > 1 || header.pre_skip > header.hop;
+        let waits =
+            frames.lookahead_frames() > 0 || frames.opening_frames() > 1 || header.pre_skip > header.hop;
         if config.dtx && waits {
             return Err(Error::parameter("dtx", "on", "off: the codec looks ahead"));
         }

@@ -79,7 +79,9 @@ impl Level {
     /// The entry nearest to `x`, the lowest of equals.
     fn find_nearest(&self, x: &[f32]) -> usize {
         let distances = self.search.chunks_exact(x.len()).zip(&self.half_norms).map(|(e, n)| n - dot(x, e));
-        let best = distances.enumerate().fold((0, f32::INFINITY), |best, (i, d)| if d < best.1 { (i, d) } else { best });
+        let best = distances
+            .enumerate()
+            .fold((0, f32::INFINITY), |best, (i, d)| if d < best.1 { (i, d) } else { best });
         best.0
     }
 
@@ -120,7 +122,12 @@ impl PartQuantizer {
 
     /// Quantizes a frame's latents, `[dimension][latent]`, with as many stages as fill `codes`; after each stage `seen` gets
     /// the number of stages so far and the residual.
-    pub(crate) fn quantize(&mut self, latent: &[f32], codes: &mut [u16], mut seen: impl FnMut(usize, &[f32])) {
+    pub(crate) fn quantize(
+        &mut self,
+        latent: &[f32],
+        codes: &mut [u16],
+        mut seen: impl FnMut(usize, &[f32]),
+    ) {
         let Self { books, residual, mean, projected } = self;
         residual.copy_from_slice(latent);
         let mut count = 0;

@@ -238,7 +238,16 @@ pub(crate) mod tests {
     pub(crate) fn sample(groups: u8) -> ResidualQuantizer {
         let (stages, size, dim) = (4u8, 16u32, 8usize);
         let kind = if groups == 1 { QuantizerKind::Rvq } else { QuantizerKind::Grvq };
-        let spec = QuantizerSpec { kind, groups, stages, size, dim, file: String::new() };
+        let spec = QuantizerSpec {
+            kind,
+            groups,
+            stages,
+            size,
+            dim,
+            file: String::new(),
+            parts: Vec::new(),
+            strides: Vec::new(),
+        };
         let count = usize::from(stages) * size as usize * dim;
         let per_stage = count / usize::from(stages);
         let mut seed = 1u32;

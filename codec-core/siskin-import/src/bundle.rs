@@ -34,7 +34,8 @@ impl Imported {
         let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         fs::create_dir_all(parent).map_err(|e| io(parent, e))?;
         // Whole or not at all: a run that is stopped leaves no folder that looks like a bundle.
-        let folder = tempfile::Builder::new().prefix(".import-").tempdir_in(parent).map_err(|e| io(parent, e))?;
+        let folder =
+            tempfile::Builder::new().prefix(".import-").tempdir_in(parent).map_err(|e| io(parent, e))?;
         let mut manifest = self.manifest.clone();
         let mut hashes = serde_json::Map::new();
         for (name, bytes) in &self.files {
@@ -59,10 +60,7 @@ impl Imported {
 
 /// `GraphSpec` as a manifest has it.
 pub(crate) fn spec_json(spec: &GraphSpec) -> Value {
-    let states: Vec<_> = spec
-        .states
-        .iter()
-        .map(|s| json!({ "name": s.name, "output": s.output, "shape": s.shape }))
-        .collect();
+    let states: Vec<_> =
+        spec.states.iter().map(|s| json!({ "name": s.name, "output": s.output, "shape": s.shape })).collect();
     json!({ "file": spec.file, "input": spec.input, "output": spec.output, "states": states })
 }

@@ -43,7 +43,6 @@ fn load_network(
     Ok(network)
 }
 
-
 /// Tells a network that the stream has ended, if it asks for that by a state of the name `end`.
 fn mark_end(network: &mut dyn StepNetwork, place: Option<usize>) -> Result<()> {
     let Some(place) = place else { return Ok(()) };

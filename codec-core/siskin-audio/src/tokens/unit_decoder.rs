@@ -146,7 +146,8 @@ impl UnitDecoder {
         self.release_frames(out)?;
         let header = self.decoder.stream_header();
         let (delay, hop) = (usize::from(header.pre_skip), usize::from(header.hop));
-        if delay == 0 || self.decoder.conventions() == Conventions::Siskin || self.progress.ending.frames == 0 {
+        if delay == 0 || self.decoder.conventions() == Conventions::Siskin || self.progress.ending.frames == 0
+        {
             return Ok(());
         }
         self.decoder.mark_end()?;

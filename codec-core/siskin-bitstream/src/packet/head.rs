@@ -110,7 +110,10 @@ impl<'a> Packet<'a> {
         let skip = if starts_stream { u32::from(stream.pre_skip) } else { 0 };
         let all = frames.saturating_mul(stream.hop.into());
         if skip > all {
-            return fail("frames", format!("{frames}, too few for the {skip} samples that a stream begins with"));
+            return fail(
+                "frames",
+                format!("{frames}, too few for the {skip} samples that a stream begins with"),
+            );
         }
         // A whole frame to be dropped would be a frame that need not be there.
         let most = (u32::from(stream.hop) - 1).min(all - skip);

@@ -298,7 +298,9 @@ impl Machine<'_> {
             }
             b'R' => {
                 let (arguments, function) = (self.pop()?, self.pop()?);
-                let Item::Tuple(arguments) = arguments else { return Err("arguments that are no tuple".into()) };
+                let Item::Tuple(arguments) = arguments else {
+                    return Err("arguments that are no tuple".into());
+                };
                 self.push(build(&function, &arguments)?)?;
             }
             // BUILD: attributes of an ordered dictionary, of which a checkpoint's are about versions of layers.

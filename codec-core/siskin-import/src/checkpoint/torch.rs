@@ -33,7 +33,8 @@ pub(super) fn read_archive(bytes: &[u8]) -> Result<Contents, String> {
     let pickle = pickle.ok_or("an archive without data.pkl: not a PyTorch checkpoint")?;
     let folder = pickle.trim_end_matches("data.pkl").to_owned();
     let order = format!("{folder}byteorder");
-    if archive.index_for_name(&order).is_some() && read_file(&mut archive, &order, bytes.len())? != b"little" {
+    if archive.index_for_name(&order).is_some() && read_file(&mut archive, &order, bytes.len())? != b"little"
+    {
         return Err("numbers that are not little-endian".into());
     }
     let root = read_pickle(&read_file(&mut archive, &pickle, bytes.len())?)?;

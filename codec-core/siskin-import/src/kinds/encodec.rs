@@ -18,7 +18,9 @@ const OPENING: usize = 7;
 /// Names of the authors' package in those of transformers, which are shorter.
 fn rename(name: &str) -> String {
     let name = name.replace(".model.", ".layers.").replace("quantizer.vq.layers.", "quantizer.layers.");
-    name.replace(".convtr.convtr.", ".conv.").replace(".conv.conv.", ".conv.").replace("._codebook.", ".codebook.")
+    name.replace(".convtr.convtr.", ".conv.")
+        .replace(".conv.conv.", ".conv.")
+        .replace("._codebook.", ".codebook.")
 }
 
 pub(super) fn import(mut checkpoint: Checkpoint) -> Result<Imported, String> {
@@ -28,7 +30,8 @@ pub(super) fn import(mut checkpoint: Checkpoint) -> Result<Imported, String> {
         n.starts_with("quantizer.") && ["inited", "cluster_size", "embed_avg"].iter().any(|e| n.ends_with(e))
     });
     let weights = Weights::take(&mut checkpoint)?;
-    let stages = (0..64).take_while(|i| checkpoint.has(&format!("quantizer.layers.{i}.codebook.embed"))).count();
+    let stages =
+        (0..64).take_while(|i| checkpoint.has(&format!("quantizer.layers.{i}.codebook.embed"))).count();
     let mut entries = Vec::with_capacity(stages * SIZE * DIM);
     for stage in 0..stages {
         let name = format!("quantizer.layers.{stage}.codebook.embed");

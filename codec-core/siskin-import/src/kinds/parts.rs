@@ -57,9 +57,9 @@ fn write_tensors(tensors: &BTreeMap<&'static str, Tensor>) -> Result<Vec<u8>, St
         .iter()
         .map(|(&name, t)| (name, t, t.values.iter().flat_map(|v| v.to_le_bytes()).collect()))
         .collect();
-    let views = bytes.iter().map(|(name, t, data)| {
-        TensorView::new(Dtype::F32, t.shape.clone(), data).map(|view| (*name, view))
-    });
+    let views = bytes
+        .iter()
+        .map(|(name, t, data)| TensorView::new(Dtype::F32, t.shape.clone(), data).map(|view| (*name, view)));
     let views: Vec<_> = views.collect::<Result<_, _>>().map_err(|e| e.to_string())?;
     safetensors::serialize(views, None).map_err(|e| e.to_string())
 }
@@ -77,8 +77,11 @@ impl Codec {
         let rate = |stages: usize| {
             (stages * q.groups * code_bits) as f64 * f64::from(self.sample_rate) / self.hop as f64
         };
-        let prefixes: Vec<_> =
-            self.prefixes.iter().map(|&s| json!({ "stages": s, "bitrate": rate(s).round() as u32 })).collect();
+        let prefixes: Vec<_> = self
+            .prefixes
+            .iter()
+            .map(|&s| json!({ "stages": s, "bitrate": rate(s).round() as u32 }))
+            .collect();
         let mut files = BTreeMap::from([(CODEBOOKS.to_owned(), write_tensors(&q.tensors)?)]);
         let mut add = |(bytes, spec): &Network| {
             files.insert(spec.file.clone(), bytes.clone());

@@ -49,7 +49,15 @@ pub(super) fn import(mut checkpoint: Checkpoint) -> Result<Imported, String> {
     let ((encoder, lookahead), (decoder, delay)) =
         (weights.encoder(hop, per_frame), weights.decoder(per_frame));
     let codes: Vec<usize> = strides.iter().map(|s| per_frame / s).collect();
-    let sums: Vec<usize> = codes.iter().scan(0, |sum, n| Some({ *sum += n; *sum })).collect();
+    let sums: Vec<usize> = codes
+        .iter()
+        .scan(0, |sum, n| {
+            Some({
+                *sum += n;
+                *sum
+            })
+        })
+        .collect();
     let stages: usize = codes.iter().sum();
     Codec {
         name,
@@ -101,7 +109,8 @@ fn window(c: &mut Checkpoint, name: &str, dim: usize) -> Result<Option<Window>, 
     if !c.has(&format!("{name}.to_qkv.weight")) {
         return Ok(None);
     }
-    let norm = [c.take(&format!("{name}.norm.weight"), &[dim])?, c.take(&format!("{name}.norm.bias"), &[dim])?];
+    let norm =
+        [c.take(&format!("{name}.norm.weight"), &[dim])?, c.take(&format!("{name}.norm.bias"), &[dim])?];
     let all = c.take(&format!("{name}.to_qkv.weight"), &[3 * dim, dim])?;
     let [query, key, value] = [0, 1, 2].map(|i| all.rows(i * dim, (i + 1) * dim));
     let output = c.take(&format!("{name}.to_out.weight"), &[dim, dim])?;
@@ -136,12 +145,14 @@ impl Weights {
             let alpha = alpha(c, &format!("{name}.0"), channels)?;
             let transposed = up(c, &format!("{name}.1"), channels, half)?;
             let is_noisy = c.weight_shape(&format!("{name}.2.linear")).is_some();
-            let noise = is_noisy.then(|| c.weight(&format!("{name}.2.linear"), &[half, half, 1])).transpose()?;
+            let noise =
+                is_noisy.then(|| c.weight(&format!("{name}.2.linear"), &[half, half, 1])).transpose()?;
             let units = units(c, &name, 2 + usize::from(is_noisy), half, true)?;
             ups.push(Up { alpha, conv: transposed, noise, units });
             channels = half;
         }
-        let (act, end) = (format!("decoder.model.{}", offset + BLOCKS), format!("decoder.model.{}", offset + BLOCKS + 1));
+        let (act, end) =
+            (format!("decoder.model.{}", offset + BLOCKS), format!("decoder.model.{}", offset + BLOCKS + 1));
         let end = (alpha(c, &act, channels)?, conv(c, &end, [1, channels, 7], 1, 1)?);
         Ok(Self { dim, first, down: blocks, heard, last, start, spoken, up: ups, end })
     }

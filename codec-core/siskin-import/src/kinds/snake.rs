@@ -117,7 +117,9 @@ fn taps_of(c: &Checkpoint, name: &str) -> Result<usize, String> {
     let shape = c.weight_shape(name).ok_or_else(|| format!("no weights {name}"))?;
     match shape {
         [_, _, taps] if taps.is_multiple_of(2) && (2..=32).contains(taps) => Ok(*taps),
-        _ => Err(format!("weights {name} have the shape {shape:?}, expected: an even number of taps up to 32")),
+        _ => {
+            Err(format!("weights {name} have the shape {shape:?}, expected: an even number of taps up to 32"))
+        }
     }
 }
 

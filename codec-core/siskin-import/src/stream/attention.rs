@@ -94,8 +94,7 @@ impl StreamGraph {
     fn remember(&mut self, x: &Value, heads: usize, past: usize, steps: usize, width: usize) -> Value {
         let shape = [1, heads, past, width];
         let (number, state) = self.open_state(&shape);
-        let state =
-            state.unwrap_or_else(|| self.writer.add_floats(&shape, &vec![0.0; heads * past * width]));
+        let state = state.unwrap_or_else(|| self.writer.add_floats(&shape, &vec![0.0; heads * past * width]));
         let all = self.node("Concat", &[&state, x], &[Attribute::Int("axis", 2)]);
         let next = self.slice(&all, 2, steps, past + steps);
         self.close_state(number, &next);
@@ -130,9 +129,8 @@ impl StreamGraph {
         let keys = past + steps;
         // A query sees itself and the `past` keys before it.
         let in_window = |q: usize, k: usize| (q..=q + past).contains(&k);
-        let window: Vec<f32> = (0..steps * keys)
-            .map(|i| if in_window(i / keys, i % keys) { 0.0 } else { UNSEEN })
-            .collect();
+        let window: Vec<f32> =
+            (0..steps * keys).map(|i| if in_window(i / keys, i % keys) { 0.0 } else { UNSEEN }).collect();
         let window = self.writer.add_floats(&[1, 1, steps, keys], &window);
         // Of the keys kept, those before the start of the stream are none.
         let age = self.age();

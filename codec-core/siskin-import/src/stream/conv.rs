@@ -84,7 +84,8 @@ impl StreamGraph {
         let (number, state) = self.open_state(&[1, x.channels, carry]);
         let joined = match state {
             Some(state) => {
-                let state = if padding == Padding::Replicate { self.hold_first(x, &state, carry) } else { state };
+                let state =
+                    if padding == Padding::Replicate { self.hold_first(x, &state, carry) } else { state };
                 self.node("Concat", &[&state, &x.value], &[Attribute::Int("axis", 2)])
             }
             None => {

@@ -69,7 +69,15 @@ const MAX_AGE: f32 = 65_536.0;
 impl StreamGraph {
     pub(crate) fn new(name: &str, start: Start) -> Self {
         let writer = Writer::new(name);
-        Self { writer, start, states: Vec::new(), age: None, beyond: None, masks: BTreeMap::new(), input: String::new() }
+        Self {
+            writer,
+            start,
+            states: Vec::new(),
+            age: None,
+            beyond: None,
+            masks: BTreeMap::new(),
+            input: String::new(),
+        }
     }
 
     /// The main input.
@@ -82,7 +90,8 @@ impl StreamGraph {
     /// Ends the graph with its main output; gives the file and what the manifest says about it.
     pub(crate) fn finish(mut self, name: &str, output: &Signal, file: &str) -> (Vec<u8>, GraphSpec) {
         self.writer.set_output(name, &[1, output.channels, output.frame], &output.value);
-        let spec = GraphSpec { file: file.into(), input: self.input, output: name.into(), states: self.states };
+        let spec =
+            GraphSpec { file: file.into(), input: self.input, output: name.into(), states: self.states };
         (self.writer.to_bytes(), spec)
     }
 
@@ -157,7 +166,8 @@ impl StreamGraph {
         let begun = self.node("Clip", &[&places, &low, &high], &[]);
         // In run 1 beyond the end it is `i - lag` from the end: 1 below 0. Before that all are, since MAX_AGE is added.
         let one = self.writer.add_floats(&[1], &[1.0]);
-        let (is_over, runs) = (self.node("Min", &[&beyond, &one], &[]), self.node("Sub", &[&beyond, &one], &[]));
+        let (is_over, runs) =
+            (self.node("Min", &[&beyond, &one], &[]), self.node("Sub", &[&beyond, &one], &[]));
         let passed = self.node("Mul", &[&runs, &length], &[]);
         let far = self.writer.add_floats(&[1], &[MAX_AGE]);
         let not_over = self.node("Sub", &[&one, &is_over], &[]);

@@ -200,7 +200,9 @@ impl QuantizerSpec {
         };
         let (kind, parts, strides) = (self.kind, &self.parts, &self.strides);
         let reason = || {
-            format!("quantizer {kind:?} of {stages} stages, parts {parts:?}, strides {strides:?}, {per_frame} latents")
+            format!(
+                "quantizer {kind:?} of {stages} stages, parts {parts:?}, strides {strides:?}, {per_frame} latents"
+            )
         };
         if fits { Ok(()) } else { Err(reason()) }
     }
@@ -252,7 +254,10 @@ impl Facts for Manifest {
         // Only the conventions of the published codecs have an encoder that waits.
         let is_plain = self.conventions == Conventions::Siskin;
         let waits = self.lookahead > 0 || self.opening.is_some() || self.delay > self.hop;
-        check(!is_plain || !waits, "lookahead, opening or a long delay without conventions \"published\"".into())?;
+        check(
+            !is_plain || !waits,
+            "lookahead, opening or a long delay without conventions \"published\"".into(),
+        )?;
         check(q.dim == self.latent_dim, format!("latent_dim {}, quantizer dim {}", self.latent_dim, q.dim))?;
         let field = self.receptive_field_frames;
         let longest = field.encoder.max(field.decoder);

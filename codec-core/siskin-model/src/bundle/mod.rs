@@ -19,7 +19,8 @@ use sha2::{Digest, Sha256};
 
 pub use crate::runtime::{GraphSpec, StateSpec};
 pub use manifest::{
-    CodesSpec, Conventions, EntropySpec, Manifest, OpeningSpec, Prefix, QuantizerKind, QuantizerSpec, ReceptiveField,
+    CodesSpec, Conventions, EntropySpec, Manifest, OpeningSpec, Prefix, QuantizerKind, QuantizerSpec,
+    ReceptiveField,
 };
 pub use registry::installed;
 pub use search_path::{player_folders, search_path, user_folder};
