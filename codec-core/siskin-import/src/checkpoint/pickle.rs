@@ -176,7 +176,7 @@ impl Machine<'_> {
 
     fn set_items(&mut self, items: Vec<Item>) -> Result<(), String> {
         let Some(Item::Dict(dict)) = self.stack.last() else { return Err("items for no dictionary".into()) };
-        if items.len() % 2 != 0 {
+        if !items.len().is_multiple_of(2) {
             return Err("a key without a value".into());
         }
         let mut items = items.into_iter();

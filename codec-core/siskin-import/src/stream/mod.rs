@@ -228,20 +228,6 @@ impl StreamGraph {
         self.map(x, "Tanh", &[])
     }
 
-    pub(crate) fn gelu(&mut self, x: &Signal) -> Signal {
-        self.map(x, "Gelu", &[])
-    }
-
-    pub(crate) fn leaky_relu(&mut self, x: &Signal, slope: f32) -> Signal {
-        self.map(x, "LeakyRelu", &[Attribute::Float("alpha", slope)])
-    }
-
-    /// `x` times a factor of its own for each channel.
-    pub(crate) fn scale(&mut self, x: &Signal, factors: &[f32]) -> Signal {
-        let factors = self.writer.add_floats(&[1, x.channels, 1], factors);
-        Signal { value: self.node("Mul", &[&x.value, &factors], &[]), ..x.clone() }
-    }
-
     /// `x + sin(a x)^2 / (a + 1e-9)` with one `a` for each channel: the activation of DAC (arXiv 2306.06546, section 3.1).
     pub(crate) fn snake(&mut self, x: &Signal, alpha: &Tensor) -> Signal {
         let shape = [1, x.channels, 1];

@@ -9,7 +9,7 @@ use siskin_bitstream::BundleId;
 
 /// The only manifest format so far.
 const FORMAT: u32 = 1;
-/// Frames by which a decoder or an encoder may lag: the deepest of the published codecs need 14.
+/// Frames by which a decoder or an encoder may lag: DAC, the deepest of the published codecs, needs ten.
 const MAX_DELAY_FRAMES: u32 = 64;
 
 /// `manifest.json` of an audio bundle. Fields that only people read (training, figures) stay JSON.

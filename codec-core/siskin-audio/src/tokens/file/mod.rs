@@ -2,6 +2,7 @@
 //!
 //! Pickles are never parsed: an `.npy` with objects is refused.
 
+mod ecdc;
 mod jsonl;
 mod meta;
 mod npy;
@@ -25,10 +26,12 @@ pub enum FileFormat {
     Npy,
     /// One JSON object a line: `codes` as K lists of T numbers beside the metadata.
     Jsonl,
+    /// EnCodec's own files at 24 kHz, without its language model; they are only read.
+    Ecdc,
 }
 
 impl FileFormat {
-    /// All formats.
+    /// The formats that are written.
     pub const ALL: [Self; 3] = [Self::Safetensors, Self::Npy, Self::Jsonl];
 
     /// The format's name, which is also the file extension.
@@ -37,13 +40,14 @@ impl FileFormat {
             Self::Safetensors => "safetensors",
             Self::Npy => "npy",
             Self::Jsonl => "jsonl",
+            Self::Ecdc => "ecdc",
         }
     }
 
     /// The format that a path's extension names.
     pub fn from_path(path: &Path) -> Option<Self> {
         let extension = path.extension()?.to_str()?.to_ascii_lowercase();
-        Self::ALL.into_iter().find(|f| f.name() == extension)
+        Self::ALL.into_iter().chain([Self::Ecdc]).find(|f| f.name() == extension)
     }
 }
 
@@ -57,6 +61,7 @@ impl TokenFile {
             FileFormat::Safetensors => tensors::to_bytes(self),
             FileFormat::Npy => Ok(npy::to_bytes(self)),
             FileFormat::Jsonl => jsonl::to_bytes(self),
+            FileFormat::Ecdc => Err(file_error("format", "ecdc, which is only read")),
         }
     }
 
@@ -68,6 +73,7 @@ impl TokenFile {
         match format {
             FileFormat::Safetensors => tensors::from_bytes(data),
             FileFormat::Npy => npy::from_bytes(data),
+            FileFormat::Ecdc => ecdc::from_bytes(data),
             FileFormat::Jsonl => {
                 let mut lines = data.split(|&b| b == b'\n').filter(|l| !l.trim_ascii().is_empty());
                 let first = lines.next().ok_or_else(|| file_error("line", "none, one is needed"))?;

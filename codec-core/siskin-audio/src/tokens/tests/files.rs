@@ -120,3 +120,34 @@ proptest! {
         }
     }
 }
+
+/// As EnCodec's package writes it: three frames of two codebooks, 950 samples.
+fn ecdc(header: &str) -> Vec<u8> {
+    let mut file = b"ECDC\0".to_vec();
+    file.extend((header.len() as u32).to_be_bytes());
+    file.extend(header.bytes());
+    // 1, 1023, 512, 0, 3, 682 at ten bits each, the least significant bit first.
+    file.extend([0x01, 0xfc, 0x0f, 0x20, 0x00, 0x03, 0xa8, 0x0a]);
+    file
+}
+
+#[test]
+fn ecdc_files_have_their_codes_frame_by_frame() {
+    let file = ecdc(r#"{"m": "encodec_24khz", "al": 950, "nc": 2, "lm": false}"#);
+    let tokens = TokenFile::from_bytes(FileFormat::Ecdc, &file).expect("a file");
+    assert_eq!(tokens.to_frames(), [1, 1023, 512, 0, 3, 682]);
+    assert_eq!((tokens.codebooks, tokens.frames, tokens.meta.samples), (2, 3, Some(950)));
+    assert!(tokens.to_bytes(FileFormat::Ecdc).is_err(), "only read");
+    for cut in 0..file.len() {
+        assert!(TokenFile::from_bytes(FileFormat::Ecdc, &file[..cut]).is_err(), "cut at {cut}");
+    }
+    for (field, header) in [
+        ("lm", r#"{"m": "encodec_24khz", "al": 950, "nc": 2, "lm": true}"#),
+        ("m", r#"{"m": "encodec_48khz", "al": 950, "nc": 2, "lm": false}"#),
+        ("nc", r#"{"m": "encodec_24khz", "al": 950, "nc": 0, "lm": false}"#),
+        ("al", r#"{"m": "encodec_24khz", "al": 18446744073709551615, "nc": 2, "lm": false}"#),
+    ] {
+        let error = TokenFile::from_bytes(FileFormat::Ecdc, &ecdc(header)).expect_err(header);
+        assert!(matches!(&error, siskin_error::Error::TokenFile { field: f, .. } if f == field), "{error}");
+    }
+}
