@@ -3,9 +3,7 @@
 use std::time::Instant;
 
 use anyhow::Result;
-use siskin_core::audio::{
-    Decoder, EncodedPacket, Encoder, EncoderConfig, FrameDecoder, FrameEncoder, ResidualQuantizer,
-};
+use siskin_core::audio::{Decoder, EncodedPacket, Encoder, EncoderConfig, FrameDecoder, FrameEncoder};
 use siskin_core::bundle::{Bundle, GraphSpec};
 use siskin_core::runtime::{Provider, Runtime};
 
@@ -145,19 +143,24 @@ fn measure_stream(
     };
     let hop = usize::from(manifest.hop);
     let mut packets: Vec<Vec<u8>> = Vec::new();
-    let mut keep = |packet: EncodedPacket<'_>| -> siskin_core::Result<()> {
-        packets.push(packet.data.to_vec());
-        Ok(())
-    };
     let ms = || work.started.elapsed().as_secs_f64() * 1e3;
 
-    let quantizer = ResidualQuantizer::from_bundle(bundle)?;
-    let frames = FrameEncoder::from_parts(network(&manifest.encoder, &encoder_time)?, quantizer.clone());
+    let timed = network(&manifest.encoder, &encoder_time)?;
+    let frames = FrameEncoder::with_network(bundle, runtime, timed)?;
     let mut encoder = Encoder::from_parts(frames, bundle.stream_header(), config, work.stages)?;
     // A constant and not silence: a frame of it is coded in full.
-    encoder.push_samples(&vec![0.1; hop], &mut keep)?;
+    let constant = vec![0.1; hop];
+    while packets.is_empty() {
+        // Several, if the codec looks ahead. It ends: a packet comes after the look-ahead and its own frames.
+        let mut keep = |packet: EncodedPacket<'_>| -> siskin_core::Result<()> {
+            packets.push(packet.data.to_vec());
+            Ok(())
+        };
+        encoder.push_samples(&constant, &mut keep)?;
+    }
     let first_packet_ms = ms();
-    let frames = FrameDecoder::from_parts(network(&manifest.decoder, &decoder_time)?, quantizer);
+    let timed = network(&manifest.decoder, &decoder_time)?;
+    let frames = FrameDecoder::with_network(bundle, runtime, timed)?;
     let mut decoder = Decoder::from_parts(frames, bundle.stream_header());
     let mut out = Vec::with_capacity(hop);
     // This is also the decoder's warm-up, which stays out of the percentiles.

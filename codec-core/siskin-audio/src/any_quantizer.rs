@@ -1,10 +1,10 @@
-use siskin_error::Result;
+use siskin_error::{Error, Result};
 use siskin_model::bundle::{Bundle, QuantizerKind};
 
 use crate::part_quantizer::PartQuantizer;
 use crate::quantizer::ResidualQuantizer;
 use crate::rate::StageCandidates;
-use crate::search::BeamSearch;
+use crate::search::{BeamSearch, DEFAULT_SEARCH_WIDTH};
 
 /// The quantizer of a bundle, whichever kind it is.
 #[derive(Clone)]
@@ -15,7 +15,7 @@ pub(crate) enum AnyQuantizer {
 
 impl AnyQuantizer {
     /// # Errors
-    /// [`Error::BadBundle`](siskin_error::Error::BadBundle) if the codebooks' file is not as the manifest says.
+    /// [`Error::BadBundle`] if the codebooks' file is not as the manifest says.
     pub(crate) fn from_bundle(bundle: &Bundle) -> Result<Self> {
         Ok(match bundle.manifest().quantizer.kind {
             QuantizerKind::Rvq | QuantizerKind::Grvq => {
@@ -66,7 +66,7 @@ impl AnyQuantizer {
     }
 
     /// # Errors
-    /// [`Error::Bitstream`](siskin_error::Error::Bitstream) if a code is not below the codebook's size or there are more
+    /// [`Error::Bitstream`] if a code is not below the codebook's size or there are more
     /// codes than codebooks.
     pub(crate) fn dequantize(&self, codes: &[u16], latent: &mut [f32]) -> Result<()> {
         match self {
@@ -79,7 +79,41 @@ impl AnyQuantizer {
 /// Checks that a bundle's codebooks are what its manifest says.
 ///
 /// # Errors
-/// [`Error::BadBundle`](siskin_error::Error::BadBundle) with the tensor that is not.
+/// [`Error::BadBundle`] with the tensor that is not.
 pub fn check_codebooks(bundle: &Bundle) -> Result<()> {
     AnyQuantizer::from_bundle(bundle).map(drop)
+}
+
+/// A bundle's quantizer by itself, for models that give latents where codes are wanted.
+pub struct LatentQuantizer {
+    quantizer: AnyQuantizer,
+    search: Option<BeamSearch>,
+}
+
+impl LatentQuantizer {
+    /// The quantizer of a bundle.
+    ///
+    /// # Errors
+    /// As for [`check_codebooks`].
+    pub fn from_bundle(bundle: &Bundle) -> Result<Self> {
+        let quantizer = AnyQuantizer::from_bundle(bundle)?;
+        Ok(Self { search: quantizer.new_search(DEFAULT_SEARCH_WIDTH), quantizer })
+    }
+
+    /// Values of a frame's latents.
+    pub fn latent_len(&self) -> usize {
+        self.quantizer.latent_len()
+    }
+
+    /// Quantizes a frame's latents with as many stages as fill `codes`, `[stage][group]`.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] for another number of values.
+    pub fn quantize(&mut self, latent: &[f32], codes: &mut [u16]) -> Result<()> {
+        if latent.len() != self.latent_len() {
+            return Err(Error::parameter("latent dimension", latent.len(), self.latent_len()));
+        }
+        self.quantizer.quantize(latent, codes, &mut self.search);
+        Ok(())
+    }
 }

@@ -30,7 +30,7 @@ pub(crate) mod tests;
 pub mod tokens;
 mod vad;
 
-pub use any_quantizer::check_codebooks;
+pub use any_quantizer::{LatentQuantizer, check_codebooks};
 pub use config::EncoderConfig;
 pub use decoder::{Decoded, Decoder};
 pub use encoder::Encoder;

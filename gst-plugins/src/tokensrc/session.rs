@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::element::counters;
-use siskin_core::audio::{BeamSearch, DEFAULT_SEARCH_WIDTH, ResidualQuantizer};
+use siskin_core::audio::LatentQuantizer;
 use siskin_core::bitstream::StreamHeader;
 use siskin_core::bundle::Bundle;
 use siskin_core::tokens::{
@@ -39,7 +39,7 @@ pub(super) struct Session {
     unpacker: Unpacker,
     packets: CodePackets,
     /// For latents, made when the first come.
-    quantizer: Option<(ResidualQuantizer, BeamSearch)>,
+    quantizer: Option<LatentQuantizer>,
     /// Where the stream at hand began, and the end of what was sent.
     origin: u64,
     pub(super) sent: u64,
@@ -105,14 +105,12 @@ impl Session {
         }
         // Most applications push tokens, and codebooks take megabytes.
         if self.quantizer.is_none() {
-            let quantizer = ResidualQuantizer::from_bundle(&self.bundle)?;
-            let search = BeamSearch::new(quantizer.codebooks().shape(), DEFAULT_SEARCH_WIDTH);
-            self.quantizer = Some((quantizer, search));
+            self.quantizer = Some(LatentQuantizer::from_bundle(&self.bundle)?);
         }
-        let Some((quantizer, search)) = &mut self.quantizer else { return Ok(()) };
+        let Some(quantizer) = &mut self.quantizer else { return Ok(()) };
         let mut codes = vec![0; self.unpacker.format().codes_per_frame()];
         for latent in latents.chunks_exact(dim) {
-            quantizer.quantize_latent(latent, &mut codes, search);
+            quantizer.quantize(latent, &mut codes)?;
             self.stats.frames += 1;
             self.packets.push_frame(&codes, &mut keep_packet(self.origin, out))?;
         }

@@ -3,7 +3,7 @@ use siskin_model::bundle::{Bundle, Conventions};
 use siskin_model::runtime::{Provider, Runtime, StepNetwork};
 
 use super::opening::Opening;
-use super::{Snapshot, end_state, load_network, mark_end};
+use super::{Snapshot, check_network, end_state, mark_end};
 use crate::any_quantizer::AnyQuantizer;
 use crate::quantizer::ResidualQuantizer;
 
@@ -25,8 +25,21 @@ impl FrameDecoder {
     /// What [`Runtime::open_network`] and [`ResidualQuantizer::from_bundle`] return.
     pub fn new(bundle: &Bundle, runtime: &Runtime) -> Result<Self> {
         let m = bundle.manifest();
-        let values = m.latent_dim * m.latents_per_frame;
-        let network = load_network(bundle, runtime, &m.decoder, [values, m.hop.into()])?;
+        let spec = &m.decoder;
+        Self::with_network(bundle, runtime, runtime.open_network(spec, bundle.file_bytes(&spec.file)?)?)
+    }
+
+    /// The same with `network` in the place of the bundle's, such as one that is measured. `runtime` opens what else there is.
+    ///
+    /// # Errors
+    /// As for [`new`](Self::new).
+    pub fn with_network(
+        bundle: &Bundle,
+        runtime: &Runtime,
+        mut network: Box<dyn StepNetwork>,
+    ) -> Result<Self> {
+        let m = bundle.manifest();
+        check_network(&mut *network, &m.decoder, [m.latent_len(), m.hop.into()])?;
         let mut decoder = Self::with_quantizer(network, AnyQuantizer::from_bundle(bundle)?);
         decoder.conventions = m.conventions;
         decoder.end_state = end_state(&m.decoder);

@@ -7,7 +7,7 @@ use siskin_model::bundle::{Bundle, Conventions};
 use siskin_model::runtime::{Provider, Runtime, StepNetwork};
 
 use super::opening::Opening;
-use super::{Snapshot, end_state, load_network, mark_end};
+use super::{Snapshot, check_network, end_state, mark_end};
 use crate::any_quantizer::AnyQuantizer;
 use crate::quantizer::ResidualQuantizer;
 use crate::rate::StageCandidates;
@@ -47,8 +47,21 @@ impl FrameEncoder {
     /// What [`Runtime::open_network`] and [`ResidualQuantizer::from_bundle`] return.
     pub fn new(bundle: &Bundle, runtime: &Runtime) -> Result<Self> {
         let m = bundle.manifest();
-        let values = m.latent_dim * m.latents_per_frame;
-        let network = load_network(bundle, runtime, &m.encoder, [m.hop.into(), values])?;
+        let spec = &m.encoder;
+        Self::with_network(bundle, runtime, runtime.open_network(spec, bundle.file_bytes(&spec.file)?)?)
+    }
+
+    /// The same with `network` in the place of the bundle's, such as one that is measured. `runtime` opens what else there is.
+    ///
+    /// # Errors
+    /// As for [`new`](Self::new).
+    pub fn with_network(
+        bundle: &Bundle,
+        runtime: &Runtime,
+        mut network: Box<dyn StepNetwork>,
+    ) -> Result<Self> {
+        let m = bundle.manifest();
+        check_network(&mut *network, &m.encoder, [m.hop.into(), m.latent_len()])?;
         let mut encoder = Self::with_quantizer(network, AnyQuantizer::from_bundle(bundle)?);
         encoder.conventions = m.conventions;
         encoder.end_state = end_state(&m.encoder);

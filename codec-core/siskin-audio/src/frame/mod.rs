@@ -8,8 +8,8 @@ pub use decoder::FrameDecoder;
 pub use encoder::FrameEncoder;
 
 use siskin_error::{Error, Result};
-use siskin_model::bundle::{Bundle, GraphSpec};
-use siskin_model::runtime::{Runtime, StepNetwork};
+use siskin_model::bundle::GraphSpec;
+use siskin_model::runtime::StepNetwork;
 
 use crate::conceal::ConcealmentSnapshot;
 
@@ -24,14 +24,8 @@ pub struct Snapshot {
     pub(crate) peak: f32,
 }
 
-/// Loads a network of a bundle and checks the numbers of values of its input and output.
-fn load_network(
-    bundle: &Bundle,
-    runtime: &Runtime,
-    spec: &GraphSpec,
-    expected: [usize; 2],
-) -> Result<Box<dyn StepNetwork>> {
-    let mut network = runtime.open_network(spec, bundle.file_bytes(&spec.file)?)?;
+/// Checks the numbers of values of a network's input and output.
+fn check_network(network: &mut dyn StepNetwork, spec: &GraphSpec, expected: [usize; 2]) -> Result<()> {
     // A bundle whose graph and manifest differ is refused here; a copy between the two would panic later.
     let found = [network.input().len(), network.output().len()];
     for ((name, found), expected) in [&spec.input, &spec.output].into_iter().zip(found).zip(expected) {
@@ -40,7 +34,7 @@ fn load_network(
             return Err(Error::network(&spec.file, reason));
         }
     }
-    Ok(network)
+    Ok(())
 }
 
 /// Tells a network that the stream has ended, if it asks for that by a state of the name `end`.

@@ -31,22 +31,19 @@ pub(crate) struct Block {
     pub(crate) dense2: Tensor,
 }
 
-/// What the blocks of one graph have in common: the turns of queries and keys, and which keys a query sees.
+/// What the blocks of one graph have in common: the turns of this run's queries and keys, and which keys a query sees.
 struct Shared {
-    query: [Value; 2],
-    key: [Value; 2],
+    turns: [Value; 2],
     mask: Value,
 }
 
 impl StreamGraph {
-    /// Causal self-attention over the last steps. Keys are kept as they are and turned by their distance from the newest in
-    /// each run, so that a stream of any length computes with the same small angles.
+    /// Causal self-attention over the last steps.
     pub(crate) fn transformer(&mut self, x: &Signal, blocks: &[Block], shape: Attention) -> Signal {
         let (steps, past) = (x.frame, shape.context - 1);
         let width = x.channels / shape.heads;
         let shared = Shared {
-            query: self.turns(past, steps, width, shape.theta),
-            key: self.turns(0, past + steps, width, shape.theta),
+            turns: self.running_turns(steps, width, shape.theta),
             mask: self.attention_mask(past, steps),
         };
         let mut value = self.transpose(&x.value, &[0, 2, 1]);
@@ -74,11 +71,11 @@ impl StreamGraph {
             self.transpose(&split, &[0, 2, 1, 3])
         };
         let (query, key, value) = (split(&block.query), split(&block.key), split(&block.value));
-        let keys = self.remember(&key, heads, past, steps, width);
-        let values = self.remember(&value, heads, past, steps, width);
-        let query = self.turn(&query, &shared.query, width);
-        let keys = self.turn(&keys, &shared.key, width);
-        let keys = self.transpose(&keys, &[0, 1, 3, 2]);
+        let (query, key) = (self.turn(&query, &shared.turns, width), self.turn(&key, &shared.turns, width));
+        // Kept as the product below reads them, so that the long past is not turned or transposed in each run.
+        let key = self.transpose(&key, &[0, 1, 3, 2]);
+        let keys = self.remember(&key, [1, heads, width, past], 3, steps);
+        let values = self.remember(&value, [1, heads, past, width], 2, steps);
         let scores = self.node("MatMul", &[&query, &keys], &[]);
         let scale = self.writer.add_floats(&[1], &[1.0 / (width as f32).sqrt()]);
         let scores = self.node("Mul", &[&scores, &scale], &[]);
@@ -90,15 +87,55 @@ impl StreamGraph {
         self.dense(&heard, &block.output)
     }
 
-    /// The last `past` steps of earlier runs, then those of this one.
-    fn remember(&mut self, x: &Value, heads: usize, past: usize, steps: usize, width: usize) -> Value {
-        let shape = [1, heads, past, width];
+    /// The last steps of earlier runs, in a state of `shape` with the steps along `axis`, then those of this one.
+    fn remember(&mut self, x: &Value, shape: [usize; 4], axis: usize, steps: usize) -> Value {
         let (number, state) = self.open_state(&shape);
-        let state = state.unwrap_or_else(|| self.writer.add_floats(&shape, &vec![0.0; heads * past * width]));
-        let all = self.node("Concat", &[&state, x], &[Attribute::Int("axis", 2)]);
-        let next = self.slice(&all, 2, steps, past + steps);
+        let zeros = || vec![0.0; shape.iter().product()];
+        let state = state.unwrap_or_else(|| self.writer.add_floats(&shape, &zeros()));
+        let all = self.node("Concat", &[&state, x], &[Attribute::Int("axis", axis as i64)]);
+        let next = self.slice(&all, axis as i64, steps, shape[axis] + steps);
         self.close_state(number, &next);
         all
+    }
+
+    /// Cosines and sines `[1, 1, steps, width / 2]` of this run's places in the stream. The place is a state that each run turns
+    /// by the same small angles: what counts is the angle between two places, whose error grows with their distance alone,
+    /// where angles computed from the place itself are off by .005 after an hour.
+    fn running_turns(&mut self, steps: usize, width: usize, theta: f64) -> [Value; 2] {
+        let shape = [1, 1, 1, width / 2];
+        let (c_number, c) = self.open_state(&shape);
+        let (s_number, s) = self.open_state(&shape);
+        let (one, zero) = (self.writer.add_floats(&[1], &[1.0]), self.writer.add_floats(&[1], &[0.0]));
+        // States begin at zero, and the place 0 has the cosine 1.
+        let (c, s) = match (c, s) {
+            (Some(c), Some(s)) => (self.node("Add", &[&c, &one], &[]), s),
+            _ => {
+                let ones = self.writer.add_floats(&shape, &vec![1.0; width / 2]);
+                (ones, self.writer.add_floats(&shape, &vec![0.0; width / 2]))
+            }
+        };
+        let turn = |g: &mut Self, [c, s]: [&Value; 2], [by_c, by_s]: &[Value; 2]| {
+            let product = |g: &mut Self, x: &Value, y: &Value| g.node("Mul", &[x, y], &[]);
+            let (cc, ss) = (product(g, c, by_c), product(g, s, by_s));
+            let (cs, sc) = (product(g, c, by_s), product(g, s, by_c));
+            [g.node("Sub", &[&cc, &ss], &[]), g.node("Add", &[&cs, &sc], &[])]
+        };
+        let within = self.turns(0, steps, width, theta);
+        let turns = turn(self, [&c, &s], &within);
+        let ahead = self.turns(steps, 1, width, theta);
+        let [c, s] = turn(self, [&c, &s], &ahead);
+        // Rounding would let the length drift; half the error of its square, taken off, keeps it at 1.
+        let (cc, ss) = (self.node("Mul", &[&c, &c], &[]), self.node("Mul", &[&s, &s], &[]));
+        let square = self.node("Add", &[&cc, &ss], &[]);
+        let half = self.writer.add_floats(&[1], &[0.5]);
+        let (three, halved) =
+            (self.writer.add_floats(&[1], &[1.5]), self.node("Mul", &[&square, &half], &[]));
+        let factor = self.node("Sub", &[&three, &halved], &[]);
+        let (c, s) = (self.node("Mul", &[&c, &factor], &[]), self.node("Mul", &[&s, &factor], &[]));
+        let (c, s) = (self.node("Sub", &[&c, &one], &[]), self.node("Add", &[&s, &zero], &[]));
+        self.close_state(c_number, &c);
+        self.close_state(s_number, &s);
+        turns
     }
 
     /// Cosines and sines `[1, 1, count, width / 2]` of the places from `first` on.
