@@ -8,6 +8,8 @@ mod bundle;
 mod checkpoint;
 mod kinds;
 mod stream;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use bundle::Imported;
 pub use kinds::{Kind, import};

@@ -2,169 +2,16 @@
 
 use std::path::Path;
 
-use safetensors::tensor::{Dtype, TensorView};
 use siskin_audio::tokens::{CodePackets, OnBadToken, PackedCodes, TokenStream, Tokenizer};
 use siskin_audio::{Decoder, EncodedPacket, Encoder, EncoderConfig};
+use siskin_import::testing::{Tensors, small_dac, small_encodec, small_snac};
 use siskin_import::{Error, Kind, Result, import};
 use siskin_model::bundle::Bundle;
 use siskin_model::runtime::Runtime;
 
-/// Tensors of a checkpoint with values that are no pattern.
-#[derive(Default)]
-struct Tensors(Vec<(String, Vec<usize>, Vec<u8>)>);
-
-impl Tensors {
-    fn add(&mut self, name: impl Into<String>, shape: &[usize], scale: f32) {
-        let name = name.into();
-        let seed = name.bytes().fold(1u32, |s, b| s.wrapping_mul(31).wrapping_add(b.into()));
-        let mut state = seed | 1;
-        let values = (0..shape.iter().product::<usize>()).flat_map(|_| {
-            state ^= state << 13;
-            state ^= state >> 17;
-            state ^= state << 5;
-            (scale * (state as f32 / u32::MAX as f32 * 2.0 - 1.0)).to_le_bytes()
-        });
-        self.0.push((name, shape.to_vec(), values.collect()));
-    }
-
-    fn conv(&mut self, name: &str, shape: &[usize]) {
-        let inputs: usize = shape[1..].iter().product();
-        self.add(format!("{name}.weight"), shape, (3.0 / inputs as f32).sqrt());
-        self.add(format!("{name}.bias"), &shape[..1], 0.05);
-    }
-
-    fn write(&self, path: &Path) {
-        let views = self.0.iter().map(|(name, shape, data)| {
-            (name.as_str(), TensorView::new(Dtype::F32, shape.clone(), data).expect("a tensor"))
-        });
-        let bytes = safetensors::serialize(views, None).expect("a file");
-        std::fs::write(path, bytes).expect("a writable folder");
-    }
-}
-
-fn add_units(t: &mut Tensors, name: &str, first: usize, channels: usize, inner: usize) {
-    for i in first..first + 3 {
-        let name = format!("{name}.{i}.block");
-        t.add(format!("{name}.0.alpha"), &[1, channels, 1], 1.0);
-        t.conv(&format!("{name}.1"), &[channels, inner, 7]);
-        t.add(format!("{name}.2.alpha"), &[1, channels, 1], 1.0);
-        t.conv(&format!("{name}.3"), &[channels, channels, 1]);
-    }
-}
-
-fn add_quantizers(t: &mut Tensors, count: usize, size: usize, dim: usize) {
-    for i in 0..count {
-        let name = format!("quantizer.quantizers.{i}");
-        t.add(format!("{name}.codebook.weight"), &[size, 8], 1.0 / (i + 1) as f32);
-        t.conv(&format!("{name}.in_proj"), &[8, dim, 1]);
-        t.conv(&format!("{name}.out_proj"), &[dim, 8, 1]);
-    }
-}
-
-/// DAC at 24 kHz, whose strides are not all even, with 4 filters.
-fn dac() -> Tensors {
-    let mut t = Tensors::default();
-    let (mut c, strides) = (4, [2, 4, 5, 8]);
-    t.conv("encoder.block.0", &[c, 1, 7]);
-    for (i, s) in strides.into_iter().enumerate() {
-        let name = format!("encoder.block.{}.block", i + 1);
-        add_units(&mut t, &name, 0, c, c);
-        t.add(format!("{name}.3.alpha"), &[1, c, 1], 1.0);
-        t.conv(&format!("{name}.4"), &[2 * c, c, 2 * s]);
-        c *= 2;
-    }
-    t.add("encoder.block.5.alpha", &[1, c, 1], 1.0);
-    t.conv("encoder.block.6", &[16, c, 3]);
-    t.conv("decoder.model.0", &[c, 16, 7]);
-    for (i, s) in strides.into_iter().rev().enumerate() {
-        let name = format!("decoder.model.{}.block", i + 1);
-        t.add(format!("{name}.0.alpha"), &[1, c, 1], 1.0);
-        t.add(format!("{name}.1.weight"), &[c, c / 2, 2 * s], 0.3);
-        t.add(format!("{name}.1.bias"), &[c / 2], 0.05);
-        c /= 2;
-        add_units(&mut t, &name, 2, c, c);
-    }
-    t.add("decoder.model.5.alpha", &[1, c, 1], 1.0);
-    t.conv("decoder.model.6", &[1, c, 7]);
-    add_quantizers(&mut t, 32, 1024, 16);
-    t
-}
-
-/// SNAC at 24 kHz with 4 filters.
-fn snac() -> Tensors {
-    let mut t = Tensors::default();
-    let (mut c, strides) = (4, [2, 4, 8, 8]);
-    t.conv("encoder.block.0", &[c, 1, 7]);
-    for (i, s) in strides.into_iter().enumerate() {
-        let name = format!("encoder.block.{}.block", i + 1);
-        add_units(&mut t, &name, 0, c, 1);
-        t.add(format!("{name}.3.alpha"), &[1, c, 1], 1.0);
-        t.conv(&format!("{name}.4"), &[2 * c, c, 2 * s]);
-        c *= 2;
-    }
-    t.conv("encoder.block.5", &[c, 1, 7]);
-    t.conv("decoder.model.0", &[c, 1, 7]);
-    t.conv("decoder.model.1", &[32, c, 1]);
-    let mut d = 32;
-    for (i, s) in strides.into_iter().rev().enumerate() {
-        let name = format!("decoder.model.{}.block", i + 2);
-        t.add(format!("{name}.0.alpha"), &[1, d, 1], 1.0);
-        t.add(format!("{name}.1.weight"), &[d, d / 2, 2 * s], 0.3);
-        t.add(format!("{name}.1.bias"), &[d / 2], 0.05);
-        d /= 2;
-        t.add(format!("{name}.2.linear.weight"), &[d, d, 1], 0.3);
-        add_units(&mut t, &name, 3, d, 1);
-    }
-    t.add("decoder.model.6.alpha", &[1, d, 1], 1.0);
-    t.conv("decoder.model.7", &[1, d, 7]);
-    add_quantizers(&mut t, 3, 4096, c);
-    t
-}
-
-/// EnCodec has one size.
-fn encodec() -> Tensors {
-    let mut t = Tensors::default();
-    let residual = |t: &mut Tensors, name: &str, c: usize| {
-        t.conv(&format!("{name}.block.1.conv"), &[c / 2, c, 3]);
-        t.conv(&format!("{name}.block.3.conv"), &[c, c / 2, 1]);
-        t.conv(&format!("{name}.shortcut.conv"), &[c, c, 1]);
-    };
-    let (mut c, strides) = (32, [2, 4, 5, 8]);
-    t.conv("encoder.layers.0.conv", &[c, 1, 7]);
-    for (i, s) in strides.into_iter().enumerate() {
-        residual(&mut t, &format!("encoder.layers.{}", 3 * i + 1), c);
-        t.conv(&format!("encoder.layers.{}.conv", 3 * i + 3), &[2 * c, c, 2 * s]);
-        c *= 2;
-    }
-    for name in ["encoder.layers.13", "decoder.layers.1"] {
-        for i in 0..2 {
-            for part in ["weight_ih", "weight_hh"] {
-                t.add(format!("{name}.lstm.{part}_l{i}"), &[4 * c, c], 0.04);
-            }
-            for part in ["bias_ih", "bias_hh"] {
-                t.add(format!("{name}.lstm.{part}_l{i}"), &[4 * c], 0.04);
-            }
-        }
-    }
-    t.conv("encoder.layers.15.conv", &[128, c, 7]);
-    t.conv("decoder.layers.0.conv", &[c, 128, 7]);
-    for (i, s) in strides.into_iter().rev().enumerate() {
-        let name = format!("decoder.layers.{}.conv", 3 * i + 3);
-        t.add(format!("{name}.weight"), &[c, c / 2, 2 * s], 0.05);
-        t.add(format!("{name}.bias"), &[c / 2], 0.05);
-        c /= 2;
-        residual(&mut t, &format!("decoder.layers.{}", 3 * i + 4), c);
-    }
-    t.conv("decoder.layers.15.conv", &[1, 32, 7]);
-    for i in 0..4 {
-        t.add(format!("quantizer.layers.{i}.codebook.embed"), &[1024, 128], 0.5 / (i + 1) as f32);
-    }
-    t
-}
-
 fn bundle_of(kind: Kind, tensors: &Tensors, folder: &Path) -> Bundle {
     let path = folder.join("checkpoint.safetensors");
-    tensors.write(&path);
+    tensors.write(&path).expect("a writable folder");
     import(kind, &path).expect("a checkpoint").write(&folder.join("bundle")).expect("a bundle")
 }
 
@@ -215,7 +62,7 @@ fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
 
 #[test]
 fn streams_of_a_codec_that_looks_ahead_do_not_depend_on_how_they_are_cut() {
-    for (kind, tensors) in [(Kind::Dac, dac()), (Kind::Snac, snac())] {
+    for (kind, tensors) in [(Kind::Dac, small_dac()), (Kind::Snac, small_snac())] {
         let folder = tempfile::tempdir().expect("a folder");
         let bundle = bundle_of(kind, &tensors, folder.path());
         let (header, manifest) = (bundle.stream_header(), bundle.manifest());
@@ -268,7 +115,7 @@ fn streams_of_a_codec_that_looks_ahead_do_not_depend_on_how_they_are_cut() {
 #[test]
 fn encodec_mirrors_the_start_of_files_and_begins_live_streams_at_once() {
     let folder = tempfile::tempdir().expect("a folder");
-    let bundle = bundle_of(Kind::Encodec, &encodec(), folder.path());
+    let bundle = bundle_of(Kind::Encodec, &small_encodec(), folder.path());
     let pcm = sound(320 * 12 + 7);
     let file = encode(&bundle, 50, &pcm, 333);
     assert_eq!(file, encode(&bundle, 50, &pcm, pcm.len()));
@@ -301,18 +148,18 @@ fn a_checkpoint_of_another_codec_is_refused_with_the_first_difference() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("checkpoint.safetensors");
     let refused = |kind, tensors: &Tensors, reason: &str| {
-        tensors.write(&path);
+        tensors.write(&path).expect("a writable folder");
         let error = import(kind, &path).map(drop).expect_err("refused");
         assert!(matches!(error, Error::BadBundle { .. }) && error.to_string().contains(reason), "{error}");
     };
-    refused(Kind::Snac, &dac(), "encoder.block.1.block.0.block.1");
-    refused(Kind::Encodec, &dac(), "encoder.layers.0.conv.weight");
-    refused(Kind::Mimi, &snac(), "encoder.layers.0.conv.weight");
-    let mut extra = dac();
+    refused(Kind::Snac, &small_dac(), "encoder.block.1.block.0.block.1");
+    refused(Kind::Encodec, &small_dac(), "encoder.layers.0.conv.weight");
+    refused(Kind::Mimi, &small_snac(), "encoder.layers.0.conv.weight");
+    let mut extra = small_dac();
     extra.add("decoder.model.9.alpha", &[1], 1.0);
     refused(Kind::Dac, &extra, "decoder.model.9.alpha is not one of this codec");
-    let mut bad = dac();
-    bad.0[0].2[..4].copy_from_slice(&f32::NAN.to_le_bytes());
+    let mut bad = small_dac();
+    bad.set_first(f32::NAN);
     refused(Kind::Dac, &bad, "not finite");
 }
 
@@ -320,7 +167,7 @@ fn a_checkpoint_of_another_codec_is_refused_with_the_first_difference() {
 fn a_bundle_is_written_whole_and_replaces_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("checkpoint.safetensors");
-    dac().write(&path);
+    small_dac().write(&path).expect("a writable folder");
     let made = import(Kind::Dac, &path).expect("a checkpoint");
     let target = folder.path().join("mine");
     std::fs::create_dir(&target).expect("a folder");

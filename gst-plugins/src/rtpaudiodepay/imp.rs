@@ -13,7 +13,7 @@ use super::comfort::ComfortNoise;
 use crate::element::{debug_category, describe_element, describe_properties};
 use crate::sync::lock;
 use crate::time::{samples_to_time, time_to_samples};
-use crate::{caps, errors};
+use crate::{caps, errors, properties};
 
 debug_category!("rtpsiskinaudiodepay", "Siskin audio RTP depayloader");
 
@@ -21,6 +21,8 @@ debug_category!("rtpsiskinaudiodepay", "Siskin audio RTP depayloader");
 pub struct RtpSiskinAudioDepay {
     /// Never held while data is pushed.
     depacketizer: Mutex<Depacketizer>,
+    /// Name or directory of the bundle.
+    model: Mutex<Option<String>>,
     noise: ComfortNoise,
 }
 
@@ -39,9 +41,23 @@ impl ObjectImpl for RtpSiskinAudioDepay {
             .blurb("Frames taken, lost and recovered")
             .read_only()
             .build(),
+        glib::ParamSpecString::builder("model")
+            .nick("Model")
+            .blurb("Name or directory of the model bundle; by default the one that the stream header names")
+            .mutable_ready()
+            .build(),
     ]);
 
-    fn property(&self, _id: usize, _spec: &glib::ParamSpec) -> glib::Value {
+    fn set_property(&self, _id: usize, value: &glib::Value, spec: &glib::ParamSpec) {
+        if spec.name() == "model" {
+            *lock(&self.model) = properties::text_from(value);
+        }
+    }
+
+    fn property(&self, _id: usize, spec: &glib::ParamSpec) -> glib::Value {
+        if spec.name() == "model" {
+            return lock(&self.model).to_value();
+        }
         let stats = lock(&self.depacketizer).stats();
         gst::Structure::builder("siskin-rtp-depay-stats")
             .field("payloads", stats.payloads)
@@ -93,7 +109,8 @@ impl RTPBaseDepayloadImpl for RtpSiskinAudioDepay {
         match caps::rtp_header(caps).map_err(|e| gst::loggable_error!(CAT, "bad config: {e}"))? {
             Some(header) => {
                 // A receiver without the bundle refuses the session instead of playing nothing.
-                Bundle::for_stream(&header, None).map_err(|e| {
+                let model = lock(&self.model).clone();
+                Bundle::for_stream(&header, model.as_deref()).map_err(|e| {
                     self.post_error_message(errors::to_message(&e));
                     gst::loggable_error!(CAT, "{e}")
                 })?;
