@@ -67,7 +67,9 @@ fn files_live_packets_and_rtp_give_the_same_samples() {
         assert_same(&rtp[..40_000], &live);
         if *kind != Kind::Encodec {
             // EnCodec's live streams begin from silence, its files mirrored.
-            assert_same(&live, &packets);
+            let off = live.iter().zip(&packets).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            // Files run blocks of frames, which round otherwise.
+            assert!(off < 2e-6, "{kind:?}: {off}");
         }
     }
 }

@@ -203,11 +203,25 @@ impl Decoder {
             let pcm = self.frames.decode_opening(self.codes.iter())?;
             self.finish_opening(pcm, out);
         }
-        for codes in self.codes.iter().skip(opened.unwrap_or_default()) {
+        let (first, most) = (opened.unwrap_or_default(), self.frames.max_block());
+        if most == 1 {
+            for codes in self.codes.iter().skip(first) {
+                let start = out.len();
+                out.extend_from_slice(self.frames.decode_frame(codes)?);
+                self.concealment.receive_frame(&mut out[start..]);
+                self.limiter.limit_samples(&mut out[start..]);
+            }
+            return Ok(());
+        }
+        // Blocks follow from the packet alone.
+        let frames: Vec<&[u16]> = self.codes.iter().skip(first).collect();
+        for block in frames.chunks(most) {
             let start = out.len();
-            out.extend_from_slice(self.frames.decode_frame(codes)?);
-            self.concealment.receive_frame(&mut out[start..]);
-            self.limiter.limit_samples(&mut out[start..]);
+            out.extend_from_slice(self.frames.decode_block(block)?);
+            for frame in out[start..].chunks_exact_mut(self.bundle_header.hop.into()) {
+                self.concealment.receive_frame(frame);
+                self.limiter.limit_samples(frame);
+            }
         }
         Ok(())
     }

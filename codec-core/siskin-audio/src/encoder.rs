@@ -85,6 +85,8 @@ impl Encoder {
         }
         // Packets of a live stream hold too few frames to be mirrored, and must not wait for them.
         frames.set_opening(config.frames_per_packet as usize >= frames.opening_frames());
+        // Nor do they wait for a block.
+        frames.set_block(config.frames_per_packet as usize);
         let mut encoder = Self {
             high_pass: HighPass::of(frames.conventions(), header.sample_rate),
             frames,
@@ -237,7 +239,18 @@ impl Encoder {
             // The decoder's output lags by the delay: its last samples come with a frame after the input's end.
             let frames = (self.samples_in + delay).div_ceil(hop);
             let end_trim = (frames * hop - delay - self.samples_in) as u32;
-            let mut has_ended = false;
+            let silence = |encoder: &mut Self| {
+                let high_pass = &mut encoder.high_pass;
+                let missing = hop as usize - encoder.pending.len();
+                encoder.pending.extend((0..missing).map(|_| high_pass.filter_sample(0.0)));
+            };
+            // A frame that the input fills in part is filled up with silence; those after it are none of the stream.
+            if !self.pending.is_empty() {
+                silence(self);
+                self.process_frame(frames, self.frames_so_far() + 1 == frames, emit)?;
+            }
+            self.frames.mark_end()?;
+            self.take_ready(frames, emit)?;
             loop {
                 let coded = self.frames_so_far();
                 if coded == frames {
@@ -246,14 +259,7 @@ impl Encoder {
                 if self.is_packet_full() {
                     self.flush_packet(0, emit)?;
                 }
-                // A frame that the input fills in part is filled up with silence; those after it are none of the stream.
-                if self.pending.is_empty() && !has_ended {
-                    self.frames.mark_end()?;
-                    has_ended = true;
-                }
-                let high_pass = &mut self.high_pass;
-                let missing = hop as usize - self.pending.len();
-                self.pending.extend((0..missing).map(|_| high_pass.filter_sample(0.0)));
+                silence(self);
                 self.process_frame(frames, coded + 1 == frames, emit)?;
             }
             // A codec without delay may have coded its last frame already, with nothing to trim.
@@ -331,6 +337,15 @@ impl Encoder {
     ) -> std::result::Result<(), E> {
         self.frames.push_frame(&self.pending)?;
         self.pending.clear();
+        self.take_ready(most, emit)
+    }
+
+    /// Adds the codes of frames that are ready to packets, up to `most` frames of the stream.
+    fn take_ready<E: From<Error>>(
+        &mut self,
+        most: u64,
+        emit: &mut impl FnMut(EncodedPacket<'_>) -> std::result::Result<(), E>,
+    ) -> std::result::Result<(), E> {
         while self.frames.ready_frames() > 0 && self.frames_so_far() < most {
             // Before the frame and not after it: the last packet of a stream waits for its trim.
             if self.is_packet_full() {

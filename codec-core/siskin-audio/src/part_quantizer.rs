@@ -1,6 +1,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use pulp::{Arch, Simd, WithSimd};
 use safetensors::{Dtype, SafeTensors};
 use siskin_error::{Error, OffsetUnit, Result};
 use siskin_model::SharedCache;
@@ -20,6 +21,7 @@ pub(crate) struct PartQuantizer {
     /// The mean of the latents that a code stands for, then its projection.
     mean: Vec<f32>,
     projected: Vec<f32>,
+    arch: Arch,
 }
 
 struct Books {
@@ -56,6 +58,7 @@ struct Projection {
 /// PyTorch's bound below the length that `normalize` divides by.
 const MIN_LENGTH: f32 = 1e-12;
 
+#[inline(always)]
 fn dot(a: &[f32], b: &[f32]) -> f32 {
     // Eight sums side by side in one fixed order, so that codes do not depend on the vector width.
     let (a8, b8) = (a.as_chunks::<8>(), b.as_chunks::<8>());
@@ -77,6 +80,8 @@ impl Level {
     }
 
     /// The entry nearest to `x`, the lowest of equals.
+    // Inlined into the function that is compiled for several vector widths; sums are the same in each.
+    #[inline(always)]
     fn find_nearest(&self, x: &[f32]) -> usize {
         let distances = self.search.chunks_exact(x.len()).zip(&self.half_norms).map(|(e, n)| n - dot(x, e));
         let best = distances
@@ -100,6 +105,21 @@ impl Level {
     }
 }
 
+/// The search of one code, compiled for several vector widths.
+struct Nearest<'a> {
+    level: &'a Level,
+    target: &'a [f32],
+}
+
+impl WithSimd for Nearest<'_> {
+    type Output = usize;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> usize {
+        self.level.find_nearest(self.target)
+    }
+}
+
 impl PartQuantizer {
     /// A quantizer with a bundle's codebooks.
     ///
@@ -113,7 +133,7 @@ impl PartQuantizer {
             read.map_err(|e| Error::bad_bundle(bundle.path(), format!("{}: {e}", spec.file)))
         })?;
         let (residual, projected) = (vec![0.0; books.dim * per_frame], Vec::new());
-        Ok(Self { residual, mean: Vec::new(), projected, books })
+        Ok(Self { residual, mean: Vec::new(), projected, books, arch: Arch::new() })
     }
 
     pub(crate) fn latent_len(&self) -> usize {
@@ -128,7 +148,7 @@ impl PartQuantizer {
         codes: &mut [u16],
         mut seen: impl FnMut(usize, &[f32]),
     ) {
-        let Self { books, residual, mean, projected } = self;
+        let Self { books, residual, mean, projected, arch } = self;
         residual.copy_from_slice(latent);
         let mut count = 0;
         for level in &books.levels {
@@ -150,7 +170,7 @@ impl PartQuantizer {
                         &mut *projected
                     }
                 };
-                let entry = level.find_nearest(target);
+                let entry = arch.dispatch(Nearest { level, target });
                 *code = entry as u16;
                 level.add_entry(entry, slot, -1.0, books.per_frame, residual);
                 count += 1;

@@ -77,6 +77,13 @@ impl Writer {
         Value(name.into())
     }
 
+    /// An input of 32-bit floats whose last dimension has a name instead of a size.
+    pub fn add_named_input(&mut self, name: &str, shape: &[usize], last: &str) -> Value {
+        let dims = shape.iter().map(|&d| Ok(d)).chain([Err(last)]);
+        self.graph.input.push(ValueInfoProto::float_dims(name, dims));
+        Value(name.into())
+    }
+
     /// A constant of 32-bit floats; `values` has as many as `shape` says.
     pub fn add_floats(&mut self, shape: &[usize], values: &[f32]) -> Value {
         let name = self.next_name();
@@ -127,6 +134,13 @@ impl Writer {
         // A value may be an input or an output under another name; the runtime removes the copies.
         self.push_node("Identity", &[value], vec![name.into()], &[]);
         self.graph.output.push(ValueInfoProto::float(name, shape));
+    }
+
+    /// As [`set_output`](Self::set_output), with a name in the place of the last dimension's size.
+    pub fn set_named_output(&mut self, name: &str, shape: &[usize], last: &str, value: &Value) {
+        self.push_node("Identity", &[value], vec![name.into()], &[]);
+        let dims = shape.iter().map(|&d| Ok(d)).chain([Err(last)]);
+        self.graph.output.push(ValueInfoProto::float_dims(name, dims));
     }
 
     /// The bytes of the file.

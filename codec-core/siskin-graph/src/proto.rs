@@ -117,6 +117,8 @@ pub(super) struct TensorShapeProto {
 pub(super) struct DimensionProto {
     #[prost(int64, optional, tag = "1")]
     pub(super) dim_value: Option<i64>,
+    #[prost(string, optional, tag = "2")]
+    pub(super) dim_param: Option<String>,
 }
 
 impl AttributeProto {
@@ -153,7 +155,16 @@ impl TensorProto {
 
 impl ValueInfoProto {
     pub(super) fn float(name: &str, shape: &[usize]) -> Self {
-        let dim = shape.iter().map(|&d| DimensionProto { dim_value: Some(d as i64) }).collect();
+        Self::float_dims(name, shape.iter().map(|&d| Ok(d)))
+    }
+
+    /// With the names of dimensions that are not stated.
+    pub(super) fn float_dims<'a>(name: &str, dims: impl Iterator<Item = Result<usize, &'a str>>) -> Self {
+        let dim = dims.map(|dim| match dim {
+            Ok(size) => DimensionProto { dim_value: Some(size as i64), dim_param: None },
+            Err(name) => DimensionProto { dim_value: None, dim_param: Some(name.into()) },
+        });
+        let dim = dim.collect();
         let tensor_type = TensorTypeProto { elem_type: FLOAT, shape: Some(TensorShapeProto { dim }) };
         Self { name: name.into(), kind: Some(TypeProto { tensor_type: Some(tensor_type) }) }
     }

@@ -62,5 +62,9 @@ impl Imported {
 pub(crate) fn spec_json(spec: &GraphSpec) -> Value {
     let states: Vec<_> =
         spec.states.iter().map(|s| json!({ "name": s.name, "output": s.output, "shape": s.shape })).collect();
-    json!({ "file": spec.file, "input": spec.input, "output": spec.output, "states": states })
+    let mut json = json!({ "file": spec.file, "input": spec.input, "output": spec.output, "states": states });
+    if let Some(blocks) = &spec.blocks {
+        json["blocks"] = json!({ "input": blocks.input, "output": blocks.output });
+    }
+    json
 }

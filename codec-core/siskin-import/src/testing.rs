@@ -26,7 +26,7 @@ impl Tensors {
     /// Adds weights and bias of a convolution.
     pub fn conv(&mut self, name: &str, shape: &[usize]) {
         let inputs: usize = shape[1..].iter().product();
-        self.add(format!("{name}.weight"), shape, (3.0 / inputs as f32).sqrt());
+        self.add(format!("{name}.weight"), shape, (1.0 / inputs as f32).sqrt());
         self.add(format!("{name}.bias"), &shape[..1], 0.05);
     }
 
@@ -87,7 +87,7 @@ pub fn small_dac() -> Tensors {
     for (i, s) in strides.into_iter().rev().enumerate() {
         let name = format!("decoder.model.{}.block", i + 1);
         t.add(format!("{name}.0.alpha"), &[1, c, 1], 1.0);
-        t.add(format!("{name}.1.weight"), &[c, c / 2, 2 * s], 0.3);
+        t.add(format!("{name}.1.weight"), &[c, c / 2, 2 * s], 0.1);
         t.add(format!("{name}.1.bias"), &[c / 2], 0.05);
         c /= 2;
         add_units(&mut t, &name, 2, c, c);
@@ -117,10 +117,10 @@ pub fn small_snac() -> Tensors {
     for (i, s) in strides.into_iter().rev().enumerate() {
         let name = format!("decoder.model.{}.block", i + 2);
         t.add(format!("{name}.0.alpha"), &[1, d, 1], 1.0);
-        t.add(format!("{name}.1.weight"), &[d, d / 2, 2 * s], 0.3);
+        t.add(format!("{name}.1.weight"), &[d, d / 2, 2 * s], 0.1);
         t.add(format!("{name}.1.bias"), &[d / 2], 0.05);
         d /= 2;
-        t.add(format!("{name}.2.linear.weight"), &[d, d, 1], 0.3);
+        t.add(format!("{name}.2.linear.weight"), &[d, d, 1], 0.1);
         add_units(&mut t, &name, 3, d, 1);
     }
     t.add("decoder.model.6.alpha", &[1, d, 1], 1.0);

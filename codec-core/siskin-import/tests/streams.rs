@@ -9,6 +9,9 @@ use siskin_import::{Error, Kind, Result, import};
 use siskin_model::bundle::Bundle;
 use siskin_model::runtime::Runtime;
 
+/// By how much samples may differ between networks that run one frame and several.
+const BLOCK: f32 = 2e-6;
+
 fn bundle_of(kind: Kind, tensors: &Tensors, folder: &Path) -> Bundle {
     let path = folder.join("checkpoint.safetensors");
     tensors.write(&path).expect("a writable folder");
@@ -70,16 +73,14 @@ fn streams_of_a_codec_that_looks_ahead_do_not_depend_on_how_they_are_cut() {
         assert!(manifest.lookahead > 0 && header.pre_skip > 0, "{kind:?} looks ahead and lags");
         let pcm = sound(20 * hop + hop / 3);
         let file = encode(&bundle, 50, &pcm, pcm.len());
-        assert_eq!(file, encode(&bundle, 50, &pcm, 137), "{kind:?}: whatever the caller's buffers are");
+        assert!(file == encode(&bundle, 50, &pcm, 137), "{kind:?}: whatever the caller's buffers are");
         let out = decode(&bundle, &file);
         assert_eq!(out.len(), pcm.len(), "{kind:?}");
         assert!(out.iter().any(|x| x.abs() > 1e-3), "{kind:?} is heard");
-        // Live: packets of one frame, the first of which holds what the decoder drops.
-        assert_eq!(
-            decode(&bundle, &encode(&bundle, 1, &pcm, 960)),
-            out,
-            "{kind:?}: whatever the packets hold"
-        );
+        // Live: packets of one frame, the first of which holds what the decoder drops. Blocks round otherwise than frames.
+        let live = decode(&bundle, &encode(&bundle, 1, &pcm, 960));
+        assert_eq!(live.len(), out.len(), "{kind:?}");
+        assert!(largest_difference(&live, &out) < BLOCK, "{kind:?}: whatever the packets hold");
         // Tokens: as many frames as the samples fill, and a decoder that comes to the end by itself.
         let (each, tokens) = tokens_of(&bundle, &pcm);
         assert_eq!(tokens.len(), each * pcm.len().div_ceil(hop), "{kind:?}");
@@ -93,7 +94,7 @@ fn streams_of_a_codec_that_looks_ahead_do_not_depend_on_how_they_are_cut() {
         assert_eq!(spoken.len(), pcm.len().next_multiple_of(hop), "{kind:?}");
         // The packets' last frames are of silence; up to where those are heard both are the same.
         let same = pcm.len().saturating_sub(2 * usize::from(header.pre_skip) + hop);
-        assert_eq!(spoken[..same], out[..same], "{kind:?}");
+        assert!(largest_difference(&spoken[..same], &out[..same]) < BLOCK, "{kind:?}");
         // And packets made of the tokens alone.
         let mut packets = CodePackets::new(header.clone(), header.stages, 7, true).expect("packets");
         let mut made: Vec<Vec<u8>> = Vec::new();
@@ -108,7 +109,7 @@ fn streams_of_a_codec_that_looks_ahead_do_not_depend_on_how_they_are_cut() {
         packets.finish_stream(Some(pcm.len() as u64), &mut keep).expect("an end");
         let again = decode(&bundle, &made);
         assert_eq!(again.len(), pcm.len(), "{kind:?}");
-        assert_eq!(again[..same], out[..same], "{kind:?}");
+        assert!(largest_difference(&again[..same], &out[..same]) < BLOCK, "{kind:?}");
     }
 }
 
@@ -118,7 +119,7 @@ fn encodec_mirrors_the_start_of_files_and_begins_live_streams_at_once() {
     let bundle = bundle_of(Kind::Encodec, &small_encodec(), folder.path());
     let pcm = sound(320 * 12 + 7);
     let file = encode(&bundle, 50, &pcm, 333);
-    assert_eq!(file, encode(&bundle, 50, &pcm, pcm.len()));
+    assert!(file == encode(&bundle, 50, &pcm, pcm.len()));
     let out = decode(&bundle, &file);
     assert_eq!(out.len(), pcm.len());
     let (each, tokens) = tokens_of(&bundle, &pcm);
@@ -132,7 +133,7 @@ fn encodec_mirrors_the_start_of_files_and_begins_live_streams_at_once() {
         }
         stream.finish_stream(&mut spoken).expect("an end");
         assert_eq!(spoken.len(), pcm.len().next_multiple_of(320));
-        assert_eq!(spoken[..out.len()], out);
+        assert!(largest_difference(&spoken[..out.len()], &out) < BLOCK);
     }
     // Shorter than what is mirrored: whatever there is, in its length.
     for samples in [1, 320, 2000] {

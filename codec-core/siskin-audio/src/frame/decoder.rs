@@ -2,6 +2,7 @@ use siskin_error::{Error, Result};
 use siskin_model::bundle::{Bundle, Conventions};
 use siskin_model::runtime::{Provider, Runtime, StepNetwork};
 
+use super::block::BlockNetwork;
 use super::opening::Opening;
 use super::{Snapshot, check_network, end_state, mark_end};
 use crate::any_quantizer::AnyQuantizer;
@@ -9,9 +10,12 @@ use crate::quantizer::ResidualQuantizer;
 
 /// Decodes codes to frames of `hop` samples.
 pub struct FrameDecoder {
-    network: Box<dyn StepNetwork>,
+    network: BlockNetwork,
     quantizer: AnyQuantizer,
     latent: Vec<f32>,
+    /// Samples of a frame, and dimension of a latent, of which a frame may have several.
+    hop: usize,
+    dim: usize,
     conventions: Conventions,
     opening: Option<Opening>,
     /// The state that says that the stream has ended.
@@ -40,8 +44,10 @@ impl FrameDecoder {
     ) -> Result<Self> {
         let m = bundle.manifest();
         check_network(&mut *network, &m.decoder, [m.latent_len(), m.hop.into()])?;
+        let network = BlockNetwork::of_bundle(network, bundle, runtime, &m.decoder);
         let mut decoder = Self::with_quantizer(network, AnyQuantizer::from_bundle(bundle)?);
         decoder.conventions = m.conventions;
+        decoder.dim = m.latent_dim;
         decoder.end_state = end_state(&m.decoder);
         decoder.opening = m.opening.as_ref().map(|o| Opening::new(bundle, runtime, &o.decoder, o.frames));
         Ok(decoder)
@@ -50,12 +56,22 @@ impl FrameDecoder {
     /// A decoder from a network `latents [1,D,1] -> pcm [1,1,hop]` of any runtime and a quantizer of
     /// dimension D.
     pub fn from_parts(network: Box<dyn StepNetwork>, quantizer: ResidualQuantizer) -> Self {
-        Self::with_quantizer(network, AnyQuantizer::Residual(quantizer))
+        Self::with_quantizer(BlockNetwork::new(network), AnyQuantizer::Residual(quantizer))
     }
 
-    fn with_quantizer(network: Box<dyn StepNetwork>, quantizer: AnyQuantizer) -> Self {
+    fn with_quantizer(mut network: BlockNetwork, quantizer: AnyQuantizer) -> Self {
+        let hop = network.network().output().len();
         let latent = vec![0.0; quantizer.latent_len()];
-        Self { network, latent, quantizer, conventions: Conventions::Siskin, opening: None, end_state: None }
+        Self {
+            network,
+            hop,
+            dim: latent.len(),
+            latent,
+            quantizer,
+            conventions: Conventions::Siskin,
+            opening: None,
+            end_state: None,
+        }
     }
 
     /// Whose conventions the bundle follows.
@@ -81,9 +97,9 @@ impl FrameDecoder {
             self.quantizer.dequantize(codes, &mut self.latent)?;
             self.latent.iter().enumerate().for_each(|(d, &x)| latents[d * frames + frame] = x);
         }
-        let samples = frames * self.network.output().len();
+        let samples = frames * self.hop;
         let pcm = opening.run(&[1, values, frames], &latents, samples)?;
-        self.network.restore(opening.states())?;
+        self.network.of(1)?.restore(opening.states())?;
         Ok(pcm)
     }
 
@@ -141,9 +157,36 @@ impl FrameDecoder {
     }
 
     fn run_latent(&mut self) -> Result<&[f32]> {
-        self.network.input().copy_from_slice(&self.latent);
-        self.network.run()?;
-        Ok(self.network.output())
+        let network = self.network.of(1)?;
+        network.input().copy_from_slice(&self.latent);
+        network.run()?;
+        Ok(network.output())
+    }
+
+    /// Frames that [`decode_block`](Self::decode_block) takes at most.
+    pub(crate) fn max_block(&self) -> usize {
+        self.network.max_block()
+    }
+
+    /// Decodes the codes of several frames at once and returns their samples.
+    ///
+    /// # Errors
+    /// As for [`decode_frame`](Self::decode_frame).
+    pub(crate) fn decode_block(&mut self, codes: &[&[u16]]) -> Result<&[f32]> {
+        let frames = codes.len();
+        // All are looked up before the network runs: an error must come before anything has changed.
+        let each = self.latent.len() / self.dim.max(1);
+        let mut latents = vec![0.0; frames * self.latent.len()];
+        for (frame, codes) in codes.iter().enumerate() {
+            self.quantizer.dequantize(codes, &mut self.latent)?;
+            for (d, row) in self.latent.chunks_exact(each).enumerate() {
+                latents[(d * frames + frame) * each..][..each].copy_from_slice(row);
+            }
+        }
+        let network = self.network.of(frames)?;
+        network.input().copy_from_slice(&latents);
+        network.run()?;
+        Ok(network.output())
     }
 
     /// Says that the codes of the stream are all in: what follows only pushes the last samples through the delay.
@@ -151,18 +194,18 @@ impl FrameDecoder {
     /// # Errors
     /// [`Error::Parameter`] if the network's states are not those of its manifest.
     pub(crate) fn mark_end(&mut self) -> Result<()> {
-        mark_end(&mut *self.network, self.end_state)
+        mark_end(self.network.of(1)?, self.end_state)
     }
 
     /// Back to the state of a new instance.
     pub fn reset(&mut self) {
-        self.network.reset();
+        self.network.network().reset();
         self.latent.fill(0.0);
     }
 
     /// Saves the state to `into`.
     pub fn save_state(&self, into: &mut Snapshot) {
-        self.network.save(&mut into.states);
+        self.network.shared().save(&mut into.states);
         into.latent.clone_from(&self.latent);
     }
 
@@ -175,13 +218,13 @@ impl FrameDecoder {
         if from.latent.len() != self.latent.len() {
             return Err(Error::parameter("snapshot", "of another bundle", "of this bundle"));
         }
-        self.network.restore(&from.states)?;
+        self.network.network().restore(&from.states)?;
         self.latent.copy_from_slice(&from.latent);
         Ok(())
     }
 
     /// The execution provider of the network.
     pub fn provider(&self) -> Provider {
-        self.network.provider()
+        self.network.shared().provider()
     }
 }

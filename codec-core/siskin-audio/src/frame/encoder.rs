@@ -6,6 +6,7 @@ use siskin_error::{Error, Result};
 use siskin_model::bundle::{Bundle, Conventions};
 use siskin_model::runtime::{Provider, Runtime, StepNetwork};
 
+use super::block::BlockNetwork;
 use super::opening::Opening;
 use super::{Snapshot, check_network, end_state, mark_end};
 use crate::any_quantizer::AnyQuantizer;
@@ -18,7 +19,7 @@ use crate::search::{BeamSearch, DEFAULT_SEARCH_WIDTH};
 /// Most codecs give the codes of a frame with its last sample. Some of the published ones look ahead, so frames go in with
 /// [`push_frame`](Self::push_frame) and codes come out with [`take_codes`](Self::take_codes), a number of frames later.
 pub struct FrameEncoder {
-    network: Box<dyn StepNetwork>,
+    network: BlockNetwork,
     quantizer: AnyQuantizer,
     search: Option<BeamSearch>,
     conventions: Conventions,
@@ -31,8 +32,15 @@ pub struct FrameEncoder {
     /// Whether streams begin with the opening, and whether this one's is still to come.
     is_mirrored: bool,
     is_opening: bool,
-    /// Samples of the opening.
+    /// Samples of the opening, or of the block.
     gathered: Vec<f32>,
+    /// Frames that are run at once, and those of this stream at its end.
+    block: usize,
+    current_block: usize,
+    hop: usize,
+    /// Values of a frame's latents, and of one of them.
+    values: usize,
+    dim: usize,
     /// Latents that have not been taken, and the mean square of their frames' samples.
     ready: VecDeque<Vec<f32>>,
     energies: VecDeque<f32>,
@@ -62,8 +70,10 @@ impl FrameEncoder {
     ) -> Result<Self> {
         let m = bundle.manifest();
         check_network(&mut *network, &m.encoder, [m.hop.into(), m.latent_len()])?;
+        let network = BlockNetwork::of_bundle(network, bundle, runtime, &m.encoder);
         let mut encoder = Self::with_quantizer(network, AnyQuantizer::from_bundle(bundle)?);
         encoder.conventions = m.conventions;
+        encoder.dim = m.latent_dim;
         encoder.end_state = end_state(&m.encoder);
         encoder.lookahead = m.lookahead / u32::from(m.hop);
         encoder.opening = m.opening.as_ref().map(|o| Opening::new(bundle, runtime, &o.encoder, o.frames));
@@ -75,11 +85,14 @@ impl FrameEncoder {
     /// An encoder from a network `pcm [1,1,hop] -> latents [1,D,1]` of any runtime and a quantizer of
     /// dimension D.
     pub fn from_parts(network: Box<dyn StepNetwork>, quantizer: ResidualQuantizer) -> Self {
-        Self::with_quantizer(network, AnyQuantizer::Residual(quantizer))
+        Self::with_quantizer(BlockNetwork::new(network), AnyQuantizer::Residual(quantizer))
     }
 
-    fn with_quantizer(network: Box<dyn StepNetwork>, quantizer: AnyQuantizer) -> Self {
+    fn with_quantizer(mut network: BlockNetwork, quantizer: AnyQuantizer) -> Self {
         Self {
+            hop: network.network().input().len(),
+            values: quantizer.latent_len(),
+            dim: quantizer.latent_len(),
             network,
             search: quantizer.new_search(DEFAULT_SEARCH_WIDTH),
             quantizer,
@@ -91,6 +104,8 @@ impl FrameEncoder {
             is_mirrored: false,
             is_opening: false,
             gathered: Vec::new(),
+            block: 1,
+            current_block: 1,
             ready: VecDeque::new(),
             energies: VecDeque::new(),
             spare: Vec::new(),
@@ -142,39 +157,63 @@ impl FrameEncoder {
         // The energy of the samples and not of the latent: it stands for loudness, and latents may be normalized.
         let energy = pcm.iter().filter(|x| x.is_finite()).map(|x| x * x).sum::<f32>();
         self.energies.push_back(energy / pcm.len().max(1) as f32);
+        self.gathered.extend(pcm.iter().map(|&x| if x.is_finite() { x } else { 0.0 }));
         if self.is_opening {
-            self.gathered.extend(pcm.iter().map(|&x| if x.is_finite() { x } else { 0.0 }));
             return self.open_stream();
         }
-        self.run_network(pcm)?;
-        if self.skip > 0 {
-            self.skip -= 1;
+        if self.gathered.len() < self.current_block * self.hop { Ok(()) } else { self.run_block() }
+    }
+
+    /// Runs the frames that have been gathered.
+    fn run_block(&mut self) -> Result<()> {
+        let frames = self.gathered.len() / self.hop.max(1);
+        if frames == 0 {
             return Ok(());
         }
-        let mut latent = self.spare.pop().unwrap_or_default();
-        latent.clear();
-        latent.extend_from_slice(self.network.output());
-        self.ready.push_back(latent);
+        // A stream that ends before its opening is whole begins from silence, as its decoder does with so few frames.
+        self.is_opening = false;
+        let network = self.network.of(frames)?;
+        network.input().copy_from_slice(&self.gathered[..frames * self.hop]);
+        network.run()?;
+        self.gathered.clear();
+        for frame in 0..frames {
+            if self.skip > 0 {
+                self.skip -= 1;
+                continue;
+            }
+            let mut latent = self.spare.pop().unwrap_or_default();
+            read_frame(self.network.shared().output(), frame, frames, self.dim, &mut latent);
+            self.ready.push_back(latent);
+        }
         Ok(())
     }
 
     /// Runs the network of the first frames once all of them are there.
     fn open_stream(&mut self) -> Result<()> {
         let Some(opening) = &mut self.opening else { return Ok(()) };
-        let (frames, hop) = (opening.frames(), self.network.input().len());
-        if self.gathered.len() < frames * hop {
+        let frames = opening.frames();
+        if self.gathered.len() < frames * self.hop {
             return Ok(());
         }
-        let values = self.network.output().len();
-        let latents = opening.run(&[1, 1, frames * hop], &self.gathered, frames * values)?;
-        self.network.restore(opening.states())?;
+        let shape = [1, 1, frames * self.hop];
+        let latents = opening.run(&shape, &self.gathered[..frames * self.hop], frames * self.values)?;
+        self.network.of(1)?.restore(opening.states())?;
         for frame in 0..frames {
-            // [dimension][frame] in the network, a dimension beside the next in a latent.
-            self.ready.push_back((0..values).map(|d| latents[d * frames + frame]).collect());
+            let mut latent = Vec::new();
+            read_frame(&latents, frame, frames, self.dim, &mut latent);
+            self.ready.push_back(latent);
         }
         self.is_opening = false;
         self.gathered.clear();
         Ok(())
+    }
+
+    /// Runs up to `frames` frames at once, where the bundle's network takes several: for files, whose frames need not come out
+    /// one by one. Codes follow from the place of a block in the stream, not from how samples were pushed. To be called before
+    /// the first frame.
+    pub fn set_block(&mut self, frames: usize) {
+        self.block = frames.clamp(1, self.network.max_block());
+        self.reset();
     }
 
     /// Frames whose codes can be taken.
@@ -247,12 +286,12 @@ impl FrameEncoder {
     /// # Errors
     /// [`Error::Network`] if the network fails.
     pub(crate) fn run_network(&mut self, pcm: &[f32]) -> Result<()> {
-        let input = self.network.input();
-        for (to, &from) in input.iter_mut().zip(pcm) {
+        let network = self.network.of(1)?;
+        for (to, &from) in network.input().iter_mut().zip(pcm) {
             // A NaN would reach the network's states and stay in them.
             *to = if from.is_finite() { from } else { 0.0 };
         }
-        self.network.run()
+        network.run()
     }
 
     /// Sets the number of beams of the codebook search, 1 to 64. More give less error and take more time. A published codec's
@@ -267,22 +306,26 @@ impl FrameEncoder {
     /// # Errors
     /// [`Error::Parameter`] if the network's states are not those of its manifest.
     pub fn mark_end(&mut self) -> Result<()> {
-        mark_end(&mut *self.network, self.end_state)
+        self.run_block()?;
+        // What follows is a few frames, and the last of them is waited for.
+        self.current_block = 1;
+        mark_end(self.network.of(1)?, self.end_state)
     }
 
     /// Back to the state of a new instance.
     pub fn reset(&mut self) {
-        self.network.reset();
+        self.network.network().reset();
         self.skip = self.lookahead;
         self.spare.extend(self.ready.drain(..));
         self.energies.clear();
         self.gathered.clear();
+        self.current_block = self.block;
         self.is_opening = self.is_mirrored;
     }
 
     /// Saves the state to `into`.
     pub fn save_state(&self, into: &mut Snapshot) {
-        self.network.save(&mut into.states);
+        self.network.shared().save(&mut into.states);
     }
 
     /// Restores a state of the same bundle.
@@ -290,11 +333,19 @@ impl FrameEncoder {
     /// # Errors
     /// [`Error::Parameter`] if the snapshot is of another bundle.
     pub fn restore_state(&mut self, from: &Snapshot) -> Result<()> {
-        self.network.restore(&from.states)
+        self.network.network().restore(&from.states)
     }
 
     /// The execution provider of the network.
     pub fn provider(&self) -> Provider {
-        self.network.provider()
+        self.network.shared().provider()
     }
+}
+
+/// Takes frame `frame` of `frames` out of a network's latents `[dim, frames * n]`, as `[dim, n]`.
+fn read_frame(latents: &[f32], frame: usize, frames: usize, dim: usize, into: &mut Vec<f32>) {
+    let row = latents.len() / dim.max(1);
+    let each = row / frames;
+    into.clear();
+    into.extend(latents.chunks_exact(row).flat_map(|row| &row[frame * each..(frame + 1) * each]));
 }

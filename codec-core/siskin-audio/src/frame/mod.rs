@@ -1,9 +1,11 @@
 //! One frame at a time: samples to codes and back.
 
+mod block;
 mod decoder;
 mod encoder;
 mod opening;
 
+pub(crate) use block::MAX_BLOCK;
 pub use decoder::FrameDecoder;
 pub use encoder::FrameEncoder;
 

@@ -2,7 +2,7 @@ use siskin_error::{Error, Result};
 use siskin_model::bundle::{Bundle, Conventions};
 use siskin_model::runtime::{Provider, Runtime};
 
-use crate::frame::FrameEncoder;
+use crate::frame::{FrameEncoder, MAX_BLOCK};
 use crate::levels::HighPass;
 use crate::tokens::format::Format;
 use crate::tokens::packer::Packer;
@@ -32,6 +32,7 @@ impl Tokenizer {
         let format = Format::from_bundle(bundle, stages.unwrap_or(manifest.default_stages), layout)?;
         let mut frames = FrameEncoder::new(bundle, runtime)?;
         frames.set_opening(true);
+        frames.set_block(MAX_BLOCK);
         // A published codec's frames are as many as the samples fill; `TokenStream` pushes its delay out by itself.
         let is_published = manifest.conventions == Conventions::Published;
         let delay = if is_published { 0 } else { manifest.delay.into() };
@@ -104,15 +105,19 @@ impl Tokenizer {
             // As many as `Encoder` makes of this length, so that tokens and packets have the same frames.
             let frames = (samples + self.delay as u64).div_ceil(self.hop as u64);
             // Silence fills the last frame and pushes the codec's delay through.
-            let mut has_ended = false;
+            let fill = |tokenizer: &mut Self| {
+                let high_pass = &mut tokenizer.high_pass;
+                let missing = tokenizer.hop - tokenizer.pending.len();
+                tokenizer.pending.extend((0..missing).map(|_| high_pass.filter_sample(0.0)));
+            };
+            if !self.pending.is_empty() {
+                fill(self);
+                self.encode_frame(frames, out)?;
+            }
+            self.frames.mark_end()?;
+            self.take_ready(frames, out)?;
             while self.frames_out < frames {
-                if self.pending.is_empty() && !has_ended {
-                    self.frames.mark_end()?;
-                    has_ended = true;
-                }
-                let missing = self.hop - self.pending.len();
-                let high_pass = &mut self.high_pass;
-                self.pending.extend((0..missing).map(|_| high_pass.filter_sample(0.0)));
+                fill(self);
                 self.encode_frame(frames, out)?;
             }
         }
@@ -134,6 +139,10 @@ impl Tokenizer {
     fn encode_frame(&mut self, most: u64, out: &mut Vec<i64>) -> Result<()> {
         self.frames.push_frame(&self.pending)?;
         self.pending.clear();
+        self.take_ready(most, out)
+    }
+
+    fn take_ready(&mut self, most: u64, out: &mut Vec<i64>) -> Result<()> {
         while self.frames_out < most && self.frames.take_codes(&mut self.codes) {
             self.frames_out += 1;
             self.packer.push_frame(&self.codes, out)?;

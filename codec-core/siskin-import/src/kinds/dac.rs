@@ -152,7 +152,7 @@ impl Weights {
     /// The encoder and the frames by which it looks ahead.
     fn encoder(&self, hop: usize) -> (Network, usize) {
         let mut g = StreamGraph::new("encoder", Start::States);
-        let pcm = g.input("pcm", 1, hop);
+        let pcm = g.block_input("pcm", 1, hop);
         let mut x = g.conv(&pcm, &self.first);
         for block in &self.down {
             x = block.add(&mut g, &x);
@@ -166,7 +166,7 @@ impl Weights {
     /// The decoder and the samples by which it lags.
     fn decoder(&self) -> (Network, usize) {
         let mut g = StreamGraph::new("decoder", Start::States);
-        let latents = g.input("latents", self.dim, 1);
+        let latents = g.block_input("latents", self.dim, 1);
         let mut x = g.conv(&latents, &self.start);
         for (act, up, units) in &self.up {
             x = g.snake(&x, act);

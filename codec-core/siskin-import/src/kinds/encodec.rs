@@ -149,7 +149,11 @@ impl Weights {
 
     fn encoder(&self, start: Start, frames: usize, file: &str) -> Network {
         let mut g = StreamGraph::new("encoder", start);
-        let pcm = g.input("pcm", 1, frames * HOP);
+        let pcm = if start == Start::States {
+            g.block_input("pcm", 1, HOP)
+        } else {
+            g.input("pcm", 1, frames * HOP)
+        };
         let mut x = g.conv(&pcm, &self.first);
         for (block, down) in &self.down {
             x = add_residual(&mut g, &x, block);
@@ -164,7 +168,11 @@ impl Weights {
 
     fn decoder(&self, start: Start, frames: usize, file: &str) -> Network {
         let mut g = StreamGraph::new("decoder", start);
-        let latents = g.input("latents", DIM, frames);
+        let latents = if start == Start::States {
+            g.block_input("latents", DIM, 1)
+        } else {
+            g.input("latents", DIM, frames)
+        };
         let mut x = g.conv(&latents, &self.start);
         x = add_recurrent(&mut g, &x, &self.lstm[1]);
         for (up, block) in &self.up {

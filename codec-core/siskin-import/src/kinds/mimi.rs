@@ -234,7 +234,7 @@ impl Weights {
 
     fn encoder(&self) -> Network {
         let mut g = StreamGraph::new("encoder", Start::States);
-        let pcm = g.input("pcm", 1, HOP);
+        let pcm = g.block_input("pcm", 1, HOP);
         let mut x = g.conv(&pcm, &self.first);
         for (block, down) in &self.down {
             x = add_residual(&mut g, &x, block);
@@ -252,7 +252,7 @@ impl Weights {
 
     fn decoder(&self) -> Network {
         let mut g = StreamGraph::new("decoder", Start::States);
-        let latents = g.input("latents", 2 * WIDTH, 1);
+        let latents = g.block_input("latents", 2 * WIDTH, 1);
         let (semantic, acoustic) = (g.channels(&latents, 0, WIDTH), g.channels(&latents, WIDTH, 2 * WIDTH));
         let (semantic, acoustic) =
             (g.conv(&semantic, &self.from_parts[0]), g.conv(&acoustic, &self.from_parts[1]));

@@ -164,7 +164,7 @@ impl Weights {
     /// The encoder and the frames by which it looks ahead.
     fn encoder(&self, hop: usize, per_frame: usize) -> (Network, usize) {
         let mut g = StreamGraph::new("encoder", Start::States);
-        let pcm = g.input("pcm", 1, hop);
+        let pcm = g.block_input("pcm", 1, hop);
         let mut x = g.conv(&pcm, &self.first);
         for block in &self.down {
             x = block.add(&mut g, &x);
@@ -179,7 +179,7 @@ impl Weights {
     /// The decoder and the samples by which it lags.
     fn decoder(&self, per_frame: usize) -> (Network, usize) {
         let mut g = StreamGraph::new("decoder", Start::States);
-        let mut x = g.input("latents", self.dim, per_frame);
+        let mut x = g.block_input("latents", self.dim, per_frame);
         for layer in &self.start {
             x = g.conv(&x, layer);
         }

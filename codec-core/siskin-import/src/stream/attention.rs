@@ -63,19 +63,19 @@ impl StreamGraph {
     }
 
     fn attend(&mut self, x: &Value, block: &Block, shape: Attention, shared: &Shared, of: &Signal) -> Value {
-        let (steps, past, heads) = (of.frame, shape.context - 1, shape.heads);
+        let (past, heads) = (shape.context - 1, shape.heads);
         let width = of.channels / heads;
         let mut split = |weight: &Tensor| {
             let all = self.dense(x, weight);
-            let split = self.reshape(&all, &[1, steps, heads, width]);
+            let split = self.reshape_to(&all, &[Some(1), None, Some(heads), Some(width)]);
             self.transpose(&split, &[0, 2, 1, 3])
         };
         let (query, key, value) = (split(&block.query), split(&block.key), split(&block.value));
         let (query, key) = (self.turn(&query, &shared.turns, width), self.turn(&key, &shared.turns, width));
         // Kept as the product below reads them, so that the long past is not turned or transposed in each run.
         let key = self.transpose(&key, &[0, 1, 3, 2]);
-        let keys = self.remember(&key, [1, heads, width, past], 3, steps);
-        let values = self.remember(&value, [1, heads, past, width], 2, steps);
+        let keys = self.remember(&key, [1, heads, width, past], 3);
+        let values = self.remember(&value, [1, heads, past, width], 2);
         let scores = self.node("MatMul", &[&query, &keys], &[]);
         let scale = self.writer.add_floats(&[1], &[1.0 / (width as f32).sqrt()]);
         let scores = self.node("Mul", &[&scores, &scale], &[]);
@@ -83,17 +83,17 @@ impl StreamGraph {
         let shares = self.node("Softmax", &[&scores], &[Attribute::Int("axis", -1)]);
         let heard = self.node("MatMul", &[&shares, &values], &[]);
         let heard = self.transpose(&heard, &[0, 2, 1, 3]);
-        let heard = self.reshape(&heard, &[1, steps, of.channels]);
+        let heard = self.reshape_to(&heard, &[Some(1), None, Some(of.channels)]);
         self.dense(&heard, &block.output)
     }
 
     /// The last steps of earlier runs, in a state of `shape` with the steps along `axis`, then those of this one.
-    fn remember(&mut self, x: &Value, shape: [usize; 4], axis: usize, steps: usize) -> Value {
+    fn remember(&mut self, x: &Value, shape: [usize; 4], axis: usize) -> Value {
         let (number, state) = self.open_state(&shape);
         let zeros = || vec![0.0; shape.iter().product()];
         let state = state.unwrap_or_else(|| self.writer.add_floats(&shape, &zeros()));
         let all = self.node("Concat", &[&state, x], &[Attribute::Int("axis", axis as i64)]);
-        let next = self.slice(&all, axis as i64, steps, shape[axis] + steps);
+        let next = self.end_of(&all, axis as i64, shape[axis]);
         self.close_state(number, &next);
         all
     }
@@ -120,9 +120,9 @@ impl StreamGraph {
             let (cs, sc) = (product(g, c, by_s), product(g, s, by_c));
             [g.node("Sub", &[&cc, &ss], &[]), g.node("Add", &[&cs, &sc], &[])]
         };
-        let within = self.turns(0, steps, width, theta);
+        let within = self.run_turns(0.0, steps, width, theta);
         let turns = turn(self, [&c, &s], &within);
-        let ahead = self.turns(steps, 1, width, theta);
+        let ahead = self.end_turns(steps, width, theta);
         let [c, s] = turn(self, [&c, &s], &ahead);
         // Rounding would let the length drift; half the error of its square, taken off, keeps it at 1.
         let (cc, ss) = (self.node("Mul", &[&c, &c], &[]), self.node("Mul", &[&s, &s], &[]));
@@ -150,6 +150,30 @@ impl StreamGraph {
         [self.writer.add_floats(&shape, &values(f64::cos)), self.writer.add_floats(&shape, &values(f64::sin))]
     }
 
+    /// Cosines and sines `[1, 1, count, width / 2]` of the places of a run's steps, counted from its first.
+    fn run_turns(&mut self, first: f32, steps: usize, width: usize, theta: f64) -> [Value; 2] {
+        let places = self.places(first, steps, 0);
+        let places = self.reshape_to(&places, &[Some(1), Some(1), None, Some(1)]);
+        self.turns_at(&places, width, theta)
+    }
+
+    /// The same of the first step after the run, `[1, 1, 1, width / 2]`.
+    fn end_turns(&mut self, steps: usize, width: usize, theta: f64) -> [Value; 2] {
+        let (count, steps) = (self.count(), self.writer.add_floats(&[1], &[steps as f32]));
+        let place = self.node("Mul", &[&count, &steps], &[]);
+        let place = self.reshape_to(&place, &[Some(1), Some(1), Some(1), Some(1)]);
+        self.turns_at(&place, width, theta)
+    }
+
+    fn turns_at(&mut self, places: &Value, width: usize, theta: f64) -> [Value; 2] {
+        let half = width / 2;
+        let speeds: Vec<f32> =
+            (0..half).map(|pair| theta.powf(-((2 * pair) as f64) / width as f64) as f32).collect();
+        let speeds = self.writer.add_floats(&[1, 1, 1, half], &speeds);
+        let angles = self.node("Mul", &[places, &speeds], &[]);
+        [self.node("Cos", &[&angles], &[]), self.node("Sin", &[&angles], &[])]
+    }
+
     /// Turns the pairs of a head: its first half against its second.
     pub(super) fn turn(&mut self, x: &Value, [cos, sin]: &[Value; 2], width: usize) -> Value {
         let (a, b) = (self.slice(x, 3, 0, width / 2), self.slice(x, 3, width / 2, width));
@@ -160,29 +184,31 @@ impl StreamGraph {
         self.node("Concat", &[&first, &second], &[Attribute::Int("axis", 3)])
     }
 
-    /// 0 where a query sees a key and very low elsewhere, `[1, 1, steps, past + steps]`.
+    /// 0 where a query sees a key and very low elsewhere, `[queries, keys]`.
     fn attention_mask(&mut self, past: usize, steps: usize) -> Value {
         const UNSEEN: f32 = -1e9;
-        let keys = past + steps;
-        // A query sees itself and the `past` keys before it.
-        let in_window = |q: usize, k: usize| (q..=q + past).contains(&k);
-        let window: Vec<f32> =
-            (0..steps * keys).map(|i| if in_window(i / keys, i % keys) { 0.0 } else { UNSEEN }).collect();
-        let window = self.writer.add_floats(&[1, 1, steps, keys], &window);
-        // Of the keys kept, those before the start of the stream are none.
-        let age = self.age();
-        let per_run = self.writer.add_floats(&[1], &[steps as f32]);
-        let count = self.node("Mul", &[&age, &per_run], &[]);
-        let places: Vec<f32> = (0..keys).map(|k| k as f32 - past as f32 + 1.0).collect();
-        let places = self.writer.add_floats(&[1, 1, 1, keys], &places);
-        let places = self.node("Add", &[&places, &count], &[]);
+        let number = |g: &mut Self, value: f32| g.writer.add_floats(&[1], &[value]);
         let (low, high) = (self.writer.add_floats(&[], &[0.0]), self.writer.add_floats(&[], &[1.0]));
+        let (one, reach) = (number(self, 1.0), number(self, past as f32 + 1.0));
+        let (queries, keys) = (self.places(0.0, steps, 0), self.places(0.0, steps, past));
+        // A query sees itself and the `past` keys before it: keys 0 to `past` places beyond its own number.
+        let queries = self.reshape_to(&queries, &[None, Some(1)]);
+        let beyond = self.node("Sub", &[&keys, &queries], &[]);
+        let (after, before) =
+            (self.node("Add", &[&beyond, &one], &[]), self.node("Sub", &[&reach, &beyond], &[]));
+        let after = self.node("Clip", &[&after, &low, &high], &[]);
+        let before = self.node("Clip", &[&before, &low, &high], &[]);
+        let seen = self.node("Mul", &[&after, &before], &[]);
+        // Of the keys kept, those before the start of the stream are none.
+        let (age, per_frame) = (self.age(), number(self, steps as f32));
+        let gone = self.node("Mul", &[&age, &per_frame], &[]);
+        let places = self.places(1.0 - past as f32, steps, past);
+        let places = self.node("Add", &[&places, &gone], &[]);
         let exists = self.node("Clip", &[&places, &low, &high], &[]);
-        let one = self.writer.add_floats(&[1], &[1.0]);
-        let missing = self.node("Sub", &[&one, &exists], &[]);
-        let unseen = self.writer.add_floats(&[1], &[UNSEEN]);
-        let missing = self.node("Mul", &[&missing, &unseen], &[]);
-        self.node("Add", &[&window, &missing], &[])
+        let seen = self.node("Mul", &[&seen, &exists], &[]);
+        let missing = self.node("Sub", &[&one, &seen], &[]);
+        let unseen = number(self, UNSEEN);
+        self.node("Mul", &[&missing, &unseen], &[])
     }
 
     /// Normalizes the last axis.

@@ -98,7 +98,7 @@ impl StreamGraph {
                 self.node("Pad", &[&x.value, &pads], &[Attribute::Text("mode", mode)])
             }
         };
-        let next = self.slice(&joined, 2, x.frame, x.frame + carry);
+        let next = self.end_of(&joined, 2, carry);
         self.close_state(number, &next);
         joined
     }
@@ -131,13 +131,14 @@ impl StreamGraph {
         if tail > 0 {
             let (number, state) = self.open_state(&[1, channels, tail]);
             if let Some(state) = state {
-                let pads = self.writer.add_integers(&[0, 0, 0, 0, 0, frame as i64]);
-                let padded = self.node("Pad", &[&state, &pads], &[]);
-                value = self.node("Add", &[&value, &padded], &[]);
+                // A frame's samples are at least as many as those that it shares with the one before.
+                let (head, rest) = (self.slice(&value, 2, 0, tail), self.from(&value, 2, tail));
+                let head = self.node("Add", &[&head, &state], &[]);
+                value = self.node("Concat", &[&head, &rest], &[Attribute::Int("axis", 2)]);
             }
-            let next = self.slice(&value, 2, frame, frame + tail);
+            let (head, next) = self.split_end(&value, 2, tail);
             self.close_state(number, &next);
-            value = self.slice(&value, 2, 0, frame);
+            value = head;
         }
         if let Some(bias) = &conv.bias {
             let bias = self.writer.add_floats(&[1, channels, 1], &bias.values);

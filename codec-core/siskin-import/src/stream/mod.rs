@@ -19,7 +19,7 @@ pub(crate) use window::Window;
 use std::collections::BTreeMap;
 
 use siskin_graph::onnx::{Attribute, Value, Writer};
-use siskin_model::bundle::{GraphSpec, StateSpec};
+use siskin_model::bundle::{BlockSpec, GraphSpec, StateSpec};
 
 use crate::checkpoint::Tensor;
 
@@ -51,14 +51,24 @@ pub(crate) struct StreamGraph {
     writer: Writer,
     start: Start,
     states: Vec<StateSpec>,
-    /// Runs since the reset, in the graph's arithmetic.
+    /// Frames since the reset, in the graph's arithmetic.
     age: Option<Value>,
-    /// Runs since the end of the whole, likewise.
+    /// One more than the frames since the end of the whole, likewise; 0 before it.
     beyond: Option<Value>,
     /// Masks by frame and lag.
     masks: BTreeMap<(usize, usize), Value>,
-    input: String,
+    /// The number of frames of this run, if runs differ in it; else a run has one.
+    count: Option<Value>,
+    /// The main input's name and the samples of its frame.
+    input: (String, usize),
 }
+
+/// Names of the dimensions that follow from the number of frames in a run.
+const INPUT_SAMPLES: &str = "input_samples";
+const OUTPUT_SAMPLES: &str = "output_samples";
+/// ONNX's numbers of types.
+const FLOAT: i64 = 1;
+const INT64: i64 = 7;
 
 /// The state that says whether a stream has ended: the host sets it to 1 before the first frame beyond the end.
 const END_STATE: &str = "end";
@@ -76,23 +86,64 @@ impl StreamGraph {
             age: None,
             beyond: None,
             masks: BTreeMap::new(),
-            input: String::new(),
+            count: None,
+            input: (String::new(), 0),
         }
     }
 
     /// The main input.
     pub(crate) fn input(&mut self, name: &str, channels: usize, frame: usize) -> Signal {
-        self.input = name.into();
+        self.input = (name.into(), frame);
         let value = self.writer.add_input(name, &[1, channels, frame]);
+        Signal { value, channels, frame, lag: 0, has_lead: false }
+    }
+
+    /// The main input of a graph that takes any whole number of frames in a run.
+    pub(crate) fn block_input(&mut self, name: &str, channels: usize, frame: usize) -> Signal {
+        self.input = (name.into(), frame);
+        let value = self.writer.add_named_input(name, &[1, channels], INPUT_SAMPLES);
+        let shape = self.node("Shape", &[&value], &[Attribute::Int("start", 2)]);
+        let samples = self.node("Cast", &[&shape], &[Attribute::Int("to", FLOAT)]);
+        let per_frame = self.writer.add_floats(&[1], &[frame as f32]);
+        self.count = Some(self.node("Div", &[&samples, &per_frame], &[]));
         Signal { value, channels, frame, lag: 0, has_lead: false }
     }
 
     /// Ends the graph with its main output; gives the file and what the manifest says about it.
     pub(crate) fn finish(mut self, name: &str, output: &Signal, file: &str) -> (Vec<u8>, GraphSpec) {
-        self.writer.set_output(name, &[1, output.channels, output.frame], &output.value);
-        let spec =
-            GraphSpec { file: file.into(), input: self.input, output: name.into(), states: self.states };
+        let blocks = self.count.is_some().then_some(BlockSpec { input: self.input.1, output: output.frame });
+        match blocks {
+            Some(_) => {
+                self.writer.set_named_output(name, &[1, output.channels], OUTPUT_SAMPLES, &output.value);
+            }
+            None => self.writer.set_output(name, &[1, output.channels, output.frame], &output.value),
+        }
+        let (input, output, states) = (self.input.0, name.into(), self.states);
+        let spec = GraphSpec { file: file.into(), input, output, states, blocks };
         (self.writer.to_bytes(), spec)
+    }
+
+    /// Frames of this run, `[1]`.
+    fn count(&mut self) -> Value {
+        match &self.count {
+            Some(count) => count.clone(),
+            None => self.writer.add_floats(&[1], &[1.0]),
+        }
+    }
+
+    /// The numbers from `first` on, `per_frame` for each frame of this run and `more`: `[count]`.
+    fn places(&mut self, first: f32, per_frame: usize, more: usize) -> Value {
+        let Some(count) = self.count.clone() else {
+            let places: Vec<f32> = (0..per_frame + more).map(|i| first + i as f32).collect();
+            return self.writer.add_floats(&[per_frame + more], &places);
+        };
+        let per_frame = self.writer.add_floats(&[1], &[per_frame as f32]);
+        let end = self.writer.add_floats(&[1], &[first + more as f32]);
+        let samples = self.node("Mul", &[&count, &per_frame], &[]);
+        let end = self.node("Add", &[&samples, &end], &[]);
+        let end = self.node("Squeeze", &[&end], &[]);
+        let (first, step) = (self.writer.add_floats(&[], &[first]), self.writer.add_floats(&[], &[1.0]));
+        self.node("Range", &[&first, &end, &step], &[])
     }
 
     fn constant(&mut self, tensor: &Tensor) -> Value {
@@ -117,15 +168,15 @@ impl StreamGraph {
         self.writer.set_output(&output, &shape, next);
     }
 
-    /// The number of runs before this one, `[1]`.
+    /// The number of frames before this run, `[1]`.
     fn age(&mut self) -> Value {
         if let Some(age) = &self.age {
             return age.clone();
         }
         let (number, found) = self.open_state(&[1]);
-        let (zero, one) = (self.writer.add_floats(&[1], &[0.0]), self.writer.add_floats(&[1], &[1.0]));
+        let (zero, count) = (self.writer.add_floats(&[1], &[0.0]), self.count());
         let age = found.unwrap_or(zero);
-        let next = self.node("Add", &[&age, &one], &[]);
+        let next = self.node("Add", &[&age, &count], &[]);
         let most = self.writer.add_floats(&[1], &[MAX_AGE]);
         let next = self.node("Min", &[&next, &most], &[]);
         self.close_state(number, &next);
@@ -133,7 +184,7 @@ impl StreamGraph {
         age
     }
 
-    /// The number of runs since the end of the whole, this one among them: 0 until the host sets the state [`END_STATE`] to 1.
+    /// One more than the frames since the end of the whole: 0 until the host sets the state [`END_STATE`] to 1.
     fn beyond(&mut self) -> Value {
         if let Some(beyond) = &self.beyond {
             return beyond.clone();
@@ -144,7 +195,9 @@ impl StreamGraph {
         self.states.push(StateSpec { name, output, shape: vec![1] });
         let one = self.writer.add_floats(&[1], &[1.0]);
         let is_over = self.node("Min", &[&beyond, &one], &[]);
-        let next = self.node("Add", &[&beyond, &is_over], &[]);
+        let count = self.count();
+        let passed = self.node("Mul", &[&is_over, &count], &[]);
+        let next = self.node("Add", &[&beyond, &passed], &[]);
         self.close_state(number, &next);
         self.beyond = Some(beyond.clone());
         beyond
@@ -160,11 +213,10 @@ impl StreamGraph {
         let length = self.writer.add_floats(&[1], &[frame as f32]);
         // Sample `i` is `age * frame + i - lag` of the whole: 1 from 0 on.
         let samples = self.node("Mul", &[&age, &length], &[]);
-        let places: Vec<f32> = (0..frame).map(|i| i as f32 - lag as f32 + 1.0).collect();
-        let places = self.writer.add_floats(&[1, 1, frame], &places);
+        let places = self.places(1.0 - lag as f32, frame, 0);
         let places = self.node("Add", &[&places, &samples], &[]);
         let begun = self.node("Clip", &[&places, &low, &high], &[]);
-        // In run 1 beyond the end it is `i - lag` from the end: 1 below 0. Before that all are, since MAX_AGE is added.
+        // In the first run beyond the end it is `i - lag` from the end: 1 below 0. Before that all are, since MAX_AGE is added.
         let one = self.writer.add_floats(&[1], &[1.0]);
         let (is_over, runs) =
             (self.node("Min", &[&beyond, &one], &[]), self.node("Sub", &[&beyond, &one], &[]));
@@ -172,8 +224,8 @@ impl StreamGraph {
         let far = self.writer.add_floats(&[1], &[MAX_AGE]);
         let not_over = self.node("Sub", &[&one, &is_over], &[]);
         let spare = self.node("Mul", &[&not_over, &far], &[]);
-        let places: Vec<f32> = (0..frame).map(|i| lag as f32 - i as f32).collect();
-        let places = self.writer.add_floats(&[1, 1, frame], &places);
+        let places = self.places(-(lag as f32), frame, 0);
+        let places = self.node("Neg", &[&places], &[]);
         let places = self.node("Sub", &[&places, &passed], &[]);
         let places = self.node("Add", &[&places, &spare], &[]);
         let goes_on = self.node("Clip", &[&places, &low, &high], &[]);
@@ -202,8 +254,7 @@ impl StreamGraph {
             self.writer.add_floats(&[1, x.channels, samples], &zeros)
         });
         let joined = self.node("Concat", &[&state, &x.value], &[Attribute::Int("axis", 2)]);
-        let value = self.slice(&joined, 2, 0, x.frame);
-        let next = self.slice(&joined, 2, x.frame, x.frame + samples);
+        let (value, next) = self.split_end(&joined, 2, samples);
         self.close_state(number, &next);
         Signal { value, lag: x.lag + samples, ..x.clone() }
     }

@@ -1,6 +1,6 @@
 use siskin_graph::onnx::{Attribute, Value};
 
-use super::{Signal, StreamGraph};
+use super::{INT64, Signal, StreamGraph};
 use crate::checkpoint::Tensor;
 
 /// Frames after which noise repeats: seconds, a period that nobody hears, in a table of a few hundred kilobytes.
@@ -39,23 +39,24 @@ impl StreamGraph {
         let table = self.writer.add_floats(&[PERIOD, rows], &table);
         let row = self.noise_row();
         let noise = self.node("Gather", &[&table, &row], &[Attribute::Int("axis", 0)]);
-        let noise = self.reshape(&noise, &[1, 1, rows]);
+        let noise = self.reshape_to(&noise, &[Some(1), Some(1), None]);
         let projected = self.node("MatMul", &[&weight, &x.value], &[]);
         let noisy = self.node("Mul", &[&projected, &noise], &[]);
         Signal { value: self.node("Add", &[&x.value, &noisy], &[]), ..x.clone() }
     }
 
-    /// Which row of the tables this run takes: runs since the reset, modulo the period.
+    /// Which rows of the tables this run takes, one for each frame: frames since the reset, modulo the period.
     fn noise_row(&mut self) -> Value {
         let (number, found) = self.open_state(&[1]);
-        let (one, period) =
-            (self.writer.add_floats(&[1], &[1.0]), self.writer.add_floats(&[1], &[PERIOD as f32]));
-        let zero = self.writer.add_floats(&[1], &[0.0]);
-        let run = found.unwrap_or(zero);
-        let next = self.node("Add", &[&run, &one], &[]);
+        let period = self.writer.add_floats(&[1], &[PERIOD as f32]);
+        let (zero, count) = (self.writer.add_floats(&[1], &[0.0]), self.count());
+        let row = found.unwrap_or(zero);
+        let next = self.node("Add", &[&row, &count], &[]);
         let next = self.node("Mod", &[&next, &period], &[Attribute::Int("fmod", 1)]);
         self.close_state(number, &next);
-        // 7 is ONNX's 64-bit integer.
-        self.node("Cast", &[&run], &[Attribute::Int("to", 7)])
+        let rows = self.places(0.0, 1, 0);
+        let rows = self.node("Add", &[&rows, &row], &[]);
+        let rows = self.node("Mod", &[&rows, &period], &[Attribute::Int("fmod", 1)]);
+        self.node("Cast", &[&rows], &[Attribute::Int("to", INT64)])
     }
 }

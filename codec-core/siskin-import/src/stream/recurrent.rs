@@ -46,7 +46,7 @@ impl StreamGraph {
         self.close_state(h_number, &h_next);
         self.close_state(c_number, &c_next);
         // [time, direction, batch, units]: batch and direction are one each.
-        let y = self.reshape(&y, &[x.frame, 1, units]);
+        let y = self.reshape_to(&y, &[None, Some(1), Some(units)]);
         Signal { value: self.transpose(&y, &[1, 2, 0]), channels: units, ..x.clone() }
     }
 }

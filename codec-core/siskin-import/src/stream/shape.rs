@@ -10,8 +10,31 @@ impl StreamGraph {
         self.node("Slice", &[x, &from, &to, &axis], &[])
     }
 
-    pub(super) fn reshape(&mut self, x: &Value, shape: &[usize]) -> Value {
-        let shape: Vec<i64> = shape.iter().map(|&d| d as i64).collect();
+    /// All but the last `count` along `axis`, and those.
+    pub(super) fn split_end(&mut self, x: &Value, axis: i64, count: usize) -> (Value, Value) {
+        let (zero, at) = (self.writer.add_integers(&[0]), self.writer.add_integers(&[-(count as i64)]));
+        // Beyond every end, which ONNX takes for the end.
+        let end = self.writer.add_integers(&[i64::MAX]);
+        let axis = self.writer.add_integers(&[axis]);
+        let head = self.node("Slice", &[x, &zero, &at, &axis], &[]);
+        (head, self.node("Slice", &[x, &at, &end, &axis], &[]))
+    }
+
+    /// All from `start` on along `axis`.
+    pub(super) fn from(&mut self, x: &Value, axis: i64, start: usize) -> Value {
+        self.slice(x, axis, start, i64::MAX as usize)
+    }
+
+    /// The last `count` along `axis`.
+    pub(super) fn end_of(&mut self, x: &Value, axis: i64, count: usize) -> Value {
+        let (at, end) = (self.writer.add_integers(&[-(count as i64)]), self.writer.add_integers(&[i64::MAX]));
+        let axis = self.writer.add_integers(&[axis]);
+        self.node("Slice", &[x, &at, &end, &axis], &[])
+    }
+
+    /// In `shape`, whose `None` takes what is left.
+    pub(super) fn reshape_to(&mut self, x: &Value, shape: &[Option<usize>]) -> Value {
+        let shape: Vec<i64> = shape.iter().map(|d| d.map_or(-1, |d| d as i64)).collect();
         let shape = self.writer.add_integers(&shape);
         self.node("Reshape", &[x, &shape], &[])
     }

@@ -27,10 +27,12 @@ impl StreamGraph {
         let (steps, width) = (x.frame, window.width);
         let heads = x.channels / width;
         let turned = self.transpose(&x.value, &[0, 2, 1]);
+        // Each frame of the run by itself.
+        let turned = self.reshape_to(&turned, &[None, Some(steps), Some(x.channels)]);
         let normed = self.layer_norm(&turned, &window.norm, EPSILON);
         let mut split = |weight: &Tensor| {
             let all = self.dense(&normed, weight);
-            let split = self.reshape(&all, &[1, steps, heads, width]);
+            let split = self.reshape_to(&all, &[None, Some(steps), Some(heads), Some(width)]);
             self.transpose(&split, &[0, 2, 1, 3])
         };
         let (query, key, values) = (split(&window.query), split(&window.key), split(&window.value));
@@ -43,7 +45,7 @@ impl StreamGraph {
         let shares = self.node("Softmax", &[&scores], &[Attribute::Int("axis", -1)]);
         let heard = self.node("MatMul", &[&shares, &values], &[]);
         let heard = self.transpose(&heard, &[0, 2, 1, 3]);
-        let heard = self.reshape(&heard, &[1, steps, x.channels]);
+        let heard = self.reshape_to(&heard, &[Some(1), None, Some(x.channels)]);
         let heard = self.dense(&heard, &window.output);
         let heard = self.transpose(&heard, &[0, 2, 1]);
         Signal { value: self.node("Add", &[&x.value, &heard], &[]), ..x }

@@ -17,7 +17,7 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
-pub use crate::runtime::{GraphSpec, StateSpec};
+pub use crate::runtime::{BlockSpec, GraphSpec, StateSpec};
 pub use manifest::{
     CodesSpec, Conventions, EntropySpec, Manifest, OpeningSpec, Prefix, QuantizerKind, QuantizerSpec,
     ReceptiveField,

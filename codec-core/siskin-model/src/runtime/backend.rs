@@ -1,7 +1,7 @@
 use super::network::{StepNetwork, TensorNetwork, WholeNetwork};
 use super::options::RuntimeOptions;
 use super::spec::{GraphSpec, TensorSpec};
-use crate::Result;
+use crate::{Error, Result};
 
 /// What opens networks: ONNX Runtime, or whatever a program brings of its own ([`Runtime::with_backend`]).
 ///
@@ -21,6 +21,21 @@ pub trait Backend: Send + Sync {
         spec: &GraphSpec,
         graph: &[u8],
     ) -> Result<Box<dyn StepNetwork>>;
+
+    /// Opens a network that is run on `frames` frames at once, whose graph takes any number ([`GraphSpec::blocks`]). Its states
+    /// are those of the network of one frame.
+    ///
+    /// # Errors
+    /// As for [`open_step`](Self::open_step).
+    fn open_block(
+        &self,
+        _options: &RuntimeOptions,
+        spec: &GraphSpec,
+        _graph: &[u8],
+        frames: usize,
+    ) -> Result<Box<dyn StepNetwork>> {
+        Err(Error::network(&spec.file, format!("{frames} frames in a run, this backend runs one")))
+    }
 
     /// Opens a network with several inputs and outputs. `sizes` are name and size of the dimensions that the graph names
     /// instead of stating them.

@@ -24,4 +24,4 @@ pub use onnx::prefer_library;
 pub use open::Runtime;
 pub use options::RuntimeOptions;
 pub use provider::Provider;
-pub use spec::{GraphSpec, StateSpec, TensorSpec};
+pub use spec::{BlockSpec, GraphSpec, StateSpec, TensorSpec};

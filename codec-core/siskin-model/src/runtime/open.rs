@@ -95,6 +95,22 @@ impl Runtime {
         self.backend.open_step(&self.options, spec, graph)
     }
 
+    /// Makes a network that runs `frames` frames at once, of a graph that takes any number of them.
+    ///
+    /// # Errors
+    /// As for [`Runtime::open_network`]; [`Error::Network`] if the graph or the backend runs one frame only.
+    pub fn open_block_network(
+        &self,
+        spec: &GraphSpec,
+        graph: &[u8],
+        frames: usize,
+    ) -> Result<Box<dyn StepNetwork>> {
+        if frames == 0 || spec.blocks.is_none() && frames != 1 {
+            return Err(Error::network(&spec.file, format!("{frames} frames in a run, the graph takes one")));
+        }
+        self.backend.open_block(&self.options, spec, graph, frames)
+    }
+
     /// Makes a network with several inputs and outputs from the bytes of its graph.
     ///
     /// # Errors

@@ -19,6 +19,19 @@ pub struct GraphSpec {
     pub output: String,
     /// What the network carries from one frame to the next; all zero at the start.
     pub states: Vec<StateSpec>,
+    /// For a graph that takes any whole number of frames in a run: see [`BlockSpec`].
+    #[serde(default)]
+    pub blocks: Option<BlockSpec>,
+}
+
+/// How the sizes of a graph's input and output follow from the number of frames in a run. Their last dimensions are named
+/// `input_samples` and `output_samples` in the graph.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub struct BlockSpec {
+    /// Size of the input's last dimension for one frame.
+    pub input: usize,
+    /// Size of the output's.
+    pub output: usize,
 }
 
 /// One carried tensor, f32.
@@ -34,6 +47,13 @@ pub struct StateSpec {
 
 #[cfg(any(feature = "onnxruntime", feature = "rten"))]
 impl GraphSpec {
+    /// Name and size of the dimensions that follow from the number of frames in a run.
+    pub(super) fn block_sizes(&self, frames: usize) -> Vec<(&'static str, usize)> {
+        let sizes =
+            |b: BlockSpec| [("input_samples", frames * b.input), ("output_samples", frames * b.output)];
+        self.blocks.map(sizes).into_iter().flatten().collect()
+    }
+
     /// Checks that a graph has the states of the manifest and no others, in their shapes, and gives the shapes of the main
     /// input and output. `inputs` and `outputs` are the graph's tensors; a shape that is not stated in numbers is none.
     pub(super) fn check_tensors(

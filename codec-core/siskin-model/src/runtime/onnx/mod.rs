@@ -42,7 +42,17 @@ impl Backend for OnnxRuntime {
         spec: &GraphSpec,
         graph: &[u8],
     ) -> Result<Box<dyn StepNetwork>> {
-        Ok(Box::new(step::OnnxNetwork::new(library::shared_environment()?, options, spec, graph)?))
+        self.open_block(options, spec, graph, 1)
+    }
+
+    fn open_block(
+        &self,
+        options: &RuntimeOptions,
+        spec: &GraphSpec,
+        graph: &[u8],
+        frames: usize,
+    ) -> Result<Box<dyn StepNetwork>> {
+        Ok(Box::new(step::OnnxNetwork::new(library::shared_environment()?, options, spec, graph, frames)?))
     }
 
     fn open_tensor(

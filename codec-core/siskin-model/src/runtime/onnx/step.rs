@@ -6,6 +6,7 @@ use ort::value::{Outlet, Tensor};
 
 use super::session::{open_session, zeros};
 use super::sessions::{SessionKey, SessionUser};
+use super::tensors;
 use crate::runtime::network::StepNetwork;
 use crate::runtime::options::RuntimeOptions;
 use crate::runtime::provider::Provider;
@@ -33,6 +34,7 @@ impl OnnxNetwork {
         options: &RuntimeOptions,
         spec: &GraphSpec,
         graph: &[u8],
+        frames: usize,
     ) -> Result<Self> {
         let (session, provider) = SessionUser::acquire(&SessionKey::new(options, graph), || {
             // ONNX Runtime runs with NaN weights without an error, so they are looked for before.
@@ -41,7 +43,7 @@ impl OnnxNetwork {
         })?;
         let fail = |e: ort::Error| Error::network(&spec.file, e);
         // Here and not in the first run, whose errors do not name the manifest.
-        let shapes = session.with(&spec.file, |open| Ok(check_shapes(spec, open)))?;
+        let shapes = session.with(&spec.file, |open| Ok(check_shapes(spec, open, frames)))?;
         let [main_in, main_out] = shapes?;
         let input = zeros(&main_in).map_err(fail)?;
         let mut output = zeros(&main_out).map_err(fail)?;
@@ -137,12 +139,11 @@ fn bind_tensors(
 }
 
 /// Checks the graph's tensors against the manifest, and gives the shapes of the main input and output.
-fn check_shapes(spec: &GraphSpec, session: &Session) -> Result<[Vec<usize>; 2]> {
-    // A dimension that is not stated is -1 here, and the tensor then of no shape: graphs run at one size only
+fn check_shapes(spec: &GraphSpec, session: &Session, frames: usize) -> Result<[Vec<usize>; 2]> {
+    let sizes = spec.block_sizes(frames);
+    // A dimension that is neither stated nor named in the manifest leaves the tensor without a shape
     // (`docs/model-bundle.md`).
-    let shape = |o: &Outlet| -> Option<Vec<usize>> {
-        o.dtype().tensor_shape()?.iter().map(|&d| usize::try_from(d).ok()).collect()
-    };
+    let shape = |o: &Outlet| tensors::fixed_shape(o, &sizes);
     let list =
         |outlets: &[Outlet]| outlets.iter().map(|o| (o.name().to_owned(), shape(o))).collect::<Vec<_>>();
     spec.check_tensors(&list(session.inputs()), &list(session.outputs()))

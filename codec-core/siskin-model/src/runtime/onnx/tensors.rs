@@ -125,14 +125,14 @@ fn shape(
 ) -> Result<Vec<usize>> {
     let missing = || Error::network(spec.name, format!("no tensor {name} of known shape"));
     let outlet = outlets.iter().find(|o| o.name() == name).ok_or_else(missing)?;
-    let ValueType::Tensor { shape, dimension_symbols, .. } = outlet.dtype() else { return Err(missing()) };
+    fixed_shape(outlet, sizes).ok_or_else(missing)
+}
+
+/// The shape of a tensor in numbers; `sizes` are those of the dimensions that the graph names.
+pub(super) fn fixed_shape(outlet: &Outlet, sizes: &[(&str, usize)]) -> Option<Vec<usize>> {
+    let ValueType::Tensor { shape, dimension_symbols, .. } = outlet.dtype() else { return None };
     let named = |symbol: &str| sizes.iter().find(|s| s.0 == symbol).map(|s| s.1);
     let symbols = dimension_symbols.iter();
-    shape
-        .iter()
-        .zip(symbols)
-        // -1 stands for a dimension with a name.
-        .map(|(&d, symbol)| usize::try_from(d).ok().or_else(|| named(symbol)))
-        .collect::<Option<_>>()
-        .ok_or_else(missing)
+    // -1 stands for a dimension with a name.
+    shape.iter().zip(symbols).map(|(&d, symbol)| usize::try_from(d).ok().or_else(|| named(symbol))).collect()
 }

@@ -27,7 +27,17 @@ impl Backend for Rten {
         spec: &GraphSpec,
         graph: &[u8],
     ) -> Result<Box<dyn StepNetwork>> {
-        Ok(Box::new(step::RtenNetwork::new(options, spec, graph)?))
+        self.open_block(options, spec, graph, 1)
+    }
+
+    fn open_block(
+        &self,
+        options: &RuntimeOptions,
+        spec: &GraphSpec,
+        graph: &[u8],
+        frames: usize,
+    ) -> Result<Box<dyn StepNetwork>> {
+        Ok(Box::new(step::RtenNetwork::new(options, spec, graph, frames)?))
     }
 
     fn open_tensor(

@@ -24,11 +24,17 @@ pub(super) struct RtenNetwork {
 }
 
 impl RtenNetwork {
-    pub(super) fn new(options: &RuntimeOptions, spec: &GraphSpec, graph: &[u8]) -> Result<Self> {
+    pub(super) fn new(
+        options: &RuntimeOptions,
+        spec: &GraphSpec,
+        graph: &[u8],
+        frames: usize,
+    ) -> Result<Self> {
         let graph = Graph::open(options, &spec.file, graph)?;
         let (inputs, outputs) = (graph.inputs(), graph.outputs());
+        let sizes = spec.block_sizes(frames);
         let list = |outlets: &[Outlet]| -> Vec<(String, Option<Vec<usize>>)> {
-            outlets.iter().map(|o| (o.name.clone(), o.fixed_shape(&[]))).collect()
+            outlets.iter().map(|o| (o.name.clone(), o.fixed_shape(&sizes))).collect()
         };
         let [main_in, main_out] = spec.check_tensors(&list(&inputs), &list(&outputs))?;
         let ids = |outlets: &[Outlet], names: &mut dyn Iterator<Item = &str>| -> Result<Vec<NodeId>> {
