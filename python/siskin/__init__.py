@@ -9,10 +9,23 @@ import os
 from pathlib import Path
 
 from . import _siskin
-from ._siskin import Decoder, Encoder, Error, Snapshot, TokenError, TokenStream, load, pack, save, specials, unpack
+from ._siskin import (
+    Decoder,
+    Encoder,
+    Error,
+    Snapshot,
+    TokenError,
+    TokenStream,
+    import_model,
+    load,
+    pack,
+    save,
+    specials,
+    unpack,
+)
 
-__all__ = ["Decoder", "Encoder", "Error", "Snapshot", "TokenError", "TokenStream", "load", "pack", "save", "specials",
-           "unpack"]
+__all__ = ["Decoder", "Encoder", "Error", "Snapshot", "TokenError", "TokenStream", "import_model", "load", "pack", "save",
+           "specials", "unpack"]
 __version__ = _siskin.__version__
 
 _here = Path(__file__).resolve().parent

@@ -80,10 +80,14 @@ impl Decoder {
         Ok(PyArray1::from_vec(py, pcm.map_err(to_py_err)?))
     }
 
-    /// Ends the stream; the next codes begin a new one.
-    fn finish(&self, py: Python<'_>) {
-        // Nothing is returned: each frame's samples came with its codes, and the delay was dropped at the start.
-        py.detach(|| lock(&self.inner).reset());
+    /// Ends the stream and returns the samples that are still to come, of codecs that lag behind their codes; the next codes
+    /// begin a new one.
+    fn finish<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArray1<f32>>> {
+        let pcm = py.detach(|| {
+            let mut pcm = Vec::new();
+            lock(&self.inner).finish_stream(&mut pcm).map(|_| pcm)
+        });
+        Ok(PyArray1::from_vec(py, pcm.map_err(to_py_err)?))
     }
 
     /// Samples of a whole recording's codes [K, T], trimmed to `length` samples if given.
@@ -95,16 +99,17 @@ impl Decoder {
         length: Option<u64>,
     ) -> PyResult<Bound<'py, PyArray1<f32>>> {
         let (frames, per_frame) = self.check_codes(codes)?;
-        let pcm = py.detach(|| {
+        let pcm = py.detach(|| -> siskin_core::Result<Vec<f32>> {
             let mut inner = lock(&self.inner);
             inner.reset();
             if let Some(length) = length {
                 inner.set_length(length);
             }
             // The lock is held from reset to reset, so that another thread's codes cannot come between.
-            let pcm = decode_frames(&mut inner, &frames, per_frame);
+            let decoded = decode_frames(&mut inner, &frames, per_frame);
+            let decoded = decoded.and_then(|mut pcm| inner.finish_stream(&mut pcm).map(|_| pcm));
             inner.reset();
-            pcm
+            decoded
         });
         Ok(PyArray1::from_vec(py, pcm.map_err(to_py_err)?))
     }

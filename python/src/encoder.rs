@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use numpy::PyArray2;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use siskin_core::audio::MAX_BLOCK;
 use siskin_core::bundle::Bundle;
 use siskin_core::tokens::Tokenizer;
 
@@ -78,10 +79,12 @@ impl Encoder {
         let tokens = py.detach(|| -> siskin_core::Result<Vec<i64>> {
             // Locked for the whole recording, so that another thread's `push` cannot come between.
             let (mut inner, mut tokens) = (lock(&self.inner), Vec::new());
-            inner.reset();
-            inner.push_samples(&pcm, &mut tokens)?;
-            inner.finish_stream(false, &mut tokens)?;
-            Ok(tokens)
+            // A whole recording may run in blocks of frames; `push` gives codes as soon as they are there.
+            inner.set_block(MAX_BLOCK);
+            let encoded = inner.push_samples(&pcm, &mut tokens);
+            let encoded = encoded.and_then(|()| inner.finish_stream(false, &mut tokens).map(drop));
+            inner.set_block(1);
+            encoded.map(|()| tokens)
         });
         self.codes_to_array(py, &tokens.map_err(to_py_err)?)
     }

@@ -11,6 +11,7 @@ mod decoder;
 mod encoder;
 mod errors;
 mod files;
+mod importing;
 mod layouts;
 mod model;
 mod stream;
@@ -47,6 +48,7 @@ fn _siskin(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(layouts::specials, module)?)?;
     module.add_function(wrap_pyfunction!(files::load, module)?)?;
     module.add_function(wrap_pyfunction!(files::save, module)?)?;
+    module.add_function(wrap_pyfunction!(importing::import_model, module)?)?;
     module.add_function(wrap_pyfunction!(search_near, module)?)?;
     module.add_function(wrap_pyfunction!(use_runtime, module)?)
 }

@@ -34,7 +34,7 @@ pub use any_quantizer::{LatentQuantizer, check_codebooks};
 pub use config::EncoderConfig;
 pub use decoder::{Decoded, Decoder};
 pub use encoder::Encoder;
-pub use frame::{FrameDecoder, FrameEncoder, Snapshot};
+pub use frame::{FrameDecoder, FrameEncoder, MAX_BLOCK, Snapshot};
 pub use latents::{LatentEncoder, Latents};
 pub use packet_writer::EncodedPacket;
 pub use quantizer::{ResidualQuantizer, load_codebooks};

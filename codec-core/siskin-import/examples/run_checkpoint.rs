@@ -25,6 +25,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let pcm: Vec<f32> = fs::read(samples)?.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect();
     let stages: u8 = stages.parse()?;
     let mut tokenizer = Tokenizer::new(&bundle, &runtime, "parallel", Some(stages))?;
+    tokenizer.set_block(siskin_audio::MAX_BLOCK);
     let mut tokens = Vec::new();
     // In uneven parts: codes do not depend on them.
     for part in pcm.chunks(777) {

@@ -225,6 +225,7 @@ impl Exporter<'_> {
         let runtime: Runtime = self.args.model.runtime()?;
         let mut tokenizer = Tokenizer::new(&bundle, &runtime, "parallel", self.args.stages)?;
         tokenizer.set_search_width(self.args.search_width);
+        tokenizer.set_block(siskin_core::audio::MAX_BLOCK);
         Ok((bundle, tokenizer))
     }
 }

@@ -14,7 +14,7 @@ pub(super) struct BlockNetwork {
 }
 
 /// Frames of a block at most: with 16 Mimi takes half the time, and more gain little.
-pub(crate) const MAX_BLOCK: usize = 16;
+pub const MAX_BLOCK: usize = 16;
 
 impl BlockNetwork {
     pub(super) fn new(one: Box<dyn StepNetwork>) -> Self {

@@ -5,7 +5,7 @@ mod decoder;
 mod encoder;
 mod opening;
 
-pub(crate) use block::MAX_BLOCK;
+pub use block::MAX_BLOCK;
 pub use decoder::FrameDecoder;
 pub use encoder::FrameEncoder;
 

@@ -2,7 +2,7 @@ use siskin_error::{Error, Result};
 use siskin_model::bundle::{Bundle, Conventions};
 use siskin_model::runtime::{Provider, Runtime};
 
-use crate::frame::{FrameEncoder, MAX_BLOCK};
+use crate::frame::FrameEncoder;
 use crate::levels::HighPass;
 use crate::tokens::format::Format;
 use crate::tokens::packer::Packer;
@@ -32,7 +32,6 @@ impl Tokenizer {
         let format = Format::from_bundle(bundle, stages.unwrap_or(manifest.default_stages), layout)?;
         let mut frames = FrameEncoder::new(bundle, runtime)?;
         frames.set_opening(true);
-        frames.set_block(MAX_BLOCK);
         // A published codec's frames are as many as the samples fill; `TokenStream` pushes its delay out by itself.
         let is_published = manifest.conventions == Conventions::Published;
         let delay = if is_published { 0 } else { manifest.delay.into() };
@@ -63,6 +62,13 @@ impl Tokenizer {
     /// The format of the tokens.
     pub fn format(&self) -> &Format {
         self.packer.format()
+    }
+
+    /// Runs up to `frames` frames at once, as [`FrameEncoder::set_block`] does: for recordings, whose tokens need not come as soon as
+    /// they can. Back to the start of a stream.
+    pub fn set_block(&mut self, frames: usize) {
+        self.frames.set_block(frames);
+        self.reset();
     }
 
     /// Sets the number of beams of the codebook search, as [`FrameEncoder::set_search_width`] does.

@@ -139,7 +139,7 @@ mod tests {
         let alive = || lock(&SESSIONS).iter().filter(|(k, s)| *k == key && s.strong_count() > 0).count();
         let cores = key.max_sessions();
         let streams: Vec<_> = std::thread::scope(|scope| {
-            let open = || OnnxNetwork::new(environment, &options, spec, graph).expect("a network");
+            let open = || OnnxNetwork::new(environment, &options, spec, graph, 1).expect("a network");
             let threads: Vec<_> = (0..cores + 3).map(|_| scope.spawn(open)).collect();
             threads.into_iter().map(|t| t.join().expect("no panic")).collect()
         });
@@ -151,7 +151,7 @@ mod tests {
         assert_eq!(SessionKey::new(&wide, graph).max_sessions(), 1);
         // A session that cannot be opened is an error for each who asks, and is not kept.
         for _ in 0..2 {
-            assert!(OnnxNetwork::new(environment, &wide, spec, &[0x3a]).is_err());
+            assert!(OnnxNetwork::new(environment, &wide, spec, &[0x3a], 1).is_err());
         }
     }
 }
