@@ -316,12 +316,6 @@ fn rate_control(args: &EncodeArgs, manifest: &Manifest, usual: f64) -> audio::Ra
     }
 }
 
-/// Codec frames of a packet of a file: a second, so that a seek and a loss cost little, and 50 at most, from where on the
-/// container takes 3 % at 6 kb/s.
-pub(crate) fn usual_packet(frame_rate: f64) -> u32 {
-    (frame_rate.ceil() as u32).clamp(1, 50)
-}
-
 fn encoder_config(
     args: &EncodeArgs,
     stages: u8,
@@ -330,7 +324,9 @@ fn encoder_config(
 ) -> EncoderConfig {
     EncoderConfig {
         stages: Some(stages),
-        frames_per_packet: args.frames_per_packet.unwrap_or_else(|| usual_packet(frame_rate)),
+        frames_per_packet: args
+            .frames_per_packet
+            .unwrap_or_else(|| audio::file_frames_per_packet(frame_rate)),
         search_width: args.search_width,
         lambda: args.lambda,
         rate_mode,

@@ -31,6 +31,12 @@ pub struct EncoderConfig {
     pub dtx: bool,
 }
 
+/// Codec frames of a packet of a file at this frame rate: a second, so that a seek and a loss cost little, and 50 at most, from
+/// where on the container takes 3 % at 6 kb/s.
+pub fn file_frames_per_packet(frame_rate: f64) -> u32 {
+    (frame_rate.ceil() as u32).clamp(1, 50)
+}
+
 impl Default for EncoderConfig {
     /// The bundle's default rate, one frame per packet, the header every 50 frames, entropy coding.
     fn default() -> Self {

@@ -9,11 +9,18 @@ use siskin_model::runtime::{Provider, Runtime};
 use crate::conceal::DTX_FADE_FRAMES;
 use crate::config::EncoderConfig;
 use crate::dtx::Dtx;
-use crate::frame::FrameEncoder;
+use crate::frame::{FrameEncoder, MAX_BLOCK};
 use crate::levels::HighPass;
 use crate::packet_writer::{EncodedPacket, PacketWriter};
 use crate::rate::{RateController, RateMode, StageCandidates};
 use crate::tables::load_entropy_tables;
+
+/// Frames that are run at once for packets of `frames`: a divisor, so that a packet does not wait for frames of the next, or if
+/// there is none as many as pay.
+fn block_of(frames: usize) -> usize {
+    // Below four frames reading the weights takes most of the time still.
+    (4..=MAX_BLOCK.min(frames)).rev().find(|&n| frames.is_multiple_of(n)).unwrap_or(MAX_BLOCK.min(frames))
+}
 
 /// Samples in, packets out.
 pub struct Encoder {
@@ -86,7 +93,7 @@ impl Encoder {
         // Packets of a live stream hold too few frames to be mirrored, and must not wait for them.
         frames.set_opening(config.frames_per_packet as usize >= frames.opening_frames());
         // Nor do they wait for a block.
-        frames.set_block(config.frames_per_packet as usize);
+        frames.set_block(block_of(config.frames_per_packet as usize));
         let mut encoder = Self {
             high_pass: HighPass::of(frames.conventions(), header.sample_rate),
             frames,
@@ -132,6 +139,16 @@ impl Encoder {
     /// Codec frames of a packet, but for those that end a stream or a pause.
     pub fn frames_per_packet(&self) -> u32 {
         self.config.frames_per_packet
+    }
+
+    /// Samples from the first of a packet's decoded ones to the one with which the packet is complete: its frames, the
+    /// decoder's lag, the codec's look-ahead, and what a block of frames runs beyond the packet.
+    pub fn latency_samples(&self) -> u64 {
+        let frames = u64::from(self.config.frames_per_packet);
+        let block = self.frames.block() as u64;
+        let beyond = if frames.is_multiple_of(block) { 0 } else { block };
+        let all = frames + beyond + u64::from(self.frames.lookahead_frames());
+        all * u64::from(self.header.hop) + u64::from(self.header.pre_skip)
     }
 
     /// Residual stages from the next packet on.

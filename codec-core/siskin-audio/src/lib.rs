@@ -31,7 +31,7 @@ pub mod tokens;
 mod vad;
 
 pub use any_quantizer::{LatentQuantizer, check_codebooks};
-pub use config::EncoderConfig;
+pub use config::{EncoderConfig, file_frames_per_packet};
 pub use decoder::{Decoded, Decoder};
 pub use encoder::Encoder;
 pub use frame::{FrameDecoder, FrameEncoder, MAX_BLOCK, Snapshot};

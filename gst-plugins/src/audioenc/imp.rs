@@ -5,7 +5,7 @@ use gst::glib;
 use gst::subclass::prelude::*;
 use gst_audio::prelude::*;
 use gst_audio::subclass::prelude::*;
-use siskin_core::audio::FrameEncoder;
+use siskin_core::audio::{FrameEncoder, file_frames_per_packet};
 use siskin_core::bitstream::{StreamHeader, redundancy};
 use siskin_core::bundle::Bundle;
 use siskin_core::media::Rounding;
@@ -21,9 +21,6 @@ use crate::{caps, errors, properties, time};
 debug_category!("siskinaudioenc", "Siskin audio encoder");
 
 const DEFAULT_MODEL: &str = "speech-24k";
-/// Frames of a packet that goes into a file, where no one waits for it. A packet costs about 10 bytes in Matroska, so at 50
-/// packets per second the container would cost 4 kb/s, and with 50 frames (1 s of speech-24k) it costs 80 b/s.
-const FRAMES_IN_FILES: u32 = 50;
 /// Names of release 0.2, which 0.3 still takes.
 const OLD_NAMES: [OldName; 3] = [
     ("codebooks", "stages"),
@@ -223,13 +220,15 @@ impl AudioEncoderImpl for SiskinAudioEnc {
         let settings = lock(&self.settings).clone();
         let frames = match settings.frames_per_packet {
             // Asked here, when the pipeline is linked; `start` is too early to query upstream.
-            0 if self.upstream_is_live() => 1,
-            0 => FRAMES_IN_FILES,
-            frames => frames,
+            0 => self.upstream_is_live().then_some(1),
+            frames => Some(frames),
         };
         let mut guard = lock(&self.session);
         let session = guard.as_mut().ok_or_else(|| gst::loggable_error!(CAT, "not started"))?;
         let header = session.bundle.stream_header();
+        // Of a packet that goes into a file no one waits. A packet costs about 10 bytes in Matroska, so at 50 packets a second the
+        // container would cost 4 kb/s, and with 50 frames (1 s of speech-24k) it costs 80 b/s.
+        let frames = frames.unwrap_or_else(|| file_frames_per_packet(header.frame_rate()));
         if (info.rate(), info.channels()) != (header.sample_rate, header.channels.into()) {
             // Downstream of a capsfilter this can be reached in spite of the caps query.
             return Err(gst::loggable_error!(CAT, "{info:?} does not fit {header:?}"));
@@ -239,11 +238,10 @@ impl AudioEncoderImpl for SiskinAudioEnc {
             return Err(gst::loggable_error!(CAT, "{e}"));
         }
         let code_rate = session.code_rate();
+        let delay = session.latency_samples();
         drop(guard);
         lock(&self.continuity).get_or_insert_with(|| Continuity::new(header.sample_rate));
         let obj = self.obj();
-        // A packet is complete after all its frames, and the decoder's output lags by its overlap.
-        let delay = u64::from(frames) * u64::from(header.hop) + u64::from(header.pre_skip);
         let latency = time::sample_base(header.sample_rate)
             // Rounded up: a latency that is too short makes live sinks drop buffers.
             .and_then(|base| time::ticks_to_time(base, delay, Rounding::Up));

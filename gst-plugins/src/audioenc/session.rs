@@ -213,6 +213,11 @@ impl Session {
         }
     }
 
+    /// Samples by which packets lag behind the input.
+    pub(super) fn latency_samples(&self) -> u64 {
+        self.encoder.as_ref().map_or(0, Encoder::latency_samples)
+    }
+
     /// Encodes native-endian 32-bit floats, or ends the stream if there are none.
     pub(super) fn encode_samples(&mut self, samples: Option<&[u8]>) -> Result<Vec<OutPacket>> {
         let Some(encoder) = &mut self.encoder else { return Ok(Vec::new()) };

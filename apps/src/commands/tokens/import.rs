@@ -13,7 +13,7 @@ use siskin_core::bundle::{Bundle, installed};
 use siskin_core::tokens::{CodePackets, FileFormat, PackedCodes, TokenFile};
 
 use crate::batch::{self, Done, Job, Totals};
-use crate::commands::encode::{HEADER_SECONDS, usual_packet};
+use crate::commands::encode::HEADER_SECONDS;
 use crate::events;
 use crate::failure::usage_error;
 use crate::interrupt;
@@ -192,7 +192,9 @@ fn import_codes(
         fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
     }
     let target = Target::open(output, overwrite, input)?;
-    let frames_per_packet = args.frames_per_packet.unwrap_or_else(|| usual_packet(header.frame_rate()));
+    let frames_per_packet = args
+        .frames_per_packet
+        .unwrap_or_else(|| siskin_core::audio::file_frames_per_packet(header.frame_rate()));
     let mut sink = Sink::create(&target, (&header, frames_per_packet), Vec::new())?;
     let (mut frame, mut seconds) = (vec![0; tokens.codebooks], 0.0);
     let mut packets = CodePackets::new(header.clone(), stages as u8, frames_per_packet, true)?;

@@ -216,6 +216,11 @@ impl FrameEncoder {
         self.reset();
     }
 
+    /// Frames that are run at once.
+    pub(crate) fn block(&self) -> usize {
+        self.block
+    }
+
     /// Frames whose codes can be taken.
     pub fn ready_frames(&self) -> usize {
         self.ready.len()
