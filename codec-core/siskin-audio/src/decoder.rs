@@ -8,7 +8,7 @@ use siskin_model::bundle::{Bundle, Conventions};
 use siskin_model::runtime::{Provider, Runtime};
 
 use crate::conceal::{Concealment, LATENT_DECAY};
-use crate::frame::{FrameDecoder, Snapshot};
+use crate::frame::{FrameDecoder, Snapshot, even_block};
 use crate::levels::Limiter;
 use crate::sid;
 use crate::tables::load_entropy_tables;
@@ -215,7 +215,7 @@ impl Decoder {
         }
         // Blocks follow from the packet alone.
         let frames: Vec<&[u16]> = self.codes.iter().skip(first).collect();
-        for block in frames.chunks(most) {
+        for block in frames.chunks(even_block(frames.len(), most).max(1)) {
             let start = out.len();
             out.extend_from_slice(self.frames.decode_block(block)?);
             for frame in out[start..].chunks_exact_mut(self.bundle_header.hop.into()) {

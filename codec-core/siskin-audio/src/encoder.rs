@@ -9,18 +9,11 @@ use siskin_model::runtime::{Provider, Runtime};
 use crate::conceal::DTX_FADE_FRAMES;
 use crate::config::EncoderConfig;
 use crate::dtx::Dtx;
-use crate::frame::{FrameEncoder, MAX_BLOCK};
+use crate::frame::{FrameEncoder, MAX_BLOCK, even_block};
 use crate::levels::HighPass;
 use crate::packet_writer::{EncodedPacket, PacketWriter};
 use crate::rate::{RateController, RateMode, StageCandidates};
 use crate::tables::load_entropy_tables;
-
-/// Frames that are run at once for packets of `frames`: a divisor, so that a packet does not wait for frames of the next, or if
-/// there is none as many as pay.
-fn block_of(frames: usize) -> usize {
-    // Below four frames reading the weights takes most of the time still.
-    (4..=MAX_BLOCK.min(frames)).rev().find(|&n| frames.is_multiple_of(n)).unwrap_or(MAX_BLOCK.min(frames))
-}
 
 /// Samples in, packets out.
 pub struct Encoder {
@@ -93,7 +86,7 @@ impl Encoder {
         // Packets of a live stream hold too few frames to be mirrored, and must not wait for them.
         frames.set_opening(config.frames_per_packet as usize >= frames.opening_frames());
         // Nor do they wait for a block.
-        frames.set_block(block_of(config.frames_per_packet as usize));
+        frames.set_block(even_block(config.frames_per_packet as usize, MAX_BLOCK));
         let mut encoder = Self {
             high_pass: HighPass::of(frames.conventions(), header.sample_rate),
             frames,

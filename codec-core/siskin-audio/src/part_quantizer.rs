@@ -37,8 +37,8 @@ struct Level {
     part: Range<usize>,
     /// Latents that a code stands for.
     stride: usize,
-    /// `[entry][width]` as the search compares them: of length 1 where the angle alone counts.
-    search: Vec<f32>,
+    /// `[entry][width]` as the search compares them where that is not as they are: of length 1 where the angle alone counts.
+    search: Option<Vec<f32>>,
     /// Half the squared length of each.
     half_norms: Vec<f32>,
     /// `[entry][width]`.
@@ -83,7 +83,13 @@ impl Level {
     // Inlined into the function that is compiled for several vector widths; sums are the same in each.
     #[inline(always)]
     fn find_nearest(&self, x: &[f32]) -> usize {
-        let distances = self.search.chunks_exact(x.len()).zip(&self.half_norms).map(|(e, n)| n - dot(x, e));
+        let distances = self
+            .search
+            .as_ref()
+            .unwrap_or(&self.entries)
+            .chunks_exact(x.len())
+            .zip(&self.half_norms)
+            .map(|(e, n)| n - dot(x, e));
         let best = distances
             .enumerate()
             .fold((0, f32::INFINITY), |best, (i, d)| if d < best.1 { (i, d) } else { best });
@@ -253,7 +259,7 @@ fn read_books(file: &[u8], spec: &QuantizerSpec, per_frame: usize) -> std::resul
             .map(|(part, book)| Level {
                 part,
                 stride: 1,
-                search: book.to_vec(),
+                search: None,
                 half_norms: half_norms(book, width),
                 entries: book.to_vec(),
                 projection: None,
@@ -279,7 +285,7 @@ fn read_books(file: &[u8], spec: &QuantizerSpec, per_frame: usize) -> std::resul
                 part: 0..dim,
                 stride,
                 half_norms: half_norms(&search, width),
-                search,
+                search: Some(search),
                 entries,
                 projection: Some(Projection {
                     down: part(&down, width * dim),

@@ -16,6 +16,14 @@ pub(super) struct BlockNetwork {
 /// Frames of a block at most: with 16 Mimi takes half the time, and more gain little.
 pub const MAX_BLOCK: usize = 16;
 
+/// Frames of a block for a packet of `frames`, at most `most`: a divisor, so that all blocks are alike and a packet does not wait
+/// for frames of the next, or if there is none as many as may be.
+pub(crate) fn even_block(frames: usize, most: usize) -> usize {
+    let most = most.min(frames);
+    // Below four frames reading the weights takes most of the time still.
+    (4..=most).rev().find(|&n| frames.is_multiple_of(n)).unwrap_or(most)
+}
+
 impl BlockNetwork {
     pub(super) fn new(one: Box<dyn StepNetwork>) -> Self {
         Self { networks: vec![(1, one)], current: 0, source: None, states: Vec::new() }

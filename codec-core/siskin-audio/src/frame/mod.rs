@@ -6,6 +6,7 @@ mod encoder;
 mod opening;
 
 pub use block::MAX_BLOCK;
+pub(crate) use block::even_block;
 pub use decoder::FrameDecoder;
 pub use encoder::FrameEncoder;
 
