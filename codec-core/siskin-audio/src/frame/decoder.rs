@@ -113,7 +113,7 @@ impl FrameDecoder {
         self.run_latent()
     }
 
-    /// Decodes one frame from a latent that [`FrameEncoder::encode_latent`] or a model made, and returns its `hop` samples.
+    /// Decodes one frame from a latent that [`FrameEncoder::encode_latent`](super::FrameEncoder::encode_latent) or a model made, and returns its `hop` samples.
     ///
     /// # Errors
     /// [`Error::Parameter`] for another dimension;
