@@ -299,3 +299,89 @@ fn read_books(file: &[u8], spec: &QuantizerSpec, per_frame: usize) -> std::resul
     };
     Ok(Books { levels, size, dim, per_frame })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two parts of one dimension each: steps of 4 and 1 in the first, of 2 in the second.
+    fn split() -> PartQuantizer {
+        let level = |part: Range<usize>, entries: [f32; 2]| Level {
+            part,
+            stride: 1,
+            search: None,
+            half_norms: entries.iter().map(|e| 0.5 * e * e).collect(),
+            entries: entries.to_vec(),
+            projection: None,
+        };
+        let levels = vec![level(0..1, [0.0, 4.0]), level(0..1, [0.0, 1.0]), level(1..2, [0.0, 2.0])];
+        quantizer(Books { levels, size: 2, dim: 2, per_frame: 1 })
+    }
+
+    fn quantizer(books: Books) -> PartQuantizer {
+        let residual = vec![0.0; books.dim * books.per_frame];
+        let (mean, projected, arch) = (Vec::new(), Vec::new(), Arch::new());
+        PartQuantizer { books: Arc::new(books), residual, mean, projected, arch }
+    }
+
+    #[test]
+    fn parts_are_quantized_by_their_own_stages() {
+        let (mut quantizer, mut codes, mut latent) = (split(), [9; 3], [0.0; 2]);
+        quantizer.quantize(&[4.8, 1.4], &mut codes, |_, _| {});
+        assert_eq!(codes, [1, 1, 1]);
+        quantizer.dequantize(&codes, &mut latent).expect("codes of the codebooks");
+        assert_eq!(latent, [5.0, 2.0]);
+        // A prefix is a lower rate, and the choice of so many stages.
+        quantizer.dequantize(&codes[..1], &mut latent).expect("a prefix");
+        assert_eq!(latent, [4.0, 0.0]);
+        let mut candidates = StageCandidates::new(3, 1);
+        quantizer.quantize_all_stages(&[4.8, 1.4], &mut candidates);
+        assert_eq!((candidates.codes_at(1), candidates.codes_at(3)), (&[1][..], &[1, 1, 1][..]));
+        let errors: Vec<f32> = candidates.errors.iter().map(|e| (e * 100.0).round() / 100.0).collect();
+        assert_eq!(errors, [25.0, 2.6, 2.0, 0.4]);
+    }
+
+    #[test]
+    fn a_code_stands_for_several_latents_and_is_chosen_by_its_angle() {
+        // Two dimensions seen as they are; entries of different lengths, of which the angle alone counts.
+        let entries = vec![3.0, 0.0, 0.0, 0.5];
+        let projection = || Projection {
+            down: vec![1.0, 0.0, 0.0, 1.0],
+            down_bias: vec![0.0; 2],
+            up: vec![1.0, 0.0, 0.0, 1.0],
+            up_bias: vec![0.25, 0.0],
+        };
+        let level = |stride| Level {
+            part: 0..2,
+            stride,
+            search: Some(vec![1.0, 0.0, 0.0, 1.0]),
+            half_norms: vec![0.5; 2],
+            entries: entries.clone(),
+            projection: Some(projection()),
+        };
+        let books = Books { levels: vec![level(2), level(1)], size: 2, dim: 2, per_frame: 2 };
+        let (mut quantizer, mut codes, mut latent) = (quantizer(books), [9; 3], [0.0; 4]);
+        // [dimension][latent]: the mean is (1, 2), nearer in angle to the second entry, in distance to the first.
+        quantizer.quantize(&[0.0, 2.0, 2.0, 2.0], &mut codes, |_, _| {});
+        assert_eq!(codes[0], 1);
+        // What is left: (-.25, 1.5) and (1.75, 1.5).
+        assert_eq!(codes[1..], [1, 0]);
+        quantizer.dequantize(&codes[..1], &mut latent).expect("a level");
+        assert_eq!(latent, [0.25, 0.25, 0.5, 0.5]);
+        quantizer.dequantize(&codes, &mut latent).expect("both levels");
+        assert_eq!(latent, [0.5, 3.5, 1.0, 0.5]);
+    }
+
+    #[test]
+    fn codes_that_are_none_are_named_by_their_place() {
+        let (quantizer, mut latent) = (split(), [0.0; 2]);
+        let error = |codes: &[u16], latent: &mut [f32]| {
+            quantizer.dequantize(codes, latent).map_err(|e| e.to_string()).expect_err("refused")
+        };
+        assert_eq!(error(&[0, 2, 0], &mut latent), "frame: bad code at code 1: 2, allowed: 0 to 1");
+        assert_eq!(
+            error(&[0; 4], &mut latent),
+            "frame: bad code at code 3: 4 codes, the codec has 3 a frame"
+        );
+    }
+}

@@ -259,6 +259,16 @@ impl Facts for Manifest {
             "lookahead, opening or a long delay without conventions \"published\"".into(),
         )?;
         check(q.dim == self.latent_dim, format!("latent_dim {}, quantizer dim {}", self.latent_dim, q.dim))?;
+        // Sizes of tensors follow from these.
+        let (hop, latents) = (usize::from(self.hop), per_frame);
+        for (network, input, output) in [(&self.encoder, hop, latents), (&self.decoder, latents, hop)] {
+            let fits = network.blocks.is_none_or(|b| (b.input, b.output) == (input, output));
+            let reason =
+                || format!("{}: blocks {:?}, a frame has {input} and {output}", network.file, network.blocks);
+            if !fits {
+                return Err(reason());
+            }
+        }
         let field = self.receptive_field_frames;
         let longest = field.encoder.max(field.decoder);
         // A seek decodes so many frames before its target: 10,000 are already 200 s at 50 Hz.

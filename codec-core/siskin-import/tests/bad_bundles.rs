@@ -1,0 +1,78 @@
+//! A bundle of a published codec that is not as its manifest says is refused when it is loaded.
+
+use std::fs;
+
+use serde_json::{Value, json};
+use siskin_audio::{Decoder, Encoder, EncoderConfig};
+use siskin_import::testing::{small_dac, small_snac};
+use siskin_import::{Kind, Result, import};
+use siskin_model::bundle::Bundle;
+use siskin_model::runtime::Runtime;
+
+/// A bundle to spoil.
+struct Spoiled {
+    folder: tempfile::TempDir,
+    manifest: Value,
+}
+
+impl Spoiled {
+    fn new(kind: Kind) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let checkpoint = folder.path().join("checkpoint.safetensors");
+        let tensors = if kind == Kind::Snac { small_snac() } else { small_dac() };
+        tensors.write(&checkpoint).expect("a writable folder");
+        import(kind, &checkpoint)
+            .expect("a checkpoint")
+            .write(&folder.path().join("bundle"))
+            .expect("a bundle");
+        let text = fs::read(folder.path().join("bundle/manifest.json")).expect("the manifest");
+        Self { folder, manifest: serde_json::from_slice(&text).expect("JSON") }
+    }
+
+    /// Loads all of it with one entry of the manifest changed.
+    fn load(&self, place: &str, value: Value) -> Result<()> {
+        let mut manifest = self.manifest.clone();
+        *manifest.pointer_mut(place).expect("an entry") = value;
+        let path = self.folder.path().join("bundle");
+        fs::write(path.join("manifest.json"), manifest.to_string()).expect("the manifest");
+        let bundle = Bundle::open(&path)?;
+        let runtime = Runtime::load(&Default::default()).expect("ONNX Runtime, by ./x setup");
+        Encoder::new(&bundle, &runtime, &EncoderConfig::default())?;
+        Decoder::new(&bundle, &runtime).map(drop)
+    }
+
+    fn refused(&self, place: &str, value: Value, reason: &str) {
+        let error = self.load(place, value.clone()).expect_err(&format!("{place} {value}"));
+        let text = error.with_sources();
+        assert!(text.contains(reason), "{place} {value}: {text}");
+    }
+}
+
+#[test]
+fn what_a_bundle_says_of_its_quantizer_and_time_is_checked() {
+    let snac = Spoiled::new(Kind::Snac);
+    snac.load("/licence", json!("MIT")).expect("nothing is wrong");
+    // Strides that do not divide a frame, or that make another number of codes.
+    snac.refused("/quantizer/strides", json!([3, 2, 1]), "strides [3, 2, 1]");
+    snac.refused("/quantizer/strides", json!([0, 2, 1]), "strides [0, 2, 1]");
+    snac.refused("/quantizer/strides", json!([4, 2]), "strides [4, 2]");
+    snac.refused("/quantizer/type", json!("split"), "quantizer Split");
+    snac.refused("/quantizer/type", json!("rvq"), "quantizer Rvq");
+    snac.refused("/quantizer/size", json!(1024), "codebooks [3, 4096, 8]");
+    snac.refused("/latents_per_frame", json!(8), "8 latents");
+    snac.refused("/latents_per_frame", json!(0), "latents_per_frame 0");
+    snac.refused("/lookahead", json!(100), "lookahead 100");
+    snac.refused("/lookahead", json!(u32::MAX), "lookahead 4294967295");
+    // Whoever waits for frames has to say so by its conventions: Siskin's own encoders never do.
+    snac.refused("/conventions", json!("siskin"), "without conventions");
+    snac.refused("/conventions", json!("others"), "unknown variant");
+
+    let dac = Spoiled::new(Kind::Dac);
+    dac.load("/licence", json!("MIT")).expect("nothing is wrong");
+    dac.refused("/delay", json!(320 * 64 + 1), "delay 20481");
+    dac.refused("/latent_dim", json!(8), "latent_dim 8");
+    dac.refused("/encoder/blocks", json!({ "input": 160, "output": 1 }), "a frame has 320 and 1");
+    dac.refused("/decoder/blocks", json!({ "input": u64::MAX, "output": 320 }), "a frame has 1 and 320");
+    dac.refused("/encoder/blocks", Value::Null, "static shape");
+    dac.refused("/decoder/states/0/shape", json!([1, 1, 1]), "the manifest says [1, 1, 1]");
+}
