@@ -3,8 +3,8 @@
 use crate::normalize::is_abbreviated;
 
 /// Punctuation between clauses that the networks know as pauses.
-// The marks of Kokoro's vocabulary that end a clause.
-pub(crate) const PUNCTUATION: [char; 8] = [';', ':', ',', '.', '!', '?', '…', '—'];
+// The marks of Kokoro's vocabulary that end a clause, and Hindi's full stops.
+pub(crate) const PUNCTUATION: [char; 10] = [';', ':', ',', '.', '!', '?', '…', '—', '।', '॥'];
 
 /// Splits a text into clauses, each with the punctuation that ends it. It counts only before white space or the end, so
 /// that `3.50` stays one number, and not after an abbreviation of the language `code`.
@@ -17,7 +17,8 @@ pub(crate) fn split_clauses<'a>(text: &'a str, code: &str) -> Vec<(&'a str, Opti
             continue;
         }
         let mut end = at + c.len_utf8();
-        let word = text[start..at].rsplit(char::is_whitespace).next().unwrap_or_default();
+        let mut words = text[start..at].rsplit(char::is_whitespace);
+        let (word, before) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
         let rest = &text[end..];
         // As a sentence's end it would make a pause of 100 to 200 ms. At the end of the text it is one; in `etc., and` the
         // comma is the mark.
@@ -25,7 +26,7 @@ pub(crate) fn split_clauses<'a>(text: &'a str, code: &str) -> Vec<(&'a str, Opti
             || rest.starts_with(char::is_whitespace) && !rest.trim().is_empty();
         if c == '.'
             && goes_on
-            && is_abbreviated(word, rest.split_whitespace().next().unwrap_or_default(), code)
+            && is_abbreviated(before, word, rest.split_whitespace().next().unwrap_or_default(), code)
         {
             continue;
         }
@@ -43,6 +44,11 @@ pub(crate) fn split_clauses<'a>(text: &'a str, code: &str) -> Vec<(&'a str, Opti
         found.push((&text[start..], None));
     }
     found
+}
+
+/// A mark as the networks know it: Hindi's full stops are in no vocabulary.
+pub(crate) fn pause_mark(mark: char) -> char {
+    if matches!(mark, '।' | '॥') { '.' } else { mark }
 }
 
 /// Phonemes passed to espeak-ng at once: its buffer holds a thousand, and it drops the rest of a clause without an error.
@@ -147,6 +153,13 @@ mod tests {
         let expected =
             [("Mr. Smith", Some(',')), (" Dr. J. Doe etc.", Some(',')), (" and so on etc", Some('.'))];
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn the_danda_ends_a_clause_with_a_full_stops_pause() {
+        let found = split_clauses("डॉ. शर्मा आए। वह गए॥", "hi");
+        assert_eq!(found, [("डॉ. शर्मा आए", Some('।')), (" वह गए", Some('॥'))]);
+        assert_eq!(['।', '॥', '?'].map(pause_mark), ['.', '.', '?']);
     }
 
     #[test]

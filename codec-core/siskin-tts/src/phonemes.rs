@@ -10,7 +10,7 @@ use siskin_model::bundle::LanguageSpec;
 
 use crate::align::align_words;
 use crate::clauses::{
-    replace_phonemes, split_clauses, split_runs, strip_language_marks, strip_phoneme_input,
+    pause_mark, replace_phonemes, split_clauses, split_runs, strip_language_marks, strip_phoneme_input,
 };
 use crate::normalize::read_words;
 
@@ -65,7 +65,7 @@ impl Phonemizer {
             spoken.into_iter().for_each(|(c, owner)| all.push_char(c, owner.map(|o| o + first)));
             all.words.extend(words.into_iter().map(str::to_owned));
             if let Some(mark) = mark.filter(|_| !all.chars.is_empty()) {
-                all.push_char(mark, None);
+                all.push_char(pause_mark(mark), None);
                 // Subtitles show the punctuation with its word.
                 if let Some(word) = all.words.last_mut() {
                     word.push(mark);

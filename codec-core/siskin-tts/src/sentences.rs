@@ -1,16 +1,14 @@
 //! Splits text of any length into sentences as it comes.
 
+use crate::reading::is_abbreviation_anywhere;
+
 /// Limit of the characters of a sentence; a longer one is cut at a comma or a blank. Kokoro takes 510 phonemes, about one
 /// per character, and a cut keeps the latency of a text without full stops low.
 pub const MAX_SENTENCE: usize = 300;
 
-/// Abbreviations of English, German, Italian, Spanish and French, in lower case: a full stop after them ends no sentence.
-const ABBREVIATIONS: [&str; 47] = [
-    "mr", "mrs", "ms", "dr", "prof", "sr", "jr", "st", "vs", "etc", "inc", "ltd", "co", "no", "vol", "fig",
-    "jan", "feb", "mar", "apr", "jun", "jul", "aug", "sep", "sept", "oct", "nov", "dec", "bzw", "ca", "vgl",
-    "nr", "str", "hr", "fr", "sig", "sra", "pág", "mme", "mlle", "approx", "dott", "dra", "okt", "dez",
-    "mio", "mrd",
-];
+/// Abbreviations besides those of the languages' tables, in lower case: a full stop after them ends no sentence. They are read
+/// as they are.
+const ABBREVIATIONS: [&str; 2] = ["co", "no"];
 
 /// Splits text into sentences. How the text is cut into calls does not change them.
 ///
@@ -153,7 +151,7 @@ impl Sentences {
         let text = self.pending.trim_end_matches(['"', '\'', ')', ']', '”', '’', '»', '“']);
         let Some(mark) = text.chars().next_back() else { return false };
         match mark {
-            '!' | '?' | '…' => !next.is_lowercase(),
+            '!' | '?' | '…' | '।' | '॥' => !next.is_lowercase(),
             '.' if next.is_lowercase() => false,
             '.' => {
                 let before = text.trim_end_matches('.');
@@ -162,7 +160,7 @@ impl Sentences {
                 // `J. Doe` and `3. Mai` go on; `in 1990. He` does not.
                 let initial = letters == 1 && word.chars().all(char::is_uppercase);
                 let ordinal = letters <= 2 && !word.is_empty() && word.chars().all(|c| c.is_ascii_digit());
-                !initial && !ordinal && !ABBREVIATIONS.contains(&word.to_lowercase().as_str())
+                !initial && !ordinal && !is_abbreviation(before, word)
             }
             _ => false,
         }
@@ -182,6 +180,17 @@ impl Sentences {
 }
 
 /// Whether the text ends with a mark of a script without blanks between sentences.
+/// Whether a sentence that has come to a full stop after `before` goes on; `last` is what follows the last mark in it.
+fn is_abbreviation(before: &str, last: &str) -> bool {
+    // With the marks in it too: "z.B" is none by its last letter.
+    let whole = before.rsplit(char::is_whitespace).next().unwrap_or_default();
+    let whole = whole.trim_start_matches(|c: char| !c.is_alphanumeric()).to_lowercase();
+    let last = last.to_lowercase();
+    // A single letter is more often a word or a unit: "5 m."
+    let is_listed = |word: &str| word.chars().nth(1).is_some() && is_abbreviation_anywhere(word);
+    ABBREVIATIONS.contains(&last.as_str()) || is_listed(&last) || is_listed(&whole)
+}
+
 fn ends_without_blank(text: &str) -> bool {
     text.ends_with(['。', '！', '？'])
 }
