@@ -47,7 +47,8 @@ impl<K: PartialEq, V: Send + Sync + 'static> SharedCache<K, V> {
         }))
     }
 
-    fn find(&self, key: &K) -> Option<Arc<V>> {
+    /// The value of a key, if it is in use or kept.
+    pub(crate) fn find(&self, key: &K) -> Option<Arc<V>> {
         let values = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         values.iter().find(|(k, _)| k == key).and_then(|(_, value)| value.upgrade())
     }

@@ -1,20 +1,18 @@
 //! A bundle's folder, whatever kind the bundle is of: its manifest and the files that the manifest lists.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
-use sha2::{Digest, Sha256};
 
+use super::files::{Files, check_hash, read_file};
 use super::hash_of;
 use super::search_path::search_path;
 use crate::{Error, Limits, Result, SharedCache};
 
 /// Files that were read and checked, by [`hash_of`] them.
-static FILES: SharedCache<[u8; 32], BTreeMap<String, Vec<u8>>> = SharedCache::new();
+static FILES: SharedCache<[u8; 32], Files> = SharedCache::new();
 
 /// What every kind of manifest says.
 pub(super) trait Facts: DeserializeOwned {
@@ -35,7 +33,7 @@ pub(super) fn parse_manifest<M: Facts>(text: &[u8]) -> std::result::Result<M, St
 
 /// Reads the manifest of a folder.
 fn read_manifest<M: Facts>(folder: &Path, limits: &Limits) -> Result<M> {
-    let text = read_file(folder, "manifest.json", limits)?;
+    let (text, _) = read_file(folder, "manifest.json", limits)?;
     parse_manifest(&text).map_err(|reason| Error::bad_bundle(folder, format!("manifest.json: {reason}")))
 }
 
@@ -66,7 +64,7 @@ pub(super) struct Folder<M> {
     path: PathBuf,
     manifest: Arc<M>,
     // In memory: what was hashed is what is used, whatever becomes of the files on disk.
-    files: Arc<BTreeMap<String, Vec<u8>>>,
+    files: Arc<Files>,
 }
 
 impl<M> Clone for Folder<M> {
@@ -76,12 +74,23 @@ impl<M> Clone for Folder<M> {
 }
 
 impl<M: Facts> Folder<M> {
-    /// Reads and checks every file that the manifest in `path` lists.
+    /// Reads and checks every file that the manifest in `path` lists, unless this process holds them already and nobody has
+    /// written to them since.
     pub(super) fn open(path: &Path, limits: &Limits) -> Result<Self> {
         let manifest: M = read_manifest(path, limits)?;
-        let files = read_files(path, manifest.file_hashes(), limits)?;
-        // Read all the same, so that a damaged file never goes unnoticed, and then held once for all streams.
-        let files = FILES.share::<Error>(hash_of(manifest.file_hashes()), || Ok(files))?;
+        let key = hash_of(manifest.file_hashes());
+        // To read and hash the 9.8 MB of speech-24k took a third of a decoder's start where its session was kept.
+        let held = FILES.find(&key).filter(|files| files.are_as_read(path, limits));
+        let files = match held {
+            Some(files) => files,
+            None => {
+                // Read all the same where others hold them, so that a damaged file never goes unnoticed.
+                let (files, stamps) = Files::read(path, manifest.file_hashes(), limits)?;
+                let files = FILES.share::<Error>(key, || Ok(files))?;
+                files.note_stamps(path, stamps);
+                files
+            }
+        };
         Ok(Self { path: path.to_owned(), manifest: Arc::new(manifest), files })
     }
 }
@@ -103,7 +112,7 @@ impl<M: Facts> Folder<M> {
             check_hash(path, name, data, expected)?;
         }
         // Not in the cache of files, which is of whole bundles.
-        Ok(Self { path: path.to_owned(), manifest: Arc::new(manifest), files: Arc::new(files) })
+        Ok(Self { path: path.to_owned(), manifest: Arc::new(manifest), files: Arc::new(Files::new(files)) })
     }
 }
 
@@ -118,59 +127,8 @@ impl<M> Folder<M> {
 
     /// The bytes of a file that the manifest lists.
     pub(super) fn file_bytes(&self, name: &str) -> Result<&[u8]> {
-        let listed = self.files.get(name).map(Vec::as_slice);
-        listed.ok_or_else(|| {
+        self.files.get(name).ok_or_else(|| {
             Error::bad_bundle(&self.path, format!("{name} is used and not listed under files"))
         })
     }
-}
-
-/// Reads all files of a bundle and checks their hashes.
-fn read_files(
-    folder: &Path,
-    hashes: &BTreeMap<String, String>,
-    limits: &Limits,
-) -> Result<BTreeMap<String, Vec<u8>>> {
-    let mut files = BTreeMap::new();
-    for (name, expected) in hashes {
-        let data = read_file(folder, name, limits)?;
-        check_hash(folder, name, &data, expected)?;
-        files.insert(name.clone(), data);
-    }
-    Ok(files)
-}
-
-fn check_hash(folder: &Path, name: &str, data: &[u8], expected: &str) -> Result<()> {
-    let found = hex::encode(Sha256::digest(data));
-    // As text: the manifest has lower-case digits (`docs/model-bundle.md`).
-    if found == expected {
-        return Ok(());
-    }
-    Err(Error::bad_bundle(folder, format!("{name} has sha256 {found}, the manifest says {expected}")))
-}
-
-/// Reads a file of a bundle's folder, if it is a plain name and within the limits.
-fn read_file(folder: &Path, name: &str, limits: &Limits) -> Result<Vec<u8>> {
-    // The manifest must not reach out of its folder, by `..`, an absolute path or a hidden file.
-    if Path::new(name).components().count() != 1 || name.starts_with('.') {
-        return Err(Error::bad_bundle(folder, format!("{name:?} is not a plain file name")));
-    }
-    let unreadable = |source: std::io::Error| Error::BadBundle {
-        path: folder.to_owned(),
-        reason: format!("{name} cannot be read"),
-        source: Some(source.into()),
-    };
-    let file = File::open(folder.join(name)).map_err(unreadable)?;
-    // Asked of the open file, not of the path, which may name another by now.
-    let (size, most) = (file.metadata().map_err(unreadable)?.len(), limits.max_bundle_file_bytes);
-    let mut data = Vec::new();
-    if size <= most {
-        // What is appended to the file meanwhile counts too.
-        file.take(most.saturating_add(1)).read_to_end(&mut data).map_err(unreadable)?;
-    }
-    let size = size.max(data.len() as u64);
-    if size > most {
-        return Err(Error::bad_bundle(folder, format!("{name} has {size} bytes, allowed: {most}")));
-    }
-    Ok(data)
 }

@@ -3,11 +3,13 @@
 //! A bundle is read whole and checked against the hashes of its manifest before anything in it is used, so what
 //! decodes a stream is what encoded it.
 
+mod files;
 mod folder;
 mod manifest;
 mod registry;
 mod search_path;
 mod specials;
+mod stamp;
 mod video;
 mod voice;
 mod voice_choice;
