@@ -252,6 +252,28 @@ fn a_seek_shows_the_frame_at_its_target() {
     }
 }
 
+/// Behind the stop the demuxer leaves out the keyframe and goes on with the frame after it.
+#[test]
+fn a_seek_with_a_stop_at_a_keyframe_plays_up_to_it_without_a_warning() {
+    let raw = "video/x-raw,format=I420,width=48,height=32,framerate=25/1";
+    let (_folder, path) = write(raw, 100, "siskinvideoenc preset=fast keyframe-interval=25");
+    for (start, stop) in [(0, 1000), (0, 2000), (1000, 3000)] {
+        let (player, eye) = player(&path);
+        player.set_state(gst::State::Paused).expect("a start");
+        settle(&player);
+        let flags = gst::SeekFlags::FLUSH | gst::SeekFlags::ACCURATE;
+        let [from, to] = [start, stop].map(gst::ClockTime::from_mseconds);
+        player.seek(1.0, flags, gst::SeekType::Set, from, gst::SeekType::Set, to).expect("a seek");
+        settle(&player);
+        eye.lock().expect("nobody panics with it").clear();
+        let said = play(&player);
+        assert_eq!((said.error, said.warnings), (None, vec![]), "{start} to {stop} ms");
+        let shown = seen(&eye);
+        assert_eq!(shown.first().and_then(|s| s.pts), Some(from));
+        assert_eq!(shown.len() as u64, (stop - start) / 40, "{start} to {stop} ms");
+    }
+}
+
 #[test]
 fn a_stop_ends_a_fit_at_once() {
     let pipeline = launch(

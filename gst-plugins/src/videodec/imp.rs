@@ -172,7 +172,7 @@ impl VideoDecoderImpl for SiskinVideoDec {
             let input = frame.input_buffer().ok_or(gst::FlowError::Error)?;
             let map = input.map_readable().map_err(|_| gst::FlowError::Error)?;
             let place = Place::of(input);
-            (place, self.take(place, &map, frame.pts())?)
+            (place, self.take(place, &map, &frame)?)
         };
         let obj = self.obj();
         if let Some(text) = broken {
@@ -231,8 +231,9 @@ impl SiskinVideoDec {
         &self,
         place: Place,
         data: &[u8],
-        pts: Option<gst::ClockTime>,
+        frame: &VideoCodecFrame,
     ) -> Result<Option<String>, gst::FlowError> {
+        let pts = frame.pts();
         let mut guard = lock(&self.stream);
         let stream = guard.as_mut().ok_or(gst::FlowError::Flushing)?;
         let had_provider = !stream.provider().is_empty();
@@ -253,6 +254,9 @@ impl SiskinVideoDec {
                 lock(&self.stats).packets_before_header += 1;
                 Ok(None)
             }
+            // Behind the end of what is played `matroskademux` leaves out keyframes, and goes on with the frames after them. None of
+            // them is shown.
+            Err(Error::MissingPredecessor { .. }) if !self.is_wanted(frame) => Ok(None),
             Err(e @ (Error::Bitstream { .. } | Error::MissingPredecessor { .. })) => {
                 lock(&self.stats).broken_packets += 1;
                 // Later packets of the same GOP fail alike; one warning is enough.
