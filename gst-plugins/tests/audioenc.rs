@@ -236,6 +236,53 @@ fn a_gap_of_the_input_is_silence_of_its_length() {
     }
 }
 
+/// Where the sound begins again after a gap, in samples.
+fn onset(pcm: &[f32], from: usize) -> usize {
+    let loudest = pcm[from..].iter().fold(0.0f32, |m, s| m.max(s.abs()));
+    from + pcm[from..].iter().position(|s| s.abs() > 0.3 * loudest).unwrap_or_default()
+}
+
+#[test]
+fn sound_after_a_gap_of_any_length_is_in_its_place() {
+    // Half a second of a tone that begins at once and loudly, a gap, and the same again.
+    let tone: Vec<f32> = (0..12_000).map(|n| 0.5 * (n as f32 * 0.07).sin()).collect();
+    for frames in [1, 2, 5, 50] {
+        for gap in [20, 33, 60, 250, 999, 3000] {
+            let mut harness = harness(&format!("frames-per-packet={frames} stages=9"));
+            // In buffers of 21.3 ms, as of 1024 samples at 48 kHz.
+            let start = tone.len() as u64 + gap * RATE / 1000;
+            for first in [0, start] {
+                for (n, piece) in tone.chunks(512).enumerate() {
+                    harness.push(raw_buffer(piece, first + 512 * n as u64)).expect("a push");
+                }
+            }
+            let pcm = decoded(&ended(&mut harness));
+            assert_eq!(pcm.len() as u64, start + tone.len() as u64, "{frames} frames a packet, {gap} ms");
+            // From the middle of the gap; the codec smears by up to a frame to both sides.
+            let again = onset(&pcm, tone.len() + (start as usize - tone.len()) / 2);
+            let off = again as i64 - start as i64;
+            assert!((-480..=480).contains(&off), "{frames} frames a packet, {gap} ms: {off} samples off");
+        }
+    }
+}
+
+#[test]
+fn jumps_to_and_fro_within_the_tolerance_move_nothing() {
+    // 20 ms of sound whose times are off by up to 9 ms to either side, as those of a network.
+    for frames in [1, 2, 5, 50] {
+        let (mut harness, mut dice) = (harness(&format!("frames-per-packet={frames}")), Dice(7));
+        let pcm = voice(480 * 100);
+        for (n, piece) in pcm.chunks(480).enumerate() {
+            let off = if n == 0 { 0 } else { dice.roll(433) as i64 - 216 };
+            let position = (480 * n as u64).saturating_add_signed(off);
+            harness.push(raw_buffer(piece, position)).expect("a push");
+        }
+        let packets: Vec<_> = ended(&mut harness).iter().map(|b| bytes_of(b)).collect();
+        let expected: Vec<_> = encode(&pcm, frames, None).into_iter().map(|p| p.data).collect();
+        assert!(packets == expected, "{frames} frames a packet: the samples are not those of the input");
+    }
+}
+
 #[test]
 fn small_jumps_do_not_add_up() {
     // 20 ms of sound every 25 ms, each jump below the 40 ms that the base class lets pass.
