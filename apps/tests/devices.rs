@@ -151,6 +151,7 @@ fn check_playing(kind: Kind, device: &[&str]) {
     let mut outcomes = Vec::new();
     for _ in 0..3 {
         let recorder = server.record();
+        let xruns = server.xruns();
         let mut playing = Running::on(&server, &[&["play", text(&coded)], device].concat());
         let begun = playing.wait_for("Playing on");
         assert!(playing.end(30.0).success(), "{}", playing.said());
@@ -161,7 +162,8 @@ fn check_playing(kind: Kind, device: &[&str]) {
         if (CLIP..CLIP + MARGIN).contains(&took) && same == 1.0 {
             return;
         }
-        if is_too_busy(&playing.said()) {
+        // ALSA's plugin for JACK has a thread of its own for the server, so an xrun there says nothing about the program.
+        if is_too_busy(&playing.said()) || server.xruns() > xruns {
             continue;
         }
         outcomes.push((took, same));
@@ -181,6 +183,11 @@ fn a_clip_on_pulseaudio_takes_its_length_and_is_heard_whole() {
 #[test]
 fn a_clip_on_pipewire_takes_its_length_and_is_heard_whole() {
     check_playing(Kind::PipeWire, &[]);
+}
+
+#[test]
+fn a_clip_on_alsas_pipewire_plugin_takes_its_length_and_is_heard_whole() {
+    check_playing(Kind::PipeWireOverAlsa, &[]);
 }
 
 #[test]

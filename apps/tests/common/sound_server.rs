@@ -18,6 +18,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) enum Kind {
     PulseAudio,
     PipeWire,
+    /// PipeWire, with ALSA's plugin for it as the default device instead of that for PulseAudio.
+    PipeWireOverAlsa,
     /// JACK with a period of this many samples.
     Jack(u32),
 }
@@ -35,16 +37,23 @@ impl SoundServer {
     pub(crate) fn start(kind: Kind) -> Option<Self> {
         let programs: &[&str] = match kind {
             Kind::PulseAudio => &["pulseaudio", "pactl", "parec"],
-            Kind::PipeWire => &["pipewire", "wireplumber", "pipewire-pulse", "pactl", "parec", "dbus-daemon"],
+            Kind::PipeWire | Kind::PipeWireOverAlsa => {
+                &["pipewire", "wireplumber", "pipewire-pulse", "pactl", "parec", "dbus-daemon"]
+            }
             Kind::Jack(_) => &["jackd", "jack_lsp", "jack_rec"],
         };
         if let Some(missing) = programs.iter().find(|program| !is_installed(program)) {
             println!("skipped: {missing} is not installed");
             return None;
         }
-        let plugin = if matches!(kind, Kind::Jack(_)) { "jack" } else { "pulse" };
-        if !has_alsa_plugin(plugin) {
-            println!("skipped: ALSA's plugin {plugin} is not installed (libasound2-plugins)");
+        let (plugin, package) = match kind {
+            Kind::Jack(_) => ("jack", "libasound2-plugins"),
+            Kind::PipeWireOverAlsa => ("pipewire", "pipewire-alsa"),
+            _ => ("pulse", "libasound2-plugins"),
+        };
+        let unpacked = unpacked_alsa_plugin().filter(|_| kind == Kind::PipeWireOverAlsa);
+        if unpacked.is_none() && !has_alsa_plugin(plugin) {
+            println!("skipped: ALSA's plugin {plugin} is not installed ({package})");
             return None;
         }
         let folder = tempfile::tempdir().expect("a temporary folder");
@@ -52,10 +61,16 @@ impl SoundServer {
         // PipeWire and PulseAudio refuse a folder that others may enter.
         let mut env = vec![("XDG_RUNTIME_DIR", path.clone()), ("HOME", path.clone())];
         // The default device is the server's, as on a desktop.
-        let asoundrc = format!("pcm.!default {{ type plug slave {{ pcm \"{plugin}\" }} }}\n");
+        let device = match kind {
+            // Not by the name that the package defines: it may be unpacked only.
+            Kind::PipeWireOverAlsa => "{ type pipewire }".to_owned(),
+            _ => format!("\"{plugin}\""),
+        };
+        let mut asoundrc = format!("pcm.!default {{ type plug slave {{ pcm {device} }} }}\n");
+        asoundrc.extend(unpacked.map(|library| format!("pcm_type.pipewire {{ lib \"{library}\" }}\n")));
         match kind {
             Kind::PulseAudio => env.push(("PULSE_SERVER", format!("unix:{path}/pulse-native"))),
-            Kind::PipeWire => {
+            Kind::PipeWire | Kind::PipeWireOverAlsa => {
                 // A sink without a device, at the rate of the codec, so that nothing is resampled on the way.
                 let conf = folder.path().join(".config/pipewire/pipewire.conf.d");
                 std::fs::create_dir_all(&conf).expect("a folder");
@@ -92,7 +107,7 @@ impl SoundServer {
                 let sink = ["-L", "module-null-sink sink_name=nul rate=24000"];
                 self.spawn("pulseaudio", &[&options[..], &["-L", &protocol], &sink].concat());
             }
-            Kind::PipeWire => {
+            Kind::PipeWire | Kind::PipeWireOverAlsa => {
                 let bus = self.start_bus();
                 self.env.retain(|(name, _)| *name != "DBUS_SESSION_BUS_ADDRESS");
                 self.env.push(("DBUS_SESSION_BUS_ADDRESS", bus));
@@ -144,6 +159,12 @@ impl SoundServer {
             let status = Command::new("kill").args([name, &child.id().to_string()]).status();
             assert!(status.expect("kill starts").success());
         }
+    }
+
+    /// Periods so far in which JACK's server, or one of its clients, the recorder too, did not get its turn in time: what is
+    /// played is then not what is recorded, whoever plays. The other servers do not tell.
+    pub(crate) fn xruns(&self) -> usize {
+        self.logs().matches("JackEngine::XRun").count()
     }
 
     /// A command that talks to this server.
@@ -271,6 +292,15 @@ fn text(path: &Path) -> &str {
 fn is_installed(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+}
+
+/// ALSA's plugin in what `SISKIN_PIPEWIRE_ALSA` names, which is Debian's package pipewire-alsa, unpacked: installed it would
+/// become the machine's default device.
+fn unpacked_alsa_plugin() -> Option<String> {
+    let libraries = PathBuf::from(std::env::var_os("SISKIN_PIPEWIRE_ALSA")?).join("usr/lib");
+    let folders = libraries.read_dir().ok()?.filter_map(Result::ok);
+    let mut files = folders.map(|e| e.path().join("alsa-lib/libasound_module_pcm_pipewire.so"));
+    files.find(|file| file.is_file()).map(|file| file.display().to_string())
 }
 
 /// Whether ALSA has a plugin, in the folder of any architecture.
