@@ -49,6 +49,8 @@ def manifest(config, codec, name, version):
     frame_rate = config.sample_rate / config.hop
     stages, groups, size, _ = codec.quantizer.books.shape
     bits = groups * int(np.log2(size))
+    # Codecs of fewer stages have the prefixes that they can have.
+    prefixes = sorted({n for n in PREFIXES if n < stages} | {stages})
     return {
         "format": 1, "kind": "audio", "name": name, "version": version,
         "licence": "MIT OR Apache-2.0",
@@ -58,8 +60,8 @@ def manifest(config, codec, name, version):
         "chunk_frames": [1], "latent_dim": config.latent,
         "quantizer": {"type": "rvq" if groups == 1 else "grvq", "groups": groups, "stages": stages, "size": size,
                       "dim": config.latent, "file": "codebooks.safetensors"},
-        "prefixes": [{"stages": n, "bitrate": int(n * bits * frame_rate)} for n in PREFIXES],
-        "default_stages": DEFAULT,
+        "prefixes": [{"stages": n, "bitrate": int(n * bits * frame_rate)} for n in prefixes],
+        "default_stages": default_stages(stages),
         "encoder": {"file": "encoder.onnx", "input": "pcm", "output": "latents",
                     "states": states(codec.encoder.state_shapes)},
         "decoder": {"file": "decoder.onnx", "input": "latents", "output": "pcm",
@@ -68,21 +70,28 @@ def manifest(config, codec, name, version):
     }
 
 
+def default_stages(stages):
+    """The stages of an encoder that is not told any."""
+    return min(DEFAULT, stages)
+
+
 def golden(codec, clip, seconds):
     """Offline reference: the whole clip at once through the torch model. `decoded` is late by `delay` samples."""
     audio, rate = sf.read(clip, dtype="float64")
     hop = codec.config.hop
-    audio = resample_poly(audio, codec.config.sample_rate // 1000, rate // 1000)
+    common = np.gcd(codec.config.sample_rate, rate)
+    audio = resample_poly(audio, codec.config.sample_rate // common, rate // common)
     start = int(0.5 * codec.config.sample_rate)
     pcm = audio[start: start + int(seconds * codec.config.sample_rate) // hop * hop].astype(np.float32)
     with torch.no_grad():
         z = codec.encode(torch.from_numpy(pcm)[None])[0]
         books = codec.quantizer.books
+        default = default_stages(len(books))
         codes = encode(z, books)
-        decoded = {n: codec.decode(decode(codes, books, n)[None])[0].numpy() for n in (DEFAULT, len(books))}
+        decoded = {n: codec.decode(decode(codes, books, n)[None])[0].numpy() for n in (default, len(books))}
     return {"pcm": pcm, "latents": np.ascontiguousarray(z.numpy().T),
             "codes": np.ascontiguousarray(codes.numpy().T.astype(np.uint16)),
-            "decoded": decoded[len(books)], "decoded_default": decoded[DEFAULT]}
+            "decoded": decoded[len(books)], "decoded_default": decoded[default]}
 
 
 def new_decoder(args):
@@ -129,6 +138,7 @@ def main():
     parser.add_argument("--golden", type=Path, default=Path("testdata/golden/speech-24k.safetensors"))
     parser.add_argument("--clip", type=Path, default=Path("testdata/clips/speech-it-male.flac"))
     parser.add_argument("--version", default="0.1.0")
+    parser.add_argument("--data", default="docs/training.md", help="where the manifest says what it was trained on")
     parser.add_argument("--noise", type=float, default=0.0, metavar="DB", help="added to the level of the decoder's noise")
     parser.add_argument("--noise-above", type=float, default=0.0, metavar="HZ", help="only to that of bands from there on")
     args = parser.parse_args()
@@ -155,7 +165,7 @@ def whole_bundle(args):
     parts = codec.parameters_by_part()
     info["training"] = {"steps": saved["step"], "seconds": round(saved["elapsed"]), "parameters": parts,
                         "architecture": asdict(config),
-                        "data": "docs/training.md",
+                        "data": args.data,
                         "losses": "companded complex STFT, spectral energy distance, audible disturbance, commitment",
                         "noise_db": args.noise}
     info["figures"] = []

@@ -103,6 +103,7 @@ fn tokens(runs: &mut Runs) {
     fs::create_dir(&folder).expect("a folder");
     fs::copy(runs.path("in.wav"), folder.join("one.wav")).expect("a copy");
     runs.run("tokens export {recordings} {tokens}");
+    runs.run("tokens export {recordings} {corpus} --format parquet");
     runs.run("tokens import {tokens} {coded}");
     runs.run("tokens info {tokens/one.safetensors}");
     fs::write(runs.path("bad.jsonl"), "{\"id\": 3}\n").expect("a file");

@@ -11,6 +11,7 @@
 //! - [`container`]: Matroska with private codec ids;
 //! - [`tokens`]: codes as language models and speech synthesisers lay them out, and token files;
 //! - `import` (feature of that name): bundles from the checkpoints of published codecs;
+//! - `corpus` (feature `corpus`): manifests of corpora in, shards of tokens that trainers read out;
 //! - [`tts`]: text to speech with bundles of voices.
 //!
 //! Data walks one way, samples to [`audio`] to codes to [`bitstream`] to [`container`], and the same road back.
@@ -63,6 +64,9 @@ pub use siskin_import as import;
 
 #[cfg(feature = "tts")]
 pub use siskin_tts as tts;
+
+#[cfg(feature = "corpus")]
+pub use siskin_corpus as corpus;
 
 /// Video: fitted networks and the real-time mode.
 #[cfg(feature = "video")]

@@ -34,6 +34,7 @@ class Corpus:
         return self.samples[row["offset"]: row["offset"] + row["samples"]].astype(np.float32) / 32768
 
     def crop(self, rng, kind, length):
+        x = None
         for _ in range(20):
             lo, hi = self.ranges[kind][rng.choice(len(self.ranges[kind]), p=self.weights[kind])]
             if hi - lo <= length:
@@ -42,6 +43,8 @@ class Corpus:
             x = self.samples[start: start + length].astype(np.float32) / 32768
             if np.abs(x).max() > 0.02:
                 break
+        if x is None:
+            raise ValueError(f"no stretch of {kind} with more than {length} samples was found: crops are longer than recordings")
         return x
 
     def raised(self, rng, length):
@@ -93,7 +96,8 @@ def rms(x):
 def tones(rng, length, rate):
     """One to three steady tones: what a codec of speech plays too loud or with a hum unless it has heard them."""
     time = np.arange(length) / rate
-    frequencies = np.exp(rng.uniform(np.log(50), np.log(11e3), rng.integers(1, 4)))
+    # Up to what 24 kHz holds, or the rate at hand: beyond half of it tones fold down.
+    frequencies = np.exp(rng.uniform(np.log(50), np.log(min(11e3, 0.4584 * rate)), rng.integers(1, 4)))
     x = sum(np.sin(2 * np.pi * (f * time + rng.random())) for f in frequencies)
     return x.astype(np.float32)
 
@@ -103,7 +107,7 @@ def glides(rng, length, rate):
     time = np.linspace(0, 1, length)
     low, turn = np.exp(rng.uniform(np.log(60), np.log(1500))), rng.uniform(-1, 1) * (rng.random() < 0.7)
     phase = 2 * np.pi * np.cumsum(low * 2 ** (turn * time)) / rate
-    count = min(rng.integers(1, 13), int(10e3 / low / 2))
+    count = max(1, min(rng.integers(1, 13), int(min(10e3, 0.417 * rate) / low / 2)))
     x = sum(np.sin(n * phase + rng.uniform(0, 6)) * n ** -rng.uniform(0, 1.5) for n in range(1, count + 1))
     return x.astype(np.float32)
 

@@ -3,6 +3,8 @@
 Encoder: samples to codes. Decoder: codes to samples. TokenStream: tokens of a model in its layout to samples, as soon as
 a frame is complete. All of them stream and release the GIL while they work, and how the input is cut into calls does not
 change the output. Codes are arrays [K, T]: K codes per frame (residual stages x groups), T frames.
+
+Corpora: `read_manifest`, `Corpus` and `ShardWriter`; `siskin.audio` reads files, `siskin.ray` runs on many machines.
 """
 import importlib.util
 import os
@@ -10,22 +12,26 @@ from pathlib import Path
 
 from . import _siskin
 from ._siskin import (
+    Corpus,
     Decoder,
     Encoder,
     Error,
+    ShardWriter,
     Snapshot,
     TokenError,
     TokenStream,
     import_model,
     load,
     pack,
+    read_manifest,
     save,
+    shard_summary,
     specials,
     unpack,
 )
 
-__all__ = ["Decoder", "Encoder", "Error", "Snapshot", "TokenError", "TokenStream", "import_model", "load", "pack", "save",
-           "specials", "unpack"]
+__all__ = ["Corpus", "Decoder", "Encoder", "Error", "ShardWriter", "Snapshot", "TokenError", "TokenStream", "import_model",
+           "load", "pack", "read_manifest", "save", "shard_summary", "specials", "unpack"]
 __version__ = _siskin.__version__
 
 _here = Path(__file__).resolve().parent

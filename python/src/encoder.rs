@@ -7,7 +7,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use siskin_core::audio::MAX_BLOCK;
 use siskin_core::bundle::Bundle;
-use siskin_core::tokens::Tokenizer;
+use siskin_core::tokens::{TokenMeta, Tokenizer};
 
 use crate::arrays;
 use crate::errors::to_py_err;
@@ -161,6 +161,14 @@ impl Encoder {
     #[getter]
     fn model_id(&self) -> String {
         self.model.bundle.id().to_string()
+    }
+
+    /// The stream header in hexadecimal, as token files and shards hold it.
+    #[getter]
+    fn stream_header(&self) -> PyResult<String> {
+        let meta = TokenMeta::from_stream_header(&self.model.bundle.stream_header(), self.codebook_size());
+        let value = serde_json::to_value(&meta).map_err(|e| PyValueError::new_err(e.to_string()))?;
+        Ok(value["stream_header"].as_str().unwrap_or_default().to_owned())
     }
 
     #[getter]

@@ -9,6 +9,7 @@ use siskin_core::bundle::Bundle;
 use siskin_core::tokens::{FileFormat, TokenFile, TokenMeta};
 
 use crate::arrays;
+use crate::corpus::parse_dtype;
 use crate::errors::to_py_err;
 
 fn format_from_path(path: &std::path::Path) -> PyResult<FileFormat> {
@@ -29,15 +30,18 @@ pub(crate) fn load(py: Python<'_>, path: PathBuf) -> PyResult<(Bound<'_, PyArray
     Ok((arrays::codes_to_array(py, &file.to_frames(), file.codebooks)?, meta))
 }
 
-/// Writes codes [K, T] to a token file, with metadata as `load` returns it; `model` fills in the fields of a bundle.
+/// Writes codes [K, T] to a token file, with metadata as `load` returns it; `model` fills in the fields of a bundle;
+/// `dtype` is the type of the codes in .safetensors and .npy: uint16, int32 or int64.
 #[pyfunction]
-#[pyo3(signature = (path, codes, meta = None, model = None))]
+#[pyo3(signature = (path, codes, meta = None, model = None, dtype = "uint16"))]
 pub(crate) fn save(
     path: PathBuf,
     codes: &Bound<'_, PyAny>,
     meta: Option<&Bound<'_, PyAny>>,
     model: Option<&str>,
+    dtype: &str,
 ) -> PyResult<()> {
+    let code_type = parse_dtype(dtype)?;
     let format = format_from_path(&path)?;
     let mut metadata = match meta {
         Some(meta) => {
@@ -60,6 +64,6 @@ pub(crate) fn save(
     if file.meta.codebook_size > 0 {
         file.check_codes(file.meta.codebook_size).map_err(to_py_err)?;
     }
-    std::fs::write(&path, file.to_bytes(format).map_err(to_py_err)?)?;
+    std::fs::write(&path, file.to_bytes_as(format, code_type).map_err(to_py_err)?)?;
     Ok(())
 }

@@ -7,6 +7,7 @@
 #![allow(missing_docs)]
 
 mod arrays;
+mod corpus;
 mod decoder;
 mod encoder;
 mod errors;
@@ -49,6 +50,10 @@ fn _siskin(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(files::load, module)?)?;
     module.add_function(wrap_pyfunction!(files::save, module)?)?;
     module.add_function(wrap_pyfunction!(importing::import_model, module)?)?;
+    module.add_class::<corpus::ShardWriter>()?;
+    module.add_class::<corpus::Corpus>()?;
+    module.add_function(wrap_pyfunction!(corpus::read_manifest, module)?)?;
+    module.add_function(wrap_pyfunction!(corpus::shard_summary, module)?)?;
     module.add_function(wrap_pyfunction!(search_near, module)?)?;
     module.add_function(wrap_pyfunction!(use_runtime, module)?)
 }

@@ -12,6 +12,7 @@ pub(crate) struct TokensExport<'a> {
     pub(crate) output: Cow<'a, str>,
     pub(crate) format: &'static str,
     pub(crate) files: u64,
+    pub(crate) shards: u64,
     pub(crate) skipped: usize,
     pub(crate) failed: u64,
     pub(crate) frames: u64,

@@ -28,6 +28,8 @@ pub(crate) struct AudioInput {
     track: Track,
     /// The rate of the samples handed out; `None` takes the input's own.
     wanted_rate: Option<u32>,
+    /// The channel that is taken; `None` mixes them down.
+    channel: Option<u16>,
     shape: AudioShape,
     /// The first frame, decoded to know when it is heard.
     waiting: Option<frame::Audio>,
@@ -65,6 +67,12 @@ impl AudioInput {
         Self::open_alone(&Source::open(path)?, rate)
     }
 
+    /// Takes one channel, from 0, in place of the mix. Before the first samples are taken.
+    pub(crate) fn pick_channel(&mut self, channel: u16) {
+        // Whether there is such a channel is seen with each change of the stream.
+        self.channel = Some(channel);
+    }
+
     /// [`AudioInput::open`] of an opened input, of which nothing else is read.
     pub(crate) fn open_alone(source: &Source, rate: Option<u32>) -> Result<Self> {
         let mut input = Self::of_track(source, rate, true)?;
@@ -97,6 +105,7 @@ impl AudioInput {
         Ok(Self {
             track,
             wanted_rate: rate,
+            channel: None,
             shape,
             waiting: is_there.then_some(first),
             frame: frame::Audio::empty(),
@@ -281,7 +290,7 @@ impl AudioInput {
         self.silence = u64::try_from(place).unwrap_or(0).saturating_sub(self.given);
         self.note_gap(start);
         self.first.get_or_insert(start);
-        let graph = resample::decoding_graph(&shape, self.rate())?;
+        let graph = resample::decoding_graph(&shape, self.rate(), self.channel)?;
         self.run = Some(Run { graph, shape, start, end: start, taken: 0, given: 0 });
         self.push(frame)
     }

@@ -1,6 +1,6 @@
 //! Sample formats, rates and channels, by FFmpeg's `aresample`.
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use ffmpeg_next::format::Sample;
 use ffmpeg_next::format::sample::Type;
 use ffmpeg_next::{ChannelLayout, frame};
@@ -20,11 +20,17 @@ const MIX: &str = "rematrix_maxval=1.0";
 
 /// From decoded frames to mono float of a rate that keeps time with the frames' clock: differences from 20 ms on are made up for by
 /// up to 1 % more or fewer samples, which is a sixth of a semitone; from 100 ms on by silence, or by leaving samples out.
-pub(super) fn decoding_graph(shape: &AudioShape, rate: u32) -> Result<Graph> {
+/// With a `channel` it alone is taken, otherwise all are mixed down.
+pub(super) fn decoding_graph(shape: &AudioShape, rate: u32, channel: Option<u16>) -> Result<Graph> {
+    let pick = match channel {
+        None => String::new(),
+        Some(number) if i32::from(number) < shape.layout.channels() => format!("pan=mono|c0=c{number},"),
+        Some(number) => bail!("channel {number} of {}, allowed: 0 to one less", shape.layout.channels()),
+    };
     // The option counts samples per second.
     let stretch = shape.rate / 100;
     let chain = format!(
-        "aresample={rate}:{MIX}:async={stretch}:min_comp=0.02:min_hard_comp=0.1,\
+        "{pick}aresample={rate}:{MIX}:async={stretch}:min_comp=0.02:min_hard_comp=0.1,\
          aformat=sample_fmts=flt:channel_layouts=mono:sample_rates={rate}"
     );
     Graph::audio(shape, &chain)

@@ -144,6 +144,18 @@ pub enum Error {
         /// What was found and what is allowed.
         reason: String,
     },
+    /// A manifest, a shard or the state of a corpus that cannot be used.
+    #[error("{}{}: bad {field}: {reason}", .path.display(), .line.map_or(String::new(), |n| format!(":{n}")))]
+    Corpus {
+        /// The file or folder.
+        path: PathBuf,
+        /// The line in it, from 1, where it has lines.
+        line: Option<u64>,
+        /// The key or part.
+        field: String,
+        /// What was found and what is allowed.
+        reason: String,
+    },
     /// Reading or writing a file failed.
     // Only the path: `source` says the rest, and `with_sources` puts a colon between them.
     #[error("{}", .path.display())]
@@ -192,6 +204,18 @@ impl Error {
     /// A bundle whose files are not as its manifest says.
     pub fn bad_bundle(path: &Path, reason: impl ToString) -> Self {
         Self::BadBundle { path: path.to_owned(), reason: reason.to_string(), source: None }
+    }
+
+    /// A part of a corpus that cannot be used: `field` in line `line` of the file at `path`.
+    ///
+    /// ```
+    /// use std::path::Path;
+    ///
+    /// let error = siskin_error::Error::corpus(Path::new("a.jsonl"), Some(3), "duration", "-1, allowed: 0 and more");
+    /// assert_eq!(error.to_string(), "a.jsonl:3: bad duration: -1, allowed: 0 and more");
+    /// ```
+    pub fn corpus(path: &Path, line: Option<u64>, field: &str, reason: impl ToString) -> Self {
+        Self::Corpus { path: path.to_owned(), line, field: field.to_owned(), reason: reason.to_string() }
     }
 
     /// Whether a source had no data yet and may have some later, as [`WouldBlock`](std::io::ErrorKind::WouldBlock) says it: a

@@ -1,49 +1,57 @@
 //! `siskin tokens export`.
 
-use std::path::{Path, PathBuf};
+use std::collections::HashMap;
+use std::path::{Component, Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Mutex;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, anyhow, bail};
 use clap::Args;
 use siskin_core::audio::DEFAULT_SEARCH_WIDTH;
-use siskin_core::bundle::Bundle;
-use siskin_core::runtime::Runtime;
-use siskin_core::tokens::{FileFormat, TokenFile, TokenMeta, Tokenizer};
+use siskin_core::corpus::{ManifestFormat, ShardFormat, Sound, Utterance};
+use siskin_core::tokens::{CodeType, FileFormat};
 
+use super::corpus::run_corpus;
+use super::exporter::Exporter;
+use super::input::{Input, read_input};
 use super::lines::Lines;
 use crate::batch::{self, Done, Job};
 use crate::events;
 use crate::failure::usage_error;
-use crate::interrupt;
-use crate::media::{self, AudioInput};
-use crate::media_file::CodedFile;
+use crate::media;
 use crate::model::ModelArgs;
 use crate::report::{Report, ReportArgs};
 use crate::target::{Overwrite, OverwriteArgs, is_dash};
 use crate::units;
 
-/// Extensions of the files that are taken out of a folder.
-// By extension, since opening every file of a folder to see what it is takes long and takes frames for films.
-const MEDIA: [&str; 18] = [
-    "wav", "flac", "mp3", "ogg", "oga", "opus", "m4a", "aac", "mka", "mkv", "mp4", "mov", "webm", "aiff",
-    "aif", "caf", "wma", "amr",
-];
-/// Samples that the encoder gets at once.
-// A second of `speech-24k`: interrupts are noticed at once, and a call's overhead does not count.
-const BATCH: usize = 24_000;
-
 /// Arguments of `tokens export`.
 #[derive(Debug, Args)]
 pub(crate) struct ExportArgs {
-    /// Recording that FFmpeg reads, coded file, or folder of them
-    input: PathBuf,
+    /// Recording that FFmpeg reads, coded file, folder of them, or manifest of Lhotse, Kaldi or NeMo
+    pub(super) input: PathBuf,
     /// Token file (.safetensors, .npy, .jsonl), folder for them, or one .jsonl for all of a folder. - for JSON lines on
-    /// stdout
-    output: PathBuf,
-    /// Format of the files in an output folder
-    #[arg(short, long, value_name = "NAME", value_parser = ["safetensors", "npy", "jsonl"], help_heading = "Coding")]
+    /// stdout. For shards the folder of the corpus: trainers read OUTPUT/data
+    pub(super) output: PathBuf,
+    /// Format of the files in an output folder. shar (Lhotse Shar), webdataset and parquet are shards of many recordings
+    #[arg(short, long, value_name = "NAME",
+          value_parser = ["safetensors", "npy", "jsonl", "shar", "webdataset", "parquet"], help_heading = "Coding")]
     format: Option<String>,
+    /// Format of INPUT, which then is a manifest: a file, for kaldi its folder [default: seen from its content]
+    #[arg(long, value_name = "NAME", value_parser = ["lhotse", "kaldi", "nemo"], help_heading = "Corpus")]
+    manifest: Option<String>,
+    /// Recordings of a shard [default: 1000]
+    #[arg(long, value_name = "N", value_parser = parse_shard_size, help_heading = "Corpus")]
+    pub(super) shard_size: Option<usize>,
+    /// Type of the codes in safetensors, npy and shards
+    #[arg(long, value_name = "TYPE", default_value = "uint16", value_parser = ["uint16", "int32", "int64"],
+          help_heading = "Corpus")]
+    dtype: String,
+    /// Make shards with failures again
+    #[arg(long, help_heading = "Corpus")]
+    pub(super) retry_failed: bool,
+    /// Put recordings of nothing but zeros into shards; they are failures otherwise
+    #[arg(long, help_heading = "Corpus")]
+    pub(super) keep_silence: bool,
     /// Residual stages [default: the bundle's, or all of a coded file]
     #[arg(
         short = 's',
@@ -53,18 +61,18 @@ pub(crate) struct ExportArgs {
         value_name = "N",
         help_heading = "Coding"
     )]
-    stages: Option<u8>,
+    pub(super) stages: Option<u8>,
     /// Width of the beam search over codes, 1 to 64
     #[arg(long, value_name = "N", default_value_t = DEFAULT_SEARCH_WIDTH, help_heading = "Coding")]
-    search_width: usize,
+    pub(super) search_width: usize,
     /// Files to process in parallel
     #[arg(short, long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256),
           help_heading = "Coding")]
-    jobs: u16,
+    pub(super) jobs: u16,
     #[command(flatten)]
-    model: ModelArgs,
+    pub(super) model: ModelArgs,
     #[command(flatten)]
-    overwrite: OverwriteArgs,
+    pub(super) overwrite: OverwriteArgs,
     #[command(flatten)]
     pub(crate) report: ReportArgs,
 }
@@ -75,10 +83,25 @@ pub(crate) fn run_export(args: &ExportArgs) -> Result<ExitCode> {
     if !(1..=64).contains(&args.search_width) {
         return Err(usage_error(format!("--search-width is {}, allowed: 1 to 64", args.search_width)));
     }
+    let named = args.manifest.as_deref();
+    let manifest = named.and_then(|name| ManifestFormat::ALL.into_iter().find(|f| f.name() == name));
+    let code_type = CodeType::from_name(&args.dtype).unwrap_or_default();
+    let Input { utterances, is_many } = read_input(&args.input, manifest, &args.output)?;
+    if let Some(format) = args.format.as_deref().and_then(ShardFormat::from_name) {
+        return run_corpus(args, format, code_type, utterances, &mut report);
+    }
+    for (is_given, name) in [
+        (args.shard_size.is_some(), "--shard-size"),
+        (args.retry_failed, "--retry-failed"),
+        (args.keep_silence, "--keep-silence"),
+    ] {
+        if is_given {
+            return Err(usage_error(format!("{name} is for --format shar, webdataset or parquet")));
+        }
+    }
     let of_name =
         if is_dash(&args.output) { Some(FileFormat::Jsonl) } else { FileFormat::from_path(&args.output) };
-    let is_folder = args.input.is_dir();
-    let format = match (&args.format, of_name, is_folder) {
+    let format = match (&args.format, of_name, is_many) {
         (Some(name), found, _) if found.is_none_or(|f| f.name() == name) => {
             FileFormat::ALL.into_iter().find(|f| f.name() == name).unwrap_or(FileFormat::Safetensors)
         }
@@ -93,27 +116,20 @@ pub(crate) fn run_export(args: &ExportArgs) -> Result<ExitCode> {
         }
     };
     // Only JSON lines can hold several recordings.
-    let one_file = is_folder && of_name.is_some();
+    let one_file = is_many && of_name.is_some();
     if one_file && format != FileFormat::Jsonl {
         return Err(usage_error("a whole folder goes into a folder, or into one .jsonl file"));
     }
     let again = args.overwrite.choice() == Overwrite::Always;
     let lines = one_file.then(|| Lines::open(&args.output, again)).transpose()?.map(Mutex::new);
-    let mut jobs = if is_folder {
-        batch::plan_jobs(&args.input, &args.output, format.name(), is_media)?
-    } else {
-        let id = args.input.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
-        vec![Job { input: args.input.clone(), output: args.output.clone(), id }]
-    };
+    let mut jobs = plan(args, format, &utterances, is_many)?;
+    let by_id: HashMap<&str, &Utterance> = utterances.iter().map(|u| (u.id.as_str(), u)).collect();
     let all = jobs.len();
-    if all == 0 {
-        bail!("{} holds no recordings", args.input.display());
-    }
     if let Some(lines) = &lines {
         // A thread that panicked did so between lines, each of which is one write.
         let lines = lines.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         jobs.retain(|job| !lines.has(&job.id));
-    } else if is_folder && !again {
+    } else if is_many && !again {
         // Outputs get their names when they are whole, so one that is there is finished.
         jobs.retain(|job| !job.output.exists());
     }
@@ -122,22 +138,23 @@ pub(crate) fn run_export(args: &ExportArgs) -> Result<ExitCode> {
         report.note(&format!("{skipped} of {all} files are there already (-y makes them anew)"));
     }
     // What is still in the list of a folder is to be made, or made anew.
-    let overwrite = if is_folder { Overwrite::Always } else { args.overwrite.choice() };
+    let overwrite = if is_many { Overwrite::Always } else { args.overwrite.choice() };
     let work = |tool: &mut Exporter<'_>, job: &Job| -> Result<Done> {
-        let mut file = tool.export(&job.input)?;
-        file.meta.id = Some(job.id.clone());
+        // Every job was made of an utterance.
+        let utterance = by_id.get(job.id.as_str()).ok_or_else(|| anyhow!("{} is not known", job.id))?;
+        let file = tool.export(utterance)?.tokens;
         let bytes = match &lines {
             Some(lines) => {
                 let mut lines = lines.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
                 lines.add(&file)?
             }
-            None => super::write_tokens(&file, &job.output, format, overwrite, &job.input)?,
+            None => super::write_tokens(&file, &job.output, format, code_type, overwrite, &job.input)?,
         };
         let seconds = file.frames as f64 / file.meta.frame_rate.max(1e-9);
         Ok(Done { seconds, frames: file.frames as u64, bytes })
     };
     let totals =
-        batch::run_jobs(&jobs, args.jobs.into(), &mut report, || Ok(Exporter { args, tool: None }), work)?;
+        batch::run_jobs(&jobs, args.jobs.into(), &mut report, || Ok(Exporter::new(args, false)), work)?;
     let speed = totals.seconds / report.elapsed().max(1e-6);
     report.done(
         &format!(
@@ -152,6 +169,7 @@ pub(crate) fn run_export(args: &ExportArgs) -> Result<ExitCode> {
             output: args.output.to_string_lossy(),
             format: format.name(),
             files: totals.files,
+            shards: 0,
             skipped,
             failed: totals.failed,
             frames: totals.frames,
@@ -165,67 +183,39 @@ pub(crate) fn run_export(args: &ExportArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn is_media(path: &Path) -> bool {
-    let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
-    MEDIA.contains(&extension.as_str())
+/// A job for each utterance; the names of their files follow from their ids.
+fn plan(args: &ExportArgs, format: FileFormat, utterances: &[Utterance], is_many: bool) -> Result<Vec<Job>> {
+    let job = |utterance: &Utterance| {
+        let input = match &utterance.sound {
+            Sound::File(path) => path.clone(),
+            // Told when it is its turn; the name says where it comes from.
+            Sound::Refused(_) => PathBuf::from(&utterance.id),
+        };
+        let output = match is_many {
+            true => args.output.join(file_of(&utterance.id, format)?),
+            false => args.output.clone(),
+        };
+        Ok(Job { input, output, id: utterance.id.clone() })
+    };
+    utterances.iter().map(job).collect()
 }
 
-/// One thread's tools.
-struct Exporter<'a> {
-    args: &'a ExportArgs,
-    /// Loaded with the first recording that is not coded yet.
-    tool: Option<(Bundle, Tokenizer)>,
-}
-
-impl Exporter<'_> {
-    fn export(&mut self, input: &Path) -> Result<TokenFile> {
-        if CodedFile::is_coded(input) {
-            let codes = CodedFile::open(input)?.codes(self.args.stages)?;
-            let installed = siskin_core::bundle::installed();
-            let bundle = installed.iter().find(|b| b.id() == codes.header.bundle);
-            // Without the bundle, the most that the codes' bits can say.
-            let size = bundle.map_or(1 << codes.header.code_bits, |b| b.manifest().quantizer.size);
-            let mut meta = TokenMeta::from_stream_header(&codes.header, size);
-            meta.samples = codes.samples;
-            let file = TokenFile::from_frames(codes.codebooks, &codes.frames, meta)?;
-            file.check_codes(size).with_context(|| input.display().to_string())?;
-            return Ok(file);
-        }
-        let ready = self.tool.take().map_or_else(|| self.load(), Ok)?;
-        let (bundle, tokenizer) = self.tool.insert(ready);
-        let manifest = bundle.manifest();
-        let mut audio = AudioInput::open(input, Some(manifest.sample_rate))?;
-        let (mut pcm, mut tokens, mut more) = (Vec::new(), Vec::new(), true);
-        tokenizer.reset();
-        while more {
-            interrupt::check_interrupt()?;
-            while more && pcm.len() < BATCH {
-                more = audio.next(&mut pcm)?;
-            }
-            tokenizer.push_samples(&pcm, &mut tokens)?;
-            pcm.clear();
-        }
-        // A truncated recording in a training set would go unnoticed for ever.
-        if let Some(missing) = audio.missing() {
-            bail!("{missing}");
-        }
-        let samples = tokenizer.finish_stream(false, &mut tokens)?;
-        if samples == 0 {
-            bail!("{} holds no audio samples", input.display());
-        }
-        let mut meta = TokenMeta::from_stream_header(&bundle.stream_header(), manifest.quantizer.size);
-        meta.samples = Some(samples);
-        // In the parallel layout tokens are codes.
-        let frames: Vec<u16> = tokens.iter().map(|&t| t as u16).collect();
-        Ok(TokenFile::from_frames(tokenizer.format().codes_per_frame(), &frames, meta)?)
+/// The file of an id within a folder: ids of a manifest come from elsewhere, and none shall lead out of it.
+fn file_of(id: &str, format: FileFormat) -> Result<PathBuf> {
+    let path = Path::new(id);
+    if id.is_empty() || !path.components().all(|part| matches!(part, Component::Normal(_))) {
+        bail!("the id {id:?} is no file name");
     }
+    // Added and not exchanged: ids have dots.
+    let mut name = path.as_os_str().to_owned();
+    name.push(".");
+    name.push(format.name());
+    Ok(name.into())
+}
 
-    fn load(&self) -> Result<(Bundle, Tokenizer)> {
-        let bundle = self.args.model.bundle()?;
-        let runtime: Runtime = self.args.model.runtime()?;
-        let mut tokenizer = Tokenizer::new(&bundle, &runtime, "parallel", self.args.stages)?;
-        tokenizer.set_search_width(self.args.search_width);
-        tokenizer.set_block(siskin_core::audio::MAX_BLOCK);
-        Ok((bundle, tokenizer))
+fn parse_shard_size(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(size @ 1..=1_000_000) => Ok(size),
+        _ => Err("allowed: 1 to 1000000".into()),
     }
 }

@@ -1,8 +1,11 @@
 //! `siskin tokens`.
 
+mod corpus;
 mod export;
+mod exporter;
 mod import;
 mod info;
+mod input;
 mod lines;
 
 use std::fs;
@@ -12,7 +15,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
-use siskin_core::tokens::{FileFormat, TokenFile};
+use siskin_core::tokens::{CodeType, FileFormat, TokenFile};
 
 use crate::target::{Overwrite, Target};
 
@@ -93,10 +96,11 @@ fn write_tokens(
     file: &TokenFile,
     path: &Path,
     format: FileFormat,
+    code_type: CodeType,
     overwrite: Overwrite,
     input: &Path,
 ) -> Result<u64> {
-    let data = file.to_bytes(format)?;
+    let data = file.to_bytes_as(format, code_type)?;
     if let Some(folder) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
         fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
     }

@@ -52,7 +52,7 @@ mod unit_decoder;
 mod unpack;
 mod words;
 
-pub use file::{FileFormat, TokenFile, TokenMeta};
+pub use file::{CodeType, FileFormat, TokenFile, TokenMeta};
 pub use format::Format;
 pub use layout::{Column, Layout, MAX_HELD_FRAMES, Role};
 pub use packer::Packer;

@@ -2,6 +2,7 @@
 //!
 //! Pickles are never parsed: an `.npy` with objects is refused.
 
+mod code_type;
 mod ecdc;
 mod jsonl;
 mod meta;
@@ -13,6 +14,7 @@ use std::path::Path;
 
 use siskin_error::Result;
 
+pub use self::code_type::CodeType;
 pub use self::meta::TokenMeta;
 pub use self::token_file::TokenFile;
 use self::token_file::file_error;
@@ -52,14 +54,22 @@ impl FileFormat {
 }
 
 impl TokenFile {
-    /// Serializes to the bytes of a file. [`FileFormat::Npy`] has no metadata.
+    /// Serializes to the bytes of a file, with codes of 16 bits. [`FileFormat::Npy`] has no metadata.
     ///
     /// # Errors
     /// [`Error::TokenFile`](crate::Error::TokenFile) for what the format cannot hold.
     pub fn to_bytes(&self, format: FileFormat) -> Result<Vec<u8>> {
+        self.to_bytes_as(format, CodeType::U16)
+    }
+
+    /// As [`TokenFile::to_bytes`] with another type of the codes, which JSON lines do not have.
+    ///
+    /// # Errors
+    /// As [`TokenFile::to_bytes`].
+    pub fn to_bytes_as(&self, format: FileFormat, code_type: CodeType) -> Result<Vec<u8>> {
         match format {
-            FileFormat::Safetensors => tensors::to_bytes(self),
-            FileFormat::Npy => Ok(npy::to_bytes(self)),
+            FileFormat::Safetensors => tensors::to_bytes(self, code_type),
+            FileFormat::Npy => Ok(npy::to_bytes(self, code_type)),
             FileFormat::Jsonl => jsonl::to_bytes(self),
             FileFormat::Ecdc => Err(file_error("format", "ecdc, which is only read")),
         }

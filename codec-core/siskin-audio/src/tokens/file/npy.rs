@@ -2,6 +2,7 @@
 
 use siskin_error::Result;
 
+use crate::tokens::file::code_type::CodeType;
 use crate::tokens::file::meta::TokenMeta;
 use crate::tokens::file::token_file::{TokenFile, file_error, read_integer};
 
@@ -12,9 +13,14 @@ const ALIGNMENT: usize = 64;
 /// Limit of the header: an array of two dimensions has about 100 bytes.
 const MAX_HEADER: usize = 4096;
 
-pub(crate) fn to_bytes(file: &TokenFile) -> Vec<u8> {
+pub(crate) fn to_bytes(file: &TokenFile, code_type: CodeType) -> Vec<u8> {
+    let descr = match code_type {
+        CodeType::U16 => "<u2",
+        CodeType::I32 => "<i4",
+        CodeType::I64 => "<i8",
+    };
     let shape = format!("({}, {})", file.codebooks, file.frames);
-    let mut header = format!("{{'descr': '<u2', 'fortran_order': False, 'shape': {shape}, }}");
+    let mut header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}");
     // Magic, two bytes of version, two of length.
     let before = MAGIC.len() + 4;
     let total = (before + header.len() + 1).next_multiple_of(ALIGNMENT);
@@ -25,7 +31,7 @@ pub(crate) fn to_bytes(file: &TokenFile) -> Vec<u8> {
     out.extend([1, 0]);
     out.extend((header.len() as u16).to_le_bytes());
     out.extend(header.bytes());
-    out.extend(file.codes.iter().flat_map(|c| c.to_le_bytes()));
+    out.extend(code_type.to_bytes(&file.codes));
     out
 }
 

@@ -7,16 +7,22 @@ use safetensors::{Dtype, SafeTensors, serialize};
 
 use siskin_error::Result;
 
+use crate::tokens::file::code_type::CodeType;
 use crate::tokens::file::meta::TokenMeta;
 use crate::tokens::file::token_file::{TokenFile, file_error, read_integer};
 
 /// Key of the metadata: a single one, since several have no fixed order and the same codes should give the same bytes.
 const KEY: &str = "siskin";
 
-pub(crate) fn to_bytes(file: &TokenFile) -> Result<Vec<u8>> {
-    let bytes: Vec<u8> = file.codes.iter().flat_map(|c| c.to_le_bytes()).collect();
+pub(crate) fn to_bytes(file: &TokenFile, code_type: CodeType) -> Result<Vec<u8>> {
+    let bytes = code_type.to_bytes(&file.codes);
+    let dtype = match code_type {
+        CodeType::U16 => Dtype::U16,
+        CodeType::I32 => Dtype::I32,
+        CodeType::I64 => Dtype::I64,
+    };
     let shape = vec![file.codebooks, file.frames];
-    let view = TensorView::new(Dtype::U16, shape, &bytes).map_err(|e| file_error("codes", e))?;
+    let view = TensorView::new(dtype, shape, &bytes).map_err(|e| file_error("codes", e))?;
     let meta = serde_json::to_string(&file.meta).map_err(|e| file_error("metadata", e))?;
     let meta = HashMap::from([(KEY.to_owned(), meta)]);
     serialize([("codes", view)], Some(meta)).map_err(|e| file_error("codes", e))
