@@ -16,6 +16,10 @@ const SPEC: &str = "export.json";
 const INDEX: &str = "index.json";
 const FAILURES: &str = "failures.jsonl";
 const LOCK: &str = "state/lock";
+const RESERVE: &str = "state/reserve";
+/// Bytes that are kept free for the index: a disk that a shard has filled has no room for the list of what failed. 64 KiB are
+/// 500 failures; a run that has more of them and a full disk ends without its list.
+const RESERVED: usize = 64 << 10;
 
 /// A corpus that this run alone works on.
 pub(super) struct Folder {
@@ -93,6 +97,9 @@ impl Folder {
         // After the lock: another run's temporary files are not ours to remove.
         empty(&path.join(TEMPORARY))?;
         let folder = Self { path: path.to_owned(), _lock: lock };
+        let reserve = folder.path.join(RESERVE);
+        // Written and not only sized: a hole takes no room.
+        fs::write(&reserve, vec![0xff; RESERVED]).map_err(io_error(&reserve))?;
         folder.write(SPEC, |out| {
             serde_json::to_writer_pretty(&mut *out, spec)?;
             out.write_all(b"\n")
@@ -111,6 +118,8 @@ impl Folder {
         shards: &[ShardSummary],
         failures: &[&Failure],
     ) -> Result<()> {
+        // It may be gone, where another run has had the same folder; then there is as much room as there is.
+        fs::remove_file(self.path.join(RESERVE)).ok();
         // The failures first: they are what a full disk must not take.
         self.write(FAILURES, |out| {
             for failure in failures {
