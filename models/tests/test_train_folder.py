@@ -13,6 +13,7 @@ import soundfile as sf
 torch = pytest.importorskip("torch")
 
 from siskin_models.bundle import Bundle, sha256  # noqa: E402
+from siskin_models.codec import load  # noqa: E402
 
 MODELS = Path(__file__).resolve().parents[1]
 PROGRAM = MODELS.parent / "target/debug/siskin"
@@ -81,10 +82,12 @@ def test_a_minute_gives_a_codec_and_the_same_command_goes_on(recordings, tmp_pat
     early, late = (np.mean([float(r["distance"]) for r in part]) for part in (rows[:3], rows[-3:]))
     assert late < 0.9 * early, (early, late)
     pcm, output = check_bundle(out / "mine", 24000, 4)
-    # So few steps make no speech, but what they make moves with the input.
-    silence = Bundle(out / "mine").roundtrip(0 * pcm, [4])[4]
-    loud, quiet = (np.sqrt(np.mean(x[6000:] ** 2)) for x in (output, silence))
-    assert loud > 2 * quiet and loud > 1e-4, (loud, quiet)
+    # So few steps make no speech: that the losses fall, and that what was learned is in the bundle, is what can be asked.
+    assert np.sqrt(np.mean(output**2)) > 1e-4
+    trained = load(out / "run/last.pt")[0]
+    with torch.no_grad():
+        latents = trained.encode(torch.from_numpy(pcm[None, : len(pcm) // 480 * 480]))[0].numpy()
+    assert np.abs(Bundle(out / "mine").latents(pcm[: len(pcm) // 480 * 480]) - latents).max() < 0.05
     figures = json.loads((out / "figures.json").read_text())
     assert figures[-1]["mel_distance"] < figures[0]["mel_distance"] + 0.05
     page = (out / "run/progress.html").read_text()

@@ -1,3 +1,5 @@
+#![allow(clippy::panic, reason = "an encoder that panics is what is tested")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,3 +1,5 @@
+#![allow(clippy::panic, reason = "a refusal that is none fails the test")]
+
 use std::fs;
 use std::io::Write as _;
 
