@@ -22,7 +22,7 @@ pub(crate) struct ImportArgs {
     /// What it is: a published codec, or the voices `kokoro`
     #[arg(value_name = "NAME", value_parser = names())]
     pub(crate) name: String,
-    /// The codec's checkpoint: a file of safetensors or of PyTorch
+    /// The codec's checkpoint: a file of safetensors or of PyTorch, or the folder of Lyra's files
     #[arg(value_name = "PATH")]
     path: Option<PathBuf>,
     /// Folder of the bundle, which is named after it [default: the codec's name in the user's own bundles]

@@ -98,6 +98,14 @@ impl Writer {
         Value(name)
     }
 
+    /// A constant of 64-bit integers; `values` has as many as `shape` says.
+    pub fn add_integer_tensor(&mut self, shape: &[usize], values: &[i64]) -> Value {
+        let name = self.next_name();
+        let dims = shape.iter().map(|&d| d as i64).collect();
+        self.graph.initializer.push(TensorProto { dims, ..TensorProto::int64s(name.clone(), values) });
+        Value(name)
+    }
+
     /// A node with one output. An input whose name is empty is one that is left out: see [`Writer::no_value`].
     pub fn add_node(&mut self, op: &str, inputs: &[&Value], attributes: &[Attribute<'_>]) -> Value {
         let name = self.next_name();

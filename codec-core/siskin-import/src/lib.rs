@@ -10,6 +10,7 @@ mod kinds;
 mod stream;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod translate;
 
 pub use bundle::Imported;
 pub use kinds::{Kind, import};

@@ -2,6 +2,7 @@
 
 mod pickle;
 mod tensors;
+pub(crate) mod tflite;
 mod torch;
 
 use std::collections::{BTreeMap, BTreeSet};

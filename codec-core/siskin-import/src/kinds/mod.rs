@@ -2,6 +2,7 @@
 
 mod dac;
 mod encodec;
+mod lyra;
 mod mimi;
 mod parts;
 mod snac;
@@ -21,6 +22,8 @@ pub enum Kind {
     Dac,
     /// EnCodec at 24 kHz (arXiv 2210.13438).
     Encodec,
+    /// Lyra V2 at 16 kHz (a SoundStream, arXiv 2107.03312), from a folder with the three files of its repository.
+    Lyra,
     /// Mimi at 24 kHz (arXiv 2410.00037, section 3).
     Mimi,
     /// SNAC at 24, 32 and 44.1 kHz (arXiv 2410.14411).
@@ -29,13 +32,14 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Dac, Self::Encodec, Self::Mimi, Self::Snac];
+    pub const ALL: [Self; 5] = [Self::Dac, Self::Encodec, Self::Lyra, Self::Mimi, Self::Snac];
 
     /// The name in commands.
     pub fn name(self) -> &'static str {
         match self {
             Self::Dac => "dac",
             Self::Encodec => "encodec",
+            Self::Lyra => "lyra",
             Self::Mimi => "mimi",
             Self::Snac => "snac",
         }
@@ -53,12 +57,14 @@ impl Kind {
 /// [`Error::BadBundle`] with the path and the first thing that is not as in the codec's checkpoints: a tensor that is
 /// missing, has another shape, or belongs to no layer.
 pub fn import(kind: Kind, path: &Path) -> Result<Imported> {
-    let checkpoint = Checkpoint::open(path)?;
-    let made = match kind {
-        Kind::Dac => dac::import(checkpoint),
-        Kind::Encodec => encodec::import(checkpoint),
-        Kind::Mimi => mimi::import(checkpoint),
-        Kind::Snac => snac::import(checkpoint),
+    let read: fn(Checkpoint) -> std::result::Result<Imported, String> = match kind {
+        Kind::Dac => dac::import,
+        Kind::Encodec => encodec::import,
+        // Three files of another format.
+        Kind::Lyra => return lyra::import(path),
+        Kind::Mimi => mimi::import,
+        Kind::Snac => snac::import,
     };
-    made.map_err(|reason| Error::bad_bundle(path, format!("not a checkpoint of {}: {reason}", kind.name())))
+    read(Checkpoint::open(path)?)
+        .map_err(|reason| Error::bad_bundle(path, format!("not a checkpoint of {}: {reason}", kind.name())))
 }
