@@ -2,7 +2,7 @@
 //!
 //! `codec-core/tests/mutations.rs` runs the same functions on stable Rust.
 
-use std::io::Cursor;
+use std::io::{Cursor, Write};
 use std::sync::OnceLock;
 
 use siskin_core::Limits;
@@ -18,7 +18,7 @@ use siskin_core::video::Checker;
 pub(crate) type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub(crate) const TARGETS: [Target; 9] = [
+pub(crate) const TARGETS: [Target; 11] = [
     ("container", container),
     ("repair", repaired),
     ("packet", packet),
@@ -28,6 +28,8 @@ pub(crate) const TARGETS: [Target; 9] = [
     ("codes", codes),
     ("video", video),
     ("tokens", tokens),
+    ("checkpoint", checkpoint),
+    ("pickle", pickle),
 ];
 
 /// A stream that packets without a header are taken to be of.
@@ -147,4 +149,24 @@ pub(crate) fn tokens(data: &[u8]) {
             assert_eq!(TokenFile::from_bytes(format, &again).expect("what was written").codes, file.codes);
         }
     }
+}
+
+/// Reads the tensors of a checkpoint: safetensors, or an archive of PyTorch.
+pub(crate) fn checkpoint(data: &[u8]) {
+    let Ok(shapes) = siskin_import::read_shapes(data) else { return };
+    // Tensors may share what the file holds, within a bound; a number has a byte at least.
+    let values: usize = shapes.values().map(|shape| shape.iter().product::<usize>()).sum();
+    assert!(values <= 4 * data.len());
+}
+
+/// Reads a pickle as the one of an archive, whose checksum would hide it from changes.
+pub(crate) fn pickle(data: &[u8]) {
+    let mut writer = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    let options = zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+    for (name, bytes) in [("a/data.pkl", data), ("a/data/0", &[0; 64])] {
+        let written = writer.start_file(name, options).is_ok() && writer.write_all(bytes).is_ok();
+        assert!(written);
+    }
+    let archive = writer.finish().map(Cursor::into_inner).unwrap_or_default();
+    checkpoint(&archive);
 }

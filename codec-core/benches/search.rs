@@ -15,6 +15,7 @@ fn search(c: &mut Criterion) {
         size,
         dim: DIM,
         file: String::new(),
+        decoder_file: None,
         parts: Vec::new(),
         strides: Vec::new(),
     };

@@ -67,6 +67,7 @@ fn quantizer() -> ResidualQuantizer {
         size: 1024,
         dim: DIM,
         file: String::new(),
+        decoder_file: None,
         parts: Vec::new(),
         strides: Vec::new(),
     };

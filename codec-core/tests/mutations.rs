@@ -150,6 +150,12 @@ fn token_files() {
 }
 
 #[test]
+fn checkpoints() {
+    fuzz(TARGETS[9]);
+    fuzz(TARGETS[10]);
+}
+
+#[test]
 #[ignore = "writes the seeds anew, after a change of a format"]
 fn write_seeds() {
     let header = StreamHeader {
@@ -246,5 +252,21 @@ fn write_seeds() {
     for network in ["encoder", "decoder"] {
         small[network]["states"].as_array_mut().expect("a list").truncate(1);
     }
+    // A dictionary with a 2 x 2 tensor, as `torch.save` writes it.
+    let pickle = b"\x80\x02}q\x00(X\x01\x00\x00\x00wq\x01ctorch._utils\n_rebuild_tensor_v2\nq\x02((X\x07\x00\x00\x00storageq\x03\
+        ctorch\nFloatStorage\nq\x04X\x01\x00\x00\x000q\x05X\x03\x00\x00\x00cpuq\x06K\x04tq\x07QK\x00K\x02K\x02\x86q\x08K\x02K\x01\
+        \x86q\x09\x89ccollections\nOrderedDict\nq\x0a)Rq\x0btq\x0cRq\x0dX\x01\x00\x00\x00nJ\x80\x3e\x00\x00X\x01\x00\x00\x00l]q\x0e(\
+        NK\x01G\x3f\xf0\x00\x00\x00\x00\x00\x00eu.";
+    keep("pickle", "dictionary", pickle);
+    let mut archive = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    let stored = zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+    for (name, bytes) in [("a/data.pkl", &pickle[..]), ("a/byteorder", b"little"), ("a/data/0", &[1; 16])] {
+        archive.start_file(name, stored).expect("a file of the archive");
+        std::io::Write::write_all(&mut archive, bytes).expect("its bytes");
+    }
+    keep("checkpoint", "torch", &archive.finish().expect("an archive").into_inner());
+    let view =
+        safetensors::tensor::TensorView::new(safetensors::Dtype::F16, vec![2, 2], &[1; 8]).expect("a tensor");
+    keep("checkpoint", "safetensors", &safetensors::serialize([("w", view)], None).expect("a file"));
     keep("manifest", "small.json", serde_json::to_string(&small).expect("JSON").as_bytes());
 }

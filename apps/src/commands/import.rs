@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
-use siskin_core::bundle::user_folder;
-use siskin_core::import::{Kind, import};
+use siskin_core::bundle::{Bundle, user_folder};
+use siskin_core::import::{Kind, Options, import_with};
 
 use super::voices;
 use crate::report::{Report, ReportArgs};
 use crate::target::{Overwrite, OverwriteArgs};
-use crate::{events, failure};
+use crate::{events, failure, units};
 
 /// Voices that are imported from packages.
 const KOKORO: &str = "kokoro";
@@ -25,6 +25,12 @@ pub(crate) struct ImportArgs {
     /// The codec's checkpoint: a file of safetensors or of PyTorch, or the folder of Lyra's files
     #[arg(value_name = "PATH")]
     path: Option<PathBuf>,
+    /// Vocos: the bundle of EnCodec at 24 kHz whose tokens it decodes, by name or path; its encoder goes into the new bundle
+    #[arg(long = "with", value_name = "BUNDLE")]
+    encoder: Option<String>,
+    /// Vocos: the rate of the tokens, 1.5k, 3k, 6k or 12k [default: 6k]
+    #[arg(short, long, value_name = "RATE", value_parser = units::parse_bitrate)]
+    bitrate: Option<u32>,
     /// Folder of the bundle, which is named after it [default: the codec's name in the user's own bundles]
     #[arg(short, long, value_name = "BUNDLE", conflicts_with = "into")]
     output: Option<PathBuf>,
@@ -55,7 +61,8 @@ pub(crate) fn run_import(args: &ImportArgs, json: bool) -> Result<()> {
         None => user_folder().ok_or_else(|| anyhow!("neither XDG_DATA_HOME nor HOME is set: give --into")),
     };
     let Some(kind) = Kind::find(&args.name) else {
-        if args.path.is_some() || args.output.is_some() {
+        let is_of_codecs = args.output.is_some() || args.encoder.is_some() || args.bitrate.is_some();
+        if args.path.is_some() || is_of_codecs {
             return Err(failure::usage_error(format!("{KOKORO} takes --model, --voices and --into")));
         }
         return voices::run_import(args, &folder()?, json);
@@ -66,8 +73,21 @@ pub(crate) fn run_import(args: &ImportArgs, json: bool) -> Result<()> {
     let Some(path) = &args.path else {
         return Err(failure::usage_error(format!("no checkpoint of {} given", kind.name())));
     };
+    match (kind, &args.encoder) {
+        (Kind::Vocos, None) => {
+            return Err(failure::usage_error(
+                "vocos decodes EnCodec's tokens: give --with a bundle of EnCodec",
+            ));
+        }
+        (Kind::Vocos, Some(_)) => {}
+        _ if args.encoder.is_some() || args.bitrate.is_some() => {
+            return Err(failure::usage_error("--with and --bitrate are for vocos"));
+        }
+        _ => {}
+    }
+    let encoder = args.encoder.as_deref().map(Bundle::find).transpose()?;
     let report = Report::new(&ReportArgs { json, quiet: false, progress: false }, false)?;
-    let made = import(kind, path)?;
+    let made = import_with(kind, path, &Options { encoder: encoder.as_ref(), bitrate: args.bitrate })?;
     let target = match &args.output {
         Some(output) => output.clone(),
         None => folder()?.join(&made.name),
@@ -81,7 +101,7 @@ pub(crate) fn run_import(args: &ImportArgs, json: bool) -> Result<()> {
             manifest.name,
             made.recognised,
             manifest.sample_rate,
-            crate::units::format_size(bytes),
+            units::format_size(bytes),
             target.display()
         ),
         &events::Import { name: &manifest.name, voices: None, path: target.to_string_lossy() },

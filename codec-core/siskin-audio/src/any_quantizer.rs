@@ -1,5 +1,5 @@
 use siskin_error::{Error, Result};
-use siskin_model::bundle::{Bundle, QuantizerKind};
+use siskin_model::bundle::{Bundle, QuantizerKind, QuantizerSpec};
 
 use crate::part_quantizer::PartQuantizer;
 use crate::quantizer::ResidualQuantizer;
@@ -25,6 +25,17 @@ impl AnyQuantizer {
                 Self::Parts(PartQuantizer::from_bundle(bundle)?)
             }
         })
+    }
+
+    /// What turns codes into the decoder's latents: the same, unless the bundle has codebooks for that alone.
+    ///
+    /// # Errors
+    /// As [`from_bundle`](Self::from_bundle).
+    pub(crate) fn for_decoder(bundle: &Bundle) -> Result<Self> {
+        let spec = &bundle.manifest().quantizer;
+        let Some(file) = spec.decoder_file.clone() else { return Self::from_bundle(bundle) };
+        let spec = QuantizerSpec { file, decoder_file: None, ..spec.clone() };
+        Ok(Self::Residual(ResidualQuantizer::of_spec(bundle, &spec)?))
     }
 
     /// Values of a frame's latents.
@@ -81,7 +92,8 @@ impl AnyQuantizer {
 /// # Errors
 /// [`Error::BadBundle`] with the tensor that is not.
 pub fn check_codebooks(bundle: &Bundle) -> Result<()> {
-    AnyQuantizer::from_bundle(bundle).map(drop)
+    AnyQuantizer::from_bundle(bundle)?;
+    AnyQuantizer::for_decoder(bundle).map(drop)
 }
 
 /// A bundle's quantizer by itself, for models that give latents where codes are wanted.

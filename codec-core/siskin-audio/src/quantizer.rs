@@ -33,7 +33,10 @@ struct Books {
 /// # Errors
 /// [`Error::BadBundle`] if their shape is not the manifest's or a value is NaN or infinite.
 pub fn load_codebooks(bundle: &Bundle) -> Result<Codebooks> {
-    let spec = &bundle.manifest().quantizer;
+    read_codebooks(bundle, &bundle.manifest().quantizer)
+}
+
+fn read_codebooks(bundle: &Bundle, spec: &QuantizerSpec) -> Result<Codebooks> {
     let parsed = Codebooks::parse(bundle.file_bytes(&spec.file)?, shape_of(spec));
     parsed.map_err(|e| Error::bad_bundle(bundle.path(), format!("{}: {e}", spec.file)))
 }
@@ -82,10 +85,15 @@ impl ResidualQuantizer {
     /// # Errors
     /// What [`load_codebooks`] returns.
     pub fn from_bundle(bundle: &Bundle) -> Result<Self> {
+        Self::of_spec(bundle, &bundle.manifest().quantizer)
+    }
+
+    /// A quantizer with the codebooks of a file of the bundle, as `spec` says.
+    pub(crate) fn of_spec(bundle: &Bundle, spec: &QuantizerSpec) -> Result<Self> {
         // 5 MB with the copy for the search.
         static BOOKS: SharedCache<([u8; 32], QuantizerSpec), Books> = SharedCache::new();
-        let key = (bundle.hash(), bundle.manifest().quantizer.clone());
-        BOOKS.share(key, || load_codebooks(bundle).map(Books::new)).map(Self)
+        let key = (bundle.hash(), spec.clone());
+        BOOKS.share(key, || read_codebooks(bundle, spec).map(Books::new)).map(Self)
     }
 
     /// A quantizer with codebooks `[stage][group][entry][dim / groups]`.
@@ -245,6 +253,7 @@ pub(crate) mod tests {
             size,
             dim,
             file: String::new(),
+            decoder_file: None,
             parts: Vec::new(),
             strides: Vec::new(),
         };

@@ -12,6 +12,21 @@ mod stream;
 pub mod testing;
 mod translate;
 
+use std::collections::BTreeMap;
+
 pub use bundle::Imported;
-pub use kinds::{Kind, import};
+pub use kinds::{Kind, Options, import, import_with};
 pub use siskin_error::{Error, Result};
+
+/// The tensors of a checkpoint, by name, with their shapes: what [`import`] compares with the codec that it was told.
+///
+/// ```
+/// assert!(siskin_import::read_shapes(b"RIFF").unwrap_err().contains("neither a PyTorch archive nor safetensors"));
+/// ```
+///
+/// # Errors
+/// What is wrong with the file, in words: another format, an object that is no part of a tensor, a tensor that the file does not
+/// hold.
+pub fn read_shapes(file: &[u8]) -> std::result::Result<BTreeMap<String, Vec<usize>>, String> {
+    checkpoint::Checkpoint::parse(file).map(|c| c.shapes())
+}

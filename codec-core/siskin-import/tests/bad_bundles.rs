@@ -69,7 +69,7 @@ fn what_a_bundle_says_of_its_quantizer_and_time_is_checked() {
 
     let dac = Spoiled::new(Kind::Dac);
     dac.load("/licence", json!("MIT")).expect("nothing is wrong");
-    dac.refused("/delay", json!(320 * 64 + 1), "delay 20481");
+    dac.refused("/delay", json!(320 * 128 + 1), "delay 40961");
     dac.refused("/latent_dim", json!(8), "latent_dim 8");
     dac.refused("/encoder/blocks", json!({ "input": 160, "output": 1 }), "a frame has 320 and 1");
     dac.refused("/decoder/blocks", json!({ "input": u64::MAX, "output": 320 }), "a frame has 1 and 320");

@@ -45,11 +45,12 @@ impl FrameDecoder {
         let m = bundle.manifest();
         check_network(&mut *network, &m.decoder, [m.latent_len(), m.hop.into()])?;
         let network = BlockNetwork::of_bundle(network, bundle, runtime, &m.decoder);
-        let mut decoder = Self::with_quantizer(network, AnyQuantizer::from_bundle(bundle)?);
+        let mut decoder = Self::with_quantizer(network, AnyQuantizer::for_decoder(bundle)?);
         decoder.conventions = m.conventions;
         decoder.dim = m.latent_dim;
         decoder.end_state = end_state(&m.decoder);
-        decoder.opening = m.opening.as_ref().map(|o| Opening::new(bundle, runtime, &o.decoder, o.frames));
+        let opening = m.opening.as_ref().and_then(|o| Some((o.decoder.as_ref()?, o.frames)));
+        decoder.opening = opening.map(|(spec, frames)| Opening::new(bundle, runtime, spec, frames));
         Ok(decoder)
     }
 

@@ -2,6 +2,8 @@
 
 mod pickle;
 mod tensors;
+#[cfg(test)]
+mod tests;
 pub(crate) mod tflite;
 mod torch;
 
@@ -50,6 +52,11 @@ const MAX_BYTES: u64 = 1 << 30;
 const MAX_CONFIG_BYTES: u64 = 1 << 20;
 
 impl Checkpoint {
+    #[cfg(test)]
+    pub(crate) fn from_tensors(entries: BTreeMap<String, Tensor>) -> Self {
+        Self { entries, used: BTreeSet::new(), numbers: BTreeMap::new() }
+    }
+
     /// Reads a file of safetensors or of PyTorch.
     ///
     /// # Errors
@@ -62,14 +69,27 @@ impl Checkpoint {
             return Err(fail(format!("{size} bytes, allowed: up to {MAX_BYTES}")));
         }
         let bytes = std::fs::read(path).map_err(|e| fail(e.to_string()))?;
-        let (entries, numbers) = if bytes.starts_with(b"PK\x03\x04") {
-            torch::read_archive(&bytes).map_err(fail)?
-        } else {
-            (tensors::read_safetensors(&bytes).map_err(fail)?, BTreeMap::new())
-        };
-        let mut checkpoint = Self { entries, used: BTreeSet::new(), numbers };
+        let mut checkpoint = Self::parse(&bytes).map_err(fail)?;
         checkpoint.read_config(&path.with_file_name("config.json"))?;
         Ok(checkpoint)
+    }
+
+    /// Reads the bytes of a file.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words.
+    pub(crate) fn parse(bytes: &[u8]) -> std::result::Result<Self, String> {
+        let (entries, numbers) = if bytes.starts_with(b"PK\x03\x04") {
+            torch::read_archive(bytes)?
+        } else {
+            (tensors::read_safetensors(bytes)?, BTreeMap::new())
+        };
+        Ok(Self { entries, used: BTreeSet::new(), numbers })
+    }
+
+    /// The shapes of all tensors by their names.
+    pub(crate) fn shapes(&self) -> BTreeMap<String, Vec<usize>> {
+        self.entries.iter().map(|(name, tensor)| (name.clone(), tensor.shape.clone())).collect()
     }
 
     /// Adds the whole numbers of a configuration beside the weights, if there is one, with `config.` before their names.

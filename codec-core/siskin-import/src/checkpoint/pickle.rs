@@ -15,15 +15,35 @@ pub(super) enum Item {
     Int(i64),
     Float,
     Text(Rc<str>),
-    Tuple(Rc<[Item]>),
-    List(Rc<RefCell<Vec<Item>>>),
-    Dict(Rc<RefCell<Vec<(Item, Item)>>>),
+    Tuple(Rc<Items>),
+    List(Rc<RefCell<Items>>),
+    /// Keys and values in turn.
+    Dict(Rc<RefCell<Items>>),
     /// A name that may be called, or names a type of number.
     Global(Global),
     Storage(Rc<Storage>),
     Tensor(Rc<TensorPlace>),
     /// Where a list of arguments begins.
     Mark,
+}
+
+/// What a tuple, a list or a dictionary holds.
+#[derive(Debug, Default)]
+pub(super) struct Items(pub(super) Vec<Item>);
+
+impl Drop for Items {
+    /// One after another and not within one another: a file may nest a million tuples, and the stack has no room for that.
+    fn drop(&mut self) {
+        let mut rest = std::mem::take(&mut self.0);
+        while let Some(item) = rest.pop() {
+            let inner = match item {
+                Item::Tuple(items) => Rc::into_inner(items),
+                Item::List(items) | Item::Dict(items) => Rc::into_inner(items).map(RefCell::into_inner),
+                _ => None,
+            };
+            rest.extend(inner.map(|mut items| std::mem::take(&mut items.0)).into_iter().flatten());
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -171,7 +191,7 @@ impl Machine<'_> {
     fn tuple(&mut self, count: usize) -> Result<(), String> {
         let from = self.stack.len().checked_sub(count).ok_or("an empty stack")?;
         let items = self.stack.split_off(from);
-        self.push(Item::Tuple(items.into()))
+        self.push(Item::Tuple(Rc::new(Items(items))))
     }
 
     fn set_items(&mut self, items: Vec<Item>) -> Result<(), String> {
@@ -179,16 +199,13 @@ impl Machine<'_> {
         if !items.len().is_multiple_of(2) {
             return Err("a key without a value".into());
         }
-        let mut items = items.into_iter();
-        while let (Some(key), Some(value)) = (items.next(), items.next()) {
-            dict.borrow_mut().push((key, value));
-        }
+        dict.borrow_mut().0.extend(items);
         Ok(())
     }
 
     fn append(&mut self, items: Vec<Item>) -> Result<(), String> {
         let Some(Item::List(list)) = self.stack.last() else { return Err("items for no list".into()) };
-        list.borrow_mut().extend(items);
+        list.borrow_mut().0.extend(items);
         Ok(())
     }
 
@@ -206,7 +223,7 @@ impl Machine<'_> {
             0x88 | 0x89 => self.push(Item::Bool)?,
             b'}' => self.push(dict())?,
             b']' => self.push(Item::List(Rc::default()))?,
-            b')' => self.push(Item::Tuple([].into()))?,
+            b')' => self.push(Item::Tuple(Rc::default()))?,
             b'K' => {
                 let [v] = self.bytes()?;
                 self.push(Item::Int(v.into()))?;
@@ -247,7 +264,7 @@ impl Machine<'_> {
             0x85..=0x87 => self.tuple(usize::from(code - 0x84))?,
             b't' => {
                 let items = self.pop_to_mark()?;
-                self.push(Item::Tuple(items.into()))?;
+                self.push(Item::Tuple(Rc::new(Items(items))))?;
             }
             b'q' => {
                 let index = self.length::<1>()?;
@@ -301,7 +318,7 @@ impl Machine<'_> {
                 let Item::Tuple(arguments) = arguments else {
                     return Err("arguments that are no tuple".into());
                 };
-                self.push(build(&function, &arguments)?)?;
+                self.push(build(&function, &arguments.0)?)?;
             }
             // BUILD: attributes of an ordered dictionary, of which a checkpoint's are about versions of layers.
             b'b' => drop(self.pop()?),
@@ -320,7 +337,7 @@ fn count_of(item: &Item) -> Result<usize, String> {
 
 fn counts_of(item: &Item) -> Result<Vec<usize>, String> {
     match item {
-        Item::Tuple(items) => items.iter().map(count_of).collect(),
+        Item::Tuple(items) => items.0.iter().map(count_of).collect(),
         _ => Err("no shape where one stands".into()),
     }
 }
@@ -328,7 +345,7 @@ fn counts_of(item: &Item) -> Result<Vec<usize>, String> {
 /// `("storage", type, key, device, count)`.
 fn find_storage(id: &Item) -> Result<Item, String> {
     let Item::Tuple(parts) = id else { return Err("a persistent id that is no tuple".into()) };
-    match &parts[..] {
+    match &parts.0[..] {
         [Item::Text(kind), Item::Global(Global::Storage(number)), Item::Text(key), Item::Text(_), count]
             if &**kind == "storage" =>
         {

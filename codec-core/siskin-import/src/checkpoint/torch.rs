@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::io::{Cursor, Read};
 
-use zip::ZipArchive;
+use zip::{CompressionMethod, ZipArchive};
 
 use super::Tensor;
 use super::pickle::{Item, TensorPlace, read_pickle};
@@ -10,8 +10,15 @@ use super::pickle::{Item, TensorPlace, read_pickle};
 const MAX_DEPTH: usize = 4;
 /// Entries of all dictionaries of a checkpoint.
 const MAX_ENTRIES: usize = 1_000_000;
+/// How many times an archive's bytes its files and its tensors may come to: tensors may share a storage (tied weights), but
+/// one under a hundred thousand names would fill the memory.
+const MAX_SHARING: usize = 4;
 
-type Archive<'a> = ZipArchive<Cursor<&'a [u8]>>;
+/// An archive and the bytes that may still be read from it.
+struct Archive<'a> {
+    zip: ZipArchive<Cursor<&'a [u8]>>,
+    left: usize,
+}
 
 /// Tensors and whole numbers by their names.
 type Contents = (BTreeMap<String, Tensor>, BTreeMap<String, i64>);
@@ -26,26 +33,27 @@ struct Found {
 
 /// Reads an archive that `torch.save` wrote. What is in dictionaries within the first has its key and a dot before its name.
 pub(super) fn read_archive(bytes: &[u8]) -> Result<Contents, String> {
-    let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(|e| e.to_string())?;
+    let zip = ZipArchive::new(Cursor::new(bytes)).map_err(|e| e.to_string())?;
+    let mut archive = Archive { zip, left: bytes.len().saturating_mul(MAX_SHARING) };
     // A name that cannot be read is not the one looked for.
-    let names = archive.file_names().filter_map(Result::ok);
+    let names = archive.zip.file_names().filter_map(Result::ok);
     let pickle = names.map(|n| n.into_owned()).find(|n| n.ends_with("/data.pkl"));
     let pickle = pickle.ok_or("an archive without data.pkl: not a PyTorch checkpoint")?;
     let folder = pickle.trim_end_matches("data.pkl").to_owned();
     let order = format!("{folder}byteorder");
-    if archive.index_for_name(&order).is_some() && read_file(&mut archive, &order, bytes.len())? != b"little"
-    {
+    if archive.zip.index_for_name(&order).is_some() && archive.read_file(&order)? != b"little" {
         return Err("numbers that are not little-endian".into());
     }
-    let root = read_pickle(&read_file(&mut archive, &pickle, bytes.len())?)?;
+    let root = read_pickle(&archive.read_file(&pickle)?)?;
     let mut found = Found::default();
     collect(&root, "", 0, &mut found)?;
+    check_sharing(&found.places, bytes.len())?;
     let mut storages = BTreeMap::new();
     let mut tensors = BTreeMap::new();
     for (name, place) in found.places {
         let key = place.storage.key.to_string();
         if !storages.contains_key(&key) {
-            let file = read_file(&mut archive, &format!("{folder}data/{key}"), bytes.len())?;
+            let file = archive.read_file(&format!("{folder}data/{key}"))?;
             storages.insert(key.clone(), file);
         }
         let tensor = read_tensor(&place, &storages[&key]).map_err(|e| format!("tensor {name}: {e}"))?;
@@ -54,16 +62,35 @@ pub(super) fn read_archive(bytes: &[u8]) -> Result<Contents, String> {
     Ok((tensors, found.numbers))
 }
 
-/// A file of the archive, of at most `most` bytes: PyTorch stores without compression, so none is longer than the archive.
-fn read_file(archive: &mut Archive<'_>, name: &str, most: usize) -> Result<Vec<u8>, String> {
-    let file = archive.by_name(name).map_err(|e| format!("{name}: {e}"))?;
-    let mut bytes = Vec::new();
-    let most = most as u64;
-    file.take(most + 1).read_to_end(&mut bytes).map_err(|e| format!("{name}: {e}"))?;
-    if bytes.len() as u64 > most {
-        return Err(format!("{name} is longer than the archive"));
+impl Archive<'_> {
+    fn read_file(&mut self, name: &str) -> Result<Vec<u8>, String> {
+        let file = self.zip.by_name(name).map_err(|e| format!("{name}: {e}"))?;
+        // PyTorch compresses nothing, and what is compressed may be a thousand times the archive.
+        if file.compression() != CompressionMethod::Stored {
+            return Err(format!("{name} is compressed, which PyTorch's files are not"));
+        }
+        let mut bytes = Vec::new();
+        file.take(self.left as u64 + 1).read_to_end(&mut bytes).map_err(|e| format!("{name}: {e}"))?;
+        // Entries may lie upon one another.
+        self.left = self.left.checked_sub(bytes.len()).ok_or_else(|| too_much(name))?;
+        Ok(bytes)
     }
-    Ok(bytes)
+}
+
+fn too_much(name: &str) -> String {
+    format!("{name}: more than {MAX_SHARING} times what the archive holds")
+}
+
+/// Checks that the tensors come to no more than what the archive may stand for.
+fn check_sharing(places: &[(String, TensorPlace)], bytes: usize) -> Result<(), String> {
+    let mut left = bytes.saturating_mul(MAX_SHARING);
+    for (name, place) in places {
+        let count = place.shape.iter().fold(1usize, |n, &d| n.saturating_mul(d));
+        // A shape beyond its storage is refused as such when it is read.
+        let size = count.min(place.storage.count).saturating_mul(place.storage.number.bytes());
+        left = left.checked_sub(size).ok_or_else(|| too_much(name))?;
+    }
+    Ok(())
 }
 
 fn collect(item: &Item, prefix: &str, depth: usize, found: &mut Found) -> Result<(), String> {
@@ -71,7 +98,8 @@ fn collect(item: &Item, prefix: &str, depth: usize, found: &mut Found) -> Result
     if depth > MAX_DEPTH {
         return Err(format!("dictionaries more than {MAX_DEPTH} deep"));
     }
-    for (key, value) in dict.borrow().iter() {
+    for pair in dict.borrow().0.chunks_exact(2) {
+        let [key, value] = pair else { continue };
         // A dictionary may stand in many places of others, so entries are counted on the way.
         found.entries += 1;
         if found.entries > MAX_ENTRIES {

@@ -99,6 +99,7 @@ pub(super) fn import(mut checkpoint: Checkpoint) -> Result<Imported, String> {
         quantizer: Quantizer {
             spec: json!({ "type": "factorized", "strides": vec![1; stages] }),
             tensors,
+            decoder_tensors: None,
             stages,
             groups: 1,
             size: SIZE,

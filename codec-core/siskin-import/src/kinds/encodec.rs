@@ -58,6 +58,7 @@ pub(super) fn import(mut checkpoint: Checkpoint) -> Result<Imported, String> {
         quantizer: Quantizer {
             spec: json!({ "type": "rvq" }),
             tensors: [("codebooks", codebooks)].into(),
+            decoder_tensors: None,
             stages,
             groups: 1,
             size: SIZE,
@@ -69,7 +70,7 @@ pub(super) fn import(mut checkpoint: Checkpoint) -> Result<Imported, String> {
         opening: Some(Opening {
             frames: OPENING,
             encoder: weights.encoder(Start::Padding, OPENING, "encoder-opening.onnx"),
-            decoder: weights.decoder(Start::Padding, OPENING, "decoder-opening.onnx"),
+            decoder: Some(weights.decoder(Start::Padding, OPENING, "decoder-opening.onnx")),
         }),
     }
     .into_bundle()

@@ -45,6 +45,7 @@ pub(super) fn import(folder: &Path) -> Result<Imported> {
         quantizer: Quantizer {
             spec: json!({ "type": "rvq" }),
             tensors: [("codebooks", codebooks)].into(),
+            decoder_tensors: None,
             stages: STAGES,
             groups: 1,
             size: SIZE,

@@ -85,6 +85,7 @@ pub(super) fn import(mut checkpoint: Checkpoint) -> Result<Imported, String> {
         quantizer: Quantizer {
             spec: json!({ "type": "split", "parts": counts }),
             tensors: [("codebooks", Tensor { shape: vec![stages, SIZE, WIDTH], values: entries })].into(),
+            decoder_tensors: None,
             stages,
             groups: 1,
             size: SIZE,

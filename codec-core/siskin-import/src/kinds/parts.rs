@@ -37,13 +37,16 @@ pub(super) struct Codec {
 pub(super) struct Opening {
     pub(super) frames: usize,
     pub(super) encoder: Network,
-    pub(super) decoder: Network,
+    /// None if the decoder begins with zeros.
+    pub(super) decoder: Option<Network>,
 }
 
 /// A quantizer: its manifest entry without the file, and its tensors.
 pub(super) struct Quantizer {
     pub(super) spec: Value,
     pub(super) tensors: BTreeMap<&'static str, Tensor>,
+    /// Those that the decoder takes, if they are not the ones that the encoder compares.
+    pub(super) decoder_tensors: Option<BTreeMap<&'static str, Tensor>>,
     /// Codes a frame.
     pub(super) stages: usize,
     pub(super) groups: usize,
@@ -51,6 +54,7 @@ pub(super) struct Quantizer {
 }
 
 const CODEBOOKS: &str = "codebooks.safetensors";
+const DECODER_CODEBOOKS: &str = "decoder-codebooks.safetensors";
 
 fn write_tensors(tensors: &BTreeMap<&'static str, Tensor>) -> Result<Vec<u8>, String> {
     let bytes: Vec<(&str, &Tensor, Vec<u8>)> = tensors
@@ -83,6 +87,10 @@ impl Codec {
             .map(|&s| json!({ "stages": s, "bitrate": rate(s).round() as u32 }))
             .collect();
         let mut files = BTreeMap::from([(CODEBOOKS.to_owned(), write_tensors(&q.tensors)?)]);
+        if let Some(tensors) = &q.decoder_tensors {
+            spec["decoder_file"] = json!(DECODER_CODEBOOKS);
+            files.insert(DECODER_CODEBOOKS.to_owned(), write_tensors(tensors)?);
+        }
         let mut add = |(bytes, spec): &Network| {
             files.insert(spec.file.clone(), bytes.clone());
             spec_json(spec)
@@ -114,11 +122,10 @@ impl Codec {
             "training": { "imported_from": self.recognised },
         });
         if let Some(opening) = &self.opening {
-            manifest["opening"] = json!({
-                "frames": opening.frames,
-                "encoder": add(&opening.encoder),
-                "decoder": add(&opening.decoder),
-            });
+            manifest["opening"] = json!({ "frames": opening.frames, "encoder": add(&opening.encoder) });
+            if let Some(decoder) = &opening.decoder {
+                manifest["opening"]["decoder"] = add(decoder);
+            }
         }
         Ok(Imported { name: self.name.into(), recognised: self.recognised, manifest, files })
     }

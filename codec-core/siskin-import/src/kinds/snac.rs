@@ -73,6 +73,7 @@ pub(super) fn import(mut checkpoint: Checkpoint) -> Result<Imported, String> {
         quantizer: Quantizer {
             spec: json!({ "type": "factorized", "strides": strides }),
             tensors,
+            decoder_tensors: None,
             stages,
             groups: 1,
             size: SIZE,

@@ -51,9 +51,11 @@ impl StreamGraph {
         let (span, stride) = (conv.span(), conv.stride);
         // So many samples of the frames before are seen by the first output of a frame.
         let carry = span - stride;
+        // A layer that pads more than it looks back has its outputs before the frame is full: they wait for the frame.
+        let x = self.delay(x, conv.left.saturating_sub(carry + x.lag));
         // The output lies on the grid of the published one if its lag is a whole number of strides.
         let short = (carry + x.lag - conv.left) % stride;
-        let x = self.delay(x, (stride - short) % stride);
+        let x = self.delay(&x, (stride - short) % stride);
         let lag = (carry + x.lag - conv.left) / stride;
         let x = self.cut_ends(&x);
         let joined = self.prepend(&x, carry, conv.padding);

@@ -7,13 +7,20 @@
 mod attention;
 mod conv;
 mod noise;
+mod norm;
 mod recurrent;
 mod shape;
+mod spectrum;
+#[cfg(test)]
+#[allow(clippy::panic, reason = "tests")]
+mod tests;
 mod window;
 
 pub(crate) use attention::{Attention, Block};
 pub(crate) use conv::{Conv, Padding, Transposed};
+pub(crate) use norm::GroupNorm;
 pub(crate) use recurrent::Lstm;
+pub(crate) use spectrum::Synthesis;
 pub(crate) use window::Window;
 
 use std::collections::BTreeMap;
@@ -277,6 +284,20 @@ impl StreamGraph {
 
     pub(crate) fn tanh(&mut self, x: &Signal) -> Signal {
         self.map(x, "Tanh", &[])
+    }
+
+    pub(crate) fn gelu(&mut self, x: &Signal) -> Signal {
+        self.map(x, "Gelu", &[])
+    }
+
+    pub(crate) fn leaky_relu(&mut self, x: &Signal, slope: f32) -> Signal {
+        self.map(x, "LeakyRelu", &[Attribute::Float("alpha", slope)])
+    }
+
+    /// `x` times a factor of its own for each channel.
+    pub(crate) fn scale(&mut self, x: &Signal, factors: &[f32]) -> Signal {
+        let factors = self.writer.add_floats(&[1, x.channels, 1], factors);
+        Signal { value: self.node("Mul", &[&x.value, &factors], &[]), ..x.clone() }
     }
 
     /// `x + sin(a x)^2 / (a + 1e-9)` with one `a` for each channel: the activation of DAC (arXiv 2306.06546, section 3.1).

@@ -9,8 +9,8 @@ use siskin_bitstream::BundleId;
 
 /// The only manifest format so far.
 const FORMAT: u32 = 1;
-/// Frames by which a decoder or an encoder may lag: DAC, the deepest of the published codecs, needs ten.
-const MAX_DELAY_FRAMES: u32 = 64;
+/// Frames by which a decoder or an encoder may lag: HiFi-Codec's encoder, the deepest of the published codecs, needs 73.
+const MAX_DELAY_FRAMES: u32 = 128;
 
 /// `manifest.json` of an audio bundle. Fields that only people read (training, figures) stay JSON.
 #[derive(Debug, Clone, Deserialize)]
@@ -98,8 +98,9 @@ pub struct OpeningSpec {
     pub frames: usize,
     /// The network `pcm [1,1,frames * hop] -> latents [1,D,frames]`.
     pub encoder: GraphSpec,
-    /// The network `latents [1,D,frames] -> pcm [1,1,frames * hop]`.
-    pub decoder: GraphSpec,
+    /// The network `latents [1,D,frames] -> pcm [1,1,frames * hop]`; without one the decoder begins from its zero states.
+    #[serde(default)]
+    pub decoder: Option<GraphSpec>,
 }
 
 fn one() -> usize {
@@ -139,6 +140,10 @@ pub struct QuantizerSpec {
     /// Safetensors file with `codebooks [stages, groups, size, dim / groups]`; what the other kinds need says
     /// `docs/model-bundle.md`.
     pub file: String,
+    /// For [`QuantizerKind::Rvq`]: a file like [`file`](Self::file) with the codebooks that the decoder sums, if they are not
+    /// those that the encoder searches. A decoder that was trained for another codec's tokens may have its own.
+    #[serde(default)]
+    pub decoder_file: Option<String>,
     /// For [`QuantizerKind::Split`]: stages of each part of the latent. All parts have one dimension.
     #[serde(default)]
     pub parts: Vec<u8>,
@@ -198,6 +203,9 @@ impl QuantizerSpec {
                 self.strides.iter().all(divides) && codes() == stages
             }
         };
+        if self.decoder_file.is_some() && self.kind != QuantizerKind::Rvq {
+            return Err(format!("decoder_file of a quantizer {:?}, which has one file", self.kind));
+        }
         let (kind, parts, strides) = (self.kind, &self.parts, &self.strides);
         let reason = || {
             format!(
