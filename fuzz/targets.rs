@@ -3,14 +3,16 @@
 //! `codec-core/tests/mutations.rs` runs the same functions on stable Rust.
 
 use std::io::{Cursor, Write};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use siskin_core::Limits;
 use siskin_core::bitstream::packet::Packet;
 use siskin_core::bitstream::{BundleId, Frames, StreamHeader, rtp};
-use siskin_core::bundle::{Bundle, Manifest};
+use siskin_core::bundle::{Bundle, FeatureBundle, Manifest};
 use siskin_core::container::{Block, Reader, repair};
 use siskin_core::entropy::Coder;
+use siskin_core::features::{Decoder, DecoderOptions, FeatureHeader, MAX_LATENT};
+use siskin_core::runtime::{Runtime, RuntimeOptions};
 use siskin_core::tokens::{FileFormat, TokenFile};
 use siskin_core::video::Checker;
 
@@ -18,7 +20,7 @@ use siskin_core::video::Checker;
 pub(crate) type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub(crate) const TARGETS: [Target; 11] = [
+pub(crate) const TARGETS: [Target; 12] = [
     ("container", container),
     ("repair", repaired),
     ("packet", packet),
@@ -30,6 +32,7 @@ pub(crate) const TARGETS: [Target; 11] = [
     ("tokens", tokens),
     ("checkpoint", checkpoint),
     ("pickle", pickle),
+    ("features", features),
 ];
 
 /// A stream that packets without a header are taken to be of.
@@ -139,6 +142,30 @@ pub(crate) fn video(data: &[u8]) {
     packet.extend(crc32fast::hash(data).to_le_bytes());
     checker.packet(&packet).ok();
     checker.packet(&packet).ok();
+}
+
+/// Reads the header of a stream of features, and the latents of a packet of the shipped bundle.
+pub(crate) fn features(data: &[u8]) {
+    static DECODER: OnceLock<Mutex<Decoder>> = OnceLock::new();
+    if let Ok((header, length)) = FeatureHeader::parse(data, &Limits::default()) {
+        assert!(length <= data.len());
+        let again = FeatureHeader::parse(&header.to_bytes(), &Limits::default());
+        assert_eq!(again.ok(), Some((header.clone(), header.to_bytes().len())));
+    }
+    let bundle = || FeatureBundle::find(FeatureBundle::DEFAULT).expect("the shipped bundle");
+    let decoder = DECODER.get_or_init(|| {
+        // No network is opened, so ONNX Runtime is not loaded.
+        let runtime = Runtime::load_when_needed(&RuntimeOptions::default()).expect("options of the default");
+        Mutex::new(Decoder::new(&bundle(), &runtime, &DecoderOptions::default()).expect("a decoder"))
+    });
+    let mut decoder = decoder.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut packet = data.to_vec();
+    // The bundle's id is put right, since nothing would be behind it otherwise.
+    let id = decoder.bundle().manifest().id().0;
+    packet.iter_mut().skip(1).zip(&id[..2]).for_each(|(byte, id)| *byte = *id);
+    if let Ok((head, latents)) = decoder.decode_latents(&packet) {
+        assert!(head.level < 32 && latents.iter().all(|v| v.abs() <= MAX_LATENT));
+    }
 }
 
 /// Reads a file of tokens in every format; what is read can be written and is the same again.

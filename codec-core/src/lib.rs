@@ -12,7 +12,8 @@
 //! - [`tokens`]: codes as language models and speech synthesisers lay them out, and token files;
 //! - `import` (feature of that name): bundles from the checkpoints of published codecs;
 //! - `corpus` (feature `corpus`): manifests of corpora in, shards of tokens that trainers read out;
-//! - [`tts`]: text to speech with bundles of voices.
+//! - [`tts`]: text to speech with bundles of voices;
+//! - [`features`]: split computing: a device sends the features that a server's network needs.
 //!
 //! Data walks one way, samples to [`audio`] to codes to [`bitstream`] to [`container`], and the same road back.
 //!
@@ -50,7 +51,7 @@ pub use siskin_model::{bundle, keep_unused_for, runtime, search_near};
 pub mod bitstream {
     pub use siskin_bitstream::{
         BundleId, CodeCoder, Colorimetry, ComfortNoise, Frames, PacketShape, StreamHeader, VideoHeader,
-        bytes, packet, redundancy, rtp, rtp_video, video_packet,
+        bytes, feature, packet, redundancy, rtp, rtp_video, video_packet,
     };
 }
 
@@ -67,6 +68,9 @@ pub use siskin_tts as tts;
 
 #[cfg(feature = "corpus")]
 pub use siskin_corpus as corpus;
+
+#[cfg(feature = "features")]
+pub use siskin_features as features;
 
 /// Video: fitted networks and the real-time mode.
 #[cfg(feature = "video")]

@@ -156,6 +156,11 @@ fn checkpoints() {
 }
 
 #[test]
+fn features() {
+    fuzz(TARGETS[11]);
+}
+
+#[test]
 #[ignore = "writes the seeds anew, after a change of a format"]
 fn write_seeds() {
     let header = StreamHeader {

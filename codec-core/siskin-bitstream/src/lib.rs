@@ -1,7 +1,8 @@
 //! The bytes of coded streams: see `docs/bitstream.md`, which this crate follows field by field.
 //!
 //! A [`StreamHeader`] says which bundle decodes the stream and in what shape; a [`packet`] carries one or more
-//! codec frames and, at a random access point, the header in-band. [`video_packet`] is the head of a video packet, [`rtp`]
+//! codec frames and, at a random access point, the header in-band. [`video_packet`] is the head of a video packet, [`feature`] the
+//! streams of split computing, [`rtp`]
 //! and [`rtp_video`] are the payload formats, [`container`] is Matroska with private codec ids.
 //!
 //! Nothing here knows a codec: a [`CodeCoder`] unpacks range-coded packets, where there is one.
@@ -10,6 +11,7 @@ pub mod bytes;
 mod code_coder;
 mod comfort_noise;
 pub mod container;
+pub mod feature;
 mod frames;
 mod header;
 pub mod packet;

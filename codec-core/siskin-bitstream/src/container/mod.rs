@@ -41,3 +41,6 @@ pub const TEXT_CODEC_ID: &str = "S_TEXT/UTF8";
 
 /// Matroska codec id of a track of tokens. It is private, not registered.
 pub const TOKENS_CODEC_ID: &str = "D_SISKIN/TOKENS";
+
+/// Matroska codec id of a track of features, which is a video track. It is private, not registered.
+pub const FEATURES_CODEC_ID: &str = "V_SISKIN/FEATURES";

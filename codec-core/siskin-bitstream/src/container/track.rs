@@ -1,6 +1,7 @@
 //! Tracks: what they are, and the `TrackEntry` that says so (RFC 9559, section 5.1.4.1).
 
-use super::{AUDIO_CODEC_ID, TEXT_CODEC_ID, TOKENS_CODEC_ID, VIDEO_CODEC_ID, ebml, id};
+use super::{AUDIO_CODEC_ID, FEATURES_CODEC_ID, TEXT_CODEC_ID, TOKENS_CODEC_ID, VIDEO_CODEC_ID, ebml, id};
+use crate::feature::FeatureHeader;
 use crate::packet::Packet;
 use crate::video_packet::inspect;
 use crate::{Limits, StreamHeader, VideoHeader};
@@ -87,6 +88,17 @@ impl Track {
     /// A track of tokens; `description` is the JSON that `docs/tokens.md` defines.
     pub fn tokens(description: Vec<u8>) -> Self {
         Self::without_media(TrackKind::Tokens, description)
+    }
+
+    /// A track of features of frames. A video track, so that demuxers that know no features hand out its packets all the same.
+    pub fn features(header: &FeatureHeader) -> Self {
+        let codec = OtherCodec {
+            id: FEATURES_CODEC_ID.to_owned(),
+            default_duration_ns: header.frame_duration_ns().unwrap_or_default(),
+            ..OtherCodec::default()
+        };
+        let size = (header.size.width() as u32, header.size.height() as u32);
+        Self { picture: Some((size, (1, 1))), ..Self::other(TrackKind::Video, codec, header.to_bytes()) }
     }
 
     /// A track of another codec. Sound needs `sample_rate` and `channels` as well, video `picture`.

@@ -3,6 +3,7 @@
 //! A bundle is read whole and checked against the hashes of its manifest before anything in it is used, so what
 //! decodes a stream is what encoded it.
 
+mod feature;
 mod files;
 mod folder;
 mod manifest;
@@ -20,6 +21,7 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 pub use crate::runtime::{BlockSpec, GraphSpec, StateSpec};
+pub use feature::{FeatureBundle, FeatureManifest, HeadSpec, ResultKind, installed_features};
 pub use manifest::{
     CodesSpec, Conventions, EntropySpec, Manifest, OpeningSpec, Prefix, QuantizerKind, QuantizerSpec,
     ReceptiveField,
