@@ -4,6 +4,7 @@
 //! - [`audiodec`]: `siskinaudiodec`, packets to samples;
 //! - [`audioparse`]: `siskinaudioparse`, what a stock demuxer passes on to packets with caps and exact times;
 //! - [`videoenc`], [`videodec`] and [`videoparse`]: `siskinvideoenc`, `siskinvideodec` and `siskinvideoparse`, the same for video;
+//! - [`featureenc`] and [`featuredec`]: `siskinfeatureenc` and `siskinfeaturedec`, video to features and those to results;
 //! - [`mux`]: `siskinmux`, packets to Matroska;
 //! - [`tokensink`] and [`tokensrc`]: `siskintokensink` and `siskintokensrc`, speech to tokens and back;
 //! - [`rtpaudiopay`] and [`rtpaudiodepay`]: `rtpsiskinaudiopay` and `rtpsiskinaudiodepay`, packets to RTP and back;
@@ -29,6 +30,9 @@ pub mod audioparse;
 mod caps;
 mod element;
 mod errors;
+pub mod featuredec;
+pub mod featureenc;
+mod features;
 mod inference;
 pub mod mux;
 mod parse;

@@ -7,12 +7,12 @@ use gst::glib;
 use gst::prelude::*;
 
 use crate::{
-    audiodec, audioenc, audioparse, mux, rtpaudiodepay, rtpaudiopay, rtpvideodepay, rtpvideopay, tokensink,
-    tokensrc, tts, videodec, videoenc, videoparse,
+    audiodec, audioenc, audioparse, featuredec, featureenc, mux, rtpaudiodepay, rtpaudiopay, rtpvideodepay,
+    rtpvideopay, tokensink, tokensrc, tts, videodec, videoenc, videoparse,
 };
 
 /// Name, rank and type of each element.
-fn list_elements() -> [(&'static str, gst::Rank, glib::Type); 14] {
+fn list_elements() -> [(&'static str, gst::Rank, glib::Type); 16] {
     [
         ("siskinaudioenc", gst::Rank::PRIMARY, audioenc::SiskinAudioEnc::static_type()),
         ("siskinaudiodec", gst::Rank::PRIMARY, audiodec::SiskinAudioDec::static_type()),
@@ -29,6 +29,9 @@ fn list_elements() -> [(&'static str, gst::Rank, glib::Type); 14] {
         ("rtpsiskinaudiodepay", gst::Rank::SECONDARY, rtpaudiodepay::RtpSiskinAudioDepay::static_type()),
         ("rtpsiskinvideopay", gst::Rank::SECONDARY, rtpvideopay::RtpSiskinVideoPay::static_type()),
         ("rtpsiskinvideodepay", gst::Rank::SECONDARY, rtpvideodepay::RtpSiskinVideoDepay::static_type()),
+        // Nor should a bin choose these: what they give is no picture to be shown.
+        ("siskinfeatureenc", gst::Rank::NONE, featureenc::SiskinFeatureEnc::static_type()),
+        ("siskinfeaturedec", gst::Rank::NONE, featuredec::SiskinFeatureDec::static_type()),
         // No bin should choose this by itself: text on its way to be shown would be spoken.
         ("siskintts", gst::Rank::NONE, tts::SiskinTts::static_type()),
     ]

@@ -4,7 +4,14 @@ use gst::glib::prelude::*;
 
 use super::other;
 use crate::video::caps as video;
-use crate::{caps, tokens};
+use crate::{caps, features, tokens};
+
+/// Siskin's own video, and features of video.
+fn video_template() -> gst::Caps {
+    let mut caps = video::coded_template();
+    caps.merge(features::template());
+    caps
+}
 
 /// The templates of the muxer's pads.
 pub(super) fn templates() -> Vec<gst::PadTemplate> {
@@ -24,7 +31,7 @@ pub(super) fn templates() -> Vec<gst::PadTemplate> {
     let subtitles = others(other::SUBTITLES);
     vec![
         request("audio_%u", &with(caps::audio_template(), other::AUDIO)),
-        request("video_%u", &with(video::coded_template(), other::VIDEO)),
+        request("video_%u", &with(video_template(), other::VIDEO)),
         request("subtitle_%u", &subtitles),
         request("text_%u", &subtitles),
         request("tokens_%u", &tokens::template()),

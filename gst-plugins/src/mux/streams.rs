@@ -3,10 +3,11 @@
 use siskin_core::Limits;
 use siskin_core::bitstream::{StreamHeader, VideoHeader};
 use siskin_core::container::Track;
+use siskin_core::features::FeatureHeader;
 
 use super::other::Other;
 use crate::video::caps as video;
-use crate::{caps, tokens};
+use crate::{caps, features, tokens};
 
 /// The stream of a pad.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,6 +16,8 @@ pub(super) enum Stream {
     Audio(StreamHeader),
     /// Siskin video.
     Video(VideoHeader),
+    /// Features of video.
+    Features(FeatureHeader),
     /// Words and when they are spoken.
     Text,
     /// Tokens, and what describes them.
@@ -35,6 +38,10 @@ impl Stream {
             video::VIDEO => {
                 let header = video::header(caps).map_err(|e| e.to_string())?;
                 header.map(Self::Video).ok_or_else(|| format!("no stream header in {caps}"))
+            }
+            features::FEATURES => {
+                let header = features::header(caps).map_err(|e| e.to_string())?;
+                header.map(Self::Features).ok_or_else(|| format!("no stream header in {caps}"))
             }
             caps::AUDIO => {
                 let header = caps::header(caps).map_err(|e| e.to_string())?;
@@ -80,6 +87,7 @@ impl Stream {
         let track = match self {
             Self::Audio(header) => Track::audio(header),
             Self::Video(header) => Track::video(header),
+            Self::Features(header) => Track::features(header),
             Self::Text => Track::text(),
             Self::Tokens(description) => Track::tokens(description.clone()),
             Self::Other(other) => other.track.clone(),
