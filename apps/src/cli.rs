@@ -6,8 +6,8 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    bench, call, compare, completions, decode, encode, info, latents, man, models, play, share, speak,
-    tokens, verify,
+    bench, call, compare, completions, decode, encode, features, info, latents, man, models, play, share,
+    speak, tokens, verify,
 };
 
 /// Neural codecs as media formats.
@@ -41,6 +41,8 @@ pub(crate) enum Command {
     Share(share::ShareArgs),
     /// Synthesize speech from text.
     Speak(speak::SpeakArgs),
+    /// Write the features of video that a server's network needs, and run the network on them.
+    Features(features::FeaturesArgs),
     /// Measure speed, latency and memory.
     Bench(bench::BenchArgs),
     /// Convert recordings to token files and back, and show what token files contain.
@@ -68,6 +70,7 @@ impl Command {
             Self::Latents(args) => latents::run_latents(args),
             Self::Share(args) => share::run_share(args),
             Self::Speak(args) => speak::run_speak(args),
+            Self::Features(args) => features::run_features(args),
             Self::Bench(args) => bench::run_bench(args),
             Self::Tokens(args) => tokens::run_tokens(args),
             Self::Models(args) => models::run_models(args),
@@ -89,6 +92,7 @@ impl Command {
             Self::Latents(args) => args.json(),
             Self::Share(args) => args.report.json,
             Self::Speak(args) => args.report.json,
+            Self::Features(args) => args.json(),
             Self::Bench(args) => args.json,
             Self::Tokens(args) => args.json(),
             Self::Models(args) => args.json,

@@ -122,7 +122,7 @@ fn models(runs: &mut Runs) {
     assert!(runs.run("models list") >= 3, "bundles for sound and video, and voices");
     runs.run("models path");
     runs.run("models info text2vec");
-    for name in ["speech-24k", "video-realtime", "text2vec"] {
+    for name in ["speech-24k", "video-realtime", "text2vec", "text-features"] {
         runs.run(&format!("models verify {name}"));
     }
     let toy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/voices/toy");
@@ -131,6 +131,10 @@ fn models(runs: &mut Runs) {
 
 fn video(runs: &mut Runs) {
     write_movie(&runs.path("movie.mkv"));
+    runs.run("features encode {movie.mkv} {f.mkv} --level 3");
+    runs.run("features decode {f.mkv} {f.jsonl}");
+    runs.run("features info {f.mkv}");
+    runs.run("features bench {movie.mkv} --frames 3");
     runs.run("encode {movie.mkv} {v.mkv} --preset realtime");
     runs.run(
         "encode {movie.mkv} {fit.mkv} --preset nerv-fast --epochs 8 --gop-size 3 --parameters 4000 --no-audio",

@@ -10,7 +10,7 @@ pub(crate) mod video;
 pub(crate) use files::Files;
 pub(crate) use streams::Streams;
 pub(crate) use timed::NetworkTime;
-pub(crate) use times::{Percentiles, Side, Times};
+pub(crate) use times::{Percentiles, Side, Times, percentiles};
 
 /// Most memory that the process has had resident so far, in bytes; unknown where there is no `/proc`.
 pub(crate) fn peak_memory() -> Option<u64> {

@@ -71,7 +71,7 @@ pub(crate) struct Side {
 }
 
 /// Percentiles by nearest rank.
-pub(super) fn percentiles(times: &[f64]) -> Percentiles {
+pub(crate) fn percentiles(times: &[f64]) -> Percentiles {
     let mut sorted = times.to_vec();
     sorted.sort_by(f64::total_cmp);
     let rank = |share: f64| {

@@ -6,6 +6,7 @@ pub(crate) mod compare;
 pub(crate) mod completions;
 pub(crate) mod decode;
 pub(crate) mod encode;
+pub(crate) mod features;
 pub(crate) mod import;
 pub(crate) mod info;
 pub(crate) mod latents;

@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use siskin_core::bundle::{
-    Bundle, Manifest, VideoBundle, installed, installed_videos, installed_voices, search_path,
+    Bundle, FeatureBundle, Manifest, VideoBundle, installed, installed_features, installed_videos,
+    installed_voices, search_path,
 };
 
 use super::{import, voices};
@@ -58,6 +59,9 @@ pub(crate) fn run_models(args: &ModelsArgs) -> Result<ExitCode> {
         Some(ModelsCommand::Verify { name }) if installed_videos().iter().any(|(_, m)| m.name == *name) => {
             verify_video(name, args.json)?;
         }
+        Some(ModelsCommand::Verify { name }) if installed_features().iter().any(|(_, m)| m.name == *name) => {
+            verify_features(name, args.json)?;
+        }
         Some(ModelsCommand::Verify { name }) => verify_bundle(name, args.json)?,
     }
     Ok(ExitCode::SUCCESS)
@@ -66,7 +70,8 @@ pub(crate) fn run_models(args: &ModelsArgs) -> Result<ExitCode> {
 fn list_bundles(json: bool) -> Result<()> {
     let bundles = installed();
     // A list of nothing says where it looked, which is what people need then; programs get an empty output.
-    if bundles.is_empty() && installed_voices().is_empty() && installed_videos().is_empty() && !json {
+    let others = installed_voices().len() + installed_videos().len() + installed_features().len();
+    if bundles.is_empty() && others == 0 && !json {
         let folders: Vec<_> = search_path().iter().map(|p| p.display().to_string()).collect();
         return report::print_text(&format!("no model bundles in: {}\n", folders.join(", ")));
     }
@@ -131,7 +136,41 @@ fn list_bundles(json: bool) -> Result<()> {
             ))?;
         }
     }
+    list_features(json)?;
     voices::list_voices(json)
+}
+
+fn list_features(json: bool) -> Result<()> {
+    for (path, m) in installed_features() {
+        let sizes = m.files.keys().filter_map(|f| fs::metadata(path.join(f)).ok());
+        let bytes: u64 = sizes.map(|f| f.len()).sum();
+        let heads: Vec<&str> = m.heads.iter().map(|h| h.name.as_str()).collect();
+        if json {
+            report::write_json_line(&events::FeatureModel {
+                name: &m.name,
+                version: &m.version,
+                id: m.id().to_string(),
+                licence: &m.licence,
+                levels: m.levels,
+                heads,
+                bytes,
+                path: path.to_string_lossy(),
+            })?;
+        } else {
+            report::print_text(&format!(
+                "{} {} (id {})\n  features of video, {} levels, heads {}, {}, {}\n  {}\n",
+                m.name,
+                m.version,
+                m.id(),
+                m.levels,
+                heads.join(", "),
+                units::format_size(bytes),
+                m.licence,
+                path.display(),
+            ))?;
+        }
+    }
+    Ok(())
 }
 
 /// The trained rates, `1.5/3/6/9 kb/s`.
@@ -180,6 +219,13 @@ fn verify_bundle(name: &str, json: bool) -> Result<()> {
 fn verify_video(name: &str, json: bool) -> Result<()> {
     // Opening checks every file's hash.
     let bundle = VideoBundle::find(name)?;
+    let manifest = bundle.manifest();
+    report_verified(&manifest.name, &manifest.id().to_string(), manifest.files.len(), json)
+}
+
+fn verify_features(name: &str, json: bool) -> Result<()> {
+    // Opening checks every file's hash.
+    let bundle = FeatureBundle::find(name)?;
     let manifest = bundle.manifest();
     report_verified(&manifest.name, &manifest.id().to_string(), manifest.files.len(), json)
 }

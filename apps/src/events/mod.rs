@@ -3,6 +3,7 @@
 
 mod audio;
 mod call;
+mod features;
 mod models;
 mod speech;
 mod tokens;
@@ -12,7 +13,8 @@ use serde::Serialize;
 
 pub(crate) use audio::{Bench, Compare, Decode, Encode, Info, Play, Repaired, Share, Verify};
 pub(crate) use call::{CallDevice, CallFigures, CallProgress, Ready};
-pub(crate) use models::{BundlePath, Import, Model, ModelVerify, VideoModel, Voice, Voices};
+pub(crate) use features::{FeaturesBench, FeaturesDecode, FeaturesEncode, FeaturesInfo};
+pub(crate) use models::{BundlePath, FeatureModel, Import, Model, ModelVerify, VideoModel, Voice, Voices};
 pub(crate) use speech::{Latents, Speak, Word};
 pub(crate) use tokens::{BadTokens, TokensExport, TokensImport, TokensInfo};
 pub(crate) use video::{

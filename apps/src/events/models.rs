@@ -34,6 +34,20 @@ pub(crate) struct VideoModel<'a> {
     pub(crate) path: Cow<'a, str>,
 }
 
+/// A bundle for features in `siskin models list`.
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", rename = "feature_model")]
+pub(crate) struct FeatureModel<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) version: &'a str,
+    pub(crate) id: String,
+    pub(crate) licence: &'a str,
+    pub(crate) levels: u8,
+    pub(crate) heads: Vec<&'a str>,
+    pub(crate) bytes: u64,
+    pub(crate) path: Cow<'a, str>,
+}
+
 /// A bundle of voices in `siskin models list`.
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename = "voices")]
