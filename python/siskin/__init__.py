@@ -16,6 +16,8 @@ from ._siskin import (
     Decoder,
     Encoder,
     Error,
+    FeatureDecoder,
+    FeatureEncoder,
     ShardWriter,
     Snapshot,
     TokenError,
@@ -30,8 +32,9 @@ from ._siskin import (
     unpack,
 )
 
-__all__ = ["Corpus", "Decoder", "Encoder", "Error", "ShardWriter", "Snapshot", "TokenError", "TokenStream", "import_model",
-           "load", "pack", "read_manifest", "save", "shard_summary", "specials", "unpack"]
+__all__ = ["Corpus", "Decoder", "Encoder", "Error", "FeatureDecoder", "FeatureEncoder", "ShardWriter", "Snapshot",
+           "TokenError", "TokenStream", "import_model", "load", "pack", "read_manifest", "save", "shard_summary", "specials",
+           "unpack"]
 __version__ = _siskin.__version__
 
 _here = Path(__file__).resolve().parent

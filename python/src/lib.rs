@@ -11,6 +11,7 @@ mod corpus;
 mod decoder;
 mod encoder;
 mod errors;
+mod features;
 mod files;
 mod importing;
 mod layouts;
@@ -42,6 +43,8 @@ fn _siskin(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("TokenError", module.py().get_type::<errors::TokenError>())?;
     module.add_class::<encoder::Encoder>()?;
     module.add_class::<decoder::Decoder>()?;
+    module.add_class::<features::FeatureEncoder>()?;
+    module.add_class::<features::FeatureDecoder>()?;
     module.add_class::<stream::TokenStream>()?;
     module.add_class::<stream::Snapshot>()?;
     module.add_function(wrap_pyfunction!(layouts::pack, module)?)?;
