@@ -1,0 +1,32 @@
+"""Real pictures that training never saw: photographs and scans of opencv-doc (`packages.TEST_FILES`), screenshots of
+gnome-user-docs and gramps, scans of python3-skimage; and pictures of folders given by hand."""
+import cv2
+from packages import TEST, is_test, package, pictures
+from scenes import HEIGHT, WIDTH
+
+
+def view(path):
+    """The middle of a picture at WIDTH x HEIGHT, scaled to cover it; None for one that is far smaller."""
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if image is None:
+        return None
+    scale = max(WIDTH / image.shape[1], HEIGHT / image.shape[0])
+    if scale > 2:
+        return None
+    image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+    y, x = (image.shape[0] - HEIGHT) // 2, (image.shape[1] - WIDTH) // 2
+    return image[y: y + HEIGHT, x: x + WIDTH].copy()
+
+
+def load(cache, folders=()):
+    """Names and pictures u8 [480, 640, 3], blue first."""
+    paths = []
+    for name in TEST:
+        found = pictures(package(name, cache), 12_000)
+        found = [p for p in found if is_test(p)] if name == "opencv-doc" else found
+        # Screenshots of one program look alike: every other one will do.
+        paths += found[::2] if name == "gnome-user-docs" else found
+    for folder in folders:
+        paths += pictures(folder, 12_000)
+    out = [(p.name, view(p)) for p in paths]
+    return [(n, v) for n, v in out if v is not None and v.std() > 8]

@@ -1,0 +1,139 @@
+"""The training code of features: contexts, boxes, and the shipped bundle."""
+import hashlib
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "models/features"))
+BUNDLE = ROOT / "models/bundles/text-features"
+
+
+def contexts_one_by_one(y):
+    """The decisions of docs/features.md, Latents, in its words and order."""
+    import itertools
+    h, w, channels = y.shape
+    at = lambda r, c, k: int(y[r, c, k]) if 0 <= r and 0 <= c < w else 0
+    some = lambda r, c: 0 <= r and 0 <= c < w and bool((y[r, c] != 0).any())
+    for r, c in itertools.product(range(h), range(w)):
+        yield some(r, c - 1) + 2 * some(r - 1, c) + 4 * some(r - 1, c + 1), some(r, c)
+        if not some(r, c):
+            continue
+        before = 0
+        for k in range(channels):
+            left, above = at(r, c - 1, k), at(r - 1, c, k)
+            total = 2 * abs(left) + 2 * abs(above) + abs(at(r - 1, c - 1, k)) + abs(at(r - 1, c + 1, k))
+            size = next((i for i, most in enumerate((0, 2, 4, 8, 16)) if total <= most), 5)
+            count = next((i for i, most in enumerate((0, 2, 6)) if before <= most), 3)
+            value = int(y[r, c, k])
+            yield 8 + (k * 6 + size) * 4 + count, value != 0
+            if value == 0:
+                continue
+            before += 1
+            yield 8 + channels * 24 + k * 3 + 1 + int(np.sign(left + above)), value < 0
+            for j in range(8):
+                yield 8 + channels * 27 + (k * 6 + size) * 8 + j, abs(value) - 1 > j
+                if abs(value) - 1 <= j:
+                    break
+
+
+@pytest.fixture
+def latents():
+    rng = np.random.default_rng(4)
+    return (rng.laplace(0, 1.2, (7, 9, 5)) * (rng.random((7, 9, 5)) < 0.4)).round().astype(np.int32)
+
+
+def test_contexts_are_those_of_the_document(latents):
+    import tables
+    found, escapes = tables.decisions(latents)
+    seen = np.zeros((tables.context_count(5), 2), int)
+    for index, value in found:
+        np.add.at(seen, (index.ravel(), value.ravel().astype(int)), 1)
+    expected = np.zeros_like(seen)
+    for index, value in contexts_one_by_one(latents):
+        expected[index, int(value)] += 1
+    assert (seen == expected).all()
+    assert escapes == (abs(latents) > 8).sum()
+
+
+def test_counted_probabilities_cost_less_than_even_ones(latents):
+    import tables
+    own = tables.count([latents] * 3)
+    even = np.full(len(own), 32768, np.uint16)
+    assert tables.bits(latents, own) < 0.8 * tables.bits(latents, even)
+    # An even decision is a bit.
+    found, escapes = tables.decisions(latents)
+    assert tables.bits(latents, even) == sum(v.size for _, v in found) + 3 * escapes
+
+
+def test_the_bundle_is_whole():
+    import tables
+    manifest = json.loads((BUNDLE / "manifest.json").read_text())
+    for name, expected in manifest["files"].items():
+        assert hashlib.sha256((BUNDLE / name).read_bytes()).hexdigest() == expected, name
+    tensors = load_file(BUNDLE / "tables.safetensors")
+    shape = manifest["levels"], manifest["channels"]
+    assert tensors["gains"].shape == shape and (tensors["gains"] > 0).all()
+    assert tensors["contexts"].shape == (shape[0], tables.context_count(shape[1]))
+
+
+def test_both_halves_fit_each_other():
+    runtime = pytest.importorskip("onnxruntime")
+    manifest = json.loads((BUNDLE / "manifest.json").read_text())
+    gains = load_file(BUNDLE / "tables.safetensors")["gains"]
+    frame = np.full((1, 6, 48, 80), 128, np.float32)
+    frame[:, :4, 20:28, 20:60] = np.random.default_rng(5).integers(0, 256, (4, 8, 40))
+    device = runtime.InferenceSession(str(BUNDLE / manifest["device"]), providers=["CPUExecutionProvider"])
+    latents = device.run(None, {"frame": frame})[0]
+    assert latents.shape == (1, manifest["channels"], 6, 10)
+    for head in manifest["heads"]:
+        server = runtime.InferenceSession(str(BUNDLE / head["file"]), providers=["CPUExecutionProvider"])
+        for level in range(manifest["levels"]):
+            gain = gains[level][None, :, None, None]
+            found = server.run(None, {"latents": (np.rint(latents * gain) / gain).astype(np.float32)})[0]
+            assert found.shape == (1, 1, 96 // head["map_stride"], 160 // head["map_stride"])
+            assert (found >= 0).all() and (found <= 1).all()
+
+
+def test_agreement_counts_boxes_and_pixels():
+    cv2 = pytest.importorskip("cv2")
+    from agreement import Agreement, boxes
+    one = np.zeros((100, 200), np.float32)
+    cv2.rectangle(one, (20, 20), (90, 30), 0.9, -1)
+    both = one.copy()
+    cv2.rectangle(both, (120, 60), (180, 72), 0.8, -1)
+    assert [len(boxes(m)) for m in (one, both)] == [1, 2]
+    agreement = Agreement()
+    agreement.add(one, both)
+    assert agreement.f == pytest.approx(2 / 3)
+    assert agreement.iou == pytest.approx((one > 0).sum() / (both > 0).sum())
+
+
+def test_a_part_of_a_graph_runs_as_the_whole_does():
+    torch = pytest.importorskip("torch")
+    runtime = pytest.importorskip("onnxruntime")
+    from graph import Graph
+    from onnx import TensorProto, helper, numpy_helper
+    rng = np.random.default_rng(6)
+    weights = {"w": rng.normal(size=(4, 3, 3, 3)), "b": rng.normal(size=(1, 4, 1, 1)), "root": np.float64(2 ** 0.5),
+               "one": np.float64(1), "half": np.float64(0.5)}
+    node = helper.make_node
+    nodes = [
+        node("Conv", ["x", "w"], ["c"], strides=[2, 2], pads=[1, 1, 1, 1], group=1), node("Add", ["c", "b"], ["d"]),
+        node("Identity", ["d"], ["e"]), node("Div", ["e", "root"], ["f"]), node("Erf", ["f"], ["g"]),
+        node("Add", ["g", "one"], ["h"]), node("Mul", ["e", "h"], ["i"]), node("Mul", ["i", "half"], ["y"]),
+    ]
+    value = lambda name: helper.make_tensor_value_info(name, TensorProto.FLOAT, None)
+    initializers = [numpy_helper.from_array(np.asarray(v, np.float32), k) for k, v in weights.items()]
+    model = helper.make_model(helper.make_graph(nodes, "toy", [value("x")], [value("y")], initializers),
+                              opset_imports=[helper.make_opsetid("", 17)])
+    model.ir_version = 8
+    x = rng.normal(size=(1, 3, 8, 8)).astype(np.float32)
+    expected = runtime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"]).run(None, {"x": x})[0]
+    with torch.no_grad():
+        found = Graph(model, ["x"], ["y"])(torch.from_numpy(x))[0].numpy()
+    assert np.abs(found - expected).max() < 1e-5
