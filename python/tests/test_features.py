@@ -8,7 +8,7 @@ import siskin
 def frame(height=96, width=160):
     """Gray, with a noisy bar that looks like a line of text to nobody but is no flat picture either."""
     out = np.full((height, width, 3), 90, np.uint8)
-    out[40:52, 20:140] = np.random.default_rng(1).integers(0, 256, (12, 120, 1), np.uint8)
+    out[40:52, 20 : width - 20] = np.random.default_rng(1).integers(0, 256, (12, width - 40, 1), np.uint8)
     return out
 
 
