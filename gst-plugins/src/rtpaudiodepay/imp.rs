@@ -21,6 +21,8 @@ debug_category!("rtpsiskinaudiodepay", "Siskin audio RTP depayloader");
 pub struct RtpSiskinAudioDepay {
     /// Never held while data is pushed.
     depacketizer: Mutex<Depacketizer>,
+    /// The sender, by its synchronization source.
+    source: Mutex<Option<u32>>,
     /// Name or directory of the bundle.
     model: Mutex<Option<String>>,
     noise: ComfortNoise,
@@ -90,7 +92,10 @@ impl ElementImpl for RtpSiskinAudioDepay {
     ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
         match transition {
             // Before the parent: packets may come as soon as it has started.
-            gst::StateChange::ReadyToPaused => *lock(&self.depacketizer) = Depacketizer::default(),
+            gst::StateChange::ReadyToPaused => {
+                *lock(&self.depacketizer) = Depacketizer::default();
+                *lock(&self.source) = None;
+            }
             gst::StateChange::PausedToPlaying => self.noise.set_playing(true),
             gst::StateChange::PlayingToPaused => self.noise.set_playing(false),
             gst::StateChange::PausedToReady => self.noise.stop(),
@@ -157,6 +162,10 @@ impl RTPBaseDepayloadImpl for RtpSiskinAudioDepay {
             Ok(payload) => payload,
             Err(e) => return self.drop_broken(&e),
         };
+        // Times of another sender say nothing about this one's: by chance they lie behind them, which looked late.
+        if lock(&self.source).replace(packet.ssrc()).is_some_and(|last| last != packet.ssrc()) {
+            lock(&self.depacketizer).reset();
+        }
         // Follows the sender to another bundle, and joins a stream that caps did not announce.
         payload.header.clone().into_iter().for_each(|header| self.start_stream(header));
         let unpacked = {

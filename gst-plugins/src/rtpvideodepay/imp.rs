@@ -34,6 +34,8 @@ struct State {
     depacketizer: Depacketizer,
     requests: Requests,
     bundle: Option<String>,
+    /// The sender, by its synchronization source.
+    source: Option<u32>,
 }
 
 #[derive(Default)]
@@ -170,7 +172,11 @@ impl RTPBaseDepayloadImpl for RtpSiskinVideoDepay {
     ) -> Option<gst::Buffer> {
         let wait = lock(&self.settings).wait_for_keyframe;
         let received = {
-            let depacketizer = &mut lock(&self.state).depacketizer;
+            let State { depacketizer, source, .. } = &mut *lock(&self.state);
+            // Numbers of another sender say nothing about this one's: by chance they lie behind them, which looked late.
+            if source.replace(packet.ssrc()).is_some_and(|last| last != packet.ssrc()) {
+                depacketizer.reset();
+            }
             depacketizer.keep_undecodable(!wait);
             let (sequence, timestamp) = (packet.seq(), packet.timestamp());
             let payload = packet.payload().unwrap_or_default();
