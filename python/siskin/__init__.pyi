@@ -4,8 +4,9 @@ from typing import Any, Literal, final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Corpus", "Decoder", "Encoder", "Error", "ShardWriter", "Snapshot", "TokenError", "TokenStream", "import_model",
-           "load", "pack", "read_manifest", "save", "shard_summary", "specials", "unpack"]
+__all__ = ["Corpus", "Decoder", "Encoder", "Error", "FeatureDecoder", "FeatureEncoder", "ShardWriter", "Snapshot",
+           "TokenError", "TokenStream", "import_model", "load", "pack", "read_manifest", "save", "shard_summary", "specials",
+           "unpack"]
 __version__: str
 
 class Error(Exception): ...
