@@ -71,6 +71,10 @@ fn every_verb_takes_a_published_codec() {
         assert_eq!((&info["samples"], &info["hop"]), (&samples.into(), &codec.hop.into()), "{info}");
         assert_eq!(info["stages_highest"], codec.stages[1], "{info}");
         assert_eq!(info["stages_lowest"], codec.stages[1], "all frames alike: {info}");
+        // What an option does not do is said.
+        let wide =
+            with(&bundles, &["encode", "-y", "-m", kind, "--search-width", "16", &source, &path("wide.mka")]);
+        assert!(wide.status.success() && stderr(&wide).contains("changes nothing"), "{}", stderr(&wide));
         good_with(&bundles, &["verify", &coded]);
         good_with(&bundles, &["decode", &coded, &back, "--quiet"]);
         let stream = &probe(Path::new(&back), "a", "stream=duration_ts,sample_rate")[0];

@@ -157,6 +157,13 @@ fn encode_sound(args: &EncodeArgs, source: Source, mut report: Report) -> Result
         config.header_interval = (HEADER_SECONDS * frame_rate) as u32;
     }
     let mut encoder = Encoder::new(&bundle, &runtime, &config)?;
+    let is_published = manifest.conventions == Conventions::Published;
+    if is_published && args.search_width != audio::DEFAULT_SEARCH_WIDTH {
+        let name = &manifest.name;
+        report.note(&format!(
+            "--search-width changes nothing: {name} takes the nearest codes, as its authors do"
+        ));
+    }
     let rate_words = match rate {
         audio::RateMode::Variable { bitrate } => {
             format!("{} on average", units::format_bitrate(bitrate.into()))
