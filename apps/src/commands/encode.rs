@@ -158,7 +158,7 @@ fn encode_sound(args: &EncodeArgs, source: Source, mut report: Report) -> Result
     }
     let mut encoder = Encoder::new(&bundle, &runtime, &config)?;
     let is_published = manifest.conventions == Conventions::Published;
-    if is_published && args.search_width != audio::DEFAULT_SEARCH_WIDTH {
+    if is_published && args.search_width != DEFAULT_SEARCH_WIDTH {
         let name = &manifest.name;
         report.note(&format!(
             "--search-width changes nothing: {name} takes the nearest codes, as its authors do"
