@@ -22,6 +22,8 @@ FILES = ("soundstream_encoder.tflite", "quantizer.tflite", "lyragan.tflite")
 HOP, RATE, DIM, STAGES = 320, 16_000, 64, 46
 # 3.2, 6 and 9.2 kb/s.
 RATES = (16, 30, 46)
+# Samples and frames of tokens that are pushed at once.
+CUT = "777:1"
 PROGRAM = ("cargo", "run", "--quiet", "-p", "siskin-import", "--example", "run_checkpoint", "--")
 
 
@@ -94,17 +96,17 @@ def lyra(tmp_path_factory):
     runs = {}
     for stages in RATES:
         run_program(folder, work, stages)
-        codes = np.fromfile(work / "codes", "<i8").reshape(-1, stages)
-        runs[stages] = codes, np.fromfile(work / "out", "<f4")
+        codes = np.fromfile(work / f"codes-{CUT}", "<i8").reshape(-1, stages)
+        runs[stages] = codes, np.fromfile(work / f"samples-{CUT}", "<f4")
     return folder, clips, pcm, lite.encode(pcm), runs, work
 
 
 def run_program(folder, work, stages, pcm="pcm", program=PROGRAM):
     """Codes and samples of `work/pcm` by way of the bundle; the processor's time in user mode."""
     env = {**os.environ, "SISKIN_DEV_ROOT": str(ROOT)}
-    names = [str(work / n) for n in ("bundle", pcm)], [str(work / n) for n in ("codes", "out")]
     before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
-    subprocess.run([*program, "lyra", str(folder), *names[0], str(stages), *names[1]], cwd=ROOT, env=env, check=True)
+    places = [str(folder), str(work / "bundle"), str(work / pcm)]
+    subprocess.run([*program, "lyra", *places, str(stages), str(work), CUT], cwd=ROOT, env=env, check=True)
     return resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before
 
 
