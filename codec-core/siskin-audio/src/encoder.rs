@@ -77,16 +77,19 @@ impl Encoder {
             let allowed = format!("1 to {most}");
             return Err(Error::parameter("frames per packet", config.frames_per_packet, allowed));
         }
-        // A pause sets the decoder back to its start, where a codec that looks ahead has nothing to give yet.
-        let waits =
-            frames.lookahead_frames() > 0 || frames.opening_frames() > 1 || header.pre_skip > header.hop;
-        if config.dtx && waits {
-            return Err(Error::parameter("dtx", "on", "off: the codec looks ahead"));
-        }
+        let frames_per_packet = config.frames_per_packet as usize;
         // Packets of a live stream hold too few frames to be mirrored, and must not wait for them.
-        frames.set_opening(config.frames_per_packet as usize >= frames.opening_frames());
-        // Nor do they wait for a block.
-        frames.set_block(even_block(config.frames_per_packet as usize, MAX_BLOCK));
+        let is_mirrored = frames_per_packet >= frames.opening_frames();
+        frames.set_opening(is_mirrored);
+        // A pause sets the decoder back to its start, where a codec that looks ahead has nothing to give yet, and one that
+        // mirrors would need frames that the pause has not.
+        let waits = frames.lookahead_frames() > 0 || header.pre_skip > header.hop;
+        if config.dtx && (waits || is_mirrored && frames.opening_frames() > 1) {
+            let allowed = "off: the codec looks ahead, or mirrors the start of packets of so many frames";
+            return Err(Error::parameter("dtx", "on", allowed));
+        }
+        // In DTX each frame is told from the next, so none waits for a block either.
+        frames.set_block(if config.dtx { 1 } else { even_block(frames_per_packet, MAX_BLOCK) });
         let mut encoder = Self {
             high_pass: HighPass::of(frames.conventions(), header.sample_rate),
             frames,

@@ -178,3 +178,40 @@ fn a_bundle_is_written_whole_and_replaces_nothing() {
     let bundle = made.write(&folder.path().join("new")).expect("a bundle");
     assert_eq!((bundle.manifest().name.as_str(), bundle.manifest().sample_rate), ("new", 24_000));
 }
+
+#[test]
+fn pauses_lose_no_frame_of_a_codec_that_runs_blocks() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let bundle = bundle_of(Kind::Encodec, &small_encodec(), folder.path());
+    // Sound, a second and a half of faint noise, sound: a packet of six frames would be a block of six.
+    let mut pcm = sound(24_000);
+    let mut state = 1u32;
+    pcm.extend((0..36_000).map(|_| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state as f32 / u32::MAX as f32 - 0.5) * 1e-3
+    }));
+    pcm.extend(sound(24_000));
+    let config = EncoderConfig { frames_per_packet: 6, dtx: true, ..Default::default() };
+    let mut encoder = Encoder::new(&bundle, &runtime(), &config).expect("an encoder");
+    let (mut packets, mut pauses) = (Vec::new(), 0);
+    let mut keep = |p: EncodedPacket<'_>| -> Result<()> {
+        pauses += usize::from(p.is_sid);
+        packets.push((p.data.to_vec(), p.position));
+        Ok(())
+    };
+    pcm.chunks(999).for_each(|part| encoder.push_samples(part, &mut keep).expect("samples"));
+    encoder.finish_stream(&mut keep).expect("an end");
+    assert!(pauses > 0, "there is a pause");
+    let (mut decoder, mut out) = (Decoder::new(&bundle, &runtime()).expect("a decoder"), Vec::new());
+    for (data, position) in &packets {
+        // What lies between two packets is a pause: comfort noise goes on.
+        let gap = usize::try_from(*position).expect("a place").checked_sub(out.len()).expect("in order");
+        assert_eq!(gap % 320, 0);
+        decoder.conceal(gap as u32 / 320, &mut out).expect("noise");
+        decoder.decode(data, &mut out).expect("a packet");
+    }
+    assert_eq!(out.len(), pcm.len());
+    // A file's packets would be mirrored, with frames that a pause has not.
+    let config = EncoderConfig { frames_per_packet: 50, dtx: true, ..Default::default() };
+    assert!(Encoder::new(&bundle, &runtime(), &config).is_err());
+}
