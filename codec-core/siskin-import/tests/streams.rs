@@ -183,8 +183,8 @@ fn a_bundle_is_written_whole_and_replaces_nothing() {
 fn pauses_lose_no_frame_of_a_codec_that_runs_blocks() {
     let folder = tempfile::tempdir().expect("a folder");
     let bundle = bundle_of(Kind::Encodec, &small_encodec(), folder.path());
-    // Sound, a second and a half of faint noise, sound: a packet of six frames would be a block of six.
-    let mut pcm = sound(24_000);
+    // Sound, a second and a half of faint noise, sound. The pause begins in the middle of six frames, which would be a block.
+    let mut pcm = sound(24_000 + 4 * 320);
     let mut state = 1u32;
     pcm.extend((0..36_000).map(|_| {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -211,6 +211,14 @@ fn pauses_lose_no_frame_of_a_codec_that_runs_blocks() {
         decoder.decode(data, &mut out).expect("a packet");
     }
     assert_eq!(out.len(), pcm.len());
+    // Behind it the sound stands where it stood, once the networks have forgotten that they began anew.
+    let plain = decode(&bundle, &encode(&bundle, 6, &pcm, 999));
+    let (found, expected) = (&out[72_000..], &plain[72_000..]);
+    let mean = expected.iter().sum::<f32>() / expected.len() as f32;
+    let energy = |x: &mut dyn Iterator<Item = f32>| x.map(|x| x * x).sum::<f32>();
+    let error = energy(&mut found.iter().zip(expected).map(|(a, b)| a - b));
+    let share = error / energy(&mut expected.iter().map(|x| x - mean));
+    assert!(share < 0.01, "{share} of the sound is another");
     // A file's packets would be mirrored, with frames that a pause has not.
     let config = EncoderConfig { frames_per_packet: 50, dtx: true, ..Default::default() };
     assert!(Encoder::new(&bundle, &runtime(), &config).is_err());
