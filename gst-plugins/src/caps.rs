@@ -28,20 +28,24 @@ pub(crate) fn audio(header: &StreamHeader) -> gst::Caps {
         .build()
 }
 
-/// The stream header in caps; none if they carry none.
-///
-/// # Errors
-/// What [`StreamHeader::parse`] returns for bytes that are no header.
-pub(crate) fn header(caps: &gst::CapsRef) -> siskin_core::Result<Option<StreamHeader>> {
-    let Some(structure) = caps.structure(0) else { return Ok(None) };
+/// The bytes of the stream header in caps of audio, video or features; none if they carry none.
+pub(crate) fn header_bytes(caps: &gst::CapsRef) -> Option<gst::MappedBuffer<gst::buffer::Readable>> {
+    let structure = caps.structure(0)?;
     // The field that network sinks keep up to date wins over the other.
     let first = structure
         .get::<gst::ArrayRef>("streamheader")
         .ok()
         .and_then(|array| array.as_slice().first().and_then(|value| value.get::<gst::Buffer>().ok()));
     let buffer = first.or_else(|| structure.get::<gst::Buffer>("codec_data").ok());
-    let map = buffer.as_ref().and_then(|b| b.map_readable().ok());
-    map.map(|bytes| StreamHeader::parse(&bytes).map(|(header, _)| header)).transpose()
+    buffer.and_then(|b| b.into_mapped_buffer_readable().ok())
+}
+
+/// The stream header in caps; none if they carry none.
+///
+/// # Errors
+/// What [`StreamHeader::parse`] returns for bytes that are no header.
+pub(crate) fn header(caps: &gst::CapsRef) -> siskin_core::Result<Option<StreamHeader>> {
+    header_bytes(caps).map(|bytes| StreamHeader::parse(&bytes).map(|(header, _)| header)).transpose()
 }
 
 /// Encoding name in `rtpmap` and in RTP caps. It is not registered.

@@ -88,6 +88,39 @@ pub trait BitCoder {
     }
 }
 
+/// A number: in unary with one model per bit as far as there are `models`, then in an Exp-Golomb code of `order` (2 to the power of
+/// `order` numbers share its shortest code) with prefixes of up to `max_prefix` bits.
+///
+/// # Errors
+/// What the coder returns; [`Error::Bitstream`] if a longer prefix is read, so that damaged data cannot ask for more bits than a
+/// number has.
+pub fn code_unary_golomb<C: BitCoder>(
+    coder: &mut C,
+    models: &mut [AdaptiveBit],
+    value: u32,
+    order: u32,
+    max_prefix: u32,
+) -> Result<u32> {
+    for (k, model) in models.iter_mut().enumerate() {
+        if !coder.code_bit(model, value > k as u32)? {
+            return Ok(k as u32);
+        }
+    }
+    let (start, shared) = (models.len() as u32, 1 << order);
+    let rest = value.saturating_sub(start) + shared;
+    let (bits, mut prefix) = (31 - rest.leading_zeros(), order);
+    // A writer ends at its own number of bits, a reader when it reads a zero: one loop serves both.
+    while coder.code_raw_bits(1, u32::from(bits > prefix))? == 1 {
+        prefix += 1;
+        if prefix > max_prefix {
+            let reason = format!("a code of more than {max_prefix} bits");
+            return Err(Error::bitstream("coded decisions", "size", 0, reason));
+        }
+    }
+    let low = coder.code_raw_bits(prefix, rest)? & ((1 << prefix) - 1);
+    Ok(start + (1 << prefix | low) - shared)
+}
+
 /// Bits that a decision costs, for choices between ways to code something; nothing that is read depends on it.
 pub fn bit_cost(model: AdaptiveBit, value: bool) -> f32 {
     let yes = model.estimate();

@@ -1,7 +1,7 @@
 //! Coding of the latents of a frame: block by block, each latent in a context of its neighbors. The same function codes and
 //! reads.
 
-use siskin_entropy::binary::{AdaptiveBit, BitCoder};
+use siskin_entropy::binary::{BitCoder, code_unary_golomb};
 use siskin_entropy::range::{RangeDecoder, RangeEncoder};
 
 use crate::tables::{Contexts, FeatureTables};
@@ -9,7 +9,7 @@ use crate::{Error, Result};
 
 /// Largest magnitude of a latent.
 pub const MAX_LATENT: i16 = 255;
-/// Longest prefix of an Exp-Golomb code, so that damaged data cannot ask for more bits than a magnitude has.
+/// Longest prefix of an Exp-Golomb code.
 const MAX_PREFIX: u32 = 8;
 /// What the last bits of a packet are: a damaged one decodes to other latents and then, but for one in 256, to other bits.
 const END_MARK: u32 = 0xa5;
@@ -153,7 +153,8 @@ fn code_latent<C: BitCoder>(
     let near = (left + above).signum() + 1;
     let negative = coder.code_bit(contexts.sign(channel, near as usize), value < 0)?;
     let more = value.unsigned_abs().saturating_sub(1);
-    let size = 1 + code_magnitude(coder, contexts.magnitude(channel, class), more.into())?;
+    let models = contexts.magnitude(channel, class);
+    let size = 1 + code_unary_golomb(coder, models, more.into(), 0, MAX_PREFIX)?;
     let size = i16::try_from(size).ok().filter(|&s| s <= MAX_LATENT).ok_or_else(|| {
         Error::bitstream("coded latents", "size", 0, format!("{size}, allowed: up to {MAX_LATENT}"))
     })?;
@@ -171,26 +172,4 @@ pub(crate) fn magnitude_class(left: i32, above: i32, upper_left: i32, upper_righ
         9..=16 => 4,
         _ => 5,
     }
-}
-
-/// A number: in unary as far as there are contexts, then in an Exp-Golomb code of order 0.
-fn code_magnitude<C: BitCoder>(coder: &mut C, models: &mut [AdaptiveBit], value: u32) -> Result<u32> {
-    for (k, model) in models.iter_mut().enumerate() {
-        if !coder.code_bit(model, value > k as u32)? {
-            return Ok(k as u32);
-        }
-    }
-    let start = models.len() as u32;
-    let rest = value.saturating_sub(start) + 1;
-    let (bits, mut prefix) = (31 - rest.leading_zeros(), 0);
-    // A writer ends at its own number of bits, a reader when it reads a zero: one loop serves both.
-    while coder.code_raw_bits(1, u32::from(bits > prefix))? == 1 {
-        prefix += 1;
-        if prefix > MAX_PREFIX {
-            let reason = format!("a code of more than {MAX_PREFIX} bits");
-            return Err(Error::bitstream("coded latents", "size", 0, reason));
-        }
-    }
-    let low = coder.code_raw_bits(prefix, rest)? & ((1 << prefix) - 1);
-    Ok(start + (1 << prefix | low) - 1)
 }

@@ -14,8 +14,7 @@
 //! use siskin_model::bundle::FeatureBundle;
 //! use siskin_model::runtime::Runtime;
 //!
-//! # fn main() -> siskin_features::Result<()> {
-//! # let runtime: Runtime = unimplemented!();
+//! # fn example(runtime: Runtime) -> siskin_features::Result<()> {
 //! let bundle = FeatureBundle::find("text-features")?;
 //! let mut encoder = Encoder::new(&bundle, &runtime)?;
 //! let frame = VideoFrame::new(PixelFormat::I420, Size::new(640, 480)?);

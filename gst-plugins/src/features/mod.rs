@@ -51,14 +51,8 @@ pub(crate) fn caps(header: &FeatureHeader) -> gst::Caps {
 /// # Errors
 /// What [`FeatureHeader::parse`] returns for bytes that are no header.
 pub(crate) fn header(caps: &gst::CapsRef) -> siskin_core::Result<Option<FeatureHeader>> {
-    let Some(structure) = caps.structure(0) else { return Ok(None) };
-    let first = structure
-        .get::<gst::ArrayRef>("streamheader")
-        .ok()
-        .and_then(|array| array.as_slice().first().and_then(|value| value.get::<gst::Buffer>().ok()));
-    let buffer = first.or_else(|| structure.get::<gst::Buffer>("codec_data").ok());
-    let map = buffer.as_ref().and_then(|b| b.map_readable().ok());
-    map.map(|bytes| FeatureHeader::parse(&bytes, &Limits::default()).map(|(header, _)| header)).transpose()
+    let bytes = crate::caps::header_bytes(caps);
+    bytes.map(|bytes| FeatureHeader::parse(&bytes, &Limits::default()).map(|(header, _)| header)).transpose()
 }
 
 /// The bundle of a stream: the one that was asked for, which has to be the stream's, else the one that its header names, else

@@ -98,15 +98,9 @@ impl Bundle {
             let bundle = Self::find(name)?;
             return bundle.check_stream(header).map(|()| bundle);
         }
-        let installed = installed();
-        // By id from the manifests alone: to hash the files would be to read all weights on the machine at each
-        // start.
-        let fits = installed.iter().find(|b| b.id() == header.bundle);
-        let path = fits.map(|b| b.path().to_owned()).ok_or_else(|| {
-            let found: Vec<_> =
-                installed.iter().map(|b| format!("{} ({})", b.manifest().name, b.id())).collect();
-            header.wrong_bundle(if found.is_empty() { "none".into() } else { found.join(", ") })
-        })?;
+        let installed = installed().into_iter();
+        let installed = installed.map(|b| (b.path().to_owned(), b.manifest().name.clone(), b.id()));
+        let path = registry::find_by_id(header.bundle, &header.bundle_name, installed)?;
         // Here the files are hashed, so a manifest that claims another bundle's id is found out.
         let bundle = Self::open(path)?;
         bundle.check_stream(header).map(|()| bundle)

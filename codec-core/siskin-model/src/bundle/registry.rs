@@ -63,3 +63,28 @@ pub(super) fn find_folder(name_or_path: &str) -> Result<PathBuf> {
             searched: folders.iter().map(|f| f.display().to_string()).collect::<Vec<_>>().join(", "),
         })
 }
+
+/// The folder of the bundle with this id among those `installed`, each with its name; `needed_name` is what the stream calls it.
+///
+/// # Errors
+/// [`Error::WrongBundle`] with the bundles found instead.
+pub(super) fn find_by_id(
+    id: BundleId,
+    needed_name: &str,
+    installed: impl Iterator<Item = (PathBuf, String, BundleId)>,
+) -> Result<PathBuf> {
+    let mut others = Vec::new();
+    for (path, name, found) in installed {
+        // By id from the manifests alone, whatever the bundle is called: to hash the files would be to read all weights on the
+        // machine at each start.
+        if found == id {
+            return Ok(path);
+        }
+        others.push(format!("{name} ({found})"));
+    }
+    Err(Error::WrongBundle {
+        needed_name: needed_name.to_owned(),
+        needed_id: id.to_string(),
+        found: if others.is_empty() { "none".into() } else { others.join(", ") },
+    })
+}

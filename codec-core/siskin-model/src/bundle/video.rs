@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::folder::{self, Facts, Folder};
 use super::{hash_of, id_of, registry};
-use crate::{Error, Limits, Result};
+use crate::{Limits, Result};
 use siskin_bitstream::BundleId;
 
 const FORMAT: u32 = 1;
@@ -103,7 +103,7 @@ impl VideoBundle {
     /// Opens the bundle in the folder `path`, reading and checking every file that the manifest lists.
     ///
     /// # Errors
-    /// [`Error::BadBundle`] if the manifest is not valid or a file is missing, too large or has another hash.
+    /// [`Error::BadBundle`](crate::Error::BadBundle) if the manifest is not valid or a file is missing, too large or has another hash.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         Self::open_with(path, &Limits::default())
     }
@@ -119,7 +119,7 @@ impl VideoBundle {
     /// Finds a bundle by name on the [search path](super::search_path), or opens the folder if `name_or_path` is one.
     ///
     /// # Errors
-    /// [`Error::BundleNotFound`] with the folders searched, or what [`VideoBundle::open`] returns.
+    /// [`Error::BundleNotFound`](crate::Error::BundleNotFound) with the folders searched, or what [`VideoBundle::open`] returns.
     pub fn find(name_or_path: &str) -> Result<Self> {
         registry::find_folder(name_or_path).and_then(Self::open)
     }
@@ -127,22 +127,10 @@ impl VideoBundle {
     /// Finds the bundle that a stream needs by its id; `name` is what the stream calls it.
     ///
     /// # Errors
-    /// [`Error::WrongBundle`] with the bundles found instead, or what [`VideoBundle::open`] returns.
+    /// [`Error::WrongBundle`](crate::Error::WrongBundle) with the bundles found instead, or what [`VideoBundle::open`] returns.
     pub fn for_stream(id: BundleId, name: &str) -> Result<Self> {
-        // As for audio: by id, whatever the bundle is called.
-        let installed = installed_videos();
-        match installed.iter().find(|(_, m)| m.id() == id) {
-            Some((path, _)) => Self::open(path),
-            None => {
-                let found: Vec<_> =
-                    installed.iter().map(|(_, m)| format!("{} ({})", m.name, m.id())).collect();
-                Err(Error::WrongBundle {
-                    needed_name: name.to_owned(),
-                    needed_id: id.to_string(),
-                    found: if found.is_empty() { "none".into() } else { found.join(", ") },
-                })
-            }
-        }
+        let installed = installed_videos().into_iter().map(|(path, m)| (path, m.name.clone(), m.id()));
+        registry::find_by_id(id, name, installed).and_then(Self::open)
     }
 
     /// The folder that the bundle was read from.
@@ -158,7 +146,7 @@ impl VideoBundle {
     /// The bytes of one of the bundle's files.
     ///
     /// # Errors
-    /// [`Error::BadBundle`] if the manifest does not list the file.
+    /// [`Error::BadBundle`](crate::Error::BadBundle) if the manifest does not list the file.
     pub fn file_bytes(&self, name: &str) -> Result<&[u8]> {
         self.0.file_bytes(name)
     }

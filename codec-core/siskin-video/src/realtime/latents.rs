@@ -2,7 +2,7 @@
 //! The same function codes and reads.
 
 use crate::{Error, Result};
-use siskin_entropy::binary::BitCoder;
+use siskin_entropy::binary::{AdaptiveBit, BitCoder, code_unary_golomb};
 
 use super::contexts::Contexts;
 use super::{CHANNELS, GROUP, GROUPS};
@@ -15,7 +15,7 @@ pub(super) const MEANS: [usize; 3] = [0, 64, 65];
 const MAX_REMEMBERED: u16 = 15;
 /// Largest magnitude of a latent that an encoder writes.
 pub(super) const MAX_LATENT: i16 = 4095;
-/// Longest prefix of an Exp-Golomb code, so that damaged data cannot ask for more bits than a magnitude has.
+/// Longest prefix of an Exp-Golomb code.
 const MAX_PREFIX: u32 = 14;
 
 /// What the contexts of a frame are chosen by: magnitudes of latents, and which groups have any, of this frame and the one
@@ -241,7 +241,7 @@ fn code_magnitude<C: BitCoder>(
 ) -> Result<u16> {
     // Contexts are shared by the latents of a group: larger magnitudes are too rare to learn from one latent alone.
     let models = contexts.magnitude(is_keyframe, group, class);
-    let size = code_unary_golomb(coder, models, value.into())?;
+    let size = code_size(coder, models, value.into())?;
     // A mean and its prediction may both be at the limit, with opposite signs.
     let most = 2 * MAX_LATENT as u32 - 1;
     u16::try_from(size)
@@ -251,31 +251,8 @@ fn code_magnitude<C: BitCoder>(
 }
 
 /// A number: in unary with one context per bit as far as there are contexts, then in an Exp-Golomb code of order 2.
-pub(super) fn code_unary_golomb<C: BitCoder>(
-    coder: &mut C,
-    models: &mut [siskin_entropy::binary::AdaptiveBit],
-    value: u32,
-) -> Result<u32> {
-    for (k, model) in models.iter_mut().enumerate() {
-        if !coder.code_bit(model, value > k as u32)? {
-            return Ok(k as u32);
-        }
-    }
-    let start = models.len() as u32;
-    // Order 2: four numbers share the shortest code.
-    let rest = value.saturating_sub(start) + 4;
-    let bits = 31 - rest.leading_zeros();
-    let mut prefix = 2;
-    // A writer ends at its own number of bits, a reader when it reads a zero: one loop serves both.
-    while coder.code_raw_bits(1, u32::from(bits > prefix))? == 1 {
-        prefix += 1;
-        if prefix > MAX_PREFIX {
-            let reason = format!("a code of more than {MAX_PREFIX} bits");
-            return Err(Error::bitstream("coded decisions", "size", 0, reason));
-        }
-    }
-    let low = coder.code_raw_bits(prefix, rest)? & ((1 << prefix) - 1);
-    Ok(start + (1 << prefix | low) - 4)
+pub(super) fn code_size<C: BitCoder>(coder: &mut C, models: &mut [AdaptiveBit], value: u32) -> Result<u32> {
+    code_unary_golomb(coder, models, value, 2, MAX_PREFIX)
 }
 
 const _: () = assert!(GROUPS * GROUP == CHANNELS);

@@ -4,7 +4,7 @@ use crate::{Error, Result};
 use siskin_entropy::binary::BitCoder;
 
 use super::contexts::Contexts;
-use super::latents::code_unary_golomb;
+use super::latents::code_size;
 
 /// Samples by which a block may lie outside the reference frame.
 // A macroblock may lie wholly outside, and half of one more. Further out all samples repeat the edge, and a wider
@@ -179,7 +179,7 @@ fn code_difference<C: BitCoder>(
         let mut found = 0;
         if coder.code_bit(moves, wanted != 0)? {
             let negative = coder.code_bit(sign, wanted < 0)?;
-            let size = code_unary_golomb(coder, sizes, wanted.unsigned_abs().saturating_sub(1))? as i32 + 1;
+            let size = code_size(coder, sizes, wanted.unsigned_abs().saturating_sub(1))? as i32 + 1;
             found = if negative { -size } else { size };
         }
         let value = i32::from(predicted[axis]) + found;

@@ -232,7 +232,7 @@ impl Rdoq {
     }
 }
 
-/// Bits of a magnitude less one, as [`latents::code_unary_golomb`] codes it.
+/// Bits of a magnitude less one, as [`latents::code_size`] codes it.
 fn estimate_magnitude_bits(models: &[siskin_entropy::binary::AdaptiveBit], value: i16) -> f32 {
     let value = value.max(0) as usize;
     let decisions = models.iter().take(value).map(|&m| bit_cost(m, true)).sum::<f32>();
