@@ -1,9 +1,8 @@
-//! The elements of video: pictures through encoder, file, parser and decoder, damage, seeks, sizes, rates. All fits are tiny.
+//! The elements of video: pictures through encoder, file, parser and decoder, damage, sizes, rates. All fits are tiny.
 
 mod common;
 
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::path::Path;
 
 use common::*;
 use gst::prelude::*;
@@ -13,35 +12,6 @@ use siskin_core::video::{inspect, psnr};
 
 /// An encoder that learns next to nothing, quickly.
 const QUICK: &str = "siskinvideoenc preset=nerv-fast epochs=4 threads=1";
-
-/// Writes a test picture's video through an encoder into a file.
-fn write(raw: &str, frames: u32, encoder: &str) -> (tempfile::TempDir, PathBuf) {
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("a.mkv");
-    let pipeline = launch(&format!(
-        "videotestsrc num-buffers={frames} pattern=colors ! {raw} ! {encoder} ! siskinmux ! filesink name=out"
-    ));
-    pipeline.by_name("out").expect("out").set_property("location", path.to_str().expect("a plain path"));
-    assert_eq!(play(&pipeline).error, None);
-    (folder, path)
-}
-
-/// Plays a file with nothing named.
-fn player(path: &Path) -> (gst::Element, Arc<Mutex<Vec<Seen>>>) {
-    let (sink, eye) = eye("video/x-raw,format=RGB");
-    let player = gst::ElementFactory::make("playbin")
-        .property("uri", uri(path))
-        .property("video-sink", &sink)
-        .property("audio-sink", gst::ElementFactory::make("fakesink").build().expect("a sink"))
-        .build()
-        .expect("playbin");
-    (player, eye)
-}
-
-fn settle(player: &gst::Element) {
-    let (result, state, _) = player.state(gst::ClockTime::from_seconds(60));
-    assert!(result.is_ok() && state == gst::State::Paused, "{result:?} {state:?}");
-}
 
 /// The file's video packets.
 fn packets(path: &Path) -> Vec<Vec<u8>> {
@@ -58,10 +28,10 @@ fn packets(path: &Path) -> Vec<Vec<u8>> {
 fn what_is_learned_is_seen_in_playbin_with_exact_times() {
     let raw = "video/x-raw,format=RGB,width=32,height=24,framerate=30000/1001";
     let (_folder, path) =
-        write(raw, 5, "siskinvideoenc preset=nerv epochs=160 gop-size=3 quality=70 threads=1");
+        write_video(raw, 5, "siskinvideoenc preset=nerv epochs=160 gop-size=3 quality=70 threads=1");
     let (_, original) =
         watch(&format!("videotestsrc num-buffers=5 pattern=colors ! {raw} ! identity name=last"), raw);
-    let (player, eye) = player(&path);
+    let (player, eye) = video_player(&path);
     let said = play(&player);
     assert_eq!((said.error, said.warnings), (None, vec![]));
     let seen = seen(&eye);
@@ -220,61 +190,6 @@ fn any_flipped_bit_and_any_cut_is_survived() {
 }
 
 #[test]
-fn a_seek_shows_the_frame_at_its_target() {
-    let raw = "video/x-raw,format=RGB,width=16,height=16,framerate=10/1";
-    let (_folder, path) = write(raw, 24, &format!("{QUICK} gop-size=6 key-interval=2"));
-    let (straight, eye) = player(&path);
-    assert_eq!(play(&straight).error, None);
-    let linear = seen(&eye);
-    assert_eq!(linear.len(), 24);
-    for (ms, flags, first) in [
-        (1500, gst::SeekFlags::ACCURATE, 15),
-        (700, gst::SeekFlags::ACCURATE, 7),
-        (2300, gst::SeekFlags::ACCURATE, 23),
-        (1700, gst::SeekFlags::KEY_UNIT, 12),
-    ] {
-        let (player, eye) = player(&path);
-        player.set_state(gst::State::Paused).expect("a start");
-        settle(&player);
-        player.seek_simple(gst::SeekFlags::FLUSH | flags, gst::ClockTime::from_mseconds(ms)).expect("a seek");
-        settle(&player);
-        eye.lock().expect("nobody panics with it").clear();
-        let said = play(&player);
-        assert_eq!((said.error, said.warnings), (None, vec![]));
-        let shown = seen(&eye);
-        assert_eq!(
-            shown.first().and_then(|s| s.pts),
-            Some(gst::ClockTime::from_mseconds(100 * first)),
-            "{ms}"
-        );
-        assert_eq!(shown.len(), 24 - first as usize, "after a seek to {ms} ms");
-        assert!(shown.iter().zip(&linear[first as usize..]).all(|(a, b)| a.data == b.data));
-    }
-}
-
-/// Behind the stop the demuxer leaves out the keyframe and goes on with the frame after it.
-#[test]
-fn a_seek_with_a_stop_at_a_keyframe_plays_up_to_it_without_a_warning() {
-    let raw = "video/x-raw,format=I420,width=48,height=32,framerate=25/1";
-    let (_folder, path) = write(raw, 100, "siskinvideoenc preset=fast keyframe-interval=25");
-    for (start, stop) in [(0, 1000), (0, 2000), (1000, 3000)] {
-        let (player, eye) = player(&path);
-        player.set_state(gst::State::Paused).expect("a start");
-        settle(&player);
-        let flags = gst::SeekFlags::FLUSH | gst::SeekFlags::ACCURATE;
-        let [from, to] = [start, stop].map(gst::ClockTime::from_mseconds);
-        player.seek(1.0, flags, gst::SeekType::Set, from, gst::SeekType::Set, to).expect("a seek");
-        settle(&player);
-        eye.lock().expect("nobody panics with it").clear();
-        let said = play(&player);
-        assert_eq!((said.error, said.warnings), (None, vec![]), "{start} to {stop} ms");
-        let shown = seen(&eye);
-        assert_eq!(shown.first().and_then(|s| s.pts), Some(from));
-        assert_eq!(shown.len() as u64, (stop - start) / 40, "{start} to {stop} ms");
-    }
-}
-
-#[test]
 fn a_stop_ends_a_fit_at_once() {
     let pipeline = launch(
         "videotestsrc num-buffers=2 ! video/x-raw,format=RGB,width=64,height=64,framerate=25/1 ! \
@@ -390,28 +305,6 @@ fn a_key_picture_is_made_in_real_time_when_it_is_asked_for() {
 }
 
 #[test]
-fn a_real_time_file_is_sought_to_any_frame() {
-    let raw = "video/x-raw,format=I420,width=32,height=32,framerate=30/1";
-    let (_folder, path) = write(raw, 60, &format!("{REALTIME} keyframe-interval=20"));
-    let (straight, eye) = player(&path);
-    assert_eq!(play(&straight).error, None);
-    let linear = seen(&eye);
-    assert_eq!(linear.len(), 60);
-    let (player, eye) = player(&path);
-    player.set_state(gst::State::Paused).expect("a start");
-    settle(&player);
-    let target = gst::ClockTime::SECOND.mul_div_round(47, 30).expect("a time");
-    player.seek_simple(gst::SeekFlags::FLUSH | gst::SeekFlags::ACCURATE, target).expect("a seek");
-    settle(&player);
-    eye.lock().expect("nobody panics with it").clear();
-    let said = play(&player);
-    assert_eq!((said.error, said.warnings), (None, vec![]));
-    let shown = seen(&eye);
-    assert_eq!(shown.first().and_then(|s| s.pts), Some(target));
-    assert!(shown.len() == 13 && shown.iter().zip(&linear[47..]).all(|(a, b)| a.data == b.data));
-}
-
-#[test]
 fn an_encoder_that_is_late_leaves_refinement_out_and_then_pictures() {
     let caps = "video/x-raw,format=RGB,width=16,height=16,framerate=25/1";
     let mut harness = harness(&format!("{REALTIME} refine=2"), caps);
@@ -457,7 +350,7 @@ fn sound_and_picture_do_not_drift() {
     assert_eq!(play(&pipeline).error, None);
 
     let (ear, heard_by) = ear();
-    let (player, eye) = player(&path);
+    let (player, eye) = video_player(&path);
     player.set_property("audio-sink", &ear);
     let said = play(&player);
     assert_eq!((said.error, said.warnings), (None, vec![]));

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use siskin_audio::tokens::{CodePackets, OnBadToken, PackedCodes, TokenStream, Tokenizer};
-use siskin_audio::{Decoder, EncodedPacket, Encoder, EncoderConfig};
+use siskin_audio::{Decoder, EncodedPacket, Encoder, EncoderConfig, FrameEncoder, Snapshot};
 use siskin_import::testing::{Tensors, small_dac, small_encodec, small_snac};
 use siskin_import::{Error, Kind, Result, import};
 use siskin_model::bundle::Bundle;
@@ -222,4 +222,36 @@ fn pauses_lose_no_frame_of_a_codec_that_runs_blocks() {
     // A file's packets would be mirrored, with frames that a pause has not.
     let config = EncoderConfig { frames_per_packet: 50, dtx: true, ..Default::default() };
     assert!(Encoder::new(&bundle, &runtime(), &config).is_err());
+}
+
+#[test]
+fn an_encoder_with_frames_on_their_way_goes_on_from_a_snapshot() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let bundle = bundle_of(Kind::Dac, &small_dac(), folder.path());
+    let mut encoder = FrameEncoder::new(&bundle, &runtime()).expect("an encoder");
+    encoder.set_block(4);
+    let pcm = sound(320 * 40);
+    let frames: Vec<&[f32]> = pcm.chunks_exact(320).collect();
+    let encode = |encoder: &mut FrameEncoder, frames: &[&[f32]]| -> Vec<[u16; 32]> {
+        let mut all = Vec::new();
+        for frame in frames {
+            encoder.push_frame(frame).expect("a frame");
+            let mut codes = [0; 32];
+            while encoder.take_codes(&mut codes) {
+                all.push(codes);
+            }
+        }
+        all
+    };
+    // In the middle of a block, with the look-ahead filled in part and then whole.
+    for at in [5, 18] {
+        encoder.reset();
+        encode(&mut encoder, &frames[..at]);
+        let mut snapshot = Snapshot::default();
+        encoder.save_state(&mut snapshot);
+        let first = encode(&mut encoder, &frames[at..]);
+        assert!(!first.is_empty());
+        encoder.restore_state(&snapshot).expect("its own snapshot");
+        assert!(encode(&mut encoder, &frames[at..]) == first, "after {at} frames");
+    }
 }

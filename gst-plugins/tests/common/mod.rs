@@ -6,7 +6,7 @@
     reason = "each test program is a crate of its own and uses its own part"
 )]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, Once};
 use std::time::Duration;
 
@@ -302,7 +302,7 @@ pub fn launch(text: &str) -> gst::Pipeline {
     gst::parse::launch(text).expect("a pipeline").downcast::<gst::Pipeline>().expect("a pipeline")
 }
 
-pub fn uri(path: &std::path::Path) -> String {
+pub fn uri(path: &Path) -> String {
     gst::glib::filename_to_uri(path, None).expect("an absolute path").to_string()
 }
 
@@ -345,4 +345,33 @@ pub fn watch(text: &str, caps: &str) -> (Said, Vec<Seen>) {
     pipeline.add(&sink).expect("a new element");
     pipeline.by_name("last").expect("last").link(&sink).expect("a link");
     (play(&pipeline), seen(&eye))
+}
+
+/// Writes a test picture's video through an encoder into a file.
+pub fn write_video(raw: &str, frames: u32, encoder: &str) -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("a.mkv");
+    let pipeline = launch(&format!(
+        "videotestsrc num-buffers={frames} pattern=colors ! {raw} ! {encoder} ! siskinmux ! filesink name=out"
+    ));
+    pipeline.by_name("out").expect("out").set_property("location", path.to_str().expect("a plain path"));
+    assert_eq!(play(&pipeline).error, None);
+    (folder, path)
+}
+
+/// Plays a file with nothing named.
+pub fn video_player(path: &Path) -> (gst::Element, Arc<Mutex<Vec<Seen>>>) {
+    let (sink, eye) = eye("video/x-raw,format=RGB");
+    let player = gst::ElementFactory::make("playbin")
+        .property("uri", uri(path))
+        .property("video-sink", &sink)
+        .property("audio-sink", gst::ElementFactory::make("fakesink").build().expect("a sink"))
+        .build()
+        .expect("playbin");
+    (player, eye)
+}
+
+pub fn settle(player: &gst::Element) {
+    let (result, state, _) = player.state(gst::ClockTime::from_seconds(60));
+    assert!(result.is_ok() && state == gst::State::Paused, "{result:?} {state:?}");
 }

@@ -1,4 +1,3 @@
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use siskin_entropy::Tables;
@@ -8,7 +7,7 @@ use siskin_model::runtime::{Provider, Runtime, StepNetwork};
 
 use super::block::BlockNetwork;
 use super::opening::Opening;
-use super::{Snapshot, check_network, end_state, mark_end};
+use super::{Snapshot, Waiting, check_network, end_state, mark_end};
 use crate::any_quantizer::AnyQuantizer;
 use crate::quantizer::ResidualQuantizer;
 use crate::rate::StageCandidates;
@@ -23,27 +22,20 @@ pub struct FrameEncoder {
     quantizer: AnyQuantizer,
     search: Option<BeamSearch>,
     conventions: Conventions,
-    /// Frames of output before the first of the stream: of the whole stream, and still to come.
+    /// Frames of output before the first of the stream.
     lookahead: u32,
-    skip: u32,
     opening: Option<Opening>,
     /// The state that says that the stream has ended.
     end_state: Option<usize>,
-    /// Whether streams begin with the opening, and whether this one's is still to come.
+    /// Whether streams begin with the opening.
     is_mirrored: bool,
-    is_opening: bool,
-    /// Samples of the opening, or of the block.
-    gathered: Vec<f32>,
-    /// Frames that are run at once, and those of this stream at its end.
+    /// Frames that are run at once, but at the end of a stream.
     block: usize,
-    current_block: usize,
     hop: usize,
     /// Values of a frame's latents, and of one of them.
     values: usize,
     dim: usize,
-    /// Latents that have not been taken, and the mean square of their frames' samples.
-    ready: VecDeque<Vec<f32>>,
-    energies: VecDeque<f32>,
+    waiting: Waiting,
     /// Buffers of latents that have been taken; the last taken is the last of them.
     spare: Vec<Vec<f32>>,
 }
@@ -78,7 +70,7 @@ impl FrameEncoder {
         encoder.lookahead = m.lookahead / u32::from(m.hop);
         encoder.opening = m.opening.as_ref().map(|o| Opening::new(bundle, runtime, &o.encoder, o.frames));
         encoder.set_search_width(DEFAULT_SEARCH_WIDTH);
-        encoder.skip = encoder.lookahead;
+        encoder.waiting.skip = encoder.lookahead;
         Ok(encoder)
     }
 
@@ -98,16 +90,11 @@ impl FrameEncoder {
             quantizer,
             conventions: Conventions::Siskin,
             lookahead: 0,
-            skip: 0,
             opening: None,
             end_state: None,
             is_mirrored: false,
-            is_opening: false,
-            gathered: Vec::new(),
             block: 1,
-            current_block: 1,
-            ready: VecDeque::new(),
-            energies: VecDeque::new(),
+            waiting: Waiting { block: 1, ..Waiting::default() },
             spare: Vec::new(),
         }
     }
@@ -156,34 +143,34 @@ impl FrameEncoder {
     pub fn push_frame(&mut self, pcm: &[f32]) -> Result<()> {
         // The energy of the samples and not of the latent: it stands for loudness, and latents may be normalized.
         let energy = pcm.iter().filter(|x| x.is_finite()).map(|x| x * x).sum::<f32>();
-        self.energies.push_back(energy / pcm.len().max(1) as f32);
-        self.gathered.extend(pcm.iter().map(|&x| if x.is_finite() { x } else { 0.0 }));
-        if self.is_opening {
+        self.waiting.energies.push_back(energy / pcm.len().max(1) as f32);
+        self.waiting.gathered.extend(pcm.iter().map(|&x| if x.is_finite() { x } else { 0.0 }));
+        if self.waiting.is_opening {
             return self.open_stream();
         }
-        if self.gathered.len() < self.current_block * self.hop { Ok(()) } else { self.run_block() }
+        if self.waiting.gathered.len() < self.waiting.block * self.hop { Ok(()) } else { self.run_block() }
     }
 
     /// Runs the frames that have been gathered.
     fn run_block(&mut self) -> Result<()> {
-        let frames = self.gathered.len() / self.hop.max(1);
+        let frames = self.waiting.gathered.len() / self.hop.max(1);
         if frames == 0 {
             return Ok(());
         }
         // A stream that ends before its opening is whole begins from silence, as its decoder does with so few frames.
-        self.is_opening = false;
+        self.waiting.is_opening = false;
         let network = self.network.of(frames)?;
-        network.input().copy_from_slice(&self.gathered[..frames * self.hop]);
+        network.input().copy_from_slice(&self.waiting.gathered[..frames * self.hop]);
         network.run()?;
-        self.gathered.clear();
+        self.waiting.gathered.clear();
         for frame in 0..frames {
-            if self.skip > 0 {
-                self.skip -= 1;
+            if self.waiting.skip > 0 {
+                self.waiting.skip -= 1;
                 continue;
             }
             let mut latent = self.spare.pop().unwrap_or_default();
             read_frame(self.network.shared().output(), frame, frames, self.dim, &mut latent);
-            self.ready.push_back(latent);
+            self.waiting.ready.push_back(latent);
         }
         Ok(())
     }
@@ -192,19 +179,20 @@ impl FrameEncoder {
     fn open_stream(&mut self) -> Result<()> {
         let Some(opening) = &mut self.opening else { return Ok(()) };
         let frames = opening.frames();
-        if self.gathered.len() < frames * self.hop {
+        if self.waiting.gathered.len() < frames * self.hop {
             return Ok(());
         }
         let shape = [1, 1, frames * self.hop];
-        let latents = opening.run(&shape, &self.gathered[..frames * self.hop], frames * self.values)?;
+        let latents =
+            opening.run(&shape, &self.waiting.gathered[..frames * self.hop], frames * self.values)?;
         self.network.of(1)?.restore(opening.states())?;
         for frame in 0..frames {
             let mut latent = Vec::new();
             read_frame(&latents, frame, frames, self.dim, &mut latent);
-            self.ready.push_back(latent);
+            self.waiting.ready.push_back(latent);
         }
-        self.is_opening = false;
-        self.gathered.clear();
+        self.waiting.is_opening = false;
+        self.waiting.gathered.clear();
         Ok(())
     }
 
@@ -223,14 +211,14 @@ impl FrameEncoder {
 
     /// Frames whose codes can be taken.
     pub fn ready_frames(&self) -> usize {
-        self.ready.len()
+        self.waiting.ready.len()
     }
 
     /// Fills `codes`, `[stage][group]`, with as many stages as it has room for, for the oldest frame that is ready; false if
     /// there is none.
     pub fn take_codes(&mut self, codes: &mut [u16]) -> bool {
-        let Some(latent) = self.ready.pop_front() else { return false };
-        self.energies.pop_front();
+        let Some(latent) = self.waiting.ready.pop_front() else { return false };
+        self.waiting.energies.pop_front();
         self.quantizer.quantize(&latent, codes, &mut self.search);
         self.spare.push(latent);
         true
@@ -238,8 +226,8 @@ impl FrameEncoder {
 
     /// As [`take_codes`](Self::take_codes) with each number of stages.
     pub(crate) fn take_all_stages(&mut self, candidates: &mut StageCandidates) -> bool {
-        let Some(latent) = self.ready.pop_front() else { return false };
-        candidates.energy = self.energies.pop_front().unwrap_or_default();
+        let Some(latent) = self.waiting.ready.pop_front() else { return false };
+        candidates.energy = self.waiting.energies.pop_front().unwrap_or_default();
         self.quantizer.quantize_all_stages(&latent, candidates, &mut self.search);
         self.spare.push(latent);
         true
@@ -247,8 +235,8 @@ impl FrameEncoder {
 
     /// The latent of the oldest frame that is ready, without quantization.
     pub fn take_latent(&mut self) -> Option<&[f32]> {
-        let latent = self.ready.pop_front()?;
-        self.energies.pop_front();
+        let latent = self.waiting.ready.pop_front()?;
+        self.waiting.energies.pop_front();
         self.spare.push(latent);
         self.spare.last().map(Vec::as_slice)
     }
@@ -313,24 +301,25 @@ impl FrameEncoder {
     pub fn mark_end(&mut self) -> Result<()> {
         self.run_block()?;
         // What follows is a few frames, and the last of them is waited for.
-        self.current_block = 1;
+        self.waiting.block = 1;
         mark_end(self.network.of(1)?, self.end_state)
     }
 
     /// Back to the state of a new instance.
     pub fn reset(&mut self) {
         self.network.network().reset();
-        self.skip = self.lookahead;
-        self.spare.extend(self.ready.drain(..));
-        self.energies.clear();
-        self.gathered.clear();
-        self.current_block = self.block;
-        self.is_opening = self.is_mirrored;
+        self.waiting.skip = self.lookahead;
+        self.spare.extend(self.waiting.ready.drain(..));
+        self.waiting.energies.clear();
+        self.waiting.gathered.clear();
+        self.waiting.block = self.block;
+        self.waiting.is_opening = self.is_mirrored;
     }
 
     /// Saves the state to `into`.
     pub fn save_state(&self, into: &mut Snapshot) {
         self.network.shared().save(&mut into.states);
+        into.waiting.clone_from(&self.waiting);
     }
 
     /// Restores a state of the same bundle.
@@ -338,7 +327,9 @@ impl FrameEncoder {
     /// # Errors
     /// [`Error::Parameter`] if the snapshot is of another bundle.
     pub fn restore_state(&mut self, from: &Snapshot) -> Result<()> {
-        self.network.network().restore(&from.states)
+        self.network.network().restore(&from.states)?;
+        self.waiting.clone_from(&from.waiting);
+        Ok(())
     }
 
     /// The execution provider of the network.

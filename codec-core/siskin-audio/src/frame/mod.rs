@@ -10,6 +10,8 @@ pub(crate) use block::even_block;
 pub use decoder::FrameDecoder;
 pub use encoder::FrameEncoder;
 
+use std::collections::VecDeque;
+
 use siskin_error::{Error, Result};
 use siskin_model::bundle::GraphSpec;
 use siskin_model::runtime::StepNetwork;
@@ -25,6 +27,25 @@ pub struct Snapshot {
     /// State of the concealment; only a [`Decoder`](crate::Decoder) uses it and the limiter's peak.
     pub(crate) concealment: ConcealmentSnapshot,
     pub(crate) peak: f32,
+    /// What an encoder holds beside its network.
+    pub(crate) waiting: Waiting,
+}
+
+/// Frames on their way through an encoder: none in one that gives codes with a frame's last sample.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Waiting {
+    /// Frames of output that are still to come before the first of the stream.
+    pub(crate) skip: u32,
+    /// Whether the opening is still to come.
+    pub(crate) is_opening: bool,
+    /// Frames that are run at once.
+    pub(crate) block: usize,
+    /// Samples of the opening, or of the block.
+    pub(crate) gathered: Vec<f32>,
+    /// Latents that have not been taken.
+    pub(crate) ready: VecDeque<Vec<f32>>,
+    /// Mean square of the samples of each frame that is on its way.
+    pub(crate) energies: VecDeque<f32>,
 }
 
 /// Checks the numbers of values of a network's input and output.
