@@ -77,9 +77,13 @@ fn flash_and_beep(path: &Path) -> (f64, f64) {
         "lavfi.signalstats.YAVG",
         120.0,
     );
+    (flash, beep(path))
+}
+
+/// When the first loud sound of a file is heard, in seconds.
+fn beep(path: &Path) -> f64 {
     let loudness = "asetnsamples=240:p=0,astats=metadata=1:reset=1,ametadata=print:key=lavfi.astats.Overall.RMS_level:file=-";
-    let beep = first_above(path, "0:a:0", ["-af", loudness], "lavfi.astats.Overall.RMS_level", -25.0);
-    (flash, beep)
+    first_above(path, "0:a:0", ["-af", loudness], "lavfi.astats.Overall.RMS_level", -25.0)
 }
 
 /// Encodes a recording and decodes it to Matroska; gives that file and what was said.
@@ -254,6 +258,42 @@ fn a_clock_that_runs_at_another_speed_is_followed() {
             (beep - 8.0 * speed).abs() < IN_STEP && (flash - 8.0).abs() < IN_STEP,
             "{name}: {flash} {beep}"
         );
+    }
+}
+
+#[test]
+fn recordings_of_other_rates_in_a_chain_last_as_long_as_they_do() {
+    let folder = folder();
+    for rates in [[44_100, 22_050], [16_000, 48_000]] {
+        let mut chain = Vec::new();
+        for (i, rate) in rates.into_iter().enumerate() {
+            // A beep a second before each end.
+            let sound = format!(
+                "aevalsrc='if(between(t,2,2.2),sin(2*PI*1000*t),0.001*sin(2*PI*300*t))':s={rate}:d=3"
+            );
+            let path = folder.path().join(format!("{i}.ogg"));
+            ffmpeg(&["-f", "lavfi", "-i", &sound, "-c:a", "libvorbis", text(&path)]);
+            chain.extend(std::fs::read(&path).expect("a recording"));
+        }
+        let path = folder.path().join("chain.ogg");
+        std::fs::write(&path, chain).expect("a file");
+        let (coded, back) = (folder.path().join("a.mka"), folder.path().join("a.wav"));
+        let output = run(["encode", "-y", text(&path), text(&coded)]);
+        assert!(
+            output.status.success() && !stderr(&output).contains("missing"),
+            "{rates:?}: {}",
+            stderr(&output)
+        );
+        good(["decode", "-q", "-y", text(&coded), text(&back)]);
+        let length =
+            probe(&back, "a", "stream=duration")[0]["duration"].as_str().and_then(|d| d.parse::<f64>().ok());
+        let length = length.expect("a length");
+        // A block of Vorbis more, where FFmpeg does not see the first one's end: 23 ms.
+        assert!((length - 6.0).abs() < 0.03, "{rates:?}: {length}");
+        let late = folder.path().join("late.wav");
+        ffmpeg(&["-ss", "3", "-i", text(&back), text(&late)]);
+        let beep = beep(&late);
+        assert!((beep - 2.0).abs() < IN_STEP, "{rates:?}: {beep}");
     }
 }
 

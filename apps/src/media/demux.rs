@@ -85,6 +85,8 @@ struct Demuxer {
 struct Selected {
     index: usize,
     time_base: Rational,
+    /// Whether its packets' times are believed.
+    has_times: bool,
     is_wanted: bool,
     waiting: VecDeque<Packet>,
     /// Packets whose place in time is not known yet.
@@ -103,6 +105,7 @@ impl Source {
             Some(Selected {
                 index: best.index(),
                 time_base: best.time_base(),
+                has_times: true,
                 is_wanted: false,
                 waiting: VecDeque::new(),
                 held: VecDeque::new(),
@@ -142,6 +145,16 @@ impl Source {
         let demuxer = self.lock();
         let stream = demuxer.streams[Kind::Video as usize].as_ref()?.index;
         aspect::stated_aspect(&demuxer.input, stream)
+    }
+
+    /// Whether the times of a stream count its samples, whatever rate these have.
+    pub(super) fn counts_samples(&self) -> bool {
+        self.lock().input.format().name() == "ogg"
+    }
+
+    /// Lets the packets that are read from here on follow each other, whatever their times say.
+    pub(super) fn forget_times(&self, kind: Kind) {
+        self.lock().streams[kind as usize].iter_mut().for_each(|s| s.has_times = false);
     }
 
     /// What tells a file from others: a digest of its length and of pieces of it. None of what is no file.
@@ -308,13 +321,17 @@ impl Demuxer {
     }
 
     /// Puts a packet in its place in time, and in the queue of its track.
-    fn place(&mut self, packet: Packet) -> Result<()> {
+    fn place(&mut self, mut packet: Packet) -> Result<()> {
         let index = packet.stream();
         let Some(track) = self.streams.iter().position(|s| s.as_ref().is_some_and(|s| s.index == index))
         else {
             return Ok(());
         };
         let Some(selected) = &mut self.streams[track] else { return Ok(()) };
+        if !selected.has_times {
+            packet.set_pts(None);
+            packet.set_dts(None);
+        }
         selected.bytes += packet.size();
         if selected.bytes > MAX_WAITING {
             let gigabytes = MAX_WAITING >> 30;

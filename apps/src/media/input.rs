@@ -31,6 +31,8 @@ pub(crate) struct AudioInput {
     /// The channel that is taken; `None` mixes them down.
     channel: Option<u16>,
     shape: AudioShape,
+    /// Whether frames follow each other, whatever their times say.
+    is_counted: bool,
     /// The first frame, decoded to know when it is heard.
     waiting: Option<frame::Audio>,
     frame: frame::Audio,
@@ -107,6 +109,7 @@ impl AudioInput {
             wanted_rate: rate,
             channel: None,
             shape,
+            is_counted: false,
             waiting: is_there.then_some(first),
             frame: frame::Audio::empty(),
             filtered: frame::Audio::empty(),
@@ -259,6 +262,7 @@ impl AudioInput {
         loop {
             match self.track.decode_within(&mut self.frame, is_patient)? {
                 Next::There(()) if self.frame.samples() > 0 => {
+                    self.check_rate();
                     // Handed over whole: the graph takes a frame's data without a copy.
                     return Ok(Next::There(std::mem::replace(&mut self.frame, frame::Audio::empty())));
                 }
@@ -269,9 +273,20 @@ impl AudioInput {
         }
     }
 
+    /// Goes by the samples from a change of the rate on where times count them. A chain of recordings in Ogg may change it; FFmpeg 5.1
+    /// gives the later ones' times in their own samples, but as ticks of the first one's rate, and their packets' lengths by the
+    /// first one's header: behind 44.1 kHz, 10 s of 22.05 kHz became 6.9 (`findings/ffmpeg-chained-ogg-rate.sh`).
+    fn check_rate(&mut self) {
+        if !self.is_counted && self.frame.rate() != self.shape.rate && self.track.source().counts_samples() {
+            self.is_counted = true;
+            self.track.source().forget_times(Kind::Audio);
+        }
+    }
+
     /// When a frame is heard; one that does not say follows what was before.
     fn time(&self, frame: &frame::Audio) -> i64 {
-        frame.timestamp().map_or(self.end, |ticks| to_ns(ticks, self.track.time_base()))
+        let told = frame.timestamp().filter(|_| !self.is_counted);
+        told.map_or(self.end, |ticks| to_ns(ticks, self.track.time_base()))
     }
 
     /// Whether a frame goes into the graph at hand.
