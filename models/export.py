@@ -4,6 +4,7 @@
   python models/export.py --decoder .siskin/runs/decoder/last.pt --version 0.3.0   the decoder of train_decoder.py alone
   python models/export.py --decoder .siskin/runs/levels/last.pt --noise -2 --noise-above 2100 --version 0.2.2   of train_levels.py
   python models/export.py --own-decoder --noise 2 --version 0.2.1              its own decoder with more noise
+  python models/export.py --graphs --version 0.2.3                             its own weights in graphs as they are written now
 """
 import argparse
 import json
@@ -20,7 +21,7 @@ from scipy.signal import resample_poly
 from siskin_models.arch import Config
 from siskin_models.bundle import bundle_hash, sha256
 from siskin_models.codec import load, load_bundle
-from siskin_models.export import decoder_graph, encoder_graph, half_weights
+from siskin_models.export import decoder_graph, encoder_graph, graph_weights, half_weights, takes_blocks
 from siskin_models.quantizer import decode, encode
 
 # PyTorch 1's restricted reader knows no floats.
@@ -29,10 +30,25 @@ PREFIXES = (1, 2, 3, 6, 9)
 # Ids above the codes that mean something in streams of tokens (docs/tokens.md), in this order.
 SPECIAL = ("pad", "start", "end", "separator")
 DEFAULT = 6
+# Frames that files run at once: a second, as in their packets. From 16 on the products hardly become faster, what is around
+# them does (docs/architecture.md).
+MAX_FRAMES = 50
 
 
-def states(shapes):
-    return [{"name": f"s{i}", "output": f"s{i}_next", "shape": [1, *s]} for i, s in enumerate(shapes)]
+def states(graph):
+    """The states of a graph, which are its inputs s0, s1, ..."""
+    shapes = {i.name: [d.dim_value for d in i.type.tensor_type.shape.dim] for i in graph.graph.input}
+    names = sorted((name for name in shapes if name not in ("pcm", "latents")), key=lambda name: int(name[1:]))
+    return [{"name": name, "output": f"{name}_next", "shape": shapes[name]} for name in names]
+
+
+def network(graph, part, config):
+    """What the manifest says of a graph."""
+    samples = (config.hop, 1) if part == "encoder" else (1, config.hop)
+    blocks = {"input": samples[0], "output": samples[1], "max_frames": MAX_FRAMES}
+    return {"file": f"{part}.onnx", "input": "pcm" if part == "encoder" else "latents",
+            "output": "latents" if part == "encoder" else "pcm", "states": states(graph),
+            **({"blocks": blocks} if takes_blocks(config, part) else {})}
 
 
 def reach(depth, config):
@@ -45,7 +61,7 @@ def decoder_reach(config):
     return reach(config.dec_depth, config) + bool(config.noise or config.harmonics)
 
 
-def manifest(config, codec, name, version):
+def manifest(config, codec, graphs, name, version):
     frame_rate = config.sample_rate / config.hop
     stages, groups, size, _ = codec.quantizer.books.shape
     bits = groups * int(np.log2(size))
@@ -62,10 +78,7 @@ def manifest(config, codec, name, version):
                       "dim": config.latent, "file": "codebooks.safetensors"},
         "prefixes": [{"stages": n, "bitrate": int(n * bits * frame_rate)} for n in prefixes],
         "default_stages": default_stages(stages),
-        "encoder": {"file": "encoder.onnx", "input": "pcm", "output": "latents",
-                    "states": states(codec.encoder.state_shapes)},
-        "decoder": {"file": "decoder.onnx", "input": "latents", "output": "pcm",
-                    "states": states(codec.decoder.state_shapes)},
+        **{part: network(graph, part, config) for part, graph in graphs.items()},
         "special_ids": {name: size + i for i, name in enumerate(SPECIAL)},
     }
 
@@ -106,14 +119,15 @@ def new_decoder(args):
         codec.decoder.load_state_dict({k: v.float() for k, v in saved["average"].items()}, strict=False)
     codec.decoder.raise_noise(args.noise, args.noise_above)
     half_weights(codec.encoder)
-    onnx.save(decoder_graph(codec.config, half_weights(codec.decoder), codec.decoder.state_shapes), args.out / "decoder.onnx")
+    graph = decoder_graph(codec.config, half_weights(codec.decoder), codec.decoder.state_shapes)
+    onnx.save(graph, args.out / "decoder.onnx")
     # Streams keep the id of the first bundle with these codes: its files are played by the new decoder, and new files by it.
     of_codes = [info["quantizer"]["file"], *([info["entropy"]["file"]] if "entropy" in info else [])]
     info["codes"] = {"id": info.get("codes", {}).get("id", bundle_hash(info["files"])[:16]),
                      "sha256": bundle_hash({name: info["files"][name] for name in of_codes})}
     info["version"] = args.version
     info["receptive_field_frames"]["decoder"] = decoder_reach(codec.config)
-    info["decoder"]["states"] = states(codec.decoder.state_shapes)
+    info["decoder"] = network(graph, "decoder", codec.config)
     info["files"]["decoder.onnx"] = sha256(args.out / "decoder.onnx")
     training = info["training"]
     training["parameters"]["decoder"] = codec.parameters_by_part()["decoder"]
@@ -128,12 +142,33 @@ def new_decoder(args):
     print(json.dumps(training.get("decoder")), (args.out / "decoder.onnx").stat().st_size)
 
 
+def new_graphs(args):
+    """Writes the networks of the bundle anew, with the weights that they have: codes and samples are the same but for rounding."""
+    path = args.out / "manifest.json"
+    info, codec = json.loads(path.read_text()), load_bundle(args.out).eval()
+    for part, build in (("encoder", encoder_graph), ("decoder", decoder_graph)):
+        module, file = getattr(codec, part), args.out / info[part]["file"]
+        before = graph_weights(onnx.load(file))
+        graph = build(codec.config, half_weights(module), module.state_shapes)
+        after = graph_weights(graph)
+        if before.keys() != after.keys() or any(not np.array_equal(before[name], after[name]) for name in before):
+            raise SystemExit(f"{file} has other weights than its training's architecture makes")
+        if part == "encoder":
+            # Models of its latents, such as text2vec, know them by the first encoder that gave them.
+            info.setdefault("latents", info["files"][file.name])
+        onnx.save(graph, file)
+        info[part], info["files"][file.name] = network(graph, part, codec.config), sha256(file)
+    info["version"] = args.version
+    path.write_text(json.dumps(info, indent=2) + "\n")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--checkpoint", type=Path, help="of train.py: a whole bundle")
     what.add_argument("--own-decoder", action="store_true", help="that of the bundle at --out, with --noise added")
     what.add_argument("--decoder", type=Path, metavar="CHECKPOINT", help="of train_decoder.py: into the bundle at --out")
+    what.add_argument("--graphs", action="store_true", help="those of the bundle at --out, with its own weights")
     parser.add_argument("--out", type=Path, default=Path("models/bundles/speech-24k"))
     parser.add_argument("--golden", type=Path, default=Path("testdata/golden/speech-24k.safetensors"))
     parser.add_argument("--clip", type=Path, default=Path("testdata/clips/speech-it-male.flac"))
@@ -142,7 +177,9 @@ def main():
     parser.add_argument("--noise", type=float, default=0.0, metavar="DB", help="added to the level of the decoder's noise")
     parser.add_argument("--noise-above", type=float, default=0.0, metavar="HZ", help="only to that of bands from there on")
     args = parser.parse_args()
-    if args.decoder or args.own_decoder:
+    if args.graphs:
+        new_graphs(args)
+    elif args.decoder or args.own_decoder:
         new_decoder(args)
     else:
         whole_bundle(args)
@@ -154,13 +191,15 @@ def whole_bundle(args):
     if config.noise:
         codec.decoder.raise_noise(args.noise, args.noise_above)
     args.out.mkdir(parents=True, exist_ok=True)
-    for part, graph in (("encoder", encoder_graph), ("decoder", decoder_graph)):
+    graphs = {}
+    for part, build in (("encoder", encoder_graph), ("decoder", decoder_graph)):
         module = getattr(codec, part)
-        onnx.save(graph(config, half_weights(module), module.state_shapes), args.out / f"{part}.onnx")
+        graphs[part] = build(config, half_weights(module), module.state_shapes)
+        onnx.save(graphs[part], args.out / f"{part}.onnx")
     books = codec.quantizer.books.numpy().astype(np.float16)
     save_file({"codebooks": books}, args.out / "codebooks.safetensors")
     files = ("encoder.onnx", "decoder.onnx", "codebooks.safetensors")
-    info = manifest(config, codec, args.out.name, args.version)
+    info = manifest(config, codec, graphs, args.out.name, args.version)
     info["files"] = {f: sha256(args.out / f) for f in files}
     parts = codec.parameters_by_part()
     info["training"] = {"steps": saved["step"], "seconds": round(saved["elapsed"]), "parameters": parts,

@@ -82,7 +82,7 @@ def main():
     path = args.bundle / "manifest.json"
     manifest = json.loads(path.read_text())
     codecs = [json.loads((folder / "manifest.json").read_text()) for folder in (args.old, args.new)]
-    hashes = [c["files"][c["encoder"]["file"]] for c in codecs]
+    hashes = [c.get("latents", c["files"][c["encoder"]["file"]]) for c in codecs]
     if manifest["codec_encoder"] != hashes[0]:
         raise SystemExit(f"{args.bundle} is for the encoder {manifest['codec_encoder']}, {args.old} has {hashes[0]}")
     model = onnx.load(args.bundle / manifest["vec"])

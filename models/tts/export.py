@@ -202,7 +202,7 @@ def main():
     manifest = {
         "format": 1, "kind": "tts", "name": args.out.name, "version": args.version, "licence": "MIT OR Apache-2.0",
         "engine": "wavthruvec", "text": "text.onnx", "vec": "vec.onnx", "noise": NOISE,
-        "codec": codec["name"], "codec_encoder": codec["files"][codec["encoder"]["file"]],
+        "codec": codec["name"], "codec_encoder": codec.get("latents", codec["files"][codec["encoder"]["file"]]),
         "sample_rate": RATE, "frame_samples": HOP,
         "vocabulary": {c: i + 1 for i, c in enumerate(CHARACTERS)}, "boundary": CHARACTERS.index("#") + 1,
         "max_tokens": MAX_TOKENS,

@@ -203,25 +203,19 @@ impl Decoder {
             let pcm = self.frames.decode_opening(self.codes.iter())?;
             self.finish_opening(pcm, out);
         }
-        let (first, most) = (opened.unwrap_or_default(), self.frames.max_block());
-        if most == 1 {
-            for codes in self.codes.iter().skip(first) {
-                let start = out.len();
-                out.extend_from_slice(self.frames.decode_frame(codes)?);
-                self.concealment.receive_frame(&mut out[start..]);
-                self.limiter.limit_samples(&mut out[start..]);
-            }
-            return Ok(());
-        }
+        let first = opened.unwrap_or_default();
+        let mut left = self.codes.len() - first;
         // Blocks follow from the packet alone.
-        let frames: Vec<&[u16]> = self.codes.iter().skip(first).collect();
-        for block in frames.chunks(even_block(frames.len(), most).max(1)) {
-            let start = out.len();
-            out.extend_from_slice(self.frames.decode_block(block)?);
+        let block = even_block(left, self.frames.max_block()).max(1);
+        let mut codes = self.codes.iter().skip(first);
+        while left > 0 {
+            let (start, frames) = (out.len(), block.min(left));
+            out.extend_from_slice(self.frames.decode_block(codes.by_ref(), frames)?);
             for frame in out[start..].chunks_exact_mut(self.bundle_header.hop.into()) {
                 self.concealment.receive_frame(frame);
                 self.limiter.limit_samples(frame);
             }
+            left -= frames;
         }
         Ok(())
     }

@@ -9,7 +9,7 @@ use siskin_model::runtime::{Provider, Runtime};
 use crate::conceal::DTX_FADE_FRAMES;
 use crate::config::EncoderConfig;
 use crate::dtx::Dtx;
-use crate::frame::{FrameEncoder, MAX_BLOCK, even_block};
+use crate::frame::{FrameEncoder, even_block};
 use crate::levels::HighPass;
 use crate::packet_writer::{EncodedPacket, PacketWriter};
 use crate::rate::{RateController, RateMode, StageCandidates};
@@ -89,7 +89,7 @@ impl Encoder {
             return Err(Error::parameter("dtx", "on", allowed));
         }
         // In DTX each frame is told from the next, so none waits for a block either.
-        frames.set_block(if config.dtx { 1 } else { even_block(frames_per_packet, MAX_BLOCK) });
+        frames.set_block(if config.dtx { 1 } else { even_block(frames_per_packet, frames.max_block()) });
         let mut encoder = Self {
             high_pass: HighPass::of(frames.conventions(), header.sample_rate),
             frames,

@@ -22,6 +22,7 @@ mod part_quantizer;
 mod quantizer;
 mod rate;
 mod search;
+mod select;
 mod sid;
 mod spectrum;
 mod tables;

@@ -6,7 +6,8 @@ use siskin_model::SharedCache;
 use siskin_model::bundle::{Bundle, QuantizerSpec};
 
 use crate::rate::StageCandidates;
-use crate::search::{BeamSearch, LANES, SearchCodebook};
+use crate::search::{BeamSearch, SearchCodebook};
+use crate::select::LANES;
 
 /// Residual vector quantization over one or more groups of a latent.
 ///

@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
-use pulp::{Simd, WithSimd};
-
 use siskin_entropy::{BitCostEstimator, CodebookShape, Tables};
+
+use crate::select::{Candidate, LANES, SelectBest};
 
 /// Default width of the search: most of what a wide search gains, at a few percent of real time
 /// (`examples/rate_distortion.rs`).
@@ -26,10 +26,6 @@ pub(crate) struct SearchCodebook<'a> {
 /// (`examples/rate_distortion.rs`).
 pub const DEFAULT_LAMBDA: f32 = 0.4;
 
-/// Entries that are compared at once: their distances fill two AVX-512 or four AVX2 registers and stay there over all
-/// dimensions.
-pub(crate) const LANES: usize = 32;
-
 /// A beam search through the stages of a residual quantizer, with its buffers.
 ///
 /// After each stage the `width` best partial sums of each group are kept: the nearest, or, where codes are range
@@ -39,6 +35,7 @@ pub struct BeamSearch {
     width: usize,
     groups: Vec<Beams>,
     best: Vec<Candidate>,
+    tiles: Vec<f32>,
     estimator: Option<BitCostEstimator>,
     /// Cost of a bit relative to the error that a bit of the same stage removes on average.
     lambda: f32,
@@ -57,102 +54,15 @@ struct Beams {
 }
 
 #[derive(Clone)]
-struct Beam {
-    distance: f32,
+pub(crate) struct Beam {
+    pub(crate) distance: f32,
     /// Bits of the codes in 256ths, a whole number.
-    bits: f32,
-    residual: Vec<f32>,
+    pub(crate) bits: f32,
+    pub(crate) residual: Vec<f32>,
     /// The sum of the entries in the tables' integers.
     sums: Vec<i32>,
     // As many as a stream may have stages; an array, so that beams are copied without an allocation.
     codes: [u16; 64],
-}
-
-#[derive(Clone, Copy)]
-/// An entry added to a beam.
-struct Candidate {
-    total: f32,
-    beam: usize,
-    entry: usize,
-}
-
-/// Half the squared distances of a residual to a block's entries, without the residual's own length. Compiled for
-/// several vector widths; multiplications and sums are the same in each, and stay in registers over all dimensions.
-#[inline(always)]
-fn block_distances(residual: &[f32], block: &[[f32; LANES]], half_norms: &[f32; LANES]) -> [f32; LANES] {
-    let mut sums = *half_norms;
-    for (&x, column) in residual.iter().zip(block) {
-        for (sum, &c) in sums.iter_mut().zip(column) {
-            *sum -= x * c;
-        }
-    }
-    sums
-}
-
-/// Selects the `width` best of all sums of a beam and an entry. A block is read once for all beams, since the codebook's
-/// memory traffic takes the time.
-struct SelectBest<'a> {
-    beams: &'a [Beam],
-    book: &'a SearchCodebook<'a>,
-    /// Costs of entries in 256ths of a bit; empty if bits do not count.
-    costs: &'a [f32],
-    /// Half squared error that a 256th of a bit counts as.
-    lambda: f32,
-    width: usize,
-    best: &'a mut Vec<Candidate>,
-}
-
-impl SelectBest<'_> {
-    /// Cost below which a candidate is kept.
-    #[inline(always)]
-    fn cutoff_total(&self) -> f32 {
-        match self.best.last() {
-            Some(last) if self.best.len() == self.width => last.total,
-            _ => f32::INFINITY,
-        }
-    }
-}
-
-impl WithSimd for SelectBest<'_> {
-    type Output = ();
-
-    // A closure would not be inlined into the function that is compiled for the vectors.
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        let (columns, _) = self.book.blocks.as_chunks::<LANES>();
-        let (norms, _) = self.book.half_norms.as_chunks::<LANES>();
-        let (costs, _) = self.costs.as_chunks::<LANES>();
-        let dim = self.beams[0].residual.len();
-        for (number, (block, norms)) in columns.chunks_exact(dim).zip(norms).enumerate() {
-            for (index, beam) in self.beams.iter().enumerate() {
-                let mut totals = block_distances(&beam.residual, block, norms);
-                match costs.get(number) {
-                    None => totals.iter_mut().for_each(|total| *total += beam.distance),
-                    Some(costs) => {
-                        let base = beam.distance + self.lambda * beam.bits;
-                        totals
-                            .iter_mut()
-                            .zip(costs)
-                            .for_each(|(t, cost)| *t = base + (*t + self.lambda * cost));
-                    }
-                }
-                let cutoff = self.cutoff_total();
-                // A branch per block instead of one per entry: most blocks have no entry under the cutoff.
-                if !totals.iter().fold(false, |any, &total| any | (total < cutoff)) {
-                    continue;
-                }
-                for (lane, &total) in totals.iter().enumerate() {
-                    // Of equals the one found first stays in front.
-                    if total < self.cutoff_total() {
-                        // Insertion sort: the list has at most 64 entries and insertions are rare.
-                        let at = self.best.partition_point(|c| c.total <= total);
-                        self.best.truncate(self.width - 1);
-                        self.best.insert(at, Candidate { total, beam: index, entry: number * LANES + lane });
-                    }
-                }
-            }
-        }
-    }
 }
 
 impl BeamSearch {
@@ -167,6 +77,7 @@ impl BeamSearch {
             width,
             groups: (0..shape.groups).map(|_| group()).collect(),
             best: Vec::with_capacity(width),
+            tiles: Vec::with_capacity((dim + 1) * (width + 8)),
             estimator: None,
             lambda: 0.0,
             costs: Vec::new(),
@@ -223,7 +134,8 @@ impl BeamSearch {
         let (best, costs, width) = (&mut self.best, &self.costs, self.width);
         // Per codebook: a bit of a later stage removes less error, so it must cost less.
         let lambda = self.lambda * book.error_per_bit;
-        self.arch.dispatch(SelectBest { beams: alive, book, costs, lambda, width, best: &mut *best });
+        let tiles = &mut self.tiles;
+        self.arch.dispatch(SelectBest { beams: alive, book, costs, lambda, width, best: &mut *best, tiles });
         // A latent that is not finite has no nearest entry.
         if best.is_empty() {
             best.push(Candidate { total: 0.0, beam: 0, entry: 0 });

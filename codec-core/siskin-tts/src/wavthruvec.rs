@@ -42,7 +42,7 @@ impl WavThruVec {
         // welcome (`docs/tts.md`).
         let codec = Bundle::find(spec.codec)?;
         let (audio, voice) = (codec.manifest(), bundle.manifest());
-        let encoder = audio.files.get(&audio.encoder.file).map_or("", String::as_str);
+        let encoder = audio.latents_id();
         // The network predicts the latents of one encoder; another one's would decode to noise.
         if encoder != spec.codec_encoder {
             return Err(bad(format!(

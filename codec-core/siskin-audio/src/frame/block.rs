@@ -1,5 +1,5 @@
 use siskin_error::Result;
-use siskin_model::bundle::{Bundle, GraphSpec};
+use siskin_model::bundle::{BlockSpec, Bundle, GraphSpec};
 use siskin_model::runtime::{Runtime, StepNetwork};
 
 /// A network that runs one frame at a time, or blocks of frames where its graph takes them: weights are then read once a block
@@ -13,8 +13,8 @@ pub(super) struct BlockNetwork {
     states: Vec<Vec<f32>>,
 }
 
-/// Frames of a block at most: with 16 Mimi takes half the time, and more gain little.
-pub const MAX_BLOCK: usize = 16;
+/// Frames of a block at most, whatever a bundle says.
+pub const MAX_BLOCK: usize = BlockSpec::MAX_FRAMES;
 
 /// Frames of a block for a packet of `frames`, at most `most`: a divisor, so that all blocks are alike and a packet does not wait
 /// for frames of the next, or if there is none as many as may be.
@@ -42,7 +42,8 @@ impl BlockNetwork {
 
     /// Frames that may be run at once.
     pub(super) fn max_block(&self) -> usize {
-        if self.source.is_some() { MAX_BLOCK } else { 1 }
+        let of_graph = self.source.as_ref().and_then(|(_, _, spec)| spec.blocks);
+        of_graph.map_or(1, |blocks| blocks.max_frames.clamp(1, MAX_BLOCK))
     }
 
     /// The network that has the state of the stream.

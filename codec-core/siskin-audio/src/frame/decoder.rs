@@ -13,6 +13,8 @@ pub struct FrameDecoder {
     network: BlockNetwork,
     quantizer: AnyQuantizer,
     latent: Vec<f32>,
+    /// Space for the latents of a block.
+    next_latent: Vec<f32>,
     /// Samples of a frame, and dimension of a latent, of which a frame may have several.
     hop: usize,
     dim: usize,
@@ -67,6 +69,7 @@ impl FrameDecoder {
             network,
             hop,
             dim: latent.len(),
+            next_latent: Vec::with_capacity(latent.len()),
             latent,
             quantizer,
             conventions: Conventions::Siskin,
@@ -173,19 +176,24 @@ impl FrameDecoder {
     ///
     /// # Errors
     /// As for [`decode_frame`](Self::decode_frame).
-    pub(crate) fn decode_block(&mut self, codes: &[&[u16]]) -> Result<&[f32]> {
-        let frames = codes.len();
-        // All are looked up before the network runs: an error must come before anything has changed.
+    pub(crate) fn decode_block<'a>(
+        &mut self,
+        codes: impl Iterator<Item = &'a [u16]>,
+        frames: usize,
+    ) -> Result<&[f32]> {
         let each = self.latent.len() / self.dim.max(1);
-        let mut latents = vec![0.0; frames * self.latent.len()];
-        for (frame, codes) in codes.iter().enumerate() {
-            self.quantizer.dequantize(codes, &mut self.latent)?;
-            for (d, row) in self.latent.chunks_exact(each).enumerate() {
-                latents[(d * frames + frame) * each..][..each].copy_from_slice(row);
+        let network = self.network.of(frames)?;
+        // Into the network's input, which nothing reads before it runs, and not yet into `latent`: an error must come before
+        // anything has changed.
+        let input = network.input();
+        self.next_latent.resize(self.latent.len(), 0.0);
+        for (frame, codes) in codes.take(frames).enumerate() {
+            self.quantizer.dequantize(codes, &mut self.next_latent)?;
+            for (d, row) in self.next_latent.chunks_exact(each).enumerate() {
+                input[(d * frames + frame) * each..][..each].copy_from_slice(row);
             }
         }
-        let network = self.network.of(frames)?;
-        network.input().copy_from_slice(&latents);
+        self.latent.copy_from_slice(&self.next_latent);
         network.run()?;
         Ok(network.output())
     }

@@ -204,6 +204,11 @@ impl FrameEncoder {
         self.reset();
     }
 
+    /// Frames that [`set_block`](Self::set_block) takes at most.
+    pub(crate) fn max_block(&self) -> usize {
+        self.network.max_block()
+    }
+
     /// Frames that are run at once.
     pub(crate) fn block(&self) -> usize {
         self.block

@@ -1,5 +1,7 @@
 use std::sync::Arc;
 
+use pulp::{Simd, WithSimd};
+
 use super::distribution::distance_below;
 use super::predictor::Predictor;
 use super::tables::Tables;
@@ -10,12 +12,33 @@ pub struct BitCostEstimator {
     tables: Arc<Tables>,
     /// The frames before, and of this one what each group has come to.
     predictor: Predictor,
+    arch: pulp::Arch,
+}
+
+/// Turns logits into costs.
+struct CountBits<'a> {
+    logits: &'a [i32],
+    costs: &'a mut [f32],
+}
+
+impl WithSimd for CountBits<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        // Distances of logits instead of probabilities: without a sum over all entries, and what it leaves out is
+        // the same for each of them.
+        let highest = self.logits.iter().copied().max().unwrap_or_default();
+        for (cost, &logit) in self.costs.iter_mut().zip(self.logits) {
+            *cost = distance_below(highest, logit) as f32;
+        }
+    }
 }
 
 impl BitCostEstimator {
     /// An estimator that has seen nothing.
     pub fn new(tables: Arc<Tables>) -> Self {
-        Self { predictor: Predictor::new(&tables), tables }
+        Self { predictor: Predictor::new(&tables), tables, arch: pulp::Arch::new() }
     }
 
     /// Begins a packet: nothing is known.
@@ -38,10 +61,7 @@ impl BitCostEstimator {
     pub fn estimate_costs(&mut self, index: usize, sums: &[i32], costs: &mut [f32]) {
         self.set_group_sums(index % self.tables.groups, sums);
         let logits = self.predictor.predict_logits(&self.tables, index);
-        // Distances of logits instead of probabilities: without a sum over all entries, and what it leaves out is
-        // the same for each of them.
-        let highest = logits.iter().copied().max().unwrap_or_default();
-        costs.iter_mut().zip(logits).for_each(|(cost, &logit)| *cost = distance_below(highest, logit) as f32);
+        self.arch.dispatch(CountBits { logits, costs });
     }
 
     /// Adds an entry of codebook `index` to the sums of its group.

@@ -4,6 +4,7 @@ use std::borrow::Borrow;
 use std::num::NonZeroU32;
 
 use constriction::stream::model::{DecoderModel, EncoderModel, EntropyModel};
+use pulp::{Simd, WithSimd};
 
 /// Probabilities are multiples of 2^-24.
 // That of constriction's default coder. A unit for each of 65,536 entries takes 0.4 % of it.
@@ -54,6 +55,44 @@ pub(super) fn distance_below(highest: i32, logit: i32) -> u32 {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Distribution {
     probabilities: Vec<u32>,
+    arch: pulp::Arch,
+}
+
+/// Turns logits into probabilities.
+struct Normalize<'a> {
+    logits: &'a [i32],
+    probabilities: &'a mut [u32],
+}
+
+impl WithSimd for Normalize<'_> {
+    type Output = ();
+
+    // All is integers: the vectors' width makes no difference but in time.
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let Self { logits, probabilities } = self;
+        let highest = logits.iter().copied().max().unwrap_or_default();
+        let mut sum = 0u64;
+        for (weight, &logit) in probabilities.iter_mut().zip(logits) {
+            let below = distance_below(highest, logit);
+            *weight = POWERS[(below & 0xff) as usize] >> (below >> LOGIT_BITS);
+            sum += u64::from(*weight);
+        }
+        // One unit for each entry keeps every code codable, however unlikely the tables find it.
+        let shared = (1u64 << PRECISION) - logits.len() as u64;
+        // One division per distribution and a multiplication per entry, instead of a division per entry.
+        let scale = (shared << 32) / sum.max(1);
+        let mut given = 0u32;
+        for weight in &mut *probabilities {
+            *weight = 1 + ((u64::from(*weight) * scale) >> 32) as u32;
+            given += *weight;
+        }
+        if let Some(last) = probabilities.last_mut() {
+            // Rounding down leaves less than a unit per entry; the last one takes it, so that a reader needs no
+            // second pass.
+            *last += (1 << PRECISION) - given;
+        }
+    }
 }
 
 impl Distribution {
@@ -62,24 +101,8 @@ impl Distribution {
     /// Each entry gets one unit, the rest is shared in proportion to `2^logit`; what rounding leaves over goes to the
     /// last entry.
     pub(super) fn set_logits(&mut self, logits: &[i32]) {
-        let highest = logits.iter().copied().max().unwrap_or_default();
-        self.probabilities.clear();
-        self.probabilities.extend(logits.iter().map(|&logit| {
-            let below = distance_below(highest, logit);
-            POWERS[(below & 0xff) as usize] >> (below >> LOGIT_BITS)
-        }));
-        let sum: u64 = self.probabilities.iter().map(|&w| u64::from(w)).sum();
-        // One unit for each entry keeps every code codable, however unlikely the tables find it.
-        let shared = (1u64 << PRECISION) - logits.len() as u64;
-        // One division per distribution and a multiplication per entry, instead of a division per entry.
-        let scale = (shared << 32) / sum.max(1);
-        self.probabilities.iter_mut().for_each(|w| *w = 1 + ((u64::from(*w) * scale) >> 32) as u32);
-        let given: u32 = self.probabilities.iter().sum();
-        if let Some(last) = self.probabilities.last_mut() {
-            // Rounding down leaves less than a unit per entry; the last one takes it, so that a reader needs no
-            // second pass.
-            *last += (1 << PRECISION) - given;
-        }
+        self.probabilities.resize(logits.len(), 0);
+        self.arch.dispatch(Normalize { logits, probabilities: &mut self.probabilities });
     }
 
     /// Entries.

@@ -11,6 +11,7 @@
 mod bit_cost;
 mod coder;
 mod distribution;
+mod layer;
 mod predictor;
 mod tables;
 #[cfg(test)]

@@ -1,6 +1,5 @@
-use pulp::{Simd, WithSimd};
-
-use super::tables::{Book, HIDDEN_MAX, INPUT_MAX, Tables};
+use super::layer::LANES;
+use super::tables::{HIDDEN_MAX, INPUT_MAX, Tables};
 
 /// What a packet has said so far, and what the tables make of it.
 #[derive(Debug, Clone)]
@@ -9,47 +8,14 @@ pub(super) struct Predictor {
     /// sums that have not been clamped.
     // Beside the clamped inputs, since a sum beyond the bound may come back within it by a later stage.
     sums: Vec<i32>,
-    /// `sums`, clamped.
+    /// `sums`, clamped; one more that is zero where their number is odd.
     // 16 bits, so that vector units can multiply and add pairs of them in one instruction.
     inputs: Vec<i16>,
+    /// In whole blocks.
     hidden: Vec<i16>,
+    /// In whole blocks.
     logits: Vec<i32>,
     arch: pulp::Arch,
-}
-
-/// A sum of products. Integers may be added in any order, so any vector width gives the same.
-#[inline(always)]
-fn dot_product(a: &[i16], b: &[i16]) -> i32 {
-    let products = a.iter().zip(b).map(|(&x, &y)| i32::from(x) * i32::from(y));
-    // `Tables::new` has refused weights whose sums could overflow. Wrapping, since the check of each addition in
-    // development builds keeps the compiler from using vectors: it took 59 % of the time of encoding there.
-    products.fold(0, i32::wrapping_add)
-}
-
-/// Runs the network of a codebook.
-struct Run<'a> {
-    book: &'a Book,
-    inputs: &'a [i16],
-    hidden: &'a mut [i16],
-    logits: &'a mut [i32],
-}
-
-impl WithSimd for Run<'_> {
-    type Output = ();
-
-    // A closure would not be inlined into the function that is compiled for the vectors.
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        let Self { book, inputs, hidden, logits } = self;
-        let rows = book.hidden.chunks_exact(inputs.len());
-        for ((unit, row), bias) in hidden.iter_mut().zip(rows).zip(&book.hidden_bias) {
-            *unit = ((bias + dot_product(row, inputs)) >> book.hidden_shift).clamp(0, HIDDEN_MAX) as i16;
-        }
-        let rows = book.logits.chunks_exact(hidden.len());
-        for ((logit, row), bias) in logits.iter_mut().zip(rows).zip(&book.logit_bias) {
-            *logit = bias + (dot_product(row, hidden) >> book.logit_shift);
-        }
-    }
 }
 
 impl Predictor {
@@ -59,9 +25,9 @@ impl Predictor {
         let most = tables.books.iter().map(|b| b.hidden_bias.len()).max().unwrap_or_default();
         Self {
             sums: vec![0; inputs],
-            inputs: vec![0; inputs],
+            inputs: vec![0; inputs.next_multiple_of(2)],
             hidden: vec![0; most],
-            logits: vec![0; tables.size],
+            logits: vec![0; tables.size.next_multiple_of(LANES)],
             arch: pulp::Arch::new(),
         }
     }
@@ -75,14 +41,25 @@ impl Predictor {
     /// The logits of the entries of codebook `index`.
     pub(super) fn predict_logits<'a>(&'a mut self, tables: &'a Tables, index: usize) -> &'a [i32] {
         let book = &tables.books[index];
-        let hidden = &mut self.hidden[..book.hidden_bias.len()];
         // Constant tables need no run: the biases are the logits.
-        if hidden.is_empty() {
-            return &book.logit_bias;
+        if book.hidden.outputs() == 0 {
+            return &book.logit_bias[..tables.size];
         }
-        let (inputs, logits) = (&self.inputs, &mut self.logits);
-        self.arch.dispatch(Run { book, inputs, hidden, logits: &mut *logits });
-        &self.logits
+        let (hidden, _) = self.hidden.as_chunks_mut::<LANES>();
+        let (bias, _) = book.hidden_bias.as_chunks::<LANES>();
+        book.hidden.multiply(self.arch, self.inputs.as_chunks::<2>().0, |block, sums| {
+            for ((unit, sum), bias) in hidden[block].iter_mut().zip(sums).zip(&bias[block]) {
+                *unit = ((bias + sum) >> book.hidden_shift).clamp(0, HIDDEN_MAX) as i16;
+            }
+        });
+        let (logits, _) = self.logits.as_chunks_mut::<LANES>();
+        let (bias, _) = book.logit_bias.as_chunks::<LANES>();
+        book.logits.multiply(self.arch, self.hidden.as_chunks::<2>().0, |block, sums| {
+            for ((logit, sum), bias) in logits[block].iter_mut().zip(sums).zip(&bias[block]) {
+                *logit = bias + (sum >> book.logit_shift);
+            }
+        });
+        &self.logits[..tables.size]
     }
 
     /// Adds an entry of codebook `index` to the frame being coded.

@@ -1,6 +1,7 @@
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
+use super::layer::{LANES, Layer};
 use crate::{CodebookShape, Codebooks};
 
 /// The only version of the arithmetic so far.
@@ -38,11 +39,12 @@ pub struct BookTables {
 /// [`BookTables`] as the predictor reads them.
 #[derive(Debug, Clone)]
 pub(super) struct Book {
-    pub(super) hidden: Vec<i16>,
+    pub(super) hidden: Layer,
+    /// In whole blocks of the layer's outputs, filled up with zeros.
     pub(super) hidden_bias: Vec<i32>,
     pub(super) hidden_shift: u32,
-    // Widened once at loading, so that the sums need no conversion for each code.
-    pub(super) logits: Vec<i16>,
+    pub(super) logits: Layer,
+    /// In whole blocks.
     pub(super) logit_bias: Vec<i32>,
     pub(super) logit_shift: u32,
 }
@@ -212,12 +214,17 @@ fn check_book(book: BookTables, inputs: usize, size: usize) -> Result<Book, Stri
     if units > 0 && !book.logits.chunks(units).all(|row| fits(row, HIDDEN_MAX, 0)) {
         return Err("logits could overflow".into());
     }
+    let hidden = Layer::new(&book.hidden, inputs);
+    let mut hidden_bias = book.hidden_bias;
+    hidden_bias.resize(hidden.padded_outputs(), 0);
+    let mut logit_bias: Vec<i32> = book.logit_bias.into_iter().map(i32::from).collect();
+    logit_bias.resize(size.next_multiple_of(LANES), 0);
     Ok(Book {
-        hidden: book.hidden.into_iter().map(i16::from).collect(),
-        hidden_bias: book.hidden_bias,
+        hidden,
+        hidden_bias,
         hidden_shift: book.hidden_shift,
-        logits: book.logits.into_iter().map(i16::from).collect(),
-        logit_bias: book.logit_bias.into_iter().map(i32::from).collect(),
+        logits: Layer::new(&book.logits, units),
+        logit_bias,
         logit_shift: book.logit_shift,
     })
 }

@@ -118,7 +118,11 @@ impl StreamGraph {
 
     /// Ends the graph with its main output; gives the file and what the manifest says about it.
     pub(crate) fn finish(mut self, name: &str, output: &Signal, file: &str) -> (Vec<u8>, GraphSpec) {
-        let blocks = self.count.is_some().then_some(BlockSpec { input: self.input.1, output: output.frame });
+        let blocks = self.count.is_some().then_some(BlockSpec {
+            input: self.input.1,
+            output: output.frame,
+            max_frames: BlockSpec::USUAL_FRAMES,
+        });
         match blocks {
             Some(_) => {
                 self.writer.set_named_output(name, &[1, output.channels], OUTPUT_SAMPLES, &output.value);

@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use super::Specials;
 use super::folder::{self, Facts};
-use crate::runtime::GraphSpec;
+use crate::runtime::{BlockSpec, GraphSpec};
 use siskin_bitstream::BundleId;
 
 /// The only manifest format so far.
@@ -67,6 +67,9 @@ pub struct Manifest {
     /// What the codes of its streams mean, if that is older than the bundle's networks.
     #[serde(default)]
     pub codes: Option<CodesSpec>,
+    /// SHA-256 of the first encoder with these latents in hexadecimal, if this one computes the same with the same weights.
+    #[serde(default)]
+    pub latents: Option<String>,
     /// SHA-256 of every file of the bundle, in hexadecimal.
     pub files: BTreeMap<String, String>,
     /// How the bundle was trained.
@@ -270,9 +273,15 @@ impl Facts for Manifest {
         // Sizes of tensors follow from these.
         let (hop, latents) = (usize::from(self.hop), per_frame);
         for (network, input, output) in [(&self.encoder, hop, latents), (&self.decoder, latents, hop)] {
-            let fits = network.blocks.is_none_or(|b| (b.input, b.output) == (input, output));
-            let reason =
-                || format!("{}: blocks {:?}, a frame has {input} and {output}", network.file, network.blocks);
+            let frames = 1..=BlockSpec::MAX_FRAMES;
+            let fits = (network.blocks)
+                .is_none_or(|b| (b.input, b.output) == (input, output) && frames.contains(&b.max_frames));
+            let reason = || {
+                format!(
+                    "{}: blocks {:?}, a frame has {input} and {output}, allowed: {frames:?} frames",
+                    network.file, network.blocks
+                )
+            };
             if !fits {
                 return Err(reason());
             }
@@ -307,6 +316,12 @@ impl Facts for Manifest {
 }
 
 impl Manifest {
+    /// What the bundle's latents are known by: the SHA-256 of the first encoder that gave them, in hexadecimal.
+    pub fn latents_id(&self) -> &str {
+        let own = || self.files.get(&self.encoder.file).map_or("", String::as_str);
+        self.latents.as_deref().unwrap_or_else(own)
+    }
+
     /// Reads a manifest and checks that its numbers are within what is implemented.
     ///
     /// # Errors

@@ -1,0 +1,187 @@
+//! Layers of integers: sums of products of weights of 8 bits and inputs of 16.
+
+use pulp::NullaryFnOnce;
+
+/// Outputs whose sums are computed side by side.
+pub(super) const LANES: usize = 32;
+
+/// The weights of 32 outputs for a pair of inputs.
+type Pair = [i8; 2 * LANES];
+
+/// The weights of a layer.
+#[derive(Debug, Clone)]
+pub(super) struct Layer {
+    /// `[block][pair]`, blocks of 32 outputs and pairs of inputs, filled up with zeros.
+    weights: Vec<Pair>,
+    /// Pairs of inputs.
+    pairs: usize,
+    outputs: usize,
+}
+
+/// Where the weight of a lane for the first or second input of a pair lies.
+const fn place(lane: usize, second: usize) -> usize {
+    // x86 multiplies neighbors and adds them up in one instruction; elsewhere a row of lanes is what loops are made of.
+    if cfg!(target_arch = "x86_64") { 2 * lane + second } else { second * LANES + lane }
+}
+
+impl Layer {
+    /// A layer of `rows`, `[output][input]`, with `inputs` inputs.
+    pub(super) fn new(rows: &[i8], inputs: usize) -> Self {
+        let (pairs, outputs) = (inputs.div_ceil(2), rows.len() / inputs.max(1));
+        let mut weights = vec![[0; 2 * LANES]; outputs.div_ceil(LANES) * pairs];
+        for (output, row) in rows.chunks_exact(inputs.max(1)).enumerate() {
+            for (input, &weight) in row.iter().enumerate() {
+                let pair = &mut weights[output / LANES * pairs + input / 2];
+                pair[place(output % LANES, input % 2)] = weight;
+            }
+        }
+        Self { weights, pairs, outputs }
+    }
+
+    /// Number of outputs.
+    pub(super) fn outputs(&self) -> usize {
+        self.outputs
+    }
+
+    /// The outputs' number in whole blocks.
+    pub(super) fn padded_outputs(&self) -> usize {
+        self.outputs.next_multiple_of(LANES)
+    }
+
+    /// Sums of the products with `inputs`, which has at least as many pairs as the layer: `finish` gets the number of a block and
+    /// its sums.
+    // Integers may be added in any order, so any vector width gives the same. `Tables::new` has refused weights whose sums could
+    // overflow.
+    pub(super) fn multiply(
+        &self,
+        arch: pulp::Arch,
+        inputs: &[[i16; 2]],
+        finish: impl FnMut(usize, [i32; LANES]),
+    ) {
+        match arch {
+            #[cfg(target_arch = "x86_64")]
+            pulp::Arch::V4(simd) => simd.vectorize(Multiply { simd, layer: self, inputs, finish }),
+            #[cfg(target_arch = "x86_64")]
+            pulp::Arch::V3(simd) => simd.vectorize(Multiply { simd, layer: self, inputs, finish }),
+            _ => Multiply { simd: Portable, layer: self, inputs, finish }.call(),
+        }
+    }
+}
+
+struct Multiply<'a, P, F> {
+    simd: P,
+    layer: &'a Layer,
+    inputs: &'a [[i16; 2]],
+    finish: F,
+}
+
+impl<P: Products, F: FnMut(usize, [i32; LANES])> NullaryFnOnce for Multiply<'_, P, F> {
+    type Output = ();
+
+    // A closure would not be inlined into the function that is compiled for the vectors.
+    #[inline(always)]
+    fn call(self) {
+        let Self { simd, layer, inputs, mut finish } = self;
+        let inputs = &inputs[..layer.pairs];
+        for (number, block) in layer.weights.chunks_exact(layer.pairs.max(1)).enumerate() {
+            finish(number, simd.sum_products(block, inputs));
+        }
+    }
+}
+
+/// How a processor sums products.
+trait Products: Copy {
+    /// The sums of a block's outputs.
+    fn sum_products(self, block: &[Pair], inputs: &[[i16; 2]]) -> [i32; LANES];
+}
+
+#[cfg(target_arch = "x86_64")]
+impl Products for pulp::x86::V4 {
+    #[inline(always)]
+    fn sum_products(self, block: &[Pair], inputs: &[[i16; 2]]) -> [i32; LANES] {
+        use std::arch::x86_64::{__m256i, __m512i};
+        let mut sums = [self.avx512f._mm512_setzero_si512(); 2];
+        for (&weights, &pair) in block.iter().zip(inputs) {
+            let weights: [__m256i; 2] = pulp::cast(weights);
+            let pair = self.avx512f._mm512_set1_epi32(pulp::cast(pair));
+            for (sum, weights) in sums.iter_mut().zip(weights) {
+                let products =
+                    self.avx512bw._mm512_madd_epi16(self.avx512bw._mm512_cvtepi8_epi16(weights), pair);
+                *sum = self.avx512f._mm512_add_epi32(*sum, products);
+            }
+        }
+        pulp::cast::<[__m512i; 2], _>(sums)
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+impl Products for pulp::x86::V3 {
+    #[inline(always)]
+    fn sum_products(self, block: &[Pair], inputs: &[[i16; 2]]) -> [i32; LANES] {
+        use std::arch::x86_64::{__m128i, __m256i};
+        let mut sums = [self.avx._mm256_setzero_si256(); 4];
+        for (&weights, &pair) in block.iter().zip(inputs) {
+            let weights: [__m128i; 4] = pulp::cast(weights);
+            let pair = self.avx._mm256_set1_epi32(pulp::cast(pair));
+            for (sum, weights) in sums.iter_mut().zip(weights) {
+                let products = self.avx2._mm256_madd_epi16(self.avx2._mm256_cvtepi8_epi16(weights), pair);
+                *sum = self.avx2._mm256_add_epi32(*sum, products);
+            }
+        }
+        pulp::cast::<[__m256i; 4], _>(sums)
+    }
+}
+
+/// What the compiler makes of plain loops.
+#[derive(Clone, Copy)]
+struct Portable;
+
+impl Products for Portable {
+    #[inline(always)]
+    fn sum_products(self, block: &[Pair], inputs: &[[i16; 2]]) -> [i32; LANES] {
+        let mut sums = [0i32; LANES];
+        for (weights, &[first, second]) in block.iter().zip(inputs) {
+            let (first, second) = (i32::from(first), i32::from(second));
+            for (lane, sum) in sums.iter_mut().enumerate() {
+                let product = |input: i32, at: usize| input * i32::from(weights[place(lane, at)]);
+                // Wrapping, since the check of each addition in development builds keeps the compiler from using vectors.
+                *sum = sum.wrapping_add(product(first, 0)).wrapping_add(product(second, 1));
+            }
+        }
+        sums
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_processor_gives_the_sums() {
+        let mut seed = 3u32;
+        let mut number = || {
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (seed >> 24) as i8
+        };
+        // Outputs and inputs that fill no block and no pair.
+        for (outputs, inputs) in [(1, 1), (31, 7), (48, 64), (70, 33)] {
+            let rows: Vec<i8> = (0..outputs * inputs).map(|_| number()).collect();
+            let values: Vec<i16> = (0..inputs + inputs % 2).map(|_| i16::from(number()) * 64).collect();
+            let layer = Layer::new(&rows, inputs);
+            let expected: Vec<i32> = (rows.chunks_exact(inputs))
+                .map(|row| row.iter().zip(&values).map(|(&w, &x)| i32::from(w) * i32::from(x)).sum())
+                .collect();
+            let (pairs, _) = values.as_chunks::<2>();
+            let mut all = vec![pulp::Arch::new(), pulp::Arch::Scalar];
+            #[cfg(target_arch = "x86_64")]
+            all.extend(pulp::x86::V3::try_new().map(pulp::Arch::V3));
+            for arch in all {
+                let mut found = Vec::new();
+                layer.multiply(arch, pairs, |_, sums| found.extend(sums));
+                assert_eq!(found.len(), layer.padded_outputs());
+                assert_eq!(found[..outputs], expected, "{arch:?}");
+                assert!(found[outputs..].iter().all(|&sum| sum == 0));
+            }
+        }
+    }
+}
