@@ -20,6 +20,7 @@ class Graph:
 
     def __init__(self, name):
         self.name, self.nodes, self.weights, self.inputs, self.outputs = name, [], [], [], []
+        self.named = {}
 
     def op(self, kind, *inputs, out=None, **attributes):
         out = out or f"{kind.lower()}_{len(self.nodes)}"
@@ -54,8 +55,15 @@ class Graph:
         return name
 
     def output(self, value, name, *shape):
-        self.op("Identity", value, out=name)
+        self.named[value] = name
         self.outputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
+
+    def rename_outputs(self):
+        """Outputs are what nodes give under their own names: rten forgets the shape of one that an Identity passes on."""
+        for node in self.nodes:
+            for names in (node.input, node.output):
+                for i, name in enumerate(names):
+                    names[i] = self.named.get(name, name)
 
     def state(self, index, shape):
         return self.input(f"s{index}", 1, *shape)
@@ -75,6 +83,7 @@ class Graph:
         return y if bias is None else self.op("Add", y, self.weight(name + ".bias", bias))
 
     def model(self):
+        self.rename_outputs()
         graph = helper.make_graph(self.nodes, self.name, self.inputs, self.outputs, self.weights)
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="siskin",
                                   ir_version=8)

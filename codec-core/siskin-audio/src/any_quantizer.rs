@@ -49,7 +49,10 @@ impl AnyQuantizer {
     /// A search of `width` beams; the quantizers of parts always take the nearest entry.
     pub(crate) fn new_search(&self, width: usize) -> Option<BeamSearch> {
         match self {
-            Self::Residual(q) => Some(BeamSearch::new(q.codebooks().shape(), width)),
+            Self::Residual(q) => {
+                q.prepare_search();
+                Some(BeamSearch::new(q.codebooks().shape(), width))
+            }
             Self::Parts(_) => None,
         }
     }
@@ -68,9 +71,12 @@ impl AnyQuantizer {
         latent: &[f32],
         candidates: &mut StageCandidates,
         search: &mut Option<BeamSearch>,
+        is_enough: impl Fn(&StageCandidates, usize) -> bool,
     ) {
         match (self, search) {
-            (Self::Residual(q), Some(search)) => q.quantize_all_stages(latent, candidates, search),
+            (Self::Residual(q), Some(search)) => {
+                q.quantize_all_stages(latent, candidates, search, is_enough);
+            }
             (Self::Parts(q), _) => q.quantize_all_stages(latent, candidates),
             (Self::Residual(_), None) => {}
         }

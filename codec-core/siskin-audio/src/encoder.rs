@@ -377,8 +377,9 @@ impl Encoder {
             self.frames.start_packet();
         }
         let codes = if let Some(rate) = &mut self.rate {
-            // One search passes through every number of stages on its way.
-            self.frames.take_all_stages(&mut self.candidates);
+            // One search passes through every number of stages on its way, as far as they may be chosen.
+            let is_enough = |candidates: &StageCandidates, count| rate.is_enough(candidates, count);
+            self.frames.take_all_stages(&mut self.candidates, is_enough);
             let count = rate.choose_stages(&self.candidates);
             self.candidates.codes_at(count)
         } else {

@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use siskin_entropy::{CodebookShape, Codebooks};
 use siskin_error::{Error, Result};
@@ -21,6 +21,12 @@ pub struct ResidualQuantizer(Arc<Books>);
 
 struct Books {
     codebooks: Codebooks,
+    /// Made when the first encoder is: what only decodes does without.
+    layout: OnceLock<SearchLayout>,
+}
+
+/// Codebooks as the search reads them.
+pub(crate) struct SearchLayout {
     /// `[stage][group]` codebooks as [`SearchCodebook::blocks`] has them.
     blocks: Vec<f32>,
     /// `[stage][group]` lengths as [`SearchCodebook::half_norms`] has them.
@@ -52,9 +58,9 @@ fn shape_of(spec: &QuantizerSpec) -> CodebookShape {
     }
 }
 
-impl Books {
+impl SearchLayout {
     /// Lays codebooks out for the search: blocks of entries side by side, norms precomputed.
-    fn new(codebooks: Codebooks) -> Self {
+    fn new(codebooks: &Codebooks) -> Self {
         let CodebookShape { stages, groups, size, group_dim: dim } = codebooks.shape();
         // The kernel compares whole blocks, without a remainder loop.
         let padded = size.next_multiple_of(LANES);
@@ -76,7 +82,13 @@ impl Books {
         let error_per_bit =
             |norms: &[f32]| norms[..size].iter().sum::<f32>() / size as f32 / (size as f32).log2() / 256.0;
         let error_per_bit = half_norms.chunks_exact(padded).map(error_per_bit).collect();
-        Self { codebooks, blocks, half_norms, error_per_bit }
+        Self { blocks, half_norms, error_per_bit }
+    }
+}
+
+impl Books {
+    fn new(codebooks: Codebooks) -> Self {
+        Self { codebooks, layout: OnceLock::new() }
     }
 }
 
@@ -188,12 +200,14 @@ impl ResidualQuantizer {
     }
 
     /// Quantizes one latent frame with each number of stages that `candidates` has room for: the nearest sums of one
-    /// stage, of two and so on, and the squared error of each.
+    /// stage, of two and so on, and the squared error of each. It ends when `is_enough` says so of the number of stages so far;
+    /// the errors of more stages are then zero.
     pub(crate) fn quantize_all_stages(
         &self,
         latent: &[f32],
         candidates: &mut StageCandidates,
         search: &mut BeamSearch,
+        is_enough: impl Fn(&StageCandidates, usize) -> bool,
     ) {
         let stages = candidates.errors.len() - 1;
         candidates.errors.fill(0.0);
@@ -210,7 +224,15 @@ impl ResidualQuantizer {
                 let best = search.best_codes(group, stage + 1);
                 best.iter().enumerate().for_each(|(s, &code)| path[s * self.groups() + group] = code);
             }
+            if is_enough(candidates, stage + 1) {
+                break;
+            }
         }
+    }
+
+    /// Lays the codebooks out for the search, which the first frame would otherwise wait for.
+    pub(crate) fn prepare_search(&self) -> &SearchLayout {
+        self.0.layout.get_or_init(|| SearchLayout::new(&self.0.codebooks))
     }
 
     fn start_search(&self, latent: &[f32], search: &mut BeamSearch) {
@@ -220,12 +242,13 @@ impl ResidualQuantizer {
 
     fn search_codebook(&self, index: usize) -> SearchCodebook<'_> {
         let (dim, padded) = (self.group_dim(), self.codebook_size().next_multiple_of(LANES));
+        let (codebooks, layout) = (&self.0.codebooks, self.prepare_search());
         SearchCodebook {
             index,
-            error_per_bit: self.0.error_per_bit[index],
-            entries: self.0.codebooks.codebook_entries(index),
-            blocks: &self.0.blocks[index * padded * dim..(index + 1) * padded * dim],
-            half_norms: &self.0.half_norms[index * padded..(index + 1) * padded],
+            error_per_bit: layout.error_per_bit[index],
+            entries: codebooks.codebook_entries(index),
+            blocks: &layout.blocks[index * padded * dim..(index + 1) * padded * dim],
+            half_norms: &layout.half_norms[index * padded..(index + 1) * padded],
         }
     }
 
@@ -325,7 +348,8 @@ pub(crate) mod tests {
             let q = sample(groups);
             let latent: Vec<f32> = (0..8).map(|i| (i as f32 * 0.9).sin()).collect();
             let mut candidates = StageCandidates::new(4, groups.into());
-            q.quantize_all_stages(&latent, &mut candidates, &mut BeamSearch::new(q.codebooks().shape(), 4));
+            let mut search = BeamSearch::new(q.codebooks().shape(), 4);
+            q.quantize_all_stages(&latent, &mut candidates, &mut search, |_, _| false);
             for stages in 1..=4 {
                 let mut codes = vec![0; q.codes_per_frame(stages)];
                 q.quantize_latent(&latent, &mut codes, &mut BeamSearch::new(q.codebooks().shape(), 4));

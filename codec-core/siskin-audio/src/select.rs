@@ -99,15 +99,34 @@ impl SelectBest<'_> {
     #[inline(always)]
     fn keep_best(&mut self, beam: usize, number: usize, totals: &[f32; LANES]) {
         let mut cutoff = self.cutoff_total();
-        for (lane, &total) in totals.iter().enumerate() {
-            // Of equals the one found first stays in front.
-            if total < cutoff {
-                // Insertion sort: the list has at most 64 entries and insertions are rare.
-                let at = self.best.partition_point(|c| c.total <= total);
-                self.best.truncate(self.width - 1);
-                self.best.insert(at, Candidate { total, beam, entry: number * LANES + lane });
-                cutoff = self.cutoff_total();
+        let (groups, _) = totals.as_chunks::<8>();
+        for (group, totals) in groups.iter().enumerate() {
+            // One comparison for eight entries, since hardly more than one of a block is kept.
+            if !totals.iter().fold(false, |any, &total| any | (total < cutoff)) {
+                continue;
             }
+            for (lane, &total) in totals.iter().enumerate() {
+                if total < cutoff {
+                    let entry = number * LANES + group * 8 + lane;
+                    self.insert(Candidate { total, beam, entry });
+                    cutoff = self.cutoff_total();
+                }
+            }
+        }
+    }
+
+    /// Puts a candidate among the best, from the end; of equals the one found first stays in front.
+    #[inline(always)]
+    fn insert(&mut self, candidate: Candidate) {
+        // Insertion sort: the list has at most 64 entries and insertions are rare.
+        if self.best.len() == self.width {
+            self.best.pop();
+        }
+        self.best.push(candidate);
+        let mut at = self.best.len() - 1;
+        while at > 0 && self.best[at - 1].total > candidate.total {
+            self.best.swap(at - 1, at);
+            at -= 1;
         }
     }
 

@@ -229,11 +229,15 @@ impl FrameEncoder {
         true
     }
 
-    /// As [`take_codes`](Self::take_codes) with each number of stages.
-    pub(crate) fn take_all_stages(&mut self, candidates: &mut StageCandidates) -> bool {
+    /// As [`take_codes`](Self::take_codes) with each number of stages, up to that of which `is_enough` says so.
+    pub(crate) fn take_all_stages(
+        &mut self,
+        candidates: &mut StageCandidates,
+        is_enough: impl Fn(&StageCandidates, usize) -> bool,
+    ) -> bool {
         let Some(latent) = self.waiting.ready.pop_front() else { return false };
         candidates.energy = self.waiting.energies.pop_front().unwrap_or_default();
-        self.quantizer.quantize_all_stages(&latent, candidates, &mut self.search);
+        self.quantizer.quantize_all_stages(&latent, candidates, &mut self.search, is_enough);
         self.spare.push(latent);
         true
     }

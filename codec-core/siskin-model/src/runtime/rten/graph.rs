@@ -1,11 +1,13 @@
 //! A graph in rten: opened once for all streams of a process, run by name.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use rten::{Dimension, Model, ModelOptions, NodeId, RunOptions, ThreadPool, Value, ValueOrView};
 use sha2::{Digest, Sha256};
 
 use super::convolutions::write_out_attributes;
+use super::declared::output_shapes;
 use crate::runtime::options::RuntimeOptions;
 use crate::runtime::provider::Provider;
 use crate::runtime::weights::check_finite;
@@ -18,6 +20,8 @@ static GRAPHS: SharedCache<[u8; 32], Model> = SharedCache::new();
 pub(super) struct Graph {
     name: String,
     model: Arc<Model>,
+    /// The shapes that the graph states of its outputs.
+    output_shapes: HashMap<String, Vec<Dimension>>,
     // Each stream has its own: on a shared pool of one thread all streams of a process would wait for each other.
     threads: Arc<ThreadPool>,
 }
@@ -38,6 +42,7 @@ impl Graph {
             let reason = "rten runs on the processor alone".to_owned();
             return Err(Error::Provider { provider: options.provider.name(), reason });
         }
+        let output_shapes = output_shapes(graph).map_err(|reason| Error::network(name, reason))?;
         let model = GRAPHS.share(Sha256::digest(graph).into(), || {
             check_finite(graph).map_err(|reason| Error::network(name, reason))?;
             let graph = write_out_attributes(graph).map_err(|reason| Error::network(name, reason))?;
@@ -46,7 +51,7 @@ impl Graph {
             how.prepack_weights(true).load(graph).map_err(|e| Error::network(name, e))
         })?;
         let threads = Arc::new(ThreadPool::with_num_threads(options.threads));
-        Ok(Self { name: name.to_owned(), model, threads })
+        Ok(Self { name: name.to_owned(), model, output_shapes, threads })
     }
 
     /// What errors call the graph.
@@ -66,7 +71,8 @@ impl Graph {
         let outlet = |&id: &NodeId| {
             let info = self.model.node_info(id);
             let name = info.as_ref().and_then(|i| i.name()).unwrap_or_default().to_owned();
-            Outlet { id, name, shape: info.and_then(|i| i.shape()) }
+            let declared = self.output_shapes.get(&name).cloned();
+            Outlet { id, name, shape: declared.or_else(|| info.and_then(|i| i.shape())) }
         };
         ids.iter().map(outlet).collect()
     }

@@ -1,6 +1,7 @@
 //! Networks on rten, which is Rust and part of the program: in browsers, and where there is no ONNX Runtime.
 
 mod convolutions;
+mod declared;
 mod graph;
 mod step;
 mod tensors;
