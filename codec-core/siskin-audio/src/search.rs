@@ -8,6 +8,9 @@ use crate::select::{Candidate, LANES, SelectBest};
 /// (`examples/rate_distortion.rs`).
 pub const DEFAULT_SEARCH_WIDTH: usize = 8;
 
+/// Widest search: from there on the gain is nothing and the list of candidates long.
+const MAX_SEARCH_WIDTH: usize = 64;
+
 /// One codebook in the memory layouts that the search reads.
 pub(crate) struct SearchCodebook<'a> {
     /// Its place in `[stage][group]`.
@@ -66,9 +69,9 @@ pub(crate) struct Beam {
 }
 
 impl BeamSearch {
-    /// A search of this width (at least 1) for a quantizer with codebooks of this shape.
+    /// A search of this width (1 to 64) for a quantizer with codebooks of this shape.
     pub fn new(shape: CodebookShape, width: usize) -> Self {
-        let (width, dim) = (width.max(1), shape.group_dim);
+        let (width, dim) = (width.clamp(1, MAX_SEARCH_WIDTH), shape.group_dim);
         let beam =
             Beam { distance: 0.0, bits: 0.0, residual: vec![0.0; dim], sums: vec![0; dim], codes: [0; 64] };
         let group =
@@ -131,32 +134,35 @@ impl BeamSearch {
             estimator.estimate_costs(book.index, &alive[0].sums, &mut self.costs);
         }
         self.best.clear();
-        let (best, costs, width) = (&mut self.best, &self.costs, self.width);
+        self.best.resize(self.width, Candidate::NONE);
+        let (best, costs) = (&mut self.best, &self.costs);
         // Per codebook: a bit of a later stage removes less error, so it must cost less.
         let lambda = self.lambda * book.error_per_bit;
         let tiles = &mut self.tiles;
-        self.arch.dispatch(SelectBest { beams: alive, book, costs, lambda, width, best: &mut *best, tiles });
+        self.arch.dispatch(SelectBest { beams: alive, book, costs, lambda, best, tiles });
+        best.truncate(best.partition_point(|c| c.total < f32::INFINITY));
         // A latent that is not finite has no nearest entry.
         if best.is_empty() {
-            best.push(Candidate { total: 0.0, beam: 0, entry: 0 });
+            best.push(Candidate { total: 0.0, ..Candidate::NONE });
         }
         // Two sets of beams, as a beam may be the parent of several.
         std::mem::swap(&mut beams.current, &mut beams.previous);
         beams.count = best.len();
         for (beam, candidate) in beams.current.iter_mut().zip(best.iter()) {
-            let parent = &beams.previous[candidate.beam];
+            let entry_index = usize::from(candidate.entry);
+            let parent = &beams.previous[usize::from(candidate.beam)];
             let dim = parent.residual.len();
-            let entry = &book.entries[candidate.entry * dim..(candidate.entry + 1) * dim];
+            let entry = &book.entries[entry_index * dim..(entry_index + 1) * dim];
             beam.residual.iter_mut().zip(&parent.residual).zip(entry).for_each(|((r, p), e)| *r = p - e);
             beam.codes[..stage].copy_from_slice(&parent.codes[..stage]);
-            beam.codes[stage] = candidate.entry as u16;
+            beam.codes[stage] = candidate.entry;
             beam.distance = candidate.total;
             if let Some(estimator) = &self.estimator {
-                beam.bits = parent.bits + costs[candidate.entry];
+                beam.bits = parent.bits + costs[entry_index];
                 // Distance and bits are kept apart, since lambda differs from codebook to codebook.
                 beam.distance -= lambda * beam.bits;
                 beam.sums.copy_from_slice(&parent.sums);
-                estimator.add_entry(book.index, candidate.entry, &mut beam.sums);
+                estimator.add_entry(book.index, entry_index, &mut beam.sums);
             }
         }
         if let Some(estimator) = &mut self.estimator {

@@ -12,15 +12,21 @@ const WIDE_TILE: usize = 8;
 /// The same where there are fewer or narrower ones: half a block or a quarter of one, in 8 registers of 16.
 const TILE: usize = 4;
 
-#[derive(Clone, Copy)]
 /// An entry added to a beam.
+// Small, since candidates are moved up and down.
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Candidate {
     pub(crate) total: f32,
-    pub(crate) beam: usize,
-    pub(crate) entry: usize,
+    pub(crate) beam: u16,
+    pub(crate) entry: u16,
 }
 
-/// Selects the `width` best of all sums of a beam and an entry.
+impl Candidate {
+    /// Stands for none: nothing is kept that costs as much.
+    pub(crate) const NONE: Self = Self { total: f32::INFINITY, beam: 0, entry: 0 };
+}
+
+/// Selects the best of all sums of a beam and an entry, as many as `best` is long, which begins with [`Candidate::NONE`] alone.
 pub(crate) struct SelectBest<'a> {
     pub(crate) beams: &'a [Beam],
     pub(crate) book: &'a SearchCodebook<'a>,
@@ -28,8 +34,7 @@ pub(crate) struct SelectBest<'a> {
     pub(crate) costs: &'a [f32],
     /// Half squared error that a 256th of a bit counts as.
     pub(crate) lambda: f32,
-    pub(crate) width: usize,
-    pub(crate) best: &'a mut Vec<Candidate>,
+    pub(crate) best: &'a mut [Candidate],
     /// Space for the beams as the loop reads them.
     pub(crate) tiles: &'a mut Vec<f32>,
 }
@@ -89,10 +94,7 @@ impl SelectBest<'_> {
     /// Cost below which a candidate is kept.
     #[inline(always)]
     fn cutoff_total(&self) -> f32 {
-        match self.best.last() {
-            Some(last) if self.best.len() == self.width => last.total,
-            _ => f32::INFINITY,
-        }
+        self.best.last().map_or(f32::NEG_INFINITY, |last| last.total)
     }
 
     /// Keeps what is below the cutoff of a beam's totals with the entries of block `number`.
@@ -107,27 +109,24 @@ impl SelectBest<'_> {
             }
             for (lane, &total) in totals.iter().enumerate() {
                 if total < cutoff {
-                    let entry = number * LANES + group * 8 + lane;
-                    self.insert(Candidate { total, beam, entry });
+                    let entry = (number * LANES + group * 8 + lane) as u16;
+                    self.insert(Candidate { total, beam: beam as u16, entry });
                     cutoff = self.cutoff_total();
                 }
             }
         }
     }
 
-    /// Puts a candidate among the best, from the end; of equals the one found first stays in front.
+    /// Puts a candidate among the best in place of the last; of equals the one found first stays in front.
     #[inline(always)]
     fn insert(&mut self, candidate: Candidate) {
         // Insertion sort: the list has at most 64 entries and insertions are rare.
-        if self.best.len() == self.width {
-            self.best.pop();
-        }
-        self.best.push(candidate);
         let mut at = self.best.len() - 1;
         while at > 0 && self.best[at - 1].total > candidate.total {
-            self.best.swap(at - 1, at);
+            self.best[at] = self.best[at - 1];
             at -= 1;
         }
+        self.best[at] = candidate;
     }
 
     /// The cost of a beam so far.
