@@ -38,13 +38,25 @@ def test_codebooks_have_the_shape_of_the_manifest(bundle):
     assert np.isfinite(books).all()
 
 
-def test_graph_signatures_are_static(bundle):
-    for part in ("encoder", "decoder"):
+def test_graph_signatures_are_static_but_for_the_number_of_frames(bundle):
+    hop, dim = bundle.manifest["hop"], bundle.manifest["latent_dim"]
+    sizes = {"encoder": (hop, 1), "decoder": (1, hop)}
+    for part, input_shape in (("encoder", [1, 1, "input_samples"]), ("decoder", [1, dim, "input_samples"])):
         spec, session = bundle.manifest[part], bundle.sessions[part]
         shapes = {i.name: i.shape for i in session.get_inputs()}
         assert len(spec["states"]) <= 12
-        assert all(isinstance(n, int) for s in shapes.values() for n in s)
-        assert {s["name"]: s["shape"] for s in spec["states"]}.items() <= shapes.items()
+        assert shapes.pop(spec["input"]) == input_shape
+        assert {s["name"]: s["shape"] for s in spec["states"]} == shapes
+        assert (spec["blocks"]["input"], spec["blocks"]["output"]) == sizes[part]
+
+
+def test_blocks_equal_frames(bundle, golden):
+    """All frames in one run, beside one at a time."""
+    stream, pcm = bundle.stream("encoder"), golden["pcm"]
+    assert np.abs(stream.step(pcm[None, None])[0].T - bundle.latents(pcm)).max() < 1e-5
+    stream, latents = bundle.stream("decoder"), np.ascontiguousarray(golden["latents"])
+    whole = stream.step(latents[None].astype(np.float32))[0, 0]
+    assert np.abs(whole - bundle.synthesise(latents.T)).max() < 1e-4
 
 
 def test_streaming_encoder_equals_offline(bundle, golden):
