@@ -80,7 +80,7 @@ class Program:
 
 
 class Lyra:
-    """The published networks in TensorFlow Lite. Only their runs count, not what Python does around them."""
+    """The published networks in TensorFlow Lite. Their runs count, of the quantizer's also what its runner does in Python."""
 
     HOP, LYRA_RATE, STAGES, ALL = 320, 16000, 30, 46
 
