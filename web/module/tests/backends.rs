@@ -134,7 +134,9 @@ fn tensor_networks_give_what_onnx_runtime_gives() {
     let graph = std::fs::read(path).expect("the encoder");
     let spec = TensorSpec { name: "encoder", inputs: &["pcm"], outputs: &["latents"], states: STATES };
     let [a, b] = runtimes().map(|runtime| {
-        let mut network = runtime.open_tensor_network(&spec, &graph).expect("a network");
+        // The graph takes any number of frames; here one.
+        let sizes = [("input_samples", 480), ("output_samples", 1)];
+        let mut network = runtime.open_sized_tensor_network(&spec, &sizes, &graph).expect("a network");
         let mut all = Vec::new();
         for step in 0..5 {
             let pcm = network.input(0);
