@@ -19,6 +19,16 @@ fn manifest_of(bundle: &Bundle) -> Value {
     serde_json::from_slice(&text).expect("JSON")
 }
 
+#[test]
+fn voices_know_the_latents_by_the_first_encoder_that_gave_them() {
+    let shipped = shipped();
+    let voice = shipped.path().with_file_name("text2vec").join("manifest.json");
+    let voice: Value = serde_json::from_slice(&fs::read(voice).expect("its manifest")).expect("JSON");
+    assert_eq!(voice["codec_encoder"], shipped.manifest().latents_id());
+    let manifest = shipped.manifest();
+    assert_ne!(shipped.manifest().latents_id(), manifest.files[&manifest.encoder.file], "written anew since");
+}
+
 /// SHA-256 over the files that say what codes mean, as docs/model-bundle.md defines it.
 fn codes_sha256(manifest: &Value) -> String {
     let mut names = vec![manifest["quantizer"]["file"].as_str().expect("a name")];
