@@ -2,7 +2,7 @@
 //!
 //! [`FrameEncoder`] and [`FrameDecoder`] turn one frame of `hop` samples into codes and back; [`Encoder`] and
 //! [`Decoder`] add packets, exact lengths, rate control, DTX, redundancy and concealment. Output does not depend on how
-//! the input was cut: networks always see whole frames, one at a time.
+//! the input was cut: networks always see whole frames, one at a time or in blocks that follow from the stream.
 
 mod any_quantizer;
 mod comfort_noise;
