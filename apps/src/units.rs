@@ -16,6 +16,15 @@ pub(crate) fn parse_bitrate(text: &str) -> Result<u32, String> {
     Ok(bits.round() as u32)
 }
 
+/// Channels as `mono`, `stereo` or their number.
+pub(crate) fn format_channels(channels: u8) -> String {
+    match channels {
+        1 => "mono".into(),
+        2 => "stereo".into(),
+        other => format!("{other} channels"),
+    }
+}
+
 /// Seconds as `1:02:03.45`, without leading zero fields.
 pub(crate) fn format_time(seconds: f64) -> String {
     // Rounded once, before it is taken apart: 59.999 s is 1:00.00 and not 0:60.00.

@@ -6,22 +6,61 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 
 use common::*;
-use siskin_core::import::testing::{Tensors, small_dac, small_encodec, small_snac};
+use siskin_core::import::testing::{Tensors, small_dac, small_encodec, small_encodec_stereo, small_snac};
 
 struct Codec {
     kind: &'static str,
+    /// Samples a second, and channels.
+    format: [u32; 2],
     /// Codes a frame, and the default.
     stages: [u64; 2],
     hop: u64,
     /// A rate that the codec has, in bits a second, and the stages that it stands for.
     rate: [u64; 2],
+    /// Token files that hold all that its tokens need.
+    tokens: &'static str,
     checkpoint: fn() -> Tensors,
 }
 
-const CODECS: [Codec; 3] = [
-    Codec { kind: "dac", stages: [32, 32], hop: 320, rate: [3000, 4], checkpoint: small_dac },
-    Codec { kind: "snac", stages: [7, 7], hop: 2048, rate: [500, 3], checkpoint: small_snac },
-    Codec { kind: "encodec", stages: [4, 4], hop: 320, rate: [1500, 2], checkpoint: small_encodec },
+const MONO: [u32; 2] = [24_000, 1];
+
+const CODECS: [Codec; 4] = [
+    Codec {
+        kind: "dac",
+        format: MONO,
+        stages: [32, 32],
+        hop: 320,
+        rate: [3000, 4],
+        tokens: "npy",
+        checkpoint: small_dac,
+    },
+    Codec {
+        kind: "snac",
+        format: MONO,
+        stages: [7, 7],
+        hop: 2048,
+        rate: [500, 3],
+        tokens: "npy",
+        checkpoint: small_snac,
+    },
+    Codec {
+        kind: "encodec",
+        format: MONO,
+        stages: [4, 4],
+        hop: 320,
+        rate: [1500, 2],
+        tokens: "npy",
+        checkpoint: small_encodec,
+    },
+    Codec {
+        kind: "encodec",
+        format: [48_000, 2],
+        stages: [4, 4],
+        hop: 320,
+        rate: [3000, 2],
+        tokens: "jsonl",
+        checkpoint: small_encodec_stereo,
+    },
 ];
 
 /// Bundles in the folder that a program with this data directory finds.
@@ -58,17 +97,17 @@ fn every_verb_takes_a_published_codec() {
         let bundles = import(codec, folder.path());
         let path = |name: &str| folder.path().join(name).to_str().expect("UTF-8").to_owned();
         let (source, coded, back) = (path("in.wav"), path("out.mka"), path("back.wav"));
-        let samples = 40_000u64;
-        wav(Path::new(&source), &voice(samples as usize, 24_000), 24_000, 1);
-        let kind = codec.kind;
+        let (samples, [sample_rate, channels], kind) = (60_000u64, codec.format, codec.kind);
+        wav(Path::new(&source), &voice(samples as usize, sample_rate), sample_rate, channels as u16);
 
         let listed = ndjson(&good_with(&bundles, &["models", "list", "--json"]));
-        assert!(listed.iter().any(|l| l["name"] == kind && l["sample_rate"] == 24_000), "{listed:?}");
+        assert!(listed.iter().any(|l| l["name"] == kind && l["sample_rate"] == sample_rate), "{listed:?}");
         assert_eq!(result_with(&bundles, &["models", "verify", kind])["ok"], true);
 
         good_with(&bundles, &["encode", "-m", kind, &source, &coded, "--quiet"]);
         let info = result_with(&bundles, &["info", &coded]);
         assert_eq!((&info["samples"], &info["hop"]), (&samples.into(), &codec.hop.into()), "{info}");
+        assert_eq!((&info["sample_rate"], &info["channels"]), (&sample_rate.into(), &channels.into()));
         assert_eq!(info["stages_highest"], codec.stages[1], "{info}");
         assert_eq!(info["stages_lowest"], codec.stages[1], "all frames alike: {info}");
         // What an option does not do is said.
@@ -77,9 +116,12 @@ fn every_verb_takes_a_published_codec() {
         assert!(wide.status.success() && stderr(&wide).contains("changes nothing"), "{}", stderr(&wide));
         good_with(&bundles, &["verify", &coded]);
         good_with(&bundles, &["decode", &coded, &back, "--quiet"]);
-        let stream = &probe(Path::new(&back), "a", "stream=duration_ts,sample_rate")[0];
-        assert_eq!((&stream["duration_ts"], &stream["sample_rate"]), (&samples.into(), &"24000".into()));
-        good_with(&bundles, &["compare", &source, &back]);
+        let stream = &probe(Path::new(&back), "a", "stream=duration_ts,sample_rate,channels")[0];
+        assert_eq!((&stream["duration_ts"], &stream["channels"]), (&samples.into(), &channels.into()));
+        assert_eq!(stream["sample_rate"], sample_rate.to_string());
+        let compared = result_with(&bundles, &["compare", &source, &coded]);
+        assert_eq!(compared["reference_samples"], samples, "{compared}");
+        assert!(compared["mel_distance"].is_number(), "{compared}");
 
         // A lower rate is whole levels.
         let low = path("low.mka");
@@ -88,10 +130,12 @@ fn every_verb_takes_a_published_codec() {
         assert_eq!(result_with(&bundles, &["info", &low])["stages_highest"], codec.rate[1], "{kind}");
 
         // Tokens out of sound and back: as many frames as the samples fill, and all of the sound.
-        let (tokens, made) = (path("t.npy"), path("t.mka"));
+        let (tokens, made) = (path(&format!("t.{}", codec.tokens)), path("t.mka"));
         good_with(&bundles, &["tokens", "export", "-m", kind, &source, &tokens, "--quiet"]);
         let about = result_with(&bundles, &["tokens", "info", &tokens]);
-        assert_eq!(about["frames"], samples.div_ceil(codec.hop), "{about}");
+        // Segments overlap, and so have frames of their own for what both hold: 150 of the first and 39 of the second.
+        let frames = if channels == 2 { 150 + 39 } else { samples.div_ceil(codec.hop) };
+        assert_eq!(about["frames"], frames, "{about}");
         assert_eq!(about["codebooks"], codec.stages[0], "{about}");
         good_with(&bundles, &["tokens", "import", "-m", kind, &tokens, &made, "--quiet"]);
         assert_eq!(result_with(&bundles, &["info", &made])["samples"], samples, "{kind}");
@@ -129,4 +173,44 @@ fn what_is_no_checkpoint_leaves_nothing() {
     assert_fails(&output, 1, "neither a PyTorch archive nor safetensors");
     assert_fails(&run(["models", "import", "mimi", "-o", &path("bundle")]), 2, "no checkpoint of mimi given");
     assert_files(folder.path(), &["talk.bin"]);
+}
+
+#[test]
+fn stereo_stays_apart_and_scales_go_through_tokens() {
+    let folder = folder();
+    let bundles = import(&CODECS[3], folder.path());
+    let path = |name: &str| folder.path().join(name).to_str().expect("UTF-8").to_owned();
+    let (source, coded, again) = (path("in.wav"), path("out.mka"), path("again.mka"));
+    wav(Path::new(&source), &voice(120_000, 48_000), 48_000, 2);
+    good_with(&bundles, &["encode", "-m", "encodec", &source, &coded, "--quiet"]);
+    // Out of the coded file, through a token file and back: the same packets, and so the same sound.
+    for (tokens, is_exact) in [("t.safetensors", true), ("t.jsonl", true), ("t.npy", false)] {
+        let tokens = path(tokens);
+        let exported = with(&bundles, &["tokens", "export", &coded, &tokens, "--quiet"]);
+        assert_eq!(exported.status.success(), is_exact, "{}", stderr(&exported));
+        if !is_exact {
+            assert!(stderr(&exported).contains("scales"), "{}", stderr(&exported));
+            continue;
+        }
+        good_with(&bundles, &["tokens", "import", "-y", &tokens, &again, "--quiet"]);
+        let decoded = [&coded, &again].map(|file| good_with(&bundles, &["decode", "--float", file, "-"]));
+        assert!(decoded[0] == decoded[1], "{tokens}");
+    }
+    let described = stderr(&with(&bundles, &["decode", "-y", &coded, &path("back.wav")]));
+    assert!(described.contains("48000 Hz stereo"), "{described}");
+    // What a stream of segments cannot have is told before a file is made.
+    for (option, said) in [(["--frames-per-packet", "3"], "segment"), (["--redundancy", "1"], "segments")] {
+        let none = path("none.mka");
+        let args: Vec<&str> =
+            ["encode", "-m", "encodec"].into_iter().chain(option).chain([&*source, &*none]).collect();
+        let refused = with(&bundles, &args);
+        assert!(!refused.status.success() && stderr(&refused).contains(said), "{}", stderr(&refused));
+        assert!(!Path::new(&none).exists());
+    }
+    // Mono becomes two channels, and five are mixed down to two.
+    for (channels, said) in [(1, "mono"), (6, "down to stereo")] {
+        wav(Path::new(&source), &voice(20_000, 44_100), 44_100, channels);
+        let encoded = with(&bundles, &["encode", "-y", "-m", "encodec", &source, &coded]);
+        assert!(encoded.status.success() && stderr(&encoded).contains(said), "{}", stderr(&encoded));
+    }
 }

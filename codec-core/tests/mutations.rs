@@ -187,7 +187,7 @@ fn write_seeds() {
     for (name, starts_stream, end_trim, frames, stages) in
         [("first", true, 0, 2, 3), ("plain", false, 0, 5, 9), ("last", false, 100, 1, 1)]
     {
-        let info = PacketInfo { starts_stream, end_trim, frames, stages };
+        let info = PacketInfo { starts_stream, end_trim, frames, stages, overlap: 0 };
         let codes: Vec<u16> = (0..frames as u16 * 18).map(|i| i * 37 % 1024).collect();
         let mut data = Vec::new();
         packet::write_packet(&header, &info, starts_stream, &codes, &mut data).expect("a packet");
@@ -233,7 +233,7 @@ fn write_seeds() {
             let codes: Vec<u16> = (0..u16::from(count) * 2).map(|i| i * 37 % 1024).collect();
             frames.push_frame(&codes);
         }
-        let info = PacketInfo { starts_stream: true, end_trim: 0, frames: 4, stages: 1 };
+        let info = PacketInfo { starts_stream: true, end_trim: 0, frames: 4, stages: 1, overlap: 0 };
         let mut data = Vec::new();
         packet::write_frames(&header, &info, true, &frames, Some(&mut coder), &mut data).expect("a packet");
         keep("codes", name, &data);

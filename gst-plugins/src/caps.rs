@@ -61,12 +61,13 @@ pub(crate) fn rtp_template() -> gst::Caps {
 }
 
 /// The parameters of a stream that stand in the `fmtp` line: the stream header in hexadecimal, and for people and
-/// offers the bundle's id.
+/// offers the bundle's id. The channels, if there are several, stand behind the clock rate in `rtpmap`.
 pub(crate) fn rtp_parameters(header: &StreamHeader) -> gst::Structure {
     gst::Structure::builder("application/x-rtp")
         .field("bundle", header.bundle.to_string())
         // Hexadecimal as in the `fmtp` lines of AAC (RFC 3640) and others: SDP has no place for bytes.
         .field("config", hex::encode(header.to_bytes()))
+        .field_if("encoding-params", header.channels.to_string(), header.channels > 1)
         .build()
 }
 
@@ -92,12 +93,12 @@ pub(crate) fn always(name: &str, direction: gst::PadDirection, caps: &gst::Caps)
         .expect("names and caps of pad templates are constants, and valid")
 }
 
-/// The caps of samples, whatever the bundle: mono 32-bit floats in the machine's byte order.
+/// The caps of samples, whatever the bundle: 32-bit floats of one channel or two in the machine's byte order.
 pub(crate) fn raw_template() -> gst::Caps {
     gst_audio::AudioCapsBuilder::new_interleaved()
         .format(gst_audio::AUDIO_FORMAT_F32)
         .rate_range(1..=768_000)
-        .channels(1)
+        .channels_range(1..=2)
         .build()
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use common::*;
 use gst::prelude::*;
-use siskin_core::import::testing::{Tensors, small_dac, small_encodec, small_snac};
+use siskin_core::import::testing::{Tensors, small_dac, small_encodec, small_encodec_stereo, small_snac};
 use siskin_core::import::{Kind, import};
 
 /// The codecs and their bundles, in a folder that is gone with the first value.
@@ -72,6 +72,55 @@ fn files_live_packets_and_rtp_give_the_same_samples() {
             assert!(off < 2e-6, "{kind:?}: {off}");
         }
     }
+}
+
+/// The bundle of a codec of segments in stereo.
+fn stereo_bundle() -> (tempfile::TempDir, String) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let checkpoint = folder.path().join("checkpoint.safetensors");
+    small_encodec_stereo().write(&checkpoint).expect("a writable folder");
+    let path = folder.path().join("stereo");
+    import(Kind::Encodec, &checkpoint).expect("a checkpoint").write(&path).expect("a bundle");
+    (folder, model(&path))
+}
+
+/// 120,000 samples of a tone, louder on the right, through `elements`.
+fn hear_stereo(elements: &str) -> Vec<f32> {
+    let (sink, ear) = ear();
+    let caps = "audio/x-raw,format=F32LE,rate=48000,channels=2".parse::<gst::Caps>();
+    sink.set_caps(Some(&caps.expect("caps")));
+    let pipeline = launch(&format!(
+        "audiotestsrc freq=300 samplesperbuffer=3000 num-buffers=40 volume=.3 \
+         ! audio/x-raw,format=F32LE,rate=48000,channels=2 ! audiopanorama panorama=.5 method=simple \
+         ! {elements} ! identity name=last"
+    ));
+    pipeline.add(&sink).expect("a sink");
+    pipeline.by_name("last").expect("the last").link(&sink).expect("a link");
+    assert_eq!(play(&pipeline).error, None, "{elements}");
+    heard(&ear).pcm
+}
+
+#[test]
+fn segments_in_stereo_come_through_files_and_rtp_as_they_were() {
+    let (_folder, model) = stereo_bundle();
+    let packets = hear_stereo(&format!("siskinaudioenc {model} ! siskinaudiodec {model}"));
+    assert_eq!(packets.len(), 2 * 120_000);
+    let side = |pcm: &[f32], channel: usize| pcm.iter().skip(channel).step_by(2).copied().collect::<Vec<_>>();
+    assert_ne!(side(&packets, 0), side(&packets, 1), "two channels");
+    assert!(packets.iter().any(|x| x.abs() > 1e-3));
+    let parsed = hear_stereo(&format!(
+        "siskinaudioenc {model} ! siskinmux ! matroskademux ! siskinaudioparse ! siskinaudiodec {model}"
+    ));
+    assert_same(&parsed, &packets);
+    // A payload of 400 bytes holds no segment, whose parts are put together again; its end trim comes with it.
+    let rtp = hear_stereo(&format!(
+        "siskinaudioenc {model} ! rtpsiskinaudiopay mtu=400 ! rtpsiskinaudiodepay {model} ! siskinaudiodec {model}"
+    ));
+    assert_same(&rtp, &packets);
+    let described = hear_stereo(&format!(
+        "siskinaudioenc {model} ! rtpsiskinaudiopay ! application/x-rtp,encoding-params=(string)2          ! rtpsiskinaudiodepay {model} ! siskinaudiodec {model}"
+    ));
+    assert_same(&described, &packets);
 }
 
 #[test]

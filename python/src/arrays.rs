@@ -1,20 +1,55 @@
 //! NumPy arrays to vectors and back.
 
+use numpy::ndarray::Axis;
 use numpy::{AllowTypeChange, PyArray1, PyArray2, PyArrayLikeDyn, PyArrayMethods, PyUntypedArrayMethods};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use crate::errors::TokenError;
 
-/// Reads the samples of an array of numbers with one dimension.
-pub(crate) fn read_samples(value: &Bound<'_, PyAny>) -> PyResult<Vec<f32>> {
+/// Reads the samples of an array of numbers, `[samples]` or with several channels `[channels, samples]`, interleaved.
+pub(crate) fn read_samples(value: &Bound<'_, PyAny>, channels: u8) -> PyResult<Vec<f32>> {
     let array: PyArrayLikeDyn<'_, f32, AllowTypeChange> = value.extract()?;
+    let channels = usize::from(channels);
     // No flattening: a stereo array would become samples of twice the length.
+    match *array.shape() {
+        [_] if channels == 1 => Ok(array.as_array().iter().copied().collect()),
+        [rows, _] if rows == channels && channels > 1 => {
+            // Columns are the samples of all channels.
+            let view = array.as_array();
+            Ok(view.axis_iter(Axis(1)).flat_map(|column| column.iter().copied().collect::<Vec<_>>()).collect())
+        }
+        _ => {
+            let allowed =
+                if channels == 1 { "[samples]".to_owned() } else { format!("[{channels}, samples]") };
+            let shape = array.shape();
+            Err(PyValueError::new_err(format!("samples of shape {shape:?}, allowed: {allowed}")))
+        }
+    }
+}
+
+/// Interleaved samples as an array, `[samples]` or with several channels `[channels, samples]`.
+pub(crate) fn samples_to_array<'py>(
+    py: Python<'py>,
+    pcm: Vec<f32>,
+    channels: u8,
+) -> PyResult<Bound<'py, PyAny>> {
+    let channels = usize::from(channels.max(1));
+    if channels == 1 {
+        return Ok(PyArray1::from_vec(py, pcm).into_any());
+    }
+    let count = pcm.len() / channels;
+    let planes: Vec<f32> =
+        (0..channels).flat_map(|channel| pcm.iter().skip(channel).step_by(channels).copied()).collect();
+    Ok(PyArray1::from_vec(py, planes).reshape([channels, count])?.into_any())
+}
+
+/// Reads the scales of segments.
+pub(crate) fn read_scales(value: &Bound<'_, PyAny>) -> PyResult<Vec<f32>> {
+    let array: PyArrayLikeDyn<'_, f32, AllowTypeChange> = value.extract()?;
     if array.ndim() != 1 {
-        return Err(PyValueError::new_err(format!(
-            "samples of shape {:?}, allowed: [samples]",
-            array.shape()
-        )));
+        let shape = array.shape();
+        return Err(PyValueError::new_err(format!("scales of shape {shape:?}, allowed: [segments]")));
     }
     Ok(array.as_array().iter().copied().collect())
 }

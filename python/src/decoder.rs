@@ -2,7 +2,6 @@
 
 use std::sync::Mutex;
 
-use numpy::PyArray1;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use siskin_core::audio;
@@ -46,11 +45,11 @@ impl Decoder {
     }
 
     /// Decodes codes [K, t] of any number of frames, K any whole number of stages, and returns their samples.
-    fn push<'py>(&self, py: Python<'py>, codes: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyArray1<f32>>> {
+    fn push<'py>(&self, py: Python<'py>, codes: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         // All codes are checked first, so that an error leaves the stream unchanged.
         let (frames, per_frame) = self.check_codes(codes)?;
         let pcm = py.detach(|| decode_frames(&mut lock(&self.inner), &frames, per_frame));
-        Ok(PyArray1::from_vec(py, pcm.map_err(to_py_err)?))
+        arrays::samples_to_array(py, pcm.map_err(to_py_err)?, self.channels())
     }
 
     /// Decodes latents float32 [t, D] in place of codes.
@@ -58,7 +57,7 @@ impl Decoder {
         &self,
         py: Python<'py>,
         latents: &Bound<'py, PyAny>,
-    ) -> PyResult<Bound<'py, PyArray1<f32>>> {
+    ) -> PyResult<Bound<'py, PyAny>> {
         let (values, shape) = arrays::read_matrix(latents, "latents")?;
         let dim = self.model.manifest().latent_len();
         if shape[1] != dim {
@@ -68,36 +67,39 @@ impl Decoder {
             let mut pcm = Vec::new();
             lock(&self.inner).push_latents(&values, &mut pcm).map(|_| pcm)
         });
-        Ok(PyArray1::from_vec(py, pcm.map_err(to_py_err)?))
+        arrays::samples_to_array(py, pcm.map_err(to_py_err)?, self.channels())
     }
 
     /// Conceals lost frames (PLC).
-    fn conceal<'py>(&self, py: Python<'py>, frames: u32) -> PyResult<Bound<'py, PyArray1<f32>>> {
+    fn conceal<'py>(&self, py: Python<'py>, frames: u32) -> PyResult<Bound<'py, PyAny>> {
         let pcm = py.detach(|| {
             let mut pcm = Vec::new();
             lock(&self.inner).conceal(frames, &mut pcm).map(|()| pcm)
         });
-        Ok(PyArray1::from_vec(py, pcm.map_err(to_py_err)?))
+        arrays::samples_to_array(py, pcm.map_err(to_py_err)?, self.channels())
     }
 
     /// Ends the stream and returns the samples that are still to come, of codecs that lag behind their codes; the next codes
     /// begin a new one.
-    fn finish<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArray1<f32>>> {
+    fn finish<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let pcm = py.detach(|| {
             let mut pcm = Vec::new();
             lock(&self.inner).finish_stream(&mut pcm).map(|_| pcm)
         });
-        Ok(PyArray1::from_vec(py, pcm.map_err(to_py_err)?))
+        arrays::samples_to_array(py, pcm.map_err(to_py_err)?, self.channels())
     }
 
-    /// Samples of a whole recording's codes [K, T], trimmed to `length` samples if given.
-    #[pyo3(signature = (codes, length = None))]
+    /// Samples of a whole recording's codes [K, T], trimmed to `length` samples if given. Codecs of segments need the `scales` of
+    /// the encoder as well.
+    #[pyo3(signature = (codes, length = None, scales = None))]
     fn decode<'py>(
         &self,
         py: Python<'py>,
         codes: &Bound<'py, PyAny>,
         length: Option<u64>,
-    ) -> PyResult<Bound<'py, PyArray1<f32>>> {
+        scales: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let scales = scales.map(|scales| arrays::read_scales(scales)).transpose()?.unwrap_or_default();
         let (frames, per_frame) = self.check_codes(codes)?;
         let pcm = py.detach(|| -> siskin_core::Result<Vec<f32>> {
             let mut inner = lock(&self.inner);
@@ -105,13 +107,14 @@ impl Decoder {
             if let Some(length) = length {
                 inner.set_length(length);
             }
+            inner.set_scales(scales)?;
             // The lock is held from reset to reset, so that another thread's codes cannot come between.
             let decoded = decode_frames(&mut inner, &frames, per_frame);
             let decoded = decoded.and_then(|mut pcm| inner.finish_stream(&mut pcm).map(|_| pcm));
             inner.reset();
             decoded
         });
-        Ok(PyArray1::from_vec(py, pcm.map_err(to_py_err)?))
+        arrays::samples_to_array(py, pcm.map_err(to_py_err)?, self.channels())
     }
 
     /// Back to the state of a new object: the next call begins a new stream.
@@ -127,6 +130,12 @@ impl Decoder {
     /// Restores a state of this stream or another of the same bundle.
     fn restore(&self, py: Python<'_>, snapshot: &Snapshot) -> PyResult<()> {
         py.detach(|| snapshot.restore_into(&mut lock(&self.inner))).map_err(to_py_err)
+    }
+
+    /// Channels of the samples, which have the shape [samples] with one and [channels, samples] with more.
+    #[getter]
+    fn channels(&self) -> u8 {
+        self.model.manifest().channels
     }
 
     #[getter]

@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 
-use numpy::PyArray2;
+use numpy::{PyArray1, PyArray2};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use siskin_core::audio::MAX_BLOCK;
@@ -56,7 +56,7 @@ impl Encoder {
 
     /// Encodes any number of samples and returns the codes uint16 [K, t] of the frames that are complete.
     fn push<'py>(&self, py: Python<'py>, pcm: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyArray2<u16>>> {
-        let pcm = arrays::read_samples(pcm)?;
+        let pcm = arrays::read_samples(pcm, self.channels())?;
         let tokens = py.detach(|| {
             let mut tokens = Vec::new();
             lock(&self.inner).push_samples(&pcm, &mut tokens).map(|()| tokens)
@@ -75,7 +75,7 @@ impl Encoder {
 
     /// Codes uint16 [K, T] of a whole recording. Pass its length to Decoder.decode to get as many samples back.
     fn encode<'py>(&self, py: Python<'py>, pcm: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyArray2<u16>>> {
-        let pcm = arrays::read_samples(pcm)?;
+        let pcm = arrays::read_samples(pcm, self.channels())?;
         let tokens = py.detach(|| -> siskin_core::Result<Vec<i64>> {
             // Locked for the whole recording, so that another thread's `push` cannot come between.
             let (mut inner, mut tokens) = (lock(&self.inner), Vec::new());
@@ -92,6 +92,19 @@ impl Encoder {
     /// Back to the state of a new object: the next call begins a new stream.
     fn reset(&self, py: Python<'_>) {
         py.detach(|| lock(&self.inner).reset());
+    }
+
+    /// The scales of the segments since the last call, float32 [segments], of a codec that codes those: Decoder.decode needs them
+    /// beside the codes.
+    fn scales<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<f32>> {
+        let scales = py.detach(|| lock(&self.inner).take_scales());
+        PyArray1::from_vec(py, scales)
+    }
+
+    /// Channels of the samples, which have the shape [samples] with one and [channels, samples] with more.
+    #[getter]
+    fn channels(&self) -> u8 {
+        self.model.manifest().channels
     }
 
     #[getter]

@@ -2,7 +2,6 @@
 
 use std::sync::Mutex;
 
-use numpy::PyArray1;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -129,7 +128,7 @@ impl TokenStream {
         tokens: &Bound<'py, PyAny>,
         mask: Option<&Bound<'py, PyAny>>,
         slot: usize,
-    ) -> PyResult<Bound<'py, PyArray1<f32>>> {
+    ) -> PyResult<Bound<'py, PyAny>> {
         let (tokens, _) = arrays::read_integers(tokens, "tokens")?;
         let mask = mask.map(arrays::read_mask).transpose()?;
         let pcm = self.with_slot(py, slot, |stream| {
@@ -140,17 +139,17 @@ impl TokenStream {
             };
             Ok(pcm)
         })?;
-        Ok(PyArray1::from_vec(py, pcm))
+        arrays::samples_to_array(py, pcm, self.channels())
     }
 
     /// Ends the stream and returns the remaining samples; the slot then starts a new stream.
     #[pyo3(signature = (slot = 0))]
-    fn finish<'py>(&self, py: Python<'py>, slot: usize) -> PyResult<Bound<'py, PyArray1<f32>>> {
+    fn finish<'py>(&self, py: Python<'py>, slot: usize) -> PyResult<Bound<'py, PyAny>> {
         let pcm = self.with_slot(py, slot, |stream| {
             let mut pcm = Vec::new();
             stream.finish_stream(&mut pcm).map(|_| pcm)
         })?;
-        Ok(PyArray1::from_vec(py, pcm))
+        arrays::samples_to_array(py, pcm, self.channels())
     }
 
     /// Back to the start of a stream in a slot.
@@ -169,6 +168,13 @@ impl TokenStream {
             stream.set_length(samples);
             Ok(())
         })
+    }
+
+    /// Gives the scales of the segments, for a codec that codes those; before the first token.
+    #[pyo3(signature = (scales, slot = 0))]
+    fn set_scales(&self, py: Python<'_>, scales: &Bound<'_, PyAny>, slot: usize) -> PyResult<()> {
+        let scales = arrays::read_scales(scales)?;
+        self.with_slot(py, slot, |stream| stream.set_scales(scales))
     }
 
     /// Sets the number of frames of a coarse-first clip before its first token.
@@ -255,6 +261,12 @@ impl TokenStream {
             c"TokenStream.codebooks is deprecated: use codes_per_frame (stages x groups) or stages",
         )?;
         Ok(self.codes_per_frame)
+    }
+
+    /// Channels of the samples, which have the shape [samples] with one and [channels, samples] with more.
+    #[getter]
+    fn channels(&self) -> u8 {
+        self.bundle.manifest().channels
     }
 
     #[getter]

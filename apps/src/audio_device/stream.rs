@@ -11,7 +11,7 @@ use super::pace::Pace;
 
 /// What fills a device's buffer; called in its callback, so no allocation and no lock.
 pub(crate) trait Player: Send + 'static {
-    /// Fills interleaved samples, each of `channels` the same.
+    /// Fills interleaved samples of `channels` channels.
     fn fill<T: Copy>(&mut self, out: &mut [T], channels: usize, convert: impl Fn(f32) -> T);
 }
 

@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use anyhow::Result;
 use siskin_core::audio::{Decoder, EncodedPacket, Encoder, EncoderConfig, FrameDecoder, FrameEncoder};
-use siskin_core::bundle::{Bundle, GraphSpec};
-use siskin_core::runtime::{Provider, Runtime};
+use siskin_core::bundle::{Bundle, GraphSpec, Manifest};
+use siskin_core::runtime::{Provider, Runtime, StepNetwork};
 
 use super::times::Side;
 use super::{Files, NetworkTime, Percentiles, Streams, Times, peak_memory};
@@ -48,7 +48,8 @@ pub(crate) fn run_audio(
     // Before the streams, whose many networks are not what one encoder takes.
     let memory = peak_memory();
     let streams = work.streams.map(|n| Streams::measure(bundle, runtime, &config, &pcm, n)).transpose()?;
-    let frame_seconds = f64::from(manifest.hop) / f64::from(manifest.sample_rate);
+    let frame_seconds = unit_of(manifest) as f64 / f64::from(manifest.sample_rate);
+    let file_seconds = f64::from(manifest.hop) / f64::from(manifest.sample_rate);
     let Single { first_packet_ms, first_samples_ms, encode, decode, provider } = single;
     if as_json {
         return report::write_json_line(&events::Bench {
@@ -58,7 +59,7 @@ pub(crate) fn run_audio(
             runtime: &runtime.library_info(),
             stages: work.stages,
             search_width: config.search_width,
-            seconds: pcm.len() as f64 / f64::from(manifest.sample_rate),
+            seconds: pcm.len() as f64 / f64::from(manifest.channels) / f64::from(manifest.sample_rate),
             frame_ms: frame_seconds * 1e3,
             first_packet_ms,
             first_samples_ms,
@@ -106,8 +107,8 @@ pub(crate) fn run_audio(
     }
     text += &format!(
         "as in files, 50 frames a packet: real-time factor {:.4} to encode, {:.4} to decode; ",
-        files.encode_us / frame_seconds / 1e6,
-        files.decode_us / frame_seconds / 1e6,
+        files.encode_us / file_seconds / 1e6,
+        files.decode_us / file_seconds / 1e6,
     );
     text += &match files.range_coded {
         true => format!(
@@ -129,27 +130,63 @@ pub(crate) fn run_audio(
     report::print_text(&text)
 }
 
-/// Codes one stream, a frame a packet.
+/// Samples of a channel with each of which a packet comes: a frame, or what a segment has before the next.
+pub(super) fn unit_of(manifest: &Manifest) -> usize {
+    manifest.segments.map_or(manifest.hop.into(), |sizes| sizes.stride)
+}
+
+/// An encoder and a decoder whose networks are timed.
+struct Timed<'a> {
+    work: &'a Work<'a>,
+    encoder_time: NetworkTime,
+    decoder_time: NetworkTime,
+}
+
+impl Timed<'_> {
+    fn network(&self, spec: &GraphSpec, time: &NetworkTime) -> siskin_core::Result<Box<dyn StepNetwork>> {
+        let Work { bundle, runtime, .. } = self.work;
+        Ok(time.of(runtime.open_network(spec, bundle.file_bytes(&spec.file)?)?))
+    }
+
+    /// Networks of segments are not timed apart: there is no more than one run a second.
+    fn encoder(&self, config: &EncoderConfig) -> siskin_core::Result<Encoder> {
+        let Work { bundle, runtime, stages, .. } = *self.work;
+        if bundle.manifest().segments.is_some() {
+            let config = EncoderConfig { stages: Some(stages), ..config.clone() };
+            return Encoder::new(bundle, runtime, &config);
+        }
+        let network = self.network(&bundle.manifest().encoder, &self.encoder_time)?;
+        let frames = FrameEncoder::with_network(bundle, runtime, network)?;
+        Encoder::from_parts(frames, bundle.stream_header(), config, stages)
+    }
+
+    fn decoder(&self) -> siskin_core::Result<Decoder> {
+        let Work { bundle, runtime, .. } = *self.work;
+        if bundle.manifest().segments.is_some() {
+            return Decoder::new(bundle, runtime);
+        }
+        let network = self.network(&bundle.manifest().decoder, &self.decoder_time)?;
+        let frames = FrameDecoder::with_network(bundle, runtime, network)?;
+        Ok(Decoder::from_parts(frames, bundle.stream_header()))
+    }
+}
+
+/// Codes one stream, a frame a packet, or a segment.
 fn measure_stream(
     work: &Work<'_>,
     config: &EncoderConfig,
     samples: impl FnOnce() -> Result<Vec<f32>>,
 ) -> Result<(Single, Vec<f32>)> {
-    let (bundle, runtime, manifest) = (work.bundle, work.runtime, work.bundle.manifest());
+    let manifest = work.bundle.manifest();
     // The networks are wrapped, so that what our own code costs beside them can be told.
-    let (encoder_time, decoder_time) = (NetworkTime::default(), NetworkTime::default());
-    let network = |spec: &GraphSpec, time: &NetworkTime| -> siskin_core::Result<_> {
-        Ok(time.of(runtime.open_network(spec, bundle.file_bytes(&spec.file)?)?))
-    };
-    let hop = usize::from(manifest.hop);
+    let timed = Timed { work, encoder_time: NetworkTime::default(), decoder_time: NetworkTime::default() };
+    let frame_len = unit_of(manifest) * usize::from(manifest.channels);
     let mut packets: Vec<Vec<u8>> = Vec::new();
     let ms = || work.started.elapsed().as_secs_f64() * 1e3;
 
-    let timed = network(&manifest.encoder, &encoder_time)?;
-    let frames = FrameEncoder::with_network(bundle, runtime, timed)?;
-    let mut encoder = Encoder::from_parts(frames, bundle.stream_header(), config, work.stages)?;
+    let mut encoder = timed.encoder(config)?;
     // A constant and not silence: a frame of it is coded in full.
-    let constant = vec![0.1; hop];
+    let constant = vec![0.1; frame_len];
     while packets.is_empty() {
         // Several, if the codec looks ahead. It ends: a packet comes after the look-ahead and its own frames.
         let mut keep = |packet: EncodedPacket<'_>| -> siskin_core::Result<()> {
@@ -159,10 +196,8 @@ fn measure_stream(
         encoder.push_samples(&constant, &mut keep)?;
     }
     let first_packet_ms = ms();
-    let timed = network(&manifest.decoder, &decoder_time)?;
-    let frames = FrameDecoder::with_network(bundle, runtime, timed)?;
-    let mut decoder = Decoder::from_parts(frames, bundle.stream_header());
-    let mut out = Vec::with_capacity(hop);
+    let mut decoder = timed.decoder()?;
+    let mut out = Vec::with_capacity(frame_len);
     // This is also the decoder's warm-up, which stays out of the percentiles.
     decoder.decode(&packets[0], &mut out)?;
     let first_samples_ms = ms();
@@ -175,19 +210,19 @@ fn measure_stream(
         packets.push(packet.data.to_vec());
         Ok(())
     };
-    let frame_seconds = hop as f64 / f64::from(manifest.sample_rate);
+    let frame_seconds = unit_of(manifest) as f64 / f64::from(manifest.sample_rate);
     let mut times = Times::default();
-    for frame in pcm.chunks_exact(hop) {
+    for frame in pcm.chunks_exact(frame_len) {
         // Outside the clock.
         interrupt::check_interrupt()?;
-        times.time(&encoder_time, || encoder.push_samples(frame, &mut keep))?;
+        times.time(&timed.encoder_time, || encoder.push_samples(frame, &mut keep))?;
     }
     let encode = times.side(frame_seconds);
     let mut times = Times::default();
     for packet in &packets {
         out.clear();
         interrupt::check_interrupt()?;
-        times.time(&decoder_time, || decoder.decode(packet, &mut out))?;
+        times.time(&timed.decoder_time, || decoder.decode(packet, &mut out))?;
     }
     let decode = times.side(frame_seconds);
     let provider = encoder.provider();

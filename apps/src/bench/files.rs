@@ -43,7 +43,7 @@ impl Files {
         let (mut result, mut frames) = (Self { range_coded: coder.is_some(), ..Self::default() }, 0);
         let (mut packets, mut out, mut codes, mut fixed) =
             (Vec::new(), Vec::new(), Frames::default(), Vec::new());
-        for second in pcm.chunks(usize::from(header.hop) * FRAMES as usize) {
+        for second in pcm.chunks(bundle.manifest().frame_len() * FRAMES as usize) {
             interrupt::check_interrupt()?;
             packets.clear();
             let mut keep = |packet: EncodedPacket<'_>| -> Result<()> {
@@ -64,8 +64,13 @@ impl Files {
                 fixed.clear();
                 // Without the trim, which is not what is compared.
                 let info = PacketInfo { end_trim: 0, ..info };
-                // The same codes once more at fixed width: what range coding saves, with all else equal.
-                write_frames(&header, &info, parsed.header().is_some(), &codes, None, &mut fixed)?;
+                if parsed.segment().is_some() {
+                    // Segments have codes of fixed width.
+                    fixed.extend_from_slice(packet);
+                } else {
+                    // The same codes once more at fixed width: what range coding saves, with all else equal.
+                    write_frames(&header, &info, parsed.header().is_some(), &codes, None, &mut fixed)?;
+                }
                 (result.bytes, result.fixed_width_bytes) =
                     (result.bytes + packet.len(), result.fixed_width_bytes + fixed.len());
             }

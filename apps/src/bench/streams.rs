@@ -8,6 +8,7 @@ use siskin_core::audio::{Decoder, EncodedPacket, Encoder, EncoderConfig};
 use siskin_core::bundle::Bundle;
 use siskin_core::runtime::Runtime;
 
+use super::audio::unit_of;
 use super::times::{Percentiles, percentiles};
 use crate::interrupt;
 
@@ -52,12 +53,13 @@ impl Streams {
         // Opened before the clock starts; a conference opens its streams once.
         let mut open: Vec<Stream> = (0..streams).map(open).collect::<siskin_core::Result<_>>()?;
         let manifest = bundle.manifest();
-        let hop = usize::from(manifest.hop);
+        let (hop, channels) = (unit_of(manifest), f64::from(manifest.channels));
+        let frame_len = hop * usize::from(manifest.channels);
         let clock = Instant::now();
         let rounds = std::thread::scope(|scope| {
             let shares = open.chunks_mut(share);
             let workers: Vec<_> =
-                shares.map(|share| scope.spawn(move || code_in_turns(share, pcm, hop))).collect();
+                shares.map(|share| scope.spawn(move || code_in_turns(share, pcm, frame_len))).collect();
             let join = |w: std::thread::ScopedJoinHandle<'_, Result<Vec<f64>>>| {
                 w.join().map_err(|_| anyhow!("a stream's thread panicked"))?
             };
@@ -71,7 +73,7 @@ impl Streams {
             streams,
             threads,
             // By the length of one stream, as all run beside each other.
-            real_time_factor: needed.as_secs_f64() * rate / pcm.len().max(1) as f64,
+            real_time_factor: needed.as_secs_f64() * rate * channels / pcm.len().max(1) as f64,
             rounds_in_time: rounds.iter().filter(|&&r| r <= frame).count() as f64
                 / rounds.len().max(1) as f64,
             round_us: percentiles(&rounds),
@@ -80,9 +82,9 @@ impl Streams {
 }
 
 /// Codes `pcm` in each of the streams, a frame of each by turns; the times of the turns.
-fn code_in_turns(streams: &mut [Stream], pcm: &[f32], hop: usize) -> Result<Vec<f64>> {
-    let (mut rounds, mut out) = (Vec::new(), Vec::with_capacity(2 * hop));
-    for frame in pcm.chunks_exact(hop) {
+fn code_in_turns(streams: &mut [Stream], pcm: &[f32], frame_len: usize) -> Result<Vec<f64>> {
+    let (mut rounds, mut out) = (Vec::new(), Vec::with_capacity(2 * frame_len));
+    for frame in pcm.chunks_exact(frame_len) {
         interrupt::check_interrupt()?;
         let clock = Instant::now();
         for Stream { encoder, decoder } in &mut *streams {

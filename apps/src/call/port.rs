@@ -96,7 +96,7 @@ pub(super) fn open_source(path: &Path) -> Result<(Port, Microphone)> {
 pub(super) fn create_target(path: &Path) -> Result<(Port, Speaker)> {
     let format = OutputFormat::of(path, false, false)?;
     let file = File::create(path).with_context(|| path.display().to_string())?;
-    let output = AudioOutput::create(Some(file), true, &format, FILE_RATE, &Labels::default())?;
+    let output = AudioOutput::create(Some(file), true, &format, (FILE_RATE, 1), &Labels::default())?;
     Ok(virtual_playback(path.display().to_string(), Some(output)))
 }
 

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use anyhow::{Result, bail};
 use clap::Args;
+use siskin_core::bundle::Manifest;
 
 use crate::bench::{audio, speech_like, video};
 use crate::failure::usage_error;
@@ -74,16 +75,23 @@ pub(crate) fn run_bench(args: &BenchArgs) -> Result<ExitCode> {
         search_width: args.search_width,
         streams: args.streams.map(usize::from),
     };
-    audio::run_audio(&work, || load_samples(args, manifest.sample_rate), args.json)?;
+    audio::run_audio(&work, || load_samples(args, manifest), args.json)?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// As many samples as asked for, in whole frames; a shorter recording is repeated.
-fn load_samples(args: &BenchArgs, rate: u32) -> Result<Vec<f32>> {
+fn load_samples(args: &BenchArgs, manifest: &Manifest) -> Result<Vec<f32>> {
+    let (rate, channels) = (manifest.sample_rate, usize::from(manifest.channels));
     let count = args.seconds as usize * rate as usize;
-    let Some(path) = &args.input else { return Ok(speech_like(count, rate)) };
+    let Some(path) = &args.input else {
+        // The same in all channels: their number is what costs.
+        let mono = speech_like(count, rate);
+        return Ok(mono.iter().flat_map(|&x| std::iter::repeat_n(x, channels)).collect());
+    };
+    let count = count * channels;
     media::init_ffmpeg()?;
     let mut input = AudioInput::open(path, Some(rate))?;
+    input.set_channels(manifest.channels);
     let mut pcm = Vec::new();
     // No further than needed: a whole film would be decoded to use half a minute of it.
     while pcm.len() < count && input.next(&mut pcm)? {}

@@ -47,7 +47,8 @@ pub(crate) struct CompareArgs {
 
 /// A recording in memory.
 struct Recording {
-    samples: Vec<f32>,
+    /// Each channel by itself.
+    channels: Vec<Vec<f32>>,
     rate: u32,
     coded: Option<Coded>,
 }
@@ -63,22 +64,32 @@ pub(crate) fn run_compare(args: &CompareArgs) -> Result<ExitCode> {
     if video::compare::is_video(&args.output) || video::compare::is_video(&args.reference) {
         return video::compare::run(&args.reference, &args.output, &|| args.model.video_runtime(), args.json);
     }
-    let reference = load_recording(&args.reference, args, None)?;
-    let output = load_recording(&args.output, args, args.stages)?;
+    // As many channels as what is coded has; of plain sound the mix is compared.
+    let coded = |path: &Path| CodedFile::is_coded(path).then(|| CodedFile::open(path)).transpose();
+    let (a, b) = (coded(&args.reference)?, coded(&args.output)?);
+    let channels = a.iter().chain(&b).map(|file| file.header().channels).min().unwrap_or(1);
+    drop((a, b));
+    let reference = load_recording(&args.reference, args, None, channels)?;
+    let output = load_recording(&args.output, args, args.stages, channels)?;
     // Both at the lower rate: above its own half a recording has nothing to compare.
     let rate = reference.rate.min(output.rate);
-    let mut x = resample_all(&reference.samples, reference.rate, rate)?;
-    let mut y = resample_all(&output.samples, output.rate, rate)?;
-    let (of_reference, of_output) = (x.len(), y.len());
-    // Lengths may differ by padding; the difference is shown and not an error.
-    let common = of_reference.min(of_output);
-    x.truncate(common);
-    y.truncate(common);
-    let seconds = common as f64 / f64::from(rate);
-    let sdr = si_sdr(&x, &y);
-    let mel = mel_distance(&x, &y, rate);
-    let stoi = stoi(&resample_all(&x, rate, STOI_RATE)?, &resample_all(&y, rate, STOI_RATE)?);
-    let coded_seconds = output.samples.len() as f64 / f64::from(output.rate);
+    let (mut sdrs, mut mels, mut stois) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut of_reference, mut of_output) = (0, 0);
+    for (x, y) in reference.channels.iter().zip(&output.channels) {
+        let mut x = resample_all(x, reference.rate, rate)?;
+        let mut y = resample_all(y, output.rate, rate)?;
+        (of_reference, of_output) = (x.len(), y.len());
+        // Lengths may differ by padding; the difference is shown and not an error.
+        let common = of_reference.min(of_output);
+        x.truncate(common);
+        y.truncate(common);
+        sdrs.push(si_sdr(&x, &y));
+        mels.push(mel_distance(&x, &y, rate));
+        stois.push(stoi(&resample_all(&x, rate, STOI_RATE)?, &resample_all(&y, rate, STOI_RATE)?));
+    }
+    let seconds = of_reference.min(of_output) as f64 / f64::from(rate);
+    let (sdr, mel, stoi) = (mean(&sdrs), mean(&mels), mean(&stois));
+    let coded_seconds = output.len() as f64 / f64::from(output.rate);
     if args.json {
         return report::write_json_line(&events::Compare {
             reference: args.reference.to_string_lossy(),
@@ -122,43 +133,66 @@ pub(crate) fn run_compare(args: &CompareArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn load_recording(path: &Path, args: &CompareArgs, stages: Option<u8>) -> Result<Recording> {
+/// The mean over the channels, if all have a value.
+fn mean(values: &[Option<f64>]) -> Option<f64> {
+    let sum: Option<f64> = values.iter().copied().sum();
+    sum.map(|sum| sum / values.len().max(1) as f64)
+}
+
+fn load_recording(path: &Path, args: &CompareArgs, stages: Option<u8>, channels: u8) -> Result<Recording> {
     let recording = if CodedFile::is_coded(path) {
         let file = CodedFile::open(path)?;
         let bytes = file.bytes();
         // Decoded as `siskin decode` does it, with concealment: what is compared is what is heard.
         let mut decoding =
             Decoding::new(file, args.model.model.as_deref(), &args.model.runtime()?, stages, None)?;
-        let rate = decoding.rate();
-        let samples = gather_samples(path, rate, |out| decoding.next(out))?;
+        let (rate, own) = (decoding.rate(), decoding.channels());
+        let samples = gather_samples(path, (rate, own), |out| decoding.next(out))?;
         decoding.check_any()?;
-        for line in
-            describe_losses(decoding.losses(), decoding.name(), rate, samples.len() as f64 / f64::from(rate))
-        {
+        let seconds = decoding.given_samples() as f64 / f64::from(rate);
+        for line in describe_losses(decoding.losses(), decoding.name(), rate, seconds) {
             eprintln!("siskin: warning: {line}");
         }
-        Recording { samples, rate, coded: Some(Coded { bytes, packet_bytes: decoding.packet_bytes() }) }
+        let coded = Some(Coded { bytes, packet_bytes: decoding.packet_bytes() });
+        Recording { channels: split_channels(&samples, own, channels), rate, coded }
     } else {
         let mut input = AudioInput::open(path, None)?;
+        input.set_channels(channels);
         let rate = input.rate();
-        let samples = gather_samples(path, rate, |out| input.next(out))?;
-        Recording { samples, rate, coded: None }
+        let samples = gather_samples(path, (rate, channels), |out| input.next(out))?;
+        Recording { channels: split_channels(&samples, channels, channels), rate, coded: None }
     };
-    if recording.samples.is_empty() {
+    if recording.len() == 0 {
         bail!("{} holds no audio samples", path.display());
     }
     Ok(recording)
 }
 
+impl Recording {
+    /// Samples of a channel.
+    fn len(&self) -> usize {
+        self.channels.first().map_or(0, Vec::len)
+    }
+}
+
+/// Interleaved samples channel by channel; the mean of all if one is wanted.
+fn split_channels(samples: &[f32], own: u8, wanted: u8) -> Vec<Vec<f32>> {
+    let own = usize::from(own.max(1));
+    if wanted == 1 {
+        return vec![samples.chunks_exact(own).map(|s| s.iter().sum::<f32>() / own as f32).collect()];
+    }
+    (0..own).map(|channel| samples.iter().skip(channel).step_by(own).copied().collect()).collect()
+}
+
 fn gather_samples(
     path: &Path,
-    rate: u32,
+    (rate, channels): (u32, u8),
     mut next: impl FnMut(&mut Vec<f32>) -> Result<bool>,
 ) -> Result<Vec<f32>> {
     let mut samples = Vec::new();
     while next(&mut samples)? {
         interrupt::check_interrupt()?;
-        if samples.len() > MAX_SECONDS * rate as usize {
+        if samples.len() > MAX_SECONDS * rate as usize * usize::from(channels) {
             bail!(
                 "{} is longer than {} minutes, the most that is compared",
                 path.display(),

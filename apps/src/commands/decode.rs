@@ -71,21 +71,23 @@ pub(crate) fn run_decode(args: &DecodeArgs) -> Result<ExitCode> {
     let is_special = std::fs::metadata(&args.output).is_ok_and(|m| !m.is_file() && !m.is_dir());
     let format = OutputFormat::of(&args.output, args.float, is_special)?;
     let mut decoding = open_sound(args)?;
-    let rate = decoding.rate();
+    let (rate, channels) = (decoding.rate(), decoding.channels());
     let total = decoding.file().stated_samples().map(|s| s as f64 / f64::from(rate));
     // After the input and its bundle are known to be there: a mistake must not cost an older output.
     let target = Target::open(&args.output, args.overwrite.choice(), &args.input)?;
     report.note(&format!(
-        "Decoding with {} on {}, {rate} Hz mono",
+        "Decoding with {} on {}, {rate} Hz {}",
         decoding.file().header().bundle_name,
-        decoding.provider()
+        decoding.provider(),
+        units::format_channels(channels),
     ));
     // When the sound begins is known with its first packet.
     let mut pcm = Vec::new();
     let mut more = decoding.next(&mut pcm)?;
     let file = decoding.file();
     let labels = Labels::new(file.tags().to_vec(), file.chapters(), decoding.start_ns());
-    let mut output = AudioOutput::create(target.handle()?, target.is_file(), &format, rate, &labels)?;
+    let mut output =
+        AudioOutput::create(target.handle()?, target.is_file(), &format, (rate, channels), &labels)?;
     if output.rate() != rate {
         report.note(&format!("Resampling from {rate} Hz to {} Hz", output.rate()));
     }

@@ -145,9 +145,11 @@ fn encode_sound(args: &EncodeArgs, source: Source, mut report: Report) -> Result
     // All that may be wrong with the options comes before the output is opened, so that a mistyped rate costs no
     // file.
     let stages = choose_stages(args, manifest)?;
+    check_packets(args, manifest)?;
     let rate = rate_control(args, manifest, bundle.stream_header().code_rate(stages));
     let mut input = AudioInput::open_alone(&source, Some(manifest.sample_rate))?;
-    describe_input(&input, &report);
+    input.set_channels(manifest.channels);
+    describe_input(&input, manifest.channels, &report);
     let runtime = args.model.runtime()?;
     let mut config = encoder_config(args, stages, rate, bundle.stream_header().frame_rate());
     let target = Target::open(&args.output, args.overwrite.choice(), &args.input)?;
@@ -189,7 +191,7 @@ fn encode_sound(args: &EncodeArgs, source: Source, mut report: Report) -> Result
         while more && pcm.len() < BATCH {
             more = input.next(&mut pcm)?;
         }
-        samples += pcm.len() as u64;
+        samples += pcm.len() as u64 / u64::from(manifest.channels);
         encoder.push_samples(&pcm, &mut |p| sink.packet(p))?;
         pcm.clear();
         let seconds = samples as f64 / f64::from(manifest.sample_rate);
@@ -298,10 +300,9 @@ fn open_sound(args: &EncodeArgs, source: &Source, model: Option<&str>, report: &
     let bundle = model.map_or_else(ModelArgs::default_bundle, |name| Ok(Bundle::find(name)?))?;
     let manifest = bundle.manifest();
     let stages = choose_stages(args, manifest)?;
+    check_packets(args, manifest)?;
     let input = AudioInput::of(source, manifest.sample_rate)?;
-    if input.channels() > 1 {
-        report.note(&format!("Mixing {} channels down to mono", input.channels()));
-    }
+    describe_mix(&input, manifest.channels, report);
     let header = bundle.stream_header();
     let rate = rate_control(args, bundle.manifest(), header.code_rate(stages));
     let mut config = encoder_config(args, stages, rate, header.frame_rate());
@@ -345,6 +346,17 @@ fn encoder_config(
     }
 }
 
+/// Refuses a number of frames per packet where a packet is a segment.
+fn check_packets(args: &EncodeArgs, manifest: &Manifest) -> Result<()> {
+    match (args.frames_per_packet, manifest.segments) {
+        (Some(_), Some(_)) => {
+            let name = &manifest.name;
+            Err(usage_error(format!("--frames-per-packet: a packet of {name} is always a segment")))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Coded files are Matroska, and a name that promises something else would mislead every player.
 fn check_name(output: &Path) -> Result<()> {
     let extension = output.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
@@ -380,14 +392,22 @@ fn choose_stages(args: &EncodeArgs, manifest: &Manifest) -> Result<u8> {
     Ok(manifest.stages_for(bitrate))
 }
 
-fn describe_input(input: &AudioInput, report: &Report) {
+/// Tells of channels that do not stay as they are.
+fn describe_mix(input: &AudioInput, channels: u8, report: &Report) {
+    let (from, to) = (input.channels(), units::format_channels(channels));
+    match from.cmp(&channels.into()) {
+        std::cmp::Ordering::Greater => report.note(&format!("Mixing {from} channels down to {to}")),
+        std::cmp::Ordering::Less => report.note(&format!("The input is mono, the model codes {to}")),
+        std::cmp::Ordering::Equal => {}
+    }
+}
+
+fn describe_input(input: &AudioInput, channels: u8, report: &Report) {
     let (from, to) = (input.source_rate(), input.rate());
     if from != to {
         report.note(&format!("Resampling from {from} Hz to {to} Hz"));
     }
-    if input.channels() > 1 {
-        report.note(&format!("Mixing {} channels down to mono", input.channels()));
-    }
+    describe_mix(input, channels, report);
     let others = input.other_streams();
     if !others.is_empty() {
         report.note(&format!("Leaving out other streams: {}", others.join(", ")));

@@ -96,10 +96,10 @@ pub(crate) fn run_info(args: &InfoArgs) -> Result<ExitCode> {
     row(
         "track",
         format!(
-            "{} {} Hz, {} channel",
+            "{} {} Hz, {}",
             siskin_core::container::AUDIO_CODEC_ID,
             header.sample_rate,
-            header.channels
+            units::format_channels(header.channels)
         ),
     )?;
     let known = version.map_or("not installed here".to_owned(), |v| format!("version {v}"));

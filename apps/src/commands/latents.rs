@@ -71,18 +71,20 @@ fn export_latents(args: &Files) -> Result<()> {
     let mut report = Report::new(&args.report, is_dash(&args.output))?;
     let bundle = args.model.bundle()?;
     let rate = bundle.manifest().sample_rate;
+    let channels = bundle.manifest().channels;
     let mut input = AudioInput::open(&args.input, Some(rate))?;
+    input.set_channels(channels);
     let mut encoder = LatentEncoder::new(&bundle, &args.model.runtime()?)?;
     let target = Target::open(&args.output, args.overwrite.choice(), &args.input)?;
     let (mut samples, mut pcm) = (0u64, Vec::new());
     while input.next(&mut pcm)? {
-        samples += pcm.len() as u64;
+        samples += pcm.len() as u64 / u64::from(channels);
         encoder.push_samples(&pcm)?;
         pcm.clear();
         let seconds = samples as f64 / f64::from(rate);
         report.progress(Progress { seconds, total: input.duration(), bytes: 0 })?;
     }
-    samples += pcm.len() as u64;
+    samples += pcm.len() as u64 / u64::from(channels);
     encoder.push_samples(&pcm)?;
     if samples == 0 {
         // Nothing has been written yet, and the target goes away with its temporary file.
@@ -102,17 +104,22 @@ fn export_latents(args: &Files) -> Result<()> {
 fn decode_latents(args: &Files) -> Result<()> {
     let mut report = Report::new(&args.report, is_dash(&args.output))?;
     let bundle = args.model.bundle()?;
-    let rate = bundle.manifest().sample_rate;
+    let (rate, channels) = (bundle.manifest().sample_rate, bundle.manifest().channels);
     let latents = Latents::from_file(&read_latents(&args.input)?, &bundle)
         .with_context(|| args.input.display().to_string())?;
     let target = Target::open(&args.output, args.overwrite.choice(), &args.input)?;
     let format = OutputFormat::of(&args.output, false, matches!(target, Target::Stream(_)))?;
-    let mut output =
-        AudioOutput::create(target.handle()?, target.is_file(), &format, rate, &Labels::default())?;
+    let mut output = AudioOutput::create(
+        target.handle()?,
+        target.is_file(),
+        &format,
+        (rate, channels),
+        &Labels::default(),
+    )?;
     let total = Some(latents.samples as f64 / f64::from(rate));
     let mut given = 0u64;
     latents.decode_all(&bundle, &args.model.runtime()?, &mut |pcm| -> Result<()> {
-        given += pcm.len() as u64;
+        given += pcm.len() as u64 / u64::from(channels);
         output.write(pcm)?;
         report.progress(Progress { seconds: given as f64 / f64::from(rate), total, bytes: 0 })
     })?;

@@ -96,12 +96,12 @@ fn list_bundles(json: bool) -> Result<()> {
             })?;
         } else {
             report::print_text(&format!(
-                "{} {} (id {})\n  {} Hz, {} channel, {}, delay {:.1} ms, {}, {}\n  {}\n",
+                "{} {} (id {})\n  {} Hz, {}, {}, delay {:.1} ms, {}, {}\n  {}\n",
                 m.name,
                 m.version,
                 bundle.id(),
                 m.sample_rate,
-                m.channels,
+                units::format_channels(m.channels),
                 trained_rates(m),
                 f64::from(m.algorithmic_delay()) * 1000.0 / f64::from(m.sample_rate),
                 units::format_size(bytes),

@@ -90,7 +90,7 @@ pub(crate) fn run_play(args: &PlayArgs) -> Result<ExitCode> {
     if start > 0.0 {
         decoding.seek(start)?;
     }
-    let ring = Ring::new(codec_rate, start);
+    let ring = Ring::new(codec_rate, decoding.channels(), start);
     let mut output = Output::open(args.device.clone(), codec_rate, ring.clone());
     let mut worker = Worker::Ready(Box::new(decoding));
     let played = play_until_end(&mut output, &mut worker, &ring, total, &mut report);

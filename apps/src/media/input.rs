@@ -23,11 +23,13 @@ const DRIFT_NS: i64 = 20_000_000;
 const TOLD_GAP_NS: i64 = 60_000_000;
 const NS: i64 = 1_000_000_000;
 
-/// The sound of an input, decoded and mixed down.
+/// The sound of an input, decoded, and mixed down to one channel or two.
 pub(crate) struct AudioInput {
     track: Track,
     /// The rate of the samples handed out; `None` takes the input's own.
     wanted_rate: Option<u32>,
+    /// Channels of the samples handed out, which are interleaved.
+    given_channels: u8,
     /// The channel that is taken; `None` mixes them down.
     channel: Option<u16>,
     shape: AudioShape,
@@ -75,6 +77,11 @@ impl AudioInput {
         self.channel = Some(channel);
     }
 
+    /// Hands out two channels in place of one. Before the first samples are taken.
+    pub(crate) fn set_channels(&mut self, channels: u8) {
+        self.given_channels = channels;
+    }
+
     /// [`AudioInput::open`] of an opened input, of which nothing else is read.
     pub(crate) fn open_alone(source: &Source, rate: Option<u32>) -> Result<Self> {
         let mut input = Self::of_track(source, rate, true)?;
@@ -107,6 +114,7 @@ impl AudioInput {
         Ok(Self {
             track,
             wanted_rate: rate,
+            given_channels: 1,
             channel: None,
             shape,
             is_counted: false,
@@ -219,7 +227,7 @@ impl AudioInput {
             if self.silence > 0 {
                 // A second at once, so that a gap of hours takes no more memory than one.
                 let count = self.silence.min(self.rate().into());
-                out.resize(out.len() + count as usize, 0.0);
+                out.resize(out.len() + count as usize * usize::from(self.given_channels), 0.0);
                 self.silence -= count;
                 self.given += count;
                 return Ok(Next::There(()));
@@ -305,7 +313,7 @@ impl AudioInput {
         self.silence = u64::try_from(place).unwrap_or(0).saturating_sub(self.given);
         self.note_gap(start);
         self.first.get_or_insert(start);
-        let graph = resample::decoding_graph(&shape, self.rate(), self.channel)?;
+        let graph = resample::decoding_graph(&shape, self.rate(), self.given_channels, self.channel)?;
         self.run = Some(Run { graph, shape, start, end: start, taken: 0, given: 0 });
         self.push(frame)
     }
@@ -357,7 +365,8 @@ impl AudioInput {
         };
         let whole = u64::try_from(whole).unwrap_or(0).max(1);
         // The filter's last samples may be one more or less; the length of the whole is what counts.
-        out.resize(start + usize::try_from(whole.saturating_sub(begun))?, 0.0);
+        let count = usize::try_from(whole.saturating_sub(begun))?;
+        out.resize(start + count * usize::from(self.given_channels), 0.0);
         self.given += (out.len() - start) as u64;
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! Mono samples to any file that FFmpeg writes.
+//! Samples of one channel or two to any file that FFmpeg writes.
 
 use std::fs::File;
 use std::path::Path;
@@ -125,17 +125,17 @@ pub(crate) struct AudioOutput {
 }
 
 impl AudioOutput {
-    /// Opens an output for samples of `rate`, to a file or else to stdout.
+    /// Opens an output for samples of `rate` in one channel or two, interleaved, to a file or else to stdout.
     pub(crate) fn create(
         target: Option<File>,
         seekable: bool,
         format: &OutputFormat,
-        rate: u32,
+        (rate, channels): (u32, u8),
         labels: &Labels,
     ) -> Result<Self> {
         let mut context = begin_file(target, seekable, &format.name, format.muxer, labels)?;
         let id = codec_of(&context, format)?;
-        let track = AudioTrack::add(&mut context, id, rate)
+        let track = AudioTrack::add(&mut context, id, rate, channels)
             .with_context(|| format!("a {} file", dotted_extension(&format.name)))?;
         write_head(&mut context)?;
         Ok(Self { context, track })

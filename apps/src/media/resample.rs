@@ -12,18 +12,39 @@ use super::graph::{AudioShape, Graph, Pulled};
 // A third of a second at 24 kHz: FFmpeg's cost for each frame does not show, and memory stays small.
 const CHUNK: usize = 8192;
 
-/// Mono float, what everything between input and output works on.
+/// Interleaved floats, what everything between input and output works on.
 pub(super) const FLOAT: Sample = Sample::F32(Type::Packed);
 
 /// Float output would otherwise be mixed down at full power, beyond -1..1.
 const MIX: &str = "rematrix_maxval=1.0";
 
-/// From decoded frames to mono float of a rate that keeps time with the frames' clock: differences from 20 ms on are made up for by
+/// The layout of one channel or two.
+pub(super) fn layout(channels: u8) -> ChannelLayout {
+    if channels == 2 { ChannelLayout::STEREO } else { ChannelLayout::MONO }
+}
+
+/// FFmpeg's name of it.
+fn layout_name(channels: u8) -> &'static str {
+    if channels == 2 { "stereo" } else { "mono" }
+}
+
+/// From decoded frames to floats of one channel or two, of a rate that keeps time with the frames' clock: differences from 20 ms on are made up for by
 /// up to 1 % more or fewer samples, which is a sixth of a semitone; from 100 ms on by silence, or by leaving samples out.
-/// With a `channel` it alone is taken, otherwise all are mixed down.
-pub(super) fn decoding_graph(shape: &AudioShape, rate: u32, channel: Option<u16>) -> Result<Graph> {
+/// With a `channel` it alone is taken, otherwise all are mixed down. One channel goes to both of two as it is.
+pub(super) fn decoding_graph(
+    shape: &AudioShape,
+    rate: u32,
+    channels: u8,
+    channel: Option<u16>,
+) -> Result<Graph> {
+    let layout = layout_name(channels);
     let pick = match channel {
+        // `aresample` would turn it down by 3 dB.
+        None if channels == 2 && shape.layout.channels() == 1 => "pan=stereo|c0=c0|c1=c0,".to_owned(),
         None => String::new(),
+        Some(number) if channels == 2 && i32::from(number) < shape.layout.channels() => {
+            format!("pan=stereo|c0=c{number}|c1=c{number},")
+        }
         Some(number) if i32::from(number) < shape.layout.channels() => format!("pan=mono|c0=c{number},"),
         Some(number) => bail!("channel {number} of {}, allowed: 0 to one less", shape.layout.channels()),
     };
@@ -31,49 +52,58 @@ pub(super) fn decoding_graph(shape: &AudioShape, rate: u32, channel: Option<u16>
     let stretch = shape.rate / 100;
     let chain = format!(
         "{pick}aresample={rate}:{MIX}:async={stretch}:min_comp=0.02:min_hard_comp=0.1,\
-         aformat=sample_fmts=flt:channel_layouts=mono:sample_rates={rate}"
+         aformat=sample_fmts=flt:channel_layouts={layout}:sample_rates={rate}"
     );
     Graph::audio(shape, &chain)
 }
 
-/// From mono float of a rate to frames of a number of samples in another format.
-pub(super) fn framing_graph(rate: u32, format: Sample, samples: usize) -> Result<Graph> {
+/// From floats of a rate to frames of a number of samples in another format.
+pub(super) fn framing_graph(rate: u32, channels: u8, format: Sample, samples: usize) -> Result<Graph> {
     // No dither: 16-bit files hold the decoder's samples to the nearest step, and digital silence stays silence.
     let chain = format!(
-        "aformat=sample_fmts={}:channel_layouts=mono:sample_rates={rate},asetnsamples=n={samples}:p=0",
-        format.name()
+        "aformat=sample_fmts={}:channel_layouts={}:sample_rates={rate},asetnsamples=n={samples}:p=0",
+        format.name(),
+        layout_name(channels)
     );
-    Graph::audio(&mono_shape(rate), &chain)
+    Graph::audio(&float_shape(rate, channels), &chain)
 }
 
-fn mono_shape(rate: u32) -> AudioShape {
-    AudioShape { format: FLOAT, layout: ChannelLayout::MONO, rate }
+fn float_shape(rate: u32, channels: u8) -> AudioShape {
+    AudioShape { format: FLOAT, layout: layout(channels), rate }
 }
 
-/// Appends the samples of a mono float frame.
+/// Appends the samples of a frame of floats of one channel or two, interleaved.
 pub(super) fn append_samples(frame: &frame::Audio, out: &mut Vec<f32>) {
-    if frame.samples() > 0 {
-        out.extend_from_slice(frame.plane::<f32>(0));
+    match (frame.samples(), frame.channels()) {
+        (0, _) => {}
+        (_, 2) => out.extend(frame.plane::<(f32, f32)>(0).iter().flat_map(|&(left, right)| [left, right])),
+        _ => out.extend_from_slice(frame.plane::<f32>(0)),
     }
 }
 
-/// A mono float frame of these samples, of which the first has the number `position`.
-pub(super) fn mono_frame(samples: &[f32], rate: u32, position: i64) -> frame::Audio {
-    let mut frame = frame::Audio::new(FLOAT, samples.len(), ChannelLayout::MONO);
+/// A frame of these floats of one channel or two, interleaved, of which the first has the number `position`.
+pub(super) fn float_frame(samples: &[f32], channels: u8, rate: u32, position: i64) -> frame::Audio {
+    let mut frame = frame::Audio::new(FLOAT, samples.len() / usize::from(channels.max(1)), layout(channels));
     frame.set_rate(rate);
     frame.set_pts(Some(position));
-    if !samples.is_empty() {
-        frame.plane_mut::<f32>(0).copy_from_slice(samples);
+    match (samples.is_empty(), channels) {
+        (true, _) => {}
+        (false, 2) => {
+            let pairs = samples.chunks_exact(2).map(|pair| (pair[0], pair[1]));
+            frame.plane_mut::<(f32, f32)>(0).iter_mut().zip(pairs).for_each(|(to, from)| *to = from);
+        }
+        _ => frame.plane_mut::<f32>(0).copy_from_slice(samples),
     }
     frame
 }
 
-/// A stream of mono samples to another rate.
+/// A stream of samples of one channel or two, interleaved, to another rate.
 pub(crate) struct Resampler {
     graph: Option<Graph>,
     filtered: frame::Audio,
     from: u32,
     to: u32,
+    channels: u8,
     /// Samples taken and given so far.
     taken: u64,
     given: u64,
@@ -81,11 +111,13 @@ pub(crate) struct Resampler {
 
 impl Resampler {
     /// Prepares to resample; equal rates pass samples through untouched.
-    pub(crate) fn new(from: u32, to: u32) -> Result<Self> {
+    pub(crate) fn new(from: u32, to: u32, channels: u8) -> Result<Self> {
         // No `async` here: these samples are counted and have no clock to follow.
-        let chain = format!("aresample={to},aformat=sample_fmts=flt:channel_layouts=mono:sample_rates={to}");
-        let graph = (from != to).then(|| Graph::audio(&mono_shape(from), &chain)).transpose()?;
-        Ok(Self { graph, filtered: frame::Audio::empty(), from, to, taken: 0, given: 0 })
+        let layout = layout_name(channels);
+        let chain =
+            format!("aresample={to},aformat=sample_fmts=flt:channel_layouts={layout}:sample_rates={to}");
+        let graph = (from != to).then(|| Graph::audio(&float_shape(from, channels), &chain)).transpose()?;
+        Ok(Self { graph, filtered: frame::Audio::empty(), from, to, channels, taken: 0, given: 0 })
     }
 
     /// Takes samples and appends those that are ready.
@@ -94,9 +126,10 @@ impl Resampler {
             out.extend_from_slice(samples);
             return Ok(());
         };
-        for chunk in samples.chunks(CHUNK) {
-            graph.push(&mut mono_frame(chunk, self.from, self.taken as i64))?;
-            self.taken += chunk.len() as u64;
+        let channels = usize::from(self.channels.max(1));
+        for chunk in samples.chunks(CHUNK * channels) {
+            graph.push(&mut float_frame(chunk, self.channels, self.from, self.taken as i64))?;
+            self.taken += (chunk.len() / channels) as u64;
             while graph.pull_frame(&mut self.filtered)? == Pulled::Frame {
                 append_samples(&self.filtered, out);
                 self.given += self.filtered.samples() as u64;
@@ -116,14 +149,15 @@ impl Resampler {
         // FFmpeg's resampler ends up to a few samples early or late.
         let whole = rescale_rounded(self.taken as i64, self.to.into(), self.from.into());
         let whole = u64::try_from(whole).unwrap_or(0).max(u64::from(self.taken > 0));
-        out.resize(start + usize::try_from(whole.saturating_sub(self.given))?, 0.0);
+        let missing = usize::try_from(whole.saturating_sub(self.given))?;
+        out.resize(start + missing * usize::from(self.channels.max(1)), 0.0);
         Ok(())
     }
 }
 
-/// Mono samples at another rate.
+/// Samples of one channel at another rate.
 pub(crate) fn resample_all(samples: &[f32], from: u32, to: u32) -> Result<Vec<f32>> {
-    let mut resampler = Resampler::new(from, to)?;
+    let mut resampler = Resampler::new(from, to, 1)?;
     let mut out = Vec::new();
     resampler.push(samples, &mut out)?;
     resampler.finish(&mut out)?;
@@ -145,6 +179,20 @@ mod tests {
                 assert!(found.abs_diff(expected) == 0, "{length} at {rate}: {found}, not {expected}");
             }
         }
+    }
+
+    #[test]
+    fn channels_stay_apart() {
+        crate::media::init_ffmpeg().expect("FFmpeg");
+        let pairs: Vec<f32> = (0..9600).flat_map(|i| [(i as f32 * 0.05).sin(), 0.25]).collect();
+        let left: Vec<f32> = pairs.iter().step_by(2).copied().collect();
+        let (mut resampler, mut out) = (Resampler::new(48_000, 24_000, 2).expect("a resampler"), Vec::new());
+        pairs.chunks(1000).for_each(|part| resampler.push(part, &mut out).expect("samples"));
+        resampler.finish(&mut out).expect("an end");
+        let alone = resample_all(&left, 48_000, 24_000).expect("a conversion");
+        assert_eq!(out.len(), 9600);
+        assert!(out.iter().step_by(2).zip(&alone).all(|(a, b)| (a - b).abs() < 1e-6));
+        assert!(out[201..9300].iter().step_by(2).all(|x| (x - 0.25).abs() < 1e-3));
     }
 
     #[test]

@@ -5,10 +5,10 @@ use ffmpeg_next::codec::{self, Id, encoder};
 use ffmpeg_next::format::context::Output;
 use ffmpeg_next::format::sample::Type;
 use ffmpeg_next::format::{self, Sample};
-use ffmpeg_next::{ChannelLayout, Error as FfmpegError, Packet, Rational, frame};
+use ffmpeg_next::{Error as FfmpegError, Packet, Rational, frame};
 
 use super::graph::{Graph, Pulled};
-use super::resample::{self, FLOAT, Resampler, mono_frame};
+use super::resample::{self, FLOAT, Resampler, float_frame};
 
 /// Samples a packet of codecs that take any number.
 // PCM and the like; large enough that a block's header does not count, small enough for players to seek by.
@@ -23,6 +23,7 @@ pub(crate) struct AudioTrack {
     /// From samples at the encoder's rate to its frames.
     to_frames: Graph,
     own_rate: u32,
+    channels: u8,
     frame: frame::Audio,
     ready: Vec<f32>,
     /// When the next sample is heard, in samples.
@@ -30,8 +31,8 @@ pub(crate) struct AudioTrack {
 }
 
 impl AudioTrack {
-    /// Adds a track for samples of `rate` to a file.
-    pub(crate) fn add(context: &mut Output, id: Id, rate: u32) -> Result<Self> {
+    /// Adds a track for samples of `rate` in one channel or two to a file.
+    pub(crate) fn add(context: &mut Output, id: Id, rate: u32, channels: u8) -> Result<Self> {
         let codec = encoder::find(id).ok_or_else(|| anyhow!("this FFmpeg has no encoder for {id:?}"))?;
         let audio = codec.audio()?;
         let rates: Vec<u32> =
@@ -42,7 +43,7 @@ impl AudioTrack {
         let mut encoder = codec::Context::new_with_codec(codec).encoder().audio()?;
         encoder.set_rate(own_rate.try_into()?);
         encoder.set_format(sample);
-        encoder.set_channel_layout(ChannelLayout::MONO);
+        encoder.set_channel_layout(resample::layout(channels));
         // In samples, so that no time is rounded before the container does it.
         encoder.set_time_base(Rational(1, own_rate.try_into()?));
         // MP4 and Matroska keep the codec's parameters in their head and want none in the packets.
@@ -50,7 +51,8 @@ impl AudioTrack {
             encoder.set_flags(codec::Flags::GLOBAL_HEADER);
         }
         let encoder = encoder.open().map_err(|e| {
-            anyhow!("FFmpeg's encoder {} does not take {own_rate} Hz mono: {e}", codec.name())
+            let channels = if channels == 2 { "stereo" } else { "mono" };
+            anyhow!("FFmpeg's encoder {} does not take {own_rate} Hz {channels}: {e}", codec.name())
         })?;
         let mut stream = context.add_stream(codec)?;
         stream.set_parameters(&encoder);
@@ -62,9 +64,10 @@ impl AudioTrack {
         Ok(Self {
             stream,
             encoder,
-            to_rate: Resampler::new(rate, own_rate)?,
-            to_frames: resample::framing_graph(own_rate, sample, frame_samples)?,
+            to_rate: Resampler::new(rate, own_rate, channels)?,
+            to_frames: resample::framing_graph(own_rate, channels, sample, frame_samples)?,
             own_rate,
+            channels,
             frame: frame::Audio::empty(),
             ready: Vec::new(),
             position: 0,
@@ -105,8 +108,8 @@ impl AudioTrack {
         if self.ready.is_empty() {
             return Ok(());
         }
-        let mut frame = mono_frame(&self.ready, self.own_rate, self.position);
-        self.position += self.ready.len() as i64;
+        let mut frame = float_frame(&self.ready, self.channels, self.own_rate, self.position);
+        self.position += frame.samples() as i64;
         self.ready.clear();
         self.to_frames.push(&mut frame)?;
         self.take_frames(context)

@@ -5,7 +5,7 @@ use siskin_core::bitstream::StreamHeader;
 use siskin_core::bundle::Bundle;
 use siskin_core::container::Block;
 use siskin_core::entropy::Coder;
-use siskin_core::tokens::codes_from_packet;
+use siskin_core::tokens::codes_and_scale_from_packet;
 
 use super::CodedFile;
 
@@ -16,6 +16,8 @@ pub(crate) struct Codes {
     pub(crate) codebooks: usize,
     /// `[frame][codebook]`.
     pub(crate) frames: Vec<u16>,
+    /// Scales of the segments, for a codec that codes those.
+    pub(crate) scales: Vec<f32>,
     /// The recording's length, if the file has its beginning.
     pub(crate) samples: Option<u64>,
 }
@@ -30,12 +32,15 @@ impl CodedFile {
             .and_then(|bundle| siskin_core::audio::load_entropy_tables(&bundle));
         let mut coder = tables.ok().flatten().map(Coder::new);
         let (mut block, mut packet, mut frames) = (Block::default(), Vec::new(), Vec::new());
+        let mut scales = Vec::new();
         let (mut codebooks, mut samples, mut expected, mut begun, mut origin) = (0, Some(0), None, false, 0);
         while self.next_packet(&mut block)? {
             packet.clear();
             let seconds = block.pts_ns as f64 / 1e9;
-            let info = codes_from_packet(&block.data, &header, coder.as_mut(), &mut packet)
-                .map_err(|e| anyhow::anyhow!("{name} at {seconds:.3} s: {e}"))?;
+            let (info, scale) =
+                codes_and_scale_from_packet(&block.data, &header, coder.as_mut(), &mut packet)
+                    .map_err(|e| anyhow::anyhow!("{name} at {seconds:.3} s: {e}"))?;
+            scales.extend(scale);
             // Token files have one length and one beginning.
             if info.starts_stream && begun {
                 bail!("{name} at {seconds:.3} s: another stream begins, one is needed");
@@ -72,6 +77,6 @@ impl CodedFile {
         if codebooks == 0 {
             bail!("{name} holds no packets");
         }
-        Ok(Codes { header, codebooks, frames, samples })
+        Ok(Codes { header, codebooks, frames, scales, samples })
     }
 }

@@ -80,6 +80,11 @@ impl Decoding {
         self.decoder.sample_rate()
     }
 
+    /// Channels, which lie interleaved in what is decoded.
+    pub(crate) fn channels(&self) -> u8 {
+        self.decoder.channels()
+    }
+
     /// When the first sample is heard, in nanoseconds of the file; known once there is one.
     pub(crate) fn start_ns(&self) -> u64 {
         self.decoder.start_ns()
@@ -90,7 +95,7 @@ impl Decoding {
         self.decoder.end_ns()
     }
 
-    /// Samples handed out so far.
+    /// Samples a channel handed out so far.
     pub(crate) fn given_samples(&self) -> u64 {
         self.decoder.given_samples()
     }

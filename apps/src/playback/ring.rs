@@ -13,7 +13,7 @@ use crate::audio_device::Player;
 use crate::media::Resampler;
 use crate::media_file::Decoding;
 
-/// What the ring holds, in samples.
+/// What the ring holds, in samples a channel.
 // 2.5 s at 48 kHz: two of the longest periods that a device may have, at the rate that most have. A seek empties it at
 // once.
 const RING_SAMPLES: usize = 120_000;
@@ -30,6 +30,8 @@ const NO_SEEK: u64 = u64::MAX;
 pub(crate) trait Source {
     /// Samples a second.
     fn rate(&self) -> u32;
+    /// Channels, which lie interleaved: one or two.
+    fn channels(&self) -> u8;
     /// Appends some samples; false at the end.
     fn next(&mut self, out: &mut Vec<f32>) -> Result<bool>;
     /// Goes on at a time in seconds.
@@ -39,6 +41,10 @@ pub(crate) trait Source {
 impl Source for Decoding {
     fn rate(&self) -> u32 {
         Self::rate(self)
+    }
+
+    fn channels(&self) -> u8 {
+        Self::channels(self)
     }
 
     fn next(&mut self, out: &mut Vec<f32>) -> Result<bool> {
@@ -53,6 +59,8 @@ impl Source for Decoding {
 /// What the worker, the callback and the main thread share.
 pub(crate) struct Ring {
     samples: ArrayQueue<f32>,
+    /// Channels of the samples, interleaved.
+    channels: usize,
     /// The device's rate in Hz.
     rate: AtomicU32,
     /// Samples that have to be there before anything is played.
@@ -75,10 +83,12 @@ pub(crate) struct Ring {
 }
 
 impl Ring {
-    /// A ring for samples of `rate` Hz; what is played begins at `start` seconds.
-    pub(crate) fn new(rate: u32, start: f64) -> Arc<Self> {
+    /// A ring for samples of `rate` Hz in one channel or two; what is played begins at `start` seconds.
+    pub(crate) fn new(rate: u32, channels: u8, start: f64) -> Arc<Self> {
+        let channels = usize::from(channels.max(1));
         Arc::new(Self {
-            samples: ArrayQueue::new(RING_SAMPLES),
+            samples: ArrayQueue::new(RING_SAMPLES * channels),
+            channels,
             rate: AtomicU32::new(rate),
             primed: AtomicUsize::new((f64::from(rate) * PRIMED.0) as usize),
             begun: AtomicBool::new(false),
@@ -103,7 +113,8 @@ impl Ring {
         }
     }
 
-    /// Gives the device what it asks for: each sample to all channels.
+    /// Gives the device what it asks for: one channel to all of its channels; of two the first to its first and the second to its
+    /// second, or both together to its only one.
     fn fill_device<T: Copy>(&self, out: &mut [T], channels: usize, convert: impl Fn(f32) -> T) {
         if self.is_paused() {
             // The ring stays as it is: going on after a pause loses nothing.
@@ -120,10 +131,26 @@ impl Ring {
         }
         let mut taken = 0;
         for frame in out.chunks_mut(channels.max(1)) {
-            // One by one: this needs no unsafe code of ours, and a pop takes nanoseconds where a sample lasts 20 µs.
-            let sample = self.samples.pop();
-            taken += u64::from(sample.is_some());
-            frame.fill(convert(sample.unwrap_or(0.0)));
+            // One by one: this needs no unsafe code of ours, and a pop takes nanoseconds where a sample lasts 20 µs. All channels
+            // or none: the worker may be between two of them.
+            let is_there = self.samples.len() >= self.channels;
+            let pop = || self.samples.pop().unwrap_or(0.0);
+            taken += u64::from(is_there);
+            if !is_there {
+                frame.fill(convert(0.0));
+            } else if self.channels == 1 {
+                frame.fill(convert(pop()));
+            } else {
+                let (left, right) = (pop(), pop());
+                match frame {
+                    [one] => *one = convert(0.5 * (left + right)),
+                    [first, second, others @ ..] => {
+                        (*first, *second) = (convert(left), convert(right));
+                        others.fill(convert(0.0));
+                    }
+                    [] => {}
+                }
+            }
         }
         let asked = (out.len() / channels.max(1)) as u64;
         self.played.fetch_add(taken, Ordering::Relaxed);
@@ -142,8 +169,9 @@ impl Ring {
     }
 
     fn feed_all(&self, source: &mut impl Source) -> Result<()> {
-        let resampler =
-            |source: &dyn Source| Resampler::new(source.rate(), self.rate.load(Ordering::Relaxed));
+        let resampler = |source: &dyn Source| {
+            Resampler::new(source.rate(), self.rate.load(Ordering::Relaxed), source.channels())
+        };
         let mut converter = resampler(source)?;
         let (mut pcm, mut ready, mut more) = (Vec::new(), Vec::new(), true);
         while !self.stopped.load(Ordering::Relaxed) {
@@ -199,7 +227,8 @@ impl Ring {
 
     /// Whether playing may begin: there is enough in the ring, or all there is.
     fn is_primed(&self) -> bool {
-        self.samples.len() >= self.primed.load(Ordering::Relaxed) || self.ended.load(Ordering::Acquire)
+        self.samples.len() >= self.channels * self.primed.load(Ordering::Relaxed)
+            || self.ended.load(Ordering::Acquire)
     }
 
     /// Whether the device has taken everything.
@@ -288,8 +317,26 @@ mod tests {
     use super::*;
 
     #[test]
+    fn two_channels_go_to_their_places() {
+        let ring = Ring::new(100, 2, 0.0);
+        ring.primed.store(1, Ordering::Relaxed);
+        let push = |samples: &[f32]| samples.iter().for_each(|&s| ring.samples.push(s).expect("room"));
+        push(&[0.1, 0.2, 0.3, 0.5, 0.7]);
+        let (mut quad, mut one) = ([9.0f32; 4], [9.0f32; 1]);
+        ring.fill_device(&mut quad, 4, |s| s);
+        ring.fill_device(&mut one, 1, |s| s);
+        assert_eq!((quad, one), ([0.1, 0.2, 0.0, 0.0], [0.4]));
+        // Half of a sample waits for the other half.
+        ring.fill_device(&mut one, 1, |s| s);
+        assert_eq!((one, ring.played_samples()), ([0.0], 2));
+        push(&[0.9]);
+        ring.fill_device(&mut one, 1, |s| s);
+        assert_eq!((one, ring.played_samples()), ([0.8], 3));
+    }
+
+    #[test]
     fn a_sample_goes_to_all_channels_and_silence_follows() {
-        let ring = Ring::new(100, 0.0);
+        let ring = Ring::new(100, 1, 0.0);
         ring.samples.push(0.5).expect("room");
         let mut out = [9i16; 4];
         ring.fill_device(&mut out, 2, |s| (s * 100.0) as i16);
@@ -315,6 +362,10 @@ mod tests {
             100
         }
 
+        fn channels(&self) -> u8 {
+            1
+        }
+
         fn next(&mut self, out: &mut Vec<f32>) -> Result<bool> {
             let end = (self.0 + 30).min(1000);
             out.extend((self.0..end).map(|n| n as f32));
@@ -331,7 +382,7 @@ mod tests {
 
     #[test]
     fn another_device_goes_on_where_the_one_before_was() {
-        let ring = Ring::new(100, 0.0);
+        let ring = Ring::new(100, 1, 0.0);
         let worker = std::thread::spawn({
             let ring = ring.clone();
             move || ring.feed(&mut Numbers(0))
@@ -365,7 +416,7 @@ mod tests {
 
     #[test]
     fn seeking_pausing_and_the_end() {
-        let ring = Ring::new(100, 0.0);
+        let ring = Ring::new(100, 1, 0.0);
         let worker = std::thread::spawn({
             let ring = ring.clone();
             move || ring.feed(&mut Numbers(0))

@@ -54,7 +54,7 @@ impl SpeechOutput {
                 target.handle()?,
                 target.is_file(),
                 &format,
-                rate,
+                (rate, 1),
                 &Labels { tags, ..Labels::default() },
             )?;
             return Ok(Self::Plain(Box::new(output)));
@@ -72,6 +72,12 @@ impl SpeechOutput {
         // 50 frames a packet, as `encode` has it unless told otherwise.
         let stages = bitrate.map_or(manifest.default_stages, |b| manifest.stages_for(b));
         let config = EncoderConfig { stages: Some(stages), frames_per_packet: 50, ..Default::default() };
+        if manifest.channels != 1 {
+            return Err(anyhow!(
+                "the voice speaks in mono and {} codes stereo: write a .wav and encode that",
+                manifest.name
+            ));
+        }
         let encoder = Encoder::new(&bundle, &model.runtime()?, &config)?;
         let sink = Sink::with_words(target, (encoder.stream_header(), encoder.frames_per_packet()), tags)?;
         Ok(Self::Coded { encoder: Box::new(encoder), sink: Box::new(sink) })

@@ -78,7 +78,10 @@ impl Writer {
         match form {
             Output::Movie(container) => {
                 let file = (target.handle()?, target.is_file());
-                let of_sound = sound.as_ref().map(|s| (s.decoding.rate(), s.decoding.start_ns()));
+                let of_sound = sound.as_ref().map(|s| {
+                    let decoding = &s.decoding;
+                    (decoding.rate(), decoding.channels(), decoding.start_ns())
+                });
                 let tags: Vec<(String, String)> = reader
                     .file()
                     .tags()

@@ -85,13 +85,13 @@ pub(super) struct Movie {
 }
 
 impl Movie {
-    /// Begins a file with frames, of which the first is shown at `start` nanoseconds, and sound of a rate and with a start
-    /// in nanoseconds.
+    /// Begins a file with frames, of which the first is shown at `start` nanoseconds, and sound of a rate, with channels and a
+    /// start in nanoseconds.
     pub(super) fn create(
         (target, seekable): (Option<File>, bool),
         container: Container,
         (header, siting, start): (&VideoHeader, Siting, u64),
-        sound: Option<(u32, u64)>,
+        sound: Option<(u32, u8, u64)>,
         labels: &Labels,
     ) -> Result<Self> {
         let (of_video, of_sound) = container.codec_ids();
@@ -99,8 +99,8 @@ impl Movie {
         let mut context = output::begin_file(target, seekable, name, Some(name), labels)?;
         let video = VideoTrack::add(&mut context, of_video, (header, siting), start)?;
         let sound = sound
-            .map(|(rate, start)| -> Result<AudioTrack> {
-                let mut track = AudioTrack::add(&mut context, of_sound, rate)?;
+            .map(|(rate, channels, start)| -> Result<AudioTrack> {
+                let mut track = AudioTrack::add(&mut context, of_sound, rate, channels)?;
                 track.begin_at(start);
                 Ok(track)
             })

@@ -31,7 +31,8 @@ pub(crate) struct Sound {
 }
 
 impl Sound {
-    pub(crate) fn new(input: AudioInput, encoder: Encoder) -> Self {
+    pub(crate) fn new(mut input: AudioInput, encoder: Encoder) -> Self {
+        input.set_channels(encoder.stream_header().channels);
         Self {
             input,
             encoder,
@@ -105,7 +106,8 @@ impl Sound {
             // Reading on would have the demuxer queue frames without end; the next call asks again.
             Next::Later => return Ok(false),
         };
-        self.samples += self.pcm.len() as u64;
+        let channels = u64::from(self.encoder.stream_header().channels);
+        self.samples += self.pcm.len() as u64 / channels;
         let base = TimeBase::from_sample_rate(self.encoder.stream_header().sample_rate);
         let (waiting, offset) = (&mut self.waiting, self.offset);
         let time = |samples: u64| base.ticks_to_ns(samples, Rounding::Down).unwrap_or(u64::MAX);

@@ -106,7 +106,9 @@ impl Latents {
         emit: &mut impl FnMut(&[f32]) -> std::result::Result<(), E>,
     ) -> std::result::Result<(), E> {
         let mut decoder = FrameDecoder::new(bundle, runtime)?;
-        let (mut skip, mut left) = (usize::from(bundle.manifest().delay), self.samples);
+        let channels = usize::from(bundle.manifest().channels);
+        let (mut skip, mut left) =
+            (usize::from(bundle.manifest().delay) * channels, self.samples * channels as u64);
         for latent in self.values.chunks_exact(self.dim.max(1)) {
             // The first frames lose the codec's delay, so the output is aligned with the recording.
             let pcm = decoder.decode_latent(latent)?;
@@ -124,7 +126,9 @@ impl Latents {
 /// Samples in, latents out.
 pub struct LatentEncoder {
     frames: FrameEncoder,
+    /// Samples of a frame, of all channels.
     hop: usize,
+    channels: usize,
     delay: usize,
     pending: Vec<f32>,
     latents: Latents,
@@ -139,19 +143,20 @@ impl LatentEncoder {
         let manifest = bundle.manifest();
         Ok(Self {
             frames: FrameEncoder::new(bundle, runtime)?,
-            hop: manifest.hop.into(),
+            hop: manifest.frame_len(),
+            channels: manifest.channels.into(),
             delay: manifest.delay.into(),
-            pending: Vec::with_capacity(manifest.hop.into()),
+            pending: Vec::with_capacity(manifest.frame_len()),
             latents: Latents { dim: manifest.latent_len(), ..Latents::default() },
         })
     }
 
-    /// Encodes any number of samples (mono, -1..1).
+    /// Encodes any number of samples (-1..1, channels interleaved).
     ///
     /// # Errors
     /// [`Error::Network`] if the network fails.
     pub fn push_samples(&mut self, pcm: &[f32]) -> Result<()> {
-        self.latents.samples += pcm.len() as u64;
+        self.latents.samples += (pcm.len() / self.channels) as u64;
         self.encode_samples(pcm)
     }
 
@@ -179,7 +184,7 @@ impl LatentEncoder {
         if self.latents.samples > 0 {
             // Silence after the end pushes the last samples through the codec's delay, and the last frames through its
             // look-ahead.
-            let frames = (self.latents.samples as usize + self.delay).div_ceil(self.hop);
+            let frames = (self.latents.samples as usize + self.delay).div_ceil(self.hop / self.channels);
             let values = frames * self.latents.dim;
             while self.latents.values.len() < values {
                 self.encode_samples(&vec![0.0; self.hop - self.pending.len()])?;

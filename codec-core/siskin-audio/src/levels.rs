@@ -13,26 +13,25 @@ const MAX_SAMPLE: f32 = 4.0;
 /// lowest voices, so that it does not follow the waveform.
 const RELEASE_SECONDS: f32 = 0.05;
 
-/// A first-order high-pass that removes the DC component before coding.
+/// A first-order high-pass that removes the DC component before coding; it takes the samples of all channels in turn.
 #[derive(Debug, Clone)]
 pub(crate) struct HighPass {
     /// None where samples pass as they are.
     pole: Option<f32>,
-    input: f32,
-    output: f32,
+    /// Last input and output of each channel.
+    last: Vec<[f32; 2]>,
+    /// Channel of the next sample.
+    channel: usize,
 }
 
 impl HighPass {
-    pub(crate) fn new(rate: u32) -> Self {
-        Self { pole: Some((-TAU * CORNER_HZ / rate as f32).exp()), input: 0.0, output: 0.0 }
-    }
-
     /// That of a codec's conventions.
-    pub(crate) fn of(conventions: Conventions, rate: u32) -> Self {
-        match conventions {
-            Conventions::Siskin => Self::new(rate),
-            Conventions::Published => Self { pole: None, input: 0.0, output: 0.0 },
-        }
+    pub(crate) fn of(conventions: Conventions, rate: u32, channels: usize) -> Self {
+        let pole = match conventions {
+            Conventions::Siskin => Some((-TAU * CORNER_HZ / rate as f32).exp()),
+            Conventions::Published => None,
+        };
+        Self { pole, last: vec![[0.0; 2]; channels.max(1)], channel: 0 }
     }
 
     /// Filters the next sample. NaN and infinite samples count as silence; louder ones are clipped at 12 dB above full
@@ -40,20 +39,24 @@ impl HighPass {
     pub(crate) fn filter_sample(&mut self, sample: f32) -> f32 {
         let sample = if sample.is_finite() { sample.clamp(-MAX_SAMPLE, MAX_SAMPLE) } else { 0.0 };
         let Some(pole) = self.pole else { return sample };
+        let channels = self.last.len();
+        let [input, output] = &mut self.last[self.channel];
+        self.channel = (self.channel + 1) % channels;
         // Scaled to a gain of exactly 1 at the Nyquist frequency.
-        let output = pole * self.output + 0.5 * (1.0 + pole) * (sample - self.input);
+        let next = pole * *output + 0.5 * (1.0 + pole) * (sample - *input);
         // Denormal numbers would be slow, and -300 dB is inaudible.
-        self.output = if output.abs() < 1e-15 { 0.0 } else { output };
-        self.input = sample;
-        self.output
+        *output = if next.abs() < 1e-15 { 0.0 } else { next };
+        *input = sample;
+        *output
     }
 
     pub(crate) fn reset(&mut self) {
-        (self.input, self.output) = (0.0, 0.0);
+        self.last.fill([0.0; 2]);
+        self.channel = 0;
     }
 }
 
-/// Keeps samples within full scale: a peak beyond it turns the gain down at once, and the gain then comes back slowly.
+/// Keeps samples within full scale: a peak beyond it turns the gain of all channels down at once, and the gain then comes back slowly.
 /// Samples within full scale are not changed otherwise.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Limiter {
@@ -68,7 +71,7 @@ impl Limiter {
         Self { release: Some((-1.0 / (RELEASE_SECONDS * rate as f32)).exp()), peak: 0.0 }
     }
 
-    /// That of a codec's conventions.
+    /// That of a codec's conventions; `rate` counts the samples of all channels.
     pub(crate) fn of(conventions: Conventions, rate: u32) -> Self {
         match conventions {
             Conventions::Siskin => Self::new(rate),
@@ -110,8 +113,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn each_channel_has_a_filter_of_its_own() {
+        let mut stereo = HighPass::of(Conventions::Siskin, 24_000, 2);
+        let mut mono = HighPass::of(Conventions::Siskin, 24_000, 1);
+        let left: Vec<f32> = (0..500).map(|i| (i as f32 * 0.1).sin() + 0.5).collect();
+        let expected: Vec<f32> = left.iter().map(|&x| mono.filter_sample(x)).collect();
+        for (&x, expected) in left.iter().zip(expected) {
+            assert_eq!((stereo.filter_sample(x), stereo.filter_sample(0.0)), (expected, 0.0));
+        }
+    }
+
+    #[test]
     fn a_constant_goes_and_a_voice_stays() {
-        let mut filter = HighPass::new(24_000);
+        let mut filter = HighPass::of(Conventions::Siskin, 24_000, 1);
         let last = (0..24_000).map(|_| filter.filter_sample(1.0)).last();
         assert!(last.is_some_and(|x| x.abs() < 1e-6));
         for frequency in [80.0f32, 200.0, 1000.0, 8000.0] {
@@ -125,7 +139,7 @@ mod tests {
 
     #[test]
     fn what_is_no_number_leaves_no_trace() {
-        let mut filter = HighPass::new(24_000);
+        let mut filter = HighPass::of(Conventions::Siskin, 24_000, 1);
         for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX, f32::MIN] {
             assert!(filter.filter_sample(bad).abs() <= 2.0 * MAX_SAMPLE);
         }

@@ -1,4 +1,4 @@
-use siskin_bitstream::packet::{self, PacketInfo};
+use siskin_bitstream::packet::{self, PacketInfo, Segment};
 use siskin_bitstream::{CodeCoder, ComfortNoise, Frames, StreamHeader};
 use siskin_entropy::Coder;
 use siskin_error::Result;
@@ -85,6 +85,23 @@ impl PacketWriter {
         Ok(self.finish_packet(header, &info, has_header, redundant_bytes))
     }
 
+    /// Writes a segment.
+    pub(crate) fn write_segment(
+        &mut self,
+        header: &StreamHeader,
+        codes: &Frames,
+        segment: Segment,
+        end_trim: u32,
+    ) -> Result<EncodedPacket<'_>> {
+        let overlap = segment.overlap;
+        let info = self.packet_info(codes.len() as u32, codes.max_stages(), end_trim);
+        let info = PacketInfo { overlap, ..info };
+        let has_header = self.frames_out >= self.header_due;
+        self.packet.clear();
+        packet::write_segment(header, &info, has_header, segment, codes, &mut self.packet)?;
+        Ok(self.finish_packet(header, &info, has_header, 0))
+    }
+
     /// Writes a SID frame that covers `frames` frames.
     pub(crate) fn write_sid(
         &mut self,
@@ -116,7 +133,7 @@ impl PacketWriter {
     }
 
     fn packet_info(&self, frames: u32, stages: u8, end_trim: u32) -> PacketInfo {
-        PacketInfo { starts_stream: self.frames_out == 0, end_trim, frames, stages }
+        PacketInfo { starts_stream: self.frames_out == 0, end_trim, frames, stages, overlap: 0 }
     }
 
     /// Moves on past the packet that has been written.

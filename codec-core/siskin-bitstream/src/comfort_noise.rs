@@ -94,7 +94,7 @@ mod tests {
         for (noise, in_band, end_trim) in
             [(shape(), true, 0), (shape(), false, 7), (ComfortNoise::default(), false, 0)]
         {
-            let info = PacketInfo { starts_stream: in_band, end_trim, frames: 20, stages: 0 };
+            let info = PacketInfo { starts_stream: in_band, end_trim, frames: 20, ..Default::default() };
             let bytes = packet(&info, in_band, &noise);
             let parsed = Packet::parse(&bytes, &Limits::default()).and_then(|p| p.bind(&sample()));
             let parsed = parsed.expect("a packet");

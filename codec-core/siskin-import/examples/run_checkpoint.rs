@@ -1,7 +1,8 @@
 //! Imports a checkpoint, encodes samples to tokens and decodes them, with the input cut in several ways:
 //! `run_checkpoint KIND CHECKPOINT BUNDLE SAMPLES STAGES FOLDER CUT...`, where a cut is `SAMPLES:FRAMES` to push at once. For
 //! vocos, `KIND` is `vocos:BITRATE:ENCODER_BUNDLE`.
-//! Samples are 32-bit floats, codes 64-bit integers `[frame][code]`; the files `codes-CUT` and `samples-CUT` get what comes.
+//! Samples are 32-bit floats, channels interleaved, codes 64-bit integers `[frame][code]`; the files `codes-CUT`, `samples-CUT` and,
+//! for segments, `scales-CUT` get what comes.
 //! `models/tests/test_imports.py` compares both with what the published codec gives.
 
 use std::fs;
@@ -43,8 +44,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         for part in pcm.chunks(samples) {
             tokenizer.push_samples(part, &mut tokens)?;
         }
-        tokenizer.finish_stream(false, &mut tokens)?;
+        let length = tokenizer.finish_stream(false, &mut tokens)?;
+        let scales = tokenizer.take_scales();
         stream.reset();
+        if bundle.manifest().segments.is_some() {
+            stream.set_length(length);
+            stream.set_scales(scales.clone())?;
+        }
         for part in tokens.chunks(frames * per_frame) {
             stream.push_tokens(part, &mut decoded)?;
         }
@@ -52,8 +58,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let folder = Path::new(folder);
         let codes: Vec<u8> = tokens.iter().flat_map(|t| t.to_le_bytes()).collect();
         fs::write(folder.join(format!("codes-{cut}")), codes)?;
-        let samples: Vec<u8> = decoded.iter().flat_map(|x| x.to_le_bytes()).collect();
-        fs::write(folder.join(format!("samples-{cut}")), samples)?;
+        for (name, values) in [("samples", &decoded), ("scales", &scales)] {
+            let bytes: Vec<u8> = values.iter().flat_map(|x| x.to_le_bytes()).collect();
+            fs::write(folder.join(format!("{name}-{cut}")), bytes)?;
+        }
     }
     Ok(())
 }

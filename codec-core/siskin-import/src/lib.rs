@@ -11,6 +11,7 @@ mod stream;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod translate;
+mod whole;
 
 use std::collections::BTreeMap;
 

@@ -129,19 +129,38 @@ pub fn small_snac() -> Tensors {
     t
 }
 
-/// EnCodec has one size.
+/// EnCodec at 24 kHz has one size.
 pub fn small_encodec() -> Tensors {
+    encodec(32, 1, false)
+}
+
+/// EnCodec at 48 kHz in stereo, with 2 filters.
+pub fn small_encodec_stereo() -> Tensors {
+    encodec(2, 2, true)
+}
+
+fn encodec(filters: usize, channels: usize, has_norms: bool) -> Tensors {
     let mut t = Tensors::default();
-    let residual = |t: &mut Tensors, name: &str, c: usize| {
-        t.conv(&format!("{name}.block.1.conv"), &[c / 2, c, 3]);
-        t.conv(&format!("{name}.block.3.conv"), &[c, c / 2, 1]);
-        t.conv(&format!("{name}.shortcut.conv"), &[c, c, 1]);
+    let norm = |t: &mut Tensors, name: &str, c: usize| {
+        if has_norms {
+            t.add(format!("{name}.norm.weight"), &[c], 1.0);
+            t.add(format!("{name}.norm.bias"), &[c], 0.1);
+        }
     };
-    let (mut c, strides) = (32, [2, 4, 5, 8]);
-    t.conv("encoder.layers.0.conv", &[c, 1, 7]);
+    let conv = |t: &mut Tensors, name: &str, shape: &[usize]| {
+        t.conv(&format!("{name}.conv"), shape);
+        norm(t, name, shape[0]);
+    };
+    let residual = |t: &mut Tensors, name: &str, c: usize| {
+        conv(t, &format!("{name}.block.1"), &[c / 2, c, 3]);
+        conv(t, &format!("{name}.block.3"), &[c, c / 2, 1]);
+        conv(t, &format!("{name}.shortcut"), &[c, c, 1]);
+    };
+    let (mut c, strides) = (filters, [2, 4, 5, 8]);
+    conv(&mut t, "encoder.layers.0", &[c, channels, 7]);
     for (i, s) in strides.into_iter().enumerate() {
         residual(&mut t, &format!("encoder.layers.{}", 3 * i + 1), c);
-        t.conv(&format!("encoder.layers.{}.conv", 3 * i + 3), &[2 * c, c, 2 * s]);
+        conv(&mut t, &format!("encoder.layers.{}", 3 * i + 3), &[2 * c, c, 2 * s]);
         c *= 2;
     }
     for name in ["encoder.layers.13", "decoder.layers.1"] {
@@ -154,16 +173,17 @@ pub fn small_encodec() -> Tensors {
             }
         }
     }
-    t.conv("encoder.layers.15.conv", &[128, c, 7]);
-    t.conv("decoder.layers.0.conv", &[c, 128, 7]);
+    conv(&mut t, "encoder.layers.15", &[128, c, 7]);
+    conv(&mut t, "decoder.layers.0", &[c, 128, 7]);
     for (i, s) in strides.into_iter().rev().enumerate() {
-        let name = format!("decoder.layers.{}.conv", 3 * i + 3);
-        t.add(format!("{name}.weight"), &[c, c / 2, 2 * s], 0.05);
-        t.add(format!("{name}.bias"), &[c / 2], 0.05);
+        let name = format!("decoder.layers.{}", 3 * i + 3);
+        t.add(format!("{name}.conv.weight"), &[c, c / 2, 2 * s], 0.05);
+        t.add(format!("{name}.conv.bias"), &[c / 2], 0.05);
         c /= 2;
+        norm(&mut t, &name, c);
         residual(&mut t, &format!("decoder.layers.{}", 3 * i + 4), c);
     }
-    t.conv("decoder.layers.15.conv", &[1, 32, 7]);
+    conv(&mut t, "decoder.layers.15", &[channels, filters, 7]);
     for i in 0..4 {
         t.add(format!("quantizer.layers.{i}.codebook.embed"), &[1024, 128], 0.5 / (i + 1) as f32);
     }

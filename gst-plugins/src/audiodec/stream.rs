@@ -113,7 +113,7 @@ impl Stream {
             self.decoder.conceal(frames, out)?;
             0
         };
-        out.truncate(start + samples as usize);
+        out.truncate(start + samples as usize * usize::from(self.header().channels));
         Ok((samples, recovered))
     }
 

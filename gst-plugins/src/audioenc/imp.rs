@@ -5,7 +5,7 @@ use gst::glib;
 use gst::subclass::prelude::*;
 use gst_audio::prelude::*;
 use gst_audio::subclass::prelude::*;
-use siskin_core::audio::{FrameEncoder, file_frames_per_packet};
+use siskin_core::audio::{EncoderNetwork, file_frames_per_packet};
 use siskin_core::bitstream::{StreamHeader, redundancy};
 use siskin_core::bundle::Bundle;
 use siskin_core::media::Rounding;
@@ -192,7 +192,7 @@ impl AudioEncoderImpl for SiskinAudioEnc {
             let bundle = Bundle::find(model)?;
             // Fails when the element starts and not with its first samples.
             settings.rate.stages_for(&bundle)?;
-            let network = FrameEncoder::new(&bundle, &settings.inference.load_runtime()?)?;
+            let network = EncoderNetwork::new(&bundle, &settings.inference.load_runtime()?)?;
             Ok(Session::new(bundle, network))
         };
         let session = load().map_err(|e| errors::to_message(&e))?;

@@ -1,7 +1,7 @@
 //! An encoder between start and stop, and what it has counted.
 
 use gst::glib;
-use siskin_core::audio::{self, EncodedPacket, Encoder, EncoderConfig, FrameEncoder};
+use siskin_core::audio::{self, EncodedPacket, Encoder, EncoderConfig, EncoderNetwork};
 use siskin_core::bundle::Bundle;
 use siskin_core::{Error, Result};
 
@@ -142,7 +142,7 @@ pub(super) struct Session {
     pub(super) bundle: Bundle,
     pub(super) stats: Stats,
     /// The network until the frames per packet are known, which depend on whether upstream is live.
-    idle: Option<FrameEncoder>,
+    idle: Option<EncoderNetwork>,
     encoder: Option<Encoder>,
     provider: &'static str,
     control: audio::RateMode,
@@ -153,7 +153,7 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub(super) fn new(bundle: Bundle, network: FrameEncoder) -> Self {
+    pub(super) fn new(bundle: Bundle, network: EncoderNetwork) -> Self {
         let stats = Stats { sample_rate: bundle.manifest().sample_rate, ..Default::default() };
         let provider = network.provider().name();
         Self {
@@ -184,10 +184,7 @@ impl Session {
             let config =
                 EncoderConfig { frames_per_packet, redundancy, redundancy_stages, dtx, ..Default::default() };
             let stages = rate.stages_for(&self.bundle)?;
-            let header = self.bundle.stream_header();
-            let mut encoder = Encoder::from_parts(network, header, &config, stages)?;
-            encoder.set_tables(audio::load_entropy_tables(&self.bundle)?);
-            self.encoder = Some(encoder);
+            self.encoder = Some(Encoder::with_network(network, &self.bundle, &config, stages)?);
         }
         self.set_rate(rate)
     }

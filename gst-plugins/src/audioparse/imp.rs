@@ -217,6 +217,9 @@ impl SiskinAudioParse {
             let Some(header) = lock(&self.gate).header.clone() else { return Ok(gst::FlowSuccess::Ok) };
             let mut state = lock(&self.state);
             let starts = info.is_some_and(|i| i.starts_stream);
+            if info.is_some_and(|i| i.overlap > 0) {
+                state.timeline.set_stride(samples);
+            }
             let place = state.timeline.place_packet(&header, buffer.pts(), starts, samples);
             let edit = buffer.make_mut();
             edit.set_pts(place.pts);

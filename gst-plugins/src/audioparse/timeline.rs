@@ -17,6 +17,8 @@ pub(super) struct Timeline {
     samples: u64,
     /// Time of the stream's first sample, once its first packet has been seen.
     origin: Option<ClockTime>,
+    /// Samples on whole numbers of which packets begin, where that are not frames: those from one segment to the next.
+    stride: Option<u64>,
 }
 
 /// When a packet plays.
@@ -64,6 +66,11 @@ impl Timeline {
         self.start.and_then(|start| start.checked_add(time_of(header, self.samples)))
     }
 
+    /// Takes note of a segment of `samples` samples before the next one.
+    pub(super) fn set_stride(&mut self, samples: u64) {
+        self.stride = Some(samples).filter(|&s| s > 0);
+    }
+
     /// Begins a new run with the next packet; the stream stays the same.
     pub(super) fn start_run(&mut self) {
         (self.start, self.samples) = (None, 0);
@@ -74,7 +81,7 @@ impl Timeline {
     fn on_grid(&self, header: &StreamHeader, stamp: ClockTime) -> ClockTime {
         let Some(since) = self.origin.and_then(|origin| stamp.checked_sub(origin)) else { return stamp };
         let Some(samples) = time_to_samples(header.sample_rate, since) else { return stamp };
-        let (hop, skip) = (u64::from(header.hop), u64::from(header.pre_skip));
+        let (hop, skip) = (self.stride.unwrap_or(header.hop.into()), u64::from(header.pre_skip));
         let frame = (samples + skip + hop / 2) / hop;
         let exact = time_of(header, (frame * hop).saturating_sub(skip));
         let near = exact.max(since) - exact.min(since) <= ROUNDING;
@@ -135,6 +142,20 @@ mod tests {
             let place = line.place_packet(&header(), stamp, false, 160);
             assert_eq!(place.pts, time_of(&header(), position) + ClockTime::from_mseconds(7));
             assert!(place.jump);
+        }
+    }
+
+    #[test]
+    fn a_seek_lands_on_the_exact_segment() {
+        let mut line = Timeline::default();
+        line.set_stride(47_520);
+        let header = StreamHeader { hop: 320, pre_skip: 0, ..header() };
+        line.place_packet(&header, Some(ClockTime::from_mseconds(7)), true, 47_520);
+        for n in 1..100 {
+            line.start_run();
+            let stamp = rounded(n * 47_520).map(|t| t + ClockTime::from_mseconds(7));
+            let place = line.place_packet(&header, stamp, false, 47_520);
+            assert_eq!(place.pts, time_of(&header, n * 47_520) + ClockTime::from_mseconds(7));
         }
     }
 

@@ -6,7 +6,9 @@ use siskin_core::bitstream::StreamHeader;
 use siskin_core::bundle::Bundle;
 use siskin_core::entropy::Coder;
 use siskin_core::runtime::Runtime;
-use siskin_core::tokens::{FileFormat, Format, Packer, TokenFile, TokenMeta, Tokenizer, codes_from_packet};
+use siskin_core::tokens::{
+    FileFormat, Format, Packer, TokenFile, TokenMeta, Tokenizer, codes_and_scale_from_packet,
+};
 use siskin_core::{Error, Result};
 
 /// How the codes come in.
@@ -25,6 +27,8 @@ pub(super) struct Session {
     packer: Packer,
     /// All codes so far, `[T, K]`, if a file is to be written.
     kept: Option<Vec<u16>>,
+    /// Scales of the segments so far, in a codec that codes those.
+    scales: Vec<f32>,
     codes: Vec<u16>,
     parallel: Vec<i64>,
     /// Frames taken, and the samples that packets decode to; unknown if the beginning was missed.
@@ -70,6 +74,7 @@ impl Session {
             input,
             packer,
             kept: keep.then(Vec::new),
+            scales: Vec::new(),
             codes: Vec::new(),
             parallel: Vec::new(),
             frames: 0,
@@ -89,12 +94,16 @@ impl Session {
                 let samples = data.as_chunks::<4>().0.iter().map(|b| f32::from_ne_bytes(*b));
                 let pcm: Vec<f32> = samples.collect();
                 tokenizer.push_samples(&pcm, &mut self.parallel)?;
-                self.samples = self.samples.map(|s| s + pcm.len() as u64);
+                let samples = pcm.len() as u64 / u64::from(self.header.channels.max(1));
+                self.samples = self.samples.map(|s| s + samples);
+                self.scales.extend(tokenizer.take_scales());
                 self.take_parallel(out)
             }
             Input::Packets(coder) => {
                 self.codes.clear();
-                let info = codes_from_packet(data, &self.header, coder.as_deref_mut(), &mut self.codes)?;
+                let coder = coder.as_deref_mut();
+                let (info, scale) = codes_and_scale_from_packet(data, &self.header, coder, &mut self.codes)?;
+                self.scales.extend(scale);
                 // A packet that starts a stream in the middle, or none at the beginning: the length in samples is
                 // unknown then.
                 let begins = info.starts_stream == (self.frames == 0);
@@ -119,14 +128,18 @@ impl Session {
     pub(super) fn finish(&mut self, out: &mut Vec<i64>) -> Result<Option<TokenFile>> {
         if let Input::Samples(tokenizer) = &mut self.input {
             tokenizer.finish_stream(false, &mut self.parallel)?;
+            self.scales.extend(tokenizer.take_scales());
             self.take_parallel(out)?;
         }
         self.packer.finish_stream(true, out);
         let format = self.packer.format();
         let (codebooks, size) = (format.codes_per_frame(), format.codebook_size());
         let file = self.kept.as_mut().map(|kept| {
-            let meta =
-                TokenMeta { samples: self.samples, ..TokenMeta::from_stream_header(&self.header, size) };
+            let meta = TokenMeta {
+                samples: self.samples,
+                scales: std::mem::take(&mut self.scales),
+                ..TokenMeta::from_stream_header(&self.header, size)
+            };
             TokenFile::from_frames(codebooks, &std::mem::take(kept), meta)
         });
         self.reset();
@@ -140,6 +153,7 @@ impl Session {
         }
         self.packer.reset();
         self.parallel.clear();
+        self.scales.clear();
         if let Some(kept) = &mut self.kept {
             kept.clear();
         }

@@ -62,6 +62,11 @@ impl Session {
         let format = Format::from_bundle(&bundle, stages, layout)?;
         let mut packets = CodePackets::new(header.clone(), stages, frames_per_packet, file.is_some())?;
         packets.set_tables(siskin_core::audio::load_entropy_tables(&bundle)?);
+        if let Some(sizes) = bundle.manifest().segments {
+            let meta = file.as_ref().map(|f| &f.meta);
+            let scales = meta.map(|m| m.scales.clone()).unwrap_or_default();
+            packets.set_segments(sizes, scales, meta.and_then(|m| m.samples))?;
+        }
         Ok(Self {
             header,
             stats: Stats::default(),

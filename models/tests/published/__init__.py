@@ -17,11 +17,12 @@ class Published:
 
     kind: str
     checkpoint: Path
-    pcm: np.ndarray  # float32 [samples]
+    pcm: np.ndarray  # float32 [samples], channels interleaved
     codes: np.ndarray  # [code of a frame, frame]
-    decoded: np.ndarray  # float32 [samples]
+    decoded: np.ndarray  # float32 [samples], channels interleaved
     stages: int | None = None  # if a stage has several codes
     encoder: "Published | None" = None  # of which a bundle is made first, for a decoder alone
+    scales: np.ndarray | None = None  # of segments, which may be fewer than ours at the end
 
 
 def noise(rate, samples, seed=1):

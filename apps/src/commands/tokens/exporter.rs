@@ -33,8 +33,9 @@ struct OpenFile {
     path: PathBuf,
     channel: Option<u16>,
     audio: AudioInput,
-    /// Samples read beyond those that were taken.
+    /// Samples read beyond those that were taken, channels interleaved.
     pcm: Vec<f32>,
+    channels: usize,
     /// The number of the first sample of `pcm`.
     position: u64,
 }
@@ -78,6 +79,7 @@ impl<'a> Exporter<'a> {
         let size = bundle.map_or(1 << codes.header.code_bits, |b| b.manifest().quantizer.size);
         let mut meta = TokenMeta::from_stream_header(&codes.header, size);
         meta.samples = codes.samples;
+        meta.scales = codes.scales;
         let file = TokenFile::from_frames(codes.codebooks, &codes.frames, meta)?;
         file.check_codes(size).with_context(|| input.display().to_string())?;
         Ok(file)
@@ -90,7 +92,7 @@ impl<'a> Exporter<'a> {
         let (first, end) = utterance.range(manifest.sample_rate);
         let mut file = match self.open.take() {
             Some(open) if open.is_before(input, utterance.channel, first) => open,
-            _ => OpenFile::open(input, utterance.channel, manifest.sample_rate)?,
+            _ => OpenFile::open(input, utterance.channel, manifest.sample_rate, manifest.channels)?,
         };
         let (mut tokens, mut codes, mut peak) = (Vec::new(), Vec::new(), 0f32);
         tokenizer.reset();
@@ -122,6 +124,7 @@ impl<'a> Exporter<'a> {
         }
         let mut meta = TokenMeta::from_stream_header(&bundle.stream_header(), manifest.quantizer.size);
         meta.samples = Some(samples);
+        meta.scales = tokenizer.take_scales();
         let tokens = TokenFile::from_frames(tokenizer.format().codes_per_frame(), &codes, meta)?;
         let file_rate = Some(file.audio.source_rate());
         self.open = end.is_some().then_some(file);
@@ -148,12 +151,14 @@ fn describe_range(utterance: &Utterance) -> String {
 }
 
 impl OpenFile {
-    fn open(path: &Path, channel: Option<u16>, rate: u32) -> Result<Self> {
+    fn open(path: &Path, channel: Option<u16>, rate: u32, channels: u8) -> Result<Self> {
         let mut audio = AudioInput::open(path, Some(rate))?;
+        audio.set_channels(channels);
         if let Some(channel) = channel {
             audio.pick_channel(channel);
         }
-        Ok(Self { path: path.to_owned(), channel, audio, pcm: Vec::new(), position: 0 })
+        let channels = channels.into();
+        Ok(Self { path: path.to_owned(), channel, audio, pcm: Vec::new(), channels, position: 0 })
     }
 
     /// Whether a part of a file that begins at a sample can still be read from here.
@@ -173,12 +178,13 @@ impl OpenFile {
         Ok(())
     }
 
-    /// The next samples, up to `count` of them; none at the end.
+    /// The next samples, up to `count` of each channel; none at the end.
     fn take(&mut self, count: usize) -> Result<Vec<f32>> {
-        while self.pcm.len() < count && self.audio.next(&mut self.pcm)? {}
-        let rest = self.pcm.split_off(count.min(self.pcm.len()));
+        let values = count * self.channels;
+        while self.pcm.len() < values && self.audio.next(&mut self.pcm)? {}
+        let rest = self.pcm.split_off(values.min(self.pcm.len()));
         let taken = std::mem::replace(&mut self.pcm, rest);
-        self.position += taken.len() as u64;
+        self.position += (taken.len() / self.channels) as u64;
         Ok(taken)
     }
 }

@@ -174,7 +174,11 @@ fn import_codes(
     overwrite: Overwrite,
     input: &Path,
 ) -> Result<Done> {
-    let (header, size) = stream_of(args, tokens)?;
+    let Stream { header, size, bundle } = stream_of(args, tokens)?;
+    if args.frames_per_packet.is_some() && bundle.as_ref().is_some_and(|b| b.manifest().segments.is_some()) {
+        let name = &header.bundle_name;
+        return Err(usage_error(format!("--frames-per-packet: a packet of {name} is always a segment")));
+    }
     tokens.check_codes(size).with_context(|| input.display().to_string())?;
     let groups = usize::from(header.groups);
     // Token files count codebooks over all groups, and a stage has one of each group.
@@ -200,8 +204,16 @@ fn import_codes(
     let mut packets = CodePackets::new(header.clone(), stages as u8, frames_per_packet, true)?;
     packets.set_header_interval((HEADER_SECONDS * header.frame_rate()) as u64);
     // Without the bundle the codes are still written, at fixed width: only its tables are missing.
-    if installed().iter().any(|b| b.id() == header.bundle) {
-        packets.set_tables(siskin_core::audio::load_entropy_tables(&Bundle::for_stream(&header, None)?)?);
+    match &bundle {
+        Some(bundle) => match bundle.manifest().segments {
+            Some(sizes) => packets.set_segments(sizes, tokens.meta.scales.clone(), tokens.meta.samples)?,
+            None => packets.set_tables(siskin_core::audio::load_entropy_tables(bundle)?),
+        },
+        // How long its segments are is known to the bundle alone.
+        None if !tokens.meta.scales.is_empty() => {
+            bail!("{}: codes of segments, which need the bundle {}", input.display(), header.bundle_name);
+        }
+        None => {}
     }
     let mut keep = |packet: PackedCodes<'_>| -> Result<()> {
         let PackedCodes { data, position, samples, is_random_access } = packet;
@@ -220,23 +232,39 @@ fn import_codes(
     Ok(Done { seconds, frames: tokens.frames as u64, bytes })
 }
 
-/// The stream that the codes are of, and its codebooks' size.
-fn stream_of(args: &ImportArgs, tokens: &TokenFile) -> Result<(StreamHeader, u32)> {
-    let of_bundle = |name: &str| -> Result<(StreamHeader, u32)> {
+/// The stream that codes are of.
+struct Stream {
+    header: StreamHeader,
+    /// Entries of a codebook.
+    size: u32,
+    /// Its bundle, if that is here.
+    bundle: Option<Bundle>,
+}
+
+fn stream_of(args: &ImportArgs, tokens: &TokenFile) -> Result<Stream> {
+    let of_bundle = |name: &str| -> Result<Stream> {
         let bundle = Bundle::find(name)?;
-        Ok((bundle.stream_header(), bundle.manifest().quantizer.size))
+        let size = bundle.manifest().quantizer.size;
+        Ok(Stream { header: bundle.stream_header(), size, bundle: Some(bundle) })
     };
     let meta = &tokens.meta;
     match (&meta.stream_header, &args.model) {
         (Some(header), model) => {
-            if let Some(model) = model {
-                Bundle::find(model)?.check_stream(header)?;
-            }
-            let bundle = installed().into_iter().find(|b| b.id() == header.bundle);
+            let bundle = match model {
+                Some(model) => {
+                    let bundle = Bundle::find(model)?;
+                    bundle.check_stream(header)?;
+                    Some(bundle)
+                }
+                None if installed().iter().any(|b| b.id() == header.bundle) => {
+                    Some(Bundle::for_stream(header, None)?)
+                }
+                None => None,
+            };
             // Sizes need not be powers of two, so the bits of a code only bound them; the bundle knows best.
             let stated = if meta.codebook_size > 0 { meta.codebook_size } else { 1 << header.code_bits };
-            let size = bundle.map_or(stated, |b| b.manifest().quantizer.size);
-            Ok((header.clone(), size))
+            let size = bundle.as_ref().map_or(stated, |b| b.manifest().quantizer.size);
+            Ok(Stream { header: header.clone(), size, bundle })
         }
         (None, Some(model)) => of_bundle(model),
         (None, None) if !meta.model.is_empty() => of_bundle(&meta.model),

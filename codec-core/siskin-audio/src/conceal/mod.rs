@@ -4,6 +4,10 @@
 //! known already, the sound leads to that. The noise has the level and the spectrum that [`NoiseFloor`] has found under
 //! the decoded signal, or those of a SID frame. All transitions are crossfades, so neither a loss nor DTX clicks.
 
+mod channels;
+
+pub(crate) use channels::Concealments;
+
 use crate::comfort_noise::{NoiseState, NoiseSynthesis};
 use crate::noise_floor::NoiseFloor;
 use crate::spectrum::{Analysis, Plan, Powers};

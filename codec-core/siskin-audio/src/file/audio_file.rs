@@ -16,6 +16,18 @@ pub struct AudioFile<R: Read> {
     elsewhere: u64,
     /// Where the last packet ends, in nanoseconds.
     end_ns: u64,
+    segments: Segments,
+}
+
+/// Where the segments of a file lie, which do not begin on whole frames.
+#[derive(Debug, Default)]
+struct Segments {
+    /// Place of the last packet, if it is a segment, and where it ends, in samples.
+    last: Option<(u64, u64)>,
+    /// Where the stream began.
+    origin: u64,
+    /// Samples from one to the next, once a packet has said it.
+    stride: u64,
 }
 
 impl<R: Read + Seek> AudioFile<R> {
@@ -42,7 +54,15 @@ impl<R: Read + Seek> AudioFile<R> {
             return Err(Error::container(format!("no {AUDIO_CODEC_ID} track, found: {found}")));
         };
         let (header, _) = StreamHeader::parse(&track.codec_private)?;
-        Ok(Self { track: track.number, header, limits, elsewhere: 0, end_ns: 0, reader })
+        Ok(Self {
+            track: track.number,
+            header,
+            limits,
+            elsewhere: 0,
+            end_ns: 0,
+            segments: Segments::default(),
+            reader,
+        })
     }
 
     /// What the track says of its stream.
@@ -99,7 +119,10 @@ impl<R: Read + Seek> AudioFile<R> {
                 if block.follows && block.duration_ns.is_none() {
                     block.pts_ns = self.end_ns;
                 }
-                self.end_ns = block.pts_ns.saturating_add(self.length_ns(&block.data));
+                let samples = self.place_packet(block.pts_ns, &block.data);
+                let base = TimeBase::from_sample_rate(self.header.sample_rate);
+                let length = base.ticks_to_ns(samples, Rounding::Down).unwrap_or(u64::MAX);
+                self.end_ns = block.pts_ns.saturating_add(length);
                 return Ok(true);
             }
             // Payloads only: the few bytes of header that each block has in the container stay counted.
@@ -115,9 +138,12 @@ impl<R: Read + Seek> AudioFile<R> {
         self.reader.seek_to((seconds * 1e9) as u64)
     }
 
-    /// Position of a packet that does not start a stream, in samples, from its rounded time stamp: such packets begin
-    /// on whole frames, counted from the `origin` of their stream.
+    /// Position of the packet that was read last and does not start a stream, in samples, from its rounded time stamp: such
+    /// packets begin on whole frames, counted from the `origin` of their stream, or where a codec has segments on whole segments.
     pub fn position(&self, pts_ns: u64, origin: u64) -> u64 {
+        if let Some((start, _)) = self.segments.last {
+            return start;
+        }
         let (hop, skip) = (f64::from(self.header.hop), f64::from(self.header.pre_skip));
         let samples = self.samples(pts_ns) - origin as f64;
         // To the nearest frame: a tick of the container is far shorter than one, so this undoes the rounding for
@@ -126,13 +152,40 @@ impl<R: Read + Seek> AudioFile<R> {
         origin + (frames * hop - skip).max(0.0) as u64
     }
 
-    /// How long a packet lasts; one that cannot be read lasts for no time.
-    fn length_ns(&self, data: &[u8]) -> u64 {
-        let packet = Packet::parse(data, &self.limits).and_then(|p| p.bind(&self.header));
-        // Time then stands still, and the next packet with a time stamp of its own puts it right.
-        let samples = packet.map_or(0, |p| p.sample_count());
-        let base = TimeBase::from_sample_rate(self.header.sample_rate);
-        base.ticks_to_ns(samples, Rounding::Down).unwrap_or(u64::MAX)
+    /// How many samples a packet lasts; one that cannot be read lasts for no time.
+    fn place_packet(&mut self, pts_ns: u64, data: &[u8]) -> u64 {
+        let stamp = self.samples(pts_ns).round() as u64;
+        let segments = &mut self.segments;
+        let last = segments.last.take();
+        let Ok(packet) = Packet::parse(data, &self.limits).and_then(|p| p.bind(&self.header)) else {
+            // Time then stands still, and the next packet with a time stamp of its own puts it right.
+            return 0;
+        };
+        let samples = packet.sample_count();
+        if packet.segment().is_none() {
+            return samples;
+        }
+        let info = packet.info();
+        if info.overlap > 0 {
+            segments.stride = samples;
+        }
+        let rounding = u64::from(self.header.sample_rate.div_ceil(1000));
+        let next = last.map(|(_, end)| end).filter(|end| end.abs_diff(stamp) <= rounding);
+        let start = match (next, info.starts_stream) {
+            (Some(next), _) => next,
+            (None, true) => stamp,
+            (None, false) if segments.stride == 0 => stamp,
+            (None, false) => {
+                // After a seek or a loss: whole segments from the start of the stream.
+                let count = (stamp.saturating_sub(segments.origin) + segments.stride / 2) / segments.stride;
+                segments.origin + count * segments.stride
+            }
+        };
+        if info.starts_stream {
+            segments.origin = start;
+        }
+        segments.last = Some((start, start.saturating_add(samples)));
+        samples
     }
 
     /// A time in samples, not rounded.

@@ -106,6 +106,11 @@ impl<R: Read + Seek> FileDecoder<R> {
         self.file.header().sample_rate
     }
 
+    /// Channels, which lie interleaved in what is decoded.
+    pub fn channels(&self) -> u8 {
+        self.file.header().channels
+    }
+
     /// When the first sample is heard, in nanoseconds of the file; known once there is one.
     pub fn start_ns(&self) -> u64 {
         self.time_ns(self.start)
@@ -126,7 +131,7 @@ impl<R: Read + Seek> FileDecoder<R> {
         self.position
     }
 
-    /// Samples handed out so far.
+    /// Samples per channel handed out so far.
     pub fn given_samples(&self) -> u64 {
         self.given
     }
@@ -157,7 +162,7 @@ impl<R: Read + Seek> FileDecoder<R> {
         self.file.seek((seconds - longest - warm_up).max(0.0))
     }
 
-    /// Appends the samples of the next packet to `out`; false at the end.
+    /// Appends the samples of the next packet to `out`, channels interleaved; false at the end.
     ///
     /// # Errors
     /// [`Error::Network`] if the network fails; an error of which [`Error::is_would_block`] is true if the file has not arrived so
@@ -182,7 +187,7 @@ impl<R: Read + Seek> FileDecoder<R> {
                 }
             }
         }
-        let new = (out.len() - start) as u64;
+        let new = ((out.len() - start) / usize::from(self.channels())) as u64;
         if self.given == 0 {
             self.start = self.position.saturating_sub(new);
         }
@@ -192,6 +197,7 @@ impl<R: Read + Seek> FileDecoder<R> {
 
     fn take_packet(&mut self, out: &mut Vec<f32>) -> Result<()> {
         let header = self.file.header();
+        let channels = usize::from(header.channels);
         let bind = |data| Packet::parse(data, &self.limits).and_then(|packet| packet.bind(header));
         self.rewritten.clear();
         let packet = bind(&self.block.data).and_then(|packet| {
@@ -245,7 +251,7 @@ impl<R: Read + Seek> FileDecoder<R> {
         } else {
             self.losses.jumps += 1;
         }
-        let filled = out.len() - start;
+        let filled = (out.len() - start) / channels;
         match self.decoder.decode_packet(&packet, out) {
             // By the packet's own place and not by adding up, so that an error does not live on.
             Ok(_) => self.position = end,
@@ -256,7 +262,8 @@ impl<R: Read + Seek> FileDecoder<R> {
             Err(e) => return Err(e),
         }
         // What was decoded to warm up is not handed out.
-        let early = (self.skip_until.saturating_sub(from) as usize).min(out.len() - start);
+        let early = self.skip_until.saturating_sub(from) as usize;
+        let early = early.saturating_mul(channels).min(out.len() - start);
         out.drain(start..start + early);
         Ok(())
     }

@@ -25,7 +25,7 @@ pub struct Losses {
 }
 
 impl Losses {
-    /// Appends exactly `samples` samples in place of what is missing before the packet `next`: from its copies as far
+    /// Appends exactly `samples` samples of each channel in place of what is missing before the packet `next`: from its copies as far
     /// as they reach, the rest concealed. What is missing in a pause is no loss.
     pub(super) fn conceal_gap(
         &mut self,
@@ -36,6 +36,7 @@ impl Losses {
         out: &mut Vec<f32>,
     ) -> Result<()> {
         let (hop, is_pause) = (u64::from(decoder.stream_header().hop), decoder.in_dtx());
+        let channels = u64::from(decoder.stream_header().channels);
         let (mut left, mut recovered) = (samples, 0);
         while left > 0 {
             scratch.clear();
@@ -50,8 +51,8 @@ impl Losses {
                 // Copies are of whole frames.
                 decoder.conceal(frames as u32, scratch)?;
             }
-            let count = (scratch.len() as u64).min(left);
-            out.extend_from_slice(&scratch[..count as usize]);
+            let count = (scratch.len() as u64 / channels).min(left);
+            out.extend_from_slice(&scratch[..(count * channels) as usize]);
             left -= count;
         }
         if !is_pause {

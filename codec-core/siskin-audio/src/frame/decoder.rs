@@ -4,6 +4,8 @@ use siskin_model::runtime::{Provider, Runtime, StepNetwork};
 
 use super::block::BlockNetwork;
 use super::opening::Opening;
+use super::planes::join_channels;
+use super::segments::check_frames;
 use super::{Snapshot, check_network, end_state, mark_end};
 use crate::any_quantizer::AnyQuantizer;
 use crate::quantizer::ResidualQuantizer;
@@ -15,8 +17,11 @@ pub struct FrameDecoder {
     latent: Vec<f32>,
     /// Space for the latents of a block.
     next_latent: Vec<f32>,
-    /// Samples of a frame, and dimension of a latent, of which a frame may have several.
+    /// Samples of a frame, of all channels, and dimension of a latent, of which a frame may have several.
     hop: usize,
+    channels: usize,
+    /// Samples of the last run, interleaved, where there are several channels.
+    pcm: Vec<f32>,
     dim: usize,
     conventions: Conventions,
     opening: Option<Opening>,
@@ -30,8 +35,8 @@ impl FrameDecoder {
     /// # Errors
     /// What [`Runtime::open_network`] and [`ResidualQuantizer::from_bundle`] return.
     pub fn new(bundle: &Bundle, runtime: &Runtime) -> Result<Self> {
-        let m = bundle.manifest();
-        let spec = &m.decoder;
+        check_frames(bundle)?;
+        let spec = &bundle.manifest().decoder;
         Self::with_network(bundle, runtime, runtime.open_network(spec, bundle.file_bytes(&spec.file)?)?)
     }
 
@@ -45,11 +50,13 @@ impl FrameDecoder {
         mut network: Box<dyn StepNetwork>,
     ) -> Result<Self> {
         let m = bundle.manifest();
-        check_network(&mut *network, &m.decoder, [m.latent_len(), m.hop.into()])?;
+        check_frames(bundle)?;
+        check_network(&mut *network, &m.decoder, [m.latent_len(), m.frame_len()])?;
         let network = BlockNetwork::of_bundle(network, bundle, runtime, &m.decoder);
         let mut decoder = Self::with_quantizer(network, AnyQuantizer::for_decoder(bundle)?);
         decoder.conventions = m.conventions;
         decoder.dim = m.latent_dim;
+        decoder.channels = m.channels.into();
         decoder.end_state = end_state(&m.decoder);
         let opening = m.opening.as_ref().and_then(|o| Some((o.decoder.as_ref()?, o.frames)));
         decoder.opening = opening.map(|(spec, frames)| Opening::new(bundle, runtime, spec, frames));
@@ -68,6 +75,8 @@ impl FrameDecoder {
         Self {
             network,
             hop,
+            channels: 1,
+            pcm: Vec::new(),
             dim: latent.len(),
             next_latent: Vec::with_capacity(latent.len()),
             latent,
@@ -102,12 +111,14 @@ impl FrameDecoder {
             self.latent.iter().enumerate().for_each(|(d, &x)| latents[d * frames + frame] = x);
         }
         let samples = frames * self.hop;
-        let pcm = opening.run(&[1, values, frames], &latents, samples)?;
+        let planes = opening.run(&[1, values, frames], &latents, samples)?;
         self.network.of(1)?.restore(opening.states())?;
+        let mut pcm = vec![0.0; samples];
+        join_channels(&planes, self.channels, &mut pcm);
         Ok(pcm)
     }
 
-    /// Decodes one frame from `codes` (`[stage][group]`, any whole number of stages) and returns its `hop` samples.
+    /// Decodes one frame from `codes` (`[stage][group]`, any whole number of stages) and returns its `hop` samples of each channel, interleaved.
     ///
     /// # Errors
     /// [`Error::Bitstream`] for codes out of range, before anything has changed;
@@ -164,7 +175,18 @@ impl FrameDecoder {
         let network = self.network.of(1)?;
         network.input().copy_from_slice(&self.latent);
         network.run()?;
-        Ok(network.output())
+        Ok(self.interleaved())
+    }
+
+    /// The samples of the last run.
+    fn interleaved(&mut self) -> &[f32] {
+        let planes = self.network.shared().output();
+        if self.channels == 1 {
+            return planes;
+        }
+        self.pcm.resize(planes.len(), 0.0);
+        join_channels(planes, self.channels, &mut self.pcm);
+        &self.pcm
     }
 
     /// Frames that [`decode_block`](Self::decode_block) takes at most.
@@ -195,7 +217,7 @@ impl FrameDecoder {
         }
         self.latent.copy_from_slice(&self.next_latent);
         network.run()?;
-        Ok(network.output())
+        Ok(self.interleaved())
     }
 
     /// Says that the codes of the stream are all in: what follows only pushes the last samples through the delay.

@@ -7,6 +7,8 @@ use siskin_model::runtime::{Provider, Runtime, StepNetwork};
 
 use super::block::BlockNetwork;
 use super::opening::Opening;
+use super::planes::split_channels;
+use super::segments::check_frames;
 use super::{Snapshot, Waiting, check_network, end_state, mark_end};
 use crate::any_quantizer::AnyQuantizer;
 use crate::quantizer::ResidualQuantizer;
@@ -31,7 +33,9 @@ pub struct FrameEncoder {
     is_mirrored: bool,
     /// Frames that are run at once, but at the end of a stream.
     block: usize,
+    /// Samples of a frame, of all channels.
     hop: usize,
+    channels: usize,
     /// Values of a frame's latents, and of one of them.
     values: usize,
     dim: usize,
@@ -46,8 +50,8 @@ impl FrameEncoder {
     /// # Errors
     /// What [`Runtime::open_network`] and [`ResidualQuantizer::from_bundle`] return.
     pub fn new(bundle: &Bundle, runtime: &Runtime) -> Result<Self> {
-        let m = bundle.manifest();
-        let spec = &m.encoder;
+        check_frames(bundle)?;
+        let spec = &bundle.manifest().encoder;
         Self::with_network(bundle, runtime, runtime.open_network(spec, bundle.file_bytes(&spec.file)?)?)
     }
 
@@ -61,11 +65,13 @@ impl FrameEncoder {
         mut network: Box<dyn StepNetwork>,
     ) -> Result<Self> {
         let m = bundle.manifest();
-        check_network(&mut *network, &m.encoder, [m.hop.into(), m.latent_len()])?;
+        check_frames(bundle)?;
+        check_network(&mut *network, &m.encoder, [m.frame_len(), m.latent_len()])?;
         let network = BlockNetwork::of_bundle(network, bundle, runtime, &m.encoder);
         let mut encoder = Self::with_quantizer(network, AnyQuantizer::from_bundle(bundle)?);
         encoder.conventions = m.conventions;
         encoder.dim = m.latent_dim;
+        encoder.channels = m.channels.into();
         encoder.end_state = end_state(&m.encoder);
         encoder.lookahead = m.lookahead / u32::from(m.hop);
         encoder.opening = m.opening.as_ref().map(|o| Opening::new(bundle, runtime, &o.encoder, o.frames));
@@ -83,6 +89,7 @@ impl FrameEncoder {
     fn with_quantizer(mut network: BlockNetwork, quantizer: AnyQuantizer) -> Self {
         Self {
             hop: network.network().input().len(),
+            channels: 1,
             values: quantizer.latent_len(),
             dim: quantizer.latent_len(),
             network,
@@ -122,7 +129,7 @@ impl FrameEncoder {
         self.opening.as_ref().map_or(1, Opening::frames)
     }
 
-    /// Encodes one frame: `pcm` holds `hop` samples in -1..1, `codes` is filled `[stage][group]` with as many stages as
+    /// Encodes one frame: `pcm` holds `hop` samples in -1..1 of each channel, interleaved, `codes` is filled `[stage][group]` with as many stages as
     /// it has room for. NaN and infinite samples count as silence.
     ///
     /// # Errors
@@ -136,7 +143,7 @@ impl FrameEncoder {
         Err(Error::parameter("frame", "of a codec that looks ahead", "push_frame and take_codes"))
     }
 
-    /// Takes a frame of `hop` samples in -1..1; NaN and infinite samples count as silence.
+    /// Takes a frame of `hop` samples in -1..1 of each channel, interleaved; NaN and infinite samples count as silence.
     ///
     /// # Errors
     /// [`Error::Network`] if the network fails.
@@ -160,7 +167,7 @@ impl FrameEncoder {
         // A stream that ends before its opening is whole begins from silence, as its decoder does with so few frames.
         self.waiting.is_opening = false;
         let network = self.network.of(frames)?;
-        network.input().copy_from_slice(&self.waiting.gathered[..frames * self.hop]);
+        split_channels(&self.waiting.gathered[..frames * self.hop], self.channels, network.input());
         network.run()?;
         self.waiting.gathered.clear();
         for frame in 0..frames {
@@ -182,9 +189,10 @@ impl FrameEncoder {
         if self.waiting.gathered.len() < frames * self.hop {
             return Ok(());
         }
-        let shape = [1, 1, frames * self.hop];
-        let latents =
-            opening.run(&shape, &self.waiting.gathered[..frames * self.hop], frames * self.values)?;
+        let shape = [1, self.channels, frames * self.hop / self.channels];
+        let mut planes = vec![0.0; frames * self.hop];
+        split_channels(&self.waiting.gathered[..frames * self.hop], self.channels, &mut planes);
+        let latents = opening.run(&shape, &planes, frames * self.values)?;
         self.network.of(1)?.restore(opening.states())?;
         for frame in 0..frames {
             let mut latent = Vec::new();
@@ -289,10 +297,9 @@ impl FrameEncoder {
     /// [`Error::Network`] if the network fails.
     pub(crate) fn run_network(&mut self, pcm: &[f32]) -> Result<()> {
         let network = self.network.of(1)?;
-        for (to, &from) in network.input().iter_mut().zip(pcm) {
-            // A NaN would reach the network's states and stay in them.
-            *to = if from.is_finite() { from } else { 0.0 };
-        }
+        split_channels(pcm, self.channels, network.input());
+        // A NaN would reach the network's states and stay in them.
+        network.input().iter_mut().filter(|x| !x.is_finite()).for_each(|x| *x = 0.0);
         network.run()
     }
 

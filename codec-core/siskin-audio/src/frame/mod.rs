@@ -3,12 +3,20 @@
 mod block;
 mod decoder;
 mod encoder;
+mod gatherer;
 mod opening;
+mod overlap;
+mod planes;
+mod segments;
 
 pub use block::MAX_BLOCK;
 pub(crate) use block::even_block;
 pub use decoder::FrameDecoder;
 pub use encoder::FrameEncoder;
+pub(crate) use gatherer::SegmentGatherer;
+pub(crate) use overlap::Overlap;
+pub(crate) use segments::SegmentDecoder;
+pub use segments::SegmentEncoder;
 
 use std::collections::VecDeque;
 
@@ -24,11 +32,13 @@ pub struct Snapshot {
     pub(crate) states: Vec<Vec<f32>>,
     /// A decoder's last latent, which concealment holds.
     pub(crate) latent: Vec<f32>,
-    /// State of the concealment; only a [`Decoder`](crate::Decoder) uses it and the limiter's peak.
-    pub(crate) concealment: ConcealmentSnapshot,
+    /// State of the concealment of each channel; only a [`Decoder`](crate::Decoder) uses it and the limiter's peak.
+    pub(crate) concealment: Vec<ConcealmentSnapshot>,
     pub(crate) peak: f32,
     /// What an encoder holds beside its network.
     pub(crate) waiting: Waiting,
+    /// What a decoder of segments holds.
+    pub(crate) overlap: Overlap,
 }
 
 /// Frames on their way through an encoder: none in one that gives codes with a frame's last sample.

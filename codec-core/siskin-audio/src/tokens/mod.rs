@@ -43,6 +43,8 @@ mod layout;
 mod layout_name;
 mod packer;
 mod packets;
+mod segment_packets;
+mod segment_plan;
 mod slots;
 mod stream;
 #[cfg(test)]
@@ -56,7 +58,7 @@ pub use file::{CodeType, FileFormat, TokenFile, TokenMeta};
 pub use format::Format;
 pub use layout::{Column, Layout, MAX_HELD_FRAMES, Role};
 pub use packer::Packer;
-pub use packets::{CodePackets, PackedCodes, codes_from_packet};
+pub use packets::{CodePackets, PackedCodes, codes_and_scale_from_packet, codes_from_packet};
 pub use siskin_error::TokenError;
 pub use siskin_model::bundle::Specials;
 pub use slots::Slots;

@@ -4,8 +4,11 @@ use siskin_bitstream::packet::{self, Packet, PacketInfo};
 use siskin_bitstream::{CodeCoder, Frames, StreamHeader};
 use siskin_entropy::{Coder, Tables};
 use siskin_error::{Error, Limits, Result};
+use siskin_model::bundle::SegmentSpec;
 
 use crate::config::EncoderConfig;
+use crate::tokens::segment_packets::SegmentPackets;
+use crate::tokens::segment_plan::SegmentPlan;
 
 /// A packet made of codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +43,8 @@ pub struct CodePackets {
     holds_last: bool,
     /// Codes of the last frame.
     last: Vec<u16>,
+    /// For a codec of segments.
+    segments: Option<SegmentPackets>,
 }
 
 impl CodePackets {
@@ -70,7 +75,22 @@ impl CodePackets {
             header_due: 0,
             holds_last,
             last: Vec::new(),
+            segments: None,
         })
+    }
+
+    /// Makes a packet of each segment, for a codec that codes those: its `sizes`, the scales in their order (1 where there are
+    /// none), and the stream's length, from which follows how many frames the last segments have; without it, all but the last are
+    /// whole. To be called before the first frame; the frames per packet no longer count.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] for a scale that is not finite or below 0.
+    pub fn set_segments(&mut self, sizes: SegmentSpec, scales: Vec<f32>, samples: Option<u64>) -> Result<()> {
+        let mut plan = SegmentPlan::new(sizes, self.header.hop);
+        plan.set_scales(scales)?;
+        plan.set_samples(samples);
+        self.segments = Some(SegmentPackets::new(plan, self.header.groups));
+        Ok(())
     }
 
     /// Sets the tables with which packets of several frames may be range coded.
@@ -102,6 +122,9 @@ impl CodePackets {
         if codes.len() != expected {
             return Err(Error::parameter("codes", codes.len(), expected).into());
         }
+        if let Some(segments) = &mut self.segments {
+            return segments.push_frame(&self.header, self.header_interval, codes, emit);
+        }
         // The packet was full before: only now is it known not to be the last.
         if self.holds_last && self.is_packet_full() {
             self.emit_packet(0, emit)?;
@@ -117,7 +140,8 @@ impl CodePackets {
         Ok(())
     }
 
-    /// Skips a lost frame: the next packet begins after it, and decoders conceal the gap.
+    /// Skips a lost frame: the next packet begins after it, and decoders conceal the gap. In a segment, which cannot lack a frame, the
+    /// codes of the frame before take its place.
     ///
     /// # Errors
     /// What `emit` returns.
@@ -125,6 +149,10 @@ impl CodePackets {
         &mut self,
         emit: &mut impl FnMut(PackedCodes<'_>) -> std::result::Result<(), E>,
     ) -> std::result::Result<(), E> {
+        if let Some(segments) = &mut self.segments {
+            let codes = self.header.codes_per_frame(self.stages);
+            return segments.skip_frame(&self.header, self.header_interval, codes, emit);
+        }
         if self.pending_frames() > 0 {
             self.emit_packet(0, emit)?;
         }
@@ -144,6 +172,9 @@ impl CodePackets {
         samples: Option<u64>,
         emit: &mut impl FnMut(PackedCodes<'_>) -> std::result::Result<(), E>,
     ) -> std::result::Result<(), E> {
+        if let Some(segments) = &mut self.segments {
+            return segments.finish_stream(&self.header, self.header_interval, samples, emit);
+        }
         let (hop, delay) = (u64::from(self.header.hop), u64::from(self.header.pre_skip));
         let frames = self.frames_before + u64::from(self.pending_frames());
         let samples = samples.or_else(|| (delay >= hop && frames > 0).then_some(frames * hop));
@@ -180,6 +211,9 @@ impl CodePackets {
 
     /// Back to the start of a stream.
     pub fn reset(&mut self) {
+        if let Some(segments) = &mut self.segments {
+            segments.reset();
+        }
         self.codes.clear();
         (self.frames_before, self.started, self.header_due) = (0, false, 0);
         self.last.clear();
@@ -201,7 +235,8 @@ impl CodePackets {
         emit: &mut impl FnMut(PackedCodes<'_>) -> std::result::Result<(), E>,
     ) -> std::result::Result<(), E> {
         let frames = self.pending_frames();
-        let info = PacketInfo { starts_stream: !self.started, end_trim, frames, stages: self.stages };
+        let info =
+            PacketInfo { starts_stream: !self.started, end_trim, frames, stages: self.stages, overlap: 0 };
         let is_random_access = self.frames_before >= self.header_due || !self.started;
         self.packet.clear();
         self.frames.clear_for(self.header.groups);
@@ -243,6 +278,19 @@ pub fn codes_from_packet(
     coder: Option<&mut Coder>,
     out: &mut Vec<u16>,
 ) -> Result<PacketInfo> {
+    codes_and_scale_from_packet(data, header, coder, out).map(|(info, _)| info)
+}
+
+/// As [`codes_from_packet`], with the scale of a segment.
+///
+/// # Errors
+/// As for [`codes_from_packet`].
+pub fn codes_and_scale_from_packet(
+    data: &[u8],
+    header: &StreamHeader,
+    coder: Option<&mut Coder>,
+    out: &mut Vec<u16>,
+) -> Result<(PacketInfo, Option<f32>)> {
     let packet = Packet::parse(data, &Limits::default())?.bind(header)?;
     let mut frames = Frames::default();
     packet.read_codes(coder.map(|c| c as &mut dyn CodeCoder), &mut frames)?;
@@ -253,5 +301,5 @@ pub fn codes_from_packet(
         return Err(Error::bitstream("packet", "stages", 0, reason));
     }
     out.extend_from_slice(frames.codes());
-    Ok(packet.info())
+    Ok((packet.info(), packet.segment().map(|s| s.scale)))
 }

@@ -6,6 +6,7 @@ use siskin_model::runtime::{Provider, Runtime};
 use crate::decoder::Decoder;
 use crate::frame::Snapshot;
 use crate::tokens::format::Format;
+use crate::tokens::segment_plan::SegmentPlan;
 use crate::tokens::unit_decoder::{Ending, Progress, TextToken, UnitDecoder};
 use crate::tokens::unpack::{OnBadToken, Unit, Unpacker};
 
@@ -84,6 +85,22 @@ impl TokenStream {
     /// Trims the stream to `samples` samples, the length of the recording that was tokenized.
     pub fn set_length(&mut self, samples: u64) {
         self.output.progress.length = Some(samples);
+        if let Some(plan) = &mut self.output.progress.segments {
+            plan.set_samples(Some(samples));
+        }
+    }
+
+    /// Gives the scales of the segments in their order, for a codec that codes those; segments without one have 1. With
+    /// [`set_length`](Self::set_length) before the first token, the stream's last segments have as many frames as they were made with.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] for a scale that is not finite or below 0, and if the codec codes frames.
+    pub fn set_scales(&mut self, scales: Vec<f32>) -> Result<()> {
+        match &mut self.output.progress.segments {
+            Some(plan) => plan.set_scales(scales),
+            None if scales.is_empty() => Ok(()),
+            None => Err(Error::parameter("scales", scales.len(), "none: the codec codes frames")),
+        }
     }
 
     /// Sets the number of frames of a coarse-first clip before its first token.
@@ -94,8 +111,8 @@ impl TokenStream {
         self.unpacker.set_frames(frames)
     }
 
-    /// Decodes any number of tokens and appends the samples (mono) of the frames that become complete to `out`.
-    /// Returns the number of samples.
+    /// Decodes any number of tokens and appends the samples of the frames that become complete to `out`, channels
+    /// interleaved. Returns the number of values.
     ///
     /// # Errors
     /// [`Error::Token`] if bad tokens are refused: the samples of the tokens before it are in `out`, and
@@ -204,6 +221,8 @@ impl TokenStream {
         progress.length = None;
         progress.held.clear();
         progress.is_opening = self.output.decoder.opening_frames().is_some();
+        let hop = self.output.decoder.stream_header().hop;
+        progress.segments = self.output.decoder.segments().map(|sizes| SegmentPlan::new(sizes, hop));
         // The codec's delay, as in a packet that starts a stream.
         progress.skip = self.output.decoder.stream_header().pre_skip.into();
     }

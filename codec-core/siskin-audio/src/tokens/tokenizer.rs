@@ -1,24 +1,49 @@
+use siskin_bitstream::Frames;
 use siskin_error::{Error, Result};
 use siskin_model::bundle::{Bundle, Conventions};
 use siskin_model::runtime::{Provider, Runtime};
 
-use crate::frame::FrameEncoder;
+use crate::frame::{FrameEncoder, SegmentEncoder, SegmentGatherer};
 use crate::levels::HighPass;
 use crate::tokens::format::Format;
 use crate::tokens::packer::Packer;
 
 /// Samples in, tokens out.
 pub struct Tokenizer {
+    source: Source,
+    packer: Packer,
+}
+
+/// What makes frames of codes of samples.
+enum Source {
+    Frames(Box<FrameSource>),
+    Segments(Box<SegmentSource>),
+}
+
+/// A codec that codes frame by frame.
+struct FrameSource {
     frames: FrameEncoder,
     high_pass: HighPass,
-    packer: Packer,
     hop: usize,
+    channels: usize,
     delay: usize,
-    /// The frame being gathered.
+    /// The frame being gathered, of all channels.
     pending: Vec<f32>,
     codes: Vec<u16>,
+    /// Samples of all channels.
     samples_in: u64,
     frames_out: u64,
+}
+
+/// A codec that codes segments.
+struct SegmentSource {
+    segments: SegmentEncoder,
+    gatherer: SegmentGatherer,
+    codes_per_frame: usize,
+    frames: Frames,
+    groups: u8,
+    scales: Vec<f32>,
+    samples: u64,
 }
 
 impl Tokenizer {
@@ -26,20 +51,33 @@ impl Tokenizer {
     /// `stages` the bundle's default is used.
     ///
     /// # Errors
-    /// What [`Format::from_bundle`] and [`FrameEncoder::new`] return.
+    /// What [`Format::from_bundle`], [`FrameEncoder::new`] and [`SegmentEncoder::new`] return.
     pub fn new(bundle: &Bundle, runtime: &Runtime, layout: &str, stages: Option<u8>) -> Result<Self> {
         let manifest = bundle.manifest();
         let format = Format::from_bundle(bundle, stages.unwrap_or(manifest.default_stages), layout)?;
+        let channels = usize::from(manifest.channels);
+        if let Some(sizes) = manifest.segments {
+            let source = SegmentSource {
+                segments: SegmentEncoder::new(bundle, runtime)?,
+                gatherer: SegmentGatherer::new(sizes, channels),
+                codes_per_frame: format.codes_per_frame(),
+                frames: Frames::new(manifest.quantizer.groups),
+                groups: manifest.quantizer.groups,
+                scales: Vec::new(),
+                samples: 0,
+            };
+            return Ok(Self { source: Source::Segments(Box::new(source)), packer: Packer::new(format) });
+        }
         let mut frames = FrameEncoder::new(bundle, runtime)?;
         frames.set_opening(true);
         // A published codec's frames are as many as the samples fill; `TokenStream` pushes its delay out by itself.
         let is_published = manifest.conventions == Conventions::Published;
         let delay = if is_published { 0 } else { manifest.delay.into() };
-        Self::from_parts(frames, format, manifest.hop.into(), delay, manifest.sample_rate)
+        Ok(Self::of_frames(frames, format, manifest.hop.into(), channels, delay, manifest.sample_rate))
     }
 
-    /// A tokenizer from its parts: `hop` samples per frame, `delay` samples by which the decoder lags, `rate` samples per
-    /// second.
+    /// A tokenizer of frames of one channel from its parts: `hop` samples per frame, `delay` samples by which the decoder lags,
+    /// `rate` samples per second.
     ///
     /// # Errors
     /// [`Error::Parameter`] for a hop of 0.
@@ -53,10 +91,29 @@ impl Tokenizer {
         if hop == 0 {
             return Err(Error::parameter("hop", hop, "1 and more"));
         }
-        let codes = vec![0; format.codes_per_frame()];
-        let packer = Packer::new(format);
-        let (high_pass, pending) = (HighPass::of(frames.conventions(), rate), Vec::with_capacity(hop));
-        Ok(Self { frames, high_pass, packer, hop, delay, pending, codes, samples_in: 0, frames_out: 0 })
+        Ok(Self::of_frames(frames, format, hop, 1, delay, rate))
+    }
+
+    fn of_frames(
+        frames: FrameEncoder,
+        format: Format,
+        hop: usize,
+        channels: usize,
+        delay: usize,
+        rate: u32,
+    ) -> Self {
+        let source = FrameSource {
+            high_pass: HighPass::of(frames.conventions(), rate, channels),
+            frames,
+            hop,
+            channels,
+            delay,
+            pending: Vec::with_capacity(hop * channels),
+            codes: vec![0; format.codes_per_frame()],
+            samples_in: 0,
+            frames_out: 0,
+        };
+        Self { source: Source::Frames(Box::new(source)), packer: Packer::new(format) }
     }
 
     /// The format of the tokens.
@@ -65,94 +122,176 @@ impl Tokenizer {
     }
 
     /// Runs up to `frames` frames at once, as [`FrameEncoder::set_block`] does: for recordings, whose tokens need not come as soon as
-    /// they can. Back to the start of a stream.
+    /// they can. Back to the start of a stream. A segment is always run at once.
     pub fn set_block(&mut self, frames: usize) {
-        self.frames.set_block(frames);
+        if let Source::Frames(source) = &mut self.source {
+            source.frames.set_block(frames);
+        }
         self.reset();
     }
 
     /// Sets the number of beams of the codebook search, as [`FrameEncoder::set_search_width`] does.
     pub fn set_search_width(&mut self, width: usize) {
-        self.frames.set_search_width(width);
+        if let Source::Frames(source) = &mut self.source {
+            source.frames.set_search_width(width);
+        }
     }
 
     /// The execution provider of the network.
     pub fn provider(&self) -> Provider {
-        self.frames.provider()
+        match &self.source {
+            Source::Frames(source) => source.frames.provider(),
+            Source::Segments(source) => source.segments.provider(),
+        }
     }
 
-    /// Encodes any number of samples (mono, -1..1) and appends the tokens that are ready.
+    /// Encodes any number of samples (-1..1, channels interleaved) and appends the tokens that are ready.
     ///
     /// # Errors
     /// [`Error::Network`] if the network fails; what [`Packer::push_frame`] returns.
-    pub fn push_samples(&mut self, mut pcm: &[f32], out: &mut Vec<i64>) -> Result<()> {
+    pub fn push_samples(&mut self, pcm: &[f32], out: &mut Vec<i64>) -> Result<()> {
+        match &mut self.source {
+            Source::Frames(source) => source.push_samples(pcm, &mut self.packer, out),
+            Source::Segments(source) => source.push_samples(pcm, &mut self.packer, out),
+        }
+    }
+
+    /// Ends the stream as [`Packer::finish_stream`] does, after frames for the rest of the samples and for the codec's delay,
+    /// and starts a new one. Returns the stream's length in samples per channel, to which a decoder trims its output.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::push_samples`].
+    pub fn finish_stream(&mut self, marked: bool, out: &mut Vec<i64>) -> Result<u64> {
+        let samples = match &mut self.source {
+            Source::Frames(source) => source.finish_stream(&mut self.packer, out)?,
+            Source::Segments(source) => source.finish_stream(&mut self.packer, out)?,
+        };
+        self.packer.finish_stream(marked, out);
+        // The scales are for whoever asks now.
+        let scales = self.take_scales();
+        self.reset();
+        if let Source::Segments(source) = &mut self.source {
+            source.scales = scales;
+        }
+        Ok(samples)
+    }
+
+    /// Takes the scales of the segments since the last call, for a codec that codes those: without them their tokens do not decode
+    /// to what they were made of.
+    pub fn take_scales(&mut self) -> Vec<f32> {
+        match &mut self.source {
+            Source::Frames(_) => Vec::new(),
+            Source::Segments(source) => std::mem::take(&mut source.scales),
+        }
+    }
+
+    /// Back to the start of a stream.
+    pub fn reset(&mut self) {
+        match &mut self.source {
+            Source::Frames(source) => source.reset(),
+            Source::Segments(source) => source.reset(),
+        }
+        self.packer.reset();
+    }
+}
+
+impl FrameSource {
+    fn push_samples(&mut self, mut pcm: &[f32], packer: &mut Packer, out: &mut Vec<i64>) -> Result<()> {
         self.samples_in += pcm.len() as u64;
+        let frame = self.hop * self.channels;
         while !pcm.is_empty() {
-            let (now, later) = pcm.split_at(pcm.len().min(self.hop - self.pending.len()));
+            let (now, later) = pcm.split_at(pcm.len().min(frame - self.pending.len()));
             // The same high-pass as in `Encoder`, so that the codes are those of a coded stream.
             let high_pass = &mut self.high_pass;
             self.pending.extend(now.iter().map(|&x| high_pass.filter_sample(x)));
             pcm = later;
-            if self.pending.len() == self.hop {
-                self.encode_frame(u64::MAX, out)?;
+            if self.pending.len() == frame {
+                self.encode_frame(u64::MAX, packer, out)?;
             }
         }
         Ok(())
     }
 
-    /// Ends the stream as [`Packer::finish_stream`] does, after frames for the rest of the samples and for the codec's delay,
-    /// and starts a new one. Returns the stream's length in samples, to which a decoder trims its output.
-    ///
-    /// # Errors
-    /// As [`Tokenizer::push_samples`].
-    pub fn finish_stream(&mut self, marked: bool, out: &mut Vec<i64>) -> Result<u64> {
-        let samples = self.samples_in;
-        if samples > 0 {
-            // As many as `Encoder` makes of this length, so that tokens and packets have the same frames.
-            let frames = (samples + self.delay as u64).div_ceil(self.hop as u64);
-            // Silence fills the last frame and pushes the codec's delay through.
-            let fill = |tokenizer: &mut Self| {
-                let high_pass = &mut tokenizer.high_pass;
-                let missing = tokenizer.hop - tokenizer.pending.len();
-                tokenizer.pending.extend((0..missing).map(|_| high_pass.filter_sample(0.0)));
-            };
-            if !self.pending.is_empty() {
-                fill(self);
-                self.encode_frame(frames, out)?;
-            }
-            self.frames.mark_end()?;
-            self.take_ready(frames, out)?;
-            while self.frames_out < frames {
-                fill(self);
-                self.encode_frame(frames, out)?;
-            }
+    fn finish_stream(&mut self, packer: &mut Packer, out: &mut Vec<i64>) -> Result<u64> {
+        let samples = self.samples_in.div_ceil(self.channels as u64);
+        if samples == 0 {
+            return Ok(0);
         }
-        self.packer.finish_stream(marked, out);
-        self.reset();
+        // As many as `Encoder` makes of this length, so that tokens and packets have the same frames.
+        let frames = (samples + self.delay as u64).div_ceil(self.hop as u64);
+        // Silence fills the last frame and pushes the codec's delay through.
+        let fill = |source: &mut Self| {
+            let high_pass = &mut source.high_pass;
+            let missing = source.hop * source.channels - source.pending.len();
+            source.pending.extend((0..missing).map(|_| high_pass.filter_sample(0.0)));
+        };
+        if !self.pending.is_empty() {
+            fill(self);
+            self.encode_frame(frames, packer, out)?;
+        }
+        self.frames.mark_end()?;
+        self.take_ready(frames, packer, out)?;
+        while self.frames_out < frames {
+            fill(self);
+            self.encode_frame(frames, packer, out)?;
+        }
         Ok(samples)
     }
 
-    /// Back to the start of a stream.
-    pub fn reset(&mut self) {
+    fn reset(&mut self) {
         self.frames.reset();
         self.high_pass.reset();
-        self.packer.reset();
         self.pending.clear();
         (self.samples_in, self.frames_out) = (0, 0);
     }
 
     /// Encodes the pending frame; frames beyond `most` are left.
-    fn encode_frame(&mut self, most: u64, out: &mut Vec<i64>) -> Result<()> {
+    fn encode_frame(&mut self, most: u64, packer: &mut Packer, out: &mut Vec<i64>) -> Result<()> {
         self.frames.push_frame(&self.pending)?;
         self.pending.clear();
-        self.take_ready(most, out)
+        self.take_ready(most, packer, out)
     }
 
-    fn take_ready(&mut self, most: u64, out: &mut Vec<i64>) -> Result<()> {
+    fn take_ready(&mut self, most: u64, packer: &mut Packer, out: &mut Vec<i64>) -> Result<()> {
         while self.frames_out < most && self.frames.take_codes(&mut self.codes) {
             self.frames_out += 1;
-            self.packer.push_frame(&self.codes, out)?;
+            packer.push_frame(&self.codes, out)?;
         }
         Ok(())
+    }
+}
+
+impl SegmentSource {
+    fn push_samples(&mut self, mut pcm: &[f32], packer: &mut Packer, out: &mut Vec<i64>) -> Result<()> {
+        while !pcm.is_empty() {
+            pcm = self.gatherer.take(pcm);
+            if self.gatherer.is_whole() {
+                self.encode_segment(packer, out)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn finish_stream(&mut self, packer: &mut Packer, out: &mut Vec<i64>) -> Result<u64> {
+        self.gatherer.end();
+        while !self.gatherer.is_empty() {
+            self.encode_segment(packer, out)?;
+        }
+        Ok(self.samples)
+    }
+
+    fn encode_segment(&mut self, packer: &mut Packer, out: &mut Vec<i64>) -> Result<()> {
+        self.frames.clear_for(self.groups);
+        let scale = self.segments.encode(self.gatherer.segment(), self.codes_per_frame, &mut self.frames)?;
+        self.scales.push(scale);
+        let (kept, _) = self.gatherer.next_segment();
+        self.samples += kept as u64;
+        self.frames.iter().try_for_each(|codes| packer.push_frame(codes, out))
+    }
+
+    fn reset(&mut self) {
+        self.gatherer.reset();
+        self.scales.clear();
+        self.samples = 0;
     }
 }

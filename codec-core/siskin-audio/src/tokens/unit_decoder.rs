@@ -4,6 +4,7 @@ use siskin_error::{Error, Result, TokenError};
 use siskin_model::bundle::Conventions;
 
 use crate::decoder::Decoder;
+use crate::tokens::segment_plan::{Planned, SegmentPlan};
 use crate::tokens::unpack::Unit;
 
 /// Errors kept until the caller asks for them: enough to find the cause, bounded for a stream of garbage.
@@ -29,7 +30,7 @@ pub struct Ending {
     pub lost: u64,
     /// Errors that cost no frame.
     pub ignored: u64,
-    /// Samples decoded.
+    /// Samples per channel decoded.
     pub samples: u64,
 }
 
@@ -49,8 +50,10 @@ pub(crate) struct Progress {
     pub(crate) length: Option<u64>,
     /// Whether the stream's first frames are being held, for a codec that decodes them together.
     pub(crate) is_opening: bool,
-    /// Codes of the frames that are held.
+    /// Codes of the frames that are held: of the opening, or of a segment.
     pub(crate) held: Vec<Vec<u16>>,
+    /// For a codec of segments.
+    pub(crate) segments: Option<SegmentPlan>,
     pub(crate) texts: Vec<TextToken>,
     pub(crate) faults: VecDeque<TokenError>,
 }
@@ -58,6 +61,7 @@ pub(crate) struct Progress {
 impl UnitDecoder {
     pub(crate) fn decode_unit(&mut self, unit: Unit<'_>, out: &mut Vec<f32>) -> Result<()> {
         match unit {
+            Unit::Frame(codes) if self.progress.segments.is_some() => self.hold_segment(codes, out)?,
             Unit::Frame(codes) if self.progress.is_opening => self.hold_frame(codes, out)?,
             Unit::Frame(codes) => self.decode_frame(codes, out)?,
             Unit::Lost(error) => {
@@ -104,8 +108,45 @@ impl UnitDecoder {
         Ok(())
     }
 
+    /// Holds a frame of a segment, and decodes the segment with the frame that shows that it is whole: its last where the stream's
+    /// length is known, else the one after that.
+    fn hold_segment(&mut self, codes: &[u16], out: &mut Vec<f32>) -> Result<()> {
+        let Some(plan) = &self.progress.segments else { return Ok(()) };
+        if self.progress.held.len() >= plan.frames() && !self.progress.held.is_empty() {
+            self.decode_segment(plan.is_last(), out)?;
+        }
+        self.progress.held.push(codes.to_vec());
+        let (held, plan) = (self.progress.held.len(), self.progress.segments.as_ref());
+        match plan.filter(|plan| plan.is_complete(held)).map(SegmentPlan::is_last) {
+            Some(is_last) => self.decode_segment(is_last, out),
+            None => Ok(()),
+        }
+    }
+
+    fn decode_segment(&mut self, is_last: bool, out: &mut Vec<f32>) -> Result<()> {
+        let held = std::mem::take(&mut self.progress.held);
+        let Some(plan) = self.progress.segments.as_mut().filter(|_| !held.is_empty()) else { return Ok(()) };
+        let Planned { segment, end_trim, is_first } = plan.end_segment(held.len(), is_last);
+        let start = out.len();
+        let codes: Vec<&[u16]> = held.iter().map(Vec::as_slice).collect();
+        self.decoder.decode_segment(
+            codes.into_iter(),
+            segment.scale,
+            segment.overlap as usize,
+            is_first,
+            out,
+        )?;
+        let trim = end_trim as usize * usize::from(self.decoder.stream_header().channels);
+        out.truncate((out.len() - trim.min(out.len() - start)).max(start));
+        self.trim_frames(held.len() as u64, start, out);
+        Ok(())
+    }
+
     /// Decodes frames that are held one by one, from silence: what comes next does not belong to them, or nothing does.
     pub(crate) fn release_frames(&mut self, out: &mut Vec<f32>) -> Result<()> {
+        if self.progress.segments.is_some() {
+            return self.decode_segment(true, out);
+        }
         self.progress.is_opening = false;
         let held = std::mem::take(&mut self.progress.held);
         held.iter().try_for_each(|codes| self.decode_frame(codes, out))
@@ -131,6 +172,12 @@ impl UnitDecoder {
     }
 
     pub(crate) fn conceal_frame(&mut self, out: &mut Vec<f32>) -> Result<()> {
+        if self.progress.segments.is_some() {
+            // A segment cannot lack a frame: the one before takes its place.
+            let codes = self.progress.held.last().cloned().unwrap_or_default();
+            self.progress.ending.lost += 1;
+            return self.hold_segment(&codes, out);
+        }
         self.release_frames(out)?;
         let start = out.len();
         // One at a time, since each frame is trimmed and counted by itself.
@@ -158,12 +205,13 @@ impl UnitDecoder {
             self.decoder.decode_latent(&silence, out)?;
             self.trim_frame(from, out);
         }
+        let channels = usize::from(self.decoder.stream_header().channels);
         let beyond = delay.next_multiple_of(hop) - delay;
-        let excess = beyond.min(out.len() - start);
+        let excess = beyond.min((out.len() - start) / channels);
         // A stated length may have cut the samples already.
         let whole = frames * hop as u64;
         let excess = (self.progress.ending.samples.saturating_sub(whole) as usize).min(excess);
-        out.truncate(out.len() - excess);
+        out.truncate(out.len() - excess * channels);
         self.progress.ending.samples -= excess as u64;
         self.progress.ending.frames = frames;
         Ok(())
@@ -171,16 +219,21 @@ impl UnitDecoder {
 
     /// Trims the frame that begins at `start`: drops the codec's delay and samples beyond the stream's length.
     fn trim_frame(&mut self, start: usize, out: &mut Vec<f32>) {
+        self.trim_frames(1, start, out);
+    }
+
+    fn trim_frames(&mut self, frames: u64, start: usize, out: &mut Vec<f32>) {
+        let channels = usize::from(self.decoder.stream_header().channels);
         let progress = &mut self.progress;
-        progress.ending.frames += 1;
-        let skip = progress.skip.min(out.len() - start);
-        out.drain(start..start + skip);
+        progress.ending.frames += frames;
+        let skip = progress.skip.min((out.len() - start) / channels);
+        out.drain(start..start + skip * channels);
         progress.skip -= skip;
         let samples = &mut progress.ending.samples;
         // Without a length every sample is kept.
         let room = progress.length.map_or(usize::MAX, |l| l.saturating_sub(*samples) as usize);
-        out.truncate(start.saturating_add(room).min(out.len()));
-        *samples += (out.len() - start) as u64;
+        out.truncate(start.saturating_add(room.saturating_mul(channels)).min(out.len()));
+        *samples += ((out.len() - start) / channels) as u64;
     }
 }
 
@@ -197,6 +250,7 @@ impl Progress {
         (self.ending, self.skip, self.length) = (other.ending, other.skip, other.length);
         self.is_opening = other.is_opening;
         self.held.clone_from(&other.held);
+        self.segments.clone_from(&other.segments);
         self.texts.clone_from(&other.texts);
         self.faults.clone_from(&other.faults);
     }

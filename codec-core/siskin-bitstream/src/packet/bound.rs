@@ -5,7 +5,8 @@ use crate::frames::Frames;
 use crate::header::StreamHeader;
 use crate::packet::info::PacketInfo;
 use crate::packet::payload::{Coding, Payload};
-use crate::packet::write::write_frames;
+use crate::packet::segment::Segment;
+use crate::packet::write::{write_frames, write_segment};
 use crate::redundancy::RedundantFrames;
 
 /// A packet that has been checked against the header of its stream; made by [`Packet::bind`](super::Packet::bind).
@@ -22,6 +23,7 @@ pub struct BoundPacket<'a> {
     pub(super) info: PacketInfo,
     pub(super) payload: Payload<'a>,
     pub(super) noise: Option<ComfortNoise>,
+    pub(super) segment: Option<Segment>,
     pub(super) copies: Option<RedundantFrames<'a>>,
 }
 
@@ -66,6 +68,11 @@ impl<'a> BoundPacket<'a> {
         self.noise.as_ref()
     }
 
+    /// What makes the packet a segment, if it is one.
+    pub fn segment(&self) -> Option<Segment> {
+        self.segment
+    }
+
     /// The coarse copies of frames before the packet's first, if it carries some.
     pub fn redundant_frames(&self) -> Option<RedundantFrames<'a>> {
         self.copies
@@ -107,8 +114,11 @@ impl<'a> BoundPacket<'a> {
         self.read_codes(reborrow_coder(&mut coder), frames)?;
         frames.truncate_stages(stages);
         // The header in-band stays as it is: its stages are those of the bundle, not of this packet.
-        let header = self.header.as_ref();
-        write_frames(header.unwrap_or(&self.stream), &self.info, header.is_some(), frames, coder, out)
+        let (header, in_band) = (self.header.as_ref().unwrap_or(&self.stream), self.header.is_some());
+        match self.segment {
+            Some(segment) => write_segment(header, &self.info, in_band, segment, frames, out),
+            None => write_frames(header, &self.info, in_band, frames, coder, out),
+        }
     }
 }
 

@@ -4,9 +4,10 @@ use crate::header::StreamHeader;
 use crate::packet::bound::BoundPacket;
 use crate::packet::info::PacketInfo;
 use crate::packet::payload::{Coding, Payload};
+use crate::packet::segment::Segment;
 use crate::packet_flags::{
-    CODING_MASK, FIXED_WIDTH, HAS_END_TRIM, HAS_HEADER, HAS_REDUNDANCY, RANGE_CODED, SID, STARTS_STREAM,
-    VARIABLE,
+    CODING_MASK, FIXED_WIDTH, HAS_END_TRIM, HAS_HEADER, HAS_REDUNDANCY, RANGE_CODED, SEGMENT, SID,
+    STARTS_STREAM, VARIABLE,
 };
 use crate::redundancy;
 use crate::{Error, Limits, Result};
@@ -22,6 +23,7 @@ pub struct Packet<'a> {
     /// What follows the head, copies of earlier frames and all.
     payload: Payload<'a>,
     noise: Option<ComfortNoise>,
+    segment: Option<Segment>,
     has_redundancy: bool,
 }
 
@@ -41,10 +43,10 @@ impl<'a> Packet<'a> {
         let coding = match toc & CODING_MASK {
             // A SID packet has no codes; fixed width of no stages has none either, so its length check holds for
             // both.
-            FIXED_WIDTH | SID => Coding::FixedWidth,
+            FIXED_WIDTH | SID | SEGMENT => Coding::FixedWidth,
             RANGE_CODED => Coding::RangeCoded,
             other => {
-                let known = format!("{FIXED_WIDTH}, {RANGE_CODED} and {SID}");
+                let known = format!("{FIXED_WIDTH}, {RANGE_CODED}, {SID} and {SEGMENT}");
                 return Err(cursor.field_error("coding", format!("{other}, this reader knows {known}")));
             }
         };
@@ -60,6 +62,11 @@ impl<'a> Packet<'a> {
         let end_trim =
             if toc & HAS_END_TRIM != 0 { cursor.read_ranged("end trim", 1, u32::MAX)? } else { 0 };
         let frames = cursor.read_ranged("frames", 1, limits.max_frames_per_packet)?;
+        let is_segment = toc & CODING_MASK == SEGMENT;
+        if is_segment && toc & HAS_REDUNDANCY != 0 {
+            return Err(cursor.field_error("redundant frames", "in a segment"));
+        }
+        let segment = is_segment.then(|| Segment::read_from(&mut cursor)).transpose()?;
         let (stages, variable, noise) = if toc & CODING_MASK == SID {
             (0, false, Some(ComfortNoise::read_from(&mut cursor)?))
         } else {
@@ -75,6 +82,7 @@ impl<'a> Packet<'a> {
             end_trim,
             payload,
             noise,
+            segment,
             has_redundancy: toc & HAS_REDUNDANCY != 0,
         })
     }
@@ -90,7 +98,7 @@ impl<'a> Packet<'a> {
     /// What [`StreamHeader::accepts`] returns if the packet carries a header; [`Error::Bitstream`] if it has more stages
     /// than the stream, trims more than it holds, or has not exactly the bytes that its codes and copies need.
     pub fn bind(self, stream: &StreamHeader) -> Result<BoundPacket<'a>> {
-        let Self { header, data, starts_stream, end_trim, payload, noise, has_redundancy } = self;
+        let Self { header, data, starts_stream, end_trim, payload, noise, segment, has_redundancy } = self;
         // Before anything that is read by the stream's stages and bits: with another bundle all of it would be
         // noise.
         header.as_ref().map_or(Ok(()), |carried| stream.accepts(carried))?;
@@ -120,8 +128,15 @@ impl<'a> Packet<'a> {
         if end_trim > most {
             return fail("end trim", format!("{end_trim} samples, allowed: up to {most}"));
         }
-        let info = PacketInfo { starts_stream, end_trim, frames, stages };
-        Ok(BoundPacket { data, stream: stream.without_name(), header, info, payload, noise, copies })
+        let overlap = segment.map_or(0, |s| s.overlap);
+        // Something has to be heard before the next packet, or time would stand still.
+        let most = (all - skip - end_trim).saturating_sub(1);
+        if overlap > most {
+            return fail("overlap", format!("{overlap} samples, allowed: up to {most}"));
+        }
+        let info = PacketInfo { starts_stream, end_trim, frames, stages, overlap };
+        let stream = stream.without_name();
+        Ok(BoundPacket { data, stream, header, info, payload, noise, segment, copies })
     }
 }
 
@@ -176,7 +191,7 @@ mod tests {
     #[test]
     fn a_packet_comes_back() {
         for (starts_stream, end_trim, in_band) in [(true, 0, true), (false, 33, false), (false, 0, true)] {
-            let info = PacketInfo { starts_stream, end_trim, frames: 3, stages: 12 };
+            let info = PacketInfo { starts_stream, end_trim, frames: 3, stages: 12, ..Default::default() };
             let bytes = written(&info, in_band);
             let packet = Packet::parse(&bytes, &Limits::default()).expect("a packet");
             assert_eq!(packet.header.is_some(), in_band);
@@ -193,7 +208,7 @@ mod tests {
     #[test]
     fn a_packet_has_the_bytes_that_the_document_says() {
         let golden = include_str!("../../../../testdata/golden/packet.hex").trim();
-        let info = PacketInfo { starts_stream: true, end_trim: 33, frames: 1, stages: 3 };
+        let info = PacketInfo { starts_stream: true, end_trim: 33, frames: 1, stages: 3, overlap: 0 };
         assert_eq!(hex::encode(written(&info, true)), golden);
     }
 

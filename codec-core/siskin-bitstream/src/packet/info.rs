@@ -12,6 +12,9 @@ pub struct PacketInfo {
     /// Residual stages coded for each frame, or for the one that has most; 0 in a SID packet, which describes comfort
     /// noise instead.
     pub stages: u8,
+    /// Samples per channel at the end of a [segment](super::Segment) that the next packet's first are mixed with, and that
+    /// come out with that; 0 in other packets.
+    pub overlap: u32,
 }
 
 impl PacketInfo {
@@ -20,6 +23,6 @@ impl PacketInfo {
         let all = u64::from(self.frames) * u64::from(header.hop);
         let skip = if self.starts_stream { u64::from(header.pre_skip) } else { 0 };
         // Saturating, since these fields are public and may not come from a packet that was checked.
-        all.saturating_sub(skip).saturating_sub(self.end_trim.into())
+        all.saturating_sub(skip).saturating_sub(u64::from(self.end_trim) + u64::from(self.overlap))
     }
 }

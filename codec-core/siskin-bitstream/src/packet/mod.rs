@@ -43,10 +43,12 @@ mod bound;
 mod head;
 mod info;
 mod payload;
+mod segment;
 mod write;
 
 pub use bound::BoundPacket;
 pub use head::{Packet, without_header};
 pub use info::PacketInfo;
 pub use payload::Coding;
-pub use write::{write_frames, write_packet, write_sid};
+pub use segment::Segment;
+pub use write::{write_frames, write_packet, write_segment, write_sid};

@@ -5,8 +5,9 @@ use crate::frames::Frames;
 use crate::header::StreamHeader;
 use crate::packet::info::PacketInfo;
 use crate::packet::payload::{self, Coding};
+use crate::packet::segment::Segment;
 use crate::packet_flags::{
-    FIXED_WIDTH, HAS_END_TRIM, HAS_HEADER, RANGE_CODED, SID, STARTS_STREAM, VARIABLE, flag_bit,
+    FIXED_WIDTH, HAS_END_TRIM, HAS_HEADER, RANGE_CODED, SEGMENT, SID, STARTS_STREAM, VARIABLE, flag_bit,
 };
 use crate::{Error, Result};
 
@@ -100,10 +101,7 @@ pub fn write_frames(
     coder: Option<&mut dyn CodeCoder>,
     out: &mut Vec<u8>,
 ) -> Result<()> {
-    let stages = frames.max_stages();
-    if stages > header.stages || frames.stage_counts().contains(&0) || frames.is_empty() {
-        return Err(Error::parameter("stages", stages, format!("1 to {} in each frame", header.stages)));
-    }
+    let stages = check_stages(header, frames)?;
     // Without a coder the codebook's size is not known, only what fits the bits.
     let size = coder.as_ref().map_or(1 << header.code_bits, |c| c.codebook_size());
     if let Some(code) = frames.codes().iter().find(|&&c| usize::from(c) >= size) {
@@ -118,4 +116,38 @@ pub fn write_frames(
         Coding::RangeCoded => RANGE_CODED,
     };
     Ok(())
+}
+
+/// Appends a segment to `out`, with codes of fixed width. `info.frames`, `info.stages` and `info.overlap` are ignored.
+///
+/// # Errors
+/// As for [`write_frames`]; [`Error::Parameter`] for a scale that is not finite or below 0.
+pub fn write_segment(
+    header: &StreamHeader,
+    info: &PacketInfo,
+    in_band: bool,
+    segment: Segment,
+    frames: &Frames,
+    out: &mut Vec<u8>,
+) -> Result<()> {
+    segment.check_scale()?;
+    let stages = check_stages(header, frames)?;
+    let most = (1u32 << header.code_bits) - 1;
+    if let Some(code) = frames.codes().iter().find(|&&c| u32::from(c) > most) {
+        return Err(Error::parameter("code", code, format!("0 to {most}")));
+    }
+    write_head(header, &PacketInfo { frames: frames.len() as u32, ..*info }, in_band, SEGMENT, out);
+    segment.write_to(out);
+    out.push(stages | flag_bit(frames.is_variable(), VARIABLE));
+    payload::write_codes(header, frames, None, out);
+    Ok(())
+}
+
+/// The most stages of a frame; all frames have some, and no more than the stream.
+fn check_stages(header: &StreamHeader, frames: &Frames) -> Result<u8> {
+    let stages = frames.max_stages();
+    if stages > header.stages || frames.stage_counts().contains(&0) || frames.is_empty() {
+        return Err(Error::parameter("stages", stages, format!("1 to {} in each frame", header.stages)));
+    }
+    Ok(stages)
 }

@@ -2,9 +2,10 @@
 
 use crate::frames::Frames;
 use crate::header::StreamHeader;
-use crate::packet::{PacketInfo, write_frames, write_sid};
+use crate::packet::{Packet, PacketInfo, write_frames, write_sid};
 use crate::rtp::payload::{Payload, PayloadHead};
-use crate::{Error, Result};
+use crate::rtp::segment::Assembly;
+use crate::{Error, Limits, Result};
 
 /// Losses longer than this are taken for a pause or another sender, in frames: 10 s at 50 Hz, as long as the longest
 /// packet that readers take by default.
@@ -52,6 +53,7 @@ pub struct Depacketizer {
     /// Whether the last payload described comfort noise: what is missing then is no loss.
     in_pause: bool,
     frames: Frames,
+    segment: Assembly,
     stats: DepacketizerStats,
 }
 
@@ -74,6 +76,7 @@ impl Depacketizer {
     /// Forgets what was expected: after a flush, or where another sender begins.
     pub fn reset(&mut self) {
         (self.expected, self.redundancy, self.held, self.in_pause) = (None, 0, 0, false);
+        self.segment.reset();
     }
 
     /// Whether the last payload described comfort noise, which goes on until the next one.
@@ -118,6 +121,9 @@ impl Depacketizer {
         head: &PayloadHead<'_>,
         timestamp: u32,
     ) -> Result<Vec<RecoveredPacket>> {
+        if head.is_segment() {
+            return self.unpack_part(header, head, timestamp);
+        }
         // Checked before any state changes: a payload that cannot be read leaves the stream as it was.
         let payload = head.bind(header)?;
         if payload.info.starts_stream {
@@ -138,6 +144,7 @@ impl Depacketizer {
             end_trim: 0,
             frames: payload.info.frames.into(),
             stages: payload.info.stages,
+            overlap: 0,
         };
         let (samples, in_band, mut data) = (info.sample_count(header), head.header.is_some(), Vec::new());
         match &payload.noise {
@@ -153,6 +160,33 @@ impl Depacketizer {
         self.redundancy = payload.info.redundancy.len() as u64 * u64::from(header.hop);
         self.held = 0;
         Ok(packets)
+    }
+
+    /// Takes a part of a segment; gives the packet that it completes.
+    fn unpack_part(
+        &mut self,
+        header: &StreamHeader,
+        head: &PayloadHead<'_>,
+        timestamp: u32,
+    ) -> Result<Vec<RecoveredPacket>> {
+        let limits = Limits::default();
+        if head.starts_stream() {
+            self.reset();
+        }
+        let whole = self.segment.push(head, header, timestamp, &limits)?;
+        self.stats.payloads += 1;
+        let Some(data) = whole else { return Ok(Vec::new()) };
+        let Some(missing) = self.count_missing(header, timestamp) else {
+            self.stats.late += 1;
+            return Ok(Vec::new());
+        };
+        self.stats.lost += missing;
+        let packet = Packet::parse(&data, &limits)?.bind(header)?;
+        let (samples, frames) = (packet.sample_count(), packet.info().frames);
+        self.stats.frames += u64::from(frames);
+        self.expected = Some(timestamp.wrapping_add(samples as u32));
+        (self.redundancy, self.held) = (0, 0);
+        Ok(vec![RecoveredPacket { data, before: 0, samples }])
     }
 
     /// Frames that are missing before a payload of this RTP time; none if the payload is late.
@@ -216,7 +250,7 @@ mod tests {
     use crate::Limits;
     use crate::comfort_noise::ComfortNoise;
     use crate::header::sample;
-    use crate::packet::{BoundPacket, Packet, write_packet};
+    use crate::packet::{BoundPacket, write_packet};
     use crate::rtp::{OutgoingPayload, Packetizer, PacketizerOptions};
 
     fn codes(frame: u16) -> Vec<u16> {

@@ -8,6 +8,7 @@
 mod depacketizer;
 mod packetizer;
 mod payload;
+mod segment;
 
 pub use depacketizer::{Depacketizer, DepacketizerStats, RecoveredPacket};
 pub use packetizer::{OutgoingPayload, Packetizer, PacketizerOptions};

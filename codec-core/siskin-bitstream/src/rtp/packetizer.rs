@@ -8,6 +8,7 @@ use crate::frames::Frames;
 use crate::header::StreamHeader;
 use crate::packet::{BoundPacket, PacketInfo};
 use crate::rtp::payload::{MAX_FRAMES, PayloadInfo, write_payload, write_sid_payload};
+use crate::rtp::segment::write_parts;
 
 /// How payloads are to be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,7 +124,7 @@ impl Packetizer {
         self.earlier.clear();
     }
 
-    /// Cuts a packet of the stream into payloads, which go to `emit` in the order of their time.
+    /// Cuts a packet of the stream into payloads, which go to `emit` in the order of their time. Those of a segment all have its time.
     ///
     /// # Errors
     /// [`Error::Bitstream`] if the packet's codes do not decode, [`Error::Parameter`] for more redundancy than a payload
@@ -153,6 +154,14 @@ impl Packetizer {
                 offset: 0,
                 samples,
                 marker: info.starts_stream,
+            });
+        }
+        if packet.segment().is_some() {
+            self.flush_frames(options, emit)?;
+            let samples = packet.sample_count();
+            return write_parts(packet, options.max_bytes, &mut self.payload, |data, is_first| {
+                let marker = info.starts_stream && is_first;
+                emit(OutgoingPayload { data, offset: 0, samples, marker })
             });
         }
         let mut options = *options;

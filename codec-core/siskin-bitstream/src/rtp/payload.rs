@@ -6,10 +6,13 @@ use crate::{Error, Result};
 
 // The highest bit alone: a later version may lay out all the others anew.
 const VERSION: u8 = 0x80;
-const STARTS_STREAM: u8 = 0x40;
+pub(super) const STARTS_STREAM: u8 = 0x40;
 const HAS_REDUNDANCY: u8 = 0x20;
-const HAS_HEADER: u8 = 0x10;
+pub(super) const HAS_HEADER: u8 = 0x10;
 const FRAMES_MASK: u8 = 0x0f;
+/// In place of the stages: the payload is a part of a segment.
+// Above all numbers of stages, which readers of before refuse.
+pub(super) const SEGMENT: u8 = 0x80;
 
 /// Most frames of one payload.
 // Four bits of the first byte: 320 ms at 50 frames per second, more than a conversation can wait.
@@ -215,6 +218,20 @@ impl<'a> PayloadHead<'a> {
         }
         let (header, header_bytes) = StreamHeader::parse(cursor.rest())?;
         Ok(Self { header: Some(header), first, data, header_bytes })
+    }
+
+    /// Whether the payload is a part of a segment, which [`Depacketizer`](super::Depacketizer) puts together.
+    pub fn is_segment(&self) -> bool {
+        self.data.get(1) == Some(&SEGMENT)
+    }
+
+    pub(super) fn starts_stream(&self) -> bool {
+        self.first & STARTS_STREAM != 0
+    }
+
+    /// What follows the head of a part of a segment.
+    pub(super) fn segment_body(&self) -> &'a [u8] {
+        self.data.get(2 + self.header_bytes..).unwrap_or_default()
     }
 
     /// Checks the payload against the header of its stream and unpacks it.

@@ -95,6 +95,8 @@ pub(super) fn import(mut checkpoint: Checkpoint) -> Result<Imported, String> {
         // Layers look back as far as they look ahead.
         receptive_field: [2 * lookahead + 1, (2 * delay).div_ceil(hop) + 1],
         latent_dim: weights.dim,
+        channels: 1,
+        segments: None,
         latents_per_frame: 1,
         quantizer: Quantizer {
             spec: json!({ "type": "factorized", "strides": vec![1; stages] }),

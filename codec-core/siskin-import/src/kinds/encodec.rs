@@ -2,16 +2,17 @@
 
 use serde_json::json;
 
+use super::encodec_stereo;
 use super::parts::{Codec, Opening, Quantizer};
 use crate::bundle::{Imported, Network};
 use crate::checkpoint::{Checkpoint, Tensor};
 use crate::stream::{Conv, Lstm, Padding, Signal, Start, StreamGraph, Transposed};
 
-const RATIOS: [usize; 4] = [2, 4, 5, 8];
-const HOP: usize = 320;
+pub(super) const RATIOS: [usize; 4] = [2, 4, 5, 8];
+pub(super) const HOP: usize = 320;
 const FILTERS: usize = 32;
-const DIM: usize = 128;
-const SIZE: usize = 1024;
+pub(super) const DIM: usize = 128;
+pub(super) const SIZE: usize = 1024;
 /// The deepest layers have a sample a frame and are padded with six mirrored ones, which come with the seventh frame.
 const OPENING: usize = 7;
 
@@ -20,6 +21,8 @@ fn rename(name: &str) -> String {
     let name = name.replace(".model.", ".layers.").replace("quantizer.vq.layers.", "quantizer.layers.");
     name.replace(".convtr.convtr.", ".conv.")
         .replace(".conv.conv.", ".conv.")
+        .replace(".conv.norm.", ".norm.")
+        .replace(".convtr.norm.", ".norm.")
         .replace("._codebook.", ".codebook.")
 }
 
@@ -29,19 +32,13 @@ pub(super) fn import(mut checkpoint: Checkpoint) -> Result<Imported, String> {
     checkpoint.ignore(|n| {
         n.starts_with("quantizer.") && ["inited", "cluster_size", "embed_avg"].iter().any(|e| n.ends_with(e))
     });
+    // Only the stereo codec takes two channels, and only it normalizes.
+    if checkpoint.has("encoder.layers.0.norm.weight") {
+        return encodec_stereo::import(checkpoint);
+    }
     let weights = Weights::take(&mut checkpoint)?;
-    let stages =
-        (0..64).take_while(|i| checkpoint.has(&format!("quantizer.layers.{i}.codebook.embed"))).count();
-    let mut entries = Vec::with_capacity(stages * SIZE * DIM);
-    for stage in 0..stages {
-        let name = format!("quantizer.layers.{stage}.codebook.embed");
-        entries.extend(checkpoint.take(&name, &[SIZE, DIM])?.values);
-    }
+    let (codebooks, stages) = codebooks(&mut checkpoint)?;
     checkpoint.finish()?;
-    if stages == 0 {
-        return Err("no codebooks".into());
-    }
-    let codebooks = Tensor { shape: vec![stages, 1, SIZE, DIM], values: entries };
     Codec {
         name: "encodec-24k",
         recognised: format!("EnCodec, 24 kHz, {stages} codebooks"),
@@ -54,6 +51,8 @@ pub(super) fn import(mut checkpoint: Checkpoint) -> Result<Imported, String> {
         // The recurrent layers have no end; half a second settles them.
         receptive_field: [50, 50],
         latent_dim: DIM,
+        channels: 1,
+        segments: None,
         latents_per_frame: 1,
         quantizer: Quantizer {
             spec: json!({ "type": "rvq" }),
@@ -74,6 +73,20 @@ pub(super) fn import(mut checkpoint: Checkpoint) -> Result<Imported, String> {
         }),
     }
     .into_bundle()
+}
+
+/// The codebooks as a tensor, and their number.
+pub(super) fn codebooks(c: &mut Checkpoint) -> Result<(Tensor, usize), String> {
+    let stages = (0..64).take_while(|i| c.has(&format!("quantizer.layers.{i}.codebook.embed"))).count();
+    if stages == 0 {
+        return Err("no codebooks".into());
+    }
+    let mut values = Vec::with_capacity(stages * SIZE * DIM);
+    for stage in 0..stages {
+        let name = format!("quantizer.layers.{stage}.codebook.embed");
+        values.extend(c.take(&name, &[SIZE, DIM])?.values);
+    }
+    Ok((Tensor { shape: vec![stages, 1, SIZE, DIM], values }, stages))
 }
 
 struct Residual {
@@ -108,7 +121,7 @@ fn residual(c: &mut Checkpoint, name: &str, channels: usize) -> Result<Residual,
     })
 }
 
-fn lstm(c: &mut Checkpoint, name: &str, units: usize) -> Result<Vec<Lstm>, String> {
+pub(super) fn lstm(c: &mut Checkpoint, name: &str, units: usize) -> Result<Vec<Lstm>, String> {
     let layer = |c: &mut Checkpoint, i: usize| {
         Ok(Lstm {
             input: c.take(&format!("{name}.lstm.weight_ih_l{i}"), &[4 * units, units])?,

@@ -70,6 +70,8 @@ pub(super) fn import(mut checkpoint: Checkpoint) -> Result<Imported, String> {
             (2 * delay).div_ceil(hop) + 1,
         ],
         latent_dim: DIM,
+        channels: 1,
+        segments: None,
         latents_per_frame: 1,
         quantizer: Quantizer {
             spec: json!({ "type": "grvq" }),

@@ -75,6 +75,8 @@ pub(super) fn import(mut checkpoint: Checkpoint) -> Result<Imported, String> {
         // The encoder's layers look back 2,751 samples, the decoder's 2,878.
         receptive_field: [9, 9],
         latent_dim: DIM,
+        channels: 1,
+        segments: None,
         latents_per_frame: 1,
         quantizer: Quantizer {
             spec: json!({ "type": "rvq" }),

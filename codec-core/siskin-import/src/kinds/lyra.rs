@@ -41,6 +41,8 @@ pub(super) fn import(folder: &Path) -> Result<Imported> {
         lookahead_frames: 0,
         receptive_field: [LOOK_BACK, LOOK_BACK],
         latent_dim: DIM,
+        channels: 1,
+        segments: None,
         latents_per_frame: 1,
         quantizer: Quantizer {
             spec: json!({ "type": "rvq" }),

@@ -81,6 +81,8 @@ pub(super) fn import(mut checkpoint: Checkpoint) -> Result<Imported, String> {
         // A transformer's layers each look back over its context; the last one's is what is heard.
         receptive_field: [ATTENTION.context / 2, ATTENTION.context / 2],
         latent_dim: 2 * WIDTH,
+        channels: 1,
+        segments: None,
         latents_per_frame: 1,
         quantizer: Quantizer {
             spec: json!({ "type": "split", "parts": counts }),

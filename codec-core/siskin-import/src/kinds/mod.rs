@@ -2,6 +2,7 @@
 
 mod dac;
 mod encodec;
+mod encodec_stereo;
 mod hificodec;
 mod hilcodec;
 mod lyra;
@@ -27,7 +28,7 @@ use crate::checkpoint::Checkpoint;
 pub enum Kind {
     /// DAC at 16, 24 and 44.1 kHz (arXiv 2306.06546).
     Dac,
-    /// EnCodec at 24 kHz (arXiv 2210.13438).
+    /// EnCodec at 24 kHz, and at 48 kHz in stereo (arXiv 2210.13438).
     Encodec,
     /// HiFi-Codec of AcademiCodec at 16 and 24 kHz (arXiv 2305.02765).
     Hificodec,

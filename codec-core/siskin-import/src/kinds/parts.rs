@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};
+use siskin_model::bundle::SegmentSpec;
 
 use crate::bundle::{Imported, Network, spec_json};
 use crate::checkpoint::Tensor;
@@ -23,6 +24,9 @@ pub(super) struct Codec {
     /// Frames that encoder and decoder look back.
     pub(super) receptive_field: [usize; 2],
     pub(super) latent_dim: usize,
+    pub(super) channels: usize,
+    /// Sizes of segments, for a codec that codes those.
+    pub(super) segments: Option<SegmentSpec>,
     pub(super) latents_per_frame: usize,
     pub(super) quantizer: Quantizer,
     /// Numbers of stages that the codec was trained for.
@@ -102,7 +106,7 @@ impl Codec {
             "version": "1.0.0",
             "licence": self.licence,
             "sample_rate": self.sample_rate,
-            "channels": 1,
+            "channels": self.channels,
             "hop": self.hop,
             "delay": self.delay,
             "lookahead": self.lookahead_frames * self.hop,
@@ -121,6 +125,9 @@ impl Codec {
             "decoder": add(&self.decoder),
             "training": { "imported_from": self.recognised },
         });
+        if let Some(SegmentSpec { samples, stride, normalized }) = self.segments {
+            manifest["segments"] = json!({ "samples": samples, "stride": stride, "normalized": normalized });
+        }
         if let Some(opening) = &self.opening {
             manifest["opening"] = json!({ "frames": opening.frames, "encoder": add(&opening.encoder) });
             if let Some(decoder) = &opening.decoder {

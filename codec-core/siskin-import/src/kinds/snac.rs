@@ -69,6 +69,8 @@ pub(super) fn import(mut checkpoint: Checkpoint) -> Result<Imported, String> {
         lookahead_frames: lookahead,
         receptive_field: [2 * lookahead + 1, (2 * delay).div_ceil(hop) + 1],
         latent_dim: weights.dim,
+        channels: 1,
+        segments: None,
         latents_per_frame: per_frame,
         quantizer: Quantizer {
             spec: json!({ "type": "factorized", "strides": strides }),

@@ -74,6 +74,8 @@ pub(super) fn import(mut checkpoint: Checkpoint, options: &Options<'_>) -> Resul
         lookahead_frames: 0,
         receptive_field: [encoder.receptive_field, (2 * delay).div_ceil(HOP) + 1],
         latent_dim: DIM,
+        channels: 1,
+        segments: None,
         latents_per_frame: 1,
         quantizer: Quantizer {
             spec: json!({ "type": "rvq" }),

@@ -1,4 +1,4 @@
-use siskin_graph::onnx::{Attribute, Writer};
+use siskin_graph::onnx::{Attribute, Value, Writer};
 
 use super::{Signal, StreamGraph};
 use crate::checkpoint::Tensor;
@@ -21,18 +21,29 @@ fn reorder(values: &[f32]) -> impl Iterator<Item = f32> + '_ {
     GATES.into_iter().flat_map(move |g| values[g * gate..(g + 1) * gate].iter().copied())
 }
 
+impl Lstm {
+    pub(crate) fn units(&self) -> usize {
+        self.hidden.shape[1]
+    }
+
+    /// The layer's weights, recurrent weights and biases as ONNX takes them.
+    pub(crate) fn constants(&self, writer: &mut Writer) -> [Value; 3] {
+        let units = self.units();
+        let mut weights = |t: &Tensor| {
+            let values: Vec<f32> = reorder(&t.values).collect();
+            writer.add_floats(&[1, 4 * units, t.shape[1]], &values)
+        };
+        let (input, hidden) = (weights(&self.input), weights(&self.hidden));
+        let biases: Vec<f32> =
+            reorder(&self.input_bias.values).chain(reorder(&self.hidden_bias.values)).collect();
+        [input, hidden, writer.add_floats(&[1, 8 * units], &biases)]
+    }
+}
+
 impl StreamGraph {
     pub(crate) fn lstm(&mut self, x: &Signal, layer: &Lstm) -> Signal {
-        let units = layer.hidden.shape[1];
-        let weights = |t: &Tensor| -> (Vec<usize>, Vec<f32>) {
-            (vec![1, 4 * units, t.shape[1]], reorder(&t.values).collect())
-        };
-        let ((in_shape, input), (shape, hidden)) = (weights(&layer.input), weights(&layer.hidden));
-        let w = self.writer.add_floats(&in_shape, &input);
-        let r = self.writer.add_floats(&shape, &hidden);
-        let biases: Vec<f32> =
-            reorder(&layer.input_bias.values).chain(reorder(&layer.hidden_bias.values)).collect();
-        let b = self.writer.add_floats(&[1, 8 * units], &biases);
+        let units = layer.units();
+        let [w, r, b] = layer.constants(&mut self.writer);
         // ONNX has time first.
         let steps = self.transpose(&x.value, &[2, 0, 1]);
         let (h_number, h) = self.open_state(&[1, 1, units]);

@@ -44,6 +44,9 @@ pub struct Manifest {
     /// Whose conventions the codec follows in what surrounds its networks.
     #[serde(default)]
     pub conventions: Conventions,
+    /// If the codec codes segments that overlap, their sizes.
+    #[serde(default)]
+    pub segments: Option<SegmentSpec>,
     /// Networks for the first frames of a stream, if those are padded by mirroring what comes after them.
     #[serde(default)]
     pub opening: Option<OpeningSpec>,
@@ -56,9 +59,9 @@ pub struct Manifest {
     pub prefixes: Vec<Prefix>,
     /// Stages that the encoder uses if nothing else is asked for.
     pub default_stages: u8,
-    /// The network `pcm [1,1,hop] -> latents [1,D,1]`.
+    /// The network `pcm [1,channels,hop] -> latents [1,D,1]`.
     pub encoder: GraphSpec,
-    /// The network `latents [1,D,1] -> pcm [1,1,hop]`.
+    /// The network `latents [1,D,1] -> pcm [1,channels,hop]`.
     pub decoder: GraphSpec,
     /// Ids beside the codes that mean something to models that read and write tokens: see
     /// [`Specials`].
@@ -99,11 +102,36 @@ pub enum Conventions {
 pub struct OpeningSpec {
     /// Frames that they take.
     pub frames: usize,
-    /// The network `pcm [1,1,frames * hop] -> latents [1,D,frames]`.
+    /// The network `pcm [1,channels,frames * hop] -> latents [1,D,frames]`.
     pub encoder: GraphSpec,
-    /// The network `latents [1,D,frames] -> pcm [1,1,frames * hop]`; without one the decoder begins from its zero states.
+    /// The network `latents [1,D,frames] -> pcm [1,channels,frames * hop]`; without one the decoder begins from its zero states.
     #[serde(default)]
     pub decoder: Option<GraphSpec>,
+}
+
+/// The segments of a codec whose networks take so many samples at once, because they normalize over all of them: the networks
+/// `pcm [1,channels,n] -> latents [1,D,frames]` and back, with a frame for each hop and a part of one, for any `n` up to a segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub struct SegmentSpec {
+    /// Samples of a segment; whole frames.
+    pub samples: usize,
+    /// Samples from the start of a segment to that of the next.
+    pub stride: usize,
+    /// Whether samples are divided by the segment's loudness before the encoder, and multiplied after the decoder.
+    pub normalized: bool,
+}
+
+impl SegmentSpec {
+    /// Samples that a whole segment and the next have in common.
+    pub fn overlap(&self) -> usize {
+        self.samples.saturating_sub(self.stride)
+    }
+
+    /// The segments of a stream of `samples` samples: where each begins and ends. Only the last two may be shorter than whole.
+    pub fn of_stream(self, samples: u64) -> impl Iterator<Item = std::ops::Range<u64>> {
+        let (length, stride) = (self.samples as u64, self.stride.max(1) as u64);
+        (0..samples.div_ceil(stride)).map(move |n| n * stride..(n * stride + length).min(samples))
+    }
 }
 
 fn one() -> usize {
@@ -244,7 +272,7 @@ impl Facts for Manifest {
         check(self.kind == "audio", format!("kind {:?}, this reader knows \"audio\"", self.kind))?;
         check((1..=64).contains(&self.name.len()), format!("name of {} bytes", self.name.len()))?;
         check((1..=768_000).contains(&self.sample_rate), format!("sample_rate {}", self.sample_rate))?;
-        check(self.channels == 1, format!("channels {}, only mono is implemented", self.channels))?;
+        check((1..=2).contains(&self.channels), format!("channels {}, allowed: 1 and 2", self.channels))?;
         check(self.hop > 0, "hop 0".into())?;
         // The first packet of a stream drops the delay, and must hold it.
         let most = u32::from(self.hop) * MAX_DELAY_FRAMES;
@@ -269,9 +297,11 @@ impl Facts for Manifest {
             !is_plain || !waits,
             "lookahead, opening or a long delay without conventions \"published\"".into(),
         )?;
+        self.check_segments()?;
         check(q.dim == self.latent_dim, format!("latent_dim {}, quantizer dim {}", self.latent_dim, q.dim))?;
         // Sizes of tensors follow from these.
         let (hop, latents) = (usize::from(self.hop), per_frame);
+        // Blocks state the sizes of one channel.
         for (network, input, output) in [(&self.encoder, hop, latents), (&self.decoder, latents, hop)] {
             let frames = 1..=BlockSpec::MAX_FRAMES;
             let fits = (network.blocks)
@@ -328,6 +358,33 @@ impl Manifest {
     /// What is wrong, in words.
     pub fn parse(text: &[u8]) -> Result<Self, String> {
         folder::parse_manifest(text)
+    }
+
+    /// Samples of a frame, of all channels.
+    pub fn frame_len(&self) -> usize {
+        usize::from(self.hop) * usize::from(self.channels)
+    }
+
+    fn check_segments(&self) -> Result<(), String> {
+        let Some(SegmentSpec { samples, stride, .. }) = self.segments else { return Ok(()) };
+        let hop = usize::from(self.hop);
+        // The most frames that a packet may have, and the packet's overlap.
+        let fits = samples.is_multiple_of(hop) && (1..=500).contains(&(samples / hop));
+        // Two segments overlap, never three.
+        let overlaps = stride <= samples && samples <= 2 * stride;
+        if !fits || !overlaps {
+            return Err(format!("segments of {samples} samples every {stride}, frames have {hop}"));
+        }
+        let has_states = [&self.encoder, &self.decoder].iter().any(|g| !g.states.is_empty());
+        let waits = self.lookahead > 0 || self.delay > 0 || self.opening.is_some() || has_states;
+        if waits || self.conventions != Conventions::Published || self.entropy.is_some() {
+            return Err("segments with states, delay, lookahead, opening or entropy tables, or without                         conventions \"published\""
+                .into());
+        }
+        if self.latents_per_frame != 1 {
+            return Err(format!("segments with latents_per_frame {}", self.latents_per_frame));
+        }
+        Ok(())
     }
 
     pub(super) fn hash(&self) -> [u8; 32] {

@@ -24,7 +24,7 @@ pub use crate::runtime::{BlockSpec, GraphSpec, StateSpec};
 pub use feature::{FeatureBundle, FeatureManifest, HeadSpec, ResultKind, installed_features};
 pub use manifest::{
     CodesSpec, Conventions, EntropySpec, Manifest, OpeningSpec, Prefix, QuantizerKind, QuantizerSpec,
-    ReceptiveField,
+    ReceptiveField, SegmentSpec,
 };
 pub use registry::installed;
 pub use search_path::{player_folders, search_path, user_folder};

@@ -140,6 +140,17 @@ impl Runtime {
     pub fn open_whole_network(&self, name: &str, graph: &[u8]) -> Result<Box<dyn WholeNetwork>> {
         self.backend.open_whole(&self.options, name, graph)
     }
+
+    /// As [`Runtime::open_whole_network`], for a codec's network, whose weights have to be finite as those of a network that is
+    /// run frame by frame.
+    ///
+    /// # Errors
+    /// As for [`Runtime::open_network`].
+    pub fn open_checked_whole_network(&self, name: &str, graph: &[u8]) -> Result<Box<dyn WholeNetwork>> {
+        #[cfg(any(feature = "onnxruntime", feature = "rten"))]
+        super::weights::check_finite(graph).map_err(|reason| Error::network(name, reason))?;
+        self.open_whole_network(name, graph)
+    }
 }
 
 fn check_options(options: &RuntimeOptions) -> Result<()> {

@@ -28,7 +28,7 @@ pub enum FileFormat {
     Npy,
     /// One JSON object a line: `codes` as K lists of T numbers beside the metadata.
     Jsonl,
-    /// EnCodec's own files at 24 kHz, without its language model; they are only read.
+    /// EnCodec's own files at 24 and 48 kHz, without its language model; they are only read.
     Ecdc,
 }
 
@@ -69,6 +69,11 @@ impl TokenFile {
     pub fn to_bytes_as(&self, format: FileFormat, code_type: CodeType) -> Result<Vec<u8>> {
         match format {
             FileFormat::Safetensors => tensors::to_bytes(self, code_type),
+            FileFormat::Npy if !self.meta.scales.is_empty() => {
+                let reason =
+                    "npy, which has no place for the scales of segments; allowed: safetensors, jsonl";
+                Err(file_error("format", reason))
+            }
             FileFormat::Npy => Ok(npy::to_bytes(self, code_type)),
             FileFormat::Jsonl => jsonl::to_bytes(self),
             FileFormat::Ecdc => Err(file_error("format", "ecdc, which is only read")),

@@ -143,11 +143,37 @@ fn ecdc_files_have_their_codes_frame_by_frame() {
     }
     for (field, header) in [
         ("lm", r#"{"m": "encodec_24khz", "al": 950, "nc": 2, "lm": true}"#),
-        ("m", r#"{"m": "encodec_48khz", "al": 950, "nc": 2, "lm": false}"#),
+        ("m", r#"{"m": "encodec_32khz", "al": 950, "nc": 2, "lm": false}"#),
         ("nc", r#"{"m": "encodec_24khz", "al": 950, "nc": 0, "lm": false}"#),
         ("al", r#"{"m": "encodec_24khz", "al": 18446744073709551615, "nc": 2, "lm": false}"#),
     ] {
         let error = TokenFile::from_bytes(FileFormat::Ecdc, &ecdc(header)).expect_err(header);
         assert!(matches!(&error, siskin_error::Error::TokenFile { field: f, .. } if f == field), "{error}");
     }
+}
+
+#[test]
+fn ecdc_files_of_segments_have_a_scale_for_each() {
+    // 47,530 samples: a segment of 149 frames and one of a single frame, each with a scale in big-endian order before it.
+    let header = r#"{"m": "encodec_48khz", "al": 47530, "nc": 2, "lm": false}"#;
+    let mut file = b"ECDC\0".to_vec();
+    file.extend((header.len() as u32).to_be_bytes());
+    file.extend(header.bytes());
+    let first = file.len();
+    file.extend(0.25f32.to_be_bytes());
+    file.extend([0xff; (149 * 2 * 10usize).div_ceil(8)]);
+    file.extend(1e-8f32.to_be_bytes());
+    file.extend([0x01, 0x08, 0x00]);
+    let parse = |file: &[u8]| TokenFile::from_bytes(FileFormat::Ecdc, file);
+    let tokens = parse(&file).expect("a file");
+    assert_eq!((tokens.codebooks, tokens.frames, tokens.meta.samples), (2, 150, Some(47_530)));
+    assert_eq!((tokens.meta.scales.as_slice(), tokens.meta.model.as_str()), (&[0.25, 1e-8][..], "encodec-48k"));
+    let frames = tokens.to_frames();
+    assert!(frames[..298].iter().all(|&c| c == 1023) && frames[298..] == [1, 2]);
+    for cut in [first, first + 3, first + 4, file.len() - 8, file.len() - 1] {
+        assert!(parse(&file[..cut]).is_err(), "cut at {cut}");
+    }
+    assert!(parse(&[&file[..], &[0]].concat()).is_err(), "a byte too many");
+    file[first..first + 4].copy_from_slice(&f32::NAN.to_be_bytes());
+    assert!(parse(&file).expect_err("no scale").to_string().contains("scale"));
 }

@@ -3,8 +3,7 @@ use std::sync::Arc;
 use siskin_bitstream::{Frames, StreamHeader};
 use siskin_entropy::{Coder, Tables};
 use siskin_error::{Error, Limits, Result};
-use siskin_model::bundle::Bundle;
-use siskin_model::runtime::{Provider, Runtime};
+use siskin_model::runtime::Provider;
 
 use crate::conceal::DTX_FADE_FRAMES;
 use crate::config::EncoderConfig;
@@ -13,17 +12,16 @@ use crate::frame::{FrameEncoder, even_block};
 use crate::levels::HighPass;
 use crate::packet_writer::{EncodedPacket, PacketWriter};
 use crate::rate::{RateController, RateMode, StageCandidates};
-use crate::tables::load_entropy_tables;
 
-/// Samples in, packets out.
-pub struct Encoder {
+/// Samples in, packets of frames out.
+pub(super) struct PacketEncoder {
     frames: FrameEncoder,
     header: StreamHeader,
     config: EncoderConfig,
     stages: u8,
     /// Stages of the packet being gathered; a change of `stages` waits for the next packet.
     packet_stages: u8,
-    /// Samples of the frame being gathered, high-passed.
+    /// Samples of the frame being gathered, of all channels, high-passed.
     pending: Vec<f32>,
     /// Codes of the current frame.
     frame: Vec<u16>,
@@ -32,32 +30,19 @@ pub struct Encoder {
     coder: Option<Coder>,
     rate: Option<RateController>,
     candidates: StageCandidates,
-    /// Samples per channel since the stream began.
+    /// Samples since the stream began, of all channels.
     samples_in: u64,
     high_pass: HighPass,
     dtx: Option<Dtx>,
     writer: PacketWriter,
 }
 
-impl Encoder {
-    /// An encoder with a bundle's network.
-    ///
-    /// # Errors
-    /// [`Error::Parameter`] if `config` does not fit the bundle, and what [`FrameEncoder::new`] and
-    /// [`load_entropy_tables`](crate::load_entropy_tables) return.
-    pub fn new(bundle: &Bundle, runtime: &Runtime, config: &EncoderConfig) -> Result<Self> {
-        let stages = config.stages.unwrap_or(bundle.manifest().default_stages);
-        let frames = FrameEncoder::new(bundle, runtime)?;
-        let mut encoder = Self::from_parts(frames, bundle.stream_header(), config, stages)?;
-        encoder.set_tables(load_entropy_tables(bundle)?);
-        Ok(encoder)
-    }
-
+impl PacketEncoder {
     /// An encoder from its parts, with `stages` stages at first; `config.stages` is ignored.
     ///
     /// # Errors
     /// [`Error::Parameter`] if `config` or `stages` does not fit the header.
-    pub fn from_parts(
+    pub(super) fn from_parts(
         mut frames: FrameEncoder,
         header: StreamHeader,
         config: &EncoderConfig,
@@ -88,10 +73,14 @@ impl Encoder {
             let allowed = "off: the codec looks ahead, or mirrors the start of packets of so many frames";
             return Err(Error::parameter("dtx", "on", allowed));
         }
+        // A SID packet describes the noise of one channel.
+        if config.dtx && header.channels > 1 {
+            return Err(Error::parameter("dtx", "on", "off: the codec has several channels"));
+        }
         // In DTX each frame is told from the next, so none waits for a block either.
         frames.set_block(if config.dtx { 1 } else { even_block(frames_per_packet, frames.max_block()) });
         let mut encoder = Self {
-            high_pass: HighPass::of(frames.conventions(), header.sample_rate),
+            high_pass: HighPass::of(frames.conventions(), header.sample_rate, header.channels.into()),
             frames,
             dtx: config.dtx.then(|| Dtx::new(&header)),
             writer: PacketWriter::new(&header, config)?,
@@ -99,7 +88,7 @@ impl Encoder {
             // `set_stages` below checks and sets them.
             stages: 1,
             packet_stages: 1,
-            pending: Vec::with_capacity(header.hop.into()),
+            pending: Vec::with_capacity(frame_len(&header)),
             frame: vec![0; header.codes_per_frame(header.stages)],
             codes: Frames::with_capacity(header.groups, config.frames_per_packet as usize, header.stages),
             coder: None,
@@ -114,7 +103,7 @@ impl Encoder {
     }
 
     /// Sets the tables with which packets may be range coded.
-    pub fn set_tables(&mut self, tables: Option<Arc<Tables>>) {
+    pub(super) fn set_tables(&mut self, tables: Option<Arc<Tables>>) {
         // The codes of a single frame predict too little of one another to pay for the range coder's last byte.
         let pays = self.config.entropy_coding && self.config.frames_per_packet > 1;
         let tables = tables.filter(|_| pays);
@@ -123,23 +112,23 @@ impl Encoder {
     }
 
     /// Whether packets may be range coded.
-    pub fn is_range_coding(&self) -> bool {
+    pub(super) fn is_range_coding(&self) -> bool {
         self.coder.is_some()
     }
 
     /// The header of the stream, for the container.
-    pub fn stream_header(&self) -> &StreamHeader {
+    pub(super) fn stream_header(&self) -> &StreamHeader {
         &self.header
     }
 
     /// Codec frames of a packet, but for those that end a stream or a pause.
-    pub fn frames_per_packet(&self) -> u32 {
+    pub(super) fn frames_per_packet(&self) -> u32 {
         self.config.frames_per_packet
     }
 
     /// Samples from the first of a packet's decoded ones to the one with which the packet is complete: its frames, the
     /// decoder's lag, the codec's look-ahead, and what a block of frames runs beyond the packet.
-    pub fn latency_samples(&self) -> u64 {
+    pub(super) fn latency_samples(&self) -> u64 {
         let frames = u64::from(self.config.frames_per_packet);
         let block = self.frames.block() as u64;
         let beyond = if frames.is_multiple_of(block) { 0 } else { block };
@@ -148,7 +137,7 @@ impl Encoder {
     }
 
     /// Residual stages from the next packet on.
-    pub fn stages(&self) -> u8 {
+    pub(super) fn stages(&self) -> u8 {
         self.stages
     }
 
@@ -156,7 +145,7 @@ impl Encoder {
     ///
     /// # Errors
     /// [`Error::Parameter`] for 0 or more than the bundle has.
-    pub fn set_stages(&mut self, stages: u8) -> Result<()> {
+    pub(super) fn set_stages(&mut self, stages: u8) -> Result<()> {
         if !(1..=self.header.stages).contains(&stages) {
             return Err(Error::parameter("stages", stages, format!("1 to {}", self.header.stages)));
         }
@@ -168,7 +157,7 @@ impl Encoder {
     ///
     /// # Errors
     /// [`Error::Parameter`] for a rate below that of one stage or above that of all.
-    pub fn set_rate_mode(&mut self, rate_mode: RateMode) -> Result<()> {
+    pub(super) fn set_rate_mode(&mut self, rate_mode: RateMode) -> Result<()> {
         let RateMode::Variable { bitrate } = rate_mode else {
             (self.config.rate_mode, self.rate) = (rate_mode, None);
             return Ok(());
@@ -194,17 +183,17 @@ impl Encoder {
     }
 
     /// How the encoder chooses its bit rate.
-    pub fn rate_mode(&self) -> RateMode {
+    pub(super) fn rate_mode(&self) -> RateMode {
         self.config.rate_mode
     }
 
     /// End of the packets so far and of the gap that the last SID frame covers, in samples per channel of the input.
-    pub fn position(&self) -> u64 {
+    pub(super) fn position(&self) -> u64 {
         self.writer.samples_out()
     }
 
     /// The execution provider of the network.
-    pub fn provider(&self) -> Provider {
+    pub(super) fn provider(&self) -> Provider {
         self.frames.provider()
     }
 
@@ -213,21 +202,21 @@ impl Encoder {
     ///
     /// # Errors
     /// What the network or `emit` returns; the stream is then to be [`reset`](Encoder::reset).
-    pub fn push_samples<E: From<Error>>(
+    pub(super) fn push_samples<E: From<Error>>(
         &mut self,
         mut pcm: &[f32],
         emit: &mut impl FnMut(EncodedPacket<'_>) -> std::result::Result<(), E>,
     ) -> std::result::Result<(), E> {
-        let hop = usize::from(self.header.hop);
+        let frame = frame_len(&self.header);
         self.samples_in += pcm.len() as u64;
         while !pcm.is_empty() {
             // Whole frames only, whatever the caller's buffers are: output must not depend on how the input was
             // cut.
-            let (now, later) = pcm.split_at(pcm.len().min(hop - self.pending.len()));
+            let (now, later) = pcm.split_at(pcm.len().min(frame - self.pending.len()));
             let high_pass = &mut self.high_pass;
             self.pending.extend(now.iter().map(|&x| high_pass.filter_sample(x)));
             pcm = later;
-            if self.pending.len() == hop {
+            if self.pending.len() == frame {
                 self.process_frame(u64::MAX, false, emit)?;
                 // At once: a live stream must not wait for the next frame.
                 if self.is_packet_full() {
@@ -243,18 +232,20 @@ impl Encoder {
     ///
     /// # Errors
     /// What the network or `emit` returns.
-    pub fn finish_stream<E: From<Error>>(
+    pub(super) fn finish_stream<E: From<Error>>(
         &mut self,
         emit: &mut impl FnMut(EncodedPacket<'_>) -> std::result::Result<(), E>,
     ) -> std::result::Result<(), E> {
         let (hop, delay) = (u64::from(self.header.hop), u64::from(self.header.pre_skip));
-        if self.samples_in > 0 {
+        // A sample that lacks channels has those silent.
+        let samples = self.samples_in.div_ceil(self.header.channels.into());
+        if samples > 0 {
             // The decoder's output lags by the delay: its last samples come with a frame after the input's end.
-            let frames = (self.samples_in + delay).div_ceil(hop);
-            let end_trim = (frames * hop - delay - self.samples_in) as u32;
+            let frames = (samples + delay).div_ceil(hop);
+            let end_trim = (frames * hop - delay - samples) as u32;
             let silence = |encoder: &mut Self| {
                 let high_pass = &mut encoder.high_pass;
-                let missing = hop as usize - encoder.pending.len();
+                let missing = frame_len(&encoder.header) - encoder.pending.len();
                 encoder.pending.extend((0..missing).map(|_| high_pass.filter_sample(0.0)));
             };
             // A frame that the input fills in part is filled up with silence; those after it are none of the stream.
@@ -285,7 +276,7 @@ impl Encoder {
     }
 
     /// Back to the state of a new encoder: the next sample begins a new stream.
-    pub fn reset(&mut self) {
+    pub(super) fn reset(&mut self) {
         self.frames.reset();
         if let Some(rate) = &mut self.rate {
             rate.reset();
@@ -423,4 +414,9 @@ impl Encoder {
         self.codes.clear_for(self.header.groups);
         emit(packet)
     }
+}
+
+/// Samples of a frame, of all channels.
+fn frame_len(header: &StreamHeader) -> usize {
+    usize::from(header.hop) * usize::from(header.channels)
 }

@@ -1,0 +1,214 @@
+//! Codecs of segments in stereo: EnCodec at 48 kHz, with small weights, through the encoder, packets, tokens and the decoder.
+
+use siskin_audio::tokens::{
+    CodePackets, FileFormat, OnBadToken, PackedCodes, TokenFile, TokenMeta, TokenStream,
+};
+use siskin_audio::tokens::{Tokenizer, codes_and_scale_from_packet};
+use siskin_audio::{Decoder, EncodedPacket, Encoder, EncoderConfig, FrameEncoder, RateMode, Snapshot};
+use siskin_import::testing::small_encodec_stereo;
+use siskin_import::{Error, Kind, Result, import};
+use siskin_model::bundle::Bundle;
+use siskin_model::runtime::Runtime;
+
+const STRIDE: usize = 47_520;
+
+fn bundle() -> (tempfile::TempDir, Bundle) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("checkpoint.safetensors");
+    small_encodec_stereo().write(&path).expect("a writable folder");
+    let imported = import(Kind::Encodec, &path).expect("a checkpoint");
+    assert_eq!(
+        (imported.name.as_str(), &*imported.recognised),
+        ("encodec-48k", "EnCodec, 48 kHz stereo, 4 codebooks")
+    );
+    let bundle = imported.write(&folder.path().join("bundle")).expect("a bundle");
+    (folder, bundle)
+}
+
+fn runtime() -> Runtime {
+    Runtime::load(&Default::default()).expect("ONNX Runtime, by ./x setup")
+}
+
+/// A tone that grows on the left, another that falls on the right.
+fn sound(samples: usize) -> Vec<f32> {
+    let part = |i: usize| i as f32 / samples as f32;
+    let both = |i: usize| [(i as f32 * 0.05).sin() * part(i), (i as f32 * 0.021).sin() * (1.0 - part(i))];
+    (0..samples).flat_map(|i| both(i).map(|x| 0.3 * x)).collect()
+}
+
+struct Packets {
+    data: Vec<Vec<u8>>,
+    samples: Vec<u64>,
+}
+
+fn encode(bundle: &Bundle, pcm: &[f32], cut: usize) -> Packets {
+    let mut encoder = Encoder::new(bundle, &runtime(), &EncoderConfig::default()).expect("an encoder");
+    assert_eq!((encoder.frames_per_packet(), encoder.latency_samples()), (150, 48_000));
+    let (mut packets, mut end) = (Packets { data: Vec::new(), samples: Vec::new() }, 0);
+    let mut keep = |p: EncodedPacket<'_>| -> Result<()> {
+        assert_eq!(p.position, end, "packets follow one another");
+        end += p.samples;
+        packets.data.push(p.data.to_vec());
+        packets.samples.push(p.samples);
+        Ok(())
+    };
+    pcm.chunks(cut).for_each(|part| encoder.push_samples(part, &mut keep).expect("samples"));
+    encoder.finish_stream(&mut keep).expect("an end");
+    packets
+}
+
+fn decode(bundle: &Bundle, packets: &[Vec<u8>]) -> Vec<f32> {
+    let (mut decoder, mut out) = (Decoder::new(bundle, &runtime()).expect("a decoder"), Vec::new());
+    for packet in packets {
+        let (start, decoded) = (out.len(), decoder.decode(packet, &mut out).expect("a packet"));
+        assert_eq!(out.len() - start, 2 * decoded.samples);
+    }
+    out
+}
+
+#[test]
+fn all_lengths_come_back_however_they_are_cut() {
+    let (_folder, bundle) = bundle();
+    // A sample, one frame, a stride and one sample more, the length that the published package cannot decode, a whole segment.
+    for samples in [1, 320, 479, STRIDE, STRIDE + 1, STRIDE + 200, 48_000, STRIDE + 48_000 + 77] {
+        let pcm = sound(samples);
+        let packets = encode(&bundle, &pcm, pcm.len());
+        assert_eq!(packets.data.len(), samples.div_ceil(STRIDE), "{samples}");
+        assert!(
+            packets.data == encode(&bundle, &pcm, 10_007).data,
+            "{samples}: odd parts, between two channels"
+        );
+        let out = decode(&bundle, &packets.data);
+        assert_eq!(out.len(), pcm.len(), "{samples}");
+        // One sample of this sound is silence.
+        let is_heard = samples == 1 || out.iter().any(|x| x.abs() > 1e-3);
+        assert!(is_heard && out.iter().all(|x| x.is_finite()), "{samples}");
+        // Tokens give the same: with scales and length, in any parts.
+        let runtime = runtime();
+        let mut tokenizer = Tokenizer::new(&bundle, &runtime, "parallel", None).expect("a tokenizer");
+        let mut tokens = Vec::new();
+        pcm.chunks(999).for_each(|part| tokenizer.push_samples(part, &mut tokens).expect("samples"));
+        let length = tokenizer.finish_stream(false, &mut tokens).expect("an end");
+        let scales = tokenizer.take_scales();
+        assert_eq!((length, scales.len()), (samples as u64, packets.data.len()));
+        let each = tokenizer.format().codes_per_frame();
+        for part in [each, 7 * each, tokens.len()] {
+            let mut stream = TokenStream::new(&bundle, &runtime, "parallel", each as u8, OnBadToken::Refuse)
+                .expect("a stream");
+            stream.set_length(length);
+            stream.set_scales(scales.clone()).expect("scales of ours");
+            let mut spoken = Vec::new();
+            tokens.chunks(part).for_each(|t| {
+                stream.push_tokens(t, &mut spoken).expect("tokens");
+            });
+            let ending = stream.finish_stream(&mut spoken).expect("an end");
+            assert!(spoken == out, "{samples} in parts of {part}");
+            assert_eq!((ending.samples, ending.frames as usize), (length, tokens.len() / each));
+        }
+        // And so do packets made of the tokens, which are those of the encoder.
+        let codes: Vec<u16> = tokens.iter().map(|&t| t as u16).collect();
+        assert!(packets_of(&bundle, &codes, each, scales, Some(length)).expect("codes") == packets.data);
+    }
+}
+
+fn packets_of(
+    bundle: &Bundle,
+    codes: &[u16],
+    each: usize,
+    scales: Vec<f32>,
+    samples: Option<u64>,
+) -> Result<Vec<Vec<u8>>> {
+    let header = bundle.stream_header();
+    let mut packets = CodePackets::new(header, each as u8, 50, true)?;
+    packets.set_segments(bundle.manifest().segments.expect("a codec of segments"), scales, samples)?;
+    let mut made = Vec::new();
+    let mut keep = |p: PackedCodes<'_>| -> Result<()> {
+        made.push(p.data.to_vec());
+        Ok(())
+    };
+    codes.chunks(each).try_for_each(|frame| packets.push_frame(frame, &mut keep))?;
+    packets.finish_stream(samples, &mut keep)?;
+    Ok(made)
+}
+
+#[test]
+fn scales_go_through_files_bit_by_bit() {
+    let (_folder, bundle) = bundle();
+    let header = bundle.stream_header();
+    let pcm = sound(STRIDE + 3000);
+    let packets = encode(&bundle, &pcm, pcm.len());
+    let (mut codes, mut scales) = (Vec::new(), Vec::new());
+    for packet in &packets.data {
+        scales.extend(codes_and_scale_from_packet(packet, &header, None, &mut codes).expect("a packet").1);
+    }
+    let mut meta = TokenMeta::from_stream_header(&header, 1024);
+    (meta.samples, meta.scales) = (Some(pcm.len() as u64 / 2), scales.clone());
+    let file = TokenFile::from_frames(4, &codes, meta).expect("whole frames");
+    for format in [FileFormat::Safetensors, FileFormat::Jsonl] {
+        let back = TokenFile::from_bytes(format, &file.to_bytes(format).expect("a file")).expect("a file");
+        assert_eq!(back, file);
+        let made = packets_of(&bundle, &back.to_frames(), 4, back.meta.scales, back.meta.samples);
+        assert!(made.expect("codes of ours") == packets.data);
+    }
+    let refused = file.to_bytes(FileFormat::Npy).expect_err("no place for scales").to_string();
+    assert!(refused.contains("scales"), "{refused}");
+    // A length that is not that of the frames.
+    for samples in [10, STRIDE as u64, 10 * STRIDE as u64] {
+        assert!(packets_of(&bundle, &codes, 4, scales.clone(), Some(samples)).is_err(), "{samples}");
+    }
+    assert!(packets_of(&bundle, &codes, 4, vec![f32::NAN], None).is_err());
+}
+
+#[test]
+fn a_lost_segment_is_silence_of_its_length_and_a_late_start_agrees_after_one() {
+    let (_folder, bundle) = bundle();
+    let pcm = sound(4 * STRIDE);
+    let packets = encode(&bundle, &pcm, pcm.len());
+    let whole = decode(&bundle, &packets.data);
+    let mut decoder = Decoder::new(&bundle, &runtime()).expect("a decoder");
+    let mut out = Vec::new();
+    decoder.decode(&packets.data[0], &mut out).expect("a packet");
+    decoder.conceal(packets.samples[1].div_ceil(320) as u32, &mut out).expect("silence");
+    out.truncate(2 * (packets.samples[0] + packets.samples[1]) as usize);
+    let (gap, behind) = (2 * STRIDE, out.len());
+    assert!(out[..gap] == whole[..gap]);
+    assert!(out[gap..gap + 100].iter().any(|x| x.abs() > 1e-3), "the end of the segment fades");
+    assert!(out[gap + 2 * 480..].iter().all(|&x| x == 0.0));
+    let mut snapshot = Snapshot::default();
+    decoder.save_state(&mut snapshot);
+    decoder.decode(&packets.data[2], &mut out).expect("a packet");
+    // Faded in over the overlap, and then the same.
+    assert!(out[behind + 2 * 480..] == whole[behind + 2 * 480..3 * 2 * STRIDE]);
+    let (mut again, mut once_more) = (Vec::new(), Decoder::new(&bundle, &runtime()).expect("a decoder"));
+    once_more.set_header(&bundle.stream_header()).expect("its own header");
+    once_more.restore_state(&snapshot).expect("a state of this bundle");
+    once_more.decode(&packets.data[2], &mut again).expect("a packet");
+    assert!(again[..] == out[behind..]);
+
+    let mut late = Decoder::new(&bundle, &runtime()).expect("a decoder");
+    late.set_header(&bundle.stream_header()).expect("its own header");
+    let mut out = Vec::new();
+    late.decode(&packets.data[1], &mut out).expect("a packet");
+    late.decode(&packets.data[2], &mut out).expect("a packet");
+    assert!(out[2 * STRIDE..] == whole[4 * STRIDE..6 * STRIDE]);
+}
+
+#[test]
+fn what_segments_do_not_have_is_refused() {
+    let (_folder, bundle) = bundle();
+    let runtime = runtime();
+    let refused = |config: &EncoderConfig| {
+        let made = Encoder::new(&bundle, &runtime, config).map(drop);
+        made.expect_err("no such segments").to_string()
+    };
+    assert!(refused(&EncoderConfig { dtx: true, ..Default::default() }).contains("dtx"));
+    assert!(refused(&EncoderConfig { redundancy: 1, ..Default::default() }).contains("redundancy"));
+    let rate_mode = RateMode::Variable { bitrate: 6000 };
+    assert!(refused(&EncoderConfig { rate_mode, ..Default::default() }).contains("constant"));
+    assert!(matches!(FrameEncoder::new(&bundle, &runtime), Err(Error::Parameter { .. })));
+    let mut decoder = Decoder::new(&bundle, &runtime).expect("a decoder");
+    let mut out = Vec::new();
+    assert!(matches!(decoder.decode_codes(&[1; 4], &mut out), Err(Error::Parameter { .. })));
+    assert!(matches!(decoder.decode_latent(&[0.0; 128], &mut out), Err(Error::Parameter { .. })));
+    assert!(out.is_empty());
+}
