@@ -88,7 +88,8 @@ def test_equal_to_the_published_codec(codec, layout):
             if published.scales is not None:
                 codes, samples = segments_in_common(published, codes, samples, scales)
             assert codes.shape == published.codes.shape, cut
-            wrong = np.argwhere(codes != published.codes)
+            compared = frames - published.tail[0]
+            wrong = np.argwhere(codes[:, :compared] != published.codes[:, :compared])
             assert not len(wrong), f"{cut}: {len(wrong)} of {codes.size} codes differ, first [stage, frame] {wrong[0]}"
             count = len(published.decoded)
             whole = len(published.pcm) if published.scales is None else count
@@ -97,6 +98,7 @@ def test_equal_to_the_published_codec(codec, layout):
                 # DAC's own transposed convolutions of odd strides end early, so their last samples see zeros earlier: the
                 # layers after them reach 441 samples.
                 count -= 441
+            count -= published.tail[1]
             difference = np.abs(samples[:count] - published.decoded[:count])
             assert difference.max() <= 1e-4 * peak, f"{cut}: {difference.max():.2e} at {difference.argmax()}, peak {peak:.3f}"
         # With `pytest -s`, for docs/imports.md.

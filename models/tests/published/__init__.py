@@ -22,6 +22,7 @@ class Published:
     decoded: np.ndarray  # float32 [samples], channels interleaved
     stages: int | None = None  # if a stage has several codes
     encoder: "Published | None" = None  # of which a bundle is made first, for a decoder alone
+    tail: tuple[int, int] = (0, 0)  # frames of codes and samples at the end that padding makes others, and that are not compared
     scales: np.ndarray | None = None  # of segments, which may be fewer than ours at the end
 
 

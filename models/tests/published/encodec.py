@@ -1,4 +1,4 @@
-"""EnCodec at 24 kHz, by the authors' package and by transformers."""
+"""EnCodec at 24 kHz, by the authors' package and by transformers, and at 32 kHz (MusicGen) by transformers."""
 
 import torch
 
@@ -35,4 +35,30 @@ def of_transformers(folder):
     return Published("encodec", folder / "model.safetensors", pcm, frames.audio_codes[0, 0].numpy(), decoded[0, 0].numpy())
 
 
-LAYOUTS = {"authors": of_authors, "transformers": of_transformers}
+def of_musicgen(folder):
+    from transformers import EncodecConfig, EncodecModel
+
+    # As transformers' own conversion of the published checkpoint sets it.
+    config = EncodecConfig(
+        upsampling_ratios=[8, 5, 4, 4],
+        target_bandwidths=[2.2],
+        sampling_rate=32_000,
+        num_filters=64,
+        codebook_size=2048,
+        use_causal_conv=False,
+        use_conv_shortcut=False,
+        normalize=False,
+    )
+    model = EncodecModel(config).eval()
+    pcm = noise(32_000, FRAMES * 640)
+    spread_codebooks([layer.codebook.embed for layer in model.quantizer.layers], model.encoder(as_batch(pcm))[0].T)
+    model.save_pretrained(folder)
+    frames = model.encode(as_batch(pcm), bandwidth=2.2)
+    decoded = model.decode(frames.audio_codes, frames.audio_scales)[0]
+    codes = frames.audio_codes[0, 0].numpy()
+    # The published layers mirror the end of the file, ours see silence after it.
+    tail = (4, 8 * 640)
+    return Published("encodec", folder / "model.safetensors", pcm, codes, decoded[0, 0].numpy(), tail=tail)
+
+
+LAYOUTS = {"authors": of_authors, "transformers": of_transformers, "musicgen": of_musicgen}

@@ -25,6 +25,8 @@ pub struct FrameDecoder {
     dim: usize,
     conventions: Conventions,
     opening: Option<Opening>,
+    /// Samples by which the output lags, of all channels.
+    delay: usize,
     /// The state that says that the stream has ended.
     end_state: Option<usize>,
 }
@@ -57,6 +59,7 @@ impl FrameDecoder {
         decoder.conventions = m.conventions;
         decoder.dim = m.latent_dim;
         decoder.channels = m.channels.into();
+        decoder.delay = usize::from(m.delay) * decoder.channels;
         decoder.end_state = end_state(&m.decoder);
         let opening = m.opening.as_ref().and_then(|o| Some((o.decoder.as_ref()?, o.frames)));
         decoder.opening = opening.map(|(spec, frames)| Opening::new(bundle, runtime, spec, frames));
@@ -83,6 +86,7 @@ impl FrameDecoder {
             quantizer,
             conventions: Conventions::Siskin,
             opening: None,
+            delay: 0,
             end_state: None,
         }
     }
@@ -111,10 +115,12 @@ impl FrameDecoder {
             self.latent.iter().enumerate().for_each(|(d, &x)| latents[d * frames + frame] = x);
         }
         let samples = frames * self.hop;
-        let planes = opening.run(&[1, values, frames], &latents, samples)?;
+        // It begins with the stream's first sample; what the codec lags by is put before it, as in other streams.
+        let lag = self.delay.min(samples);
+        let planes = opening.run(&[1, values, frames], &latents, samples - lag)?;
         self.network.of(1)?.restore(opening.states())?;
         let mut pcm = vec![0.0; samples];
-        join_channels(&planes, self.channels, &mut pcm);
+        join_channels(&planes, self.channels, &mut pcm[lag..]);
         Ok(pcm)
     }
 

@@ -192,13 +192,16 @@ impl FrameEncoder {
         let shape = [1, self.channels, frames * self.hop / self.channels];
         let mut planes = vec![0.0; frames * self.hop];
         split_channels(&self.waiting.gathered[..frames * self.hop], self.channels, &mut planes);
-        let latents = opening.run(&shape, &planes, frames * self.values)?;
+        // It begins with the stream's first frame; those that still wait for what they look ahead to are missing at its end.
+        let count = frames - (self.lookahead as usize).min(frames);
+        let latents = opening.run(&shape, &planes, count * self.values)?;
         self.network.of(1)?.restore(opening.states())?;
-        for frame in 0..frames {
+        for frame in 0..count {
             let mut latent = Vec::new();
-            read_frame(&latents, frame, frames, self.dim, &mut latent);
+            read_frame(&latents, frame, count, self.dim, &mut latent);
             self.waiting.ready.push_back(latent);
         }
+        self.waiting.skip = 0;
         self.waiting.is_opening = false;
         self.waiting.gathered.clear();
         Ok(())

@@ -1,4 +1,5 @@
-//! EnCodec at 24 kHz (arXiv 2210.13438, section 3.1), in the layouts of the authors' package and of transformers.
+//! EnCodec at 24 kHz (arXiv 2210.13438, section 3.1), in the layouts of the authors' package and of transformers, and at 32 kHz, on
+//! which MusicGen was trained (arXiv 2306.05284, section 3.1), in that of transformers.
 
 use serde_json::json;
 
@@ -10,11 +11,57 @@ use crate::stream::{Conv, Lstm, Padding, Signal, Start, StreamGraph, Transposed}
 
 pub(super) const RATIOS: [usize; 4] = [2, 4, 5, 8];
 pub(super) const HOP: usize = 320;
-const FILTERS: usize = 32;
 pub(super) const DIM: usize = 128;
 pub(super) const SIZE: usize = 1024;
-/// The deepest layers have a sample a frame and are padded with six mirrored ones, which come with the seventh frame.
-const OPENING: usize = 7;
+
+/// What tells the codecs apart.
+struct Variant {
+    name: &'static str,
+    title: &'static str,
+    sample_rate: u32,
+    ratios: [usize; 4],
+    /// Channels at the samples' rate.
+    filters: usize,
+    /// Entries of a codebook.
+    size: usize,
+    /// Whether layers look back only. Those that do not are padded by half on each side.
+    is_causal: bool,
+    /// Whether the input of a residual unit passes a layer before the sum.
+    has_shortcut: bool,
+    /// Frames at the start of a file that depend on one another, because layers are padded with mirrored samples: the deepest have
+    /// a sample a frame and are padded with six, which come with the seventh frame, or with three after the look-ahead.
+    opening: usize,
+}
+
+const AT_24: Variant = Variant {
+    name: "encodec-24k",
+    title: "EnCodec, 24 kHz",
+    sample_rate: 24_000,
+    ratios: RATIOS,
+    filters: 32,
+    size: SIZE,
+    is_causal: true,
+    has_shortcut: true,
+    opening: 7,
+};
+
+const AT_32: Variant = Variant {
+    name: "encodec-32k",
+    title: "EnCodec, 32 kHz (MusicGen)",
+    sample_rate: 32_000,
+    ratios: [4, 4, 5, 8],
+    filters: 64,
+    size: 2048,
+    is_causal: false,
+    has_shortcut: false,
+    opening: 16,
+};
+
+impl Variant {
+    fn hop(&self) -> usize {
+        self.ratios.iter().product()
+    }
+}
 
 /// Names of the authors' package in those of transformers, which are shorter.
 fn rename(name: &str) -> String {
@@ -36,18 +83,23 @@ pub(super) fn import(mut checkpoint: Checkpoint) -> Result<Imported, String> {
     if checkpoint.has("encoder.layers.0.norm.weight") {
         return encodec_stereo::import(checkpoint);
     }
-    let weights = Weights::take(&mut checkpoint)?;
-    let (codebooks, stages) = codebooks(&mut checkpoint)?;
+    let filters = checkpoint.weight_shape("encoder.layers.0.conv").map_or(0, |shape| shape[0]);
+    let variant = if filters == AT_32.filters { AT_32 } else { AT_24 };
+    let weights = Weights::take(&mut checkpoint, &variant)?;
+    let (codebooks, stages) = codebooks(&mut checkpoint, variant.size)?;
     checkpoint.finish()?;
+    let (encoder, lookahead) = weights.encoder(&variant, None);
+    let (decoder, delay) = weights.decoder(None);
+    let opening = Some(variant.opening);
     Codec {
-        name: "encodec-24k",
-        recognised: format!("EnCodec, 24 kHz, {stages} codebooks"),
+        name: variant.name,
+        recognised: format!("{}, {stages} codebooks", variant.title),
         // The weights' licence, as their authors state it; the code is under MIT.
         licence: "CC-BY-NC-4.0",
-        sample_rate: 24_000,
-        hop: HOP,
-        delay: 0,
-        lookahead_frames: 0,
+        sample_rate: variant.sample_rate,
+        hop: variant.hop(),
+        delay,
+        lookahead_frames: lookahead,
         // The recurrent layers have no end; half a second settles them.
         receptive_field: [50, 50],
         latent_dim: DIM,
@@ -60,39 +112,39 @@ pub(super) fn import(mut checkpoint: Checkpoint) -> Result<Imported, String> {
             decoder_tensors: None,
             stages,
             groups: 1,
-            size: SIZE,
+            size: variant.size,
         },
         prefixes: [2, 4, 8, 16, 32].into_iter().filter(|&s| s <= stages).collect(),
         default_stages: stages.min(8),
-        encoder: weights.encoder(Start::States, 1, "encoder.onnx"),
-        decoder: weights.decoder(Start::States, 1, "decoder.onnx"),
+        encoder,
+        decoder,
         opening: Some(Opening {
-            frames: OPENING,
-            encoder: weights.encoder(Start::Padding, OPENING, "encoder-opening.onnx"),
-            decoder: Some(weights.decoder(Start::Padding, OPENING, "decoder-opening.onnx")),
+            frames: variant.opening,
+            encoder: weights.encoder(&variant, opening).0,
+            decoder: Some(weights.decoder(opening).0),
         }),
     }
     .into_bundle()
 }
 
 /// The codebooks as a tensor, and their number.
-pub(super) fn codebooks(c: &mut Checkpoint) -> Result<(Tensor, usize), String> {
+pub(super) fn codebooks(c: &mut Checkpoint, size: usize) -> Result<(Tensor, usize), String> {
     let stages = (0..64).take_while(|i| c.has(&format!("quantizer.layers.{i}.codebook.embed"))).count();
     if stages == 0 {
         return Err("no codebooks".into());
     }
-    let mut values = Vec::with_capacity(stages * SIZE * DIM);
+    let mut values = Vec::with_capacity(stages * size * DIM);
     for stage in 0..stages {
         let name = format!("quantizer.layers.{stage}.codebook.embed");
-        values.extend(c.take(&name, &[SIZE, DIM])?.values);
+        values.extend(c.take(&name, &[size, DIM])?.values);
     }
-    Ok((Tensor { shape: vec![stages, 1, SIZE, DIM], values }, stages))
+    Ok((Tensor { shape: vec![stages, 1, size, DIM], values }, stages))
 }
 
 struct Residual {
     narrow: Conv,
     widen: Conv,
-    shortcut: Conv,
+    shortcut: Option<Conv>,
 }
 
 struct Weights {
@@ -105,20 +157,29 @@ struct Weights {
     end: Conv,
 }
 
-fn conv(c: &mut Checkpoint, name: &str, shape: [usize; 3], stride: usize) -> Result<Conv, String> {
-    let weight = c.weight(name, &shape)?;
-    let bias = Some(c.take(&format!("{name}.bias"), &shape[..1])?);
-    let (dilation, groups, left) = (1, 1, shape[2] - stride);
-    Ok(Conv { weight, bias, stride, dilation, groups, left, padding: Padding::Reflect })
-}
+impl Variant {
+    fn conv(&self, c: &mut Checkpoint, name: &str, shape: [usize; 3], stride: usize) -> Result<Conv, String> {
+        let weight = c.weight(name, &shape)?;
+        let bias = Some(c.take(&format!("{name}.bias"), &shape[..1])?);
+        let total = shape[2] - stride;
+        let left = if self.is_causal { total } else { total - total / 2 };
+        let (dilation, groups) = (1, 1);
+        Ok(Conv { weight, bias, stride, dilation, groups, left, padding: Padding::Reflect })
+    }
 
-fn residual(c: &mut Checkpoint, name: &str, channels: usize) -> Result<Residual, String> {
-    let half = channels / 2;
-    Ok(Residual {
-        narrow: conv(c, &format!("{name}.block.1.conv"), [half, channels, 3], 1)?,
-        widen: conv(c, &format!("{name}.block.3.conv"), [channels, half, 1], 1)?,
-        shortcut: conv(c, &format!("{name}.shortcut.conv"), [channels, channels, 1], 1)?,
-    })
+    fn residual(&self, c: &mut Checkpoint, name: &str, channels: usize) -> Result<Residual, String> {
+        let half = channels / 2;
+        let name_of = |part: &str| format!("{name}.{part}.conv");
+        let shortcut = self
+            .has_shortcut
+            .then(|| self.conv(c, &name_of("shortcut"), [channels, channels, 1], 1))
+            .transpose()?;
+        Ok(Residual {
+            narrow: self.conv(c, &name_of("block.1"), [half, channels, 3], 1)?,
+            widen: self.conv(c, &name_of("block.3"), [channels, half, 1], 1)?,
+            shortcut,
+        })
+    }
 }
 
 pub(super) fn lstm(c: &mut Checkpoint, name: &str, units: usize) -> Result<Vec<Lstm>, String> {
@@ -134,40 +195,37 @@ pub(super) fn lstm(c: &mut Checkpoint, name: &str, units: usize) -> Result<Vec<L
 }
 
 impl Weights {
-    fn take(c: &mut Checkpoint) -> Result<Self, String> {
-        let first = conv(c, "encoder.layers.0.conv", [FILTERS, 1, 7], 1)?;
-        let (mut down, mut channels) = (Vec::new(), FILTERS);
-        for (i, ratio) in RATIOS.into_iter().enumerate() {
-            let block = residual(c, &format!("encoder.layers.{}", 3 * i + 1), channels)?;
+    fn take(c: &mut Checkpoint, v: &Variant) -> Result<Self, String> {
+        let first = v.conv(c, "encoder.layers.0.conv", [v.filters, 1, 7], 1)?;
+        let (mut down, mut channels) = (Vec::new(), v.filters);
+        for (i, ratio) in v.ratios.into_iter().enumerate() {
+            let block = v.residual(c, &format!("encoder.layers.{}", 3 * i + 1), channels)?;
             let name = format!("encoder.layers.{}.conv", 3 * i + 3);
-            down.push((block, conv(c, &name, [2 * channels, channels, 2 * ratio], ratio)?));
+            down.push((block, v.conv(c, &name, [2 * channels, channels, 2 * ratio], ratio)?));
             channels *= 2;
         }
         let recurrent = [lstm(c, "encoder.layers.13", channels)?, lstm(c, "decoder.layers.1", channels)?];
-        let last = conv(c, "encoder.layers.15.conv", [DIM, channels, 7], 1)?;
-        let start = conv(c, "decoder.layers.0.conv", [channels, DIM, 7], 1)?;
+        let last = v.conv(c, "encoder.layers.15.conv", [DIM, channels, 7], 1)?;
+        let start = v.conv(c, "decoder.layers.0.conv", [channels, DIM, 7], 1)?;
         let mut up = Vec::new();
-        for (i, stride) in RATIOS.into_iter().rev().enumerate() {
+        for (i, stride) in v.ratios.into_iter().rev().enumerate() {
             let name = format!("decoder.layers.{}.conv", 3 * i + 3);
             let half = channels / 2;
             let weight = c.weight(&name, &[channels, half, 2 * stride])?;
             let bias = Some(c.take(&format!("{name}.bias"), &[half])?);
-            // The published network cuts all of the overlap off at the right.
-            let transposed = Transposed { weight, bias, stride, groups: 1, cut: 0 };
-            up.push((transposed, residual(c, &format!("decoder.layers.{}", 3 * i + 4), half)?));
+            // The causal network cuts all of the overlap off at the right, the other half of it.
+            let cut = if v.is_causal { 0 } else { stride - stride / 2 };
+            let transposed = Transposed { weight, bias, stride, groups: 1, cut };
+            up.push((transposed, v.residual(c, &format!("decoder.layers.{}", 3 * i + 4), half)?));
             channels = half;
         }
-        let end = conv(c, "decoder.layers.15.conv", [1, FILTERS, 7], 1)?;
+        let end = v.conv(c, "decoder.layers.15.conv", [1, v.filters, 7], 1)?;
         Ok(Self { first, down, lstm: recurrent, last, start, up, end })
     }
 
-    fn encoder(&self, start: Start, frames: usize, file: &str) -> Network {
-        let mut g = StreamGraph::new("encoder", start);
-        let pcm = if start == Start::States {
-            g.block_input("pcm", 1, HOP)
-        } else {
-            g.input("pcm", 1, frames * HOP)
-        };
+    /// The network, of the first frames if there are so many, and the frames by which it lags.
+    fn encoder(&self, v: &Variant, opening: Option<usize>) -> (Network, usize) {
+        let (mut g, pcm) = begin("encoder", "pcm", [1, v.hop()], opening);
         let mut x = g.conv(&pcm, &self.first);
         for (block, down) in &self.down {
             x = add_residual(&mut g, &x, block);
@@ -177,16 +235,13 @@ impl Weights {
         x = add_recurrent(&mut g, &x, &self.lstm[0]);
         x = g.elu(&x);
         x = g.conv(&x, &self.last);
-        g.finish("latents", &x, file)
+        let file = if opening.is_some() { "encoder-opening.onnx" } else { "encoder.onnx" };
+        (g.finish("latents", &x, file), x.lag)
     }
 
-    fn decoder(&self, start: Start, frames: usize, file: &str) -> Network {
-        let mut g = StreamGraph::new("decoder", start);
-        let latents = if start == Start::States {
-            g.block_input("latents", DIM, 1)
-        } else {
-            g.input("latents", DIM, frames)
-        };
+    /// The network, of the first frames if there are so many, and the samples by which it lags.
+    fn decoder(&self, opening: Option<usize>) -> (Network, usize) {
+        let (mut g, latents) = begin("decoder", "latents", [DIM, 1], opening);
         let mut x = g.conv(&latents, &self.start);
         x = add_recurrent(&mut g, &x, &self.lstm[1]);
         for (up, block) in &self.up {
@@ -196,7 +251,29 @@ impl Weights {
         }
         x = g.elu(&x);
         x = g.conv(&x, &self.end);
-        g.finish("pcm", &x, file)
+        let file = if opening.is_some() { "decoder-opening.onnx" } else { "decoder.onnx" };
+        (g.finish("pcm", &x, file), x.lag)
+    }
+}
+
+/// A graph of any frames or of the first ones, with its input.
+fn begin(
+    name: &str,
+    input: &str,
+    [channels, frame]: [usize; 2],
+    opening: Option<usize>,
+) -> (StreamGraph, Signal) {
+    match opening {
+        None => {
+            let mut g = StreamGraph::new(name, Start::States);
+            let x = g.block_input(input, channels, frame);
+            (g, x)
+        }
+        Some(frames) => {
+            let mut g = StreamGraph::opening(name, frames);
+            let x = g.input(input, channels, frames * frame);
+            (g, x)
+        }
     }
 }
 
@@ -205,7 +282,10 @@ fn add_residual(g: &mut StreamGraph, x: &Signal, block: &Residual) -> Signal {
     let y = g.conv(&y, &block.narrow);
     let y = g.elu(&y);
     let y = g.conv(&y, &block.widen);
-    let x = g.conv(x, &block.shortcut);
+    let x = match &block.shortcut {
+        Some(shortcut) => g.conv(x, shortcut),
+        None => x.clone(),
+    };
     g.add(&x, &y)
 }
 

@@ -17,7 +17,7 @@ const SEGMENTS: SegmentSpec = SegmentSpec { samples: 48_000, stride: 47_520, nor
 /// Makes a bundle of a checkpoint whose names have been made those of transformers.
 pub(super) fn import(mut checkpoint: Checkpoint) -> Result<Imported, String> {
     let weights = Weights::take(&mut checkpoint)?;
-    let (codebooks, stages) = codebooks(&mut checkpoint)?;
+    let (codebooks, stages) = codebooks(&mut checkpoint, SIZE)?;
     checkpoint.finish()?;
     // A second of the sound before is in the overlap's segment.
     let frames = SEGMENTS.samples / HOP;

@@ -58,7 +58,7 @@ impl StreamGraph {
         let x = self.delay(&x, (stride - short) % stride);
         let lag = (carry + x.lag - conv.left) / stride;
         let x = self.cut_ends(&x);
-        let joined = self.prepend(&x, carry, conv.padding);
+        let joined = self.prepend(&x, carry, conv);
         let value = self.convolve(&joined, conv);
         let (channels, frame) = (conv.weight.shape[0], x.frame / stride);
         Signal { value, channels, frame, lag, has_lead: lag > 0 }
@@ -79,10 +79,11 @@ impl StreamGraph {
     }
 
     /// The frame behind the last `carry` samples before it.
-    fn prepend(&mut self, x: &Signal, carry: usize, padding: Padding) -> Value {
+    fn prepend(&mut self, x: &Signal, carry: usize, conv: &Conv) -> Value {
         if carry == 0 {
             return x.value.clone();
         }
+        let padding = conv.padding;
         let (number, state) = self.open_state(&[1, x.channels, carry]);
         let joined = match state {
             Some(state) => {
@@ -96,7 +97,8 @@ impl StreamGraph {
                     Padding::Replicate => "edge",
                     Padding::Reflect => "reflect",
                 };
-                let pads = self.writer.add_integers(&[0, 0, carry as i64, 0, 0, 0]);
+                // Less than what the layer looks back on where it looks ahead as well.
+                let pads = self.writer.add_integers(&[0, 0, conv.left as i64, 0, 0, 0]);
                 self.node("Pad", &[&x.value, &pads], &[Attribute::Text("mode", mode)])
             }
         };
@@ -141,6 +143,10 @@ impl StreamGraph {
             let (head, next) = self.split_end(&value, 2, tail);
             self.close_state(number, &next);
             value = head;
+        }
+        if self.start == Start::Padding && conv.cut > 0 {
+            // What is cut off comes before the start.
+            value = self.from(&value, 2, conv.cut);
         }
         if let Some(bias) = &conv.bias {
             let bias = self.writer.add_floats(&[1, channels, 1], &bias.values);

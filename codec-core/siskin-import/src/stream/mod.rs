@@ -37,7 +37,8 @@ pub(crate) struct Signal {
     pub(crate) channels: usize,
     /// Samples in a frame, at this signal's rate.
     pub(crate) frame: usize,
-    /// Samples by which the signal comes late: sample `i` of run `t` is sample `t * frame + i - lag` of the whole.
+    /// Samples by which the signal comes late: sample `i` of run `t` is sample `t * frame + i - lag` of the whole. In a run that
+    /// begins with padding so many are missing at its end instead, and it begins with the first of the whole.
     pub(crate) lag: usize,
     /// Whether what lies before the start of the whole may be other than zero.
     has_lead: bool,
@@ -64,8 +65,9 @@ pub(crate) struct StreamGraph {
     beyond: Option<Value>,
     /// Masks by frame and lag.
     masks: BTreeMap<(usize, usize), Value>,
-    /// The number of frames of this run, if runs differ in it; else a run has one.
+    /// The number of frames of this run, if runs differ in it; else a run has one, or those of the opening.
     count: Option<Value>,
+    opening: usize,
     /// The main input's name and the samples of its frame.
     input: (String, usize),
 }
@@ -94,8 +96,14 @@ impl StreamGraph {
             beyond: None,
             masks: BTreeMap::new(),
             count: None,
+            opening: 1,
             input: (String::new(), 0),
         }
+    }
+
+    /// One whose only run takes the first `frames` frames, and begins with padding.
+    pub(crate) fn opening(name: &str, frames: usize) -> Self {
+        Self { opening: frames, ..Self::new(name, Start::Padding) }
     }
 
     /// The main input.
@@ -127,7 +135,10 @@ impl StreamGraph {
             Some(_) => {
                 self.writer.set_named_output(name, &[1, output.channels], OUTPUT_SAMPLES, &output.value);
             }
-            None => self.writer.set_output(name, &[1, output.channels, output.frame], &output.value),
+            None => {
+                let missing = if self.start == Start::Padding { output.lag } else { 0 };
+                self.writer.set_output(name, &[1, output.channels, output.frame - missing], &output.value);
+            }
         }
         let (input, output, states) = (self.input.0, name.into(), self.states);
         let spec = GraphSpec { file: file.into(), input, output, states, blocks };
@@ -138,7 +149,7 @@ impl StreamGraph {
     fn count(&mut self) -> Value {
         match &self.count {
             Some(count) => count.clone(),
-            None => self.writer.add_floats(&[1], &[1.0]),
+            None => self.writer.add_floats(&[1], &[self.opening as f32]),
         }
     }
 
@@ -202,7 +213,10 @@ impl StreamGraph {
         }
         let number = self.states.len();
         let (name, output) = (END_STATE.to_owned(), format!("{END_STATE}_next"));
-        let beyond = self.writer.add_input(&name, &[1]);
+        let beyond = match self.start {
+            Start::States => self.writer.add_input(&name, &[1]),
+            Start::Padding => self.writer.add_floats(&[1], &[0.0]),
+        };
         self.states.push(StateSpec { name, output, shape: vec![1] });
         let one = self.writer.add_floats(&[1], &[1.0]);
         let is_over = self.node("Min", &[&beyond, &one], &[]);
@@ -250,6 +264,11 @@ impl StreamGraph {
         if !x.has_lead || x.lag == 0 {
             return x.clone();
         }
+        if self.start == Start::Padding {
+            // There is nothing before the start; the states are there for the graph that goes on.
+            (self.age(), self.beyond());
+            return Signal { has_lead: false, ..x.clone() };
+        }
         let mask = self.mask(x.frame, x.lag);
         Signal { value: self.node("Mul", &[&x.value, &mask], &[]), has_lead: false, ..x.clone() }
     }
@@ -260,11 +279,11 @@ impl StreamGraph {
             return x.clone();
         }
         let (number, state) = self.open_state(&[1, x.channels, samples]);
-        let state = state.unwrap_or_else(|| {
-            let zeros = vec![0.0; x.channels * samples];
-            self.writer.add_floats(&[1, x.channels, samples], &zeros)
-        });
-        let joined = self.node("Concat", &[&state, &x.value], &[Attribute::Int("axis", 2)]);
+        // In a run that begins with padding the last samples are left for the next run.
+        let joined = match state {
+            Some(state) => self.node("Concat", &[&state, &x.value], &[Attribute::Int("axis", 2)]),
+            None => x.value.clone(),
+        };
         let (value, next) = self.split_end(&joined, 2, samples);
         self.close_state(number, &next);
         Signal { value, lag: x.lag + samples, ..x.clone() }
