@@ -1,7 +1,7 @@
 """CPU time of published codecs in Siskin beside their PyTorch references, one thread each, in one run.
 
     pip install -r models/requirements-imports.txt
-    scripts/import_speed.py encodec mimi dac snac [--siskin target/release/siskin]
+    scripts/import_speed.py encodec encodec-48k encodec-32k mimi dac snac hilcodec hificodec vocos [--siskin target/release/siskin]
 
 Weights are seeded and random, of the released sizes; time does not depend on their values. Start-up is taken off by the
 difference of a long and a short file. Prints CPU seconds per second of sound: the reference on the whole file, Siskin on
@@ -9,6 +9,7 @@ files (packets of a second) and live (packets of one frame), and the ratios.
 """
 
 import argparse
+import json
 import os
 import resource
 import subprocess
@@ -22,6 +23,7 @@ import numpy as np
 import torch
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "models/tests"))
 SHORT, LONG = 5, 25
 
 
@@ -33,6 +35,35 @@ def encodec():
     for layer in model.quantizer.vq.layers:
         layer._codebook.inited.fill_(1)
     return model, 24000, 8, "model.th", lambda x: model.decode(model.encode(x))
+
+
+def encodec_48k():
+    from encodec import EncodecModel
+
+    model = EncodecModel.encodec_model_48khz(pretrained=False).eval()
+    model.set_target_bandwidth(6.0)
+    for layer in model.quantizer.vq.layers:
+        layer._codebook.inited.fill_(1)
+
+    def run(x):
+        # Not the lengths whose last segment is shorter than the end of the one before, which the package cannot decode.
+        return model.decode(model.encode(x.expand(-1, 2, -1)))
+
+    return model, 48000, 4, "model.th", run
+
+
+def encodec_32k():
+    from transformers import EncodecConfig, EncodecModel
+
+    config = EncodecConfig(upsampling_ratios=[8, 5, 4, 4], target_bandwidths=[2.2], sampling_rate=32_000, num_filters=64,
+                           codebook_size=2048, use_causal_conv=False, use_conv_shortcut=False, normalize=False)
+    model = EncodecModel(config).eval()
+
+    def run(x):
+        frames = model.encode(x, bandwidth=2.2)
+        return model.decode(frames.audio_codes, frames.audio_scales)
+
+    return model, 32000, 4, None, run
 
 
 def mimi():
@@ -59,7 +90,93 @@ def snac():
     return model, 24000, 7, "pytorch_model.bin", lambda x: model.decode(model.encode(x))
 
 
-KINDS = {"encodec": encodec, "mimi": mimi, "dac": dac, "snac": snac}
+def hilcodec():
+    from published import hilcodec as written
+    from published import nearest
+
+    model = written.Model(8).eval()
+
+    def run(x):
+        residual = model.encoder(x)[0].T
+        decoded = 0
+        for layer in model.quantizer.layers:
+            entries = layer.embed[nearest(residual, layer.embed)]
+            residual, decoded = residual - entries, decoded + entries
+        return model.decoder(decoded.T[None])
+
+    def write(folder, _):
+        extra = {f"quantizer.layers.{i}._extra_state": {"initted": True} for i in range(8)}
+        torch.save({"model": model.state_dict() | extra}, folder / "00150.pth")
+        return folder / "00150.pth", []
+
+    return None, 24000, 8, write, run
+
+
+def hificodec():
+    from published import hificodec as written
+    from published import nearest
+
+    strides, taps, rate = written.SIZES["16k-320d"]
+    encoder, generator = written.Encoder(strides, taps).eval(), written.Generator(strides, taps).eval()
+    quantizer = written.Quantizer()
+    # As the authors normalize, over the whole file.
+    written.SlidingNorm.over_frames = lambda self, x, _: torch.nn.GroupNorm.forward(self, x)
+
+    def run(x):
+        latents, decoded = encoder(x, x.shape[-1] // 320)[0].T, []
+        for g in range(2):
+            residual, total = latents[:, 256 * g : 256 * (g + 1)], 0
+            for books in (quantizer.quantizer_modules, quantizer.quantizer_modules2):
+                book = books[g].embedding.weight
+                entries = book[nearest(residual, book)]
+                residual, total = residual - entries, total + entries
+            decoded.append(total)
+        return generator(torch.cat(decoded, 1).T[None])
+
+    def write(folder, _):
+        parts = (("generator", generator), ("encoder", encoder), ("quantizer", quantizer))
+        torch.save({part: module.state_dict() for part, module in parts}, folder / "g_00400000")
+        (folder / "config.json").write_text(json.dumps({"sampling_rate": rate, "upsample_rates": strides}))
+        return folder / "g_00400000", []
+
+    return None, rate, 2, write, run
+
+
+def vocos():
+    from vocos.heads import ISTFTHead
+    from vocos.models import VocosBackbone
+
+    encoder, rate, stages, _, _ = encodec()
+    backbone = VocosBackbone(128, 384, 1152, 8, adanorm_num_embeddings=4).eval()
+    head = ISTFTHead(384, 1280, 320, padding="same").eval()
+    books = torch.cat([layer._codebook.embed for layer in encoder.quantizer.vq.layers[:16]])
+
+    def run(x):
+        codes = encoder.encode(x)[0][0][0]
+        features = sum(books[1024 * k + code] for k, code in enumerate(codes)).T[None]
+        return head(backbone(features, bandwidth_id=torch.tensor([2])))
+
+    def write(folder, siskin):
+        torch.save(encoder.state_dict(), folder / "model.th")
+        import_bundle(siskin, "encodec", folder / "model.th", folder / "encoder")
+        state = {"feature_extractor.codebook_weights": books}
+        state |= {f"backbone.{name}": value for name, value in backbone.state_dict().items()}
+        state |= {f"head.{name}": value for name, value in head.state_dict().items()}
+        torch.save(state, folder / "pytorch_model.bin")
+        return folder / "pytorch_model.bin", ["--with", str(folder / "encoder"), "--bitrate", "6k"]
+
+    return None, rate, stages, write, run
+
+
+KINDS = {"encodec": encodec, "encodec-48k": encodec_48k, "encodec-32k": encodec_32k, "mimi": mimi, "dac": dac, "snac": snac,
+         "hilcodec": hilcodec, "hificodec": hificodec, "vocos": vocos}
+# Whose packets are segments of a second.
+OF_SEGMENTS = {"encodec-48k"}
+
+
+def import_bundle(program, kind, checkpoint, bundle, arguments=()):
+    command = [program, "models", "import", kind, str(checkpoint), "-o", str(bundle), *arguments]
+    subprocess.run(command, check=True, env={**os.environ, "SISKIN_DEV_ROOT": str(ROOT)}, stdout=subprocess.DEVNULL)
 
 
 def sound(seconds, rate):
@@ -118,20 +235,24 @@ def main():
         model, rate, stages, name, run = KINDS[kind]()
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)
-            if name is None:
+            arguments = []
+            if callable(name):
+                with torch.no_grad():
+                    checkpoint, arguments = name(folder, args.siskin)
+            elif name is None:
                 model.save_pretrained(folder / "model")
                 checkpoint = folder / "model" / "model.safetensors"
             else:
                 checkpoint = folder / name
                 torch.save(model.state_dict(), checkpoint)
-            environment = {**os.environ, "SISKIN_DEV_ROOT": str(ROOT)}
-            subprocess.run([args.siskin, "models", "import", kind, str(checkpoint), "-o", str(folder / "bundle")],
-                           check=True, env=environment, stdout=subprocess.DEVNULL)
+            import_bundle(args.siskin, kind.split("-")[0], checkpoint, folder / "bundle", arguments)
             reference = measure_reference(run, rate)
             files = measure_siskin(args.siskin, folder, rate, stages, [])
-            live = measure_siskin(args.siskin, folder, rate, stages, ["--frames-per-packet", "1"])
-        print(f"| {kind} | {reference:.3f} | {files:.3f} | {files / reference:.2f} | {live:.3f} | {live / reference:.2f} |",
-              flush=True)
+            row = f"| {kind} | {reference:.3f} | {files:.3f} | {files / reference:.2f} |"
+            if kind not in OF_SEGMENTS:
+                live = measure_siskin(args.siskin, folder, rate, stages, ["--frames-per-packet", "1"])
+                row += f" {live:.3f} | {live / reference:.2f} |"
+        print(row, flush=True)
 
 
 if __name__ == "__main__":

@@ -72,7 +72,7 @@ fn streams_share_weights_and_nothing_else() {
     let (a, b) =
         (Bundle::find("speech-24k").expect("it ships"), Bundle::find("speech-24k").expect("it ships"));
     let file = &a.manifest().decoder.file;
-    assert!(std::ptr::eq(a.file_bytes(file).expect("listed"), b.file_bytes(file).expect("listed")));
+    assert!(std::ptr::eq(&*a.file_bytes(file).expect("listed"), &*b.file_bytes(file).expect("listed")));
     let [x, y] = [&a, &b].map(|bundle| ResidualQuantizer::from_bundle(bundle).expect("codebooks"));
     assert!(std::ptr::eq(x.codebooks(), y.codebooks()));
     let [x, y] = [&a, &b].map(|bundle| load_entropy_tables(bundle).expect("tables").expect("it has some"));

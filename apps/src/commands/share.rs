@@ -149,7 +149,7 @@ impl Page<'_> {
         let names = [Some(manifest.decoder.file.as_str()), Some(manifest.quantizer.file.as_str()), tables];
         let mut files = BTreeMap::new();
         for name in names.into_iter().flatten() {
-            files.insert(name, pack(self.bundle.file_bytes(name)?)?);
+            files.insert(name, pack(&self.bundle.file_bytes(name)?)?);
         }
         let parts = serde_json::json!({
             "scripts": scripts,

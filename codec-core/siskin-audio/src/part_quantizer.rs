@@ -135,7 +135,7 @@ impl PartQuantizer {
         static BOOKS: SharedCache<([u8; 32], QuantizerSpec, usize), Books> = SharedCache::new();
         let (spec, per_frame) = (&bundle.manifest().quantizer, bundle.manifest().latents_per_frame);
         let books = BOOKS.share((bundle.hash(), spec.clone(), per_frame), || {
-            let read = read_books(bundle.file_bytes(&spec.file)?, spec, per_frame);
+            let read = read_books(&bundle.file_bytes(&spec.file)?, spec, per_frame);
             read.map_err(|e| Error::bad_bundle(bundle.path(), format!("{}: {e}", spec.file)))
         })?;
         let (residual, projected) = (vec![0.0; books.dim * per_frame], Vec::new());

@@ -44,7 +44,7 @@ pub fn load_codebooks(bundle: &Bundle) -> Result<Codebooks> {
 }
 
 fn read_codebooks(bundle: &Bundle, spec: &QuantizerSpec) -> Result<Codebooks> {
-    let parsed = Codebooks::parse(bundle.file_bytes(&spec.file)?, shape_of(spec));
+    let parsed = Codebooks::parse(&bundle.file_bytes(&spec.file)?, shape_of(spec));
     parsed.map_err(|e| Error::bad_bundle(bundle.path(), format!("{}: {e}", spec.file)))
 }
 

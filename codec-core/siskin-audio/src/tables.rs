@@ -18,7 +18,7 @@ pub fn load_entropy_tables(bundle: &Bundle) -> Result<Option<Arc<Tables>>> {
     let key = (bundle.hash(), bundle.manifest().quantizer.clone(), spec.clone());
     let tables = TABLES.share(key, || {
         let quantizer = ResidualQuantizer::from_bundle(bundle)?;
-        let parsed = Tables::parse(bundle.file_bytes(&spec.file)?, quantizer.codebooks());
+        let parsed = Tables::parse(&bundle.file_bytes(&spec.file)?, quantizer.codebooks());
         parsed.map_err(|e| Error::bad_bundle(bundle.path(), format!("{}: {e}", spec.file)))
     })?;
     Ok(Some(tables))

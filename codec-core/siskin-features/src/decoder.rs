@@ -177,7 +177,7 @@ fn open_head(
     let scale = usize::from(manifest.stride / head.map_stride);
     let sizes =
         [("rows", rows), ("columns", columns), ("map_rows", rows * scale), ("map_columns", columns * scale)];
-    let mut network = runtime.open_sized_tensor_network(&spec, &sizes, bundle.file_bytes(&head.file)?)?;
+    let mut network = runtime.open_sized_tensor_network(&spec, &sizes, &bundle.file_bytes(&head.file)?)?;
     let map = scale * scale * columns * rows;
     let expected = [usize::from(manifest.channels) * columns * rows, map];
     let found = [network.input(0).len(), network.output(0).len()];

@@ -125,7 +125,7 @@ pub fn read_frame(size: Size, data: &[u8]) -> Result<VideoFrameView<'_>> {
 /// [`Error::BadBundle`].
 pub(crate) fn read_tables(bundle: &FeatureBundle) -> Result<FeatureTables> {
     let manifest = bundle.manifest();
-    let file = bundle.file_bytes(&manifest.tables)?;
+    let file = &bundle.file_bytes(&manifest.tables)?;
     FeatureTables::parse(file, manifest.levels, manifest.channels)
         .map_err(|reason| Error::bad_bundle(bundle.path(), format!("{}: {reason}", manifest.tables)))
 }
@@ -142,7 +142,7 @@ fn open_device(bundle: &FeatureBundle, runtime: &Runtime, size: Size) -> Result<
     let cells = (size.width() / CELL, size.height() / CELL);
     let sizes = [("rows", cells.1), ("columns", cells.0), ("latent_rows", rows), ("latent_columns", columns)];
     let mut network =
-        runtime.open_sized_tensor_network(&spec, &sizes, bundle.file_bytes(&manifest.device)?)?;
+        runtime.open_sized_tensor_network(&spec, &sizes, &bundle.file_bytes(&manifest.device)?)?;
     let expected = [INPUTS * cells.0 * cells.1, usize::from(manifest.channels) * columns * rows];
     let found = [network.input(0).len(), network.output(0).len()];
     // The graph comes from a bundle on disk: one of another layout must be an error here and no panic in a copy later.

@@ -38,12 +38,13 @@ impl Kokoro {
     ) -> Result<Self> {
         let manifest = bundle.manifest();
         let bad = |reason: String| Error::bad_bundle(bundle.path(), reason);
-        let network = runtime.open_whole_network(graph, bundle.file_bytes(graph)?)?;
+        let network = runtime.open_whole_network(graph, &bundle.file_bytes(graph)?)?;
         // Without durations there are no word timestamps; better refused at load than at the first sentence.
         if !network.has_output(durations) {
             return Err(bad(format!("{graph} has no output {durations}")));
         }
-        let tensors = SafeTensors::deserialize(bundle.file_bytes(styles)?)
+        let file = bundle.file_bytes(styles)?;
+        let tensors = SafeTensors::deserialize(&file)
             .map_err(|e| bad(format!("{styles}: {e}")))?;
         let voices: Vec<String> = manifest.voices.iter().map(|v| v.name.clone()).collect();
         let mut found = HashMap::new();

@@ -55,8 +55,8 @@ impl WavThruVec {
             return Err(bad(format!("rate or frame differ from those of {}", spec.codec)));
         }
         Ok(Self {
-            text: runtime.open_whole_network(spec.text, bundle.file_bytes(spec.text)?)?,
-            vec: runtime.open_whole_network(spec.vec, bundle.file_bytes(spec.vec)?)?,
+            text: runtime.open_whole_network(spec.text, &bundle.file_bytes(spec.text)?)?,
+            vec: runtime.open_whole_network(spec.vec, &bundle.file_bytes(spec.vec)?)?,
             noise: spec.noise,
             decoder: FrameDecoder::new(&codec, runtime)?,
             hop: audio.hop.into(),

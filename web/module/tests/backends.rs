@@ -92,7 +92,7 @@ fn states_are_saved_and_come_back() {
     let bundle = bundle();
     let spec = &bundle.manifest().decoder;
     let mut network =
-        rten.open_network(spec, bundle.file_bytes(&spec.file).expect("listed")).expect("a network");
+        rten.open_network(spec, &bundle.file_bytes(&spec.file).expect("listed")).expect("a network");
     let run = |network: &mut Box<dyn StepNetwork>, value: f32| -> Vec<f32> {
         network.input().fill(value);
         network.run().expect("a run");
@@ -166,7 +166,7 @@ fn what_cannot_run_is_refused() {
     let [_, rten] = runtimes();
     let bundle = bundle();
     let spec = &bundle.manifest().decoder;
-    let graph = bundle.file_bytes(&spec.file).expect("listed");
+    let graph = &bundle.file_bytes(&spec.file).expect("listed");
     assert!(matches!(rten.open_network(spec, &graph[..1000]), Err(Error::Network { .. })));
     let mut other = spec.clone();
     other.states[0].shape[2] += 1;

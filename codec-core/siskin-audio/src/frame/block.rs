@@ -61,7 +61,11 @@ impl BlockNetwork {
         let target = match (found, &self.source) {
             (Some(target), _) => target,
             (None, Some((bundle, runtime, spec))) => {
-                let network = runtime.open_block_network(spec, bundle.file_bytes(&spec.file)?, frames)?;
+                // On the weights of the first network: others would take as much memory again.
+                let network = match self.networks[0].1.resized(frames) {
+                    Some(network) => network?,
+                    None => runtime.open_block_network(spec, &bundle.file_bytes(&spec.file)?, frames)?,
+                };
                 self.networks.push((frames, network));
                 self.networks.len() - 1
             }

@@ -39,7 +39,7 @@ impl FrameDecoder {
     pub fn new(bundle: &Bundle, runtime: &Runtime) -> Result<Self> {
         check_frames(bundle)?;
         let spec = &bundle.manifest().decoder;
-        Self::with_network(bundle, runtime, runtime.open_network(spec, bundle.file_bytes(&spec.file)?)?)
+        Self::with_network(bundle, runtime, runtime.open_network(spec, &bundle.file_bytes(&spec.file)?)?)
     }
 
     /// The same with `network` in the place of the bundle's, such as one that is measured. `runtime` opens what else there is.

@@ -50,7 +50,7 @@ impl Segments {
             return Err(Error::parameter("bundle", &m.name, "one that codes segments"));
         };
         let spec = spec(m).clone();
-        let graph = bundle.file_bytes(&spec.file)?;
+        let graph = &bundle.file_bytes(&spec.file)?;
         Ok(Self {
             network: runtime.open_checked_whole_network(&spec.file, graph)?,
             spec,

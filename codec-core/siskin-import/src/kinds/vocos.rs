@@ -3,6 +3,7 @@
 //! The encoder is that of a bundle of EnCodec. The network is told at which of four bitrates it decodes, so a bundle is for one
 //! of them.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -110,7 +111,7 @@ impl EncoderParts {
         let is_encodec = m.sample_rate == 24_000 && usize::from(m.hop) == HOP && m.latent_dim == DIM;
         let opening = m.opening.as_ref().filter(|_| is_encodec && m.channels == 1);
         let opening = opening.ok_or_else(|| fail("not a bundle of EnCodec at 24 kHz"))?;
-        let file = |name: &str| bundle.file_bytes(name).map(<[u8]>::to_vec).map_err(|e| e.to_string());
+        let file = |name: &str| bundle.file_bytes(name).map(Cow::into_owned).map_err(|e| e.to_string());
         let codebooks = file(&m.quantizer.file)?;
         let tensors = SafeTensors::deserialize(&codebooks).map_err(|e| fail(&e.to_string()))?;
         let view = tensors.tensor("codebooks").map_err(|e| fail(&e.to_string()))?;

@@ -1,5 +1,6 @@
 //! Bundles of kind `feature`: the device half and the server heads of split computing.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -187,7 +188,7 @@ impl FeatureBundle {
     ///
     /// # Errors
     /// [`Error::BadBundle`](crate::Error::BadBundle) if the manifest does not list the file.
-    pub fn file_bytes(&self, name: &str) -> Result<&[u8]> {
+    pub fn file_bytes(&self, name: &str) -> Result<Cow<'_, [u8]>> {
         self.0.file_bytes(name)
     }
 }

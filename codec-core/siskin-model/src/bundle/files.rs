@@ -1,5 +1,6 @@
-//! The files of a bundle, read into memory and checked.
+//! The files of a bundle, read and checked.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
@@ -14,10 +15,17 @@ use crate::{Error, Limits, Result};
 /// The stamps of a bundle's files, in the order of their names.
 pub(super) type Stamps = Vec<Option<Stamp>>;
 
+/// Larger files are not held but read again when they are used, which is once: a network's session has the weights then, and a
+/// second copy of Mimi's would take 300 MB.
+const MAX_HELD_BYTES: u64 = 16 << 20;
+
 /// Files by name.
 #[derive(Debug)]
 pub(super) struct Files {
-    data: BTreeMap<String, Vec<u8>>,
+    /// None for a file that is read when it is used.
+    data: BTreeMap<String, Option<Vec<u8>>>,
+    /// Their SHA-256 in hexadecimal.
+    hashes: BTreeMap<String, String>,
     /// The folder that they were last read from, and what they were there.
     read_from: Mutex<Option<(PathBuf, Stamps)>>,
 }
@@ -25,7 +33,8 @@ pub(super) struct Files {
 impl Files {
     /// Files that have been checked.
     pub(super) fn new(data: BTreeMap<String, Vec<u8>>) -> Self {
-        Self { data, read_from: Mutex::default() }
+        let data = data.into_iter().map(|(name, data)| (name, Some(data))).collect();
+        Self { data, hashes: BTreeMap::new(), read_from: Mutex::default() }
     }
 
     /// Reads all files of a bundle and checks their hashes.
@@ -36,12 +45,20 @@ impl Files {
     ) -> Result<(Self, Stamps)> {
         let (mut files, mut stamps) = (BTreeMap::new(), Vec::new());
         for (name, expected) in hashes {
-            let (data, stamp) = read_file(folder, name, limits)?;
-            check_hash(folder, name, &data, expected)?;
+            let (file, size, stamp) = open_file(folder, name, limits)?;
+            // Where files cannot be told apart, one that was read later may be another.
+            let data = if size > MAX_HELD_BYTES && stamp.is_some() {
+                check_hash_of(folder, name, file, expected)?;
+                None
+            } else {
+                let data = read_open(folder, name, file, size, limits)?;
+                check_hash(folder, name, &data, expected)?;
+                Some(data)
+            };
             files.insert(name.clone(), data);
             stamps.push(stamp);
         }
-        Ok((Self::new(files), stamps))
+        Ok((Self { data: files, hashes: hashes.clone(), read_from: Mutex::default() }, stamps))
     }
 
     /// Remembers what the files were when they were read from a folder.
@@ -61,15 +78,36 @@ impl Files {
         })
     }
 
-    /// The bytes of a file.
-    pub(super) fn get(&self, name: &str) -> Option<&[u8]> {
-        self.data.get(name).map(Vec::as_slice)
+    /// The bytes of a file; none if there is no such file.
+    ///
+    /// # Errors
+    /// [`Error::BadBundle`] if one that is read now cannot be read, or is no longer the one that was checked.
+    pub(super) fn get(&self, name: &str) -> Result<Option<Cow<'_, [u8]>>> {
+        let Some(data) = self.data.get(name) else { return Ok(None) };
+        if let Some(data) = data {
+            return Ok(Some(Cow::Borrowed(data)));
+        }
+        let read_from = self.read_from.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some((folder, stamps)) = read_from else { return Ok(None) };
+        // What was within the limits when it was checked is so still, or is refused for its hash.
+        let mut limits = Limits::default();
+        limits.max_bundle_file_bytes = u64::MAX;
+        let (data, stamp) = read_file(&folder, name, &limits)?;
+        let place = self.data.keys().position(|n| n == name).unwrap_or_default();
+        if stamp.is_none() || stamps.get(place) != Some(&stamp) {
+            let expected = self.hashes.get(name).map_or("", String::as_str);
+            check_hash(&folder, name, &data, expected)?;
+        }
+        Ok(Some(Cow::Owned(data)))
     }
 }
 
 /// Checks that a file is the one that the manifest says.
 pub(super) fn check_hash(folder: &Path, name: &str, data: &[u8], expected: &str) -> Result<()> {
-    let found = hex::encode(Sha256::digest(data));
+    compare_hash(folder, name, &hex::encode(Sha256::digest(data)), expected)
+}
+
+fn compare_hash(folder: &Path, name: &str, found: &str, expected: &str) -> Result<()> {
     // As text: the manifest has lower-case digits (`docs/model-bundle.md`).
     if found == expected {
         return Ok(());
@@ -79,37 +117,92 @@ pub(super) fn check_hash(folder: &Path, name: &str, data: &[u8], expected: &str)
 
 /// Reads a file of a bundle's folder, if it is a plain name and within the limits.
 pub(super) fn read_file(folder: &Path, name: &str, limits: &Limits) -> Result<(Vec<u8>, Option<Stamp>)> {
+    let (file, size, stamp) = open_file(folder, name, limits)?;
+    Ok((read_open(folder, name, file, size, limits)?, stamp))
+}
+
+fn unreadable(folder: &Path, name: &str, source: std::io::Error) -> Error {
+    Error::BadBundle {
+        path: folder.to_owned(),
+        reason: format!("{name} cannot be read"),
+        source: Some(source.into()),
+    }
+}
+
+/// Opens a file of a bundle's folder, if it is a plain name and within the limits; with its size and stamp.
+fn open_file(folder: &Path, name: &str, limits: &Limits) -> Result<(File, u64, Option<Stamp>)> {
     // The manifest must not reach out of its folder, by `..`, an absolute path or a hidden file.
     if Path::new(name).components().count() != 1 || name.starts_with('.') {
         return Err(Error::bad_bundle(folder, format!("{name:?} is not a plain file name")));
     }
-    let unreadable = |source: std::io::Error| Error::BadBundle {
-        path: folder.to_owned(),
-        reason: format!("{name} cannot be read"),
-        source: Some(source.into()),
-    };
-    let file = File::open(folder.join(name)).map_err(unreadable)?;
+    let fail = |source| unreadable(folder, name, source);
+    let file = File::open(folder.join(name)).map_err(fail)?;
     // Asked of the open file, not of the path, which may name another by now; and before it is read, so that a stamp
     // is never newer than the bytes.
-    let metadata = file.metadata().map_err(unreadable)?;
+    let metadata = file.metadata().map_err(fail)?;
     let (size, most) = (metadata.len(), limits.max_bundle_file_bytes);
-    let mut data = Vec::new();
+    if size > most {
+        return Err(Error::bad_bundle(folder, format!("{name} has {size} bytes, allowed: {most}")));
+    }
+    Ok((file, size, Stamp::of(&metadata)))
+}
+
+/// Checks that an open file is the one that the manifest says, without holding it.
+fn check_hash_of(folder: &Path, name: &str, mut file: File, expected: &str) -> Result<()> {
+    let mut sha = Sha256::new();
+    std::io::copy(&mut file, &mut sha).map_err(|source| unreadable(folder, name, source))?;
+    compare_hash(folder, name, &hex::encode(sha.finalize()), expected)
+}
+
+fn read_open(folder: &Path, name: &str, file: File, size: u64, limits: &Limits) -> Result<Vec<u8>> {
+    let (mut data, most) = (Vec::new(), limits.max_bundle_file_bytes);
     if size <= most {
         // At once: a buffer that grows is moved a dozen times. Within the limit, so a size that lies costs no more.
         data.reserve_exact(usize::try_from(size).unwrap_or_default());
         // What is appended to the file meanwhile counts too.
-        file.take(most.saturating_add(1)).read_to_end(&mut data).map_err(unreadable)?;
+        file.take(most.saturating_add(1))
+            .read_to_end(&mut data)
+            .map_err(|source| unreadable(folder, name, source))?;
     }
     let size = size.max(data.len() as u64);
     if size > most {
         return Err(Error::bad_bundle(folder, format!("{name} has {size} bytes, allowed: {most}")));
     }
-    Ok((data, Stamp::of(&metadata)))
+    Ok(data)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn large_files_are_read_when_they_are_used_and_checked_again_if_they_have_changed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (path, limits) = (folder.path(), Limits::default());
+        let write = |byte: u8| {
+            // Longer than a tick of the clock of file systems.
+            std::thread::sleep(std::time::Duration::from_millis(30));
+            std::fs::write(path.join("a"), vec![byte; MAX_HELD_BYTES as usize + 1]).expect("a file");
+        };
+        write(1);
+        let digest = Sha256::digest(std::fs::read(path.join("a")).expect("a file"));
+        let hashes = BTreeMap::from([("a".to_owned(), hex::encode(digest))]);
+        let (files, stamps) = Files::read(path, &hashes, &limits).expect("its own files");
+        files.note_stamps(path, stamps);
+        assert_eq!(files.data["a"].is_none(), cfg!(unix), "not held");
+        let len = |files: &Files| files.get("a").map(|data| data.map_or(0, |d| d.len()));
+        assert_eq!(len(&files).expect("the same file"), MAX_HELD_BYTES as usize + 1);
+        assert!(files.get("b").expect("no error").is_none());
+        // Written anew with the same bytes, and with others.
+        write(1);
+        assert!(len(&files).is_ok());
+        if cfg!(unix) {
+            write(2);
+            assert!(len(&files).expect_err("another file").to_string().contains("sha256"));
+            std::fs::remove_file(path.join("a")).expect("a file");
+            assert!(len(&files).expect_err("no file").to_string().contains("cannot be read"));
+        }
+    }
 
     #[test]
     fn files_are_as_read_until_somebody_writes_to_one() {

@@ -1,5 +1,6 @@
 //! A bundle's folder, whatever kind the bundle is of: its manifest and the files that the manifest lists.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -63,7 +64,7 @@ pub(super) fn find_installed<M: Facts>() -> Vec<(PathBuf, M)> {
 pub(super) struct Folder<M> {
     path: PathBuf,
     manifest: Arc<M>,
-    // In memory: what was hashed is what is used, whatever becomes of the files on disk.
+    // What was hashed is what is used, whatever becomes of the files on disk: in memory, or checked again where it has changed.
     files: Arc<Files>,
 }
 
@@ -126,8 +127,8 @@ impl<M> Folder<M> {
     }
 
     /// The bytes of a file that the manifest lists.
-    pub(super) fn file_bytes(&self, name: &str) -> Result<&[u8]> {
-        self.files.get(name).ok_or_else(|| {
+    pub(super) fn file_bytes(&self, name: &str) -> Result<Cow<'_, [u8]>> {
+        self.files.get(name)?.ok_or_else(|| {
             Error::bad_bundle(&self.path, format!("{name} is used and not listed under files"))
         })
     }

@@ -15,6 +15,7 @@ mod video;
 mod voice;
 mod voice_choice;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -127,11 +128,12 @@ impl Bundle {
         self.id
     }
 
-    /// The bytes of one of the bundle's files.
+    /// The bytes of one of the bundle's files. Those above 16 MB are read anew each time, so that weights are not held beside the
+    /// network that has them.
     ///
     /// # Errors
-    /// [`Error::BadBundle`] if the manifest does not list the file.
-    pub fn file_bytes(&self, name: &str) -> Result<&[u8]> {
+    /// [`Error::BadBundle`] if the manifest does not list the file, or if one that is read is not there or no longer the same.
+    pub fn file_bytes(&self, name: &str) -> Result<Cow<'_, [u8]>> {
         self.folder.file_bytes(name)
     }
 

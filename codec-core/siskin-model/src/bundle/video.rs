@@ -1,5 +1,6 @@
 //! Bundles of kind `video`: the networks of the real-time video mode.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -147,7 +148,7 @@ impl VideoBundle {
     ///
     /// # Errors
     /// [`Error::BadBundle`](crate::Error::BadBundle) if the manifest does not list the file.
-    pub fn file_bytes(&self, name: &str) -> Result<&[u8]> {
+    pub fn file_bytes(&self, name: &str) -> Result<Cow<'_, [u8]>> {
         self.0.file_bytes(name)
     }
 }

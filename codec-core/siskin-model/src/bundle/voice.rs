@@ -1,5 +1,6 @@
 //! Bundles of kind `tts`: voices that speak text.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
@@ -236,11 +237,12 @@ impl VoiceBundle {
         self.0.manifest()
     }
 
-    /// The bytes of one of the bundle's files.
+    /// The bytes of one of the bundle's files. Those above 16 MB are read anew each time, so that weights are not held beside the
+    /// network that has them.
     ///
     /// # Errors
-    /// [`Error::BadBundle`] if the manifest does not list the file.
-    pub fn file_bytes(&self, name: &str) -> Result<&[u8]> {
+    /// [`Error::BadBundle`] if the manifest does not list the file, or if one that is read is not there or no longer the same.
+    pub fn file_bytes(&self, name: &str) -> Result<Cow<'_, [u8]>> {
         self.0.file_bytes(name)
     }
 }

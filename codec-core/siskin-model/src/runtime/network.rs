@@ -27,6 +27,14 @@ pub trait StepNetwork: Send {
     fn restore(&mut self, from: &[Vec<f32>]) -> Result<()>;
     /// The provider that runs the network; never [`Provider::Auto`].
     fn provider(&self) -> Provider;
+    /// The same network with a state of its own, for blocks of `frames` frames, on the same weights: for a stream that runs now
+    /// one, now several frames, never both at once. None where each has to be opened by itself.
+    ///
+    /// # Errors
+    /// [`Error::Network`](crate::Error::Network) if the graph does not take so many frames.
+    fn resized(&self, _frames: usize) -> Option<Result<Box<dyn StepNetwork>>> {
+        None
+    }
 }
 
 /// A network with any number of inputs and outputs, and with states that a run replaces: a training step, or a decoder

@@ -52,7 +52,7 @@ impl Reconstructor {
             states: &[],
         };
         let bundle = &symbols.bundle;
-        let graph = bundle.file_bytes(&bundle.manifest().decoder)?;
+        let graph = &bundle.file_bytes(&bundle.manifest().decoder)?;
         // Fixed sizes let ONNX Runtime plan its memory once for all frames.
         let mut network = runtime.open_sized_tensor_network(&spec, &tensor_sizes(&frame), graph)?;
         let values = symbols.latents.len();
@@ -87,7 +87,7 @@ impl Reconstructor {
             outputs: &["latents"],
             states: &[],
         };
-        let graph = self.bundle.file_bytes(&self.bundle.manifest().encoder)?;
+        let graph = &self.bundle.file_bytes(&self.bundle.manifest().encoder)?;
         let mut network = runtime.open_sized_tensor_network(&spec, &tensor_sizes(&self.frame), graph)?;
         let (columns, rows) = block_grid(&self.frame);
         let values = columns * rows * CHANNELS;

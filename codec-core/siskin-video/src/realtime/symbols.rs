@@ -205,7 +205,7 @@ pub(super) fn read_bundle_name(cursor: &mut Cursor<'_>) -> Result<(BundleId, Str
 
 /// The probabilities at which contexts begin, from the bundle.
 fn read_initial_probabilities(bundle: &VideoBundle) -> Result<Vec<u16>> {
-    let data = bundle.file_bytes(&bundle.manifest().contexts)?;
+    let data = &bundle.file_bytes(&bundle.manifest().contexts)?;
     let (pairs, rest) = data.as_chunks::<2>();
     if pairs.len() != contexts::COUNT || !rest.is_empty() {
         let reason = format!("contexts of {} bytes, not {}", data.len(), 2 * contexts::COUNT);

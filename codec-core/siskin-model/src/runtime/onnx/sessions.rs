@@ -132,7 +132,7 @@ mod tests {
         let environment = shared_environment().expect("ONNX Runtime");
         let bundle = Bundle::find("speech-24k").expect("the shipped bundle");
         let spec = &bundle.manifest().decoder;
-        let graph = bundle.file_bytes(&spec.file).expect("its graph");
+        let graph = &bundle.file_bytes(&spec.file).expect("its graph");
         // A key that no other test has.
         let options = RuntimeOptions { device: 7, provider: Provider::Cpu, ..Default::default() };
         let key = SessionKey::new(&options, graph);

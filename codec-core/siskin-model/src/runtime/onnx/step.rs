@@ -1,5 +1,7 @@
 //! A [`StepNetwork`] on ONNX Runtime with bound, preallocated buffers.
 
+use std::sync::Arc;
+
 use ort::environment::Environment;
 use ort::session::{IoBinding, Session};
 use ort::value::{Outlet, Tensor};
@@ -17,8 +19,9 @@ use crate::{Error, Result};
 /// Two bindings over two sets of state tensors: a run reads one set and writes the other, the next run the other way
 /// round, so states move without copies. The session may have other streams too; all tensors are this one's own.
 pub(super) struct OnnxNetwork {
-    file: String,
-    session: SessionUser,
+    spec: GraphSpec,
+    /// With the networks of the same stream for other blocks, of which one runs at a time.
+    session: Arc<SessionUser>,
     provider: Provider,
     input: Tensor<f32>,
     output: Tensor<f32>,
@@ -41,6 +44,15 @@ impl OnnxNetwork {
             weights::check_finite(graph).map_err(|reason| Error::network(&spec.file, reason))?;
             open_session(environment, options, &spec.file, graph)
         })?;
+        Self::on_session(Arc::new(session), provider, spec, frames)
+    }
+
+    fn on_session(
+        session: Arc<SessionUser>,
+        provider: Provider,
+        spec: &GraphSpec,
+        frames: usize,
+    ) -> Result<Self> {
         let fail = |e: ort::Error| Error::network(&spec.file, e);
         // Here and not in the first run, whose errors do not name the manifest.
         let shapes = session.with(&spec.file, |open| Ok(check_shapes(spec, open, frames)))?;
@@ -56,7 +68,7 @@ impl OnnxNetwork {
             Ok([forth, bind_tensors(open, spec, &input, &mut output, b, a)?])
         })?;
         let mut network =
-            Self { file: spec.file.clone(), session, provider, input, output, states, bindings, phase: 0 };
+            Self { spec: spec.clone(), session, provider, input, output, states, bindings, phase: 0 };
         // The first run lays out the memory; do it before real time begins.
         network.run()?;
         network.reset();
@@ -71,7 +83,7 @@ impl StepNetwork for OnnxNetwork {
 
     fn run(&mut self) -> Result<()> {
         let binding = &self.bindings[self.phase];
-        self.session.with(&self.file, |session| session.run_binding(binding).map(drop))?;
+        self.session.with(&self.spec.file, |session| session.run_binding(binding).map(drop))?;
         // The set that was written is read next.
         self.phase ^= 1;
         Ok(())
@@ -117,6 +129,12 @@ impl StepNetwork for OnnxNetwork {
 
     fn provider(&self) -> Provider {
         self.provider
+    }
+
+    fn resized(&self, frames: usize) -> Option<Result<Box<dyn StepNetwork>>> {
+        self.spec.blocks?;
+        let network = Self::on_session(self.session.clone(), self.provider, &self.spec, frames);
+        Some(network.map(|network| Box::new(network) as Box<dyn StepNetwork>))
     }
 }
 
