@@ -17,7 +17,10 @@ pub(crate) fn read_samples(value: &Bound<'_, PyAny>, channels: u8) -> PyResult<V
         [rows, _] if rows == channels && channels > 1 => {
             // Columns are the samples of all channels.
             let view = array.as_array();
-            Ok(view.axis_iter(Axis(1)).flat_map(|column| column.iter().copied().collect::<Vec<_>>()).collect())
+            Ok(view
+                .axis_iter(Axis(1))
+                .flat_map(|column| column.iter().copied().collect::<Vec<_>>())
+                .collect())
         }
         _ => {
             let allowed =

@@ -53,11 +53,7 @@ impl Decoder {
     }
 
     /// Decodes latents float32 [t, D] in place of codes.
-    fn push_latents<'py>(
-        &self,
-        py: Python<'py>,
-        latents: &Bound<'py, PyAny>,
-    ) -> PyResult<Bound<'py, PyAny>> {
+    fn push_latents<'py>(&self, py: Python<'py>, latents: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let (values, shape) = arrays::read_matrix(latents, "latents")?;
         let dim = self.model.manifest().latent_len();
         if shape[1] != dim {
@@ -99,7 +95,7 @@ impl Decoder {
         length: Option<u64>,
         scales: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let scales = scales.map(|scales| arrays::read_scales(scales)).transpose()?.unwrap_or_default();
+        let scales = scales.map(arrays::read_scales).transpose()?.unwrap_or_default();
         let (frames, per_frame) = self.check_codes(codes)?;
         let pcm = py.detach(|| -> siskin_core::Result<Vec<f32>> {
             let mut inner = lock(&self.inner);

@@ -79,6 +79,7 @@ impl Encoder {
         let tokens = py.detach(|| -> siskin_core::Result<Vec<i64>> {
             // Locked for the whole recording, so that another thread's `push` cannot come between.
             let (mut inner, mut tokens) = (lock(&self.inner), Vec::new());
+            inner.reset();
             // A whole recording may run in blocks of frames; `push` gives codes as soon as they are there.
             inner.set_block(MAX_BLOCK);
             let encoded = inner.push_samples(&pcm, &mut tokens);

@@ -103,3 +103,72 @@ def test_what_is_no_checkpoint_is_refused(tmp_path):
     with pytest.raises(ValueError, match="encodec"):
         siskin.import_model("mp3", tmp_path / "model.bin", tmp_path / "bundle")
     assert not (tmp_path / "bundle").exists()
+
+
+def small_encodec_stereo():
+    rng, tensors = np.random.default_rng(4), {}
+
+    def conv(name, *shape, bias=None):
+        scale = np.sqrt(1 / np.prod(shape[1:]))
+        outputs = bias or shape[0]
+        tensors[f"{name}.conv.weight"] = rng.uniform(-scale, scale, shape)
+        tensors[f"{name}.conv.bias"] = rng.uniform(-0.05, 0.05, outputs)
+        tensors[f"{name}.norm.weight"] = rng.uniform(0.5, 1, outputs)
+        tensors[f"{name}.norm.bias"] = rng.uniform(-0.1, 0.1, outputs)
+
+    def residual(name, channels):
+        conv(f"{name}.block.1", channels // 2, channels, 3)
+        conv(f"{name}.block.3", channels, channels // 2, 1)
+        conv(f"{name}.shortcut", channels, channels, 1)
+
+    channels, strides = 2, (2, 4, 5, 8)
+    conv("encoder.layers.0", channels, 2, 7)
+    for i, stride in enumerate(strides):
+        residual(f"encoder.layers.{3 * i + 1}", channels)
+        conv(f"encoder.layers.{3 * i + 3}", 2 * channels, channels, 2 * stride)
+        channels *= 2
+    for name in ("encoder.layers.13", "decoder.layers.1"):
+        for i in range(2):
+            for part, shape in (("weight", (4 * channels, channels)), ("bias", (4 * channels,))):
+                tensors[f"{name}.lstm.{part}_ih_l{i}"] = rng.uniform(-0.05, 0.05, shape)
+                tensors[f"{name}.lstm.{part}_hh_l{i}"] = rng.uniform(-0.05, 0.05, shape)
+    conv("encoder.layers.15", 128, channels, 7)
+    conv("decoder.layers.0", channels, 128, 7)
+    for i, stride in enumerate(reversed(strides)):
+        conv(f"decoder.layers.{3 * i + 3}", channels, channels // 2, 2 * stride, bias=channels // 2)
+        channels //= 2
+        residual(f"decoder.layers.{3 * i + 4}", channels)
+    conv("decoder.layers.15", 2, channels, 7)
+    for i in range(4):
+        tensors[f"quantizer.layers.{i}.codebook.embed"] = rng.uniform(-0.5, 0.5, (1024, 128)) / (i + 1)
+    return tensors
+
+
+def test_stereo_has_two_rows_and_segments_have_scales(tmp_path):
+    write_safetensors(tmp_path / "model.safetensors", small_encodec_stereo())
+    bundle = str(tmp_path / "bundle")
+    recognised = siskin.import_model("encodec", tmp_path / "model.safetensors", bundle)
+    assert recognised == "EnCodec, 48 kHz stereo, 4 codebooks"
+    t = np.arange(50_001)
+    pcm = np.stack([0.3 * np.sin(t * 0.05), 0.2 * np.sin(t * 0.021)]).astype(np.float32)
+    encoder, decoder = siskin.Encoder(bundle), siskin.Decoder(bundle)
+    assert (encoder.channels, decoder.channels, encoder.sample_rate) == (2, 2, 48_000)
+    codes = encoder.encode(pcm)
+    scales = encoder.scales()
+    assert (codes.shape, scales.shape, encoder.scales().shape) == ((4, 150 + 8), (2,), (0,))
+    np.testing.assert_allclose(scales[0], np.sqrt((pcm[:, :48_000].mean(0) ** 2).mean()), rtol=1e-5)
+    whole = decoder.decode(codes, length=pcm.shape[1], scales=scales)
+    assert whole.shape == pcm.shape and not np.array_equal(whole[0], whole[1])
+    # In pieces, and by a stream of tokens.
+    pieces = [encoder.push(piece) for piece in np.array_split(pcm, 7, axis=1)] + [encoder.finish()]
+    np.testing.assert_array_equal(np.concatenate(pieces, axis=1), codes)
+    np.testing.assert_array_equal(encoder.scales(), scales)
+    stream = siskin.TokenStream("parallel", model=bundle)
+    stream.set_length(pcm.shape[1])
+    stream.set_scales(scales)
+    spoken = [stream.push(codes[:, i:i + 13].T) for i in range(0, codes.shape[1], 13)] + [stream.finish()]
+    np.testing.assert_array_equal(np.concatenate(spoken, axis=1), whole)
+    with pytest.raises(ValueError, match=r"\[2, samples\]"):
+        encoder.encode(pcm[0])
+    with pytest.raises(siskin.Error, match="scale"):
+        decoder.decode(codes, scales=[np.nan])

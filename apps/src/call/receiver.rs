@@ -240,6 +240,14 @@ impl Receiver {
             Some(decoder) => decoder,
             None => {
                 let decoder = Decoder::new(&Bundle::for_stream(header, None)?, &self.runtime)?;
+                if header.channels != 1 {
+                    return Err(Error::Parameter {
+                        name: "the peer's channels",
+                        value: header.channels.to_string(),
+                        allowed: "1".into(),
+                    }
+                    .into());
+                }
                 // The rate converter to the loudspeaker is made for one rate and one frame size.
                 if decoder.stream_header().sample_rate != self.codec_rate
                     || usize::from(decoder.stream_header().hop) != self.hop()

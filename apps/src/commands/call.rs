@@ -87,6 +87,11 @@ pub(crate) fn run_call(args: &CallArgs) -> Result<ExitCode> {
         return Err(usage_error(format!("{} exists already (-y overwrites)", output.display())));
     }
     let bundle = args.model.bundle()?;
+    let manifest = bundle.manifest();
+    if manifest.channels != 1 || manifest.segments.is_some() {
+        let name = &manifest.name;
+        return Err(usage_error(format!("{name} is not for calls, which take mono, frame by frame")));
+    }
     let options = CallOptions {
         side,
         stages: args.bitrate.map(|b| bundle.manifest().stages_for(b)),

@@ -54,6 +54,9 @@ impl WavThruVec {
         if audio.sample_rate != voice.sample_rate || u32::from(audio.hop) != voice.frame_samples {
             return Err(bad(format!("rate or frame differ from those of {}", spec.codec)));
         }
+        if audio.channels != 1 {
+            return Err(bad(format!("{} has {} channels, a voice has one", spec.codec, audio.channels)));
+        }
         Ok(Self {
             text: runtime.open_whole_network(spec.text, &bundle.file_bytes(spec.text)?)?,
             vec: runtime.open_whole_network(spec.vec, &bundle.file_bytes(spec.vec)?)?,

@@ -199,6 +199,11 @@ impl State {
         let file = self.open_audio(file)?;
         let (bundle, runtime) = self.model.as_ref().ok_or_else(no_bundle)?;
         bundle.check_stream(file.header())?;
+        if file.header().channels != 1 {
+            // Its samples would come out interleaved, where the page expects one channel.
+            let value = file.header().channels.to_string();
+            return Err(Error::Parameter { name: "channels", value, allowed: "1".into() }.into());
+        }
         Ok(self.decoders.insert(FileDecoder::new(file, bundle, runtime)?))
     }
 

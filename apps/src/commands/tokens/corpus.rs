@@ -44,10 +44,17 @@ pub(super) fn run_corpus(
         report.note(&format!("{finished} of {shards} shards are there already (-y makes them anew)"));
     }
     let encode = |tool: &mut Exporter<'_>, utterance: &Utterance| {
-        tool.export(utterance).map_err(|error| match error.is::<Interrupted>() {
+        let encoded = tool.export(utterance).map_err(|error| match error.is::<Interrupted>() {
             true => Fault::Run(error),
             false => Fault::Utterance(format!("{error:#}")),
-        })
+        })?;
+        match encoded.tokens.meta.scales.is_empty() {
+            true => Ok(encoded),
+            // Without them the codes decode to another loudness in each segment.
+            false => {
+                Err(Fault::Utterance("codes of segments, and shards have no place for their scales".into()))
+            }
+        }
     };
     let make = || -> Result<Exporter<'_>> {
         let mut tool = Exporter::new(args, !args.keep_silence);

@@ -101,11 +101,6 @@ impl SegmentEncoder {
         self.inner.sizes
     }
 
-    /// Whose conventions the bundle follows.
-    pub(crate) fn conventions(&self) -> Conventions {
-        self.inner.conventions
-    }
-
     /// Encodes interleaved samples of at most a whole segment, none of them beyond the finite: adds a frame for each `hop` samples
     /// and a part of them to `frames`, with `codes` codes each, and returns the scale that the decoder needs.
     ///

@@ -39,8 +39,8 @@ impl SegmentPackets {
         header: &StreamHeader,
         header_interval: u64,
         codes: &[u16],
-        emit: &mut impl FnMut(PackedCodes<'_>) -> std::result::Result<(), E>,
-    ) -> std::result::Result<(), E> {
+        emit: &mut impl FnMut(PackedCodes<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
         // Where the length is not known, only now is the segment known not to be the last.
         if self.frames.len() >= self.plan.frames() && !self.frames.is_empty() {
             self.emit_packet(header, header_interval, self.plan.is_last(), emit)?;
@@ -63,8 +63,8 @@ impl SegmentPackets {
         header: &StreamHeader,
         header_interval: u64,
         codes: usize,
-        emit: &mut impl FnMut(PackedCodes<'_>) -> std::result::Result<(), E>,
-    ) -> std::result::Result<(), E> {
+        emit: &mut impl FnMut(PackedCodes<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
         let mut last = std::mem::take(&mut self.last);
         last.resize(codes, 0);
         self.push_frame(header, header_interval, &last, emit)
@@ -75,8 +75,8 @@ impl SegmentPackets {
         header: &StreamHeader,
         header_interval: u64,
         samples: Option<u64>,
-        emit: &mut impl FnMut(PackedCodes<'_>) -> std::result::Result<(), E>,
-    ) -> std::result::Result<(), E> {
+        emit: &mut impl FnMut(PackedCodes<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
         if samples.is_some() {
             self.plan.set_samples(samples);
         }
@@ -108,8 +108,8 @@ impl SegmentPackets {
         header: &StreamHeader,
         header_interval: u64,
         is_last: bool,
-        emit: &mut impl FnMut(PackedCodes<'_>) -> std::result::Result<(), E>,
-    ) -> std::result::Result<(), E> {
+        emit: &mut impl FnMut(PackedCodes<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
         let count = self.frames.len();
         let Planned { segment, end_trim, is_first } = self.plan.end_segment(count, is_last);
         let is_random_access = is_first || self.frames_before >= self.header_due;

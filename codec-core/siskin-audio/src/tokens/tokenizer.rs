@@ -127,7 +127,7 @@ impl Tokenizer {
         if let Source::Frames(source) = &mut self.source {
             source.frames.set_block(frames);
         }
-        self.reset();
+        self.begin_stream();
     }
 
     /// Sets the number of beams of the codebook search, as [`FrameEncoder::set_search_width`] does.
@@ -167,16 +167,20 @@ impl Tokenizer {
             Source::Segments(source) => source.finish_stream(&mut self.packer, out)?,
         };
         self.packer.finish_stream(marked, out);
-        // The scales are for whoever asks now.
+        self.begin_stream();
+        Ok(samples)
+    }
+
+    /// Back to the start of a stream, with the scales of the last one, which are for whoever asks then.
+    fn begin_stream(&mut self) {
         let scales = self.take_scales();
         self.reset();
         if let Source::Segments(source) = &mut self.source {
             source.scales = scales;
         }
-        Ok(samples)
     }
 
-    /// Takes the scales of the segments since the last call, for a codec that codes those: without them their tokens do not decode
+    /// Takes the scales of the segments since the last call or [`reset`](Self::reset), for a codec that codes those: without them their tokens do not decode
     /// to what they were made of.
     pub fn take_scales(&mut self) -> Vec<f32> {
         match &mut self.source {

@@ -87,7 +87,6 @@ pub(super) fn import(mut checkpoint: Checkpoint) -> Result<Imported, String> {
     let variant = if filters == AT_32.filters { AT_32 } else { AT_24 };
     let weights = Weights::take(&mut checkpoint, &variant)?;
     let (codebooks, stages) = codebooks(&mut checkpoint, variant.size)?;
-    checkpoint.finish()?;
     let (encoder, lookahead) = weights.encoder(&variant, None);
     let (decoder, delay) = weights.decoder(None);
     let opening = Some(variant.opening);
@@ -127,16 +126,17 @@ pub(super) fn import(mut checkpoint: Checkpoint) -> Result<Imported, String> {
     .into_bundle()
 }
 
-/// The codebooks as a tensor, and their number.
+/// The codebooks as a tensor, and their number; they are the last that is taken.
 pub(super) fn codebooks(c: &mut Checkpoint, size: usize) -> Result<(Tensor, usize), String> {
     let stages = (0..64).take_while(|i| c.has(&format!("quantizer.layers.{i}.codebook.embed"))).count();
-    if stages == 0 {
-        return Err("no codebooks".into());
-    }
     let mut values = Vec::with_capacity(stages * size * DIM);
     for stage in 0..stages {
         let name = format!("quantizer.layers.{stage}.codebook.embed");
         values.extend(c.take(&name, &[size, DIM])?.values);
+    }
+    c.finish()?;
+    if stages == 0 {
+        return Err("no codebooks".into());
     }
     Ok((Tensor { shape: vec![stages, 1, size, DIM], values }, stages))
 }

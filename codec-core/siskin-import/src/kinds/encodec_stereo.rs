@@ -18,7 +18,6 @@ const SEGMENTS: SegmentSpec = SegmentSpec { samples: 48_000, stride: 47_520, nor
 pub(super) fn import(mut checkpoint: Checkpoint) -> Result<Imported, String> {
     let weights = Weights::take(&mut checkpoint)?;
     let (codebooks, stages) = codebooks(&mut checkpoint, SIZE)?;
-    checkpoint.finish()?;
     // A second of the sound before is in the overlap's segment.
     let frames = SEGMENTS.samples / HOP;
     Codec {

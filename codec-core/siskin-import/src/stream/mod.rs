@@ -266,7 +266,8 @@ impl StreamGraph {
         }
         if self.start == Start::Padding {
             // There is nothing before the start; the states are there for the graph that goes on.
-            (self.age(), self.beyond());
+            self.age();
+            self.beyond();
             return Signal { has_lead: false, ..x.clone() };
         }
         let mask = self.mask(x.frame, x.lag);

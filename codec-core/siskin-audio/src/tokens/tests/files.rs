@@ -167,7 +167,10 @@ fn ecdc_files_of_segments_have_a_scale_for_each() {
     let parse = |file: &[u8]| TokenFile::from_bytes(FileFormat::Ecdc, file);
     let tokens = parse(&file).expect("a file");
     assert_eq!((tokens.codebooks, tokens.frames, tokens.meta.samples), (2, 150, Some(47_530)));
-    assert_eq!((tokens.meta.scales.as_slice(), tokens.meta.model.as_str()), (&[0.25, 1e-8][..], "encodec-48k"));
+    assert_eq!(
+        (tokens.meta.scales.as_slice(), tokens.meta.model.as_str()),
+        (&[0.25, 1e-8][..], "encodec-48k")
+    );
     let frames = tokens.to_frames();
     assert!(frames[..298].iter().all(|&c| c == 1023) && frames[298..] == [1, 2]);
     for cut in [first, first + 3, first + 4, file.len() - 8, file.len() - 1] {
