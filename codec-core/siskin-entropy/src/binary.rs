@@ -128,6 +128,16 @@ pub fn bit_cost(model: AdaptiveBit, value: bool) -> f32 {
     COSTS[((if value { yes } else { ONE - yes }) >> COST_SHIFT) as usize]
 }
 
+/// [`bit_cost`] of a no and of a yes, of many decisions.
+pub fn bit_costs(models: &[AdaptiveBit]) -> impl Iterator<Item = [f32; 2]> {
+    // Looked up once: an encoder asks for all of them every few blocks.
+    let costs: &[f32] = &COSTS;
+    models.iter().map(|model| {
+        let yes = model.estimate();
+        [ONE - yes, yes].map(|p| costs[(p >> COST_SHIFT) as usize])
+    })
+}
+
 /// The table has an entry for so many probabilities.
 // 4097 floats are 16 KiB, half of a usual first-level cache; the middle of a range of 16 is off by 0.4 bits at
 // most, where a cost is 11.

@@ -1,6 +1,6 @@
 //! What decisions cost in bits, looked up: an encoder asks some hundred times for each that it codes.
 
-use siskin_entropy::binary::bit_cost;
+use siskin_entropy::binary::bit_costs;
 
 use super::coefficients::{Place, last_class};
 use super::contexts::{COUNT, Contexts, LAST_CLASSES};
@@ -26,8 +26,8 @@ impl Costs {
     }
 
     pub(super) fn update(&mut self, contexts: &Contexts) {
-        for (cost, &context) in self.decisions.iter_mut().zip(&contexts.0) {
-            *cost = [false, true].map(|value| bit_cost(context, value));
+        for (cost, bits) in self.decisions.iter_mut().zip(bit_costs(&contexts.0)) {
+            *cost = bits;
         }
         for index in 0..LASTS {
             let place = Place { chroma: index / 4, log: 2 + index as u32 % 4 };

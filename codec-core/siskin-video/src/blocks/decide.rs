@@ -9,7 +9,7 @@ use siskin_entropy::binary::{AdaptiveBit, BitCoder, bit_cost};
 use super::coefficients::{Extent, Place};
 use super::contexts::{self, Contexts};
 use super::costs::Costs;
-use super::distortion::ssd;
+use super::distortion::{difference, ssd};
 use super::grid::Grid;
 use super::motion::Vector;
 use super::picture::Canvas;
@@ -76,6 +76,9 @@ pub(super) struct Scratch {
     /// What the next try works on.
     spare: Option<Box<Leaf>>,
     entries: Vec<rdoq::Entry>,
+    residual: Box<[i16; 32 * 32]>,
+    /// A prediction before levels are added.
+    predicted: Option<Box<Samples>>,
     /// What the decisions of the tree cost.
     pub(super) costs: Costs,
     /// Blocks in the order of coding, and their levels one after another.
@@ -89,6 +92,8 @@ impl Scratch {
             leaves: std::array::from_fn(|_| Box::new(Leaf::new())),
             spare: None,
             entries: Vec::new(),
+            residual: Box::new([0; 32 * 32]),
+            predicted: None,
             costs: Costs::new(),
             blocks: Vec::new(),
             levels: Vec::new(),
@@ -301,7 +306,6 @@ impl Decider<'_, '_> {
         let flags = self.coded_flags(block, index);
         let without = self.square_error(predicted, from_stride, square, plane) + lambda * flags[0];
         let levels = &mut leaf.levels[block.levels_at(index)];
-        levels.fill(0);
         let (quantized, extent) = self.quantize(plane, square, (predicted, from_stride), levels);
         if !quantized.is_coded {
             return without;
@@ -332,30 +336,20 @@ impl Decider<'_, '_> {
         levels: &mut [i16],
     ) -> (Quantized, Extent) {
         let source = &self.shared.source.planes[plane];
-        let mut block = [0i16; 32 * 32];
-        let block = &mut block[..side * side];
-        let mut sum = 0i32;
-        for ((out, own), other) in block
-            .chunks_exact_mut(side)
-            .zip(source.at(x, y).chunks(source.stride))
-            .zip(predicted.chunks(stride))
-        {
-            for ((out, &a), &b) in out.iter_mut().zip(&own[..side]).zip(&other[..side]) {
-                *out = i16::from(a) - i16::from(b);
-                sum += i32::from(*out) * i32::from(*out);
-            }
-        }
         let step = self.plane_step(plane);
+        let (ratio, lambda) = (self.luma_step() * 64.0 / step as f32, self.shared.lambda);
+        let Scratch { costs, entries, residual, .. } = &mut *self.scratch;
+        let block = &mut residual[..side * side];
+        let sum = difference(side, (source.at(x, y), source.stride), (predicted, stride), block);
         // As much as this is less than what a coarser step would leave anyway.
         if (sum as f32) < (MIN_RESIDUAL * step as f32 / 64.0).powi(2) * (side * side) as f32 {
+            levels.fill(0);
             return (Quantized::default(), Extent::default());
         }
         forward(side, block);
         let place = Place { chroma: usize::from(plane > 0), log: side.trailing_zeros() };
         let weight = if plane == 0 { 1.0 } else { CHROMA_WEIGHT };
-        let ratio = self.luma_step() * 64.0 / step as f32;
-        let lambda = self.shared.lambda * ratio * ratio / weight;
-        let Scratch { costs, entries, .. } = &mut *self.scratch;
+        let lambda = lambda * ratio * ratio / weight;
         let quantized = rdoq::quantize(costs, place, block, (step, lambda), levels, entries);
         let mut extent = Extent::default();
         if quantized.is_coded {

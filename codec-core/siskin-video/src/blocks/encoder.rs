@@ -278,7 +278,7 @@ impl Encoder {
     /// Codes the blocks of a frame and makes it the last one. False if it turns out to be the frame before, and the state is
     /// then as if it had not been coded.
     fn code_frame(&mut self, is_keyframe: bool, quality: u8, is_kept: bool) -> Result<bool> {
-        let (contexts, grids) = (self.state.contexts.clone(), self.state.grids.clone());
+        let grids = self.state.grids.clone();
         let (references, mut picture) = self.state.start_frame(is_keyframe);
         if picture.halves.is_none() {
             picture.interpolate_halves();
@@ -292,17 +292,18 @@ impl Encoder {
             effort: Effort::of(self.config.refinements),
         };
         rows::decide(shared, &mut picture, &mut self.state, &mut self.rows);
+        if !is_keyframe && self.rows.iter().all(Row::is_still) {
+            self.state.grids = grids;
+            drop(references);
+            self.state.references.give_back(picture);
+            return Ok(false);
+        }
         let mut coder = RangeEncoder::default();
         for (row, grid) in self.rows.iter_mut().zip(&self.state.grids) {
             row.code(&mut coder, &mut self.state.contexts, grid)?;
         }
         coder.finish_into(&mut self.packet);
         drop(references);
-        if !is_keyframe && self.rows.iter().all(Row::is_still) {
-            (self.state.contexts, self.state.grids) = (contexts, grids);
-            self.state.references.give_back(picture);
-            return Ok(false);
-        }
         self.state.finish_frame(picture, quality, is_kept);
         Ok(true)
     }

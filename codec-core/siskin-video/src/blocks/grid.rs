@@ -50,16 +50,22 @@ pub(super) struct Grid {
     pub(super) distances: [u8; MAX_REFERENCES],
 }
 
-/// The place of 4x4 units in the order of coding, within a tree.
-const fn morton(x: usize, y: usize) -> usize {
-    let mut out = 0;
-    let mut bit = 0;
-    while bit < 3 {
-        out |= (x >> bit & 1) << (2 * bit) | (y >> bit & 1) << (2 * bit + 1);
-        bit += 1;
+/// The place of 4x4 units in the order of coding, within a tree, by row and column.
+static MORTON: [[u8; 8]; 8] = {
+    let mut out = [[0; 8]; 8];
+    let mut i = 0;
+    while i < 64 {
+        let (mut x, mut y, mut bit) = (0, 0, 0);
+        while bit < 3 {
+            x |= (i >> (2 * bit) & 1) << bit;
+            y |= (i >> (2 * bit + 1) & 1) << bit;
+            bit += 1;
+        }
+        out[y][x] = i as u8;
+        i += 1;
     }
     out
-}
+};
 
 impl Grid {
     /// Of `width` luma columns and `height` rows from row `top` on.
@@ -120,7 +126,7 @@ impl Grid {
         }
         let (x, y) = (x as usize, y as usize);
         let tree = |x: usize, y: usize| (y / TREE, x / TREE);
-        let inner = |x: usize, y: usize| morton(x % TREE / 4, y % TREE / 4);
+        let inner = |x: usize, y: usize| MORTON[y % TREE / 4][x % TREE / 4];
         (tree(x, y), inner(x, y)) < (tree(own.0, own.1), inner(own.0, own.1))
     }
 

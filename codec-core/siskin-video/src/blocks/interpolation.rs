@@ -3,6 +3,8 @@
 
 use rayon::prelude::*;
 
+#[cfg(target_arch = "x86_64")]
+use super::avx2;
 use super::motion::Vector;
 use super::picture::{Picture, Plane};
 use super::vector::vectorized;
@@ -41,11 +43,14 @@ pub(super) fn predict_luma(
     let start = plane.index((px >> 2) as isize, (py >> 2) as isize);
     let filters = (fx > 0).then(|| &LUMA[fx]);
     let lower = (fy > 0).then(|| &LUMA[fy]);
-    vectorized(|| match side {
-        8 => filter::<8, 8>(plane, start, filters, lower, out, stride),
-        16 => filter::<16, 8>(plane, start, filters, lower, out, stride),
-        _ => filter::<32, 8>(plane, start, filters, lower, out, stride),
-    });
+    vectorized(
+        #[inline(always)]
+        || match side {
+            8 => filter::<8, 8>(plane, start, filters, lower, out, stride),
+            16 => filter::<16, 8>(plane, start, filters, lower, out, stride),
+            _ => filter::<32, 8>(plane, start, filters, lower, out, stride),
+        },
+    );
 }
 
 /// The same of the chroma block of `side / 2`.
@@ -64,15 +69,40 @@ pub(super) fn predict_chroma(
     let start = plane.index((px >> 3) as isize, (py >> 3) as isize);
     let filters = (fx > 0).then(|| &CHROMA[fx]);
     let lower = (fy > 0).then(|| &CHROMA[fy]);
-    vectorized(|| match side {
-        8 => filter::<4, 4>(plane, start, filters, lower, out, stride),
-        16 => filter::<8, 4>(plane, start, filters, lower, out, stride),
-        _ => filter::<16, 4>(plane, start, filters, lower, out, stride),
-    });
+    vectorized(
+        #[inline(always)]
+        || match side {
+            8 => filter::<4, 4>(plane, start, filters, lower, out, stride),
+            16 => filter::<8, 4>(plane, start, filters, lower, out, stride),
+            _ => filter::<16, 4>(plane, start, filters, lower, out, stride),
+        },
+    );
 }
 
 #[inline(always)]
 fn filter<const N: usize, const TAPS: usize>(
+    plane: &Plane,
+    start: usize,
+    across: Option<&[i16; TAPS]>,
+    down: Option<&[i16; TAPS]>,
+    out: &mut [u8],
+    stride: usize,
+) {
+    #[cfg(target_arch = "x86_64")]
+    if let (Some(simd), false) = (avx2::simd(), across.is_none() && down.is_none()) {
+        let (across, down) = (across.map(<[i16; TAPS]>::as_slice), down.map(<[i16; TAPS]>::as_slice));
+        let from = (&plane.data[..], start, plane.stride);
+        return match TAPS {
+            8 => avx2::filter::<N, 4>(simd, from, across, down, (out, stride)),
+            _ => avx2::filter::<N, 2>(simd, from, across, down, (out, stride)),
+        };
+    }
+    any_filter::<N, TAPS>(plane, start, across, down, out, stride);
+}
+
+/// The same on any processor.
+#[inline(always)]
+fn any_filter<const N: usize, const TAPS: usize>(
     plane: &Plane,
     start: usize,
     across: Option<&[i16; TAPS]>,
@@ -161,9 +191,24 @@ pub(super) fn halves(luma: &Plane, out: &mut [Plane; 3]) {
         .zip(both.data.par_chunks_mut(size))
         .enumerate()
         .for_each(|(strip, ((right, below), both))| {
-            vectorized(|| interpolate_halves(luma, strip * STRIP, [right, below, both]));
+            let (top, out) = (strip * STRIP, [right, below, both]);
+            #[cfg(target_arch = "x86_64")]
+            if let Some(simd) = avx2::simd() {
+                let from = (&luma.data[..], luma.stride);
+                return simd.vectorize(
+                    #[inline(always)]
+                    || avx2::halves(simd, from, &LUMA[2], top, out),
+                );
+            }
+            vectorized(
+                #[inline(always)]
+                || interpolate_halves(luma, top, out),
+            );
         });
 }
+
+/// Columns that are filtered at once.
+const COLUMNS: usize = 32;
 
 /// Interpolates the rows of a strip that begins at row `top`, border included.
 #[inline(always)]
@@ -172,15 +217,14 @@ fn interpolate_halves(luma: &Plane, top: usize, [right, below, both]: [&mut [u8]
     let rows = luma.height + 2 * luma.border;
     let bottom = top + right.len() / stride;
     // Whole rows, whatever is wrong at their ends: that lies beyond what vectors reach.
-    let count = stride - 7;
+    let count = (stride - 7) / COLUMNS * COLUMNS;
     // Rows filtered across and not rounded: those that eight taps down need, in turn.
     let mut ring = vec![0i16; 8 * stride];
     for row in top.saturating_sub(3)..(bottom + 4).min(rows) {
         let from = &luma.data[row * stride..][..stride];
         let sums = &mut ring[row % 8 * stride..][3..3 + count];
-        let taps: [&[u8]; 8] = std::array::from_fn(|k| &from[k..k + count]);
-        for (i, sum) in sums.iter_mut().enumerate() {
-            *sum = half(taps.map(|tap| i16::from(tap[i])));
+        for (start, sums) in (0..).step_by(COLUMNS).zip(sums.as_chunks_mut::<COLUMNS>().0) {
+            *sums = sum_across::<COLUMNS, 8>(&from[start..], &LUMA[2]);
         }
         if (top..bottom).contains(&row) {
             let out = &mut right[(row - top) * stride + 3..][..count];
@@ -192,27 +236,93 @@ fn interpolate_halves(luma: &Plane, top: usize, [right, below, both]: [&mut [u8]
         let Some(own) = row.checked_sub(4).filter(|&own| own >= top.max(3)) else { continue };
         let start = (own - top) * stride;
         let taps: [&[u8]; 8] = std::array::from_fn(|k| &luma.data[(own + k - 3) * stride..][..stride]);
-        for (i, out) in below[start..][..stride].iter_mut().enumerate() {
-            *out = ((half(taps.map(|tap| i16::from(tap[i]))) + 32) >> 6).clamp(0, 255) as u8;
+        for (i, out) in (0..).step_by(COLUMNS).zip(below[start..][..stride].as_chunks_mut::<COLUMNS>().0) {
+            let mut sums = [32i16; COLUMNS];
+            for (from, &tap) in taps.iter().zip(&LUMA[2]) {
+                let from = &from[i..][..COLUMNS];
+                for c in 0..COLUMNS {
+                    sums[c] += i16::from(from[c]) * tap;
+                }
+            }
+            let mut line = [0u8; COLUMNS];
+            for c in 0..COLUMNS {
+                line[c] = (sums[c] >> 6).clamp(0, 255) as u8;
+            }
+            *out = line;
         }
         let taps: [&[i16]; 8] = std::array::from_fn(|k| &ring[(own + k - 3) % 8 * stride..][..stride]);
-        for (i, out) in both[start..][..stride].iter_mut().enumerate() {
-            let sum = half_wide(taps.map(|tap| tap[i]));
-            *out = ((sum + 2048) >> 12).clamp(0, 255) as u8;
+        for (i, out) in (0..).step_by(COLUMNS).zip(both[start..][..stride].as_chunks_mut::<COLUMNS>().0) {
+            let mut sums = [2048i32; COLUMNS];
+            for (from, &tap) in taps.iter().zip(&LUMA[2]) {
+                let from = &from[i..][..COLUMNS];
+                for c in 0..COLUMNS {
+                    sums[c] += i32::from(from[c]) * i32::from(tap);
+                }
+            }
+            let mut line = [0u8; COLUMNS];
+            for c in 0..COLUMNS {
+                line[c] = (sums[c] >> 12).clamp(0, 255) as u8;
+            }
+            *out = line;
         }
     }
 }
 
-/// The half sample between eight; 16 bits hold -6,120 to 22,440.
-#[inline(always)]
-fn half(samples: [i16; 8]) -> i16 {
-    let pair = |k: usize| samples[k] + samples[7 - k];
-    40 * pair(3) - 11 * pair(2) + 4 * pair(1) - pair(0)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// The same of half samples that were not rounded.
-#[inline(always)]
-fn half_wide(samples: [i16; 8]) -> i32 {
-    let pair = |k: usize| i32::from(samples[k]) + i32::from(samples[7 - k]);
-    40 * pair(3) - 11 * pair(2) + 4 * pair(1) - pair(0)
+    fn noise(width: usize, height: usize) -> Plane {
+        let mut plane = Plane::new(width, height, 80);
+        let mut seed = 11u32;
+        for v in &mut plane.data {
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            // Extremes, so that sums are as large as they get.
+            *v = if seed >> 31 == 0 { (seed >> 9) as u8 } else { (seed >> 30 & 1) as u8 * 255 };
+        }
+        plane
+    }
+
+    fn check<const N: usize, const TAPS: usize>(plane: &Plane, filters: &[[i16; TAPS]]) {
+        let start = plane.index(3, 5);
+        let some = |i: usize| (i > 0).then(|| &filters[i]);
+        for fx in 0..filters.len() {
+            for fy in 0..filters.len() {
+                let mut both = [[0u8; 32 * 32]; 2];
+                filter::<N, TAPS>(plane, start, some(fx), some(fy), &mut both[0], 32);
+                any_filter::<N, TAPS>(plane, start, some(fx), some(fy), &mut both[1], 32);
+                assert!(both[0] == both[1], "{N} samples, {TAPS} taps, {fx} {fy}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_processor_finds_the_same() {
+        let plane = noise(64, 64);
+        check::<8, 8>(&plane, &LUMA);
+        check::<16, 8>(&plane, &LUMA);
+        check::<32, 8>(&plane, &LUMA);
+        check::<4, 4>(&plane, &CHROMA);
+        check::<8, 4>(&plane, &CHROMA);
+        check::<16, 4>(&plane, &CHROMA);
+    }
+
+    #[test]
+    fn half_samples_are_those_that_the_filters_find() {
+        let plane = noise(136, 72);
+        let mut found: [Plane; 3] = std::array::from_fn(|_| plane.clone());
+        halves(&plane, &mut found);
+        // As far around the frame as vectors reach.
+        for (x, y) in [(-40, -40), (136, -40), (-40, 72), (136, 72), (50, 30)] {
+            let start = plane.index(x, y);
+            for (own, (across, down)) in found.iter().zip([(2, 0), (0, 2), (2, 2)]) {
+                let mut out = [0u8; 32 * 32];
+                let some = |i: usize| (i > 0).then(|| &LUMA[i]);
+                any_filter::<32, 8>(&plane, start, some(across), some(down), &mut out, 32);
+                for (row, out) in out.chunks_exact(32).enumerate() {
+                    assert_eq!(own.data[start + row * own.stride..][..32], *out, "{x} {y} {across} {down}");
+                }
+            }
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 use super::grid::Grid;
 use super::picture::Rows;
+use super::vector::vectorized;
 
 /// Number of modes.
 pub(super) const MODES: u8 = 35;
@@ -73,7 +74,9 @@ impl Surroundings {
             }
         }
         let mut smooth = samples;
-        for i in 1..count - 1 {
+        // Of chroma, and of luma in blocks of 4x4, nobody asks.
+        let smoothed = if part == 1 && side > 4 { 1..count - 1 } else { 0..0 };
+        for i in smoothed {
             let sum = u16::from(samples[i - 1]) + 2 * u16::from(samples[i]) + u16::from(samples[i + 1]) + 2;
             smooth[i] = (sum >> 2) as u8;
         }
@@ -82,79 +85,123 @@ impl Surroundings {
 
     /// Predicts the block to `out`, whose rows are `stride` apart. Only luma is predicted from smoothed samples.
     pub(super) fn predict(&self, mode: u8, is_luma: bool, out: &mut [u8], stride: usize) {
-        let side = self.side;
-        let (corner, log) = (2 * side, side.trailing_zeros());
+        vectorized(
+            #[inline(always)]
+            || match self.side {
+                4 => self.predict_of::<4>(mode, is_luma, out, stride),
+                8 => self.predict_of::<8>(mode, is_luma, out, stride),
+                16 => self.predict_of::<16>(mode, is_luma, out, stride),
+                _ => self.predict_of::<32>(mode, is_luma, out, stride),
+            },
+        );
+    }
+
+    /// The same of luma, but what [`is_turned`] holds for is predicted column by column: what is compared with a turned source need
+    /// not be turned.
+    pub(super) fn predict_turned(&self, mode: u8, out: &mut [u8], stride: usize) {
+        vectorized(
+            #[inline(always)]
+            || match self.side {
+                4 => self.predict_any::<4>(mode, true, out, stride),
+                8 => self.predict_any::<8>(mode, true, out, stride),
+                16 => self.predict_any::<16>(mode, true, out, stride),
+                _ => self.predict_any::<32>(mode, true, out, stride),
+            },
+        );
+    }
+
+    #[inline(always)]
+    fn predict_of<const N: usize>(&self, mode: u8, is_luma: bool, out: &mut [u8], stride: usize) {
+        if !is_turned(mode) {
+            return self.predict_any::<N>(mode, is_luma, out, stride);
+        }
+        let mut turned = [[0u8; N]; N];
+        self.predict_any::<N>(mode, is_luma, turned.as_flattened_mut(), N);
+        for (y, row) in out.chunks_mut(stride).take(N).enumerate() {
+            for (out, column) in row[..N].iter_mut().zip(&turned) {
+                *out = column[y];
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn predict_any<const N: usize>(&self, mode: u8, is_luma: bool, out: &mut [u8], stride: usize) {
+        let (corner, log) = (2 * N, N.trailing_zeros());
         if mode == MEAN {
-            let sum: u32 = (1..=side)
+            let sum: u32 = (1..=N)
                 .map(|i| u32::from(self.samples[corner - i]) + u32::from(self.samples[corner + i]))
                 .sum();
-            let mean = ((sum + side as u32) >> (log + 1)) as u8;
-            out.chunks_mut(stride).take(side).for_each(|row| row[..side].fill(mean));
+            let mean = ((sum + N as u32) >> (log + 1)) as u8;
+            out.chunks_mut(stride).take(N).for_each(|row| row[..N].fill(mean));
             return;
         }
         // Smoothing pays where lines run across the grid of samples, and more so in large blocks.
         let away = i32::from(mode).abs_diff(ACROSS.into()).min(i32::from(mode).abs_diff(DOWN.into()));
         let is_smooth = is_luma
-            && match side {
+            && match N {
                 4 => false,
                 8 => mode == PLANAR || away > 7,
                 16 => mode == PLANAR || away > 1,
                 _ => mode == PLANAR || away > 0,
             };
         let samples = if is_smooth { &self.smooth } else { &self.samples };
-        let (left, above) =
-            (|y: usize| i32::from(samples[corner - 1 - y]), |x: usize| i32::from(samples[corner + 1 + x]));
         if mode == PLANAR {
-            let (right, below) = (above(side), left(side));
-            for (y, row) in out.chunks_mut(stride).take(side).enumerate() {
-                let (first, n) = (left(y), side as i32);
-                for (x, out) in row[..side].iter_mut().enumerate() {
-                    let (px, py) = (x as i32, y as i32);
-                    let across = (n - 1 - px) * first + (px + 1) * right;
-                    let down = (n - 1 - py) * above(x) + (py + 1) * below;
-                    *out = ((across + down + n) >> (log + 1)) as u8;
+            let above: [u16; N] = std::array::from_fn(|x| samples[corner + 1 + x].into());
+            let (right, below) = (u16::from(samples[corner + 1 + N]), u16::from(samples[corner - 1 - N]));
+            // 16 bits hold 64 times 255.
+            let across: [u16; N] = std::array::from_fn(|x| (x as u16 + 1) * right + N as u16);
+            for (y, row) in out.chunks_mut(stride).take(N).enumerate() {
+                let (left, y) = (u16::from(samples[corner - 1 - y]), y as u16);
+                let mut sums = [0u8; N];
+                for x in 0..N {
+                    let sides = (N - 1 - x) as u16 * left + across[x];
+                    let sum = sides + (N as u16 - 1 - y) * above[x] + (y + 1) * below;
+                    sums[x] = (sum >> (log + 1)) as u8;
                 }
+                row[..N].copy_from_slice(&sums);
             }
             return;
         }
-        let (angle, is_down) = (ANGLES[usize::from(mode) - 2], mode >= 18);
+        let (angle, is_down) = (ANGLES[usize::from(mode) - 2], !is_turned(mode));
         // The line from which all rows (or columns) are taken: index 32 is the corner.
         let mut line = [0u8; 32 + 2 * 32 + 2];
-        for i in 0..=2 * side {
-            line[32 + i] = if is_down { samples[corner + i] } else { samples[corner - i] };
+        if is_down {
+            line[32..=32 + 2 * N].copy_from_slice(&samples[corner..=corner + 2 * N]);
+        } else {
+            line[32..=32 + 2 * N]
+                .iter_mut()
+                .zip(samples[..=corner].iter().rev())
+                .for_each(|(to, &v)| *to = v);
         }
         if angle < 0 {
             let inverse = (8192 + (-angle) / 2) / -angle;
-            for i in 1..=(side as i32 * -angle) >> 5 {
+            for i in 1..=(N as i32 * -angle) >> 5 {
                 let from = ((i * inverse + 128) >> 8) as usize;
                 line[32 - i as usize] = if is_down { samples[corner - from] } else { samples[corner + from] };
             }
         }
-        let mut turned = [0u8; 32 * 32];
-        {
-            let (rows, stride) = if is_down { (&mut *out, stride) } else { (&mut turned[..], side) };
-            for (y, row) in rows.chunks_mut(stride).take(side).enumerate() {
-                let offset = (y as i32 + 1) * angle;
-                let (whole, fraction) = (offset >> 5, (offset & 31) as u16);
-                let from = &line[(33 + whole) as usize..][..=side];
-                let row = &mut row[..side];
-                if fraction == 0 {
-                    row.copy_from_slice(&from[..side]);
-                } else {
-                    for x in 0..side {
-                        let sum =
-                            (32 - fraction) * u16::from(from[x]) + fraction * u16::from(from[x + 1]) + 16;
-                        row[x] = (sum >> 5) as u8;
-                    }
+        for (y, row) in out.chunks_mut(stride).take(N).enumerate() {
+            let offset = (y as i32 + 1) * angle;
+            let (whole, fraction) = (offset >> 5, (offset & 31) as u16);
+            let from = &line[(33 + whole) as usize..][..=N];
+            let row = &mut row[..N];
+            if fraction == 0 {
+                row.copy_from_slice(&from[..N]);
+            } else {
+                let mut sums = [0u8; N];
+                for x in 0..N {
+                    let sum = (32 - fraction) * u16::from(from[x]) + fraction * u16::from(from[x + 1]) + 16;
+                    sums[x] = (sum >> 5) as u8;
                 }
-            }
-        }
-        if !is_down {
-            for (y, row) in out.chunks_mut(stride).take(side).enumerate() {
-                row[..side].iter_mut().enumerate().for_each(|(x, out)| *out = turned[x * side + y]);
+                row.copy_from_slice(&sums);
             }
         }
     }
+}
+
+/// Whether a mode predicts columns from what is on the left.
+pub(super) fn is_turned(mode: u8) -> bool {
+    (2..18).contains(&mode)
 }
 
 /// The three likeliest modes, after those of the left and the upper neighbor.

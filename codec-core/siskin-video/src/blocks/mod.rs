@@ -4,6 +4,8 @@
 //! reference frames, intra prediction, cosine transforms, in-loop deblocking, and adaptive binary decisions.
 //! `docs/video-bitstream.md` specifies it (coding 2).
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
 mod coefficients;
 mod contexts;
 mod costs;

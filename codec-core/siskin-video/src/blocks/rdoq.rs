@@ -63,7 +63,10 @@ pub(super) fn quantize(
     let limit = (MIN_MAGNITUDE / inverse) as i32;
     levels.fill(0);
     // Most blocks have so little that not even all of it pays for a place and a sign.
-    let energy = vectorized(|| large_energy(coefficients, side, limit.clamp(0, i16::MAX.into()) as u16));
+    let energy = vectorized(
+        #[inline(always)]
+        || large_energy(coefficients, side, limit.clamp(0, i16::MAX.into()) as u16),
+    );
     if (16 * energy) as f32 * inverse * inverse <= lambda * (1.0 + costs.least_last(place)) {
         return Quantized::default();
     }

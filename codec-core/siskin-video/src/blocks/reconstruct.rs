@@ -9,6 +9,7 @@ use super::picture::{Canvas, Picture, Rows};
 use super::quant::{chroma_quality, dequantize, step};
 use super::syntax::Block;
 use super::transform::inverse;
+use super::vector::vectorized;
 
 /// Samples of a block: luma with rows of 32, both chroma planes with rows of 16.
 #[derive(Debug, Clone)]
@@ -20,6 +21,19 @@ pub(super) struct Samples {
 impl Samples {
     pub(super) fn new() -> Self {
         Self { luma: [0; 32 * 32], chroma: [[0; 16 * 16]; 2] }
+    }
+
+    /// Copies those of a block of `side`.
+    pub(super) fn copy_from(&mut self, other: &Self, side: usize) {
+        if side == 32 {
+            return self.clone_from(other);
+        }
+        for plane in 0..3 {
+            let ((to, stride), (from, _)) = (self.plane_mut(plane), other.plane(plane));
+            let side = if plane == 0 { side } else { side / 2 };
+            let rows = to.chunks_exact_mut(stride).zip(from.chunks_exact(stride)).take(side);
+            rows.for_each(|(to, from)| to[..side].copy_from_slice(&from[..side]));
+        }
     }
 
     /// The samples of a plane and the distance of its rows.
@@ -59,11 +73,25 @@ pub(super) fn predict_inter<'a>(
 
 /// The mean of two predictions, rounded up.
 pub(super) fn mean(samples: &mut [u8], other: &[u8], side: usize, stride: usize) {
-    for (own, other) in samples.chunks_mut(stride).zip(other.chunks(stride)).take(side) {
-        for (a, &b) in own[..side].iter_mut().zip(other) {
-            *a = (u16::from(*a) + u16::from(b)).div_ceil(2) as u8;
+    #[inline(always)]
+    fn of<const N: usize>(samples: &mut [u8], other: &[u8], stride: usize) {
+        for (own, other) in samples.chunks_mut(stride).zip(other.chunks(stride)).take(N) {
+            let (own, other, mut means) = (&mut own[..N], &other[..N], [0u8; N]);
+            for i in 0..N {
+                means[i] = ((u16::from(own[i]) + u16::from(other[i]) + 1) >> 1) as u8;
+            }
+            own.copy_from_slice(&means);
         }
     }
+    vectorized(
+        #[inline(always)]
+        || match side {
+            4 => of::<4>(samples, other, stride),
+            8 => of::<8>(samples, other, stride),
+            16 => of::<16>(samples, other, stride),
+            _ => of::<32>(samples, other, stride),
+        },
+    );
 }
 
 /// Adds the residual of levels to a square of samples.
@@ -75,20 +103,38 @@ pub(super) fn add_residual(
     step: i32,
     extent: Extent,
 ) {
-    let side = 1usize << log;
-    let mut block = [0i16; 32 * 32];
-    let block = &mut block[..side * side];
-    for (to, from) in block.chunks_exact_mut(side).zip(levels.chunks_exact(side)).take(extent.rows) {
-        for (to, &from) in to.iter_mut().zip(from).take(extent.columns) {
-            *to = dequantize(from, step, log);
+    #[inline(always)]
+    fn of<const N: usize>(
+        samples: &mut [u8],
+        stride: usize,
+        levels: &[i16],
+        step: i32,
+        Extent { columns, rows }: Extent,
+    ) {
+        let mut block = [[0i16; N]; N];
+        for (to, from) in block.iter_mut().zip(levels.as_chunks::<N>().0).take(rows) {
+            for (to, &from) in to.iter_mut().zip(from) {
+                *to = dequantize(from, step, N.trailing_zeros());
+            }
+        }
+        inverse(&mut block, columns, rows);
+        for (samples, residual) in samples.chunks_mut(stride).zip(&block) {
+            let (samples, mut sums) = (&mut samples[..N], [0u8; N]);
+            for i in 0..N {
+                sums[i] = i16::from(samples[i]).saturating_add(residual[i]).clamp(0, 255) as u8;
+            }
+            samples.copy_from_slice(&sums);
         }
     }
-    inverse(side, block, extent.columns, extent.rows);
-    for (samples, residual) in samples.chunks_mut(stride).zip(block.chunks_exact(side)) {
-        for (sample, &v) in samples[..side].iter_mut().zip(residual) {
-            *sample = (i16::from(*sample).saturating_add(v)).clamp(0, 255) as u8;
-        }
-    }
+    vectorized(
+        #[inline(always)]
+        || match log {
+            2 => of::<4>(samples, stride, levels, step, extent),
+            3 => of::<8>(samples, stride, levels, step, extent),
+            4 => of::<16>(samples, stride, levels, step, extent),
+            _ => of::<32>(samples, stride, levels, step, extent),
+        },
+    );
 }
 
 /// Copies a square of samples into a plane.

@@ -156,12 +156,27 @@ pub(super) fn average(from: &Picture, place: (usize, usize, usize), vector: Vect
         [1, 1] if (left + top) & 1 == 0 => (at(left + 1, top), at(left, top + 1)),
         [x, y] => (at(left, top), at(left + x, top + y)),
     };
-    vectorized(|| {
-        for row in 0..place.2 {
-            let (a, b) = (&first.0[row * first.1..][..place.2], &second.0[row * second.1..][..place.2]);
-            for ((out, &a), &b) in out[row * 32..].iter_mut().zip(a).zip(b) {
-                *out = (u16::from(a) + u16::from(b)).div_ceil(2) as u8;
-            }
+    vectorized(
+        #[inline(always)]
+        || match place.2 {
+            8 => average_of::<8>(first, second, out),
+            16 => average_of::<16>(first, second, out),
+            _ => average_of::<32>(first, second, out),
+        },
+    );
+}
+
+#[inline(always)]
+fn average_of<const N: usize>(first: (&[u8], usize), second: (&[u8], usize), out: &mut [u8]) {
+    let (first, second) =
+        ((&first.0[..(N - 1) * first.1 + N], first.1), (&second.0[..(N - 1) * second.1 + N], second.1));
+    for (row, out) in out.chunks_mut(32).take(N).enumerate() {
+        let (a, b) = (&first.0[row * first.1..][..N], &second.0[row * second.1..][..N]);
+        // Written as a whole: compilers cannot know that `out` is not one of the others.
+        let mut means = [0u8; N];
+        for i in 0..N {
+            means[i] = ((u16::from(a[i]) + u16::from(b[i]) + 1) >> 1) as u8;
         }
-    });
+        out[..N].copy_from_slice(&means);
+    }
 }

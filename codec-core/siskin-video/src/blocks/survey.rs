@@ -21,7 +21,10 @@ const STILL_SAD: u32 = 64;
 pub(super) fn shrink(luma: &Plane, out: &mut Plane) {
     let (stride, border, width) = (out.stride, out.border, out.width);
     out.data.par_chunks_exact_mut(stride).skip(border).take(out.height).enumerate().for_each(|(y, row)| {
-        vectorized(|| shrink_row(luma, y, &mut row[border..][..width]));
+        vectorized(
+            #[inline(always)]
+            || shrink_row(luma, y, &mut row[border..][..width]),
+        );
     });
     out.extend();
 }
@@ -71,7 +74,12 @@ impl Survey {
         let rows = (0..own.height.div_ceil(SIDE)).into_par_iter();
         let found: Vec<Found> = rows
             .flat_map_iter(|row| (0..self.columns).map(move |column| (column * SIDE, row * SIDE)))
-            .map(|place| vectorized(|| compare(own, last, place)))
+            .map(|place| {
+                vectorized(
+                    #[inline(always)]
+                    || compare(own, last, place),
+                )
+            })
             .collect();
         let count = (found.len() * SIDE * SIDE).max(1) as f32;
         let mean = |of: fn(&Found) -> u32| found.iter().map(|f| u64::from(of(f))).sum::<u64>() as f32 / count;
@@ -89,6 +97,16 @@ impl Survey {
 /// Sums of absolute differences of a block and the blocks of the other plane that begin at `start` and behind.
 #[inline(always)]
 fn sads(block: &[u8], stride: usize, last: &Plane, start: usize) -> [u16; LANES] {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(simd) = super::avx2::simd() {
+        return super::avx2::sads(simd, (block, stride), (&last.data[start..], last.stride));
+    }
+    any_sads(block, stride, last, start)
+}
+
+/// The same on any processor.
+#[inline(always)]
+fn any_sads(block: &[u8], stride: usize, last: &Plane, start: usize) -> [u16; LANES] {
     let mut sums = [0u16; LANES];
     for row in 0..SIDE {
         let own = &block[row * stride..][..SIDE];

@@ -15,7 +15,7 @@ const FIRST: [i16; 32] = [
 ];
 
 /// The matrix of 32, row by row.
-static MATRIX: [[i16; 32]; 32] = build_matrix();
+pub(super) static MATRIX: [[i16; 32]; 32] = build_matrix();
 const fn build_matrix() -> [[i16; 32]; 32] {
     let mut out = [[0; 32]; 32];
     let mut k = 0;
@@ -41,22 +41,24 @@ const fn build_matrix() -> [[i16; 32]; 32] {
 
 /// Samples of a residual to coefficients, in place; both row by row, `side` of a row.
 pub(super) fn forward(side: usize, block: &mut [i16]) {
-    vectorized(|| match side {
-        4 => forward_of::<4>(block),
-        8 => forward_of::<8>(block),
-        16 => forward_of::<16>(block),
-        _ => forward_of::<32>(block),
-    });
+    #[cfg(target_arch = "x86_64")]
+    if super::avx2::forward(side, block) {
+        return;
+    }
+    any_forward(side, block);
 }
 
-/// Coefficients to samples of a residual, in place. All beyond the first `columns` columns and `rows` rows are zero.
-pub(super) fn inverse(side: usize, block: &mut [i16], columns: usize, rows: usize) {
-    vectorized(|| match side {
-        4 => inverse_of::<4>(block, columns, rows),
-        8 => inverse_of::<8>(block, columns, rows),
-        16 => inverse_of::<16>(block, columns, rows),
-        _ => inverse_of::<32>(block, columns, rows),
-    });
+/// The same on any processor.
+fn any_forward(side: usize, block: &mut [i16]) {
+    vectorized(
+        #[inline(always)]
+        || match side {
+            4 => forward_of::<4>(block),
+            8 => forward_of::<8>(block),
+            16 => forward_of::<16>(block),
+            _ => forward_of::<32>(block),
+        },
+    );
 }
 
 #[inline(always)]
@@ -127,9 +129,9 @@ const fn fold(side: usize) -> [[[i16; 8]; 16]; 2] {
     out
 }
 
+/// Coefficients to samples of a residual, in place. All beyond the first `columns` columns and `rows` rows are zero.
 #[inline(always)]
-fn inverse_of<const N: usize>(block: &mut [i16], columns: usize, rows: usize) {
-    let (block, _) = block.as_chunks_mut::<N>();
+pub(super) fn inverse<const N: usize>(block: &mut [[i16; N]; N], columns: usize, rows: usize) {
     let stride = 32 / N;
     let mut between = [[0i16; N]; N];
     // Columns first, and only those rows that hold coefficients: most blocks have a few.
@@ -181,6 +183,11 @@ mod tests {
         assert_eq!(MATRIX[31][..4], [4, -13, 22, -31]);
     }
 
+    fn back<const N: usize>(block: &mut [i16]) {
+        let rows = block.as_chunks_mut::<N>().0;
+        inverse::<N>(rows.try_into().expect("a square"), N, N);
+    }
+
     #[test]
     fn blocks_come_back() {
         for side in [4usize, 8, 16, 32] {
@@ -198,12 +205,19 @@ mod tests {
                     .enumerate()
                     .for_each(|(i, v)| *v = ((i % 32 * 5) as i16 - (i / 32 * 3) as i16) / 2);
             }
-            let mut block = source.clone();
+            let (mut block, mut other) = (source.clone(), source.clone());
             forward(side, &mut block);
+            any_forward(side, &mut other);
+            assert_eq!(block, other, "every processor finds the same");
             let energy = |v: &[i16]| v.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>();
             let gain = (energy(&block) / energy(&source)).sqrt();
             assert!((gain * side as f64 / 128.0 - 1.0).abs() < 0.01, "{side}: {gain}");
-            inverse(side, &mut block, side, side);
+            match side {
+                4 => back::<4>(&mut block),
+                8 => back::<8>(&mut block),
+                16 => back::<16>(&mut block),
+                _ => back::<32>(&mut block),
+            }
             let worst = source.iter().zip(&block).map(|(a, b)| a.abs_diff(*b)).max();
             assert!(worst <= Some(3), "{side}: {worst:?}");
         }

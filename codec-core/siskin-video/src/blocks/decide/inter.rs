@@ -193,7 +193,9 @@ impl Decider<'_, '_> {
             (leaf.block, leaf.cost) = (block, skipped);
             return self.take_if_better(leaf);
         }
-        let predicted = leaf.samples.clone();
+        // Taken out while the rest of the scratch is in use.
+        let mut predicted = self.scratch.predicted.take().unwrap_or_else(|| Box::new(Samples::new()));
+        predicted.copy_from(&leaf.samples, place.2);
         let chroma = (place.0 / 2, place.1 / 2, place.2 / 2);
         let luma = block.luma_blocks().enumerate().map(|(i, place)| (i, 0, place));
         for (index, plane, square) in luma.chain([(4, 1, chroma), (5, 2, chroma)]) {
@@ -202,11 +204,12 @@ impl Decider<'_, '_> {
             all += self.try_levels(&mut block, index, (plane, square), (from, stride), &mut leaf);
         }
         if block.coded == 0 || skipped <= all {
-            leaf.samples = predicted;
+            leaf.samples.copy_from(&predicted, place.2);
             (block.coded, block.is_split) = (0, false);
             block.is_skipped = block.merge.is_some();
             all = skipped;
         }
+        self.scratch.predicted = Some(predicted);
         (leaf.block, leaf.cost) = (block, all);
         self.take_if_better(leaf);
     }

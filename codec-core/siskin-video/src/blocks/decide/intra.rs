@@ -2,7 +2,7 @@
 
 use super::super::contexts;
 use super::super::distortion::satd;
-use super::super::intra::{ACROSS, DOWN, MEAN, MODES, PLANAR, Surroundings, likely_modes};
+use super::super::intra::{ACROSS, DOWN, MEAN, MODES, PLANAR, Surroundings, is_turned, likely_modes};
 use super::super::motion::Motion;
 use super::super::reconstruct::store;
 use super::super::syntax::{Block, MIN_LOG};
@@ -19,11 +19,17 @@ impl Decider<'_, '_> {
         let around = Surroundings::new(self.grid, &self.canvas.planes[0], (x, y, side), 1);
         let mut costs = [u32::MAX; MODES as usize];
         let mut out = [0u8; 32 * 32];
+        // A sum of absolute coefficients is the same for a square and for one turned over its diagonal.
+        let mut turned = [0u8; 32 * 32];
+        for (y, row) in own.chunks(source.stride).take(side).enumerate() {
+            row[..side].iter().enumerate().for_each(|(x, &v)| turned[x * 32 + y] = v);
+        }
         let mut try_mode = |mode: u8, costs: &mut [u32; MODES as usize]| {
             if costs[usize::from(mode)] == u32::MAX {
-                around.predict(mode, true, &mut out, 32);
+                around.predict_turned(mode, &mut out, 32);
                 let bits = if likely.contains(&mode) { 2.0 } else { 6.0 };
-                costs[usize::from(mode)] = satd(side, own, source.stride, &out, 32) + (lambda * bits) as u32;
+                let (own, stride) = if is_turned(mode) { (&turned[..], 32) } else { (own, source.stride) };
+                costs[usize::from(mode)] = satd(side, own, stride, &out, 32) + (lambda * bits) as u32;
             }
         };
         for mode in likely.into_iter().chain([PLANAR, MEAN, ACROSS, DOWN]) {
@@ -41,16 +47,16 @@ impl Decider<'_, '_> {
                 try_mode(mode, &mut costs);
             }
         }
-        let mut modes: Vec<u8> = (0..MODES).collect();
-        modes.sort_by_key(|&m| costs[usize::from(m)]);
-        if inter != u32::MAX && costs[usize::from(modes[0])] > inter {
+        let cost = |mode: u8| costs[usize::from(mode)];
+        let first = (0..MODES).min_by_key(|&m| cost(m)).unwrap_or(MEAN);
+        if inter != u32::MAX && cost(first) > inter {
             return;
         }
-        let is_close = costs[usize::from(modes[1])] as f32
-            <= self.shared.effort.second_mode * costs[usize::from(modes[0])] as f32;
-        let count = if inter == u32::MAX && is_close { 2 } else { 1 };
-        for &mode in &modes[..count] {
-            self.try_intra(Block { mode, motion: Motion::INTRA, ..block });
+        let second = (0..MODES).filter(|&m| m != first).min_by_key(|&m| cost(m)).unwrap_or(MEAN);
+        self.try_intra(Block { mode: first, motion: Motion::INTRA, ..block });
+        let is_close = cost(second) as f32 <= self.shared.effort.second_mode * cost(first) as f32;
+        if inter == u32::MAX && is_close {
+            self.try_intra(Block { mode: second, motion: Motion::INTRA, ..block });
         }
         let best = self.best(block.log);
         if best.block.motion.is_intra()
