@@ -1,6 +1,9 @@
 //! Encodes a .y4m of 4:2:0 with the block codec, decodes it, and prints rate and PSNR.
 //!
 //!     cargo run --release -p siskin-video --example block_codec -- clip.y4m 10 20 30
+//!
+//! Numbers of 100 and more are bit rates; then the average and the worst second are printed as parts of it. `r0` is `--refine 0`,
+//! `k120` the frames from a keyframe to the next.
 
 #![allow(clippy::print_stdout, reason = "what it measures is its output")]
 
@@ -61,6 +64,16 @@ fn cpu_seconds() -> f64 {
     threads.filter_map(of_one).sum::<f64>() / 1e9
 }
 
+/// The average and the worst second of packets as parts of a bit rate, and the largest packet as a part of a second of it.
+fn told_rates(packets: &[Vec<u8>], header: &VideoHeader, rate: u32) -> String {
+    let bits: Vec<f64> = packets.iter().map(|p| 8.0 * p.len() as f64 / f64::from(rate)).collect();
+    let second = (header.frame_rate.0 as f64 / f64::from(header.frame_rate.1)).round() as usize;
+    let average = bits.iter().sum::<f64>() * second as f64 / bits.len() as f64;
+    let worst = bits.windows(second).map(|w| w.iter().sum::<f64>()).fold(0.0, f64::max);
+    let largest = bits.iter().copied().fold(0.0, f64::max);
+    format!("average {average:.3} worst second {worst:.3} largest packet {largest:.3}")
+}
+
 fn main() -> siskin_video::Result<()> {
     let mut arguments = std::env::args().skip(1);
     let path = arguments.next().unwrap_or_default();
@@ -80,11 +93,11 @@ fn main() -> siskin_video::Result<()> {
         let [rgb, y, u, v] = sums.map(|s| s / frames.len() as f64);
         println!("{path} other bytes 0 rgb {rgb:.3} y {y:.3} u {u:.3} v {v:.3}");
     }
-    // `r0` for the least work.
-    let refinements = arguments.iter().find_map(|a| a.strip_prefix('r')?.parse().ok()).unwrap_or(1);
+    let option = |letter: char| arguments.iter().find_map(|a| a.strip_prefix(letter)?.parse::<u32>().ok());
+    let (refinements, keyframe_interval) = (option('r').unwrap_or(1), option('k').unwrap_or(1000));
     for quality in arguments.iter().filter_map(|q| q.parse::<u32>().ok()) {
         let target = if quality < 100 { Target::Quality(quality as u8) } else { Target::Bitrate(quality) };
-        let config = Config { target, keyframe_interval: 1000, refinements, ..Default::default() };
+        let config = Config { target, keyframe_interval, refinements, ..Default::default() };
         let mut encoder = blocks::Encoder::new(header, &config)?;
         let (begun, clock) = (cpu_seconds(), std::time::Instant::now());
         let (mut packets, mut seen) = (Vec::new(), Vec::new());
@@ -120,6 +133,9 @@ fn main() -> siskin_video::Result<()> {
             1e3 * decode / count,
             packets[0].len()
         );
+        if quality >= 100 {
+            println!("  {}", told_rates(&packets, &header, quality));
+        }
     }
     Ok(())
 }

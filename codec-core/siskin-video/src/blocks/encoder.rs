@@ -6,6 +6,7 @@ use siskin_bitstream::video_packet::{self, Coding, GopInfo, REALTIME_NUMBERS};
 use siskin_entropy::range::RangeEncoder;
 use siskin_media::{PixelFormat, VideoFrameView};
 
+use super::contexts::Contexts;
 use super::effort::Effort;
 use super::picture::{Picture, Plane};
 use super::quant::{OCTAVE, QUALITIES};
@@ -33,6 +34,8 @@ const KEYFRAME_LAMBDA: f32 = 0.09;
 const PREDICTED_LAMBDA: f32 = 0.2;
 /// Bits per pixel of a keyframe and of a predicted frame at a step of 0.75: about what Bunny takes.
 const GUESSES: [f64; 2] = [13.0, 3.0];
+/// How often a keyframe is coded again at most.
+const MAX_SECOND_TRIES: u32 = 2;
 /// Least mean absolute difference at a scene cut, at a quarter of the size: what shrinking leaves of the noise of a dark camera is
 /// below it.
 const MIN_CUT_MAD: f32 = 1.5;
@@ -181,8 +184,8 @@ impl Encoder {
         let must_repeat = self.still_seconds > STILL_SECONDS
             || self.rate.as_ref().is_some_and(|rate| rate.must_repeat_frame(quality));
         self.write_head(is_keyframe, duration);
-        self.packet.push(quality & QUALITY_MASK | if is_kept { KEPT } else { 0 });
-        let is_repeated = (must_repeat && !is_keyframe) || !self.code_frame(is_keyframe, quality, is_kept)?;
+        let is_repeated = (must_repeat && !is_keyframe)
+            || !self.code_frame(is_keyframe, (&mut quality, is_kept), seconds)?;
         if is_repeated {
             self.write_repeated(duration);
         } else {
@@ -277,34 +280,54 @@ impl Encoder {
 
     /// Codes the blocks of a frame and makes it the last one. False if it turns out to be the frame before, and the state is
     /// then as if it had not been coded.
-    fn code_frame(&mut self, is_keyframe: bool, quality: u8, is_kept: bool) -> Result<bool> {
+    ///
+    /// A keyframe that takes far more than its part of a bit rate is coded again, with another `quality`.
+    fn code_frame(
+        &mut self,
+        is_keyframe: bool,
+        (quality, is_kept): (&mut u8, bool),
+        seconds: f64,
+    ) -> Result<bool> {
         let grids = self.state.grids.clone();
         let (references, mut picture) = self.state.start_frame(is_keyframe);
         if picture.halves.is_none() {
             picture.interpolate_halves();
         }
-        let shared = Shared {
-            source: &self.source,
-            references: &references,
-            survey: &self.survey,
-            quality,
-            lambda: if is_keyframe { KEYFRAME_LAMBDA } else { PREDICTED_LAMBDA },
-            effort: Effort::of(self.config.refinements),
-        };
-        rows::decide(shared, &mut picture, &mut self.state, &mut self.rows);
-        if !is_keyframe && self.rows.iter().all(Row::is_still) {
-            self.state.grids = grids;
-            drop(references);
-            self.state.references.give_back(picture);
-            return Ok(false);
+        let head = self.packet.len();
+        for tries in 0.. {
+            self.packet.push(*quality & QUALITY_MASK | if is_kept { KEPT } else { 0 });
+            let shared = Shared {
+                source: &self.source,
+                references: &references,
+                survey: &self.survey,
+                quality: *quality,
+                lambda: if is_keyframe { KEYFRAME_LAMBDA } else { PREDICTED_LAMBDA },
+                effort: Effort::of(self.config.refinements),
+            };
+            rows::decide(shared, &mut picture, &mut self.state, &mut self.rows);
+            if !is_keyframe && self.rows.iter().all(Row::is_still) {
+                self.state.grids = grids;
+                drop(references);
+                self.state.references.give_back(picture);
+                return Ok(false);
+            }
+            let mut coder = RangeEncoder::default();
+            for (row, grid) in self.rows.iter_mut().zip(&self.state.grids) {
+                row.code(&mut coder, &mut self.state.contexts, grid)?;
+            }
+            coder.finish_into(&mut self.packet);
+            let bits = self.packet.len() as f64 * 8.0;
+            let rate = self.rate.as_ref().filter(|_| is_keyframe && tries < MAX_SECOND_TRIES);
+            let interval = self.config.keyframe_interval;
+            let Some(second) = rate.and_then(|r| r.second_quality(*quality, bits, seconds, interval)) else {
+                break;
+            };
+            *quality = second;
+            self.packet.truncate(head);
+            self.state.contexts = Contexts::new();
         }
-        let mut coder = RangeEncoder::default();
-        for (row, grid) in self.rows.iter_mut().zip(&self.state.grids) {
-            row.code(&mut coder, &mut self.state.contexts, grid)?;
-        }
-        coder.finish_into(&mut self.packet);
         drop(references);
-        self.state.finish_frame(picture, quality, is_kept);
+        self.state.finish_frame(picture, *quality, is_kept);
         Ok(true)
     }
 

@@ -277,6 +277,55 @@ fn a_new_scene_begins_with_a_keyframe_in_the_dark_too() {
     }
 }
 
+/// Ten scenes of 16 frames, each a texture of its own that pans, from flat to rough.
+fn scenes(width: usize, height: usize) -> Vec<Vec<u8>> {
+    let mut random = Random(21);
+    let mut frames = Vec::new();
+    for scene in 0..10 {
+        let (wide, roughness) = (width + 64, [40, 200, 90, 20, 255, 60, 10, 180, 30, 120][scene]);
+        let coarse: Vec<u32> = (0..wide * height).map(|_| random.below(256)).collect();
+        let texture: Vec<u8> = (0..wide * height)
+            .map(|i| {
+                let (x, y) = (i % wide, i / wide);
+                let smooth = coarse[y / 16 * wide + x / 16];
+                (smooth * (300 - roughness) / 300 + coarse[i] * roughness / 300).min(255) as u8
+            })
+            .collect();
+        for f in 0..16 {
+            let mut frame: Vec<u8> =
+                (0..height).flat_map(|y| texture[y * wide + 3 * f..][..width].to_vec()).collect();
+            frame.resize(width * height * 3 / 2, 100 + 5 * scene as u8);
+            frames.push(frame);
+        }
+    }
+    frames
+}
+
+#[test]
+fn nine_cuts_in_six_seconds_keep_the_rate() {
+    let frames = scenes(176, 144);
+    for rate in [300_000, 1_000_000] {
+        let config = Config { target: Target::Bitrate(rate), ..Default::default() };
+        let stream = VideoHeader { frame_rate: (25, 1), ..header(176, 144) };
+        let mut encoder = Encoder::new(stream, &config).expect("a valid stream");
+        let mut decoder = Decoder::new();
+        let (mut bits, mut keyframes) = (Vec::new(), 0);
+        for frame in &frames {
+            let coded = encoder.encode(frame, None).expect("a frame");
+            bits.push(coded.data.len() as f64 * 8.0);
+            keyframes += u32::from(coded.is_keyframe);
+            // Also of keyframes that were coded twice.
+            let packet = coded.data.to_vec();
+            decoder.decode(&packet).expect("a packet");
+            assert!(seen_by(&encoder) == decoded(&decoder));
+        }
+        let average = bits.iter().sum::<f64>() * 25.0 / 160.0 / f64::from(rate);
+        let worst = bits.windows(25).map(|w| w.iter().sum::<f64>()).fold(0.0, f64::max) / f64::from(rate);
+        assert!((9..=11).contains(&keyframes), "{keyframes}");
+        assert!((0.92..1.05).contains(&average) && worst < 1.4, "{rate}: {average} {worst}");
+    }
+}
+
 #[test]
 fn bad_parameters_are_named() {
     let name = |size: (u32, u32), config: &Config| match Encoder::new(header(size.0, size.1), config) {

@@ -14,6 +14,8 @@ const KEYFRAME_RATIO: f64 = 4.0;
 const KEYFRAME_SHARE: f64 = 0.35;
 /// After too much has been spent a keyframe still gets this part of that, as it must come.
 const MIN_KEYFRAME_PART: f64 = 0.25;
+/// A keyframe that takes this many times what it should is coded again.
+const MAX_KEYFRAME_EXCESS: f64 = 1.25;
 /// However much the keyframe takes, this part of the bits of an interval stays for its predicted frames.
 const MIN_PREDICTED_SHARE: f64 = 0.2;
 /// Seconds of the rate by which more may have been spent than allowed before the controller is in debt: a keyframe takes up to
@@ -21,6 +23,8 @@ const MIN_PREDICTED_SHARE: f64 = 0.2;
 const MAX_DEBT: f64 = 0.5;
 /// A frame that costs this many times the mean has changed the source, and counts more than others from then on.
 const SURPRISE: f64 = 2.0;
+/// Costs of predicted frames follow those of keyframes from scene to scene by this power.
+const SCENE_POWER: f64 = 0.5;
 /// However empty the reservoir is, a predicted frame gets this part of its mean bits, so that motion never stops.
 const MIN_FRAME_SHARE: f64 = 0.15;
 
@@ -80,15 +84,10 @@ impl RateController {
             predicted.or(keyframe.map(|c| c / KEYFRAME_RATIO))
         };
         let cost = own.unwrap_or(pixels as f64 * self.guesses[usize::from(!is_keyframe)]);
-        let interval = f64::from(interval.max(2));
         let bits = if is_keyframe {
-            // At least four frames' worth: a keyframe costs several predicted ones, however short the interval is.
-            // Where cuts follow one another, each keyframe has what the last scene has earned: nine cuts in six seconds took 6 to 7 %
-            // above the rate, and their worst second 1.7 times.
-            let earned = self.since_keyframe.unwrap_or(HORIZON).min(HORIZON);
-            let most = share * interval.min(earned / seconds.max(1e-3)).max(4.0) * KEYFRAME_SHARE;
-            (most + self.reservoir.min(0.0)).max(most * MIN_KEYFRAME_PART)
+            self.keyframe_budget(seconds, interval)
         } else {
+            let interval = f64::from(interval.max(2));
             // What the keyframe takes is spread over the frames that follow.
             // The keyframe's cost at the current quality, as if it had been coded with it.
             let quality = self.last.unwrap_or(0.0);
@@ -111,6 +110,26 @@ impl RateController {
         near.clamp(0.0, self.qualities - 1.0).round() as u8
     }
 
+    /// Bits that a keyframe should take.
+    fn keyframe_budget(&self, seconds: f64, interval: u32) -> f64 {
+        // At least four frames' worth: a keyframe costs several predicted ones, however short the interval is.
+        // Where cuts follow one another, each keyframe has what the last scene has earned: nine cuts in six seconds took 6 to 7 %
+        // above the rate, and their worst second 1.7 times.
+        let earned = self.since_keyframe.unwrap_or(HORIZON).min(HORIZON);
+        let frames = f64::from(interval.max(2)).min(earned / seconds.max(1e-3)).max(4.0);
+        let most = self.rate * seconds * frames * KEYFRAME_SHARE;
+        (most + self.reservoir.min(0.0)).max(most * MIN_KEYFRAME_PART)
+    }
+
+    /// The quality that a keyframe should have had, if it took far more `bits` than it should with this one: a new scene says
+    /// nothing of its cost before it is coded.
+    pub(crate) fn second_quality(&self, quality: u8, bits: f64, seconds: f64, interval: u32) -> Option<u8> {
+        let over = bits / self.keyframe_budget(seconds, interval).max(1.0);
+        let wanted = f64::from(quality) + over.powf(1.0 / POWER).log2() * self.octave;
+        let wanted = wanted.round().min(self.qualities - 1.0) as u8;
+        (over > MAX_KEYFRAME_EXCESS && wanted > quality).then_some(wanted)
+    }
+
     /// Whether far more has been spent than time has allowed.
     pub(crate) fn is_in_debt(&self) -> bool {
         self.reservoir < -self.rate * MAX_DEBT
@@ -128,6 +147,10 @@ impl RateController {
             if is_keyframe { Some(seconds) } else { self.since_keyframe.map(|s| s + seconds) };
         // Normalized to a qstep of 1, so that frames of different qualities teach one number.
         let cost = bits.max(1.0) * (f64::from(quality) / self.octave).exp2().powf(POWER);
+        if let ([Some(keyframe), Some(predicted)], true) = (&mut self.costs, is_keyframe) {
+            // A new scene that is dearer in its keyframe will be in what follows.
+            *predicted *= (cost / *keyframe).clamp(0.25, 4.0).powf(SCENE_POWER);
+        }
         let mean = &mut self.costs[usize::from(!is_keyframe)];
         // Keyframes are seldom, so each counts more.
         let weight = if is_keyframe || mean.is_some_and(|m| cost > m * SURPRISE) { 0.5 } else { 0.25 };
