@@ -26,17 +26,41 @@ const MIN_ESTIMATE: u32 = 24;
 const FAST: u32 = 4;
 const SLOW: u32 = 7;
 
+/// Decisions after which a young one adapts like the others.
+const YOUTH: u8 = 64;
+/// How fast the slow estimate of a young decision follows, by how many there were.
+static YOUNG: [u8; YOUTH as usize + 1] = {
+    let mut out = [SLOW as u8; YOUTH as usize + 1];
+    let mut i = 0;
+    while i < YOUTH as usize {
+        out[i] = match i {
+            0..8 => 4,
+            8..24 => 5,
+            _ => 6,
+        };
+        i += 1;
+    }
+    out
+};
+
 /// The probability of a yes, from two estimates that follow at two speeds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AdaptiveBit {
     fast: u16,
     slow: u16,
+    /// Decisions so far, up to [`YOUTH`].
+    seen: u8,
 }
 
 impl AdaptiveBit {
     /// A decision that is a yes with `probability` of 65,536.
     pub fn new(probability: u16) -> Self {
-        Self { fast: probability, slow: probability }
+        Self { fast: probability, slow: probability, seen: YOUTH }
+    }
+
+    /// The same, but its slow estimate follows faster at first.
+    pub fn young(probability: u16) -> Self {
+        Self { seen: 0, ..Self::new(probability) }
     }
 
     /// The slow estimate, of 65,536.
@@ -51,13 +75,15 @@ impl AdaptiveBit {
 
     #[inline]
     pub(crate) fn adapt_to(&mut self, yes: bool) {
+        let slow = YOUNG[usize::from(self.seen.min(YOUTH))];
+        self.seen += u8::from(self.seen < YOUTH);
         if yes {
             // Shifts of what is left keep both estimates within 16 bits without a comparison.
             self.fast += (u16::MAX - self.fast) >> FAST;
-            self.slow += (u16::MAX - self.slow) >> SLOW;
+            self.slow += (u16::MAX - self.slow) >> slow;
         } else {
             self.fast -= self.fast >> FAST;
-            self.slow -= self.slow >> SLOW;
+            self.slow -= self.slow >> slow;
         }
     }
 }

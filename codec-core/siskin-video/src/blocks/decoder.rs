@@ -12,7 +12,7 @@ use super::picture::{Canvas, Picture};
 use super::reconstruct::reconstruct;
 use super::state::{MEMORY_PER_PIXEL, State};
 use super::syntax::{Block, MAX_LEVELS, MAX_LOG, MIN_LOG, code_prediction, code_residual, code_split};
-use super::{KEPT, QUALITY_MASK, RESERVED};
+use super::{HAS_TOOLS, KEPT, QUALITY_MASK, tools};
 use crate::realtime::check_size;
 use crate::{Error, Limits, Result};
 
@@ -118,11 +118,17 @@ impl Decoder {
 /// Decodes a frame and makes it the last one.
 fn decode_frame(state: &mut State, is_keyframe: bool, mut cursor: Cursor<'_>) -> Result<()> {
     let first = cursor.read_byte("quality")?;
-    if first & RESERVED != 0 {
-        return Err(cursor.field_error("quality", "bit 7 is set, which this reader does not know"));
+    if is_keyframe {
+        state.tools = if first & HAS_TOOLS != 0 { cursor.read_byte("tools")? } else { 0 };
+        if state.tools & !tools::ALL != 0 {
+            let reason = format!("{:#04x}, of which this reader knows {:#04x}", state.tools, tools::ALL);
+            return Err(cursor.field_error("tools", reason));
+        }
+    } else if first & HAS_TOOLS != 0 {
+        return Err(cursor.field_error("quality", "bit 7 is set, which only keyframes may have"));
     }
     let (quality, is_kept) = (first & QUALITY_MASK, first & KEPT != 0);
-    let (references, mut picture) = state.start_frame(is_keyframe);
+    let (references, mut picture) = state.start_frame(is_keyframe, quality);
     if references.is_empty() && !is_keyframe {
         return Err(Error::MissingHeader);
     }

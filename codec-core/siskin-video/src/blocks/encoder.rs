@@ -6,14 +6,13 @@ use siskin_bitstream::video_packet::{self, Coding, GopInfo, REALTIME_NUMBERS};
 use siskin_entropy::range::RangeEncoder;
 use siskin_media::{PixelFormat, VideoFrameView};
 
-use super::contexts::Contexts;
 use super::effort::Effort;
 use super::picture::{Picture, Plane};
 use super::quant::{OCTAVE, QUALITIES};
 use super::rows::{self, Row, Shared};
 use super::state::{MEMORY_PER_PIXEL, State};
 use super::survey::{Survey, coarse_plane, shrink};
-use super::{KEPT, QUALITY_MASK};
+use super::{HAS_TOOLS, KEPT, QUALITY_MASK, tools};
 use crate::realtime::rate::RateController;
 use crate::realtime::{
     CodedFrame, Config, Target, check_frame, check_refinements, check_size, frame_seconds,
@@ -65,6 +64,9 @@ pub struct Encoder {
     /// The last predicted frame looked like a new scene.
     looked_new: bool,
     packet: Vec<u8>,
+    /// The decisions of the last frame.
+    #[cfg(test)]
+    pub(super) log: Option<super::learning::Log>,
 }
 
 impl Encoder {
@@ -78,7 +80,7 @@ impl Encoder {
         let size = check_size(&header, &Limits::default(), MEMORY_PER_PIXEL)?;
         let source = Picture::new(size);
         let coarse = coarse_plane(&source.planes[0]);
-        let state = State::new(size, true);
+        let state = State { tools: tools::ALL, ..State::new(size, true) };
         let mut encoder = Self {
             header,
             config: config.clone(),
@@ -96,6 +98,8 @@ impl Encoder {
             still_seconds: 0.0,
             looked_new: false,
             packet: Vec::new(),
+            #[cfg(test)]
+            log: None,
         };
         encoder.set_target(config.target)?;
         Ok(encoder)
@@ -289,13 +293,17 @@ impl Encoder {
         seconds: f64,
     ) -> Result<bool> {
         let grids = self.state.grids.clone();
-        let (references, mut picture) = self.state.start_frame(is_keyframe);
+        let (references, mut picture) = self.state.start_frame(is_keyframe, *quality);
         if picture.halves.is_none() {
             picture.interpolate_halves();
         }
         let head = self.packet.len();
         for tries in 0.. {
             self.packet.push(*quality & QUALITY_MASK | if is_kept { KEPT } else { 0 });
+            if is_keyframe {
+                self.packet[head] |= HAS_TOOLS;
+                self.packet.push(self.state.tools);
+            }
             let shared = Shared {
                 source: &self.source,
                 references: &references,
@@ -316,6 +324,15 @@ impl Encoder {
                 row.code(&mut coder, &mut self.state.contexts, grid)?;
             }
             coder.finish_into(&mut self.packet);
+            #[cfg(test)]
+            {
+                let mut contexts = self.state.contexts.clone();
+                let mut log = super::learning::Log::new(&contexts);
+                for (row, grid) in self.rows.iter_mut().zip(&self.state.grids) {
+                    row.code(&mut log, &mut contexts, grid)?;
+                }
+                self.log = Some(log);
+            }
             let bits = self.packet.len() as f64 * 8.0;
             let rate = self.rate.as_ref().filter(|_| is_keyframe && tries < MAX_SECOND_TRIES);
             let interval = self.config.keyframe_interval;
@@ -324,7 +341,7 @@ impl Encoder {
             };
             *quality = second;
             self.packet.truncate(head);
-            self.state.contexts = Contexts::new();
+            self.state.start_contexts(second);
         }
         drop(references);
         self.state.finish_frame(picture, *quality, is_kept);

@@ -18,6 +18,8 @@ mod encoder;
 mod grid;
 mod interpolation;
 mod intra;
+#[cfg(test)]
+mod learning;
 mod motion;
 mod picture;
 mod quant;
@@ -25,6 +27,7 @@ mod rdoq;
 mod reconstruct;
 mod rows;
 mod search;
+mod starts;
 mod state;
 mod survey;
 mod syntax;
@@ -37,8 +40,16 @@ pub use decoder::Decoder;
 pub use encoder::Encoder;
 pub(crate) use encoder::TARGETS;
 
-/// Bits of the byte that follows a packet's head: the quality, whether the frame is kept as a reference, and one for codings to
-/// come.
+/// Bits of the byte that follows a packet's head: the quality, whether the frame is kept as a reference, and, in keyframes, whether
+/// a byte of [`tools`] follows.
 const QUALITY_MASK: u8 = 0x3f;
 const KEPT: u8 = 0x40;
-const RESERVED: u8 = 0x80;
+const HAS_TOOLS: u8 = 0x80;
+
+/// What a stream has from a keyframe on that not every stream of the block codec has. A reader refuses what it does not know.
+mod tools {
+    /// Contexts begin where they were in clips, and are young.
+    pub(super) const LEARNED: u8 = 1;
+    /// All that there are.
+    pub(super) const ALL: u8 = LEARNED;
+}

@@ -8,6 +8,7 @@ use super::contexts::Contexts;
 use super::grid::{CELL, Grid, TREE};
 use super::motion::MAX_REFERENCES;
 use super::picture::Picture;
+use super::tools;
 
 /// Bytes per pixel of a stream, about: seven frames of 4:2:0 in an encoder, and three planes of half samples each.
 pub(super) const MEMORY_PER_PIXEL: u64 = 24;
@@ -75,6 +76,8 @@ pub(super) struct State {
     pub(super) references: References,
     /// Number of the next frame since the last keyframe.
     pub(super) time: u32,
+    /// [`tools`] of the stream.
+    pub(super) tools: u8,
 }
 
 impl State {
@@ -89,16 +92,17 @@ impl State {
             grids: (0..height).step_by(rows).map(grid).collect(),
             references: References::default(),
             time: 0,
+            tools: 0,
         }
     }
 
     /// Begins a frame; gives its reference frames and the frame to decode into.
-    pub(super) fn start_frame(&mut self, is_keyframe: bool) -> (Vec<Arc<Picture>>, Picture) {
+    pub(super) fn start_frame(&mut self, is_keyframe: bool, quality: u8) -> (Vec<Arc<Picture>>, Picture) {
         if is_keyframe {
-            self.contexts = Contexts::new();
             self.references.clear();
             self.time = 0;
         }
+        self.start_contexts(quality);
         let references = if is_keyframe { Vec::new() } else { self.references.list() };
         let distances =
             std::array::from_fn(|i| references.get(i).map_or(1, |r| (self.time - r.time).clamp(1, 64) as u8));
@@ -108,6 +112,16 @@ impl State {
         let mut picture = self.references.take_spare(self.size);
         picture.time = self.time;
         (references, picture)
+    }
+
+    /// Sets contexts as they are at the start of a frame.
+    pub(super) fn start_contexts(&mut self, quality: u8) {
+        // What keyframes teach says little of the frames behind them.
+        match (self.tools & tools::LEARNED, self.time) {
+            (0, 0) => self.contexts = Contexts::new(),
+            (tools::LEARNED, time @ (0 | 1)) => self.contexts = Contexts::learned(time == 0, quality),
+            _ => {}
+        }
     }
 
     /// Ends a frame: filters it and makes it a reference frame.
