@@ -27,6 +27,8 @@ import json
 import math
 import pathlib
 import re
+import resource
+import statistics
 import subprocess
 import tempfile
 import time
@@ -49,13 +51,17 @@ LIVE_PEERS = [
     ("SVT-AV1 preset 12 low delay", [*AV1, "-preset", "12"], [27, 40, 54]),
     ("VP9 real time", ["-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", "8", "-lag-in-frames", "0", "-b:v", "0"],
      [26, 38, 50]),
+    ("SVT-AV1 preset 8 low delay", [*AV1, "-preset", "8"], [27, 40, 54]),
     # What lookahead and frames from both sides are worth: for comparison, they cannot be live.
     ("x264 medium, not live", ["-c:v", "libx264", "-preset", "medium"], [20, 27, 34]),
+    ("x265 medium, not live", ["-c:v", "libx265", "-preset", "medium", "-x265-params", "log-level=none"], [19, 26, 33]),
+    ("SVT-AV1 preset 8, not live", ["-c:v", "libsvtav1", "-preset", "8"], [27, 40, 54]),
 ]
 # What curves are compared by: name, and a value that is about linear in the logarithm of the rate.
 MEASURES = {"PSNR over RGB": lambda r: r["psnr"], "PSNR of luma": lambda r: r.get("luma"),
             "MS-SSIM": lambda r: r["ms_ssim"] and -10 * math.log10(max(1e-6, 1 - r["ms_ssim"])), "VMAF": lambda r: r.get("vmaf")}
-FIELDS = ["clip", "codec", "setting", "bpp", "psnr", "luma", "ms_ssim", "vmaf", "bytes", "frames", "seconds", "psnr_before_coding"]
+FIELDS = ["clip", "codec", "setting", "bpp", "psnr", "luma", "ms_ssim", "vmaf", "bytes", "frames", "seconds", "encode_cpu", "decode_cpu",
+          "psnr_before_coding"]
 
 
 def run(*args):
@@ -64,6 +70,12 @@ def run(*args):
 
 def call(*args):
     return run(*args).stdout
+
+
+def processor_seconds():
+    """Seconds of processor time that the programs run so far have taken."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def last(text):
@@ -109,17 +121,20 @@ def measure(args, clip, folder, rows):
     call("ffmpeg", "-v", "error", "-y", "-i", clip, "-frames:v", args.frames, "-vf", f"scale={width}:{height}", "-pix_fmt",
          "yuv420p", raw)
 
-    def add(codec, setting, path, seconds, before=None):
+    def add(codec, setting, path, seconds, cpu, before=None):
         seen = folder / "seen.y4m"
+        start = processor_seconds()
         if path.stem == "siskin":
             call(args.program, "decode", path, seen, "-y")
         else:
             call("ffmpeg", "-v", "error", "-y", "-i", path, "-fps_mode", "passthrough", "-pix_fmt", "yuv420p", seen)
+        decode_cpu = processor_seconds() - start
         found, size = last(call(args.program, "compare", raw, seen, "--json")), path.stat().st_size
         assert found["same_length"], f"{codec} lost frames"
         rows.append({"clip": clip.stem, "codec": codec, "setting": setting,
                      "bpp": 8 * size / (width * height * found["frames"]), "psnr": found["psnr"],
                      "ms_ssim": found["ms_ssim"], "bytes": size, "frames": found["frames"], "seconds": round(seconds, 3),
+                     "encode_cpu": round(1e3 * cpu / found["frames"], 2), "decode_cpu": round(1e3 * decode_cpu / found["frames"], 2),
                      "psnr_before_coding": before, **filtered(args, raw, seen, folder)})
         print(rows[-1], flush=True)
 
@@ -127,7 +142,7 @@ def measure(args, clip, folder, rows):
 
     def siskin(codec, setting, *options):
         path = folder / "siskin.mkv"
-        start = time.time()
+        start, cpu = time.time(), processor_seconds()
         done = run(args.program, "encode", raw, path, "-y", "--preset", args.preset, gop_option, args.gop_size,
                    "--threads", args.threads, "--json", *options, *args.encode)
         told = last(done.stdout)
@@ -135,7 +150,7 @@ def measure(args, clip, folder, rows):
         seconds = told["frames"] / told["fps"] if "fps" in told else time.time() - start
         steps = [json.loads(line) for line in done.stdout.splitlines()]
         before = [s["psnr"] for s in steps if s.get("psnr") and s.get("bits_per_pixel") is None]
-        add(codec, setting, path, seconds, before[-1] if before else None)
+        add(codec, setting, path, seconds, processor_seconds() - cpu, before[-1] if before else None)
         return path
 
     def torch(setting, path, size):
@@ -171,10 +186,10 @@ def measure(args, clip, folder, rows):
     for codec, options, settings in [] if args.refine else peers:
         for crf in settings:
             path = folder / "peer.mkv"
-            start = time.time()
+            start, cpu = time.time(), processor_seconds()
             call("ffmpeg", "-v", "error", "-y", "-i", raw, *options, "-threads", args.threads, "-crf", crf, "-g",
                  args.gop_size, path)
-            add(codec, f"crf {crf}", path, time.time() - start)
+            add(codec, f"crf {crf}", path, time.time() - start, processor_seconds() - cpu)
 
 
 def curve(rows, clip, codec, value):
@@ -187,16 +202,23 @@ def report(rows):
     fits = any(r["psnr_before_coding"] for r in rows)
     has_vmaf = any(r.get("vmaf") for r in rows)
     head = ["clip", "codec", "setting", "bpp", "PSNR dB", "luma dB", "MS-SSIM", *["VMAF"] * has_vmaf, "bytes", "encode fps",
-            *["before coding, dB"] * fits]
+            "encode CPU, ms", "decode CPU, ms", *["before coding, dB"] * fits]
     lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     for r in rows:
         fps = r["frames"] / max(1e-3, r["seconds"])
         cells = [r["clip"], r["codec"], r["setting"], f"{r['bpp']:.4f}", f"{r['psnr']:.2f}", f"{r.get('luma') or 0:.2f}",
                  f"{r['ms_ssim'] or 0:.4f}"]
         cells += [f"{r.get('vmaf') or 0:.1f}"] * has_vmaf + [str(r["bytes"]), f"{fps:.{1 if fps >= 1 else 3}f}"]
+        cells += [f"{r[k]:.1f}" if r.get(k) is not None else "" for k in ("encode_cpu", "decode_cpu")]
         cells += [f"{r['psnr_before_coding']:.2f}" if r["psnr_before_coding"] else ""] * fits
         lines.append("| " + " | ".join(cells) + " |")
     clips, codecs = (list(dict.fromkeys(r[k] for r in rows)) for k in ("clip", "codec"))
+    if all(r.get("encode_cpu") for r in rows):
+        lines += ["", "Processor time of a frame, ms, mean over clips and settings, reading and starting among it:", "",
+                  "| | encode | decode |", "|---|---|---|"]
+        for codec in codecs:
+            means = [statistics.mean(r[k] for r in rows if r["codec"] == codec) for k in ("encode_cpu", "decode_cpu")]
+            lines.append(f"| {codec} | " + " | ".join(f"{m:.1f}" for m in means) + " |")
     # With steps of refinement the question is what each number of them brings over the first.
     is_steps = codecs[0].endswith("refinements")
     for name, value in MEASURES.items():

@@ -31,14 +31,14 @@ impl Log {
 }
 
 impl BitCoder for Log {
-    fn code_bit(&mut self, model: &mut AdaptiveBit, value: bool) -> siskin_entropy::Result<bool> {
+    fn code_bit(&mut self, model: &mut AdaptiveBit, value: bool) -> Result<bool> {
         // A coder is not told which context it is given, but all of them lie in one table.
         let at = std::ptr::from_mut(model) as usize - self.base;
         self.decisions[at / size_of::<AdaptiveBit>()].push(value);
         Ok(value)
     }
 
-    fn code_raw_bits(&mut self, _: u32, value: u32) -> siskin_entropy::Result<u32> {
+    fn code_raw_bits(&mut self, _: u32, value: u32) -> Result<u32> {
         Ok(value)
     }
 }

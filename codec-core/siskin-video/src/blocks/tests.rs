@@ -475,7 +475,7 @@ fn tools_that_are_not_known_are_refused_by_name() {
         stream.write_to(&mut bytes);
         bytes.len() + 3
     };
-    assert_eq!(whole[0][head..][..2], [8 + 11 | 0xc0, 1], "the quality, and learned starts");
+    assert_eq!(whole[0][head..][..2], [0xc0 | 19, 1], "quality 19 where 8 is asked for, and learned starts");
     whole[0][head + 1] = 3;
     reseal(&mut whole[0]);
     assert!(matches!(Decoder::new().decode(&whole[0]), Err(Error::Bitstream { field: "tools", .. })));

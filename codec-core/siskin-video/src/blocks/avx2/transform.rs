@@ -52,6 +52,12 @@ fn pair(simd: V3, a: i16, b: i16) -> __m256i {
     simd.avx._mm256_set1_epi32(i32::from(a) & 0xffff | i32::from(b) << 16)
 }
 
+/// Pairs of values of two rows.
+#[inline(always)]
+fn side_by_side(simd: V3, a: __m128i, b: __m128i) -> __m256i {
+    cast([simd.sse2._mm_unpacklo_epi16(a, b), simd.sse2._mm_unpackhi_epi16(a, b)])
+}
+
 #[inline(always)]
 fn of<const N: usize>(simd: V3, block: &mut [i16], factors: &Factors) {
     let (block, _) = block.as_chunks_mut::<N>();
@@ -63,19 +69,14 @@ fn of<const N: usize>(simd: V3, block: &mut [i16], factors: &Factors) {
     for left in (0..N).step_by(8) {
         // Pairs of sums and pairs of differences of a row and its mirror image.
         let mut folded = [[zero; 8]; 2];
-        for j in 0..N / 4 {
-            let mut parts = [[cast::<_, __m128i>([0u64; 2]); 2]; 2];
-            for i in 0..2 {
-                let n = 2 * j + i;
-                let a: __m128i = cast(eight_of(&block[n], left));
-                let b: __m128i = cast(eight_of(&block[N - 1 - n], left));
-                (parts[0][i], parts[1][i]) = (simd.sse2._mm_add_epi16(a, b), simd.sse2._mm_sub_epi16(a, b));
-            }
-            for odd in 0..2 {
-                let [a, b] = parts[odd];
-                let (low, high) = (simd.sse2._mm_unpacklo_epi16(a, b), simd.sse2._mm_unpackhi_epi16(a, b));
-                folded[odd][j] = cast([low, high]);
-            }
+        let [sums, differences] = &mut folded;
+        for (j, (sums, differences)) in sums.iter_mut().zip(differences).enumerate().take(N / 4) {
+            // Rows 2 j and 2 j + 1, and their mirror images.
+            let row = |n: usize| cast::<_, __m128i>(eight_of(&block[n], left));
+            let (a, b) = (row(2 * j), row(2 * j + 1));
+            let (c, d) = (row(N - 1 - 2 * j), row(N - 2 - 2 * j));
+            *sums = side_by_side(simd, simd.sse2._mm_add_epi16(a, c), simd.sse2._mm_add_epi16(b, d));
+            *differences = side_by_side(simd, simd.sse2._mm_sub_epi16(a, c), simd.sse2._mm_sub_epi16(b, d));
         }
         for k in 0..kept {
             let (row, mut sum) = (&MATRIX[k * 32 / N], half);
