@@ -358,3 +358,24 @@ fn presets_are_efforts_of_the_codec_or_fits() {
     let output = run(["encode", text(&clip), text(&coded), "--preset", "slow", "--size", "20k"]);
     assert_fails(&output, 2, "presets that fit a network");
 }
+
+#[test]
+fn a_bit_rate_that_is_missed_is_told() {
+    let folder = folder();
+    let (noise, coded) = (folder.path().join("noise.mkv"), folder.path().join("a.mkv"));
+    let source = "nullsrc=s=96x64:r=25,geq=lum='random(1)*255':cb=128:cr=128";
+    ffmpeg(&["-f", "lavfi", "-i", source, "-t", "3", "-c:v", "ffv1", "-pix_fmt", "yuv420p", text(&noise)]);
+    let said = |rate: &str, interval: &str| {
+        let options = ["--video-bitrate", rate, "--keyframe-interval", interval];
+        let output = run([&["encode", text(&noise), text(&coded), "-y"], &options[..]].concat());
+        assert!(output.status.success(), "{}", stderr(&output));
+        stderr(&output)
+    };
+    // Keyframes alone cannot be repeated, and noise does not fit into 100 bytes.
+    let text = said("20k", "1");
+    assert!(
+        text.contains("siskin: warning: the video takes") && text.contains("20.00 kb/s asked for"),
+        "{text}"
+    );
+    assert!(!said("400k", "50").contains("warning"));
+}

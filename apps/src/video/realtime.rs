@@ -19,6 +19,10 @@ use crate::events;
 use crate::failure::usage_error;
 use crate::units;
 
+/// A stream that takes this many times the bit rate is told of, once it has lasted so many seconds: rate control works in a second.
+const MAX_RATE_EXCESS: f64 = 1.1;
+const MIN_RATE_SECONDS: f64 = 2.0;
+
 /// The real-time mode.
 pub(super) struct Realtime {
     encoder: Encoder,
@@ -27,6 +31,9 @@ pub(super) struct Realtime {
     /// Name and id of the bundle, if there is one.
     model: Option<(String, String)>,
     steps: u32,
+    /// The bit rate that was asked for, and the bytes of packets.
+    rate: Option<f64>,
+    bytes: u64,
     /// Whether a whole group is under the final name.
     is_revealed: bool,
     /// Seconds in the encoder alone.
@@ -73,6 +80,8 @@ impl Realtime {
             introduction: Some(introduction),
             model: manifest.map(|m| m.name.clone()).zip(id),
             steps: config.refinements,
+            rate: if let Wish::Bitrate(rate) = wish { Some(rate) } else { None },
+            bytes: 0,
             is_revealed: false,
             seconds: 0.0,
             scratch: Default::default(),
@@ -113,6 +122,7 @@ impl Mode for Realtime {
 
     fn resume(&mut self, info: &GopInfo, data: &[u8], _: &Group) -> Result<Coded> {
         self.encoder.resume(data)?;
+        self.bytes += data.len() as u64;
         // It was measured when it was coded.
         Ok(Coded { is_keyframe: info.is_keyframe, data: data.to_vec(), psnr: f64::NAN })
     }
@@ -123,9 +133,21 @@ impl Mode for Realtime {
         let begun = Instant::now();
         let coded = self.encoder.encode_frame(&frame.view(), own)?;
         let (is_keyframe, data) = (coded.is_keyframe, coded.data.to_vec());
+        self.bytes += data.len() as u64;
         // Without reading and measuring, which are not the encoder's.
         self.seconds += begun.elapsed().as_secs_f64();
         Ok(Some(Coded { is_keyframe, data, psnr: self.decoded_psnr(frame)? }))
+    }
+
+    fn concern(&self, sums: &Sums) -> Option<String> {
+        let (seconds, wanted) = (sums.nanoseconds as f64 / 1e9, self.rate?);
+        let found = units::rate_of(self.bytes, seconds);
+        (seconds >= MIN_RATE_SECONDS && found > MAX_RATE_EXCESS * wanted).then(|| {
+            let [found, wanted] = [found, wanted].map(units::format_bitrate);
+            format!(
+                "the video takes {found}, more than the {wanted} asked for: these frames do not fit into less"
+            )
+        })
     }
 
     fn is_worth_keeping(&mut self, coded: &Coded, sums: &Sums) -> bool {

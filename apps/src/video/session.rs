@@ -42,6 +42,12 @@ pub(super) trait Mode: Sized {
         Ok(earlier)
     }
 
+    /// What the user must know of the whole, if anything.
+    fn concern(&self, sums: &Sums) -> Option<String> {
+        let _ = sums;
+        None
+    }
+
     /// Goes on after a group that an earlier run coded.
     fn resume(&mut self, info: &GopInfo, data: &[u8], group: &Group) -> Result<Coded>;
 
@@ -238,6 +244,9 @@ pub(super) fn run<M: Mode>(
     if was_interrupted {
         let (name, count) = (job.output.display(), sums.frames);
         report.warn(&format!("interrupted: {name} holds the first {count} frames, --resume goes on"))?;
+    }
+    if let Some(concern) = mode.concern(&sums) {
+        report.warn(&concern)?;
     }
     tell_result(job, report, &sums, &totals, &header, mode.summary(&sums))?;
     match missing {
