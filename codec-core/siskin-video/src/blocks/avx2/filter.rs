@@ -7,8 +7,8 @@ use std::arch::x86_64::__m256i;
 use pulp::cast;
 use pulp::x86::V3;
 
-/// Rows between the two filters at most: 32, and seven for the taps.
-const MAX_ROWS: usize = 39;
+/// Rows that eight taps need.
+const RING: usize = 8;
 
 /// Pairs of taps, as factors of bytes and of 16 bits.
 #[derive(Clone, Copy)]
@@ -103,25 +103,22 @@ pub(in super::super) fn filter<const N: usize, const PAIRS: usize>(
     match (across, down) {
         (Some(taps), Some(down)) => {
             let (taps, down) = (Taps::<PAIRS>::new(simd, taps), Taps::<PAIRS>::new(simd, down));
-            let mut between = [[simd.avx._mm256_set1_epi16(0); 2]; MAX_ROWS];
-            for (row, between) in between.iter_mut().enumerate().take(N + 2 * PAIRS - 1) {
-                let from = &data[start + row * from_stride - before * from_stride - before..];
-                *between = sums(
-                    simd,
-                    &taps,
-                    #[inline(always)]
-                    |k| load::<N>(&from[k..]),
-                );
+            // The row above the first one, and of sums across those that the taps down need, in turn.
+            let (top, zero) = (start - before * from_stride - before, simd.avx._mm256_set1_epi16(0));
+            let mut ring = [[zero; 2]; RING];
+            for row in 0..2 * PAIRS - 1 {
+                ring[row] = across_of::<N, PAIRS>(simd, &taps, &data[top + row * from_stride..]);
             }
             for (row, out) in rows.enumerate() {
-                out[..N].copy_from_slice(
-                    &second(
-                        simd,
-                        &down,
-                        #[inline(always)]
-                        |k| between[row + k],
-                    )[..N],
+                let last = row + 2 * PAIRS - 1;
+                ring[last % RING] = across_of::<N, PAIRS>(simd, &taps, &data[top + last * from_stride..]);
+                let found = second(
+                    simd,
+                    &down,
+                    #[inline(always)]
+                    |k| ring[(row + k) % RING],
                 );
+                out[..N].copy_from_slice(&found[..N]);
             }
         }
         (Some(taps), None) => {
@@ -160,14 +157,14 @@ pub(in super::super) fn filter<const N: usize, const PAIRS: usize>(
     }
 }
 
-/// Sums of 32 samples across, `from` the first of the taps on.
+/// Sums of `N` samples across, `from` the first of the taps on.
 #[inline(always)]
-fn across<const PAIRS: usize>(simd: V3, taps: &Taps<PAIRS>, from: &[u8]) -> [__m256i; 2] {
+fn across_of<const N: usize, const PAIRS: usize>(simd: V3, taps: &Taps<PAIRS>, from: &[u8]) -> [__m256i; 2] {
     sums(
         simd,
         taps,
         #[inline(always)]
-        |k| load::<32>(&from[k..]),
+        |k| load::<N>(&from[k..]),
     )
 }
 
@@ -186,14 +183,14 @@ pub(in super::super) fn halves(
     for left in (3..stride - 36).step_by(32).chain([stride - 36]) {
         let zero = simd.avx._mm256_set1_epi16(0);
         // Sums of rows that eight taps down need, in turn.
-        let mut ring = [[zero; 2]; 8];
+        let mut ring = [[zero; 2]; RING];
         for row in first - 3..first + 4 {
-            ring[row % 8] = across(simd, &taps, &data[row * stride + left - 3..]);
+            ring[row % RING] = across_of::<32, 4>(simd, &taps, &data[row * stride + left - 3..]);
         }
         for row in first..last {
-            ring[(row + 4) % 8] = across(simd, &taps, &data[(row + 4) * stride + left - 3..]);
+            ring[(row + 4) % RING] = across_of::<32, 4>(simd, &taps, &data[(row + 4) * stride + left - 3..]);
             let to = (row - top) * stride + left;
-            right[to..][..32].copy_from_slice(&round(simd, ring[row % 8]));
+            right[to..][..32].copy_from_slice(&round(simd, ring[row % RING]));
             let from = &data[(row - 3) * stride + left..];
             let found = round(
                 simd,
@@ -209,7 +206,7 @@ pub(in super::super) fn halves(
                 simd,
                 &taps,
                 #[inline(always)]
-                |k| ring[(row + k - 3) % 8],
+                |k| ring[(row + k - 3) % RING],
             ));
         }
     }
