@@ -3,9 +3,10 @@
 
     scripts/video_clips.py FOLDER bikes.mp4 carphone_pristine.mp4 --font DejaVuSans.ttf --mono DejaVuSansMono.ttf
 
-text.mkv: a page of this repository that scrolls by three rows a frame. screen.mkv: two windows of text, one that jumps by pages and
-one to which lines are added, a film (the second clip), and something that moves over them. night.mkv: the first clip at 0.3 of its
-contrast and half of its colors, with the noise of a sensor. They need an FFmpeg with drawtext, and the same one makes the same clips.
+text.mkv: a page of this repository that scrolls by three rows a frame. screen.mkv: two windows of text, one that jumps by
+pages and one to which lines are added, a film (the second clip), and something that moves over them. night.mkv: the first clip
+at 0.3 of its contrast and half of its colors, with the noise of a sensor. They need an FFmpeg with drawtext, and the same one
+makes the same clips.
 """
 
 import argparse

@@ -60,8 +60,8 @@ LIVE_PEERS = [
 # What curves are compared by: name, and a value that is about linear in the logarithm of the rate.
 MEASURES = {"PSNR over RGB": lambda r: r["psnr"], "PSNR of luma": lambda r: r.get("luma"),
             "MS-SSIM": lambda r: r["ms_ssim"] and -10 * math.log10(max(1e-6, 1 - r["ms_ssim"])), "VMAF": lambda r: r.get("vmaf")}
-FIELDS = ["clip", "codec", "setting", "bpp", "psnr", "luma", "ms_ssim", "vmaf", "bytes", "frames", "seconds", "encode_cpu", "decode_cpu",
-          "psnr_before_coding"]
+FIELDS = ["clip", "codec", "setting", "bpp", "psnr", "luma", "ms_ssim", "vmaf", "bytes", "frames", "seconds",
+          "encode_cpu", "decode_cpu", "psnr_before_coding"]
 
 
 def run(*args):
@@ -134,7 +134,8 @@ def measure(args, clip, folder, rows):
         rows.append({"clip": clip.stem, "codec": codec, "setting": setting,
                      "bpp": 8 * size / (width * height * found["frames"]), "psnr": found["psnr"],
                      "ms_ssim": found["ms_ssim"], "bytes": size, "frames": found["frames"], "seconds": round(seconds, 3),
-                     "encode_cpu": round(1e3 * cpu / found["frames"], 2), "decode_cpu": round(1e3 * decode_cpu / found["frames"], 2),
+                     "encode_cpu": round(1e3 * cpu / found["frames"], 2),
+                     "decode_cpu": round(1e3 * decode_cpu / found["frames"], 2),
                      "psnr_before_coding": before, **filtered(args, raw, seen, folder)})
         print(rows[-1], flush=True)
 
