@@ -24,6 +24,7 @@ from scenes import HEIGHT, WIDTH
 from teacher import Teacher
 
 LINKS = (1, 10, 50)
+CODECS = ("JPEG", "WebP", "x264, keyframes", "Siskin video, keyframes")
 
 
 def i420(picture):
@@ -169,15 +170,18 @@ def main():
     parser.add_argument("--bundle", default="text-features")
     parser.add_argument("--levels", type=int, default=6)
     parser.add_argument("--pictures", type=Path, action="append", default=[], help="a folder of more pictures (repeatable)")
+    parser.add_argument("--held", action="store_true", help="the pictures that no choice has seen, in place of those of testset.load")
     parser.add_argument("--every", type=int, default=1, help="every Nth picture alone")
     parser.add_argument("--video-program", help="another build of siskin for the video")
     parser.add_argument("--clips", type=int, default=8, help="clips of ten frames")
+    parser.add_argument("--codec", action="append", choices=CODECS, help="beside this one alone (repeatable)")
+    parser.add_argument("--pictures-only", action="store_true", help="no clips and no times")
     parser.add_argument("--keep", type=Path, help="take the other codecs' figures from the file of an earlier run")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     cv2.setNumThreads(1)
     teacher = Teacher()
-    pictures = [v for _, v in testset.load(args.cache, args.pictures)][:: args.every]
+    pictures = [v for _, v in (testset.held if args.held else testset.load)(args.cache, args.pictures)][:: args.every]
     references = [teacher.run(v) for v in pictures]
     print(f"{len(pictures)} pictures, {sum(r.max() >= 0.3 for r in references)} of them with text", flush=True)
     levels = range(args.levels)
@@ -193,6 +197,7 @@ def main():
         ("x264, keyframes", x264(1), (48, 42, 36, 30)),
         ("Siskin video, keyframes", siskin_video(args.video_program or args.siskin, 1), (25, 40, 55)),
     ]
+    codecs = [codec for codec in codecs if codec[0] in (args.codec or CODECS)]
     for name, code, qualities in codecs:
         if args.keep:
             rows += [r for r in kept if r["codec"] == name]
@@ -204,6 +209,10 @@ def main():
         equal.append({"level": row["quality"], "bytes": row["bytes"], "f": row["f"], "others": at})
         said = [f"{n} never" if b is None else f"{n} {b:.0f} ({row['bytes'] / b:.2f})" for n, b in at.items()]
         print(f"level {row['quality']}: {row['bytes']:.0f} bytes, at its F {', '.join(said)}", flush=True)
+    if args.pictures_only:
+        if args.out:
+            args.out.write_text(json.dumps({"pictures": len(pictures), "rows": rows, "equal": equal}, indent=1) + "\n")
+        return
     # Clips of those pictures in which most is found.
     chosen = sorted(range(len(pictures)), key=lambda i: -float((references[i] > 0.3).mean()))[: args.clips]
     frames = [f for i in chosen for f in pan(pictures[i])]

@@ -1,7 +1,10 @@
 """Real pictures that training never saw: photographs and scans of opencv-doc (`packages.TEST_FILES`), screenshots of
-gnome-user-docs and gramps, scans of python3-skimage; and pictures of folders given by hand."""
+gnome-user-docs and gramps, scans of python3-skimage; and pictures of folders given by hand.
+
+Choices (where training begins, rates) have looked at those. Pictures that no choice has seen are in `held`.
+"""
 import cv2
-from packages import TEST, is_test, package, pictures
+from packages import HELD, TEST, is_test, package, pictures
 from scenes import HEIGHT, WIDTH
 
 
@@ -28,5 +31,19 @@ def load(cache, folders=()):
         paths += found[::2] if name == "gnome-user-docs" else found
     for folder in folders:
         paths += pictures(folder, 12_000)
+    return views(paths)
+
+
+def held(cache, folders=()):
+    """As `load`, of pictures that neither training nor a choice has seen: screenshots of three programs, and folders."""
+    paths = [p for name in HELD for p in pictures(package(name, cache), 12_000)]
+    # Of the languages of one manual the English one, and of the same picture in two folders one.
+    paths = [p for p in paths if "HTML" not in p.parts or "en" in p.parts]
+    paths += [p for folder in folders for p in pictures(folder, 12_000)]
+    return views({p.read_bytes(): p for p in paths}.values())
+
+
+def views(paths):
+    """Names and middles of pictures that are large enough and not empty."""
     out = [(p.name, view(p)) for p in paths]
     return [(n, v) for n, v in out if v is not None and v.std() > 8]
