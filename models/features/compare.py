@@ -170,7 +170,7 @@ def main():
     parser.add_argument("--bundle", default="text-features")
     parser.add_argument("--levels", type=int, default=6)
     parser.add_argument("--pictures", type=Path, action="append", default=[], help="a folder of more pictures (repeatable)")
-    parser.add_argument("--held", action="store_true", help="the pictures that no choice has seen, in place of those of testset.load")
+    parser.add_argument("--held", action="store_true", help="the pictures that no choice has seen, in place of the others")
     parser.add_argument("--every", type=int, default=1, help="every Nth picture alone")
     parser.add_argument("--video-program", help="another build of siskin for the video")
     parser.add_argument("--clips", type=int, default=8, help="clips of ten frames")

@@ -90,8 +90,8 @@ def entropy_bits(integers):
 
 def through_opus(samples, folder, rate):
     sf.write(folder / "a.wav", samples, RATE)
-    subprocess.run(["ffmpeg", "-v", "error", "-y", "-i", folder / "a.wav", "-c:a", "libopus", "-application", "voip", "-b:a", str(rate),
-                    "-frame_duration", "60", folder / "a.opus"], check=True)
+    options = ["-c:a", "libopus", "-application", "voip", "-b:a", str(rate), "-frame_duration", "60"]
+    subprocess.run(["ffmpeg", "-v", "error", "-y", "-i", folder / "a.wav", *options, folder / "a.opus"], check=True)
     # Packets alone, without Ogg's pages.
     lines = subprocess.run(["ffprobe", "-v", "error", "-show_entries", "packet=size", "-of", "csv=p=0", folder / "a.opus"],
                            check=True, capture_output=True, text=True).stdout.split()
@@ -158,10 +158,11 @@ def main():
         found = teacher.back.run(None, {CUT: back[:, :, None].astype(np.float32), **teacher.state})[0].ravel()
         add(f"features, {count} components in {steps} steps", entropy_bits(integers) / 8, found)
     with tempfile.TemporaryDirectory() as folder:
-        for rate in (6_000, 9_000, 16_000):
-            add(f"Opus at {rate} b/s", *(lambda n, s: (n, teacher.run(s)))(*through_opus(samples, Path(folder), rate)))
-        for rate in (1_000, 3_000, 6_000):
-            add(f"Siskin at {rate} b/s", *(lambda n, s: (n, teacher.run(s)))(*through_siskin(args.siskin)(samples, Path(folder), rate)))
+        coders = [("Opus", through_opus, (6_000, 9_000, 16_000)), ("Siskin", through_siskin(args.siskin), (1_000, 3_000, 6_000))]
+        for name, code, rates in coders:
+            for rate in rates:
+                size, found = code(samples, Path(folder), rate)
+                add(f"{name} at {rate} b/s", size, teacher.run(found))
     own = chunks(samples)[:300]
     whole = cpu_ms(lambda: [teacher.whole.run(None, {"input": c[None], **teacher.state}) for c in own]) / 300
     front = cpu_ms(lambda: [teacher.front.run(None, {"input": c[None]}) for c in own]) / 300

@@ -88,10 +88,10 @@ def main():
         learned = [[halves.latents(f) for f in move(v, 4)] for v in known]
         clips = [[halves.latents(f) for f in move(v)] for v in test]
         for level in (0, 2, 4):
-            whole = lambda y: np.rint(y * halves.gains[level][:, None, None]).astype(int).transpose(1, 2, 0)
-            rows = [[whole(y) for y in clip] for clip in learned]
+            gain = halves.gains[level][:, None, None]
+            rows, own = ([[np.rint(y * gain).astype(int).transpose(1, 2, 0) for y in clip] for clip in some]
+                         for some in (learned, clips))
             alone, after = tables.count([y for clip in rows for y in clip]), count(rows)
-            own = [[whole(y) for y in clip] for clip in clips]
             intra = np.mean([tables.bits(y, alone) for clip in own for y in clip[1:]]) / 8
             inter = np.mean([bits(y, before, after) for clip in own for before, y in zip(clip, clip[1:])]) / 8
             print(f"{name}, level {level}: {intra:.0f} bytes a frame alone, {inter:.0f} after the one before ({inter / intra:.2f})",
