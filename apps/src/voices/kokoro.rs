@@ -13,7 +13,7 @@ use crate::failure::usage_error;
 use crate::report::Report;
 
 /// What is known of the packages: hashes, alphabet, languages.
-const FACTS: &str = include_str!("../../../models/tts/kokoro.json");
+const FACTS: &str = include_str!("kokoro.json");
 /// Values of a voice's style.
 const STYLE: usize = 256;
 
