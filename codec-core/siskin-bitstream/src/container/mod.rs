@@ -5,6 +5,7 @@
 
 mod chapters;
 mod cluster;
+mod cues;
 mod ebml;
 mod head;
 mod head_search;
@@ -12,6 +13,8 @@ mod id;
 mod lacing;
 mod reader;
 mod repair;
+#[cfg(test)]
+mod seek_tests;
 #[cfg(test)]
 mod tests;
 mod track;

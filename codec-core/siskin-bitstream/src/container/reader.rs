@@ -1,6 +1,7 @@
 use std::io::{Read, Seek, SeekFrom};
 
 use super::chapters::{self, Chapter};
+use super::cues::Cues;
 use super::ebml::{Head, child_elements, read_float, read_head, read_string, read_unsigned, read_whole};
 use super::track_info::TrackInfo;
 use super::{id, lacing};
@@ -48,6 +49,7 @@ pub struct Reader<R: Read> {
     /// Offset of the first byte inside the `Segment`, and what the index of its parts says lies where in it.
     segment: u64,
     places: Vec<(u32, u64)>,
+    cues: Cues,
     /// Where the first cluster's body begins.
     first_cluster: u64,
     truncated: bool,
@@ -87,6 +89,7 @@ impl<R: Read> Reader<R> {
             pending: None,
             segment: 0,
             places: Vec::new(),
+            cues: Cues::None,
             first_cluster: 0,
             truncated: false,
         };
@@ -114,6 +117,11 @@ impl<R: Read> Reader<R> {
             id::INFO => self.read_info(head),
             id::TRACKS => self.read_tracks(head),
             id::TAGS => self.read_tags(head),
+            // In front of the clusters, as some programs put it.
+            id::CUES if head.size.is_some_and(|size| size <= self.limits.max_description_bytes) => {
+                self.cues = Cues::read(&self.read_description(head)?);
+                Ok(())
+            }
             id::CHAPTERS => {
                 self.chapters = chapters::read_chapters(&self.read_description(head)?);
                 Ok(())
@@ -312,6 +320,9 @@ impl<R: Read> Reader<R> {
                 |wanted| child_elements(seek).find(|(id, _)| *id == wanted).map(|(_, b)| read_unsigned(b));
             let (Some(part), Some(at)) = (of(id::SEEK_ID), of(id::SEEK_POSITION)) else { continue };
             let part = u32::try_from(part).unwrap_or(0);
+            if part == id::CUES {
+                self.cues = Cues::At(at);
+            }
             if [id::INFO, id::TRACKS, id::TAGS, id::CHAPTERS].contains(&part)
                 && self.places.len() < MAX_PLACES
             {
@@ -424,31 +435,90 @@ impl<R: Read + Seek> Reader<R> {
     }
 
     /// Goes to the last block at or before `pts_ns` (the first block if there is none), which [`Reader::next_block`] then
-    /// reads. It looks at every block before it; coded streams are small.
+    /// reads. It looks at the blocks before it from where the file's index says, at all of them where there is no index.
     ///
     /// # Errors
     /// [`Error::Container`] if the file is damaged before that.
     pub fn seek_to(&mut self, pts_ns: u64) -> Result<()> {
+        self.seek_where(pts_ns, |_| true)
+    }
+
+    /// As [`Reader::seek_to`], to the last keyframe of a track.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn seek_to_keyframe(&mut self, track: u64, pts_ns: u64) -> Result<()> {
+        self.seek_where(pts_ns, |block| block.track == track && block.is_keyframe)
+    }
+
+    fn seek_where(&mut self, pts_ns: u64, is_wanted: impl Fn(&Block) -> bool) -> Result<()> {
+        self.read_cues()?;
+        if let Some(cluster) = self.cues.find_cluster(pts_ns / self.tick_ns) {
+            match self.find_behind(cluster, pts_ns, &is_wanted) {
+                Ok(Some(target)) => return self.go_to(target.0, target.1),
+                Err(e) if e.is_would_block() => return Err(e),
+                // A damaged index, or damage where it leads: the blocks tell their time.
+                Ok(None) | Err(_) => {}
+            }
+        }
         self.go_to(self.first_cluster, 0)?;
-        // Cues are optional and missing in live recordings; the blocks themselves always tell their time.
-        let mut target = (self.source.position, self.cluster_ticks);
-        let mut block = Block::default();
+        let first = (self.source.position, self.cluster_ticks);
+        let target = self.find_last(pts_ns, &is_wanted)?.unwrap_or(first);
+        self.go_to(target.0, target.1)
+    }
+
+    /// Reads the index where that has not been done. One that cannot be read is as if it were not there.
+    fn read_cues(&mut self) -> Result<()> {
+        let Cues::At(at) = self.cues else { return Ok(()) };
+        self.cues = match self.read_cues_at(at) {
+            Err(e) if e.is_would_block() => return Err(e),
+            cues => cues.unwrap_or_default(),
+        };
+        Ok(())
+    }
+
+    fn read_cues_at(&mut self, at: u64) -> Result<Cues> {
+        self.go_to(self.segment.saturating_add(at), 0)?;
+        match read_head(&mut self.source)?.filter(|head| head.id == id::CUES) {
+            Some(head) => Ok(Cues::read(&self.read_description(head)?)),
+            None => Ok(Cues::None),
+        }
+    }
+
+    /// The last wanted block at or before a time, from a cluster on; none if that is no cluster or holds none.
+    fn find_behind(
+        &mut self,
+        cluster: u64,
+        pts_ns: u64,
+        is_wanted: &impl Fn(&Block) -> bool,
+    ) -> Result<Option<(u64, u64)>> {
+        self.go_to(self.segment.saturating_add(cluster), 0)?;
+        if !read_head(&mut self.source)?.is_some_and(|head| head.id == id::CLUSTER) {
+            return Ok(None);
+        }
+        self.find_last(pts_ns, is_wanted)
+    }
+
+    /// The last wanted block at or before a time, from here on: its place and the time of its cluster.
+    fn find_last(&mut self, pts_ns: u64, is_wanted: &impl Fn(&Block) -> bool) -> Result<Option<(u64, u64)>> {
+        let (mut target, mut block) = (None, Block::default());
+        // A search before may have run off the end from where a wrong index led.
+        self.truncated = false;
         loop {
-            let start = self.source.position;
-            let ticks = self.cluster_ticks;
+            let (start, ticks) = (self.source.position, self.cluster_ticks);
             // The first later block ends the search: blocks are nearly in the order of time, and to read on to the
             // end for each seek would cost more than a target that is a little early.
             if !self.next_block(&mut block)? || block.pts_ns > pts_ns {
                 break;
             }
             // A laced packet cannot be the target: it has no offset of its own in the file.
-            if !block.follows {
-                target = (start, ticks);
+            if !block.follows && is_wanted(&block) {
+                target = Some((start, ticks));
             }
         }
         // The search may have run into the cut at the end; the next blocks are not at it.
         self.truncated = false;
-        self.go_to(target.0, target.1)
+        Ok(target)
     }
 
     /// Where the reader is between two blocks, for [`Reader::return_to`].
