@@ -9,8 +9,8 @@ trap 'rm -rf "$stage"' EXIT
 cp web/player/*.js web/player/*.d.ts web/player/package.json web/player/README.md web/player/siskin.wasm "$stage/"
 cp LICENSE-MIT LICENSE-APACHE "$stage/"
 mkdir -p "$stage/bundles/speech-24k"
-# Without the encoder, which a player does not run: 2.5 MB.
-for file in manifest.json decoder.onnx codebooks.safetensors entropy.safetensors; do
+# A player fetches all but the encoder, which is for recordings.
+for file in manifest.json decoder.onnx encoder.onnx codebooks.safetensors entropy.safetensors; do
   cp "models/bundles/speech-24k/$file" "$stage/bundles/speech-24k/"
 done
 version=$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml | head -n 1)
@@ -18,8 +18,8 @@ grep -q "\"version\": \"$version\"" web/player/package.json || { echo "pack-web:
 (cd "$stage" && npm pack --silent --pack-destination "$out" >/dev/null)
 package=$out/siskin-player-$version.tgz
 packed=$(tar -tzf "$package")
-for file in siskin-player.js siskin-player.d.ts worker.js worklet.js siskin.js siskin.d.ts view.js loader.js resources.js stretch.js siskin.wasm \
-  bundles/speech-24k/manifest.json bundles/speech-24k/decoder.onnx; do
+for file in siskin-player.js siskin-player.d.ts audio.js video.js recorder.js element.js worker.js worklet.js recorder-worker.js capture.js \
+  siskin.js siskin.d.ts siskin.wasm bundles/speech-24k/manifest.json bundles/speech-24k/decoder.onnx; do
   grep -qx "package/$file" <<<"$packed" || { echo "pack-web: $package lacks $file" >&2; exit 1; }
 done
 printf '%s: %d bytes\n' "$package" "$(wc -c < "$package")" >&2

@@ -21,15 +21,20 @@ unpack_wasm_rust() {
   for package in "$wasm_root"/debs/*.deb; do dpkg -x "$package" "$wasm_root"; done
 }
 
+# From here on cargo runs the compiler that was unpacked.
+use_wasm_rust() {
+  LD_LIBRARY_PATH=$wasm_root/usr/lib/x86_64-linux-gnu:$wasm_root/usr/lib:$(echo "$wasm_root"/usr/lib/llvm-*/lib | tr ' ' :)
+  export LD_LIBRARY_PATH
+  export RUSTC=$wasm_root/usr/bin/rustc
+}
+
 if [ ! -d "$(rustc --print sysroot)/lib/rustlib/wasm32-unknown-unknown/lib" ]; then
   # A folder from before the linker was taken too is made anew.
   if [ ! -x "$wasm_root/usr/bin/rustc" ] || ! compgen -G "$wasm_root/usr/bin/wasm-ld-*" >/dev/null; then
     rm -rf "$wasm_root"
     unpack_wasm_rust
   fi
-  LD_LIBRARY_PATH=$wasm_root/usr/lib/x86_64-linux-gnu:$wasm_root/usr/lib:$(echo "$wasm_root"/usr/lib/llvm-*/lib | tr ' ' :)
-  export LD_LIBRARY_PATH
-  export RUSTC=$wasm_root/usr/bin/rustc
+  use_wasm_rust
   export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER
   CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER=$(compgen -G "$wasm_root/usr/bin/wasm-ld-*" | head -n 1)
   # Building the standard library is an unstable option of cargo; only builds for wasm32 use it.

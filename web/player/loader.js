@@ -3,8 +3,10 @@
 /** Bytes of one request: five minutes at 6 kb/s. A multiple of the pages in which the module keeps a file. */
 const CHUNK = 1 << 18;
 const PAGE = 1 << 16;
+/** Bytes that are fetched beyond where somebody was last found waiting: half a minute of video at 300 kb/s, 23 minutes of speech. */
+const AHEAD = 1 << 20;
 
-/** Fetches a file, in its order unless another place is wanted first. */
+/** Fetches a file: from the place that was wanted last on, and no further than is soon needed. */
 export class Loader {
   /**
    * @param {import("./siskin.js").SiskinFile} file
@@ -21,7 +23,10 @@ export class Loader {
     this.hasRanges = true;
     /** Bytes beyond which nothing is fetched before somebody wants it: a page with ten players does not load ten files. */
     this.limit = CHUNK;
+    this.ahead = 0;
     this.wanted = undefined;
+    /** Where fetching goes on when nothing is wanted: what lies before was passed over. */
+    this.base = 0;
     this.isClosed = false;
   }
 
@@ -47,9 +52,17 @@ export class Loader {
   want(offset) {
     if (this.isCovered(offset)) return;
     this.wanted = offset;
+    this.base = offset - (offset % PAGE);
+    this.limit = Math.max(this.limit, this.base + this.ahead);
     const [from, to] = this.current ?? [0, 0];
     // What is on its way is waited for; without ranges everything is.
     if (this.hasRanges && this.current && (offset < from || offset >= to)) this.abort?.abort("another place");
+  }
+
+  /** Somebody listens and will want what follows. */
+  readAhead() {
+    this.ahead = AHEAD;
+    this.limit = Math.max(this.limit, this.base + AHEAD);
   }
 
   /** Fetches all from here on. */
@@ -76,7 +89,7 @@ export class Loader {
   next() {
     if (this.wanted !== undefined && this.isCovered(this.wanted)) this.wanted = undefined;
     // From the beginning of its page, or behind what of the page is there.
-    const first = this.wanted === undefined ? this.firstMissing(0)
+    const first = this.wanted === undefined ? this.firstMissing(this.base)
       : this.firstMissing(this.wanted - (this.wanted % PAGE));
     if (first >= this.total) return undefined;
     return this.wanted !== undefined || first < this.limit ? first : undefined;

@@ -10,18 +10,23 @@ export interface Places {
   wasm: string | Uint8Array;
   /** Folder of all bundles, with a slash at its end; or the bundles themselves, by name. */
   bundles: string | Record<string, { manifest: Uint8Array; files: Record<string, Uint8Array> }>;
+  /** Address of recorder-worker.js. */
+  recorderWorker?: string;
+  /** Address of capture.js. */
+  capture?: string;
 }
 
 /** Says where the player's parts are, before the first element loads. Without it they lie beside siskin-player.js. */
 export function configure(places: Partial<Places>): void;
 
 /**
- * `<siskin-audio src="talk.mka">`. Attributes: `src`, `title`, `preload` ("none", "metadata", "auto"), `muted`, `bundles`.
+ * What `<siskin-audio src="talk.mka">` and `<siskin-video src="film.mkv">` have in common. Attributes: `src`, `title`, `preload` ("none",
+ * "metadata", "auto"), `muted`, `bundles`.
  *
  * Events, as of HTMLMediaElement: loadedmetadata, durationchange, play, playing, pause, waiting, timeupdate, seeking, seeked,
  * ended, volumechange, ratechange, error.
  */
-export class SiskinAudio extends HTMLElement {
+declare class SiskinMedia extends HTMLElement {
   src: string;
   /** A file of the user's, or the bytes of one, in place of `src`. */
   get file(): Blob | Uint8Array | undefined;
@@ -53,8 +58,44 @@ export class SiskinAudio extends HTMLElement {
   togglePlay(): void;
 }
 
+/** Plays the sound of a file. */
+export class SiskinAudio extends SiskinMedia {}
+
+/** Plays the video of a file, and its sound. Video that needs a network (fits, the coding of earlier versions) is refused. */
+export class SiskinVideo extends SiskinMedia {
+  /** Columns and rows of the frames; 0 before they are known. */
+  readonly videoWidth: number;
+  readonly videoHeight: number;
+  /** Frames that were shown, and those that came too late to be. */
+  getVideoPlaybackQuality(): { creationTime: number; totalVideoFrames: number; droppedVideoFrames: number };
+}
+
+/**
+ * `<siskin-recorder>`: records from the microphone and encodes in the page. Attributes: `bundle`, `stages`, `bundles`.
+ *
+ * Events: start, timeupdate, recorded, error.
+ */
+export class SiskinRecorder extends HTMLElement {
+  /** The bundle that encodes: "speech-24k" without it. */
+  bundle: string;
+  /** Residual stages: 1 to the bundle's; 0 is its default. */
+  stages: number;
+  readonly recording: boolean;
+  /** Seconds that were encoded. */
+  readonly duration: number;
+  readonly bytes: number;
+  readonly error: Error | undefined;
+  /** The last recording: a Matroska file. */
+  readonly file: Blob | undefined;
+  start(): Promise<void>;
+  stop(): Promise<Blob>;
+  toggle(): void;
+}
+
 declare global {
   interface HTMLElementTagNameMap {
     "siskin-audio": SiskinAudio;
+    "siskin-video": SiskinVideo;
+    "siskin-recorder": SiskinRecorder;
   }
 }

@@ -1,4 +1,4 @@
-/** What a file says of itself. */
+/** What a file says of itself. What is said of its sound is missing where there is none. */
 export interface About {
   bundle: string;
   bundleName: string;
@@ -8,6 +8,18 @@ export interface About {
   codesPerStage: number;
   /** Samples, where the file states its length. */
   samples: number | null;
+  video: {
+    width: number;
+    height: number;
+    /** Frames per second as a fraction; 0 where they last for different times. */
+    frameRate: [number, number];
+    /** Width to height of a pixel, as a fraction. */
+    pixelAspect: [number, number];
+  } | null;
+  /** The length that the file states. */
+  seconds: number | null;
+  /** Codec ids of tracks of sound and video that are not Siskin's. */
+  others: string[];
   tags: Record<string, string>;
   chapters: { seconds: number; title: string }[];
 }
@@ -41,6 +53,8 @@ export class SiskinFile {
   finish(length: number): void;
   describe(): About;
   newDecoder(): SiskinDecoder;
+  /** Fails where there is no video, or one that needs a network. */
+  newVideo(): SiskinVideoDecoder;
   /** The codes of every packet, `[frame][stage][group]`. */
   codes(): Generator<Uint16Array>;
   free(): void;
@@ -56,6 +70,31 @@ export class SiskinDecoder {
   damage(): Damage;
   free(): void;
 }
+
+/** Decodes the video of a file, a frame after another. */
+export class SiskinVideoDecoder {
+  /** The next packet's frame; null at the end. Those that are not shown are needed for later ones, or damaged. */
+  next(): { start: number; end: number; isShown: boolean } | null;
+  /** The frame that was decoded last: red, green, blue and opacity, row by row. */
+  picture(): { width: number; height: number; pixels: Uint8Array };
+  seek(seconds: number): void;
+  damage(): Damage;
+  free(): void;
+}
+
+/** Encodes a recording. The bundle is to be opened with the files that `filesOfEncoder` names. */
+export class SiskinEncoder {
+  constructor(siskin: Siskin, stages?: number);
+  readonly sampleRate: number;
+  /** Takes samples; the bytes that the file has so far. */
+  push(samples: Float32Array): number;
+  /** Ends the recording: its file. */
+  finish(): Uint8Array;
+  free(): void;
+}
+
+/** The files of a bundle that an encoder needs. */
+export function filesOfEncoder(manifest: Uint8Array): string[];
 
 /** The files of a bundle that a decoder needs. */
 export function filesOfDecoder(manifest: Uint8Array): string[];

@@ -118,6 +118,12 @@ export class SiskinFile {
     return new SiskinDecoder(this, number);
   }
 
+  /** A decoder of the file's video; fails where there is none, or one that needs a network. */
+  newVideo() {
+    const number = this.siskin.check(() => this.siskin.wasm.siskin_video_new(this.number), this.number);
+    return new SiskinVideoDecoder(this, number);
+  }
+
   /**
    * The codes of every packet, `[frame][stage][group]`.
    * @returns {Generator<Uint16Array>}
@@ -177,6 +183,96 @@ export class SiskinDecoder {
   free() {
     this.file.siskin.wasm.siskin_decoder_free(this.number);
   }
+}
+
+/** Decodes the video of a file, a frame after another. */
+export class SiskinVideoDecoder {
+  constructor(file, number) {
+    this.file = file;
+    this.number = number;
+  }
+
+  #call(name, ...values) {
+    const { siskin } = this.file;
+    return siskin.check(() => siskin.wasm[name](this.number, ...values), this.file.number);
+  }
+
+  /**
+   * Decodes the next packet: when its frame begins and ends, in seconds, and whether it is to be shown; null at the end.
+   * Throws `NeedsData` where the file has not arrived.
+   */
+  next() {
+    const step = this.#call("siskin_video_next");
+    if (step === 0) return null;
+    return { start: this.#call("siskin_video_start"), end: this.#call("siskin_video_end"), isShown: step === 1 };
+  }
+
+  /** The frame that was decoded last: red, green, blue and opacity of its pixels, row by row; a copy. */
+  picture() {
+    const { siskin } = this.file;
+    const [width, height] = [this.#call("siskin_video_width"), this.#call("siskin_video_height")];
+    const address = siskin.wasm.siskin_video_pixels(this.number);
+    return { width, height, pixels: new Uint8Array(siskin.wasm.memory.buffer, address, 4 * width * height).slice() };
+  }
+
+  /** Goes on at a time: the next frame to be shown is the one that is on screen then. Throws as `next` does. */
+  seek(seconds) {
+    this.#call("siskin_video_seek", seconds);
+  }
+
+  /** What was damaged or missing so far. */
+  damage() {
+    this.#call("siskin_video_damage");
+    return JSON.parse(this.file.siskin.text());
+  }
+
+  free() {
+    this.file.siskin.wasm.siskin_video_free(this.number);
+  }
+}
+
+/** Encodes a recording with the bundle, which must have been opened with the files that `filesOfEncoder` names. */
+export class SiskinEncoder {
+  /**
+   * @param {Siskin} siskin
+   * @param {number} [stages] the rate: 1 to the bundle's; without it the bundle's default
+   */
+  constructor(siskin, stages = 0) {
+    this.siskin = siskin;
+    this.number = siskin.check(() => siskin.wasm.siskin_recorder_new(stages));
+    /** Samples per second that it takes. */
+    this.sampleRate = siskin.check(() => siskin.wasm.siskin_recorder_rate(this.number));
+  }
+
+  /**
+   * Takes samples, any number at a time; the bytes that the file has so far.
+   * @param {Float32Array} samples
+   */
+  push(samples) {
+    this.siskin.input(new Uint8Array(samples.buffer, samples.byteOffset, samples.byteLength));
+    return this.siskin.check(() => this.siskin.wasm.siskin_recorder_push(this.number));
+  }
+
+  /** Ends the recording: the file, a copy. */
+  finish() {
+    const { wasm } = this.siskin;
+    const count = this.siskin.check(() => wasm.siskin_recorder_finish(this.number));
+    return new Uint8Array(wasm.memory.buffer, wasm.siskin_bytes(), count).slice();
+  }
+
+  free() {
+    this.siskin.wasm.siskin_recorder_free(this.number);
+  }
+}
+
+/**
+ * The files of a bundle that an encoder needs.
+ * @param {Uint8Array} manifest
+ * @returns {string[]}
+ */
+export function filesOfEncoder(manifest) {
+  const facts = JSON.parse(new TextDecoder().decode(manifest));
+  return [facts.encoder?.file, ...filesOfDecoder(manifest)].filter((name) => typeof name === "string");
 }
 
 /**

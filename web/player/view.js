@@ -1,6 +1,6 @@
 // What a person sees, hears from a screen reader and presses.
 
-const STYLE = `
+export const STYLE = `
 :host { display: block; font: 14px/1.4 system-ui, sans-serif; color: var(--siskin-color, CanvasText); max-width: 40rem; }
 :host([hidden]) { display: none; }
 .player { display: flex; flex-wrap: wrap; align-items: center; gap: .5rem; padding: .5rem; border: 1px solid color-mix(in srgb, currentColor 25%, transparent); border-radius: .5rem; }
@@ -13,6 +13,10 @@ canvas { width: 100%; height: 100%; display: block; }
 .time { font-variant-numeric: tabular-nums; white-space: nowrap; }
 .volume { width: 5rem; }
 .message { flex-basis: 100%; }
+/* In narrow places what has keys too goes first. */
+:host { container-type: inline-size; }
+@container (max-width: 21rem) { .speed, .full { display: none; } }
+@container (max-width: 17rem) { .volume { display: none; } }
 .message:empty { display: none; }
 svg { width: 1.2rem; height: 1.2rem; fill: currentColor; vertical-align: middle; }
 `;
@@ -26,8 +30,11 @@ const ICONS = {
 
 const SPEEDS = [0.5, 0.75, 1, 1.25, 1.5, 2, 3];
 
+const STAGE = "<!-- stage -->";
+
 const HTML = `<style>${STYLE}</style>
 <div class="player" role="group" part="player">
+${STAGE}
 <button class="play" part="button"></button>
 <div class="wave" part="wave" role="slider" tabindex="0" aria-label="Position" aria-valuemin="0"><canvas></canvas></div>
 <span class="time" part="time" aria-hidden="true"></span>
@@ -57,10 +64,17 @@ export function spokenTime(seconds) {
 
 /** The inside of a player. */
 export class View {
-  constructor(player) {
+  /** What a screen reader says of a player without a title. */
+  name = "Audio player";
+
+  /**
+   * @param {HTMLElement & Record<string, any>} player
+   * @param {string} [stage] what stands above the controls
+   */
+  constructor(player, stage = "") {
     this.player = player;
     const root = player.attachShadow({ mode: "open", delegatesFocus: true });
-    root.innerHTML = HTML;
+    root.innerHTML = HTML.replace(STAGE, stage);
     this.find = (name) => root.querySelector(name);
     this.reset();
     this.listen(root);
@@ -70,7 +84,7 @@ export class View {
   reset() {
     this.peaks = new Float32Array(0);
     this.perSecond = 1;
-    this.damage = "";
+    this.damage = this.notice = "";
     this.update();
   }
 
@@ -132,8 +146,15 @@ export class View {
     this.draw();
   }
 
-  setDamage({ badPackets, concealedSamples, endsEarly, damage }) {
+  /** What a person should know of the file. */
+  setNotice(text) {
+    this.notice = text;
+    this.update();
+  }
+
+  setDamage({ badPackets, concealedSamples, endsEarly, damage, badFrames }) {
     const texts = [];
+    if (badFrames > 0) texts.push(`${badFrames} frames are damaged and were left out.`);
     if (badPackets > 0) texts.push(`${badPackets} damaged packets were concealed.`);
     else if (concealedSamples > 0) texts.push("Missing packets were concealed.");
     if (damage) texts.push(`The file is damaged: ${damage}.`);
@@ -146,7 +167,7 @@ export class View {
   update() {
     const { player } = this;
     const { currentTime, duration, paused, error } = player;
-    set(this.find(".player"), "aria-label", player.getAttribute("title") || player.tags?.TITLE || "Audio player");
+    set(this.find(".player"), "aria-label", player.getAttribute("title") || player.tags?.TITLE || this.name);
     this.label(".play", paused ? "Play" : "Pause", paused ? "play" : "pause");
     this.label(".mute", player.muted ? "Unmute" : "Mute", player.muted ? "muted" : "loud");
     this.find(".volume").value = String(player.volume);
@@ -157,7 +178,7 @@ export class View {
     set(wave, "aria-valuenow", currentTime.toFixed(0));
     set(wave, "aria-valuetext", `${spokenTime(currentTime)} of ${spokenTime(duration)}`);
     set(this.find(".player"), "aria-busy", String(Boolean(player.isWaiting)));
-    setText(this.find(".message"), error ? `This cannot be played: ${error.message}` : this.damage);
+    setText(this.find(".message"), error ? `This cannot be played: ${error.message}` : `${this.notice} ${this.damage}`.trim());
     this.find(".play").disabled = Boolean(error);
     this.draw();
   }
@@ -179,7 +200,7 @@ export class View {
   }
 
   drawNow() {
-    const canvas = this.find("canvas");
+    const canvas = this.find(".wave canvas");
     const scale = globalThis.devicePixelRatio || 1;
     const [width, height] = [Math.round(canvas.clientWidth * scale), Math.round(canvas.clientHeight * scale)];
     if (width === 0 || height === 0) return;

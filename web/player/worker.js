@@ -2,6 +2,7 @@
 
 import { NeedsData, Siskin, filesOfDecoder } from "./siskin.js";
 import { Loader } from "./loader.js";
+import { Pictures, Silence } from "./pictures.js";
 import { loadBundle, loadModule } from "./resources.js";
 import { Stretch } from "./stretch.js";
 
@@ -9,8 +10,12 @@ import { Stretch } from "./stretch.js";
 const AHEAD = 3;
 /** Buckets per second of the waveform. */
 const BUCKETS = 20;
+/** Samples per second of a film without sound. */
+const SILENT_RATE = 48000;
 /** Longer files show as much of their waveform as was played: their decoding would take minutes. */
 const MAX_SCAN_SECONDS = 3600;
+/** Of larger files nothing is fetched for the waveform alone. */
+const MAX_SCAN_BYTES = 1 << 20;
 
 /** What one element plays. */
 class Session {
@@ -20,10 +25,14 @@ class Session {
     this.sent = 0;
     this.consumed = 0;
     this.speed = 1;
+    /** Where the sound that was sent ends, in samples of the file. */
+    this.expected = 0;
+    /** What is heard, in seconds of the file. */
+    this.position = 0;
     this.peaks = new Float32Array(0);
   }
 
-  async open({ url, bytes, wasm, bundles, preload }) {
+  async open({ url, bytes, wasm, bundles, preload, wantsVideo }) {
     const module = loadModule(wasm);
     // Its failure is thrown where it is awaited, also if the file fails before.
     module.catch(() => undefined);
@@ -38,14 +47,30 @@ class Session {
       this.load();
     }
     const about = await this.retry(() => this.file.describe());
-    const bundle = await loadBundle(bundles, about.bundleName, filesOfDecoder);
-    this.siskin.openBundle(bundle.manifest, bundle.files);
+    const isFilm = Boolean(wantsVideo && about.video);
+    if (!about.sampleRate) {
+      // Says that there is no sound, and what there is.
+      if (!isFilm) this.file.newDecoder();
+      about.sampleRate = SILENT_RATE;
+    }
     this.about = about;
     this.rate = about.sampleRate;
-    this.decoder = await this.retry(() => this.file.newDecoder());
-    if ((about.samples ?? 0) <= MAX_SCAN_SECONDS * this.rate) {
-      this.scanner = await this.retry(() => this.file.newDecoder());
+    // The page can set up its output while the networks are read.
+    this.post({ type: "described", about });
+    if (isFilm) {
+      const video = await this.retry(() => this.file.newVideo());
+      this.pictures = new Pictures(video, (frame, transfer) =>
+        this.post({ type: "frame", generation: this.generation, ...frame }, transfer));
     }
+    if (about.bundleName) {
+      const bundle = await loadBundle(bundles, about.bundleName, filesOfDecoder);
+      this.siskin.openBundle(bundle.manifest, bundle.files);
+      this.decoder = await this.retry(() => this.file.newDecoder());
+    } else {
+      this.decoder = new Silence(SILENT_RATE, about.seconds ?? 0);
+    }
+    // A film shows frames and no waveform.
+    this.wantsPeaks = !isFilm && (about.samples ?? 0) <= MAX_SCAN_SECONDS * this.rate;
     this.post({ type: "opened", about });
     this.pump();
   }
@@ -84,10 +109,11 @@ class Session {
     port.onmessage = ({ data }) => {
       if (data.generation !== this.generation) return;
       this.consumed = data.consumed;
+      if (data.position !== undefined) this.position = data.position / this.rate;
       this.pump();
     };
-    // Who listens to the beginning will want the rest.
-    this.loader?.loadAll();
+    // Who listens to the beginning will want what follows.
+    this.loader?.readAhead();
     this.load();
     this.pump();
   }
@@ -97,6 +123,8 @@ class Session {
     this.generation = generation;
     this.speed = speed;
     this.target = seconds;
+    this.position = seconds;
+    this.pictures?.seek(seconds);
     this.hasEnded = false;
     this.sent = this.consumed = 0;
     this.output?.postMessage({ generation });
@@ -122,10 +150,14 @@ class Session {
 
   /** One packet of work; false if there is nothing to do before a message or data come. */
   step() {
+    if (!this.decoder) return false;
     const wantsSound = this.output && !this.hasEnded && this.sent - this.consumed < AHEAD * this.rate;
     if (wantsSound && this.tryWithData(() => this.play())) return true;
-    // A waveform alone is no reason to fetch what nobody plays.
-    return Boolean(this.scanner) && this.tryWithData(() => this.scan(), Boolean(this.output));
+    const wantsFrames = this.pictures?.isDue(this.position);
+    if (wantsFrames && this.tryWithData(() => this.pictures.step(this.position))) return true;
+    // A waveform alone is no reason to fetch what nobody plays, nor to be before what somebody waits for.
+    const mayFetch = this.output && !wantsSound && !(this.loader?.total > MAX_SCAN_BYTES);
+    return this.wantsPeaks && this.tryWithData(() => this.scan(), Boolean(mayFetch));
   }
 
   /** False if it has to wait for data, which is fetched if `isWanted`. */
@@ -146,10 +178,12 @@ class Session {
   play() {
     if (this.target !== undefined) {
       this.decoder.seek(this.target);
+      this.expected = Math.round(this.target * this.rate);
+      this.kept = this.silence = undefined;
       this.target = undefined;
       this.stretch = undefined;
     }
-    const samples = this.decoder.next();
+    const { samples, position } = this.nextSound();
     if (!samples) {
       if (this.stretch) this.send(this.stretch.finish());
       this.hasEnded = true;
@@ -157,7 +191,6 @@ class Session {
       this.tellDamage(this.decoder);
       return;
     }
-    const position = this.decoder.position() - samples.length;
     if (this.speed === 1) {
       this.emit(samples, position, 1);
       return;
@@ -167,6 +200,35 @@ class Session {
       this.nextPosition = position;
     }
     this.send(this.stretch.push(samples));
+  }
+
+  /** The next piece of sound and its place; of a film silence where there is none; without samples at the end. */
+  nextSound() {
+    let piece = this.kept;
+    this.kept = undefined;
+    if (!piece && !this.silence) {
+      const samples = this.decoder.next();
+      if (samples) piece = { samples, position: this.decoder.position() - samples.length };
+      else if (!this.pictures) return {};
+    }
+    if (!piece) {
+      // The sound is over, and the frames may not be.
+      if (!this.silence) {
+        this.silence = new Silence(this.rate, this.about.seconds ?? 0);
+        this.silence.seek(this.expected / this.rate);
+      }
+      const samples = this.silence.next();
+      if (!samples) return {};
+      piece = { samples, position: this.silence.position() - samples.length };
+    }
+    // Sound that begins later than the frames; less than that is rounding.
+    const gap = piece.position - this.expected;
+    if (this.pictures && gap > this.rate / 50) {
+      this.kept = piece;
+      piece = { samples: new Float32Array(Math.min(gap, this.rate)), position: this.expected };
+    }
+    this.expected = piece.position + piece.samples.length;
+    return piece;
   }
 
   /** Sends stretched samples, which lie behind those before. */
@@ -184,13 +246,15 @@ class Session {
 
   /** Looks at the next packet for the waveform. */
   scan() {
+    // Made when there is time for it, and not before the first sound.
+    this.scanner ??= this.file.newDecoder();
     const samples = this.scanner.next();
     if (!samples) {
       this.tellPeaks();
       const end = this.scanner.position();
       this.post({ type: "length", seconds: end / this.rate, damage: this.scanner.damage() });
       this.scanner.free();
-      this.scanner = undefined;
+      this.wantsPeaks = false;
       return;
     }
     const size = this.rate / BUCKETS;
@@ -215,8 +279,16 @@ class Session {
     this.post({ type: "peaks", values: this.peaks.slice(0, this.scanned), perSecond: BUCKETS });
   }
 
+  /** Tells what was damaged, of the sound and of the frames. */
   tellDamage(decoder) {
-    this.post({ type: "damage", damage: decoder.damage() });
+    const damage = decoder.damage();
+    const ofVideo = this.pictures?.decoder.damage();
+    if (ofVideo) {
+      damage.badFrames = ofVideo.badPackets;
+      damage.endsEarly ||= ofVideo.endsEarly;
+      damage.damage ??= ofVideo.damage;
+    }
+    this.post({ type: "damage", damage });
   }
 
   fail(error) {
@@ -250,7 +322,7 @@ globalThis.onmessage = ({ data }) => {
     case "open": {
       session?.close();
       const { id } = data;
-      session = new Session((message) => globalThis.postMessage({ ...message, id }));
+      session = new Session((message, transfer) => globalThis.postMessage({ ...message, id }, transfer ?? []));
       const opened = session;
       opened.open(data).catch((error) => opened.fail(error));
       break;

@@ -68,7 +68,9 @@ class SiskinOutput extends AudioWorkletProcessor {
     const position = next ? next.position + this.at * next.step
       : last ? last.position + last.samples.length * last.step : undefined;
     const { generation, consumed } = this;
-    const state = { generation, consumed, position, isStarved, ended: this.ended && this.queue.length === 0 };
+    // The time of the sample behind those of this call, by the context's clock.
+    const at = (globalThis.currentFrame + 128) / globalThis.sampleRate;
+    const state = { generation, consumed, position, at, isStarved, ended: this.ended && this.queue.length === 0 };
     this.port.postMessage(state);
     this.worker?.postMessage(state);
   }

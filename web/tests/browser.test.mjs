@@ -4,23 +4,15 @@
 
 import assert from "node:assert/strict";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, beforeEach, test } from "node:test";
-import { fileURLToPath, pathToFileURL } from "node:url";
+import { pathToFileURL } from "node:url";
 
+import { FIXTURES, floats, folders, launch } from "./harness.mjs";
 import { serve } from "./server.mjs";
 
-const { FIXTURES = process.env.SISKIN_FIXTURES, CHROMIUM = "chromium", SHARED_PAGE } = process.env;
-assert.ok(FIXTURES, "SISKIN_FIXTURES names the folder that `cargo run -p siskin-web --example fixtures` wrote");
-const { chromium } = createRequire(join(process.env.NODE_MODULES ?? import.meta.dirname, "/"))("playwright-core");
-
-const folder = (path) => fileURLToPath(new URL(path, import.meta.url));
-const floats = (name) => {
-  const bytes = readFileSync(join(FIXTURES, `${name}.f32`));
-  return new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length));
-};
+const { SHARED_PAGE } = process.env;
 const RATE = 24000;
 
 const PAGE = `<!doctype html><title>Player</title><script type="module" src="/player/siskin-player.js"></script>
@@ -36,13 +28,9 @@ registerProcessor("recorder", Recorder);`;
 let browser, server, page, profile;
 
 before(async () => {
-  server = await serve({ player: folder("../player"), bundles: folder("../../models/bundles"), fixtures: FIXTURES }, { "/": PAGE });
+  server = await serve(folders, { "/": PAGE });
   profile = mkdtempSync(join(tmpdir(), "siskin-chromium-"));
-  browser = await chromium.launchPersistentContext(profile, {
-    executablePath: CHROMIUM.includes("/") ? CHROMIUM : `/usr/bin/${CHROMIUM}`,
-    headless: true,
-    args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
-  });
+  browser = await launch(profile);
 });
 
 after(async () => {
@@ -181,6 +169,24 @@ test("sound begins before the file has arrived", async () => {
   }
 });
 
+test("a seek far into a long file fetches only what it needs", async () => {
+  const path = "/fixtures/hours.mka";
+  const whole = floats("long");
+  await open(path);
+  await until((player) => player.duration > 7199);
+  await player((player) => { player.currentTime = 3030.25; });
+  await pressPlay();
+  await record();
+  await until((player) => player.currentTime > 3031.5);
+  await player((player) => player.pause());
+  const { first } = assertRecorded(await recorded(), whole.subarray(30 * RATE, 40 * RATE), RATE / 2);
+  // The recorder may join a moment after the first sound.
+  assert.ok(first >= RATE / 4 && first < RATE, `heard from ${first}`);
+  const size = readFileSync(join(FIXTURES, "hours.mka")).length;
+  const sent = server.sent.get(path);
+  assert.ok(size > 5_000_000 && sent < 2_000_000, `${sent} of ${size} bytes`);
+});
+
 test("another speed keeps the sound going", async () => {
   await open("/fixtures/long.mka");
   await player((player) => { player.playbackRate = 2; });
@@ -294,6 +300,7 @@ test("a visit takes few bytes, the next one nearly none, and its sound begins at
   page = fresh;
   await page.goto(`${server.url}/`);
   await page.evaluate(async () => { for (const name of await caches.keys()) await caches.delete(name); });
+  await (await browser.newCDPSession(page)).send("Network.clearBrowserCache");
   const before = server.total();
   await open("/fixtures/speech.mka");
   await pressPlay();

@@ -22,14 +22,20 @@ export async function serve(folders, pages) {
     }
     const [, first, ...rest] = normalize(decodeURIComponent(pathname)).split("/");
     const path = folders[first] && join(folders[first], ...rest);
-    let size;
+    let size, mtimeMs;
     try {
-      size = statSync(path).size;
+      ({ size, mtimeMs } = statSync(path));
     } catch {
       response.writeHead(404).end("not here");
       return;
     }
-    const headers = { "Content-Type": TYPES[extname(path)] ?? "application/octet-stream", "Cache-Control": "no-cache" };
+    // As servers do that nobody has set up for caching: browsers ask each time, and are told that nothing has changed.
+    const tag = `"${size}-${mtimeMs}"`;
+    const headers = { "Content-Type": TYPES[extname(path)] ?? "application/octet-stream", "Cache-Control": "no-cache", ETag: tag };
+    if (request.headers["if-none-match"] === tag) {
+      response.writeHead(304, headers).end();
+      return;
+    }
     const range = searchParams.get("ranges") !== "0" && /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? "");
     const from = range ? Number(range[1]) : 0;
     const to = Math.min(range && range[2] ? Number(range[2]) : size - 1, size - 1);

@@ -21,8 +21,17 @@ use crate::units;
 use crate::video::VideoFile;
 
 /// The player's scripts, as the page links them.
-const SCRIPTS: [&str; 7] =
-    ["siskin-player.js", "view.js", "worker.js", "siskin.js", "loader.js", "resources.js", "stretch.js"];
+const SCRIPTS: [&str; 9] = [
+    "audio.js",
+    "element.js",
+    "view.js",
+    "worker.js",
+    "siskin.js",
+    "loader.js",
+    "pictures.js",
+    "resources.js",
+    "stretch.js",
+];
 const WORKLET: &str = "worklet.js";
 const MODULE: &str = "siskin.wasm";
 

@@ -8,6 +8,7 @@
 use std::cell::RefCell;
 
 use crate::state::{Failure, State};
+use crate::video::Step;
 
 /// It did not work; the text says why.
 pub const FAILED: i32 = -1;
@@ -183,4 +184,115 @@ pub extern "C" fn siskin_codes_next(reader: u32) -> i32 {
 #[unsafe(no_mangle)]
 pub extern "C" fn siskin_codes_free(reader: u32) {
     with(|s| s.free_code_reader(reader));
+}
+
+/// A decoder of a file's video; its number. Fails where the video needs a network.
+#[unsafe(no_mangle)]
+pub extern "C" fn siskin_video_new(file: u32) -> i32 {
+    result(with(|s| s.new_video(file)), |number| number as i32)
+}
+
+/// Decodes the next packet: 1 for a frame that is to be shown, 2 for one that is not, 0 at the end.
+#[unsafe(no_mangle)]
+pub extern "C" fn siskin_video_next(video: u32) -> i32 {
+    result(with(|s| s.decode_video(video)), |step| match step {
+        Step::End => 0,
+        Step::Frame => 1,
+        Step::Nothing => 2,
+    })
+}
+
+/// When the frame begins, in seconds; below 0 on failure.
+#[unsafe(no_mangle)]
+pub extern "C" fn siskin_video_start(video: u32) -> f64 {
+    video_time(video, |time| time.0)
+}
+
+/// When the frame ends, in seconds, as far as the file says; below 0 on failure.
+#[unsafe(no_mangle)]
+pub extern "C" fn siskin_video_end(video: u32) -> f64 {
+    video_time(video, |time| time.1)
+}
+
+fn video_time(video: u32, choose: impl FnOnce((f64, f64)) -> f64) -> f64 {
+    match with(|s| Ok(s.video(video)?.time())) {
+        Ok(time) => choose(time),
+        failed => result(failed, |_| 0).into(),
+    }
+}
+
+/// Columns of the frame.
+#[unsafe(no_mangle)]
+pub extern "C" fn siskin_video_width(video: u32) -> i32 {
+    result(with(|s| s.video(video)?.size()), |size| size.width() as i32)
+}
+
+/// Rows of the frame.
+#[unsafe(no_mangle)]
+pub extern "C" fn siskin_video_height(video: u32) -> i32 {
+    result(with(|s| s.video(video)?.size()), |size| size.height() as i32)
+}
+
+/// The address of the frame's pixels: red, green, blue, opacity, row by row; 0 on failure.
+#[unsafe(no_mangle)]
+pub extern "C" fn siskin_video_pixels(video: u32) -> usize {
+    let pixels = with(|s| s.video(video)?.pixels().map(|pixels| pixels.as_ptr() as usize));
+    // An address may have its highest bit set, so a failure cannot be told by the sign.
+    let address = *pixels.as_ref().unwrap_or(&0);
+    result(pixels, |_| 0);
+    address
+}
+
+/// Goes on at a time: the next frame to be shown is the one that is on screen then.
+#[unsafe(no_mangle)]
+pub extern "C" fn siskin_video_seek(video: u32, seconds: f64) -> i32 {
+    result(with(|s| s.video(video)?.seek(seconds)), |()| 0)
+}
+
+/// Writes what was missing or damaged of the video so far to the text: JSON.
+#[unsafe(no_mangle)]
+pub extern "C" fn siskin_video_damage(video: u32) -> i32 {
+    result(with(|s| s.describe_video_damage(video)), |()| 0)
+}
+
+/// Frees a decoder of video.
+#[unsafe(no_mangle)]
+pub extern "C" fn siskin_video_free(video: u32) {
+    with(|s| s.free_video(video));
+}
+
+/// Begins a recording with the bundle, which must have been opened with its encoder; its number. `stages` of 0 are the default.
+#[unsafe(no_mangle)]
+pub extern "C" fn siskin_recorder_new(stages: u32) -> i32 {
+    result(with(|s| s.new_recorder(u8::try_from(stages).unwrap_or(u8::MAX))), |number| number as i32)
+}
+
+/// Samples per second that a recording takes.
+#[unsafe(no_mangle)]
+pub extern "C" fn siskin_recorder_rate(recorder: u32) -> i32 {
+    result(with(|s| s.recorder_rate(recorder)), |rate| rate as i32)
+}
+
+/// Encodes the input, 32-bit floats; the bytes of the recording so far.
+#[unsafe(no_mangle)]
+pub extern "C" fn siskin_recorder_push(recorder: u32) -> i32 {
+    result(with(|s| s.record(recorder)), |count| count as i32)
+}
+
+/// Ends a recording; the bytes of its file.
+#[unsafe(no_mangle)]
+pub extern "C" fn siskin_recorder_finish(recorder: u32) -> i32 {
+    result(with(|s| s.finish_recorder(recorder)), |count| count as i32)
+}
+
+/// The address of a recording's file, after its end.
+#[unsafe(no_mangle)]
+pub extern "C" fn siskin_bytes() -> usize {
+    with(|s| s.bytes.as_ptr() as usize)
+}
+
+/// Frees a recording that is not to be ended.
+#[unsafe(no_mangle)]
+pub extern "C" fn siskin_recorder_free(recorder: u32) {
+    with(|s| s.free_recorder(recorder));
 }

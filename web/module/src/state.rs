@@ -7,13 +7,15 @@ use std::rc::Rc;
 use serde::Serialize;
 use siskin_core::audio::file::{AudioFile, FileDecoder};
 use siskin_core::bundle::Bundle;
-use siskin_core::container::Block;
+use siskin_core::container::{AUDIO_CODEC_ID, Block, Reader, VIDEO_CODEC_ID};
 use siskin_core::entropy::Coder;
 use siskin_core::runtime::Runtime;
 use siskin_core::tokens::codes_from_packet;
 use siskin_core::{Error, Limits};
 
-use crate::store::{Store, StoreReader};
+use crate::recorder::Recorder;
+use crate::store::{Store, StoreReader, open_description};
+use crate::video::{Step, VideoReader, find_track};
 
 /// What a call came to, where it did not work at once.
 #[derive(Debug)]
@@ -36,12 +38,26 @@ impl From<String> for Failure {
     }
 }
 
-type Result<T> = std::result::Result<T, Failure>;
+pub(crate) type Result<T> = std::result::Result<T, Failure>;
 
 /// What a file says of itself.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Description<'a> {
+    #[serde(flatten)]
+    sound: Option<SoundDescription<'a>>,
+    video: Option<VideoDescription>,
+    /// The length that the container states, in seconds.
+    seconds: Option<f64>,
+    /// Codec ids of tracks that are not played: neither ours nor text.
+    others: Vec<&'a str>,
+    tags: BTreeMap<&'a str, &'a str>,
+    chapters: Vec<ChapterMark<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct SoundDescription<'a> {
     bundle: String,
     bundle_name: &'a str,
     sample_rate: u32,
@@ -50,8 +66,17 @@ struct Description<'a> {
     codes_per_stage: u8,
     /// Samples, where the file states its length.
     samples: Option<u64>,
-    tags: BTreeMap<&'a str, &'a str>,
-    chapters: Vec<ChapterMark<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct VideoDescription {
+    width: u32,
+    height: u32,
+    /// Frames per second as a fraction; 0 where they last for different times.
+    frame_rate: (u32, u32),
+    /// Width to height of a pixel, as a fraction.
+    pixel_aspect: (u32, u32),
 }
 
 #[derive(Debug, Serialize)]
@@ -84,11 +109,15 @@ pub(crate) struct State {
     pub(crate) text: String,
     pub(crate) samples: Vec<f32>,
     pub(crate) codes: Vec<u16>,
+    /// A recording's file.
+    pub(crate) bytes: Vec<u8>,
     bundle_files: BTreeMap<String, Vec<u8>>,
     model: Option<(Bundle, Runtime)>,
     files: Handles<Rc<RefCell<Store>>>,
     decoders: Handles<FileDecoder<StoreReader>>,
     code_readers: Handles<CodeReader>,
+    videos: Handles<VideoReader>,
+    recorders: Handles<Recorder>,
 }
 
 /// Things by number, from 1.
@@ -159,34 +188,57 @@ impl State {
     }
 
     fn open_audio(&mut self, file: u32) -> Result<AudioFile<StoreReader>> {
-        let store = self.files.get(file)?.clone();
-        let open = AudioFile::open_arriving(StoreReader::new(store.clone()), Limits::default());
-        match open {
-            // A program that edits files may have moved the description behind the packets.
-            Err(e @ Error::Container { .. }) if !e.is_would_block() => {
-                AudioFile::open(StoreReader::new(store), Limits::default()).map_err(|later| match later {
-                    later if later.is_would_block() => Failure::NeedsData,
-                    _ => e.into(),
-                })
-            }
-            open => Ok(open?),
-        }
+        let limits = Limits::default();
+        open_description(
+            self.files.get(file)?,
+            |source| AudioFile::open_arriving(source, limits.clone()),
+            |source| AudioFile::open(source, limits.clone()),
+        )
     }
 
     /// Writes what a file says of itself to the text, as JSON.
     pub(crate) fn describe_file(&mut self, file: u32) -> Result<()> {
-        let file = self.open_audio(file)?;
-        let header = file.header();
+        let limits = Limits::default();
+        let container = open_description(
+            self.files.get(file)?,
+            |source| Reader::open_with(source, limits.clone()),
+            |source| Reader::open_file(source, limits.clone()),
+        )?;
+        let has = |codec: &str| container.tracks().iter().any(|t| t.codec_id == codec);
+        // A file with neither is refused for its sound, which is what most files have.
+        let audio =
+            (has(AUDIO_CODEC_ID) || !has(VIDEO_CODEC_ID)).then(|| self.open_audio(file)).transpose()?;
+        let sound = audio.as_ref().map(|audio| {
+            let header = audio.header();
+            SoundDescription {
+                bundle: header.bundle.to_string(),
+                bundle_name: &header.bundle_name,
+                sample_rate: header.sample_rate,
+                frame_samples: header.hop,
+                stages: header.stages,
+                codes_per_stage: header.groups,
+                samples: audio.stated_samples(),
+            }
+        });
+        let video = find_track(&container)?.map(|(_, header)| VideoDescription {
+            width: header.width,
+            height: header.height,
+            frame_rate: header.frame_rate,
+            pixel_aspect: header.pixel_aspect,
+        });
+        let ids = container.tracks().iter().map(|t| t.codec_id.as_str());
         let description = Description {
-            bundle: header.bundle.to_string(),
-            bundle_name: &header.bundle_name,
-            sample_rate: header.sample_rate,
-            frame_samples: header.hop,
-            stages: header.stages,
-            codes_per_stage: header.groups,
-            samples: file.stated_samples(),
-            tags: file.tags().iter().map(|(name, value)| (name.as_str(), value.as_str())).collect(),
-            chapters: (file.chapters().iter())
+            sound,
+            video,
+            seconds: container.duration_ns().map(|ns| ns as f64 / 1e9),
+            others: ids
+                .filter(|id| {
+                    id.starts_with("A_") && *id != AUDIO_CODEC_ID
+                        || id.starts_with("V_") && *id != VIDEO_CODEC_ID
+                })
+                .collect(),
+            tags: container.tags().iter().map(|(name, value)| (name.as_str(), value.as_str())).collect(),
+            chapters: (container.chapters().iter())
                 .map(|c| ChapterMark { seconds: c.start_ns as f64 / 1e9, title: &c.title })
                 .collect(),
         };
@@ -260,6 +312,70 @@ impl State {
         Ok(self.codes.len())
     }
 
+    /// Opens the video of a file.
+    pub(crate) fn new_video(&mut self, file: u32) -> Result<u32> {
+        let video = VideoReader::open(self.files.get(file)?)?;
+        Ok(self.videos.insert(video))
+    }
+
+    /// Decodes the next packet of a video.
+    pub(crate) fn decode_video(&mut self, video: u32) -> Result<Step> {
+        self.videos.get(video)?.decode_next()
+    }
+
+    /// A video, for what is asked of it.
+    pub(crate) fn video(&mut self, video: u32) -> Result<&mut VideoReader> {
+        self.videos.get(video)
+    }
+
+    /// Writes what was missing of a video so far to the text, as JSON.
+    pub(crate) fn describe_video_damage(&mut self, video: u32) -> Result<()> {
+        let video = self.videos.get(video)?;
+        let damage = Damage {
+            bad_packets: video.losses().bad_packets,
+            concealed_samples: 0,
+            ends_early: video.is_truncated(),
+            damage: video.losses().damage.as_deref(),
+        };
+        self.text = serde_json::to_string(&damage).map_err(|e| e.to_string())?;
+        Ok(())
+    }
+
+    pub(crate) fn free_video(&mut self, video: u32) {
+        self.videos.items.remove(&video);
+    }
+
+    /// Begins a recording with the bundle, which must have its encoder.
+    pub(crate) fn new_recorder(&mut self, stages: u8) -> Result<u32> {
+        let (bundle, runtime) = self.model.as_ref().ok_or_else(no_bundle)?;
+        let recorder = Recorder::new(bundle, runtime, stages)?;
+        Ok(self.recorders.insert(recorder))
+    }
+
+    /// Samples per second that a recording takes.
+    pub(crate) fn recorder_rate(&mut self, recorder: u32) -> Result<u32> {
+        Ok(self.recorders.get(recorder)?.sample_rate())
+    }
+
+    /// Encodes the input, 32-bit floats; the bytes that the recording has so far.
+    pub(crate) fn record(&mut self, recorder: u32) -> Result<usize> {
+        self.samples.clear();
+        self.samples.extend(self.input.as_chunks::<4>().0.iter().map(|&bytes| f32::from_le_bytes(bytes)));
+        self.recorders.get(recorder)?.push(&self.samples)
+    }
+
+    /// Ends a recording; the number of the bytes of its file.
+    pub(crate) fn finish_recorder(&mut self, recorder: u32) -> Result<usize> {
+        self.recorders.get(recorder)?;
+        let recorder = self.recorders.items.remove(&recorder);
+        self.bytes = recorder.map_or_else(|| Ok(Vec::new()), Recorder::finish)?;
+        Ok(self.bytes.len())
+    }
+
+    pub(crate) fn free_recorder(&mut self, recorder: u32) {
+        self.recorders.items.remove(&recorder);
+    }
+
     pub(crate) fn free_code_reader(&mut self, reader: u32) {
         self.code_readers.items.remove(&reader);
     }
@@ -267,96 +383,4 @@ impl State {
 
 fn no_bundle() -> Failure {
     Failure::Broken("no bundle is open".into())
-}
-
-#[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    use super::*;
-    use crate::store::PAGE;
-
-    fn read(name: &str) -> Vec<u8> {
-        std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(name))
-            .expect("a file of the checkout")
-    }
-
-    fn state() -> State {
-        let mut state = State::default();
-        for name in ["decoder.onnx", "codebooks.safetensors", "entropy.safetensors"] {
-            state.input = [name.as_bytes(), &read(&format!("models/bundles/speech-24k/{name}"))].concat();
-            state.add_bundle_file(name.len()).expect("a file of the bundle");
-        }
-        state.input = read("models/bundles/speech-24k/manifest.json");
-        state.open_bundle().expect("the bundle without its encoder");
-        state
-    }
-
-    fn samples(state: &mut State, decoder: u32) -> Vec<f32> {
-        let mut all = Vec::new();
-        while state.decode(decoder).expect("samples") > 0 {
-            all.extend_from_slice(&state.samples);
-        }
-        all
-    }
-
-    #[test]
-    fn a_file_in_any_order_is_the_same_sound() {
-        let (mut state, data) = (state(), read("testdata/compat/speech-24k-0.2.0.mka"));
-        let whole = state.new_file();
-        state.input = data.clone();
-        state.write_file(whole, 0).expect("all at once");
-        state.finish_file(whole, data.len() as u64).expect("its length");
-        let decoder = state.new_decoder(whole).expect("a decoder");
-        let expected = samples(&mut state, decoder);
-        assert!(expected.len() > 24_000);
-
-        let pieces = state.new_file();
-        let middle = (data.len() / 2) / PAGE as usize * PAGE as usize;
-        state.input = data[middle..].to_vec();
-        state.write_file(pieces, middle as u64).expect("the end");
-        if middle > 0 {
-            assert!(matches!(state.new_decoder(pieces), Err(Failure::NeedsData)));
-            assert_eq!(state.wanted(pieces).expect("a place"), 0);
-            state.input = data[..middle].to_vec();
-            state.write_file(pieces, 0).expect("the beginning");
-        }
-        let other = state.new_decoder(pieces).expect("a decoder");
-        let first = state.decode(other).expect("samples");
-        assert_eq!(state.samples, expected[..first]);
-        assert_eq!(state.position(other).expect("a place"), first as u64);
-        // Without the length the end is waited for, and is then the end.
-        loop {
-            match state.decode(other) {
-                Ok(0) => unreachable!("the length is not known"),
-                Ok(_) => {}
-                Err(Failure::NeedsData) => break,
-                Err(Failure::Broken(reason)) => unreachable!("{reason}"),
-            }
-        }
-        state.finish_file(pieces, data.len() as u64).expect("its length");
-        while state.decode(other).expect("samples") > 0 {}
-        state.seek(other, 0.5).expect("a seek");
-        let count = state.decode(other).expect("samples");
-        assert_eq!(state.samples, expected[12_000..12_000 + count]);
-    }
-
-    #[test]
-    fn numbers_of_nothing_are_refused() {
-        let mut state = State::default();
-        let file = state.new_file();
-        assert!(matches!(state.new_decoder(file), Err(Failure::NeedsData)));
-        state.finish_file(file, 0).expect("a length");
-        assert!(
-            matches!(state.new_decoder(file), Err(Failure::Broken(reason)) if reason.contains("not a Matroska file"))
-        );
-        state.free_file(file);
-        assert!(
-            matches!(state.wanted(file), Err(Failure::Broken(reason)) if reason == "nothing has the number 1")
-        );
-        assert!(matches!(state.decode(7), Err(Failure::Broken(_))));
-        assert!(
-            matches!(state.open_bundle(), Err(Failure::Broken(reason)) if reason.contains("manifest.json"))
-        );
-    }
 }

@@ -5,6 +5,10 @@ use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 use std::rc::Rc;
 
+use siskin_core::Error;
+
+use crate::state::{Failure, Result};
+
 /// Bytes of a page. What arrives out of order must begin on one.
 pub(crate) const PAGE: u64 = 1 << 16;
 
@@ -23,7 +27,7 @@ impl Store {
     ///
     /// # Errors
     /// If they neither begin a page nor go on with one.
-    pub(crate) fn write(&mut self, mut offset: u64, mut data: &[u8]) -> Result<(), String> {
+    pub(crate) fn write(&mut self, mut offset: u64, mut data: &[u8]) -> std::result::Result<(), String> {
         while !data.is_empty() {
             let page = self.pages.entry(offset / PAGE).or_default();
             let at = (offset % PAGE) as usize;
@@ -92,6 +96,23 @@ impl Seek for StoreReader {
         };
         self.position = target.ok_or(ErrorKind::InvalidInput)?;
         Ok(self.position)
+    }
+}
+
+/// Opens what a file says of itself: by its beginning, else with what lies behind its packets.
+pub(crate) fn open_description<T>(
+    store: &Rc<RefCell<Store>>,
+    by_beginning: impl Fn(StoreReader) -> siskin_core::Result<T>,
+    whole: impl Fn(StoreReader) -> siskin_core::Result<T>,
+) -> Result<T> {
+    match by_beginning(StoreReader::new(store.clone())) {
+        // A program that edits files may have moved the description behind the packets.
+        Err(e @ Error::Container { .. }) if !e.is_would_block() => whole(StoreReader::new(store.clone()))
+            .map_err(|later| match later {
+                later if later.is_would_block() => Failure::NeedsData,
+                _ => e.into(),
+            }),
+        open => Ok(open?),
     }
 }
 

@@ -1,0 +1,188 @@
+//! The frames of a file's video, as the canvas of a page takes them.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use siskin_core::bitstream::VideoHeader;
+use siskin_core::container::{Block, Reader, VIDEO_CODEC_ID};
+use siskin_core::media::{PixelFormat, Size, VideoFrame, YuvMatrix};
+use siskin_core::video::{Coding, blocks, inspect};
+use siskin_core::{Error, Limits};
+
+use crate::state::{Failure, Result};
+use crate::store::{Store, StoreReader, open_description};
+
+/// What a packet came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// There are no more.
+    End,
+    /// A frame to be shown.
+    Frame,
+    /// A frame that is only needed for those after it, or one that is damaged.
+    Nothing,
+}
+
+/// What decoding found missing.
+#[derive(Debug, Default)]
+pub(crate) struct VideoLosses {
+    /// Packets that could not be decoded: damaged ones, and those that are predicted from a damaged one.
+    pub(crate) bad_packets: u64,
+    /// Why reading stopped before the end.
+    pub(crate) damage: Option<String>,
+}
+
+/// Decodes the video track of a file frame by frame.
+pub(crate) struct VideoReader {
+    reader: Reader<StoreReader>,
+    track: u64,
+    header: VideoHeader,
+    decoder: blocks::Decoder,
+    block: Block,
+    /// Frames that end before are decoded and not shown.
+    show_from_ns: u64,
+    losses: VideoLosses,
+    rgb: VideoFrame,
+    rgba: Vec<u8>,
+}
+
+impl VideoReader {
+    /// Opens the video of a file; fails if its coding is none that is decoded here.
+    pub(crate) fn open(store: &Rc<RefCell<Store>>) -> Result<Self> {
+        let limits = Limits::default();
+        let reader = open_description(
+            store,
+            |source| Reader::open_with(source, limits.clone()),
+            |source| Reader::open_file(source, limits.clone()),
+        )?;
+        let (track, header) = find_track(&reader)?.ok_or_else(|| no_video(&reader))?;
+        let mut video = Self {
+            reader,
+            track,
+            header,
+            decoder: blocks::Decoder::new(),
+            block: Block::default(),
+            show_from_ns: 0,
+            losses: VideoLosses::default(),
+            rgb: VideoFrame::default(),
+            rgba: Vec::new(),
+        };
+        video.check_coding()?;
+        Ok(video)
+    }
+
+    /// Looks at the first packet: the header of a track does not tell how it is coded.
+    fn check_coding(&mut self) -> Result<()> {
+        let start = self.reader.place();
+        let is_there = self.next_packet()?;
+        self.reader.return_to(start)?;
+        // What is damaged is for the decoder to judge.
+        let coding =
+            inspect(&self.block.data, &Limits::default()).ok().filter(|_| is_there).map(|i| i.coding);
+        let what = match coding {
+            Some(Coding::Fitted) => "brings a network of its own (a fit, `siskin encode --preset nerv-...`)",
+            Some(Coding::Realtime) => {
+                "is coded with a network (the model video-realtime of earlier versions)"
+            }
+            Some(Coding::Blocks) | None => return Ok(()),
+        };
+        Err(format!(
+            "the video {what}, which this player does not run: play it with `siskin play` or GStreamer"
+        )
+        .into())
+    }
+
+    fn next_packet(&mut self) -> Result<bool> {
+        loop {
+            let place = self.reader.place();
+            match self.reader.next_block(&mut self.block) {
+                Ok(true) if self.block.track == self.track => return Ok(true),
+                Ok(true) => {}
+                Ok(false) => return Ok(false),
+                Err(e) if e.is_would_block() => {
+                    self.reader.return_to(place)?;
+                    return Err(e.into());
+                }
+                // What could be read before is worth keeping, so damage ends the video.
+                Err(e) => {
+                    self.losses.damage = Some(e.with_sources());
+                    return Ok(false);
+                }
+            }
+        }
+    }
+
+    /// Decodes the next packet.
+    pub(crate) fn decode_next(&mut self) -> Result<Step> {
+        if !self.next_packet()? {
+            return Ok(Step::End);
+        }
+        match self.decoder.decode(&self.block.data) {
+            Ok(_) if self.end_ns() <= self.show_from_ns => Ok(Step::Nothing),
+            Ok(_) => Ok(Step::Frame),
+            Err(Error::Bitstream { .. } | Error::MissingHeader | Error::MissingPredecessor { .. }) => {
+                self.losses.bad_packets += 1;
+                Ok(Step::Nothing)
+            }
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    /// When the frame of the last packet ends: the next one tells, and until then what the file says of this one.
+    fn end_ns(&self) -> u64 {
+        let lasts = self.block.duration_ns.or_else(|| self.header.frame_duration_ns()).unwrap_or(0);
+        self.block.pts_ns.saturating_add(lasts)
+    }
+
+    /// When the frame of the last packet begins and ends, in seconds.
+    pub(crate) fn time(&self) -> (f64, f64) {
+        (self.block.pts_ns as f64 / 1e9, self.end_ns() as f64 / 1e9)
+    }
+
+    /// Columns and rows of the frame that was decoded last.
+    pub(crate) fn size(&self) -> Result<Size> {
+        Ok(self.decoder.frame()?.size())
+    }
+
+    /// The frame that was decoded last: red, green, blue and opacity of its pixels, row by row.
+    pub(crate) fn pixels(&mut self) -> Result<&[u8]> {
+        let header = self.decoder.header().unwrap_or(&self.header);
+        let matrix = YuvMatrix::from_colorimetry(&header.colorimetry);
+        self.decoder.frame()?.convert_to(PixelFormat::Rgb, &matrix, &mut self.rgb);
+        let pixels = self.rgb.data().as_chunks::<3>().0;
+        self.rgba.resize(pixels.len() * 4, u8::MAX);
+        for (pixel, rgba) in pixels.iter().zip(self.rgba.as_chunks_mut::<4>().0) {
+            rgba[..3].copy_from_slice(pixel);
+        }
+        Ok(&self.rgba)
+    }
+
+    /// Goes on at a time: the next frame to be shown is the one that is on screen then.
+    pub(crate) fn seek(&mut self, seconds: f64) -> Result<()> {
+        self.decoder.reset();
+        self.show_from_ns = (seconds * 1e9) as u64;
+        Ok(self.reader.seek_to_keyframe(self.track, self.show_from_ns)?)
+    }
+
+    /// What was damaged so far.
+    pub(crate) fn losses(&self) -> &VideoLosses {
+        &self.losses
+    }
+
+    /// Whether the file was found to end too early.
+    pub(crate) fn is_truncated(&self) -> bool {
+        self.reader.is_truncated()
+    }
+}
+
+/// The video track of a file, if it has one, and what its header says.
+pub(crate) fn find_track(reader: &Reader<StoreReader>) -> Result<Option<(u64, VideoHeader)>> {
+    let Some(track) = reader.tracks().iter().find(|t| t.codec_id == VIDEO_CODEC_ID) else { return Ok(None) };
+    let (header, _) = VideoHeader::parse(&track.codec_private, &Limits::default())?;
+    Ok(Some((track.number, header)))
+}
+
+fn no_video(reader: &Reader<StoreReader>) -> Failure {
+    let ids: Vec<_> = reader.tracks().iter().map(|t| t.codec_id.as_str()).collect();
+    format!("no {VIDEO_CODEC_ID} track, found: {}", ids.join(", ")).into()
+}

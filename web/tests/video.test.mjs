@@ -1,0 +1,166 @@
+// <siskin-video> in headless Chromium: what is on its canvas is hashed and compared with what the program decodes.
+//
+//   SISKIN_FIXTURES=FOLDER NODE_MODULES=FOLDER [CHROMIUM=chromium] node --test web/tests/video.test.mjs
+
+import assert from "node:assert/strict";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, beforeEach, test } from "node:test";
+
+import { FIXTURES, folders, launch } from "./harness.mjs";
+import { serve } from "./server.mjs";
+
+const PAGE = `<!doctype html><title>Player</title><script type="module" src="/player/video.js"></script>
+<siskin-video id="player" bundles="/bundles/" title="A film"></siskin-video>`;
+
+/** Run in the page: the time of what is heard and the hash of what is on screen, at each frame that the browser paints. */
+const WATCH = `
+globalThis.seen = [];
+const player = document.querySelector("siskin-video");
+const canvas = player.shadowRoot.querySelector(".frame");
+const hash = () => {
+  const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  let value = 0x811c9dc5;
+  for (const byte of data) value = Math.imul(value ^ byte, 0x01000193);
+  return value >>> 0;
+};
+globalThis.frameHash = hash;
+const look = () => {
+  seen.push([player.presentationTime, hash()]);
+  if (globalThis.isWatching) requestAnimationFrame(look);
+};
+globalThis.watch = () => { globalThis.isWatching = true; look(); };`;
+
+/** Times in seconds by the hash of the frame. */
+const times = new Map(readFileSync(join(FIXTURES, "video.frames"), "utf8").trim().split("\n")
+  .map((line) => line.split(" ").map(Number)).map(([ms, hash]) => [hash, ms / 1000]));
+
+let browser, server, page, profile;
+
+before(async () => {
+  server = await serve(folders, { "/": PAGE });
+  profile = mkdtempSync(join(tmpdir(), "siskin-chromium-"));
+  browser = await launch(profile);
+});
+
+after(async () => {
+  await browser?.close();
+  server?.close();
+  rmSync(profile, { recursive: true, force: true });
+});
+
+beforeEach(async () => {
+  await page?.close();
+  page = await browser.newPage();
+  page.setDefaultTimeout(60_000);
+});
+
+async function open(source) {
+  await page.goto(`${server.url}/`);
+  await page.evaluate(WATCH);
+  await page.evaluate((src) => { document.querySelector("siskin-video").src = src; }, source);
+}
+
+const player = (call, argument) => page.evaluate(
+  ([text, given]) => new Function("player", "given", `return (${text})(player, given)`)(document.querySelector("siskin-video"), given),
+  [call.toString(), argument],
+);
+const until = (condition, argument) => page.waitForFunction(
+  ([text, given]) => new Function("player", "given", `return (${text})(player, given)`)(document.querySelector("siskin-video"), given),
+  [condition.toString(), argument], { polling: 20 },
+);
+const pressPlay = () => page.locator("siskin-video button.play").click();
+/** The time of the frame that is on screen; undefined where it is none of the program's. */
+const onScreen = async () => times.get(await page.evaluate(() => globalThis.frameHash()));
+const untilFrame = (seconds) => page.waitForFunction(
+  (hash) => globalThis.frameHash() === hash, [...times].find(([, at]) => at === seconds)[0], { polling: 20 });
+
+test("the frames of the fixture are different ones", () => {
+  assert.equal(times.size, 250);
+});
+
+test("shows its first frame before it plays, and plays each frame at its time", async () => {
+  await open("/fixtures/video.mkv");
+  await untilFrame(0);
+  const [width, height, duration] = await player((p) => [p.videoWidth, p.videoHeight, p.duration]);
+  assert.deepEqual([width, height, duration], [320, 180, 10]);
+  await pressPlay();
+  await page.evaluate(() => globalThis.watch());
+  await until((p) => p.currentTime > 5);
+  await page.evaluate(() => { globalThis.isWatching = false; });
+  const quality = await player((p) => p.getVideoPlaybackQuality());
+  const seen = await page.evaluate(() => globalThis.seen);
+  const known = seen.map(([now, hash]) => [now, times.get(hash)]);
+  assert.ok(known.every(([, at]) => at !== undefined), "a frame on screen is none of the program's");
+  const shown = new Set(known.map(([, at]) => at));
+  const late = known.map(([now, at]) => now - at).filter((by) => by > 0.2 || by < -0.05);
+  console.log(`320x180: ${shown.size} frames shown in 5 s (${(shown.size / 5).toFixed(1)} frames/s), ${quality.droppedVideoFrames} dropped, ${late.length} of ${known.length} looks off by more than 0.2 s`);
+  assert.ok(shown.size / 5 > 15, `${shown.size / 5} frames/s`);
+  assert.ok(late.length < known.length / 10, `${late.length} of ${known.length} looks were off: ${late.slice(0, 10)}`);
+});
+
+test("plays to the end, also where the sound begins later and ends before, and without any", async () => {
+  for (const name of ["late", "silent"]) {
+    await open(`/fixtures/${name}.mkv`);
+    await pressPlay();
+    await until((p) => p.ended);
+    const [at, duration] = await player((p) => [p.currentTime, p.duration]);
+    assert.ok(Math.abs(duration - 3) < 0.05 && Math.abs(at - 3) < 0.1, `${name}: ${at} of ${duration} s`);
+    assert.ok((await onScreen()) >= 2.9, `${name}: ends at the frame of ${await onScreen()} s`);
+  }
+});
+
+test("a seek shows the frame of that time, playing or not", async () => {
+  await open("/fixtures/video.mkv");
+  await untilFrame(0);
+  for (const seconds of [7.96, 2, 1.96, 9.96, 0.04]) {
+    await player((p, at) => { p.currentTime = at + 0.001; }, seconds);
+    await untilFrame(seconds);
+  }
+  await pressPlay();
+  await until((p) => p.currentTime > 0.5);
+  await player((p) => { p.currentTime = 6; });
+  await until((p) => p.currentTime > 6.3 && p.currentTime < 8);
+  assert.ok((await onScreen()) >= 6);
+});
+
+test("keys and a screen reader reach everything", async () => {
+  await open("/fixtures/video.mkv");
+  await untilFrame(0);
+  assert.equal(await page.getByRole("group", { name: "A film" }).count(), 1);
+  assert.equal(await page.getByRole("img", { name: "A film" }).count(), 1);
+  assert.equal(await page.getByRole("button", { name: "Full screen" }).count(), 1);
+  await page.getByRole("slider", { name: "Position" }).focus();
+  await page.keyboard.press("ArrowRight");
+  await untilFrame(5);
+  await page.keyboard.press("k");
+  await until((p) => !p.paused && p.currentTime > 5.2);
+  await page.locator("siskin-video .stage").click();
+  assert.equal(await player((p) => p.paused), true);
+  await page.keyboard.press("f");
+  await page.waitForFunction(() => document.fullscreenElement?.localName === "siskin-video");
+});
+
+test("damage costs frames up to the next keyframe, and the player says so", async () => {
+  await open("/fixtures/holes.mkv");
+  await player((p) => { p.playbackRate = 3; });
+  await pressPlay();
+  await until((p) => p.ended);
+  // The frames 60 to 99 hang on the damaged one.
+  await page.getByRole("alert").filter({ hasText: "40 frames are damaged" }).waitFor();
+});
+
+test("video that needs a network is refused with a reason", async () => {
+  for (const [name, reason] of [["fit", /network of its own/], ["network", /video-realtime of earlier versions/]]) {
+    await open(`/fixtures/${name}.mkv`);
+    const alert = page.getByRole("alert").filter({ hasText: "cannot be played" });
+    await alert.waitFor();
+    assert.match(await alert.textContent(), reason);
+  }
+  // A file of sound plays as it does in <video>.
+  await open("/fixtures/speech.mka");
+  await pressPlay();
+  await until((p) => p.currentTime > 0.3);
+  assert.equal(await player((p) => p.videoWidth), 0);
+});
