@@ -8,6 +8,8 @@ import { Stretch } from "./stretch.js";
 
 /** Seconds of output that wait in the audio thread: enough for a page that stutters, little to throw away at a seek. */
 const AHEAD = 3;
+/** Seconds of output that are always there first. */
+const SOON = 0.5;
 /** Buckets per second of the waveform. */
 const BUCKETS = 20;
 /** Samples per second of a film without sound. */
@@ -151,10 +153,14 @@ class Session {
   /** One packet of work; false if there is nothing to do before a message or data come. */
   step() {
     if (!this.decoder) return false;
-    const wantsSound = this.output && !this.hasEnded && this.sent - this.consumed < AHEAD * this.rate;
-    if (wantsSound && this.tryWithData(() => this.play())) return true;
+    const ahead = this.sent - this.consumed;
+    const wantsSound = this.output && !this.hasEnded && ahead < AHEAD * this.rate;
+    // Frames come before sound that is not soon needed, or a slow machine would show none for long after a seek.
+    const isUrgent = wantsSound && ahead < SOON * this.rate;
+    if (isUrgent && this.tryWithData(() => this.play())) return true;
     const wantsFrames = this.pictures?.isDue(this.position);
-    if (wantsFrames && this.tryWithData(() => this.pictures.step(this.position))) return true;
+    if (wantsFrames && this.tryWithData(() => this.decodeFrame())) return true;
+    if (wantsSound && !isUrgent && this.tryWithData(() => this.play())) return true;
     // A waveform alone is no reason to fetch what nobody plays, nor to be before what somebody waits for.
     const mayFetch = this.output && !wantsSound && !(this.loader?.total > MAX_SCAN_BYTES);
     return this.wantsPeaks && this.tryWithData(() => this.scan(), Boolean(mayFetch));
@@ -173,6 +179,12 @@ class Session {
       }
       return false;
     }
+  }
+
+  decodeFrame() {
+    this.pictures.step(this.position);
+    // The sound may have been over long before.
+    if (this.pictures.hasEnded) this.tellDamage(this.decoder);
   }
 
   play() {

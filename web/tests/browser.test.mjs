@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { after, before, beforeEach, test } from "node:test";
 import { pathToFileURL } from "node:url";
 
-import { FIXTURES, floats, folders, launch } from "./harness.mjs";
+import { FIXTURES, TIMEOUT, floats, folders, launch } from "./harness.mjs";
 import { serve } from "./server.mjs";
 
 const { SHARED_PAGE } = process.env;
@@ -42,7 +42,7 @@ after(async () => {
 beforeEach(async () => {
   await page?.close();
   page = await browser.newPage();
-  page.setDefaultTimeout(60_000);
+  page.setDefaultTimeout(TIMEOUT);
 });
 
 /** Opens the page with a file. */

@@ -1,6 +1,6 @@
 // What the tests in Chromium have in common: where things are, and the browser.
 //
-//   SISKIN_FIXTURES=FOLDER NODE_MODULES=FOLDER [CHROMIUM=chromium]
+//   SISKIN_FIXTURES=FOLDER NODE_MODULES=FOLDER [CHROMIUM=chromium] [TIMEOUT=60000]
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
@@ -11,6 +11,8 @@ import { fileURLToPath } from "node:url";
 export const FIXTURES = process.env.SISKIN_FIXTURES;
 assert.ok(FIXTURES, "SISKIN_FIXTURES names the folder that `cargo run -p siskin-web --example fixtures` wrote");
 const { CHROMIUM = "chromium" } = process.env;
+/** Milliseconds that something may take before it counts as not happening; a busy machine needs more. */
+export const TIMEOUT = Number(process.env.TIMEOUT ?? 60_000);
 const { chromium } = createRequire(join(process.env.NODE_MODULES ?? import.meta.dirname, "/"))("playwright-core");
 
 const folder = (path) => fileURLToPath(new URL(path, import.meta.url));
@@ -29,6 +31,7 @@ export function launch(profile, args = [], options = {}) {
   return chromium.launchPersistentContext(profile, {
     executablePath: CHROMIUM.includes("/") ? CHROMIUM : `/usr/bin/${CHROMIUM}`,
     headless: true,
+    timeout: Math.max(TIMEOUT, 30_000),
     args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync", ...args],
     ...options,
   });

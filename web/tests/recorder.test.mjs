@@ -9,7 +9,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 
-import { floats, folders, launch } from "./harness.mjs";
+import { TIMEOUT, floats, folders, launch } from "./harness.mjs";
 import { serve } from "./server.mjs";
 
 const { SISKIN } = process.env;
@@ -79,7 +79,7 @@ test("a recording is what the microphone heard", async () => {
   ], { acceptDownloads: true });
   try {
     const page = await browser.newPage();
-    page.setDefaultTimeout(60_000);
+    page.setDefaultTimeout(TIMEOUT);
     await page.goto(`${server.url}/`);
     await page.getByRole("button", { name: "Record" }).click();
     await page.waitForFunction(() => document.querySelector("siskin-recorder").duration > 6, undefined, { polling: 50 });

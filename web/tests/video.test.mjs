@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, beforeEach, test } from "node:test";
 
-import { FIXTURES, folders, launch } from "./harness.mjs";
+import { FIXTURES, TIMEOUT, folders, launch } from "./harness.mjs";
 import { serve } from "./server.mjs";
 
 const PAGE = `<!doctype html><title>Player</title><script type="module" src="/player/video.js"></script>
@@ -53,7 +53,7 @@ after(async () => {
 beforeEach(async () => {
   await page?.close();
   page = await browser.newPage();
-  page.setDefaultTimeout(60_000);
+  page.setDefaultTimeout(TIMEOUT);
 });
 
 async function open(source) {
