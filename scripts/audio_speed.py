@@ -14,7 +14,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from math import gcd
 from pathlib import Path
 
 import numpy as np
@@ -97,9 +96,9 @@ class Lyra:
         """Milliseconds a second of sound to encode and to decode, at 6 kb/s."""
         spent = {"encode": 0.0, "decode": 0.0}
 
-        def timed(kind, call):
+        def timed(kind, call, **values):
             start = time.process_time()
-            result = call()
+            result = call(**values)
             spent[kind] += time.process_time() - start
             return result
 
@@ -113,10 +112,10 @@ class Lyra:
         for frame in pcm.reshape(-1, self.HOP):
             latent = invoke("encode", self.encoder, frame).reshape(1, 1, -1)
             stages = np.array(self.STAGES, np.int32)
-            codes = timed("encode", lambda: self.search(input_frames=latent, num_quantizers=stages))["output_0"]
+            codes = timed("encode", self.search, input_frames=latent, num_quantizers=stages)["output_0"]
             sent = np.full((self.ALL, 1, 1), -1, np.int32)
             sent[: self.STAGES, 0, 0] = codes.reshape(-1)[: self.STAGES]
-            latent = timed("decode", lambda: self.look_up(encoding_indices=sent))["output_0"]
+            latent = timed("decode", self.look_up, encoding_indices=sent)["output_0"]
             invoke("decode", self.decoder, latent)
         return [1e3 * spent[kind] / seconds for kind in ("encode", "decode")]
 

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Makes a page on which a person hears and sees what Siskin does: sound at each rate beside the original with spectrograms, video beside
-x264 at equal bytes, and a recorder.
+"""Makes a page on which a person hears and sees what Siskin does: sound at each rate beside the original with spectrograms,
+video beside x264 at equal bytes, and a recorder.
 
     scripts/landing.py SISKIN FOLDER [--film CLIP] [--film-bitrate BITS]
 
-FOLDER then has index.html and all that it needs; any web server gives it out (`python3 -m http.server -d FOLDER`). `./x landing` calls
-this. Sound is that of testdata/clips. The film is CLIP, or where none is named a scene made of testdata/features/text.png; it is made
-smaller to lie within 320x180, and its first eight seconds are taken. x264 runs for low delay too (veryfast, zerolatency), with the
-quality at which its file is as large as ours to 2 %.
+FOLDER then has index.html and all that it needs; any web server gives it out (`python3 -m http.server -d FOLDER`).
+`./x landing` calls this. Sound is that of testdata/clips. The film is CLIP, or where none is named a scene made of
+testdata/features/text.png; it is made smaller to lie within 320x180, and its first eight seconds are taken. x264 runs for low
+delay too (veryfast, zerolatency), with the quality at which its file is as large as ours to 2 %.
 """
 
 import argparse
@@ -62,8 +62,9 @@ def sounds(siskin, folder):
             wav.unlink()
             size = coded.stat().st_size
             cells.append(
-                f'<td><img src="sounds/{name}-{rate}.png" alt="Spectrogram at {rate // 1000} kb/s" width="360" height="160" loading="lazy">'
-                f'<siskin-audio preload="none" src="sounds/{name}-{rate}.mka" title="{html.escape(label)}, {rate // 1000} kb/s"></siskin-audio>'
+                f'<td><img src="sounds/{name}-{rate}.png" alt="Spectrogram at {rate // 1000} kb/s" '
+                f'width="360" height="160" loading="lazy"><siskin-audio preload="none" src="sounds/{name}-{rate}.mka" '
+                f'title="{html.escape(label)}, {rate // 1000} kb/s"></siskin-audio>'
                 f'<small>{size / 1000:.1f} kB, {size * 8 / seconds / 1000:.1f} kb/s with its container</small></td>')
         rows.append(f'<tr><th scope="row">{html.escape(label)}</th>{"".join(cells)}</tr>')
     return "\n".join(rows)
@@ -75,8 +76,10 @@ def source_film(clip, film):
     if clip:
         ffmpeg("-i", clip, "-t", FILM_SECONDS, "-an", "-vf", fit, "-pix_fmt", "yuv420p", film)
         return
-    walk = "zoompan=z='1.5+0.5*sin(on/40)':x='(iw-iw/zoom)*(0.5+0.5*sin(on/60))':y='(ih-ih/zoom)*(0.5+0.5*cos(on/50))':d=1:s=320x180:fps=25"
-    ffmpeg("-loop", "1", "-framerate", "25", "-t", FILM_SECONDS, "-i", ROOT / "testdata/features/text.png", "-vf", walk, "-pix_fmt", "yuv420p", film)
+    walk = ("zoompan=z='1.5+0.5*sin(on/40)':x='(iw-iw/zoom)*(0.5+0.5*sin(on/60))'"
+            ":y='(ih-ih/zoom)*(0.5+0.5*cos(on/50))':d=1:s=320x180:fps=25")
+    picture = ROOT / "testdata/features/text.png"
+    ffmpeg("-loop", "1", "-framerate", "25", "-t", FILM_SECONDS, "-i", picture, "-vf", walk, "-pix_fmt", "yuv420p", film)
 
 
 def x264(film, size, out):
