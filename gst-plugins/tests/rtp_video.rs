@@ -18,7 +18,7 @@ fn payloads_from(first: i32, frames: u32, gop: u32) -> Vec<(u16, gst::Buffer)> {
     init();
     let text = format!(
         "videotestsrc num-buffers={frames} pattern=smpte ! {RAW_VIDEO} ! siskinvideoenc quality=100 \
-         keyframe-interval={gop} threads=1 ! rtpsiskinvideopay mtu=200 seqnum-offset={first} name=last"
+         keyframe-interval={gop} threads=1 ! rtpsiskinvideopay mtu=150 seqnum-offset={first} name=last"
     );
     let (sink, packets) =
         (gst_app::AppSink::builder().sync(false).build(), std::sync::Mutex::new(Vec::new()));
@@ -28,7 +28,7 @@ fn payloads_from(first: i32, frames: u32, gop: u32) -> Vec<(u16, gst::Buffer)> {
     pipeline.set_state(gst::State::Playing).expect("a start");
     while let Ok(sample) = sink.pull_sample() {
         let buffer = sample.buffer_owned().expect("a buffer");
-        assert!(buffer.size() <= 200, "{} bytes", buffer.size());
+        assert!(buffer.size() <= 150, "{} bytes", buffer.size());
         let sequence = gst_rtp::RTPBuffer::from_buffer_readable(&buffer).expect("RTP").seq();
         packets.lock().expect("nobody panics with it").push((sequence, buffer));
     }

@@ -493,7 +493,7 @@ impl<R: Read + Seek> Reader<R> {
         is_wanted: &impl Fn(&Block) -> bool,
     ) -> Result<Option<(u64, u64)>> {
         self.go_to(self.segment.saturating_add(cluster), 0)?;
-        if !read_head(&mut self.source)?.is_some_and(|head| head.id == id::CLUSTER) {
+        if read_head(&mut self.source)?.is_none_or(|head| head.id != id::CLUSTER) {
             return Ok(None);
         }
         self.find_last(pts_ns, is_wanted)
