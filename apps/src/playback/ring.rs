@@ -321,17 +321,18 @@ mod tests {
         let ring = Ring::new(100, 2, 0.0);
         ring.primed.store(1, Ordering::Relaxed);
         let push = |samples: &[f32]| samples.iter().for_each(|&s| ring.samples.push(s).expect("room"));
-        push(&[0.1, 0.2, 0.3, 0.5, 0.7]);
+        // Numbers whose means are exact.
+        push(&[0.125, 0.25, 0.25, 0.5, 0.75]);
         let (mut quad, mut one) = ([9.0f32; 4], [9.0f32; 1]);
         ring.fill_device(&mut quad, 4, |s| s);
         ring.fill_device(&mut one, 1, |s| s);
-        assert_eq!((quad, one), ([0.1, 0.2, 0.0, 0.0], [0.4]));
+        assert_eq!((quad, one), ([0.125, 0.25, 0.0, 0.0], [0.375]));
         // Half of a sample waits for the other half.
         ring.fill_device(&mut one, 1, |s| s);
         assert_eq!((one, ring.played_samples()), ([0.0], 2));
-        push(&[0.9]);
+        push(&[1.0]);
         ring.fill_device(&mut one, 1, |s| s);
-        assert_eq!((one, ring.played_samples()), ([0.8], 3));
+        assert_eq!((one, ring.played_samples()), ([0.875], 3));
     }
 
     #[test]
