@@ -26,7 +26,7 @@ fn value(i: usize) -> f32 {
 fn weights() -> Vec<f32> {
     let at = |d: usize, channel: usize, t: usize| {
         let (own, place) = (d / DIM == channel, (d % DIM) as f32);
-        let length = if d % DIM == 0 { 0.125f32.sqrt() } else { 0.5 };
+        let length = if d.is_multiple_of(DIM) { 0.125f32.sqrt() } else { 0.5 };
         if own { length * (std::f32::consts::PI * (t as f32 + 0.5) * place / HOP as f32).cos() } else { 0.0 }
     };
     (0..2 * DIM).flat_map(|d| (0..2).flat_map(move |c| (0..HOP).map(move |t| at(d, c, t)))).collect()

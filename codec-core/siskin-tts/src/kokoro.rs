@@ -44,8 +44,7 @@ impl Kokoro {
             return Err(bad(format!("{graph} has no output {durations}")));
         }
         let file = bundle.file_bytes(styles)?;
-        let tensors = SafeTensors::deserialize(&file)
-            .map_err(|e| bad(format!("{styles}: {e}")))?;
+        let tensors = SafeTensors::deserialize(&file).map_err(|e| bad(format!("{styles}: {e}")))?;
         let voices: Vec<String> = manifest.voices.iter().map(|v| v.name.clone()).collect();
         let mut found = HashMap::new();
         for voice in &voices {
