@@ -170,5 +170,5 @@ def test_stereo_has_two_rows_and_segments_have_scales(tmp_path):
     np.testing.assert_array_equal(np.concatenate(spoken, axis=1), whole)
     with pytest.raises(ValueError, match=r"\[2, samples\]"):
         encoder.encode(pcm[0])
-    with pytest.raises(siskin.Error, match="scale"):
+    with pytest.raises(ValueError, match="scale"):
         decoder.decode(codes, scales=[np.nan])
