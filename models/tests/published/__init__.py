@@ -45,10 +45,23 @@ def nearest(vectors, book):
     return (0.5 * (book**2).sum(1) - vectors.double() @ book.T).argmin(1)
 
 
+def has_tie(vectors, book):
+    """Whether the two nearest entries of a vector are about equally far: within 1e-5 of the mean squared distance, which is more
+    than rounding moves the latents of another processor by."""
+    book, vectors = book.double(), vectors.double()
+    distances = (book**2).sum(1) - 2 * vectors @ book.T + (vectors**2).sum(1, keepdim=True)
+    best = distances.topk(2, dim=1, largest=False).values
+    return bool(((best[:, 1] - best[:, 0]) < 1e-5 * distances.mean(1)).any())
+
+
 def spread_codebooks(books, latents):
     """Sets codebooks so that each stage's entries lie where what the stages before leave does: at PyTorch's own scale all
-    frames would get one code, since the latents of random weights are far from zero and differ little."""
+    frames would get one code, since the latents of random weights are far from zero and differ little. A codebook is drawn
+    anew where rounding would decide between two entries."""
     residual = latents.clone()
     for book in books:
-        book.data.copy_(residual.mean(0) + torch.randn_like(book) * residual.std(0) * 0.7)
+        for _ in range(20):
+            book.data.copy_(residual.mean(0) + torch.randn_like(book) * residual.std(0) * 0.7)
+            if not has_tie(residual, book.data):
+                break
         residual = residual - book.data[nearest(residual, book.data)]
