@@ -367,7 +367,7 @@ impl AudioInput {
         // The filter's last samples may be one more or less; the length of the whole is what counts.
         let count = usize::try_from(whole.saturating_sub(begun))?;
         out.resize(start + count * usize::from(self.given_channels), 0.0);
-        self.given += (out.len() - start) as u64;
+        self.given += count as u64;
         Ok(())
     }
 }
