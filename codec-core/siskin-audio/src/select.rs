@@ -71,8 +71,9 @@ fn tile_totals<S: Simd, const N: usize>(
             let (first, second) = (column[2 * pass], column[2 * pass + 1]);
             for (sum, &value) in sums.iter_mut().zip(values) {
                 let value = simd.splat_f32s(value);
-                sum[0] = simd.mul_add_f32s(value, first, sum[0]);
-                sum[1] = simd.mul_add_f32s(value, second, sum[1]);
+                // Fused where the processor has that; `mul_add` calls a function elsewhere, which took half of the browser's time.
+                sum[0] = simd.mul_add_e_f32s(value, first, sum[0]);
+                sum[1] = simd.mul_add_e_f32s(value, second, sum[1]);
             }
         }
         for (n, ((sum, &base), totals)) in
@@ -90,6 +91,13 @@ fn tile_totals<S: Simd, const N: usize>(
     below
 }
 
+/// The least of some totals.
+// By `min` and not by comparing each: LLVM 22 has no instruction for what it makes of that for WebAssembly's vectors, and gives up.
+#[inline(always)]
+fn least(totals: &[f32]) -> f32 {
+    totals.iter().fold(f32::INFINITY, |least, &total| least.min(total))
+}
+
 impl SelectBest<'_> {
     /// Cost below which a candidate is kept.
     #[inline(always)]
@@ -104,7 +112,7 @@ impl SelectBest<'_> {
         let (groups, _) = totals.as_chunks::<8>();
         for (group, totals) in groups.iter().enumerate() {
             // One comparison for eight entries, since hardly more than one of a block is kept.
-            if !totals.iter().fold(false, |any, &total| any | (total < cutoff)) {
+            if least(totals) >= cutoff {
                 continue;
             }
             for (lane, &total) in totals.iter().enumerate() {
@@ -199,7 +207,7 @@ impl SelectBest<'_> {
                 let base = self.base(beam);
                 totals.iter_mut().for_each(|total| *total += base);
                 let cutoff = self.cutoff_total();
-                if totals.iter().fold(false, |any, &total| any | (total < cutoff)) {
+                if least(&totals) < cutoff {
                     self.keep_best(index, number, &totals);
                 }
             }
@@ -214,7 +222,7 @@ impl WithSimd for SelectBest<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         if S::IS_SCALAR {
-            // A processor without fused products computes each of them by a function.
+            // One value at a time would be slower than what the compiler makes of plain loops.
             self.run_plain();
         } else if self.beams.len() == 1 {
             self.run_tiles::<S, 1>(simd);
