@@ -64,4 +64,6 @@ def spread_codebooks(books, latents):
             book.data.copy_(residual.mean(0) + torch.randn_like(book) * residual.std(0) * 0.7)
             if not has_tie(residual, book.data):
                 break
+        else:
+            raise RuntimeError("twenty codebooks in a row have entries that rounding decides between")
         residual = residual - book.data[nearest(residual, book.data)]
