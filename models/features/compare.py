@@ -12,7 +12,6 @@ import json
 import resource
 import subprocess
 import tempfile
-import time
 from pathlib import Path
 
 import cv2
@@ -20,6 +19,7 @@ import numpy as np
 import testset
 from agreement import Agreement
 from PIL import Image
+from running import cpu_ms
 from scenes import HEIGHT, WIDTH
 from teacher import Teacher
 
@@ -118,17 +118,6 @@ def bytes_at(rows, f):
             part = (f - a["f"]) / (b["f"] - a["f"])
             return float(np.exp(np.log(a["bytes"]) + part * np.log(b["bytes"] / a["bytes"])))
     return None
-
-
-def cpu_ms(work, times=15):
-    """The least processor time of several runs: other load on the machine only adds to it."""
-    work()
-    spent = []
-    for _ in range(times):
-        begun = time.process_time()
-        work()
-        spent.append((time.process_time() - begun) * 1e3)
-    return min(spent)
 
 
 def halves(program, bundle, picture, frames=40):
@@ -231,7 +220,7 @@ def main():
     print(times, flush=True)
     ends = []
     for row in equal:
-        jpeg = row["others"]["JPEG"]
+        jpeg = row["others"].get("JPEG")
         for link in LINKS:
             byte = 8 / (link * 1e3)
             ours = times["device_ms"] + byte * row["bytes"] + times["server_ms"]

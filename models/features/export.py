@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 import tables
 import torch
 import torch.nn.functional as F
 from arch import ALIGN, INPUTS, LATENTS, LEVELS, MAX_LATENT, STRIDE, Student
 from onnx import TensorProto, helper, numpy_helper
+from running import session
 from safetensors.numpy import save_file
 from teacher import model
 from torch import nn
@@ -72,12 +72,6 @@ def write_graph(path, module, example, names, dims):
 def write_head(path, module):
     write_graph(path, module, torch.zeros(1, LATENTS, 6, 8), ("latents", "map"),
                 (("rows", "columns"), ("map_rows", "map_columns")))
-
-
-def session(path):
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
 def latents_of(device, frames, gains):

@@ -12,24 +12,17 @@ import argparse
 import json
 import subprocess
 import tempfile
-import time
 from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 import soundfile as sf
 from packages import package
+from running import cpu_ms, session
 from scipy.signal import resample_poly
 
 RATE, CHUNK, CONTEXT, CUT = 16_000, 512, 64, "/Relu_3_output_0"
-
-
-def session(graph):
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
 
 def mono(path):
@@ -108,17 +101,6 @@ def through_siskin(program):
         subprocess.run([program, "decode", "-y", "-q", folder / "a.mka", folder / "b.wav"], check=True)
         return info.get("packet_bytes", info["bytes"]), mono(folder / "b.wav")
     return code
-
-
-def cpu_ms(work, times=7):
-    """The least processor time of several runs: other load on the machine only adds to it."""
-    work()
-    spent = []
-    for _ in range(times):
-        begun = time.process_time()
-        work()
-        spent.append((time.process_time() - begun) * 1e3)
-    return min(spent)
 
 
 def main():

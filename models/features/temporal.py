@@ -13,8 +13,11 @@ import numpy as np
 import tables
 import testset
 from compare import pan
-from halves import Halves
+from corpus import pack
+from export import latents_of
 from packages import SCREENS, package, pictures
+from running import session
+from safetensors.numpy import load_file
 from tables import CLASSES, MAGNITUDES, shifted
 from teacher import Teacher
 
@@ -79,18 +82,16 @@ def main():
     parser.add_argument("--clips", type=int, default=40)
     args = parser.parse_args()
     cv2.setNumThreads(1)
-    halves, teacher = Halves(args.bundle), Teacher()
+    device, gains = session(args.bundle / "device.onnx"), load_file(args.bundle / "tables.safetensors")["gains"]
+    teacher = Teacher()
     found = [p for name in SCREENS for p in pictures(package(name, args.cache))]
     known = [v for v in (testset.view(p) for p in found[:: len(found) // (args.clips + 20)]) if v is not None][: args.clips]
     # As compare.py chooses its clips: the pictures in which most is found.
     test = sorted((v for _, v in testset.load(args.cache)), key=lambda v: -float((teacher.run(v) > 0.3).mean()))[:4]
     for name, move in (("slow pans", pan), ("still, with noise", still)):
-        learned = [[halves.latents(f) for f in move(v, 4)] for v in known]
-        clips = [[halves.latents(f) for f in move(v)] for v in test]
         for level in (0, 2, 4):
-            gain = halves.gains[level][:, None, None]
-            rows, own = ([[np.rint(y * gain).astype(int).transpose(1, 2, 0) for y in clip] for clip in some]
-                         for some in (learned, clips))
+            rows, own = ([latents_of(device, [pack(f) for f in frames], gains[level]) for frames in some]
+                         for some in ([move(v, 4) for v in known], [move(v) for v in test]))
             alone, after = tables.count([y for clip in rows for y in clip]), count(rows)
             intra = np.mean([tables.bits(y, alone) for clip in own for y in clip[1:]]) / 8
             inter = np.mean([bits(y, before, after) for clip in own for before, y in zip(clip, clip[1:])]) / 8
