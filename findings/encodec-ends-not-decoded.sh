@@ -20,6 +20,7 @@ python=${PYTHON:-/usr/bin/python3}
 mkdir "$folder/site/torchaudio" && : >"$folder/site/torchaudio/__init__.py"
 cat >"$folder/run.py" <<'PY'
 import importlib
+import sys
 
 import torch
 from encodec import EncodecModel
@@ -51,6 +52,7 @@ with torch.no_grad():
     files.MODELS["encodec_24khz"] = lambda: narrow
     read = [f"{n} " + outcome(lambda: files.decompress(files.compress(narrow, 0.1 * torch.randn(1, n))))
             for n in (6400, 6720, 7040)]
+print("PyTorch", torch.__version__, file=sys.stderr)
 print("48 kHz: " + ", ".join(found) + "; .ecdc: " + ", ".join(read))
 PY
 found=$(PYTHONPATH="$folder/site" "$python" -W ignore "$folder/run.py")

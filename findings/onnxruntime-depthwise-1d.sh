@@ -61,6 +61,9 @@ for steps in (1, 50):
     assert np.abs(plain.run(None, {"x": x})[0] - image.run(None, {"x": x})[0]).max() < 1e-5
     a, b = (microseconds(lambda: s.run(None, {"x": x})) for s in (plain, image))
     found.append(f"{steps} steps: {a:.1f} us in one dimension, {b:.1f} us as an image")
+    slower = a / b
 print("; ".join(found))
+if slower < 1.5:
+    raise SystemExit("the behavior has changed")
 PY
 "$python" "$folder/run.py"

@@ -41,6 +41,7 @@ try_crate() {
   # A crate carries no models: the program says what is missing and where it looked.
   if clean siskin encode -q "$root/testdata/clips/speech-be.flac" a.mka 2> "$work/said"; then
     [ -e /usr/share/siskin ] || [ -e /usr/local/share/siskin ] || die "it encoded without a model"
+    echo "try-packages: skipped: what it says without a model, since a Siskin is installed here" >&2
   else
     grep -q 'speech-24k' "$work/said" || die "it does not say what is missing: $(cat "$work/said")"
   fi
@@ -54,7 +55,7 @@ try_crate() {
 
 try_wheel() {
   local wheel python=$work/venv/bin/python
-  wheel=$(compgen -G "$cache/wheels/*.whl" | head -n 1) || die "there is no wheel: ./x wheel builds it"
+  wheel=$(compgen -G "$cache/wheels/siskin-$(version)-*.whl") || die "there is no wheel of $(version): ./x wheel builds it"
   # Debian's own Python, and of its packages none.
   /usr/bin/python3 -m venv "$work/venv"
   "$python" -m pip install -q --disable-pip-version-check "${wheel}[runtime]"

@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """CPU time and memory of coding speech with Siskin's own bundle, beside another build of the program and beside Lyra V2.
 
     scripts/audio_speed.py [--siskin target/release/siskin] [--old OTHER/siskin] [--lyra FOLDER] [--seconds 120] [--runs 3]

@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """CPU time of published codecs in Siskin beside their PyTorch references, one thread each, in one run.
 
     pip install -r models/requirements-imports.txt

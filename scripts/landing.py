@@ -27,7 +27,10 @@ FILM_SECONDS = 8
 
 
 def run(*args):
-    return subprocess.run([str(a) for a in args], check=True, capture_output=True, text=True).stdout
+    done = subprocess.run([str(a) for a in args], capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"{args[0]}: {done.stderr.strip()}")
+    return done.stdout
 
 
 def ffmpeg(*args):
@@ -37,10 +40,6 @@ def ffmpeg(*args):
 def spectrogram(sound, picture):
     """0 to 8 kHz over the length, 80 dB."""
     ffmpeg("-i", sound, "-lavfi", "aresample=16000,showspectrumpic=s=360x160:legend=0:color=magma:drange=80:fscale=lin", picture)
-
-
-def compare(siskin, original, coded):
-    return json.loads(run(siskin, "compare", "--json", original, coded).strip().splitlines()[-1])
 
 
 def sounds(siskin, folder):
@@ -83,19 +82,17 @@ def source_film(clip, film):
 
 
 def x264(film, size, out):
-    """Codes the film with x264 to as many bytes, by halving the range of qualities; the bytes."""
-    low, high, best = 0.0, 51.0, None
+    """Codes the film with x264 to as many bytes to 2 %, by halving the range of qualities; the bytes."""
+    low, high = 0.0, 51.0
     for _ in range(12):
         crf = (low + high) / 2
         ffmpeg("-i", film, "-c:v", "libx264", "-preset", "veryfast", "-tune", "zerolatency", "-g", "120", "-crf", f"{crf:.3f}",
                "-pix_fmt", "yuv420p", "-movflags", "+faststart", out)
         found = out.stat().st_size
-        if best is None or abs(found - size) < abs(best[0] - size):
-            best = (found, crf)
         if abs(found - size) <= 0.02 * size:
-            break
+            return found
         low, high = (crf, high) if found > size else (low, crf)
-    return best[0]
+    raise SystemExit(f"x264 gives no file of {size} bytes: another --film-bitrate")
 
 
 def films(siskin, folder, clip, bitrate):
@@ -109,7 +106,9 @@ def films(siskin, folder, clip, bitrate):
     for coded, name in [(film, "original"), (folder / "ours.y4m", "ours"), (theirs, "x264")]:
         if name == "ours":
             run(siskin, "decode", "-q", "-y", ours, coded)
-        ffmpeg("-ss", FILM_SECONDS / 2, "-i", coded, "-frames:v", "1", folder / f"{name}.png")
+        # The middle of a film that is shorter too.
+        seconds = float(run("ffprobe", "-v", "error", "-show_entries", "format=duration", "-of", "csv=p=0", theirs))
+        ffmpeg("-ss", seconds / 2, "-i", coded, "-frames:v", "1", folder / f"{name}.png")
     facts = {"our_bytes": size, "x264_bytes": other, "our_psnr": psnr(folder / "ours.y4m", film), "x264_psnr": psnr(theirs, film)}
     film.unlink()
     (folder / "ours.y4m").unlink()
@@ -131,10 +130,11 @@ def main():
     parser.add_argument("--film-bitrate", type=int, default=40_000)
     args = parser.parse_args()
     folder = args.folder
-    if (folder / "index.html").exists():
-        shutil.rmtree(folder)
+    # What an earlier run wrote, and nothing else of the folder.
+    for name in ["sounds", "films", "player", "bundles"]:
+        shutil.rmtree(folder / name, ignore_errors=True)
     for name in ["sounds", "films", "player", "bundles/speech-24k"]:
-        (folder / name).mkdir(parents=True, exist_ok=True)
+        (folder / name).mkdir(parents=True)
     for file in [*ROOT.glob("web/player/*.js"), ROOT / "web/player/siskin.wasm"]:
         shutil.copy(file, folder / "player")
     for file in BUNDLE:

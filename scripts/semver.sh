@@ -11,7 +11,7 @@ tools=$PWD/.siskin/cargo
 before_this_version() {
   local commit
   commit=$(git log -1 --format=%H -G'^version = "' -- Cargo.toml)
-  if [ -n "$commit" ]; then git rev-parse --quiet --verify "$commit^"; fi
+  if [ -n "$commit" ]; then git rev-parse --quiet --verify "$commit^" || true; fi
 }
 
 base=${1:-$(git describe --tags --abbrev=0 --match 'v*' 2>/dev/null || before_this_version)}
@@ -28,7 +28,7 @@ if [ -z "${2:-}" ] && [ "$was" != "$is" ]; then
   echo "semver: nothing to compare, since $is may break what $was promised ($(git log -1 --format='%h of %as' "$base"))" >&2
   exit
 fi
-[ -x "$tools/bin/cargo-semver-checks" ] || cargo install --quiet --locked --root "$tools" cargo-semver-checks
+[ -x "$tools/bin/cargo-semver-checks" ] || cargo install --quiet --locked --root "$tools" cargo-semver-checks@0.51.0
 
 # Libraries that both have: a new crate breaks nobody. The tool stops at one that the release has not.
 packages=()

@@ -3,7 +3,7 @@
 
     scripts/video_clips.py FOLDER bikes.mp4 carphone_pristine.mp4 --font DejaVuSans.ttf --mono DejaVuSansMono.ttf
 
-text.mkv: a page of this repository that scrolls by three rows a frame. screen.mkv: two windows of text, one that jumps by
+text.mkv: a page of testdata/video that scrolls by three rows a frame. screen.mkv: two windows of text, one that jumps by
 pages and one to which lines are added, a film (the second clip), and something that moves over them. night.mkv: the first clip
 at 0.3 of its contrast and half of its colors, with the noise of a sensor. They need an FFmpeg with drawtext, and the same one
 makes the same clips.
@@ -13,7 +13,7 @@ import argparse
 import pathlib
 import subprocess
 
-DOCS = pathlib.Path(__file__).resolve().parent.parent / "docs"
+PAGES = pathlib.Path(__file__).resolve().parent.parent / "testdata/video"
 LOSSLESS = ["-pix_fmt", "yuv420p", "-c:v", "ffv1"]
 
 
@@ -22,7 +22,7 @@ def ffmpeg(*args):
 
 
 def written(font, page, size, color, x, y):
-    return (f"drawtext=fontfile={font}:textfile={DOCS / page}:expansion=none:fontsize={size}:fontcolor={color}:x={x}:y='{y}'")
+    return (f"drawtext=fontfile={font}:textfile={PAGES / page}:expansion=none:fontsize={size}:fontcolor={color}:x={x}:y='{y}'")
 
 
 def plain(color, size, rate=30):
@@ -40,10 +40,10 @@ def main():
     args = parser.parse_args()
     args.folder.mkdir(parents=True, exist_ok=True)
     end = ["-frames:v", args.frames, *LOSSLESS]
-    page = written(args.font, "video.md", 13, "black", 8, "20-3*n")
+    page = written(args.font, "page.txt", 13, "black", 8, "20-3*n")
     ffmpeg("-f", "lavfi", "-i", f"{plain('white', '480x270')},{page}", *end, args.folder / "text.mkv")
-    left = written(args.mono, "video-bitstream.md", 10, "0x202020", 4, "4-39*floor(n/12)")
-    right = written(args.mono, "video.md", 10, "0xd0e0a0", 4, "108-12*floor(n/4)")
+    left = written(args.mono, "specification.txt", 10, "0x202020", 4, "4-39*floor(n/12)")
+    right = written(args.mono, "page.txt", 10, "0xd0e0a0", 4, "108-12*floor(n/4)")
     layers = [plain("0x303848", "480x270"), f"{plain('0xfafafa', '250x200')},{left}",
               f"{plain('0x101820', '200x120')},{right}", plain("black", "8x12")]
     inputs = [word for layer in layers for word in ("-f", "lavfi", "-i", layer)]
