@@ -348,7 +348,20 @@ fn presets_are_efforts_of_the_codec_or_fits() {
     for (preset, refine) in [("fast", "0"), ("medium", "1"), ("slow", "2")] {
         assert_eq!(encode(&["--preset", preset]), encode(&["--refine", refine]), "{preset}");
     }
-    assert_eq!(encode(&["--preset", "realtime"]), encode(&[]));
+    assert_eq!(encode(&["--preset", "medium"]), encode(&[]));
+    assert_eq!(encode(&["--preset", "realtime"]), encode(&["--lookahead", "0"]));
+    let packets = |options: &[&str]| {
+        let coded = folder.path().join("a.mkv");
+        let all = json(&[&["encode", text(&clip), text(&coded), "-y", "--json"], options].concat());
+        let seen = json(&["verify", text(&coded), "--json"]);
+        assert_eq!((all["frames"].as_u64(), seen["frames"].as_u64()), (Some(10), Some(10)), "{seen}");
+        all["groups"].as_u64()
+    };
+    // A keyframe, eight frames, and one.
+    assert_eq!((packets(&[]), packets(&["--lookahead", "4"])), (Some(3), Some(4)));
+    assert_eq!(packets(&["--preset", "realtime"]), Some(10));
+    let output = run(["encode", text(&clip), text(&clip), "--model", "video-realtime", "--lookahead", "4"]);
+    assert_fails(&output, 2, "--lookahead is not for models");
     let [fast, medium, slow] = ["fast", "medium", "slow"].map(|preset| encode(&["--preset", preset]));
     assert!(slow <= medium && medium != fast, "{fast} {medium} {slow} bytes");
     // What was a fit before 0.3.

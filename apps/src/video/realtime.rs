@@ -1,4 +1,4 @@
-//! Frames coded in real time: a packet each, as soon as the frame is there.
+//! Frames coded by the block codec, each at once or several together, or by one network for all streams.
 
 use std::time::Instant;
 
@@ -31,6 +31,8 @@ pub(super) struct Realtime {
     /// Name and id of the bundle, if there is one.
     model: Option<(String, String)>,
     steps: u32,
+    /// Frames that a packet may hold.
+    lookahead: u32,
     /// The bit rate that was asked for, and the bytes of packets.
     rate: Option<f64>,
     bytes: u64,
@@ -63,7 +65,7 @@ impl Realtime {
             }
         };
         let header = *input.header();
-        let config = job.video.realtime_config(aim, job.runtime.threads());
+        let config = job.video.realtime_config(aim, job.runtime.threads(), bundle.is_some())?;
         let encoder = match &bundle {
             Some(bundle) => Encoder::with_network(header, &job.runtime, bundle, &config)?,
             None => Encoder::new(header, &config)?,
@@ -80,6 +82,7 @@ impl Realtime {
             introduction: Some(introduction),
             model: manifest.map(|m| m.name.clone()).zip(id),
             steps: config.refinements,
+            lookahead: config.lookahead,
             rate: if let Wish::Bitrate(rate) = wish { Some(rate) } else { None },
             bytes: 0,
             is_revealed: false,
@@ -88,15 +91,18 @@ impl Realtime {
         })
     }
 
-    /// PSNR of the frame as a decoder sees it, over RGB.
-    fn decoded_psnr(&mut self, frame: &VideoFrame) -> Result<f64> {
-        let header = self.encoder.header();
-        let matrix = YuvMatrix::from_colorimetry(&header.colorimetry);
+    /// PSNR of the frames as a decoder sees them, over RGB, all together.
+    fn decoded_psnr(&mut self, frames: &[VideoFrame]) -> Result<f64> {
+        let matrix = YuvMatrix::from_colorimetry(&self.encoder.header().colorimetry);
         let [seen, wanted] = &mut self.scratch;
-        // Over RGB and not 4:2:0, so that the number means the same as with the other presets.
-        self.encoder.reconstructed_frame()?.convert_to(PixelFormat::Rgb, &matrix, seen);
-        frame.view().convert_to(PixelFormat::Rgb, &matrix, wanted);
-        Ok(frame_psnr(&seen.view(), &wanted.view()))
+        let mut sum = 0.0;
+        for (decoded, frame) in self.encoder.reconstructed_frames()?.iter().zip(frames) {
+            // Over RGB and not 4:2:0, so that the number means the same as with the other presets.
+            decoded.view().convert_to(PixelFormat::Rgb, &matrix, seen);
+            frame.view().convert_to(PixelFormat::Rgb, &matrix, wanted);
+            sum += frame_psnr(&seen.view(), &wanted.view());
+        }
+        Ok(sum)
     }
 }
 
@@ -112,7 +118,14 @@ impl Mode for Realtime {
     }
 
     fn group_size(&self) -> usize {
-        1
+        self.lookahead.max(1) as usize
+    }
+
+    fn plan(&mut self, group: &Group) -> Result<usize> {
+        let begun = Instant::now();
+        let planned = self.encoder.plan(&group.views())?;
+        self.seconds += begun.elapsed().as_secs_f64();
+        Ok(planned)
     }
 
     fn usable(&self, earlier: Earlier, job: &Job<'_>) -> Result<Earlier> {
@@ -128,15 +141,13 @@ impl Mode for Realtime {
     }
 
     fn encode(&mut self, group: &Group, _: &mut Progress<'_>) -> Result<Option<Coded>> {
-        let Some(frame) = group.frames.first() else { return Ok(None) };
-        let own = group.durations().and_then(|d| d.first().copied());
         let begun = Instant::now();
-        let coded = self.encoder.encode_frame(&frame.view(), own)?;
+        let coded = self.encoder.encode_group(&group.views(), group.durations())?;
         let (is_keyframe, data) = (coded.is_keyframe, coded.data.to_vec());
         self.bytes += data.len() as u64;
         // Without reading and measuring, which are not the encoder's.
         self.seconds += begun.elapsed().as_secs_f64();
-        Ok(Some(Coded { is_keyframe, data, psnr: self.decoded_psnr(frame)? }))
+        Ok(Some(Coded { is_keyframe, data, psnr: self.decoded_psnr(&group.frames)? }))
     }
 
     fn concern(&self, sums: &Sums) -> Option<String> {

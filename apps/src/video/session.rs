@@ -33,8 +33,13 @@ pub(super) trait Mode: Sized {
     /// What is told before the first group.
     fn introduction(&mut self, group: &Group) -> Option<String>;
 
-    /// Frames that are coded at once.
+    /// Frames that are coded at once, at most.
     fn group_size(&self) -> usize;
+
+    /// How many of the frames that come next are coded at once; all that were gathered, unless the mode knows better.
+    fn plan(&mut self, group: &Group) -> Result<usize> {
+        Ok(group.frames.len())
+    }
 
     /// What of an earlier run can be gone on from.
     fn usable(&self, earlier: Earlier, job: &Job<'_>) -> Result<Earlier> {
@@ -67,12 +72,12 @@ pub(super) trait Mode: Sized {
     fn summary(&self, sums: &Sums) -> (String, Option<events::Realtime<'_>>);
 }
 
-/// Frames of one group.
+/// Frames of one group, or those that are gathered for the next ones.
 #[derive(Debug, Default)]
 pub(super) struct Group {
     pub(super) frames: Vec<VideoFrame>,
-    /// When the first is shown, in nanoseconds from the first of all, and how long each is.
-    start_ns: u64,
+    /// When each is shown, in nanoseconds from the first of all, and for how long.
+    starts_ns: Vec<u64>,
     lengths: Vec<u32>,
     is_constant: bool,
 }
@@ -81,6 +86,22 @@ impl Group {
     /// Durations to be coded, where the rate varies.
     pub(super) fn durations(&self) -> Option<&[u32]> {
         (!self.is_constant).then_some(&self.lengths)
+    }
+
+    /// When the first frame is shown, in nanoseconds from the first of all.
+    fn start_ns(&self) -> u64 {
+        self.starts_ns.first().copied().unwrap_or(0)
+    }
+
+    /// Takes the first frames out.
+    fn take(&mut self, count: usize) -> Self {
+        let count = count.min(self.frames.len());
+        Self {
+            frames: self.frames.drain(..count).collect(),
+            starts_ns: self.starts_ns.drain(..count).collect(),
+            lengths: self.lengths.drain(..count).collect(),
+            is_constant: self.is_constant,
+        }
     }
 
     /// The frames without their memory.
@@ -164,6 +185,7 @@ pub(super) fn run<M: Mode>(
     interrupt::keep_output();
     let total = input.stated_frames();
     let (mut sums, mut was_interrupted) = (Sums::default(), false);
+    let mut gathered = Group { is_constant: header.frame_rate.0 > 0, ..Group::default() };
     loop {
         let kept = earlier.as_mut().and_then(Earlier::next).map(|(info, data)| (info, data.to_vec()));
         if kept.is_none() && earlier.take().is_some() {
@@ -171,14 +193,16 @@ pub(super) fn run<M: Mode>(
         }
         // Frames of kept packets are decoded as well: the input has no other way to the place after them.
         let count = kept.as_ref().map_or(mode.group_size(), |(info, _)| info.frames as usize);
-        let group = match gather_group(&mut input, count, &mut ahead, &header) {
+        match gather(&mut input, count, &mut ahead, &mut gathered) {
             // What an earlier run left is whole as long as this file is not in its place.
             Err(e) if e.is::<interrupt::Interrupted>() && kept.is_none() => {
                 was_interrupted = true;
                 break;
             }
-            group => group?,
-        };
+            done => done?,
+        }
+        let is_planned = kept.is_none() && !gathered.frames.is_empty();
+        let group = gathered.take(if is_planned { mode.plan(&gathered)? } else { count });
         if group.frames.is_empty() && kept.is_none() {
             break;
         }
@@ -206,7 +230,7 @@ pub(super) fn run<M: Mode>(
             sink.flush()?;
             target.reveal()?;
         }
-        let start = shift + group.start_ns;
+        let start = shift + group.start_ns();
         // Matroska wants blocks in the order of time.
         job.write_sound(start, &mut sink)?;
         sink.block(start, group.nanoseconds(), coded.is_keyframe, &coded.data)?;
@@ -290,26 +314,23 @@ fn check_earlier(job: &Job<'_>, info: &GopInfo, group: &Group) -> Result<()> {
     Ok(())
 }
 
-/// The next frames; `ahead` is the one after them.
-fn gather_group(
+/// Adds frames to a group until it has `count`; `ahead` is the one after them.
+fn gather(
     input: &mut VideoInput,
     count: usize,
     ahead: &mut Option<TimedFrame>,
-    header: &VideoHeader,
-) -> Result<Group> {
-    let mut group = Group { is_constant: header.frame_rate.0 > 0, ..Group::default() };
+    group: &mut Group,
+) -> Result<()> {
     while group.frames.len() < count {
         interrupt::check_interrupt()?;
         let Some(next) = ahead.take() else { break };
         // One frame more is read, so that the end of the input is known with its last group.
         *ahead = input.next()?;
-        if group.frames.is_empty() {
-            group.start_ns = next.start_ns;
-        }
+        group.starts_ns.push(next.start_ns);
         group.frames.push(next.frame);
         group.lengths.push(next.duration_ns);
     }
-    Ok(group)
+    Ok(())
 }
 
 impl Sums {

@@ -18,6 +18,8 @@ const REPEATED: u8 = 3;
 const REPEATED_BYTES: usize = 2;
 /// Numbers of real-time packets are below this: they count round, so that each takes one byte.
 pub const REALTIME_NUMBERS: u32 = 128;
+/// Frames of a packet of the block codec at most.
+pub const MAX_BLOCK_FRAMES: u32 = 16;
 /// Bytes of the checksum at the end.
 // Four bytes of a CRC miss one damaged packet in 2^32; at 30 frames per second they cost 1 kb/s.
 const CHECKSUM: usize = 4;
@@ -29,7 +31,7 @@ pub enum Coding {
     Fitted,
     /// One frame: latents for the network of a bundle, and motion.
     Realtime,
-    /// One frame of the block codec, which has no network; a frame that repeats the one before has nothing after its head.
+    /// A frame or several of the block codec, which has no network; a frame that repeats the one before has nothing after its head.
     Blocks,
 }
 
@@ -173,10 +175,11 @@ pub fn read_head<'a>(data: &'a [u8], limits: &Limits) -> Result<(GopInfo, Cursor
     } else {
         None
     };
-    // One frame per packet in the real-time mode, so that no frame waits for the next before it is sent.
+    // Without lookahead one frame per packet, so that no frame waits for the next before it is sent.
     let (most_number, most_frames) = match coding {
         Coding::Fitted => (u32::MAX, limits.max_video_frames),
-        Coding::Realtime | Coding::Blocks => (REALTIME_NUMBERS - 1, 1),
+        Coding::Realtime => (REALTIME_NUMBERS - 1, 1),
+        Coding::Blocks => (REALTIME_NUMBERS - 1, MAX_BLOCK_FRAMES),
     };
     let number = cursor.read_ranged("number", 0, most_number)?;
     let frames = cursor.read_ranged("frames", 1, most_frames)?;

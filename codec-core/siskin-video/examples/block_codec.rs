@@ -3,12 +3,12 @@
 //!     cargo run --release -p siskin-video --example block_codec -- clip.y4m 10 20 30
 //!
 //! Numbers of 100 and more are bit rates; then the average and the worst second are printed as parts of it. `r0` is `--refine 0`,
-//! `k120` the frames from a keyframe to the next.
+//! `k120` the frames from a keyframe to the next, `l8` the frames that a packet may hold.
 
 #![allow(clippy::print_stdout, reason = "what it measures is its output")]
 
 use siskin_bitstream::VideoHeader;
-use siskin_media::{PixelFormat, VideoFrame, YuvMatrix};
+use siskin_media::{PixelFormat, VideoFrame, VideoFrameView, YuvMatrix};
 use siskin_video::realtime::{Config, Target};
 use siskin_video::{blocks, psnr};
 
@@ -64,13 +64,16 @@ fn cpu_seconds() -> f64 {
     threads.filter_map(of_one).sum::<f64>() / 1e9
 }
 
-/// The average and the worst second of packets as parts of a bit rate, and the largest packet as a part of a second of it.
-fn told_rates(packets: &[Vec<u8>], header: &VideoHeader, rate: u32) -> String {
-    let bits: Vec<f64> = packets.iter().map(|p| 8.0 * p.len() as f64 / f64::from(rate)).collect();
+/// The average and the worst second of packets as parts of a bit rate, and the largest packet as a part of a second of it. Bits of a
+/// packet count evenly for its frames, as many as `counts` says.
+fn told_rates(packets: &[Vec<u8>], counts: &[usize], header: &VideoHeader, rate: u32) -> String {
+    let parts: Vec<f64> = packets.iter().map(|p| 8.0 * p.len() as f64 / f64::from(rate)).collect();
+    let spread = |(&part, &count): (&f64, &usize)| std::iter::repeat_n(part / count as f64, count);
+    let bits: Vec<f64> = parts.iter().zip(counts).flat_map(spread).collect();
     let second = (header.frame_rate.0 as f64 / f64::from(header.frame_rate.1)).round() as usize;
     let average = bits.iter().sum::<f64>() * second as f64 / bits.len() as f64;
     let worst = bits.windows(second).map(|w| w.iter().sum::<f64>()).fold(0.0, f64::max);
-    let largest = bits.iter().copied().fold(0.0, f64::max);
+    let largest = parts.iter().copied().fold(0.0, f64::max);
     format!("average {average:.3} worst second {worst:.3} largest packet {largest:.3}")
 }
 
@@ -95,27 +98,34 @@ fn main() -> siskin_video::Result<()> {
     }
     let option = |letter: char| arguments.iter().find_map(|a| a.strip_prefix(letter)?.parse::<u32>().ok());
     let (refinements, keyframe_interval) = (option('r').unwrap_or(1), option('k').unwrap_or(1000));
+    let lookahead = option('l').unwrap_or(0);
     for quality in arguments.iter().filter_map(|q| q.parse::<u32>().ok()) {
         let target = if quality < 100 { Target::Quality(quality as u8) } else { Target::Bitrate(quality) };
-        let config = Config { target, keyframe_interval, refinements, ..Default::default() };
+        let config = Config { target, keyframe_interval, refinements, lookahead, ..Default::default() };
         let mut encoder = blocks::Encoder::new(header, &config)?;
         let (begun, clock) = (cpu_seconds(), std::time::Instant::now());
         let (mut packets, mut seen) = (Vec::new(), Vec::new());
-        for frame in &frames {
-            packets.push(encoder.encode(frame, None)?.data.to_vec());
-            let mut own = VideoFrame::default();
-            encoder.reconstructed_frame()?.copy_to(&mut own);
-            seen.push(own);
+        let views = frames.iter().map(|f| VideoFrameView::from_data(PixelFormat::I420, size, f));
+        let views = views.collect::<Result<Vec<_>, _>>()?;
+        let mut rest = &views[..];
+        while !rest.is_empty() {
+            let group = &rest[..encoder.plan(&rest[..rest.len().min(lookahead.max(1) as usize)])?];
+            packets.push(encoder.encode_group(group, None)?.data.to_vec());
+            seen.extend(encoder.reconstructed_frames()?);
+            rest = &rest[group.len()..];
         }
         let (encode, wall) = (cpu_seconds() - begun, clock.elapsed().as_secs_f64());
         let begun = cpu_seconds();
         let mut decoder = blocks::Decoder::new();
-        let mut decoded = Vec::new();
+        let (mut decoded, mut counts) = (Vec::new(), Vec::new());
         for packet in &packets {
-            decoder.decode(packet)?;
-            let mut own = VideoFrame::default();
-            decoder.copy_frame(&mut own)?;
-            decoded.push(own);
+            let info = decoder.decode(packet)?;
+            counts.push(info.frames as usize);
+            for index in 0..info.frames as usize {
+                let mut own = VideoFrame::default();
+                decoder.frame_at(index)?.copy_to(&mut own);
+                decoded.push(own);
+            }
         }
         let decode = cpu_seconds() - begun;
         let mut sums = [0.0; 4];
@@ -134,7 +144,7 @@ fn main() -> siskin_video::Result<()> {
             packets[0].len()
         );
         if quality >= 100 {
-            println!("  {}", told_rates(&packets, &header, quality));
+            println!("  {}", told_rates(&packets, &counts, &header, quality));
         }
     }
     Ok(())

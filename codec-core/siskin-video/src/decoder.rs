@@ -24,7 +24,8 @@ pub struct Decoded {
 /// Frames of a group with a network of its own are decoded by frame threads, which prefetch a few beyond the one that is
 /// asked for: quickest is to ask for one after another.
 ///
-/// A packet of the [real-time mode](realtime) is a group of one frame; its bundle is found by the id in the stream.
+/// A packet of the [block codec](blocks) is a group of one frame or several, one of a [network for all streams](realtime) of one
+/// frame; its bundle is found by the id in the stream.
 ///
 /// Parameters decode to the same numbers on every machine. Frames may differ by one step of 255 where networks are
 /// computed in another order.
@@ -173,11 +174,9 @@ impl Decoder {
         let header = self.header.as_ref().ok_or(Error::MissingHeader)?;
         let matrix = YuvMatrix::from_colorimetry(&header.colorimetry);
         match self.coding {
-            // A real-time packet is one frame.
-            Coding::Realtime | Coding::Blocks if index > 0 => {
-                return Err(Error::parameter("frame", index, "0"));
-            }
-            Coding::Blocks => self.blocks.frame()?.convert_to(format, &matrix, out),
+            // A packet of it is one frame.
+            Coding::Realtime if index > 0 => return Err(Error::parameter("frame", index, "0")),
+            Coding::Blocks => self.blocks.frame_at(index)?.convert_to(format, &matrix, out),
             Coding::Realtime => {
                 let realtime = self.realtime.as_ref().ok_or(Error::MissingHeader)?;
                 realtime.frame()?.convert_to(format, &matrix, out);
@@ -195,16 +194,28 @@ impl Decoder {
         Ok(())
     }
 
-    /// The frame of the last packet of a real-time mode, in 4:2:0, where the decoder keeps it: no samples are copied. None if the
-    /// group at hand has a network of its own, whose frames [`Decoder::decode_frame`] computes.
+    /// Frame `index` of the last packet, in 4:2:0, where the decoder keeps it: no samples are copied. None if the group at hand has a
+    /// network of its own, whose frames [`Decoder::decode_frame`] computes.
+    ///
+    /// # Errors
+    /// [`Error::MissingHeader`] if none has been decoded; [`Error::Parameter`] if there is no such frame.
+    pub fn view_frame(&self, index: usize) -> Result<Option<VideoFrameView<'_>>> {
+        match self.coding {
+            Coding::Realtime if index > 0 => Err(Error::parameter("frame", index, "0")),
+            Coding::Blocks => self.blocks.frame_at(index).map(Some),
+            Coding::Realtime => self.realtime.as_ref().ok_or(Error::MissingHeader)?.frame().map(Some),
+            Coding::Fitted => Ok(None),
+        }
+    }
+
+    /// As [`Decoder::view_frame`], the last frame that could be decoded.
     ///
     /// # Errors
     /// [`Error::MissingHeader`] if none has been decoded.
-    pub fn view_frame(&self) -> Result<Option<VideoFrameView<'_>>> {
+    pub fn view_last_frame(&self) -> Result<Option<VideoFrameView<'_>>> {
         match self.coding {
             Coding::Blocks => self.blocks.frame().map(Some),
-            Coding::Realtime => self.realtime.as_ref().ok_or(Error::MissingHeader)?.frame().map(Some),
-            Coding::Fitted => Ok(None),
+            _ => self.view_frame(0),
         }
     }
 

@@ -29,8 +29,10 @@ pub(super) struct Stream {
     /// The packet at hand, and whether it can be decoded.
     packet: Option<u64>,
     good: bool,
-    /// The last good frame of a fitted GOP; those of the real-time modes stay where the decoder keeps them.
+    /// The last good frame of a fitted GOP; others stay where the decoder keeps them.
     frame: Option<VideoFrame>,
+    /// Which frame of the packet at hand is shown; where it cannot be decoded, the last good one.
+    shown: Option<usize>,
     /// How the last good packet is coded.
     coding: Coding,
     /// Packets in a row that could not be decoded.
@@ -44,6 +46,7 @@ impl Stream {
             packet: None,
             good: false,
             frame: None,
+            shown: None,
             coding: Coding::Blocks,
             broken: 0,
         }
@@ -73,6 +76,7 @@ impl Stream {
         self.packet = Some(place.packet);
         let loaded = self.decoder.load(data);
         self.good = loaded.is_ok();
+        self.shown = None;
         loaded.map(|info| {
             (self.broken, self.coding) = (0, info.coding);
             true
@@ -86,7 +90,7 @@ impl Stream {
         }
         if self.coding != Coding::Fitted {
             // Decoded with its packet. What a fitted GOP left must not be shown in its place later.
-            self.frame = None;
+            (self.frame, self.shown) = (None, Some(frame as usize));
             return Ok(());
         }
         // The last frame's memory is decoded into; the decoder leaves it as it was on failure.
@@ -112,7 +116,10 @@ impl Stream {
         let kept = match &self.frame {
             Some(frame) => Some(frame.view()),
             // Straight from the decoder, without a copy in between.
-            None => self.decoder.view_frame().ok().flatten(),
+            None => match self.shown {
+                Some(index) => self.decoder.view_frame(index).ok().flatten(),
+                None => self.decoder.view_last_frame().ok().flatten(),
+            },
         };
         // After a change of size the old frame does not fit the caps.
         kept.filter(|frame| frame.size() == size)

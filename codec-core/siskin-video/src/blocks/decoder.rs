@@ -9,14 +9,15 @@ use siskin_media::{VideoFrame, VideoFrameView};
 use super::contexts::Contexts;
 use super::grid::{Grid, TREE};
 use super::picture::{Canvas, Picture};
+use super::pyramid::{self, MAX_FRAMES};
 use super::reconstruct::reconstruct;
-use super::state::{MEMORY_PER_PIXEL, State};
+use super::state::{MEMORY_PER_PIXEL, Start, State};
 use super::syntax::{Block, MAX_LEVELS, MAX_LOG, MIN_LOG, code_prediction, code_residual, code_split};
 use super::{HAS_TOOLS, KEPT, QUALITY_MASK, tools};
 use crate::realtime::check_size;
 use crate::{Error, Limits, Result};
 
-/// Decodes the packets of the block codec: one frame each. It needs no bundle and no network.
+/// Decodes the packets of the block codec, of one frame or of several. It needs no bundle and no network.
 ///
 /// A packet that cannot be decoded leaves the last good frame; predicted frames after it are refused
 /// ([`Error::MissingPredecessor`]) until a keyframe comes.
@@ -27,8 +28,8 @@ pub struct Decoder {
     state: Option<State>,
     /// The number of the last packet, if all went well since the last keyframe.
     last: Option<u32>,
-    /// The frame decoded last.
-    shown: Option<Arc<Picture>>,
+    /// The frames of the packet decoded last, in the order of showing.
+    shown: Vec<Arc<Picture>>,
 }
 
 impl Decoder {
@@ -50,7 +51,8 @@ impl Decoder {
     /// Forgets the stream, as before a seek.
     pub fn reset(&mut self) {
         // The frame before a seek must not be shown as the one sought.
-        (self.last, self.shown) = (None, None);
+        self.last = None;
+        self.shown.clear();
     }
 
     /// Decodes a packet.
@@ -68,7 +70,8 @@ impl Decoder {
             let size = check_size(&header, &self.limits, MEMORY_PER_PIXEL)?;
             if self.state.as_ref().is_none_or(|s| s.size != size) {
                 // Before the new frames are allocated, so that never two streams take memory.
-                (self.state, self.shown) = (None, None);
+                self.state = None;
+                self.shown.clear();
                 self.state = Some(State::new(size, false));
             }
             self.header = Some(header);
@@ -86,21 +89,38 @@ impl Decoder {
         let had_frame = self.last.take().is_some();
         let state = self.state.as_mut().ok_or(Error::MissingHeader)?;
         // Nothing after the head: the frame before is shown again, and the state stays as it is.
-        if info.is_keyframe || !had_frame || !cursor.rest().is_empty() {
-            decode_frame(state, info.is_keyframe, cursor)?;
+        let is_repeated = !info.is_keyframe && had_frame && cursor.rest().is_empty() && info.frames == 1;
+        if is_repeated {
+            self.shown.clear();
+            self.shown.extend(state.references.last().cloned());
+        } else {
+            // Should this fail, the last good frame stays; the memory of the others is used again.
+            self.shown.drain(..self.shown.len().saturating_sub(1));
+            decode_packet(state, &info, cursor)?;
+            self.shown = state.references.shown();
         }
-        self.shown = state.references.last().cloned();
         self.last = Some(info.number);
         Ok(info)
     }
 
-    /// The frame decoded last, in 4:2:0, where the decoder keeps it: no samples are copied.
+    /// The last frame of the packet decoded last, in 4:2:0, where the decoder keeps it: no samples are copied.
     ///
     /// # Errors
     /// [`Error::MissingHeader`] if none has been decoded.
     pub fn frame(&self) -> Result<VideoFrameView<'_>> {
-        match (&self.state, &self.shown) {
+        self.frame_at(self.shown.len().saturating_sub(1))
+    }
+
+    /// Frame `index` of the packet decoded last, in the order of showing; otherwise as [`Decoder::frame`].
+    ///
+    /// # Errors
+    /// [`Error::MissingHeader`] if no packet has been decoded; [`Error::Parameter`] for a frame that it does not have.
+    pub fn frame_at(&self, index: usize) -> Result<VideoFrameView<'_>> {
+        match (&self.state, self.shown.get(index)) {
             (Some(state), Some(shown)) => shown.view(state.size),
+            (Some(_), None) if !self.shown.is_empty() => {
+                Err(Error::parameter("frame", index, format!("0 to {}", self.shown.len() - 1)))
+            }
             _ => Err(Error::MissingHeader),
         }
     }
@@ -115,8 +135,9 @@ impl Decoder {
     }
 }
 
-/// Decodes a frame and makes it the last one.
-fn decode_frame(state: &mut State, is_keyframe: bool, mut cursor: Cursor<'_>) -> Result<()> {
+/// Decodes the frames of a packet.
+fn decode_packet(state: &mut State, info: &GopInfo, mut cursor: Cursor<'_>) -> Result<()> {
+    let (is_keyframe, frames) = (info.is_keyframe, info.frames as usize);
     let first = cursor.read_byte("quality")?;
     if is_keyframe {
         state.tools = if first & HAS_TOOLS != 0 { cursor.read_byte("tools")? } else { 0 };
@@ -127,36 +148,56 @@ fn decode_frame(state: &mut State, is_keyframe: bool, mut cursor: Cursor<'_>) ->
     } else if first & HAS_TOOLS != 0 {
         return Err(cursor.field_error("quality", "bit 7 is set, which only keyframes may have"));
     }
-    let (quality, is_kept) = (first & QUALITY_MASK, first & KEPT != 0);
-    let (references, mut picture) = state.start_frame(is_keyframe, quality);
-    if references.is_empty() && !is_keyframe {
+    let most = if is_keyframe || state.tools & tools::PYRAMID == 0 { 1 } else { MAX_FRAMES };
+    if frames > most {
+        return Err(cursor.field_error("frames", format!("{frames}, allowed here: up to {most}")));
+    }
+    if state.references.last().is_none() && !is_keyframe {
         return Err(Error::MissingHeader);
     }
+    let (quality, is_kept) = (first & QUALITY_MASK, first & KEPT != 0);
+    let mut coder = RangeDecoder::new(cursor.rest());
+    state.start_packet(is_keyframe);
+    for step in pyramid::order(frames) {
+        let quality = match step.level {
+            0 => quality,
+            level => pyramid::code_quality(&mut coder, (quality, level), 0)?,
+        };
+        decode_frame(state, Start { is_keyframe, step, quality }, is_kept, &mut coder)?;
+    }
+    state.finish_packet(frames);
+    if !coder.may_be_at_end() {
+        return Err(cursor.field_error("decisions", "more than the frames need"));
+    }
+    Ok(())
+}
+
+/// Decodes a frame and makes it a reference frame.
+fn decode_frame(state: &mut State, start: Start, is_kept: bool, coder: &mut RangeDecoder<'_>) -> Result<()> {
+    let (references, mut picture) = state.start_frame(start);
     let mut canvases = picture.cut(&[]);
+    let (contexts, grids) = state.parts(start.step.kind());
     let mut trees = Trees {
-        coder: RangeDecoder::new(cursor.rest()),
-        contexts: &mut state.contexts,
+        coder,
+        contexts,
         // A decoder has one of each.
-        grid: &mut state.grids[0],
+        grid: &mut grids[0],
         canvas: &mut canvases[0],
         references: &references,
-        quality,
+        quality: start.quality,
         levels: Box::new([0; MAX_LEVELS]),
     };
     trees.decode_all()?;
     // A faulty writer seldom ends where its data does, so this finds what the checksum cannot.
     trees.coder.check()?;
-    if !trees.coder.may_be_at_end() {
-        return Err(cursor.field_error("decisions", "more than the frame needs"));
-    }
     drop((references, canvases));
-    state.finish_frame(picture, quality, is_kept);
+    state.finish_frame(picture, start, is_kept);
     Ok(())
 }
 
 /// The blocks of a frame on their way to samples.
-struct Trees<'a, 'b> {
-    coder: RangeDecoder<'a>,
+struct Trees<'a, 'b, 'c> {
+    coder: &'a mut RangeDecoder<'c>,
     contexts: &'a mut Contexts,
     grid: &'a mut Grid,
     canvas: &'a mut Canvas<'b>,
@@ -165,7 +206,7 @@ struct Trees<'a, 'b> {
     levels: Box<[i16; MAX_LEVELS]>,
 }
 
-impl Trees<'_, '_> {
+impl Trees<'_, '_, '_> {
     fn decode_all(&mut self) -> Result<()> {
         let (width, height) = (self.grid.width(), self.grid.bottom());
         for y in (0..height).step_by(TREE) {
@@ -188,7 +229,7 @@ impl Trees<'_, '_> {
         // Squares that reach beyond the frame are always split.
         let is_inside = x + side <= width && y + side <= height;
         let is_split =
-            log > MIN_LOG && (!is_inside || code_split(&mut self.coder, contexts, grid, (x, y, log), false)?);
+            log > MIN_LOG && (!is_inside || code_split(self.coder, contexts, grid, (x, y, log), false)?);
         if is_split {
             let half = side / 2;
             return [(0, 0), (half, 0), (0, half), (half, half)]
@@ -196,8 +237,8 @@ impl Trees<'_, '_> {
                 .try_for_each(|(dx, dy)| self.decode_square(x + dx, y + dy, log - 1));
         }
         let mut block = Block::new(x, y, log);
-        code_prediction(&mut self.coder, contexts, grid, &mut block)?;
-        let extents = code_residual(&mut self.coder, contexts, &mut block, &mut self.levels[..])?;
+        code_prediction(self.coder, contexts, grid, &mut block)?;
+        let extents = code_residual(self.coder, contexts, &mut block, &mut self.levels[..])?;
         block.record(grid);
         let reference = |r: u8| self.references.get(usize::from(r)).map(Arc::as_ref);
         reconstruct(self.canvas, reference, grid, &block, (&self.levels[..], &extents), self.quality);

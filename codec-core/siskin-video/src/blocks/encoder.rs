@@ -1,3 +1,6 @@
+mod group;
+mod plan;
+
 use std::sync::Arc;
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
@@ -8,9 +11,10 @@ use siskin_media::{PixelFormat, VideoFrameView};
 
 use super::effort::Effort;
 use super::picture::{Picture, Plane};
+use super::pyramid::Step;
 use super::quant::{OCTAVE, QUALITIES};
 use super::rows::{self, Row, Shared};
-use super::state::{MEMORY_PER_PIXEL, State};
+use super::state::{MEMORY_PER_PIXEL, Start, State};
 use super::survey::{Survey, coarse_plane, shrink};
 use super::{HAS_TOOLS, KEPT, QUALITY_MASK, tools};
 use crate::realtime::rate::RateController;
@@ -48,10 +52,16 @@ pub struct Encoder {
     config: Config,
     state: State,
     rate: Option<RateController>,
-    /// The frame to encode, padded, and at a quarter of its size beside the one before.
-    source: Picture,
-    coarse: [Plane; 2],
-    survey: Survey,
+    /// The frames to encode, padded, and at a quarter of their size, and the last one of the packet before so.
+    sources: Vec<Picture>,
+    coarse: Vec<Plane>,
+    last_coarse: Plane,
+    /// A frame that is looked at before it is its turn; there where packets may hold several.
+    planned: Picture,
+    /// Which of the sources was the last frame of the packet before.
+    last_source: Option<usize>,
+    /// What was seen of the first and of the second reference frame.
+    surveys: [Survey; 2],
     rows: Vec<Row>,
     /// Threads of its own; those of the process where none are asked for.
     pool: Option<Arc<ThreadPool>>,
@@ -63,6 +73,8 @@ pub struct Encoder {
     still_seconds: f64,
     /// The last predicted frame looked like a new scene.
     looked_new: bool,
+    /// Whether packets of several frames pay.
+    habit: plan::Habit,
     packet: Vec<u8>,
     /// The decisions of the last frame.
     #[cfg(test)]
@@ -80,14 +92,18 @@ impl Encoder {
         let size = check_size(&header, &Limits::default(), MEMORY_PER_PIXEL)?;
         let source = Picture::new(size);
         let coarse = coarse_plane(&source.planes[0]);
-        let state = State { tools: tools::ALL, ..State::new(size, true) };
+        let mut state = State::new(size, true);
+        state.tools = if config.lookahead > 1 { tools::ALL } else { tools::LEARNED };
         let mut encoder = Self {
             header,
             config: config.clone(),
             rate: None,
-            source,
-            coarse: [coarse.clone(), coarse],
-            survey: Survey::default(),
+            sources: vec![source],
+            coarse: vec![coarse.clone()],
+            last_coarse: coarse,
+            last_source: None,
+            planned: Picture::new(size),
+            surveys: Default::default(),
             rows: state.grids.iter().map(|_| Row::new()).collect(),
             // A thread more than there are rows would only wait.
             pool: new_pool(config.threads.min(state.grids.len()))?,
@@ -97,6 +113,7 @@ impl Encoder {
             keyframe_wanted: false,
             still_seconds: 0.0,
             looked_new: false,
+            habit: plan::Habit::default(),
             packet: Vec::new(),
             #[cfg(test)]
             log: None,
@@ -156,30 +173,31 @@ impl Encoder {
     fn code(&mut self, frame: &VideoFrameView<'_>, duration: Option<u32>) -> Result<CodedFrame<'_>> {
         check_frame(frame, self.state.size)?;
         let seconds = frame_seconds(&self.header, duration);
-        let is_same = self.since.is_some() && self.source.is_same(frame);
+        let is_same = self.since.is_some() && self.is_last_source(frame);
         self.still_seconds = if is_same { self.still_seconds + seconds } else { 0.0 };
-        self.source.copy_from(frame);
-        self.coarse.swap(0, 1);
-        shrink(&self.source.planes[0], &mut self.coarse[0]);
+        self.take_sources(std::slice::from_ref(frame));
         // Should anything below fail, no frame may be predicted from this one.
         let since = self.since.take();
         let mut is_keyframe =
             self.keyframe_wanted || since.is_none_or(|n| n + 1 >= self.config.keyframe_interval);
         if !is_keyframe {
-            self.survey.update(&self.coarse[0], &self.coarse[1]);
-            let looks_new = self.config.scene_cuts && is_scene_cut(&self.survey);
+            self.surveys[0].update(&self.coarse[0], &self.last_coarse);
+            self.surveys[1].clear();
+            let looks_new = self.config.scene_cuts && is_scene_cut(&self.surveys[0]);
             let can_pay = self.rate.as_ref().is_none_or(|rate| !rate.is_in_debt());
             // In noise every frame looks like a new scene, and keyframes would take ten times the rate.
             is_keyframe = looks_new && !self.looked_new && can_pay;
             self.looked_new = looks_new;
         }
+        self.habit.pass(1);
         if is_keyframe {
+            self.habit = plan::Habit::default();
             // What came before a keyframe does not count, so that a run that goes on there codes the same; nor does the frame
             // behind it begin another scene.
             (self.still_seconds, self.looked_new) = (0.0, true);
         }
         let place = if is_keyframe { 0 } else { since.map_or(0, |n| n + 1) };
-        let base = self.choose_quality(is_keyframe, seconds);
+        let base = self.choose_quality(is_keyframe, (1, seconds));
         let (mut quality, is_kept) = cycle(base, place);
         if is_keyframe && self.rate.is_some() {
             // Rate control has a budget for keyframes, which is what makes them finer.
@@ -187,22 +205,21 @@ impl Encoder {
         }
         let must_repeat = self.still_seconds > STILL_SECONDS
             || self.rate.as_ref().is_some_and(|rate| rate.must_repeat_frame(quality));
-        self.write_head(is_keyframe, duration);
+        self.write_head(is_keyframe, 1, duration.as_ref().map(std::slice::from_ref));
         let is_repeated = (must_repeat && !is_keyframe)
             || !self.code_frame(is_keyframe, (&mut quality, is_kept), seconds)?;
         if is_repeated {
+            // What is shown again is the last frame alone.
+            self.state.start_packet(false);
             self.write_repeated(duration);
         } else {
             video_packet::append_checksum(&mut self.packet);
         }
-        if let Some(rate) = &mut self.rate {
-            // Whole packets count, checksum and header included, since that is what the rate promises.
-            let bits = self.packet.len() as f64 * 8.0;
-            if is_repeated {
-                rate.record_repeated_frame(bits, seconds);
-            } else {
-                rate.record_frame(is_keyframe, quality, bits, seconds);
-            }
+        let bits = self.packet.len() as f64 * 8.0;
+        if is_repeated {
+            self.rate.iter_mut().for_each(|rate| rate.record_repeated_frame(bits, seconds));
+        } else {
+            self.record(is_keyframe, quality, bits, (1, seconds));
         }
         self.number = self.number.wrapping_add(1);
         self.since = Some(place);
@@ -234,14 +251,16 @@ impl Encoder {
         if let Some(header) = info.header.filter(|h| info.is_keyframe && *h != self.header) {
             return Err(Error::parameter("packet", format!("{header:?}"), format!("{:?}", self.header)));
         }
-        let seconds = frame_seconds(&self.header, info.durations.as_ref().and_then(|d| d.first().copied()));
+        let duration = |i: usize| info.durations.as_ref().and_then(|d| d.get(i).copied());
+        let seconds = (0..info.frames as usize).map(|i| frame_seconds(&self.header, duration(i))).sum();
         let bits = packet.len() as f64 * 8.0;
         if cursor.rest().is_empty() && !info.is_keyframe {
             // A repeated frame has no quality.
             self.rate.iter_mut().for_each(|rate| rate.record_repeated_frame(bits, seconds));
         } else {
             let quality = cursor.read_byte("quality")? & QUALITY_MASK;
-            self.rate.iter_mut().for_each(|rate| rate.record_frame(info.is_keyframe, quality, bits, seconds));
+            let frames = info.frames as usize;
+            self.record(info.is_keyframe, group::asked_quality(quality, frames), bits, (frames, seconds));
         }
         self.number = self.number.wrapping_add(1);
         // The reference frames of the earlier run are gone.
@@ -249,10 +268,12 @@ impl Encoder {
         Ok(info)
     }
 
-    fn choose_quality(&self, is_keyframe: bool, seconds: f64) -> u8 {
+    /// The quality of frames that last `seconds` each.
+    fn choose_quality(&self, is_keyframe: bool, (frames, seconds): (usize, f64)) -> u8 {
         match (&self.rate, self.config.target) {
             (Some(rate), _) => {
-                rate.choose_quality(is_keyframe, seconds, self.config.keyframe_interval, self.header.pixels())
+                let interval = self.config.keyframe_interval;
+                rate.choose_quality_of(is_keyframe, (frames, seconds), interval, self.header.pixels())
             }
             (None, Target::Quality(q)) => q + FINEST,
             // Never reached: a bit rate always comes with a controller.
@@ -260,13 +281,13 @@ impl Encoder {
         }
     }
 
-    fn write_head(&mut self, is_keyframe: bool, duration: Option<u32>) {
+    fn write_head(&mut self, is_keyframe: bool, frames: usize, durations: Option<&[u32]>) {
         self.packet.clear();
         video_packet::write_head(
             Coding::Blocks,
             is_keyframe.then_some(&self.header),
-            (self.number, 1),
-            duration.as_ref().map(std::slice::from_ref),
+            (self.number, frames as u32),
+            durations,
             &mut self.packet,
         );
     }
@@ -277,7 +298,7 @@ impl Encoder {
             video_packet::write_repeated(self.number, &mut self.packet);
         } else {
             // A head without anything after it means the same.
-            self.write_head(false, duration);
+            self.write_head(false, 1, duration.as_ref().map(std::slice::from_ref));
             video_packet::append_checksum(&mut self.packet);
         }
     }
@@ -293,10 +314,10 @@ impl Encoder {
         seconds: f64,
     ) -> Result<bool> {
         let grids = self.state.grids.clone();
-        let (references, mut picture) = self.state.start_frame(is_keyframe, *quality);
-        if picture.halves.is_none() {
-            picture.interpolate_halves();
-        }
+        let step = Step { index: 0, level: 0, is_between: false };
+        self.state.start_packet(is_keyframe);
+        let (references, mut picture) =
+            self.state.start_frame(Start { is_keyframe, step, quality: *quality });
         let head = self.packet.len();
         for tries in 0.. {
             self.packet.push(*quality & QUALITY_MASK | if is_kept { KEPT } else { 0 });
@@ -304,15 +325,8 @@ impl Encoder {
                 self.packet[head] |= HAS_TOOLS;
                 self.packet.push(self.state.tools);
             }
-            let shared = Shared {
-                source: &self.source,
-                references: &references,
-                survey: &self.survey,
-                quality: *quality,
-                lambda: if is_keyframe { KEYFRAME_LAMBDA } else { PREDICTED_LAMBDA },
-                effort: Effort::of(self.config.refinements),
-            };
-            rows::decide(shared, &mut picture, &mut self.state, &mut self.rows);
+            let lambda = if is_keyframe { KEYFRAME_LAMBDA } else { PREDICTED_LAMBDA };
+            self.decide(step, (*quality, lambda), &references, &mut picture);
             if !is_keyframe && self.rows.iter().all(Row::is_still) {
                 self.state.grids = grids;
                 drop(references);
@@ -320,19 +334,8 @@ impl Encoder {
                 return Ok(false);
             }
             let mut coder = RangeEncoder::default();
-            for (row, grid) in self.rows.iter_mut().zip(&self.state.grids) {
-                row.code(&mut coder, &mut self.state.contexts, grid)?;
-            }
+            self.code_rows(step, &mut coder)?;
             coder.finish_into(&mut self.packet);
-            #[cfg(test)]
-            {
-                let mut contexts = self.state.contexts.clone();
-                let mut log = super::learning::Log::new(&contexts);
-                for (row, grid) in self.rows.iter_mut().zip(&self.state.grids) {
-                    row.code(&mut log, &mut contexts, grid)?;
-                }
-                self.log = Some(log);
-            }
             let bits = self.packet.len() as f64 * 8.0;
             let rate = self.rate.as_ref().filter(|_| is_keyframe && tries < MAX_SECOND_TRIES);
             let interval = self.config.keyframe_interval;
@@ -341,11 +344,81 @@ impl Encoder {
             };
             *quality = second;
             self.packet.truncate(head);
-            self.state.start_contexts(second);
+            self.state.start_contexts(step.kind(), second);
         }
         drop(references);
-        self.state.finish_frame(picture, *quality, is_kept);
+        self.state.finish_frame(picture, Start { is_keyframe, step, quality: *quality }, is_kept);
+        self.state.finish_packet(1);
         Ok(true)
+    }
+
+    /// Decides on the blocks of a frame.
+    fn decide(
+        &mut self,
+        step: Step,
+        (quality, lambda): (u8, f32),
+        references: &[Arc<Picture>],
+        picture: &mut Picture,
+    ) {
+        if picture.halves.is_none() {
+            picture.interpolate_halves();
+        }
+        let shared = Shared {
+            source: &self.sources[step.index],
+            references,
+            surveys: &self.surveys,
+            quality,
+            lambda,
+            effort: Effort::of(self.config.refinements),
+        };
+        let (contexts, grids) = self.state.parts(step.kind());
+        rows::decide(shared, picture, (contexts, grids), &mut self.rows);
+    }
+
+    /// Codes the blocks that were decided on.
+    fn code_rows(&mut self, step: Step, coder: &mut RangeEncoder) -> Result<()> {
+        let (contexts, grids) = self.state.parts(step.kind());
+        #[cfg(test)]
+        {
+            let mut contexts = contexts.clone();
+            let mut log = super::learning::Log::new(&contexts);
+            for (row, grid) in self.rows.iter_mut().zip(&*grids) {
+                row.code(&mut log, &mut contexts, grid)?;
+            }
+            self.log = Some(log);
+        }
+        for (row, grid) in self.rows.iter_mut().zip(&*grids) {
+            row.code(coder, contexts, grid)?;
+        }
+        Ok(())
+    }
+
+    /// Whether the last frame of the packet before had the samples of a frame.
+    fn is_last_source(&self, frame: &VideoFrameView<'_>) -> bool {
+        self.last_source.is_some_and(|last| self.sources[last].is_same(frame))
+    }
+
+    /// Takes frames in, padded and shrunk.
+    fn take_sources(&mut self, frames: &[VideoFrameView<'_>]) {
+        if let Some(last) = self.last_source.replace(frames.len() - 1) {
+            std::mem::swap(&mut self.last_coarse, &mut self.coarse[last]);
+        }
+        for (i, frame) in frames.iter().enumerate() {
+            if i == self.sources.len() {
+                self.sources.push(Picture::new(self.state.size));
+                self.coarse.push(coarse_plane(&self.sources[i].planes[0]));
+            }
+            self.sources[i].copy_from(frame);
+            shrink(&self.sources[i].planes[0], &mut self.coarse[i]);
+        }
+    }
+
+    /// Tells rate control of a packet's bits.
+    // Whole packets count, checksum and header included, since that is what the rate promises.
+    fn record(&mut self, is_keyframe: bool, quality: u8, bits: f64, (frames, seconds): (usize, f64)) {
+        if let Some(rate) = &mut self.rate {
+            rate.record_frames(is_keyframe, quality, bits, (frames, seconds));
+        }
     }
 
     /// The last frame as a decoder sees it, in 4:2:0, where the encoder keeps it: no samples are copied.

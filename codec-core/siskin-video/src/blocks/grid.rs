@@ -1,6 +1,6 @@
 //! What is known of the blocks of a frame, per 8x8 samples of luma.
 
-use super::motion::{MAX_REFERENCES, Motion};
+use super::motion::{MAX_REFERENCES, Motion, Trace};
 
 /// Side of a cell.
 pub(super) const CELL: usize = 8;
@@ -33,7 +33,7 @@ impl Cell {
     };
 }
 
-/// The cells of a frame and of the one before, or of a row of trees of them, and how far the reference frames are away.
+/// The cells of a frame, or of a row of trees of it, how things moved before, and how far the reference frames are away.
 #[derive(Debug, Clone)]
 pub(super) struct Grid {
     pub(super) columns: usize,
@@ -43,11 +43,11 @@ pub(super) struct Grid {
     /// The cells just above `top`: of a row of trees that is not the first of its frame.
     pub(super) above: Vec<Cell>,
     pub(super) cells: Vec<Cell>,
-    former: Vec<Motion>,
+    former: Vec<Trace>,
     /// Reference frames of this frame; none in keyframes.
     pub(super) references: usize,
-    /// Frames between this frame and each reference frame.
-    pub(super) distances: [u8; MAX_REFERENCES],
+    /// Frames from each reference frame to this frame, below 0 if it is shown later.
+    pub(super) distances: [i8; MAX_REFERENCES],
 }
 
 /// The place of 4x4 units in the order of coding, within a tree, by row and column.
@@ -77,23 +77,37 @@ impl Grid {
             top,
             above: if top > 0 { vec![Cell::EMPTY; columns] } else { Vec::new() },
             cells: vec![Cell::EMPTY; columns * rows],
-            former: vec![Motion::INTRA; columns * rows],
+            former: vec![Trace::default(); columns * rows],
             references: 0,
             distances: [1; MAX_REFERENCES],
         }
     }
 
-    /// Begins a frame: the cells of the last one are the former ones now, unless this is a keyframe.
+    /// Begins a frame. `former` are the traces of a whole frame that was coded before, none if there is none.
     pub(super) fn start_frame(
         &mut self,
-        is_keyframe: bool,
+        former: &[Trace],
         references: usize,
-        distances: [u8; MAX_REFERENCES],
+        distances: [i8; MAX_REFERENCES],
     ) {
-        for (former, cell) in self.former.iter_mut().zip(&self.cells) {
-            *former = if is_keyframe { Motion::INTRA } else { cell.motion };
-        }
+        self.former.fill(Trace::default());
+        let own = former.get(self.top / CELL * self.columns..).unwrap_or_default();
+        self.former.iter_mut().zip(own).for_each(|(to, from)| *to = *from);
         (self.references, self.distances) = (references, distances);
+    }
+
+    /// How what lies in each cell moved. With `is_last_only` only what came from the last frame.
+    pub(super) fn traces(&self, is_last_only: bool) -> impl Iterator<Item = Trace> {
+        self.cells.iter().map(move |cell| match cell.motion.references[0] {
+            // A keyframe has no reference frames, and what its cells say is not motion.
+            r if usize::from(r) >= self.references || (is_last_only && r > 0) => Trace::default(),
+            r => Trace { vector: cell.motion.vectors[0], over: self.distances[usize::from(r)] },
+        })
+    }
+
+    /// Whether the second reference frame is shown later than this frame.
+    pub(super) fn is_between(&self) -> bool {
+        self.references > 1 && self.distances[1] < 0
     }
 
     pub(super) fn distance(&self, reference: u8) -> i32 {
@@ -136,11 +150,11 @@ impl Grid {
         self.is_before(own, x, y).then(|| self.cell(x as usize, y as usize))
     }
 
-    /// The motion of the former frame in the middle of a block.
-    pub(super) fn former(&self, (x, y, side): (usize, usize, usize)) -> Option<Motion> {
+    /// How the middle of a block moved in the former frame.
+    pub(super) fn former(&self, (x, y, side): (usize, usize, usize)) -> Trace {
         let column = ((x + side / 2) / CELL).min(self.columns - 1);
         let row = ((y - self.top + side / 2) / CELL).min(self.rows - 1);
-        Some(self.former[row * self.columns + column]).filter(|m| !m.is_intra())
+        self.former[row * self.columns + column]
     }
 
     /// Sets the cells of a block, as far as the frame reaches.

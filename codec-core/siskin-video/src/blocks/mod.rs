@@ -22,6 +22,7 @@ mod intra;
 mod learning;
 mod motion;
 mod picture;
+mod pyramid;
 mod quant;
 mod rdoq;
 mod reconstruct;
@@ -50,6 +51,8 @@ const HAS_TOOLS: u8 = 0x80;
 mod tools {
     /// Contexts begin where they were in clips, and are young.
     pub(super) const LEARNED: u8 = 1;
+    /// Packets may hold several frames, and frames may be predicted from later ones.
+    pub(super) const PYRAMID: u8 = 2;
     /// All that there are.
-    pub(super) const ALL: u8 = LEARNED;
+    pub(super) const ALL: u8 = LEARNED | PYRAMID;
 }

@@ -46,10 +46,25 @@ impl Motion {
 }
 
 /// Scales a vector over `from` frames to `to` frames.
-fn scale(vector: Vector, from: i32, to: i32) -> Vector {
+pub(super) fn scale(vector: Vector, from: i32, to: i32) -> Vector {
     let clamped = |v: i32| v.clamp(-MAX_COMPONENT, MAX_COMPONENT) as i16;
-    // Division truncates; distances are at least 1.
-    vector.map(|v| clamped(i32::from(v) * to.min(64) / from.clamp(1, 64)))
+    // Division truncates; no distance is 0.
+    vector.map(|v| clamped(i32::from(v) * to / from))
+}
+
+/// How what is shown at a place moved, as a frame told that was coded before.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Trace {
+    pub(super) vector: Vector,
+    /// Frames over which it moved so, below 0 if it came from a later frame; 0 if nothing is known.
+    pub(super) over: i8,
+}
+
+impl Trace {
+    /// The vector into a frame that is `distance` frames before.
+    pub(super) fn over(&self, distance: i32) -> Option<Vector> {
+        (self.over != 0).then(|| scale(self.vector, self.over.into(), distance))
+    }
 }
 
 /// The blocks of 8x8 whose motion predicts that of a block: left, above, above right, above left. Only those coded before.
@@ -77,10 +92,7 @@ pub(super) fn predict_vector(grid: &Grid, place: (usize, usize, usize), referenc
     };
     let all = [vector(left), vector(above), vector(right.or(corner))];
     match (all.iter().flatten().count(), all) {
-        (0, _) => grid
-            .former(place)
-            .filter(|m| m.references[0] == 0)
-            .map_or([0; 2], |m| scale(m.vectors[0], 1, grid.distance(reference))),
+        (0, _) => grid.former(place).over(grid.distance(reference)).unwrap_or_default(),
         (1, _) => all.into_iter().flatten().next().unwrap_or_default(),
         _ => {
             let [a, b, c] = all.map(Option::unwrap_or_default);
@@ -103,12 +115,17 @@ pub(super) fn merge_candidates(grid: &Grid, place: (usize, usize, usize)) -> [Mo
     };
     let [left, above, right, corner] = neighbors(grid, place);
     [left, above].into_iter().flatten().for_each(&mut add);
-    // The reference frames of the former frame are others now; its vectors into the last one say how things move.
-    grid.former(place)
-        .filter(|m| m.references[0] == 0)
-        .iter()
-        .for_each(|m| add(Motion::single(0, m.vectors[0])));
+    let former = grid.former(place);
+    let vectors = [0, 1].map(|r| former.over(grid.distance(r)));
+    match vectors {
+        [Some(a), Some(b)] if grid.is_between() => add(Motion { references: [0, 1], vectors: [a, b] }),
+        [Some(a), _] => add(Motion::single(0, a)),
+        _ => {}
+    }
     [right, corner].into_iter().flatten().for_each(&mut add);
+    if grid.is_between() {
+        add(Motion { references: [0, 1], vectors: [[0; 2]; 2] });
+    }
     add(Motion::single(0, [0; 2]));
     (1..grid.references).for_each(|r| add(Motion::single(r as u8, [0; 2])));
     out

@@ -2,7 +2,7 @@
 
 use siskin_media::{PixelFormat, Plane as View, Size, VideoFrameView};
 
-use super::motion::Vector;
+use super::motion::{Trace, Vector};
 use crate::Result;
 
 /// Samples around luma: a block of 32 that lies wholly outside, the taps of a filter, and some room.
@@ -122,8 +122,10 @@ pub(super) struct Picture {
     pub(super) planes: [Plane; 3],
     /// Luma half a sample to the right, below, and both; only an encoder looks there.
     pub(super) halves: Option<[Plane; 3]>,
-    /// Number of the frame since the keyframe.
+    /// Number of the frame since the keyframe, in the order of showing.
     pub(super) time: u32,
+    /// How its cells moved.
+    pub(super) traces: Vec<Trace>,
 }
 
 impl Picture {
@@ -132,7 +134,7 @@ impl Picture {
         let side = |n: usize| n.next_multiple_of(8);
         let (width, height) = (side(size.width()), side(size.height()));
         let plane = |part: usize| Plane::new(width / part, height / part, BORDER / part);
-        Self { planes: [plane(1), plane(2), plane(2)], halves: None, time: 0 }
+        Self { planes: [plane(1), plane(2), plane(2)], halves: None, time: 0, traces: Vec::new() }
     }
 
     /// The frame, cut before each of the luma rows `cuts`, which are even and increase.

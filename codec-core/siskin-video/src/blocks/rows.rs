@@ -12,7 +12,6 @@ use super::effort::Effort;
 use super::grid::{CELL, Cell, Grid, TREE};
 use super::motion::Motion;
 use super::picture::{Canvas, Picture, Rows};
-use super::state::State;
 use super::survey::Survey;
 use super::syntax::{Block, MAX_LOG, MIN_LOG, code_prediction, code_residual, code_split};
 use crate::Result;
@@ -25,7 +24,8 @@ const STILL: Motion = Motion::single(0, [0; 2]);
 pub(super) struct Shared<'a> {
     pub(super) source: &'a Picture,
     pub(super) references: &'a [Arc<Picture>],
-    pub(super) survey: &'a Survey,
+    /// What was seen of the first and of the second reference frame.
+    pub(super) surveys: &'a [Survey; 2],
     pub(super) quality: u8,
     /// Cost of a bit in squared luma steps.
     pub(super) lambda: f32,
@@ -52,17 +52,22 @@ struct Edge {
 }
 
 /// Decides on all rows.
-pub(super) fn decide(shared: Shared<'_>, picture: &mut Picture, state: &mut State, rows: &mut [Row]) {
-    let cuts: Vec<usize> = state.grids[1..].iter().map(|g| g.top).collect();
-    let width = state.grids[0].width();
+pub(super) fn decide(
+    shared: Shared<'_>,
+    picture: &mut Picture,
+    (contexts, grids): (&Contexts, &mut [Grid]),
+    rows: &mut [Row],
+) {
+    let cuts: Vec<usize> = grids[1..].iter().map(|g| g.top).collect();
+    let width = grids[0].width();
     let mut from_above = None;
     let mut jobs = Vec::new();
-    for ((row, grid), mut canvas) in rows.iter_mut().zip(&mut state.grids).zip(picture.cut(&cuts)) {
+    for ((row, grid), mut canvas) in rows.iter_mut().zip(grids).zip(picture.cut(&cuts)) {
         let (below, receiver) = unbounded();
         if from_above.is_some() {
             canvas.planes.iter_mut().for_each(|plane| plane.above = vec![0; width]);
         }
-        row.contexts.clone_from(&state.contexts);
+        row.contexts.clone_from(contexts);
         jobs.push(Job { shared, row, grid, canvas, above: from_above.replace(receiver), below });
     }
     let count = jobs.len();

@@ -2,7 +2,7 @@
 
 use super::distortion::{sad, satd};
 use super::motion::{MAX_COMPONENT, Vector};
-use super::picture::{Picture, Plane};
+use super::picture::Picture;
 use super::vector::vectorized;
 
 /// Steps of whole samples at most.
@@ -11,7 +11,8 @@ const MAX_STEPS: usize = 24;
 /// What is sought: a block of the source.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Wanted<'a> {
-    pub(super) source: &'a Plane,
+    /// Its samples, and how far apart their rows are.
+    pub(super) own: (&'a [u8], usize),
     pub(super) place: (usize, usize, usize),
     /// What predicts the vector, which costs bits by its difference.
     pub(super) predicted: Vector,
@@ -37,7 +38,7 @@ impl Wanted<'_> {
 
     /// Cost of a vector whose components are multiples of half a sample.
     fn coarse_cost(&self, from: &Picture, vector: Vector, limit: u32) -> u32 {
-        let (x, y, side) = self.place;
+        let side = self.place.2;
         let bits = self.bits_cost(vector);
         if bits >= limit {
             return u32::MAX;
@@ -50,8 +51,7 @@ impl Wanted<'_> {
             _ => &from.planes[0],
         };
         let start = plane.index((px >> 2) as isize, (py >> 2) as isize);
-        let own = self.source.at(x, y);
-        bits + sad(side, own, self.source.stride, &plane.data[start..], plane.stride, limit - bits)
+        bits + sad(side, self.own.0, self.own.1, &plane.data[start..], plane.stride, limit - bits)
     }
 
     /// The best vector into `from`, and its cost with SATD in the place of SAD.
@@ -89,11 +89,10 @@ impl Wanted<'_> {
         let center = best.0;
         self.try_around(from, center, &RING.map(|v| v.map(|c| 2 * c)), &mut best);
         // Quarters are means of halves here, and SATD counts for the best of them alone.
-        let (x, y, side) = self.place;
-        let own = self.source.at(x, y);
+        let (side, (own, own_stride)) = (self.place.2, self.own);
         let cost_of = |vector: Vector, out: &mut [u8]| {
             average(from, self.place, vector, out);
-            self.bits_cost(vector) + sad(side, own, self.source.stride, out, 32, u32::MAX)
+            self.bits_cost(vector) + sad(side, own, own_stride, out, 32, u32::MAX)
         };
         let center = best.0;
         // The cross first; the corner only between its better arms.
@@ -119,7 +118,7 @@ impl Wanted<'_> {
             }
         }
         average(from, self.place, best.0, out);
-        (best.0, self.bits_cost(best.0) + satd(side, own, self.source.stride, out, 32))
+        (best.0, self.bits_cost(best.0) + satd(side, own, own_stride, out, 32))
     }
 
     fn try_around(&self, from: &Picture, center: Vector, pattern: &[Vector], best: &mut (Vector, u32)) {

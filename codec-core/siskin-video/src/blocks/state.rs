@@ -8,27 +8,40 @@ use super::contexts::Contexts;
 use super::grid::{CELL, Grid, TREE};
 use super::motion::MAX_REFERENCES;
 use super::picture::Picture;
+use super::pyramid::{KINDS, MAX_FRAMES, Step};
 use super::tools;
 
 /// Bytes per pixel of a stream, about: seven frames of 4:2:0 in an encoder, and three planes of half samples each.
 pub(super) const MEMORY_PER_PIXEL: u64 = 24;
 
-/// Reference frames: the last one, and those that were kept.
+/// Reference frames: the last one, those that were kept, and those of the packet at hand.
 #[derive(Debug, Default)]
 pub(super) struct References {
     last: Option<Arc<Picture>>,
     /// The latest first.
     kept: Vec<Arc<Picture>>,
-    /// Memory of a frame that is no reference any more.
-    spare: Option<Picture>,
+    /// Frames of the packet that are shown before its last one.
+    inner: Vec<Arc<Picture>>,
+    /// Memory of frames that are no references any more.
+    spare: Vec<Picture>,
 }
 
 impl References {
-    /// Those that the next frame may refer to, the last frame first.
-    pub(super) fn list(&self) -> Vec<Arc<Picture>> {
+    /// Those that a frame shown at `time` may refer to: of frames shown earlier alone the latest first; else the nearest on either
+    /// side, and the nearest of the others.
+    fn list(&self, time: u32) -> Vec<Arc<Picture>> {
         let Some(last) = &self.last else { return Vec::new() };
-        let others = self.kept.iter().filter(|p| !Arc::ptr_eq(p, last));
-        std::iter::once(last).chain(others).take(MAX_REFERENCES).cloned().collect()
+        let others = self.kept.iter().filter(|p| !Arc::ptr_eq(p, last)).chain(&self.inner);
+        let mut all: Vec<_> = std::iter::once(last).chain(others).cloned().collect();
+        // Earlier ones first among those as far away.
+        all.sort_by_key(|p| (p.time.abs_diff(time), p.time));
+        let nearest = |is_later: bool| all.iter().position(|p| (p.time > time) == is_later);
+        if let (Some(before), Some(after)) = (nearest(false), nearest(true)) {
+            let rest = (0..all.len()).find(|&i| i != before && i != after);
+            return [Some(before), Some(after), rest].into_iter().flatten().map(|i| all[i].clone()).collect();
+        }
+        all.truncate(MAX_REFERENCES);
+        all
     }
 
     /// The last frame.
@@ -36,8 +49,15 @@ impl References {
         self.last.as_ref()
     }
 
-    /// Adds the frame decoded last.
-    pub(super) fn push(&mut self, picture: Picture, is_kept: bool) {
+    /// The frames of the last packet in the order of showing.
+    pub(super) fn shown(&self) -> Vec<Arc<Picture>> {
+        let mut all: Vec<_> = self.inner.iter().chain(&self.last).cloned().collect();
+        all.sort_by_key(|p| p.time);
+        all
+    }
+
+    /// Adds the last frame of a packet.
+    fn push(&mut self, picture: Picture, is_kept: bool) {
         let picture = Arc::new(picture);
         if is_kept {
             self.kept.insert(0, picture.clone());
@@ -47,22 +67,29 @@ impl References {
         if self.kept.len() > MAX_REFERENCES {
             gone = self.kept.pop().and_then(Arc::into_inner).or(gone);
         }
-        self.spare = gone.or(self.spare.take());
+        self.spare.extend(gone);
+    }
+
+    /// Begins a packet.
+    fn start_packet(&mut self) {
+        self.spare.extend(self.inner.drain(..).filter_map(Arc::into_inner));
+        // A stream that has no packets of many frames any more needs no memory for them.
+        self.spare.truncate(MAX_FRAMES);
     }
 
     /// Forgets all frames but the last one, before a keyframe.
-    pub(super) fn clear(&mut self) {
+    fn clear(&mut self) {
         self.kept.clear();
     }
 
     /// Takes back a frame that became no reference.
     pub(super) fn give_back(&mut self, picture: Picture) {
-        self.spare = Some(picture);
+        self.spare.push(picture);
     }
 
     /// A frame to decode into.
-    pub(super) fn take_spare(&mut self, size: Size) -> Picture {
-        self.spare.take().unwrap_or_else(|| Picture::new(size))
+    fn take_spare(&mut self, size: Size) -> Picture {
+        self.spare.pop().unwrap_or_else(|| Picture::new(size))
     }
 }
 
@@ -70,14 +97,25 @@ impl References {
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) size: Size,
-    pub(super) contexts: Contexts,
+    /// The contexts of each kind of frames; those that were not coded since the last keyframe come with the first frame.
+    contexts: [Option<Box<Contexts>>; KINDS],
     /// What is known of the blocks, from above to below: of the whole frame, or of each row of trees.
     pub(super) grids: Vec<Grid>,
     pub(super) references: References,
-    /// Number of the next frame since the last keyframe.
-    pub(super) time: u32,
+    /// Number of the next packet's first frame since the last keyframe.
+    time: u32,
+    /// Frames coded since the last keyframe, it included.
+    coded: u32,
     /// [`tools`] of the stream.
     pub(super) tools: u8,
+}
+
+/// A frame that is to be coded.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Start {
+    pub(super) is_keyframe: bool,
+    pub(super) step: Step,
+    pub(super) quality: u8,
 }
 
 impl State {
@@ -88,50 +126,95 @@ impl State {
         let grid = |top: usize| Grid::new(width, top, rows.min(height - top));
         Self {
             size,
-            contexts: Contexts::new(),
+            contexts: Default::default(),
             grids: (0..height).step_by(rows).map(grid).collect(),
             references: References::default(),
             time: 0,
+            coded: 0,
             tools: 0,
         }
     }
 
-    /// Begins a frame; gives its reference frames and the frame to decode into.
-    pub(super) fn start_frame(&mut self, is_keyframe: bool, quality: u8) -> (Vec<Arc<Picture>>, Picture) {
+    /// The same state, for a try.
+    pub(super) fn fork(&self) -> Self {
+        let References { last, kept, inner, .. } = &self.references;
+        let references =
+            References { last: last.clone(), kept: kept.clone(), inner: inner.clone(), spare: Vec::new() };
+        let (contexts, grids) = (self.contexts.clone(), self.grids.clone());
+        Self { references, contexts, grids, ..*self }
+    }
+
+    /// Begins a packet.
+    pub(super) fn start_packet(&mut self, is_keyframe: bool) {
+        self.references.start_packet();
         if is_keyframe {
             self.references.clear();
-            self.time = 0;
+            (self.time, self.coded) = (0, 0);
         }
-        self.start_contexts(quality);
-        let references = if is_keyframe { Vec::new() } else { self.references.list() };
-        let distances =
-            std::array::from_fn(|i| references.get(i).map_or(1, |r| (self.time - r.time).clamp(1, 64) as u8));
+    }
+
+    /// Begins a frame; gives its reference frames and the frame to decode into.
+    pub(super) fn start_frame(&mut self, start: Start) -> (Vec<Arc<Picture>>, Picture) {
+        let Start { is_keyframe, step, quality } = start;
+        self.start_contexts(step.kind(), quality);
+        let time = self.time + step.index as u32;
+        let references = if is_keyframe { Vec::new() } else { self.references.list(time) };
+        let distance = |r: &Arc<Picture>| (i64::from(time) - i64::from(r.time)).clamp(-64, 64) as i8;
+        let distances = std::array::from_fn(|i| references.get(i).map_or(1, distance));
+        // Between two frames the later one tells more: it was coded from the earlier one.
+        let is_between = distances[1] < 0 && references.len() > 1;
+        let former = references.get(usize::from(is_between)).map_or(&[][..], |p| &p.traces);
         for grid in &mut self.grids {
-            grid.start_frame(is_keyframe, references.len(), distances);
+            grid.start_frame(former, references.len(), distances);
         }
         let mut picture = self.references.take_spare(self.size);
-        picture.time = self.time;
+        picture.time = time;
         (references, picture)
     }
 
     /// Sets contexts as they are at the start of a frame.
-    pub(super) fn start_contexts(&mut self, quality: u8) {
+    pub(super) fn start_contexts(&mut self, kind: usize, quality: u8) {
         // What keyframes teach says little of the frames behind them.
-        match (self.tools & tools::LEARNED, self.time) {
-            (0, 0) => self.contexts = Contexts::new(),
-            (tools::LEARNED, time @ (0 | 1)) => self.contexts = Contexts::learned(time == 0, quality),
+        match (self.tools & tools::LEARNED, self.coded) {
+            (0, 0) => self.contexts = [Some(Box::new(Contexts::new())), None, None],
+            (tools::LEARNED, coded @ (0 | 1)) => {
+                self.contexts = [Some(Box::new(Contexts::learned(coded == 0, quality))), None, None];
+            }
             _ => {}
+        }
+        // The first frame of a kind goes on from the kind before.
+        for kind in 1..=kind {
+            if self.contexts[kind].is_none() {
+                self.contexts[kind] = self.contexts[kind - 1].clone();
+            }
         }
     }
 
+    /// The contexts of a kind of frames, and the grids.
+    pub(super) fn parts(&mut self, kind: usize) -> (&mut Contexts, &mut [Grid]) {
+        let contexts = self.contexts[kind].get_or_insert_with(|| Box::new(Contexts::new()));
+        (contexts, &mut self.grids)
+    }
+
     /// Ends a frame: filters it and makes it a reference frame.
-    pub(super) fn finish_frame(&mut self, mut picture: Picture, quality: u8, is_kept: bool) {
-        super::deblock::deblock(&mut picture, &self.grids, quality);
+    pub(super) fn finish_frame(&mut self, mut picture: Picture, start: Start, is_kept: bool) {
+        super::deblock::deblock(&mut picture, &self.grids, start.quality);
         picture.extend();
         if picture.halves.is_some() {
             picture.interpolate_halves();
         }
-        self.time += 1;
-        self.references.push(picture, is_kept);
+        picture.traces.clear();
+        let is_last_only = self.tools & tools::PYRAMID == 0;
+        picture.traces.extend(self.grids.iter().flat_map(|grid| grid.traces(is_last_only)));
+        self.coded += 1;
+        match start.step.level {
+            0 => self.references.push(picture, is_kept),
+            _ => self.references.inner.push(Arc::new(picture)),
+        }
+    }
+
+    /// Ends a packet of so many frames.
+    pub(super) fn finish_packet(&mut self, frames: usize) {
+        self.time += frames as u32;
     }
 }

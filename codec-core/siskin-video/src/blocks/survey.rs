@@ -88,6 +88,11 @@ impl Survey {
         self.vectors.extend(found.iter().map(|f| f.vector));
     }
 
+    /// Forgets what was seen.
+    pub(super) fn clear(&mut self) {
+        self.vectors.clear();
+    }
+
     /// Where the tree at (x, y) came from.
     pub(super) fn vector(&self, x: usize, y: usize) -> Option<Vector> {
         self.vectors.get(y / 32 * self.columns + x / 32).copied()

@@ -1,6 +1,7 @@
 //! What an encoder of the real-time mode is asked for, and what it gives; and what the encoders of both codings do alike.
 
 use siskin_bitstream::VideoHeader;
+use siskin_bitstream::video_packet::MAX_BLOCK_FRAMES;
 use siskin_media::{PixelFormat, Size, TimeBase, VideoFrameView};
 
 use super::MAX_REFINEMENTS;
@@ -32,10 +33,16 @@ pub struct Config {
     /// Threads of the block codec, up to [`MAX_THREADS`]; 0 for one per core, shared by all streams. Packets do not depend on it.
     /// Those of a network are the runtime's.
     pub threads: usize,
+    /// Frames that a packet of the block codec may hold, up to [`MAX_LOOKAHEAD`]: frames between the first and the last one are
+    /// predicted from both sides, and all wait for the last one. 0 and 1 code each frame at once.
+    pub lookahead: u32,
 }
 
 /// Names for how much work each frame is given, as other encoders have them, and the refinements of each.
 pub const EFFORTS: [(&str, u32); 3] = [("fast", 0), ("medium", 1), ("slow", 2)];
+
+/// The most frames that [`Config::lookahead`] can name.
+pub const MAX_LOOKAHEAD: u32 = MAX_BLOCK_FRAMES;
 
 /// The most threads that [`Config::threads`] can name.
 pub const MAX_THREADS: usize = 256;
@@ -52,6 +59,7 @@ impl Default for Config {
             scene_cuts: true,
             refinements: 1,
             threads: 0,
+            lookahead: 0,
         }
     }
 }
@@ -100,6 +108,9 @@ impl Config {
         }
         if self.threads > MAX_THREADS {
             return Err(Error::parameter("threads", self.threads, format!("0 to {MAX_THREADS}")));
+        }
+        if self.lookahead > MAX_LOOKAHEAD {
+            return Err(Error::parameter("lookahead", self.lookahead, format!("0 to {MAX_LOOKAHEAD}")));
         }
         check_refinements(self.refinements)
     }

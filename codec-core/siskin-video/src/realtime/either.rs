@@ -1,14 +1,13 @@
 use siskin_bitstream::VideoHeader;
 use siskin_bitstream::video_packet::{Coding, GopInfo};
-use siskin_media::VideoFrameView;
+use siskin_media::{VideoFrame, VideoFrameView};
 use siskin_model::bundle::VideoBundle;
 use siskin_model::runtime::{Provider, Runtime};
 
 use super::{CodedFrame, Config, NetworkEncoder, Target};
-use crate::Result;
-use crate::blocks;
+use crate::{Error, Result, blocks};
 
-/// Encodes frames in real time, a packet each, without delay: with the block codec, or with the network of a bundle.
+/// Encodes frames with the block codec, each at once or several together, or with the network of a bundle.
 // A trait object would do, but the two differ in how they begin, and callers name the type.
 #[derive(Debug)]
 pub struct Encoder(Inner);
@@ -113,6 +112,37 @@ impl Encoder {
         of_either!(mut self, encoder => encoder.encode_frame(frame, duration))
     }
 
+    /// How many of the frames that come next should be one packet; with a network always one.
+    ///
+    /// # Errors
+    /// Those of [`blocks::Encoder::plan`].
+    pub fn plan(&mut self, frames: &[VideoFrameView<'_>]) -> Result<usize> {
+        match &mut self.0 {
+            Inner::Blocks(encoder) => encoder.plan(frames),
+            Inner::Network(_) => Ok(1),
+        }
+    }
+
+    /// Encodes frames as one packet, as many as [`Encoder::plan`] says. `durations` in nanoseconds, one a frame, are for streams
+    /// without a constant frame rate.
+    ///
+    /// # Errors
+    /// As for [`Encoder::encode_frame`], and [`Error::Parameter`](crate::Error::Parameter) for no frames or for more than the next
+    /// packet may hold.
+    pub fn encode_group(
+        &mut self,
+        frames: &[VideoFrameView<'_>],
+        durations: Option<&[u32]>,
+    ) -> Result<CodedFrame<'_>> {
+        match (&mut self.0, frames) {
+            (Inner::Blocks(encoder), _) => encoder.encode_group(frames, durations),
+            (Inner::Network(encoder), [frame]) => {
+                encoder.encode_frame(frame, durations.and_then(|d| d.first().copied()))
+            }
+            _ => Err(Error::parameter("frames", frames.len(), "1")),
+        }
+    }
+
     /// As [`Encoder::encode_frame`], of planes Y, U and V one behind another without gaps.
     ///
     /// # Errors
@@ -129,6 +159,21 @@ impl Encoder {
     /// returns for damage.
     pub fn resume(&mut self, packet: &[u8]) -> Result<GopInfo> {
         of_either!(mut self, encoder => encoder.resume(packet))
+    }
+
+    /// The frames of the last packet as a decoder sees them, in 4:2:0, in the order of showing.
+    ///
+    /// # Errors
+    /// [`Error::MissingHeader`](crate::Error::MissingHeader) before the first frame.
+    pub fn reconstructed_frames(&self) -> Result<Vec<VideoFrame>> {
+        match &self.0 {
+            Inner::Blocks(encoder) => encoder.reconstructed_frames(),
+            Inner::Network(encoder) => {
+                let mut frame = VideoFrame::default();
+                encoder.reconstructed_frame().copy_to(&mut frame);
+                Ok(vec![frame])
+            }
+        }
     }
 
     /// The last frame as a decoder sees it, in 4:2:0, where the encoder keeps it: no samples are copied.

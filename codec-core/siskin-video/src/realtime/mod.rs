@@ -53,7 +53,7 @@ mod symbols;
 mod tests;
 
 pub(crate) use checker::Checker;
-pub use config::{CodedFrame, Config, EFFORTS, MAX_THREADS, Target};
+pub use config::{CodedFrame, Config, EFFORTS, MAX_LOOKAHEAD, MAX_THREADS, Target};
 pub(crate) use config::{check_frame, check_refinements, frame_seconds};
 pub use decoder::Decoder;
 pub use either::Encoder;

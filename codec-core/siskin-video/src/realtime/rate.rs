@@ -7,6 +7,8 @@ const POWER: f64 = 1.1;
 const HORIZON: f64 = 1.0;
 /// Largest change of quality from one predicted frame to the next, so that one costly frame does not show as a jump.
 const MAX_CHANGE: f64 = 4.0;
+/// So many frames that are coded together may change by that together: by more than that from one packet to the next shows.
+const MAX_CHANGES: usize = 3;
 /// Bits of a keyframe over those of a predicted frame at one quality, as long as only one kind has been seen.
 const KEYFRAME_RATIO: f64 = 4.0;
 /// A keyframe gets at most this part of the bits of a second, or of the time since the keyframe before: what more it took, the
@@ -73,6 +75,17 @@ impl RateController {
 
     /// The quality of the next frame, which lasts `seconds`; one of `interval` is a keyframe. `pixels` is its size.
     pub(crate) fn choose_quality(&self, is_keyframe: bool, seconds: f64, interval: u32, pixels: usize) -> u8 {
+        self.choose_quality_of(is_keyframe, (1, seconds), interval, pixels)
+    }
+
+    /// The same of the next frames, of which each lasts `seconds`.
+    pub(crate) fn choose_quality_of(
+        &self,
+        is_keyframe: bool,
+        (frames, seconds): (usize, f64),
+        interval: u32,
+        pixels: usize,
+    ) -> u8 {
         let share = self.rate * seconds;
         // A keyframe in the middle of a scene and the frames around it have content in common, so either predicts the
         // other better than a constant.
@@ -102,8 +115,9 @@ impl RateController {
         let near = match self.last {
             // Keyframes are free to jump: a scene cut changes what is seen anyway.
             Some(last) if !is_keyframe => {
-                let worst = if self.is_in_debt() { f64::INFINITY } else { last + MAX_CHANGE };
-                quality.clamp(last - MAX_CHANGE, worst)
+                let change = MAX_CHANGE * frames.min(MAX_CHANGES) as f64;
+                let worst = if self.is_in_debt() { f64::INFINITY } else { last + change };
+                quality.clamp(last - change, worst)
             }
             _ => quality,
         };
@@ -143,10 +157,22 @@ impl RateController {
 
     /// Learns from the bits of a frame.
     pub(crate) fn record_frame(&mut self, is_keyframe: bool, quality: u8, bits: f64, seconds: f64) {
+        self.record_frames(is_keyframe, quality, bits, (1, seconds));
+    }
+
+    /// Learns from the bits of frames that have one quality and last `seconds` in all.
+    pub(crate) fn record_frames(
+        &mut self,
+        is_keyframe: bool,
+        quality: u8,
+        bits: f64,
+        (frames, seconds): (usize, f64),
+    ) {
         self.since_keyframe =
             if is_keyframe { Some(seconds) } else { self.since_keyframe.map(|s| s + seconds) };
         // Normalized to a qstep of 1, so that frames of different qualities teach one number.
-        let cost = bits.max(1.0) * (f64::from(quality) / self.octave).exp2().powf(POWER);
+        let cost =
+            (bits / frames.max(1) as f64).max(1.0) * (f64::from(quality) / self.octave).exp2().powf(POWER);
         if let ([Some(keyframe), Some(predicted)], true) = (&mut self.costs, is_keyframe) {
             // A new scene that is dearer in its keyframe will be in what follows.
             *predicted *= (cost / *keyframe).clamp(0.25, 4.0).powf(SCENE_POWER);
@@ -154,6 +180,8 @@ impl RateController {
         let mean = &mut self.costs[usize::from(!is_keyframe)];
         // Keyframes are seldom, so each counts more.
         let weight = if is_keyframe || mean.is_some_and(|m| cost > m * SURPRISE) { 0.5 } else { 0.25 };
+        // As if each frame had been recorded by itself.
+        let weight = 1.0 - f64::powf(1.0 - weight, frames.max(1) as f64);
         *mean = Some(mean.map_or(cost, |m| (1.0 - weight) * m + weight * cost));
         // The reservoir holds a second at most: a long still must not be followed by a burst.
         self.reservoir = (self.reservoir - bits + self.rate * seconds).min(self.rate * HORIZON);

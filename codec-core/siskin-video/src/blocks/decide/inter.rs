@@ -4,12 +4,15 @@ use std::sync::Arc;
 
 use super::super::contexts;
 use super::super::distortion::{sad, satd};
-use super::super::motion::{MERGE_CANDIDATES, Motion, Vector, merge_candidates, predict_vector};
+use super::super::motion::{MERGE_CANDIDATES, Motion, Vector, merge_candidates, predict_vector, scale};
 use super::super::picture::Picture;
 use super::super::reconstruct::{Samples, mean, predict_inter};
 use super::super::search::{Wanted, average, vector_bits};
 use super::super::syntax::{Block, MIN_LOG};
 use super::{Decider, Hints};
+
+/// A pair that costs up to so many times the best motion is worth another search.
+const REFINED_COST: f32 = 1.1;
 
 /// What a search by SATD found for a block.
 pub(super) struct Motions {
@@ -80,7 +83,7 @@ impl Decider<'_, '_> {
                 continue;
             }
             let predicted = predict_vector(self.grid, place, r as u8);
-            let mut starts = [[0i16; 2]; MERGE_CANDIDATES + 5];
+            let mut starts = [[0i16; 2]; MERGE_CANDIDATES + 6];
             let mut count = 1;
             let mut add = |v: Vector| {
                 starts[count] = v;
@@ -92,15 +95,13 @@ impl Decider<'_, '_> {
                 }
             }
             hints.vectors[r].iter().for_each(|&v| add(v));
-            if r == 0 {
-                self.shared.survey.vector(x, y).iter().for_each(|&v| add(v));
-            } else {
-                // What moved over one frame, over as many as this reference is away.
-                let far = self.grid.distance(r as u8).min(16) as i16;
-                add(singles[0].0.map(|c| c.saturating_mul(far)));
+            self.shared.surveys.get(r).and_then(|s| s.vector(x, y)).iter().for_each(|&v| add(v));
+            if r > 0 {
+                // What moved over some frames, over as many as this reference is away.
+                add(scale(singles[0].0, self.grid.distance(0), self.grid.distance(r as u8)));
             }
             let has_hint = block.log == MIN_LOG && hints.vectors[r].is_some();
-            let wanted = Wanted { source, place, predicted, lambda, is_near: has_hint };
+            let wanted = Wanted { own: (own, source.stride), place, predicted, lambda, is_near: has_hint };
             let (vector, cost) = wanted.search(from, &starts[..count], &mut samples.luma);
             let bits = if references.len() > 1 { 2 + r as u32 } else { 1 };
             singles[r] = (vector, cost.saturating_add((lambda * bits as f32) as u32));
@@ -131,6 +132,15 @@ impl Decider<'_, '_> {
                     let motion = Motion { references: [0, r as u8], vectors: [singles[0].0, single.0] };
                     (best, cost) = (motion, found);
                 }
+                // 1 % of the rate of packets of several frames.
+                if self.grid.is_between() && found as f32 <= REFINED_COST * cost as f32 {
+                    let pair = Motion { references: [0, r as u8], vectors: [singles[0].0, single.0] };
+                    let (motion, found) = self.refine_pair(pair, place, found);
+                    if found < cost {
+                        (best, cost) = (motion, found);
+                        useful[r] = useful[r].min(found);
+                    }
+                }
             }
         }
         for (is_useful, &found) in hints.is_useful.iter_mut().zip(&useful) {
@@ -143,6 +153,47 @@ impl Decider<'_, '_> {
             merged_cost: merge.1,
             own: Some((Block { merge: own, motion: best, ..block }, cost)),
         }
+    }
+
+    /// Looks for vectors that are better together: each of the two is sought once more beside what the other leaves.
+    fn refine_pair(&self, mut motion: Motion, place: (usize, usize, usize), cost: u32) -> (Motion, u32) {
+        let (x, y, side) = place;
+        let source = &self.shared.source.planes[0];
+        let own = source.at(x, y);
+        let lambda = self.squared_lambda().sqrt();
+        let mut best = (motion, cost);
+        let [mut other, mut found] = [[0u8; 32 * 32]; 2];
+        let mut target = [0u8; 32 * 32];
+        for turned in [1, 0] {
+            let still = 1 - turned;
+            let from =
+                |i: usize| self.shared.references.get(usize::from(motion.references[i])).map(Arc::as_ref);
+            let (Some(kept), Some(sought)) = (from(still), from(turned)) else { break };
+            average(kept, place, motion.vectors[still], &mut other);
+            for row in 0..side {
+                let (own, other) = (&own[row * source.stride..][..side], &other[row * 32..][..side]);
+                for ((to, &own), &other) in target[row * 32..].iter_mut().zip(own).zip(other) {
+                    *to = (2 * i16::from(own) - i16::from(other)).clamp(0, 255) as u8;
+                }
+            }
+            let predicted = predict_vector(self.grid, place, motion.references[turned]);
+            // The mean halves what a vector changes.
+            let wanted = Wanted { own: (&target, 32), place, predicted, lambda: 2.0 * lambda, is_near: true };
+            let (vector, _) = wanted.search(sought, &[motion.vectors[turned]], &mut found);
+            motion.vectors[turned] = vector;
+            mean(&mut found, &other, side, 32);
+            let bits = 3.0
+                + (0..2)
+                    .map(|i| {
+                        vector_bits(motion.vectors[i], predict_vector(self.grid, place, motion.references[i]))
+                    })
+                    .sum::<f32>();
+            let cost = satd(side, own, source.stride, &found, 32) + (lambda * bits) as u32;
+            if cost < best.1 {
+                best = (motion, cost);
+            }
+        }
+        best
     }
 
     /// Tries the motions that were found.
