@@ -21,7 +21,7 @@ HEAD = ["clip", "codec", "setting", "bytes", "PSNR dB", "luma dB", "encode CPU, 
 
 def siskin(args, raw, name):
     """A row for each quality."""
-    words = [args.program, raw, *args.quality, f"r{args.refine}"]
+    words = [args.program, raw, *args.quality, f"r{args.refine}", f"l{args.lookahead}"]
     found = re.findall(r" (\d+) bytes (\d+) rgb (\S+) y (\S+) .* cpu (\S+) wall \S+ dcpu (\S+) ms", call(*words))
     assert len(found) == len(args.quality), "one line a quality"
     return [[name, "siskin", f"quality {q}", int(b), *map(float, rest)] for q, b, *rest in found]
@@ -69,6 +69,7 @@ def main():
     parser.add_argument("--frames", type=int, default=60)
     parser.add_argument("--quality", nargs="+", default=["6", "14", "22", "30"], help="qualities of the example, 0 is the finest")
     parser.add_argument("--refine", type=int, default=1)
+    parser.add_argument("--lookahead", type=int, default=0, help="frames of a packet at most")
     parser.add_argument("--peers", nargs="+", default=[codec for codec, *_ in LIVE_PEERS], help="names as in video_rd.py")
     parser.add_argument("--threads", default="2")
     parser.add_argument("--out", help="path without extension for .md")

@@ -42,7 +42,7 @@ pub(super) struct Group {
 
 impl Group {
     pub(super) fn is_empty(&self) -> bool {
-        self.frames.is_empty()
+        self.starts.is_empty()
     }
 
     /// Adds a frame.
@@ -56,6 +56,11 @@ impl Group {
         self.starts.push(frame.pts.unwrap_or(next).max(self.starts.last().copied().unwrap_or_default()));
         self.last = frame.duration;
         self.frames.push(frame.frame);
+    }
+
+    /// Takes note of a frame's time alone, for [`Group::is_broken_by`].
+    pub(super) fn note(&mut self, pts: Option<ClockTime>) {
+        self.starts.push(pts.or(self.starts.last().copied()).unwrap_or_default());
     }
 
     /// Whether the next frame must begin another group; `bytes` are those of a picture.

@@ -176,6 +176,9 @@ impl VideoEncoderImpl for SiskinVideoEnc {
         let settings = lock(&self.settings).clone();
         let is_keyframe = frame.flags().contains(VideoCodecFrameFlags::FORCE_KEYFRAME);
         lock(&self.stats).count_request(is_keyframe);
+        if settings.has_lookahead() {
+            return self.wait(frame, is_keyframe, &settings);
+        }
         if settings.is_realtime() {
             return self.encode_now(frame, is_keyframe, &settings);
         }
@@ -203,10 +206,9 @@ impl VideoEncoderImpl for SiskinVideoEnc {
         if is_first {
             drop(frame);
         } else {
-            self.folding.store(true, Ordering::Release);
-            let folded = self.obj().finish_frame(frame);
-            self.folding.store(false, Ordering::Release);
-            folded?;
+            let number = frame.system_frame_number();
+            drop(frame);
+            self.fold(number)?;
         }
         if is_complete { self.close(None) } else { Ok(gst::FlowSuccess::Ok) }
     }
@@ -262,9 +264,71 @@ impl SiskinVideoEnc {
         obj.finish_frame(frame)
     }
 
+    /// Lets a frame wait for others, and codes those that have waited enough.
+    fn wait(
+        &self,
+        frame: VideoCodecFrame,
+        is_keyframe: bool,
+        settings: &Settings,
+    ) -> Result<gst::FlowSuccess, gst::FlowError> {
+        {
+            let mut guard = lock(&self.session);
+            let session = guard.as_mut().ok_or(gst::FlowError::NotNegotiated)?;
+            let input = frame.input_buffer().ok_or(gst::FlowError::Error)?;
+            let times = (frame.pts(), frame.duration());
+            session.push_waiting(input, times, (frame.system_frame_number(), is_keyframe)).map_err(|e| {
+                gst::element_imp_error!(self, gst::StreamError::Encode, ["a frame cannot be read: {e}"]);
+                gst::FlowError::Error
+            })?;
+        }
+        // The base class keeps it under its number.
+        drop(frame);
+        self.push_waiting(false, settings)
+    }
+
+    /// Codes and pushes packets of frames that have waited enough; all if `is_last`.
+    fn push_waiting(&self, is_last: bool, settings: &Settings) -> Result<gst::FlowSuccess, gst::FlowError> {
+        loop {
+            let coded = {
+                let mut guard = lock(&self.session);
+                let Some(session) = guard.as_mut() else { return Ok(gst::FlowSuccess::Ok) };
+                let coded = session.encode_waiting(is_last, settings, &self.stats);
+                coded.map(|packet| packet.map(|packet| (packet, session.latency())))
+            };
+            let Some((packet, latency)) = coded.map_err(|e| post_error(self, &e))? else {
+                return Ok(gst::FlowSuccess::Ok);
+            };
+            let (first, others) = packet.numbers.split_first().ok_or(gst::FlowError::Error)?;
+            let group = OutGroup {
+                data: packet.data,
+                is_keyframe: packet.is_keyframe,
+                number: *first,
+                pts: packet.pts,
+                duration: packet.duration,
+                remark: None,
+            };
+            self.push(group, latency)?;
+            others.iter().try_for_each(|&number| self.fold(number))?;
+        }
+    }
+
+    /// Lets a frame go that is in another one's packet.
+    fn fold(&self, number: u32) -> Result<(), gst::FlowError> {
+        let obj = self.obj();
+        // A flush in between has taken it.
+        let frame = obj.frame(i32::try_from(number).unwrap_or(i32::MAX)).ok_or(gst::FlowError::Flushing)?;
+        self.folding.store(true, Ordering::Release);
+        let folded = obj.finish_frame(frame);
+        self.folding.store(false, Ordering::Release);
+        folded.map(|_| ())
+    }
+
     /// Codes the group at hand and pushes it; `next` is where the frame after it begins.
     fn close(&self, next: Option<gst::ClockTime>) -> Result<gst::FlowSuccess, gst::FlowError> {
         let settings = lock(&self.settings).clone();
+        if settings.has_lookahead() {
+            return self.push_waiting(true, &settings);
+        }
         let encoded = {
             let mut guard = lock(&self.session);
             let Some(session) = guard.as_mut() else { return Ok(gst::FlowSuccess::Ok) };

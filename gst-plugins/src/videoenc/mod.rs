@@ -34,6 +34,7 @@ use gst::glib;
 mod group;
 mod imp;
 mod load;
+mod lookahead;
 mod progress;
 mod session;
 mod settings;

@@ -12,6 +12,7 @@ use siskin_core::{Error, Result};
 
 use super::group::{Frame, Group};
 use super::load::Load;
+use super::lookahead::{self, Lookahead, OutPacket};
 use super::settings::Settings;
 use crate::element::counters;
 use crate::sync::lock;
@@ -100,6 +101,8 @@ enum Coder {
     Fitted(Box<Encoder>, Group),
     /// A packet a frame, at once.
     Realtime { encoder: Box<realtime::Encoder>, target: realtime::Target, qualities: u16, load: Load },
+    /// Several frames a packet, which wait for each other.
+    Lookahead(Lookahead),
 }
 
 /// An encoder whose format is known.
@@ -137,10 +140,16 @@ impl Session {
                 let qualities =
                     bundle.as_ref().map_or(realtime::QUALITIES.into(), |b| b.manifest().qualities);
                 let config = settings.realtime_config(qualities);
+                lookahead::check(config.lookahead, bundle.is_some())?;
                 let encoder = Box::new(match &bundle {
                     Some(bundle) => realtime::Encoder::with_network(header, runtime, bundle, &config)?,
                     None => realtime::Encoder::new(header, &config)?,
                 });
+                if config.lookahead > 1 {
+                    let wait = crate::video::times::frames_to_time(&header, config.lookahead.into());
+                    let coder = Coder::Lookahead(Lookahead::new(encoder, config.target, config.lookahead));
+                    return session(PixelFormat::I420, coder, None, wait.unwrap_or_default());
+                }
                 let coder = Coder::Realtime {
                     encoder,
                     target: config.target,
@@ -158,8 +167,7 @@ impl Session {
     /// shape of pixels, in YUV of the same matrix and range. Their samples are then what they would have been in the old format.
     pub(super) fn change_format(&mut self, info: &gst_video::VideoInfo) -> bool {
         let header = crate::video::caps::header_of(info);
-        if !matches!(self.coder, Coder::Realtime { .. })
-            || !crate::video::caps::is_same_yuv(&header, &self.header)
+        if matches!(self.coder, Coder::Fitted(..)) || !crate::video::caps::is_same_yuv(&header, &self.header)
         {
             return false;
         }
@@ -190,8 +198,48 @@ impl Session {
     fn group(&self) -> Option<&Group> {
         match &self.coder {
             Coder::Fitted(_, group) => Some(group).filter(|g| !g.is_empty()),
-            Coder::Realtime { .. } => None,
+            Coder::Realtime { .. } | Coder::Lookahead(_) => None,
         }
+    }
+
+    /// Adds a frame that waits for others; false if frames do not here.
+    pub(super) fn push_waiting(
+        &mut self,
+        frame: &gst::BufferRef,
+        (pts, duration): (Option<ClockTime>, Option<ClockTime>),
+        (number, is_keyframe): (u32, bool),
+    ) -> std::result::Result<bool, gst::glib::BoolError> {
+        let Coder::Lookahead(lookahead) = &mut self.coder else { return Ok(false) };
+        // A copy, so that upstream gets its buffer back.
+        let frame = self.reader.read_frame(frame)?;
+        lookahead.push(Frame { frame, pts, duration, number }, is_keyframe);
+        Ok(true)
+    }
+
+    /// Codes the next packet of frames that wait, if enough do; `is_last` if no more will come.
+    pub(super) fn encode_waiting(
+        &mut self,
+        is_last: bool,
+        settings: &Settings,
+        stats: &Mutex<Stats>,
+    ) -> Result<Option<OutPacket>> {
+        let Coder::Lookahead(lookahead) = &mut self.coder else { return Ok(None) };
+        if !lookahead.is_ready(&self.header, is_last) {
+            return Ok(None);
+        }
+        let began = Instant::now();
+        lookahead.hold(settings.realtime_target(realtime::QUALITIES.into()))?;
+        let packet = lookahead.encode(&self.header)?;
+        let worked = began.elapsed();
+        self.slowest.1 = self.slowest.1.max(worked);
+        let mut stats = lock(stats);
+        stats.counters.groups += 1;
+        stats.counters.key_groups += u64::from(packet.is_keyframe);
+        stats.counters.frames += packet.numbers.len() as u64;
+        stats.counters.bytes += packet.data.len() as u64;
+        stats.duration = stats.duration.saturating_add(packet.duration);
+        stats.work += worked;
+        Ok(Some(packet))
     }
 
     /// Whether `pts` cannot belong to the group at hand, or that is full.
@@ -228,6 +276,7 @@ impl Session {
             Coder::Fitted(_, group) => *group = Group::default(),
             // What the decoder last saw may have been flushed, and other frames refer to it.
             Coder::Realtime { encoder, .. } => encoder.request_key(),
+            Coder::Lookahead(lookahead) => lookahead.reset(),
         }
     }
 

@@ -87,6 +87,8 @@ pub(super) struct Settings {
     is_gop_size_set: bool,
     /// Frames from one keyframe to the next in real time.
     keyframe_interval: u32,
+    /// Frames that wait for each other.
+    lookahead: u32,
     /// GOPs from one that decodes alone to the next.
     key_interval: u32,
     /// The last value of the old property `steps`.
@@ -105,6 +107,7 @@ impl Default for Settings {
             gop_size: 120,
             is_gop_size_set: false,
             keyframe_interval: realtime::Config::default().keyframe_interval,
+            lookahead: 0,
             key_interval: 1,
             steps: -1,
         }
@@ -171,6 +174,13 @@ impl Settings {
                 (1, MAX_GOP_SIZE, defaults.keyframe_interval),
             ),
             number(
+                "lookahead",
+                "Lookahead",
+                "Frames that wait for each other, for files: all but the last are predicted from both sides, which takes a fifth off \
+                 the rate, and share a packet with it; 0 codes each frame at once",
+                (0, realtime::MAX_LOOKAHEAD, defaults.lookahead),
+            ),
+            number(
                 "gop-size",
                 "GOP size",
                 "Frames per GOP, which share a fitted network; for other presets an old name of keyframe-interval",
@@ -217,6 +227,7 @@ impl Settings {
                 self.keyframe_interval = value.get().unwrap_or(1);
                 self.is_gop_size_set = false;
             }
+            "lookahead" => self.lookahead = value.get().unwrap_or_default(),
             "key-interval" => self.key_interval = value.get().unwrap_or(1),
             "steps" => {
                 self.steps = value.get().unwrap_or(-1);
@@ -242,6 +253,7 @@ impl Settings {
             "quality" => self.quality.to_value(),
             "gop-size" => self.gop_size.to_value(),
             "keyframe-interval" => self.keyframe_interval.to_value(),
+            "lookahead" => self.lookahead.to_value(),
             "key-interval" => self.key_interval.to_value(),
             "steps" => self.steps.to_value(),
             name => self.inference.property(name).unwrap_or_else(|| spec.default_value().clone()),
@@ -278,6 +290,7 @@ impl Settings {
             keyframe_interval: self.keyframe_interval,
             refinements: self.refinements(),
             threads: self.inference.threads(),
+            lookahead: self.lookahead,
             ..Default::default()
         }
     }
@@ -297,7 +310,12 @@ impl Settings {
         self.refine.unwrap_or(self.preset.refinements())
     }
 
-    /// Whether each frame is encoded as it comes.
+    /// Whether frames wait for each other, but are not fitted.
+    pub(super) fn has_lookahead(&self) -> bool {
+        self.is_realtime() && self.lookahead > 1
+    }
+
+    /// Whether frames are coded, and no network is fitted to them.
     pub(super) fn is_realtime(&self) -> bool {
         self.preset.fit_preset().is_none()
     }
