@@ -189,13 +189,12 @@ impl Decider<'_, '_> {
             return false;
         }
         let (x, y, side) = leaf.block.place();
-        let source = &self.shared.source.planes[0];
         // As little in each quarter as rounding to steps leaves.
         let half = side / 2;
         let limit = self.luma_step().powi(2) * (half * half) as f32 * SKIPPED_ERROR;
         [(0, 0), (half, 0), (0, half), (half, half)].iter().all(|&(dx, dy)| {
             let own = &leaf.samples.luma[dy * 32 + dx..];
-            (ssd(half, source.at(x + dx, y + dy), source.stride, own, 32) as f32) < limit
+            self.square_error(own, 32, (x + dx, y + dy, half), 0) < limit
         })
     }
 
@@ -289,7 +288,25 @@ impl Decider<'_, '_> {
     ) -> f32 {
         let source = &self.shared.source.planes[plane];
         let weight = if plane == 0 { 1.0 } else { CHROMA_WEIGHT };
-        weight * ssd(side, source.at(x, y), source.stride, own, stride) as f32
+        let wanted = source.at(x, y);
+        weight
+            * match self.shown(plane, (x, y, side)) {
+                (columns, rows) if columns == side && rows == side => {
+                    ssd(side, wanted, source.stride, own, stride) as f32
+                }
+                (columns, rows) => {
+                    let rows = wanted.chunks(source.stride).zip(own.chunks(stride)).take(rows);
+                    let pairs = rows.flat_map(|(a, b)| a.iter().zip(b).take(columns));
+                    pairs.map(|(a, b)| u32::from(a.abs_diff(*b)).pow(2)).sum::<u32>() as f32
+                }
+            }
+    }
+
+    /// How many columns and rows of a square of a plane are shown. The others are padding, whose errors do not count: what moves in
+    /// from there was otherwise coded once more in every frame.
+    fn shown(&self, plane: usize, (x, y, side): (usize, usize, usize)) -> (usize, usize) {
+        let size = if plane == 0 { self.shared.size } else { self.shared.size.chroma() };
+        (size.width().saturating_sub(x).min(side), size.height().saturating_sub(y).min(side))
     }
 
     /// Tries levels for transform block `index` of a block, a square of a plane whose samples are predicted, and keeps them if they
@@ -337,10 +354,14 @@ impl Decider<'_, '_> {
     ) -> (Quantized, Extent) {
         let source = &self.shared.source.planes[plane];
         let step = self.plane_step(plane);
+        let (columns, rows) = self.shown(plane, (x, y, side));
         let (ratio, lambda) = (self.luma_step() * 64.0 / step as f32, self.shared.lambda);
         let Scratch { costs, entries, residual, .. } = &mut *self.scratch;
         let block = &mut residual[..side * side];
-        let sum = difference(side, (source.at(x, y), source.stride), (predicted, stride), block);
+        let mut sum = difference(side, (source.at(x, y), source.stride), (predicted, stride), block);
+        if columns < side || rows < side {
+            sum = extend_shown(side, (columns, rows), block);
+        }
         // As much as this is less than what a coarser step would leave anyway.
         if (sum as f32) < (MIN_RESIDUAL * step as f32 / 64.0).powi(2) * (side * side) as f32 {
             levels.fill(0);
@@ -361,4 +382,20 @@ impl Decider<'_, '_> {
         }
         (quantized, extent)
     }
+}
+
+/// Repeats what is shown of a residual over the rest of its block, which costs the fewest levels; the sum of squares.
+fn extend_shown(side: usize, (columns, rows): (usize, usize), block: &mut [i16]) -> u32 {
+    if columns == 0 || rows == 0 {
+        block.fill(0);
+        return 0;
+    }
+    for row in block.chunks_exact_mut(side).take(rows) {
+        let last = row[columns - 1];
+        row[columns..].fill(last);
+    }
+    for row in rows..side {
+        block.copy_within((rows - 1) * side..rows * side, row * side);
+    }
+    block.iter().map(|&v| i32::from(v).pow(2) as u32).sum()
 }

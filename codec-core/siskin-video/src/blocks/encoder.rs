@@ -365,6 +365,7 @@ impl Encoder {
         }
         let shared = Shared {
             source: &self.sources[step.index],
+            size: self.state.size,
             references,
             surveys: &self.surveys,
             quality,

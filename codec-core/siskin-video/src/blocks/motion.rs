@@ -40,7 +40,7 @@ impl Motion {
     }
 
     /// The vector into a reference frame, if there is one.
-    fn vector_of(&self, reference: u8) -> Option<Vector> {
+    pub(super) fn vector_of(&self, reference: u8) -> Option<Vector> {
         (0..2).find(|&i| self.references[i] == reference).map(|i| self.vectors[i])
     }
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use crossbeam::channel::{Receiver, Sender, unbounded};
 use siskin_entropy::binary::{BitCoder, BitCounter};
+use siskin_media::Size;
 
 use super::contexts::Contexts;
 use super::decide::{Decider, Hints, Scratch};
@@ -23,6 +24,8 @@ const STILL: Motion = Motion::single(0, [0; 2]);
 #[derive(Clone, Copy)]
 pub(super) struct Shared<'a> {
     pub(super) source: &'a Picture,
+    /// What of the source is shown.
+    pub(super) size: Size,
     pub(super) references: &'a [Arc<Picture>],
     /// What was seen of the first and of the second reference frame.
     pub(super) surveys: &'a [Survey; 2],

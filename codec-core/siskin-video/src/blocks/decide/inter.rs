@@ -90,9 +90,8 @@ impl Decider<'_, '_> {
                 count += 1;
             };
             for motion in &candidates {
-                if motion.references[0] == r as u8 {
-                    add(motion.vectors[0]);
-                }
+                // Also of pairs: what comes into view is seen in the later frame alone.
+                motion.vector_of(r as u8).iter().for_each(|&v| add(v));
             }
             hints.vectors[r].iter().for_each(|&v| add(v));
             self.shared.surveys.get(r).and_then(|s| s.vector(x, y)).iter().for_each(|&v| add(v));
