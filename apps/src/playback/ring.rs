@@ -362,7 +362,7 @@ mod tests {
             move || ring.feed(&mut Opposites)
         });
         let (mut out, mut heard) = ([0.0f32; 2], 0);
-        for seek in 0..500 {
+        for seek in 0..100 {
             ring.seek(f64::from(seek));
             // The worker empties the ring meanwhile, and then fills it anew.
             let mut left = 100;
