@@ -71,8 +71,7 @@ pub(crate) fn repaired(data: &[u8]) {
     let Ok(done) = repair(Cursor::new(data), &mut out) else { return };
     assert_eq!(out.len() as u64, done.bytes);
     for patch in &done.patches {
-        let at = usize::try_from(patch.offset).expect("within the file");
-        out[at..at + patch.data.len()].copy_from_slice(&patch.data);
+        patch.apply(&mut out).expect("within the file");
     }
     assert!(out.len() <= 2 * data.len() + 4096, "{} bytes became {}", data.len(), out.len());
     container(&out);

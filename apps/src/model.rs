@@ -11,8 +11,8 @@ use siskin_core::runtime::{Provider, Runtime, RuntimeOptions};
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Model")]
 pub(crate) struct ModelArgs {
-    /// Bundle for audio or for real-time video, by name or path [default: speech-24k for audio, none for video; to decode, the one that
-    /// the stream names to decode]
+    /// Bundle for audio or for real-time video, by name or path [default: speech-24k for audio, none for video; to decode, the one
+    /// that the stream names to decode]
     #[arg(short, long, value_name = "NAME|PATH")]
     pub(crate) model: Option<String>,
     /// Execution provider of the networks; auto falls back to the CPU, any other is an error if it is not available

@@ -244,8 +244,9 @@ fn call(seconds: u32, loss: f64) -> f64 {
 
 #[test]
 fn two_people_talk_over_a_network_that_loses_packets() {
-    // Other tests run at the same time: one of three calls has to keep to the goal. The second half is judged, and what waited too long
-    // while both programs opened their networks needs ten seconds to be played off: 113 to 140 ms after seven, 107 to 113 after ten.
+    // Other tests run at the same time: one of three calls has to keep to the goal. The second half is judged, and what waited too
+    // long while both programs opened their networks needs ten seconds to be played off: 113 to 140 ms after seven, 107 to 113
+    // after ten.
     assert!((0..3).any(|_| call(20, 0.05) <= MAX_DELAY_MS), "more than {MAX_DELAY_MS} ms, three times");
 }
 

@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 
 use common::*;
+use siskin_core::audio::{Decoder, EncodedPacket, Encoder, EncoderConfig};
+use siskin_core::bundle::Bundle;
 use siskin_core::import::testing::{Tensors, small_dac, small_encodec, small_encodec_stereo, small_snac};
+use siskin_core::runtime::Runtime;
 
 struct Codec {
     kind: &'static str,
@@ -191,14 +194,45 @@ fn what_is_no_checkpoint_leaves_nothing() {
     assert_files(folder.path(), &["talk.bin"]);
 }
 
+/// What the library makes of interleaved samples.
+fn coded_by_the_library(bundle: &Path, pcm: &[f32]) -> Vec<f32> {
+    let bundle = Bundle::open(bundle).expect("a bundle");
+    let runtime = Runtime::load(&Default::default()).expect("ONNX Runtime, by ./x setup");
+    let mut encoder = Encoder::new(&bundle, &runtime, &EncoderConfig::default()).expect("an encoder");
+    let mut decoder = Decoder::new(&bundle, &runtime).expect("a decoder");
+    let mut out = Vec::new();
+    let mut decode = |packet: EncodedPacket<'_>| -> siskin_core::Result<()> {
+        decoder.decode(packet.data, &mut out).map(drop)
+    };
+    encoder.push_samples(pcm, &mut decode).expect("samples");
+    encoder.finish_stream(&mut decode).expect("an end");
+    out
+}
+
 #[test]
 fn stereo_stays_apart_and_scales_go_through_tokens() {
     let folder = folder();
     let bundles = import(&CODECS[3], folder.path());
     let path = |name: &str| folder.path().join(name).to_str().expect("UTF-8").to_owned();
     let (source, coded, again) = (path("in.wav"), path("out.mka"), path("again.mka"));
-    wav(Path::new(&source), &voice(120_000, 48_000), 48_000, 2);
+    // A voice on the left, and half of it backwards on the right.
+    let left = voice(120_000, 48_000);
+    let pcm: Vec<f32> = left.iter().zip(left.iter().rev()).flat_map(|(&l, &r)| [l, 0.5 * r]).collect();
+    interleaved_wav(Path::new(&source), &pcm, 48_000, 2);
     good_with(&bundles, &["encode", "-m", "encodec", &source, &coded, "--quiet"]);
+    // Each channel is in its place: the library makes the same of these samples, and something else of exchanged ones.
+    let bytes = good_with(&bundles, &["decode", "--float", &coded, "-"]);
+    let data = bytes.windows(4).position(|w| w == b"data").expect("samples") + 8;
+    let found: Vec<f32> = bytes[data..].as_chunks::<4>().0.iter().map(|&b| f32::from_le_bytes(b)).collect();
+    let energy = |x: &[f32]| x.iter().map(|x| x * x).sum::<f32>();
+    let distance = |pcm: &[f32]| {
+        let expected = coded_by_the_library(&bundles.join("encodec"), pcm);
+        assert_eq!(found.len(), expected.len());
+        energy(&found.iter().zip(&expected).map(|(a, b)| a - b).collect::<Vec<_>>()) / energy(&expected)
+    };
+    let exchanged: Vec<f32> = pcm.as_chunks::<2>().0.iter().flat_map(|&[l, r]| [r, l]).collect();
+    let (same, other) = (distance(&pcm), distance(&exchanged));
+    assert!(same < 0.01 && other > 0.1, "{same} as they are, {other} exchanged");
     // Out of the coded file, through a token file and back: the same packets, and so the same sound.
     for (tokens, is_exact) in [("t.safetensors", true), ("t.jsonl", true), ("t.npy", false)] {
         let tokens = path(tokens);

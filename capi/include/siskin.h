@@ -64,7 +64,8 @@ typedef struct SiskinEncoderConfig {
   uint32_t bitrate;
   // Residual stages, at most those of the model; 0 for the model's default.
   uint32_t stages;
-  // Frames of a packet, at most 500; 0 for 1, which suits live streams. 50 suit files.
+  // Frames of a packet, at most 500; 0 for 1, which suits live streams. 50 suit files. A model that codes segments makes a
+  // packet of each and ignores it.
   uint32_t frames_per_packet;
   // Earlier frames that each packet repeats, so that the next packet restores them after a loss; 0 for none.
   uint32_t redundancy;
@@ -78,9 +79,9 @@ typedef struct SiskinPacket {
   const uint8_t *data;
   // How many.
   size_t length;
-  // Place of its first sample in the input.
+  // Place of its first sample in the input, in samples per channel.
   uint64_t first_sample;
-  // Samples that it decodes to.
+  // Samples per channel that it decodes to.
   uint64_t sample_count;
   // Whether decoding may begin here.
   bool is_random_access;
@@ -88,11 +89,11 @@ typedef struct SiskinPacket {
 
 // What a model works with.
 typedef struct SiskinModelInfo {
-  // Samples a second of its mono sound.
+  // Samples per second and channel.
   uint32_t sample_rate;
-  // Samples of a frame.
+  // Samples per channel of a frame.
   uint32_t frame_samples;
-  // Samples by which the decoder lags; the first packet of a stream drops them by itself.
+  // Samples per channel by which the decoder lags; the first packet of a stream drops them by itself.
   uint32_t delay_samples;
   // Residual stages there are.
   uint32_t stages;
@@ -148,8 +149,8 @@ enum SiskinStatus siskin_decoder_new(const struct SiskinModel *model,
                                      size_t length,
                                      struct SiskinDecoder **decoder);
 
-// Decodes a packet. The samples, mono and -1 to 1, are the decoder's until the next call with it. After an error there are none, and
-// `siskin_decoder_conceal` fills the gap.
+// Decodes a packet. The samples, -1 to 1 and of two channels interleaved, are the decoder's until the next call with it; `count`
+// is the number of values, of all channels. After an error there are none, and `siskin_decoder_conceal` fills the gap.
 //
 // # Safety
 // `decoder` is null or made by `siskin_decoder_new`; `packet` has `length` bytes; `samples` and `count` can be written to.
@@ -160,7 +161,8 @@ enum SiskinStatus siskin_decoder_decode(struct SiskinDecoder *decoder,
                                         size_t *count);
 
 // Conceals `frames` lost frames (1 to 500) before the packet that came next (null, 0: none has). Frames that it repeats are
-// restored; it is decoded after, as ever. The samples are as those of `siskin_decoder_decode`.
+// restored; it is decoded after, as ever. The samples are as those of `siskin_decoder_decode`, `frame_samples` of each channel for
+// each frame.
 //
 // # Safety
 // As for `siskin_decoder_decode`; `next` has `length` bytes.
@@ -172,7 +174,8 @@ enum SiskinStatus siskin_decoder_conceal(struct SiskinDecoder *decoder,
                                          size_t *count);
 
 // Decodes the codes of one frame, stage by stage, without a packet: fewer stages than the model has are a lower rate. Nothing is
-// dropped for the decoder's delay. The samples are as those of `siskin_decoder_decode`.
+// dropped for the decoder's delay. The samples are as those of `siskin_decoder_decode`. A model that codes segments has packets
+// only: `SISKIN_ERROR_PARAMETER`.
 //
 // # Safety
 // As for `siskin_decoder_decode`; `codes` has `code_count` values.
@@ -202,8 +205,8 @@ enum SiskinStatus siskin_encoder_new(const struct SiskinModel *model,
                                      const struct SiskinEncoderConfig *config,
                                      struct SiskinEncoder **encoder);
 
-// The header of the stream, which a decoder needs before a packet without it; containers keep it. The bytes are the encoder's, as long
-// as it lives.
+// The header of the stream, which a decoder needs before a packet without it; containers keep it. The bytes are the encoder's, as
+// long as it lives.
 //
 // # Safety
 // `encoder` is null or made by `siskin_encoder_new`; `data` and `length` can be written to.
@@ -211,10 +214,11 @@ enum SiskinStatus siskin_encoder_header(const struct SiskinEncoder *encoder,
                                         const uint8_t **data,
                                         size_t *length);
 
-// Encodes any number of mono samples, -1 to 1, at the model's rate. Packets are the same however they are cut.
+// Encodes any number of samples, -1 to 1, at the model's rate, those of two channels interleaved. Packets are the same however
+// they are cut.
 //
 // # Safety
-// `encoder` is null or made by `siskin_encoder_new`; `samples` has `count` values.
+// `encoder` is null or made by `siskin_encoder_new`; `samples` has `count` values, of all channels.
 enum SiskinStatus siskin_encoder_push(struct SiskinEncoder *encoder,
                                       const float *samples,
                                       size_t count);
@@ -252,6 +256,13 @@ enum SiskinStatus siskin_model_open(const char *name_or_path,
 // # Safety
 // `model` is null or open; `info` can be written to.
 enum SiskinStatus siskin_model_info(const struct SiskinModel *model, struct SiskinModelInfo *info);
+
+// Tells how many channels a model has, 1 or 2. Samples of two are interleaved, and functions that take or give an array of samples
+// count its values: two for each sample of both channels.
+//
+// # Safety
+// `model` is null or open; `channels` can be written to.
+enum SiskinStatus siskin_model_channels(const struct SiskinModel *model, uint32_t *channels);
 
 // Closes a model. Encoders, decoders and tokenizers that were made with it go on. A null pointer is nothing.
 //
@@ -306,7 +317,8 @@ const char *siskin_last_error(void);
 // The name of a status, such as "SISKIN_ERROR_DATA", for logs; "unknown" for a number that is none.
 const char *siskin_status_name(int32_t status);
 
-// Makes a tokenizer of `stages` residual stages; 0 for the model's default.
+// Makes a tokenizer of `stages` residual stages; 0 for the model's default. A model that codes segments is refused with
+// `SISKIN_ERROR_PARAMETER`: its codes mean nothing without each segment's loudness, which packets carry.
 //
 // # Safety
 // `model` is null or open; `tokenizer` can be written to.
@@ -314,11 +326,12 @@ enum SiskinStatus siskin_tokenizer_new(const struct SiskinModel *model,
                                        uint32_t stages,
                                        struct SiskinTokenizer **tokenizer);
 
-// Encodes any number of mono samples and gives the codes of the frames that are complete: frame by frame, within a frame stage by
-// stage. They are the tokenizer's until the next call with it.
+// Encodes any number of samples, those of two channels interleaved, and gives the codes of the frames that are complete: frame by
+// frame, within a frame stage by stage. They are the tokenizer's until the next call with it.
 //
 // # Safety
-// `tokenizer` is null or made by `siskin_tokenizer_new`; `samples` has `sample_count` values; `codes` and `count` can be written to.
+// `tokenizer` is null or made by `siskin_tokenizer_new`; `samples` has `sample_count` values, of all channels; `codes` and `count`
+// can be written to.
 enum SiskinStatus siskin_tokenizer_push(struct SiskinTokenizer *tokenizer,
                                         const float *samples,
                                         size_t sample_count,
@@ -348,7 +361,8 @@ const char *siskin_version(void);
 // Creates a Matroska file for an encoder's packets, by its path in UTF-8. A file of that name is written over.
 //
 // # Safety
-// `path` is null or a text that ends with a zero byte; `encoder` is null or made by `siskin_encoder_new`; `writer` can be written to.
+// `path` is null or a text that ends with a zero byte; `encoder` is null or made by `siskin_encoder_new`; `writer` can be written
+// to.
 enum SiskinStatus siskin_writer_open(const char *path,
                                      const struct SiskinEncoder *encoder,
                                      struct SiskinWriter **writer);

@@ -68,8 +68,8 @@ pub unsafe extern "C" fn siskin_decoder_new(
     })
 }
 
-/// Decodes a packet. The samples, mono and -1 to 1, are the decoder's until the next call with it. After an error there are none, and
-/// `siskin_decoder_conceal` fills the gap.
+/// Decodes a packet. The samples, -1 to 1 and of two channels interleaved, are the decoder's until the next call with it; `count`
+/// is the number of values, of all channels. After an error there are none, and `siskin_decoder_conceal` fills the gap.
 ///
 /// # Safety
 /// `decoder` is null or made by `siskin_decoder_new`; `packet` has `length` bytes; `samples` and `count` can be written to.
@@ -93,7 +93,8 @@ pub unsafe extern "C" fn siskin_decoder_decode(
 }
 
 /// Conceals `frames` lost frames (1 to 500) before the packet that came next (null, 0: none has). Frames that it repeats are
-/// restored; it is decoded after, as ever. The samples are as those of `siskin_decoder_decode`.
+/// restored; it is decoded after, as ever. The samples are as those of `siskin_decoder_decode`, `frame_samples` of each channel for
+/// each frame.
 ///
 /// # Safety
 /// As for `siskin_decoder_decode`; `next` has `length` bytes.
@@ -122,7 +123,8 @@ pub unsafe extern "C" fn siskin_decoder_conceal(
 }
 
 /// Decodes the codes of one frame, stage by stage, without a packet: fewer stages than the model has are a lower rate. Nothing is
-/// dropped for the decoder's delay. The samples are as those of `siskin_decoder_decode`.
+/// dropped for the decoder's delay. The samples are as those of `siskin_decoder_decode`. A model that codes segments has packets
+/// only: `SISKIN_ERROR_PARAMETER`.
 ///
 /// # Safety
 /// As for `siskin_decoder_decode`; `codes` has `code_count` values.

@@ -33,7 +33,8 @@ pub struct SiskinEncoderConfig {
     pub bitrate: u32,
     /// Residual stages, at most those of the model; 0 for the model's default.
     pub stages: u32,
-    /// Frames of a packet, at most 500; 0 for 1, which suits live streams. 50 suit files.
+    /// Frames of a packet, at most 500; 0 for 1, which suits live streams. 50 suit files. A model that codes segments makes a
+    /// packet of each and ignores it.
     pub frames_per_packet: u32,
     /// Earlier frames that each packet repeats, so that the next packet restores them after a loss; 0 for none.
     pub redundancy: u32,
@@ -49,9 +50,9 @@ pub struct SiskinPacket {
     pub data: *const u8,
     /// How many.
     pub length: usize,
-    /// Place of its first sample in the input.
+    /// Place of its first sample in the input, in samples per channel.
     pub first_sample: u64,
-    /// Samples that it decodes to.
+    /// Samples per channel that it decodes to.
     pub sample_count: u64,
     /// Whether decoding may begin here.
     pub is_random_access: bool,
@@ -105,8 +106,8 @@ fn core_config(given: &SiskinEncoderConfig) -> Result<EncoderConfig, Failure> {
     })
 }
 
-/// The header of the stream, which a decoder needs before a packet without it; containers keep it. The bytes are the encoder's, as long
-/// as it lives.
+/// The header of the stream, which a decoder needs before a packet without it; containers keep it. The bytes are the encoder's, as
+/// long as it lives.
 ///
 /// # Safety
 /// `encoder` is null or made by `siskin_encoder_new`; `data` and `length` can be written to.
@@ -127,10 +128,11 @@ pub unsafe extern "C" fn siskin_encoder_header(
     })
 }
 
-/// Encodes any number of mono samples, -1 to 1, at the model's rate. Packets are the same however they are cut.
+/// Encodes any number of samples, -1 to 1, at the model's rate, those of two channels interleaved. Packets are the same however
+/// they are cut.
 ///
 /// # Safety
-/// `encoder` is null or made by `siskin_encoder_new`; `samples` has `count` values.
+/// `encoder` is null or made by `siskin_encoder_new`; `samples` has `count` values, of all channels.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn siskin_encoder_push(
     encoder: *mut SiskinEncoder,

@@ -5,9 +5,9 @@
 //! - [`tokenizer`]: samples to the codes that language models work with;
 //! - [`reader`], [`writer`]: Matroska files.
 //!
-//! Every function that can fail returns a [`SiskinStatus`](status::SiskinStatus); [`status::siskin_last_error`] has the reason in words.
-//! An object may be handed from thread to thread, but is used by one at a time; a model may be used by many. No panic leaves a
-//! function: it is [`SISKIN_ERROR_INTERNAL`](status::SiskinStatus::SISKIN_ERROR_INTERNAL).
+//! Every function that can fail returns a [`SiskinStatus`](status::SiskinStatus); [`status::siskin_last_error`] has the reason in
+//! words. An object may be handed from thread to thread, but is used by one at a time; a model may be used by many. No panic leaves
+//! a function: it is [`SISKIN_ERROR_INTERNAL`](status::SiskinStatus::SISKIN_ERROR_INTERNAL).
 
 pub mod decoder;
 pub mod encoder;

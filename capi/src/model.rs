@@ -18,11 +18,11 @@ pub struct SiskinModel {
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SiskinModelInfo {
-    /// Samples a second of its mono sound.
+    /// Samples per second and channel.
     pub sample_rate: u32,
-    /// Samples of a frame.
+    /// Samples per channel of a frame.
     pub frame_samples: u32,
-    /// Samples by which the decoder lags; the first packet of a stream drops them by itself.
+    /// Samples per channel by which the decoder lags; the first packet of a stream drops them by itself.
     pub delay_samples: u32,
     /// Residual stages there are.
     pub stages: u32,
@@ -99,6 +99,25 @@ pub unsafe extern "C" fn siskin_model_info(
             codes_per_stage: manifest.quantizer.groups.into(),
             codebook_size: manifest.quantizer.size,
         };
+        Ok(())
+    })
+}
+
+/// Tells how many channels a model has, 1 or 2. Samples of two are interleaved, and functions that take or give an array of samples
+/// count its values: two for each sample of both channels.
+///
+/// # Safety
+/// `model` is null or open; `channels` can be written to.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn siskin_model_channels(
+    model: *const SiskinModel,
+    channels: *mut u32,
+) -> SiskinStatus {
+    guarded_unit(|| {
+        // SAFETY: the caller's promise.
+        let model = unsafe { pointers::shared(model, "model") }?;
+        // SAFETY: the caller's promise.
+        *unsafe { pointers::exclusive(channels, "channels") }? = model.bundle.manifest().channels.into();
         Ok(())
     })
 }

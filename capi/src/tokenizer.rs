@@ -42,7 +42,8 @@ impl SiskinTokenizer {
     }
 }
 
-/// Makes a tokenizer of `stages` residual stages; 0 for the model's default.
+/// Makes a tokenizer of `stages` residual stages; 0 for the model's default. A model that codes segments is refused with
+/// `SISKIN_ERROR_PARAMETER`: its codes mean nothing without each segment's loudness, which packets carry.
 ///
 /// # Safety
 /// `model` is null or open; `tokenizer` can be written to.
@@ -58,6 +59,10 @@ pub unsafe extern "C" fn siskin_tokenizer_new(
         *out = std::ptr::null_mut();
         // SAFETY: the caller's promise.
         let model = unsafe { pointers::shared(model, "model") }?;
+        if model.bundle.manifest().segments.is_some() {
+            let name = &model.bundle.manifest().name;
+            return Err(Failure::parameter(format!("{name} codes segments, whose codes only packets hold")));
+        }
         let wanted = u8::try_from(stages)
             .map_err(|_| Failure::parameter(format!("stages is {stages}, allowed: up to 255")))?;
         let stages = (wanted > 0).then_some(wanted);
@@ -67,11 +72,12 @@ pub unsafe extern "C" fn siskin_tokenizer_new(
     })
 }
 
-/// Encodes any number of mono samples and gives the codes of the frames that are complete: frame by frame, within a frame stage by
-/// stage. They are the tokenizer's until the next call with it.
+/// Encodes any number of samples, those of two channels interleaved, and gives the codes of the frames that are complete: frame by
+/// frame, within a frame stage by stage. They are the tokenizer's until the next call with it.
 ///
 /// # Safety
-/// `tokenizer` is null or made by `siskin_tokenizer_new`; `samples` has `sample_count` values; `codes` and `count` can be written to.
+/// `tokenizer` is null or made by `siskin_tokenizer_new`; `samples` has `sample_count` values, of all channels; `codes` and `count`
+/// can be written to.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn siskin_tokenizer_push(
     tokenizer: *mut SiskinTokenizer,

@@ -37,7 +37,8 @@ impl SiskinWriter {
 /// Creates a Matroska file for an encoder's packets, by its path in UTF-8. A file of that name is written over.
 ///
 /// # Safety
-/// `path` is null or a text that ends with a zero byte; `encoder` is null or made by `siskin_encoder_new`; `writer` can be written to.
+/// `path` is null or a text that ends with a zero byte; `encoder` is null or made by `siskin_encoder_new`; `writer` can be written
+/// to.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn siskin_writer_open(
     path: *const c_char,

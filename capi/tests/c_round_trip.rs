@@ -6,6 +6,7 @@
 )]
 
 use std::ffi::{CStr, CString};
+use std::path::Path;
 use std::ptr::{null, null_mut};
 
 use siskin_capi::decoder::*;
@@ -15,6 +16,11 @@ use siskin_capi::reader::*;
 use siskin_capi::status::{SiskinStatus, siskin_last_error};
 use siskin_capi::tokenizer::*;
 use siskin_capi::writer::*;
+use siskin_core::audio::Decoder;
+use siskin_core::bundle::Bundle;
+use siskin_core::import::Kind;
+use siskin_core::import::testing::small_encodec_stereo;
+use siskin_core::runtime::Runtime;
 
 use SiskinStatus::{SISKIN_END, SISKIN_ERROR_DATA, SISKIN_ERROR_MODEL, SISKIN_ERROR_PARAMETER, SISKIN_OK};
 
@@ -33,6 +39,13 @@ fn open_model() -> *mut SiskinModel {
     // SAFETY: `model` can be written to.
     ok(unsafe { siskin_model_open(null(), 0, &mut model) });
     model
+}
+
+fn channels(model: *const SiskinModel) -> u32 {
+    let mut channels = 0;
+    // SAFETY: the model is open, and `channels` can be written to.
+    ok(unsafe { siskin_model_channels(model, &mut channels) });
+    channels
 }
 
 /// A tone that glides, at 24 kHz.
@@ -115,6 +128,7 @@ fn sound_comes_back_in_its_length_however_it_was_cut() {
     // SAFETY: open, and can be written to.
     ok(unsafe { siskin_model_info(model, &mut info) });
     assert_eq!((info.sample_rate, info.frame_samples, info.codebook_size), (24_000, 480, 1024));
+    assert_eq!(channels(model), 1);
     let sound = glide(24_000 + 77);
     let config = SiskinEncoderConfig { stages: 4, redundancy: 1, ..Default::default() };
     let (packets, header) = encode(model, &config, &[&sound]);
@@ -132,6 +146,58 @@ fn sound_comes_back_in_its_length_however_it_was_cut() {
     assert!(difference > 0.0 && difference < 0.5 * energy(&whole), "{difference} of {}", energy(&whole));
     // SAFETY: closed once.
     unsafe { siskin_model_close(model) };
+}
+
+/// What the library in Rust makes of packets.
+fn decode_in_rust(folder: &Path, packets: &[Vec<u8>]) -> Vec<f32> {
+    let runtime = Runtime::load(&Default::default()).expect("ONNX Runtime, by ./x setup");
+    let bundle = Bundle::open(folder).expect("a bundle");
+    let (mut decoder, mut out) = (Decoder::new(&bundle, &runtime).expect("a decoder"), Vec::new());
+    packets.iter().for_each(|packet| {
+        decoder.decode(packet, &mut out).expect("a packet");
+    });
+    out
+}
+
+#[test]
+fn segments_of_two_channels_are_interleaved_and_have_no_codes_of_their_own() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("bundle");
+    small_encodec_stereo().import(Kind::Encodec, &path).expect("a bundle");
+    let name = CString::new(path.to_str().expect("UTF-8")).expect("no zero byte");
+    let (mut model, mut tokenizer, mut decoder) = (null_mut(), null_mut(), null_mut());
+    // SAFETY: `model` can be written to.
+    ok(unsafe { siskin_model_open(name.as_ptr(), 0, &mut model) });
+    assert_eq!(channels(model), 2);
+    // A glide on the left, and the same louder and backwards on the right; a segment and a part of one.
+    let left = glide(60_000);
+    let sound: Vec<f32> = left.iter().zip(left.iter().rev()).flat_map(|(&l, &r)| [l, 2.0 * r]).collect();
+    let config = SiskinEncoderConfig::default();
+    let (packets, header) = encode(model, &config, &[&sound]);
+    // In odd pieces, which end between two channels.
+    let pieces: Vec<&[f32]> = sound.chunks(999).collect();
+    assert_eq!(encode(model, &config, &pieces), (packets.clone(), header.clone()));
+    assert_eq!(packets.len(), 2);
+    let found = decode(model, &header, &packets, |_| false);
+    assert_eq!(found.len(), sound.len());
+    assert!(found == decode_in_rust(&path, &packets));
+    let exchanged: Vec<f32> = sound.as_chunks::<2>().0.iter().flat_map(|&[l, r]| [r, l]).collect();
+    assert_ne!(encode(model, &config, &[&exchanged]).0, packets, "channels have places");
+    let (mut samples, mut count) = (null(), 0);
+    // SAFETY: as in `encode`.
+    unsafe {
+        ok(siskin_decoder_new(model, header.as_ptr(), header.len(), &mut decoder));
+        // Frames of 320 samples of each channel.
+        ok(siskin_decoder_conceal(decoder, 3, null(), 0, &mut samples, &mut count));
+        assert_eq!(count, 3 * 2 * 320);
+        let refused = siskin_decoder_decode_codes(decoder, [0; 4].as_ptr(), 4, &mut samples, &mut count);
+        assert_eq!((refused, count), (SISKIN_ERROR_PARAMETER, 0));
+        assert!(last_error().contains("segments"), "{}", last_error());
+        assert_eq!(siskin_tokenizer_new(model, 0, &mut tokenizer), SISKIN_ERROR_PARAMETER);
+        assert!(tokenizer.is_null() && last_error().contains("segments"), "{}", last_error());
+        siskin_decoder_free(decoder);
+        siskin_model_close(model);
+    }
 }
 
 #[test]

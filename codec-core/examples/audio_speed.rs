@@ -2,8 +2,8 @@
 //!
 //!     cargo run --release -p siskin-core --example audio_speed -- SPEECH.wav
 //!
-//! SPEECH is 16-bit mono at the bundle's rate. Each line ends with a hash of the packets or codes, so that two builds can be compared:
-//! `scripts/audio_speed.py` does so with the whole program.
+//! SPEECH is 16-bit mono at the bundle's rate. Each line ends with a hash of the packets or codes, so that two builds can be
+//! compared: `scripts/audio_speed.py` does so with the whole program.
 #![allow(clippy::print_stdout, reason = "a program that tells what it found")]
 
 use std::error::Error;

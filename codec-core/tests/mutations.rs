@@ -217,8 +217,7 @@ fn write_seeds() {
             position += samples;
         }
         for patch in writer.finish(&mut out).expect("an end") {
-            let at = patch.offset as usize;
-            out[at..at + patch.data.len()].copy_from_slice(&patch.data);
+            patch.apply(&mut out).expect("within the file");
         }
         for target in ["container", "repair"] {
             keep(target, if mode == Mode::File { "file" } else { "live" }, &out);

@@ -6,17 +6,15 @@ use std::path::{Path, PathBuf};
 
 use common::*;
 use gst::prelude::*;
+use siskin_core::import::Kind;
 use siskin_core::import::testing::{Tensors, small_dac, small_encodec, small_encodec_stereo, small_snac};
-use siskin_core::import::{Kind, import};
 
 /// The codecs and their bundles, in a folder that is gone with the first value.
 fn bundles() -> (tempfile::TempDir, Vec<(Kind, PathBuf)>) {
     let folder = tempfile::tempdir().expect("a folder");
     let make = |kind: Kind, tensors: Tensors| {
-        let checkpoint = folder.path().join("checkpoint.safetensors");
-        tensors.write(&checkpoint).expect("a writable folder");
         let path = folder.path().join(kind.name());
-        import(kind, &checkpoint).expect("a checkpoint").write(&path).expect("a bundle");
+        tensors.import(kind, &path).expect("a bundle");
         (kind, path)
     };
     let made = vec![
@@ -77,10 +75,8 @@ fn files_live_packets_and_rtp_give_the_same_samples() {
 /// The bundle of a codec of segments in stereo.
 fn stereo_bundle() -> (tempfile::TempDir, String) {
     let folder = tempfile::tempdir().expect("a folder");
-    let checkpoint = folder.path().join("checkpoint.safetensors");
-    small_encodec_stereo().write(&checkpoint).expect("a writable folder");
     let path = folder.path().join("stereo");
-    import(Kind::Encodec, &checkpoint).expect("a checkpoint").write(&path).expect("a bundle");
+    small_encodec_stereo().import(Kind::Encodec, &path).expect("a bundle");
     (folder, model(&path))
 }
 
@@ -118,7 +114,8 @@ fn segments_in_stereo_come_through_files_and_rtp_as_they_were() {
     ));
     assert_same(&rtp, &packets);
     let described = hear_stereo(&format!(
-        "siskinaudioenc {model} ! rtpsiskinaudiopay ! application/x-rtp,encoding-params=(string)2          ! rtpsiskinaudiodepay {model} ! siskinaudiodec {model}"
+        "siskinaudioenc {model} ! rtpsiskinaudiopay ! application/x-rtp,encoding-params=(string)2 \
+         ! rtpsiskinaudiodepay {model} ! siskinaudiodec {model}"
     ));
     assert_same(&described, &packets);
 }

@@ -1,6 +1,5 @@
 //! NumPy arrays to vectors and back.
 
-use numpy::ndarray::Axis;
 use numpy::{AllowTypeChange, PyArray1, PyArray2, PyArrayLikeDyn, PyArrayMethods, PyUntypedArrayMethods};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -15,12 +14,8 @@ pub(crate) fn read_samples(value: &Bound<'_, PyAny>, channels: u8) -> PyResult<V
     match *array.shape() {
         [_] if channels == 1 => Ok(array.as_array().iter().copied().collect()),
         [rows, _] if rows == channels && channels > 1 => {
-            // Columns are the samples of all channels.
-            let view = array.as_array();
-            Ok(view
-                .axis_iter(Axis(1))
-                .flat_map(|column| column.iter().copied().collect::<Vec<_>>())
-                .collect())
+            // Column by column: each has the samples of all channels.
+            Ok(array.as_array().t().iter().copied().collect())
         }
         _ => {
             let allowed =

@@ -1,7 +1,7 @@
 //! The module `siskin._siskin`: the codec and its tokens on NumPy arrays.
 //!
-//! Samples are float32 `[samples]`, codes uint16 `[K, T]` (K codes per frame, stages x groups; T frames), tokens int64. Everything that runs a network releases the
-//! GIL; an object is locked while it works, so threads may share it and wait for each other.
+//! Samples are float32 `[samples]`, codes uint16 `[K, T]` (K codes per frame, stages x groups; T frames), tokens int64. Everything
+//! that runs a network releases the GIL; an object is locked while it works, so threads may share it and wait for each other.
 
 // The attribute macros of the bindings expand to items without documentation.
 #![allow(missing_docs)]

@@ -48,7 +48,8 @@ impl Rate {
         self.inner.output_delay()
     }
 
-    /// Resamples [`needed_samples`](Rate::needed_samples) samples, `faster` than at the nominal rate by this share. Nothing is allocated.
+    /// Resamples [`needed_samples`](Rate::needed_samples) samples, `faster` than at the nominal rate by this share. Nothing is
+    /// allocated.
     pub(super) fn convert(&mut self, samples: &[f32], faster: f64) -> Result<&[f32]> {
         let fail = |e: &dyn std::fmt::Display| anyhow!("samples cannot be resampled: {e}");
         if let Some(adjustable) = self.inner.as_adjustable() {

@@ -1,8 +1,8 @@
 //! The shape of pixels that a container states, which may be another than the codec's and goes before it.
 //!
-//! FFmpeg has it in a field of its stream that no safe code can read. What it prints of an input has it too, for every container and
-//! protocol; it prints to stderr, which leads to a file meanwhile. No filter takes its place: `setsar` and `scale` go by the shape that
-//! frames come with, which is the codec's.
+//! FFmpeg has it in a field of its stream that no safe code can read. What it prints of an input has it too, for every container
+//! and protocol; it prints to stderr, which leads to a file meanwhile. No filter takes its place: `setsar` and `scale` go by the
+//! shape that frames come with, which is the codec's.
 
 use std::io::{Read, Seek};
 use std::os::fd::AsFd;

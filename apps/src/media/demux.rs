@@ -176,8 +176,8 @@ impl Source {
         }
     }
 
-    /// Has the packets of a kind kept from here on, and runs `use_stream` on its stream. All tracks are selected before the first is
-    /// read.
+    /// Has the packets of a kind kept from here on, and runs `use_stream` on its stream. All tracks are selected before the first
+    /// is read.
     pub(crate) fn select_stream<T>(
         &self,
         kind: Kind,

@@ -1,4 +1,4 @@
-//! Any input to mono samples of one rate, as long as its own clock says: gaps are filled, drift is made up for.
+//! Any input to samples of one rate in one channel or two, as long as its own clock says: gaps are filled, drift is made up for.
 
 use std::path::Path;
 
@@ -281,9 +281,9 @@ impl AudioInput {
         }
     }
 
-    /// Goes by the samples from a change of the rate on where times count them. A chain of recordings in Ogg may change it; FFmpeg 5.1
-    /// gives the later ones' times in their own samples, but as ticks of the first one's rate, and their packets' lengths by the
-    /// first one's header: behind 44.1 kHz, 10 s of 22.05 kHz became 6.9 (`findings/ffmpeg-chained-ogg-rate.sh`).
+    /// Goes by the samples from a change of the rate on where times count them. A chain of recordings in Ogg may change it; FFmpeg
+    /// 5.1 gives the later ones' times in their own samples, but as ticks of the first one's rate, and their packets' lengths by
+    /// the first one's header: behind 44.1 kHz, 10 s of 22.05 kHz became 6.9 (`findings/ffmpeg-chained-ogg-rate.sh`).
     fn check_rate(&mut self) {
         if !self.is_counted && self.frame.rate() != self.shape.rate && self.track.source().counts_samples() {
             self.is_counted = true;

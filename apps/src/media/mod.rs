@@ -1,4 +1,4 @@
-//! Media through FFmpeg: any input to mono samples, and samples to any output.
+//! Media through FFmpeg: any input to samples of one channel or two, and those to any output.
 
 mod aspect;
 mod demux;

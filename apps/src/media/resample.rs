@@ -28,9 +28,9 @@ fn layout_name(channels: u8) -> &'static str {
     if channels == 2 { "stereo" } else { "mono" }
 }
 
-/// From decoded frames to floats of one channel or two, of a rate that keeps time with the frames' clock: differences from 20 ms on are made up for by
-/// up to 1 % more or fewer samples, which is a sixth of a semitone; from 100 ms on by silence, or by leaving samples out.
-/// With a `channel` it alone is taken, otherwise all are mixed down. One channel goes to both of two as it is.
+/// From decoded frames to floats of one channel or two, of a rate that keeps time with the frames' clock: differences from 20 ms on
+/// are made up for by up to 1 % more or fewer samples, which is a sixth of a semitone; from 100 ms on by silence, or by leaving
+/// samples out. With a `channel` it alone is taken, otherwise all are mixed down. One channel goes to both of two as it is.
 pub(super) fn decoding_graph(
     shape: &AudioShape,
     rate: u32,

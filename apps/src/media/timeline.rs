@@ -1,9 +1,9 @@
 //! One clock for all tracks of an input whose own clock may jump: recordings that were joined byte by byte, a clock that was set, a
 //! counter that began anew.
 //!
-//! A jump moves everything after it by an offset. Whether all tracks jump or one alone is known only when the others have come as far,
-//! so the packets of a track that jumps wait for that. What jumps together is moved by the same offset, so that what belonged together
-//! stays together; a track that jumps alone goes on where it was.
+//! A jump moves everything after it by an offset. Whether all tracks jump or one alone is known only when the others have come as
+//! far, so the packets of a track that jumps wait for that. What jumps together is moved by the same offset, so that what belonged
+//! together stays together; a track that jumps alone goes on where it was.
 
 /// All times are nanoseconds.
 const MS: i64 = 1_000_000;
@@ -107,8 +107,8 @@ impl Timeline {
         self.firsts.get(track).copied().flatten()
     }
 
-    /// By how much the times of the next packet of a track are to be moved; none if that is not known yet. Then it and those after it
-    /// wait until [`Timeline::is_settled`] names the track.
+    /// By how much the times of the next packet of a track are to be moved; none if that is not known yet. Then it and those after
+    /// it wait until [`Timeline::is_settled`] names the track.
     pub(super) fn place(&mut self, track: usize, stamp: Stamp) -> Option<i64> {
         let Some(time) = stamp.dts.or(stamp.pts) else {
             let clock = &mut self.clocks[track];

@@ -1,4 +1,4 @@
-//! Mono samples to one track of a file that FFmpeg writes.
+//! Samples of one channel or two to one track of a file that FFmpeg writes.
 
 use anyhow::{Result, anyhow};
 use ffmpeg_next::codec::{self, Id, encoder};

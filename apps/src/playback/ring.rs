@@ -13,7 +13,7 @@ use crate::audio_device::Player;
 use crate::media::Resampler;
 use crate::media_file::Decoding;
 
-/// What the ring holds, in samples a channel.
+/// What the ring holds, in samples per channel.
 // 2.5 s at 48 kHz: two of the longest periods that a device may have, at the rate that most have. A seek empties it at
 // once.
 const RING_SAMPLES: usize = 120_000;
@@ -58,8 +58,10 @@ impl Source for Decoding {
 
 /// What the worker, the callback and the main thread share.
 pub(crate) struct Ring {
-    samples: ArrayQueue<f32>,
-    /// Channels of the samples, interleaved.
+    /// The samples of both channels at a time, of one channel twice. Whole, so that a channel never takes the other's place: the
+    /// worker empties the ring for a seek while the callback takes from it.
+    samples: ArrayQueue<[f32; 2]>,
+    /// Channels of the source, interleaved.
     channels: usize,
     /// The device's rate in Hz.
     rate: AtomicU32,
@@ -85,10 +87,9 @@ pub(crate) struct Ring {
 impl Ring {
     /// A ring for samples of `rate` Hz in one channel or two; what is played begins at `start` seconds.
     pub(crate) fn new(rate: u32, channels: u8, start: f64) -> Arc<Self> {
-        let channels = usize::from(channels.max(1));
         Arc::new(Self {
-            samples: ArrayQueue::new(RING_SAMPLES * channels),
-            channels,
+            samples: ArrayQueue::new(RING_SAMPLES),
+            channels: channels.clamp(1, 2).into(),
             rate: AtomicU32::new(rate),
             primed: AtomicUsize::new((f64::from(rate) * PRIMED.0) as usize),
             begun: AtomicBool::new(false),
@@ -131,17 +132,15 @@ impl Ring {
         }
         let mut taken = 0;
         for frame in out.chunks_mut(channels.max(1)) {
-            // One by one: this needs no unsafe code of ours, and a pop takes nanoseconds where a sample lasts 20 µs. All channels
-            // or none: the worker may be between two of them.
-            let is_there = self.samples.len() >= self.channels;
-            let pop = || self.samples.pop().unwrap_or(0.0);
-            taken += u64::from(is_there);
-            if !is_there {
+            // One by one: this needs no unsafe code of ours, and a pop takes nanoseconds where a sample lasts 20 µs.
+            let Some([left, right]) = self.samples.pop() else {
                 frame.fill(convert(0.0));
-            } else if self.channels == 1 {
-                frame.fill(convert(pop()));
+                continue;
+            };
+            taken += 1;
+            if self.channels == 1 {
+                frame.fill(convert(left));
             } else {
-                let (left, right) = (pop(), pop());
                 match frame {
                     [one] => *one = convert(0.5 * (left + right)),
                     [first, second, others @ ..] => {
@@ -215,20 +214,22 @@ impl Ring {
 
     /// Hands samples over, unless they are no longer wanted.
     fn push(&self, ready: &mut Vec<f32>) {
-        for sample in ready.drain(..) {
-            while self.samples.push(sample).is_err() {
+        for sample in ready.chunks_exact(self.channels) {
+            let both = [sample[0], sample[self.channels - 1]];
+            while self.samples.push(both).is_err() {
                 if self.stopped.load(Ordering::Relaxed) || self.wants_seek() {
+                    ready.clear();
                     return;
                 }
                 std::thread::sleep(NAP);
             }
         }
+        ready.clear();
     }
 
     /// Whether playing may begin: there is enough in the ring, or all there is.
     fn is_primed(&self) -> bool {
-        self.samples.len() >= self.channels * self.primed.load(Ordering::Relaxed)
-            || self.ended.load(Ordering::Acquire)
+        self.samples.len() >= self.primed.load(Ordering::Relaxed) || self.ended.load(Ordering::Acquire)
     }
 
     /// Whether the device has taken everything.
@@ -320,25 +321,67 @@ mod tests {
     fn two_channels_go_to_their_places() {
         let ring = Ring::new(100, 2, 0.0);
         ring.primed.store(1, Ordering::Relaxed);
-        let push = |samples: &[f32]| samples.iter().for_each(|&s| ring.samples.push(s).expect("room"));
         // Numbers whose means are exact.
-        push(&[0.125, 0.25, 0.25, 0.5, 0.75]);
+        ring.push(&mut vec![0.125, 0.25, 0.25, 0.5]);
         let (mut quad, mut one) = ([9.0f32; 4], [9.0f32; 1]);
         ring.fill_device(&mut quad, 4, |s| s);
         ring.fill_device(&mut one, 1, |s| s);
         assert_eq!((quad, one), ([0.125, 0.25, 0.0, 0.0], [0.375]));
-        // Half of a sample waits for the other half.
         ring.fill_device(&mut one, 1, |s| s);
         assert_eq!((one, ring.played_samples()), ([0.0], 2));
-        push(&[1.0]);
-        ring.fill_device(&mut one, 1, |s| s);
-        assert_eq!((one, ring.played_samples()), ([0.875], 3));
+    }
+
+    /// Two channels without an end, of which the second is the negative of the first.
+    struct Opposites;
+
+    impl Source for Opposites {
+        fn rate(&self) -> u32 {
+            100
+        }
+
+        fn channels(&self) -> u8 {
+            2
+        }
+
+        fn next(&mut self, out: &mut Vec<f32>) -> Result<bool> {
+            out.extend([0.25, -0.25].repeat(37));
+            Ok(true)
+        }
+
+        fn seek(&mut self, _: f64) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn channels_keep_their_places_while_the_ring_is_emptied() {
+        let ring = Ring::new(100, 2, 0.0);
+        ring.primed.store(1, Ordering::Relaxed);
+        let worker = std::thread::spawn({
+            let ring = ring.clone();
+            move || ring.feed(&mut Opposites)
+        });
+        let (mut out, mut heard) = ([0.0f32; 2], 0);
+        for seek in 0..100 {
+            ring.seek(f64::from(seek));
+            // The worker empties the ring meanwhile, and then fills it anew.
+            let mut left = 100;
+            while left > 0 {
+                left -= usize::from(!ring.wants_seek());
+                ring.fill_device(&mut out, 2, |s| s);
+                assert!(out == [0.0; 2] || out == [0.25, -0.25], "{out:?} at seek {seek}");
+                heard += usize::from(out != [0.0; 2]);
+            }
+        }
+        assert!(heard > 0);
+        ring.quit();
+        worker.join().expect("no panic").expect("no error");
     }
 
     #[test]
     fn a_sample_goes_to_all_channels_and_silence_follows() {
         let ring = Ring::new(100, 1, 0.0);
-        ring.samples.push(0.5).expect("room");
+        ring.push(&mut vec![0.5]);
         let mut out = [9i16; 4];
         ring.fill_device(&mut out, 2, |s| (s * 100.0) as i16);
         assert_eq!(

@@ -97,6 +97,13 @@ pub(crate) fn voice(samples: usize, rate: u32) -> Vec<f32> {
 
 /// Writes a 16-bit WAV file with the same signal in all channels.
 pub(crate) fn wav(path: &Path, samples: &[f32], rate: u32, channels: u16) {
+    let all: Vec<f32> =
+        samples.iter().flat_map(|&sample| std::iter::repeat_n(sample, channels.into())).collect();
+    interleaved_wav(path, &all, rate, channels);
+}
+
+/// Writes the samples of `channels` channels, interleaved, as 16-bit integers.
+pub(crate) fn interleaved_wav(path: &Path, samples: &[f32], rate: u32, channels: u16) {
     let spec = hound::WavSpec {
         channels,
         sample_rate: rate,
@@ -105,9 +112,7 @@ pub(crate) fn wav(path: &Path, samples: &[f32], rate: u32, channels: u16) {
     };
     let mut writer = hound::WavWriter::create(path, spec).expect("a new file");
     for &sample in samples {
-        for _ in 0..channels {
-            writer.write_sample((sample * 32_767.0) as i16).expect("a sample");
-        }
+        writer.write_sample((sample * 32_767.0) as i16).expect("a sample");
     }
     writer.finalize().expect("a whole file");
 }

@@ -131,6 +131,8 @@ pub struct LatentEncoder {
     channels: usize,
     delay: usize,
     pending: Vec<f32>,
+    /// Samples of all channels.
+    samples_in: u64,
     latents: Latents,
 }
 
@@ -147,6 +149,7 @@ impl LatentEncoder {
             channels: manifest.channels.into(),
             delay: manifest.delay.into(),
             pending: Vec::with_capacity(manifest.frame_len()),
+            samples_in: 0,
             latents: Latents { dim: manifest.latent_len(), ..Latents::default() },
         })
     }
@@ -156,7 +159,8 @@ impl LatentEncoder {
     /// # Errors
     /// [`Error::Network`] if the network fails.
     pub fn push_samples(&mut self, pcm: &[f32]) -> Result<()> {
-        self.latents.samples += (pcm.len() / self.channels) as u64;
+        // Not in samples per channel: a call may end between two channels.
+        self.samples_in += pcm.len() as u64;
         self.encode_samples(pcm)
     }
 
@@ -181,6 +185,8 @@ impl LatentEncoder {
     /// # Errors
     /// [`Error::Network`] if the network fails.
     pub fn finish_stream(mut self) -> Result<Latents> {
+        // A sample that lacks channels has those silent, as in packets and tokens.
+        self.latents.samples = self.samples_in.div_ceil(self.channels as u64);
         if self.latents.samples > 0 {
             // Silence after the end pushes the last samples through the codec's delay, and the last frames through its
             // look-ahead.

@@ -56,8 +56,8 @@ impl HighPass {
     }
 }
 
-/// Keeps samples within full scale: a peak beyond it turns the gain of all channels down at once, and the gain then comes back slowly.
-/// Samples within full scale are not changed otherwise.
+/// Keeps samples within full scale: a peak beyond it turns the gain of all channels down at once, and the gain then comes back
+/// slowly. Samples within full scale are not changed otherwise.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Limiter {
     /// None where samples beyond full scale pass as they are.

@@ -55,6 +55,11 @@ impl PacketWriter {
         })
     }
 
+    /// Sets after how many frames, at least 1, a packet carries the stream header again.
+    pub(crate) fn set_header_interval(&mut self, frames: u64) {
+        self.header_interval = frames.max(1);
+    }
+
     /// Frames that packets and the gaps of DTX cover so far.
     pub(crate) fn frames_out(&self) -> u64 {
         self.frames_out

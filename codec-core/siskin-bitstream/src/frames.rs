@@ -81,7 +81,7 @@ impl Frames {
     }
 
     /// The codes of each frame.
-    pub fn iter(&self) -> impl Iterator<Item = &[u16]> {
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &[u16]> {
         let mut rest = self.codes.as_slice();
         self.counts.iter().map(move |&count| {
             // Bounded by what is there: `parts_mut` lets a decoder fill the two vectors one after the other.

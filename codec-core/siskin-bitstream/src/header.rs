@@ -85,6 +85,17 @@ impl StreamHeader {
         bits as f64 * self.frame_rate()
     }
 
+    /// Checks that the stream has so many residual stages.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] for 0 or more than the bundle has.
+    pub fn check_stages(&self, stages: u8) -> Result<()> {
+        if (1..=self.stages).contains(&stages) {
+            return Ok(());
+        }
+        Err(Error::parameter("stages", stages, format!("1 to {}", self.stages)))
+    }
+
     /// Codec frames a second.
     pub fn frame_rate(&self) -> f64 {
         f64::from(self.sample_rate) / f64::from(self.hop)

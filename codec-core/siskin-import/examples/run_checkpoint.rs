@@ -1,8 +1,8 @@
 //! Imports a checkpoint, encodes samples to tokens and decodes them, with the input cut in several ways:
 //! `run_checkpoint KIND CHECKPOINT BUNDLE SAMPLES STAGES FOLDER CUT...`, where a cut is `SAMPLES:FRAMES` to push at once. For
 //! vocos, `KIND` is `vocos:BITRATE:ENCODER_BUNDLE`.
-//! Samples are 32-bit floats, channels interleaved, codes 64-bit integers `[frame][code]`; the files `codes-CUT`, `samples-CUT` and,
-//! for segments, `scales-CUT` get what comes.
+//! Samples are 32-bit floats, channels interleaved, codes 64-bit integers `[frame][code]`; the files `codes-CUT`, `samples-CUT`
+//! and, for segments, `scales-CUT` get what comes.
 //! `models/tests/test_imports.py` compares both with what the published codec gives.
 
 use std::fs;

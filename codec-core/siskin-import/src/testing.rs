@@ -3,6 +3,9 @@
 use std::path::Path;
 
 use safetensors::tensor::{Dtype, TensorView};
+use siskin_model::bundle::Bundle;
+
+use crate::{Error, Kind, Result, import};
 
 /// Tensors of a checkpoint with values that are no pattern.
 #[derive(Debug, Default)]
@@ -38,8 +41,18 @@ impl Tensors {
         let views = self.0.iter().map(|(name, shape, data)| {
             TensorView::new(Dtype::F32, shape.clone(), data).map(|view| (name.as_str(), view))
         });
-        let views = views.collect::<Result<Vec<_>, _>>().map_err(std::io::Error::other)?;
+        let views = views.collect::<std::result::Result<Vec<_>, _>>().map_err(std::io::Error::other)?;
         std::fs::write(path, safetensors::serialize(views, None).map_err(std::io::Error::other)?)
+    }
+
+    /// Makes a bundle of the checkpoint in the folder `path`, beside which it writes the checkpoint.
+    ///
+    /// # Errors
+    /// What writing the file, [`import`] and [`Imported::write`](crate::Imported::write) return.
+    pub fn import(&self, kind: Kind, path: &Path) -> Result<Bundle> {
+        let checkpoint = path.with_extension("safetensors");
+        self.write(&checkpoint).map_err(|e| Error::bad_bundle(&checkpoint, e))?;
+        import(kind, &checkpoint)?.write(path)
     }
 
     /// Sets the first value of the first tensor.

@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::{Value, json};
 use siskin_audio::{Decoder, Encoder, EncoderConfig};
 use siskin_import::testing::{small_dac, small_snac};
-use siskin_import::{Kind, Result, import};
+use siskin_import::{Kind, Result};
 use siskin_model::bundle::Bundle;
 use siskin_model::runtime::Runtime;
 
@@ -18,13 +18,8 @@ struct Spoiled {
 impl Spoiled {
     fn new(kind: Kind) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let checkpoint = folder.path().join("checkpoint.safetensors");
         let tensors = if kind == Kind::Snac { small_snac() } else { small_dac() };
-        tensors.write(&checkpoint).expect("a writable folder");
-        import(kind, &checkpoint)
-            .expect("a checkpoint")
-            .write(&folder.path().join("bundle"))
-            .expect("a bundle");
+        tensors.import(kind, &folder.path().join("bundle")).expect("a bundle");
         let text = fs::read(folder.path().join("bundle/manifest.json")).expect("the manifest");
         Self { folder, manifest: serde_json::from_slice(&text).expect("JSON") }
     }

@@ -132,6 +132,82 @@ fn packets_of(
 }
 
 #[test]
+fn lost_frames_are_the_same_in_tokens_and_packets() {
+    let (_folder, bundle) = bundle();
+    let runtime = runtime();
+    let header = bundle.stream_header();
+    let packets = encode(&bundle, &sound(STRIDE + 9000), 4096);
+    let (mut codes, mut scales) = (Vec::new(), Vec::new());
+    for packet in &packets.data {
+        scales.extend(codes_and_scale_from_packet(packet, &header, None, &mut codes).expect("a packet").1);
+    }
+    let (length, count) = ((STRIDE + 9000) as u64, codes.len() / 4);
+    // The first, two within the first segment, the first of the second, which comes after the 150 of a whole one, and the last.
+    let lost = [0, 70, 71, 150, count - 1];
+    let mut stream =
+        TokenStream::new(&bundle, &runtime, "parallel", 4, OnBadToken::Refuse).expect("a stream");
+    stream.set_length(length);
+    stream.set_scales(scales.clone()).expect("scales of ours");
+    let mut made = CodePackets::new(header, 4, 50, true).expect("packets");
+    let sizes = bundle.manifest().segments.expect("a codec of segments");
+    made.set_segments(sizes, scales, Some(length)).expect("scales of ours");
+    let (mut spoken, mut data) = (Vec::new(), Vec::new());
+    let mut keep = |p: PackedCodes<'_>| -> Result<()> {
+        data.push(p.data.to_vec());
+        Ok(())
+    };
+    for (n, frame) in codes.chunks_exact(4).enumerate() {
+        if lost.contains(&n) {
+            stream.conceal(1, &mut spoken).expect("a lost frame");
+            made.skip_frame(&mut keep).expect("a lost frame");
+        } else {
+            stream.push_codes(frame, &mut spoken).expect("a frame");
+            made.push_frame(frame, &mut keep).expect("a frame");
+        }
+    }
+    let ending = stream.finish_stream(&mut spoken).expect("an end");
+    made.finish_stream(Some(length), &mut keep).expect("an end");
+    assert_eq!((ending.frames as usize, ending.lost, ending.samples), (count, lost.len() as u64, length));
+    assert!(spoken == decode(&bundle, &data), "the same samples");
+    // The frame before takes the place of one that is lost.
+    let mut filled = Vec::new();
+    for packet in &data {
+        codes_and_scale_from_packet(packet, &bundle.stream_header(), None, &mut filled).expect("a packet");
+    }
+    let mut expected = codes.clone();
+    expected[..4].fill(0);
+    for n in &lost[1..] {
+        expected.copy_within(4 * (n - 1)..4 * n, 4 * n);
+    }
+    assert!(filled == expected);
+}
+
+#[test]
+fn the_largest_scale_gives_finite_samples() {
+    let (_folder, bundle) = bundle();
+    let header = bundle.stream_header();
+    let packets = encode(&bundle, &sound(2 * STRIDE), 4096);
+    let mut codes = Vec::new();
+    for packet in &packets.data {
+        codes_and_scale_from_packet(packet, &header, None, &mut codes).expect("a packet");
+    }
+    let samples = Some(2 * STRIDE as u64);
+    let decoded = |scale: f32| {
+        decode(&bundle, &packets_of(&bundle, &codes, 4, vec![scale; 2], samples).expect("a scale"))
+    };
+    let (plain, loud) = (decoded(1.0), decoded(f32::MAX));
+    assert_eq!(loud.len(), plain.len());
+    for (n, (&loud, plain)) in loud.iter().zip(plain).enumerate() {
+        // Both segments have the same scale, so mixing does not change it.
+        let expected = (f64::from(plain) * f64::from(f32::MAX)).clamp(f32::MIN.into(), f32::MAX.into());
+        let error = (f64::from(loud) - expected).abs();
+        // Where one of the two that are mixed is beyond the finite, only the sign is known.
+        let is_mixed = (2 * STRIDE..2 * STRIDE + 2 * 480).contains(&n);
+        assert!(loud.is_finite() && (is_mixed || error < 1e-6 * f64::from(f32::MAX)), "{n}: {loud} {plain}");
+    }
+}
+
+#[test]
 fn scales_go_through_files_bit_by_bit() {
     let (_folder, bundle) = bundle();
     let header = bundle.stream_header();
@@ -184,6 +260,12 @@ fn a_lost_segment_is_silence_of_its_length_and_a_late_start_agrees_after_one() {
     once_more.restore_state(&snapshot).expect("a state of this bundle");
     once_more.decode(&packets.data[2], &mut again).expect("a packet");
     assert!(again[..] == out[behind..]);
+    // A state that is none of this bundle's changes nothing.
+    once_more.save_state(&mut snapshot);
+    assert!(matches!(once_more.restore_state(&Snapshot::default()), Err(Error::Parameter { .. })));
+    let mut after = Snapshot::default();
+    once_more.save_state(&mut after);
+    assert!(after == snapshot);
 
     let mut late = Decoder::new(&bundle, &runtime()).expect("a decoder");
     late.set_header(&bundle.stream_header()).expect("its own header");

@@ -159,9 +159,15 @@ fn tokens_and_latents_have_both_channels() {
     stream.push_tokens(&tokens, &mut out).expect("tokens");
     let ending = stream.finish_stream(&mut out).expect("an end");
     assert_eq!((ending.samples, ending.frames, out.len()), (803, 101, pcm.len()));
-    let mut latents = LatentEncoder::new(&bundle, &runtime).expect("an encoder");
-    latents.push_samples(&pcm).expect("samples");
-    let latents = latents.finish_stream().expect("an end");
+    let encode = |pcm: &[f32], cut: usize| {
+        let mut latents = LatentEncoder::new(&bundle, &runtime).expect("an encoder");
+        pcm.chunks(cut).for_each(|part| latents.push_samples(part).expect("samples"));
+        latents.finish_stream().expect("an end")
+    };
+    let latents = encode(&pcm, pcm.len());
+    // In odd parts, which end between two channels; and a sample that lacks one counts, as in packets.
+    assert!([1, 7, 33].iter().all(|&cut| encode(&pcm, cut) == latents));
+    assert_eq!(encode(&pcm[..2 * 200 + 1], 99).samples, 201);
     let mut heard = Vec::new();
     let mut keep = |pcm: &[f32]| -> Result<()> {
         heard.extend_from_slice(pcm);
@@ -189,8 +195,10 @@ fn what_does_not_fit_is_refused() {
         json!({ "samples": 80, "stride": 96, "normalized": true }),
         json!({ "samples": 80, "stride": 32, "normalized": true }),
         json!({ "samples": 80, "stride": 72, "normalized": true }),
+        // Numbers of which the double is none.
+        json!({ "samples": u64::MAX, "stride": 1u64 << 63, "normalized": true }),
     ] {
         let refused = bundle(|m| m["segments"] = segments.clone()).expect_err("no such segments").to_string();
-        assert!(refused.contains("segments"), "{segments}: {refused}");
+        assert!(refused.contains("segments") && !refused.contains("  "), "{segments}: {refused}");
     }
 }

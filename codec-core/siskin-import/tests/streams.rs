@@ -13,9 +13,7 @@ use siskin_model::runtime::Runtime;
 const BLOCK: f32 = 2e-6;
 
 fn bundle_of(kind: Kind, tensors: &Tensors, folder: &Path) -> Bundle {
-    let path = folder.join("checkpoint.safetensors");
-    tensors.write(&path).expect("a writable folder");
-    import(kind, &path).expect("a checkpoint").write(&folder.join("bundle")).expect("a bundle")
+    tensors.import(kind, &folder.join("bundle")).expect("a bundle")
 }
 
 fn runtime() -> Runtime {

@@ -1,7 +1,8 @@
 //! SECTION:element-siskinaudiodec
 //!
-//! `siskinaudiodec` decodes `audio/x-siskin` to mono 32-bit floats. It finds the model bundle by the stream header
-//! and says which one is missing if it is not installed. What it gives has exactly the length of what was encoded.
+//! `siskinaudiodec` decodes `audio/x-siskin` to 32-bit floats in the stream's channels, one or two. It finds the model bundle by
+//! the stream header and says which one is missing if it is not installed. What it gives has exactly the length of what was
+//! encoded.
 //!
 //! Lost audio (a gap event, or a gap between the timestamps of two packets) and broken packets are concealed for
 //! as long as they lasted, up to ten seconds, unless `plc` is off: with the copies of lost frames that the next packet

@@ -1,8 +1,8 @@
 //! SECTION:element-siskinaudioenc
 //!
-//! `siskinaudioenc` encodes speech with the neural codec of a model bundle. Its sink takes mono 32-bit floats at the
-//! bundle's rate, so `audioconvert ! audioresample` before it makes it take anything. The length of a stream is kept
-//! to the sample.
+//! `siskinaudioenc` encodes sound with the neural codec of a model bundle. Its sink takes 32-bit floats at the bundle's rate, in
+//! one channel or two as the bundle has, so `audioconvert ! audioresample` before it makes it take anything. The length of a stream
+//! is kept to the sample.
 //!
 //! ```text
 //! gst-launch-1.0 filesrc location=a.wav ! wavparse ! audioconvert ! audioresample \

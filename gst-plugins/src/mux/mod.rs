@@ -1,10 +1,10 @@
 //! SECTION:element-siskinmux
 //!
-//! `siskinmux` writes Matroska with any number of Siskin audio and video tracks, which stock muxers refuse as they do not know the codec. Any
-//! Matroska reader lists the tracks; with this plugin `playbin` plays them.
+//! `siskinmux` writes Matroska with any number of Siskin audio and video tracks, which stock muxers refuse as they do not know the
+//! codec. Any Matroska reader lists the tracks; with this plugin `playbin` plays them.
 //!
-//! Beside them it takes what films have otherwise: Opus, Vorbis, AAC, MP3, FLAC, AC-3 and PCM, VP8, VP9, AV1, H.264, H.265, Theora and
-//! JPEG, and subtitles as text, ASS or SSA.
+//! Beside them it takes what films have otherwise: Opus, Vorbis, AAC, MP3, FLAC, AC-3 and PCM, VP8, VP9, AV1, H.264, H.265, Theora
+//! and JPEG, and subtitles as text, ASS or SSA.
 //!
 //! Pads `subtitle_%u`, also named `text_%u`, take words or longer pieces of text with their times and durations
 //! (`text/x-raw`), which become a subtitle track; pads `tokens_%u` take tokens (`application/x-siskin-tokens`), which become a

@@ -4,7 +4,7 @@ mod frames;
 
 use std::sync::Arc;
 
-use siskin_bitstream::packet::{BoundPacket, Packet, PacketInfo};
+use siskin_bitstream::packet::{BoundPacket, Packet, PacketInfo, Segment};
 use siskin_bitstream::{CodeCoder, Frames, StreamHeader};
 use siskin_entropy::{Coder, Tables};
 use siskin_error::{Error, Limits, Result};
@@ -134,7 +134,8 @@ impl Decoder {
     ///
     /// # Errors
     /// [`Error::Bitstream`] if range-coded codes do not decode, a code is not below the codebook's size, or the packet is a segment
-    /// where the codec has none or the other way round, with nothing appended; what [`Decoder::set_header`] returns if the packet is bound to a stream of another bundle;
+    /// where the codec has none or the other way round, with nothing appended; what [`Decoder::set_header`] returns if the packet
+    /// is bound to a stream of another bundle;
     /// [`Error::Network`] if the network fails.
     pub fn decode_packet(&mut self, packet: &BoundPacket<'_>, out: &mut Vec<f32>) -> Result<Decoded> {
         self.set_header(packet.stream())?;
@@ -166,9 +167,8 @@ impl Decoder {
                     segments.start_stream();
                 }
                 let scale = packet.segment().map_or(1.0, |s| s.scale);
-                let frames: Vec<&[u16]> = self.codes.iter().collect();
                 segments
-                    .decode(frames.into_iter(), scale, info.overlap as usize)
+                    .decode(&self.codes, scale, info.overlap as usize)
                     .map(|pcm| out.extend_from_slice(&pcm))
             }
         };
@@ -205,16 +205,15 @@ impl Decoder {
         self.frame_sound("latents")?.decode_latent(latent, out)
     }
 
-    /// Decodes a segment's codes without a packet, a frame each, and appends its samples to `out`, but for the last `overlap`, which
+    /// Decodes a segment's codes without a packet and appends its samples to `out`, but for the last `overlap`, which
     /// come with the next. `is_first` says that the stream begins with it.
     ///
     /// # Errors
     /// As for [`decode_packet`](Self::decode_packet).
-    pub(crate) fn decode_segment<'a>(
+    pub(crate) fn decode_segment(
         &mut self,
-        codes: impl ExactSizeIterator<Item = &'a [u16]>,
-        scale: f32,
-        overlap: usize,
+        codes: &Frames,
+        segment: Segment,
         is_first: bool,
         out: &mut Vec<f32>,
     ) -> Result<()> {
@@ -224,7 +223,7 @@ impl Decoder {
         if is_first {
             segments.start_stream();
         }
-        out.extend_from_slice(&segments.decode(codes, scale, overlap)?);
+        out.extend_from_slice(&segments.decode(codes, segment.scale, segment.overlap as usize)?);
         Ok(())
     }
 
@@ -374,7 +373,7 @@ impl Decoder {
     pub fn save_state(&self, into: &mut Snapshot) {
         match &self.sound {
             Sound::Frames(sound) => sound.save_state(into),
-            Sound::Segments(segments) => into.overlap.clone_from(segments.overlap()),
+            Sound::Segments(segments) => segments.save_state(into),
         }
     }
 
@@ -385,10 +384,7 @@ impl Decoder {
     pub fn restore_state(&mut self, from: &Snapshot) -> Result<()> {
         match &mut self.sound {
             Sound::Frames(sound) => sound.restore_state(from),
-            Sound::Segments(segments) => {
-                segments.set_overlap(&from.overlap);
-                Ok(())
-            }
+            Sound::Segments(segments) => segments.restore_state(from),
         }
     }
 }

@@ -146,9 +146,7 @@ impl PacketEncoder {
     /// # Errors
     /// [`Error::Parameter`] for 0 or more than the bundle has.
     pub(super) fn set_stages(&mut self, stages: u8) -> Result<()> {
-        if !(1..=self.header.stages).contains(&stages) {
-            return Err(Error::parameter("stages", stages, format!("1 to {}", self.header.stages)));
-        }
+        self.header.check_stages(stages)?;
         self.stages = stages;
         Ok(())
     }
@@ -197,8 +195,8 @@ impl PacketEncoder {
         self.frames.provider()
     }
 
-    /// Encodes any number of samples (mono, -1..1; NaN and infinite samples count as silence) and passes each complete
-    /// packet to `emit`.
+    /// Encodes any number of samples (-1..1, channels interleaved; NaN and infinite samples count as silence) and passes each
+    /// complete packet to `emit`.
     ///
     /// # Errors
     /// What the network or `emit` returns; the stream is then to be [`reset`](Encoder::reset).

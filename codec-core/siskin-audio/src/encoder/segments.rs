@@ -1,20 +1,17 @@
-use siskin_bitstream::packet::Segment;
-use siskin_bitstream::{Frames, StreamHeader};
+use siskin_bitstream::StreamHeader;
 use siskin_error::{Error, Result};
 use siskin_model::runtime::Provider;
 
 use crate::config::EncoderConfig;
-use crate::frame::{SegmentEncoder, SegmentGatherer};
+use crate::frame::{CodedSegment, SegmentEncoder, SegmentSource};
 use crate::packet_writer::{EncodedPacket, PacketWriter};
 use crate::rate::RateMode;
 
 /// Samples in, packets of a segment each out.
 pub(super) struct SegmentPackets {
-    segments: SegmentEncoder,
+    source: SegmentSource,
     header: StreamHeader,
     stages: u8,
-    gatherer: SegmentGatherer,
-    codes: Frames,
     writer: PacketWriter,
 }
 
@@ -37,10 +34,8 @@ impl SegmentPackets {
             return refused("redundancy", &config.redundancy, "0");
         }
         let mut encoder = Self {
-            gatherer: SegmentGatherer::new(segments.sizes(), header.channels.into()),
-            codes: Frames::new(header.groups),
+            source: SegmentSource::new(segments, header.channels, header.hop, header.groups),
             writer: PacketWriter::new(&header, config)?,
-            segments,
             header,
             stages: 1,
         };
@@ -54,11 +49,11 @@ impl SegmentPackets {
     }
 
     pub(super) fn frames_per_packet(&self) -> u32 {
-        (self.segments.sizes().samples / usize::from(self.header.hop)) as u32
+        (self.source.sizes().samples / usize::from(self.header.hop)) as u32
     }
 
     pub(super) fn latency_samples(&self) -> u64 {
-        self.segments.sizes().samples as u64
+        self.source.sizes().samples as u64
     }
 
     pub(super) fn stages(&self) -> u8 {
@@ -66,9 +61,7 @@ impl SegmentPackets {
     }
 
     pub(super) fn set_stages(&mut self, stages: u8) -> Result<()> {
-        if !(1..=self.header.stages).contains(&stages) {
-            return Err(Error::parameter("stages", stages, format!("1 to {}", self.header.stages)));
-        }
+        self.header.check_stages(stages)?;
         self.stages = stages;
         Ok(())
     }
@@ -88,55 +81,40 @@ impl SegmentPackets {
     }
 
     pub(super) fn provider(&self) -> Provider {
-        self.segments.provider()
+        self.source.provider()
     }
 
     pub(super) fn push_samples<E: From<Error>>(
         &mut self,
-        mut pcm: &[f32],
+        pcm: &[f32],
         emit: &mut impl FnMut(EncodedPacket<'_>) -> std::result::Result<(), E>,
     ) -> std::result::Result<(), E> {
-        while !pcm.is_empty() {
-            pcm = self.gatherer.take(pcm);
-            if self.gatherer.is_whole() {
-                self.encode_segment(emit)?;
-            }
-        }
-        Ok(())
+        let Self { source, header, stages, writer } = self;
+        let codes = header.codes_per_frame(*stages);
+        source.push_samples(pcm, codes, &mut |coded| emit(write_segment(writer, header, coded)?))
     }
 
     pub(super) fn finish_stream<E: From<Error>>(
         &mut self,
         emit: &mut impl FnMut(EncodedPacket<'_>) -> std::result::Result<(), E>,
     ) -> std::result::Result<(), E> {
-        self.gatherer.end();
-        while !self.gatherer.is_empty() {
-            self.encode_segment(emit)?;
-        }
+        let Self { source, header, stages, writer } = self;
+        let codes = header.codes_per_frame(*stages);
+        source.finish_stream(codes, &mut |coded| emit(write_segment(writer, header, coded)?))?;
         self.reset();
         Ok(())
     }
 
     pub(super) fn reset(&mut self) {
-        self.gatherer.reset();
-        self.codes.clear_for(self.header.groups);
+        self.source.reset();
         self.writer.reset();
     }
+}
 
-    fn encode_segment<E: From<Error>>(
-        &mut self,
-        emit: &mut impl FnMut(EncodedPacket<'_>) -> std::result::Result<(), E>,
-    ) -> std::result::Result<(), E> {
-        self.codes.clear_for(self.header.groups);
-        let codes = self.header.codes_per_frame(self.stages);
-        let scale = self.segments.encode(self.gatherer.segment(), codes, &mut self.codes)?;
-        let decoded = self.codes.len() * usize::from(self.header.hop);
-        let (kept, is_last) = self.gatherer.next_segment();
-        // What the next one begins with is mixed; the last ends where the samples do.
-        let beyond = (decoded - kept) as u32;
-        let (overlap, end_trim) = if is_last { (0, beyond) } else { (beyond, 0) };
-        let segment = Segment { overlap, scale };
-        let packet = self.writer.write_segment(&self.header, &self.codes, segment, end_trim)?;
-        emit(packet)
-    }
+fn write_segment<'a>(
+    writer: &'a mut PacketWriter,
+    header: &StreamHeader,
+    coded: CodedSegment<'_>,
+) -> Result<EncodedPacket<'a>> {
+    writer.write_segment(header, coded.codes, coded.segment, coded.end_trim)
 }

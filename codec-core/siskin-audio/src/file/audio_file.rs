@@ -34,7 +34,8 @@ impl<R: Read + Seek> AudioFile<R> {
     /// Reads a file's description, also what lies behind its packets.
     ///
     /// # Errors
-    /// [`Error::Container`] if this is not Matroska or has no track of Siskin, [`Error::Bitstream`] if the track's header is not valid.
+    /// [`Error::Container`] if this is not Matroska or has no track of Siskin, [`Error::Bitstream`] if the track's header is not
+    /// valid.
     pub fn open(source: R, limits: Limits) -> Result<Self> {
         Self::new(Reader::open_file(source, limits.clone())?, limits)
     }

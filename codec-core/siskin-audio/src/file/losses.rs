@@ -25,8 +25,8 @@ pub struct Losses {
 }
 
 impl Losses {
-    /// Appends exactly `samples` samples of each channel in place of what is missing before the packet `next`: from its copies as far
-    /// as they reach, the rest concealed. What is missing in a pause is no loss.
+    /// Appends exactly `samples` samples of each channel in place of what is missing before the packet `next`: from its copies as
+    /// far as they reach, the rest concealed. What is missing in a pause is no loss.
     pub(super) fn conceal_gap(
         &mut self,
         decoder: &mut Decoder,

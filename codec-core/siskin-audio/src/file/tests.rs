@@ -64,8 +64,7 @@ fn file() -> Vec<u8> {
         }
     }
     for patch in writer.finish(&mut file).expect("an end") {
-        let at = patch.offset as usize;
-        file[at..at + patch.data.len()].copy_from_slice(&patch.data);
+        patch.apply(&mut file).expect("within the file");
     }
     file
 }

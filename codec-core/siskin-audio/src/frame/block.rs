@@ -64,7 +64,7 @@ impl BlockNetwork {
                 // On the weights of the first network: others would take as much memory again.
                 let network = match self.networks[0].1.resized(frames) {
                     Some(network) => network?,
-                    None => runtime.open_block_network(spec, &bundle.file_bytes(&spec.file)?, frames)?,
+                    None => bundle.open_network(runtime, spec, frames)?,
                 };
                 self.networks.push((frames, network));
                 self.networks.len() - 1

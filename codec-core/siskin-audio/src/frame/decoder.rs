@@ -35,11 +35,11 @@ impl FrameDecoder {
     /// Loads a bundle's decoder network.
     ///
     /// # Errors
-    /// What [`Runtime::open_network`] and [`ResidualQuantizer::from_bundle`] return.
+    /// What [`Bundle::open_network`] and [`ResidualQuantizer::from_bundle`] return.
     pub fn new(bundle: &Bundle, runtime: &Runtime) -> Result<Self> {
         check_frames(bundle)?;
         let spec = &bundle.manifest().decoder;
-        Self::with_network(bundle, runtime, runtime.open_network(spec, &bundle.file_bytes(&spec.file)?)?)
+        Self::with_network(bundle, runtime, bundle.open_network(runtime, spec, 1)?)
     }
 
     /// The same with `network` in the place of the bundle's, such as one that is measured. `runtime` opens what else there is.
@@ -124,7 +124,8 @@ impl FrameDecoder {
         Ok(pcm)
     }
 
-    /// Decodes one frame from `codes` (`[stage][group]`, any whole number of stages) and returns its `hop` samples of each channel, interleaved.
+    /// Decodes one frame from `codes` (`[stage][group]`, any whole number of stages) and returns its `hop` samples of each channel,
+    /// interleaved.
     ///
     /// # Errors
     /// [`Error::Bitstream`] for codes out of range, before anything has changed;
@@ -134,7 +135,8 @@ impl FrameDecoder {
         self.run_latent()
     }
 
-    /// Decodes one frame from a latent that [`FrameEncoder::encode_latent`](super::FrameEncoder::encode_latent) or a model made, and returns its `hop` samples.
+    /// Decodes one frame from a latent that [`FrameEncoder::encode_latent`](super::FrameEncoder::encode_latent) or a model made,
+    /// and returns its `hop` samples.
     ///
     /// # Errors
     /// [`Error::Parameter`] for another dimension;

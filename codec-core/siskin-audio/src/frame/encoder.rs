@@ -48,11 +48,11 @@ impl FrameEncoder {
     /// Loads a bundle's encoder network.
     ///
     /// # Errors
-    /// What [`Runtime::open_network`] and [`ResidualQuantizer::from_bundle`] return.
+    /// What [`Bundle::open_network`] and [`ResidualQuantizer::from_bundle`] return.
     pub fn new(bundle: &Bundle, runtime: &Runtime) -> Result<Self> {
         check_frames(bundle)?;
         let spec = &bundle.manifest().encoder;
-        Self::with_network(bundle, runtime, runtime.open_network(spec, &bundle.file_bytes(&spec.file)?)?)
+        Self::with_network(bundle, runtime, bundle.open_network(runtime, spec, 1)?)
     }
 
     /// The same with `network` in the place of the bundle's, such as one that is measured. `runtime` opens what else there is.
@@ -129,8 +129,8 @@ impl FrameEncoder {
         self.opening.as_ref().map_or(1, Opening::frames)
     }
 
-    /// Encodes one frame: `pcm` holds `hop` samples in -1..1 of each channel, interleaved, `codes` is filled `[stage][group]` with as many stages as
-    /// it has room for. NaN and infinite samples count as silence.
+    /// Encodes one frame: `pcm` holds `hop` samples in -1..1 of each channel, interleaved, `codes` is filled `[stage][group]` with
+    /// as many stages as it has room for. NaN and infinite samples count as silence.
     ///
     /// # Errors
     /// [`Error::Network`] if the network fails; [`Error::Parameter`] if the codec looks ahead and the frame's codes are not
@@ -282,8 +282,8 @@ impl FrameEncoder {
         }
     }
 
-    /// Encodes one frame without quantization: returns its latent (`latent_dim` values): `pcm` holds `hop` samples in -1..1. NaN and
-    /// infinite samples count as silence.
+    /// Encodes one frame without quantization: returns its latent (`latent_dim` values): `pcm` holds `hop` samples in -1..1. NaN
+    /// and infinite samples count as silence.
     ///
     /// # Errors
     /// As for [`encode_frame`](Self::encode_frame).

@@ -1,7 +1,7 @@
 use siskin_model::bundle::SegmentSpec;
 
 /// Cuts samples into segments that overlap.
-pub(crate) struct SegmentGatherer {
+pub(super) struct SegmentGatherer {
     /// Samples of a segment and from one to the next, of all channels.
     length: usize,
     stride: usize,
@@ -12,43 +12,43 @@ pub(crate) struct SegmentGatherer {
 }
 
 impl SegmentGatherer {
-    pub(crate) fn new(sizes: SegmentSpec, channels: usize) -> Self {
+    pub(super) fn new(sizes: SegmentSpec, channels: usize) -> Self {
         let (length, stride) = (sizes.samples * channels, sizes.stride * channels);
         Self { length, stride, channels, pending: Vec::with_capacity(length), has_ended: false }
     }
 
     /// Takes samples up to the segment's end, and gives back the others. What is not finite counts as silence.
-    pub(crate) fn take<'a>(&mut self, pcm: &'a [f32]) -> &'a [f32] {
+    pub(super) fn take<'a>(&mut self, pcm: &'a [f32]) -> &'a [f32] {
         let (now, later) = pcm.split_at(pcm.len().min(self.length - self.pending.len()));
         self.pending.extend(now.iter().map(|&x| if x.is_finite() { x } else { 0.0 }));
         later
     }
 
     /// Whether a whole segment is there.
-    pub(crate) fn is_whole(&self) -> bool {
+    pub(super) fn is_whole(&self) -> bool {
         self.pending.len() == self.length
     }
 
     /// Whether nothing is there.
-    pub(crate) fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.pending.is_empty()
     }
 
     /// No samples follow.
-    pub(crate) fn end(&mut self) {
+    pub(super) fn end(&mut self) {
         // A sample that lacks channels has those silent.
         self.pending.resize(self.pending.len().next_multiple_of(self.channels), 0.0);
         self.has_ended = true;
     }
 
     /// The samples of the segment.
-    pub(crate) fn segment(&self) -> &[f32] {
+    pub(super) fn segment(&self) -> &[f32] {
         &self.pending
     }
 
     /// Goes on to the next segment. Returns the samples of each channel from the start of this one to that of the next, or to the
     /// end if there is none, and whether there is none.
-    pub(crate) fn next_segment(&mut self) -> (usize, bool) {
+    pub(super) fn next_segment(&mut self) -> (usize, bool) {
         // A stream that goes on beyond the stride has another segment, however short.
         let is_last = self.has_ended && self.pending.len() <= self.stride;
         let kept = self.pending.len().min(self.stride);
@@ -56,7 +56,7 @@ impl SegmentGatherer {
         (kept / self.channels, is_last)
     }
 
-    pub(crate) fn reset(&mut self) {
+    pub(super) fn reset(&mut self) {
         self.pending.clear();
         self.has_ended = false;
     }

@@ -7,14 +7,16 @@ mod gatherer;
 mod opening;
 mod overlap;
 mod planes;
+mod segment_source;
 mod segments;
 
 pub use block::MAX_BLOCK;
 pub(crate) use block::even_block;
 pub use decoder::FrameDecoder;
 pub use encoder::FrameEncoder;
-pub(crate) use gatherer::SegmentGatherer;
+use gatherer::SegmentGatherer;
 pub(crate) use overlap::Overlap;
+pub(crate) use segment_source::{CodedSegment, SegmentSource};
 pub(crate) use segments::SegmentDecoder;
 pub use segments::SegmentEncoder;
 
@@ -37,8 +39,8 @@ pub struct Snapshot {
     pub(crate) peak: f32,
     /// What an encoder holds beside its network.
     pub(crate) waiting: Waiting,
-    /// What a decoder of segments holds.
-    pub(crate) overlap: Overlap,
+    /// What a decoder of segments holds; none in one of frames.
+    pub(crate) overlap: Option<Overlap>,
 }
 
 /// Frames on their way through an encoder: none in one that gives codes with a frame's last sample.

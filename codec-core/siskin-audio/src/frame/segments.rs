@@ -3,6 +3,7 @@ use siskin_error::{Error, Result};
 use siskin_model::bundle::{Bundle, Conventions, GraphSpec, Manifest, SegmentSpec};
 use siskin_model::runtime::{Provider, Runtime, Value, WholeNetwork};
 
+use super::Snapshot;
 use super::overlap::Overlap;
 use super::planes::{join_channels, split_channels};
 use crate::any_quantizer::AnyQuantizer;
@@ -142,6 +143,12 @@ fn loudness(pcm: &[f32], channels: usize) -> f32 {
     ((sum / f64::from(count.max(1))).sqrt() / channels as f64 + LEAST_SCALE) as f32
 }
 
+/// A decoded sample in the segment's loudness. A stream may say any scale: what would be infinite is the largest number there is.
+/// The network's failure is silence, as in a codec of frames.
+fn scaled(sample: f32, scale: f32) -> f32 {
+    if sample.is_finite() { (sample * scale).clamp(f32::MIN, f32::MAX) } else { 0.0 }
+}
+
 /// Decodes segments and mixes them where they overlap.
 pub(crate) struct SegmentDecoder {
     inner: Segments,
@@ -154,7 +161,8 @@ impl SegmentDecoder {
     pub(crate) fn new(bundle: &Bundle, runtime: &Runtime) -> Result<Self> {
         let quantizer = AnyQuantizer::for_decoder(bundle)?;
         let inner = Segments::new(bundle, runtime, |m| &m.decoder, quantizer)?;
-        let mut decoder = Self { inner, overlap: Overlap::default() };
+        let overlap = Overlap::new(inner.sizes, inner.channels);
+        let mut decoder = Self { inner, overlap };
         decoder.reset();
         Ok(decoder)
     }
@@ -168,53 +176,50 @@ impl SegmentDecoder {
     ///
     /// # Errors
     /// [`Error::Bitstream`] for codes out of range, before anything has changed; [`Error::Network`] if the network fails.
-    pub(crate) fn decode<'a>(
-        &mut self,
-        codes: impl ExactSizeIterator<Item = &'a [u16]>,
-        scale: f32,
-        overlap: usize,
-    ) -> Result<Vec<f32>> {
+    pub(crate) fn decode(&mut self, codes: &Frames, scale: f32, overlap: usize) -> Result<Vec<f32>> {
         let Segments { channels, hop, dim, .. } = self.inner;
         let count = codes.len();
         self.inner.input.resize(dim * count, 0.0);
         let mut latent = vec![0.0; dim];
-        for (n, codes) in codes.enumerate() {
+        for (n, codes) in codes.iter().enumerate() {
             self.inner.quantizer.dequantize(codes, &mut latent)?;
             latent.iter().enumerate().for_each(|(d, &x)| self.inner.input[d * count + n] = x);
         }
         let planes = self.inner.run(dim, count * hop * channels)?;
         let mut pcm = vec![0.0; planes.len()];
         join_channels(&planes, channels, &mut pcm);
-        // The network's failure is silence, as in a codec of frames.
-        pcm.iter_mut().for_each(|x| *x = if x.is_finite() { *x * scale } else { 0.0 });
-        self.overlap.add(&mut pcm, overlap, channels);
+        pcm.iter_mut().for_each(|x| *x = scaled(*x, scale));
+        self.overlap.add(&mut pcm, overlap);
         Ok(pcm)
     }
 
     /// Fills `frames` lost frames with silence, into which the last segment fades.
     pub(crate) fn conceal(&mut self, frames: usize, out: &mut Vec<f32>) {
-        let Segments { channels, hop, sizes, .. } = self.inner;
+        let Segments { channels, hop, .. } = self.inner;
         let start = out.len();
         out.resize(start + frames * hop * channels, 0.0);
-        self.overlap.conceal(&mut out[start..], sizes.overlap(), channels, sizes.samples);
+        self.overlap.conceal(&mut out[start..]);
     }
 
     /// A new stream begins.
     pub(crate) fn start_stream(&mut self) {
-        self.overlap = Overlap::default();
+        self.overlap.start_stream();
     }
 
     /// After a seek.
     pub(crate) fn reset(&mut self) {
-        self.overlap.join(self.inner.sizes.samples);
+        self.overlap.join_stream();
     }
 
-    pub(crate) fn overlap(&self) -> &Overlap {
-        &self.overlap
+    pub(crate) fn save_state(&self, into: &mut Snapshot) {
+        into.overlap = Some(self.overlap.clone());
     }
 
-    pub(crate) fn set_overlap(&mut self, from: &Overlap) {
-        self.overlap.clone_from(from);
+    /// # Errors
+    /// [`Error::Parameter`] if the snapshot is of another bundle, or of a decoder of frames.
+    pub(crate) fn restore_state(&mut self, from: &Snapshot) -> Result<()> {
+        let other = || Error::parameter("snapshot", "of a codec of frames", "of this bundle");
+        self.overlap.restore(from.overlap.as_ref().ok_or_else(other)?)
     }
 
     pub(crate) fn provider(&self) -> Provider {

@@ -43,6 +43,7 @@ mod layout;
 mod layout_name;
 mod packer;
 mod packets;
+mod segment_assembler;
 mod segment_packets;
 mod segment_plan;
 mod slots;

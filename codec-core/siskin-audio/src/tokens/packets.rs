@@ -7,8 +7,8 @@ use siskin_error::{Error, Limits, Result};
 use siskin_model::bundle::SegmentSpec;
 
 use crate::config::EncoderConfig;
+use crate::tokens::segment_assembler::SegmentAssembler;
 use crate::tokens::segment_packets::SegmentPackets;
-use crate::tokens::segment_plan::SegmentPlan;
 
 /// A packet made of codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,9 +54,7 @@ impl CodePackets {
     /// # Errors
     /// [`Error::Parameter`] for stages beyond the header's, or frames out of 1 to 500.
     pub fn new(header: StreamHeader, stages: u8, frames_per_packet: u32, holds_last: bool) -> Result<Self> {
-        if !(1..=header.stages).contains(&stages) {
-            return Err(Error::parameter("stages", stages, format!("1 to {}", header.stages)));
-        }
+        header.check_stages(stages)?;
         let most = Limits::default().max_frames_per_packet;
         if !(1..=most).contains(&frames_per_packet) {
             return Err(Error::parameter("frames per packet", frames_per_packet, format!("1 to {most}")));
@@ -86,10 +84,10 @@ impl CodePackets {
     /// # Errors
     /// [`Error::Parameter`] for a scale that is not finite or below 0.
     pub fn set_segments(&mut self, sizes: SegmentSpec, scales: Vec<f32>, samples: Option<u64>) -> Result<()> {
-        let mut plan = SegmentPlan::new(sizes, self.header.hop);
-        plan.set_scales(scales)?;
-        plan.set_samples(samples);
-        self.segments = Some(SegmentPackets::new(plan, self.header.groups));
+        let mut assembler = SegmentAssembler::new(sizes, self.header.hop, self.header.groups);
+        assembler.set_scales(scales)?;
+        assembler.set_samples(samples);
+        self.segments = Some(SegmentPackets::new(assembler, &self.header, self.header_interval)?);
         Ok(())
     }
 
@@ -101,6 +99,9 @@ impl CodePackets {
     /// Sets after how many frames a packet carries the stream header again.
     pub fn set_header_interval(&mut self, frames: u64) {
         self.header_interval = frames.max(1);
+        if let Some(segments) = &mut self.segments {
+            segments.set_header_interval(frames);
+        }
     }
 
     /// The stream's header.
@@ -123,7 +124,7 @@ impl CodePackets {
             return Err(Error::parameter("codes", codes.len(), expected).into());
         }
         if let Some(segments) = &mut self.segments {
-            return segments.push_frame(&self.header, self.header_interval, codes, emit);
+            return segments.push_frame(&self.header, codes, emit);
         }
         // The packet was full before: only now is it known not to be the last.
         if self.holds_last && self.is_packet_full() {
@@ -140,8 +141,8 @@ impl CodePackets {
         Ok(())
     }
 
-    /// Skips a lost frame: the next packet begins after it, and decoders conceal the gap. In a segment, which cannot lack a frame, the
-    /// codes of the frame before take its place.
+    /// Skips a lost frame: the next packet begins after it, and decoders conceal the gap. In a segment, which cannot lack a frame,
+    /// the codes of the frame before take its place.
     ///
     /// # Errors
     /// What `emit` returns.
@@ -151,7 +152,7 @@ impl CodePackets {
     ) -> std::result::Result<(), E> {
         if let Some(segments) = &mut self.segments {
             let codes = self.header.codes_per_frame(self.stages);
-            return segments.skip_frame(&self.header, self.header_interval, codes, emit);
+            return segments.skip_frame(&self.header, codes, emit);
         }
         if self.pending_frames() > 0 {
             self.emit_packet(0, emit)?;
@@ -173,7 +174,7 @@ impl CodePackets {
         emit: &mut impl FnMut(PackedCodes<'_>) -> std::result::Result<(), E>,
     ) -> std::result::Result<(), E> {
         if let Some(segments) = &mut self.segments {
-            return segments.finish_stream(&self.header, self.header_interval, samples, emit);
+            return segments.finish_stream(&self.header, samples, emit);
         }
         let (hop, delay) = (u64::from(self.header.hop), u64::from(self.header.pre_skip));
         let frames = self.frames_before + u64::from(self.pending_frames());

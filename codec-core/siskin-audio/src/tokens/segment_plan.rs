@@ -4,7 +4,7 @@ use siskin_model::bundle::SegmentSpec;
 
 /// Which frames of a stream of codes make its segments, and their scales.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct SegmentPlan {
+pub(super) struct SegmentPlan {
     sizes: SegmentSpec,
     hop: usize,
     /// In their order; a segment without one has 1.
@@ -12,26 +12,26 @@ pub(crate) struct SegmentPlan {
     /// The stream's length. Without it all segments but the last are whole.
     samples: Option<u64>,
     /// Segments so far.
-    pub(crate) count: u64,
+    count: u64,
 }
 
 /// A segment of which the frames are there.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Planned {
-    pub(crate) segment: Segment,
+pub(super) struct Planned {
+    pub(super) segment: Segment,
     /// Samples to be left out at the end.
-    pub(crate) end_trim: u32,
-    pub(crate) is_first: bool,
+    pub(super) end_trim: u32,
+    pub(super) is_first: bool,
 }
 
 impl SegmentPlan {
-    pub(crate) fn new(sizes: SegmentSpec, hop: u16) -> Self {
+    pub(super) fn new(sizes: SegmentSpec, hop: u16) -> Self {
         Self { sizes, hop: usize::from(hop).max(1), scales: Vec::new(), samples: None, count: 0 }
     }
 
     /// # Errors
     /// [`Error::Parameter`] for a scale that no packet can have.
-    pub(crate) fn set_scales(&mut self, scales: Vec<f32>) -> Result<()> {
+    pub(super) fn set_scales(&mut self, scales: Vec<f32>) -> Result<()> {
         if let Some(bad) = scales.iter().find(|&&s| !Segment::is_scale(s)) {
             return Err(Error::parameter("scale", bad, "finite values from 0 on"));
         }
@@ -39,7 +39,7 @@ impl SegmentPlan {
         Ok(())
     }
 
-    pub(crate) fn set_samples(&mut self, samples: Option<u64>) {
+    pub(super) fn set_samples(&mut self, samples: Option<u64>) {
         self.samples = samples;
     }
 
@@ -54,24 +54,24 @@ impl SegmentPlan {
     }
 
     /// Frames of the segment at hand; none if the stream has ended before it.
-    pub(crate) fn frames(&self) -> usize {
+    pub(super) fn frames(&self) -> usize {
         let length =
             self.rest().map_or(self.sizes.samples as u64, |rest| rest.min(self.sizes.samples as u64));
         length.div_ceil(self.hop as u64) as usize
     }
 
     /// Whether a segment of so many frames is complete, and known to be or not to be the last.
-    pub(crate) fn is_complete(&self, frames: usize) -> bool {
+    pub(super) fn is_complete(&self, frames: usize) -> bool {
         self.samples.is_some() && frames > 0 && frames == self.frames()
     }
 
     /// Whether the segment at hand is known to be the last.
-    pub(crate) fn is_last(&self) -> bool {
+    pub(super) fn is_last(&self) -> bool {
         self.rest().is_some_and(|rest| rest <= self.sizes.stride as u64)
     }
 
     /// Ends the segment at hand, which has `frames` frames; `is_last` says that none follows.
-    pub(crate) fn end_segment(&mut self, frames: usize, is_last: bool) -> Planned {
+    pub(super) fn end_segment(&mut self, frames: usize, is_last: bool) -> Planned {
         let scale = usize::try_from(self.count).ok().and_then(|n| self.scales.get(n)).copied().unwrap_or(1.0);
         let decoded = (frames * self.hop) as u64;
         let end_trim = self.rest().filter(|_| is_last).map_or(0, |rest| decoded.saturating_sub(rest));
@@ -83,7 +83,7 @@ impl SegmentPlan {
     }
 
     /// Back to the start of a stream, with scales and length.
-    pub(crate) fn reset(&mut self) {
+    pub(super) fn reset(&mut self) {
         self.count = 0;
     }
 }

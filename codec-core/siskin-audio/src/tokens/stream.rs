@@ -6,7 +6,7 @@ use siskin_model::runtime::{Provider, Runtime};
 use crate::decoder::Decoder;
 use crate::frame::Snapshot;
 use crate::tokens::format::Format;
-use crate::tokens::segment_plan::SegmentPlan;
+use crate::tokens::segment_assembler::SegmentAssembler;
 use crate::tokens::unit_decoder::{Ending, Progress, TextToken, UnitDecoder};
 use crate::tokens::unpack::{OnBadToken, Unit, Unpacker};
 
@@ -59,9 +59,10 @@ impl TokenStream {
 
     /// A stream from its parts.
     pub fn from_parts(decoder: Decoder, format: Format, on_bad: OnBadToken) -> Self {
+        let codes_per_frame = format.codes_per_frame();
         let mut stream = Self {
             unpacker: Unpacker::new(format, on_bad),
-            output: UnitDecoder { decoder, progress: Progress::default() },
+            output: UnitDecoder { decoder, codes_per_frame, progress: Progress::default() },
         };
         stream.reset();
         stream
@@ -85,19 +86,20 @@ impl TokenStream {
     /// Trims the stream to `samples` samples, the length of the recording that was tokenized.
     pub fn set_length(&mut self, samples: u64) {
         self.output.progress.length = Some(samples);
-        if let Some(plan) = &mut self.output.progress.segments {
-            plan.set_samples(Some(samples));
+        if let Some(segments) = &mut self.output.progress.segments {
+            segments.set_samples(Some(samples));
         }
     }
 
     /// Gives the scales of the segments in their order, for a codec that codes those; segments without one have 1. With
-    /// [`set_length`](Self::set_length) before the first token, the stream's last segments have as many frames as they were made with.
+    /// [`set_length`](Self::set_length) before the first token, the stream's last segments have as many frames as they were made
+    /// with.
     ///
     /// # Errors
     /// [`Error::Parameter`] for a scale that is not finite or below 0, and if the codec codes frames.
     pub fn set_scales(&mut self, scales: Vec<f32>) -> Result<()> {
         match &mut self.output.progress.segments {
-            Some(plan) => plan.set_scales(scales),
+            Some(segments) => segments.set_scales(scales),
             None if scales.is_empty() => Ok(()),
             None => Err(Error::parameter("scales", scales.len(), "none: the codec codes frames")),
         }
@@ -221,8 +223,9 @@ impl TokenStream {
         progress.length = None;
         progress.held.clear();
         progress.is_opening = self.output.decoder.opening_frames().is_some();
-        let hop = self.output.decoder.stream_header().hop;
-        progress.segments = self.output.decoder.segments().map(|sizes| SegmentPlan::new(sizes, hop));
+        let header = self.output.decoder.stream_header();
+        let assembler = |sizes| SegmentAssembler::new(sizes, header.hop, header.groups);
+        progress.segments = self.output.decoder.segments().map(assembler);
         // The codec's delay, as in a packet that starts a stream.
         progress.skip = self.output.decoder.stream_header().pre_skip.into();
     }

@@ -1,9 +1,8 @@
-use siskin_bitstream::Frames;
 use siskin_error::{Error, Result};
 use siskin_model::bundle::{Bundle, Conventions};
 use siskin_model::runtime::{Provider, Runtime};
 
-use crate::frame::{FrameEncoder, SegmentEncoder, SegmentGatherer};
+use crate::frame::{CodedSegment, FrameEncoder, SegmentEncoder, SegmentSource};
 use crate::levels::HighPass;
 use crate::tokens::format::Format;
 use crate::tokens::packer::Packer;
@@ -17,7 +16,7 @@ pub struct Tokenizer {
 /// What makes frames of codes of samples.
 enum Source {
     Frames(Box<FrameSource>),
-    Segments(Box<SegmentSource>),
+    Segments(Box<SegmentTokens>),
 }
 
 /// A codec that codes frame by frame.
@@ -36,12 +35,9 @@ struct FrameSource {
 }
 
 /// A codec that codes segments.
-struct SegmentSource {
-    segments: SegmentEncoder,
-    gatherer: SegmentGatherer,
+struct SegmentTokens {
+    source: SegmentSource,
     codes_per_frame: usize,
-    frames: Frames,
-    groups: u8,
     scales: Vec<f32>,
     samples: u64,
 }
@@ -56,13 +52,12 @@ impl Tokenizer {
         let manifest = bundle.manifest();
         let format = Format::from_bundle(bundle, stages.unwrap_or(manifest.default_stages), layout)?;
         let channels = usize::from(manifest.channels);
-        if let Some(sizes) = manifest.segments {
-            let source = SegmentSource {
-                segments: SegmentEncoder::new(bundle, runtime)?,
-                gatherer: SegmentGatherer::new(sizes, channels),
+        if manifest.segments.is_some() {
+            let segments = SegmentEncoder::new(bundle, runtime)?;
+            let groups = manifest.quantizer.groups;
+            let source = SegmentTokens {
+                source: SegmentSource::new(segments, manifest.channels, manifest.hop, groups),
                 codes_per_frame: format.codes_per_frame(),
-                frames: Frames::new(manifest.quantizer.groups),
-                groups: manifest.quantizer.groups,
                 scales: Vec::new(),
                 samples: 0,
             };
@@ -121,8 +116,8 @@ impl Tokenizer {
         self.packer.format()
     }
 
-    /// Runs up to `frames` frames at once, as [`FrameEncoder::set_block`] does: for recordings, whose tokens need not come as soon as
-    /// they can. Back to the start of a stream. A segment is always run at once.
+    /// Runs up to `frames` frames at once, as [`FrameEncoder::set_block`] does: for recordings, whose tokens need not come as soon
+    /// as they can. Back to the start of a stream. A segment is always run at once.
     pub fn set_block(&mut self, frames: usize) {
         if let Source::Frames(source) = &mut self.source {
             source.frames.set_block(frames);
@@ -141,7 +136,7 @@ impl Tokenizer {
     pub fn provider(&self) -> Provider {
         match &self.source {
             Source::Frames(source) => source.frames.provider(),
-            Source::Segments(source) => source.segments.provider(),
+            Source::Segments(tokens) => tokens.source.provider(),
         }
     }
 
@@ -180,8 +175,8 @@ impl Tokenizer {
         }
     }
 
-    /// Takes the scales of the segments since the last call or [`reset`](Self::reset), for a codec that codes those: without them their tokens do not decode
-    /// to what they were made of.
+    /// Takes the scales of the segments since the last call or [`reset`](Self::reset), for a codec that codes those: without them
+    /// their tokens do not decode to what they were made of.
     pub fn take_scales(&mut self) -> Vec<f32> {
         match &mut self.source {
             Source::Frames(_) => Vec::new(),
@@ -265,37 +260,37 @@ impl FrameSource {
     }
 }
 
-impl SegmentSource {
-    fn push_samples(&mut self, mut pcm: &[f32], packer: &mut Packer, out: &mut Vec<i64>) -> Result<()> {
-        while !pcm.is_empty() {
-            pcm = self.gatherer.take(pcm);
-            if self.gatherer.is_whole() {
-                self.encode_segment(packer, out)?;
-            }
-        }
-        Ok(())
+impl SegmentTokens {
+    fn push_samples(&mut self, pcm: &[f32], packer: &mut Packer, out: &mut Vec<i64>) -> Result<()> {
+        let Self { source, codes_per_frame, scales, samples } = self;
+        source.push_samples(pcm, *codes_per_frame, &mut |coded| {
+            push_segment(coded, scales, samples, packer, out)
+        })
     }
 
     fn finish_stream(&mut self, packer: &mut Packer, out: &mut Vec<i64>) -> Result<u64> {
-        self.gatherer.end();
-        while !self.gatherer.is_empty() {
-            self.encode_segment(packer, out)?;
-        }
+        let Self { source, codes_per_frame, scales, samples } = self;
+        source.finish_stream(*codes_per_frame, &mut |coded| {
+            push_segment(coded, scales, samples, packer, out)
+        })?;
         Ok(self.samples)
     }
 
-    fn encode_segment(&mut self, packer: &mut Packer, out: &mut Vec<i64>) -> Result<()> {
-        self.frames.clear_for(self.groups);
-        let scale = self.segments.encode(self.gatherer.segment(), self.codes_per_frame, &mut self.frames)?;
-        self.scales.push(scale);
-        let (kept, _) = self.gatherer.next_segment();
-        self.samples += kept as u64;
-        self.frames.iter().try_for_each(|codes| packer.push_frame(codes, out))
-    }
-
     fn reset(&mut self) {
-        self.gatherer.reset();
+        self.source.reset();
         self.scales.clear();
         self.samples = 0;
     }
+}
+
+fn push_segment(
+    coded: CodedSegment<'_>,
+    scales: &mut Vec<f32>,
+    samples: &mut u64,
+    packer: &mut Packer,
+    out: &mut Vec<i64>,
+) -> Result<()> {
+    scales.push(coded.segment.scale);
+    *samples += coded.samples;
+    coded.codes.iter().try_for_each(|codes| packer.push_frame(codes, out))
 }

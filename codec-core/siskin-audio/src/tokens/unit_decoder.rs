@@ -4,7 +4,7 @@ use siskin_error::{Error, Result, TokenError};
 use siskin_model::bundle::Conventions;
 
 use crate::decoder::Decoder;
-use crate::tokens::segment_plan::{Planned, SegmentPlan};
+use crate::tokens::segment_assembler::{AssembledSegment, SegmentAssembler};
 use crate::tokens::unpack::Unit;
 
 /// Errors kept until the caller asks for them: enough to find the cause, bounded for a stream of garbage.
@@ -37,6 +37,8 @@ pub struct Ending {
 /// Decodes the units of an unpacker to samples and counts them.
 pub(crate) struct UnitDecoder {
     pub(crate) decoder: Decoder,
+    /// Codes of a frame that is lost before any other has come.
+    pub(crate) codes_per_frame: usize,
     pub(crate) progress: Progress,
 }
 
@@ -50,10 +52,10 @@ pub(crate) struct Progress {
     pub(crate) length: Option<u64>,
     /// Whether the stream's first frames are being held, for a codec that decodes them together.
     pub(crate) is_opening: bool,
-    /// Codes of the frames that are held: of the opening, or of a segment.
+    /// Codes of the frames of the opening that are held.
     pub(crate) held: Vec<Vec<u16>>,
     /// For a codec of segments.
-    pub(crate) segments: Option<SegmentPlan>,
+    pub(super) segments: Option<SegmentAssembler>,
     pub(crate) texts: Vec<TextToken>,
     pub(crate) faults: VecDeque<TokenError>,
 }
@@ -61,7 +63,9 @@ pub(crate) struct Progress {
 impl UnitDecoder {
     pub(crate) fn decode_unit(&mut self, unit: Unit<'_>, out: &mut Vec<f32>) -> Result<()> {
         match unit {
-            Unit::Frame(codes) if self.progress.segments.is_some() => self.hold_segment(codes, out)?,
+            Unit::Frame(codes) if self.progress.segments.is_some() => {
+                self.push_segment_frame(Some(codes), out)?;
+            }
             Unit::Frame(codes) if self.progress.is_opening => self.hold_frame(codes, out)?,
             Unit::Frame(codes) => self.decode_frame(codes, out)?,
             Unit::Lost(error) => {
@@ -108,44 +112,40 @@ impl UnitDecoder {
         Ok(())
     }
 
-    /// Holds a frame of a segment, and decodes the segment with the frame that shows that it is whole: its last where the stream's
-    /// length is known, else the one after that.
-    fn hold_segment(&mut self, codes: &[u16], out: &mut Vec<f32>) -> Result<()> {
-        let Some(plan) = &self.progress.segments else { return Ok(()) };
-        if self.progress.held.len() >= plan.frames() && !self.progress.held.is_empty() {
-            self.decode_segment(plan.is_last(), out)?;
+    /// Takes a frame of a segment, or a lost one if there are no codes.
+    fn push_segment_frame(&mut self, codes: Option<&[u16]>, out: &mut Vec<f32>) -> Result<()> {
+        // Lent, as decoding a segment needs all the rest.
+        let Some(mut segments) = self.progress.segments.take() else { return Ok(()) };
+        let lost = self.codes_per_frame;
+        let decode = |segment: AssembledSegment<'_>| self.decode_segment(segment, out);
+        let taken = match codes {
+            Some(codes) => segments.push_frame(codes, decode),
+            None => segments.push_lost(lost, decode),
+        };
+        self.progress.segments = Some(segments);
+        if !taken? {
+            // Counted as where a codec of frames decodes it and leaves out all its samples.
+            self.progress.ending.frames += 1;
         }
-        self.progress.held.push(codes.to_vec());
-        let (held, plan) = (self.progress.held.len(), self.progress.segments.as_ref());
-        match plan.filter(|plan| plan.is_complete(held)).map(SegmentPlan::is_last) {
-            Some(is_last) => self.decode_segment(is_last, out),
-            None => Ok(()),
-        }
+        Ok(())
     }
 
-    fn decode_segment(&mut self, is_last: bool, out: &mut Vec<f32>) -> Result<()> {
-        let held = std::mem::take(&mut self.progress.held);
-        let Some(plan) = self.progress.segments.as_mut().filter(|_| !held.is_empty()) else { return Ok(()) };
-        let Planned { segment, end_trim, is_first } = plan.end_segment(held.len(), is_last);
+    fn decode_segment(&mut self, assembled: AssembledSegment<'_>, out: &mut Vec<f32>) -> Result<()> {
+        let AssembledSegment { codes, planned } = assembled;
         let start = out.len();
-        let codes: Vec<&[u16]> = held.iter().map(Vec::as_slice).collect();
-        self.decoder.decode_segment(
-            codes.into_iter(),
-            segment.scale,
-            segment.overlap as usize,
-            is_first,
-            out,
-        )?;
-        let trim = end_trim as usize * usize::from(self.decoder.stream_header().channels);
+        self.decoder.decode_segment(codes, planned.segment, planned.is_first, out)?;
+        let trim = planned.end_trim as usize * usize::from(self.decoder.stream_header().channels);
         out.truncate((out.len() - trim.min(out.len() - start)).max(start));
-        self.trim_frames(held.len() as u64, start, out);
+        self.trim_frames(codes.len() as u64, start, out);
         Ok(())
     }
 
     /// Decodes frames that are held one by one, from silence: what comes next does not belong to them, or nothing does.
     pub(crate) fn release_frames(&mut self, out: &mut Vec<f32>) -> Result<()> {
-        if self.progress.segments.is_some() {
-            return self.decode_segment(true, out);
+        if let Some(mut segments) = self.progress.segments.take() {
+            let ended = segments.finish_stream(|segment| self.decode_segment(segment, out));
+            self.progress.segments = Some(segments);
+            return ended;
         }
         self.progress.is_opening = false;
         let held = std::mem::take(&mut self.progress.held);
@@ -173,10 +173,8 @@ impl UnitDecoder {
 
     pub(crate) fn conceal_frame(&mut self, out: &mut Vec<f32>) -> Result<()> {
         if self.progress.segments.is_some() {
-            // A segment cannot lack a frame: the one before takes its place.
-            let codes = self.progress.held.last().cloned().unwrap_or_default();
             self.progress.ending.lost += 1;
-            return self.hold_segment(&codes, out);
+            return self.push_segment_frame(None, out);
         }
         self.release_frames(out)?;
         let start = out.len();

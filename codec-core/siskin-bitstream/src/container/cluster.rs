@@ -3,8 +3,8 @@
 use super::head::UNKNOWN_SIZE;
 use super::{TICK_NS, TrackKind, ebml, id, lacing};
 
-/// Packets are put into one block up to this many bytes or this long: at 1 kb/s, with packets of a second, the heads of blocks would
-/// cost 8 % otherwise, and cost 2 % so.
+/// Packets are put into one block up to this many bytes or this long: at 1 kb/s, with packets of a second, the heads of blocks
+/// would cost 8 % otherwise, and cost 2 % so.
 const MAX_LACE_BYTES: usize = 640;
 const MAX_LACE_NS: u64 = 8_000_000_000;
 /// Packets of a block, whose number is coded in a byte.

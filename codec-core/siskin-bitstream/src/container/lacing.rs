@@ -1,4 +1,5 @@
-//! Several packets in one block (RFC 9559, section 10.3). Of the three ways only EBML's is written; others who remux our files use all.
+//! Several packets in one block (RFC 9559, section 10.3). Of the three ways only EBML's is written; others who remux our files use
+//! all.
 
 use super::ebml::{put_size, read_size};
 

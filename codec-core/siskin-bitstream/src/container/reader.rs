@@ -403,8 +403,8 @@ impl<R: Read> Reader<R> {
 }
 
 impl<R: Read + Seek> Reader<R> {
-    /// As [`open_with`](Self::open_with), of a source that can be gone about in: what lies behind the packets, where programs that edit
-    /// files put what has grown, is read too.
+    /// As [`open_with`](Self::open_with), of a source that can be gone about in: what lies behind the packets, where programs that
+    /// edit files put what has grown, is read too.
     ///
     /// # Errors
     /// As for [`open_with`](Self::open_with).
@@ -440,7 +440,7 @@ impl<R: Read + Seek> Reader<R> {
     /// # Errors
     /// [`Error::Container`] if the file is damaged before that.
     pub fn seek_to(&mut self, pts_ns: u64) -> Result<()> {
-        self.seek_where(pts_ns, |_| true)
+        self.seek_where(pts_ns, None, |_| true)
     }
 
     /// As [`Reader::seek_to`], to the last keyframe of a track.
@@ -448,12 +448,17 @@ impl<R: Read + Seek> Reader<R> {
     /// # Errors
     /// As there.
     pub fn seek_to_keyframe(&mut self, track: u64, pts_ns: u64) -> Result<()> {
-        self.seek_where(pts_ns, |block| block.track == track && block.is_keyframe)
+        self.seek_where(pts_ns, Some(track), |block| block.track == track && block.is_keyframe)
     }
 
-    fn seek_where(&mut self, pts_ns: u64, is_wanted: impl Fn(&Block) -> bool) -> Result<()> {
+    fn seek_where(
+        &mut self,
+        pts_ns: u64,
+        track: Option<u64>,
+        is_wanted: impl Fn(&Block) -> bool,
+    ) -> Result<()> {
         self.read_cues()?;
-        if let Some(cluster) = self.cues.find_cluster(pts_ns / self.tick_ns) {
+        if let Some(cluster) = self.cues.find_cluster(pts_ns / self.tick_ns, track) {
             match self.find_behind(cluster, pts_ns, &is_wanted) {
                 Ok(Some(target)) => return self.go_to(target.0, target.1),
                 Err(e) if e.is_would_block() => return Err(e),

@@ -61,8 +61,8 @@ enum Header {
 }
 
 /// Copies the Matroska file in `source`, from where it stands, to `out` up to its last whole block: what it says of itself, its
-/// tracks, tags, chapters and attachments are kept byte by byte, the index is made anew. Info and tracks come first, wherever in the
-/// source they are.
+/// tracks, tags, chapters and attachments are kept byte by byte, the index is made anew. Info and tracks come first, wherever in
+/// the source they are.
 ///
 /// # Errors
 /// [`Error::Container`] if there is nothing to be saved, since the file ends before its first packet, or if reading or

@@ -53,8 +53,7 @@ fn film(mode: Mode) -> Vec<u8> {
         }
     }
     for patch in writer.finish(&mut out).expect("an end") {
-        let at = patch.offset as usize;
-        out[at..at + patch.data.len()].copy_from_slice(&patch.data);
+        patch.apply(&mut out).expect("within the file");
     }
     out
 }

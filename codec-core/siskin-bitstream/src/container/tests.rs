@@ -28,8 +28,7 @@ fn file(mode: Mode, count: u64) -> Vec<u8> {
             .expect("a block");
     }
     for patch in writer.finish(&mut out).expect("an end") {
-        let at = patch.offset as usize;
-        out[at..at + patch.data.len()].copy_from_slice(&patch.data);
+        patch.apply(&mut out).expect("within the file");
     }
     out
 }
@@ -109,8 +108,7 @@ fn repaired(data: &[u8]) -> Result<(Vec<u8>, Repaired)> {
     let mut out = Vec::new();
     let done = repair(Cursor::new(data), &mut out)?;
     for patch in &done.patches {
-        let at = patch.offset as usize;
-        out[at..at + patch.data.len()].copy_from_slice(&patch.data);
+        patch.apply(&mut out).expect("within the file");
     }
     Ok((out, done))
 }
@@ -199,8 +197,7 @@ const SECOND: u64 = 1_000_000_000;
 
 fn apply(out: &mut [u8], patches: &[Patch]) {
     for patch in patches {
-        let at = patch.offset as usize;
-        out[at..at + patch.data.len()].copy_from_slice(&patch.data);
+        patch.apply(out).expect("within the file");
     }
 }
 
@@ -352,8 +349,7 @@ fn tracks(mode: Mode) -> Vec<u8> {
             .expect("a word");
     }
     for patch in writer.finish(&mut out).expect("an end") {
-        let at = patch.offset as usize;
-        out[at..at + patch.data.len()].copy_from_slice(&patch.data);
+        patch.apply(&mut out).expect("within the file");
     }
     out
 }
@@ -476,7 +472,7 @@ fn a_file_without_packets_is_whole() {
         let mut bytes = Vec::new();
         writer.write_header(&mut bytes).expect("a head");
         for patch in writer.finish(&mut bytes).expect("an end") {
-            bytes[patch.offset as usize..][..patch.data.len()].copy_from_slice(&patch.data);
+            patch.apply(&mut bytes).expect("within the file");
         }
         let reader = Reader::open(Cursor::new(bytes));
         if described == 0 {

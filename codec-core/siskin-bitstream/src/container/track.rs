@@ -150,7 +150,8 @@ impl Track {
         }
     }
 
-    /// The track with packets that last so many nanoseconds each, but for a few. Readers that know it need no duration of each packet.
+    /// The track with packets that last so many nanoseconds each, but for a few. Readers that know it need no duration of each
+    /// packet.
     pub fn with_packet_duration(self, nanoseconds: u64) -> Self {
         Self { packet_ns: Some(nanoseconds).filter(|&ns| ns > 0), ..self }
     }

@@ -8,8 +8,8 @@ use crate::{Error, Result};
 /// Time that a cluster of a live stream or of a film holds at most. The packets of a file of sound weigh so little that clusters
 /// would cost as much as they do at the lowest rates; there they are longer, up to a size.
 const CLUSTER_NS: u64 = 1_000_000_000;
-/// Bytes and time after which a cluster of a file of sound ends: 5 s at 6 kb/s, as far before its target as a seek to a keyframe may
-/// land. Time stamps of a cluster reach 32.7 s.
+/// Bytes and time after which a cluster of a file of sound ends: 5 s at 6 kb/s, as far before its target as a seek to a keyframe
+/// may land. Time stamps of a cluster reach 32.7 s.
 const CLUSTER_BYTES: usize = 3072;
 const LONG_CLUSTER_NS: u64 = 24_000_000_000;
 /// A seek lands at most this far before its target, or at the cluster that holds it.
@@ -50,6 +50,21 @@ pub struct Patch {
     pub offset: u64,
     /// What.
     pub data: Vec<u8>,
+}
+
+impl Patch {
+    /// Writes it into a file that is held in memory.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] if the file ends before it.
+    pub fn apply(&self, file: &mut [u8]) -> Result<()> {
+        let length = file.len();
+        let at = usize::try_from(self.offset).ok();
+        let target = at.and_then(|at| file.get_mut(at..)).and_then(|rest| rest.get_mut(..self.data.len()));
+        let allowed = || format!("within the file's {length} bytes");
+        target.ok_or_else(|| Error::parameter("patch", self.offset, allowed()))?.copy_from_slice(&self.data);
+        Ok(())
+    }
 }
 
 /// Turns packets into the bytes of a Matroska file (RFC 9559).
@@ -123,10 +138,10 @@ impl Writer {
         self.discard_ns = nanoseconds;
     }
 
-    /// Takes a packet and appends whatever bytes are ready to `out`: the packet at once, unless it shares a block with those after it,
-    /// as the small packets of a file of sound do. `pts_ns`, to which the delay of another codec has been added, never goes
-    /// back within a track, but for video of another codec whose packets come in the order of decoding; `duration_ns` is 0 where it is not known;
-    /// `key` marks packets at which a reader may begin.
+    /// Takes a packet and appends whatever bytes are ready to `out`: the packet at once, unless it shares a block with those after
+    /// it, as the small packets of a file of sound do. `pts_ns`, to which the delay of another codec has been added, never goes
+    /// back within a track, but for video of another codec whose packets come in the order of decoding; `duration_ns` is 0 where it
+    /// is not known; `key` marks packets at which a reader may begin.
     ///
     /// # Errors
     /// [`Error::Parameter`] for a track that is not there or a time beyond 500 years; [`Error::Container`] if an

@@ -157,16 +157,29 @@ fn read_stages(cursor: &mut Cursor<'_>) -> Result<(u8, bool)> {
 /// The packet `data` without the stream header that it carries; none if it carries none, or must because it starts a
 /// stream.
 pub fn without_header(data: &[u8]) -> Option<Vec<u8>> {
-    let (&first, rest) = data.split_first()?;
+    // A damaged header stays in: the packet is then left as it is, and the decoder says what is wrong with it.
+    let (first, rest) = split_header(data).ok()?;
     if first & (HAS_HEADER | STARTS_STREAM) != HAS_HEADER {
         return None;
     }
-    // A damaged header stays in: the packet is then left as it is, and the decoder says what is wrong with it.
-    let (_, length) = StreamHeader::parse(rest).ok()?;
-    let mut out = Vec::with_capacity(data.len() - length);
+    let mut out = Vec::with_capacity(1 + rest.len());
     out.push(first & !HAS_HEADER);
-    out.extend_from_slice(&rest[length..]);
+    out.extend_from_slice(rest);
     Some(out)
+}
+
+/// The first byte of the packet `data`, and what follows it and the stream header, if there is one.
+///
+/// # Errors
+/// What [`StreamHeader::parse`] returns; [`Error::Bitstream`] for no bytes.
+pub(crate) fn split_header(data: &[u8]) -> Result<(u8, &[u8])> {
+    let mut cursor = Cursor::new("packet", data);
+    let first = cursor.read_byte("first byte")?;
+    if first & HAS_HEADER != 0 {
+        let (_, length) = StreamHeader::parse(cursor.rest())?;
+        cursor.read_bytes("stream header", length)?;
+    }
+    Ok((first, cursor.rest()))
 }
 
 #[cfg(test)]

@@ -47,6 +47,7 @@ mod segment;
 mod write;
 
 pub use bound::BoundPacket;
+pub(crate) use head::split_header;
 pub use head::{Packet, without_header};
 pub use info::PacketInfo;
 pub use payload::Coding;

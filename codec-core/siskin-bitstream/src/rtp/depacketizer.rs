@@ -170,20 +170,23 @@ impl Depacketizer {
         timestamp: u32,
     ) -> Result<Vec<RecoveredPacket>> {
         let limits = Limits::default();
-        if head.starts_stream() {
+        let Some(data) = self.segment.push(head, header, timestamp, &limits)? else {
+            self.stats.payloads += 1;
+            return Ok(Vec::new());
+        };
+        // Parsed before any state changes, as a payload of frames is.
+        let packet = Packet::parse(&data, &limits)?.bind(header)?;
+        let (info, samples) = (packet.info(), packet.sample_count());
+        if info.starts_stream {
             self.reset();
         }
-        let whole = self.segment.push(head, header, timestamp, &limits)?;
         self.stats.payloads += 1;
-        let Some(data) = whole else { return Ok(Vec::new()) };
         let Some(missing) = self.count_missing(header, timestamp) else {
             self.stats.late += 1;
             return Ok(Vec::new());
         };
         self.stats.lost += missing;
-        let packet = Packet::parse(&data, &limits)?.bind(header)?;
-        let (samples, frames) = (packet.sample_count(), packet.info().frames);
-        self.stats.frames += u64::from(frames);
+        self.stats.frames += u64::from(info.frames);
         self.expected = Some(timestamp.wrapping_add(samples as u32));
         (self.redundancy, self.held) = (0, 0);
         Ok(vec![RecoveredPacket { data, before: 0, samples }])

@@ -124,7 +124,8 @@ impl Packetizer {
         self.earlier.clear();
     }
 
-    /// Cuts a packet of the stream into payloads, which go to `emit` in the order of their time. Those of a segment all have its time.
+    /// Cuts a packet of the stream into payloads, which go to `emit` in the order of their time. Those of a segment all have its
+    /// time.
     ///
     /// # Errors
     /// [`Error::Bitstream`] if the packet's codes do not decode, [`Error::Parameter`] for more redundancy than a payload

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use pulp::{Simd, WithSimd};
 
-use super::distribution::distance_below;
+use super::distribution::distances_below_highest;
 use super::predictor::Predictor;
 use super::tables::Tables;
 
@@ -28,9 +28,8 @@ impl WithSimd for CountBits<'_> {
     fn with_simd<S: Simd>(self, _: S) {
         // Distances of logits instead of probabilities: without a sum over all entries, and what it leaves out is
         // the same for each of them.
-        let highest = self.logits.iter().copied().max().unwrap_or_default();
-        for (cost, &logit) in self.costs.iter_mut().zip(self.logits) {
-            *cost = distance_below(highest, logit) as f32;
+        for (cost, below) in self.costs.iter_mut().zip(distances_below_highest(self.logits)) {
+            *cost = below as f32;
         }
     }
 }

@@ -45,10 +45,12 @@ const fn power_table() -> [u32; 256] {
     table
 }
 
-/// How far a logit is below the highest, in 256ths of an octave. Below 2^-16 of the most likely entry nothing is left
+/// How far each logit is below the highest, in 256ths of an octave. Below 2^-16 of the most likely entry nothing is left
 /// but the unit that each has.
-pub(super) fn distance_below(highest: i32, logit: i32) -> u32 {
-    highest.abs_diff(logit).min(16 << LOGIT_BITS)
+#[inline(always)]
+pub(super) fn distances_below_highest(logits: &[i32]) -> impl Iterator<Item = u32> {
+    let highest = logits.iter().copied().max().unwrap_or_default();
+    logits.iter().map(move |&logit| highest.abs_diff(logit).min(16 << LOGIT_BITS))
 }
 
 /// Probabilities of all entries of a codebook, as multiples of `2^-PRECISION`; none is zero.
@@ -71,10 +73,8 @@ impl WithSimd for Normalize<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
         let Self { logits, probabilities } = self;
-        let highest = logits.iter().copied().max().unwrap_or_default();
         let mut sum = 0u64;
-        for (weight, &logit) in probabilities.iter_mut().zip(logits) {
-            let below = distance_below(highest, logit);
+        for (weight, below) in probabilities.iter_mut().zip(distances_below_highest(logits)) {
             *weight = POWERS[(below & 0xff) as usize] >> (below >> LOGIT_BITS);
             sum += u64::from(*weight);
         }

@@ -3,9 +3,10 @@
 use serde_json::json;
 
 use super::parts::{Codec, Quantizer};
+use super::seanet::{Layers, Seanet, Shape};
 use crate::bundle::{Imported, Network};
 use crate::checkpoint::{Checkpoint, Tensor};
-use crate::stream::{Attention, Block, Conv, Padding, Signal, Start, StreamGraph, Transposed};
+use crate::stream::{Attention, Block, Conv, Padding, Start, StreamGraph, Transposed};
 
 const RATIOS: [usize; 4] = [4, 5, 6, 8];
 const HOP: usize = 1920;
@@ -110,15 +111,8 @@ fn codebook(c: &mut Checkpoint, name: &str) -> Result<Vec<f32>, String> {
     Ok(rows.flat_map(|(row, &n)| row.iter().map(move |x| x / n.max(MIN_USAGE))).collect())
 }
 
-struct Residual {
-    narrow: Conv,
-    widen: Conv,
-}
-
 struct Weights {
-    first: Conv,
-    down: Vec<(Residual, Conv)>,
-    last: Conv,
+    seanet: Seanet<Conv, Transposed>,
     heard: Vec<Block>,
     halve: Conv,
     /// Projections to the semantic and the acoustic part, and back.
@@ -126,28 +120,47 @@ struct Weights {
     from_parts: [Conv; 2],
     double: Transposed,
     spoken: Vec<Block>,
-    start: Conv,
-    up: Vec<(Transposed, Residual)>,
-    end: Conv,
 }
+
+const SHAPE: Shape = Shape {
+    channels: 1,
+    filters: FILTERS,
+    ratios: RATIOS,
+    dim: DIM,
+    last_taps: 3,
+    is_recurrent: false,
+    has_shortcut: false,
+};
+
+/// Layers that look back only, with zeros before the start.
+struct Causal;
 
 fn plain(weight: Tensor, bias: Option<Tensor>, stride: usize, padding: Padding) -> Conv {
     let left = weight.shape[2] - stride;
     Conv { weight, bias, stride, dilation: 1, groups: 1, left, padding }
 }
 
-fn conv(c: &mut Checkpoint, name: &str, shape: [usize; 3], stride: usize) -> Result<Conv, String> {
-    let weight = c.weight(name, &shape)?;
-    let bias = c.take(&format!("{name}.bias"), &shape[..1])?;
-    Ok(plain(weight, Some(bias), stride, Padding::Zero))
-}
+impl Layers for Causal {
+    type Conv = Conv;
+    type Transposed = Transposed;
 
-fn residual(c: &mut Checkpoint, name: &str, channels: usize) -> Result<Residual, String> {
-    let half = channels / 2;
-    Ok(Residual {
-        narrow: conv(c, &format!("{name}.block.1.conv"), [half, channels, 3], 1)?,
-        widen: conv(c, &format!("{name}.block.3.conv"), [channels, half, 1], 1)?,
-    })
+    fn conv(&self, c: &mut Checkpoint, name: &str, shape: [usize; 3], stride: usize) -> Result<Conv, String> {
+        let weight = c.weight(&format!("{name}.conv"), &shape)?;
+        let bias = c.take(&format!("{name}.conv.bias"), &shape[..1])?;
+        Ok(plain(weight, Some(bias), stride, Padding::Zero))
+    }
+
+    fn transposed(
+        &self,
+        c: &mut Checkpoint,
+        name: &str,
+        shape: [usize; 3],
+        stride: usize,
+    ) -> Result<Transposed, String> {
+        let weight = c.weight(&format!("{name}.conv"), &shape)?;
+        let bias = Some(c.take(&format!("{name}.conv.bias"), &shape[1..2])?);
+        Ok(Transposed { weight, bias, stride, groups: 1, cut: 0 })
+    }
 }
 
 /// Queries or keys whose pairs lie side by side, with the pairs' first members before their second ones in each head.
@@ -197,15 +210,7 @@ impl Weights {
         let project = |c: &mut Checkpoint, name: String, shape: [usize; 3]| {
             Ok::<_, String>(plain(c.take(&name, &shape)?, None, 1, Padding::Zero))
         };
-        let first = conv(c, "encoder.layers.0.conv", [FILTERS, 1, 7], 1)?;
-        let (mut down, mut channels) = (Vec::new(), FILTERS);
-        for (i, ratio) in RATIOS.into_iter().enumerate() {
-            let block = residual(c, &format!("encoder.layers.{}", 3 * i + 1), channels)?;
-            let name = format!("encoder.layers.{}.conv", 3 * i + 3);
-            down.push((block, conv(c, &name, [2 * channels, channels, 2 * ratio], ratio)?));
-            channels *= 2;
-        }
-        let last = conv(c, "encoder.layers.14.conv", [DIM, channels, 3], 1)?;
+        let seanet = Seanet::take(c, &Causal, &SHAPE)?;
         let heard = blocks(c, "encoder_transformer")?;
         let halve = c.take("downsample.conv.weight", &[DIM, DIM, 4])?;
         let (to, from) = ([WIDTH, DIM, 1], [DIM, WIDTH, 1]);
@@ -220,32 +225,14 @@ impl Weights {
         let weight = c.take("upsample.conv.weight", &[DIM, 1, 4])?;
         let double = Transposed { weight, bias: None, stride: 2, groups: DIM, cut: 0 };
         let spoken = blocks(c, "decoder_transformer")?;
-        let start = conv(c, "decoder.layers.0.conv", [channels, DIM, 7], 1)?;
-        let mut up = Vec::new();
-        for (i, stride) in RATIOS.into_iter().rev().enumerate() {
-            let (name, half) = (format!("decoder.layers.{}.conv", 3 * i + 2), channels / 2);
-            let weight = c.weight(&name, &[channels, half, 2 * stride])?;
-            let bias = Some(c.take(&format!("{name}.bias"), &[half])?);
-            let transposed = Transposed { weight, bias, stride, groups: 1, cut: 0 };
-            up.push((transposed, residual(c, &format!("decoder.layers.{}", 3 * i + 3), half)?));
-            channels = half;
-        }
-        let end = conv(c, "decoder.layers.14.conv", [1, FILTERS, 3], 1)?;
         let halve = plain(halve, None, 2, Padding::Replicate);
-        Ok(Self { first, down, last, heard, halve, to_parts, from_parts, double, spoken, start, up, end })
+        Ok(Self { seanet, heard, halve, to_parts, from_parts, double, spoken })
     }
 
     fn encoder(&self) -> Network {
         let mut g = StreamGraph::new("encoder", Start::States);
         let pcm = g.block_input("pcm", 1, HOP);
-        let mut x = g.conv(&pcm, &self.first);
-        for (block, down) in &self.down {
-            x = add_residual(&mut g, &x, block);
-            x = g.elu(&x);
-            x = g.conv(&x, down);
-        }
-        x = g.elu(&x);
-        x = g.conv(&x, &self.last);
+        let mut x = self.seanet.encode(&mut g, &pcm);
         x = g.transformer(&x, &self.heard, ATTENTION);
         x = g.conv(&x, &self.halve);
         let (semantic, acoustic) = (g.conv(&x, &self.to_parts[0]), g.conv(&x, &self.to_parts[1]));
@@ -262,22 +249,7 @@ impl Weights {
         let mut x = g.add(&semantic, &acoustic);
         x = g.conv_transpose(&x, &self.double);
         x = g.transformer(&x, &self.spoken, ATTENTION);
-        x = g.conv(&x, &self.start);
-        for (up, block) in &self.up {
-            x = g.elu(&x);
-            x = g.conv_transpose(&x, up);
-            x = add_residual(&mut g, &x, block);
-        }
-        x = g.elu(&x);
-        x = g.conv(&x, &self.end);
+        x = self.seanet.decode(&mut g, &x);
         g.finish("pcm", &x, "decoder.onnx")
     }
-}
-
-fn add_residual(g: &mut StreamGraph, x: &Signal, block: &Residual) -> Signal {
-    let y = g.elu(x);
-    let y = g.conv(&y, &block.narrow);
-    let y = g.elu(&y);
-    let y = g.conv(&y, &block.widen);
-    g.add(x, &y)
 }

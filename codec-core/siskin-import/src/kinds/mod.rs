@@ -8,6 +8,7 @@ mod hilcodec;
 mod lyra;
 mod mimi;
 mod parts;
+mod seanet;
 mod snac;
 mod snake;
 #[cfg(test)]

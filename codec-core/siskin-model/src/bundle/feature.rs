@@ -136,7 +136,8 @@ impl FeatureBundle {
     /// Opens the bundle in the folder `path`, reading and checking every file that the manifest lists.
     ///
     /// # Errors
-    /// [`Error::BadBundle`](crate::Error::BadBundle) if the manifest is not valid or a file is missing, too large or has another hash.
+    /// [`Error::BadBundle`](crate::Error::BadBundle) if the manifest is not valid or a file is missing, too large or has another
+    /// hash.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         Self::open_with(path, &Limits::default())
     }

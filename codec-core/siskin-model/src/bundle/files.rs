@@ -22,18 +22,25 @@ const MAX_HELD_BYTES: u64 = 16 << 20;
 /// Files by name.
 #[derive(Debug)]
 pub(super) struct Files {
-    /// None for a file that is read when it is used.
-    data: BTreeMap<String, Option<Vec<u8>>>,
+    data: BTreeMap<String, Data>,
     /// Their SHA-256 in hexadecimal.
     hashes: BTreeMap<String, String>,
     /// The folder that they were last read from, and what they were there.
     read_from: Mutex<Option<(PathBuf, Stamps)>>,
 }
 
+/// What is known of a file that has been checked.
+#[derive(Debug)]
+enum Data {
+    Held(Vec<u8>),
+    /// It is read when it is used, and has so many bytes.
+    Large(u64),
+}
+
 impl Files {
     /// Files that have been checked.
     pub(super) fn new(data: BTreeMap<String, Vec<u8>>) -> Self {
-        let data = data.into_iter().map(|(name, data)| (name, Some(data))).collect();
+        let data = data.into_iter().map(|(name, data)| (name, Data::Held(data))).collect();
         Self { data, hashes: BTreeMap::new(), read_from: Mutex::default() }
     }
 
@@ -48,12 +55,12 @@ impl Files {
             let (file, size, stamp) = open_file(folder, name, limits)?;
             // Where files cannot be told apart, one that was read later may be another.
             let data = if size > MAX_HELD_BYTES && stamp.is_some() {
-                check_hash_of(folder, name, file, expected)?;
-                None
+                check_hash_of(folder, name, file, size, expected)?;
+                Data::Large(size)
             } else {
                 let data = read_open(folder, name, file, size, limits)?;
                 check_hash(folder, name, &data, expected)?;
-                Some(data)
+                Data::Held(data)
             };
             files.insert(name.clone(), data);
             stamps.push(stamp);
@@ -83,15 +90,16 @@ impl Files {
     /// # Errors
     /// [`Error::BadBundle`] if one that is read now cannot be read, or is no longer the one that was checked.
     pub(super) fn get(&self, name: &str) -> Result<Option<Cow<'_, [u8]>>> {
-        let Some(data) = self.data.get(name) else { return Ok(None) };
-        if let Some(data) = data {
-            return Ok(Some(Cow::Borrowed(data)));
-        }
+        let size = match self.data.get(name) {
+            None => return Ok(None),
+            Some(Data::Held(data)) => return Ok(Some(Cow::Borrowed(data))),
+            Some(Data::Large(size)) => *size,
+        };
         let read_from = self.read_from.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let Some((folder, stamps)) = read_from else { return Ok(None) };
-        // What was within the limits when it was checked is so still, or is refused for its hash.
+        // As many as were checked: more are another file, which may be of any size and is not read to learn its hash.
         let mut limits = Limits::default();
-        limits.max_bundle_file_bytes = u64::MAX;
+        limits.max_bundle_file_bytes = size;
         let (data, stamp) = read_file(&folder, name, &limits)?;
         let place = self.data.keys().position(|n| n == name).unwrap_or_default();
         if stamp.is_none() || stamps.get(place) != Some(&stamp) {
@@ -148,9 +156,11 @@ fn open_file(folder: &Path, name: &str, limits: &Limits) -> Result<(File, u64, O
 }
 
 /// Checks that an open file is the one that the manifest says, without holding it.
-fn check_hash_of(folder: &Path, name: &str, mut file: File, expected: &str) -> Result<()> {
+fn check_hash_of(folder: &Path, name: &str, file: File, size: u64, expected: &str) -> Result<()> {
     let mut sha = Sha256::new();
-    std::io::copy(&mut file, &mut sha).map_err(|source| unreadable(folder, name, source))?;
+    // A byte beyond its size gives another hash already; a file that grows without end must not be read without end.
+    std::io::copy(&mut file.take(size.saturating_add(1)), &mut sha)
+        .map_err(|source| unreadable(folder, name, source))?;
     compare_hash(folder, name, &hex::encode(sha.finalize()), expected)
 }
 
@@ -189,7 +199,7 @@ mod tests {
         let hashes = BTreeMap::from([("a".to_owned(), hex::encode(digest))]);
         let (files, stamps) = Files::read(path, &hashes, &limits).expect("its own files");
         files.note_stamps(path, stamps);
-        assert_eq!(files.data["a"].is_none(), cfg!(unix), "not held");
+        assert_eq!(matches!(files.data["a"], Data::Large(_)), cfg!(unix), "not held");
         let len = |files: &Files| files.get("a").map(|data| data.map_or(0, |d| d.len()));
         assert_eq!(len(&files).expect("the same file"), MAX_HELD_BYTES as usize + 1);
         assert!(files.get("b").expect("no error").is_none());
@@ -199,6 +209,11 @@ mod tests {
         if cfg!(unix) {
             write(2);
             assert!(len(&files).expect_err("another file").to_string().contains("sha256"));
+            // Another size is refused before the file is read: this one has no bytes on disk and would fill the memory.
+            let file = File::options().write(true).open(path.join("a")).expect("a file");
+            file.set_len(1 << 42).expect("a file of holes");
+            let allowed = format!("allowed: {}", MAX_HELD_BYTES + 1);
+            assert!(len(&files).expect_err("a larger file").to_string().ends_with(&allowed));
             std::fs::remove_file(path.join("a")).expect("a file");
             assert!(len(&files).expect_err("no file").to_string().contains("cannot be read"));
         }

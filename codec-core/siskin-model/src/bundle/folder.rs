@@ -117,6 +117,17 @@ impl<M: Facts> Folder<M> {
     }
 }
 
+impl<M: Facts> Folder<M> {
+    /// The SHA-256 of a file that the manifest lists.
+    pub(super) fn file_hash(&self, name: &str) -> Result<[u8; 32]> {
+        let mut hash = [0; 32];
+        // Files of another text have been refused: it is that of their hash.
+        let text = self.manifest.file_hashes().get(name);
+        let decoded = text.is_some_and(|text| hex::decode_to_slice(text, &mut hash).is_ok());
+        if decoded { Ok(hash) } else { Err(self.not_listed(name)) }
+    }
+}
+
 impl<M> Folder<M> {
     pub(super) fn path(&self) -> &Path {
         &self.path
@@ -128,8 +139,10 @@ impl<M> Folder<M> {
 
     /// The bytes of a file that the manifest lists.
     pub(super) fn file_bytes(&self, name: &str) -> Result<Cow<'_, [u8]>> {
-        self.files.get(name)?.ok_or_else(|| {
-            Error::bad_bundle(&self.path, format!("{name} is used and not listed under files"))
-        })
+        self.files.get(name)?.ok_or_else(|| self.not_listed(name))
+    }
+
+    fn not_listed(&self, name: &str) -> Error {
+        Error::bad_bundle(&self.path, format!("{name} is used and not listed under files"))
     }
 }

@@ -122,6 +122,9 @@ pub struct SegmentSpec {
 }
 
 impl SegmentSpec {
+    /// Those of EnCodec at 48 kHz (arXiv 2210.13438, section 3.1): a second each, of which a hundredth overlaps.
+    pub const ENCODEC_48K: Self = Self { samples: 48_000, stride: 47_520, normalized: true };
+
     /// Samples that a whole segment and the next have in common.
     pub fn overlap(&self) -> usize {
         self.samples.saturating_sub(self.stride)
@@ -370,16 +373,19 @@ impl Manifest {
         let hop = usize::from(self.hop);
         // The most frames that a packet may have, and the packet's overlap.
         let fits = samples.is_multiple_of(hop) && (1..=500).contains(&(samples / hop));
-        // Two segments overlap, never three.
-        let overlaps = stride <= samples && samples <= 2 * stride;
+        // Two segments overlap, never three. A manifest may state any number, so nothing is multiplied.
+        let overlaps = samples.checked_sub(stride).is_some_and(|overlap| overlap <= stride);
         if !fits || !overlaps {
             return Err(format!("segments of {samples} samples every {stride}, frames have {hop}"));
         }
         let has_states = [&self.encoder, &self.decoder].iter().any(|g| !g.states.is_empty());
         let waits = self.lookahead > 0 || self.delay > 0 || self.opening.is_some() || has_states;
         if waits || self.conventions != Conventions::Published || self.entropy.is_some() {
-            return Err("segments with states, delay, lookahead, opening or entropy tables, or without                         conventions \"published\""
-                .into());
+            return Err(
+                "segments with states, delay, lookahead, opening or entropy tables, or without conventions \
+                        \"published\""
+                    .into(),
+            );
         }
         if self.latents_per_frame != 1 {
             return Err(format!("segments with latents_per_frame {}", self.latents_per_frame));

@@ -22,6 +22,7 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 pub use crate::runtime::{BlockSpec, GraphSpec, StateSpec};
+use crate::runtime::{GraphFile, HashedGraph, Runtime, StepNetwork};
 pub use feature::{FeatureBundle, FeatureManifest, HeadSpec, ResultKind, installed_features};
 pub use manifest::{
     CodesSpec, Conventions, EntropySpec, Manifest, OpeningSpec, Prefix, QuantizerKind, QuantizerSpec,
@@ -137,6 +138,22 @@ impl Bundle {
         self.folder.file_bytes(name)
     }
 
+    /// Makes one of the bundle's networks, of `frames` frames in a run, as [`Runtime::open_network`] and
+    /// [`Runtime::open_block_network`] do. Its file is read only where no other stream of the process has the network open.
+    ///
+    /// # Errors
+    /// As for [`Runtime::open_block_network`] and [`file_bytes`](Self::file_bytes).
+    pub fn open_network(
+        &self,
+        runtime: &Runtime,
+        spec: &GraphSpec,
+        frames: usize,
+    ) -> Result<Box<dyn StepNetwork>> {
+        let file = BundleFile { bundle: self, name: &spec.file };
+        let graph = HashedGraph::from_file(self.folder.file_hash(&spec.file)?, &file);
+        runtime.open_hashed_network(spec, &graph, frames)
+    }
+
     /// The header of a stream that this bundle encodes.
     pub fn stream_header(&self) -> StreamHeader {
         let m = self.manifest();
@@ -159,6 +176,18 @@ impl Bundle {
     /// What [`StreamHeader::accepts`] returns.
     pub fn check_stream(&self, header: &StreamHeader) -> Result<()> {
         self.stream_header().accepts(header)
+    }
+}
+
+/// A file of a bundle.
+struct BundleFile<'a> {
+    bundle: &'a Bundle,
+    name: &'a str,
+}
+
+impl GraphFile for BundleFile<'_> {
+    fn read_graph(&self) -> Result<Cow<'_, [u8]>> {
+        self.bundle.file_bytes(self.name)
     }
 }
 

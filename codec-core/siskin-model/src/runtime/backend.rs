@@ -1,3 +1,4 @@
+use super::hashed_graph::HashedGraph;
 use super::network::{StepNetwork, TensorNetwork, WholeNetwork};
 use super::options::RuntimeOptions;
 use super::spec::{GraphSpec, TensorSpec};
@@ -35,6 +36,25 @@ pub trait Backend: Send + Sync {
         frames: usize,
     ) -> Result<Box<dyn StepNetwork>> {
         Err(Error::network(&spec.file, format!("{frames} frames in a run, this backend runs one")))
+    }
+
+    /// As [`open_step`](Self::open_step) for one frame and [`open_block`](Self::open_block) for several, for a backend that does
+    /// not read a graph again that other streams have open.
+    ///
+    /// # Errors
+    /// As for [`open_step`](Self::open_step), and what reading the graph returns.
+    fn open_hashed(
+        &self,
+        options: &RuntimeOptions,
+        spec: &GraphSpec,
+        graph: &HashedGraph<'_>,
+        frames: usize,
+    ) -> Result<Box<dyn StepNetwork>> {
+        let graph = graph.read()?;
+        if frames == 1 {
+            return self.open_step(options, spec, &graph);
+        }
+        self.open_block(options, spec, &graph, frames)
     }
 
     /// Opens a network with several inputs and outputs. `sizes` are name and size of the dimensions that the graph names

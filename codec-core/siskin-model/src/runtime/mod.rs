@@ -5,9 +5,12 @@
 //! implementation of [`Backend`].
 
 mod backend;
+mod hashed_graph;
 mod network;
 #[cfg(feature = "onnxruntime")]
 mod onnx;
+#[cfg(any(feature = "onnxruntime", feature = "rten"))]
+mod onnx_messages;
 mod open;
 mod options;
 mod provider;
@@ -18,6 +21,7 @@ mod spec;
 mod weights;
 
 pub use backend::Backend;
+pub use hashed_graph::{GraphFile, HashedGraph};
 pub use network::{Output, StepNetwork, TensorNetwork, Value, WholeNetwork};
 #[cfg(feature = "onnxruntime")]
 pub use onnx::prefer_library;

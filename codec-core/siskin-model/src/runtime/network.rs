@@ -75,7 +75,8 @@ pub trait WholeNetwork: Send {
     /// Runs the network and gives the outputs named, each with its shape.
     ///
     /// # Errors
-    /// [`Error::Network`](crate::Error::Network) if an input does not fit the graph, an output is not of 32-bit floats, or the run fails.
+    /// [`Error::Network`](crate::Error::Network) if an input does not fit the graph, an output is not of 32-bit floats, or the run
+    /// fails.
     fn run(&mut self, inputs: &[(&str, Value<'_>)], outputs: &[&str]) -> Result<Vec<Output>>;
     /// The provider that runs the network; never [`Provider::Auto`].
     fn provider(&self) -> Provider;

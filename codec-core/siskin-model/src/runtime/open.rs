@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use super::backend::Backend;
+use super::hashed_graph::HashedGraph;
 use super::network::{StepNetwork, TensorNetwork, WholeNetwork};
 #[cfg(feature = "onnxruntime")]
 use super::onnx::OnnxRuntime;
@@ -21,9 +22,9 @@ pub struct Runtime {
 
 impl Runtime {
     /// ONNX Runtime, whose library is loaded if this process has not yet, from the first of: `ORT_DYLIB_PATH`, the
-    /// file given to [`prefer_library`](super::prefer_library), `.siskin/ort` of the checkout that `SISKIN_DEV_ROOT` names, `lib/siskin` and
-    /// `lib` in the installation of the program or plugin, the same in `/usr/local` and `/usr`, the system's loader. The
-    /// working directory is never searched.
+    /// file given to [`prefer_library`](super::prefer_library), `.siskin/ort` of the checkout that `SISKIN_DEV_ROOT` names,
+    /// `lib/siskin` and `lib` in the installation of the program or plugin, the same in `/usr/local` and `/usr`, the system's
+    /// loader. The working directory is never searched.
     ///
     /// # Errors
     /// [`Error::RuntimeLibrary`] with the places tried, [`Error::Provider`] if an explicit provider is not in the
@@ -105,10 +106,23 @@ impl Runtime {
         graph: &[u8],
         frames: usize,
     ) -> Result<Box<dyn StepNetwork>> {
-        if frames == 0 || spec.blocks.is_none() && frames != 1 {
-            return Err(Error::network(&spec.file, format!("{frames} frames in a run, the graph takes one")));
-        }
+        check_frames(spec, frames)?;
         self.backend.open_block(&self.options, spec, graph, frames)
+    }
+
+    /// As [`Runtime::open_network`] for one frame and [`Runtime::open_block_network`] for several, without reading a graph that
+    /// other streams have open.
+    ///
+    /// # Errors
+    /// As for [`Runtime::open_block_network`], and what reading the graph returns.
+    pub fn open_hashed_network(
+        &self,
+        spec: &GraphSpec,
+        graph: &HashedGraph<'_>,
+        frames: usize,
+    ) -> Result<Box<dyn StepNetwork>> {
+        check_frames(spec, frames)?;
+        self.backend.open_hashed(&self.options, spec, graph, frames)
     }
 
     /// Makes a network with several inputs and outputs from the bytes of its graph.
@@ -148,9 +162,16 @@ impl Runtime {
     /// As for [`Runtime::open_network`].
     pub fn open_checked_whole_network(&self, name: &str, graph: &[u8]) -> Result<Box<dyn WholeNetwork>> {
         #[cfg(any(feature = "onnxruntime", feature = "rten"))]
-        super::weights::check_finite(graph).map_err(|reason| Error::network(name, reason))?;
+        super::weights::check_weights(name, graph)?;
         self.open_whole_network(name, graph)
     }
+}
+
+fn check_frames(spec: &GraphSpec, frames: usize) -> Result<()> {
+    if frames == 0 || spec.blocks.is_none() && frames != 1 {
+        return Err(Error::network(&spec.file, format!("{frames} frames in a run, the graph takes one")));
+    }
+    Ok(())
 }
 
 fn check_options(options: &RuntimeOptions) -> Result<()> {

@@ -8,6 +8,18 @@ use serde::Deserialize;
 #[cfg(any(feature = "onnxruntime", feature = "rten"))]
 use crate::{Error, Result};
 
+/// Values of a tensor that a graph states at most: a gigabyte of them. A graph may state any, and they are allocated when it is
+/// opened.
+#[cfg(any(feature = "onnxruntime", feature = "rten"))]
+const MAX_VALUES: usize = 1 << 28;
+
+/// Whether a tensor of this shape can be allocated.
+#[cfg(any(feature = "onnxruntime", feature = "rten"))]
+pub(super) fn is_bounded(shape: &[usize]) -> bool {
+    let count = shape.iter().try_fold(1usize, |count, &size| count.checked_mul(size));
+    count.is_some_and(|count| count <= MAX_VALUES)
+}
+
 /// One network of a bundle.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct GraphSpec {
@@ -92,7 +104,8 @@ impl GraphSpec {
         }
         let shape = |tensors: &[(String, Option<Vec<usize>>)], name: &str| -> Result<Vec<usize>> {
             let found = tensors.iter().find(|t| t.0 == name).and_then(|t| t.1.clone());
-            found.ok_or_else(|| Error::network(&self.file, format!("no tensor {name} of static shape")))
+            let allowed = format!("no tensor {name} of static shape, of up to {MAX_VALUES} values");
+            found.ok_or_else(|| Error::network(&self.file, allowed))
         };
         for StateSpec { name, output, shape: expected } in &self.states {
             let found = [shape(inputs, name)?, shape(outputs, output)?];

@@ -1,66 +1,15 @@
 //! Finds weights that are no numbers, which ONNX Runtime and rten would run with.
-//!
-//! The messages are those of `onnx.proto3`, as far as weights stand in them: what else there is, is passed over.
 
 use half::{bf16, f16};
-use prost::Message;
+
+use super::onnx_messages::{Graph, Model, Node, Tensor, parse_model};
+use crate::{Error, Result};
 
 /// `TensorProto.DataType` of the types that can hold what is not finite.
 const FLOAT: i32 = 1;
 const FLOAT16: i32 = 10;
 const DOUBLE: i32 = 11;
 const BFLOAT16: i32 = 16;
-
-#[derive(Clone, PartialEq, Message)]
-// Only the fields on the way to weights: prost skips the others, so the check needs no generated code of ONNX.
-struct Model {
-    #[prost(message, optional, tag = "7")]
-    graph: Option<Graph>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Graph {
-    #[prost(message, repeated, tag = "1")]
-    node: Vec<Node>,
-    #[prost(message, repeated, tag = "5")]
-    initializer: Vec<Tensor>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Node {
-    #[prost(string, repeated, tag = "2")]
-    output: Vec<String>,
-    #[prost(message, repeated, tag = "5")]
-    attribute: Vec<Attribute>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Attribute {
-    #[prost(float, tag = "2")]
-    float: f32,
-    #[prost(message, optional, tag = "5")]
-    tensor: Option<Tensor>,
-    #[prost(message, optional, boxed, tag = "6")]
-    graph: Option<Box<Graph>>,
-    #[prost(float, repeated, tag = "7")]
-    floats: Vec<f32>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Tensor {
-    #[prost(int32, tag = "2")]
-    data_type: i32,
-    #[prost(float, repeated, tag = "4")]
-    float_data: Vec<f32>,
-    #[prost(int32, repeated, tag = "5")]
-    int32_data: Vec<i32>,
-    #[prost(string, tag = "8")]
-    name: String,
-    #[prost(bytes = "vec", tag = "9")]
-    raw_data: Vec<u8>,
-    #[prost(double, repeated, tag = "10")]
-    double_data: Vec<f64>,
-}
 
 impl Tensor {
     fn is_finite(&self) -> bool {
@@ -112,12 +61,20 @@ impl Node {
     }
 }
 
+/// Checks that all weights of the graph called `name` are finite.
+///
+/// # Errors
+/// [`Error::Network`] that says which are not, or why this is no graph.
+pub(super) fn check_weights(name: &str, graph: &[u8]) -> Result<()> {
+    let checked = parse_model(graph).and_then(|model| check_finite(&model));
+    checked.map_err(|reason| Error::network(name, reason))
+}
+
 /// Checks that all weights of a graph are finite.
 ///
 /// # Errors
-/// Which are not, or why this is no graph, in words.
-pub(super) fn check_finite(graph: &[u8]) -> Result<(), String> {
-    let model = Model::decode(graph).map_err(|e| format!("no ONNX model: {e}"))?;
+/// Which are not, in words.
+pub(super) fn check_finite(model: &Model) -> std::result::Result<(), String> {
     match model.graph.as_ref().and_then(Graph::not_finite) {
         Some(name) => Err(format!("the weights {name} hold values that are not finite")),
         None => Ok(()),
@@ -127,13 +84,14 @@ pub(super) fn check_finite(graph: &[u8]) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::runtime::onnx_messages::Attribute;
 
     fn raw(data_type: i32, raw_data: &[u8]) -> Tensor {
         Tensor { data_type, name: "w".into(), raw_data: raw_data.to_vec(), ..Default::default() }
     }
 
-    fn check(graph: Graph) -> Result<(), String> {
-        check_finite(&Model { graph: Some(graph) }.encode_to_vec())
+    fn check(graph: Graph) -> std::result::Result<(), String> {
+        check_finite(&Model { graph: Some(graph) })
     }
 
     #[test]
@@ -150,11 +108,12 @@ mod tests {
         ];
         for tensor in bad {
             let result =
-                check(Graph { initializer: vec![raw(FLOAT, &[0; 8]), tensor.clone()], node: vec![] });
+                check(Graph { initializer: vec![raw(FLOAT, &[0; 8]), tensor.clone()], ..Default::default() });
             assert!(result.is_err_and(|e| e.contains("weights w hold")), "{tensor:?}");
         }
         let integers = raw(7, &[0xff; 8]);
-        assert_eq!(check(Graph { initializer: vec![integers, raw(FLOAT16, &[0; 4])], node: vec![] }), Ok(()));
+        let initializer = vec![integers, raw(FLOAT16, &[0; 4])];
+        assert_eq!(check(Graph { initializer, ..Default::default() }), Ok(()));
     }
 
     #[test]
@@ -162,7 +121,7 @@ mod tests {
         let node = |attribute| Node { output: vec!["c".into()], attribute: vec![attribute] };
         let inner = Graph {
             node: vec![node(Attribute { float: f32::NAN, ..Default::default() })],
-            initializer: vec![],
+            ..Default::default()
         };
         let attributes = [
             Attribute { tensor: Some(raw(FLOAT, &f32::INFINITY.to_le_bytes())), ..Default::default() },
@@ -170,9 +129,8 @@ mod tests {
             Attribute { graph: Some(Box::new(inner)), ..Default::default() },
         ];
         for attribute in attributes {
-            let result = check(Graph { node: vec![node(attribute)], initializer: vec![] });
+            let result = check(Graph { node: vec![node(attribute)], ..Default::default() });
             assert!(result.is_err_and(|e| e.contains("weights c hold")));
         }
-        assert!(check_finite(&[0x3a, 0xff]).is_err_and(|e| e.contains("no ONNX model")));
     }
 }

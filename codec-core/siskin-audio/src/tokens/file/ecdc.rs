@@ -35,7 +35,7 @@ const MODELS: [Model; 2] = [
         rate: 48_000.0,
         codebooks: 16,
         // A second, of which a hundredth overlaps with the next.
-        segments: Some(SegmentSpec { samples: 48_000, stride: 47_520, normalized: true }),
+        segments: Some(SegmentSpec::ENCODEC_48K),
     },
 ];
 

@@ -28,8 +28,8 @@ pub struct TokenMeta {
     /// Length of the recording in samples, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub samples: Option<u64>,
-    /// Scales of the segments, for a codec that codes those: the frames of each lie one after another, and with `samples` follows how
-    /// many each has.
+    /// Scales of the segments, for a codec that codes those: the frames of each lie one after another, and with `samples` follows
+    /// how many each has.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub scales: Vec<f32>,
     /// The transcript.

@@ -10,6 +10,7 @@ mod whole;
 pub use library::prefer_library;
 
 use super::backend::Backend;
+use super::hashed_graph::HashedGraph;
 use super::network::{StepNetwork, TensorNetwork, WholeNetwork};
 use super::options::RuntimeOptions;
 use super::provider::Provider;
@@ -50,6 +51,16 @@ impl Backend for OnnxRuntime {
         options: &RuntimeOptions,
         spec: &GraphSpec,
         graph: &[u8],
+        frames: usize,
+    ) -> Result<Box<dyn StepNetwork>> {
+        self.open_hashed(options, spec, &HashedGraph::from_bytes(graph), frames)
+    }
+
+    fn open_hashed(
+        &self,
+        options: &RuntimeOptions,
+        spec: &GraphSpec,
+        graph: &HashedGraph<'_>,
         frames: usize,
     ) -> Result<Box<dyn StepNetwork>> {
         Ok(Box::new(step::OnnxNetwork::new(library::shared_environment()?, options, spec, graph, frames)?))

@@ -63,7 +63,8 @@ fn open_with(
         // Costs at opening only, and a graph is opened once for many frames.
         .with_optimization_level(GraphOptimizationLevel::All)?
         .with_intra_threads(options.threads)?
-        // A frame is a chain of small operators: there is nothing to run side by side, and spinning threads would take cores from the pipeline.
+        // A frame is a chain of small operators: there is nothing to run side by side, and spinning threads would take cores from
+        // the pipeline.
         .with_inter_threads(1)?
         .with_intra_op_spinning(false)?;
     for &(name, size) in sizes {

@@ -12,7 +12,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::available_parallelism;
 
 use ort::session::Session;
-use sha2::{Digest, Sha256};
 
 use crate::kept;
 use crate::runtime::options::RuntimeOptions;
@@ -31,9 +30,9 @@ pub(super) struct SessionKey {
 }
 
 impl SessionKey {
-    pub(super) fn new(options: &RuntimeOptions, graph: &[u8]) -> Self {
+    pub(super) fn new(options: &RuntimeOptions, graph: [u8; 32]) -> Self {
         let RuntimeOptions { provider, device, threads, engine_cache } = options.clone();
-        Self { graph: Sha256::digest(graph).into(), provider, device, threads, engine_cache }
+        Self { graph, provider, device, threads, engine_cache }
     }
 
     /// Sessions of a key that can run at the same time.
@@ -122,10 +121,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
+
     use super::*;
     use crate::bundle::Bundle;
     use crate::runtime::onnx::library::shared_environment;
     use crate::runtime::onnx::step::OnnxNetwork;
+    use crate::runtime::{GraphFile, HashedGraph};
 
     #[test]
     fn there_are_as_many_sessions_as_cores_and_none_without_users() {
@@ -133,9 +135,10 @@ mod tests {
         let bundle = Bundle::find("speech-24k").expect("the shipped bundle");
         let spec = &bundle.manifest().decoder;
         let graph = &bundle.file_bytes(&spec.file).expect("its graph");
+        let graph = &HashedGraph::from_bytes(graph);
         // A key that no other test has.
         let options = RuntimeOptions { device: 7, provider: Provider::Cpu, ..Default::default() };
-        let key = SessionKey::new(&options, graph);
+        let key = SessionKey::new(&options, graph.hash());
         let alive = || lock(&SESSIONS).iter().filter(|(k, s)| *k == key && s.strong_count() > 0).count();
         let cores = key.max_sessions();
         let streams: Vec<_> = std::thread::scope(|scope| {
@@ -148,10 +151,39 @@ mod tests {
         assert_eq!(alive(), 0);
         // More threads of one session leave fewer sessions to run side by side.
         let wide = RuntimeOptions { threads: cores, ..options };
-        assert_eq!(SessionKey::new(&wide, graph).max_sessions(), 1);
+        assert_eq!(SessionKey::new(&wide, graph.hash()).max_sessions(), 1);
         // A session that cannot be opened is an error for each who asks, and is not kept.
         for _ in 0..2 {
-            assert!(OnnxNetwork::new(environment, &wide, spec, &[0x3a], 1).is_err());
+            let none = HashedGraph::from_bytes(&[0x3a]);
+            assert!(OnnxNetwork::new(environment, &wide, spec, &none, 1).is_err());
         }
+    }
+
+    #[test]
+    fn a_graph_that_is_open_is_not_read_again() {
+        let environment = shared_environment().expect("ONNX Runtime");
+        let bundle = Bundle::find("speech-24k").expect("the shipped bundle");
+        let spec = &bundle.manifest().decoder;
+        let hash = HashedGraph::from_bytes(&bundle.file_bytes(&spec.file).expect("its graph")).hash();
+        // A key that no other test has, and that one session serves.
+        let threads = available_parallelism().map_or(1, NonZero::get);
+        let options = RuntimeOptions { device: 8, provider: Provider::Cpu, threads, ..Default::default() };
+        struct Counted<'a>(&'a Bundle, AtomicUsize);
+        impl GraphFile for Counted<'_> {
+            fn read_graph(&self) -> Result<Cow<'_, [u8]>> {
+                self.1.fetch_add(1, Ordering::Relaxed);
+                self.0.file_bytes(&self.0.manifest().decoder.file)
+            }
+        }
+        let file = Counted(&bundle, AtomicUsize::new(0));
+        let open = || {
+            let graph = HashedGraph::from_file(hash, &file);
+            OnnxNetwork::new(environment, &options, spec, &graph, 1).expect("a network")
+        };
+        let streams = [open(), open(), open()];
+        assert_eq!(file.1.load(Ordering::Relaxed), 1);
+        drop(streams);
+        open();
+        assert_eq!(file.1.load(Ordering::Relaxed), 2, "nobody had it open");
     }
 }

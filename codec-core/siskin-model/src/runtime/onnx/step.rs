@@ -9,11 +9,12 @@ use ort::value::{Outlet, Tensor};
 use super::session::{open_session, zeros};
 use super::sessions::{SessionKey, SessionUser};
 use super::tensors;
+use crate::runtime::hashed_graph::HashedGraph;
 use crate::runtime::network::StepNetwork;
 use crate::runtime::options::RuntimeOptions;
 use crate::runtime::provider::Provider;
 use crate::runtime::spec::GraphSpec;
-use crate::runtime::weights;
+use crate::runtime::weights::check_weights;
 use crate::{Error, Result};
 
 /// Two bindings over two sets of state tensors: a run reads one set and writes the other, the next run the other way
@@ -36,12 +37,13 @@ impl OnnxNetwork {
         environment: &Environment,
         options: &RuntimeOptions,
         spec: &GraphSpec,
-        graph: &[u8],
+        graph: &HashedGraph<'_>,
         frames: usize,
     ) -> Result<Self> {
-        let (session, provider) = SessionUser::acquire(&SessionKey::new(options, graph), || {
+        let (session, provider) = SessionUser::acquire(&SessionKey::new(options, graph.hash()), || {
+            let graph = &graph.read()?;
             // ONNX Runtime runs with NaN weights without an error, so they are looked for before.
-            weights::check_finite(graph).map_err(|reason| Error::network(&spec.file, reason))?;
+            check_weights(&spec.file, graph)?;
             open_session(environment, options, &spec.file, graph)
         })?;
         Self::on_session(Arc::new(session), provider, spec, frames)

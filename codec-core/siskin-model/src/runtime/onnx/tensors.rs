@@ -8,8 +8,8 @@ use super::session::{open_sized, zeros};
 use crate::runtime::network::TensorNetwork;
 use crate::runtime::options::RuntimeOptions;
 use crate::runtime::provider::Provider;
-use crate::runtime::spec::TensorSpec;
-use crate::runtime::weights;
+use crate::runtime::spec::{TensorSpec, is_bounded};
+use crate::runtime::weights::check_weights;
 use crate::{Error, Result};
 
 /// As in a network that runs step by step, two bindings over two sets of states: a run reads one set and writes the
@@ -34,7 +34,7 @@ impl OnnxTensorNetwork {
         sizes: &[(&str, usize)],
         graph: &[u8],
     ) -> Result<Self> {
-        weights::check_finite(graph).map_err(|reason| Error::network(spec.name, reason))?;
+        check_weights(spec.name, graph)?;
         let (session, provider) = open_sized(environment, options, spec.name, graph, sizes)?;
         let make = |names: &mut dyn Iterator<Item = &str>, outlets: &[Outlet]| -> Result<Vec<Tensor<f32>>> {
             names
@@ -134,5 +134,7 @@ pub(super) fn fixed_shape(outlet: &Outlet, sizes: &[(&str, usize)]) -> Option<Ve
     let named = |symbol: &str| sizes.iter().find(|s| s.0 == symbol).map(|s| s.1);
     let symbols = dimension_symbols.iter();
     // -1 stands for a dimension with a name.
-    shape.iter().zip(symbols).map(|(&d, symbol)| usize::try_from(d).ok().or_else(|| named(symbol))).collect()
+    let sizes =
+        shape.iter().zip(symbols).map(|(&d, symbol)| usize::try_from(d).ok().or_else(|| named(symbol)));
+    sizes.collect::<Option<_>>().filter(|shape: &Vec<usize>| is_bounded(shape))
 }

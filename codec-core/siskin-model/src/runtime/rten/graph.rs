@@ -4,24 +4,30 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use rten::{Dimension, Model, ModelOptions, NodeId, RunOptions, ThreadPool, Value, ValueOrView};
-use sha2::{Digest, Sha256};
 
 use super::convolutions::write_out_attributes;
 use super::declared::output_shapes;
+use crate::runtime::hashed_graph::HashedGraph;
+use crate::runtime::onnx_messages::parse_model;
 use crate::runtime::options::RuntimeOptions;
 use crate::runtime::provider::Provider;
+use crate::runtime::spec::is_bounded;
 use crate::runtime::weights::check_finite;
 use crate::{Error, Result, SharedCache};
 
 /// Open graphs, by the SHA-256 of their bytes. Streams of a bundle share its weights; a run changes nothing in them.
-static GRAPHS: SharedCache<[u8; 32], Model> = SharedCache::new();
+static GRAPHS: SharedCache<[u8; 32], SharedGraph> = SharedCache::new();
+
+struct SharedGraph {
+    model: Model,
+    /// The shapes that the graph states of its outputs.
+    output_shapes: HashMap<String, Vec<Dimension>>,
+}
 
 /// A graph with the threads that run it for one stream.
 pub(super) struct Graph {
     name: String,
-    model: Arc<Model>,
-    /// The shapes that the graph states of its outputs.
-    output_shapes: HashMap<String, Vec<Dimension>>,
+    shared: Arc<SharedGraph>,
     // Each stream has its own: on a shared pool of one thread all streams of a process would wait for each other.
     threads: Arc<ThreadPool>,
 }
@@ -37,21 +43,27 @@ pub(super) struct Outlet {
 
 impl Graph {
     /// Opens a graph; `name` is what errors call it.
-    pub(super) fn open(options: &RuntimeOptions, name: &str, graph: &[u8]) -> Result<Self> {
+    pub(super) fn open(options: &RuntimeOptions, name: &str, graph: &HashedGraph<'_>) -> Result<Self> {
         if !matches!(options.provider, Provider::Auto | Provider::Cpu) {
             let reason = "rten runs on the processor alone".to_owned();
             return Err(Error::Provider { provider: options.provider.name(), reason });
         }
-        let output_shapes = output_shapes(graph).map_err(|reason| Error::network(name, reason))?;
-        let model = GRAPHS.share(Sha256::digest(graph).into(), || {
-            check_finite(graph).map_err(|reason| Error::network(name, reason))?;
-            let graph = write_out_attributes(graph).map_err(|reason| Error::network(name, reason))?;
+        let shared = GRAPHS.share(graph.hash(), || {
+            let wrong = |reason: String| Error::network(name, reason);
+            let graph = &graph.read()?;
+            let messages = parse_model(graph).map_err(wrong)?;
+            check_finite(&messages).map_err(wrong)?;
+            let output_shapes = output_shapes(&messages);
+            // Before rten loads its own: the weights are in memory twice as it is.
+            drop(messages);
+            let graph = write_out_attributes(graph).map_err(wrong)?;
             // Packed once instead of in each run: a frame is so small that packing would be a good part of it.
             let mut how = ModelOptions::with_all_ops();
-            how.prepack_weights(true).load(graph).map_err(|e| Error::network(name, e))
+            let model = how.prepack_weights(true).load(graph).map_err(|e| Error::network(name, e))?;
+            Ok::<_, Error>(SharedGraph { model, output_shapes })
         })?;
         let threads = Arc::new(ThreadPool::with_num_threads(options.threads));
-        Ok(Self { name: name.to_owned(), model, output_shapes, threads })
+        Ok(Self { name: name.to_owned(), shared, threads })
     }
 
     /// What errors call the graph.
@@ -60,18 +72,18 @@ impl Graph {
     }
 
     pub(super) fn inputs(&self) -> Vec<Outlet> {
-        self.outlets(self.model.input_ids())
+        self.outlets(self.shared.model.input_ids())
     }
 
     pub(super) fn outputs(&self) -> Vec<Outlet> {
-        self.outlets(self.model.output_ids())
+        self.outlets(self.shared.model.output_ids())
     }
 
     fn outlets(&self, ids: &[NodeId]) -> Vec<Outlet> {
         let outlet = |&id: &NodeId| {
-            let info = self.model.node_info(id);
+            let info = self.shared.model.node_info(id);
             let name = info.as_ref().and_then(|i| i.name()).unwrap_or_default().to_owned();
-            let declared = self.output_shapes.get(&name).cloned();
+            let declared = self.shared.output_shapes.get(&name).cloned();
             Outlet { id, name, shape: declared.or_else(|| info.and_then(|i| i.shape())) }
         };
         ids.iter().map(outlet).collect()
@@ -84,7 +96,7 @@ impl Graph {
         outputs: &[NodeId],
     ) -> Result<Vec<Value>> {
         let how = RunOptions::default().with_thread_pool(Some(self.threads.clone()));
-        self.model.run(inputs, outputs, Some(how)).map_err(|e| Error::network(&self.name, e))
+        self.shared.model.run(inputs, outputs, Some(how)).map_err(|e| Error::network(&self.name, e))
     }
 }
 
@@ -101,6 +113,7 @@ impl Outlet {
             Dimension::Fixed(n) => Some(*n),
             Dimension::Symbolic(name) => sizes.iter().find(|s| s.0 == name).map(|s| s.1),
         };
-        self.shape.as_ref()?.iter().map(size).collect()
+        let sizes = self.shape.as_ref()?.iter().map(size);
+        sizes.collect::<Option<_>>().filter(|shape: &Vec<usize>| is_bounded(shape))
     }
 }

@@ -8,6 +8,7 @@ mod tensors;
 mod whole;
 
 use super::backend::Backend;
+use super::hashed_graph::HashedGraph;
 use super::network::{StepNetwork, TensorNetwork, WholeNetwork};
 use super::options::RuntimeOptions;
 use super::spec::{GraphSpec, TensorSpec};
@@ -38,6 +39,16 @@ impl Backend for Rten {
         graph: &[u8],
         frames: usize,
     ) -> Result<Box<dyn StepNetwork>> {
+        self.open_hashed(options, spec, &HashedGraph::from_bytes(graph), frames)
+    }
+
+    fn open_hashed(
+        &self,
+        options: &RuntimeOptions,
+        spec: &GraphSpec,
+        graph: &HashedGraph<'_>,
+        frames: usize,
+    ) -> Result<Box<dyn StepNetwork>> {
         Ok(Box::new(step::RtenNetwork::new(options, spec, graph, frames)?))
     }
 
@@ -48,7 +59,7 @@ impl Backend for Rten {
         sizes: &[(&str, usize)],
         graph: &[u8],
     ) -> Result<Box<dyn TensorNetwork>> {
-        Ok(Box::new(tensors::RtenTensorNetwork::new(options, spec, sizes, graph)?))
+        Ok(Box::new(tensors::RtenTensorNetwork::new(options, spec, sizes, &HashedGraph::from_bytes(graph))?))
     }
 
     fn open_whole(
@@ -57,6 +68,6 @@ impl Backend for Rten {
         name: &str,
         graph: &[u8],
     ) -> Result<Box<dyn WholeNetwork>> {
-        Ok(Box::new(whole::RtenWholeNetwork::new(options, name, graph)?))
+        Ok(Box::new(whole::RtenWholeNetwork::new(options, name, &HashedGraph::from_bytes(graph))?))
     }
 }

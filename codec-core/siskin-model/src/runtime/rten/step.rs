@@ -5,6 +5,7 @@ use rten_tensor::Tensor;
 use rten_tensor::prelude::*;
 
 use super::graph::{Graph, Outlet};
+use crate::runtime::hashed_graph::HashedGraph;
 use crate::runtime::network::StepNetwork;
 use crate::runtime::options::RuntimeOptions;
 use crate::runtime::provider::Provider;
@@ -27,7 +28,7 @@ impl RtenNetwork {
     pub(super) fn new(
         options: &RuntimeOptions,
         spec: &GraphSpec,
-        graph: &[u8],
+        graph: &HashedGraph<'_>,
         frames: usize,
     ) -> Result<Self> {
         let graph = Graph::open(options, &spec.file, graph)?;

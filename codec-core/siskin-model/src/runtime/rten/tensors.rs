@@ -5,6 +5,7 @@ use rten_tensor::TensorView;
 use rten_tensor::prelude::*;
 
 use super::graph::{Graph, Outlet};
+use crate::runtime::hashed_graph::HashedGraph;
 use crate::runtime::network::TensorNetwork;
 use crate::runtime::options::RuntimeOptions;
 use crate::runtime::provider::Provider;
@@ -40,7 +41,7 @@ impl RtenTensorNetwork {
         options: &RuntimeOptions,
         spec: &TensorSpec<'_>,
         sizes: &[(&str, usize)],
-        graph: &[u8],
+        graph: &HashedGraph<'_>,
     ) -> Result<Self> {
         let graph = Graph::open(options, spec.name, graph)?;
         let (inputs, outputs) = (graph.inputs(), graph.outputs());

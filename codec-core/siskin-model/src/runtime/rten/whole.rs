@@ -5,6 +5,7 @@ use rten_tensor::Tensor;
 use rten_tensor::prelude::*;
 
 use super::graph::{Graph, Outlet};
+use crate::runtime::hashed_graph::HashedGraph;
 use crate::runtime::network::{Output, Value, WholeNetwork};
 use crate::runtime::options::RuntimeOptions;
 use crate::runtime::provider::Provider;
@@ -18,7 +19,7 @@ pub(super) struct RtenWholeNetwork {
 }
 
 impl RtenWholeNetwork {
-    pub(super) fn new(options: &RuntimeOptions, name: &str, graph: &[u8]) -> Result<Self> {
+    pub(super) fn new(options: &RuntimeOptions, name: &str, graph: &HashedGraph<'_>) -> Result<Self> {
         let graph = Graph::open(options, name, graph)?;
         Ok(Self { inputs: graph.inputs(), outputs: graph.outputs(), graph })
     }
