@@ -399,3 +399,17 @@ fn extend_shown(side: usize, (columns, rows): (usize, usize), block: &mut [i16])
     }
     block.iter().map(|&v| i32::from(v).pow(2) as u32).sum()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_shown_follows_what_is() {
+        let mut block = [0i16; 16];
+        block.iter_mut().zip(1..).for_each(|(v, i)| *v = i);
+        assert_eq!(extend_shown(4, (2, 3), &mut block), 1 + 3 * 4 + 25 + 3 * 36 + 2 * (81 + 3 * 100));
+        assert_eq!(block, [1, 2, 2, 2, 5, 6, 6, 6, 9, 10, 10, 10, 9, 10, 10, 10]);
+        assert_eq!((extend_shown(4, (0, 3), &mut block), block), (0, [0; 16]));
+    }
+}
