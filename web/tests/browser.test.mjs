@@ -3,14 +3,11 @@
 //   SISKIN_FIXTURES=FOLDER NODE_MODULES=FOLDER [SHARED_PAGE=page.html] [CHROMIUM=chromium] node --test web/tests/browser.test.mjs
 
 import assert from "node:assert/strict";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { after, before, beforeEach, test } from "node:test";
+import { test } from "node:test";
 import { pathToFileURL } from "node:url";
 
-import { FIXTURES, TIMEOUT, floats, folders, launch } from "./harness.mjs";
-import { serve } from "./server.mjs";
+import { fixture, floats } from "./files.mjs";
+import { withPlayer } from "./harness.mjs";
 
 const { SHARED_PAGE } = process.env;
 const RATE = 24000;
@@ -25,47 +22,12 @@ class Recorder extends AudioWorkletProcessor {
 }
 registerProcessor("recorder", Recorder);`;
 
-let browser, server, page, profile;
-
-before(async () => {
-  server = await serve(folders, { "/": PAGE });
-  profile = mkdtempSync(join(tmpdir(), "siskin-chromium-"));
-  browser = await launch(profile);
-});
-
-after(async () => {
-  await browser?.close();
-  server?.close();
-  rmSync(profile, { recursive: true, force: true });
-});
-
-beforeEach(async () => {
-  await page?.close();
-  page = await browser.newPage();
-  page.setDefaultTimeout(TIMEOUT);
-});
-
-/** Opens the page with a file. */
-async function open(source) {
-  await page.goto(`${server.url}/`);
-  await page.evaluate((src) => { document.querySelector("siskin-audio").src = src; }, source);
-}
-
-const player = (call, argument) => page.evaluate(
-  ([text, given]) => new Function("player", "given", `return (${text})(player, given)`)(document.querySelector("siskin-audio"), given),
-  [call.toString(), argument],
-);
-const until = (condition, argument) => page.waitForFunction(
-  ([text, given]) => new Function("player", "given", `return (${text})(player, given)`)(document.querySelector("siskin-audio"), given),
-  [condition.toString(), argument], { polling: 20 },
-);
-
-/** Presses the play button, as a person does. */
-const pressPlay = () => page.locator("siskin-audio button.play").click();
+const its = withPlayer("siskin-audio", PAGE);
+const { call: player, until, open, pressPlay } = its;
 
 async function record() {
   await until((player) => player.audioNode);
-  await page.evaluate(async (code) => {
+  await its.page.evaluate(async (code) => {
     const { audioNode } = document.querySelector("siskin-audio");
     const { context } = audioNode;
     // A data address, since pages opened from a file take no blob here.
@@ -77,7 +39,7 @@ async function record() {
   }, RECORDER);
 }
 
-const recorded = async () => Float32Array.from(await page.evaluate(() => globalThis.recorded));
+const recorded = async () => Float32Array.from(await its.page.evaluate(() => globalThis.recorded));
 
 /** Where a piece of what was recorded lies in the file, by the samples themselves; undefined if nowhere. */
 function find(piece, whole) {
@@ -159,12 +121,12 @@ test("sound begins before the file has arrived", async () => {
   // 45 kB at 6 kB/s.
   for (const ranges of [1, 0]) {
     const path = `/fixtures/long.mka`;
-    const before = server.sent.get(path) ?? 0;
+    const before = its.server.sent.get(path) ?? 0;
     await open(`${path}?rate=6000&ranges=${ranges}`);
     await pressPlay();
     await until((player) => player.currentTime > 0.5);
-    const arrived = (server.sent.get(path) ?? 0) - before;
-    const size = readFileSync(join(FIXTURES, "long.mka")).length;
+    const arrived = (its.server.sent.get(path) ?? 0) - before;
+    const size = fixture("long.mka").length;
     assert.ok(arrived < size * 0.8, `${arrived} of ${size} bytes at the first sound, ranges=${ranges}`);
   }
 });
@@ -182,8 +144,8 @@ test("a seek far into a long file fetches only what it needs", async () => {
   const { first } = assertRecorded(await recorded(), whole.subarray(30 * RATE, 40 * RATE), RATE / 2);
   // The recorder may join a moment after the first sound.
   assert.ok(first >= RATE / 4 && first < RATE, `heard from ${first}`);
-  const size = readFileSync(join(FIXTURES, "hours.mka")).length;
-  const sent = server.sent.get(path);
+  const size = fixture("hours.mka").length;
+  const sent = its.server.sent.get(path);
   assert.ok(size > 5_000_000 && sent < 2_000_000, `${sent} of ${size} bytes`);
 });
 
@@ -209,38 +171,38 @@ test("another speed keeps the sound going", async () => {
 test("keys and a screen reader reach everything", async () => {
   await open("/fixtures/long.mka");
   await until((player) => player.duration > 59);
-  const wave = page.getByRole("slider", { name: "Position" });
+  const wave = its.page.getByRole("slider", { name: "Position" });
   await wave.focus();
-  await page.keyboard.press("ArrowRight");
+  await its.page.keyboard.press("ArrowRight");
   assert.equal(await player((player) => player.currentTime), 5);
   assert.equal(await wave.getAttribute("aria-valuetext"), "5 seconds of 1 minute");
-  await page.keyboard.press("PageUp");
+  await its.page.keyboard.press("PageUp");
   assert.equal(await player((player) => player.currentTime), 35);
-  await page.keyboard.press("Home");
+  await its.page.keyboard.press("Home");
   assert.equal(await player((player) => player.currentTime), 0);
-  await page.keyboard.press("ArrowDown");
+  await its.page.keyboard.press("ArrowDown");
   assert.ok(Math.abs(await player((player) => player.volume) - 0.95) < 1e-9);
-  await page.keyboard.press(">");
+  await its.page.keyboard.press(">");
   assert.equal(await player((player) => player.playbackRate), 1.25);
-  await page.keyboard.press("m");
-  assert.equal(await page.getByRole("button", { name: "Unmute" }).count(), 1);
-  await page.keyboard.press(" ");
+  await its.page.keyboard.press("m");
+  assert.equal(await its.page.getByRole("button", { name: "Unmute" }).count(), 1);
+  await its.page.keyboard.press(" ");
   await until((player) => !player.paused && player.currentTime > 0.2);
-  assert.equal(await page.getByRole("button", { name: "Pause" }).count(), 1);
-  assert.equal(await page.getByRole("group", { name: "A talk" }).count(), 1);
-  assert.equal(await page.getByLabel("Speed").count(), 1);
-  assert.equal(await page.getByLabel("Volume").count(), 1);
-  const session = await page.evaluate(() => [navigator.mediaSession.metadata?.title, navigator.mediaSession.playbackState]);
+  assert.equal(await its.page.getByRole("button", { name: "Pause" }).count(), 1);
+  assert.equal(await its.page.getByRole("group", { name: "A talk" }).count(), 1);
+  assert.equal(await its.page.getByLabel("Speed").count(), 1);
+  assert.equal(await its.page.getByLabel("Volume").count(), 1);
+  const session = await its.page.evaluate(() => [navigator.mediaSession.metadata?.title, navigator.mediaSession.playbackState]);
   assert.deepEqual(session, ["A talk", "playing"]);
-  await page.keyboard.press("k");
+  await its.page.keyboard.press("k");
   assert.equal(await player((player) => player.paused), true);
 });
 
 test("the waveform shows the whole file, and a click seeks in it", async () => {
   await open("/fixtures/long.mka");
   await until((player) => player.duration > 59);
-  const box = await page.locator("siskin-audio .wave").boundingBox();
-  await page.mouse.click(box.x + box.width / 2, box.y + box.height / 2);
+  const box = await its.page.locator("siskin-audio .wave").boundingBox();
+  await its.page.mouse.click(box.x + box.width / 2, box.y + box.height / 2);
   const at = await player((player) => player.currentTime);
   assert.ok(Math.abs(at - 30) < 1, `${at} s`);
   const columns = () => player((player) => {
@@ -272,11 +234,11 @@ test("a broken file gives a message", async () => {
   };
   for (const [source, reason] of Object.entries(cases)) {
     await open(source);
-    const alert = page.getByRole("alert").filter({ hasText: "cannot be played" });
+    const alert = its.page.getByRole("alert").filter({ hasText: "cannot be played" });
     await alert.waitFor();
     assert.match(await alert.textContent(), reason);
     assert.match(await player((player) => player.error.message), reason);
-    assert.equal(await page.locator("siskin-audio button.play").isDisabled(), true);
+    assert.equal(await its.page.locator("siskin-audio button.play").isDisabled(), true);
     await assert.rejects(player((player) => player.play()));
   }
   // The element takes another file after that.
@@ -284,42 +246,42 @@ test("a broken file gives a message", async () => {
   await pressPlay();
   await until((player) => player.currentTime > 0.2);
   await open("/fixtures/damaged.mka");
-  await page.getByRole("alert").filter({ hasText: /concealed|damaged/ }).waitFor();
+  await its.page.getByRole("alert").filter({ hasText: /concealed|damaged/ }).waitFor();
 });
 
 test("a file of the user's plays", async () => {
   await open("/fixtures/speech.mka");
-  const bytes = [...readFileSync(join(FIXTURES, "long.mka"))];
+  const bytes = [...fixture("long.mka")];
   await player((player, bytes) => { player.file = new File([Uint8Array.from(bytes)], "own.mka"); }, bytes);
   await until((player) => player.duration > 59);
 });
 
 test("a visit takes few bytes, the next one nearly none, and its sound begins at once", async () => {
-  await page.close();
-  const fresh = await browser.newPage();
-  page = fresh;
-  await page.goto(`${server.url}/`);
-  await page.evaluate(async () => { for (const name of await caches.keys()) await caches.delete(name); });
-  await (await browser.newCDPSession(page)).send("Network.clearBrowserCache");
-  const before = server.total();
+  await its.page.close();
+  const fresh = await its.browser.newPage();
+  its.page = fresh;
+  await its.page.goto(`${its.server.url}/`);
+  await its.page.evaluate(async () => { for (const name of await caches.keys()) await caches.delete(name); });
+  await (await its.browser.newCDPSession(fresh)).send("Network.clearBrowserCache");
+  const before = its.server.total();
   await open("/fixtures/speech.mka");
   await pressPlay();
   await until((player) => player.currentTime > 0.1);
-  const first = server.total() - before;
+  const first = its.server.total() - before;
   assert.ok(first < 12_000_000, `${first} bytes`);
   await open("/fixtures/speech.mka");
   await until((player) => player.duration > 0);
-  const sent = new Map(server.sent);
+  const sent = new Map(its.server.sent);
   let best = Infinity;
   for (let turn = 0; turn < 3; turn++) {
-    await page.goto(`${server.url}/`);
-    const start = await page.evaluate(() => performance.now());
-    await page.evaluate(() => { document.querySelector("siskin-audio").src = "/fixtures/speech.mka"; });
+    await its.page.goto(`${its.server.url}/`);
+    const start = await its.page.evaluate(() => performance.now());
+    await its.page.evaluate(() => { document.querySelector("siskin-audio").src = "/fixtures/speech.mka"; });
     await pressPlay();
     await until((player) => player.currentTime > 0);
-    best = Math.min(best, (await page.evaluate(() => performance.now())) - start);
+    best = Math.min(best, (await its.page.evaluate(() => performance.now())) - start);
   }
-  const again = [...server.sent].filter(([path, bytes]) => path.startsWith("/bundles/") && !path.endsWith(".json") && bytes > (sent.get(path) ?? 0));
+  const again = [...its.server.sent].filter(([path, bytes]) => path.startsWith("/bundles/") && !path.endsWith(".json") && bytes > (sent.get(path) ?? 0));
   assert.deepEqual(again, []);
   console.log(`first visit ${first} bytes; first sound ${best.toFixed(0)} ms after the file was named, warm`);
   // The aim is a second on an idle machine; this is for a player that waits for something it need not wait for.
@@ -327,15 +289,15 @@ test("a visit takes few bytes, the next one nearly none, and its sound begins at
 });
 
 test("a shared page plays offline, from a file", { skip: !SHARED_PAGE && "SHARED_PAGE names no page" }, async () => {
-  await browser.setOffline(true);
+  await its.browser.setOffline(true);
   try {
-    await page.goto(pathToFileURL(SHARED_PAGE).href);
-    await page.locator("siskin-audio button.play").click();
+    await its.page.goto(pathToFileURL(SHARED_PAGE).href);
+    await its.page.locator("siskin-audio button.play").click();
     await record();
     await until((player) => player.currentTime > 2);
     await player((player) => player.pause());
     assertRecorded(await recorded(), floats("speech"), RATE);
   } finally {
-    await browser.setOffline(false);
+    await its.browser.setOffline(false);
   }
 });

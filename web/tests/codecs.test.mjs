@@ -3,19 +3,13 @@
 //   SISKIN_FIXTURES=FOLDER node --test web/tests/codecs.test.mjs
 
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { test } from "node:test";
-import { fileURLToPath } from "node:url";
 
 import { Resampler } from "../player/resample.js";
 import { NeedsData, Siskin, SiskinEncoder, filesOfEncoder } from "../player/siskin.js";
+import { bundleFiles, compileModule, damagedCopies, fixture, floats, frames as framesOf } from "./files.mjs";
 
-const { SISKIN_FIXTURES } = process.env;
-const fixture = (name) => new Uint8Array(readFileSync(join(SISKIN_FIXTURES, name)));
-const here = (path) => fileURLToPath(new URL(path, import.meta.url));
-const module = await WebAssembly.compile(readFileSync(here("../player/siskin.wasm")));
-const bundle = here("../../models/bundles/speech-24k/");
+const module = await compileModule();
 
 function opened(siskin, name) {
   const bytes = fixture(name);
@@ -31,7 +25,7 @@ function hash(pixels) {
   return value >>> 0;
 }
 
-const frames = readFileSync(join(SISKIN_FIXTURES, "video.frames"), "utf8").trim().split("\n").map((line) => line.split(" ").map(Number));
+const frames = framesOf();
 
 test("frames are those of the program, and a seek leads to the one of its time", async () => {
   const siskin = await Siskin.instantiate(module);
@@ -96,15 +90,8 @@ test("video that needs a network, and files without video, are refused with a re
 test("damage anywhere in a video ends in frames or in a reason", async () => {
   const siskin = await Siskin.instantiate(module);
   const whole = fixture("silent.mkv");
-  let seed = 7;
-  const random = (below) => {
-    seed = (Math.imul(seed, 1103515245) + 12345) >>> 0;
-    return Math.floor((seed / 2 ** 32) * below);
-  };
   let shown = 0;
-  for (let turn = 0; turn < 40; turn++) {
-    const bytes = whole.slice(0, turn % 3 ? whole.length : random(whole.length));
-    for (let i = 0; i < 1 + random(8); i++) bytes[random(bytes.length)] ^= 1 << random(8);
+  for (const [bytes, random] of damagedCopies(whole, 40, 8, 7)) {
     const file = siskin.newFile();
     file.write(0, bytes);
     file.finish(bytes.length);
@@ -126,8 +113,7 @@ test("damage anywhere in a video ends in frames or in a reason", async () => {
 
 async function newEncoder() {
   const siskin = await Siskin.instantiate(module);
-  const manifest = new Uint8Array(readFileSync(`${bundle}manifest.json`));
-  siskin.openBundle(manifest, new Map(filesOfEncoder(manifest).map((name) => [name, new Uint8Array(readFileSync(`${bundle}${name}`))])));
+  siskin.openBundle(...bundleFiles(filesOfEncoder));
   return [siskin, new SiskinEncoder(siskin)];
 }
 
@@ -139,7 +125,7 @@ const codesOf = (siskin, bytes) => {
 };
 
 test("what is encoded here has the codes of the program's encoder, however the samples were cut", async () => {
-  const samples = new Float32Array(fixture("speech.f32").buffer);
+  const samples = floats("speech");
   const files = [];
   let siskin;
   for (const cut of [480, 1024, 77_777]) {

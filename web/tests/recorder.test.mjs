@@ -9,7 +9,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 
-import { TIMEOUT, floats, folders, launch } from "./harness.mjs";
+import { floats, folders } from "./files.mjs";
+import { TIMEOUT, launch } from "./harness.mjs";
 import { serve } from "./server.mjs";
 
 const { SISKIN } = process.env;

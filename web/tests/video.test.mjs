@@ -3,13 +3,10 @@
 //   SISKIN_FIXTURES=FOLDER NODE_MODULES=FOLDER [CHROMIUM=chromium] node --test web/tests/video.test.mjs
 
 import assert from "node:assert/strict";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { after, before, beforeEach, test } from "node:test";
+import { test } from "node:test";
 
-import { FIXTURES, TIMEOUT, folders, launch } from "./harness.mjs";
-import { serve } from "./server.mjs";
+import { frames } from "./files.mjs";
+import { withPlayer } from "./harness.mjs";
 
 const PAGE = `<!doctype html><title>Player</title><script type="module" src="/player/video.js"></script>
 <siskin-video id="player" bundles="/bundles/" title="A film"></siskin-video>`;
@@ -33,47 +30,14 @@ const look = () => {
 globalThis.watch = () => { globalThis.isWatching = true; look(); };`;
 
 /** Times in seconds by the hash of the frame. */
-const times = new Map(readFileSync(join(FIXTURES, "video.frames"), "utf8").trim().split("\n")
-  .map((line) => line.split(" ").map(Number)).map(([ms, hash]) => [hash, ms / 1000]));
+const times = new Map(frames().map(([ms, hash]) => [hash, ms / 1000]));
 
-let browser, server, page, profile;
-
-before(async () => {
-  server = await serve(folders, { "/": PAGE });
-  profile = mkdtempSync(join(tmpdir(), "siskin-chromium-"));
-  browser = await launch(profile);
-});
-
-after(async () => {
-  await browser?.close();
-  server?.close();
-  rmSync(profile, { recursive: true, force: true });
-});
-
-beforeEach(async () => {
-  await page?.close();
-  page = await browser.newPage();
-  page.setDefaultTimeout(TIMEOUT);
-});
-
-async function open(source) {
-  await page.goto(`${server.url}/`);
-  await page.evaluate(WATCH);
-  await page.evaluate((src) => { document.querySelector("siskin-video").src = src; }, source);
-}
-
-const player = (call, argument) => page.evaluate(
-  ([text, given]) => new Function("player", "given", `return (${text})(player, given)`)(document.querySelector("siskin-video"), given),
-  [call.toString(), argument],
-);
-const until = (condition, argument) => page.waitForFunction(
-  ([text, given]) => new Function("player", "given", `return (${text})(player, given)`)(document.querySelector("siskin-video"), given),
-  [condition.toString(), argument], { polling: 20 },
-);
-const pressPlay = () => page.locator("siskin-video button.play").click();
+const its = withPlayer("siskin-video", PAGE);
+const { call: player, until, pressPlay } = its;
+const open = (source) => its.open(source, WATCH);
 /** The time of the frame that is on screen; undefined where it is none of the program's. */
-const onScreen = async () => times.get(await page.evaluate(() => globalThis.frameHash()));
-const untilFrame = (seconds) => page.waitForFunction(
+const onScreen = async () => times.get(await its.page.evaluate(() => globalThis.frameHash()));
+const untilFrame = (seconds) => its.page.waitForFunction(
   (hash) => globalThis.frameHash() === hash, [...times].find(([, at]) => at === seconds)[0], { polling: 20 });
 
 test("the frames of the fixture are different ones", () => {
@@ -86,11 +50,11 @@ test("shows its first frame before it plays, and plays each frame at its time", 
   const [width, height, duration] = await player((p) => [p.videoWidth, p.videoHeight, p.duration]);
   assert.deepEqual([width, height, duration], [320, 180, 10]);
   await pressPlay();
-  await page.evaluate(() => globalThis.watch());
+  await its.page.evaluate(() => globalThis.watch());
   await until((p) => p.currentTime > 5);
-  await page.evaluate(() => { globalThis.isWatching = false; });
+  await its.page.evaluate(() => { globalThis.isWatching = false; });
   const quality = await player((p) => p.getVideoPlaybackQuality());
-  const seen = await page.evaluate(() => globalThis.seen);
+  const seen = await its.page.evaluate(() => globalThis.seen);
   const known = seen.map(([now, hash]) => [now, times.get(hash)]);
   assert.ok(known.every(([, at]) => at !== undefined), "a frame on screen is none of the program's");
   const shown = new Set(known.map(([, at]) => at));
@@ -128,18 +92,18 @@ test("a seek shows the frame of that time, playing or not", async () => {
 test("keys and a screen reader reach everything", async () => {
   await open("/fixtures/video.mkv");
   await untilFrame(0);
-  assert.equal(await page.getByRole("group", { name: "A film" }).count(), 1);
-  assert.equal(await page.getByRole("img", { name: "A film" }).count(), 1);
-  assert.equal(await page.getByRole("button", { name: "Full screen" }).count(), 1);
-  await page.getByRole("slider", { name: "Position" }).focus();
-  await page.keyboard.press("ArrowRight");
+  assert.equal(await its.page.getByRole("group", { name: "A film" }).count(), 1);
+  assert.equal(await its.page.getByRole("img", { name: "A film" }).count(), 1);
+  assert.equal(await its.page.getByRole("button", { name: "Full screen" }).count(), 1);
+  await its.page.getByRole("slider", { name: "Position" }).focus();
+  await its.page.keyboard.press("ArrowRight");
   await untilFrame(5);
-  await page.keyboard.press("k");
+  await its.page.keyboard.press("k");
   await until((p) => !p.paused && p.currentTime > 5.2);
-  await page.locator("siskin-video .stage").click();
+  await its.page.locator("siskin-video .stage").click();
   assert.equal(await player((p) => p.paused), true);
-  await page.keyboard.press("f");
-  await page.waitForFunction(() => document.fullscreenElement?.localName === "siskin-video");
+  await its.page.keyboard.press("f");
+  await its.page.waitForFunction(() => document.fullscreenElement?.localName === "siskin-video");
 });
 
 test("damage costs frames up to the next keyframe, and the player says so", async () => {
@@ -148,13 +112,13 @@ test("damage costs frames up to the next keyframe, and the player says so", asyn
   await pressPlay();
   await until((p) => p.ended);
   // The frames 60 to 99 hang on the damaged one.
-  await page.getByRole("alert").filter({ hasText: "40 frames are damaged" }).waitFor();
+  await its.page.getByRole("alert").filter({ hasText: "40 frames are damaged" }).waitFor();
 });
 
 test("video that needs a network is refused with a reason", async () => {
   for (const [name, reason] of [["fit", /network of its own/], ["network", /video-realtime of earlier versions/]]) {
     await open(`/fixtures/${name}.mkv`);
-    const alert = page.getByRole("alert").filter({ hasText: "cannot be played" });
+    const alert = its.page.getByRole("alert").filter({ hasText: "cannot be played" });
     await alert.waitFor();
     assert.match(await alert.textContent(), reason);
   }
