@@ -178,7 +178,8 @@ test("decoding is faster than real time by far", async () => {
     speed = Math.max(speed, 60e6 / (user + system));
   }
   const { rss } = process.memoryUsage();
-  console.log(`a minute at ${speed.toFixed(0)}x real time by CPU time; module ${siskin.wasm.memory.buffer.byteLength >> 20} MiB, process ${rss >> 20} MiB`);
+  const memory = siskin.wasm.memory.buffer.byteLength;
+  console.log(`a minute at ${speed.toFixed(1)}x real time by CPU time; module ${memory >> 20} MiB, process ${rss >> 20} MiB`);
   // By CPU time, since others may be at work here, and far below what was measured (12x at a load of 9), since they take
   // caches too. Without vectors it is a quarter.
   assert.ok(speed > 5, `${speed}x real time`);

@@ -28,6 +28,13 @@ export function floats(name) {
 export const frames = () => readFileSync(join(FIXTURES, "video.frames"), "utf8").trim().split("\n")
   .map((line) => line.split(" ").map(Number));
 
+/** FNV-1a of the red, green and blue of pixels that have an opacity behind them; also run in pages, as text. */
+export function hashPixels(pixels) {
+  let value = 0x811c9dc5;
+  for (let i = 0; i < pixels.length; i++) if (i % 4 !== 3) value = Math.imul(value ^ pixels[i], 0x01000193);
+  return value >>> 0;
+}
+
 export const compileModule = () => WebAssembly.compile(readFileSync(join(folders.player, "siskin.wasm")));
 
 /** The files of the shipped bundle that `filesOf` names of its manifest. */
@@ -37,7 +44,10 @@ export function bundleFiles(filesOf) {
   return [manifest, new Map(filesOf(manifest).map((name) => [name, read(name)]))];
 }
 
-/** Copies of a file with 1 to `most` bits turned, a third of them cut; the same ones for a seed. Each comes with the numbers to go on by. */
+/**
+ * Copies of a file with 1 to `most` bits turned, a third of them cut; the same ones for a seed. Each comes with the numbers to go
+ * on by.
+ */
 export function* damagedCopies(whole, copies, most, seed) {
   const random = (below) => {
     seed = (Math.imul(seed, 1103515245) + 12345) >>> 0;

@@ -3,8 +3,8 @@
 //!   cargo run -p siskin-web --example fixtures_video FOLDER SPEECH.mka
 //!
 //! - video.mkv: ten seconds of 320x180 at 25 frames/s with sound; late.mkv: the sound begins a second after the frames and ends before
-//!   them; silent.mkv: without sound;
-//! - NAME.frames: a line a frame: its time in ms and the FNV-1a hash of its pixels (red, green, blue, opacity);
+//!   them; silent.mkv: without sound; live.mkv: the same as a live stream, without a length and an index;
+//! - NAME.frames: a line a frame: its time in ms and the FNV-1a hash of its pixels (red, green, blue);
 //! - holes.mkv: video.mkv with damage in a frame;
 //! - network.mkv, fit.mkv: packets of codings that need a network.
 
@@ -15,9 +15,10 @@ use std::path::{Path, PathBuf};
 
 use siskin_core::Limits;
 use siskin_core::audio::file::AudioFile;
+use siskin_core::bitstream::packet::Packet;
 use siskin_core::bitstream::{StreamHeader, VideoHeader, video_packet};
 use siskin_core::container::{Block, Mode, Reader, Track, Writer, WriterOptions};
-use siskin_core::media::{PixelFormat, Size, VideoFrame};
+use siskin_core::media::{PixelFormat, Rounding, Size, TimeBase, VideoFrame};
 use siskin_core::runtime::{Runtime, RuntimeOptions};
 use siskin_core::video::realtime::{Config, Encoder, Target};
 use siskin_core::video::{Coding, Decoder};
@@ -52,6 +53,7 @@ fn main() -> Result<()> {
         write(&header, &frames[..75], Some((&sound, 1000 * MS, 1000 * MS)))?,
     )?;
     std::fs::write(folder.join("silent.mkv"), write(&header, &frames[..75], None)?)?;
+    std::fs::write(folder.join("live.mkv"), write_as(Mode::Live, &header, &frames[..75], None)?)?;
     std::fs::write(folder.join("video.frames"), hashes(&frames)?)?;
 
     // In the middle of the packet of a frame that is no keyframe; the container around it stays whole.
@@ -116,8 +118,7 @@ fn hashes(packets: &[(Vec<u8>, bool)]) -> Result<String> {
         decoder.load(packet)?;
         decoder.decode_frame(0, PixelFormat::Rgb, &mut frame)?;
         let mut hash = 0x811c_9dc5_u32;
-        let pixels = frame.data().as_chunks::<3>().0.iter().flat_map(|&[r, g, b]| [r, g, b, 255]);
-        pixels.for_each(|byte| hash = (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+        frame.data().iter().for_each(|&byte| hash = (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
         writeln!(lines, "{} {hash}", i as u64 * 1000 / RATE)?;
     }
     Ok(lines)
@@ -136,7 +137,11 @@ impl Sound {
         let header = file.header().clone();
         let mut packets = Vec::new();
         let mut block = Block::default();
+        let clock = TimeBase::from_sample_rate(header.sample_rate);
         while file.next_packet(&mut block)? {
+            // Laced packets have no duration in the container.
+            let samples = Packet::parse(&block.data, &Limits::default())?.bind(&header)?.sample_count();
+            block.duration_ns = clock.ticks_to_ns(samples, Rounding::Down);
             packets.push(block.clone());
         }
         Ok(Self { header, packets })
@@ -149,9 +154,18 @@ fn write(
     frames: &[(Vec<u8>, bool)],
     sound: Option<(&Sound, u64, u64)>,
 ) -> Result<Vec<u8>> {
+    write_as(Mode::File, header, frames, sound)
+}
+
+fn write_as(
+    mode: Mode,
+    header: &VideoHeader,
+    frames: &[(Vec<u8>, bool)],
+    sound: Option<(&Sound, u64, u64)>,
+) -> Result<Vec<u8>> {
     let mut tracks = vec![Track::video(header)];
     tracks.extend(sound.map(|(sound, ..)| Track::audio(&sound.header)));
-    let mut writer = Writer::new(tracks, WriterOptions { mode: Mode::File, ..Default::default() })?;
+    let mut writer = Writer::new(tracks, WriterOptions { mode, ..Default::default() })?;
     let mut file = Vec::new();
     writer.write_header(&mut file)?;
     // Begun anew where it is over: its first packet begins a stream.
@@ -159,7 +173,7 @@ fn write(
         let mut end = from;
         let times = sound.packets.iter().cycle().map(move |packet| {
             let start = end;
-            end += packet.duration_ns.unwrap_or(0).max(20 * MS);
+            end += packet.duration_ns.unwrap_or(1000 * MS);
             (start, end - start, packet.data.as_slice())
         });
         times.take_while(move |(start, length, _)| start + length <= from + lasts)

@@ -10,7 +10,7 @@ use siskin_core::video::{Coding, blocks, inspect};
 use siskin_core::{Error, Limits};
 
 use crate::state::{Failure, Result};
-use crate::store::{Store, StoreReader, open_description};
+use crate::store::{Store, StoreReader, open_reader};
 
 /// What a packet came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,8 +19,10 @@ pub(crate) enum Step {
     End,
     /// A frame to be shown.
     Frame,
-    /// A frame that is only needed for those after it, or one that is damaged.
-    Nothing,
+    /// A frame before the time that was sought: those after it need it.
+    Before,
+    /// A packet that is damaged, or predicted from a damaged one.
+    Damaged,
 }
 
 /// What decoding found missing.
@@ -49,12 +51,7 @@ pub(crate) struct VideoReader {
 impl VideoReader {
     /// Opens the video of a file; fails if its coding is none that is decoded here.
     pub(crate) fn open(store: &Rc<RefCell<Store>>) -> Result<Self> {
-        let limits = Limits::default();
-        let reader = open_description(
-            store,
-            |source| Reader::open_with(source, limits.clone()),
-            |source| Reader::open_file(source, limits.clone()),
-        )?;
+        let reader = open_reader(store)?;
         let (track, header) = find_track(&reader)?.ok_or_else(|| no_video(&reader))?;
         let mut video = Self {
             reader,
@@ -118,11 +115,11 @@ impl VideoReader {
             return Ok(Step::End);
         }
         match self.decoder.decode(&self.block.data) {
-            Ok(_) if self.end_ns() <= self.show_from_ns => Ok(Step::Nothing),
+            Ok(_) if self.end_ns() <= self.show_from_ns => Ok(Step::Before),
             Ok(_) => Ok(Step::Frame),
             Err(Error::Bitstream { .. } | Error::MissingHeader | Error::MissingPredecessor { .. }) => {
                 self.losses.bad_packets += 1;
-                Ok(Step::Nothing)
+                Ok(Step::Damaged)
             }
             Err(e) => Err(e.into()),
         }
