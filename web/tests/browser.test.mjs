@@ -55,7 +55,7 @@ function find(piece, whole) {
   return undefined;
 }
 
-/** What was heard between silences of the player's own: before the first sound, behind the last, and where a busy machine let it run dry. */
+/** What was heard between silences of the player's own: before the first sound, behind the last, where a busy machine ran dry. */
 function soundsOf(samples) {
   const sounds = [];
   let from = 0;
@@ -69,7 +69,7 @@ function soundsOf(samples) {
   return sounds;
 }
 
-/** Checks that what was recorded are pieces of the file in their order, and returns the place of the first and the end of the last. */
+/** Checks that what was recorded are pieces of the file in their order; the place of the first and the end of the last. */
 function assertRecorded(samples, whole, atLeast) {
   let [first, end, heard] = [undefined, 0, 0];
   for (const sound of soundsOf(samples)) {
@@ -115,6 +115,82 @@ test("seeks to the exact sample", async () => {
   await player((player) => player.pause());
   const { first } = assertRecorded(await recorded(), whole.subarray(30 * RATE, 40 * RATE), RATE);
   assert.equal(first, RATE / 4);
+});
+
+test("after a seek and after a replay the next file plays", async () => {
+  await open("/fixtures/long.mka");
+  await player((player) => { player.currentTime = 20; });
+  await pressPlay();
+  await until((player) => player.currentTime > 20.2);
+  await player((player) => { player.src = "/fixtures/speech.mka"; });
+  await pressPlay();
+  await until((player) => player.currentTime > 0.2 && player.currentTime < 20 && player.duration < 20);
+  await until((player) => player.ended);
+  await pressPlay();
+  await until((player) => !player.ended && player.currentTime > 0.2);
+  await player((player) => { player.src = "/fixtures/long.mka"; });
+  await pressPlay();
+  await until((player) => player.currentTime > 0.2 && player.duration > 59);
+});
+
+test("a file that is set before another one plays takes its place", async () => {
+  await open("/fixtures/long.mka?rate=2000");
+  const reason = await player(async (player) => {
+    const played = player.play();
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    player.src = "/fixtures/speech.mka";
+    return played.catch((error) => error.name);
+  });
+  assert.equal(reason, "AbortError");
+  await until((player) => player.duration > 0 && player.duration < 20);
+  assert.deepEqual(await player((player) => [player.paused, player.error]), [true, undefined]);
+  await pressPlay();
+  await until((player) => player.currentTime > 0.2);
+});
+
+test("a place that was asked for before the file was loaded is gone to", async () => {
+  await its.page.goto(`${its.server.url}/`);
+  await player((player) => {
+    player.preload = "none";
+    player.src = "/fixtures/long.mka";
+    player.currentTime = 30;
+  });
+  await pressPlay();
+  await until((player) => player.currentTime > 30.2);
+});
+
+test("folders that a page names are relative to the page", async () => {
+  // Relative to the player's worker it would be /player/bundles/.
+  await its.page.goto(`${its.server.url}/`);
+  await player((player) => {
+    player.setAttribute("bundles", "bundles");
+    player.src = "fixtures/speech.mka";
+  });
+  await pressPlay();
+  await until((player) => player.currentTime > 0.2);
+  await its.page.goto(`${its.server.url}/`);
+  await its.page.evaluate(async () => {
+    const { configure } = await import("/player/siskin-player.js");
+    configure({ worker: "player/worker.js", worklet: "player/worklet.js", wasm: "player/siskin.wasm", bundles: "bundles" });
+    document.querySelector("siskin-audio").removeAttribute("bundles");
+    document.querySelector("siskin-audio").src = "fixtures/speech.mka";
+  });
+  await pressPlay();
+  await until((player) => player.currentTime > 0.2);
+});
+
+test("the player has a width where its place has none, and follows a narrow one", async () => {
+  await its.page.goto(`${its.server.url}/`);
+  const places = ["display: flex", "display: inline-block", "float: left", "width: 200px"];
+  const widths = await its.page.evaluate((places) => places.map((style) => {
+    const place = document.createElement("div");
+    place.style.cssText = style;
+    place.append(document.createElement("siskin-audio"));
+    document.body.append(place);
+    return place.firstChild.getBoundingClientRect().width;
+  }), places);
+  assert.ok(widths.slice(0, 3).every((width) => width >= 300), String(widths));
+  assert.equal(widths[3], 200);
 });
 
 test("sound begins before the file has arrived", async () => {
@@ -281,7 +357,8 @@ test("a visit takes few bytes, the next one nearly none, and its sound begins at
     await until((player) => player.currentTime > 0);
     best = Math.min(best, (await its.page.evaluate(() => performance.now())) - start);
   }
-  const again = [...its.server.sent].filter(([path, bytes]) => path.startsWith("/bundles/") && !path.endsWith(".json") && bytes > (sent.get(path) ?? 0));
+  const isKept = (path) => path.startsWith("/bundles/") && !path.endsWith(".json");
+  const again = [...its.server.sent].filter(([path, bytes]) => isKept(path) && bytes > (sent.get(path) ?? 0));
   assert.deepEqual(again, []);
   console.log(`first visit ${first} bytes; first sound ${best.toFixed(0)} ms after the file was named, warm`);
   // The aim is a second on an idle machine; this is for a player that waits for something it need not wait for.

@@ -22,7 +22,8 @@ export function launch(profile, args = [], options = {}) {
     executablePath: CHROMIUM.includes("/") ? CHROMIUM : `/usr/bin/${CHROMIUM}`,
     headless: true,
     timeout: Math.max(TIMEOUT, 30_000),
-    args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync", ...args],
+    args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+      "--disable-component-update", "--disable-sync", ...args],
     ...options,
   });
 }
@@ -49,7 +50,8 @@ export function withPlayer(element, html) {
     its.page.setDefaultTimeout(TIMEOUT);
   });
   // Functions go into the page as text.
-  const inPage = ([name, text, given]) => new Function("player", "given", `return (${text})(player, given)`)(document.querySelector(name), given);
+  const inPage = ([name, text, given]) =>
+    new Function("player", "given", `return (${text})(player, given)`)(document.querySelector(name), given);
   its.call = (ask, given) => its.page.evaluate(inPage, [element, ask.toString(), given]);
   its.until = (ask, given) => its.page.waitForFunction(inPage, [element, ask.toString(), given], { polling: 20 });
   its.open = async (source, script) => {
