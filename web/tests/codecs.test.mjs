@@ -47,6 +47,26 @@ test("frames are those of the program, and a seek leads to the one of its time",
   }
 });
 
+test("frames of packets that hold several are those of the program, each at its time, and a seek leads into them", async () => {
+  const siskin = await Siskin.instantiate(module);
+  const decoder = opened(siskin, "groups.mkv").newVideo();
+  const wanted = framesOf("groups");
+  assert.equal(new Set(wanted.map(([, hash]) => hash)).size, 75);
+  const all = [];
+  for (let frame = decoder.next(); frame; frame = decoder.next()) {
+    assert.ok(frame.isShown && Math.abs(frame.end - frame.start - 0.04) < 1e-3, JSON.stringify(frame));
+    all.push([Math.round(frame.start * 1000), hashPixels(decoder.picture().pixels)]);
+  }
+  assert.deepEqual(all, wanted);
+  for (const ms of [2960, 1000, 1360, 40, 0]) {
+    decoder.seek(ms / 1000 + 0.02);
+    let frame = decoder.next();
+    for (; frame && !frame.isShown; frame = decoder.next());
+    assert.equal(Math.round(frame.start * 1000), ms);
+    assert.equal(hashPixels(decoder.picture().pixels), wanted[ms / 40][1]);
+  }
+});
+
 test("video arrives in any pieces, and a seek asks for its own part alone", async () => {
   const siskin = await Siskin.instantiate(module);
   const bytes = fixture("video.mkv");

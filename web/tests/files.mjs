@@ -24,8 +24,8 @@ export function floats(name) {
   return new Float32Array(fixture(`${name}.f32`).slice().buffer);
 }
 
-/** Milliseconds and hashes of the frames of video.mkv. */
-export const frames = () => readFileSync(join(FIXTURES, "video.frames"), "utf8").trim().split("\n")
+/** Milliseconds and hashes of the frames of a film. */
+export const frames = (name = "video") => readFileSync(join(FIXTURES, `${name}.frames`), "utf8").trim().split("\n")
   .map((line) => line.split(" ").map(Number));
 
 /** FNV-1a of the red, green and blue of pixels that have an opacity behind them; also run in pages, as text. */

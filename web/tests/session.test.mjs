@@ -101,7 +101,7 @@ test("a film that does not state its length lasts as long as its frames", async 
 });
 
 test("a seek to the end gives the last frame and says so, in a film that states its length and in one that does not", async () => {
-  for (const [name, last, end] of [["video", 9.96, 10], ["live", 2.96, 3], ["silent", 2.96, 100]]) {
+  for (const [name, last, end] of [["video", 9.96, 10], ["live", 2.96, 3], ["silent", 2.96, 100], ["groups", 2.96, 3]]) {
     const { session, messages } = await open(`${name}.mkv`, true);
     await until(() => isIdle(session));
     messages.length = 0;

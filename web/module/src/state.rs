@@ -291,7 +291,7 @@ impl State {
     pub(crate) fn describe_video_damage(&mut self, video: u32) -> Result<()> {
         let video = self.videos.get(video)?;
         let damage = Damage {
-            bad_packets: video.losses().bad_packets,
+            bad_packets: video.losses().bad_frames,
             concealed_samples: 0,
             ends_early: video.is_truncated(),
             damage: video.losses().damage.as_deref(),
