@@ -119,7 +119,7 @@ fn a_film_is_shown_with_sound_or_without() {
         assert!((said["seconds"].as_f64().expect("a number") - 0.4).abs() < 0.05, "{said}");
         let page = fs::read_to_string(film.with_extension("html")).expect("the page");
         assert!(
-            page.contains("<siskin-video id=\"player\"") && !page.contains("siskin-audio"),
+            page.contains("<siskin-video id=\"player\"") && !page.contains("<siskin-audio"),
             "the element"
         );
         let parts = parts_of(&page);
