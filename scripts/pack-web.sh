@@ -18,8 +18,8 @@ grep -q "\"version\": \"$version\"" web/player/package.json || { echo "pack-web:
 (cd "$stage" && npm pack --silent --pack-destination "$out" >/dev/null)
 package=$out/siskin-player-$version.tgz
 packed=$(tar -tzf "$package")
-for file in siskin-player.js siskin-player.d.ts audio.js video.js recorder.js element.js worker.js worklet.js recorder-worker.js capture.js \
-  siskin.js siskin.d.ts siskin.wasm bundles/speech-24k/manifest.json bundles/speech-24k/decoder.onnx; do
+for file in siskin-player.js siskin-player.d.ts audio.js audio.d.ts video.js recorder.js element.js places.js worker.js session.js worklet.js \
+  recorder-worker.js capture.js siskin.js siskin.d.ts siskin.wasm bundles/speech-24k/manifest.json bundles/speech-24k/decoder.onnx; do
   grep -qx "package/$file" <<<"$packed" || { echo "pack-web: $package lacks $file" >&2; exit 1; }
 done
 printf '%s: %d bytes\n' "$package" "$(wc -c < "$package")" >&2

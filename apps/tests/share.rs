@@ -8,7 +8,7 @@ use std::io::Read;
 use std::path::Path;
 use std::process::Command;
 
-use common::{assert_fails, coded, folder, install_player, root, siskin, stderr, text};
+use common::{assert_fails, coded, ffmpeg, folder, good, install_player, ndjson, root, siskin, stderr, text};
 
 /// The program as a user has it who is no developer: the bundles are named, the data folder is `data`.
 fn installed(data: &Path) -> Command {
@@ -42,6 +42,28 @@ fn unpack(packed: &serde_json::Value) -> Vec<u8> {
     unpacked
 }
 
+/// The one element with the parts of a page, which nothing within it ends.
+fn parts_of(page: &str) -> serde_json::Value {
+    let parts =
+        page.split("id=\"parts\">").nth(1).and_then(|p| p.split("</script>").next()).expect("the parts");
+    serde_json::from_str(parts).expect("JSON")
+}
+
+/// The scripts of `element`, the worker and the audio thread are there, and every one that they import: the page fetches nothing.
+fn assert_scripts(parts: &serde_json::Value, element: &str) {
+    let scripts = parts["scripts"].as_object().expect("scripts");
+    let mut needed = vec![element, "worker.js", "worklet.js"];
+    let mut seen = Vec::new();
+    while let Some(name) = needed.pop() {
+        assert!(scripts.contains_key(name), "{name} is missing");
+        let script = scripts[name].as_str().expect("a text");
+        seen.push(name);
+        let imports = script.split("from \"./").skip(1).map(|rest| rest.split('"').next().expect("a name"));
+        needed.extend(imports.filter(|import| !seen.contains(import)));
+    }
+    assert!(scripts.keys().all(|name| seen.contains(&name.as_str())), "no others: {:?}", scripts.keys());
+}
+
 #[test]
 fn a_page_holds_all_that_it_takes() {
     let folder = folder();
@@ -54,12 +76,9 @@ fn a_page_holds_all_that_it_takes() {
     assert!(output.status.success(), "{}", stderr(&output));
     let page = fs::read_to_string(input.with_extension("html")).expect("the page beside the file");
     assert!(page.contains("<title>&lt;/script&gt;&lt;b&gt;&quot;Talk&quot; &amp; @PARTS@</title>"));
-    // One element with the parts, which nothing within it ends.
-    let parts =
-        page.split("id=\"parts\">").nth(1).and_then(|p| p.split("</script>").next()).expect("the parts");
-    let parts: serde_json::Value = serde_json::from_str(parts).expect("JSON");
-    assert_eq!(unpack(&parts["sound"]["bytes"]), fs::read(&input).expect("the file"));
-    assert_eq!(parts["sound"]["name"], "in");
+    let parts = parts_of(&page);
+    assert_eq!(unpack(&parts["file"]["bytes"]), fs::read(&input).expect("the file"));
+    assert_eq!(parts["file"]["name"], "in");
     assert_eq!(unpack(&parts["module"]), b"\0asm, not really");
     let bundle = root().join("models/bundles/speech-24k");
     let same = |packed: &serde_json::Value, name: &str| {
@@ -72,17 +91,42 @@ fn a_page_holds_all_that_it_takes() {
         ["codebooks.safetensors", "decoder.onnx", "entropy.safetensors"]
     );
     assert!(files.iter().all(|(name, packed)| same(packed, name)));
-    // Every script that one of them imports is there, or the page would fetch it.
-    let scripts = parts["scripts"].as_object().expect("scripts");
-    for (name, script) in scripts {
-        let script = script.as_str().expect("a text");
-        for import in script.split("from \"./").skip(1).map(|rest| rest.split('"').next().expect("a name")) {
-            assert!(scripts.contains_key(import), "{name} imports {import}");
-        }
-    }
+    assert_scripts(&parts, "audio.js");
     // Asked before what is there is written over.
     let again = installed(&data).args(["share", "-n", text(&input)]).output().expect("it starts");
     assert_fails(&again, 1, "exists already");
+}
+
+#[test]
+fn a_film_is_shown_with_sound_or_without() {
+    let folder = folder();
+    let data = folder.path().join("data");
+    install_player(&data);
+    let film = folder.path().join("film.mkv");
+    let source = "testsrc=size=64x48:rate=25:duration=0.4";
+    let clip = folder.path().join("clip.mkv");
+    for has_sound in [false, true] {
+        let sound: &[&str] = if has_sound { &["-f", "lavfi", "-i", "sine=duration=0.4"] } else { &[] };
+        let output: &[&str] = &["-c:v", "ffv1", text(&clip)];
+        ffmpeg(&[&["-y", "-f", "lavfi", "-i", source], sound, output].concat());
+        good(["encode", "-q", "-y", text(&clip), text(&film)]);
+        let output =
+            installed(&data).args(["share", "-y", "--json", text(&film)]).output().expect("it starts");
+        assert!(output.status.success(), "{}", stderr(&output));
+        let said = ndjson(&output.stdout).pop().expect("a result");
+        assert_eq!(said["video"], true);
+        assert_eq!(said["model"].as_str(), has_sound.then_some("speech-24k"));
+        assert!((said["seconds"].as_f64().expect("a number") - 0.4).abs() < 0.05, "{said}");
+        let page = fs::read_to_string(film.with_extension("html")).expect("the page");
+        assert!(
+            page.contains("<siskin-video id=\"player\"") && !page.contains("<siskin-audio"),
+            "the element"
+        );
+        let parts = parts_of(&page);
+        assert_eq!(unpack(&parts["file"]["bytes"]), fs::read(&film).expect("the file"));
+        assert_eq!(parts["bundle"].is_null(), !has_sound);
+        assert_scripts(&parts, "video.js");
+    }
 }
 
 #[test]

@@ -1,29 +1,9 @@
-// What <siskin-audio> and <siskin-video> have in common: state, Web Audio, Media Session, the worker. No dependencies, no build step.
+// What <siskin-audio> and <siskin-video> have in common: state, Web Audio, the worker. No dependencies, no build step.
 
-/** Where the player's parts are; `configure` sets others. */
-let places;
-
-function defaultPlaces() {
-  const at = (name) => new URL(name, import.meta.url).href;
-  return { worker: at("./worker.js"), worklet: at("./worklet.js"), wasm: at("./siskin.wasm"), bundles: at("./bundles/") };
-}
-
-/**
- * Says where the player's parts are, before the first element loads: for pages that carry them in themselves.
- * @param {Partial<import("./siskin-player").Places>} given
- */
-export function configure(given) {
-  // Not asked for where all are given: a module in a blob has no folder.
-  const isWhole = ["worker", "worklet", "wasm", "bundles"].every((name) => name in given);
-  places = isWhole ? given : { ...(places ?? defaultPlaces()), ...given };
-}
+import { takeMediaSession, tellMediaSession } from "./media-session.js";
+import { bundlesOf, findPart, workerType } from "./places.js";
 
 const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
-
-/** Where the player's parts are, for those that load them. */
-export function placesOfParts() {
-  return (places ??= defaultPlaces());
-}
 
 /** A player. Its properties and events are those of HTMLMediaElement, as far as there are any. */
 export class SiskinMedia extends HTMLElement {
@@ -32,8 +12,11 @@ export class SiskinMedia extends HTMLElement {
   static wantsVideo = false;
 
   #view;
+  /** Of the file that is open; another file has another one. */
   #worker;
-  #opening = 0;
+  /** Those that wait for a file to be open. */
+  #waiting = [];
+  /** Sound and frames of before a seek, or of another file, have a lower number. It grows for as long as the element lives. */
   #generation = 0;
   #state = "empty";
   #about;
@@ -47,7 +30,7 @@ export class SiskinMedia extends HTMLElement {
   #isWaiting = false;
   #error;
   #audio;
-  #lastUpdate = 0;
+  #isSeeking = false;
   /** The audio thread's last report: where it was, and when by its own clock. */
   #report;
 
@@ -101,6 +84,7 @@ export class SiskinMedia extends HTMLElement {
 
   get paused() { return this.#isPaused; }
   get ended() { return this.#hasEnded; }
+  get seeking() { return this.#isSeeking; }
   get duration() { return this.#duration; }
   get error() { return this.#error; }
   get tags() { return this.#about?.tags ?? {}; }
@@ -121,12 +105,6 @@ export class SiskinMedia extends HTMLElement {
 
   /** What the file says of its video; undefined without. */
   get video() { return this.#about?.video ?? undefined; }
-
-  /** As HTMLVideoElement's: frames that were shown, and those that came too late to be. */
-  getVideoPlaybackQuality() {
-    const { shown = 0, dropped = 0 } = this.#view;
-    return { creationTime: performance.now(), totalVideoFrames: shown + dropped, droppedVideoFrames: dropped };
-  }
 
   get currentTime() { return this.#position; }
   set currentTime(seconds) { this.#seek(seconds); }
@@ -160,28 +138,22 @@ export class SiskinMedia extends HTMLElement {
 
   /** Opens the file anew. */
   load() {
+    // A place that was asked for before there was a file to ask.
+    const place = this.#state === "empty" ? this.#position : 0;
     this.#close();
-    this.#error = undefined;
+    this.#position = place;
     this.#state = "opening";
-    const { worker, workerType, wasm, bundles } = placesOfParts();
-    const id = ++this.#opening;
-    this.#worker = new Worker(worker, { type: workerType ?? "module" });
-    this.#worker.onmessage = ({ data }) => {
-      if (data.id === this.#opening) this.#take(data);
+    const worker = new Worker(findPart("worker"), { type: workerType() });
+    this.#worker = worker;
+    worker.onmessage = ({ data }) => {
+      if (worker === this.#worker) this.#take(data);
     };
-    this.#worker.onerror = (event) => this.#fail(event.message || "the player's worker cannot be loaded");
-    const open = (source) => {
-      if (id !== this.#opening) return;
-      this.#worker.postMessage({ type: "open", id, ...source, wasm, bundles: this.getAttribute("bundles") ?? bundles, preload: this.preload,
-        wantsVideo: this.constructor.wantsVideo });
+    worker.onerror = (event) => {
+      if (worker === this.#worker) this.#fail(event.message || "the player's worker cannot be loaded");
     };
-    if (this.#file instanceof Uint8Array) {
-      open({ bytes: this.#file });
-    } else if (this.#file) {
-      this.#file.arrayBuffer().then((buffer) => open({ bytes: new Uint8Array(buffer) }), (error) => this.#fail(error.message));
-    } else {
-      open({ url: new URL(this.src, document.baseURI).href });
-    }
+    const source = this.#file ? { bytes: this.#file } : { url: new URL(this.src, document.baseURI).href };
+    worker.postMessage({ type: "open", ...source, wasm: findPart("wasm"), bundles: bundlesOf(this), preload: this.preload,
+      wantsVideo: this.constructor.wantsVideo, generation: this.#generation });
     this.#view.update();
   }
 
@@ -191,18 +163,28 @@ export class SiskinMedia extends HTMLElement {
       if (!this.src && !this.#file) throw new Error("there is nothing to play: src is empty");
       this.load();
     }
+    const worker = this.#worker;
+    const still = () => {
+      if (worker !== this.#worker) throw new DOMException("another file was set before this one played", "AbortError");
+    };
     this.#isPaused = false;
     this.#tell("play");
     try {
       await this.#opened();
+      still();
       if (this.#hasEnded) this.#seek(0);
       await this.#provideAudio();
+      still();
       if (this.#isPaused) return;
       await this.#audio.context.resume();
-      this.#setMediaSession();
+      still();
+      takeMediaSession(this);
     } catch (error) {
-      this.#isPaused = true;
-      if (!this.#error) this.#fail(error.message);
+      // It is no matter of the file that was set since.
+      if (worker === this.#worker) {
+        this.#isPaused = true;
+        if (!this.#error) this.#fail(error.message);
+      }
       throw error;
     }
   }
@@ -223,10 +205,12 @@ export class SiskinMedia extends HTMLElement {
   async #opened() {
     if (this.#state === "ready") return;
     if (this.#error) throw this.#error;
-    await new Promise((resolve, reject) => {
-      this.addEventListener("loadedmetadata", () => resolve(undefined), { once: true });
-      this.addEventListener("error", () => reject(this.#error), { once: true });
-    });
+    await new Promise((resolve, reject) => this.#waiting.push({ resolve, reject }));
+  }
+
+  /** Tells those that wait for the file: it is open, or `error` is why it is not. */
+  #settle(error) {
+    for (const { resolve, reject } of this.#waiting.splice(0)) error ? reject(error) : resolve();
   }
 
   /** The audio context with the output, once they are there. */
@@ -240,7 +224,7 @@ export class SiskinMedia extends HTMLElement {
     const context = new AudioContext({ sampleRate: this.#about.sampleRate, latencyHint: "playback" });
     const gain = new GainNode(context);
     const audio = { context, gain };
-    audio.ready = context.audioWorklet.addModule(places.worklet).then(() => {
+    audio.ready = context.audioWorklet.addModule(findPart("worklet")).then(() => {
       if (this.#audio !== audio) return;
       const node = new AudioWorkletNode(context, "siskin-output", { numberOfInputs: 0, outputChannelCount: [1] });
       node.connect(gain).connect(context.destination);
@@ -259,6 +243,7 @@ export class SiskinMedia extends HTMLElement {
     if (!Number.isFinite(seconds)) throw new RangeError(`currentTime is ${seconds}`);
     this.#position = clamp(seconds, 0, Number.isFinite(this.#duration) ? this.#duration : Infinity);
     this.#hasEnded = false;
+    this.#isSeeking = true;
     this.#generation += 1;
     this.#report = undefined;
     this.#view.clearFrames?.();
@@ -272,7 +257,8 @@ export class SiskinMedia extends HTMLElement {
     switch (message.type) {
       case "described":
         this.#about = message.about;
-        if (!this.#isPaused) this.#provideAudio();
+        // What goes wrong is thrown where it is awaited.
+        if (!this.#isPaused) this.#provideAudio().catch(() => undefined);
         break;
       case "opened":
         this.#state = "ready";
@@ -283,20 +269,22 @@ export class SiskinMedia extends HTMLElement {
         if (message.about.others.length > 0) this.#view.setNotice(`Not played: tracks of ${message.about.others.join(", ")}.`);
         this.#tell("durationchange");
         this.#tell("loadedmetadata");
+        this.#settle();
+        break;
+      case "seeked":
+        if (message.generation !== this.#generation) break;
+        this.#isSeeking = false;
+        this.#tell("seeked");
         break;
       case "frame":
         if (message.generation === this.#generation) this.#view.addFrame(message);
         break;
       case "peaks":
-        this.#view.setPeaks(message.values, message.perSecond);
+        this.#view.setPeaks(message);
         break;
       case "length":
-        if (message.seconds === 0) this.#fail(message.damage.damage ?? "the file holds no sound that can be decoded");
-        else if (!(Math.abs(message.seconds - this.#duration) < 0.01)) {
-          this.#duration = message.seconds;
-          this.#tell("durationchange");
-        }
-        if (message.seconds > 0) this.#view.setDamage(message.damage);
+        if (message.seconds === 0) this.#fail(message.reason ?? "the file holds nothing that can be decoded");
+        else this.#setDuration(message.seconds);
         break;
       case "damage":
         this.#view.setDamage(message.damage);
@@ -307,15 +295,19 @@ export class SiskinMedia extends HTMLElement {
     }
   }
 
+  #setDuration(seconds) {
+    if (Math.abs(seconds - this.#duration) < 0.01) return;
+    this.#duration = seconds;
+    this.#position = Math.min(this.#position, seconds);
+    this.#tell("durationchange");
+  }
+
   /** A message of the audio thread. */
   #takeProgress({ generation, position, at, isStarved, ended }) {
     if (generation !== this.#generation) return;
     if (position !== undefined) {
-      const isNew = this.#lastUpdate !== generation;
-      this.#lastUpdate = generation;
       this.#position = position / this.#about.sampleRate;
       this.#report = { seconds: this.#position, at };
-      if (isNew) this.#tell("seeked");
     }
     const isWaiting = isStarved && !ended && !this.#isPaused;
     if (isWaiting !== this.#isWaiting) {
@@ -324,7 +316,8 @@ export class SiskinMedia extends HTMLElement {
     }
     if (ended && !this.#hasEnded && !this.#isPaused) {
       this.#hasEnded = true;
-      if (!(this.#position <= this.#duration)) this.#duration = this.#position;
+      if (!(this.#position <= this.#duration)) this.#setDuration(this.#position);
+      this.#position = Math.min(this.#position, this.#duration);
       this.pause();
       this.#tell("ended");
     }
@@ -336,20 +329,22 @@ export class SiskinMedia extends HTMLElement {
     this.#state = "failed";
     this.#isPaused = true;
     this.#audio?.context.suspend();
+    this.#settle(this.#error);
     this.#tell("error");
   }
 
   #close() {
     this.#worker?.terminate();
     this.#audio?.context.close();
-    this.#worker = this.#audio = this.#about = undefined;
-    this.#opening += 1;
+    this.#worker = this.#audio = this.#about = this.#error = undefined;
+    this.#generation += 1;
     this.#state = "empty";
     this.#report = undefined;
     this.#position = 0;
     this.#duration = NaN;
     this.#isPaused = true;
-    this.#hasEnded = this.#isWaiting = false;
+    this.#hasEnded = this.#isWaiting = this.#isSeeking = false;
+    this.#settle(new DOMException("another file was set before this one was open", "AbortError"));
     this.#view.reset();
   }
 
@@ -360,38 +355,9 @@ export class SiskinMedia extends HTMLElement {
     this.#tell("volumechange");
   }
 
-  #setMediaSession() {
-    const session = navigator.mediaSession;
-    if (!session) return;
-    const { TITLE, ARTIST, ALBUM } = this.tags;
-    session.metadata = new MediaMetadata({ title: this.title || TITLE || document.title, artist: ARTIST ?? "", album: ALBUM ?? "" });
-    const by = (step) => (details) => this.#seek(this.#position + step * (details.seekOffset ?? 10));
-    const actions = {
-      play: () => this.play().catch(() => undefined),
-      pause: () => this.pause(),
-      seekbackward: by(-1),
-      seekforward: by(1),
-      seekto: (details) => this.#seek(details.seekTime),
-    };
-    for (const [action, handler] of Object.entries(actions)) {
-      // Each browser knows others.
-      try { session.setActionHandler(action, handler); } catch { /* not this one */ }
-    }
-  }
-
-  #tellMediaSession() {
-    const session = navigator.mediaSession;
-    if (!session || !this.#audio) return;
-    session.playbackState = this.#isPaused ? "paused" : "playing";
-    if (this.#duration > 0) {
-      const position = clamp(this.#position, 0, this.#duration);
-      session.setPositionState?.({ duration: this.#duration, playbackRate: this.#speed, position });
-    }
-  }
-
   #tell(event) {
     this.#view.update();
-    if (event === "play" || event === "pause" || event === "seeked" || event === "ratechange") this.#tellMediaSession();
+    if (event === "play" || event === "pause" || event === "seeked" || event === "ratechange") tellMediaSession(this);
     this.dispatchEvent(new Event(event));
   }
 }

@@ -3,7 +3,7 @@
 /** Bytes of one request: five minutes at 6 kb/s. A multiple of the pages in which the module keeps a file. */
 const CHUNK = 1 << 18;
 const PAGE = 1 << 16;
-/** Bytes that are fetched beyond where somebody was last found waiting: half a minute of video at 300 kb/s, 23 minutes of speech. */
+/** Bytes fetched beyond where somebody was last found waiting: half a minute of video at 300 kb/s, 23 minutes of speech at 6. */
 const AHEAD = 1 << 20;
 
 /** Fetches a file: from the place that was wanted last on, and no further than is soon needed. */
@@ -21,18 +21,12 @@ export class Loader {
     this.spans = [];
     this.total = Infinity;
     this.hasRanges = true;
-    /** Bytes beyond which nothing is fetched before somebody wants it: a page with ten players does not load ten files. */
-    this.limit = CHUNK;
-    this.ahead = 0;
+    /** Bytes behind `base` beyond which nothing is fetched before it is wanted: a page with ten players does not load ten files. */
+    this.ahead = CHUNK;
     this.wanted = undefined;
     /** Where fetching goes on when nothing is wanted: what lies before was passed over. */
     this.base = 0;
     this.isClosed = false;
-  }
-
-  /** Bytes that are there. */
-  get loaded() {
-    return this.spans.reduce((sum, [from, to]) => sum + to - from, 0);
   }
 
   /** Fetches until everything up to the limit is there; is called again when that has grown. Throws what goes wrong. */
@@ -53,7 +47,6 @@ export class Loader {
     if (this.isCovered(offset)) return;
     this.wanted = offset;
     this.base = offset - (offset % PAGE);
-    this.limit = Math.max(this.limit, this.base + this.ahead);
     const [from, to] = this.current ?? [0, 0];
     // What is on its way is waited for; without ranges everything is.
     if (this.hasRanges && this.current && (offset < from || offset >= to)) this.abort?.abort("another place");
@@ -61,13 +54,12 @@ export class Loader {
 
   /** Somebody listens and will want what follows. */
   readAhead() {
-    this.ahead = AHEAD;
-    this.limit = Math.max(this.limit, this.base + AHEAD);
+    this.ahead = Math.max(this.ahead, AHEAD);
   }
 
   /** Fetches all from here on. */
   loadAll() {
-    this.limit = Infinity;
+    this.ahead = Infinity;
   }
 
   close() {
@@ -89,10 +81,13 @@ export class Loader {
   next() {
     if (this.wanted !== undefined && this.isCovered(this.wanted)) this.wanted = undefined;
     // From the beginning of its page, or behind what of the page is there.
-    const first = this.wanted === undefined ? this.firstMissing(this.base)
+    let first = this.wanted === undefined ? this.firstMissing(this.base)
       : this.firstMissing(this.wanted - (this.wanted % PAGE));
+    // All of it is wanted, and what was passed over too.
+    if (first >= this.total && this.ahead === Infinity) first = this.firstMissing(0);
     if (first >= this.total) return undefined;
-    return this.wanted !== undefined || first < this.limit ? first : undefined;
+    // Counted from the place that was wanted last, and not from the furthest: that is the index, at the end of the file.
+    return this.wanted !== undefined || first < this.base + this.ahead ? first : undefined;
   }
 
   async fetchFrom(from) {

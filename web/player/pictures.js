@@ -22,8 +22,14 @@ export class Pictures {
   /** Goes on at a time. */
   seek(seconds) {
     this.target = seconds;
+    /** When the last frame begins that was looked at, and when it ends. */
     this.sentUntil = -1;
+    this.until = 0;
     this.lastSent = -1;
+    /** Late frames since one was sent. */
+    this.skipped = 0;
+    /** The last frame, where all end before the time that was sought. */
+    this.before = undefined;
     this.hasEnded = false;
   }
 
@@ -41,47 +47,27 @@ export class Pictures {
     const frame = this.decoder.next();
     if (frame === null) {
       this.hasEnded = true;
+      // Behind its end a film shows its last frame.
+      if (this.before && this.lastSent < 0) this.#give(this.before);
       return;
     }
-    if (!frame.isShown) return;
+    this.until = frame.end;
+    if (frame.isDamaged) return;
+    if (!frame.isShown) {
+      this.before = frame;
+      return;
+    }
     this.sentUntil = frame.start;
     const isLate = frame.end < position - LATE && this.lastSent >= 0 && frame.start - this.lastSent < 2 * LATE;
-    if (isLate) return;
-    this.lastSent = frame.start;
+    if (isLate) this.skipped += 1;
+    else this.#give(frame);
+  }
+
+  #give({ start, end }) {
     const { pixels, width, height } = this.decoder.picture();
-    this.send({ start: frame.start, end: frame.end, width, height, pixels: pixels.buffer }, [pixels.buffer]);
-  }
-}
-
-/** What a film without sound plays, or one whose sound ends before it: the audio thread's clock goes on with it. */
-export class Silence {
-  /**
-   * @param {number} rate
-   * @param {number} seconds its end
-   */
-  constructor(rate, seconds) {
-    this.rate = rate;
-    this.end = Math.round(seconds * rate);
-    this.at = 0;
-  }
-
-  seek(seconds) {
-    this.at = Math.round(seconds * this.rate);
-  }
-
-  position() {
-    return this.at;
-  }
-
-  /** The next fifth of a second; none at the end. */
-  next() {
-    const count = Math.min(Math.round(this.rate / 5), this.end - this.at);
-    if (count <= 0) return null;
-    this.at += count;
-    return new Float32Array(count);
-  }
-
-  damage() {
-    return { badPackets: 0, concealedSamples: 0, endsEarly: false, damage: null };
+    const { skipped } = this;
+    this.lastSent = start;
+    this.skipped = 0;
+    this.send({ start, end, width, height, pixels: pixels.buffer, skipped }, [pixels.buffer]);
   }
 }

@@ -4,6 +4,9 @@ import { Resampler } from "./resample.js";
 import { loadBundle, loadModule } from "./resources.js";
 import { Siskin, SiskinEncoder, filesOfEncoder } from "./siskin.js";
 
+/** Seconds between two messages of progress: samples come 47 times a second, and the page draws what it is told. */
+const PROGRESS = 0.1;
+
 /** One recording. */
 class Recording {
   async open({ wasm, bundles, bundle, stages, sampleRate }) {
@@ -13,14 +16,19 @@ class Recording {
     this.encoder = new SiskinEncoder(siskin, stages);
     this.resampler = new Resampler(sampleRate, this.encoder.sampleRate);
     this.samples = 0;
+    /** The last progress that the page was told, in seconds, and the peak since. */
+    this.told = this.peak = 0;
     globalThis.postMessage({ type: "opened" });
   }
 
   push(samples) {
-    let peak = 0;
-    for (const sample of samples) peak = Math.max(peak, Math.abs(sample));
+    for (const sample of samples) this.peak = Math.max(this.peak, Math.abs(sample));
     const bytes = this.encode(this.resampler.push(samples));
-    globalThis.postMessage({ type: "progress", seconds: this.samples / this.encoder.sampleRate, bytes, peak });
+    const seconds = this.samples / this.encoder.sampleRate;
+    if (seconds < this.told + PROGRESS) return;
+    globalThis.postMessage({ type: "progress", seconds, bytes, peak: this.peak });
+    this.told = seconds;
+    this.peak = 0;
   }
 
   encode(samples) {

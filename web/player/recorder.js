@@ -1,7 +1,7 @@
 // <siskin-recorder>: records from the microphone, encodes in the page, gives a .mka. Nothing leaves the page.
 
-import { placesOfParts } from "./element.js";
-import { STYLE, formatTime } from "./view.js";
+import { bundlesOf, findPart } from "./places.js";
+import { STYLE, formatTime, setButton } from "./view.js";
 
 const HTML = `<style>${STYLE}
 .level { flex: 1 1 8rem; height: .6rem; }
@@ -47,7 +47,7 @@ export class SiskinRecorder extends HTMLElement {
 
   disconnectedCallback() {
     queueMicrotask(() => {
-      if (!this.isConnected) this.#close();
+      if (!this.isConnected) this.#close(new DOMException("the recorder was taken out of the page", "AbortError"));
     });
   }
 
@@ -77,58 +77,82 @@ export class SiskinRecorder extends HTMLElement {
   async start() {
     if (this.#state !== "idle") throw new Error("a recording is under way");
     const { stages } = this;
-    if (!Number.isInteger(stages) || stages < 0 || stages > 255) throw new RangeError(`stages is ${this.getAttribute("stages")}, allowed: 0 to 255`);
+    if (!Number.isInteger(stages) || stages < 0 || stages > 255) {
+      throw new RangeError(`stages is ${this.getAttribute("stages")}, allowed: 0 to 255`);
+    }
     this.#state = "opening";
     this.#error = this.#file = undefined;
     this.#duration = this.#bytes = this.#peak = 0;
     this.#update();
     const parts = (this.#parts = {});
+    // Taken out of the page meanwhile, or asked again after that.
+    const still = () => {
+      if (this.#parts !== parts) throw new DOMException("the recorder was taken out of the page", "AbortError");
+    };
     try {
       if (!navigator.mediaDevices) throw new Error("the page may not use the microphone: it has to be from https or this machine");
       parts.stream = await navigator.mediaDevices.getUserMedia({ audio: MICROPHONE });
+      still();
+      const [track] = parts.stream.getTracks();
+      // A microphone that is pulled out ends the recording.
+      track.onended = () => {
+        if (this.#parts === parts && this.recording) this.stop().catch(() => undefined);
+      };
       // At the device's rate: not all browsers connect a microphone to a context of another one.
       const context = (parts.context = new AudioContext());
-      const { wasm, bundles, recorderWorker, capture } = placesOfParts();
-      parts.worker = new Worker(recorderWorker ?? new URL("./recorder-worker.js", import.meta.url), { type: "module" });
-      const opened = new Promise((resolve, reject) => {
-        parts.worker.onmessage = ({ data }) => this.#take(data, resolve, reject);
-        parts.worker.onerror = (event) => reject(new Error(event.message || "the recorder's worker cannot be loaded"));
-      });
-      const { href } = new URL(this.getAttribute("bundles") ?? bundles, document.baseURI);
-      parts.worker.postMessage({ type: "open", wasm, bundles: href, bundle: this.bundle, stages, sampleRate: context.sampleRate });
-      await Promise.all([opened, context.audioWorklet.addModule(capture ?? new URL("./capture.js", import.meta.url).href), context.resume()]);
-      if (this.#parts !== parts) throw new Error("the recorder was taken out of the page");
+      const opened = this.#openWorker(parts, stages);
+      await Promise.all([opened, context.audioWorklet.addModule(findPart("capture")), context.resume()]);
+      still();
+      if (track.readyState === "ended") throw new Error("the microphone was taken away");
       const node = (parts.node = new AudioWorkletNode(context, "siskin-input", { numberOfOutputs: 0 }));
       const { port1, port2 } = new MessageChannel();
       node.port.postMessage({ port: port1 }, [port1]);
       parts.worker.postMessage({ type: "connect", port: port2 }, [port2]);
       context.createMediaStreamSource(parts.stream).connect(node);
-      // A microphone that is pulled out ends the recording.
-      parts.stream.getTracks()[0].onended = () => this.toggle();
       this.#state = "recording";
       this.#tell("start");
     } catch (error) {
-      this.#fail(error);
+      // Another recording may be under way since.
+      if (this.#parts === parts) this.#fail(error);
+      else release(parts);
       throw error;
     }
   }
 
+  /** Starts the worker; resolves when it has its encoder. */
+  #openWorker(parts, stages) {
+    const worker = (parts.worker = new Worker(findPart("recorderWorker"), { type: "module" }));
+    const opened = new Promise((resolve, reject) => Object.assign(parts, { resolve, reject }));
+    worker.onmessage = ({ data }) => {
+      if (this.#parts === parts) this.#take(data);
+    };
+    worker.onerror = (event) => {
+      if (this.#parts === parts) this.#fail(new Error(event.message || "the recorder's worker cannot be loaded"));
+    };
+    const sampleRate = parts.context.sampleRate;
+    worker.postMessage({ type: "open", wasm: findPart("wasm"), bundles: bundlesOf(this), bundle: this.bundle, stages, sampleRate });
+    return opened;
+  }
+
   /** Ends the recording; its file. */
   async stop() {
-    if (this.#state !== "recording") throw new Error("nothing is recorded");
+    if (!this.recording) throw new Error("nothing is recorded");
     this.#state = "finishing";
     this.#update();
     const parts = this.#parts;
     const finished = new Promise((resolve, reject) => Object.assign(parts, { resolve, reject }));
     parts.node.port.postMessage({ type: "end" });
+    // Not only when all is encoded: the browser shows for as long that the page listens.
+    stopTracks(parts);
     return finished;
   }
 
   /** A message of the worker. */
-  #take(message, opened, failed) {
+  #take(message) {
+    const { resolve } = this.#parts;
     switch (message.type) {
       case "opened":
-        opened();
+        resolve();
         break;
       case "progress":
         this.#duration = message.seconds;
@@ -136,42 +160,36 @@ export class SiskinRecorder extends HTMLElement {
         this.#peak = message.peak;
         this.#tell("timeupdate");
         break;
-      case "finished": {
+      case "finished":
         this.#duration = message.seconds;
         this.#bytes = message.file.length;
         this.#file = new Blob([message.file], { type: "audio/x-matroska" });
-        const { resolve } = this.#parts;
         this.#close();
         this.#tell("recorded");
-        resolve?.(this.#file);
+        resolve(this.#file);
         break;
-      }
-      case "error": {
-        const error = new Error(message.message);
-        failed(error);
-        if (this.#state !== "opening") this.#fail(error);
+      case "error":
+        this.#fail(new Error(message.message));
         break;
-      }
     }
   }
 
   #fail(error) {
-    const { reject } = this.#parts ?? {};
     // The browser's own words do not say what was not allowed.
     this.#error = error.name === "NotAllowedError" ? new Error("the microphone was not allowed") : error;
-    this.#close();
+    this.#close(this.#error);
     this.#tell("error");
-    reject?.(error);
   }
 
-  #close() {
-    const { stream, context, worker } = this.#parts ?? {};
-    for (const track of stream?.getTracks() ?? []) track.stop();
-    context?.close();
-    worker?.terminate();
-    this.#parts = {};
+  /** Lets everything go; whoever waits for the recording is told why there will be none. */
+  #close(reason) {
+    const parts = this.#parts;
+    this.#parts = undefined;
     this.#state = "idle";
     this.#peak = 0;
+    if (parts) release(parts);
+    if (reason) parts?.reject?.(reason);
+    this.#update();
   }
 
   #tell(event) {
@@ -180,15 +198,11 @@ export class SiskinRecorder extends HTMLElement {
   }
 
   #update() {
-    const isOn = this.#state === "recording";
+    const label = this.recording ? "Stop" : "Record";
     const button = this.#find(".record");
-    const label = isOn ? "Stop" : "Record";
-    if (button.getAttribute("aria-label") !== label) {
-      button.setAttribute("aria-label", label);
-      button.title = label;
-      button.innerHTML = ICONS[isOn ? "stop" : "record"];
-    }
-    button.disabled = this.#state === "opening" || this.#state === "finishing";
+    if (button.getAttribute("aria-label") !== label) setButton(button, label, ICONS[this.recording ? "stop" : "record"]);
+    // Not `disabled`, which would take the focus from whoever has pressed it: `toggle` does nothing meanwhile.
+    button.setAttribute("aria-disabled", String(this.#state === "opening" || this.#state === "finishing"));
     this.#find(".level").value = this.#peak;
     this.#find(".time").textContent = `${formatTime(this.#duration)} · ${(this.#bytes / 1000).toFixed(1)} kB`;
     this.#find(".message").textContent = this.#error ? `This cannot be recorded: ${this.#error.message}` : "";
@@ -201,6 +215,17 @@ export class SiskinRecorder extends HTMLElement {
       save.download = `recording-${new Date().toISOString().slice(0, 19).replaceAll(":", "")}.mka`;
     }
   }
+}
+
+function stopTracks({ stream }) {
+  for (const track of stream?.getTracks() ?? []) track.stop();
+}
+
+/** Lets the microphone, the audio thread and the worker of a recording go. */
+function release(parts) {
+  stopTracks(parts);
+  if (parts.context && parts.context.state !== "closed") parts.context.close();
+  parts.worker?.terminate();
 }
 
 if (!customElements.get("siskin-recorder")) customElements.define("siskin-recorder", SiskinRecorder);

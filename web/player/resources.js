@@ -36,7 +36,7 @@ export async function loadModule(wasm) {
 
 /**
  * A bundle's manifest and the files that the decoder needs.
- * @param {string | Record<string, {manifest: Uint8Array, files: Record<string, Uint8Array>}>} bundles the folder of all bundles, or the bundles
+ * @param {string | Record<string, {manifest: Uint8Array, files: Record<string, Uint8Array>}>} bundles the folder of all, or they
  * @param {string} name
  * @param {(manifest: Uint8Array) => string[]} namesOf
  */

@@ -1,4 +1,4 @@
-/** Where the player's parts are. */
+/** Where the player's parts are. Addresses are relative to the page. */
 export interface Places {
   /** Address of worker.js. */
   worker: string;
@@ -8,9 +8,9 @@ export interface Places {
   worklet: string;
   /** Address of siskin.wasm, or its bytes. */
   wasm: string | Uint8Array;
-  /** Folder of all bundles, with a slash at its end; or the bundles themselves, by name. */
+  /** Folder of all bundles; or the bundles themselves, by name. */
   bundles: string | Record<string, { manifest: Uint8Array; files: Record<string, Uint8Array> }>;
-  /** Address of recorder-worker.js. */
+  /** Address of recorder-worker.js, a module. */
   recorderWorker?: string;
   /** Address of capture.js. */
   capture?: string;
@@ -20,8 +20,8 @@ export interface Places {
 export function configure(places: Partial<Places>): void;
 
 /**
- * What `<siskin-audio src="talk.mka">` and `<siskin-video src="film.mkv">` have in common. Attributes: `src`, `title`, `preload` ("none",
- * "metadata", "auto"), `muted`, `bundles`.
+ * What `<siskin-audio src="talk.mka">` and `<siskin-video src="film.mkv">` have in common. Attributes: `src`, `title`, `preload`
+ * ("none", "metadata", "auto"), `muted`, `bundles` (a folder, relative to the page as `src` is).
  *
  * Events, as of HTMLMediaElement: loadedmetadata, durationchange, play, playing, pause, waiting, timeupdate, seeking, seeked,
  * ended, volumechange, ratechange, error.
@@ -43,16 +43,23 @@ declare class SiskinMedia extends HTMLElement {
   readonly duration: number;
   readonly paused: boolean;
   readonly ended: boolean;
+  /** Between `seeking` and `seeked`. */
+  readonly seeking: boolean;
+  /** Whether it waits for the file, or for the decoder. */
   readonly isWaiting: boolean;
   readonly error: Error | undefined;
   /** Tags of the file, such as TITLE. */
   readonly tags: Record<string, string>;
   readonly chapters: { seconds: number; title: string }[];
+  /** What the file says of its video; none before it is open, and without video. */
+  readonly video: import("./siskin.js").About["video"] | undefined;
+  /** The place that is heard now, in seconds; `currentTime` is that of the last `timeupdate`. */
+  readonly presentationTime: number;
   /** The node that the sound comes from; none before the first `play`. */
   readonly audioNode: GainNode | undefined;
   /** Opens the file anew. */
   load(): void;
-  /** Rejects if the file cannot be played. */
+  /** Rejects if the file cannot be played, and with an AbortError where another one is set first. */
   play(): Promise<void>;
   pause(): void;
   togglePlay(): void;
@@ -66,12 +73,13 @@ export class SiskinVideo extends SiskinMedia {
   /** Columns and rows of the frames; 0 before they are known. */
   readonly videoWidth: number;
   readonly videoHeight: number;
-  /** Frames that were shown, and those that came too late to be. */
+  /** As HTMLVideoElement's, of the file that is open: all frames so far, and those that came too late to be shown. */
   getVideoPlaybackQuality(): { creationTime: number; totalVideoFrames: number; droppedVideoFrames: number };
 }
 
 /**
- * `<siskin-recorder>`: records from the microphone and encodes in the page. Attributes: `bundle`, `stages`, `bundles`.
+ * `<siskin-recorder>`: records from the microphone and encodes in the page. Attributes: `bundle`, `stages`, `bundles` (a folder,
+ * relative to the page).
  *
  * Events: start, timeupdate, recorded, error.
  */
@@ -87,7 +95,9 @@ export class SiskinRecorder extends HTMLElement {
   readonly error: Error | undefined;
   /** The last recording: a Matroska file. */
   readonly file: Blob | undefined;
+  /** Asks for the microphone and begins; rejects if that is not allowed, and where the recorder is taken out of the page. */
   start(): Promise<void>;
+  /** Lets the microphone go; the recording, once all is encoded. */
   stop(): Promise<Blob>;
   toggle(): void;
 }

@@ -1,13 +1,13 @@
 /** What a file says of itself. What is said of its sound is missing where there is none. */
 export interface About {
-  bundle: string;
-  bundleName: string;
-  sampleRate: number;
-  frameSamples: number;
-  stages: number;
-  codesPerStage: number;
-  /** Samples, where the file states its length. */
-  samples: number | null;
+  bundle?: string;
+  bundleName?: string;
+  sampleRate?: number;
+  frameSamples?: number;
+  stages?: number;
+  codesPerStage?: number;
+  /** Samples, where the file states its length and has no video. */
+  samples?: number | null;
   video: {
     width: number;
     height: number;
@@ -34,6 +34,7 @@ export interface Damage {
 
 /** A call needs a part of the file that has not arrived. */
 export class NeedsData extends Error {
+  constructor(offset: number);
   /** The byte that is needed. */
   offset: number;
 }
@@ -73,8 +74,8 @@ export class SiskinDecoder {
 
 /** Decodes the video of a file, a frame after another. */
 export class SiskinVideoDecoder {
-  /** The next packet's frame; null at the end. Those that are not shown are needed for later ones, or damaged. */
-  next(): { start: number; end: number; isShown: boolean } | null;
+  /** The next packet's frame; null at the end. Those that are not shown lie before the time that was sought, or are damaged. */
+  next(): { start: number; end: number; isShown: boolean; isDamaged: boolean } | null;
   /** The frame that was decoded last: red, green, blue and opacity, row by row. */
   picture(): { width: number; height: number; pixels: Uint8Array };
   seek(seconds: number): void;

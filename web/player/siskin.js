@@ -39,11 +39,11 @@ export class Siskin {
       const whole = new Uint8Array(text.length + data.length);
       whole.set(text);
       whole.set(data, text.length);
-      this.#input(whole);
-      this.#check(() => this.wasm.siskin_bundle_file(text.length));
+      this.input(whole);
+      this.check(() => this.wasm.siskin_bundle_file(text.length));
     }
-    this.#input(manifest);
-    this.#check(() => this.wasm.siskin_bundle_open());
+    this.input(manifest);
+    this.check(() => this.wasm.siskin_bundle_open());
   }
 
   /** A file of which nothing has arrived. */
@@ -51,8 +51,11 @@ export class Siskin {
     return new SiskinFile(this, this.wasm.siskin_file_new());
   }
 
-  /** @param {Uint8Array} bytes */
-  #input(bytes) {
+  /**
+   * Puts bytes where the next call takes them from.
+   * @param {Uint8Array} bytes
+   */
+  input(bytes) {
     const address = this.wasm.siskin_input(bytes.length);
     // Anew each time: the memory's buffer is another one after it has grown.
     new Uint8Array(this.wasm.memory.buffer, address, bytes.length).set(bytes);
@@ -68,7 +71,7 @@ export class Siskin {
    * @param {() => number} call
    * @param {number} [file] whose missing part a `NeedsData` names
    */
-  #check(call, file = 0) {
+  check(call, file = 0) {
     let result;
     try {
       result = call();
@@ -79,10 +82,6 @@ export class Siskin {
     if (result === FAILED) throw new Error(this.text());
     return result;
   }
-
-  // For the classes below, which are the only callers.
-  check(call, file) { return this.#check(call, file); }
-  input(bytes) { this.#input(bytes); }
 }
 
 /** A file that may still be arriving. */
@@ -198,13 +197,14 @@ export class SiskinVideoDecoder {
   }
 
   /**
-   * Decodes the next packet: when its frame begins and ends, in seconds, and whether it is to be shown; null at the end.
-   * Throws `NeedsData` where the file has not arrived.
+   * Decodes the next packet: when its frame begins and ends, in seconds, whether it is to be shown (it is not where it lies before
+   * the time that was sought) and whether it is damaged; null at the end. Throws `NeedsData` where the file has not arrived.
    */
   next() {
     const step = this.#call("siskin_video_next");
     if (step === 0) return null;
-    return { start: this.#call("siskin_video_start"), end: this.#call("siskin_video_end"), isShown: step === 1 };
+    const [start, end] = [this.#call("siskin_video_start"), this.#call("siskin_video_end")];
+    return { start, end, isShown: step === 1, isDamaged: step === 3 };
   }
 
   /** The frame that was decoded last: red, green, blue and opacity of its pixels, row by row; a copy. */
@@ -212,6 +212,7 @@ export class SiskinVideoDecoder {
     const { siskin } = this.file;
     const [width, height] = [this.#call("siskin_video_width"), this.#call("siskin_video_height")];
     const address = siskin.wasm.siskin_video_pixels(this.number);
+    if (address === 0) throw new Error(siskin.text());
     return { width, height, pixels: new Uint8Array(siskin.wasm.memory.buffer, address, 4 * width * height).slice() };
   }
 

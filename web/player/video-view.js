@@ -1,10 +1,11 @@
 // Frames on a canvas above the player's controls, each at its time.
 
-import { View } from "./view.js";
+import { View, set, setButton } from "./view.js";
 
 const STAGE = `<style>
 :host { max-width: 60rem; }
-.stage { flex-basis: 100%; background: #000; cursor: pointer; display: flex; justify-content: center; align-items: center; min-width: 0; }
+.stage { flex-basis: 100%; min-width: 0; background: #000; cursor: pointer; display: flex; justify-content: center;
+  align-items: center; }
 .stage[hidden] { display: none; }
 .frame { width: 100%; height: auto; }
 .player:fullscreen { background: #000; color: #fff; border: none; align-content: stretch; }
@@ -13,7 +14,8 @@ const STAGE = `<style>
 </style>
 <div class="stage" part="stage" hidden><canvas class="frame" part="frame" role="img"></canvas></div>`;
 
-const FULLSCREEN = '<svg viewBox="0 0 24 24" aria-hidden="true"><path d="M4 4h6v2H6v4H4zM14 4h6v6h-2V6h-4zM4 14h2v4h4v2H4zM18 14h2v6h-6v-2h4z"/></svg>';
+const FULLSCREEN = '<svg viewBox="0 0 24 24" aria-hidden="true">' +
+  '<path d="M4 4h6v2H6v4H4zM14 4h6v6h-2V6h-4zM4 14h2v4h4v2H4zM18 14h2v6h-6v-2h4z"/></svg>';
 
 /** The inside of a player of video. */
 export class VideoView extends View {
@@ -24,12 +26,12 @@ export class VideoView extends View {
     this.canvas = this.find(".frame");
     this.pen = this.canvas.getContext("2d", { alpha: false });
     this.find(".stage").onclick = () => player.togglePlay();
+    // Phones know it for <video> alone, and a frame of another page may not.
+    if (!document.fullscreenEnabled) return;
     const button = document.createElement("button");
     button.className = "full";
     button.setAttribute("part", "button");
-    button.setAttribute("aria-label", "Full screen");
-    button.title = "Full screen";
-    button.innerHTML = FULLSCREEN;
+    setButton(button, "Full screen", FULLSCREEN);
     button.onclick = () => this.toggleFullscreen();
     this.find(".speed").after(button);
   }
@@ -49,12 +51,11 @@ export class VideoView extends View {
     stage.hidden = false;
     const [across, down] = video.pixelAspect;
     this.canvas.style.aspectRatio = `${video.width * across} / ${video.height * down}`;
-    const label = this.find(".player").getAttribute("aria-label");
-    if (this.canvas.getAttribute("aria-label") !== label) this.canvas.setAttribute("aria-label", label);
+    set(this.canvas, "aria-label", this.find(".player").getAttribute("aria-label"));
   }
 
   press(event) {
-    if (event.key !== "f" || event.target.matches("input, select")) return super.press(event);
+    if (event.key !== "f" || !document.fullscreenEnabled || event.target.matches("input, select")) return super.press(event);
     this.toggleFullscreen();
     return true;
   }
@@ -74,8 +75,21 @@ export class VideoView extends View {
 
   /** A frame that was decoded: shown at its time, at once if it is the first. */
   addFrame(frame) {
+    this.dropped += frame.skipped;
     this.queue.push(frame);
+    // A hidden tab paints nothing, and its sound goes on: what is past would heap up.
+    this.dropPast();
     this.schedule();
+  }
+
+  /** Forgets frames whose time is over. */
+  dropPast() {
+    const now = this.player.presentationTime;
+    // The first frame behind a seek is the one that is on screen there, whatever its time.
+    while (this.queue.length > 1 && this.queue[1].start <= now) {
+      if (this.queue.shift() !== this.onScreen && !document.hidden) this.dropped += 1;
+    }
+    return now;
   }
 
   schedule() {
@@ -94,11 +108,7 @@ export class VideoView extends View {
 
   /** Shows the frame whose time it is. */
   show() {
-    const now = this.player.presentationTime;
-    // The first frame behind a seek is the one that is on screen there, whatever its time.
-    while (this.queue.length > 1 && this.queue[1].start <= now) {
-      if (this.queue.shift() !== this.onScreen) this.dropped += 1;
-    }
+    const now = this.dropPast();
     const [frame] = this.queue;
     if (!frame || frame === this.onScreen || (this.onScreen && frame.start > now)) return;
     if (this.canvas.width !== frame.width || this.canvas.height !== frame.height) {

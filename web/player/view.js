@@ -3,8 +3,10 @@
 export const STYLE = `
 :host { display: block; font: 14px/1.4 system-ui, sans-serif; color: var(--siskin-color, CanvasText); max-width: 40rem; }
 :host([hidden]) { display: none; }
-.player { display: flex; flex-wrap: wrap; align-items: center; gap: .5rem; padding: .5rem; border: 1px solid color-mix(in srgb, currentColor 25%, transparent); border-radius: .5rem; }
-button, select { font: inherit; color: inherit; background: none; border: 1px solid transparent; border-radius: .25rem; min-width: 2rem; min-height: 2rem; cursor: pointer; }
+.player { display: flex; flex-wrap: wrap; align-items: center; gap: .5rem; padding: .5rem; border-radius: .5rem;
+  border: 1px solid color-mix(in srgb, currentColor 25%, transparent); }
+button, select { font: inherit; color: inherit; background: none; border: 1px solid transparent; border-radius: .25rem;
+  min-width: 2rem; min-height: 2rem; cursor: pointer; }
 select option { color: CanvasText; background: Canvas; }
 button:hover, select:hover { border-color: currentColor; }
 :focus-visible { outline: 2px solid var(--siskin-accent, #b8860b); outline-offset: 1px; }
@@ -13,8 +15,8 @@ canvas { width: 100%; height: 100%; display: block; }
 .time { font-variant-numeric: tabular-nums; white-space: nowrap; }
 .volume { width: 5rem; }
 .message { flex-basis: 100%; }
-/* In narrow places what has keys too goes first. */
-:host { container-type: inline-size; }
+/* In narrow places what has keys too goes first. A container has no width of its own, and in a flex row none at all without one. */
+:host { container-type: inline-size; contain-intrinsic-inline-size: 20rem; }
 @container (max-width: 21rem) { .speed, .full { display: none; } }
 @container (max-width: 17rem) { .volume { display: none; } }
 .message:empty { display: none; }
@@ -54,7 +56,7 @@ export function formatTime(seconds) {
 }
 
 /** Seconds as a screen reader should say them. */
-export function spokenTime(seconds) {
+function spokenTime(seconds) {
   if (!Number.isFinite(seconds)) return "unknown length";
   const whole = Math.floor(seconds);
   const parts = [[Math.floor(whole / 3600), "hour"], [Math.floor(whole / 60) % 60, "minute"], [whole % 60, "second"]];
@@ -83,6 +85,7 @@ export class View {
 
   reset() {
     this.peaks = new Float32Array(0);
+    this.peakCount = 0;
     this.perSecond = 1;
     this.damage = this.notice = "";
     this.update();
@@ -140,8 +143,15 @@ export class View {
     return Boolean(action);
   }
 
-  setPeaks(values, perSecond) {
-    this.peaks = values;
+  /** Peaks of the waveform from place `from` on; those that nobody told are 0. */
+  setPeaks({ from, values, perSecond }) {
+    this.peakCount = Math.max(this.peakCount, from + values.length);
+    if (this.peakCount > this.peaks.length) {
+      const more = new Float32Array(Math.max(2 * this.peaks.length, this.peakCount));
+      more.set(this.peaks);
+      this.peaks = more;
+    }
+    this.peaks.set(values, from);
     this.perSecond = perSecond;
     this.draw();
   }
@@ -186,9 +196,7 @@ export class View {
   label(selector, text, icon) {
     const button = this.find(selector);
     if (button.getAttribute("aria-label") === text) return;
-    button.setAttribute("aria-label", text);
-    button.title = text;
-    button.innerHTML = ICONS[icon];
+    setButton(button, text, ICONS[icon]);
   }
 
   /** Draws once before the next picture, however often it is asked to. */
@@ -210,7 +218,7 @@ export class View {
     const style = getComputedStyle(this.player);
     const accent = style.getPropertyValue("--siskin-accent").trim() || "#b8860b";
     const { duration, currentTime } = this.player;
-    const seconds = Number.isFinite(duration) ? duration : this.peaks.length / this.perSecond;
+    const seconds = Number.isFinite(duration) ? duration : this.peakCount / this.perSecond;
     const bar = 3 * scale;
     for (let x = 0; x < width; x += bar) {
       const [from, to] = [(x / width) * seconds, ((x + bar) / width) * seconds];
@@ -227,7 +235,15 @@ export class View {
   }
 }
 
-function set(element, name, value) {
+/** Gives a button an icon and what is said of it. */
+export function setButton(button, text, icon) {
+  button.setAttribute("aria-label", text);
+  button.title = text;
+  button.innerHTML = icon;
+}
+
+/** Sets an attribute that has changed. */
+export function set(element, name, value) {
   if (element.getAttribute(name) !== value) element.setAttribute(name, value);
 }
 

@@ -31,6 +31,8 @@ class SiskinOutput extends AudioWorkletProcessor {
       this.consumed = 0;
       this.last = undefined;
       this.generation = message.generation;
+      // The worker sends nothing before it knows that this thread runs.
+      this.worker.postMessage({ generation: this.generation, consumed: 0 });
     } else if (message.end) {
       this.ended = true;
     } else {
@@ -53,7 +55,6 @@ class SiskinOutput extends AudioWorkletProcessor {
         this.at = 0;
       }
     }
-    for (let other = 1; other < output.length; other++) output[other].set(channel);
     this.sinceReport += channel.length;
     const isStarved = filled < channel.length;
     if (this.sinceReport >= REPORT || isStarved !== this.wasStarved) this.report(isStarved);

@@ -3,14 +3,11 @@
 //   SISKIN_FIXTURES=FOLDER NODE_MODULES=FOLDER [SHARED_PAGE=page.html] [CHROMIUM=chromium] node --test web/tests/browser.test.mjs
 
 import assert from "node:assert/strict";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { after, before, beforeEach, test } from "node:test";
+import { test } from "node:test";
 import { pathToFileURL } from "node:url";
 
-import { FIXTURES, TIMEOUT, floats, folders, launch } from "./harness.mjs";
-import { serve } from "./server.mjs";
+import { fixture, floats } from "./files.mjs";
+import { withPlayer } from "./harness.mjs";
 
 const { SHARED_PAGE } = process.env;
 const RATE = 24000;
@@ -25,47 +22,12 @@ class Recorder extends AudioWorkletProcessor {
 }
 registerProcessor("recorder", Recorder);`;
 
-let browser, server, page, profile;
-
-before(async () => {
-  server = await serve(folders, { "/": PAGE });
-  profile = mkdtempSync(join(tmpdir(), "siskin-chromium-"));
-  browser = await launch(profile);
-});
-
-after(async () => {
-  await browser?.close();
-  server?.close();
-  rmSync(profile, { recursive: true, force: true });
-});
-
-beforeEach(async () => {
-  await page?.close();
-  page = await browser.newPage();
-  page.setDefaultTimeout(TIMEOUT);
-});
-
-/** Opens the page with a file. */
-async function open(source) {
-  await page.goto(`${server.url}/`);
-  await page.evaluate((src) => { document.querySelector("siskin-audio").src = src; }, source);
-}
-
-const player = (call, argument) => page.evaluate(
-  ([text, given]) => new Function("player", "given", `return (${text})(player, given)`)(document.querySelector("siskin-audio"), given),
-  [call.toString(), argument],
-);
-const until = (condition, argument) => page.waitForFunction(
-  ([text, given]) => new Function("player", "given", `return (${text})(player, given)`)(document.querySelector("siskin-audio"), given),
-  [condition.toString(), argument], { polling: 20 },
-);
-
-/** Presses the play button, as a person does. */
-const pressPlay = () => page.locator("siskin-audio button.play").click();
+const its = withPlayer("siskin-audio", PAGE);
+const { call: player, until, open, pressPlay } = its;
 
 async function record() {
   await until((player) => player.audioNode);
-  await page.evaluate(async (code) => {
+  await its.page.evaluate(async (code) => {
     const { audioNode } = document.querySelector("siskin-audio");
     const { context } = audioNode;
     // A data address, since pages opened from a file take no blob here.
@@ -77,7 +39,7 @@ async function record() {
   }, RECORDER);
 }
 
-const recorded = async () => Float32Array.from(await page.evaluate(() => globalThis.recorded));
+const recorded = async () => Float32Array.from(await its.page.evaluate(() => globalThis.recorded));
 
 /** Where a piece of what was recorded lies in the file, by the samples themselves; undefined if nowhere. */
 function find(piece, whole) {
@@ -93,7 +55,7 @@ function find(piece, whole) {
   return undefined;
 }
 
-/** What was heard between silences of the player's own: before the first sound, behind the last, and where a busy machine let it run dry. */
+/** What was heard between silences of the player's own: before the first sound, behind the last, where a busy machine ran dry. */
 function soundsOf(samples) {
   const sounds = [];
   let from = 0;
@@ -107,7 +69,7 @@ function soundsOf(samples) {
   return sounds;
 }
 
-/** Checks that what was recorded are pieces of the file in their order, and returns the place of the first and the end of the last. */
+/** Checks that what was recorded are pieces of the file in their order; the place of the first and the end of the last. */
 function assertRecorded(samples, whole, atLeast) {
   let [first, end, heard] = [undefined, 0, 0];
   for (const sound of soundsOf(samples)) {
@@ -155,16 +117,92 @@ test("seeks to the exact sample", async () => {
   assert.equal(first, RATE / 4);
 });
 
+test("after a seek and after a replay the next file plays", async () => {
+  await open("/fixtures/long.mka");
+  await player((player) => { player.currentTime = 20; });
+  await pressPlay();
+  await until((player) => player.currentTime > 20.2);
+  await player((player) => { player.src = "/fixtures/speech.mka"; });
+  await pressPlay();
+  await until((player) => player.currentTime > 0.2 && player.currentTime < 20 && player.duration < 20);
+  await until((player) => player.ended);
+  await pressPlay();
+  await until((player) => !player.ended && player.currentTime > 0.2);
+  await player((player) => { player.src = "/fixtures/long.mka"; });
+  await pressPlay();
+  await until((player) => player.currentTime > 0.2 && player.duration > 59);
+});
+
+test("a file that is set before another one plays takes its place", async () => {
+  await open("/fixtures/long.mka?rate=2000");
+  const reason = await player(async (player) => {
+    const played = player.play();
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    player.src = "/fixtures/speech.mka";
+    return played.catch((error) => error.name);
+  });
+  assert.equal(reason, "AbortError");
+  await until((player) => player.duration > 0 && player.duration < 20);
+  assert.deepEqual(await player((player) => [player.paused, player.error]), [true, undefined]);
+  await pressPlay();
+  await until((player) => player.currentTime > 0.2);
+});
+
+test("a place that was asked for before the file was loaded is gone to", async () => {
+  await its.page.goto(`${its.server.url}/`);
+  await player((player) => {
+    player.preload = "none";
+    player.src = "/fixtures/long.mka";
+    player.currentTime = 30;
+  });
+  await pressPlay();
+  await until((player) => player.currentTime > 30.2);
+});
+
+test("folders that a page names are relative to the page", async () => {
+  // Relative to the player's worker it would be /player/bundles/.
+  await its.page.goto(`${its.server.url}/`);
+  await player((player) => {
+    player.setAttribute("bundles", "bundles");
+    player.src = "fixtures/speech.mka";
+  });
+  await pressPlay();
+  await until((player) => player.currentTime > 0.2);
+  await its.page.goto(`${its.server.url}/`);
+  await its.page.evaluate(async () => {
+    const { configure } = await import("/player/siskin-player.js");
+    configure({ worker: "player/worker.js", worklet: "player/worklet.js", wasm: "player/siskin.wasm", bundles: "bundles" });
+    document.querySelector("siskin-audio").removeAttribute("bundles");
+    document.querySelector("siskin-audio").src = "fixtures/speech.mka";
+  });
+  await pressPlay();
+  await until((player) => player.currentTime > 0.2);
+});
+
+test("the player has a width where its place has none, and follows a narrow one", async () => {
+  await its.page.goto(`${its.server.url}/`);
+  const places = ["display: flex", "display: inline-block", "float: left", "width: 200px"];
+  const widths = await its.page.evaluate((places) => places.map((style) => {
+    const place = document.createElement("div");
+    place.style.cssText = style;
+    place.append(document.createElement("siskin-audio"));
+    document.body.append(place);
+    return place.firstChild.getBoundingClientRect().width;
+  }), places);
+  assert.ok(widths.slice(0, 3).every((width) => width >= 300), String(widths));
+  assert.equal(widths[3], 200);
+});
+
 test("sound begins before the file has arrived", async () => {
   // 45 kB at 6 kB/s.
   for (const ranges of [1, 0]) {
     const path = `/fixtures/long.mka`;
-    const before = server.sent.get(path) ?? 0;
+    const before = its.server.sent.get(path) ?? 0;
     await open(`${path}?rate=6000&ranges=${ranges}`);
     await pressPlay();
     await until((player) => player.currentTime > 0.5);
-    const arrived = (server.sent.get(path) ?? 0) - before;
-    const size = readFileSync(join(FIXTURES, "long.mka")).length;
+    const arrived = (its.server.sent.get(path) ?? 0) - before;
+    const size = fixture("long.mka").length;
     assert.ok(arrived < size * 0.8, `${arrived} of ${size} bytes at the first sound, ranges=${ranges}`);
   }
 });
@@ -182,8 +220,9 @@ test("a seek far into a long file fetches only what it needs", async () => {
   const { first } = assertRecorded(await recorded(), whole.subarray(30 * RATE, 40 * RATE), RATE / 2);
   // The recorder may join a moment after the first sound.
   assert.ok(first >= RATE / 4 && first < RATE, `heard from ${first}`);
-  const size = readFileSync(join(FIXTURES, "hours.mka")).length;
-  const sent = server.sent.get(path);
+  const size = fixture("hours.mka").length;
+  const sent = its.server.sent.get(path);
+  console.log(`${sent} of ${size} bytes for a second from the middle`);
   assert.ok(size > 5_000_000 && sent < 2_000_000, `${sent} of ${size} bytes`);
 });
 
@@ -206,41 +245,41 @@ test("another speed keeps the sound going", async () => {
   assert.ok(heard > whole / 2 && heard < whole * 2, `${heard} against ${whole}`);
 });
 
-test("keys and a screen reader reach everything", async () => {
+test("keys and a screen reader reach all of the sound player", async () => {
   await open("/fixtures/long.mka");
   await until((player) => player.duration > 59);
-  const wave = page.getByRole("slider", { name: "Position" });
+  const wave = its.page.getByRole("slider", { name: "Position" });
   await wave.focus();
-  await page.keyboard.press("ArrowRight");
+  await its.page.keyboard.press("ArrowRight");
   assert.equal(await player((player) => player.currentTime), 5);
   assert.equal(await wave.getAttribute("aria-valuetext"), "5 seconds of 1 minute");
-  await page.keyboard.press("PageUp");
+  await its.page.keyboard.press("PageUp");
   assert.equal(await player((player) => player.currentTime), 35);
-  await page.keyboard.press("Home");
+  await its.page.keyboard.press("Home");
   assert.equal(await player((player) => player.currentTime), 0);
-  await page.keyboard.press("ArrowDown");
+  await its.page.keyboard.press("ArrowDown");
   assert.ok(Math.abs(await player((player) => player.volume) - 0.95) < 1e-9);
-  await page.keyboard.press(">");
+  await its.page.keyboard.press(">");
   assert.equal(await player((player) => player.playbackRate), 1.25);
-  await page.keyboard.press("m");
-  assert.equal(await page.getByRole("button", { name: "Unmute" }).count(), 1);
-  await page.keyboard.press(" ");
+  await its.page.keyboard.press("m");
+  assert.equal(await its.page.getByRole("button", { name: "Unmute" }).count(), 1);
+  await its.page.keyboard.press(" ");
   await until((player) => !player.paused && player.currentTime > 0.2);
-  assert.equal(await page.getByRole("button", { name: "Pause" }).count(), 1);
-  assert.equal(await page.getByRole("group", { name: "A talk" }).count(), 1);
-  assert.equal(await page.getByLabel("Speed").count(), 1);
-  assert.equal(await page.getByLabel("Volume").count(), 1);
-  const session = await page.evaluate(() => [navigator.mediaSession.metadata?.title, navigator.mediaSession.playbackState]);
+  assert.equal(await its.page.getByRole("button", { name: "Pause" }).count(), 1);
+  assert.equal(await its.page.getByRole("group", { name: "A talk" }).count(), 1);
+  assert.equal(await its.page.getByLabel("Speed").count(), 1);
+  assert.equal(await its.page.getByLabel("Volume").count(), 1);
+  const session = await its.page.evaluate(() => [navigator.mediaSession.metadata?.title, navigator.mediaSession.playbackState]);
   assert.deepEqual(session, ["A talk", "playing"]);
-  await page.keyboard.press("k");
+  await its.page.keyboard.press("k");
   assert.equal(await player((player) => player.paused), true);
 });
 
 test("the waveform shows the whole file, and a click seeks in it", async () => {
   await open("/fixtures/long.mka");
   await until((player) => player.duration > 59);
-  const box = await page.locator("siskin-audio .wave").boundingBox();
-  await page.mouse.click(box.x + box.width / 2, box.y + box.height / 2);
+  const box = await its.page.locator("siskin-audio .wave").boundingBox();
+  await its.page.mouse.click(box.x + box.width / 2, box.y + box.height / 2);
   const at = await player((player) => player.currentTime);
   assert.ok(Math.abs(at - 30) < 1, `${at} s`);
   const columns = () => player((player) => {
@@ -264,7 +303,7 @@ test("the waveform shows the whole file, and a click seeks in it", async () => {
   assert.ok(tall.slice(-10).some((rows) => rows > 3) && tall.slice(0, 10).some((rows) => rows > 3), String(tall));
 });
 
-test("a broken file gives a message", async () => {
+test("a file that cannot be played gives its reason, and the next one plays", async () => {
   const cases = {
     "/fixtures/noise.mka": /not a Matroska file/,
     "/fixtures/other.mka": /no A_SISKIN track/,
@@ -272,11 +311,11 @@ test("a broken file gives a message", async () => {
   };
   for (const [source, reason] of Object.entries(cases)) {
     await open(source);
-    const alert = page.getByRole("alert").filter({ hasText: "cannot be played" });
+    const alert = its.page.getByRole("alert").filter({ hasText: "cannot be played" });
     await alert.waitFor();
     assert.match(await alert.textContent(), reason);
     assert.match(await player((player) => player.error.message), reason);
-    assert.equal(await page.locator("siskin-audio button.play").isDisabled(), true);
+    assert.equal(await its.page.locator("siskin-audio button.play").isDisabled(), true);
     await assert.rejects(player((player) => player.play()));
   }
   // The element takes another file after that.
@@ -284,42 +323,43 @@ test("a broken file gives a message", async () => {
   await pressPlay();
   await until((player) => player.currentTime > 0.2);
   await open("/fixtures/damaged.mka");
-  await page.getByRole("alert").filter({ hasText: /concealed|damaged/ }).waitFor();
+  await its.page.getByRole("alert").filter({ hasText: /concealed|damaged/ }).waitFor();
 });
 
-test("a file of the user's plays", async () => {
+test("a file of the user's plays in place of src", async () => {
   await open("/fixtures/speech.mka");
-  const bytes = [...readFileSync(join(FIXTURES, "long.mka"))];
+  const bytes = [...fixture("long.mka")];
   await player((player, bytes) => { player.file = new File([Uint8Array.from(bytes)], "own.mka"); }, bytes);
   await until((player) => player.duration > 59);
 });
 
-test("a visit takes few bytes, the next one nearly none, and its sound begins at once", async () => {
-  await page.close();
-  const fresh = await browser.newPage();
-  page = fresh;
-  await page.goto(`${server.url}/`);
-  await page.evaluate(async () => { for (const name of await caches.keys()) await caches.delete(name); });
-  await (await browser.newCDPSession(page)).send("Network.clearBrowserCache");
-  const before = server.total();
+test("a first visit takes at most 12 MB, the next one no model, and its sound begins at once", async () => {
+  await its.page.close();
+  const fresh = await its.browser.newPage();
+  its.page = fresh;
+  await its.page.goto(`${its.server.url}/`);
+  await its.page.evaluate(async () => { for (const name of await caches.keys()) await caches.delete(name); });
+  await (await its.browser.newCDPSession(fresh)).send("Network.clearBrowserCache");
+  const before = its.server.total();
   await open("/fixtures/speech.mka");
   await pressPlay();
   await until((player) => player.currentTime > 0.1);
-  const first = server.total() - before;
+  const first = its.server.total() - before;
   assert.ok(first < 12_000_000, `${first} bytes`);
   await open("/fixtures/speech.mka");
   await until((player) => player.duration > 0);
-  const sent = new Map(server.sent);
+  const sent = new Map(its.server.sent);
   let best = Infinity;
   for (let turn = 0; turn < 3; turn++) {
-    await page.goto(`${server.url}/`);
-    const start = await page.evaluate(() => performance.now());
-    await page.evaluate(() => { document.querySelector("siskin-audio").src = "/fixtures/speech.mka"; });
+    await its.page.goto(`${its.server.url}/`);
+    const start = await its.page.evaluate(() => performance.now());
+    await its.page.evaluate(() => { document.querySelector("siskin-audio").src = "/fixtures/speech.mka"; });
     await pressPlay();
     await until((player) => player.currentTime > 0);
-    best = Math.min(best, (await page.evaluate(() => performance.now())) - start);
+    best = Math.min(best, (await its.page.evaluate(() => performance.now())) - start);
   }
-  const again = [...server.sent].filter(([path, bytes]) => path.startsWith("/bundles/") && !path.endsWith(".json") && bytes > (sent.get(path) ?? 0));
+  const isKept = (path) => path.startsWith("/bundles/") && !path.endsWith(".json");
+  const again = [...its.server.sent].filter(([path, bytes]) => isKept(path) && bytes > (sent.get(path) ?? 0));
   assert.deepEqual(again, []);
   console.log(`first visit ${first} bytes; first sound ${best.toFixed(0)} ms after the file was named, warm`);
   // The aim is a second on an idle machine; this is for a player that waits for something it need not wait for.
@@ -327,15 +367,15 @@ test("a visit takes few bytes, the next one nearly none, and its sound begins at
 });
 
 test("a shared page plays offline, from a file", { skip: !SHARED_PAGE && "SHARED_PAGE names no page" }, async () => {
-  await browser.setOffline(true);
+  await its.browser.setOffline(true);
   try {
-    await page.goto(pathToFileURL(SHARED_PAGE).href);
-    await page.locator("siskin-audio button.play").click();
+    await its.page.goto(pathToFileURL(SHARED_PAGE).href);
+    await its.page.locator("siskin-audio button.play").click();
     await record();
     await until((player) => player.currentTime > 2);
     await player((player) => player.pause());
     assertRecorded(await recorded(), floats("speech"), RATE);
   } finally {
-    await browser.setOffline(false);
+    await its.browser.setOffline(false);
   }
 });

@@ -3,19 +3,13 @@
 //   SISKIN_FIXTURES=FOLDER node --test web/tests/codecs.test.mjs
 
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { test } from "node:test";
-import { fileURLToPath } from "node:url";
 
 import { Resampler } from "../player/resample.js";
 import { NeedsData, Siskin, SiskinEncoder, filesOfEncoder } from "../player/siskin.js";
+import { bundleFiles, compileModule, damagedCopies, fixture, floats, frames as framesOf, hashPixels } from "./files.mjs";
 
-const { SISKIN_FIXTURES } = process.env;
-const fixture = (name) => new Uint8Array(readFileSync(join(SISKIN_FIXTURES, name)));
-const here = (path) => fileURLToPath(new URL(path, import.meta.url));
-const module = await WebAssembly.compile(readFileSync(here("../player/siskin.wasm")));
-const bundle = here("../../models/bundles/speech-24k/");
+const module = await compileModule();
 
 function opened(siskin, name) {
   const bytes = fixture(name);
@@ -25,13 +19,7 @@ function opened(siskin, name) {
   return file;
 }
 
-function hash(pixels) {
-  let value = 0x811c9dc5;
-  for (const byte of pixels) value = Math.imul(value ^ byte, 0x01000193);
-  return value >>> 0;
-}
-
-const frames = readFileSync(join(SISKIN_FIXTURES, "video.frames"), "utf8").trim().split("\n").map((line) => line.split(" ").map(Number));
+const frames = framesOf();
 
 test("frames are those of the program, and a seek leads to the one of its time", async () => {
   const siskin = await Siskin.instantiate(module);
@@ -42,8 +30,9 @@ test("frames are those of the program, and a seek leads to the one of its time",
   const start = process.cpuUsage();
   for (const [ms, wanted] of frames) {
     const frame = decoder.next();
-    assert.ok(frame.isShown && Math.abs(frame.start * 1000 - ms) < 1 && Math.abs(frame.end * 1000 - ms - 40) < 1, JSON.stringify(frame));
-    assert.equal(hash(decoder.picture().pixels), wanted, `the frame of ${ms} ms`);
+    const [start, end] = [frame.start * 1000, frame.end * 1000];
+    assert.ok(frame.isShown && Math.abs(start - ms) < 1 && Math.abs(end - ms - 40) < 1, JSON.stringify(frame));
+    assert.equal(hashPixels(decoder.picture().pixels), wanted, `the frame of ${ms} ms`);
   }
   assert.equal(decoder.next(), null);
   const { user, system } = process.cpuUsage(start);
@@ -54,7 +43,27 @@ test("frames are those of the program, and a seek leads to the one of its time",
     let frame = decoder.next();
     for (; frame && !frame.isShown; frame = decoder.next());
     assert.equal(Math.round(frame.start * 1000), ms);
-    assert.equal(hash(decoder.picture().pixels), frames[ms / 40][1]);
+    assert.equal(hashPixels(decoder.picture().pixels), frames[ms / 40][1]);
+  }
+});
+
+test("frames of packets that hold several are those of the program, each at its time, and a seek leads into them", async () => {
+  const siskin = await Siskin.instantiate(module);
+  const decoder = opened(siskin, "groups.mkv").newVideo();
+  const wanted = framesOf("groups");
+  assert.equal(new Set(wanted.map(([, hash]) => hash)).size, 75);
+  const all = [];
+  for (let frame = decoder.next(); frame; frame = decoder.next()) {
+    assert.ok(frame.isShown && Math.abs(frame.end - frame.start - 0.04) < 1e-3, JSON.stringify(frame));
+    all.push([Math.round(frame.start * 1000), hashPixels(decoder.picture().pixels)]);
+  }
+  assert.deepEqual(all, wanted);
+  for (const ms of [2960, 1000, 1360, 40, 0]) {
+    decoder.seek(ms / 1000 + 0.02);
+    let frame = decoder.next();
+    for (; frame && !frame.isShown; frame = decoder.next());
+    assert.equal(Math.round(frame.start * 1000), ms);
+    assert.equal(hashPixels(decoder.picture().pixels), wanted[ms / 40][1]);
   }
 });
 
@@ -80,7 +89,7 @@ test("video arrives in any pieces, and a seek asks for its own part alone", asyn
   until(() => decoder.seek(8.01));
   let frame = until(() => decoder.next());
   for (; !frame.isShown; frame = until(() => decoder.next()));
-  assert.equal(hash(decoder.picture().pixels), frames[200][1]);
+  assert.equal(hashPixels(decoder.picture().pixels), frames[200][1]);
   // The beginning, the index at the end, and around the target.
   assert.ok(bytes.length > 400_000 && new Set(asked).size <= 5, `${asked} of ${bytes.length}`);
 });
@@ -96,15 +105,8 @@ test("video that needs a network, and files without video, are refused with a re
 test("damage anywhere in a video ends in frames or in a reason", async () => {
   const siskin = await Siskin.instantiate(module);
   const whole = fixture("silent.mkv");
-  let seed = 7;
-  const random = (below) => {
-    seed = (Math.imul(seed, 1103515245) + 12345) >>> 0;
-    return Math.floor((seed / 2 ** 32) * below);
-  };
   let shown = 0;
-  for (let turn = 0; turn < 40; turn++) {
-    const bytes = whole.slice(0, turn % 3 ? whole.length : random(whole.length));
-    for (let i = 0; i < 1 + random(8); i++) bytes[random(bytes.length)] ^= 1 << random(8);
+  for (const [bytes, random] of damagedCopies(whole, 40, 8, 7)) {
     const file = siskin.newFile();
     file.write(0, bytes);
     file.finish(bytes.length);
@@ -126,8 +128,7 @@ test("damage anywhere in a video ends in frames or in a reason", async () => {
 
 async function newEncoder() {
   const siskin = await Siskin.instantiate(module);
-  const manifest = new Uint8Array(readFileSync(`${bundle}manifest.json`));
-  siskin.openBundle(manifest, new Map(filesOfEncoder(manifest).map((name) => [name, new Uint8Array(readFileSync(`${bundle}${name}`))])));
+  siskin.openBundle(...bundleFiles(filesOfEncoder));
   return [siskin, new SiskinEncoder(siskin)];
 }
 
@@ -139,7 +140,7 @@ const codesOf = (siskin, bytes) => {
 };
 
 test("what is encoded here has the codes of the program's encoder, however the samples were cut", async () => {
-  const samples = new Float32Array(fixture("speech.f32").buffer);
+  const samples = floats("speech");
   const files = [];
   let siskin;
   for (const cut of [480, 1024, 77_777]) {
@@ -150,7 +151,8 @@ test("what is encoded here has the codes of the program's encoder, however the s
     for (let at = 0; at < samples.length; at += cut) encoder.push(samples.subarray(at, at + cut));
     files.push(encoder.finish());
     const { user, system } = process.cpuUsage(start);
-    console.log(`encoding at ${(samples.length / 24000 / ((user + system) / 1e6)).toFixed(1)} times real time by CPU time, ${cut} samples at a time`);
+    const speed = samples.length / 24000 / ((user + system) / 1e6);
+    console.log(`encoding at ${speed.toFixed(1)} times real time by CPU time, ${cut} samples at a time`);
     assert.ok(Buffer.compare(files[0], files.at(-1)) === 0, `cut by ${cut}`);
   }
   const [found, wanted] = [codesOf(siskin, files[0]), codesOf(siskin, fixture("again.mka"))];

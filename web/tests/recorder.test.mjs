@@ -1,4 +1,4 @@
-// <siskin-recorder> in headless Chromium with a microphone that plays a file: the recording is decoded by the program and compared with it.
+// <siskin-recorder> in headless Chromium with a microphone that plays a file: the program decodes the recording and compares it.
 //
 //   SISKIN=siskin SISKIN_FIXTURES=FOLDER NODE_MODULES=FOLDER [CHROMIUM=chromium] node --test web/tests/recorder.test.mjs
 
@@ -9,7 +9,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 
-import { TIMEOUT, floats, folders, launch } from "./harness.mjs";
+import { floats, folders } from "./files.mjs";
+import { TIMEOUT, launch } from "./harness.mjs";
 import { serve } from "./server.mjs";
 
 const { SISKIN } = process.env;
@@ -36,7 +37,8 @@ function writeWav(path, samples) {
   data.write("RIFF", 0).toString();
   data.writeUInt32LE(36 + samples.length * 4, 4);
   data.write("WAVEfmt ", 8);
-  [[16, 4], [1, 2], [1, 2], [48000, 4], [96000, 4], [2, 2], [16, 2]].reduce((at, [value, bytes]) => data.writeUIntLE(value, at, bytes), 16);
+  const format = [[16, 4], [1, 2], [1, 2], [48000, 4], [96000, 4], [2, 2], [16, 2]];
+  format.reduce((at, [value, bytes]) => data.writeUIntLE(value, at, bytes), 16);
   data.write("data", 36);
   data.writeUInt32LE(samples.length * 4, 40);
   for (let i = 0; i < samples.length; i++) {
@@ -75,7 +77,8 @@ test("a recording is what the microphone heard", async () => {
   const spoken = floats("speech");
   writeWav(join(work, "voice.wav"), spoken);
   const browser = await launch(join(work, "profile"), [
-    "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream", `--use-file-for-fake-audio-capture=${join(work, "voice.wav")}`,
+    "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream",
+    `--use-file-for-fake-audio-capture=${join(work, "voice.wav")}`,
   ], { acceptDownloads: true });
   try {
     const page = await browser.newPage();
@@ -109,8 +112,11 @@ test("a recording is what the microphone heard", async () => {
     const piece = levels(heard.subarray(2 * RATE, 5 * RATE));
     const twice = levels(Float32Array.from([...spoken, ...spoken, ...spoken]));
     let best = -1;
-    for (let at = 0; at + piece.length <= twice.length; at++) best = Math.max(best, correlation(piece, twice.slice(at, at + piece.length)));
-    console.log(`recorded ${duration.toFixed(2)} s in ${size} bytes (${rate.toFixed(0)} b/s); its levels correlate with the voice's by ${best.toFixed(3)}`);
+    for (let at = 0; at + piece.length <= twice.length; at++) {
+      best = Math.max(best, correlation(piece, twice.slice(at, at + piece.length)));
+    }
+    console.log(`recorded ${duration.toFixed(2)} s in ${size} bytes (${rate.toFixed(0)} b/s); ` +
+      `its levels correlate with the voice's by ${best.toFixed(3)}`);
     assert.ok(best > 0.9, `levels correlate by ${best}`);
 
     // The page plays its own recording, and records again.

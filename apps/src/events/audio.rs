@@ -41,8 +41,9 @@ pub(crate) struct Encode<'a> {
 pub(crate) struct Share<'a> {
     pub(crate) input: Cow<'a, str>,
     pub(crate) output: Cow<'a, str>,
-    pub(crate) model: &'a str,
-    pub(crate) model_id: String,
+    pub(crate) model: Option<&'a str>,
+    pub(crate) model_id: Option<String>,
+    pub(crate) video: bool,
     pub(crate) seconds: f64,
     pub(crate) bytes: u64,
 }

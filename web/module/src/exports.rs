@@ -192,13 +192,15 @@ pub extern "C" fn siskin_video_new(file: u32) -> i32 {
     result(with(|s| s.new_video(file)), |number| number as i32)
 }
 
-/// Decodes the next packet: 1 for a frame that is to be shown, 2 for one that is not, 0 at the end.
+/// Decodes the next packet: 1 for a frame that is to be shown, 2 for one before the time that was sought, 3 for a damaged one, 0 at
+/// the end.
 #[unsafe(no_mangle)]
 pub extern "C" fn siskin_video_next(video: u32) -> i32 {
     result(with(|s| s.decode_video(video)), |step| match step {
         Step::End => 0,
         Step::Frame => 1,
-        Step::Nothing => 2,
+        Step::Before => 2,
+        Step::Damaged => 3,
     })
 }
 

@@ -14,7 +14,7 @@ use siskin_core::tokens::codes_from_packet;
 use siskin_core::{Error, Limits};
 
 use crate::recorder::Recorder;
-use crate::store::{Store, StoreReader, open_description};
+use crate::store::{Store, StoreReader, open_reader};
 use crate::video::{Step, VideoReader, find_track};
 
 /// What a call came to, where it did not work at once.
@@ -188,61 +188,20 @@ impl State {
     }
 
     fn open_audio(&mut self, file: u32) -> Result<AudioFile<StoreReader>> {
-        let limits = Limits::default();
-        open_description(
-            self.files.get(file)?,
-            |source| AudioFile::open_arriving(source, limits.clone()),
-            |source| AudioFile::open(source, limits.clone()),
-        )
+        Ok(AudioFile::from_reader(open_reader(self.files.get(file)?)?, Limits::default())?)
     }
 
     /// Writes what a file says of itself to the text, as JSON.
     pub(crate) fn describe_file(&mut self, file: u32) -> Result<()> {
-        let limits = Limits::default();
-        let container = open_description(
-            self.files.get(file)?,
-            |source| Reader::open_with(source, limits.clone()),
-            |source| Reader::open_file(source, limits.clone()),
-        )?;
-        let has = |codec: &str| container.tracks().iter().any(|t| t.codec_id == codec);
+        let reader = open_reader(self.files.get(file)?)?;
+        let has = |codec: &str| reader.tracks().iter().any(|t| t.codec_id == codec);
         // A file with neither is refused for its sound, which is what most files have.
-        let audio =
-            (has(AUDIO_CODEC_ID) || !has(VIDEO_CODEC_ID)).then(|| self.open_audio(file)).transpose()?;
-        let sound = audio.as_ref().map(|audio| {
-            let header = audio.header();
-            SoundDescription {
-                bundle: header.bundle.to_string(),
-                bundle_name: &header.bundle_name,
-                sample_rate: header.sample_rate,
-                frame_samples: header.hop,
-                stages: header.stages,
-                codes_per_stage: header.groups,
-                samples: audio.stated_samples(),
-            }
-        });
-        let video = find_track(&container)?.map(|(_, header)| VideoDescription {
-            width: header.width,
-            height: header.height,
-            frame_rate: header.frame_rate,
-            pixel_aspect: header.pixel_aspect,
-        });
-        let ids = container.tracks().iter().map(|t| t.codec_id.as_str());
-        let description = Description {
-            sound,
-            video,
-            seconds: container.duration_ns().map(|ns| ns as f64 / 1e9),
-            others: ids
-                .filter(|id| {
-                    id.starts_with("A_") && *id != AUDIO_CODEC_ID
-                        || id.starts_with("V_") && *id != VIDEO_CODEC_ID
-                })
-                .collect(),
-            tags: container.tags().iter().map(|(name, value)| (name.as_str(), value.as_str())).collect(),
-            chapters: (container.chapters().iter())
-                .map(|c| ChapterMark { seconds: c.start_ns as f64 / 1e9, title: &c.title })
-                .collect(),
+        self.text = if has(AUDIO_CODEC_ID) || !has(VIDEO_CODEC_ID) {
+            let audio = AudioFile::from_reader(reader, Limits::default())?;
+            to_json(&describe(audio.reader(), Some(&audio))?)?
+        } else {
+            to_json(&describe(&reader, None)?)?
         };
-        self.text = serde_json::to_string(&description).map_err(|e| e.to_string())?;
         Ok(())
     }
 
@@ -284,7 +243,7 @@ impl State {
             ends_early: losses.ends_early,
             damage: losses.damage.as_deref(),
         };
-        self.text = serde_json::to_string(&damage).map_err(|e| e.to_string())?;
+        self.text = to_json(&damage)?;
         Ok(())
     }
 
@@ -332,12 +291,12 @@ impl State {
     pub(crate) fn describe_video_damage(&mut self, video: u32) -> Result<()> {
         let video = self.videos.get(video)?;
         let damage = Damage {
-            bad_packets: video.losses().bad_packets,
+            bad_packets: video.losses().bad_frames,
             concealed_samples: 0,
             ends_early: video.is_truncated(),
             damage: video.losses().damage.as_deref(),
         };
-        self.text = serde_json::to_string(&damage).map_err(|e| e.to_string())?;
+        self.text = to_json(&damage)?;
         Ok(())
     }
 
@@ -379,6 +338,49 @@ impl State {
     pub(crate) fn free_code_reader(&mut self, reader: u32) {
         self.code_readers.items.remove(&reader);
     }
+}
+
+fn describe<'a>(
+    container: &'a Reader<StoreReader>,
+    audio: Option<&'a AudioFile<StoreReader>>,
+) -> Result<Description<'a>> {
+    let sound = audio.map(|audio| {
+        let header = audio.header();
+        SoundDescription {
+            bundle: header.bundle.to_string(),
+            bundle_name: &header.bundle_name,
+            sample_rate: header.sample_rate,
+            frame_samples: header.hop,
+            stages: header.stages,
+            codes_per_stage: header.groups,
+            samples: audio.stated_samples(),
+        }
+    });
+    let video = find_track(container)?.map(|(_, header)| VideoDescription {
+        width: header.width,
+        height: header.height,
+        frame_rate: header.frame_rate,
+        pixel_aspect: header.pixel_aspect,
+    });
+    let ids = container.tracks().iter().map(|t| t.codec_id.as_str());
+    Ok(Description {
+        sound,
+        video,
+        seconds: container.duration_ns().map(|ns| ns as f64 / 1e9),
+        others: ids
+            .filter(|id| {
+                id.starts_with("A_") && *id != AUDIO_CODEC_ID || id.starts_with("V_") && *id != VIDEO_CODEC_ID
+            })
+            .collect(),
+        tags: container.tags().iter().map(|(name, value)| (name.as_str(), value.as_str())).collect(),
+        chapters: (container.chapters().iter())
+            .map(|c| ChapterMark { seconds: c.start_ns as f64 / 1e9, title: &c.title })
+            .collect(),
+    })
+}
+
+fn to_json(value: &impl Serialize) -> Result<String> {
+    Ok(serde_json::to_string(value).map_err(|e| e.to_string())?)
 }
 
 fn no_bundle() -> Failure {

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 use std::rc::Rc;
 
-use siskin_core::Error;
+use siskin_core::container::Reader;
+use siskin_core::{Error, Limits};
 
 use crate::state::{Failure, Result};
 
@@ -99,19 +100,17 @@ impl Seek for StoreReader {
     }
 }
 
-/// Opens what a file says of itself: by its beginning, else with what lies behind its packets.
-pub(crate) fn open_description<T>(
-    store: &Rc<RefCell<Store>>,
-    by_beginning: impl Fn(StoreReader) -> siskin_core::Result<T>,
-    whole: impl Fn(StoreReader) -> siskin_core::Result<T>,
-) -> Result<T> {
-    match by_beginning(StoreReader::new(store.clone())) {
-        // A program that edits files may have moved the description behind the packets.
-        Err(e @ Error::Container { .. }) if !e.is_would_block() => whole(StoreReader::new(store.clone()))
-            .map_err(|later| match later {
+/// Opens a file by its beginning, else with what lies behind its packets.
+pub(crate) fn open_reader(store: &Rc<RefCell<Store>>) -> Result<Reader<StoreReader>> {
+    let source = || StoreReader::new(store.clone());
+    match Reader::open_with(source(), Limits::default()) {
+        Err(e @ Error::Container { .. }) if !e.is_would_block() => {
+            // A program that edits files may have moved the description behind the packets.
+            Reader::open_file(source(), Limits::default()).map_err(|later| match later {
                 later if later.is_would_block() => Failure::NeedsData,
                 _ => e.into(),
-            }),
+            })
+        }
         open => Ok(open?),
     }
 }

@@ -9,8 +9,9 @@ use siskin_core::media::{PixelFormat, Size, VideoFrame, YuvMatrix};
 use siskin_core::video::{Coding, blocks, inspect};
 use siskin_core::{Error, Limits};
 
+use crate::group::Group;
 use crate::state::{Failure, Result};
-use crate::store::{Store, StoreReader, open_description};
+use crate::store::{Store, StoreReader, open_reader};
 
 /// What a packet came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,15 +20,17 @@ pub(crate) enum Step {
     End,
     /// A frame to be shown.
     Frame,
-    /// A frame that is only needed for those after it, or one that is damaged.
-    Nothing,
+    /// A frame before the time that was sought: those after it need it.
+    Before,
+    /// A packet that is damaged, or predicted from a damaged one.
+    Damaged,
 }
 
 /// What decoding found missing.
 #[derive(Debug, Default)]
 pub(crate) struct VideoLosses {
-    /// Packets that could not be decoded: damaged ones, and those that are predicted from a damaged one.
-    pub(crate) bad_packets: u64,
+    /// Frames that could not be decoded: those of damaged packets, and those that are predicted from one.
+    pub(crate) bad_frames: u64,
     /// Why reading stopped before the end.
     pub(crate) damage: Option<String>,
 }
@@ -39,6 +42,7 @@ pub(crate) struct VideoReader {
     header: VideoHeader,
     decoder: blocks::Decoder,
     block: Block,
+    group: Group,
     /// Frames that end before are decoded and not shown.
     show_from_ns: u64,
     losses: VideoLosses,
@@ -49,12 +53,7 @@ pub(crate) struct VideoReader {
 impl VideoReader {
     /// Opens the video of a file; fails if its coding is none that is decoded here.
     pub(crate) fn open(store: &Rc<RefCell<Store>>) -> Result<Self> {
-        let limits = Limits::default();
-        let reader = open_description(
-            store,
-            |source| Reader::open_with(source, limits.clone()),
-            |source| Reader::open_file(source, limits.clone()),
-        )?;
+        let reader = open_reader(store)?;
         let (track, header) = find_track(&reader)?.ok_or_else(|| no_video(&reader))?;
         let mut video = Self {
             reader,
@@ -62,6 +61,7 @@ impl VideoReader {
             header,
             decoder: blocks::Decoder::new(),
             block: Block::default(),
+            group: Group::default(),
             show_from_ns: 0,
             losses: VideoLosses::default(),
             rgb: VideoFrame::default(),
@@ -112,31 +112,34 @@ impl VideoReader {
         }
     }
 
-    /// Decodes the next packet.
+    /// The next frame of the packet that was decoded last, else that of the next packet.
     pub(crate) fn decode_next(&mut self) -> Result<Step> {
-        if !self.next_packet()? {
-            return Ok(Step::End);
-        }
-        match self.decoder.decode(&self.block.data) {
-            Ok(_) if self.end_ns() <= self.show_from_ns => Ok(Step::Nothing),
-            Ok(_) => Ok(Step::Frame),
-            Err(Error::Bitstream { .. } | Error::MissingHeader | Error::MissingPredecessor { .. }) => {
-                self.losses.bad_packets += 1;
-                Ok(Step::Nothing)
+        if !self.group.advance() {
+            if !self.next_packet()? {
+                return Ok(Step::End);
             }
-            Err(e) => Err(e.into()),
+            match self.decoder.decode(&self.block.data) {
+                Ok(info) => self.group = Group::new(&self.block, &info, &self.header),
+                Err(Error::Bitstream { .. } | Error::MissingHeader | Error::MissingPredecessor { .. }) => {
+                    // A packet whose head cannot be read counts as one frame.
+                    let info = inspect(&self.block.data, &Limits::default());
+                    self.losses.bad_frames += info.as_ref().map_or(1, |info| u64::from(info.frames));
+                    self.group = info.map_or_else(
+                        |_| Group::empty(self.block.pts_ns),
+                        |info| Group::new(&self.block, &info, &self.header).into_damaged(),
+                    );
+                    return Ok(Step::Damaged);
+                }
+                Err(e) => return Err(e.into()),
+            }
         }
+        Ok(if self.group.times().1 <= self.show_from_ns { Step::Before } else { Step::Frame })
     }
 
-    /// When the frame of the last packet ends: the next one tells, and until then what the file says of this one.
-    fn end_ns(&self) -> u64 {
-        let lasts = self.block.duration_ns.or_else(|| self.header.frame_duration_ns()).unwrap_or(0);
-        self.block.pts_ns.saturating_add(lasts)
-    }
-
-    /// When the frame of the last packet begins and ends, in seconds.
+    /// When the frame begins and ends, in seconds; a packet that is damaged counts as one.
     pub(crate) fn time(&self) -> (f64, f64) {
-        (self.block.pts_ns as f64 / 1e9, self.end_ns() as f64 / 1e9)
+        let (start, end) = self.group.times();
+        (start as f64 / 1e9, end as f64 / 1e9)
     }
 
     /// Columns and rows of the frame that was decoded last.
@@ -148,7 +151,12 @@ impl VideoReader {
     pub(crate) fn pixels(&mut self) -> Result<&[u8]> {
         let header = self.decoder.header().unwrap_or(&self.header);
         let matrix = YuvMatrix::from_colorimetry(&header.colorimetry);
-        self.decoder.frame()?.convert_to(PixelFormat::Rgb, &matrix, &mut self.rgb);
+        let frame = match self.group.index() {
+            Some(index) => self.decoder.frame_at(index)?,
+            // The last one that was whole.
+            None => self.decoder.frame()?,
+        };
+        frame.convert_to(PixelFormat::Rgb, &matrix, &mut self.rgb);
         let pixels = self.rgb.data().as_chunks::<3>().0;
         self.rgba.resize(pixels.len() * 4, u8::MAX);
         for (pixel, rgba) in pixels.iter().zip(self.rgba.as_chunks_mut::<4>().0) {
@@ -160,6 +168,7 @@ impl VideoReader {
     /// Goes on at a time: the next frame to be shown is the one that is on screen then.
     pub(crate) fn seek(&mut self, seconds: f64) -> Result<()> {
         self.decoder.reset();
+        self.group = Group::default();
         self.show_from_ns = (seconds * 1e9) as u64;
         Ok(self.reader.seek_to_keyframe(self.track, self.show_from_ns)?)
     }

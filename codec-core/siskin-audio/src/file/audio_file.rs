@@ -37,7 +37,7 @@ impl<R: Read + Seek> AudioFile<R> {
     /// [`Error::Container`] if this is not Matroska or has no track of Siskin, [`Error::Bitstream`] if the track's header is not
     /// valid.
     pub fn open(source: R, limits: Limits) -> Result<Self> {
-        Self::new(Reader::open_file(source, limits.clone())?, limits)
+        Self::from_reader(Reader::open_file(source, limits.clone())?, limits)
     }
 
     /// As [`AudioFile::open`], without what lies behind the packets: of a file that is still arriving the end comes last.
@@ -45,10 +45,14 @@ impl<R: Read + Seek> AudioFile<R> {
     /// # Errors
     /// As for [`AudioFile::open`].
     pub fn open_arriving(source: R, limits: Limits) -> Result<Self> {
-        Self::new(Reader::open_with(source, limits.clone())?, limits)
+        Self::from_reader(Reader::open_with(source, limits.clone())?, limits)
     }
 
-    fn new(reader: Reader<R>, limits: Limits) -> Result<Self> {
+    /// The sound of a container that was opened.
+    ///
+    /// # Errors
+    /// As for [`AudioFile::open`].
+    pub fn from_reader(reader: Reader<R>, limits: Limits) -> Result<Self> {
         let Some(track) = reader.tracks().iter().find(|t| t.codec_id == AUDIO_CODEC_ID) else {
             let ids: Vec<_> = reader.tracks().iter().map(|t| t.codec_id.as_str()).collect();
             let found = if ids.is_empty() { "none".to_owned() } else { ids.join(", ") };
@@ -64,6 +68,11 @@ impl<R: Read + Seek> AudioFile<R> {
             segments: Segments::default(),
             reader,
         })
+    }
+
+    /// The container.
+    pub fn reader(&self) -> &Reader<R> {
+        &self.reader
     }
 
     /// What the track says of its stream.

@@ -1,0 +1,1 @@
+export { SiskinAudio } from "./siskin-player.js";

@@ -1,0 +1,1 @@
+export { SiskinRecorder } from "./siskin-player.js";

@@ -1,0 +1,1 @@
+export { SiskinVideo } from "./siskin-player.js";
