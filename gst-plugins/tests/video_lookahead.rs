@@ -158,6 +158,40 @@ fn frames_that_wait_are_told_as_latency() {
 }
 
 #[test]
+fn frames_of_a_variable_rate_wait_as_long() {
+    let raw = "video/x-raw,format=I420,width=64,height=48,framerate=0/1";
+    let mut harness = harness("siskinvideoenc lookahead=4 threads=1", raw);
+    let mut push = |ms: u64| {
+        let mut buffer = gst::Buffer::from_slice(vec![90u8; 64 * 48 * 3 / 2]);
+        buffer.get_mut().expect("a new buffer").set_pts(gst::ClockTime::from_mseconds(ms));
+        harness.push(buffer).expect("a frame");
+        harness.query_latency().expect("a latency")
+    };
+    let first = push(0);
+    assert!(first >= gst::ClockTime::from_mseconds(200), "{first}");
+    // Seven frames a second.
+    let later = (1..8).map(|i| push(i * 140)).last();
+    assert!(later >= Some(gst::ClockTime::from_mseconds(560)), "{later:?}");
+}
+
+#[test]
+fn frames_without_times_follow_one_another() {
+    let mut harness = harness("siskinvideoenc lookahead=4 threads=1", RAW);
+    for i in 0..9u8 {
+        harness.push(gst::Buffer::from_slice(vec![i * 9; 64 * 48 * 3 / 2])).expect("a frame");
+    }
+    harness.push_event(gst::event::Eos::new());
+    let packets = pull_all(&mut harness);
+    let mut end = gst::ClockTime::ZERO;
+    for packet in &packets {
+        assert!(is_near(packet.pts(), end), "{packets:?}");
+        end += packet.duration().expect("a duration");
+    }
+    // Each duration is rounded to a nanosecond.
+    assert!(end.nseconds().abs_diff(300_000_000) < 10, "{end}");
+}
+
+#[test]
 fn a_network_takes_no_lookahead() {
     let pipeline = launch(&format!(
         "videotestsrc num-buffers=2 ! {RAW} ! siskinvideoenc lookahead=4 model=video-realtime ! fakesink"

@@ -1,6 +1,7 @@
 //! A coded video file, frame by frame: what cannot be decoded is bridged by the frame before it.
 
 use anyhow::{Result, bail};
+use siskin_core::bitstream::VideoHeader;
 use siskin_core::container::Block;
 use siskin_core::media::{PixelFormat, VideoFrame};
 use siskin_core::runtime::Runtime;
@@ -143,15 +144,25 @@ impl FrameReader {
             }
             Err(e @ (Error::Bitstream { .. } | Error::MissingHeader | Error::MissingPredecessor { .. })) => {
                 self.faults.push(format!("packet {}: {e}", self.packets));
-                // As long as the packet's head can be read, its frames are bridged.
+                // Its frames are bridged: as many as its head says, or else as long as the file says that it lasts.
                 let head = inspect(&self.block.data, &Limits::default()).ok();
-                (self.frames, self.held) = (head.as_ref().map_or(0, |i| i.frames as usize), true);
+                let frames =
+                    head.as_ref().map_or_else(|| self.frames_of_block(&header), |i| i.frames as usize);
+                (self.frames, self.held) = (frames, true);
                 self.durations = head.and_then(|i| i.durations);
             }
             Err(e) => return Err(e.into()),
         }
         self.next = 0;
         Ok(())
+    }
+
+    /// Frames in as long as the file says that the block lasts; none where that or the rate is not known.
+    fn frames_of_block(&self, header: &VideoHeader) -> usize {
+        let lasts = self.block.duration_ns.zip(header.frame_duration_ns().filter(|&ns| ns > 0));
+        let frames = lasts.map_or(0, |(all, one)| (all + one / 2) / one);
+        // A duration of damaged data must not become millions of frames.
+        frames.min(u64::from(Limits::default().max_video_frames)) as usize
     }
 
     /// Fails if nothing at all could be decoded.

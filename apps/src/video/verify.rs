@@ -66,8 +66,8 @@ pub(crate) fn run(path: &Path, as_json: bool) -> Result<ExitCode> {
             }
             Err(e) => {
                 fault(packets, from as f64 / 1e9, e.with_sources())?;
-                // How long a broken packet lasts is unknown; the next one is measured against its beginning.
-                end = from;
+                // How long a broken packet lasts only the file can say; without that the next one is measured against its beginning.
+                end = from + block.duration_ns.unwrap_or(0);
             }
         }
         packets += 1;

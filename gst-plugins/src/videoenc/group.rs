@@ -11,7 +11,7 @@ use crate::video::times;
 const MAX_BYTES: usize = 1 << 30;
 /// How long a frame is taken to last of which nothing is known.
 // 25 frames per second. It matters for the very last frame only.
-const USUAL: ClockTime = ClockTime::from_mseconds(40);
+pub(super) const USUAL: ClockTime = ClockTime::from_mseconds(40);
 /// Frames of a constant rate may be off their place by so much.
 // As far as containers with whole milliseconds round.
 const ROUNDING: ClockTime = ClockTime::from_mseconds(1);

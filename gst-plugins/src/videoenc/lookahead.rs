@@ -8,7 +8,8 @@ use siskin_core::media::{VideoFrame, VideoFrameView};
 use siskin_core::video::realtime::{Encoder, Target};
 use siskin_core::{Error, Result};
 
-use super::group::{Frame, Group};
+use super::group::{Frame, Group, USUAL};
+use crate::video::times;
 
 /// A coded packet and the frames in it.
 pub(super) struct OutPacket {
@@ -32,16 +33,28 @@ pub(super) struct Lookahead {
     target: Target,
     waiting: VecDeque<Waiting>,
     most: usize,
+    /// Where the last frame ends, for one without a time.
+    end: Option<ClockTime>,
+}
+
+/// How long frames wait until it is known: as many frames as wait at most, each of the usual duration.
+pub(super) fn usual_wait(most: u32, header: &VideoHeader) -> ClockTime {
+    let exact = times::frames_to_time(header, most.into());
+    // One more at a variable rate.
+    exact.unwrap_or_else(|| USUAL.saturating_mul(u64::from(most) + 1))
 }
 
 impl Lookahead {
     /// At most `most` frames wait.
     pub(super) fn new(encoder: Box<Encoder>, target: Target, most: u32) -> Self {
-        Self { encoder, target, waiting: VecDeque::new(), most: most as usize }
+        Self { encoder, target, waiting: VecDeque::new(), most: most as usize, end: None }
     }
 
     /// Adds a frame.
-    pub(super) fn push(&mut self, frame: Frame, is_keyframe: bool) {
+    pub(super) fn push(&mut self, mut frame: Frame, is_keyframe: bool, header: &VideoHeader) {
+        frame.pts = frame.pts.or(self.end);
+        let lasts = frame.duration.or_else(|| times::frames_to_time(header, 1)).unwrap_or(USUAL);
+        self.end = Some(frame.pts.unwrap_or_default().saturating_add(lasts));
         self.waiting.push_back(Waiting { frame, is_keyframe });
     }
 
@@ -55,6 +68,7 @@ impl Lookahead {
     /// Forgets what waits.
     pub(super) fn reset(&mut self) {
         self.waiting.clear();
+        self.end = None;
         // What the decoder last saw may have been flushed, and other frames refer to it.
         self.encoder.request_key();
     }
@@ -79,6 +93,12 @@ impl Lookahead {
             fits
         };
         self.waiting.iter().take(self.most).take_while(goes_on).count()
+    }
+
+    /// From the begin of the first frame that waits to that of the last one.
+    pub(super) fn waited(&self) -> Option<ClockTime> {
+        let first = self.waiting.front()?.frame.pts?;
+        self.waiting.back()?.frame.pts?.checked_sub(first)
     }
 
     /// Codes the next packet.

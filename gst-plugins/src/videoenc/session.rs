@@ -21,6 +21,9 @@ use crate::video::frames::FrameReader;
 /// Quality of a group that a bit rate leaves too few bits for.
 const POOR_QUALITY: f64 = 20.0;
 
+/// The longest that frames are taken to wait for each other: 16 of them at five a second.
+const MAX_WAIT: ClockTime = ClockTime::from_mseconds(3200);
+
 /// What a latency is reported in.
 const LATENCY_STEP: ClockTime = ClockTime::from_mseconds(10);
 
@@ -146,9 +149,9 @@ impl Session {
                     None => realtime::Encoder::new(header, &config)?,
                 });
                 if config.lookahead > 1 {
-                    let wait = crate::video::times::frames_to_time(&header, config.lookahead.into());
+                    let wait = lookahead::usual_wait(config.lookahead, &header);
                     let coder = Coder::Lookahead(Lookahead::new(encoder, config.target, config.lookahead));
-                    return session(PixelFormat::I420, coder, None, wait.unwrap_or_default());
+                    return session(PixelFormat::I420, coder, None, wait);
                 }
                 let coder = Coder::Realtime {
                     encoder,
@@ -212,7 +215,7 @@ impl Session {
         let Coder::Lookahead(lookahead) = &mut self.coder else { return Ok(false) };
         // A copy, so that upstream gets its buffer back.
         let frame = self.reader.read_frame(frame)?;
-        lookahead.push(Frame { frame, pts, duration, number }, is_keyframe);
+        lookahead.push(Frame { frame, pts, duration, number }, is_keyframe, &self.header);
         Ok(true)
     }
 
@@ -228,6 +231,9 @@ impl Session {
             return Ok(None);
         }
         let began = Instant::now();
+        // Frames of a variable rate may be farther apart than usual; a pause longer than a packet can hold says nothing.
+        let waited = lookahead.waited().filter(|wait| *wait <= MAX_WAIT);
+        self.slowest.0 = self.slowest.0.max(waited.unwrap_or_default());
         lookahead.hold(settings.realtime_target(realtime::QUALITIES.into()))?;
         let packet = lookahead.encode(&self.header)?;
         let worked = began.elapsed();

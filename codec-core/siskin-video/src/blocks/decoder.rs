@@ -11,7 +11,7 @@ use super::grid::{Grid, TREE};
 use super::picture::{Canvas, Picture};
 use super::pyramid::{self, MAX_FRAMES};
 use super::reconstruct::reconstruct;
-use super::state::{MEMORY_PER_PIXEL, Start, State};
+use super::state::{DECODER_MEMORY_PER_PIXEL, Start, State};
 use super::syntax::{Block, MAX_LEVELS, MAX_LOG, MIN_LOG, code_prediction, code_residual, code_split};
 use super::{HAS_TOOLS, KEPT, QUALITY_MASK, tools};
 use crate::realtime::check_size;
@@ -67,7 +67,7 @@ impl Decoder {
             return Err(cursor.field_error("coding", "not a packet of the block codec"));
         }
         if let Some(header) = info.header.filter(|_| info.is_keyframe) {
-            let size = check_size(&header, &self.limits, MEMORY_PER_PIXEL)?;
+            let size = check_size(&header, &self.limits, DECODER_MEMORY_PER_PIXEL)?;
             if self.state.as_ref().is_none_or(|s| s.size != size) {
                 // Before the new frames are allocated, so that never two streams take memory.
                 self.state = None;

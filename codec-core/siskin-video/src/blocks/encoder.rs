@@ -14,7 +14,7 @@ use super::picture::{Picture, Plane};
 use super::pyramid::Step;
 use super::quant::{OCTAVE, QUALITIES};
 use super::rows::{self, Row, Shared};
-use super::state::{MEMORY_PER_PIXEL, Start, State};
+use super::state::{Start, State, encoder_memory_per_pixel};
 use super::survey::{Survey, coarse_plane, shrink};
 use super::{HAS_TOOLS, KEPT, QUALITY_MASK, tools};
 use crate::realtime::rate::RateController;
@@ -89,7 +89,8 @@ impl Encoder {
     pub fn new(header: VideoHeader, config: &Config) -> Result<Self> {
         header.check()?;
         config.check()?;
-        let size = check_size(&header, &Limits::default(), MEMORY_PER_PIXEL)?;
+        let memory = encoder_memory_per_pixel(config.lookahead);
+        let size = check_size(&header, &Limits::default(), memory)?;
         let source = Picture::new(size);
         let coarse = coarse_plane(&source.planes[0]);
         let mut state = State::new(size, true);

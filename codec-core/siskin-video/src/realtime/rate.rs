@@ -8,7 +8,14 @@ const HORIZON: f64 = 1.0;
 /// Largest change of quality from one predicted frame to the next, so that one costly frame does not show as a jump.
 const MAX_CHANGE: f64 = 4.0;
 /// So many frames that are coded together may change by that together: by more than that from one packet to the next shows.
-const MAX_CHANGES: usize = 3;
+const MAX_CHANGES: usize = 2;
+/// The last frame of a packet of several costs so many times what another one does, about: a packet of three frames costs more
+/// than three eighths of one of eight.
+const LAST_FRAME_COST: f64 = 5.0;
+/// The part that a packet of several frames has in what is learned, at most.
+const MAX_PACKET_WEIGHT: f64 = 0.5;
+/// A packet of several frames that takes this many times what it should is coded again.
+const MAX_PACKET_EXCESS: f64 = 1.4;
 /// Bits of a keyframe over those of a predicted frame at one quality, as long as only one kind has been seen.
 const KEYFRAME_RATIO: f64 = 4.0;
 /// A keyframe gets at most this part of the bits of a second, or of the time since the keyframe before: what more it took, the
@@ -111,6 +118,7 @@ impl RateController {
             // oscillate.
             (rest + self.reservoir * seconds / HORIZON).max(share * MIN_FRAME_SHARE)
         };
+        let cost = cost * frames_worth(frames) / frames.max(1) as f64;
         let quality = (cost / bits.max(1.0)).powf(1.0 / POWER).log2() * self.octave;
         let near = match self.last {
             // Keyframes are free to jump: a scene cut changes what is seen anyway.
@@ -144,6 +152,17 @@ impl RateController {
         (over > MAX_KEYFRAME_EXCESS && wanted > quality).then_some(wanted)
     }
 
+    /// The quality that a packet of predicted frames, which last `seconds` in all, should have had, if it took far more `bits` than it
+    /// should with this one.
+    pub(crate) fn second_quality_of_packet(&self, quality: u8, bits: f64, seconds: f64) -> Option<u8> {
+        let share = self.rate * seconds;
+        let budget = (share + self.reservoir * seconds / HORIZON).max(share * MIN_KEYFRAME_PART);
+        let over = bits / budget.max(1.0);
+        let wanted = f64::from(quality) + over.powf(1.0 / POWER).log2() * self.octave;
+        let wanted = wanted.round().min(self.qualities - 1.0) as u8;
+        (over > MAX_PACKET_EXCESS && wanted > quality).then_some(wanted)
+    }
+
     /// Whether far more has been spent than time has allowed.
     pub(crate) fn is_in_debt(&self) -> bool {
         self.reservoir < -self.rate * MAX_DEBT
@@ -172,7 +191,7 @@ impl RateController {
             if is_keyframe { Some(seconds) } else { self.since_keyframe.map(|s| s + seconds) };
         // Normalized to a qstep of 1, so that frames of different qualities teach one number.
         let cost =
-            (bits / frames.max(1) as f64).max(1.0) * (f64::from(quality) / self.octave).exp2().powf(POWER);
+            (bits / frames_worth(frames)).max(1.0) * (f64::from(quality) / self.octave).exp2().powf(POWER);
         if let ([Some(keyframe), Some(predicted)], true) = (&mut self.costs, is_keyframe) {
             // A new scene that is dearer in its keyframe will be in what follows.
             *predicted *= (cost / *keyframe).clamp(0.25, 4.0).powf(SCENE_POWER);
@@ -181,7 +200,7 @@ impl RateController {
         // Keyframes are seldom, so each counts more.
         let weight = if is_keyframe || mean.is_some_and(|m| cost > m * SURPRISE) { 0.5 } else { 0.25 };
         // As if each frame had been recorded by itself.
-        let weight = 1.0 - f64::powf(1.0 - weight, frames.max(1) as f64);
+        let weight = (1.0 - f64::powf(1.0 - weight, frames.max(1) as f64)).min(weight.max(MAX_PACKET_WEIGHT));
         *mean = Some(mean.map_or(cost, |m| (1.0 - weight) * m + weight * cost));
         // The reservoir holds a second at most: a long still must not be followed by a burst.
         self.reservoir = (self.reservoir - bits + self.rate * seconds).min(self.rate * HORIZON);
@@ -192,6 +211,15 @@ impl RateController {
     pub(crate) fn record_repeated_frame(&mut self, bits: f64, seconds: f64) {
         self.since_keyframe = self.since_keyframe.map(|s| s + seconds);
         self.reservoir = (self.reservoir - bits + self.rate * seconds).min(self.rate * HORIZON);
+    }
+}
+
+/// What frames of one packet cost, in frames of a packet of eight.
+fn frames_worth(frames: usize) -> f64 {
+    const USUAL: f64 = 8.0;
+    match frames {
+        0 | 1 => 1.0,
+        n => (LAST_FRAME_COST + n as f64 - 1.0) * USUAL / (LAST_FRAME_COST + USUAL - 1.0),
     }
 }
 

@@ -11,6 +11,7 @@ use super::super::pyramid::{self, KINDS, Step};
 use super::super::state::Start;
 use super::super::{KEPT, QUALITY_MASK};
 use super::{Encoder, FINEST, PREDICTED_LAMBDA};
+use crate::realtime::rate::RateController;
 use crate::realtime::{CodedFrame, check_frame, frame_seconds};
 use crate::{Error, Result};
 
@@ -68,7 +69,28 @@ impl Encoder {
         // Should anything below fail, no frame may be predicted from these.
         let since = self.since.take().unwrap_or(0);
         let base = self.choose_quality(false, (count, seconds / count as f64));
-        let quality = base.saturating_sub(LAST_FINER);
+        let begin = self.rate.is_some().then(|| self.state.fork());
+        let mut quality = self.code_frames(base, count, durations)?;
+        let mut bits = self.packet.len() as f64 * 8.0;
+        let second = |rate: &RateController| {
+            rate.second_quality_of_packet(asked_quality(quality, count), bits, seconds)
+        };
+        // What moves more than before says so only once it is coded.
+        if let (Some(second), Some(begin)) = (self.rate.as_ref().and_then(second), begin) {
+            self.state = begin;
+            quality = self.code_frames(second, count, durations)?;
+            bits = self.packet.len() as f64 * 8.0;
+        }
+        self.record(false, asked_quality(quality, count), bits, (count, seconds));
+        self.number = self.number.wrapping_add(1);
+        self.since = Some(since + count as u32);
+        self.habit.pass(count as u32);
+        Ok(CodedFrame { data: &self.packet, is_keyframe: false, quality: quality.saturating_sub(FINEST) })
+    }
+
+    /// Codes the frames that were taken in with the quality that was asked for; gives that of the last one.
+    fn code_frames(&mut self, asked: u8, count: usize, durations: Option<&[u32]>) -> Result<u8> {
+        let quality = asked.saturating_sub(LAST_FINER);
         self.write_head(false, count, durations);
         self.packet.push(quality & QUALITY_MASK | KEPT);
         self.state.start_packet(false);
@@ -79,12 +101,7 @@ impl Encoder {
         coder.finish_into(&mut self.packet);
         video_packet::append_checksum(&mut self.packet);
         self.state.finish_packet(count);
-        let bits = self.packet.len() as f64 * 8.0;
-        self.record(false, asked_quality(quality, count), bits, (count, seconds));
-        self.number = self.number.wrapping_add(1);
-        self.since = Some(since + count as u32);
-        self.habit.pass(count as u32);
-        Ok(CodedFrame { data: &self.packet, is_keyframe: false, quality: quality.saturating_sub(FINEST) })
+        Ok(quality)
     }
 
     /// Codes a frame of a packet whose last one has the quality `last`.

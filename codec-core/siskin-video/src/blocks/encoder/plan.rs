@@ -2,6 +2,7 @@
 
 use siskin_media::VideoFrameView;
 
+use super::super::picture::Picture;
 use super::super::quant::step;
 use super::super::survey::{Survey, coarse_plane, shrink};
 use super::{Encoder, FINEST, PREDICTED_LAMBDA, Row, is_scene_cut};
@@ -113,16 +114,18 @@ impl Encoder {
     /// An encoder that goes on from here at a quality.
     fn fork(&self, quality: u8) -> Self {
         let target = Target::Quality(quality.saturating_sub(FINEST));
+        let last = self.last_source.unwrap_or(0);
         Self {
             header: self.header,
             config: Config { scene_cuts: false, target, ..self.config.clone() },
             state: self.state.fork(),
             rate: None,
-            sources: self.sources.clone(),
-            coarse: self.coarse.clone(),
+            // Of the frames before it needs the last one alone.
+            sources: vec![self.sources[last].clone()],
+            coarse: vec![self.coarse[last].clone()],
             last_coarse: self.last_coarse.clone(),
-            last_source: self.last_source,
-            planned: self.planned.clone(),
+            last_source: self.last_source.map(|_| 0),
+            planned: Picture::new(self.state.size),
             surveys: Default::default(),
             rows: self.state.grids.iter().map(|_| Row::new()).collect(),
             // It runs on the threads of this one.
