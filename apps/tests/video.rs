@@ -4,7 +4,7 @@ mod common;
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use common::{assert_fails, ffmpeg, folder, good, json, run, siskin, stderr, text};
 use serde_json::Value;
@@ -120,7 +120,7 @@ fn an_interrupt_leaves_the_whole_groups() {
         line["frames_done"].as_u64().is_some_and(|d| d > 0)
     };
     assert!(lines.by_ref().any(|l| whole(&l.expect("UTF-8"))), "no group was finished");
-    let killed = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+    let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
     assert!(killed.expect("kill starts").success());
     let _rest: Vec<_> = lines.collect();
     let output = child.wait_with_output().expect("the binary ends");
@@ -195,7 +195,7 @@ fn video_without_a_network_needs_no_onnx_runtime() {
     write_clip(&clip, 3);
     // Named and missing: every attempt to load it fails.
     let run = |args: &[&str]| {
-        let mut program = std::process::Command::new(env!("CARGO_BIN_EXE_siskin"));
+        let mut program = Command::new(env!("CARGO_BIN_EXE_siskin"));
         program
             .args(args)
             .env("ORT_DYLIB_PATH", "/nonexistent/libonnxruntime.so")
@@ -264,7 +264,7 @@ fn pictures_and_sound_go_into_one_file_and_come_out() {
     assert!((100.0..8000.0).contains(&container), "{container} bytes of container");
 
     // Side by side in time, the tone as late as it was.
-    let probed = std::process::Command::new("ffprobe")
+    let probed = Command::new("ffprobe")
         .args([
             "-v",
             "error",
@@ -391,4 +391,28 @@ fn a_bit_rate_that_is_missed_is_told() {
         "{text}"
     );
     assert!(!said("400k", "50").contains("warning"));
+}
+
+#[test]
+fn a_damaged_last_packet_keeps_its_frames() {
+    use siskin_core::container::{Block, Reader};
+    let folder = folder();
+    let path = |name: &str| folder.path().join(name);
+    let source = "testsrc2=s=64x48:r=10:d=2";
+    ffmpeg(&["-f", "lavfi", "-i", source, "-pix_fmt", "yuv420p", "-c:v", "ffv1", text(&path("a.mkv"))]);
+    good(["encode", "-q", "--lookahead", "8", text(&path("a.mkv")), text(&path("b.mkv"))]);
+    let mut data = std::fs::read(path("b.mkv")).expect("a file");
+    let (mut block, mut last) = (Block::default(), Vec::new());
+    let mut reader = Reader::open(data.as_slice()).expect("a file of ours");
+    while reader.next_block(&mut block).expect("whole blocks") {
+        last.clone_from(&block.data);
+    }
+    let at = data.windows(last.len()).rposition(|bytes| bytes == last).expect("the packet");
+    data[at + last.len() / 2] ^= 1;
+    std::fs::write(path("b.mkv"), data).expect("a writable folder");
+    good(["decode", "-q", text(&path("b.mkv")), text(&path("c.mkv"))]);
+    let args =
+        ["-v", "error", "-count_frames", "-select_streams", "v", "-show_entries", "stream=nb_read_frames"];
+    let told = Command::new("ffprobe").args(args).args(["-of", "csv=p=0", text(&path("c.mkv"))]).output();
+    assert_eq!(String::from_utf8_lossy(&told.expect("ffprobe starts").stdout).trim(), "20");
 }
