@@ -262,7 +262,8 @@ enum SiskinStatus siskin_model_info(const struct SiskinModel *model, struct Sisk
 //
 // # Safety
 // `model` is null or open; `channels` can be written to.
-enum SiskinStatus siskin_model_channels(const struct SiskinModel *model, uint32_t *channels);
+enum SiskinStatus siskin_model_channels(const struct SiskinModel *model,
+                                        uint32_t *channels);
 
 // Closes a model. Encoders, decoders and tokenizers that were made with it go on. A null pointer is nothing.
 //
