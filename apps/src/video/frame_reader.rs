@@ -159,8 +159,7 @@ impl FrameReader {
 
     /// Frames in as long as the file says that the block lasts; none where that or the rate is not known.
     fn frames_of_block(&self, header: &VideoHeader) -> usize {
-        let lasts = self.block.duration_ns.zip(header.frame_duration_ns().filter(|&ns| ns > 0));
-        let frames = lasts.map_or(0, |(all, one)| (all + one / 2) / one);
+        let frames = self.block.duration_ns.and_then(|ns| header.ns_to_frames(ns)).unwrap_or(0);
         // A duration of damaged data must not become millions of frames.
         frames.min(u64::from(Limits::default().max_video_frames)) as usize
     }

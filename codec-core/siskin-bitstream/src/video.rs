@@ -1,4 +1,4 @@
-use siskin_media::{Colorimetry, Size};
+use siskin_media::{Colorimetry, Rounding, Size, TimeBase};
 
 use crate::bytes::{Cursor, put_varint};
 use crate::{Limits, Result};
@@ -94,6 +94,22 @@ impl VideoHeader {
         (n > 0).then(|| 1_000_000_000 * u64::from(d) / u64::from(n))
     }
 
+    /// How long `frames` frames last, in nanoseconds; none where the rate is not constant. What no clock holds ends at the largest that
+    /// one does: a header may say a frame a century.
+    pub fn frames_to_ns(&self, frames: u64) -> Option<u64> {
+        let base = self.time_base()?;
+        Some(base.ticks_to_ns(frames, Rounding::Nearest).unwrap_or(u64::MAX))
+    }
+
+    /// Frames that last `ns` nanoseconds, to the nearest; none where the rate is not constant.
+    pub fn ns_to_frames(&self, ns: u64) -> Option<u64> {
+        self.time_base()?.ns_to_ticks(ns, Rounding::Nearest)
+    }
+
+    fn time_base(&self) -> Option<TimeBase> {
+        TimeBase::from_rate(self.frame_rate.0, self.frame_rate.1).ok()
+    }
+
     /// Columns and rows.
     ///
     /// # Errors
@@ -152,7 +168,7 @@ mod tests {
             durations: None,
         };
         assert_eq!(group.duration_ns(&slowest), Some(u64::MAX));
-        assert_eq!(group.duration_ns(&sample()), Some(33_366_666 * 1000));
+        assert_eq!(group.duration_ns(&sample()), Some(33_366_666_667));
     }
 
     #[test]

@@ -55,11 +55,16 @@ pub struct GopInfo {
 impl GopInfo {
     /// How long the group lasts, in nanoseconds, in a stream of this header; none if nothing says so.
     pub fn duration_ns(&self, header: &VideoHeader) -> Option<u64> {
-        // The packet's own durations come first: they are there where the stream's rate does not hold.
-        match (&self.durations, header.frame_duration_ns()) {
-            (Some(durations), _) => Some(durations.iter().map(|&d| u64::from(d)).sum()),
-            // A header may say a frame a century; a duration that no clock holds ends at the largest that one does.
-            (None, one) => Some(u64::from(self.frames).saturating_mul(one?)),
+        self.frame_offset_ns(header, self.frames)
+    }
+
+    /// Where a frame begins, in nanoseconds from where the group begins; for the number of frames, the group's length. None if nothing
+    /// says so.
+    pub fn frame_offset_ns(&self, header: &VideoHeader, frame: u32) -> Option<u64> {
+        match &self.durations {
+            // They are there where the stream's rate does not hold. At most 4096 of 32 bits, so the sum fits 64 easily.
+            Some(durations) => Some(durations.iter().take(frame as usize).map(|&d| u64::from(d)).sum()),
+            None => header.frames_to_ns(frame.into()),
         }
     }
 }
