@@ -98,7 +98,7 @@ impl Realtime {
         let mut sum = 0.0;
         for (decoded, frame) in self.encoder.reconstructed_frames()?.iter().zip(frames) {
             // Over RGB and not 4:2:0, so that the number means the same as with the other presets.
-            decoded.view().convert_to(PixelFormat::Rgb, &matrix, seen);
+            decoded.convert_to(PixelFormat::Rgb, &matrix, seen);
             frame.view().convert_to(PixelFormat::Rgb, &matrix, wanted);
             sum += frame_psnr(&seen.view(), &wanted.view());
         }

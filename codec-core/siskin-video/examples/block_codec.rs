@@ -111,7 +111,11 @@ fn main() -> siskin_video::Result<()> {
         while !rest.is_empty() {
             let group = &rest[..encoder.plan(&rest[..rest.len().min(lookahead.max(1) as usize)])?];
             packets.push(encoder.encode_group(group, None)?.data.to_vec());
-            seen.extend(encoder.reconstructed_frames()?);
+            for view in encoder.reconstructed_frames()? {
+                let mut own = VideoFrame::default();
+                view.copy_to(&mut own);
+                seen.push(own);
+            }
             rest = &rest[group.len()..];
         }
         let (encode, wall) = (cpu_seconds() - begun, clock.elapsed().as_secs_f64());

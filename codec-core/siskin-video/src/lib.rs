@@ -47,7 +47,7 @@ pub fn psnr(a: &[u8], b: &[u8]) -> f64 {
     decibels(squared_error(a, b), a.len())
 }
 
-fn squared_error(a: &[u8], b: &[u8]) -> u64 {
+pub(crate) fn squared_error(a: &[u8], b: &[u8]) -> u64 {
     a.iter().zip(b).map(|(&x, &y)| u64::from(x.abs_diff(y)).pow(2)).sum()
 }
 

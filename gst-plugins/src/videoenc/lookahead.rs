@@ -61,7 +61,9 @@ impl Lookahead {
     /// Whether enough frames wait for a packet; `is_last` if no more will come.
     pub(super) fn is_ready(&self, header: &VideoHeader, is_last: bool) -> bool {
         // At a variable rate a frame without a duration lasts until the next one begins.
-        let more = usize::from(header.frame_rate.0 == 0);
+        let is_timed =
+            header.frame_rate.0 > 0 || self.waiting.back().is_some_and(|w| w.frame.duration.is_some());
+        let more = usize::from(!is_timed);
         self.waiting.len() >= if is_last { 1 } else { self.most + more }
     }
 

@@ -62,6 +62,21 @@ impl Stats {
         self.counters.keyframe_requests += u64::from(is_one);
     }
 
+    /// Counts a packet of so many frames, which last `duration`, and the work on it.
+    fn count(
+        &mut self,
+        (data, is_keyframe): (&[u8], bool),
+        (frames, duration): (usize, ClockTime),
+        worked: Duration,
+    ) {
+        self.counters.groups += 1;
+        self.counters.key_groups += u64::from(is_keyframe);
+        self.counters.frames += frames as u64;
+        self.counters.bytes += data.len() as u64;
+        self.duration = self.duration.saturating_add(duration);
+        self.work += worked;
+    }
+
     /// How far the fit at hand is.
     pub(super) fn progress(&self) -> Option<FitProgress> {
         self.progress
@@ -205,18 +220,18 @@ impl Session {
         }
     }
 
-    /// Adds a frame that waits for others; false if frames do not here.
+    /// Adds a frame that waits for others, where frames do.
     pub(super) fn push_waiting(
         &mut self,
         frame: &gst::BufferRef,
         (pts, duration): (Option<ClockTime>, Option<ClockTime>),
         (number, is_keyframe): (u32, bool),
-    ) -> std::result::Result<bool, gst::glib::BoolError> {
-        let Coder::Lookahead(lookahead) = &mut self.coder else { return Ok(false) };
+    ) -> std::result::Result<(), gst::glib::BoolError> {
+        let Coder::Lookahead(lookahead) = &mut self.coder else { return Ok(()) };
         // A copy, so that upstream gets its buffer back.
         let frame = self.reader.read_frame(frame)?;
         lookahead.push(Frame { frame, pts, duration, number }, is_keyframe, &self.header);
-        Ok(true)
+        Ok(())
     }
 
     /// Codes the next packet of frames that wait, if enough do; `is_last` if no more will come.
@@ -238,13 +253,8 @@ impl Session {
         let packet = lookahead.encode(&self.header)?;
         let worked = began.elapsed();
         self.slowest.1 = self.slowest.1.max(worked);
-        let mut stats = lock(stats);
-        stats.counters.groups += 1;
-        stats.counters.key_groups += u64::from(packet.is_keyframe);
-        stats.counters.frames += packet.numbers.len() as u64;
-        stats.counters.bytes += packet.data.len() as u64;
-        stats.duration = stats.duration.saturating_add(packet.duration);
-        stats.work += worked;
+        let frames = (packet.numbers.len(), packet.duration);
+        lock(stats).count((&packet.data, packet.is_keyframe), frames, worked);
         Ok(Some(packet))
     }
 
@@ -326,14 +336,10 @@ impl Session {
         })??;
         let worked = began.elapsed();
         self.slowest.1 = self.slowest.1.max(worked);
-        let mut stats = lock(stats);
-        stats.counters.groups += 1;
-        stats.counters.frames += 1;
-        stats.counters.key_groups += u64::from(packet.1);
-        stats.counters.bytes += packet.0.len() as u64;
         let usual = crate::video::times::frames_to_time(&self.header, 1);
-        stats.duration = stats.duration.saturating_add(usual.or(duration).unwrap_or_default());
-        (stats.work, stats.provider) = (stats.work + worked, provider);
+        let mut stats = lock(stats);
+        stats.count((&packet.0, packet.1), (1, usual.or(duration).unwrap_or_default()), worked);
+        stats.provider = provider;
         Ok(Some(packet))
     }
 
@@ -373,13 +379,8 @@ impl Session {
         let worked = began.elapsed();
         self.slowest = (self.slowest.0.max(duration), self.slowest.1.max(worked));
         let mut stats = lock(stats);
-        stats.counters.groups += 1;
-        stats.counters.key_groups += u64::from(coded.is_keyframe);
-        stats.counters.frames += group.frames.len() as u64;
-        stats.counters.bytes += coded.data.len() as u64;
+        stats.count((&coded.data, coded.is_keyframe), (group.frames.len(), duration), worked);
         stats.psnr += coded.psnr.iter().sum::<f64>();
-        stats.duration = stats.duration.saturating_add(duration);
-        stats.work += worked;
         stats.provider = encoder.provider().map_or("", Provider::name);
         let (data, is_keyframe, number) = (coded.data, coded.is_keyframe, group.number);
         Ok(Some(OutGroup { data, is_keyframe, number, pts, duration, remark }))

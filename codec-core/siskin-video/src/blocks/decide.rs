@@ -23,7 +23,7 @@ use crate::Result;
 
 /// Weight of a squared error in chroma.
 // Over RGB it is 3.3 for V and 4.3 for U; 2 goes with the step of chroma, which is finer by a factor of sqrt(2).
-const CHROMA_WEIGHT: f32 = 2.0;
+pub(super) const CHROMA_WEIGHT: f32 = 2.0;
 
 /// Mean squared error in squared steps that a quarter of a skipped block may have where smaller blocks are not tried.
 const SKIPPED_ERROR: f32 = 0.1;

@@ -97,7 +97,7 @@ impl Decoder {
             // Should this fail, the last good frame stays; the memory of the others is used again.
             self.shown.drain(..self.shown.len().saturating_sub(1));
             decode_packet(state, &info, cursor)?;
-            self.shown = state.references.shown();
+            self.shown = state.references.shown().into_iter().cloned().collect();
         }
         self.last = Some(info.number);
         Ok(info)

@@ -46,7 +46,7 @@ const MIN_CUT_MAD: f32 = 1.5;
 /// are found.
 const MIN_CUT_RATIO: f32 = 0.7;
 
-/// Encodes frames, a packet each, without delay, and without a network.
+/// Encodes frames without a network: a packet each without delay, or with [`Config::lookahead`] several together.
 pub struct Encoder {
     header: VideoHeader,
     config: Config,
@@ -56,8 +56,8 @@ pub struct Encoder {
     sources: Vec<Picture>,
     coarse: Vec<Plane>,
     last_coarse: Plane,
-    /// A frame that is looked at before it is its turn; there where packets may hold several.
-    planned: Picture,
+    /// A frame that is looked at before it is its turn, and at a quarter of its size; there once packets may hold several.
+    planned: Option<(Picture, Plane)>,
     /// Which of the sources was the last frame of the packet before.
     last_source: Option<usize>,
     /// What was seen of the first and of the second reference frame.
@@ -103,7 +103,7 @@ impl Encoder {
             coarse: vec![coarse.clone()],
             last_coarse: coarse,
             last_source: None,
-            planned: Picture::new(size),
+            planned: None,
             surveys: Default::default(),
             rows: state.grids.iter().map(|_| Row::new()).collect(),
             // A thread more than there are rows would only wait.
@@ -315,7 +315,7 @@ impl Encoder {
         seconds: f64,
     ) -> Result<bool> {
         let grids = self.state.grids.clone();
-        let step = Step { index: 0, level: 0, is_between: false };
+        let step = Step::ALONE;
         self.state.start_packet(is_keyframe);
         let (references, mut picture) =
             self.state.start_frame(Start { is_keyframe, step, quality: *quality });
@@ -361,9 +361,6 @@ impl Encoder {
         references: &[Arc<Picture>],
         picture: &mut Picture,
     ) {
-        if picture.halves.is_none() {
-            picture.interpolate_halves();
-        }
         let shared = Shared {
             source: &self.sources[step.index],
             size: self.state.size,

@@ -23,14 +23,17 @@ pub(super) struct Step {
     pub(super) index: usize,
     /// 0 for the last frame, 1 for the one in the middle before it, and so on.
     pub(super) level: u8,
-    /// Whether other frames lie between it and its neighbors that come before it.
-    pub(super) is_between: bool,
+    /// Whether frames of the packet that come after it are predicted from it.
+    pub(super) is_reference: bool,
 }
 
 impl Step {
+    /// The only frame of a packet.
+    pub(super) const ALONE: Self = Self { index: 0, level: 0, is_reference: true };
+
     /// Which contexts it has.
     pub(super) fn kind(&self) -> usize {
-        match (self.level, self.is_between) {
+        match (self.level, self.is_reference) {
             (0, _) => 0,
             (_, true) => 1,
             _ => 2,
@@ -61,7 +64,7 @@ pub(super) fn order(count: usize) -> Vec<Step> {
     // Intervals whose ends are known, without the ends; level by level, so that as many frames as possible are known to the finest.
     let mut open = std::collections::VecDeque::new();
     if let Some(last) = count.checked_sub(1) {
-        steps.push(Step { index: last, level: 0, is_between: count > 1 });
+        steps.push(Step { index: last, level: 0, is_reference: true });
         open.push_back((0, last, 1));
     }
     while let Some((start, end, level)) = open.pop_front() {
@@ -69,7 +72,7 @@ pub(super) fn order(count: usize) -> Vec<Step> {
             continue;
         }
         let middle = start + (end - start) / 2;
-        steps.push(Step { index: middle, level, is_between: end - start > 1 });
+        steps.push(Step { index: middle, level, is_reference: end - start > 1 });
         open.push_back((start, middle, level + 1));
         open.push_back((middle + 1, end, level + 1));
     }

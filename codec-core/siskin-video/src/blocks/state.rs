@@ -26,8 +26,9 @@ pub(super) struct References {
     last: Option<Arc<Picture>>,
     /// The latest first.
     kept: Vec<Arc<Picture>>,
-    /// Frames of the packet that are shown before its last one.
+    /// Frames of the packet that are shown before its last one: those that others are predicted from, and those that none is.
     inner: Vec<Arc<Picture>>,
+    leaves: Vec<Arc<Picture>>,
     /// Memory of frames that are no references any more.
     spare: Vec<Picture>,
 }
@@ -56,8 +57,8 @@ impl References {
     }
 
     /// The frames of the last packet in the order of showing.
-    pub(super) fn shown(&self) -> Vec<Arc<Picture>> {
-        let mut all: Vec<_> = self.inner.iter().chain(&self.last).cloned().collect();
+    pub(super) fn shown(&self) -> Vec<&Arc<Picture>> {
+        let mut all: Vec<_> = self.inner.iter().chain(&self.leaves).chain(&self.last).collect();
         all.sort_by_key(|p| p.time);
         all
     }
@@ -78,7 +79,7 @@ impl References {
 
     /// Begins a packet.
     fn start_packet(&mut self) {
-        self.spare.extend(self.inner.drain(..).filter_map(Arc::into_inner));
+        self.spare.extend(self.inner.drain(..).chain(self.leaves.drain(..)).filter_map(Arc::into_inner));
         // A stream that has no packets of many frames any more needs no memory for them.
         self.spare.truncate(MAX_FRAMES);
     }
@@ -114,6 +115,8 @@ pub(super) struct State {
     coded: u32,
     /// [`tools`] of the stream.
     pub(super) tools: u8,
+    /// Frames are searched for motion, so half samples are interpolated.
+    is_encoder: bool,
 }
 
 /// A frame that is to be coded.
@@ -125,10 +128,10 @@ pub(super) struct Start {
 }
 
 impl State {
-    /// With one grid, or one for each row of trees.
-    pub(super) fn new(size: Size, is_in_rows: bool) -> Self {
+    /// A decoder has one grid, an encoder one for each row of trees.
+    pub(super) fn new(size: Size, is_encoder: bool) -> Self {
         let (width, height) = (size.width().next_multiple_of(CELL), size.height().next_multiple_of(CELL));
-        let rows = if is_in_rows { TREE } else { height };
+        let rows = if is_encoder { TREE } else { height };
         let grid = |top: usize| Grid::new(width, top, rows.min(height - top));
         Self {
             size,
@@ -138,16 +141,25 @@ impl State {
             time: 0,
             coded: 0,
             tools: 0,
+            is_encoder,
         }
     }
 
-    /// The same state, for a try.
+    /// The same state before a packet, for a try.
     pub(super) fn fork(&self) -> Self {
-        let References { last, kept, inner, .. } = &self.references;
-        let references =
-            References { last: last.clone(), kept: kept.clone(), inner: inner.clone(), spare: Vec::new() };
+        let References { last, kept, .. } = &self.references;
+        // Before a packet, which uses no other frames of the one before.
+        let references = References { last: last.clone(), kept: kept.clone(), ..References::default() };
         let (contexts, grids) = (self.contexts.clone(), self.grids.clone());
         Self { references, contexts, grids, ..*self }
+    }
+
+    /// Stands where a copy of it stands, and keeps the memory of the frames since then.
+    pub(super) fn return_to(&mut self, earlier: &Self) {
+        self.references.start_packet();
+        let spare = std::mem::take(&mut self.references.spare);
+        *self = earlier.fork();
+        self.references.spare = spare;
     }
 
     /// Begins a packet.
@@ -205,17 +217,21 @@ impl State {
     /// Ends a frame: filters it and makes it a reference frame.
     pub(super) fn finish_frame(&mut self, mut picture: Picture, start: Start, is_kept: bool) {
         super::deblock::deblock(&mut picture, &self.grids, start.quality);
-        picture.extend();
-        if picture.halves.is_some() {
-            picture.interpolate_halves();
+        // What none is predicted from is only shown.
+        if start.step.is_reference {
+            picture.extend();
+            if self.is_encoder {
+                picture.interpolate_halves();
+            }
+            picture.traces.clear();
+            let is_last_only = self.tools & tools::PYRAMID == 0;
+            picture.traces.extend(self.grids.iter().flat_map(|grid| grid.traces(is_last_only)));
         }
-        picture.traces.clear();
-        let is_last_only = self.tools & tools::PYRAMID == 0;
-        picture.traces.extend(self.grids.iter().flat_map(|grid| grid.traces(is_last_only)));
         self.coded += 1;
-        match start.step.level {
-            0 => self.references.push(picture, is_kept),
-            _ => self.references.inner.push(Arc::new(picture)),
+        match start.step {
+            Step { level: 0, .. } => self.references.push(picture, is_kept),
+            Step { is_reference: true, .. } => self.references.inner.push(Arc::new(picture)),
+            _ => self.references.leaves.push(Arc::new(picture)),
         }
     }
 

@@ -1,6 +1,6 @@
 use siskin_bitstream::VideoHeader;
 use siskin_bitstream::video_packet::{Coding, GopInfo};
-use siskin_media::{VideoFrame, VideoFrameView};
+use siskin_media::VideoFrameView;
 use siskin_model::bundle::VideoBundle;
 use siskin_model::runtime::{Provider, Runtime};
 
@@ -161,18 +161,15 @@ impl Encoder {
         of_either!(mut self, encoder => encoder.resume(packet))
     }
 
-    /// The frames of the last packet as a decoder sees them, in 4:2:0, in the order of showing.
+    /// The frames of the last packet as a decoder sees them, in 4:2:0, in the order of showing, where the encoder keeps them: no samples
+    /// are copied.
     ///
     /// # Errors
     /// [`Error::MissingHeader`](crate::Error::MissingHeader) before the first frame.
-    pub fn reconstructed_frames(&self) -> Result<Vec<VideoFrame>> {
+    pub fn reconstructed_frames(&self) -> Result<Vec<VideoFrameView<'_>>> {
         match &self.0 {
             Inner::Blocks(encoder) => encoder.reconstructed_frames(),
-            Inner::Network(encoder) => {
-                let mut frame = VideoFrame::default();
-                encoder.reconstructed_frame().copy_to(&mut frame);
-                Ok(vec![frame])
-            }
+            Inner::Network(encoder) => Ok(vec![encoder.reconstructed_frame()]),
         }
     }
 

@@ -93,7 +93,6 @@ impl RateController {
         interval: u32,
         pixels: usize,
     ) -> u8 {
-        let share = self.rate * seconds;
         // A keyframe in the middle of a scene and the frames around it have content in common, so either predicts the
         // other better than a constant.
         let [keyframe, predicted] = self.costs;
@@ -104,19 +103,9 @@ impl RateController {
             predicted.or(keyframe.map(|c| c / KEYFRAME_RATIO))
         };
         let cost = own.unwrap_or(pixels as f64 * self.guesses[usize::from(!is_keyframe)]);
-        let bits = if is_keyframe {
-            self.keyframe_budget(seconds, interval)
-        } else {
-            let interval = f64::from(interval.max(2));
-            // What the keyframe takes is spread over the frames that follow.
-            // The keyframe's cost at the current quality, as if it had been coded with it.
-            let quality = self.last.unwrap_or(0.0);
-            let of_keyframe = self.costs[0].map_or(0.0, |c| c / (quality / self.octave).exp2().powf(POWER));
-            let rest = (share * interval - of_keyframe).max(share * interval * MIN_PREDICTED_SHARE)
-                / (interval - 1.0);
-            // Each frame pays back its part of the debt, so the reservoir decays within the horizon and does not
-            // oscillate.
-            (rest + self.reservoir * seconds / HORIZON).max(share * MIN_FRAME_SHARE)
+        let bits = match is_keyframe {
+            true => self.keyframe_budget(seconds, interval),
+            false => self.predicted_budget(seconds, interval),
         };
         let cost = cost * frames_worth(frames) / frames.max(1) as f64;
         let quality = (cost / bits.max(1.0)).powf(1.0 / POWER).log2() * self.octave;
@@ -143,24 +132,46 @@ impl RateController {
         (most + self.reservoir.min(0.0)).max(most * MIN_KEYFRAME_PART)
     }
 
+    /// Bits that a predicted frame should take.
+    fn predicted_budget(&self, seconds: f64, interval: u32) -> f64 {
+        let (share, interval) = (self.rate * seconds, f64::from(interval.max(2)));
+        // What the keyframe takes is spread over the frames that follow.
+        // The keyframe's cost at the current quality, as if it had been coded with it.
+        let quality = self.last.unwrap_or(0.0);
+        let of_keyframe = self.costs[0].map_or(0.0, |c| c / (quality / self.octave).exp2().powf(POWER));
+        let rest =
+            (share * interval - of_keyframe).max(share * interval * MIN_PREDICTED_SHARE) / (interval - 1.0);
+        // Each frame pays back its part of the debt, so the reservoir decays within the horizon and does not
+        // oscillate.
+        (rest + self.reservoir * seconds / HORIZON).max(share * MIN_FRAME_SHARE)
+    }
+
     /// The quality that a keyframe should have had, if it took far more `bits` than it should with this one: a new scene says
     /// nothing of its cost before it is coded.
     pub(crate) fn second_quality(&self, quality: u8, bits: f64, seconds: f64, interval: u32) -> Option<u8> {
-        let over = bits / self.keyframe_budget(seconds, interval).max(1.0);
-        let wanted = f64::from(quality) + over.powf(1.0 / POWER).log2() * self.octave;
-        let wanted = wanted.round().min(self.qualities - 1.0) as u8;
-        (over > MAX_KEYFRAME_EXCESS && wanted > quality).then_some(wanted)
+        self.coarser(quality, bits / self.keyframe_budget(seconds, interval), MAX_KEYFRAME_EXCESS)
     }
 
-    /// The quality that a packet of predicted frames, which last `seconds` in all, should have had, if it took far more `bits` than it
-    /// should with this one.
-    pub(crate) fn second_quality_of_packet(&self, quality: u8, bits: f64, seconds: f64) -> Option<u8> {
-        let share = self.rate * seconds;
-        let budget = (share + self.reservoir * seconds / HORIZON).max(share * MIN_KEYFRAME_PART);
-        let over = bits / budget.max(1.0);
+    /// The same of a packet of predicted frames of which each lasts `seconds`.
+    pub(crate) fn second_quality_of(
+        &self,
+        quality: u8,
+        bits: f64,
+        (frames, seconds): (usize, f64),
+        interval: u32,
+    ) -> Option<u8> {
+        let budget = frames as f64 * self.predicted_budget(seconds, interval);
+        // In small steps: a page that was coarse takes ten times the bits where it becomes finer, and no more than half as many where
+        // that stops short.
+        let second = self.coarser(quality, bits / budget, MAX_PACKET_EXCESS)?;
+        Some(second.min(quality + MAX_CHANGE as u8))
+    }
+
+    /// The quality that would have taken so many times fewer bits, if they were more than `most` times too many.
+    fn coarser(&self, quality: u8, over: f64, most: f64) -> Option<u8> {
         let wanted = f64::from(quality) + over.powf(1.0 / POWER).log2() * self.octave;
         let wanted = wanted.round().min(self.qualities - 1.0) as u8;
-        (over > MAX_PACKET_EXCESS && wanted > quality).then_some(wanted)
+        (over > most && wanted > quality).then_some(wanted)
     }
 
     /// Whether far more has been spent than time has allowed.

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use siskin_bitstream::video_packet;
 use siskin_entropy::range::RangeEncoder;
-use siskin_media::{VideoFrame, VideoFrameView};
+use siskin_media::VideoFrameView;
 
 use super::super::picture::Picture;
 use super::super::pyramid::{self, KINDS, Step};
 use super::super::state::Start;
 use super::super::{KEPT, QUALITY_MASK};
-use super::{Encoder, FINEST, PREDICTED_LAMBDA};
+use super::{Encoder, FINEST, MAX_SECOND_TRIES, PREDICTED_LAMBDA};
 use crate::realtime::rate::RateController;
 use crate::realtime::{CodedFrame, check_frame, frame_seconds};
 use crate::{Error, Result};
@@ -68,18 +68,19 @@ impl Encoder {
         (self.still_seconds, self.looked_new) = (0.0, false);
         // Should anything below fail, no frame may be predicted from these.
         let since = self.since.take().unwrap_or(0);
-        let base = self.choose_quality(false, (count, seconds / count as f64));
+        let (each, interval) = ((count, seconds / count as f64), self.config.keyframe_interval);
+        let mut base = self.choose_quality(false, each);
+        // Before any copy of the state, which then holds no frame of the packet before: their memory is used again.
+        self.state.start_packet(false);
         let begin = self.rate.is_some().then(|| self.state.fork());
-        let mut quality = self.code_frames(base, count, durations)?;
-        let mut bits = self.packet.len() as f64 * 8.0;
-        let second = |rate: &RateController| {
-            rate.second_quality_of_packet(asked_quality(quality, count), bits, seconds)
-        };
+        let (mut quality, mut bits) = self.code_frames(base, count, durations)?;
         // What moves more than before says so only once it is coded.
-        if let (Some(second), Some(begin)) = (self.rate.as_ref().and_then(second), begin) {
-            self.state = begin;
-            quality = self.code_frames(second, count, durations)?;
-            bits = self.packet.len() as f64 * 8.0;
+        for _ in 0..MAX_SECOND_TRIES {
+            let second = |rate: &RateController| rate.second_quality_of(base, bits, each, interval);
+            let (Some(second), Some(begin)) = (self.rate.as_ref().and_then(second), &begin) else { break };
+            base = second;
+            self.state.return_to(begin);
+            (quality, bits) = self.code_frames(base, count, durations)?;
         }
         self.record(false, asked_quality(quality, count), bits, (count, seconds));
         self.number = self.number.wrapping_add(1);
@@ -88,12 +89,11 @@ impl Encoder {
         Ok(CodedFrame { data: &self.packet, is_keyframe: false, quality: quality.saturating_sub(FINEST) })
     }
 
-    /// Codes the frames that were taken in with the quality that was asked for; gives that of the last one.
-    fn code_frames(&mut self, asked: u8, count: usize, durations: Option<&[u32]>) -> Result<u8> {
+    /// Codes the frames that were taken in with the quality that was asked for; gives that of the last one, and the packet's bits.
+    fn code_frames(&mut self, asked: u8, count: usize, durations: Option<&[u32]>) -> Result<(u8, f64)> {
         let quality = asked.saturating_sub(LAST_FINER);
         self.write_head(false, count, durations);
         self.packet.push(quality & QUALITY_MASK | KEPT);
-        self.state.start_packet(false);
         let mut coder = RangeEncoder::default();
         for step in pyramid::order(count) {
             self.code_step(step, quality, &mut coder)?;
@@ -101,7 +101,7 @@ impl Encoder {
         coder.finish_into(&mut self.packet);
         video_packet::append_checksum(&mut self.packet);
         self.state.finish_packet(count);
-        Ok(quality)
+        Ok((quality, self.packet.len() as f64 * 8.0))
     }
 
     /// Codes a frame of a packet whose last one has the quality `last`.
@@ -135,20 +135,16 @@ impl Encoder {
         }
     }
 
-    /// The frames of the last packet as a decoder sees them, in 4:2:0, in the order of showing.
+    /// The frames of the last packet as a decoder sees them, in 4:2:0, in the order of showing, where the encoder keeps them: no samples
+    /// are copied.
     ///
     /// # Errors
     /// [`Error::MissingHeader`] before the first frame.
-    pub fn reconstructed_frames(&self) -> Result<Vec<VideoFrame>> {
+    pub fn reconstructed_frames(&self) -> Result<Vec<VideoFrameView<'_>>> {
         let shown = self.state.references.shown();
         if shown.is_empty() {
             return Err(Error::MissingHeader);
         }
-        let copy = |picture: &Arc<Picture>| {
-            let mut frame = VideoFrame::default();
-            picture.view(self.state.size)?.copy_to(&mut frame);
-            Ok(frame)
-        };
-        shown.iter().map(copy).collect()
+        shown.into_iter().map(|picture| picture.view(self.state.size)).collect()
     }
 }

@@ -2,21 +2,23 @@
 
 use siskin_media::VideoFrameView;
 
+use super::super::decide::CHROMA_WEIGHT;
 use super::super::picture::Picture;
 use super::super::quant::step;
 use super::super::survey::{Survey, coarse_plane, shrink};
-use super::{Encoder, FINEST, PREDICTED_LAMBDA, Row, is_scene_cut};
+use super::{Encoder, FINEST, PREDICTED_LAMBDA, is_scene_cut};
 use crate::realtime::{Config, Target, check_frame, frame_seconds};
-use crate::{Error, Result};
+use crate::{Error, Result, squared_error};
 
 /// After so many frames it is tried anew whether packets of several frames pay.
 // Both ways are coded once, so a try takes as long as twice its frames: an eighth more work where a packet has 8 frames.
 const TRY_EVERY: u32 = 120;
+/// With keyframes closer than that, behind each of which a try would be due, it is taken for granted that they pay: at 10 frames the
+/// tries would take twice the time of all else.
+const MIN_INTERVAL: u32 = 30;
 /// Packets of several frames may cost so much more in the first try: their last frame is coded finer for those to come.
 // Six films cost .88 to 1.03 times as much, text that scrolls 1.03 (coarse) to 1.16, and the noise of a night .99 (coarse) to 1.09.
 const MAX_COST: f64 = 1.04;
-/// Weight of a squared error in chroma, as blocks are decided on.
-const CHROMA_WEIGHT: f64 = 2.0;
 
 /// Whether packets of several frames pay in this scene.
 #[derive(Debug, Clone, Copy, Default)]
@@ -59,33 +61,41 @@ impl Encoder {
         let Some(first) = frames.first() else { return Err(Error::parameter("frames", 0, "1 and more")) };
         frames.iter().try_for_each(|frame| check_frame(frame, self.state.size))?;
         let most = frames.len().min(self.most_frames());
+        let goes_alone = self.habit.frames_left > 0 && !self.habit.does_group;
         // What stands still is not coded.
-        if most == 1 || self.is_last_source(first) {
+        if most == 1 || goes_alone || self.is_last_source(first) {
             return Ok(1);
         }
         let most = if self.config.scene_cuts { self.frames_of_scene(&frames[..most]) } else { most };
         if most > 1 && self.habit.frames_left == 0 {
             // In noise and in text that scrolls it does not pay to code some frames coarser than others: 18 % more rate.
-            let [grouped, single] = [true, false].map(|is_group| self.cost_of(&frames[..most], is_group));
-            self.habit = Habit { does_group: grouped? < MAX_COST * single?, frames_left: TRY_EVERY };
+            let does_group = self.config.keyframe_interval < MIN_INTERVAL || {
+                let [grouped, single] = [true, false].map(|is_group| self.cost_of(&frames[..most], is_group));
+                grouped? < MAX_COST * single?
+            };
+            self.habit = Habit { does_group, frames_left: TRY_EVERY };
         }
         Ok(if self.habit.does_group { most } else { 1 })
     }
 
     /// How many frames come before the next scene, at least one.
     fn frames_of_scene(&mut self, frames: &[VideoFrameView<'_>]) -> usize {
-        let last = self.last_source.map_or(&self.last_coarse, |last| &self.coarse[last]);
-        let mut coarse = [last.clone(), coarse_plane(&self.sources[0].planes[0])];
+        let mut before = self.last_source.map_or(&self.last_coarse, |last| &self.coarse[last]).clone();
+        let (picture, coarse) = self.planned.get_or_insert_with(|| {
+            let picture = Picture::new(self.state.size);
+            let coarse = coarse_plane(&picture.planes[0]);
+            (picture, coarse)
+        });
         let mut survey = Survey::default();
         for (i, frame) in frames.iter().enumerate() {
-            self.planned.copy_from(frame);
-            shrink(&self.planned.planes[0], &mut coarse[1]);
-            survey.update(&coarse[1], &coarse[0]);
+            picture.copy_from(frame);
+            shrink(&picture.planes[0], coarse);
+            survey.update(coarse, &before);
             // In noise every frame looks like a new scene.
             if is_scene_cut(&survey) && !(i == 0 && self.looked_new) {
                 return i.max(1);
             }
-            coarse.swap(0, 1);
+            std::mem::swap(coarse, &mut before);
         }
         frames.len()
     }
@@ -93,16 +103,14 @@ impl Encoder {
     /// What frames cost as one packet, or as a packet each: squared errors and bits.
     fn cost_of(&self, frames: &[VideoFrameView<'_>], is_group: bool) -> Result<f64> {
         let base = self.choose_quality(false, (frames.len(), frame_seconds(&self.header, None)));
-        let mut trial = self.fork(base);
+        let mut trial = self.fork(base)?;
         let (mut bits, mut error) = (0.0, 0.0);
         for own in frames.chunks(if is_group { frames.len() } else { 1 }) {
-            bits += match own {
+            let packet = match own {
                 [frame] => trial.code(frame, None)?,
                 own => trial.code_group(own, None)?,
-            }
-            .data
-            .len() as f64
-                * 8.0;
+            };
+            bits += packet.data.len() as f64 * 8.0;
             for (picture, frame) in trial.state.references.shown().iter().zip(own) {
                 error += weighted_error(&picture.view(self.state.size)?, frame);
             }
@@ -112,44 +120,29 @@ impl Encoder {
     }
 
     /// An encoder that goes on from here at a quality.
-    fn fork(&self, quality: u8) -> Self {
+    fn fork(&self, quality: u8) -> Result<Self> {
         let target = Target::Quality(quality.saturating_sub(FINEST));
-        let last = self.last_source.unwrap_or(0);
-        Self {
-            header: self.header,
-            config: Config { scene_cuts: false, target, ..self.config.clone() },
-            state: self.state.fork(),
-            rate: None,
-            // Of the frames before it needs the last one alone.
-            sources: vec![self.sources[last].clone()],
-            coarse: vec![self.coarse[last].clone()],
-            last_coarse: self.last_coarse.clone(),
-            last_source: self.last_source.map(|_| 0),
-            planned: Picture::new(self.state.size),
-            surveys: Default::default(),
-            rows: self.state.grids.iter().map(|_| Row::new()).collect(),
-            // It runs on the threads of this one.
-            pool: None,
-            number: self.number,
-            since: self.since,
-            keyframe_wanted: false,
-            still_seconds: 0.0,
-            looked_new: self.looked_new,
-            habit: self.habit,
-            packet: Vec::new(),
-            #[cfg(test)]
-            log: None,
+        // It runs on the threads of this one.
+        let config = Config { scene_cuts: false, target, threads: 0, ..self.config.clone() };
+        let mut fork = Self::new(self.header, &config)?;
+        fork.state = self.state.fork();
+        // Of the frames before it needs the last one alone.
+        if let Some(last) = self.last_source {
+            fork.last_source = Some(0);
+            fork.sources[0].clone_from(&self.sources[last]);
+            fork.coarse[0].clone_from(&self.coarse[last]);
         }
+        (fork.since, fork.looked_new) = (self.since, self.looked_new);
+        Ok(fork)
     }
 }
 
 fn weighted_error(seen: &VideoFrameView<'_>, wanted: &VideoFrameView<'_>) -> f64 {
-    let planes = seen.planes().iter().zip(wanted.planes()).enumerate();
+    let planes = seen.planes().iter().zip(wanted.planes()).zip([1.0, CHROMA_WEIGHT, CHROMA_WEIGHT]);
     planes
-        .map(|(i, (a, b))| {
-            let pairs = a.rows().zip(b.rows()).flat_map(|(a, b)| a.iter().zip(b));
-            let sum: u64 = pairs.map(|(a, b)| u64::from(a.abs_diff(*b)).pow(2)).sum();
-            sum as f64 * if i == 0 { 1.0 } else { CHROMA_WEIGHT }
+        .map(|((a, b), weight)| {
+            let sum: u64 = a.rows().zip(b.rows()).map(|(a, b)| squared_error(a, b)).sum();
+            f64::from(weight) * sum as f64
         })
         .sum()
 }
