@@ -103,11 +103,11 @@ def films(siskin, folder, clip, bitrate):
     run(siskin, "encode", "-q", "-y", film, ours, "--video-bitrate", bitrate)
     size = ours.stat().st_size
     other = x264(film, size, theirs)
+    # The middle of a film that is shorter too.
+    seconds = float(run("ffprobe", "-v", "error", "-show_entries", "format=duration", "-of", "csv=p=0", theirs))
     for coded, name in [(film, "original"), (folder / "ours.y4m", "ours"), (theirs, "x264")]:
         if name == "ours":
             run(siskin, "decode", "-q", "-y", ours, coded)
-        # The middle of a film that is shorter too.
-        seconds = float(run("ffprobe", "-v", "error", "-show_entries", "format=duration", "-of", "csv=p=0", theirs))
         ffmpeg("-ss", seconds / 2, "-i", coded, "-frames:v", "1", folder / f"{name}.png")
     facts = {"our_bytes": size, "x264_bytes": other, "our_psnr": psnr(folder / "ours.y4m", film), "x264_psnr": psnr(theirs, film)}
     film.unlink()
@@ -130,9 +130,12 @@ def main():
     parser.add_argument("--film-bitrate", type=int, default=40_000)
     args = parser.parse_args()
     folder = args.folder
-    # What an earlier run wrote, and nothing else of the folder.
-    for name in ["sounds", "films", "player", "bundles"]:
-        shutil.rmtree(folder / name, ignore_errors=True)
+    # What an earlier run wrote, which has left a page, and nothing else of the folder.
+    old = [folder / name for name in ["sounds", "films", "player", "bundles"] if (folder / name).exists()]
+    if old and not (folder / "index.html").exists():
+        raise SystemExit(f"{old[0]} is of no earlier run, which leaves an index.html: remove it, or name another folder")
+    for path in old:
+        shutil.rmtree(path)
     for name in ["sounds", "films", "player", "bundles/speech-24k"]:
         (folder / name).mkdir(parents=True)
     for file in [*ROOT.glob("web/player/*.js"), ROOT / "web/player/siskin.wasm"]:

@@ -2,7 +2,7 @@
 
 use std::ffi::c_char;
 use std::fs::File;
-use std::io::{BufWriter, Seek, SeekFrom, Write};
+use std::io::{BufWriter, Write};
 
 use siskin_core::container::{Mode, Track, Writer, WriterOptions};
 use siskin_core::media::{Rounding, TimeBase};
@@ -113,8 +113,7 @@ pub unsafe extern "C" fn siskin_writer_close(writer: *mut SiskinWriter) -> Siski
         writer.write_out()?;
         for patch in patches {
             let SiskinWriter { file, path, .. } = &mut *writer;
-            let at = SeekFrom::Start(patch.offset);
-            file.seek(at).and_then(|_| file.write_all(&patch.data)).map_err(|e| Failure::io(path, &e))?;
+            patch.write_to(file).map_err(|e| Failure::io(path, &e))?;
         }
         writer.write_out()
     })

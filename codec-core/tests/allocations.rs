@@ -11,9 +11,11 @@ use siskin_core::audio::{
 use siskin_core::bitstream::{BundleId, StreamHeader};
 use siskin_core::bundle::{QuantizerKind, QuantizerSpec};
 use siskin_core::entropy::{BookTables, Tables};
-use siskin_core::runtime::{Provider, StepNetwork};
+use siskin_core::runtime::{Provider, Runtime, StepNetwork};
 use siskin_core::tokens::{Format, Layout, OnBadToken, Slots, TokenStream};
 use siskin_core::{Error, Result};
+use siskin_import::Kind;
+use siskin_import::testing::small_encodec_stereo;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
 #[global_allocator]
@@ -141,6 +143,7 @@ fn a_running_stream_allocates_nothing() {
         assert_eq!(token_allocations(layout), (0, 0), "{layout}");
         assert_eq!(slot_allocations(layout), (0, 0), "slots of {layout}");
     }
+    assert_eq!(segment_slot_allocations(), (0, 0), "slots of segments");
 }
 
 /// A stream of 12 codebooks, and a row that is valid again and again in each of the layouts.
@@ -197,4 +200,27 @@ fn slot_allocations(layout: &str) -> (usize, usize) {
     });
     assert!(samples > 3 * 200 * HOP, "{samples} samples of three slots");
     counted
+}
+
+/// Allocations of slots of a codec of segments that take turns, each with a part of a segment and the end of the one before. Its
+/// network does not run meanwhile.
+fn segment_slot_allocations() -> (usize, usize) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let bundle =
+        small_encodec_stereo().import(Kind::Encodec, &folder.path().join("bundle")).expect("a bundle");
+    let runtime = Runtime::load(&Default::default()).expect("ONNX Runtime, by ./x setup");
+    let mut stream =
+        TokenStream::new(&bundle, &runtime, "parallel", 4, OnBadToken::Refuse).expect("a stream");
+    stream.set_scales(vec![0.5; 100]).expect("scales");
+    let mut slots = Slots::new(stream, 2).expect("two slots");
+    let tokens = [7i64; 4 * 160];
+    let mut samples = 0;
+    let mut give = |_: usize, pcm: Result<&[f32]>| samples += pcm.expect("valid tokens").len();
+    slots.push_tokens(&[(0, &tokens), (1, &tokens[..4 * 155])], &mut give).expect("slots that are there");
+    assert!(samples > 0, "no segment is whole");
+    let mut slot = 0;
+    allocations(|| {
+        slot = 1 - slot;
+        slots.select_slot(slot).expect("a slot that is there");
+    })
 }

@@ -3,7 +3,7 @@
 //! `cargo run --release -p siskin-examples --example encode_wav -- IN.wav OUT.mka`; IN.wav is mono at 24 kHz.
 
 use std::fs::File;
-use std::io::{BufWriter, Seek, SeekFrom, Write};
+use std::io::{BufWriter, Write};
 
 use anyhow::{Context, Result, ensure};
 use siskin_core::audio::{EncodedPacket, Encoder, EncoderConfig};
@@ -58,8 +58,7 @@ fn main() -> Result<()> {
     let mut file = BufWriter::new(File::create(&output)?);
     file.write_all(&bytes)?;
     for patch in patches {
-        file.seek(SeekFrom::Start(patch.offset))?;
-        file.write_all(&patch.data)?;
+        patch.write_to(&mut file)?;
     }
     file.flush()?;
     let seconds = samples.len() as f64 / f64::from(rate);

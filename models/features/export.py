@@ -74,13 +74,14 @@ def write_head(path, module):
                 (("rows", "columns"), ("map_rows", "map_columns")))
 
 
-def latents_of(device, frames, gains):
-    """Integer latents [h, w, c] of corpus frames at a level."""
-    out = []
-    for frame in frames:
-        y = device.run(None, {"frame": unpack(frame)[None].astype(np.float32)})[0][0]
-        out.append(np.clip(np.rint(y * gains[:, None, None]), -MAX_LATENT, MAX_LATENT).astype(np.int32).transpose(1, 2, 0))
-    return out
+def run(device, frames):
+    """Latents [c, h, w] of corpus frames, of all levels."""
+    return [device.run(None, {"frame": unpack(frame)[None].astype(np.float32)})[0][0] for frame in frames]
+
+
+def rounded(y, gains):
+    """Integer latents [h, w, c] of a frame at a level."""
+    return np.clip(np.rint(y * gains[:, None, None]), -MAX_LATENT, MAX_LATENT).astype(np.int32).transpose(1, 2, 0)
 
 
 def write_manifest(out, heads, training, licence="Apache-2.0"):
@@ -121,9 +122,9 @@ def main():
     count = json.loads((args.cache / "corpus.json").read_text())["scenes"]
     # The last scenes: `train.py` draws from them too, but the contexts have few parameters.
     some = [frames[i] for i in range(max(0, count - args.frames), count)]
-    device, contexts = session(args.out / "device.onnx"), []
+    outputs, contexts = run(session(args.out / "device.onnx"), some), []
     for level in range(LEVELS):
-        latents = latents_of(device, some, gains[level])
+        latents = [rounded(y, gains[level]) for y in outputs]
         contexts.append(tables.count(latents))
         size = np.mean([tables.bits(y, contexts[-1]) for y in latents]) / 8
         print(f"level {level}: {size:.0f} bytes a frame of the corpus, largest {max(abs(y).max() for y in latents)}, "

@@ -14,7 +14,7 @@ import tables
 import testset
 from compare import pan
 from corpus import pack
-from export import latents_of
+from export import rounded, run
 from packages import SCREENS, package, pictures
 from running import session
 from safetensors.numpy import load_file
@@ -89,9 +89,10 @@ def main():
     # As compare.py chooses its clips: the pictures in which most is found.
     test = sorted((v for _, v in testset.load(args.cache)), key=lambda v: -float((teacher.run(v) > 0.3).mean()))[:4]
     for name, move in (("slow pans", pan), ("still, with noise", still)):
+        outputs = [[run(device, [pack(f) for f in frames]) for frames in some]
+                   for some in ([move(v, 4) for v in known], [move(v) for v in test])]
         for level in (0, 2, 4):
-            rows, own = ([latents_of(device, [pack(f) for f in frames], gains[level]) for frames in some]
-                         for some in ([move(v, 4) for v in known], [move(v) for v in test]))
+            rows, own = ([[rounded(y, gains[level]) for y in clip] for clip in some] for some in outputs)
             alone, after = tables.count([y for clip in rows for y in clip]), count(rows)
             intra = np.mean([tables.bits(y, alone) for clip in own for y in clip[1:]]) / 8
             inter = np.mean([bits(y, before, after) for clip in own for before, y in zip(clip, clip[1:])]) / 8

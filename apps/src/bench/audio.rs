@@ -145,7 +145,7 @@ struct Timed<'a> {
 impl Timed<'_> {
     fn network(&self, spec: &GraphSpec, time: &NetworkTime) -> siskin_core::Result<Box<dyn StepNetwork>> {
         let Work { bundle, runtime, .. } = self.work;
-        Ok(time.of(runtime.open_network(spec, &bundle.file_bytes(&spec.file)?)?))
+        Ok(time.of(bundle.open_network(runtime, spec, 1)?))
     }
 
     /// Networks of segments are not timed apart: there is no more than one run a second.

@@ -1,7 +1,7 @@
 //! A coded file made whole again in its place.
 
 use std::fs::{self, File};
-use std::io::{BufReader, BufWriter, Seek, SeekFrom, Write};
+use std::io::{BufReader, BufWriter, Write};
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -55,8 +55,7 @@ fn write_repaired(source: File, target: &File) -> Result<Repaired> {
     let done = repair(BufReader::new(source), &mut out)?;
     // Sizes and times that stand before the data and are known after it.
     for patch in &done.patches {
-        out.seek(SeekFrom::Start(patch.offset))?;
-        out.write_all(&patch.data)?;
+        patch.write_to(&mut out)?;
     }
     out.flush()?;
     Ok(done)

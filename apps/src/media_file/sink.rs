@@ -184,10 +184,7 @@ impl Sink {
         let end = self.bytes;
         let Some(file) = self.file.as_mut().filter(|_| !patches.is_empty()) else { return Ok(()) };
         let mut write = || -> std::io::Result<()> {
-            for patch in patches {
-                file.seek(SeekFrom::Start(patch.offset))?;
-                file.write_all(&patch.data)?;
-            }
+            patches.iter().try_for_each(|patch| patch.write_to(file))?;
             file.seek(SeekFrom::Start(end)).map(drop)
         };
         write().context("the output cannot be written")

@@ -10,8 +10,8 @@ use sha2::{Digest, Sha256};
 use siskin_media::{PixelFormat, Size, VideoFrame};
 use siskin_model::bundle::FeatureBundle;
 use siskin_model::runtime::{
-    Backend, GraphSpec, Provider, Runtime, RuntimeOptions, StepNetwork, TensorNetwork, TensorSpec,
-    WholeNetwork,
+    Backend, GraphSpec, HashedGraph, Provider, Runtime, RuntimeOptions, StepNetwork, TensorNetwork,
+    TensorSpec, WholeNetwork,
 };
 
 use crate::latents::{Latents, read_latents, write_latents};
@@ -103,11 +103,23 @@ impl Backend for ToyBackend {
         "toy".into()
     }
 
-    fn open_step(&self, _: &RuntimeOptions, _: &GraphSpec, _: &[u8]) -> Result<Box<dyn StepNetwork>> {
+    fn open_step(
+        &self,
+        _: &RuntimeOptions,
+        _: &GraphSpec,
+        _: &HashedGraph<'_>,
+        _: usize,
+    ) -> Result<Box<dyn StepNetwork>> {
         unreachable!("no network of features has states")
     }
 
-    fn open_whole(&self, _: &RuntimeOptions, _: &str, _: &[u8]) -> Result<Box<dyn WholeNetwork>> {
+    fn open_whole(
+        &self,
+        _: &RuntimeOptions,
+        _: &str,
+        _: &HashedGraph<'_>,
+        _: bool,
+    ) -> Result<Box<dyn WholeNetwork>> {
         unreachable!("networks of features are opened for a size")
     }
 

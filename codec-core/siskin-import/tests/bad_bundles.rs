@@ -3,8 +3,9 @@
 use std::fs;
 
 use serde_json::{Value, json};
-use siskin_audio::{Decoder, Encoder, EncoderConfig};
-use siskin_import::testing::{small_dac, small_snac};
+use sha2::{Digest, Sha256};
+use siskin_audio::{Decoder, EncodedPacket, Encoder, EncoderConfig};
+use siskin_import::testing::{small_dac, small_encodec, small_snac};
 use siskin_import::{Kind, Result};
 use siskin_model::bundle::Bundle;
 use siskin_model::runtime::Runtime;
@@ -70,4 +71,33 @@ fn what_a_bundle_says_of_its_quantizer_and_time_is_checked() {
     dac.refused("/decoder/blocks", json!({ "input": u64::MAX, "output": 320 }), "a frame has 1 and 320");
     dac.refused("/encoder/blocks", Value::Null, "static shape");
     dac.refused("/decoder/states/0/shape", json!([1, 1, 1]), "the manifest says [1, 1, 1]");
+}
+
+#[test]
+fn weights_of_an_opening_have_to_be_finite() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("bundle");
+    // A value that the graph has nowhere else, and in its place one that ONNX Runtime would run with.
+    let mark = 0.123_456_79f32;
+    let mut tensors = small_encodec();
+    tensors.set_first(mark);
+    tensors.import(Kind::Encodec, &path).expect("a bundle");
+    let file = path.join("encoder-opening.onnx");
+    let mut graph = fs::read(&file).expect("the opening");
+    let at = graph.windows(4).position(|w| w == mark.to_le_bytes()).expect("the weight");
+    graph[at..at + 4].copy_from_slice(&f32::NAN.to_le_bytes());
+    let text = fs::read(path.join("manifest.json")).expect("the manifest");
+    let mut manifest: Value = serde_json::from_slice(&text).expect("JSON");
+    *manifest.pointer_mut("/files/encoder-opening.onnx").expect("its hash") =
+        json!(hex::encode(Sha256::digest(&graph)));
+    fs::write(&file, graph).expect("the opening");
+    fs::write(path.join("manifest.json"), manifest.to_string()).expect("the manifest");
+
+    let bundle = Bundle::open(&path).expect("the hashes of its files");
+    let runtime = Runtime::load(&Default::default()).expect("ONNX Runtime, by ./x setup");
+    let mut encoder = Encoder::new(&bundle, &runtime, &EncoderConfig::default()).expect("an encoder");
+    let pcm = vec![0.1; 24_000];
+    let error = encoder.push_samples(&pcm, &mut |_: EncodedPacket<'_>| Result::Ok(())).expect_err("no opening");
+    let text = error.with_sources();
+    assert!(text.contains("encoder-opening.onnx") && text.contains("not finite"), "{text}");
 }

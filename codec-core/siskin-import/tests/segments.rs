@@ -5,7 +5,7 @@ use siskin_audio::tokens::{
 };
 use siskin_audio::tokens::{Tokenizer, codes_and_scale_from_packet};
 use siskin_audio::{Decoder, EncodedPacket, Encoder, EncoderConfig, FrameEncoder, RateMode, Snapshot};
-use siskin_import::testing::small_encodec_stereo;
+use siskin_import::testing::{small_dac, small_encodec_stereo};
 use siskin_import::{Error, Kind, Result, import};
 use siskin_model::bundle::Bundle;
 use siskin_model::runtime::Runtime;
@@ -293,4 +293,39 @@ fn what_segments_do_not_have_is_refused() {
     assert!(matches!(decoder.decode_codes(&[1; 4], &mut out), Err(Error::Parameter { .. })));
     assert!(matches!(decoder.decode_latent(&[0.0; 128], &mut out), Err(Error::Parameter { .. })));
     assert!(out.is_empty());
+}
+
+#[test]
+fn latents_are_refused_before_a_segment_that_is_begun_ends() {
+    let (_folder, bundle) = bundle();
+    let open = || {
+        TokenStream::new(&bundle, &runtime(), "parallel", 4, OnBadToken::Refuse).expect("a stream of tokens")
+    };
+    let ([mut stream, mut undisturbed], tokens) = ([open(), open()], [5; 4 * 200]);
+    let (mut out, mut expected) = (Vec::new(), Vec::new());
+    stream.push_tokens(&tokens[..4 * 70], &mut out).expect("tokens");
+    assert!(matches!(stream.push_latents(&[0.0; 128], &mut out), Err(Error::Parameter { .. })));
+    assert!(out.is_empty(), "{} samples of a segment that goes on", out.len());
+    stream.push_tokens(&tokens[4 * 70..], &mut out).expect("tokens");
+    undisturbed.push_tokens(&tokens, &mut expected).expect("tokens");
+    for (stream, out) in [(&mut stream, &mut out), (&mut undisturbed, &mut expected)] {
+        stream.finish_stream(out).expect("an end");
+    }
+    assert!(out == expected && !out.is_empty());
+}
+
+#[test]
+fn a_snapshot_is_of_the_decoder_that_saved_it_last() {
+    let ((_folder, bundle), folder) = (bundle(), tempfile::tempdir().expect("a folder"));
+    let dac = small_dac().import(Kind::Dac, &folder.path().join("dac")).expect("a bundle");
+    let [mut segments, mut frames] =
+        [&bundle, &dac].map(|bundle| Decoder::new(bundle, &runtime()).expect("a decoder"));
+    let mut snapshot = Snapshot::default();
+    segments.save_state(&mut snapshot);
+    frames.save_state(&mut snapshot);
+    assert!(matches!(segments.restore_state(&snapshot), Err(Error::Parameter { .. })));
+    frames.restore_state(&snapshot).expect("its own");
+    segments.save_state(&mut snapshot);
+    assert!(matches!(frames.restore_state(&snapshot), Err(Error::Parameter { .. })));
+    segments.restore_state(&snapshot).expect("its own");
 }

@@ -112,8 +112,7 @@ fn write_file(header: &StreamHeader, packets: &[Coded], turns: u64) -> Result<Ve
         }
     }
     for patch in writer.finish(&mut file)? {
-        let at = usize::try_from(patch.offset)?;
-        file[at..at + patch.data.len()].copy_from_slice(&patch.data);
+        patch.apply(&mut file)?;
     }
     Ok(file)
 }

@@ -223,8 +223,7 @@ fn write_as(
         start += lasts;
     }
     for patch in writer.finish(&mut file)? {
-        let at = usize::try_from(patch.offset)?;
-        file[at..at + patch.data.len()].copy_from_slice(&patch.data);
+        patch.apply(&mut file)?;
     }
     // As a reader finds it.
     Reader::open(Cursor::new(&file))?;

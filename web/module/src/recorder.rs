@@ -56,10 +56,7 @@ impl Recorder {
         let Self { encoder, writer, clock, file } = &mut self;
         encoder.finish_stream(&mut |packet: EncodedPacket<'_>| keep(writer, *clock, &packet, file))?;
         for patch in writer.finish(file)? {
-            let at = usize::try_from(patch.offset).map_err(|e| e.to_string())?;
-            let place =
-                file.get_mut(at..at + patch.data.len()).ok_or_else(|| "a patch behind the end".to_owned())?;
-            place.copy_from_slice(&patch.data);
+            patch.apply(file)?;
         }
         Ok(self.file)
     }

@@ -238,11 +238,14 @@ impl Decoder {
     fn frame_sound(&mut self, given: &'static str) -> Result<&mut FrameSound> {
         match &mut self.sound {
             Sound::Frames(sound) => Ok(sound),
-            Sound::Segments(_) => {
-                let allowed = "packets or token files: the codec codes segments, which have a scale";
-                Err(Error::parameter("input", given, allowed))
-            }
+            Sound::Segments(_) => Err(Self::segments_error(given)),
         }
+    }
+
+    /// What a codec of segments says to input without scales.
+    pub(crate) fn segments_error(given: &'static str) -> Error {
+        let allowed = "packets or token files: the codec codes segments, which have a scale";
+        Error::parameter("input", given, allowed)
     }
 
     /// Dimension of a latent frame.

@@ -51,9 +51,8 @@ impl Segments {
             return Err(Error::parameter("bundle", &m.name, "one that codes segments"));
         };
         let spec = spec(m).clone();
-        let graph = &bundle.file_bytes(&spec.file)?;
         Ok(Self {
-            network: runtime.open_checked_whole_network(&spec.file, graph)?,
+            network: bundle.open_whole_network(runtime, &spec.file)?,
             spec,
             quantizer,
             conventions: m.conventions,
@@ -89,7 +88,7 @@ impl SegmentEncoder {
     /// Loads the encoder network of a bundle that codes segments.
     ///
     /// # Errors
-    /// [`Error::Parameter`] if it codes frames, and what [`Runtime::open_checked_whole_network`] returns.
+    /// [`Error::Parameter`] if it codes frames, and what [`Bundle::open_whole_network`] returns.
     pub fn new(bundle: &Bundle, runtime: &Runtime) -> Result<Self> {
         let quantizer = AnyQuantizer::from_bundle(bundle)?;
         // The nearest entries: only published codecs have segments.

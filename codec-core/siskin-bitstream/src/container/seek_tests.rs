@@ -89,6 +89,18 @@ fn an_index_leads_near_the_target_and_changes_nothing() {
 }
 
 #[test]
+fn a_track_without_points_is_found_by_those_of_another() {
+    let (indexed, live) = (film(Mode::File), film(Mode::Live));
+    for seconds in [0, 30, 90, 119] {
+        let go = |reader: &mut Reader<Metered<'_>>| reader.seek_to_keyframe(2, seconds * SECOND + SECOND / 2);
+        let (found, expected) = (seek(&indexed, go), seek(&live, go));
+        assert_eq!(found.0, expected.0, "{seconds} s");
+        assert!(found.0.track == 2 && found.1 == seconds as f64, "{} s", found.1);
+        assert!(found.2 < 15_000, "{} bytes for {seconds} s", found.2);
+    }
+}
+
+#[test]
 fn a_wrong_index_is_not_believed() {
     let data = film(Mode::File);
     let mark = id::CUES.to_be_bytes();

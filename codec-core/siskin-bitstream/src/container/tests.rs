@@ -27,9 +27,8 @@ fn file(mode: Mode, count: u64) -> Vec<u8> {
             .write_block(0, i * 1_000_000_000, 1_000_000_000, true, &[i as u8; 100], &mut out)
             .expect("a block");
     }
-    for patch in writer.finish(&mut out).expect("an end") {
-        patch.apply(&mut out).expect("within the file");
-    }
+    let patches = writer.finish(&mut out).expect("an end");
+    apply(&mut out, &patches);
     out
 }
 
@@ -107,9 +106,7 @@ fn seeking_lands_on_the_block() {
 fn repaired(data: &[u8]) -> Result<(Vec<u8>, Repaired)> {
     let mut out = Vec::new();
     let done = repair(Cursor::new(data), &mut out)?;
-    for patch in &done.patches {
-        patch.apply(&mut out).expect("within the file");
-    }
+    apply(&mut out, &done.patches);
     Ok((out, done))
 }
 
@@ -199,6 +196,17 @@ fn apply(out: &mut [u8], patches: &[Patch]) {
     for patch in patches {
         patch.apply(out).expect("within the file");
     }
+}
+
+#[test]
+fn a_patch_goes_into_a_file_as_into_memory() {
+    let patch = Patch { offset: 3, data: vec![7, 8] };
+    let (mut memory, mut file) = ([0; 6], Cursor::new(vec![0; 6]));
+    patch.apply(&mut memory).expect("within the file");
+    patch.write_to(&mut file).expect("memory");
+    assert_eq!((file.position(), file.into_inner()), (5, memory.to_vec()));
+    assert!(Patch { offset: 5, ..patch }.apply(&mut memory).is_err());
+    assert_eq!(memory, [0, 0, 0, 7, 8, 0]);
 }
 
 #[test]
@@ -348,9 +356,8 @@ fn tracks(mode: Mode) -> Vec<u8> {
             .write_block(1, i * second / 2 + 2, 300_000_000, true, word.as_bytes(), &mut out)
             .expect("a word");
     }
-    for patch in writer.finish(&mut out).expect("an end") {
-        patch.apply(&mut out).expect("within the file");
-    }
+    let patches = writer.finish(&mut out).expect("an end");
+    apply(&mut out, &patches);
     out
 }
 
@@ -471,9 +478,8 @@ fn a_file_without_packets_is_whole() {
         let mut writer = Writer::new(tracks, WriterOptions::default()).expect("a writer");
         let mut bytes = Vec::new();
         writer.write_header(&mut bytes).expect("a head");
-        for patch in writer.finish(&mut bytes).expect("an end") {
-            patch.apply(&mut bytes).expect("within the file");
-        }
+        let patches = writer.finish(&mut bytes).expect("an end");
+        apply(&mut bytes, &patches);
         let reader = Reader::open(Cursor::new(bytes));
         if described == 0 {
             assert!(matches!(reader, Err(Error::Container { .. })), "nothing to play is no panic");

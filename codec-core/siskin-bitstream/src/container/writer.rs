@@ -1,3 +1,5 @@
+use std::io::{Seek, SeekFrom, Write};
+
 use mkv_element::prelude::*;
 
 use super::cluster::{OpenCluster, Packet, to_ticks};
@@ -64,6 +66,15 @@ impl Patch {
         let allowed = || format!("within the file's {length} bytes");
         target.ok_or_else(|| Error::parameter("patch", self.offset, allowed()))?.copy_from_slice(&self.data);
         Ok(())
+    }
+
+    /// Writes it into a file, which is then behind it.
+    ///
+    /// # Errors
+    /// What seeking and writing return.
+    pub fn write_to(&self, file: &mut (impl Write + Seek)) -> std::io::Result<()> {
+        file.seek(SeekFrom::Start(self.offset))?;
+        file.write_all(&self.data)
     }
 }
 

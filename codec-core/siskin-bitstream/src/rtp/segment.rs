@@ -231,7 +231,8 @@ mod tests {
                 }
             }
             let stats = depacketizer.stats();
-            assert_eq!((stats.payloads + stats.broken) as usize, all.len(), "each is counted once");
+            let counted = stats.payloads + stats.broken + stats.late;
+            assert_eq!(counted as usize, all.len(), "each is counted once");
             for data in &found {
                 let packet =
                     Packet::parse(data, &Limits::default()).and_then(|p| p.bind(&stream()).map(drop));
@@ -243,6 +244,24 @@ mod tests {
             }
         }
         assert!(delivered > 1000, "{delivered} segments without damage");
+    }
+
+    #[test]
+    fn a_late_segment_is_counted_once() {
+        let all = payloads();
+        let (mut depacketizer, mut found) = (Depacketizer::default(), Vec::new());
+        depacketizer.set_header(stream());
+        for wanted in [0, 2, 1] {
+            for (n, data) in all.iter().filter(|(n, _)| *n == wanted) {
+                let head = PayloadHead::parse(data).expect("a payload");
+                let pushed = depacketizer.push_payload(&head, n * SEGMENT_SAMPLES).expect("of the stream");
+                found.extend(pushed.into_iter().map(|_| wanted));
+            }
+        }
+        assert_eq!(found, [0, 2]);
+        let stats = depacketizer.stats();
+        // It is known to be late with its last part.
+        assert_eq!((stats.late, stats.payloads as usize, stats.broken), (1, all.len() - 1, 0));
     }
 
     #[test]

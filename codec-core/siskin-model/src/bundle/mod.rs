@@ -22,7 +22,7 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 pub use crate::runtime::{BlockSpec, GraphSpec, StateSpec};
-use crate::runtime::{GraphFile, HashedGraph, Runtime, StepNetwork};
+use crate::runtime::{GraphFile, HashedGraph, Runtime, StepNetwork, WholeNetwork};
 pub use feature::{FeatureBundle, FeatureManifest, HeadSpec, ResultKind, installed_features};
 pub use manifest::{
     CodesSpec, Conventions, EntropySpec, Manifest, OpeningSpec, Prefix, QuantizerKind, QuantizerSpec,
@@ -150,8 +150,15 @@ impl Bundle {
         frames: usize,
     ) -> Result<Box<dyn StepNetwork>> {
         let file = BundleFile { bundle: self, name: &spec.file };
-        let graph = HashedGraph::from_file(self.folder.file_hash(&spec.file)?, &file);
-        runtime.open_hashed_network(spec, &graph, frames)
+        runtime.open_hashed_network(spec, &file.graph()?, frames)
+    }
+
+    /// Makes one of the bundle's networks that is run on whole inputs, as [`Runtime::open_checked_whole_network`] does.
+    ///
+    /// # Errors
+    /// As for [`Runtime::open_checked_whole_network`] and [`file_bytes`](Self::file_bytes).
+    pub fn open_whole_network(&self, runtime: &Runtime, file: &str) -> Result<Box<dyn WholeNetwork>> {
+        runtime.open_checked_whole_network(file, &BundleFile { bundle: self, name: file }.graph()?)
     }
 
     /// The header of a stream that this bundle encodes.
@@ -183,6 +190,12 @@ impl Bundle {
 struct BundleFile<'a> {
     bundle: &'a Bundle,
     name: &'a str,
+}
+
+impl BundleFile<'_> {
+    fn graph(&self) -> Result<HashedGraph<'_>> {
+        Ok(HashedGraph::from_file(self.bundle.folder.file_hash(self.name)?, self))
+    }
 }
 
 impl GraphFile for BundleFile<'_> {

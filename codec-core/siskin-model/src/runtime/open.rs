@@ -87,13 +87,13 @@ impl Runtime {
         self.backend.info()
     }
 
-    /// Makes a network from the bytes of its graph.
+    /// Makes a network that runs frame by frame from the bytes of its graph.
     ///
     /// # Errors
     /// [`Error::Network`] if the graph is not as `spec` says or holds weights that are not finite, [`Error::Provider`] if
     /// an explicit provider cannot take it.
     pub fn open_network(&self, spec: &GraphSpec, graph: &[u8]) -> Result<Box<dyn StepNetwork>> {
-        self.backend.open_step(&self.options, spec, graph)
+        self.open_hashed_network(spec, &HashedGraph::from_bytes(graph), 1)
     }
 
     /// Makes a network that runs `frames` frames at once, of a graph that takes any number of them.
@@ -106,8 +106,7 @@ impl Runtime {
         graph: &[u8],
         frames: usize,
     ) -> Result<Box<dyn StepNetwork>> {
-        check_frames(spec, frames)?;
-        self.backend.open_block(&self.options, spec, graph, frames)
+        self.open_hashed_network(spec, &HashedGraph::from_bytes(graph), frames)
     }
 
     /// As [`Runtime::open_network`] for one frame and [`Runtime::open_block_network`] for several, without reading a graph that
@@ -121,8 +120,10 @@ impl Runtime {
         graph: &HashedGraph<'_>,
         frames: usize,
     ) -> Result<Box<dyn StepNetwork>> {
-        check_frames(spec, frames)?;
-        self.backend.open_hashed(&self.options, spec, graph, frames)
+        if frames == 0 || spec.blocks.is_none() && frames != 1 {
+            return Err(Error::network(&spec.file, format!("{frames} frames in a run, the graph takes one")));
+        }
+        self.backend.open_step(&self.options, spec, graph, frames)
     }
 
     /// Makes a network with several inputs and outputs from the bytes of its graph.
@@ -152,26 +153,21 @@ impl Runtime {
     /// # Errors
     /// [`Error::Network`] if the graph does not load, [`Error::Provider`] if an explicit provider cannot take it.
     pub fn open_whole_network(&self, name: &str, graph: &[u8]) -> Result<Box<dyn WholeNetwork>> {
-        self.backend.open_whole(&self.options, name, graph)
+        self.backend.open_whole(&self.options, name, &HashedGraph::from_bytes(graph), false)
     }
 
     /// As [`Runtime::open_whole_network`], for a codec's network, whose weights have to be finite as those of a network that is
-    /// run frame by frame.
+    /// run frame by frame. A graph that other streams have open may not be read.
     ///
     /// # Errors
-    /// As for [`Runtime::open_network`].
-    pub fn open_checked_whole_network(&self, name: &str, graph: &[u8]) -> Result<Box<dyn WholeNetwork>> {
-        #[cfg(any(feature = "onnxruntime", feature = "rten"))]
-        super::weights::check_weights(name, graph)?;
-        self.open_whole_network(name, graph)
+    /// As for [`Runtime::open_network`], and what reading the graph returns.
+    pub fn open_checked_whole_network(
+        &self,
+        name: &str,
+        graph: &HashedGraph<'_>,
+    ) -> Result<Box<dyn WholeNetwork>> {
+        self.backend.open_whole(&self.options, name, graph, true)
     }
-}
-
-fn check_frames(spec: &GraphSpec, frames: usize) -> Result<()> {
-    if frames == 0 || spec.blocks.is_none() && frames != 1 {
-        return Err(Error::network(&spec.file, format!("{frames} frames in a run, the graph takes one")));
-    }
-    Ok(())
 }
 
 fn check_options(options: &RuntimeOptions) -> Result<()> {

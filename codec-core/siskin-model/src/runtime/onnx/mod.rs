@@ -41,25 +41,6 @@ impl Backend for OnnxRuntime {
         &self,
         options: &RuntimeOptions,
         spec: &GraphSpec,
-        graph: &[u8],
-    ) -> Result<Box<dyn StepNetwork>> {
-        self.open_block(options, spec, graph, 1)
-    }
-
-    fn open_block(
-        &self,
-        options: &RuntimeOptions,
-        spec: &GraphSpec,
-        graph: &[u8],
-        frames: usize,
-    ) -> Result<Box<dyn StepNetwork>> {
-        self.open_hashed(options, spec, &HashedGraph::from_bytes(graph), frames)
-    }
-
-    fn open_hashed(
-        &self,
-        options: &RuntimeOptions,
-        spec: &GraphSpec,
         graph: &HashedGraph<'_>,
         frames: usize,
     ) -> Result<Box<dyn StepNetwork>> {
@@ -86,8 +67,10 @@ impl Backend for OnnxRuntime {
         &self,
         options: &RuntimeOptions,
         name: &str,
-        graph: &[u8],
+        graph: &HashedGraph<'_>,
+        is_checked: bool,
     ) -> Result<Box<dyn WholeNetwork>> {
-        Ok(Box::new(whole::OnnxWholeNetwork::new(library::shared_environment()?, options, name, graph)?))
+        let environment = library::shared_environment()?;
+        Ok(Box::new(whole::OnnxWholeNetwork::new(environment, options, name, graph, is_checked)?))
     }
 }

@@ -5,9 +5,11 @@ use ort::session::{Session, SessionInputValue};
 use ort::value::Tensor;
 
 use super::session::open_session;
+use crate::runtime::hashed_graph::HashedGraph;
 use crate::runtime::network::{Output, Value, WholeNetwork};
 use crate::runtime::options::RuntimeOptions;
 use crate::runtime::provider::Provider;
+use crate::runtime::weights::check_weights;
 use crate::{Error, Result};
 
 /// A [`WholeNetwork`] on ONNX Runtime.
@@ -22,8 +24,13 @@ impl OnnxWholeNetwork {
         environment: &Environment,
         options: &RuntimeOptions,
         name: &str,
-        graph: &[u8],
+        graph: &HashedGraph<'_>,
+        is_checked: bool,
     ) -> Result<Self> {
+        let graph = &graph.read()?;
+        if is_checked {
+            check_weights(name, graph)?;
+        }
         let (session, provider) = open_session(environment, options, name, graph)?;
         Ok(Self { name: name.to_owned(), session, provider })
     }

@@ -27,25 +27,6 @@ impl Backend for Rten {
         &self,
         options: &RuntimeOptions,
         spec: &GraphSpec,
-        graph: &[u8],
-    ) -> Result<Box<dyn StepNetwork>> {
-        self.open_block(options, spec, graph, 1)
-    }
-
-    fn open_block(
-        &self,
-        options: &RuntimeOptions,
-        spec: &GraphSpec,
-        graph: &[u8],
-        frames: usize,
-    ) -> Result<Box<dyn StepNetwork>> {
-        self.open_hashed(options, spec, &HashedGraph::from_bytes(graph), frames)
-    }
-
-    fn open_hashed(
-        &self,
-        options: &RuntimeOptions,
-        spec: &GraphSpec,
         graph: &HashedGraph<'_>,
         frames: usize,
     ) -> Result<Box<dyn StepNetwork>> {
@@ -66,8 +47,10 @@ impl Backend for Rten {
         &self,
         options: &RuntimeOptions,
         name: &str,
-        graph: &[u8],
+        graph: &HashedGraph<'_>,
+        // It looks at the weights of each graph, once a process.
+        _is_checked: bool,
     ) -> Result<Box<dyn WholeNetwork>> {
-        Ok(Box::new(whole::RtenWholeNetwork::new(options, name, &HashedGraph::from_bytes(graph))?))
+        Ok(Box::new(whole::RtenWholeNetwork::new(options, name, graph)?))
     }
 }
