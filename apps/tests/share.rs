@@ -8,6 +8,11 @@ use std::io::Read;
 use std::path::Path;
 use std::process::Command;
 
+use siskin_core::bitstream::{VideoHeader, video_packet};
+use siskin_core::bundle::Bundle;
+use siskin_core::container::{Mode, Track, Writer, WriterOptions};
+use siskin_core::video::Coding;
+
 use common::{assert_fails, coded, ffmpeg, folder, good, install_player, ndjson, root, siskin, stderr, text};
 
 /// The program as a user has it who is no developer: the bundles are named, the data folder is `data`.
@@ -127,6 +132,99 @@ fn a_film_is_shown_with_sound_or_without() {
         assert_eq!(parts["bundle"].is_null(), !has_sound);
         assert_scripts(&parts, "video.js");
     }
+}
+
+/// The file with headers that say two channels; the page never decodes it, so that its packets are of one.
+fn as_stereo(file: &Path) {
+    let mut bytes = fs::read(file).expect("a file");
+    let id = Bundle::find("speech-24k").expect("the shipped bundle").id();
+    // The bundle's id, then the sample rate in three bytes, then the channels.
+    let found: Vec<usize> =
+        bytes.windows(8).enumerate().filter(|(_, window)| *window == id.0).map(|(at, _)| at + 11).collect();
+    assert!(!found.is_empty());
+    for at in found {
+        assert_eq!(std::mem::replace(&mut bytes[at], 2), 1);
+    }
+    fs::write(file, bytes).expect("a file");
+}
+
+#[test]
+fn sound_of_two_channels_is_no_page_and_a_film_with_it_is_shown_in_silence() {
+    let folder = folder();
+    let data = folder.path().join("data");
+    install_player(&data);
+    let share =
+        |file: &Path| installed(&data).args(["share", "--json", text(file)]).output().expect("it starts");
+    let sound = coded(folder.path(), 0.4, &[]);
+    as_stereo(&sound);
+    assert_fails(&share(&sound), 1, "its sound has 2 channels, and pages play sound of one");
+    assert!(!sound.with_extension("html").exists());
+
+    let (clip, film) = (folder.path().join("clip.mkv"), folder.path().join("film.mkv"));
+    let inputs = [
+        "-f",
+        "lavfi",
+        "-i",
+        "testsrc=size=64x48:rate=25:duration=0.4",
+        "-f",
+        "lavfi",
+        "-i",
+        "sine=duration=0.4",
+    ];
+    ffmpeg(&[&inputs[..], &["-c:v", "ffv1", text(&clip)]].concat());
+    good(["encode", "-q", "-y", text(&clip), text(&film)]);
+    as_stereo(&film);
+    let output = share(&film);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let lines = ndjson(&output.stdout);
+    let said = lines.last().expect("a result");
+    assert_eq!((&said["video"], &said["model"]), (&true.into(), &serde_json::Value::Null));
+    let all = format!("{lines:?}{}", stderr(&output));
+    assert!(all.contains("its sound has 2 channels"), "{all}");
+    assert!(
+        parts_of(&fs::read_to_string(film.with_extension("html")).expect("the page"))["bundle"].is_null()
+    );
+}
+
+#[test]
+fn the_length_of_a_film_is_the_one_it_states_else_that_of_its_frames() {
+    let folder = folder();
+    let data = folder.path().join("data");
+    install_player(&data);
+    let header = VideoHeader {
+        width: 64,
+        height: 48,
+        frame_rate: (25, 1),
+        pixel_aspect: (1, 1),
+        colorimetry: Default::default(),
+    };
+    // Packets of eight frames whose blocks do not say how long they last, as other programs write them.
+    let film = |mode: Mode| {
+        let mut writer =
+            Writer::new(vec![Track::video(&header)], WriterOptions { mode, ..Default::default() })
+                .expect("a writer");
+        let mut file = Vec::new();
+        writer.write_header(&mut file).expect("a header");
+        for i in 0..3u32 {
+            let mut packet = Vec::new();
+            video_packet::write_head(Coding::Blocks, Some(&header), (i, 8), None, &mut packet);
+            packet.extend([7; 50]);
+            video_packet::append_checksum(&mut packet);
+            writer.write_block(0, u64::from(i) * 320_000_000, 0, true, &packet, &mut file).expect("a block");
+        }
+        for patch in writer.finish(&mut file).expect("an end") {
+            patch.apply(&mut file).expect("within the file");
+        }
+        let path = folder.path().join("film.mkv");
+        fs::write(&path, file).expect("a file");
+        let output =
+            installed(&data).args(["share", "-y", "--json", text(&path)]).output().expect("it starts");
+        assert!(output.status.success(), "{}", stderr(&output));
+        ndjson(&output.stdout).pop().expect("a result")["seconds"].as_f64().expect("a number")
+    };
+    assert!((film(Mode::Live) - 0.96).abs() < 1e-3, "{}", film(Mode::Live));
+    // As far as the writer knew, which is where the last packet begins.
+    assert!((film(Mode::File) - 0.64).abs() < 2e-3, "{}", film(Mode::File));
 }
 
 #[test]

@@ -1,9 +1,19 @@
 // What <siskin-audio> and <siskin-video> have in common: state, Web Audio, the worker. No dependencies, no build step.
 
-import { takeMediaSession, tellMediaSession } from "./media-session.js";
+import { releaseMediaSession, takeMediaSession, tellMediaSession } from "./media-session.js";
 import { bundlesOf, findPart, workerType } from "./places.js";
 
+/** What of a file is not played. */
+function noticeOf({ others, channels }) {
+  const texts = others.length > 0 ? [`tracks of ${others.join(", ")}`] : [];
+  if (channels > 1) texts.push(`its sound, which has ${channels} channels`);
+  return texts.length > 0 ? `Not played: ${texts.join("; ")}.` : "";
+}
+
 const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
+
+/** Those that change what the browser's own controls show. */
+const SESSION_EVENTS = ["play", "pause", "seeked", "ratechange", "durationchange", "error"];
 
 /** A player. Its properties and events are those of HTMLMediaElement, as far as there are any. */
 export class SiskinMedia extends HTMLElement {
@@ -266,7 +276,7 @@ export class SiskinMedia extends HTMLElement {
         else if (message.about.samples) this.#duration = message.about.samples / message.about.sampleRate;
         // A place or speed that was asked for before.
         if (this.#position > 0 || this.#speed !== 1) this.#seek(this.#position);
-        if (message.about.others.length > 0) this.#view.setNotice(`Not played: tracks of ${message.about.others.join(", ")}.`);
+        this.#view.setNotice(noticeOf(message.about));
         this.#tell("durationchange");
         this.#tell("loadedmetadata");
         this.#settle();
@@ -335,6 +345,7 @@ export class SiskinMedia extends HTMLElement {
 
   #close() {
     this.#worker?.terminate();
+    releaseMediaSession(this);
     this.#audio?.context.close();
     this.#worker = this.#audio = this.#about = this.#error = undefined;
     this.#generation += 1;
@@ -357,7 +368,7 @@ export class SiskinMedia extends HTMLElement {
 
   #tell(event) {
     this.#view.update();
-    if (event === "play" || event === "pause" || event === "seeked" || event === "ratechange") tellMediaSession(this);
+    if (SESSION_EVENTS.includes(event)) tellMediaSession(this);
     this.dispatchEvent(new Event(event));
   }
 }

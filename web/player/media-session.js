@@ -1,7 +1,13 @@
 // The browser's own controls: keys, lock screens, headphones. A page has them once: they are those of the player started last.
 
+const ACTIONS = ["play", "pause", "seekbackward", "seekforward", "seekto"];
 /** The player that has them. */
 let holder;
+
+function setHandler(action, handler) {
+  // Each browser knows others.
+  try { navigator.mediaSession.setActionHandler(action, handler); } catch { /* not this one */ }
+}
 
 /** Gives them to a player. */
 export function takeMediaSession(player) {
@@ -19,11 +25,19 @@ export function takeMediaSession(player) {
     seekforward: by(1),
     seekto: (details) => { player.currentTime = details.seekTime; },
   };
-  for (const [action, handler] of Object.entries(actions)) {
-    // Each browser knows others.
-    try { session.setActionHandler(action, handler); } catch { /* not this one */ }
-  }
+  for (const action of ACTIONS) setHandler(action, actions[action]);
   tellMediaSession(player);
+}
+
+/** Takes them from a player that has nothing to play any more. */
+export function releaseMediaSession(player) {
+  if (holder !== player) return;
+  holder = undefined;
+  const session = navigator.mediaSession;
+  session.metadata = null;
+  session.playbackState = "none";
+  session.setPositionState?.();
+  for (const action of ACTIONS) setHandler(action, null);
 }
 
 /** Tells the state of a player, if it has them. */

@@ -38,7 +38,7 @@ export class Pictures {
     return !this.hasEnded && this.sentUntil < position + AHEAD;
   }
 
-  /** Decodes a packet. Throws `NeedsData`, and is called again then. */
+  /** Decodes a frame; of a damaged packet all are left out at once. Throws `NeedsData`, and is called again then. */
   step(position) {
     if (this.target !== undefined) {
       this.decoder.seek(this.target);

@@ -51,9 +51,10 @@ export class Session {
     }
     const about = await this.retry(() => this.file.describe());
     const isFilm = Boolean(wantsVideo && about.video);
-    const hasSound = Boolean(about.sampleRate);
+    // A film whose sound is not played shows its frames; the page says so.
+    const hasSound = about.channels === 1;
     if (!hasSound) {
-      // Says that there is no sound, and what there is.
+      // Says that there is no sound, or why it is not played, before a bundle is fetched for it.
       if (!isFilm) this.file.newDecoder();
       about.sampleRate = SILENT_RATE;
     }
@@ -259,7 +260,7 @@ export class Session {
     const damage = this.sound.damage();
     const ofVideo = this.pictures?.decoder.damage();
     if (ofVideo) {
-      damage.badFrames = ofVideo.badPackets;
+      damage.badFrames = ofVideo.badFrames;
       damage.endsEarly ||= ofVideo.endsEarly;
       damage.damage ??= ofVideo.damage;
     }

@@ -3,6 +3,8 @@ export interface About {
   bundle?: string;
   bundleName?: string;
   sampleRate?: number;
+  /** Sound of one channel alone is decoded. */
+  channels?: number;
   frameSamples?: number;
   stages?: number;
   codesPerStage?: number;
@@ -24,10 +26,18 @@ export interface About {
   chapters: { seconds: number; title: string }[];
 }
 
-/** What was damaged or missing. */
+/** What was damaged or missing of a file's sound since the last seek. */
 export interface Damage {
   badPackets: number;
   concealedSamples: number;
+  endsEarly: boolean;
+  damage: string | null;
+}
+
+/** What was damaged or missing of a file's video since the last seek. */
+export interface VideoDamage {
+  /** Frames that could not be decoded: those of damaged packets, and those that are predicted from one. */
+  badFrames: number;
   endsEarly: boolean;
   damage: string | null;
 }
@@ -74,12 +84,15 @@ export class SiskinDecoder {
 
 /** Decodes the video of a file, a frame after another. */
 export class SiskinVideoDecoder {
-  /** The next packet's frame; null at the end. Those that are not shown lie before the time that was sought, or are damaged. */
+  /**
+   * The next frame, of which a packet holds one or several; null at the end. Those that are not shown lie before the time that was
+   * sought, or are damaged: such a packet comes once, whatever it holds.
+   */
   next(): { start: number; end: number; isShown: boolean; isDamaged: boolean } | null;
   /** The frame that was decoded last: red, green, blue and opacity, row by row. */
   picture(): { width: number; height: number; pixels: Uint8Array };
   seek(seconds: number): void;
-  damage(): Damage;
+  damage(): VideoDamage;
   free(): void;
 }
 

@@ -172,7 +172,7 @@ export class SiskinDecoder {
     siskin.check(() => siskin.wasm.siskin_decoder_seek(this.number, seconds), this.file.number);
   }
 
-  /** What was damaged or missing so far. */
+  /** What was damaged or missing since the last seek. */
   damage() {
     const { siskin } = this.file;
     siskin.check(() => siskin.wasm.siskin_decoder_damage(this.number));
@@ -197,8 +197,9 @@ export class SiskinVideoDecoder {
   }
 
   /**
-   * Decodes the next packet: when its frame begins and ends, in seconds, whether it is to be shown (it is not where it lies before
-   * the time that was sought) and whether it is damaged; null at the end. Throws `NeedsData` where the file has not arrived.
+   * Decodes the next frame of a packet, else the next packet: when the frame begins and ends, in seconds, whether it is to be
+   * shown (it is not where it lies before the time that was sought) and whether it is damaged, which then is the whole packet; null
+   * at the end. Throws `NeedsData` where the file has not arrived.
    */
   next() {
     const step = this.#call("siskin_video_next");
@@ -221,7 +222,7 @@ export class SiskinVideoDecoder {
     this.#call("siskin_video_seek", seconds);
   }
 
-  /** What was damaged or missing so far. */
+  /** What was damaged or missing since the last seek. */
   damage() {
     this.#call("siskin_video_damage");
     return JSON.parse(this.file.siskin.text());

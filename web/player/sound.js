@@ -100,7 +100,7 @@ export class Sound {
     return piece;
   }
 
-  /** What was damaged or missing so far. */
+  /** What was damaged or missing since the last seek. */
   damage() {
     return this.decoder?.damage() ?? { badPackets: 0, concealedSamples: 0, endsEarly: false, damage: null };
   }

@@ -326,6 +326,23 @@ test("a file that cannot be played gives its reason, and the next one plays", as
   await its.page.getByRole("alert").filter({ hasText: /concealed|damaged/ }).waitFor();
 });
 
+test("the browser's own controls are those of the element that plays, until it is taken out", async () => {
+  await open("/fixtures/speech.mka");
+  await pressPlay();
+  const controls = () => its.page.evaluate(() => {
+    const { playbackState, metadata } = navigator.mediaSession;
+    return [playbackState, metadata?.title];
+  });
+  await its.page.waitForFunction(() => navigator.mediaSession.playbackState === "playing");
+  assert.deepEqual(await controls(), ["playing", "A talk"]);
+  await player((player) => player.pause());
+  assert.deepEqual(await controls(), ["paused", "A talk"]);
+  await pressPlay();
+  await its.page.waitForFunction(() => navigator.mediaSession.playbackState === "playing");
+  await player((player) => player.remove());
+  assert.deepEqual(await controls(), ["none", undefined]);
+});
+
 test("a file of the user's plays in place of src", async () => {
   await open("/fixtures/speech.mka");
   const bytes = [...fixture("long.mka")];

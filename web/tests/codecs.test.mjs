@@ -7,12 +7,12 @@ import { test } from "node:test";
 
 import { Resampler } from "../player/resample.js";
 import { NeedsData, Siskin, SiskinEncoder, filesOfEncoder } from "../player/siskin.js";
-import { bundleFiles, compileModule, damagedCopies, fixture, floats, frames as framesOf, hashPixels } from "./files.mjs";
+import { bundleFiles, compileModule, damagedCopies, fixture, floats, frames as framesOf, hashPixels,
+  withDamagedBlock } from "./files.mjs";
 
 const module = await compileModule();
 
-function opened(siskin, name) {
-  const bytes = fixture(name);
+function opened(siskin, name, bytes = fixture(name)) {
   const file = siskin.newFile();
   file.write(0, bytes);
   file.finish(bytes.length);
@@ -65,6 +65,33 @@ test("frames of packets that hold several are those of the program, each at its 
     assert.equal(Math.round(frame.start * 1000), ms);
     assert.equal(hashPixels(decoder.picture().pixels), wanted[ms / 40][1]);
   }
+});
+
+test("a damaged packet of several frames lasts as long as they do and counts as so many, once", async () => {
+  const siskin = await Siskin.instantiate(module);
+  // Each fifth packet from the first on has one frame, the others have eight, and the second is damaged: no keyframe follows within
+  // 33 frames, and all up to there hang on it.
+  const decoder = opened(siskin, "groups.mkv", withDamagedBlock(fixture("groups.mkv"), 1)).newVideo();
+  const wanted = framesOf("groups");
+  const play = () => {
+    const damaged = [];
+    let end = 0;
+    for (let frame = decoder.next(); frame; frame = decoder.next()) {
+      assert.ok(Math.abs(frame.start - end) < 1e-3, `${frame.start} s behind ${end} s`);
+      end = frame.end;
+      if (frame.isDamaged) damaged.push([Math.round(frame.start * 1000), Math.round(frame.end * 1000)]);
+      else assert.equal(hashPixels(decoder.picture().pixels), wanted[Math.round(frame.start * 25)][1], `${frame.start} s`);
+    }
+    assert.equal(Math.round(end * 1000), 3000);
+    return damaged;
+  };
+  const damaged = play();
+  assert.deepEqual(damaged[0], [40, 360]);
+  const lost = damaged.reduce((sum, [from, to]) => sum + (to - from) / 40, 0);
+  assert.ok(lost >= 8 && lost < 75, `${lost} frames`);
+  assert.deepEqual(decoder.damage(), { badFrames: lost, endsEarly: false, damage: null });
+  decoder.seek(0);
+  assert.deepEqual([play(), decoder.damage().badFrames], [damaged, lost]);
 });
 
 test("video arrives in any pieces, and a seek asks for its own part alone", async () => {

@@ -52,6 +52,27 @@ test("what is damaged is concealed as in the program", async () => {
   assert.equal(cut.damage.endsEarly, true);
 });
 
+test("what is damaged counts since the last seek", async () => {
+  const siskin = await newSiskin();
+  const bytes = fixture("damaged.mka");
+  const file = siskin.newFile();
+  file.write(0, bytes);
+  file.finish(bytes.length);
+  const decoder = file.newDecoder();
+  const play = () => {
+    let count = 0;
+    for (let samples = decoder.next(); samples; samples = decoder.next()) count += samples.length;
+    return [count, decoder.damage()];
+  };
+  const first = play();
+  assert.ok(first[1].badPackets === 1 && first[1].concealedSamples > 0, JSON.stringify(first));
+  decoder.seek(0);
+  assert.deepEqual(play(), first);
+  // The damaged packet lies in the middle of the minute.
+  decoder.seek(58);
+  assert.deepEqual(play(), [2 * 24000, { badPackets: 0, concealedSamples: 0, endsEarly: false, damage: null }]);
+});
+
 test("samples behind a seek are those of decoding from the start", async () => {
   const siskin = await newSiskin();
   const whole = floats("long");

@@ -59,3 +59,42 @@ export function* damagedCopies(whole, copies, most, seed) {
     yield [bytes, random];
   }
 }
+
+/** A copy of a file of the bundle `speech-24k` whose headers say that the sound has two channels. */
+export function asStereo(whole) {
+  const bytes = Buffer.from(whole);
+  // The bundle's id, then the sample rate in three bytes of a varint, then the channels.
+  const id = Buffer.from("497d6dac647edc95", "hex");
+  let at = bytes.indexOf(id);
+  assert.ok(at > 0);
+  for (; at !== -1; at = bytes.indexOf(id, at + 1)) {
+    assert.equal(bytes[at + 11], 1);
+    bytes[at + 11] = 2;
+  }
+  return new Uint8Array(bytes);
+}
+
+/** A copy of a Matroska file whose block with the number `number` (from 0) has a byte in its middle changed. */
+export function withDamagedBlock(whole, number) {
+  const [at, end] = [...blocksOf(whole)][number];
+  const bytes = whole.slice();
+  bytes[(at + end) >> 1] ^= 0x5a;
+  return bytes;
+}
+
+/** Where the blocks of a Matroska file begin and end. */
+function* blocksOf(bytes) {
+  const [SEGMENT, CLUSTER, BLOCK_GROUP, SIMPLE_BLOCK, BLOCK] = [0x18538067, 0x1f43b675, 0xa0, 0xa3, 0xa1];
+  const number = (at, length, first) => bytes.subarray(at + 1, at + length).reduce((sum, byte) => sum * 256 + byte, first);
+  for (let at = 0; at < bytes.length;) {
+    const idBytes = Math.clz32(bytes[at]) - 23;
+    const id = number(at, idBytes, bytes[at]);
+    at += idBytes;
+    const sizeBytes = Math.clz32(bytes[at]) - 23;
+    const size = number(at, sizeBytes, bytes[at] & (0xff >> sizeBytes));
+    at += sizeBytes;
+    if (id === SIMPLE_BLOCK || id === BLOCK) yield [at, at + size];
+    // Entered, their children are read as if they stood at the top.
+    if (![SEGMENT, CLUSTER, BLOCK_GROUP].includes(id)) at += size;
+  }
+}

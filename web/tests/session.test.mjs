@@ -9,7 +9,7 @@ import { test } from "node:test";
 
 import { Session } from "../player/session.js";
 import { filesOfDecoder } from "../player/siskin.js";
-import { bundleFiles, fixture, floats, folders } from "./files.mjs";
+import { asStereo, bundleFiles, fixture, floats, folders } from "./files.mjs";
 
 const wasm = readFileSync(join(folders.player, "siskin.wasm"));
 const [manifest, files] = bundleFiles(filesOfDecoder);
@@ -43,10 +43,10 @@ class Output {
   }
 }
 
-async function open(name, wantsVideo = false) {
+async function open(name, wantsVideo = false, options = {}) {
   const messages = [];
   const session = new Session((message) => messages.push(message), 7);
-  await session.open({ bytes: fixture(name), wasm, bundles, preload: "metadata", wantsVideo });
+  await session.open({ bytes: fixture(name), wasm, bundles, preload: "metadata", wantsVideo, ...options });
   return { session, messages };
 }
 
@@ -148,5 +148,32 @@ test("frames that are too late are not sent, and are counted", async () => {
   const skipped = ofType(messages, "frame").reduce((sum, frame) => sum + frame.skipped, 0);
   assert.ok(skipped > 50, `${skipped} late frames`);
   assert.ok(Math.abs(shown.length + skipped - 100) <= 1, `${shown.length} sent and ${skipped} late of 100`);
+  session.close();
+});
+
+test("what is damaged counts once, however often it is played", async () => {
+  const { session, messages } = await open("holes.mkv", true);
+  const output = new Output(session);
+  for (const generation of [7, 8, 9]) {
+    if (generation > 7) session.seek(0, 1, generation);
+    messages.length = 0;
+    await until(() => output.generation === generation && output.hasEnded && session.pictures.hasEnded, () => output.play());
+    // The frames 60 to 99 hang on the damaged one.
+    assert.equal(ofType(messages, "damage").at(-1).damage.badFrames, 40);
+  }
+  session.close();
+});
+
+test("sound of two channels is refused before a bundle is fetched, and a film with it shows its frames in silence", async () => {
+  const options = (name) => ({ bytes: asStereo(fixture(name)), bundles: {} });
+  await assert.rejects(open("speech.mka", false, options("speech.mka")), /the sound has 2 channels, and this player plays one/);
+  await assert.rejects(open("video.mkv", false, options("video.mkv")), /the sound has 2 channels/);
+  const { session, messages } = await open("video.mkv", true, options("video.mkv"));
+  const [{ about }] = ofType(messages, "opened");
+  assert.deepEqual([about.channels, about.sampleRate, about.video.width], [2, 48000, 320]);
+  const output = new Output(session);
+  await until(() => output.hasEnded, () => output.play());
+  assert.equal(output.position, 10 * 48000);
+  assert.ok(ofType(messages, "frame").length > 10);
   session.close();
 });

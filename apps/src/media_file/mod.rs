@@ -13,6 +13,7 @@ use std::fs::{self, File};
 use std::io::{BufReader, Cursor, Read, Seek};
 use std::ops::{Deref, DerefMut};
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use siskin_core::Limits;
@@ -34,6 +35,15 @@ const MAX_FROM_PIPE: u64 = 256 << 20;
 // A trait object has one trait besides the likes of `Send`, so this one stands for all three.
 pub(crate) trait Source: Read + Seek + Send {}
 impl<T: Read + Seek + Send> Source for T {}
+
+/// Bytes that someone else holds too. `Arc<Vec<u8>>` itself is no `AsRef<[u8]>`, and `Arc<[u8]>` would be a copy of a vector.
+struct Shared(Arc<Vec<u8>>);
+
+impl AsRef<[u8]> for Shared {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
 
 /// A Matroska file with a Siskin audio track, by its name.
 pub(crate) struct CodedFile {
@@ -64,9 +74,9 @@ impl CodedFile {
     }
 
     /// A file that is in memory; `name` is what messages call it.
-    pub(crate) fn from_memory(name: &str, data: Vec<u8>) -> Result<Self> {
+    pub(crate) fn from_memory(name: &str, data: Arc<Vec<u8>>) -> Result<Self> {
         let bytes = data.len() as u64;
-        Self::read(name, Box::new(Cursor::new(data)), bytes).map_err(|e| e.context(name.to_owned()))
+        Self::read(name, Box::new(Cursor::new(Shared(data))), bytes).map_err(|e| e.context(name.to_owned()))
     }
 
     fn read(name: &str, source: Box<dyn Source>, bytes: u64) -> Result<Self> {

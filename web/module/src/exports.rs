@@ -156,7 +156,7 @@ pub extern "C" fn siskin_decoder_seek(decoder: u32, seconds: f64) -> i32 {
     result(with(|s| s.seek(decoder, seconds)), |()| 0)
 }
 
-/// Writes what was missing or damaged so far to the text: JSON.
+/// Writes what was missing or damaged since the last seek to the text: JSON.
 #[unsafe(no_mangle)]
 pub extern "C" fn siskin_decoder_damage(decoder: u32) -> i32 {
     result(with(|s| s.describe_damage(decoder)), |()| 0)
@@ -192,8 +192,8 @@ pub extern "C" fn siskin_video_new(file: u32) -> i32 {
     result(with(|s| s.new_video(file)), |number| number as i32)
 }
 
-/// Decodes the next packet: 1 for a frame that is to be shown, 2 for one before the time that was sought, 3 for a damaged one, 0 at
-/// the end.
+/// Decodes the next frame of a packet, else the next packet: 1 for a frame that is to be shown, 2 for one before the time that was
+/// sought, 3 for a packet that is damaged, 0 at the end.
 #[unsafe(no_mangle)]
 pub extern "C" fn siskin_video_next(video: u32) -> i32 {
     result(with(|s| s.decode_video(video)), |step| match step {
@@ -204,13 +204,13 @@ pub extern "C" fn siskin_video_next(video: u32) -> i32 {
     })
 }
 
-/// When the frame begins, in seconds; below 0 on failure.
+/// When the frame, or the damaged packet, begins, in seconds; below 0 on failure.
 #[unsafe(no_mangle)]
 pub extern "C" fn siskin_video_start(video: u32) -> f64 {
     video_time(video, |time| time.0)
 }
 
-/// When the frame ends, in seconds, as far as the file says; below 0 on failure.
+/// When it ends, in seconds, as far as the file says; below 0 on failure.
 #[unsafe(no_mangle)]
 pub extern "C" fn siskin_video_end(video: u32) -> f64 {
     video_time(video, |time| time.1)
@@ -251,7 +251,7 @@ pub extern "C" fn siskin_video_seek(video: u32, seconds: f64) -> i32 {
     result(with(|s| s.video(video)?.seek(seconds)), |()| 0)
 }
 
-/// Writes what was missing or damaged of the video so far to the text: JSON.
+/// Writes what was missing or damaged of the video since the last seek to the text: JSON.
 #[unsafe(no_mangle)]
 pub extern "C" fn siskin_video_damage(video: u32) -> i32 {
     result(with(|s| s.describe_video_damage(video)), |()| 0)

@@ -61,6 +61,7 @@ struct SoundDescription<'a> {
     bundle: String,
     bundle_name: &'a str,
     sample_rate: u32,
+    channels: u8,
     frame_samples: u16,
     stages: u8,
     codes_per_stage: u8,
@@ -85,14 +86,21 @@ struct ChapterMark<'a> {
     title: &'a str,
 }
 
-/// What decoding found missing.
+/// What decoding found missing since the last seek.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Damage<'a> {
-    bad_packets: u64,
-    concealed_samples: u64,
+    #[serde(flatten)]
+    counts: Counts,
     ends_early: bool,
     damage: Option<&'a str>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(untagged, rename_all_fields = "camelCase")]
+enum Counts {
+    Sound { bad_packets: u64, concealed_samples: u64 },
+    Video { bad_frames: u64 },
 }
 
 /// A file's codes, packet by packet.
@@ -208,13 +216,14 @@ impl State {
     /// Opens a decoder of a file with the bundle.
     pub(crate) fn new_decoder(&mut self, file: u32) -> Result<u32> {
         let file = self.open_audio(file)?;
+        let channels = file.header().channels;
+        if channels != 1 {
+            // Its samples would come out interleaved, where the page expects one channel.
+            return Err(format!("the sound has {channels} channels, and this player plays one").into());
+        }
+        // Behind that: no bundle has to be there for the refusal.
         let (bundle, runtime) = self.model.as_ref().ok_or_else(no_bundle)?;
         bundle.check_stream(file.header())?;
-        if file.header().channels != 1 {
-            // Its samples would come out interleaved, where the page expects one channel.
-            let value = file.header().channels.to_string();
-            return Err(Error::Parameter { name: "channels", value, allowed: "1".into() }.into());
-        }
         Ok(self.decoders.insert(FileDecoder::new(file, bundle, runtime)?))
     }
 
@@ -234,12 +243,14 @@ impl State {
         Ok(self.decoders.get(decoder)?.seek(seconds)?)
     }
 
-    /// Writes what was missing so far to the text, as JSON.
+    /// Writes what was missing since the last seek to the text, as JSON.
     pub(crate) fn describe_damage(&mut self, decoder: u32) -> Result<()> {
         let losses = self.decoders.get(decoder)?.losses();
         let damage = Damage {
-            bad_packets: losses.bad_packets,
-            concealed_samples: losses.concealed_samples,
+            counts: Counts::Sound {
+                bad_packets: losses.bad_packets,
+                concealed_samples: losses.concealed_samples,
+            },
             ends_early: losses.ends_early,
             damage: losses.damage.as_deref(),
         };
@@ -277,7 +288,7 @@ impl State {
         Ok(self.videos.insert(video))
     }
 
-    /// Decodes the next packet of a video.
+    /// Decodes the next frame of a video's packet, else its next packet.
     pub(crate) fn decode_video(&mut self, video: u32) -> Result<Step> {
         self.videos.get(video)?.decode_next()
     }
@@ -287,12 +298,11 @@ impl State {
         self.videos.get(video)
     }
 
-    /// Writes what was missing of a video so far to the text, as JSON.
+    /// Writes what was missing of a video since the last seek to the text, as JSON.
     pub(crate) fn describe_video_damage(&mut self, video: u32) -> Result<()> {
         let video = self.videos.get(video)?;
         let damage = Damage {
-            bad_packets: video.losses().bad_frames,
-            concealed_samples: 0,
+            counts: Counts::Video { bad_frames: video.losses().bad_frames },
             ends_early: video.is_truncated(),
             damage: video.losses().damage.as_deref(),
         };
@@ -350,6 +360,7 @@ fn describe<'a>(
             bundle: header.bundle.to_string(),
             bundle_name: &header.bundle_name,
             sample_rate: header.sample_rate,
+            channels: header.channels,
             frame_samples: header.hop,
             stages: header.stages,
             codes_per_stage: header.groups,

@@ -13,7 +13,7 @@ use crate::group::Group;
 use crate::state::{Failure, Result};
 use crate::store::{Store, StoreReader, open_reader};
 
-/// What a packet came to.
+/// What a call came to: a packet has a frame or several, and each call goes on by one frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
     /// There are no more.
@@ -121,13 +121,10 @@ impl VideoReader {
             match self.decoder.decode(&self.block.data) {
                 Ok(info) => self.group = Group::new(&self.block, &info, &self.header),
                 Err(Error::Bitstream { .. } | Error::MissingHeader | Error::MissingPredecessor { .. }) => {
-                    // A packet whose head cannot be read counts as one frame.
-                    let info = inspect(&self.block.data, &Limits::default());
-                    self.losses.bad_frames += info.as_ref().map_or(1, |info| u64::from(info.frames));
-                    self.group = info.map_or_else(
-                        |_| Group::empty(self.block.pts_ns),
-                        |info| Group::new(&self.block, &info, &self.header).into_damaged(),
-                    );
+                    let (frames, lasts_ns) = self.measure_damaged();
+                    self.losses.bad_frames += frames;
+                    let start = self.block.pts_ns;
+                    self.group = Group::damaged(start, start.saturating_add(lasts_ns));
                     return Ok(Step::Damaged);
                 }
                 Err(e) => return Err(e.into()),
@@ -136,7 +133,21 @@ impl VideoReader {
         Ok(if self.group.times().1 <= self.show_from_ns { Step::Before } else { Step::Frame })
     }
 
-    /// When the frame begins and ends, in seconds; a packet that is damaged counts as one.
+    /// Frames of a packet that could not be decoded, and how long it lasts in nanoseconds.
+    fn measure_damaged(&self) -> (u64, u64) {
+        let block_ns = self.block.duration_ns.unwrap_or(0);
+        match inspect(&self.block.data, &Limits::default()) {
+            // It is whole, and is predicted from one that is not.
+            Ok(info) => (u64::from(info.frames), info.duration_ns(&self.header).unwrap_or(block_ns)),
+            // Its head is not to be trusted. A duration of damaged data must not become millions of frames.
+            Err(_) => {
+                let most = u64::from(Limits::default().max_video_frames);
+                (self.header.ns_to_frames(block_ns).unwrap_or(1).clamp(1, most), block_ns)
+            }
+        }
+    }
+
+    /// When the frame begins and ends, in seconds; all of a damaged packet.
     pub(crate) fn time(&self) -> (f64, f64) {
         let (start, end) = self.group.times();
         (start as f64 / 1e9, end as f64 / 1e9)
@@ -169,11 +180,13 @@ impl VideoReader {
     pub(crate) fn seek(&mut self, seconds: f64) -> Result<()> {
         self.decoder.reset();
         self.group = Group::default();
+        // What lies behind the place is read again, and would count twice.
+        self.losses = VideoLosses::default();
         self.show_from_ns = (seconds * 1e9) as u64;
         Ok(self.reader.seek_to_keyframe(self.track, self.show_from_ns)?)
     }
 
-    /// What was damaged so far.
+    /// What was damaged since the last seek, or since the file was opened.
     pub(crate) fn losses(&self) -> &VideoLosses {
         &self.losses
     }

@@ -7,6 +7,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -46,7 +47,7 @@ pub(crate) fn run_share(args: &ShareArgs) -> Result<ExitCode> {
         None => args.input.with_extension("html"),
     };
     let report = Report::new(&args.report, is_dash(&output))?;
-    let data = read_input(&args.input)?;
+    let data = Arc::new(read_input(&args.input)?);
     let name = args.input.file_stem().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     let contents = Contents::read(&args.input.display().to_string(), &data, &report)?;
     let title = args.title.as_ref().or(contents.title.as_ref()).unwrap_or(&name);

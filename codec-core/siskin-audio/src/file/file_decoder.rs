@@ -141,7 +141,7 @@ impl<R: Read + Seek> FileDecoder<R> {
         self.packet_bytes
     }
 
-    /// What was lost so far.
+    /// What was lost since the last seek, or since the file was opened.
     pub fn losses(&self) -> &Losses {
         &self.losses
     }
@@ -153,6 +153,8 @@ impl<R: Read + Seek> FileDecoder<R> {
     pub fn seek(&mut self, seconds: f64) -> Result<()> {
         self.decoder.reset();
         self.begun = false;
+        // What lies behind the time is read again, and would count twice; and what was lost elsewhere decides nothing from here on.
+        self.losses = Losses::default();
         let header = self.file.header();
         // The packet that holds the time may begin as much earlier as the longest packet lasts.
         let longest = f64::from(self.limits.max_frames_per_packet) / header.frame_rate();
