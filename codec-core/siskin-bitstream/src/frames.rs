@@ -13,7 +13,7 @@
 /// assert_eq!(frames.codes(), [5, 6, 8]);
 /// assert_eq!(frames.stage_counts(), [2, 1]);
 /// ```
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct Frames {
     // One vector for all frames, not one for each: packets are cut, coded and recoded without an allocation per
     // frame.
@@ -21,6 +21,20 @@ pub struct Frames {
     // Stages and not codes of each frame, so that a count fits a byte and the packet's field.
     counts: Vec<u8>,
     groups: usize,
+}
+
+impl Clone for Frames {
+    fn clone(&self) -> Self {
+        Self { codes: self.codes.clone(), counts: self.counts.clone(), groups: self.groups }
+    }
+
+    // By hand: the derived one would not use the vectors that are there.
+    fn clone_from(&mut self, from: &Self) {
+        let Self { codes, counts, groups } = from;
+        self.codes.clone_from(codes);
+        self.counts.clone_from(counts);
+        self.groups = *groups;
+    }
 }
 
 impl Frames {

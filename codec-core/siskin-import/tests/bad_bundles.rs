@@ -97,7 +97,8 @@ fn weights_of_an_opening_have_to_be_finite() {
     let runtime = Runtime::load(&Default::default()).expect("ONNX Runtime, by ./x setup");
     let mut encoder = Encoder::new(&bundle, &runtime, &EncoderConfig::default()).expect("an encoder");
     let pcm = vec![0.1; 24_000];
-    let error = encoder.push_samples(&pcm, &mut |_: EncodedPacket<'_>| Result::Ok(())).expect_err("no opening");
+    let error =
+        encoder.push_samples(&pcm, &mut |_: EncodedPacket<'_>| Result::Ok(())).expect_err("no opening");
     let text = error.with_sources();
     assert!(text.contains("encoder-opening.onnx") && text.contains("not finite"), "{text}");
 }

@@ -131,6 +131,8 @@ impl FrameSound {
         self.concealment.save_state(&mut into.concealment);
         // With the limiter's peak, or samples after a restored state would differ until the peak has decayed.
         into.peak = self.limiter.peak();
+        // One of a decoder of segments may have been in its place.
+        into.overlap = None;
     }
 
     pub(super) fn restore_state(&mut self, from: &Snapshot) -> Result<()> {

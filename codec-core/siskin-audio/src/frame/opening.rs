@@ -29,7 +29,7 @@ impl Opening {
         let file = &self.spec.file;
         let mut network = match self.network.take() {
             Some(network) => network,
-            None => self.runtime.open_whole_network(file, &self.bundle.file_bytes(file)?)?,
+            None => self.bundle.open_whole_network(&self.runtime, file)?,
         };
         let states = self.spec.states.iter().map(|s| s.output.as_str());
         let names: Vec<&str> = std::iter::once(self.spec.output.as_str()).chain(states).collect();

@@ -2,7 +2,7 @@ use siskin_error::{Error, Result};
 use siskin_model::bundle::SegmentSpec;
 
 /// Segments that overlap, mixed in the middle: each sample counts by how far it is from the nearer end of its segment.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, PartialEq)]
 pub(crate) struct Overlap {
     sizes: SegmentSpec,
     channels: usize,
@@ -12,6 +12,19 @@ pub(crate) struct Overlap {
     place: usize,
     /// Length of the stream's first segment, by which all are weighted; 0 before it.
     length: usize,
+}
+
+impl Clone for Overlap {
+    fn clone(&self) -> Self {
+        Self { tail: self.tail.clone(), ..*self }
+    }
+
+    // By hand: the derived one would allocate each time that slots of streams take turns.
+    fn clone_from(&mut self, from: &Self) {
+        let mut tail = std::mem::take(&mut self.tail);
+        tail.clone_from(&from.tail);
+        *self = Self { tail, ..*from };
+    }
 }
 
 impl Overlap {

@@ -211,7 +211,13 @@ impl SegmentDecoder {
     }
 
     pub(crate) fn save_state(&self, into: &mut Snapshot) {
-        into.overlap = Some(self.overlap.clone());
+        // Ones of a decoder of frames may have been in their place.
+        into.states.clear();
+        into.latent.clear();
+        match &mut into.overlap {
+            Some(overlap) => overlap.clone_from(&self.overlap),
+            empty => *empty = Some(self.overlap.clone()),
+        }
     }
 
     /// # Errors

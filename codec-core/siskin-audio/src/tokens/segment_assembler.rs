@@ -6,7 +6,7 @@ use crate::tokens::segment_plan::{Planned, SegmentPlan};
 
 /// Frames of codes in, whole segments out: for packets of codes and for the decoder of tokens, so that both make the same segments
 /// of the same frames.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct SegmentAssembler {
     plan: SegmentPlan,
     /// Frames of the segment at hand.
@@ -21,6 +21,22 @@ pub(super) struct SegmentAssembler {
 pub(super) struct AssembledSegment<'a> {
     pub(super) codes: &'a Frames,
     pub(super) planned: Planned,
+}
+
+impl Clone for SegmentAssembler {
+    fn clone(&self) -> Self {
+        let Self { plan, frames, groups, last } = self;
+        Self { plan: plan.clone(), frames: frames.clone(), groups: *groups, last: last.clone() }
+    }
+
+    // By hand: the derived one would allocate each time that slots of streams take turns.
+    fn clone_from(&mut self, from: &Self) {
+        let Self { plan, frames, groups, last } = from;
+        self.plan.clone_from(plan);
+        self.frames.clone_from(frames);
+        self.groups = *groups;
+        self.last.clone_from(last);
+    }
 }
 
 impl SegmentAssembler {

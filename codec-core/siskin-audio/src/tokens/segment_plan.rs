@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use siskin_bitstream::packet::Segment;
 use siskin_error::{Error, Result};
 use siskin_model::bundle::SegmentSpec;
@@ -8,7 +10,8 @@ pub(super) struct SegmentPlan {
     sizes: SegmentSpec,
     hop: usize,
     /// In their order; a segment without one has 1.
-    scales: Vec<f32>,
+    /// Shared, as they stay the same while copies of the state are made.
+    scales: Arc<[f32]>,
     /// The stream's length. Without it all segments but the last are whole.
     samples: Option<u64>,
     /// Segments so far.
@@ -26,7 +29,7 @@ pub(super) struct Planned {
 
 impl SegmentPlan {
     pub(super) fn new(sizes: SegmentSpec, hop: u16) -> Self {
-        Self { sizes, hop: usize::from(hop).max(1), scales: Vec::new(), samples: None, count: 0 }
+        Self { sizes, hop: usize::from(hop).max(1), scales: Arc::default(), samples: None, count: 0 }
     }
 
     /// # Errors
@@ -35,7 +38,7 @@ impl SegmentPlan {
         if let Some(bad) = scales.iter().find(|&&s| !Segment::is_scale(s)) {
             return Err(Error::parameter("scale", bad, "finite values from 0 on"));
         }
-        self.scales = scales;
+        self.scales = scales.into();
         Ok(())
     }
 

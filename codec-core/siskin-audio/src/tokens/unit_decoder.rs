@@ -162,6 +162,10 @@ impl UnitDecoder {
         if let Some(bad) = latents.iter().find(|x| !x.is_finite()) {
             return Err(Error::parameter("latent", bad, "finite values"));
         }
+        // Before the frames that are held are decoded: what is refused changes nothing.
+        if self.progress.segments.is_some() {
+            return Err(Decoder::segments_error("latents"));
+        }
         self.release_frames(out)?;
         for latent in latents.chunks_exact(dim) {
             let start = out.len();

@@ -458,7 +458,11 @@ impl<R: Read + Seek> Reader<R> {
         is_wanted: impl Fn(&Block) -> bool,
     ) -> Result<()> {
         self.read_cues()?;
-        if let Some(cluster) = self.cues.find_cluster(pts_ns / self.tick_ns, track) {
+        let ticks = pts_ns / self.tick_ns;
+        // A track without points of its own may still lie in the clusters of another's.
+        let cluster =
+            self.cues.find_cluster(ticks, track).or_else(|| self.cues.find_cluster(ticks, None));
+        if let Some(cluster) = cluster {
             match self.find_behind(cluster, pts_ns, &is_wanted) {
                 Ok(Some(target)) => return self.go_to(target.0, target.1),
                 Err(e) if e.is_would_block() => return Err(e),

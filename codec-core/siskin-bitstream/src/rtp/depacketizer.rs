@@ -180,11 +180,11 @@ impl Depacketizer {
         if info.starts_stream {
             self.reset();
         }
-        self.stats.payloads += 1;
         let Some(missing) = self.count_missing(header, timestamp) else {
             self.stats.late += 1;
             return Ok(Vec::new());
         };
+        self.stats.payloads += 1;
         self.stats.lost += missing;
         self.stats.frames += u64::from(info.frames);
         self.expected = Some(timestamp.wrapping_add(samples as u32));
