@@ -95,7 +95,9 @@ fn weights_of_an_opening_have_to_be_finite() {
 
     let bundle = Bundle::open(&path).expect("the hashes of its files");
     let runtime = Runtime::load(&Default::default()).expect("ONNX Runtime, by ./x setup");
-    let mut encoder = Encoder::new(&bundle, &runtime, &EncoderConfig::default()).expect("an encoder");
+    // Packets of a file, which hold as many frames as the opening takes.
+    let config = EncoderConfig { frames_per_packet: 50, ..Default::default() };
+    let mut encoder = Encoder::new(&bundle, &runtime, &config).expect("an encoder");
     let pcm = vec![0.1; 24_000];
     let error =
         encoder.push_samples(&pcm, &mut |_: EncodedPacket<'_>| Result::Ok(())).expect_err("no opening");
