@@ -31,8 +31,11 @@ pub(super) const GROUP: usize = LAST + 2 * 2 * 4 * LAST_CLASSES;
 pub(super) const NONZERO: usize = GROUP + 2 * 2;
 pub(super) const ABOVE_ONE: usize = NONZERO + 2 * 3 * 12;
 pub(super) const ABOVE_TWO: usize = ABOVE_ONE + 2 * 20;
+pub(super) const COPY: usize = ABOVE_TWO + 2 * 20;
+pub(super) const COPY_ZERO: usize = COPY + 3;
+pub(super) const COPY_SIZE: usize = COPY_ZERO + 4;
 /// Number of contexts.
-pub(super) const COUNT: usize = ABOVE_TWO + 2 * 20;
+pub(super) const COUNT: usize = COPY_SIZE + 2 * VECTOR_DECISIONS;
 
 /// All adaptive decisions of a stream.
 #[derive(Debug, Clone)]

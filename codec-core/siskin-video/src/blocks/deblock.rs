@@ -24,10 +24,12 @@ fn parameter(quality: u8) -> usize {
 
 /// How much an edge is filtered: 0 not, 1 luma, 2 chroma too.
 fn strength(a: &Cell, b: &Cell) -> usize {
-    if a.motion.is_intra() || b.motion.is_intra() {
+    let is_intra = |c: &Cell| c.motion.is_intra() && !c.is_copied;
+    if is_intra(a) || is_intra(b) {
         2
     } else {
-        usize::from(a.is_coded || b.is_coded || differs(&a.motion, &b.motion))
+        let is_other = a.is_copied != b.is_copied || (a.is_copied && a.motion != b.motion);
+        usize::from(a.is_coded || b.is_coded || is_other || differs(&a.motion, &b.motion))
     }
 }
 

@@ -1,5 +1,6 @@
 //! Which blocks a tree of 32x32 gets: the cheapest by squared error and bits, from the largest to the smallest.
 
+mod copy;
 mod inter;
 mod intra;
 mod quick;
@@ -252,6 +253,7 @@ impl Decider<'_, '_> {
                 return;
             }
         }
+        self.find_copy(block);
         self.find_intra(block, inter);
     }
 

@@ -1,7 +1,7 @@
 mod group;
 mod plan;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use siskin_bitstream::VideoHeader;
@@ -9,11 +9,13 @@ use siskin_bitstream::video_packet::{self, Coding, GopInfo, REALTIME_NUMBERS};
 use siskin_entropy::range::RangeEncoder;
 use siskin_media::{PixelFormat, VideoFrameView};
 
+use super::copy::Tiles;
 use super::effort::Effort;
 use super::picture::{Picture, Plane};
 use super::pyramid::Step;
 use super::quant::{OCTAVE, QUALITIES};
-use super::rows::{self, Row, Shared};
+use super::repeats::Repeats;
+use super::rows::{self, Copies, Row, Shared};
 use super::state::{Start, State, encoder_memory_per_pixel};
 use super::survey::{Survey, coarse_plane, shrink};
 use super::{HAS_TOOLS, KEPT, QUALITY_MASK, tools};
@@ -62,6 +64,8 @@ pub struct Encoder {
     last_source: Option<usize>,
     /// What was seen of the first and of the second reference frame.
     surveys: [Survey; 2],
+    /// Where the frame to code repeats itself, once somebody has asked.
+    repeats: OnceLock<Repeats>,
     rows: Vec<Row>,
     /// Threads of its own; those of the process where none are asked for.
     pool: Option<Arc<ThreadPool>>,
@@ -94,7 +98,7 @@ impl Encoder {
         let source = Picture::new(size);
         let coarse = coarse_plane(&source.planes[0]);
         let mut state = State::new(size, true);
-        state.tools = if config.lookahead > 1 { tools::ALL } else { tools::LEARNED };
+        state.tools = if config.lookahead > 1 { tools::LEARNED | tools::PYRAMID } else { tools::LEARNED };
         let mut encoder = Self {
             header,
             config: config.clone(),
@@ -105,6 +109,7 @@ impl Encoder {
             last_source: None,
             planned: None,
             surveys: Default::default(),
+            repeats: OnceLock::new(),
             rows: state.grids.iter().map(|_| Row::new()).collect(),
             // A thread more than there are rows would only wait.
             pool: new_pool(config.threads.min(state.grids.len()))?,
@@ -317,6 +322,13 @@ impl Encoder {
         let grids = self.state.grids.clone();
         let step = Step::ALONE;
         self.state.start_packet(is_keyframe);
+        if is_keyframe {
+            let source = &self.sources[step.index].planes[0];
+            let repeats = Repeats::new(source);
+            let is_screen = repeats.is_screen(source);
+            self.repeats = if is_screen { OnceLock::from(repeats) } else { OnceLock::new() };
+            self.state.tools = self.state.tools & !tools::COPY | if is_screen { tools::COPY } else { 0 };
+        }
         let (references, mut picture) =
             self.state.start_frame(Start { is_keyframe, step, quality: *quality });
         let head = self.packet.len();
@@ -361,14 +373,23 @@ impl Encoder {
         references: &[Arc<Picture>],
         picture: &mut Picture,
     ) {
+        let source = &self.sources[step.index];
+        let has_copies = self.state.tools & tools::COPY != 0;
+        // Of a keyframe they were found when it was chosen how to code it.
+        if !references.is_empty() {
+            self.repeats = OnceLock::new();
+        }
+        let luma = &source.planes[0];
+        let tiles = has_copies.then(|| Tiles::new(luma.width, luma.height));
         let shared = Shared {
-            source: &self.sources[step.index],
+            source,
             size: self.state.size,
             references,
             surveys: &self.surveys,
             quality,
             lambda,
             effort: Effort::of(self.config.refinements),
+            copies: tiles.as_ref().map(|tiles| Copies::new(&self.repeats, tiles)),
         };
         let (contexts, grids) = self.state.parts(step.kind());
         rows::decide(shared, picture, (contexts, grids), &mut self.rows);

@@ -16,6 +16,8 @@ pub(super) struct Cell {
     pub(super) log: u8,
     /// Direction of intra prediction.
     pub(super) mode: u8,
+    /// The block repeats what its motion's first vector says, in whole samples.
+    pub(super) is_copied: bool,
     /// Whether the luma transform block here has levels.
     pub(super) is_coded: bool,
     /// Whether a block or transform block begins at the left and at the upper side of the cell.
@@ -28,6 +30,7 @@ impl Cell {
         is_skipped: true,
         log: 5,
         mode: 1,
+        is_copied: false,
         is_coded: false,
         edges: [false; 2],
     };
@@ -46,6 +49,8 @@ pub(super) struct Grid {
     former: Vec<Trace>,
     /// Reference frames of this frame; none in keyframes.
     pub(super) references: usize,
+    /// Blocks may repeat what is above or on the left.
+    pub(super) has_copies: bool,
     /// Frames from each reference frame to this frame, below 0 if it is shown later.
     pub(super) distances: [i8; MAX_REFERENCES],
 }
@@ -79,6 +84,7 @@ impl Grid {
             cells: vec![Cell::EMPTY; columns * rows],
             former: vec![Trace::default(); columns * rows],
             references: 0,
+            has_copies: false,
             distances: [1; MAX_REFERENCES],
         }
     }

@@ -8,6 +8,7 @@
 mod avx2;
 mod coefficients;
 mod contexts;
+mod copy;
 mod costs;
 mod deblock;
 mod decide;
@@ -26,6 +27,7 @@ mod pyramid;
 mod quant;
 mod rdoq;
 mod reconstruct;
+mod repeats;
 mod rows;
 mod search;
 mod starts;
@@ -53,6 +55,8 @@ mod tools {
     pub(super) const LEARNED: u8 = 1;
     /// Packets may hold several frames, and frames may be predicted from later ones.
     pub(super) const PYRAMID: u8 = 2;
+    /// Blocks may repeat what is above or on the left in their frame.
+    pub(super) const COPY: u8 = 4;
     /// All that there are.
-    pub(super) const ALL: u8 = LEARNED | PYRAMID;
+    pub(super) const ALL: u8 = LEARNED | PYRAMID | COPY;
 }

@@ -1,6 +1,7 @@
 //! From a coded block to samples. Encoder and decoder share it.
 
 use super::coefficients::Extent;
+use super::copy;
 use super::grid::Grid;
 use super::interpolation::{predict_chroma, predict_luma};
 use super::intra::Surroundings;
@@ -162,11 +163,18 @@ pub(super) fn reconstruct<'a>(
 ) {
     let place = block.place();
     let (luma_step, chroma_step) = (step(quality), step(chroma_quality(quality)));
-    let is_intra = block.motion.is_intra();
+    let is_intra = block.motion.is_intra() && !block.is_copied;
     let mut samples = Samples::new();
+    if block.is_copied
+        && let Some(from) = copy::source(grid.width(), place, block.motion.vectors[0])
+    {
+        copy::copy_samples(canvas, from, place.2, &mut samples);
+    }
     if !is_intra {
         for plane in 0..3 {
-            predict_inter(&reference, &block.motion, place, plane, &mut samples);
+            if !block.is_copied {
+                predict_inter(&reference, &block.motion, place, plane, &mut samples);
+            }
             let (from, stride) = samples.plane(plane);
             let part = if plane == 0 { 1 } else { 2 };
             store(&mut canvas.planes[plane], (place.0 / part, place.1 / part, place.2 / part), from, stride);

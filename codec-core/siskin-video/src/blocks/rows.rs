@@ -1,18 +1,20 @@
 //! Deciding on the blocks of a frame, row of trees by row of trees on several threads: each row follows two trees behind the one
 //! above, from which it gets what lies along its upper side. What comes out does not depend on the number of threads.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use crossbeam::channel::{Receiver, Sender, unbounded};
 use siskin_entropy::binary::{BitCoder, BitCounter};
 use siskin_media::Size;
 
 use super::contexts::Contexts;
+use super::copy::Tiles;
 use super::decide::{Decider, Hints, Scratch};
 use super::effort::Effort;
 use super::grid::{CELL, Cell, Grid, TREE};
 use super::motion::Motion;
-use super::picture::{Canvas, Picture, Rows};
+use super::picture::{Canvas, Picture, Plane, Rows};
+use super::repeats::Repeats;
 use super::survey::Survey;
 use super::syntax::{Block, MAX_LOG, MIN_LOG, code_prediction, code_residual, code_split};
 use crate::Result;
@@ -33,6 +35,27 @@ pub(super) struct Shared<'a> {
     /// Cost of a bit in squared luma steps.
     pub(super) lambda: f32,
     pub(super) effort: &'static Effort,
+    /// Where blocks may be copied from, if they may.
+    pub(super) copies: Option<Copies<'a>>,
+}
+
+/// What copies are found with.
+#[derive(Clone, Copy)]
+pub(super) struct Copies<'a> {
+    /// Found when they are first asked for: where nothing new comes up they are not.
+    repeats: &'a OnceLock<Repeats>,
+    pub(super) tiles: &'a Tiles,
+}
+
+impl<'a> Copies<'a> {
+    pub(super) fn new(repeats: &'a OnceLock<Repeats>, tiles: &'a Tiles) -> Self {
+        Self { repeats, tiles }
+    }
+
+    /// Where a source repeats itself.
+    pub(super) fn repeats(&self, source: &Plane) -> &'a Repeats {
+        self.repeats.get_or_init(|| Repeats::new(source))
+    }
 }
 
 /// What was decided on for a row of trees.
@@ -142,6 +165,10 @@ impl Job<'_> {
                 blocks,
                 &mut levels,
             );
+            if let Some(copies) = self.shared.copies {
+                let (columns, rows) = (self.grid.width() - x, self.grid.bottom() - y);
+                copies.tiles.publish(&self.canvas, (x, y), (columns.min(TREE), rows.min(TREE)));
+            }
             // Nobody listens below the last row.
             let _ = self.below.send(self.edge(tree, tree == 1.min(trees - 1)));
         }

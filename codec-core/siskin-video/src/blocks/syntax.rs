@@ -5,8 +5,9 @@ use siskin_entropy::binary::BitCoder;
 
 use super::coefficients::{Extent, Place, code_levels};
 use super::contexts::{self, Contexts, VECTOR_DECISIONS};
+use super::copy;
 use super::grid::{Cell, Grid};
-use super::intra::{MODES, likely_modes};
+use super::intra::{MEAN, MODES, likely_modes};
 use super::motion::{
     MAX_COMPONENT, MERGE_CANDIDATES, Motion, NONE, Vector, merge_candidates, predict_vector,
 };
@@ -32,6 +33,8 @@ pub(super) struct Block {
     pub(super) motion: Motion,
     /// Direction of intra prediction.
     pub(super) mode: u8,
+    /// What is in the frame at the distance of the motion's first vector is repeated; to everything else it is an intra block.
+    pub(super) is_copied: bool,
     /// Luma has four transforms of half the side.
     pub(super) is_split: bool,
     /// Which transform blocks have levels: luma in bits 0 to 3, chroma in 4 and 5.
@@ -48,6 +51,7 @@ impl Block {
             merge: None,
             motion: Motion::INTRA,
             mode: 1,
+            is_copied: false,
             is_split: false,
             coded: 0,
         }
@@ -95,6 +99,7 @@ impl Block {
             is_skipped: self.is_skipped,
             log: self.log,
             mode: self.mode,
+            is_copied: self.is_copied,
             is_coded: self.coded & 1 != 0,
             edges: [true; 2],
         };
@@ -147,8 +152,15 @@ pub(super) fn code_prediction<C: BitCoder>(
         block.is_skipped = false;
     }
     if is_intra {
-        block.motion = Motion::INTRA;
         block.merge = None;
+        if grid.has_copies {
+            let beside = grid.count_beside(at, |c| c.is_copied);
+            block.is_copied = coder.code_bit(contexts.at(contexts::COPY + beside), block.is_copied)?;
+            if block.is_copied {
+                return code_copy(coder, contexts, grid, block);
+            }
+        }
+        block.motion = Motion::INTRA;
         return code_mode(coder, contexts, grid, block);
     }
     if coder.code_bit(contexts.at(contexts::MERGE), block.merge.is_some())? {
@@ -239,7 +251,8 @@ fn code_motion<C: BitCoder>(
             NONE => [0; 2],
             _ => {
                 let predicted = predict_vector(grid, block.place(), reference);
-                code_vector(coder, contexts, predicted, *vector)?
+                let first = (contexts::VECTOR_ZERO, contexts::VECTOR_SIZE);
+                code_vector(coder, contexts, first, predicted, *vector)?
             }
         };
     }
@@ -247,10 +260,28 @@ fn code_motion<C: BitCoder>(
     Ok(())
 }
 
-/// A vector as its difference to what predicts it.
+fn code_copy<C: BitCoder>(
+    coder: &mut C,
+    contexts: &mut Contexts,
+    grid: &Grid,
+    block: &mut Block,
+) -> Result<()> {
+    let first = (contexts::COPY_ZERO, contexts::COPY_SIZE);
+    let predicted = copy::predict_vector(grid, block.place());
+    let vector = code_vector(coder, contexts, first, predicted, block.motion.vectors[0])?;
+    if copy::source(grid.width(), block.place(), vector).is_none() {
+        let reason = format!("{vector:?}, which is not before the block at {}, {}", block.x, block.y);
+        return Err(Error::bitstream_at(OffsetUnit::Decision, "copy", "vector", 0, reason));
+    }
+    (block.motion, block.mode) = (copy::motion(vector), MEAN);
+    Ok(())
+}
+
+/// A vector as its difference to what predicts it, with contexts from two places on.
 fn code_vector<C: BitCoder>(
     coder: &mut C,
     contexts: &mut Contexts,
+    (zero, sizes): (usize, usize),
     predicted: Vector,
     wanted: Vector,
 ) -> Result<Vector> {
@@ -259,11 +290,11 @@ fn code_vector<C: BitCoder>(
     for axis in 0..2 {
         let difference = i32::from(wanted[axis]) - i32::from(predicted[axis]);
         let mut found = 0;
-        if coder.code_bit(contexts.at(contexts::VECTOR_ZERO + 2 * axis + before), difference != 0)? {
+        if coder.code_bit(contexts.at(zero + 2 * axis + before), difference != 0)? {
             // Magnitude less one, plus one: an exponential code whose length adapts.
             let size = difference.unsigned_abs().max(1);
             let (length, mut bits) = (size.ilog2() as usize, 0);
-            let first = contexts::VECTOR_SIZE + axis * VECTOR_DECISIONS;
+            let first = sizes + axis * VECTOR_DECISIONS;
             while bits < VECTOR_DECISIONS && coder.code_bit(contexts.at(first + bits), bits < length)? {
                 bits += 1;
             }
@@ -294,7 +325,7 @@ pub(super) fn code_residual<C: BitCoder>(
         block.coded = 0;
         return Ok(extents);
     }
-    let is_intra = block.motion.is_intra();
+    let is_intra = block.motion.is_intra() && !block.is_copied;
     // Taking over motion without levels is skipping, so only others say whether they have levels.
     if !is_intra && block.merge.is_none() {
         let context = contexts::CODED + usize::from(block.log - MIN_LOG);

@@ -1,5 +1,6 @@
 //! Chains of frames through packets and back.
 
+mod copies;
 mod groups;
 
 use siskin_bitstream::video_packet::{Coding, append_checksum, inspect};
@@ -483,7 +484,7 @@ fn tools_that_are_not_known_are_refused_by_name() {
         bytes.len() + 3
     };
     assert_eq!(whole[0][head..][..2], [0xc0 | 19, 1], "quality 19 where 8 is asked for, and learned starts");
-    whole[0][head + 1] = 5;
+    whole[0][head + 1] = 9;
     reseal(&mut whole[0]);
     assert!(matches!(Decoder::new().decode(&whole[0]), Err(Error::Bitstream { field: "tools", .. })));
     whole[0][head + 1] = 1;

@@ -213,14 +213,18 @@ impl Decider<'_, '_> {
     }
 
     /// Tries a motion without levels and, if `with_levels`, with them.
-    fn try_inter(&mut self, mut block: Block, with_levels: bool) {
+    pub(super) fn try_inter(&mut self, mut block: Block, with_levels: bool) {
         let (log, place) = (block.log, block.place());
         let lambda = self.squared_lambda();
         let references = self.shared.references;
         let reference = |r: u8| references.get(usize::from(r)).map(Arc::as_ref);
         let mut leaf = self.spare();
-        for plane in 0..3 {
-            predict_inter(reference, &block.motion, place, plane, &mut leaf.samples);
+        if block.is_copied {
+            self.predict_copy(&block, &mut leaf.samples);
+        } else {
+            for plane in 0..3 {
+                predict_inter(reference, &block.motion, place, plane, &mut leaf.samples);
+            }
         }
         let nothing = (0..3).map(|plane| self.error(&leaf.samples, place, plane)).sum::<f32>();
         // Merging without levels is a skip; a motion of its own has a flag that says whether there are levels.

@@ -33,6 +33,7 @@ impl Decider<'_, '_> {
                 let is_bad =
                     least as f32 >= self.shared.effort.inter_satd * self.luma_step() * (side * side) as f32;
                 if is_bad && !self.best(log).block.is_skipped {
+                    self.find_copy(block);
                     self.find_intra(block, least);
                 }
                 return self.keep_leaf(log);

@@ -1,0 +1,175 @@
+//! Screens: blocks that repeat what is above or on the left.
+
+use super::*;
+
+const SIZE: (u32, u32) = (171, 99);
+
+/// Lines of words of twelve letters, on colored ground from a row on, scrolled up by so many rows; no row is like the one before.
+fn page(scrolled: usize) -> Vec<u8> {
+    let (width, height) = (SIZE.0 as usize, SIZE.1 as usize);
+    let mut random = Random(9);
+    let letters: Vec<Vec<u8>> = (0..12)
+        .map(|i| {
+            (0..9 * (4 + i % 4)).map(|_| [20, 20, 90, 160, 235, 235, 235][random.below(7) as usize]).collect()
+        })
+        .collect();
+    let words: Vec<Vec<usize>> =
+        (0..9).map(|_| (0..2 + random.below(5)).map(|_| random.below(12) as usize).collect()).collect();
+    let mut luma = vec![235u8; width * height];
+    for line in 0..(height + scrolled) / 13 + 1 {
+        let mut left = 3;
+        while left + 60 < width {
+            for &letter in &words[random.below(9) as usize] {
+                let shape = &letters[letter];
+                let columns = shape.len() / 9;
+                for (row, samples) in shape.chunks(columns).enumerate() {
+                    let Some(y) = (13 * line + row + 2).checked_sub(scrolled).filter(|&y| y < height) else {
+                        continue;
+                    };
+                    luma[y * width + left..][..columns].copy_from_slice(samples);
+                }
+                left += columns + 1;
+            }
+            left += 5;
+        }
+    }
+    let (columns, rows) = (width.div_ceil(2), height.div_ceil(2));
+    let ground = |color: u8| (0..columns * rows).map(move |i| if i / columns < 30 { 128 } else { color });
+    luma.extend(ground(100).chain(ground(150)));
+    luma
+}
+
+fn pages(frames: usize) -> Vec<Vec<u8>> {
+    (0..frames).map(|i| page(3 * i)).collect()
+}
+
+/// Frames in which nothing repeats.
+fn noise(frames: usize) -> Vec<Vec<u8>> {
+    let mut random = Random(2);
+    (0..frames).map(|_| (0..page(0).len()).map(|_| 100 + random.below(40) as u8).collect()).collect()
+}
+
+/// The byte of a keyframe's tools.
+fn tools_of(keyframe: &[u8], size: (u32, u32)) -> u8 {
+    let mut head = Vec::new();
+    header(size.0, size.1).write_to(&mut head);
+    assert!(keyframe[head.len() + 3] & 0x80 != 0, "the quality's byte says that there are tools");
+    keyframe[head.len() + 4]
+}
+
+#[test]
+fn a_decoder_sees_what_the_encoder_saw() {
+    for refinements in [0, 1, 2] {
+        let mut encoder =
+            Encoder::new(header(SIZE.0, SIZE.1), &Config { refinements, ..quality(8) }).expect("a stream");
+        let mut decoder = Decoder::new();
+        for (i, frame) in pages(7).iter().enumerate() {
+            let packet = encoder.encode(frame, None).expect("a frame").data.to_vec();
+            if i == 0 {
+                assert_eq!(tools_of(&packet, SIZE), 5);
+            }
+            decoder.decode(&packet).expect("a packet");
+            assert_eq!(seen_by(&encoder), decoded(&decoder), "{refinements}, frame {i}");
+            assert!(psnr(frame, &decoded(&decoder)) > 38.0, "{} dB", psnr(frame, &decoded(&decoder)));
+        }
+    }
+}
+
+#[test]
+fn words_that_were_there_before_cost_little() {
+    let lines = |frame: &[u8]| {
+        let mut encoder = Encoder::new(header(SIZE.0, SIZE.1), &quality(8)).expect("a stream");
+        encoder.encode(frame, None).expect("a frame").data.len()
+    };
+    let frame = page(0);
+    // The same samples, but that each letter is a little different: nothing repeats.
+    let mut random = Random(1);
+    let mut unlike = frame.clone();
+    let luma = (SIZE.0 * SIZE.1) as usize;
+    unlike[..luma].iter_mut().filter(|v| **v < 200).for_each(|v| *v += random.below(3) as u8);
+    let (repeated, other) = (lines(&frame), lines(&unlike));
+    assert!(repeated * 3 < other * 2, "{repeated} and {other} bytes");
+}
+
+#[test]
+fn what_does_not_repeat_itself_has_no_copies() {
+    let films = [noise(1).remove(0), vec![77; page(0).len()]];
+    for frame in films {
+        assert_eq!(tools_of(&packets(SIZE, &quality(8), &[frame])[0], SIZE), 1);
+    }
+}
+
+#[test]
+fn packets_do_not_depend_on_threads() {
+    let frames = pages(5);
+    for refinements in [0, 1] {
+        let [one, three] =
+            [1, 3].map(|threads| packets(SIZE, &Config { threads, refinements, ..quality(8) }, &frames));
+        assert_eq!(one, three);
+    }
+}
+
+#[test]
+fn the_tool_comes_and_goes_with_keyframes() {
+    let (text, film) = (page(0), noise(2));
+    let config = Config { keyframe_interval: 2, ..quality(8) };
+    let all =
+        packets(SIZE, &config, &[film[0].clone(), film[1].clone(), text.clone(), text, film[0].clone()]);
+    assert_eq!([0, 2, 4].map(|i| tools_of(&all[i], SIZE)), [1, 5, 1]);
+    let mut decoder = Decoder::new();
+    all.iter().for_each(|packet| assert!(decoder.decode(packet).is_ok()));
+}
+
+#[test]
+fn no_damage_panics_and_a_keyframe_heals() {
+    let packets = packets(SIZE, &quality(20), &pages(4));
+    let (wrong, right) = decode_damaged(&packets, 400);
+    assert!(wrong > 200 && right > 200, "{wrong} wrong, {right} right");
+}
+
+#[test]
+fn any_decisions_are_a_frame_or_an_error() {
+    // Most vectors of such keyframes point to what does not come before.
+    let key = packets(SIZE, &quality(20), &pages(1)).remove(0);
+    let mut random = Random(3);
+    let (mut vectors, mut right) = (0, 0);
+    for _ in 0..300 {
+        let mut packet = key[..key.len() - 4].to_vec();
+        let from = packet.len() as u32 / 4 + random.below(packet.len() as u32 / 2);
+        packet[from as usize..].iter_mut().for_each(|v| *v = random.below(256) as u8);
+        append_checksum(&mut packet);
+        match Decoder::new().decode(&packet) {
+            Ok(_) => right += 1,
+            Err(Error::Bitstream { field: "vector", .. }) => vectors += 1,
+            Err(_) => {}
+        }
+    }
+    assert!(vectors > 50, "{vectors} vectors refused, {right} taken");
+}
+
+const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/golden/blocks-copies.hex");
+
+#[test]
+fn golden_packets_are_the_frames_that_they_ever_were() {
+    let mut decoder = Decoder::new();
+    let golden = read_golden(GOLDEN);
+    assert_eq!(golden.len(), 6);
+    for (i, (packet, sum)) in golden.iter().enumerate() {
+        decoder.decode(packet).expect("a packet");
+        assert_eq!(checksum(&decoded(&decoder)), *sum, "frame {i}");
+    }
+}
+
+#[test]
+#[ignore = "writes the golden bytes"]
+fn write_golden_packets() {
+    let mut encoder = Encoder::new(header(SIZE.0, SIZE.1), &quality(12)).expect("a valid stream");
+    let mut decoder = Decoder::new();
+    let mut lines = String::new();
+    for frame in pages(6) {
+        let packet = encoder.encode(&frame, None).expect("a frame").data.to_vec();
+        decoder.decode(&packet).expect("a packet");
+        lines += &format!("{} {:08x}\n", hex::encode(packet), checksum(&decoded(&decoder)));
+    }
+    std::fs::write(GOLDEN, lines).expect("a writable folder");
+}
