@@ -5,7 +5,7 @@ mod common;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::{assert_fails, ffmpeg, folder, good, json, ndjson, probe, run, stderr, text};
+use common::{assert_fails, ffmpeg, folder, good, json, ndjson, probe, run, run_with, stderr, text};
 use serde_json::Value;
 
 const RATE: f64 = 24_000.0;
@@ -209,4 +209,48 @@ fn sound_that_ends_first_is_whole_and_slides_last_as_long_as_they_did() {
     let stamps = probe(&movie, "v", "packet=pts_time");
     let stamps: Vec<f64> = stamps.iter().map(|p| number(&p["pts_time"])).collect();
     assert_eq!(stamps, [0.0, 4.0, 6.0, 10.0, 14.0, 18.0, 22.0, 24.0]);
+}
+
+#[test]
+fn a_film_in_a_pipe_is_what_it_is_in_a_file() {
+    let folder = folder();
+    let path = |name: &str| folder.path().join(name);
+    let film = coded(folder.path(), "testsrc=size=64x48:rate=25:duration=1", &[]);
+    let bytes = std::fs::read(&film).expect("the film");
+    let piped = |args: &[&str]| {
+        let output = run_with(args, bytes.clone());
+        assert!(output.status.success(), "{args:?}: {}", stderr(&output));
+        output.stdout
+    };
+    let (whole, from_pipe) = (path("file.mkv"), path("pipe.mkv"));
+    good(["decode", "-q", text(&film), text(&whole)]);
+    piped(&["decode", "-q", "-", text(&from_pipe)]);
+    for track in ["v", "a"] {
+        let options = ["-map", track, "-f", "md5"];
+        assert_eq!(raw(&whole, &options), raw(&from_pipe, &options), "{track}");
+    }
+    // Frames to stdout, as a player takes them, and the sound alone.
+    assert_eq!(piped(&["decode", "-q", "-", "-"]), good(["decode", "-q", text(&film), "-"]));
+    good(["decode", "-q", text(&film), text(&path("file.wav"))]);
+    piped(&["decode", "-q", "-", text(&path("pipe.wav"))]);
+    assert_eq!(samples(&path("file.wav")), samples(&path("pipe.wav")));
+    for command in ["info", "verify"] {
+        let lines = |bytes: &[u8]| ndjson(bytes);
+        let (mut expected, mut found) =
+            (lines(&good([command, "--json", text(&film)])), lines(&piped(&[command, "--json", "-"])));
+        for line in expected.iter_mut().chain(&mut found) {
+            line["file"].take();
+        }
+        assert_eq!(found, expected, "{command}");
+    }
+    // A named pipe, as shells make them of commands.
+    let fifo = path("fifo");
+    assert!(Command::new("mkfifo").arg(&fifo).status().is_ok_and(|s| s.success()));
+    let writer = std::thread::spawn({
+        let fifo = fifo.clone();
+        move || std::fs::write(fifo, bytes)
+    });
+    good(["decode", "-q", "-y", text(&fifo), text(&from_pipe)]);
+    writer.join().expect("no panic").expect("a pipe");
+    assert_eq!(raw(&whole, &["-map", "v", "-f", "md5"]), raw(&from_pipe, &["-map", "v", "-f", "md5"]));
 }

@@ -9,7 +9,7 @@ use clap::Args;
 use crate::bench::peak_memory;
 use crate::events;
 use crate::media::{self, AudioOutput, Labels, OutputFormat};
-use crate::media_file::{CodedFile, Decoding, LossArgs, describe_losses};
+use crate::media_file::{CodedFile, Decoding, LossArgs, describe_losses, read_pipe};
 use crate::model::ModelArgs;
 use crate::report::{Progress, Report, ReportArgs};
 use crate::target::{OverwriteArgs, Target, is_dash};
@@ -52,6 +52,8 @@ pub(crate) struct DecodeArgs {
 pub(crate) fn run_decode(args: &DecodeArgs) -> Result<ExitCode> {
     let mut report = Report::new(&args.report, is_dash(&args.output))?;
     media::init_ffmpeg()?;
+    // Only what was read can be asked for its tracks.
+    read_pipe(&args.input)?;
     let form = match VideoFile::is_video(&args.input) {
         true => Output::of(&args.output, &args.input)?,
         false => None,

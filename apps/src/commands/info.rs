@@ -9,7 +9,7 @@ use clap::Args;
 use siskin_core::bundle::Bundle;
 
 use crate::events;
-use crate::media_file::{CodedFile, Probe};
+use crate::media_file::{CodedFile, Probe, read_pipe};
 use crate::report;
 use crate::units;
 use crate::video::{self, VideoFile};
@@ -25,6 +25,8 @@ pub(crate) struct InfoArgs {
 }
 
 pub(crate) fn run_info(args: &InfoArgs) -> Result<ExitCode> {
+    // Only what was read can be asked for its tracks.
+    read_pipe(&args.file)?;
     if VideoFile::is_video(&args.file) {
         let code = video::info::run(&args.file, args.json)?;
         // What follows is the sound beside it, if there is one.

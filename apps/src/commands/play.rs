@@ -15,7 +15,7 @@ use crate::failure::usage_error;
 use crate::interrupt;
 use crate::keyboard::{Key, Keys};
 use crate::media;
-use crate::media_file::{CodedFile, Decoding, describe_losses};
+use crate::media_file::{CodedFile, Decoding, describe_losses, read_pipe};
 use crate::model::ModelArgs;
 use crate::playback::{Output, Ring};
 use crate::report::{Progress, Report, ReportArgs};
@@ -68,6 +68,8 @@ pub(crate) fn run_play(args: &PlayArgs) -> Result<ExitCode> {
     }
     let Some(path) = &args.file else { return Err(usage_error("name a file to play")) };
     let mut report = Report::new(&args.report, false)?;
+    // Only what was read can be asked for its tracks.
+    read_pipe(path)?;
     if VideoFile::is_video(path) {
         if args.device.is_some() || args.stages.is_some() {
             return Err(usage_error("--device and --stages are for files without video"));

@@ -8,7 +8,7 @@ use clap::Args;
 use siskin_core::bundle::Bundle;
 
 use crate::events;
-use crate::media_file::{self, CodedFile, Probe};
+use crate::media_file::{self, CodedFile, Probe, read_pipe};
 use crate::report;
 use crate::units;
 use crate::video::{self, VideoFile};
@@ -31,6 +31,8 @@ pub(crate) fn run_verify(args: &VerifyArgs) -> Result<ExitCode> {
         // First, so that what is verified is what the repair has left.
         repair_file(args)?;
     }
+    // Only what was read can be asked for its tracks.
+    read_pipe(&args.file)?;
     if VideoFile::is_video(&args.file) {
         return video::verify::run(&args.file, args.json);
     }

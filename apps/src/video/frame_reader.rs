@@ -99,7 +99,7 @@ impl FrameReader {
             match self.decoder.decode_frame(self.next, self.format, frame) {
                 Ok(()) => (),
                 Err(e @ Error::NotFinite { .. }) => {
-                    self.faults.push(format!("packet {}: {e}", self.packets));
+                    self.add_fault(&e);
                     // The rest of the group would fail as well, after as much work.
                     self.held = true;
                 }
@@ -117,6 +117,11 @@ impl FrameReader {
         Ok(self.frame())
     }
 
+    /// Notes what is wrong with the packet at hand; packets are counted from 0, as `verify` counts them.
+    fn add_fault(&mut self, what: &dyn std::fmt::Display) {
+        self.faults.push(format!("packet {}: {what}", self.packets.saturating_sub(1)));
+    }
+
     fn take_packet(&mut self) -> Result<()> {
         self.packets += 1;
         self.packet_bytes += self.block.data.len() as u64;
@@ -128,7 +133,7 @@ impl FrameReader {
         let loaded = match inspect(&self.block.data, &Limits::default()) {
             // Outputs have one size; the frames before stay.
             Ok(info) if !same_size(&info) => {
-                self.faults.push(format!("packet {}: frames of another size", self.packets));
+                self.add_fault(&"frames of another size");
                 return Ok(());
             }
             _ => self.decoder.load(&self.block.data),
@@ -143,7 +148,7 @@ impl FrameReader {
                 };
             }
             Err(e @ (Error::Bitstream { .. } | Error::MissingHeader | Error::MissingPredecessor { .. })) => {
-                self.faults.push(format!("packet {}: {e}", self.packets));
+                self.add_fault(&e);
                 // Its frames are bridged: as many as its head says, or else as long as the file says that it lasts.
                 let head = inspect(&self.block.data, &Limits::default()).ok();
                 let frames =

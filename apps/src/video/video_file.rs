@@ -1,7 +1,5 @@
 //! Coded video files.
 
-use std::fs::File;
-use std::io::BufReader;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
@@ -9,10 +7,12 @@ use siskin_core::Limits;
 use siskin_core::bitstream::VideoHeader;
 use siskin_core::container::{Block, Chapter, Reader, VIDEO_CODEC_ID};
 
+use crate::media_file::{Source, has_track, open_source};
+
 /// A Matroska file with a Siskin video track.
 pub(crate) struct VideoFile {
     name: String,
-    reader: Reader<BufReader<File>>,
+    reader: Reader<Box<dyn Source>>,
     track: u64,
     header: VideoHeader,
     bytes: u64,
@@ -21,23 +21,15 @@ pub(crate) struct VideoFile {
 }
 
 impl VideoFile {
-    /// Whether the file at `path` is Matroska with a Siskin video track.
+    /// Whether the file at `path` is Matroska with a Siskin video track; as for [`has_track`].
     pub(crate) fn is_video(path: &Path) -> bool {
-        let open = || -> Option<bool> {
-            let reader = Reader::open_file(BufReader::new(File::open(path).ok()?), Limits::default()).ok()?;
-            Some(reader.tracks().iter().any(|t| t.codec_id == VIDEO_CODEC_ID))
-        };
-        // In this order: to open a named pipe waits for whoever writes to it.
-        path.is_file() && open().unwrap_or(false)
+        has_track(path, VIDEO_CODEC_ID)
     }
 
     /// Opens a file.
     pub(super) fn open(path: &Path) -> Result<Self> {
-        let name = path.display().to_string();
-        let file = File::open(path).with_context(|| name.clone())?;
-        let bytes = file.metadata().with_context(|| name.clone())?.len();
-        let reader =
-            Reader::open_file(BufReader::new(file), Limits::default()).with_context(|| name.clone())?;
+        let (name, source, bytes) = open_source(path)?;
+        let reader = Reader::open_file(source, Limits::default()).with_context(|| name.clone())?;
         let Some(track) = reader.tracks().iter().find(|t| t.codec_id == VIDEO_CODEC_ID) else {
             bail!("{name}: no {VIDEO_CODEC_ID} track");
         };

@@ -60,8 +60,8 @@ pub(super) fn run(args: &DecodeArgs) -> Result<()> {
         let decoded = match decoder.decode(&block.data) {
             Ok(decoded) => decoded,
             Err(e @ siskin_core::Error::Bitstream { .. }) => {
-                broken += 1;
                 report.warn(&format!("packet {} was left out: {e}", frames + broken))?;
+                broken += 1;
                 continue;
             }
             Err(e) => return Err(e.into()),
