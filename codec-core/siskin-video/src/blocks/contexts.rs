@@ -23,8 +23,9 @@ pub(super) const CODED: usize = MODE_BITS + 32;
 pub(super) const TRANSFORM_SPLIT: usize = CODED + 3;
 pub(super) const CODED_LUMA: usize = TRANSFORM_SPLIT + 2 * 3;
 pub(super) const CODED_CHROMA: usize = CODED_LUMA + 2 * 4;
-pub(super) const SKIP_TRANSFORM: usize = CODED_CHROMA + 4 * 3;
-pub(super) const LAST: usize = SKIP_TRANSFORM + 4;
+pub(super) const HALVES: usize = CODED_CHROMA + 4 * 3;
+// Two are not used.
+pub(super) const LAST: usize = HALVES + 4;
 /// Classes of a last coordinate.
 pub(super) const LAST_CLASSES: usize = 10;
 pub(super) const GROUP: usize = LAST + 2 * 2 * 4 * LAST_CLASSES;

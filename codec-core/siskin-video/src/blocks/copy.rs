@@ -6,20 +6,58 @@ use super::grid::{Grid, TREE};
 use super::motion::{Motion, Vector};
 use super::picture::Canvas;
 use super::reconstruct::Samples;
+use super::syntax::Block;
 
-/// The motion of a block that repeats what lies so many columns and rows of luma away.
-pub(super) const fn motion(vector: Vector) -> Motion {
-    Motion { vectors: [vector, [0; 2]], ..Motion::INTRA }
+/// What parts of a block have a vector of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Halves {
+    Whole,
+    /// The upper and the lower rows.
+    Rows,
+    /// The left and the right columns.
+    Columns,
 }
 
-/// The vectors of neighbors that repeat something: left, above, above right, above left.
+/// A part of a block: where it begins in luma, and its columns and rows.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Part {
+    pub(super) x: usize,
+    pub(super) y: usize,
+    pub(super) columns: usize,
+    pub(super) rows: usize,
+}
+
+/// The parts of a copied block, with how many columns and rows of luma away each finds its samples.
+pub(super) fn parts(block: &Block) -> impl Iterator<Item = (Part, Vector)> + use<> {
+    split(block.place(), block.halves).zip(block.motion.vectors)
+}
+
+/// The parts of a square.
+pub(super) fn split(
+    (x, y, side): (usize, usize, usize),
+    halves: Halves,
+) -> impl Iterator<Item = Part> + use<> {
+    let (count, columns, rows, dx, dy) = match halves {
+        Halves::Whole => (1, side, side, 0, 0),
+        Halves::Rows => (2, side, side / 2, 0, side / 2),
+        Halves::Columns => (2, side / 2, side, side / 2, 0),
+    };
+    (0..count).map(move |i| Part { x: x + i * dx, y: y + i * dy, columns, rows })
+}
+
+/// The motion of a copied block; a whole one has its vector twice.
+pub(super) const fn motion(vectors: [Vector; 2]) -> Motion {
+    Motion { vectors, ..Motion::INTRA }
+}
+
+/// The vectors, of two the second, of neighbors that repeat something: left, above, above right, above left.
 pub(super) fn neighbors(
     grid: &Grid,
     (x, y, side): (usize, usize, usize),
 ) -> impl Iterator<Item = Vector> + use<> {
     let (left, top, right) = (x as isize - 1, y as isize - 1, (x + side) as isize);
     [(left, (y + side - 1) as isize), (right - 1, top), (right, top), (left, top)]
-        .map(|(px, py)| grid.before((x, y), px, py).filter(|c| c.is_copied).map(|c| c.motion.vectors[0]))
+        .map(|(px, py)| grid.before((x, y), px, py).filter(|c| c.is_copied).map(|c| c.motion.vectors[1]))
         .into_iter()
         .flatten()
 }
@@ -29,36 +67,45 @@ pub(super) fn predict_vector(grid: &Grid, place: (usize, usize, usize)) -> Vecto
     neighbors(grid, place).next().unwrap_or_default()
 }
 
-/// Where in luma a block begins that one of a frame so many columns wide repeats; none if that does not come before it.
+/// Where in luma begins what a part of a frame so many columns wide repeats; none if that does not come before it.
 ///
 /// In its own row of trees that is what lies in the trees on the left; in each row above a tree more on the right than in the row
 /// below, so that encoders can work on several rows at once.
-pub(super) fn source(
-    width: usize,
-    (x, y, side): (usize, usize, usize),
-    vector: Vector,
-) -> Option<(usize, usize)> {
-    let from = (x.checked_add_signed(vector[0].into())?, y.checked_add_signed(vector[1].into())?);
-    let (right, bottom) = (from.0 + side - 1, from.1 + side - 1);
+pub(super) fn source(width: usize, part: Part, vector: Vector) -> Option<(usize, usize)> {
+    let from = (part.x.checked_add_signed(vector[0].into())?, part.y.checked_add_signed(vector[1].into())?);
+    let (right, bottom) = (from.0 + part.columns - 1, from.1 + part.rows - 1);
     // By its last row, for which there are the fewest trees.
-    let above = (y / TREE).checked_sub(bottom / TREE)?;
-    let trees = x / TREE + if above > 0 { above + 1 } else { 0 };
+    let above = (part.y / TREE).checked_sub(bottom / TREE)?;
+    let trees = part.x / TREE + if above > 0 { above + 1 } else { 0 };
     (right < width && right / TREE < trees).then_some(from)
 }
 
-/// The square of a plane at a place of luma.
-fn in_plane(plane: usize, (x, y, side): (usize, usize, usize)) -> (usize, usize, usize) {
-    if plane == 0 { (x, y, side) } else { (x / 2, y / 2, side / 2) }
+/// Rows of a plane that parts are copied from.
+pub(super) trait Copied {
+    /// Copies samples of a row of a plane, from (x, y) on.
+    fn copy_row(&self, plane: usize, at: (usize, usize), out: &mut [u8]);
 }
 
-/// Copies the samples of a block at `from` out of a frame that one thread works on.
-pub(super) fn copy_samples(canvas: &Canvas<'_>, from: (usize, usize), side: usize, out: &mut Samples) {
-    for (plane, rows) in canvas.planes.iter().enumerate() {
-        let (x, y, side) = in_plane(plane, (from.0, from.1, side));
-        let (to, stride) = out.plane_mut(plane);
-        for (row, to) in to.chunks_mut(stride).take(side).enumerate() {
-            to[..side].copy_from_slice(&rows.at(x, y + row)[..side]);
+/// Predicts a copied block.
+pub(super) fn predict(width: usize, block: &Block, from: &impl Copied, out: &mut Samples) {
+    for (part, vector) in parts(block) {
+        // What was read was checked.
+        let Some((x, y)) = source(width, part, vector) else { continue };
+        let (dx, dy) = (part.x - usize::from(block.x), part.y - usize::from(block.y));
+        for plane in 0..3 {
+            let share = if plane == 0 { 1 } else { 2 };
+            let (to, stride) = out.plane_mut(plane);
+            for row in 0..part.rows / share {
+                let to = &mut to[(dy / share + row) * stride + dx / share..][..part.columns / share];
+                from.copy_row(plane, (x / share, y / share + row), to);
+            }
         }
+    }
+}
+
+impl Copied for Canvas<'_> {
+    fn copy_row(&self, plane: usize, (x, y): (usize, usize), out: &mut [u8]) {
+        out.copy_from_slice(&self.planes[plane].at(x, y)[..out.len()]);
     }
 }
 
@@ -94,27 +141,21 @@ impl Tiles {
         // Each tree is decided on once.
         let _ = self.trees[y / TREE * self.columns + x / TREE].set(samples);
     }
+}
 
-    /// Copies the samples of a block at `from`, of which all trees are there.
-    pub(super) fn copy_samples(&self, from: (usize, usize), side: usize, out: &mut Samples) {
-        for plane in 0..3 {
-            let (x, y, side) = in_plane(plane, (from.0, from.1, side));
-            let tree = if plane == 0 { TREE } else { TREE / 2 };
-            let (to, stride) = out.plane_mut(plane);
-            for (row, to) in to.chunks_mut(stride).take(side).enumerate() {
-                let mut done = 0;
-                while done < side {
-                    let (at, inner) = ((x + done) / tree, (x + done) % tree);
-                    let count = (tree - inner).min(side - done);
-                    let index = (y + row) / tree * self.columns + at;
-                    if let Some(samples) = self.trees.get(index).and_then(OnceLock::get) {
-                        let (own, stride) = samples.plane(plane);
-                        let start = (y + row) % tree * stride + inner;
-                        to[done..done + count].copy_from_slice(&own[start..start + count]);
-                    }
-                    done += count;
-                }
+impl Copied for Tiles {
+    fn copy_row(&self, plane: usize, (x, y): (usize, usize), out: &mut [u8]) {
+        let tree = if plane == 0 { TREE } else { TREE / 2 };
+        let mut done = 0;
+        while done < out.len() {
+            let (column, inner) = ((x + done) / tree, (x + done) % tree);
+            let count = (tree - inner).min(out.len() - done);
+            // All that may be copied is there.
+            if let Some(samples) = self.trees.get(y / tree * self.columns + column).and_then(OnceLock::get) {
+                let (own, stride) = samples.plane(plane);
+                out[done..done + count].copy_from_slice(&own[y % tree * stride + inner..][..count]);
             }
+            done += count;
         }
     }
 }
@@ -126,7 +167,7 @@ mod tests {
     #[test]
     fn sources_come_before_what_repeats_them() {
         let width = 320;
-        let at = |x: usize, y: usize, vector| source(width, (x, y, 8), vector);
+        let at = |x: usize, y: usize, vector| source(width, Part { x, y, columns: 8, rows: 8 }, vector);
         // In the same row of trees, up to the tree on the left.
         assert_eq!(at(64, 64, [-8, 0]), Some((56, 64)));
         assert_eq!(at(72, 64, [-8, 0]), None);

@@ -9,7 +9,7 @@ use siskin_bitstream::video_packet::{self, Coding, GopInfo, REALTIME_NUMBERS};
 use siskin_entropy::range::RangeEncoder;
 use siskin_media::{PixelFormat, VideoFrameView};
 
-use super::copy::Tiles;
+use super::copy::{Halves, Tiles};
 use super::effort::Effort;
 use super::picture::{Picture, Plane};
 use super::pyramid::Step;
@@ -65,7 +65,7 @@ pub struct Encoder {
     /// What was seen of the first and of the second reference frame.
     surveys: [Survey; 2],
     /// Where the frame to code repeats itself, once somebody has asked.
-    repeats: OnceLock<Repeats>,
+    repeats: [OnceLock<Repeats>; 3],
     rows: Vec<Row>,
     /// Threads of its own; those of the process where none are asked for.
     pool: Option<Arc<ThreadPool>>,
@@ -109,7 +109,7 @@ impl Encoder {
             last_source: None,
             planned: None,
             surveys: Default::default(),
-            repeats: OnceLock::new(),
+            repeats: Default::default(),
             rows: state.grids.iter().map(|_| Row::new()).collect(),
             // A thread more than there are rows would only wait.
             pool: new_pool(config.threads.min(state.grids.len()))?,
@@ -324,9 +324,12 @@ impl Encoder {
         self.state.start_packet(is_keyframe);
         if is_keyframe {
             let source = &self.sources[step.index].planes[0];
-            let repeats = Repeats::new(source);
+            let repeats = Repeats::new(source, Halves::Whole);
             let is_screen = repeats.is_screen(source);
-            self.repeats = if is_screen { OnceLock::from(repeats) } else { OnceLock::new() };
+            self.repeats = Default::default();
+            if is_screen {
+                self.repeats[Halves::Whole as usize] = OnceLock::from(repeats);
+            }
             self.state.tools = self.state.tools & !tools::COPY | if is_screen { tools::COPY } else { 0 };
         }
         let (references, mut picture) =
@@ -377,7 +380,7 @@ impl Encoder {
         let has_copies = self.state.tools & tools::COPY != 0;
         // Of a keyframe they were found when it was chosen how to code it.
         if !references.is_empty() {
-            self.repeats = OnceLock::new();
+            self.repeats = Default::default();
         }
         let luma = &source.planes[0];
         let tiles = has_copies.then(|| Tiles::new(luma.width, luma.height));

@@ -165,10 +165,8 @@ pub(super) fn reconstruct<'a>(
     let (luma_step, chroma_step) = (step(quality), step(chroma_quality(quality)));
     let is_intra = block.motion.is_intra() && !block.is_copied;
     let mut samples = Samples::new();
-    if block.is_copied
-        && let Some(from) = copy::source(grid.width(), place, block.motion.vectors[0])
-    {
-        copy::copy_samples(canvas, from, place.2, &mut samples);
+    if block.is_copied {
+        copy::predict(grid.width(), block, canvas, &mut samples);
     }
     if !is_intra {
         for plane in 0..3 {

@@ -8,7 +8,7 @@ use siskin_entropy::binary::{BitCoder, BitCounter};
 use siskin_media::Size;
 
 use super::contexts::Contexts;
-use super::copy::Tiles;
+use super::copy::{Halves, Tiles};
 use super::decide::{Decider, Hints, Scratch};
 use super::effort::Effort;
 use super::grid::{CELL, Cell, Grid, TREE};
@@ -43,18 +43,18 @@ pub(super) struct Shared<'a> {
 #[derive(Clone, Copy)]
 pub(super) struct Copies<'a> {
     /// Found when they are first asked for: where nothing new comes up they are not.
-    repeats: &'a OnceLock<Repeats>,
+    repeats: &'a [OnceLock<Repeats>; 3],
     pub(super) tiles: &'a Tiles,
 }
 
 impl<'a> Copies<'a> {
-    pub(super) fn new(repeats: &'a OnceLock<Repeats>, tiles: &'a Tiles) -> Self {
+    pub(super) fn new(repeats: &'a [OnceLock<Repeats>; 3], tiles: &'a Tiles) -> Self {
         Self { repeats, tiles }
     }
 
-    /// Where a source repeats itself.
-    pub(super) fn repeats(&self, source: &Plane) -> &'a Repeats {
-        self.repeats.get_or_init(|| Repeats::new(source))
+    /// Where a source repeats itself, in squares of 8x8 or halves of them.
+    pub(super) fn repeats(&self, source: &Plane, halves: Halves) -> &'a Repeats {
+        self.repeats[halves as usize].get_or_init(|| Repeats::new(source, halves))
     }
 }
 

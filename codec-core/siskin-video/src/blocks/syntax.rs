@@ -5,7 +5,7 @@ use siskin_entropy::binary::BitCoder;
 
 use super::coefficients::{Extent, Place, code_levels};
 use super::contexts::{self, Contexts, VECTOR_DECISIONS};
-use super::copy;
+use super::copy::{self, Halves};
 use super::grid::{Cell, Grid};
 use super::intra::{MEAN, MODES, likely_modes};
 use super::motion::{
@@ -35,6 +35,8 @@ pub(super) struct Block {
     pub(super) mode: u8,
     /// What is in the frame at the distance of the motion's first vector is repeated; to everything else it is an intra block.
     pub(super) is_copied: bool,
+    /// How many such places there are.
+    pub(super) halves: Halves,
     /// Luma has four transforms of half the side.
     pub(super) is_split: bool,
     /// Which transform blocks have levels: luma in bits 0 to 3, chroma in 4 and 5.
@@ -52,6 +54,7 @@ impl Block {
             motion: Motion::INTRA,
             mode: 1,
             is_copied: false,
+            halves: Halves::Whole,
             is_split: false,
             coded: 0,
         }
@@ -266,14 +269,31 @@ fn code_copy<C: BitCoder>(
     grid: &Grid,
     block: &mut Block,
 ) -> Result<()> {
-    let first = (contexts::COPY_ZERO, contexts::COPY_SIZE);
-    let predicted = copy::predict_vector(grid, block.place());
-    let vector = code_vector(coder, contexts, first, predicted, block.motion.vectors[0])?;
-    if copy::source(grid.width(), block.place(), vector).is_none() {
-        let reason = format!("{vector:?}, which is not before the block at {}, {}", block.x, block.y);
-        return Err(Error::bitstream_at(OffsetUnit::Decision, "copy", "vector", 0, reason));
+    if block.log == MIN_LOG {
+        let is_halved = coder.code_bit(contexts.at(contexts::HALVES), block.halves != Halves::Whole)?;
+        block.halves = match is_halved {
+            false => Halves::Whole,
+            true if coder.code_bit(contexts.at(contexts::HALVES + 1), block.halves == Halves::Columns)? => {
+                Halves::Columns
+            }
+            true => Halves::Rows,
+        };
     }
-    (block.motion, block.mode) = (copy::motion(vector), MEAN);
+    let first = (contexts::COPY_ZERO, contexts::COPY_SIZE);
+    let mut vectors = block.motion.vectors;
+    vectors[0] = code_vector(coder, contexts, first, copy::predict_vector(grid, block.place()), vectors[0])?;
+    vectors[1] = match block.halves {
+        Halves::Whole => vectors[0],
+        _ => code_vector(coder, contexts, first, vectors[0], vectors[1])?,
+    };
+    block.motion = copy::motion(vectors);
+    block.mode = MEAN;
+    for (part, vector) in copy::parts(block) {
+        if copy::source(grid.width(), part, vector).is_none() {
+            let reason = format!("{vector:?}, which is not before what is at {}, {}", part.x, part.y);
+            return Err(Error::bitstream_at(OffsetUnit::Decision, "copy", "vector", 0, reason));
+        }
+    }
     Ok(())
 }
 
