@@ -324,7 +324,7 @@ impl Encoder {
         self.state.start_packet(is_keyframe);
         if is_keyframe {
             let source = &self.sources[step.index].planes[0];
-            let repeats = Repeats::new(source, Halves::Whole);
+            let repeats = Repeats::new(source, self.state.size, Halves::Whole);
             let is_screen = repeats.is_screen(source);
             self.repeats = Default::default();
             if is_screen {

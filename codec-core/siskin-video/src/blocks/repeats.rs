@@ -1,15 +1,19 @@
 //! Where a frame's source repeats itself: an encoder of text copies letters from there.
 
+use siskin_media::Size;
+
 use super::copy::{self, Halves, Part};
 use super::grid::CELL;
 use super::picture::Plane;
 use super::vector::vectorized;
 
-/// Bits of the places of chains.
+/// Bits of hashes.
 const HASH_BITS: u32 = 18;
 /// Links of a chain that are followed at most.
 const MAX_LINKS: usize = 48;
 const NONE: u32 = u32::MAX;
+/// What is flat is found at every fourth column and row.
+const FLAT_STEP: usize = 4;
 /// A frame in which at least this part of the blocks of 8x8 that are not flat repeats others is one of a screen.
 // Text has .53 and a desktop with a film .27; films, a face, a night, and clips scaled up have .02 at most.
 const MIN_SHARE: f32 = 0.05;
@@ -26,21 +30,21 @@ pub(super) struct Repeats {
 }
 
 impl Repeats {
-    /// Looks at a frame, in squares of 8x8 or halves of them. Whole squares that are flat have none before them, for they are
-    /// predicted from their neighbors at less cost.
-    pub(super) fn new(source: &Plane, halves: Halves) -> Self {
+    /// Looks at a frame of which so much is shown, in squares of 8x8 or halves of them. Whole squares that are flat have none before
+    /// them, for they are predicted from their neighbors at less cost.
+    pub(super) fn new(source: &Plane, shown: Size, halves: Halves) -> Self {
         match halves {
-            Halves::Whole => Self::of_size::<8>(source, 8, false),
-            Halves::Rows => Self::of_size::<8>(source, 4, true),
-            Halves::Columns => Self::of_size::<4>(source, 8, true),
+            Halves::Whole => Self::of_size::<8>(source, shown, 8, false),
+            Halves::Rows => Self::of_size::<8>(source, shown, 4, true),
+            Halves::Columns => Self::of_size::<4>(source, shown, 8, true),
         }
     }
 
     /// In places of `N` columns and so many rows.
-    fn of_size<const N: usize>(source: &Plane, rows: usize, has_flat: bool) -> Self {
+    fn of_size<const N: usize>(source: &Plane, shown: Size, rows: usize, has_flat: bool) -> Self {
         let width = source.width;
+        // First hashes, then links.
         let mut before = vec![NONE; width * source.height];
-        let mut heads = vec![NONE; 1 << HASH_BITS];
         let mut lines = Lines::<N>::new(width, rows);
         for y in 0..source.height {
             vectorized(
@@ -48,12 +52,31 @@ impl Repeats {
                 || lines.push(source, y),
             );
             let Some(top) = (y + 1).checked_sub(rows) else { continue };
-            let before = &mut before[top * width..][..width];
-            for (x, (&hash, &is_flat)) in lines.hashes.iter().zip(&lines.flat).enumerate() {
-                if has_flat || !is_flat {
-                    let head = &mut heads[(hash >> (32 - HASH_BITS)) as usize];
-                    before[x] = std::mem::replace(head, (top * width + x) as u32);
+            for (x, (to, (hash, is_flat))) in before[top * width..].iter_mut().zip(lines.places()).enumerate()
+            {
+                // Of what is flat there is enough elsewhere.
+                if !is_flat || has_flat && (x | top) % FLAT_STEP == 0 {
+                    *to = hash;
                 }
+            }
+        }
+        // Only what looks like a place of a block is ever asked for: links for all take a third more time.
+        let mut asked = vec![0u64; 1 << (HASH_BITS - 6)];
+        for y in starts(source.height, shown.height(), rows) {
+            for x in starts(width, shown.width(), N) {
+                let hash = before[y * width + x];
+                if hash != NONE {
+                    asked[hash as usize >> 6] |= 1 << (hash & 63);
+                }
+            }
+        }
+        let mut heads = vec![NONE; 1 << HASH_BITS];
+        for (place, link) in before.iter_mut().enumerate() {
+            let hash = *link;
+            if hash != NONE {
+                let is_asked = asked[hash as usize >> 6] >> (hash & 63) & 1 == 1;
+                *link =
+                    if is_asked { std::mem::replace(&mut heads[hash as usize], place as u32) } else { NONE };
             }
         }
         Self { width, before }
@@ -90,6 +113,11 @@ impl Repeats {
     }
 }
 
+/// Where blocks or halves of them begin along one side, and the last that is shown whole.
+fn starts(length: usize, shown: usize, side: usize) -> impl Iterator<Item = usize> {
+    (0..length).step_by(side).chain(shown.checked_sub(side))
+}
+
 /// Whether two places of a frame have the same samples in so many columns and rows.
 pub(super) fn looks_same(
     source: &Plane,
@@ -100,36 +128,43 @@ pub(super) fn looks_same(
     (0..rows).all(|i| source.at(a.0, a.1 + i)[..columns] == source.at(b.0, b.1 + i)[..columns])
 }
 
-/// Rows of samples on their way to hashes of places of `N` columns.
+/// Rows of samples on their way to hashes of places of `N` columns, 4 or 8.
 struct Lines<const N: usize> {
     rows: usize,
     /// Hashes of the last samples of each column, and in how many rows these were the same as in the row above.
     columns: Vec<u32>,
     same: Vec<u8>,
-    /// Of the place that begins at each column and ends with the last row: its hash, and whether it is flat.
+    /// Of the place that begins at each column and ends with the last row: its hash, and whether it is flat. The last ones are none.
     hashes: Vec<u32>,
     flat: Vec<bool>,
     /// Of the last row: whether a sample is the one on its right.
     level: Vec<bool>,
+    spare: (Vec<u32>, Vec<bool>),
 }
 
 impl<const N: usize> Lines<N> {
     fn new(width: usize, rows: usize) -> Self {
-        let count = width + 1 - N;
         Self {
             rows,
             columns: vec![0; width],
             same: vec![0; width],
-            hashes: vec![0; count],
-            flat: vec![false; count],
+            hashes: vec![0; width],
+            flat: vec![false; width],
             level: vec![false; width],
+            spare: (vec![0; width], vec![false; width]),
         }
+    }
+
+    /// Hashes and whether they are of what is flat, of the places that end with the last row.
+    fn places(&self) -> impl Iterator<Item = (u32, bool)> + '_ {
+        let count = self.hashes.len() + 1 - N;
+        self.hashes.iter().copied().zip(self.flat.iter().copied()).take(count)
     }
 
     /// Takes in the next row.
     #[inline(always)]
     fn push(&mut self, source: &Plane, y: usize) {
-        let Self { rows, columns, same, hashes, flat, level } = self;
+        let Self { rows, columns, same, hashes, flat, level, spare } = self;
         let row = &source.at(0, y)[..source.width];
         for (column, &v) in columns.iter_mut().zip(row) {
             *column = column.wrapping_mul(DOWN).wrapping_add(v.into());
@@ -148,12 +183,28 @@ impl<const N: usize> Lines<N> {
         for (level, pair) in level.iter_mut().zip(row.windows(2)) {
             *level = pair[0] == pair[1];
         }
-        for x in 0..hashes.len() {
-            let own = &columns[x..x + N];
-            let hash = own.iter().fold(0u32, |h, &v| h.wrapping_mul(ACROSS).wrapping_add(v));
-            hashes[x] = (hash ^ hash >> 15).wrapping_mul(ACROSS);
-            flat[x] = same[x..x + N].iter().fold(true, |f, &s| f & (usize::from(s) + 1 >= *rows))
-                & level[x..x + N - 1].iter().fold(true, |f, &l| f & l);
+        hashes.copy_from_slice(columns);
+        for (flat, &same) in flat.iter_mut().zip(&*same) {
+            *flat = usize::from(same) + 1 >= *rows;
+        }
+        // Of one column, then of two, four and eight together.
+        let mut side = 1;
+        while side < N {
+            let weight = ACROSS.wrapping_pow(side as u32);
+            // Into other buffers, for else the loops would not be vectorized.
+            for ((to, &own), &next) in spare.0.iter_mut().zip(&*hashes).zip(&hashes[side..]) {
+                *to = own.wrapping_mul(weight).wrapping_add(next);
+            }
+            let next = flat[side..].iter().zip(&level[side - 1..]);
+            for ((to, &own), (&next, &level)) in spare.1.iter_mut().zip(&*flat).zip(next) {
+                *to = own & next & level;
+            }
+            std::mem::swap(hashes, &mut spare.0);
+            std::mem::swap(flat, &mut spare.1);
+            side *= 2;
+        }
+        for hash in hashes {
+            *hash = (*hash ^ *hash >> 15).wrapping_mul(ACROSS) >> (32 - HASH_BITS);
         }
     }
 }

@@ -53,8 +53,8 @@ impl<'a> Copies<'a> {
     }
 
     /// Where a source repeats itself, in squares of 8x8 or halves of them.
-    pub(super) fn repeats(&self, source: &Plane, halves: Halves) -> &'a Repeats {
-        self.repeats[halves as usize].get_or_init(|| Repeats::new(source, halves))
+    pub(super) fn repeats(&self, source: &Plane, shown: Size, halves: Halves) -> &'a Repeats {
+        self.repeats[halves as usize].get_or_init(|| Repeats::new(source, shown, halves))
     }
 }
 

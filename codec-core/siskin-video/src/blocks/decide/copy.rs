@@ -60,7 +60,7 @@ impl Decider<'_, '_> {
             part.x.min(size.width().saturating_sub(part.columns)),
             part.y.min(size.height().saturating_sub(part.rows)),
         );
-        let repeats = copies.repeats(source, halves).of(at).map(|(from_x, from_y)| {
+        let repeats = copies.repeats(source, size, halves).of(at).map(|(from_x, from_y)| {
             [from_x as i32 - at.0 as i32, from_y as i32 - at.1 as i32].map(|v| v as i16)
         });
         // Whole samples are units here, as quarters are in motion.
