@@ -184,6 +184,7 @@ def measure(args, clip, folder, rows):
             if args.torch:
                 torch(f"{bpp} bpp", path, size - (path.stat().st_size - packet_bytes(path)))
     peers = LIVE_PEERS if args.preset not in PASSES else FILE_PEERS
+    peers = [p for p in peers if not args.peers or p[0] in args.peers]
     for codec, options, settings in [] if args.refine else peers:
         for crf in settings:
             path = folder / "peer.mkv"
@@ -267,6 +268,7 @@ def main():
     parser.add_argument("--quality", type=float, nargs="+", default=[82, 66, 50, 32], help="qualities of the preset realtime")
     parser.add_argument("--refine", type=int, nargs="+", help="steps of refinement in real time, compared with one another")
     parser.add_argument("--threads", default="2")
+    parser.add_argument("--peers", nargs="+", help="names of those to compare with [default: all of the preset's kind]")
     parser.add_argument("--vmaf", metavar="FFMPEG", help="an FFmpeg with libvmaf, which then measures VMAF")
     parser.add_argument("--out", help="path without extension for .csv, .md and .png")
     parser.add_argument("--encode", nargs=argparse.REMAINDER, default=[], help="more options of siskin encode")

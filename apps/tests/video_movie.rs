@@ -243,6 +243,11 @@ fn a_film_in_a_pipe_is_what_it_is_in_a_file() {
         }
         assert_eq!(found, expected, "{command}");
     }
+    let sinks = ["--video-sink", "fakesink", "--audio-sink", "fakesink"];
+    let said = ndjson(&piped(&[&["play", "--json", "-"], &sinks[..]].concat())).pop().expect("a result");
+    assert!((said["seconds"].as_f64().expect("a number") - 1.0).abs() < 0.2, "{said}");
+    // A wrong name is told of at once, and not when the pipe has been read.
+    assert_fails(&run_with(&["decode", "-", text(&path("out"))], Vec::new()), 2, "extension");
     // A named pipe, as shells make them of commands.
     let fifo = path("fifo");
     assert!(Command::new("mkfifo").arg(&fifo).status().is_ok_and(|s| s.success()));

@@ -52,6 +52,10 @@ pub(crate) struct DecodeArgs {
 pub(crate) fn run_decode(args: &DecodeArgs) -> Result<ExitCode> {
     let mut report = Report::new(&args.report, is_dash(&args.output))?;
     media::init_ffmpeg()?;
+    // A name that is wrong for all inputs is told of before a pipe is read.
+    if !args.input.is_file() && !Output::is_of_video(&args.output) {
+        OutputFormat::of(&args.output, args.float, false)?;
+    }
     // Only what was read can be asked for its tracks.
     read_pipe(&args.input)?;
     let form = match VideoFile::is_video(&args.input) {

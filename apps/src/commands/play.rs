@@ -1,13 +1,15 @@
 //! `siskin play`.
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context as _, Result, anyhow};
 use clap::Args;
+use tempfile::NamedTempFile;
 
 use crate::audio_device::{self, Direction};
 use crate::events;
@@ -61,6 +63,16 @@ pub(crate) struct PlayArgs {
     pub(crate) report: ReportArgs,
 }
 
+/// A file with the bytes of a pipe, which goes with what is returned.
+fn copy_of(data: &[u8]) -> Result<NamedTempFile> {
+    let write = || -> std::io::Result<NamedTempFile> {
+        let mut file = tempfile::Builder::new().prefix("siskin-").suffix(".mkv").tempfile()?;
+        file.write_all(data)?;
+        Ok(file)
+    };
+    write().context("what the pipe gave cannot be kept in a file for the time of playing")
+}
+
 pub(crate) fn run_play(args: &PlayArgs) -> Result<ExitCode> {
     if args.list_devices {
         audio_device::list_devices(&[Direction::Playback], args.report.json)?;
@@ -69,12 +81,15 @@ pub(crate) fn run_play(args: &PlayArgs) -> Result<ExitCode> {
     let Some(path) = &args.file else { return Err(usage_error("name a file to play")) };
     let mut report = Report::new(&args.report, false)?;
     // Only what was read can be asked for its tracks.
-    read_pipe(path)?;
+    let from_pipe = read_pipe(path)?;
     if VideoFile::is_video(path) {
         if args.device.is_some() || args.stages.is_some() {
             return Err(usage_error("--device and --stages are for files without video"));
         }
-        return video::play::run(path, args.start, &args.sinks, &mut report);
+        // GStreamer opens a file, with seeks, and a pipe is empty by now.
+        let copy = from_pipe.map(|data| copy_of(&data)).transpose()?;
+        let file = copy.as_ref().map_or(path.as_path(), |copy| copy.path());
+        return video::play::run(file, args.start, &args.sinks, &mut report);
     }
     media::init_ffmpeg()?;
     let file = CodedFile::open(path)?;

@@ -11,7 +11,7 @@ use siskin_core::container::Reader;
 
 use crate::target::is_dash;
 
-/// Most bytes of a coded stream taken from a pipe: 90 hours at 6 kb/s.
+/// Most bytes of a coded stream taken from a pipe: 90 hours of sound at 6 kb/s, 36 minutes of a film at 1 Mb/s.
 const MAX_FROM_PIPE: u64 = 256 << 20;
 
 /// Pipes that have been read: a file with video and sound is opened once for each.
@@ -89,7 +89,8 @@ fn read_all(name: &str, source: impl Read) -> Result<Vec<u8>> {
 /// Whether the input at `path` is Matroska with a track of a codec. Pipes are asked only once [`read_pipe`] has taken their data.
 pub(crate) fn has_track(path: &Path, codec_id: &str) -> bool {
     // In this order: to open a named pipe waits for whoever writes to it.
-    if known_pipe(path).is_none() && !path.is_file() {
+    // A file may have the name that stands for stdin.
+    if known_pipe(path).is_none() && (is_dash(path) || !path.is_file()) {
         return false;
     }
     let open = || -> Option<bool> {

@@ -35,6 +35,11 @@ pub(crate) enum Output {
 }
 
 impl Output {
+    /// Whether an output named `path` takes video.
+    pub(crate) fn is_of_video(path: &Path) -> bool {
+        RawFormat::of(path, false).is_some() || Container::of(path).is_some()
+    }
+
     /// What an output named `path` takes of the file at `input`; none if it is for the sound alone.
     pub(crate) fn of(path: &Path, input: &Path) -> Result<Option<Self>> {
         let is_special = std::fs::metadata(path).is_ok_and(|m| !m.is_file() && !m.is_dir());
@@ -203,10 +208,10 @@ pub(crate) fn run(
     let sound = writer.map(Writer::finish).transpose()?.flatten();
     target.commit()?;
     for fault in &reader.faults {
-        report.warn(&format!("{}: {fault}", input.display()))?;
+        report.warn(&format!("{}: {fault}", reader.file().name()))?;
     }
     if reader.file().is_truncated() {
-        report.warn(&format!("{} is cut off", input.display()))?;
+        report.warn(&format!("{} is cut off", reader.file().name()))?;
     }
     let mut heard = String::new();
     if let Some(sound) = &sound {

@@ -460,8 +460,7 @@ impl<R: Read + Seek> Reader<R> {
         self.read_cues()?;
         let ticks = pts_ns / self.tick_ns;
         // A track without points of its own may still lie in the clusters of another's.
-        let cluster =
-            self.cues.find_cluster(ticks, track).or_else(|| self.cues.find_cluster(ticks, None));
+        let cluster = self.cues.find_cluster(ticks, track).or_else(|| self.cues.find_cluster(ticks, None));
         if let Some(cluster) = cluster {
             match self.find_behind(cluster, pts_ns, &is_wanted) {
                 Ok(Some(target)) => return self.go_to(target.0, target.1),

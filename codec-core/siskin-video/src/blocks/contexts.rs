@@ -23,8 +23,8 @@ pub(super) const CODED: usize = MODE_BITS + 32;
 pub(super) const TRANSFORM_SPLIT: usize = CODED + 3;
 pub(super) const CODED_LUMA: usize = TRANSFORM_SPLIT + 2 * 3;
 pub(super) const CODED_CHROMA: usize = CODED_LUMA + 2 * 4;
+// Of the four two are not used.
 pub(super) const HALVES: usize = CODED_CHROMA + 4 * 3;
-// Two are not used.
 pub(super) const LAST: usize = HALVES + 4;
 /// Classes of a last coordinate.
 pub(super) const LAST_CLASSES: usize = 10;

@@ -67,17 +67,18 @@ pub(super) fn predict_vector(grid: &Grid, place: (usize, usize, usize)) -> Vecto
     neighbors(grid, place).next().unwrap_or_default()
 }
 
-/// Where in luma begins what a part of a frame so many columns wide repeats; none if that does not come before it.
+/// Where in luma begins what a part of a frame of so many columns and rows repeats; none if that does not come before it.
 ///
 /// In its own row of trees that is what lies in the trees on the left; in each row above a tree more on the right than in the row
 /// below, so that encoders can work on several rows at once.
-pub(super) fn source(width: usize, part: Part, vector: Vector) -> Option<(usize, usize)> {
+pub(super) fn source((columns, rows): (usize, usize), part: Part, vector: Vector) -> Option<(usize, usize)> {
     let from = (part.x.checked_add_signed(vector[0].into())?, part.y.checked_add_signed(vector[1].into())?);
     let (right, bottom) = (from.0 + part.columns - 1, from.1 + part.rows - 1);
     // By its last row, for which there are the fewest trees.
     let above = (part.y / TREE).checked_sub(bottom / TREE)?;
     let trees = part.x / TREE + if above > 0 { above + 1 } else { 0 };
-    (right < width && right / TREE < trees).then_some(from)
+    // The last row of trees may be cut off.
+    (right < columns && bottom < rows && right / TREE < trees).then_some(from)
 }
 
 /// Rows of a plane that parts are copied from.
@@ -87,10 +88,12 @@ pub(super) trait Copied {
 }
 
 /// Predicts a copied block.
-pub(super) fn predict(width: usize, block: &Block, from: &impl Copied, out: &mut Samples) {
+pub(super) fn predict(size: (usize, usize), block: &Block, from: &impl Copied, out: &mut Samples) {
     for (part, vector) in parts(block) {
         // What was read was checked.
-        let Some((x, y)) = source(width, part, vector) else { continue };
+        let found = source(size, part, vector);
+        debug_assert!(found.is_some(), "{vector:?} of {part:?}");
+        let Some((x, y)) = found else { continue };
         let (dx, dy) = (part.x - usize::from(block.x), part.y - usize::from(block.y));
         for plane in 0..3 {
             let share = if plane == 0 { 1 } else { 2 };
@@ -150,8 +153,9 @@ impl Copied for Tiles {
         while done < out.len() {
             let (column, inner) = ((x + done) / tree, (x + done) % tree);
             let count = (tree - inner).min(out.len() - done);
-            // All that may be copied is there.
-            if let Some(samples) = self.trees.get(y / tree * self.columns + column).and_then(OnceLock::get) {
+            let samples = self.trees.get(y / tree * self.columns + column).and_then(OnceLock::get);
+            debug_assert!(samples.is_some(), "all that may be copied is there");
+            if let Some(samples) = samples {
                 let (own, stride) = samples.plane(plane);
                 out[done..done + count].copy_from_slice(&own[y % tree * stride + inner..][..count]);
             }
@@ -166,8 +170,7 @@ mod tests {
 
     #[test]
     fn sources_come_before_what_repeats_them() {
-        let width = 320;
-        let at = |x: usize, y: usize, vector| source(width, Part { x, y, columns: 8, rows: 8 }, vector);
+        let at = |x: usize, y: usize, vector| source((320, 104), Part { x, y, columns: 8, rows: 8 }, vector);
         // In the same row of trees, up to the tree on the left.
         assert_eq!(at(64, 64, [-8, 0]), Some((56, 64)));
         assert_eq!(at(72, 64, [-8, 0]), None);
@@ -185,5 +188,8 @@ mod tests {
         assert_eq!(at(64, 8, [0, -9]), None);
         assert_eq!(at(312, 64, [1, -32]), None);
         assert_eq!(at(64, 64, [0, 32]), None);
+        // Nor below, where the last row of trees has only eight rows.
+        assert_eq!(at(64, 96, [-32, 0]), Some((32, 96)));
+        assert_eq!(at(64, 96, [-32, 1]), None);
     }
 }

@@ -324,9 +324,10 @@ impl Encoder {
         self.state.start_packet(is_keyframe);
         if is_keyframe {
             let source = &self.sources[step.index].planes[0];
+            // Before the new ones are made, so that never two frames' take memory.
+            self.repeats = Default::default();
             let repeats = Repeats::new(source, self.state.size, Halves::Whole);
             let is_screen = repeats.is_screen(source);
-            self.repeats = Default::default();
             if is_screen {
                 self.repeats[Halves::Whole as usize] = OnceLock::from(repeats);
             }

@@ -16,7 +16,7 @@ pub(super) struct Cell {
     pub(super) log: u8,
     /// Direction of intra prediction.
     pub(super) mode: u8,
-    /// The block repeats what its motion's first vector says, in whole samples.
+    /// The block repeats what its motion's vectors say, in whole samples.
     pub(super) is_copied: bool,
     /// Whether the luma transform block here has levels.
     pub(super) is_coded: bool,
@@ -123,6 +123,11 @@ impl Grid {
     /// Luma columns.
     pub(super) fn width(&self) -> usize {
         self.columns * CELL
+    }
+
+    /// Luma columns, and the luma row behind the last one.
+    pub(super) fn size(&self) -> (usize, usize) {
+        (self.width(), self.bottom())
     }
 
     /// The luma row behind the last one.

@@ -166,7 +166,7 @@ pub(super) fn reconstruct<'a>(
     let is_intra = block.motion.is_intra() && !block.is_copied;
     let mut samples = Samples::new();
     if block.is_copied {
-        copy::predict(grid.width(), block, canvas, &mut samples);
+        copy::predict(grid.size(), block, canvas, &mut samples);
     }
     if !is_intra {
         for plane in 0..3 {

@@ -7,8 +7,6 @@ use super::grid::CELL;
 use super::picture::Plane;
 use super::vector::vectorized;
 
-/// Bits of hashes.
-const HASH_BITS: u32 = 18;
 /// Links of a chain that are followed at most.
 const MAX_LINKS: usize = 48;
 const NONE: u32 = u32::MAX;
@@ -45,7 +43,9 @@ impl Repeats {
         let width = source.width;
         // First hashes, then links.
         let mut before = vec![NONE; width * source.height];
-        let mut lines = Lines::<N>::new(width, rows);
+        // About as many hashes as half of the places: with fewer, links would lead to what looks otherwise.
+        let bits = (before.len().ilog2() - 1).clamp(12, 22);
+        let mut lines = Lines::<N>::new(width, rows, bits);
         for y in 0..source.height {
             vectorized(
                 #[inline(always)]
@@ -61,7 +61,7 @@ impl Repeats {
             }
         }
         // Only what looks like a place of a block is ever asked for: links for all take a third more time.
-        let mut asked = vec![0u64; 1 << (HASH_BITS - 6)];
+        let mut asked = vec![0u64; 1 << (bits - 6)];
         for y in starts(source.height, shown.height(), rows) {
             for x in starts(width, shown.width(), N) {
                 let hash = before[y * width + x];
@@ -70,7 +70,7 @@ impl Repeats {
                 }
             }
         }
-        let mut heads = vec![NONE; 1 << HASH_BITS];
+        let mut heads = vec![NONE; 1 << bits];
         for (place, link) in before.iter_mut().enumerate() {
             let hash = *link;
             if hash != NONE {
@@ -92,6 +92,7 @@ impl Repeats {
 
     /// Whether much of the frame, of whose whole squares it was made, repeats what comes before it.
     pub(super) fn is_screen(&self, source: &Plane) -> bool {
+        let size = (source.width, source.height);
         let (mut all, mut found) = (0u32, 0u32);
         // A half of the blocks is enough to tell.
         for y in (0..source.height).step_by(2 * CELL) {
@@ -104,7 +105,7 @@ impl Repeats {
                 all += 1;
                 found += u32::from(self.of((x, y)).any(|from| {
                     let vector = [from.0 as i32 - x as i32, from.1 as i32 - y as i32].map(|v| v as i16);
-                    copy::source(source.width, Part { x, y, columns: CELL, rows: CELL }, vector).is_some()
+                    copy::source(size, Part { x, y, columns: CELL, rows: CELL }, vector).is_some()
                         && looks_same(source, (x, y), from, (CELL, CELL))
                 }));
             }
@@ -131,6 +132,8 @@ pub(super) fn looks_same(
 /// Rows of samples on their way to hashes of places of `N` columns, 4 or 8.
 struct Lines<const N: usize> {
     rows: usize,
+    /// Of a hash.
+    bits: u32,
     /// Hashes of the last samples of each column, and in how many rows these were the same as in the row above.
     columns: Vec<u32>,
     same: Vec<u8>,
@@ -143,9 +146,10 @@ struct Lines<const N: usize> {
 }
 
 impl<const N: usize> Lines<N> {
-    fn new(width: usize, rows: usize) -> Self {
+    fn new(width: usize, rows: usize, bits: u32) -> Self {
         Self {
             rows,
+            bits,
             columns: vec![0; width],
             same: vec![0; width],
             hashes: vec![0; width],
@@ -164,7 +168,7 @@ impl<const N: usize> Lines<N> {
     /// Takes in the next row.
     #[inline(always)]
     fn push(&mut self, source: &Plane, y: usize) {
-        let Self { rows, columns, same, hashes, flat, level, spare } = self;
+        let Self { rows, bits, columns, same, hashes, flat, level, spare } = self;
         let row = &source.at(0, y)[..source.width];
         for (column, &v) in columns.iter_mut().zip(row) {
             *column = column.wrapping_mul(DOWN).wrapping_add(v.into());
@@ -204,7 +208,7 @@ impl<const N: usize> Lines<N> {
             side *= 2;
         }
         for hash in hashes {
-            *hash = (*hash ^ *hash >> 15).wrapping_mul(ACROSS) >> (32 - HASH_BITS);
+            *hash = (*hash ^ *hash >> 15).wrapping_mul(ACROSS) >> (32 - *bits);
         }
     }
 }

@@ -14,10 +14,10 @@ use super::tools;
 /// Bytes per pixel of a decoder, about: 21 frames of 4:2:0, the last packet's with those that the next one is made from.
 pub(super) const DECODER_MEMORY_PER_PIXEL: u64 = 40;
 
-/// Bytes per pixel of an encoder, about: seven frames of 4:2:0, and three planes of half samples each; where a screen repeats itself; with lookahead those of a packet,
-/// twice where both ways to code them are tried.
+/// Bytes per pixel of an encoder, about: seven frames of 4:2:0, and three planes of half samples each; where a screen repeats itself,
+/// and its trees; with lookahead the frames of a packet, twice where both ways to code them are tried.
 pub(super) fn encoder_memory_per_pixel(lookahead: u32) -> u64 {
-    30 + if lookahead > 1 { 12 * u64::from(lookahead) } else { 0 }
+    38 + if lookahead > 1 { 12 * u64::from(lookahead) } else { 0 }
 }
 
 /// Reference frames: the last one, those that were kept, and those of the packet at hand.

@@ -33,9 +33,9 @@ pub(super) struct Block {
     pub(super) motion: Motion,
     /// Direction of intra prediction.
     pub(super) mode: u8,
-    /// What is in the frame at the distance of the motion's first vector is repeated; to everything else it is an intra block.
+    /// What is in the frame at the distances of the motion's vectors is repeated; to everything else it is an intra block.
     pub(super) is_copied: bool,
-    /// How many such places there are.
+    /// Which parts have a vector of their own.
     pub(super) halves: Halves,
     /// Luma has four transforms of half the side.
     pub(super) is_split: bool,
@@ -289,7 +289,7 @@ fn code_copy<C: BitCoder>(
     block.motion = copy::motion(vectors);
     block.mode = MEAN;
     for (part, vector) in copy::parts(block) {
-        if copy::source(grid.width(), part, vector).is_none() {
+        if copy::source(grid.size(), part, vector).is_none() {
             let reason = format!("{vector:?}, which is not before what is at {}, {}", part.x, part.y);
             return Err(Error::bitstream_at(OffsetUnit::Decision, "copy", "vector", 0, reason));
         }

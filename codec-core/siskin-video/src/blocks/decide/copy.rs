@@ -1,6 +1,7 @@
 //! Blocks that repeat what is above or on the left: from where.
 
 use super::super::copy::{self, Halves, Part, neighbors, predict_vector, split};
+use super::super::grid::CELL;
 use super::super::motion::Vector;
 use super::super::reconstruct::Samples;
 use super::super::repeats::looks_same;
@@ -14,10 +15,9 @@ impl Decider<'_, '_> {
     pub(super) fn find_copy(&mut self, block: Block) {
         let Some(copies) = self.shared.copies else { return };
         let predicted = predict_vector(self.grid, block.place());
-        let mut ways = [Halves::Whole, Halves::Rows, Halves::Columns].into_iter();
         // Halves only of the smallest blocks, and where the whole does not repeat: a quarter of a page's keyframe.
         let count = if block.log == MIN_LOG { 3 } else { 1 };
-        for halves in ways.by_ref().take(count) {
+        for halves in [Halves::Whole, Halves::Rows, Halves::Columns].into_iter().take(count) {
             let mut vectors = [predicted; 2];
             let mut parts = split(block.place(), halves).enumerate();
             let is_found = parts.all(|(i, part)| {
@@ -44,7 +44,7 @@ impl Decider<'_, '_> {
         (part, halves): (Part, Halves),
         predicted: Vector,
     ) -> Option<Vector> {
-        let (source, width) = (&self.shared.source.planes[0], self.grid.width());
+        let source = &self.shared.source.planes[0];
         let size = self.shared.size;
         // Padding need not look the same.
         let shown = (
@@ -52,13 +52,13 @@ impl Decider<'_, '_> {
             size.height().saturating_sub(part.y).min(part.rows),
         );
         let is_good = |vector: &Vector| {
-            copy::source(width, part, *vector)
+            copy::source(self.grid.size(), part, *vector)
                 .is_some_and(|from| looks_same(source, (part.x, part.y), from, shown))
         };
-        // At the end of a frame that before the last place that is shown whole.
+        // By the upper left square or half square; at the end of a frame by the last one that is shown whole.
         let at = (
-            part.x.min(size.width().saturating_sub(part.columns)),
-            part.y.min(size.height().saturating_sub(part.rows)),
+            part.x.min(size.width().saturating_sub(part.columns.min(CELL))),
+            part.y.min(size.height().saturating_sub(part.rows.min(CELL))),
         );
         let repeats = copies.repeats(source, size, halves).of(at).map(|(from_x, from_y)| {
             [from_x as i32 - at.0 as i32, from_y as i32 - at.1 as i32].map(|v| v as i16)
@@ -72,7 +72,7 @@ impl Decider<'_, '_> {
     /// Copies what a block repeats.
     pub(super) fn predict_copy(&self, block: &Block, out: &mut Samples) {
         if let Some(copies) = self.shared.copies {
-            copy::predict(self.grid.width(), block, copies.tiles, out);
+            copy::predict(self.grid.size(), block, copies.tiles, out);
         }
     }
 }

@@ -60,6 +60,7 @@ impl Decider<'_, '_> {
         }
         let best = self.best(block.log);
         if best.block.motion.is_intra()
+            && !best.block.is_copied
             && best.block.coded & 1 != 0
             && (!self.shared.effort.is_quick || block.log == MIN_LOG)
         {

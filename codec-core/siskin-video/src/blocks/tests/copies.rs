@@ -1,5 +1,13 @@
 //! Screens: blocks that repeat what is above or on the left.
 
+use siskin_bitstream::video_packet;
+use siskin_entropy::range::RangeEncoder;
+
+use super::super::contexts::Contexts;
+use super::super::copy::motion;
+use super::super::grid::Grid;
+use super::super::motion::Vector;
+use super::super::syntax::{Block, MAX_LEVELS, code_prediction, code_residual, code_split};
 use super::*;
 
 const SIZE: (u32, u32) = (171, 99);
@@ -145,6 +153,49 @@ fn any_decisions_are_a_frame_or_an_error() {
         }
     }
     assert!(vectors > 50, "{vectors} vectors refused, {right} taken");
+}
+
+/// A keyframe of 64x40 in which nothing but the block at (32, 32), in a row of trees that is cut off, is copied.
+fn keyframe_with(vector: Vector) -> Vec<u8> {
+    const QUALITY: u8 = 20;
+    let mut grid = Grid::new(64, 0, 40);
+    grid.has_copies = true;
+    let (mut contexts, mut coder) = (Contexts::learned(true, QUALITY), RangeEncoder::default());
+    let mut levels = [0; MAX_LEVELS];
+    let squares = [(0, 0, 5), (32, 0, 5)].into_iter().chain((0..64).step_by(8).map(|x| (x, 32, 3)));
+    for (x, y, log) in squares {
+        if log > 3 {
+            code_split(&mut coder, &mut contexts, &grid, (x, y, log), false).expect("a coder that takes all");
+        }
+        let mut block = Block::new(x, y, log);
+        if (x, y) == (32, 32) {
+            (block.is_copied, block.motion) = (true, motion([vector; 2]));
+        }
+        // It refuses bad vectors too, once they are written.
+        let is_good = code_prediction(&mut coder, &mut contexts, &grid, &mut block).is_ok();
+        if is_good {
+            code_residual(&mut coder, &mut contexts, &mut block, &mut levels).expect("no levels");
+            block.record(&mut grid);
+        }
+    }
+    let mut packet = Vec::new();
+    video_packet::write_head(Coding::Blocks, Some(&header(64, 40)), (0, 1), None, &mut packet);
+    packet.extend([QUALITY | 0xc0, 5]);
+    coder.finish_into(&mut packet);
+    append_checksum(&mut packet);
+    packet
+}
+
+#[test]
+fn nothing_is_copied_from_below_or_beside_the_frame() {
+    for good in [[-32, 0], [-8, 0], [0, -32], [0, -8], [24, -8], [24, -32]] {
+        assert!(Decoder::new().decode(&keyframe_with(good)).is_ok(), "{good:?}");
+    }
+    let below = (1..70).map(|down| [-32, down]);
+    for bad in below.chain([[-33, 0], [25, -8], [0, 0], [-7, 0], [0, -7], [0, -33], [64, -32]]) {
+        let refused = Decoder::new().decode(&keyframe_with(bad));
+        assert!(matches!(refused, Err(Error::Bitstream { field: "vector", .. })), "{bad:?}: {refused:?}");
+    }
 }
 
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/golden/blocks-copies.hex");
