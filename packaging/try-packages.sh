@@ -16,7 +16,7 @@ die() { echo "try-packages: $*" >&2; exit 1; }
 # A command as a user's shell runs it, who has nothing but what was installed.
 clean() { (cd "$home" && env -i HOME="$home" LANG=C.UTF-8 PATH="$work/root/bin:/usr/local/bin:/usr/bin:/bin" "$@"); }
 
-version() { sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml | head -n 1; }
+version() { sed -n 's/^version = "\(.*\)"$/\1/p' "$root/Cargo.toml" | head -n 1; }
 
 # The crates as a registry would give them out, each in a folder of its own; cargo is told that they are in place of those there.
 try_crate() {

@@ -57,7 +57,8 @@ use() {
   clean "$prefix" gst-launch-1.0 -q videotestsrc num-buffers=25 ! video/x-raw,width=64,height=48 ! siskinvideoenc \
     ! siskinmux ! filesink location=c.mkv
   clean "$prefix" siskin verify c.mkv
-  clean "$prefix" gst-launch-1.0 -q filesrc location=c.mkv ! decodebin ! videoconvert ! fakesink
+  clean "$prefix" siskin decode -q b.mka b.f32
+  play "$prefix"
   # But for their heads.
   bytes=$(($(stat -c %s a.wav) - $(stat -c %s b.wav)))
   [ "${bytes#-}" -lt 100 ] || { echo "the plugin's WAV is $bytes bytes shorter than the program's" >&2; exit 1; }
@@ -75,6 +76,38 @@ use() {
   cd "$work"
   rm -rf use "$home/.cache"
   umount "$root"
+}
+
+# Plays b.mka and c.mkv by everything that plays. Some of it exits with 0 when nothing could be played, so what counts is what
+# arrives: the samples that the program decodes, and 25 pictures.
+play() {
+  local prefix=$1 player uri option
+  local sound="audioconvert ! audio/x-raw,format=F32LE,channels=1 ! filesink location=\"$PWD/sound\""
+  local pictures="videoconvert ! video/x-raw,format=I420 ! filesink location=\"$PWD/pictures\""
+  for player in decodebin decodebin3 playbin playbin3 gst-play gst-play3; do
+    rm -f sound pictures
+    uri=file://$PWD
+    case $player in
+      decodebin*)
+        clean "$prefix" timeout 60 gst-launch-1.0 -q filesrc location=b.mka ! "$player" ! audio/x-raw,format=F32LE ! filesink location=sound
+        clean "$prefix" timeout 60 gst-launch-1.0 -q filesrc location=c.mkv ! "$player" ! videoconvert ! video/x-raw,format=I420 \
+          ! filesink location=pictures
+        ;;
+      playbin*)
+        clean "$prefix" timeout 60 gst-launch-1.0 -q "$player" uri="$uri/b.mka" audio-sink="$sound"
+        clean "$prefix" timeout 60 gst-launch-1.0 -q "$player" uri="$uri/c.mkv" video-sink="$pictures"
+        ;;
+      gst-play*)
+        option=()
+        [ "$player" = gst-play ] || option=(--use-playbin3)
+        # With one sink each: one that gets nothing would begin its file anew.
+        clean "$prefix" timeout 60 gst-play-1.0 --quiet --no-interactive "${option[@]}" --audiosink="$sound" b.mka
+        clean "$prefix" timeout 60 gst-play-1.0 --quiet --no-interactive "${option[@]}" --videosink="$pictures" c.mkv
+        ;;
+    esac
+    cmp b.f32 sound || { echo "$player plays other samples than the program decodes" >&2; exit 1; }
+    [ "$(stat -c %s pictures)" -eq $((25 * 64 * 48 * 3 / 2)) ] || { echo "$player does not play 25 pictures" >&2; exit 1; }
+  done
 }
 
 # Fails if one of the folders still holds something of ours.

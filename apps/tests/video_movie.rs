@@ -61,7 +61,12 @@ fn floats(data: &[u8]) -> Vec<f32> {
 fn matroska_holds_just_what_was_decoded() {
     let folder = folder();
     let path = |name: &str| folder.path().join(name);
-    let colorimetry = ["-vf", "setsar=16/15,scale=out_color_matrix=bt709:out_range=pc,format=yuv420p"];
+    // FFmpeg takes the tags from the frames from 7.1 on, and from the options before.
+    let colorimetry = [
+        "-vf",
+        "setsar=16/15,scale=out_color_matrix=bt709:out_range=pc,format=yuv420p,\
+         setparams=range=pc:color_primaries=bt709:color_trc=bt709:colorspace=bt709",
+    ];
     let tags =
         ["-colorspace", "bt709", "-color_trc", "bt709", "-color_primaries", "bt709", "-color_range", "pc"];
     let coded = coded(
@@ -196,11 +201,10 @@ fn sound_that_ends_first_is_whole_and_slides_last_as_long_as_they_did() {
     let (source, coded, movie) = (path("in.mp4"), path("coded.mkv"), path("out.mkv"));
     let pictures =
         ["-f", "lavfi", "-i", "testsrc2=size=32x32:rate=25:duration=0.12", "-vf", "setpts='N*N*6/TB'"];
-    let sound = ["-f", "lavfi", "-i", "sine=300:duration=1", "-vsync", "vfr", "-c:v", "mpeg4", "-c:a", "aac"];
-    ffmpeg(
-        &[&pictures[..2], &pictures[2..4], &sound[..4], &pictures[4..], &sound[4..], &[text(&source)]]
-            .concat(),
-    );
+    let sound = ["-f", "lavfi", "-i", "sine=300:duration=1"];
+    // No edit list: that of FFmpeg 7.1 ends where the last slide begins, which no reader shows then.
+    let coding = ["-vsync", "vfr", "-c:v", "mpeg4", "-c:a", "flac", "-strict", "-2", "-use_editlist", "0"];
+    ffmpeg(&[&pictures[..4], &sound, &pictures[4..], &coding, &[text(&source)]].concat());
     good(["encode", text(&source), text(&coded)]);
     for name in ["out.wav", "out.mkv"] {
         let output = run(["decode", text(&coded), text(&path(name))]);
