@@ -106,15 +106,3 @@ fn the_first_difference_is_named() {
         refusal(&Entries::new())
     );
 }
-
-#[test]
-#[ignore]
-fn temporary_hashes() {
-    let book = tensor("quantizer.layers.0.codebook.embed", &[2048, 128]);
-    let first = tensor("encoder.layers.0.conv.weight", &[64, 1, 7]);
-    println!("e32 {}", graphs_hash(encodec::import, [book, first].into()));
-    let books = ["semantic", "acoustic"].map(|q| {
-        tensor(&format!("quantizer.{q}_residual_vector_quantizer.layers.0.codebook.embed_sum"), &[2048, 256])
-    });
-    println!("mimi {}", graphs_hash(crate::kinds::mimi::import, books.into()));
-}
