@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # FFmpeg 7.1 makes NV12 green where the two names of the matrix of BT.601 meet.
 #
-# Tools:     ffmpeg 7.1.5 (Debian 13). 5.1 of Debian 12 keeps the colors.
+# Tools:     ffmpeg 7.1.5 of Debian 13, fetched by mmdebstrap. 5.1 of Debian 12, and 7.0.2 and 9.0.2 of imageio-ffmpeg keep the colors.
 # Expected:  bt470bg and smpte170m are the same matrix. Frames of the one that are asked for as the other (-colorspace, which
 #            FFmpeg negotiates since 7.1, and which puts a `scale` in) keep their samples.
 # Found:     planar 4:2:0 keeps them. Of NV12 the chroma comes out as zeros: the picture is green. No warning. `scale` itself names
@@ -9,7 +9,12 @@
 # Output:    yuv420p 90 240, nv12 0 0
 # Meaning:   name the frames by setparams=colorspace=smpte170m where the matrix is BT.601 and the format NV12.
 set -euo pipefail
-command -v ffmpeg >/dev/null || { echo "needs ffmpeg" >&2; exit 2; }
+command -v mmdebstrap >/dev/null || { echo "needs mmdebstrap, and root" >&2; exit 2; }
+folder=$(mktemp -d)
+trap 'rm -rf --one-file-system "$folder"' EXIT
+# Its libraries are of no use to another Debian, so it runs in a small one of its own.
+mmdebstrap --quiet --variant=apt --include=ffmpeg trixie "$folder/root"
+ffmpeg() { chroot "$folder/root" /usr/bin/ffmpeg "$@"; }
 found=
 for format in yuv420p nv12; do
   # The first samples of chroma, which lie a plane of one apart or beside each other.

@@ -70,7 +70,8 @@ def main():
     parser.add_argument("--quality", nargs="+", default=["6", "14", "22", "30"], help="qualities of the example, 0 is the finest")
     parser.add_argument("--refine", type=int, default=1)
     parser.add_argument("--lookahead", type=int, default=0, help="frames of a packet at most")
-    parser.add_argument("--peers", nargs="+", default=[codec for codec, *_ in LIVE_PEERS], help="names as in video_rd.py")
+    names = [codec for codec, *_ in LIVE_PEERS]
+    parser.add_argument("--peers", nargs="+", metavar="NAME", choices=names, default=names, help="names as in video_rd.py")
     parser.add_argument("--threads", default="2")
     parser.add_argument("--out", help="path without extension for .md")
     args = parser.parse_args()

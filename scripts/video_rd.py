@@ -268,7 +268,8 @@ def main():
     parser.add_argument("--quality", type=float, nargs="+", default=[82, 66, 50, 32], help="qualities of the preset realtime")
     parser.add_argument("--refine", type=int, nargs="+", help="steps of refinement in real time, compared with one another")
     parser.add_argument("--threads", default="2")
-    parser.add_argument("--peers", nargs="+", help="names of those to compare with [default: all of the preset's kind]")
+    parser.add_argument("--peers", nargs="+", metavar="NAME", choices=[codec for codec, *_ in FILE_PEERS + LIVE_PEERS],
+                        help="names of those to compare with [default: all of the preset's kind]")
     parser.add_argument("--vmaf", metavar="FFMPEG", help="an FFmpeg with libvmaf, which then measures VMAF")
     parser.add_argument("--out", help="path without extension for .csv, .md and .png")
     parser.add_argument("--encode", nargs=argparse.REMAINDER, default=[], help="more options of siskin encode")

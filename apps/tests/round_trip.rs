@@ -66,8 +66,11 @@ fn pipes_give_what_files_give() {
     let source = std::fs::read(folder.path().join("in.wav")).expect("a file");
     let piped = run_with(&[&["encode", "-", "-"], &constant[..]].concat(), source);
     assert!(piped.status.success(), "{}", stderr(&piped));
-    let wav = run_with(&["decode", "--float", "-", "-"], piped.stdout);
+    let wav = run_with(&["decode", "--float", "-", "-"], piped.stdout.clone());
     assert!(wav.status.success(), "{}", stderr(&wav));
+    // A device's name says no format, and is none of a file that lacks one.
+    let device = run_with(&["decode", "--float", "-", "/dev/stdout"], piped.stdout);
+    assert_eq!(device.stdout, wav.stdout, "{}", stderr(&device));
     let expected: Vec<u8> = decode(&coded, &[]).into_iter().flat_map(f32::to_le_bytes).collect();
     assert!(wav.stdout.starts_with(b"RIFF"));
     assert!(wav.stdout.ends_with(&expected), "the same samples behind the header");

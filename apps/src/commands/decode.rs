@@ -52,9 +52,11 @@ pub(crate) struct DecodeArgs {
 pub(crate) fn run_decode(args: &DecodeArgs) -> Result<ExitCode> {
     let mut report = Report::new(&args.report, is_dash(&args.output))?;
     media::init_ffmpeg()?;
+    // Devices and FIFOs, such as `/dev/stdout`, say no format by their names.
+    let is_special = std::fs::metadata(&args.output).is_ok_and(|m| !m.is_file() && !m.is_dir());
     // A name that is wrong for all inputs is told of before a pipe is read.
     if !args.input.is_file() && !Output::is_of_video(&args.output) {
-        OutputFormat::of(&args.output, args.float, false)?;
+        OutputFormat::of(&args.output, args.float, is_special)?;
     }
     // Only what was read can be asked for its tracks.
     read_pipe(&args.input)?;
@@ -73,8 +75,6 @@ pub(crate) fn run_decode(args: &DecodeArgs) -> Result<ExitCode> {
         let open = || Target::open(&args.output, args.overwrite.choice(), &args.input);
         return video::decode::run(job, form, open, &mut report);
     }
-    // Devices and FIFOs, such as `/dev/stdout`, say no format by their names.
-    let is_special = std::fs::metadata(&args.output).is_ok_and(|m| !m.is_file() && !m.is_dir());
     let format = OutputFormat::of(&args.output, args.float, is_special)?;
     let mut decoding = open_sound(args)?;
     let (rate, channels) = (decoding.rate(), decoding.channels());

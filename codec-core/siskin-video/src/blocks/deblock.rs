@@ -28,8 +28,9 @@ fn strength(a: &Cell, b: &Cell) -> usize {
     if is_intra(a) || is_intra(b) {
         2
     } else {
-        let is_other = a.is_copied != b.is_copied || (a.is_copied && a.motion != b.motion);
-        usize::from(a.is_coded || b.is_coded || is_other || differs(&a.motion, &b.motion))
+        // Vectors of copies are in whole samples.
+        let is_apart = (a.is_copied && a.motion != b.motion) || differs(&a.motion, &b.motion);
+        usize::from(a.is_coded || b.is_coded || is_apart)
     }
 }
 

@@ -4,6 +4,7 @@ use siskin_media::Size;
 
 use super::copy::{self, Halves, Part};
 use super::grid::CELL;
+use super::motion::Vector;
 use super::picture::Plane;
 use super::vector::vectorized;
 
@@ -82,12 +83,12 @@ impl Repeats {
         Self { width, before }
     }
 
-    /// Places before (x, y) that may look like the one there, the nearest row first.
-    pub(super) fn of(&self, (x, y): (usize, usize)) -> impl Iterator<Item = (usize, usize)> + '_ {
+    /// Vectors from (x, y) to places before it that may look the same, the nearest row first.
+    pub(super) fn of(&self, (x, y): (usize, usize)) -> impl Iterator<Item = Vector> + '_ {
         let link = |place: usize| self.before.get(place).copied().filter(|&p| p != NONE).map(|p| p as usize);
         std::iter::successors(link(y * self.width + x), move |&p| link(p))
             .take(MAX_LINKS)
-            .map(|p| (p % self.width, p / self.width))
+            .map(move |p| [(p % self.width) as i16 - x as i16, (p / self.width) as i16 - y as i16])
     }
 
     /// Whether much of the frame, of whose whole squares it was made, repeats what comes before it.
@@ -103,11 +104,10 @@ impl Repeats {
                     continue;
                 }
                 all += 1;
-                found += u32::from(self.of((x, y)).any(|from| {
-                    let vector = [from.0 as i32 - x as i32, from.1 as i32 - y as i32].map(|v| v as i16);
-                    copy::source(size, Part { x, y, columns: CELL, rows: CELL }, vector).is_some()
-                        && looks_same(source, (x, y), from, (CELL, CELL))
-                }));
+                let part = Part { x, y, columns: CELL, rows: CELL };
+                let looks_so = |from| looks_same(source, (x, y), from, (CELL, CELL));
+                found +=
+                    u32::from(self.of((x, y)).any(|v| copy::source(size, part, v).is_some_and(looks_so)));
             }
         }
         found > 0 && found as f32 >= MIN_SHARE * all as f32

@@ -47,10 +47,8 @@ impl Decider<'_, '_> {
         let source = &self.shared.source.planes[0];
         let size = self.shared.size;
         // Padding need not look the same.
-        let shown = (
-            size.width().saturating_sub(part.x).min(part.columns),
-            size.height().saturating_sub(part.y).min(part.rows),
-        );
+        let (columns, rows) = self.shown(0, (part.x, part.y, part.columns.max(part.rows)));
+        let shown = (columns.min(part.columns), rows.min(part.rows));
         let is_good = |vector: &Vector| {
             copy::source(self.grid.size(), part, *vector)
                 .is_some_and(|from| looks_same(source, (part.x, part.y), from, shown))
@@ -60,9 +58,7 @@ impl Decider<'_, '_> {
             part.x.min(size.width().saturating_sub(part.columns.min(CELL))),
             part.y.min(size.height().saturating_sub(part.rows.min(CELL))),
         );
-        let repeats = copies.repeats(source, size, halves).of(at).map(|(from_x, from_y)| {
-            [from_x as i32 - at.0 as i32, from_y as i32 - at.1 as i32].map(|v| v as i16)
-        });
+        let repeats = copies.repeats(source, size, halves).of(at);
         // Whole samples are units here, as quarters are in motion.
         let bits = |v: &Vector| vector_bits(*v, predicted);
         let all = std::iter::once(predicted).chain(neighbors(self.grid, block.place())).chain(repeats);
