@@ -163,7 +163,7 @@ pub(super) fn reconstruct<'a>(
 ) {
     let place = block.place();
     let (luma_step, chroma_step) = (step(quality), step(chroma_quality(quality)));
-    let is_intra = block.motion.is_intra() && !block.is_copied;
+    let is_intra = block.has_mode();
     let mut samples = Samples::new();
     if block.is_copied {
         copy::predict(grid.size(), block, canvas, &mut samples);

@@ -60,6 +60,11 @@ impl Block {
         }
     }
 
+    /// Whether it is predicted from the samples around it, in the direction of its mode.
+    pub(super) fn has_mode(&self) -> bool {
+        self.motion.is_intra() && !self.is_copied
+    }
+
     pub(super) fn place(&self) -> (usize, usize, usize) {
         (self.x.into(), self.y.into(), 1 << self.log)
     }
@@ -345,7 +350,7 @@ pub(super) fn code_residual<C: BitCoder>(
         block.coded = 0;
         return Ok(extents);
     }
-    let is_intra = block.motion.is_intra() && !block.is_copied;
+    let is_intra = block.has_mode();
     // Taking over motion without levels is skipping, so only others say whether they have levels.
     if !is_intra && block.merge.is_none() {
         let context = contexts::CODED + usize::from(block.log - MIN_LOG);

@@ -59,8 +59,7 @@ impl Decider<'_, '_> {
             self.try_intra(Block { mode: second, motion: Motion::INTRA, ..block });
         }
         let best = self.best(block.log);
-        if best.block.motion.is_intra()
-            && !best.block.is_copied
+        if best.block.has_mode()
             && best.block.coded & 1 != 0
             && (!self.shared.effort.is_quick || block.log == MIN_LOG)
         {
