@@ -51,6 +51,8 @@ pub(super) struct Grid {
     pub(super) references: usize,
     /// Blocks may repeat what is above or on the left.
     pub(super) has_copies: bool,
+    /// Blocks are also predicted by the motion of those above and on the left.
+    pub(super) has_overlap: bool,
     /// Frames from each reference frame to this frame, below 0 if it is shown later.
     pub(super) distances: [i8; MAX_REFERENCES],
 }
@@ -85,6 +87,7 @@ impl Grid {
             former: vec![Trace::default(); columns * rows],
             references: 0,
             has_copies: false,
+            has_overlap: false,
             distances: [1; MAX_REFERENCES],
         }
     }

@@ -22,6 +22,7 @@ mod intra;
 #[cfg(test)]
 mod learning;
 mod motion;
+mod overlap;
 mod picture;
 mod pyramid;
 mod quant;
@@ -57,6 +58,8 @@ mod tools {
     pub(super) const PYRAMID: u8 = 2;
     /// Blocks may repeat what is above or on the left in their frame.
     pub(super) const COPY: u8 = 4;
+    /// In frames that are predicted from earlier ones alone blocks overlap.
+    pub(super) const OVERLAP: u8 = 8;
     /// All that there are.
-    pub(super) const ALL: u8 = LEARNED | PYRAMID | COPY;
+    pub(super) const ALL: u8 = LEARNED | PYRAMID | COPY | OVERLAP;
 }

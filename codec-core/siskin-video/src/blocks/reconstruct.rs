@@ -6,6 +6,7 @@ use super::grid::Grid;
 use super::interpolation::{predict_chroma, predict_luma};
 use super::intra::Surroundings;
 use super::motion::{Motion, NONE};
+use super::overlap;
 use super::picture::{Canvas, Picture, Rows};
 use super::quant::{chroma_quality, dequantize, step};
 use super::syntax::Block;
@@ -55,18 +56,30 @@ pub(super) fn predict_inter<'a>(
     plane: usize,
     out: &mut Samples,
 ) {
-    let one = |index: usize, out: &mut [u8], stride: usize| {
+    let (samples, stride) = out.plane_mut(plane);
+    predict_plane(reference, motion, place, plane, samples, stride);
+}
+
+/// The same into rows that are `stride` apart.
+pub(super) fn predict_plane<'a>(
+    reference: impl Fn(u8) -> Option<&'a Picture>,
+    motion: &Motion,
+    place: (usize, usize, usize),
+    plane: usize,
+    samples: &mut [u8],
+    stride: usize,
+) {
+    let one = |index: usize, out: &mut [u8]| {
         let Some(from) = reference(motion.references[index]) else { return };
         match plane {
             0 => predict_luma(from, place, motion.vectors[index], out, stride),
             _ => predict_chroma(from, plane, place, motion.vectors[index], out, stride),
         }
     };
-    let (samples, stride) = out.plane_mut(plane);
-    one(0, samples, stride);
+    one(0, samples);
     if motion.references[1] != NONE {
         let mut other = [0u8; 32 * 32];
-        one(1, &mut other, stride);
+        one(1, &mut other);
         let side = if plane == 0 { place.2 } else { place.2 / 2 };
         mean(samples, &other, side, stride);
     }
@@ -171,7 +184,7 @@ pub(super) fn reconstruct<'a>(
     if !is_intra {
         for plane in 0..3 {
             if !block.is_copied {
-                predict_inter(&reference, &block.motion, place, plane, &mut samples);
+                overlap::predict(&reference, grid, block, plane, &mut samples);
             }
             let (from, stride) = samples.plane(plane);
             let part = if plane == 0 { 1 } else { 2 };

@@ -185,6 +185,8 @@ impl State {
         for grid in &mut self.grids {
             grid.start_frame(former, references.len(), distances);
             grid.has_copies = self.tools & tools::COPY != 0;
+            // Between two frames it saves nothing.
+            grid.has_overlap = self.tools & tools::OVERLAP != 0 && !is_between;
         }
         let mut picture = self.references.take_spare(self.size);
         picture.time = time;

@@ -439,8 +439,9 @@ fn repeated_packets_are_checked() {
     assert!(inspect(&[3], &Limits::default()).is_err() && inspect(&[3, 0, 0], &Limits::default()).is_err());
 }
 
-/// Packets as encoders write them, and those of encoders that knew no learned starts, whose files play as ever.
-const GOLDEN: [&str; 2] = [
+/// Packets as encoders write them, and those of encoders that knew no overlap and no learned starts, whose files play as ever.
+const GOLDEN: [&str; 3] = [
+    concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/golden/blocks-overlap.hex"),
     concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/golden/blocks-learned.hex"),
     concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/golden/blocks.hex"),
 ];
@@ -464,7 +465,7 @@ fn checksum(data: &[u8]) -> u32 {
 
 #[test]
 fn golden_packets_are_the_frames_that_they_ever_were() {
-    // One decoder for both, the old ones last: their keyframe ends what the newer ones had.
+    // One decoder for all, the old ones last: their keyframe ends what the newer ones had.
     let mut decoder = Decoder::new();
     for path in GOLDEN {
         for (i, (packet, sum)) in read_golden(path).iter().enumerate() {
@@ -483,11 +484,15 @@ fn tools_that_are_not_known_are_refused_by_name() {
         stream.write_to(&mut bytes);
         bytes.len() + 3
     };
-    assert_eq!(whole[0][head..][..2], [0xc0 | 19, 1], "quality 19 where 8 is asked for, and learned starts");
-    whole[0][head + 1] = 9;
+    assert_eq!(
+        whole[0][head..][..2],
+        [0xc0 | 19, 9],
+        "quality 19 where 8 is asked for, learned starts, and overlap"
+    );
+    whole[0][head + 1] = 0x19;
     reseal(&mut whole[0]);
     assert!(matches!(Decoder::new().decode(&whole[0]), Err(Error::Bitstream { field: "tools", .. })));
-    whole[0][head + 1] = 1;
+    whole[0][head + 1] = 9;
     reseal(&mut whole[0]);
     let mut decoder = Decoder::new();
     decoder.decode(&whole[0]).expect("a keyframe");

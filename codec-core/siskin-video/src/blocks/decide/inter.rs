@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::super::contexts;
 use super::super::distortion::{sad, satd};
 use super::super::motion::{MERGE_CANDIDATES, Motion, Vector, merge_candidates, predict_vector, scale};
+use super::super::overlap;
 use super::super::picture::Picture;
 use super::super::reconstruct::{Samples, mean, predict_inter};
 use super::super::search::{Wanted, average, vector_bits};
@@ -223,7 +224,7 @@ impl Decider<'_, '_> {
             self.predict_copy(&block, &mut leaf.samples);
         } else {
             for plane in 0..3 {
-                predict_inter(reference, &block.motion, place, plane, &mut leaf.samples);
+                overlap::predict(reference, self.grid, &block, plane, &mut leaf.samples);
             }
         }
         let nothing = (0..3).map(|plane| self.error(&leaf.samples, place, plane)).sum::<f32>();
