@@ -13,13 +13,19 @@ SCREENS = {
     "gimp-help-en": "GFDL-1.2+",
     "debian-handbook": "GPL-2+ OR CC-BY-SA-3.0+",
     "kicad-doc-en": "GPL-3+ OR CC-BY-3.0+",
+    "kicad-doc-ja": "GPL-3+ AND GPL-2+",
+    "kicad-doc-zh": "GPL-3+ AND GPL-2+",
 }
+# Texts in Chinese and Japanese.
+TEXTS = {"debian-reference-ja": "GPL-2+", "debian-reference-zh-cn": "GPL-2+"}
 FONTS = {
     "fonts-cantarell": "OFL-1.1", "fonts-comfortaa": "OFL-1.1", "fonts-dejavu-core": "Bitstream-Vera",
     "fonts-freefont-ttf": "GPL-3+ with font exception", "fonts-hack": "Expat AND Bitstream-Vera",
     "fonts-junction": "OFL-1.1", "fonts-lato": "OFL-1.1", "fonts-liberation": "OFL-1.1",
     "fonts-linuxlibertine": "OFL-1.1", "fonts-lobster": "OFL-1.1", "fonts-open-sans": "Apache-2.0",
     "fonts-roboto-unhinted": "Apache-2.0", "fonts-wqy-zenhei": "GPL-2+ with font exception",
+    "fonts-wqy-microhei": "Apache-2.0 OR GPL-3+ with font exception", "fonts-arphic-uming": "Arphic-1999",
+    "fonts-arphic-ukai": "Arphic-1999", "fonts-nanum": "OFL-1.1",
 }
 # Never seen in training: whole packages, and of opencv-doc the pictures of TEST_FILES.
 TEST = {
@@ -33,6 +39,20 @@ HELD = {
     "kile-doc": "GPL-2+ AND GFDL-1.2+",
     "krusader": "GPL-2+ AND GFDL-1.1+",
     "openshot-qt-doc": "GPL-3+",
+}
+# Example pictures of public repositories on GitHub: the commit, and folders. They are no packages and have to be cloned.
+CLONES = {
+    "JaidedAI/EasyOCR": ("c4f3cd7225efd4f85451bd8b4a7646ae9a092420", ("examples",)),
+    "RapidAI/RapidOCR": ("9ceb3420f551643d6daaf2ae9e06d09c37edca6a", ("python/tests/test_files",)),
+}
+HELD_CLONES = {
+    "breezedeus/CnOCR": ("4686db2e08952e7a7843d35b200d00f428efde7b", ("docs/examples",)),
+    "breezedeus/CnSTD": ("bf623a2469dd431df502b35324859bfaa08341e7", ("examples",)),
+    "open-mmlab/mmocr": ("966296f26ac34cf0e96d40ab4a0a94c9a697909a", ("demo", "tests/data")),
+    "faustomorales/keras-ocr": ("9661d6f29c063eb1c9261029d3593e583b0abdac", ("tests", "docs/_static")),
+    "DayBreak-u/chineseocr_lite": ("54a3df53af823f3bffdde9393d0c021b4f6d94cd", (
+        "test_imgs", "cpp_projects/images", "assets", "jvm_projects/OcrLiteOnnxJvm/run-test/test_imgs")),
+    "argman/EAST": ("dca414de39a3a4915a019c9a02c1832a31cdd0ca", ("demo_images", "training_samples")),
 }
 TEST_FILES = (
     "scenetext0", "scenetext_segmented_word", "board.jpg", "box_in_scene", "cards.png", "imageText", "text_", "licenseplate",
@@ -54,6 +74,16 @@ def package(name, cache):
             subprocess.run(["apt-get", "download", "-q", name], check=True, cwd=tmp)
             subprocess.run(["dpkg", "-x", str(next(Path(tmp).glob("*.deb"))), str(root)], check=True)
     return root
+
+
+def unpack_clones(clones, root, out):
+    """The example folders of cloned repositories, as of their commits, below `out`. A clone lies in `root`/owner/name."""
+    for name, (commit, folders) in clones.items():
+        to = Path(out) / name
+        to.mkdir(parents=True, exist_ok=True)
+        command = ["git", "-C", str(Path(root) / name), "archive", commit, *folders]
+        archive = subprocess.run(command, check=True, capture_output=True)
+        subprocess.run(["tar", "x", "-C", str(to)], check=True, input=archive.stdout)
 
 
 def pictures(root, smallest=15_000):
