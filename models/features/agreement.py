@@ -3,8 +3,8 @@ import cv2
 import numpy as np
 
 
-def boxes(probability, threshold=0.3, grown=True):
-    """Boxes of a map of probabilities f32 [h, w], as PP-OCR makes them, or before they grow: rotated rectangles of OpenCV."""
+def boxes(probability, threshold=0.3):
+    """Boxes of a map of probabilities f32 [h, w], as PP-OCR makes them: rotated rectangles of OpenCV."""
     mask = (probability >= threshold).astype(np.uint8)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
     found = []
@@ -19,7 +19,7 @@ def boxes(probability, threshold=0.3, grown=True):
         center, (a, b), angle = cv2.minAreaRect(points.astype(np.float32))
         if min(a, b) < 3:
             continue
-        growth = 2 * a * b * 1.6 / (2 * (a + b)) if grown else 0
+        growth = 2 * a * b * 1.6 / (2 * (a + b))
         found.append((center, (a + growth, b + growth), angle))
     return found
 

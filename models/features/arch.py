@@ -5,8 +5,6 @@ WACV 2022): the encoder costs far less than the teacher, its latents are quantiz
 and the decoder gives features of the teacher, whose last layers run behind it. What the paper learns in its first stage,
 features through a bottleneck, is in closed form here (`Student.begin`).
 
-Of the latents the last ones were added for a second task, whose head reads all of them; the head for text reads the others.
-
 One bottleneck serves all levels: a gain for each level and channel says how finely a latent is rounded (gained
 variational autoencoders, Cui et al., CVPR 2021).
 """
@@ -17,8 +15,7 @@ from onnx import numpy_helper
 from teacher import DEVIATION, MEAN
 from torch import nn
 
-TEXT, ADDED, LEVELS, INPUTS, FEATURES = 32, 2, 6, 6, 72
-LATENTS = TEXT + ADDED
+LATENTS, LEVELS, INPUTS, FEATURES = 32, 6, 6, 72
 JOINED = 24 + 24 + 4 * 24
 STRIDE, ALIGN = 16, 32
 MAX_LATENT = 255
@@ -39,33 +36,6 @@ class Block(nn.Module):
 
     def forward(self, x):
         return x + self.narrow(F.relu(self.wide(self.depthwise(x))))
-
-
-class Added(nn.Module):
-    """The teacher's features to the latents that were added: [n, 2, h / 16, w / 16]."""
-
-    def __init__(self, width=64):
-        super().__init__()
-        self.register_buffer("mean", torch.zeros(JOINED, 1, 1))
-        self.register_buffer("scale", torch.ones(JOINED, 1, 1))
-        self.body = nn.Sequential(
-            nn.Dropout2d(0.15), nn.Conv2d(JOINED, width, 1), Block(width), Block(width), nn.ReLU(), nn.Conv2d(width, ADDED, 1))
-
-    def forward(self, joined):
-        return self.body((joined - self.mean) * self.scale)
-
-
-class Marks(nn.Module):
-    """Latents to logits of the second task at a stride of 8."""
-
-    def __init__(self, width=64):
-        super().__init__()
-        self.register_buffer("scale", torch.ones(LATENTS, 1, 1))
-        self.body = nn.Sequential(
-            nn.Dropout2d(0.1), nn.Conv2d(LATENTS, width, 1), Block(width), Block(width), nn.ReLU(), nn.Conv2d(width, 4, 1))
-
-    def forward(self, latents):
-        return F.pixel_shuffle(self.body(latents * self.scale), 2)
 
 
 class Device(nn.Module):
@@ -93,11 +63,10 @@ class Device(nn.Module):
         self.first.bias.data.copy_(torch.from_numpy(weights["p2o.pd_op.reshape.0.0"].ravel().copy()))
         deepest = "p2o.pd_op.nearest_interp.0.0"
         self.graph = Graph(model, ["p2o.pd_op.relu.0.0", deepest], [f"p2o.pd_op.add.{n}.0" for n in (86, 90, 94)])
-        self.project = nn.Conv2d(JOINED, TEXT, 1)
-        self.refine = nn.Sequential(nn.Conv2d(JOINED, 96, 1), Block(96), nn.ReLU(), nn.Conv2d(96, TEXT, 1))
+        self.project = nn.Conv2d(JOINED, LATENTS, 1)
+        self.refine = nn.Sequential(nn.Conv2d(JOINED, 96, 1), Block(96), nn.ReLU(), nn.Conv2d(96, LATENTS, 1))
         nn.init.zeros_(self.refine[-1].weight)
         nn.init.zeros_(self.refine[-1].bias)
-        self.added = Added()
 
     def joined(self, x):
         """The teacher's features at half the size, of all strides in one grid: [n, 144, h / 16, w / 16]."""
@@ -106,12 +75,11 @@ class Device(nn.Module):
         return torch.cat([coarse, middle, F.pixel_unshuffle(fine, 2)], 1)
 
     def narrow(self, joined):
-        """Latents for text [n, 32, h / 16, w / 16] of those features."""
+        """Latents [n, 32, h / 16, w / 16] of those features."""
         return self.project(joined) + self.refine(joined)
 
     def forward(self, x):
-        joined = self.joined(x)
-        return torch.cat([self.narrow(joined), self.added(joined)], 1)
+        return self.narrow(self.joined(x))
 
     def teachers(self):
         """The parameters that come from the teacher."""
@@ -137,9 +105,9 @@ class Server(nn.Module):
 
     def __init__(self, outputs=1):
         super().__init__()
-        self.back = nn.Conv2d(TEXT, JOINED, 1)
+        self.back = nn.Conv2d(LATENTS, JOINED, 1)
         self.refine = nn.Sequential(
-            nn.Conv2d(TEXT, 128, 1), Block(128, 7), Block(128, 7), nn.ReLU(), nn.Conv2d(128, JOINED, 1))
+            nn.Conv2d(LATENTS, 128, 1), Block(128, 7), Block(128, 7), nn.ReLU(), nn.Conv2d(128, JOINED, 1))
         nn.init.zeros_(self.refine[-1].weight)
         nn.init.zeros_(self.refine[-1].bias)
         self.near = Block(FEATURES)
@@ -157,13 +125,13 @@ class Bits(nn.Module):
     """The rate while training: each latent is of a Laplace distribution, whose width depends on level, channel and the
     latents coded before it. The integer contexts that code in the end are counted later (`tables.py`)."""
 
-    def __init__(self, channels):
+    def __init__(self):
         super().__init__()
-        self.width = nn.Parameter(torch.zeros(LEVELS, channels))
-        self.near = nn.Parameter(torch.zeros(channels, channels, 2, 3))
+        self.width = nn.Parameter(torch.zeros(LEVELS, LATENTS))
+        self.near = nn.Parameter(torch.zeros(LATENTS, LATENTS, 2, 3))
 
     def forward(self, y, levels):
-        """Bits of noisy or rounded latents [n, channels, h, w]: f32 [n, h, w]."""
+        """Bits of noisy or rounded latents [n, 32, h, w]: f32 [n, h, w]."""
         # Rows above and what is left in this row; the context itself passes no gradient, as in a table.
         known = torch.log1p(y.detach().abs())
         near = self.near * self.near.new_tensor([[1, 1, 1], [1, 0, 0]])
@@ -179,18 +147,16 @@ class Bits(nn.Module):
 
 
 class Student(nn.Module):
-    """Everything that is trained: for text at once (`train.py`), then what was added for the second task (`second.py`)."""
+    """Everything that is trained at once."""
 
     def __init__(self, model):
         super().__init__()
-        self.device, self.server, self.bits = Device(model), Server(), Bits(TEXT)
-        self.gain = nn.Parameter(torch.zeros(LEVELS, TEXT))
-        self.marks, self.added_bits = Marks(), Bits(ADDED)
-        self.added_gain = nn.Parameter(torch.zeros(LEVELS, ADDED))
+        self.device, self.server, self.bits = Device(model), Server(), Bits()
+        self.gain = nn.Parameter(torch.zeros(LEVELS, LATENTS))
 
     def gains(self):
         """Steps per unit of a latent, f32 [LEVELS, LATENTS]; level 0 is the finest."""
-        return torch.exp(torch.cat([self.gain, self.added_gain], 1))
+        return torch.exp(self.gain)
 
     @torch.no_grad()
     def begin(self, frames, head):
@@ -204,35 +170,25 @@ class Student(nn.Module):
         rows = torch.cat([self.device.joined(f[None])[0].flatten(1).T for f in frames])
         mean = rows.mean(0)
         _, values, components = torch.linalg.svd((rows - mean) * weight, full_matrices=False)
-        components = components[:TEXT]
+        components = components[:LATENTS]
         self.device.project.weight.copy_((components * weight)[:, :, None, None])
         self.device.project.bias.copy_(-(components * weight) @ mean)
         self.server.back.weight.copy_((components / weight).T[:, :, None, None])
         self.server.back.bias.copy_(mean)
         # One step for all components, as the weights have made their errors alike; twice as coarse from level to level.
-        spread = values[:TEXT] / len(rows) ** 0.5
+        spread = values[:LATENTS] / len(rows) ** 0.5
         step = spread.square().mean().sqrt() / 1.6
         steps = step * 1.6 ** torch.arange(LEVELS)
-        self.gain.copy_(-torch.log(steps)[:, None].repeat(1, TEXT))
+        self.gain.copy_(-torch.log(steps)[:, None].repeat(1, LATENTS))
         self.bits.width.copy_(torch.log((spread[None] / steps[:, None]).clamp(min=0.05)) - 0.35)
-        return float(values[:TEXT].square().sum() / values.square().sum())
+        return float(values[:LATENTS].square().sum() / values.square().sum())
 
     def forward(self, x, levels):
-        """Logits of text and bits [n, h, w] of a batch at the levels [n]; x is frames, or features that `Device.joined` gave."""
-        gain = torch.exp(self.gain)[levels][:, :, None, None]
-        y = self.device.narrow(self.device.joined(x) if x.shape[1] == INPUTS else x).float() * gain
+        """Logits and bits [n, h, w] of a batch at the levels [n]; x is frames, or features that `Device.joined` gave."""
+        gain = self.gains()[levels][:, :, None, None]
+        y = (self.device(x) if x.shape[1] == INPUTS else self.device.narrow(x)).float() * gain
         # The rate sees noise, whose gradient is right on average; the server sees what it will get
         # (Minnen and Singh, arXiv 2007.08739).
         bits = self.bits(y + torch.rand_like(y) - 0.5, levels)
         rounded = y + (torch.round(y) - y).detach()
         return self.server(rounded / gain), bits
-
-    def second(self, joined, levels):
-        """Logits of the second task and bits of the added latents, of features that `Device.joined` gave."""
-        gains = self.gains()[levels][:, :, None, None]
-        with torch.no_grad():
-            known = torch.round(self.device.narrow(joined).float() * gains[:, :TEXT])
-        y = self.device.added(joined).float() * gains[:, TEXT:]
-        bits = self.added_bits(y + torch.rand_like(y) - 0.5, levels)
-        rounded = y + (torch.round(y) - y).detach()
-        return self.marks(torch.cat([known, rounded], 1) / gains), bits

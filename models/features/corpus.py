@@ -3,7 +3,7 @@
 Writes into the cache folder, for N scenes of 640x480:
   frames.npy    u8 [N, 24, 120, 160]: 4:2:0 as the device half reads it (16 luma, 4 U, 4 V samples a 4x4 block)
   text.npy      u8 [N, 480, 640]: the teacher's probability of text, times 255
-  lines.jsonl   what the second teacher reads, a list of lines for each scene
+  features.npy  i8 [N, 96, 120, 160]: the teacher's features in units of scale.npy [96]
 A run that was interrupted goes on where it stopped.
 """
 import argparse
@@ -12,9 +12,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from reading import Reader
 from scenes import HEIGHT, WIDTH, Sources, scene
-from teacher import Teacher
+from teacher import CHANNELS, Teacher
 
 
 def pack(picture):
@@ -33,28 +32,33 @@ def main():
     args = parser.parse_args()
     cv2.setNumThreads(1)
     args.cache.mkdir(parents=True, exist_ok=True)
-    sources, teacher, reader, n = Sources(args.cache), Teacher(), Reader(), args.scenes
+    sources, teacher, n = Sources(args.cache), Teacher(), args.scenes
     done = args.cache / "corpus.json"
     start = json.loads(done.read_text())["scenes"] if done.exists() else 0
-    shapes = {"frames": ("u1", (24, HEIGHT // 4, WIDTH // 4)), "text": ("u1", (HEIGHT, WIDTH))}
+    shapes = {"frames": ("u1", (24, HEIGHT // 4, WIDTH // 4)), "text": ("u1", (HEIGHT, WIDTH)),
+              "features": ("i1", (CHANNELS, HEIGHT // 4, WIDTH // 4))}
     out = {}
     for name, (kind, shape) in shapes.items():
         path = args.cache / f"{name}.npy"
         mode = dict(mode="r+") if start else dict(mode="w+", dtype=kind, shape=(n, *shape))
         out[name] = np.lib.format.open_memmap(path, **mode)
-    # Lines of scenes beyond the last mark belong to a run that was interrupted.
-    kept = (args.cache / "lines.jsonl").read_text().splitlines()[:start] if start else []
-    (args.cache / "lines.jsonl").write_text("".join(line + "\n" for line in kept))
+    if start:
+        scale = np.load(args.cache / "scale.npy")
+    else:
+        # One unit is 1/127 of what 999 of 1,000 values stay below: the few beyond are clipped.
+        some = [teacher.run(scene(sources, np.random.default_rng([9, i])), True)[1] for i in range(12)]
+        scale = np.quantile(np.abs(np.stack(some, 1)).reshape(CHANNELS, -1), 0.999, axis=1).astype(np.float32) / 127
+        scale = np.maximum(scale, 1e-6)
+        np.save(args.cache / "scale.npy", scale)
     for i in range(start, n):
         # A generator for each scene, so that a scene does not depend on where a run began.
         picture = scene(sources, np.random.default_rng([1, i]))
-        text = teacher.run(picture)
+        text, features = teacher.run(picture, True)
         out["frames"][i], out["text"][i] = pack(picture), np.round(text * 255)
-        with open(args.cache / "lines.jsonl", "a") as lines:
-            lines.write(json.dumps(reader.lines(picture, text), ensure_ascii=False) + "\n")
-        if (i + 1) % 25 == 0 or i + 1 == n:
+        out["features"][i] = np.clip(np.round(features / scale[:, None, None]), -127, 127)
+        if (i + 1) % 50 == 0 or i + 1 == n:
             done.write_text(json.dumps({"scenes": i + 1}))
-            print(i + 1, f"text {np.mean(out['text'][max(0, i - 24): i + 1] > 76):.3f}", flush=True)
+            print(i + 1, f"text {np.mean(out['text'][max(0, i - 49): i + 1] > 76):.3f}", flush=True)
 
 
 if __name__ == "__main__":

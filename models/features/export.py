@@ -13,11 +13,10 @@ import onnx
 import tables
 import torch
 import torch.nn.functional as F
-from arch import ALIGN, INPUTS, LATENTS, LEVELS, MAX_LATENT, STRIDE, TEXT, Student
+from arch import ALIGN, INPUTS, LATENTS, LEVELS, MAX_LATENT, STRIDE, Student
 from onnx import TensorProto, helper, numpy_helper
 from running import session
 from safetensors.numpy import save_file
-from second import STRIDE as STRIDE_OF_MAP
 from teacher import model
 from torch import nn
 from train import LAMBDAS, unpack
@@ -32,18 +31,7 @@ class TextHead(nn.Module):
 
     def forward(self, latents):
         # Back to the size of the frame: boxes are found at its pixels.
-        return F.interpolate(torch.sigmoid(self.server(latents[:, :TEXT])), scale_factor=2.0, mode="bilinear", align_corners=False)
-
-
-class SecondHead(nn.Module):
-    """Latents to probabilities of the second task."""
-
-    def __init__(self, marks):
-        super().__init__()
-        self.marks = marks
-
-    def forward(self, latents):
-        return torch.sigmoid(self.marks(latents))
+        return F.interpolate(torch.sigmoid(self.server(latents)), scale_factor=2.0, mode="bilinear", align_corners=False)
 
 
 def halve(graph):
@@ -106,8 +94,7 @@ def write_manifest(out, heads, training, licence="Apache-2.0"):
     (out / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
 
 
-TEXT_HEAD = {"name": "text", "file": "text.onnx", "map_stride": 1, "result": "boxes", "threshold": 0.3}
-CJK_HEAD = {"name": "cjk", "file": "cjk.onnx", "map_stride": STRIDE_OF_MAP, "result": "property", "threshold": 0.5}
+TEXT = {"name": "text", "file": "text.onnx", "map_stride": 1, "result": "boxes", "threshold": 0.3}
 
 
 def load(cache):
@@ -129,8 +116,7 @@ def main():
     args.out.mkdir(parents=True, exist_ok=True)
     write_graph(args.out / "device.onnx", student.device, torch.zeros(1, INPUTS, 48, 64), ("frame", "latents"),
                 (("rows", "columns"), ("latent_rows", "latent_columns")))
-    write_head(args.out / TEXT_HEAD["file"], TextHead(student.server))
-    write_head(args.out / CJK_HEAD["file"], SecondHead(student.marks))
+    write_head(args.out / "text.onnx", TextHead(student.server))
     gains = student.gains().detach().numpy().astype(np.float32)
     frames = np.load(args.cache / "frames.npy", mmap_mode="r")
     count = json.loads((args.cache / "corpus.json").read_text())["scenes"]
@@ -145,9 +131,8 @@ def main():
               f"{np.mean([(y != 0).mean() for y in latents]):.3f} not zero", flush=True)
     save_file({"gains": gains, "contexts": np.stack(contexts)}, args.out / "tables.safetensors")
     training = {"steps": step, "scenes": count, "lambdas": LAMBDAS, "code": "models/features",
-                "teacher": "PP-OCRv6 small text detection of PyPI rapidocr 3.10.0 (Apache-2.0), whose layers both halves contain",
-                "cjk": "PP-OCRv6 small text recognition of PyPI rapidocr 3.10.0 (Apache-2.0), which reads the lines"}
-    write_manifest(args.out, [TEXT_HEAD, CJK_HEAD], training)
+                "teacher": "PP-OCRv6 small text detection of PyPI rapidocr 3.10.0 (Apache-2.0), whose layers both halves contain"}
+    write_manifest(args.out, [TEXT], training)
 
 
 if __name__ == "__main__":

@@ -13,19 +13,13 @@ SCREENS = {
     "gimp-help-en": "GFDL-1.2+",
     "debian-handbook": "GPL-2+ OR CC-BY-SA-3.0+",
     "kicad-doc-en": "GPL-3+ OR CC-BY-3.0+",
-    "kicad-doc-ja": "GPL-3+ AND GPL-2+",
-    "kicad-doc-zh": "GPL-3+ AND GPL-2+",
 }
-# Texts in Chinese and Japanese.
-TEXTS = {"debian-reference-ja": "GPL-2+", "debian-reference-zh-cn": "GPL-2+"}
 FONTS = {
     "fonts-cantarell": "OFL-1.1", "fonts-comfortaa": "OFL-1.1", "fonts-dejavu-core": "Bitstream-Vera",
     "fonts-freefont-ttf": "GPL-3+ with font exception", "fonts-hack": "Expat AND Bitstream-Vera",
     "fonts-junction": "OFL-1.1", "fonts-lato": "OFL-1.1", "fonts-liberation": "OFL-1.1",
     "fonts-linuxlibertine": "OFL-1.1", "fonts-lobster": "OFL-1.1", "fonts-open-sans": "Apache-2.0",
     "fonts-roboto-unhinted": "Apache-2.0", "fonts-wqy-zenhei": "GPL-2+ with font exception",
-    "fonts-wqy-microhei": "Apache-2.0 OR GPL-3+ with font exception", "fonts-arphic-uming": "Arphic-1999",
-    "fonts-arphic-ukai": "Arphic-1999", "fonts-nanum": "OFL-1.1",
 }
 # Never seen in training: whole packages, and of opencv-doc the pictures of TEST_FILES.
 TEST = {

@@ -8,32 +8,26 @@ from functools import cache as memoize
 
 import cv2
 import numpy as np
-from packages import FONTS, PHOTOS, SCREENS, TEXTS, is_test, package, pictures
+from packages import FONTS, PHOTOS, SCREENS, is_test, package, pictures
 from PIL import Image, ImageDraw, ImageFont
 
 WIDTH, HEIGHT = 640, 480
-KOREAN = "fonts-nanum"
-CJK = ("fonts-wqy-zenhei", "fonts-wqy-microhei", "fonts-arphic-uming", "fonts-arphic-ukai")
+CJK = "fonts-wqy-zenhei"
 # The common CJK ideographs, kana and some full-width marks.
 IDEOGRAPHS = [chr(c) for c in range(0x4E00, 0x9FA5, 7)] + [chr(c) for c in range(0x3041, 0x30FA)]
-
-# The Hangul syllables that are in use.
-SYLLABLES = [chr(c) for c in range(0xAC00, 0xD7A4) if len(chr(c).encode("euc-kr", "ignore")) == 2]
 
 
 class Sources:
     """Everything that scenes are made of, found once."""
 
-    def __init__(self, cache, cjk_share=0.3):
-        self.cjk_share = cjk_share
+    def __init__(self, cache):
         photos = [p for n in PHOTOS for p in pictures(package(n, cache), 20_000)]
         self.photos = [p for p in photos if not is_test(p) and "html" not in p.parts and "shape" not in p.parts]
-        # By package, so that no manual with many pictures drowns the others.
-        self.screens = [pictures(package(n, cache)) for n in SCREENS]
+        self.screens = [p for n in SCREENS for p in pictures(package(n, cache))]
         fonts = [(n, p) for n in FONTS for p in sorted(package(n, cache).rglob("*")) if p.suffix in (".ttf", ".otf", ".ttc")]
-        self.fonts = [str(p) for n, p in fonts if n != KOREAN and "Keyboard" not in p.name and "Symbol" not in p.name]
-        self.cjk, self.korean = ([str(p) for n, p in fonts if n in names] for names in (CJK, (KOREAN,)))
-        self.words, self.runs = words(cache), runs(cache)
+        self.fonts = [str(p) for n, p in fonts if n != CJK and "Keyboard" not in p.name and "Symbol" not in p.name]
+        self.cjk = [str(p) for n, p in fonts if n == CJK]
+        self.words = words(cache)
 
 
 def words(cache):
@@ -43,13 +37,6 @@ def words(cache):
     return [w for text in plain for w in text.split() if 1 <= len(w) <= 18 and w.isascii()]
 
 
-def runs(cache):
-    """Runs of Chinese and Japanese without spaces, from Debian's reference."""
-    texts = [p for n in TEXTS for p in sorted(package(n, cache).rglob("ch*.html"))]
-    plain = (re.sub(r"<[^>]*>", " ", p.read_text(errors="ignore")) for p in texts)
-    return [r for text in plain for r in re.findall("[\u3001-\u30ff\u4e00-\u9fff\uff01-\uff1f]{2,}", text)]
-
-
 @memoize
 def font(path, size):
     return ImageFont.truetype(path, size)
@@ -57,16 +44,8 @@ def font(path, size):
 
 def phrase(sources, rng, most=5):
     """A line of text and the font for it."""
-    if rng.random() < sources.cjk_share:
-        if rng.random() < 0.2:
-            text = "".join(rng.choice([*SYLLABLES, *" " * 500], rng.integers(2, 14)))
-            return text, sources.korean[rng.integers(len(sources.korean))]
-        face = sources.cjk[rng.integers(len(sources.cjk))]
-        if rng.random() < 0.3:
-            return "".join(rng.choice(IDEOGRAPHS, rng.integers(2, 14))), face
-        run, length = sources.runs[rng.integers(len(sources.runs))], rng.integers(2, 14)
-        start = rng.integers(max(1, len(run) - length))
-        return run[start: start + length], face
+    if rng.random() < 0.2:
+        return "".join(rng.choice(IDEOGRAPHS, rng.integers(2, 14))), sources.cjk[rng.integers(len(sources.cjk))]
     kind, start = rng.random(), rng.integers(len(sources.words) - 8)
     text = " ".join(sources.words[start: start + rng.integers(1, most + 1)])
     if kind < 0.12:
@@ -76,22 +55,15 @@ def phrase(sources, rng, most=5):
     return text, sources.fonts[rng.integers(len(sources.fonts))]
 
 
-def is_cjk(c):
-    """Whether a character is of the writing of Chinese, Japanese or Korean."""
-    return "\u2e80" <= c <= "\u9fff" or "\uac00" <= c <= "\ud7af" or "\uf900" <= c <= "\ufaff" or "\uff66" <= c <= "\uff9f"
-
-
-def line_mask(text, path, size, upright=False):
-    """A line of text as an alpha mask u8 [h, w], or from top to bottom, or None where the font cannot draw it."""
+def line_mask(text, path, size):
+    """A line of text as an alpha mask u8 [h, w], or None where the font cannot draw it."""
     try:
         drawn = font(path, int(size))
-        text = "\n".join(text) if upright else text
-        left, top, right, bottom = ImageDraw.Draw(Image.new("L", (1, 1))).multiline_textbbox((0, 0), text, font=drawn, spacing=0)
-        left, top, right, bottom = int(left), int(top), int(np.ceil(right)), int(np.ceil(bottom))
+        left, top, right, bottom = drawn.getbbox(text)
         if right - left < 3 or bottom - top < 3 or right - left > 4000:
             return None
         image = Image.new("L", (right - left + 8, bottom - top + 8))
-        ImageDraw.Draw(image).multiline_text((4 - left, 4 - top), text, 255, font=drawn, spacing=0)
+        ImageDraw.Draw(image).text((4 - left, 4 - top), text, 255, font=drawn)
         return np.asarray(image)
     except OSError:
         return None
@@ -136,18 +108,10 @@ def place(rng, w, h, angle):
     return cv2.getPerspectiveTransform(corners, (turned + center).astype(np.float32))
 
 
-def note(lines, text, corners, matrix):
-    """Write down a line: its text and where it lies in the scene, a little within the pixels that it was drawn from."""
-    left, top, right, bottom = corners
-    dx, dy = 0.02 * (right - left), 0.12 * (bottom - top)
-    inner = np.float32([[left + dx, top + dy], [right - dx, top + dy], [right - dx, bottom - dy], [left + dx, bottom - dy]])
-    lines.append({"text": text, "inner": cv2.perspectiveTransform(inner[None], matrix)[0].round(1).tolist(), "score": 1.0})
-
-
-def add_line(scene, taken, sources, rng, size, angle, lines):
+def add_line(scene, taken, sources, rng, size, angle):
     """Draw one line where no other is yet; often on a plate of its own, or with an outline."""
     text, path = phrase(sources, rng)
-    mask = line_mask(text, path, size, is_cjk(text[0]) and rng.random() < 0.12)
+    mask = line_mask(text, path, size)
     if mask is None:
         return
     for _ in range(6):
@@ -157,7 +121,6 @@ def add_line(scene, taken, sources, rng, size, angle, lines):
             break
     else:
         return
-    note(lines, text, (4, 4, mask.shape[1] - 4, mask.shape[0] - 4), matrix)
     taken |= cv2.dilate(area, np.ones((5, 5), np.uint8))
     alpha = cv2.warpPerspective(mask, matrix, (WIDTH, HEIGHT), flags=cv2.INTER_AREA).astype(np.float32)[..., None] / 255
     below = scene[area > 0].mean(0)
@@ -172,7 +135,7 @@ def add_line(scene, taken, sources, rng, size, angle, lines):
     scene += alpha * rng.uniform(0.7, 1) * (ink - scene)
 
 
-def on_photo(sources, rng, lines):
+def on_photo(sources, rng):
     """Lines of text on a photograph or on a smooth background."""
     scene = None
     if rng.random() < 0.85:
@@ -186,11 +149,11 @@ def on_photo(sources, rng, lines):
     base = np.exp(rng.uniform(np.log(9), np.log(70)))
     for _ in range(rng.choice([0, 1, 2, 4, 8, 16], p=[0.12, 0.13, 0.2, 0.25, 0.2, 0.1])):
         size = np.clip(base * np.exp(rng.normal(0, 0.35)), 8, 120)
-        add_line(scene, taken, sources, rng, size, tilt + rng.normal(0, 0.03), lines)
+        add_line(scene, taken, sources, rng, size, tilt + rng.normal(0, 0.03))
     return scene
 
 
-def page(sources, rng, lines):
+def page(sources, rng):
     """A page of text, seen at an angle."""
     paper = np.full(3, rng.uniform(170, 255), np.float32) + rng.normal(0, 6, 3)
     ink = paper * rng.uniform(0, 0.55)
@@ -198,17 +161,16 @@ def page(sources, rng, lines):
         paper, ink = ink, paper
     w, h = int(WIDTH * 1.3), int(HEIGHT * 1.3)
     sheet = np.zeros((h, w), np.uint8)
-    size, y, own_lines = rng.uniform(9, 26), rng.integers(10, 60), []
+    size, y = rng.uniform(9, 26), rng.integers(10, 60)
     face = sources.fonts[rng.integers(len(sources.fonts))]
     while y < h - 60:
         own = size * (rng.uniform(1.3, 2.4) if rng.random() < 0.1 else 1)
         text, cjk = phrase(sources, rng, 14)
-        mask = line_mask(text, face if text.isascii() else cjk, own)
+        mask = line_mask(text, cjk if cjk in sources.cjk else face, own)
         if mask is not None:
             x = rng.integers(10, 80)
             part = mask[: h - y, : w - x]
             sheet[y: y + part.shape[0], x: x + part.shape[1]] = part
-            own_lines.append((text, (x + 4, y + 4, x + part.shape[1] - 4, y + part.shape[0] - 4)))
         y += int(own * rng.uniform(1.25, 1.7)) + (int(own) if rng.random() < 0.1 else 0)
     corners = np.array([[0, 0], [w, 0], [w, h], [0, h]], np.float32)
     target = (corners - [w / 2, h / 2]) * rng.uniform(0.75, 1.05)
@@ -216,8 +178,6 @@ def page(sources, rng, lines):
     target = target @ np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
     target += [WIDTH / 2, HEIGHT / 2] + rng.normal(0, 12, (4, 2))
     matrix = cv2.getPerspectiveTransform(corners, target.astype(np.float32))
-    for text, corners in own_lines:
-        note(lines, text, corners, matrix)
     behind = load(sources.photos[rng.integers(len(sources.photos))], rng, 0.2, 1.0)
     scene = np.full((HEIGHT, WIDTH, 3), 90, np.float32) if behind is None else behind.astype(np.float32)
     inside = cv2.warpPerspective(np.full((h, w), 255, np.uint8), matrix, (WIDTH, HEIGHT))[..., None] / 255
@@ -226,21 +186,17 @@ def page(sources, rng, lines):
     return scene * (1 - inside) + inside * light * (paper + alpha * (ink - paper))
 
 
-def scene(sources, rng, drawn=None):
-    """One scene, u8 [HEIGHT, WIDTH, 3], blue first as OpenCV has it. With a list `drawn`, the lines that were drawn go into it, and
-    there are no screenshots, of whose lines nothing is known."""
-    kind, out, lines = rng.random(), None, [] if drawn is None else drawn
-    if drawn is not None:
-        kind = 0.4 + 0.6 * kind
-    if kind < 0.4:
-        own = sources.screens[rng.integers(len(sources.screens))]
-        out = load(own[rng.integers(len(own))], rng, 0.45, 1.5)
-        if out is not None and rng.random() < 0.2:
+def scene(sources, rng):
+    """One scene, u8 [HEIGHT, WIDTH, 3], blue first as OpenCV has it."""
+    kind, out = rng.random(), None
+    if kind < 0.25:
+        out = load(sources.screens[rng.integers(len(sources.screens))], rng, 0.45, 1.5)
+        if out is not None and rng.random() < 0.15:
             out = out[::-1, ::-1].copy()
-    elif kind < 0.55:
-        out = page(sources, rng, lines)
+    elif kind < 0.45:
+        out = page(sources, rng)
     if out is None:
-        out = on_photo(sources, rng, lines)
+        out = on_photo(sources, rng)
     out = out.astype(np.float32)
     if rng.random() < 0.35:
         out = cv2.GaussianBlur(out, (0, 0), rng.uniform(0.3, 1.3))

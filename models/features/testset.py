@@ -5,7 +5,7 @@ Choices (where training begins, rates) have looked at those. Pictures that no ch
 
 The folders for both, from clones of the repositories that packages.py names (each in FOLDER/owner/name):
 
-    python models/features/testset.py --clones FOLDER --out .siskin/features/pictures
+    python models/features/testset.py --clones FOLDER
 """
 import argparse
 from pathlib import Path
