@@ -34,6 +34,20 @@ HELD = {
     "krusader": "GPL-2+ AND GFDL-1.1+",
     "openshot-qt-doc": "GPL-3+",
 }
+# Example pictures of public repositories on GitHub: the commit, and folders. They are no packages and have to be cloned.
+CLONES = {
+    "JaidedAI/EasyOCR": ("c4f3cd7225efd4f85451bd8b4a7646ae9a092420", ("examples",)),
+    "RapidAI/RapidOCR": ("9ceb3420f551643d6daaf2ae9e06d09c37edca6a", ("python/tests/test_files",)),
+}
+HELD_CLONES = {
+    "breezedeus/CnOCR": ("4686db2e08952e7a7843d35b200d00f428efde7b", ("docs/examples",)),
+    "breezedeus/CnSTD": ("bf623a2469dd431df502b35324859bfaa08341e7", ("examples",)),
+    "open-mmlab/mmocr": ("966296f26ac34cf0e96d40ab4a0a94c9a697909a", ("demo", "tests/data")),
+    "faustomorales/keras-ocr": ("9661d6f29c063eb1c9261029d3593e583b0abdac", ("tests", "docs/_static")),
+    "DayBreak-u/chineseocr_lite": ("54a3df53af823f3bffdde9393d0c021b4f6d94cd", (
+        "test_imgs", "cpp_projects/images", "assets", "jvm_projects/OcrLiteOnnxJvm/run-test/test_imgs")),
+    "argman/EAST": ("dca414de39a3a4915a019c9a02c1832a31cdd0ca", ("demo_images", "training_samples")),
+}
 TEST_FILES = (
     "scenetext0", "scenetext_segmented_word", "board.jpg", "box_in_scene", "cards.png", "imageText", "text_", "licenseplate",
     "building.jpg", "sudoku", "ml.png", "home.jpg", "messi5", "ela_original", "graf1", "leuvenA", "notes.png",
@@ -54,6 +68,16 @@ def package(name, cache):
             subprocess.run(["apt-get", "download", "-q", name], check=True, cwd=tmp)
             subprocess.run(["dpkg", "-x", str(next(Path(tmp).glob("*.deb"))), str(root)], check=True)
     return root
+
+
+def unpack_clones(clones, root, out):
+    """The example folders of cloned repositories, as of their commits, below `out`. A clone lies in `root`/owner/name."""
+    for name, (commit, folders) in clones.items():
+        to = Path(out) / name
+        to.mkdir(parents=True, exist_ok=True)
+        command = ["git", "-C", str(Path(root) / name), "archive", commit, *folders]
+        archive = subprocess.run(command, check=True, capture_output=True)
+        subprocess.run(["tar", "x", "-C", str(to)], check=True, input=archive.stdout)
 
 
 def pictures(root, smallest=15_000):

@@ -2,9 +2,16 @@
 gnome-user-docs and gramps, scans of python3-skimage; and pictures of folders given by hand.
 
 Choices (where training begins, rates) have looked at those. Pictures that no choice has seen are in `held`.
+
+The folders for both, from clones of the repositories that packages.py names (each in FOLDER/owner/name):
+
+    python models/features/testset.py --clones FOLDER
 """
+import argparse
+from pathlib import Path
+
 import cv2
-from packages import HELD, TEST, is_test, package, pictures
+from packages import CLONES, HELD, HELD_CLONES, TEST, is_test, package, pictures, unpack_clones
 from scenes import HEIGHT, WIDTH
 
 
@@ -47,3 +54,16 @@ def views(paths):
     """Names and middles of pictures that are large enough and not empty."""
     out = [(p.name, view(p)) for p in paths]
     return [(n, v) for n, v in out if v is not None and v.std() > 8]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--clones", type=Path, required=True, help="folder of clones, each in owner/name")
+    parser.add_argument("--out", type=Path, default=Path(".siskin/features/pictures"))
+    args = parser.parse_args()
+    unpack_clones(CLONES, args.clones, args.out / "test")
+    unpack_clones(HELD_CLONES, args.clones, args.out / "held")
+
+
+if __name__ == "__main__":
+    main()

@@ -137,3 +137,25 @@ def test_a_part_of_a_graph_runs_as_the_whole_does():
     with torch.no_grad():
         found = Graph(model, ["x"], ["y"])(torch.from_numpy(x))[0].numpy()
     assert np.abs(found - expected).max() < 1e-5
+
+
+def test_example_pictures_come_from_the_commits_named(tmp_path):
+    import subprocess
+
+    from packages import unpack_clones
+    clone = tmp_path / "clones/owner/name"
+    (clone / "examples/deep").mkdir(parents=True)
+    (clone / "examples/deep/a.png").write_bytes(b"first")
+    (clone / "other.png").write_bytes(b"not an example")
+    git = lambda *words: subprocess.run(["git", "-C", str(clone), "-c", "user.name=t", "-c", "user.email=t@t", *words],
+                                        check=True, capture_output=True, text=True).stdout.strip()
+    for words in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "one"]):
+        git(*words)
+    commit = git("rev-parse", "HEAD")
+    # What came later is not taken.
+    (clone / "examples/deep/a.png").write_bytes(b"second")
+    git("commit", "-q", "-a", "-m", "two")
+    unpack_clones({"owner/name": (commit, ("examples",))}, tmp_path / "clones", tmp_path / "out")
+    found = [p for p in (tmp_path / "out").rglob("*") if p.is_file()]
+    assert [p.read_bytes() for p in found] == [b"first"]
+    assert found[0].relative_to(tmp_path / "out").parts == ("owner", "name", "examples", "deep", "a.png")
