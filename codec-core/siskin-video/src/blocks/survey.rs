@@ -58,6 +58,8 @@ pub(super) struct Survey {
     /// Mean absolute differences to the last frame, motion compensated, and to the means of blocks.
     pub(super) inter: f32,
     pub(super) intra: f32,
+    /// The part of what intra prediction leaves that is in trees that stand still.
+    pub(super) still: f32,
 }
 
 /// What was found out about a tree.
@@ -84,6 +86,8 @@ impl Survey {
         let count = (found.len() * SIDE * SIDE).max(1) as f32;
         let mean = |of: fn(&Found) -> u32| found.iter().map(|f| u64::from(of(f))).sum::<u64>() as f32 / count;
         (self.inter, self.intra) = (mean(|f| f.inter), mean(|f| f.intra));
+        self.still = mean(|f| if f.vector == [0; 2] && f.inter <= STILL_SAD { f.intra } else { 0 })
+            / self.intra.max(f32::MIN_POSITIVE);
         self.vectors.clear();
         self.vectors.extend(found.iter().map(|f| f.vector));
     }

@@ -3,7 +3,7 @@
 use siskin_media::VideoFrameView;
 
 use super::super::decide::CHROMA_WEIGHT;
-use super::super::picture::Picture;
+use super::super::picture::{Picture, Plane};
 use super::super::quant::step;
 use super::super::survey::{Survey, coarse_plane, shrink};
 use super::{Encoder, FINEST, PREDICTED_LAMBDA, is_scene_cut};
@@ -62,6 +62,7 @@ impl Encoder {
         frames.iter().try_for_each(|frame| check_frame(frame, self.state.size))?;
         let most = frames.len().min(self.most_frames());
         let goes_alone = self.habit.frames_left > 0 && !self.habit.does_group;
+        self.still_ahead = if self.is_keyframe_due() { self.still_part(frames) } else { 0.0 };
         // What stands still is not coded.
         if most == 1 || goes_alone || self.is_last_source(first) {
             return Ok(1);
@@ -78,21 +79,50 @@ impl Encoder {
         Ok(if self.habit.does_group { most } else { 1 })
     }
 
+    /// Whether the next frame is a keyframe whatever it shows.
+    pub(super) fn is_keyframe_due(&self) -> bool {
+        self.keyframe_wanted || self.since.is_none_or(|n| n + 1 >= self.config.keyframe_interval)
+    }
+
+    /// How much of the first frame stands still up to the last one.
+    fn still_part(&mut self, frames: &[VideoFrameView<'_>]) -> f32 {
+        let [first, .., last] = frames else { return 0.0 };
+        let (picture, coarse) = self.planned();
+        picture.copy_from(first);
+        shrink(&picture.planes[0], coarse);
+        let before = coarse.clone();
+        picture.copy_from(last);
+        shrink(&picture.planes[0], coarse);
+        let mut survey = Survey::default();
+        survey.update(&before, coarse);
+        survey.still
+    }
+
+    /// Room for a frame that is looked at before it is its turn.
+    fn planned(&mut self) -> &mut (Picture, Plane) {
+        let size = self.state.size;
+        self.planned.get_or_insert_with(|| {
+            let picture = Picture::new(size);
+            let coarse = coarse_plane(&picture.planes[0]);
+            (picture, coarse)
+        })
+    }
+
     /// How many frames come before the next scene, at least one.
     fn frames_of_scene(&mut self, frames: &[VideoFrameView<'_>]) -> usize {
         let mut before = self.last_source.map_or(&self.last_coarse, |last| &self.coarse[last]).clone();
-        let (picture, coarse) = self.planned.get_or_insert_with(|| {
-            let picture = Picture::new(self.state.size);
-            let coarse = coarse_plane(&picture.planes[0]);
-            (picture, coarse)
-        });
+        let looked_new = self.looked_new;
+        let (picture, coarse) = self.planned();
         let mut survey = Survey::default();
         for (i, frame) in frames.iter().enumerate() {
             picture.copy_from(frame);
             shrink(&picture.planes[0], coarse);
             survey.update(coarse, &before);
             // In noise every frame looks like a new scene.
-            if is_scene_cut(&survey) && !(i == 0 && self.looked_new) {
+            if is_scene_cut(&survey) && !(i == 0 && looked_new) {
+                if i == 0 {
+                    self.still_ahead = self.still_part(frames);
+                }
                 return i.max(1);
             }
             std::mem::swap(coarse, &mut before);

@@ -304,6 +304,32 @@ fn any_decisions_are_frames_or_an_error() {
     assert!(wrong > 300 && right > 0, "{wrong} wrong, {right} right");
 }
 
+#[test]
+fn a_keyframe_is_finer_where_what_follows_stands_still() {
+    // A pattern of its own in each block, with a ball that moves in front of it, and the same pattern as it pans.
+    let mut random = Random(8);
+    let wide: Vec<u8> = (0..192 * 96).map(|_| 60 + random.below(120) as u8).collect();
+    let texture = |x: usize, y: usize| wide[y / 4 * 4 * 192 + x / 4 * 4];
+    let scene = |speed: usize| -> Vec<Vec<u8>> {
+        let frame = |i: usize| {
+            let ball = |x: usize, y: usize| x.abs_diff(20 + 5 * i) < 9 && y.abs_diff(40) < 9;
+            let luma = (0..96 * 96).map(|p| (p % 96, p / 96));
+            let luma = luma.map(|(x, y)| if ball(x, y) { 240 } else { texture(x + speed * i, y) });
+            luma.chain(std::iter::repeat_n(128, 96 * 48)).collect()
+        };
+        (0..8).map(frame).collect()
+    };
+    let keyframe_quality = |frames: &[Vec<u8>]| {
+        let config = Config { lookahead: 8, ..quality(20) };
+        let mut encoder = Encoder::new(header(96, 96), &config).expect("a stream");
+        let views = views((96, 96), frames);
+        assert_eq!(encoder.plan(&views).expect("a plan"), 1);
+        encoder.encode_group(&views[..1], None).expect("a keyframe").quality
+    };
+    let [still, moving] = [0, 6].map(|speed| keyframe_quality(&scene(speed)));
+    assert!(still + 4 <= moving && moving == 15, "{still} and {moving}");
+}
+
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/golden/blocks-groups.hex");
 
 #[test]
