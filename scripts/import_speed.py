@@ -2,11 +2,11 @@
 """CPU time of published codecs in Siskin beside their PyTorch references, one thread each, in one run.
 
     pip install -r models/requirements-imports.txt
-    scripts/import_speed.py encodec encodec-48k encodec-32k mimi dac snac hilcodec hificodec vocos [--siskin target/release/siskin]
+    scripts/import_speed.py [KIND...] [--siskin target/release/siskin] [--runs 3]
 
 Weights are seeded and random, of the released sizes; time does not depend on their values. Start-up is taken off by the
-difference of a long and a short file. Prints CPU seconds per second of sound: the reference on the whole file, Siskin on
-files (packets of a second) and live (packets of one frame), and the ratios.
+difference of a long and a short file. Prints CPU seconds per second of sound, the medians of runs of all in turn: the
+reference on the whole file, Siskin on files (packets of a second) and live (packets of one frame), and the ratios.
 """
 
 import argparse
@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import wave
+from functools import partial
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -56,8 +57,16 @@ def encodec_48k():
 def encodec_32k():
     from transformers import EncodecConfig, EncodecModel
 
-    config = EncodecConfig(upsampling_ratios=[8, 5, 4, 4], target_bandwidths=[2.2], sampling_rate=32_000, num_filters=64,
-                           codebook_size=2048, use_causal_conv=False, use_conv_shortcut=False, normalize=False)
+    config = EncodecConfig(
+        upsampling_ratios=[8, 5, 4, 4],
+        target_bandwidths=[2.2],
+        sampling_rate=32_000,
+        num_filters=64,
+        codebook_size=2048,
+        use_causal_conv=False,
+        use_conv_shortcut=False,
+        normalize=False,
+    )
     model = EncodecModel(config).eval()
 
     def run(x):
@@ -74,21 +83,38 @@ def mimi():
     return model, 24000, 8, None, lambda x: model.decode(model.encode(x, num_quantizers=8).audio_codes)
 
 
-def dac():
+def dac(size="44k"):
+    from published.dac import SIZES
     from transformers import DacConfig, DacModel
 
-    model = DacModel(DacConfig()).eval()
-    return model, model.config.sampling_rate, 9, None, lambda x: model.decode(audio_codes=model.encode(x).audio_codes)
+    strides, stages, rate = SIZES[size]
+    config = DacConfig(
+        downsampling_ratios=strides,
+        upsampling_ratios=strides[::-1],
+        n_codebooks=stages,
+        sampling_rate=rate,
+        encoder_hidden_size=64,
+        decoder_hidden_size=1536,
+    )
+    model = DacModel(config).eval()
+    return model, rate, stages, None, lambda x: model.decode(audio_codes=model.encode(x).audio_codes)
 
 
-def snac():
+def snac(size="24k"):
     import snac as package
+    from published.snac import SHARED, SIZES
 
-    config = dict(sampling_rate=24000, encoder_dim=48, encoder_rates=[2, 4, 8, 8], decoder_dim=1024,
-                  decoder_rates=[8, 8, 4, 2], attn_window_size=None, codebook_size=4096, codebook_dim=8,
-                  vq_strides=[4, 2, 1])
+    config = {**SIZES[size], **SHARED}
     model = package.SNAC(**config).eval()
-    return model, 24000, 7, "pytorch_model.bin", lambda x: model.decode(model.encode(x))
+    strides = config["vq_strides"]
+    window = config["attn_window_size"] or strides[0]
+
+    def write(folder, _):
+        torch.save(model.state_dict(), folder / "pytorch_model.bin")
+        (folder / "config.json").write_text(json.dumps(config))
+        return folder / "pytorch_model.bin", []
+
+    return None, config["sampling_rate"], sum(window // s for s in strides), write, lambda x: model.decode(model.encode(x))
 
 
 def hilcodec():
@@ -169,8 +195,20 @@ def vocos():
     return None, rate, stages, write, run
 
 
-KINDS = {"encodec": encodec, "encodec-48k": encodec_48k, "encodec-32k": encodec_32k, "mimi": mimi, "dac": dac, "snac": snac,
-         "hilcodec": hilcodec, "hificodec": hificodec, "vocos": vocos}
+KINDS = {
+    "encodec": encodec,
+    "encodec-48k": encodec_48k,
+    "encodec-32k": encodec_32k,
+    "mimi": mimi,
+    "dac-16k": partial(dac, "16k"),
+    "dac-24k": partial(dac, "24k"),
+    "dac-44k": dac,
+    "snac-24k": snac,
+    "snac-32k": partial(snac, "32k"),
+    "hilcodec": hilcodec,
+    "hificodec": hificodec,
+    "vocos": vocos,
+}
 # Whose packets are segments of a second.
 OF_SEGMENTS = {"encodec-48k"}
 
@@ -219,8 +257,10 @@ def measure_siskin(program, folder, rate, stages, packets):
         source, coded = folder / "in.wav", folder / "out.mka"
         write_wav(source, sound(seconds, rate), rate)
         encode = [program, "encode", "-y", "--quiet", "-m", "bundle", "--stages", str(stages), *packets]
-        spent.append(cpu_of([*encode, str(source), str(coded)], environment)
-                     + cpu_of([program, "decode", "-y", "--quiet", str(coded), str(folder / "back.wav")], environment))
+        spent.append(
+            cpu_of([*encode, str(source), str(coded)], environment)
+            + cpu_of([program, "decode", "-y", "--quiet", str(coded), str(folder / "back.wav")], environment)
+        )
     return (spent[1] - spent[0]) / (LONG - SHORT)
 
 
@@ -228,6 +268,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("kinds", nargs="*", default=list(KINDS))
     parser.add_argument("--siskin", default=str(ROOT / "target/release/siskin"))
+    parser.add_argument("--old", help="another build of the program, which imports for itself")
+    parser.add_argument("--runs", type=int, default=3)
     args = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
@@ -246,14 +288,25 @@ def main():
             else:
                 checkpoint = folder / name
                 torch.save(model.state_dict(), checkpoint)
-            import_bundle(args.siskin, kind.split("-")[0], checkpoint, folder / "bundle", arguments)
-            reference = measure_reference(run, rate)
-            files = measure_siskin(args.siskin, folder, rate, stages, [])
-            row = f"| {kind} | {reference:.3f} | {files:.3f} | {files / reference:.2f} |"
-            if kind not in OF_SEGMENTS:
-                live = measure_siskin(args.siskin, folder, rate, stages, ["--frames-per-packet", "1"])
-                row += f" {live:.3f} | {live / reference:.2f} |"
-        print(row, flush=True)
+            builds = [(args.siskin, folder)] + ([(args.old, folder / "old")] if args.old else [])
+            for program, place in builds:
+                place.mkdir(exist_ok=True)
+                import_bundle(program, kind.split("-")[0], checkpoint, place / "bundle", arguments)
+            # In turn, so that what else the machine does meets all of them.
+            runs = []
+            for _ in range(args.runs):
+                spent = [measure_reference(run, rate)]
+                for packets in [[]] if kind in OF_SEGMENTS else [[], ["--frames-per-packet", "1"]]:
+                    spent += [measure_siskin(program, place, rate, stages, packets) for program, place in builds]
+                runs.append(spent)
+        runs = np.array(runs)
+        times, ratios = np.median(runs, 0), np.median(runs / runs[:, :1], 0)
+        cells = [f"{times[0]:.3f}"]
+        for spent, ratio in zip(times[1 :: len(builds)], ratios[1 :: len(builds)]):
+            cells += [f"{spent:.3f}", f"{ratio:.2f}"]
+        if args.old:
+            cells += [f"{ratio:.2f} of --old" for ratio in np.median(runs[:, 1::2] / runs[:, 2::2], 0)]
+        print(f"| {kind} | " + " | ".join(cells) + " |", flush=True)
 
 
 if __name__ == "__main__":

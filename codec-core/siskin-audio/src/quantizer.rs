@@ -7,7 +7,7 @@ use siskin_model::bundle::{Bundle, QuantizerSpec};
 
 use crate::rate::StageCandidates;
 use crate::search::{BeamSearch, SearchCodebook};
-use crate::select::LANES;
+use crate::select::{Column, LANES};
 
 /// Residual vector quantization over one or more groups of a latent.
 ///
@@ -27,8 +27,8 @@ struct Books {
 
 /// Codebooks as the search reads them.
 pub(crate) struct SearchLayout {
-    /// `[stage][group]` codebooks as [`SearchCodebook::blocks`] has them.
-    blocks: Vec<f32>,
+    /// `[stage][group]` codebooks as [`SearchCodebook::columns`] has them.
+    columns: Vec<Column>,
     /// `[stage][group]` lengths as [`SearchCodebook::half_norms`] has them.
     half_norms: Vec<f32>,
     /// `[stage][group]` values as [`SearchCodebook::error_per_bit`] has them.
@@ -64,25 +64,25 @@ impl SearchLayout {
         let CodebookShape { stages, groups, size, group_dim: dim } = codebooks.shape();
         // The kernel compares whole blocks, without a remainder loop.
         let padded = size.next_multiple_of(LANES);
-        let mut blocks = vec![0.0; stages * groups * dim * padded];
+        let mut columns = vec![Column([0.0; LANES]); stages * groups * dim * padded / LANES];
         // Padding entries are infinitely far away and never chosen.
         let mut half_norms = vec![f32::INFINITY; stages * groups * padded];
         let books = codebooks.entries().chunks_exact(size * dim);
-        let filled = blocks.chunks_exact_mut(padded * dim).zip(half_norms.chunks_exact_mut(padded));
-        for (book, (blocks, norms)) in books.zip(filled) {
+        let filled = columns.chunks_exact_mut(padded / LANES * dim).zip(half_norms.chunks_exact_mut(padded));
+        for (book, (columns, norms)) in books.zip(filled) {
             for (i, entry) in book.chunks_exact(dim).enumerate() {
                 // |r - e|^2 / 2 without the |r|^2 / 2 that all entries share is |e|^2 / 2 - r.e: one product per
                 // value is left.
                 norms[i] = 0.5 * entry.iter().map(|x| x * x).sum::<f32>();
-                let block = &mut blocks[i / LANES * LANES * dim..];
-                entry.iter().enumerate().for_each(|(d, &x)| block[d * LANES + i % LANES] = x);
+                let block = &mut columns[i / LANES * dim..];
+                block.iter_mut().zip(entry).for_each(|(column, &x)| column.0[i % LANES] = x);
             }
         }
         // A stage removes about the mean square of its entries from the error, with log2(size) bits.
         let error_per_bit =
             |norms: &[f32]| norms[..size].iter().sum::<f32>() / size as f32 / (size as f32).log2() / 256.0;
         let error_per_bit = half_norms.chunks_exact(padded).map(error_per_bit).collect();
-        Self { blocks, half_norms, error_per_bit }
+        Self { columns, half_norms, error_per_bit }
     }
 }
 
@@ -241,13 +241,14 @@ impl ResidualQuantizer {
     }
 
     fn search_codebook(&self, index: usize) -> SearchCodebook<'_> {
-        let (dim, padded) = (self.group_dim(), self.codebook_size().next_multiple_of(LANES));
+        let padded = self.codebook_size().next_multiple_of(LANES);
+        let columns = padded / LANES * self.group_dim();
         let (codebooks, layout) = (&self.0.codebooks, self.prepare_search());
         SearchCodebook {
             index,
             error_per_bit: layout.error_per_bit[index],
             entries: codebooks.codebook_entries(index),
-            blocks: &layout.blocks[index * padded * dim..(index + 1) * padded * dim],
+            columns: &layout.columns[index * columns..(index + 1) * columns],
             half_norms: &layout.half_norms[index * padded..(index + 1) * padded],
         }
     }

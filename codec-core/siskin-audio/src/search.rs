@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use siskin_entropy::{BitCostEstimator, CodebookShape, Tables};
 
-use crate::select::{Candidate, LANES, SelectBest};
+use crate::select::{Candidate, Column, LANES, SelectBest};
 
 /// Default width of the search: most of what a wide search gains, at a few percent of real time
 /// (`examples/rate_distortion.rs`).
@@ -17,8 +17,8 @@ pub(crate) struct SearchCodebook<'a> {
     pub(crate) index: usize,
     /// `[entry][dim]`.
     pub(crate) entries: &'a [f32],
-    /// `[block][dim][lane]`: [`LANES`] entries side by side, the last block filled up with zeros.
-    pub(crate) blocks: &'a [f32],
+    /// `[block][dim]`: [`LANES`] entries side by side, the last block filled up with zeros.
+    pub(crate) columns: &'a [Column],
     /// Half the squared length of each entry, infinite for those that fill up the last block.
     pub(crate) half_norms: &'a [f32],
     /// Half squared error that a 256th of a bit of this codebook removes on average.

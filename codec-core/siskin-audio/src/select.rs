@@ -7,6 +7,12 @@ use crate::search::{Beam, SearchCodebook};
 /// Entries that are compared at once.
 pub(crate) const LANES: usize = 32;
 
+/// One dimension of a block of entries.
+// In whole lines of the cache, of which vectors that lie across two would read both.
+#[derive(Debug, Clone, Copy)]
+#[repr(align(64))]
+pub(crate) struct Column(pub(crate) [f32; LANES]);
+
 /// Beams of a tile where registers hold 16 values and there are 32 of them: the distances of a block to all of them stay in 16.
 const WIDE_TILE: usize = 8;
 /// The same where there are fewer or narrower ones: half a block or a quarter of one, in 8 registers of 16.
@@ -41,10 +47,10 @@ pub(crate) struct SelectBest<'a> {
 
 /// Half the squared distances of a residual to a block's entries, without the residual's own length, from `start` on.
 #[inline(always)]
-fn block_distances(residual: &[f32], block: &[[f32; LANES]], start: &[f32; LANES]) -> [f32; LANES] {
+fn block_distances(residual: &[f32], block: &[Column], start: &[f32; LANES]) -> [f32; LANES] {
     let mut sums = *start;
     for (&x, column) in residual.iter().zip(block) {
-        for (sum, &c) in sums.iter_mut().zip(column) {
+        for (sum, &c) in sums.iter_mut().zip(&column.0) {
             *sum -= x * c;
         }
     }
@@ -57,7 +63,7 @@ fn block_distances(residual: &[f32], block: &[[f32; LANES]], start: &[f32; LANES
 fn tile_totals<S: Simd, const N: usize>(
     simd: S,
     tile: &[[f32; N]],
-    block: &[[f32; LANES]],
+    block: &[Column],
     start: &[f32; LANES],
     cutoff: f32,
     totals: &mut [[f32; LANES]; N],
@@ -67,7 +73,7 @@ fn tile_totals<S: Simd, const N: usize>(
     for (pass, &[first, second]) in start.as_chunks::<2>().0.iter().enumerate() {
         let mut sums = [[first, second]; N];
         for (values, column) in tile.iter().zip(block) {
-            let (column, _) = S::as_simd_f32s(column);
+            let (column, _) = S::as_simd_f32s(&column.0);
             let (first, second) = (column[2 * pass], column[2 * pass + 1]);
             for (sum, &value) in sums.iter_mut().zip(values) {
                 let value = simd.splat_f32s(value);
@@ -172,10 +178,9 @@ impl SelectBest<'_> {
             }
         }
         let (tiles, _) = packed.as_chunks::<N>();
-        let (columns, _) = self.book.blocks.as_chunks::<LANES>();
         let (norms, _) = self.book.half_norms.as_chunks::<LANES>();
         let mut totals = [[0.0; LANES]; N];
-        for (number, (block, norms)) in columns.chunks_exact(dim).zip(norms).enumerate() {
+        for (number, (block, norms)) in self.book.columns.chunks_exact(dim).zip(norms).enumerate() {
             let start = self.block_start(number, norms);
             for (index, tile) in tiles.chunks_exact(rows).enumerate() {
                 let cutoff = self.cutoff_total();
@@ -198,9 +203,8 @@ impl SelectBest<'_> {
     #[inline(always)]
     fn run_plain(mut self) {
         let dim = self.beams[0].residual.len();
-        let (columns, _) = self.book.blocks.as_chunks::<LANES>();
         let (norms, _) = self.book.half_norms.as_chunks::<LANES>();
-        for (number, (block, norms)) in columns.chunks_exact(dim).zip(norms).enumerate() {
+        for (number, (block, norms)) in self.book.columns.chunks_exact(dim).zip(norms).enumerate() {
             let start = self.block_start(number, norms);
             for (index, beam) in self.beams.iter().enumerate() {
                 let mut totals = block_distances(&beam.residual, block, &start);

@@ -144,6 +144,13 @@ impl Writer {
         self.graph.output.push(ValueInfoProto::float(name, shape));
     }
 
+    /// A node whose only output is an output of the model too, of 32-bit floats in `shape`: other nodes read it without a copy.
+    pub fn add_output_node(&mut self, name: &str, shape: &[usize], op: &str, inputs: &[&Value]) -> Value {
+        self.push_node(op, inputs, vec![name.into()], &[]);
+        self.graph.output.push(ValueInfoProto::float(name, shape));
+        Value(name.into())
+    }
+
     /// As [`set_output`](Self::set_output), with a name in the place of the last dimension's size.
     pub fn set_named_output(&mut self, name: &str, shape: &[usize], last: &str, value: &Value) {
         self.push_node("Identity", &[value], vec![name.into()], &[]);

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use siskin_error::{Error, Result};
-use siskin_model::bundle::{Bundle, GraphSpec};
+use siskin_model::bundle::{Bundle, GraphSpec, StateSpec};
 
 /// A graph of a bundle: its file and what the manifest says about it.
 pub(crate) type Network = (Vec<u8>, GraphSpec);
@@ -60,8 +60,14 @@ impl Imported {
 
 /// `GraphSpec` as a manifest has it.
 pub(crate) fn spec_json(spec: &GraphSpec) -> Value {
-    let states: Vec<_> =
-        spec.states.iter().map(|s| json!({ "name": s.name, "output": s.output, "shape": s.shape })).collect();
+    let state = |s: &StateSpec| {
+        let mut json = json!({ "name": s.name, "output": s.output, "shape": s.shape });
+        if s.in_place {
+            json["in_place"] = true.into();
+        }
+        json
+    };
+    let states: Vec<_> = spec.states.iter().map(state).collect();
     let mut json = json!({ "file": spec.file, "input": spec.input, "output": spec.output, "states": states });
     if let Some(blocks) = &spec.blocks {
         json["blocks"] = json!({ "input": blocks.input, "output": blocks.output });

@@ -5,7 +5,8 @@ use constriction::stream::queue::{EncoderSituation, RangeCoderState, RangeDecode
 use constriction::stream::{Decode, Encode};
 use constriction::{CoderError, Queue};
 
-use super::distribution::{Distribution, LOGIT_BITS, PRECISION};
+use super::distribution::{Distribution, LOGIT_BITS, PRECISION, Part};
+use super::packet_predictor::PacketPredictor;
 use super::predictor::Predictor;
 use super::tables::Tables;
 use siskin_bitstream::{CodeCoder, Frames, PacketShape, StreamHeader};
@@ -15,7 +16,10 @@ use siskin_bitstream::{CodeCoder, Frames, PacketShape, StreamHeader};
 pub struct Coder {
     tables: Arc<Tables>,
     predictor: Predictor,
+    packet_predictor: PacketPredictor,
     distribution: Distribution,
+    /// What each code of a packet takes of its distribution.
+    parts: Vec<Option<Part>>,
     words: Vec<u32>,
 }
 
@@ -26,7 +30,9 @@ impl Coder {
     pub fn new(tables: Arc<Tables>) -> Self {
         Self {
             predictor: Predictor::new(&tables),
+            packet_predictor: PacketPredictor::new(),
             distribution: Distribution::default(),
+            parts: Vec::new(),
             words: Vec::new(),
             tables,
         }
@@ -55,21 +61,23 @@ impl CodeCoder for Coder {
         let words = std::mem::take(&mut self.words);
         let mut coder = RangeEncoder::<u32, u64, Vec<u32>>::with_write_backend(words);
         // Nothing is carried from packet to packet, so that a lost one costs no other.
-        self.predictor.start_packet();
+        let (parts, distribution, stride) =
+            (&mut self.parts, &mut self.distribution, self.tables.books.len());
+        parts.clear();
+        parts.resize(frames.len() * stride, None);
+        self.packet_predictor.predict_packet(&self.tables, frames, |frame, index, code, logits| {
+            distribution.set_logits(logits);
+            parts[frame * stride + index] = distribution.part_of(code.into());
+        });
         let mut before = shape.stages;
-        for frame in frames.iter() {
+        for (frame, parts) in frames.iter().zip(self.parts.chunks_exact(stride.max(1))) {
             if shape.variable {
                 let count = frame.len() / self.tables.groups;
                 count_probabilities(before, shape.stages, &mut self.distribution);
-                encode_symbol(&mut coder, &self.distribution, count.saturating_sub(1));
+                encode_part(&mut coder, self.distribution.part_of(count.saturating_sub(1)));
                 before = count;
             }
-            for (index, &code) in frame.iter().enumerate() {
-                self.distribution.set_logits(self.predictor.predict_logits(&self.tables, index));
-                encode_symbol(&mut coder, &self.distribution, code.into());
-                self.predictor.add_code(&self.tables, index, code.into());
-            }
-            self.predictor.next_frame(&self.tables);
+            parts[..frame.len()].iter().for_each(|&part| encode_part(&mut coder, part));
         }
         // Not `into_compressed`, which ends with whole words: the shortest tail saves bytes of each packet.
         let (words, state, situation) = coder.into_raw_parts();
@@ -133,9 +141,8 @@ fn count_probabilities(before: usize, stages: usize, into: &mut Distribution) {
     into.set_logits(logits);
 }
 
-fn encode_symbol(coder: &mut RangeEncoder<u32, u64, Vec<u32>>, distribution: &Distribution, symbol: usize) {
-    let part = distribution.part_of(symbol);
-    debug_assert!(part.is_some(), "symbol {symbol}");
+fn encode_part(coder: &mut RangeEncoder<u32, u64, Vec<u32>>, part: Option<Part>) {
+    debug_assert!(part.is_some(), "a symbol that the distribution lacks");
     if let Some(part) = part {
         // Neither error exists: the part has a probability, and a vector takes every word.
         let _ = Encode::<PRECISION>::encode_symbol(coder, (), part);

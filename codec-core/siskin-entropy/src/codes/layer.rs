@@ -6,7 +6,10 @@ use pulp::NullaryFnOnce;
 pub(super) const LANES: usize = 32;
 
 /// The weights of 32 outputs for a pair of inputs.
-type Pair = [i8; 2 * LANES];
+// A line of the cache, of which vectors that lie across two would read both.
+#[derive(Debug, Clone, Copy)]
+#[repr(align(64))]
+struct Pair([i8; 2 * LANES]);
 
 /// The weights of a layer.
 #[derive(Debug, Clone)]
@@ -28,11 +31,11 @@ impl Layer {
     /// A layer of `rows`, `[output][input]`, with `inputs` inputs.
     pub(super) fn new(rows: &[i8], inputs: usize) -> Self {
         let (pairs, outputs) = (inputs.div_ceil(2), rows.len() / inputs.max(1));
-        let mut weights = vec![[0; 2 * LANES]; outputs.div_ceil(LANES) * pairs];
+        let mut weights = vec![Pair([0; 2 * LANES]); outputs.div_ceil(LANES) * pairs];
         for (output, row) in rows.chunks_exact(inputs.max(1)).enumerate() {
             for (input, &weight) in row.iter().enumerate() {
                 let pair = &mut weights[output / LANES * pairs + input / 2];
-                pair[place(output % LANES, input % 2)] = weight;
+                pair.0[place(output % LANES, input % 2)] = weight;
             }
         }
         Self { weights, pairs, outputs }
@@ -48,15 +51,15 @@ impl Layer {
         self.outputs.next_multiple_of(LANES)
     }
 
-    /// Sums of the products with `inputs`, which has at least as many pairs as the layer: `finish` gets the number of a block and
-    /// its sums.
+    /// Sums of the products with each of `inputs`, which have at least as many pairs as the layer: `finish` gets the number of a
+    /// block and its sums.
     // Integers may be added in any order, so any vector width gives the same. `Tables::new` has refused weights whose sums could
     // overflow.
-    pub(super) fn multiply(
+    pub(super) fn multiply<const N: usize>(
         &self,
         arch: pulp::Arch,
-        inputs: &[[i16; 2]],
-        finish: impl FnMut(usize, [i32; LANES]),
+        inputs: [&[[i16; 2]]; N],
+        finish: impl FnMut(usize, [[i32; LANES]; N]),
     ) {
         match arch {
             #[cfg(target_arch = "x86_64")]
@@ -68,21 +71,22 @@ impl Layer {
     }
 }
 
-struct Multiply<'a, P, F> {
+struct Multiply<'a, P, F, const N: usize> {
     simd: P,
     layer: &'a Layer,
-    inputs: &'a [[i16; 2]],
+    inputs: [&'a [[i16; 2]]; N],
     finish: F,
 }
 
-impl<P: Products, F: FnMut(usize, [i32; LANES])> NullaryFnOnce for Multiply<'_, P, F> {
+impl<P: Products, F: FnMut(usize, [[i32; LANES]; N]), const N: usize> NullaryFnOnce
+    for Multiply<'_, P, F, N>
+{
     type Output = ();
 
     // A closure would not be inlined into the function that is compiled for the vectors.
     #[inline(always)]
     fn call(self) {
         let Self { simd, layer, inputs, mut finish } = self;
-        let inputs = &inputs[..layer.pairs];
         for (number, block) in layer.weights.chunks_exact(layer.pairs.max(1)).enumerate() {
             finish(number, simd.sum_products(block, inputs));
         }
@@ -91,44 +95,56 @@ impl<P: Products, F: FnMut(usize, [i32; LANES])> NullaryFnOnce for Multiply<'_, 
 
 /// How a processor sums products.
 trait Products: Copy {
-    /// The sums of a block's outputs.
-    fn sum_products(self, block: &[Pair], inputs: &[[i16; 2]]) -> [i32; LANES];
+    /// The sums of a block's outputs for each of `inputs`, which are at least as long as the block.
+    fn sum_products<const N: usize>(self, block: &[Pair], inputs: [&[[i16; 2]]; N]) -> [[i32; LANES]; N];
 }
 
 #[cfg(target_arch = "x86_64")]
 impl Products for pulp::x86::V4 {
     #[inline(always)]
-    fn sum_products(self, block: &[Pair], inputs: &[[i16; 2]]) -> [i32; LANES] {
+    fn sum_products<const N: usize>(self, block: &[Pair], inputs: [&[[i16; 2]]; N]) -> [[i32; LANES]; N] {
         use std::arch::x86_64::{__m256i, __m512i};
-        let mut sums = [self.avx512f._mm512_setzero_si512(); 2];
-        for (&weights, &pair) in block.iter().zip(inputs) {
-            let weights: [__m256i; 2] = pulp::cast(weights);
-            let pair = self.avx512f._mm512_set1_epi32(pulp::cast(pair));
-            for (sum, weights) in sums.iter_mut().zip(weights) {
-                let products =
-                    self.avx512bw._mm512_madd_epi16(self.avx512bw._mm512_cvtepi8_epi16(weights), pair);
-                *sum = self.avx512f._mm512_add_epi32(*sum, products);
+        let mut sums = [[self.avx512f._mm512_setzero_si512(); 2]; N];
+        for (i, &weights) in block.iter().enumerate() {
+            let [first, second]: [__m256i; 2] = pulp::cast(weights.0);
+            let first = self.avx512bw._mm512_cvtepi8_epi16(first);
+            let second = self.avx512bw._mm512_cvtepi8_epi16(second);
+            for (sums, inputs) in sums.iter_mut().zip(inputs) {
+                let pair = self.avx512f._mm512_set1_epi32(pulp::cast(inputs[i]));
+                for (sum, weights) in sums.iter_mut().zip([first, second]) {
+                    let products = self.avx512bw._mm512_madd_epi16(weights, pair);
+                    *sum = self.avx512f._mm512_add_epi32(*sum, products);
+                }
             }
         }
-        pulp::cast::<[__m512i; 2], _>(sums)
+        let mut found = [[0; LANES]; N];
+        for (found, sums) in found.iter_mut().zip(sums) {
+            *found = pulp::cast::<[__m512i; 2], _>(sums);
+        }
+        found
     }
 }
 
 #[cfg(target_arch = "x86_64")]
 impl Products for pulp::x86::V3 {
     #[inline(always)]
-    fn sum_products(self, block: &[Pair], inputs: &[[i16; 2]]) -> [i32; LANES] {
+    fn sum_products<const N: usize>(self, block: &[Pair], inputs: [&[[i16; 2]]; N]) -> [[i32; LANES]; N] {
         use std::arch::x86_64::{__m128i, __m256i};
-        let mut sums = [self.avx._mm256_setzero_si256(); 4];
-        for (&weights, &pair) in block.iter().zip(inputs) {
-            let weights: [__m128i; 4] = pulp::cast(weights);
-            let pair = self.avx._mm256_set1_epi32(pulp::cast(pair));
-            for (sum, weights) in sums.iter_mut().zip(weights) {
-                let products = self.avx2._mm256_madd_epi16(self.avx2._mm256_cvtepi8_epi16(weights), pair);
-                *sum = self.avx2._mm256_add_epi32(*sum, products);
+        let mut found = [[0; LANES]; N];
+        // Sums of one input after another, since there are registers for no more.
+        for (found, inputs) in found.iter_mut().zip(inputs) {
+            let mut sums = [self.avx._mm256_setzero_si256(); 4];
+            for (&weights, &pair) in block.iter().zip(inputs) {
+                let weights: [__m128i; 4] = pulp::cast(weights.0);
+                let pair = self.avx._mm256_set1_epi32(pulp::cast(pair));
+                for (sum, weights) in sums.iter_mut().zip(weights) {
+                    let products = self.avx2._mm256_madd_epi16(self.avx2._mm256_cvtepi8_epi16(weights), pair);
+                    *sum = self.avx2._mm256_add_epi32(*sum, products);
+                }
             }
+            *found = pulp::cast::<[__m256i; 4], _>(sums);
         }
-        pulp::cast::<[__m256i; 4], _>(sums)
+        found
     }
 }
 
@@ -138,17 +154,19 @@ struct Portable;
 
 impl Products for Portable {
     #[inline(always)]
-    fn sum_products(self, block: &[Pair], inputs: &[[i16; 2]]) -> [i32; LANES] {
-        let mut sums = [0i32; LANES];
-        for (weights, &[first, second]) in block.iter().zip(inputs) {
-            let (first, second) = (i32::from(first), i32::from(second));
-            for (lane, sum) in sums.iter_mut().enumerate() {
-                let product = |input: i32, at: usize| input * i32::from(weights[place(lane, at)]);
-                // Wrapping, since the check of each addition in development builds keeps the compiler from using vectors.
-                *sum = sum.wrapping_add(product(first, 0)).wrapping_add(product(second, 1));
+    fn sum_products<const N: usize>(self, block: &[Pair], inputs: [&[[i16; 2]]; N]) -> [[i32; LANES]; N] {
+        let mut found = [[0i32; LANES]; N];
+        for (sums, inputs) in found.iter_mut().zip(inputs) {
+            for (weights, &[first, second]) in block.iter().zip(inputs) {
+                let (first, second) = (i32::from(first), i32::from(second));
+                for (lane, sum) in sums.iter_mut().enumerate() {
+                    let product = |input: i32, at: usize| input * i32::from(weights.0[place(lane, at)]);
+                    // Wrapping, since the check of each addition in development builds keeps the compiler from using vectors.
+                    *sum = sum.wrapping_add(product(first, 0)).wrapping_add(product(second, 1));
+                }
             }
         }
-        sums
+        found
     }
 }
 
@@ -177,8 +195,14 @@ mod tests {
             #[cfg(not(target_arch = "x86_64"))]
             let narrower = None;
             for arch in [pulp::Arch::new(), pulp::Arch::Scalar].into_iter().chain(narrower) {
-                let mut found = Vec::new();
-                layer.multiply(arch, pairs, |_, sums| found.extend(sums));
+                let (mut found, mut twice) = (Vec::new(), Vec::new());
+                layer.multiply(arch, [pairs], |_, [sums]| found.extend(sums));
+                let zeros = vec![[0; 2]; pairs.len()];
+                layer.multiply(arch, [pairs, &zeros, pairs], |_, [first, none, last]| {
+                    assert_eq!((first, none), (last, [0; LANES]), "{arch:?}");
+                    twice.extend(first);
+                });
+                assert_eq!(found, twice, "{arch:?}");
                 assert_eq!(found.len(), layer.padded_outputs());
                 assert_eq!(found[..outputs], expected, "{arch:?}");
                 assert!(found[outputs..].iter().all(|&sum| sum == 0));

@@ -12,6 +12,7 @@ mod bit_cost;
 mod coder;
 mod distribution;
 mod layer;
+mod packet_predictor;
 mod predictor;
 mod tables;
 #[cfg(test)]

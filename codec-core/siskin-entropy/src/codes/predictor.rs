@@ -1,6 +1,11 @@
 use super::layer::LANES;
 use super::tables::{HIDDEN_MAX, INPUT_MAX, Tables};
 
+/// A sum as the networks see it.
+pub(super) fn clamp_input(sum: i32) -> i16 {
+    sum.clamp(-INPUT_MAX, INPUT_MAX) as i16
+}
+
 /// What a packet has said so far, and what the tables make of it.
 #[derive(Debug, Clone)]
 pub(super) struct Predictor {
@@ -47,14 +52,14 @@ impl Predictor {
         }
         let (hidden, _) = self.hidden.as_chunks_mut::<LANES>();
         let (bias, _) = book.hidden_bias.as_chunks::<LANES>();
-        book.hidden.multiply(self.arch, self.inputs.as_chunks::<2>().0, |block, sums| {
+        book.hidden.multiply(self.arch, [self.inputs.as_chunks::<2>().0], |block, [sums]| {
             for ((unit, sum), bias) in hidden[block].iter_mut().zip(sums).zip(&bias[block]) {
                 *unit = ((bias + sum) >> book.hidden_shift).clamp(0, HIDDEN_MAX) as i16;
             }
         });
         let (logits, _) = self.logits.as_chunks_mut::<LANES>();
         let (bias, _) = book.logit_bias.as_chunks::<LANES>();
-        book.logits.multiply(self.arch, self.hidden.as_chunks::<2>().0, |block, sums| {
+        book.logits.multiply(self.arch, [self.hidden.as_chunks::<2>().0], |block, [sums]| {
             for ((logit, sum), bias) in logits[block].iter_mut().zip(sums).zip(&bias[block]) {
                 *logit = bias + (sum >> book.logit_shift);
             }
@@ -69,7 +74,7 @@ impl Predictor {
         let parts = self.sums[group..group + dim].iter_mut().zip(&mut self.inputs[group..group + dim]);
         for ((sum, input), &e) in parts.zip(tables.entry_of(index, entry)) {
             *sum += i32::from(e);
-            *input = (*sum).clamp(-INPUT_MAX, INPUT_MAX) as i16;
+            *input = clamp_input(*sum);
         }
     }
 
@@ -78,7 +83,7 @@ impl Predictor {
         let at = group * sums.len();
         self.sums[at..at + sums.len()].copy_from_slice(sums);
         let inputs = self.inputs[at..].iter_mut().zip(sums);
-        inputs.for_each(|(input, &sum)| *input = sum.clamp(-INPUT_MAX, INPUT_MAX) as i16);
+        inputs.for_each(|(input, &sum)| *input = clamp_input(sum));
     }
 
     /// Forgets the frame being coded.

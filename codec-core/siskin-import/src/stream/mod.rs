@@ -181,13 +181,21 @@ impl StreamGraph {
         let number = self.states.len();
         let (name, output) = (format!("s{number}"), format!("s{number}_next"));
         let value = (self.start == Start::States).then(|| self.writer.add_input(&name, shape));
-        self.states.push(StateSpec { name, output, shape: shape.to_vec() });
+        self.states.push(StateSpec { name, output, shape: shape.to_vec(), in_place: false });
         (number, value)
     }
 
     fn close_state(&mut self, number: usize, next: &Value) {
         let StateSpec { output, shape, .. } = self.states[number].clone();
         self.writer.set_output(&output, &shape, next);
+    }
+
+    /// Makes the next state of a layer what `op` makes of `inputs`, the first of which is the state, which nothing else reads: so
+    /// it may be written where it is read.
+    fn replace_state(&mut self, number: usize, op: &str, inputs: &[&Value]) -> Value {
+        let state = &mut self.states[number];
+        state.in_place = self.start == Start::States;
+        self.writer.add_output_node(&state.output, &state.shape, op, inputs)
     }
 
     /// The number of frames before this run, `[1]`.
@@ -217,7 +225,7 @@ impl StreamGraph {
             Start::States => self.writer.add_input(&name, &[1]),
             Start::Padding => self.writer.add_floats(&[1], &[0.0]),
         };
-        self.states.push(StateSpec { name, output, shape: vec![1] });
+        self.states.push(StateSpec { name, output, shape: vec![1], in_place: false });
         let one = self.writer.add_floats(&[1], &[1.0]);
         let is_over = self.node("Min", &[&beyond, &one], &[]);
         let count = self.count();

@@ -289,6 +289,7 @@ impl Translation<'_> {
             name: format!("s{number}"),
             output: format!("s{number}_next"),
             shape: shape.to_vec(),
+            in_place: false,
         };
         let variable = Variable { scale: None, state: Some(state.clone()), is_written: true };
         self.variables.insert(name.clone(), variable);

@@ -55,7 +55,12 @@ impl Translation<'_> {
         if variable.is_written || variable.state.is_some() {
             return Err(format!("the variable {name} is read twice, or after it was written"));
         }
-        let spec = StateSpec { name: format!("s{number}"), output: format!("s{number}_next"), shape };
+        let spec = StateSpec {
+            name: format!("s{number}"),
+            output: format!("s{number}_next"),
+            shape,
+            in_place: false,
+        };
         variable.state = Some(spec.clone());
         let scale = variable.scale;
         let value = self.writer.add_input(&spec.name, &spec.shape);

@@ -69,6 +69,10 @@ pub struct StateSpec {
     pub output: String,
     /// Shape, the same for both.
     pub shape: Vec<usize>,
+    /// Whether the output may be written where the input is read: one node reads the input, and it leaves what it does not
+    /// replace as it is. A runtime that cannot do that copies the tensor.
+    #[serde(default)]
+    pub in_place: bool,
 }
 
 #[cfg(any(feature = "onnxruntime", feature = "rten"))]
@@ -107,7 +111,7 @@ impl GraphSpec {
             let allowed = format!("no tensor {name} of static shape, of up to {MAX_VALUES} values");
             found.ok_or_else(|| Error::network(&self.file, allowed))
         };
-        for StateSpec { name, output, shape: expected } in &self.states {
+        for StateSpec { name, output, shape: expected, .. } in &self.states {
             let found = [shape(inputs, name)?, shape(outputs, output)?];
             if found.iter().any(|s| s != expected) {
                 let reason = format!("state {name} has the shapes {found:?}, the manifest says {expected:?}");

@@ -13,12 +13,13 @@ use crate::runtime::hashed_graph::HashedGraph;
 use crate::runtime::network::StepNetwork;
 use crate::runtime::options::RuntimeOptions;
 use crate::runtime::provider::Provider;
-use crate::runtime::spec::GraphSpec;
+use crate::runtime::spec::{GraphSpec, StateSpec};
 use crate::runtime::weights::check_weights;
 use crate::{Error, Result};
 
 /// Two bindings over two sets of state tensors: a run reads one set and writes the other, the next run the other way
-/// round, so states move without copies. The session may have other streams too; all tensors are this one's own.
+/// round, so states move without copies. A state that is [written in place](StateSpec::in_place) is one tensor in both sets. The
+/// session may have other streams too; all tensors are this one's own.
 pub(super) struct OnnxNetwork {
     spec: GraphSpec,
     /// With the networks of the same stream for other blocks, of which one runs at a time.
@@ -26,10 +27,30 @@ pub(super) struct OnnxNetwork {
     provider: Provider,
     input: Tensor<f32>,
     output: Tensor<f32>,
-    states: [Vec<Tensor<f32>>; 2],
+    states: Vec<State>,
     bindings: [IoBinding; 2],
     /// Which set of states the next run reads.
     phase: usize,
+}
+
+/// The tensors of a state: one for each set, or one for both.
+struct State(Vec<Tensor<f32>>);
+
+impl State {
+    fn zeros(spec: &StateSpec) -> ort::Result<Self> {
+        let count = if spec.in_place { 1 } else { 2 };
+        (0..count).map(|_| zeros(&spec.shape)).collect::<ort::Result<_>>().map(Self)
+    }
+
+    /// The tensor of a set.
+    fn of_set(&mut self, set: usize) -> &mut Tensor<f32> {
+        let count = self.0.len();
+        &mut self.0[set % count]
+    }
+
+    fn values(&self, set: usize) -> &[f32] {
+        self.0[set % self.0.len()].extract_tensor().1
+    }
 }
 
 impl OnnxNetwork {
@@ -61,13 +82,11 @@ impl OnnxNetwork {
         let [main_in, main_out] = shapes?;
         let input = zeros(&main_in).map_err(fail)?;
         let mut output = zeros(&main_out).map_err(fail)?;
-        let set =
-            || -> ort::Result<Vec<Tensor<f32>>> { spec.states.iter().map(|s| zeros(&s.shape)).collect() };
-        let mut states = [set().map_err(fail)?, set().map_err(fail)?];
-        let [a, b] = &mut states;
+        let mut states =
+            spec.states.iter().map(State::zeros).collect::<ort::Result<Vec<_>>>().map_err(fail)?;
         let bindings = session.with(&spec.file, |open| {
-            let forth = bind_tensors(open, spec, &input, &mut output, a, b)?;
-            Ok([forth, bind_tensors(open, spec, &input, &mut output, b, a)?])
+            let mut bind = |from| bind_tensors(open, spec, &input, &mut output, &mut states, from);
+            Ok([bind(0)?, bind(1)?])
         })?;
         let mut network =
             Self { spec: spec.clone(), session, provider, input, output, states, bindings, phase: 0 };
@@ -97,7 +116,7 @@ impl StepNetwork for OnnxNetwork {
 
     fn reset(&mut self) {
         // Both sets, so that a network after a reset is like a new one whichever is read first.
-        for state in self.states.iter_mut().flatten() {
+        for state in self.states.iter_mut().flat_map(|state| &mut state.0) {
             state.extract_tensor_mut().1.fill(0.0);
         }
         self.input().fill(0.0);
@@ -106,25 +125,23 @@ impl StepNetwork for OnnxNetwork {
 
     fn save(&self, into: &mut Vec<Vec<f32>>) {
         // The set that the next run reads; the other holds what is one frame older.
-        let now = &self.states[self.phase];
-        into.resize_with(now.len(), Vec::new);
-        for (copy, state) in into.iter_mut().zip(now) {
+        into.resize_with(self.states.len(), Vec::new);
+        for (copy, state) in into.iter_mut().zip(&self.states) {
             copy.clear();
-            copy.extend_from_slice(state.extract_tensor().1);
+            copy.extend_from_slice(state.values(self.phase));
         }
     }
 
     fn restore(&mut self, from: &[Vec<f32>]) -> Result<()> {
-        let now = &mut self.states[self.phase];
-        let sizes = || now.iter().map(|t| t.extract_tensor().1.len());
+        let sizes = || self.states.iter().map(|s| s.values(self.phase).len());
         // All sizes before the first copy: states that fit in part would be of two moments.
         if !sizes().eq(from.iter().map(Vec::len)) {
             let given: Vec<usize> = from.iter().map(Vec::len).collect();
             let allowed: Vec<usize> = sizes().collect();
             return Err(Error::parameter("states", format!("{given:?}"), format!("{allowed:?}")));
         }
-        for (state, copy) in now.iter_mut().zip(from) {
-            state.extract_tensor_mut().1.copy_from_slice(copy);
+        for (state, copy) in self.states.iter_mut().zip(from) {
+            state.of_set(self.phase).extract_tensor_mut().1.copy_from_slice(copy);
         }
         Ok(())
     }
@@ -140,20 +157,21 @@ impl StepNetwork for OnnxNetwork {
     }
 }
 
+/// Binds what reads the states of set `from` and writes those of the other.
 fn bind_tensors(
     session: &Session,
     spec: &GraphSpec,
     input: &Tensor<f32>,
     output: &mut Tensor<f32>,
-    read: &[Tensor<f32>],
-    write: &mut [Tensor<f32>],
+    states: &mut [State],
+    from: usize,
 ) -> ort::Result<IoBinding> {
     let mut binding = session.create_binding()?;
     binding.bind_input(spec.input.as_str(), input)?;
     binding.bind_output(spec.output.as_str(), output)?;
-    for ((state, from), to) in spec.states.iter().zip(read).zip(write) {
-        binding.bind_input(state.name.as_str(), from)?;
-        binding.bind_output(state.output.as_str(), to)?;
+    for (spec, state) in spec.states.iter().zip(states) {
+        binding.bind_input(spec.name.as_str(), &*state.of_set(from))?;
+        binding.bind_output(spec.output.as_str(), state.of_set(from ^ 1))?;
     }
     Ok(binding)
 }
