@@ -221,6 +221,23 @@ fn what_moved_costs_little_and_what_stands_still_next_to_nothing() {
 }
 
 #[test]
+fn pictures_that_take_turns_are_remembered() {
+    let mut random = Random(12);
+    let pictures: Vec<Vec<u8>> = (0..2)
+        .map(|_| {
+            let coarse: Vec<u32> = (0..400).map(|_| random.below(200)).collect();
+            (0..96 * 64 * 3 / 2)
+                .map(|i| (coarse[i / 96 / 5 * 20 + i % 96 / 5] + random.below(30)) as u8)
+                .collect()
+        })
+        .collect();
+    let frames: Vec<Vec<u8>> = (0..32).map(|i| pictures[i % 2].clone()).collect();
+    let sizes: Vec<usize> = packets((96, 64), &quality(16), &frames).iter().map(Vec::len).collect();
+    let anew = sizes[2..].iter().filter(|&&n| 2 * n > sizes[1]).count();
+    assert!(anew <= 4, "{sizes:?}");
+}
+
+#[test]
 fn repeated_frames_keep_their_durations() {
     let still = vec![clip(32, 32, 1).remove(0); 60];
     let variable = VideoHeader { frame_rate: (0, 1), ..header(32, 32) };
