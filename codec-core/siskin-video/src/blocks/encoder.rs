@@ -194,10 +194,9 @@ impl Encoder {
         let is_same = self.since.is_some() && self.is_last_source(frame);
         self.still_seconds = if is_same { self.still_seconds + seconds } else { 0.0 };
         self.take_sources(std::slice::from_ref(frame));
+        let mut is_keyframe = self.is_keyframe_due();
         // Should anything below fail, no frame may be predicted from this one.
         let since = self.since.take();
-        let mut is_keyframe =
-            self.keyframe_wanted || since.is_none_or(|n| n + 1 >= self.config.keyframe_interval);
         if !is_keyframe {
             self.surveys[0].update(&self.coarse[0], &self.last_coarse);
             self.surveys[1].clear();

@@ -319,15 +319,21 @@ fn a_keyframe_is_finer_where_what_follows_stands_still() {
         };
         (0..8).map(frame).collect()
     };
-    let keyframe_quality = |frames: &[Vec<u8>]| {
-        let config = Config { lookahead: 8, ..quality(20) };
+    let keyframe_quality = |frames: &[Vec<u8>], keyframe_interval: u32| {
+        let config = Config { lookahead: 8, keyframe_interval, ..quality(20) };
         let mut encoder = Encoder::new(header(96, 96), &config).expect("a stream");
         let views = views((96, 96), frames);
         assert_eq!(encoder.plan(&views).expect("a plan"), 1);
         encoder.encode_group(&views[..1], None).expect("a keyframe").quality
     };
-    let [still, moving] = [0, 6].map(|speed| keyframe_quality(&scene(speed)));
+    let [still, moving] = [0, 6].map(|speed| keyframe_quality(&scene(speed), 120));
     assert!(still + 4 <= moving && moving == 15, "{still} and {moving}");
+    // Nothing is predicted from it, or too little.
+    assert_eq!([1, 10].map(|interval| keyframe_quality(&scene(0), interval)), [15; 2]);
+    // What lies beyond the lookahead does not count, however much is given.
+    let mut more = scene(0);
+    more.extend(scene(6));
+    assert_eq!(keyframe_quality(&more, 120), still);
 }
 
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/golden/blocks-groups.hex");
