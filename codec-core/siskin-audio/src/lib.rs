@@ -8,6 +8,7 @@ mod any_quantizer;
 mod comfort_noise;
 mod conceal;
 mod config;
+mod content;
 mod decoder;
 mod dtx;
 mod encoder;
@@ -33,6 +34,7 @@ mod vad;
 
 pub use any_quantizer::{LatentQuantizer, check_codebooks};
 pub use config::{EncoderConfig, file_frames_per_packet};
+pub use content::{Content, ContentDetector};
 pub use decoder::{Decoded, Decoder};
 pub use encoder::{Encoder, EncoderNetwork};
 pub use frame::{FrameDecoder, FrameEncoder, MAX_BLOCK, SegmentEncoder, Snapshot};
