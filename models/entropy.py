@@ -4,6 +4,7 @@ Encodes speech of the corpus with the bundle, fits a small network to each codeb
 `entropy.safetensors` to the manifest; the bundle's id changes with it. The same command gives the same tables.
 
   python models/entropy.py --bundle models/bundles/speech-24k
+  python models/entropy.py --bundle models/bundles/audio-48k --corpus .siskin/general --minutes 40 --hidden 48 48 32 32 32 32 0
 """
 import argparse
 import json
@@ -17,10 +18,10 @@ from safetensors.numpy import save_file
 from siskin_models import entropy
 from siskin_models.bundle import Bundle, sha256
 from siskin_models.data import Corpus
+from siskin_models.general import GeneralCorpus
 
 FILE = "entropy.safetensors"
 SECONDS = 6
-# Hidden units of a codebook by its stage: the first stages gain most.
 HIDDEN = (128, 96, 96, 64, 64, 64, 48)
 
 # Shares of the learned logits that are tried on unseen speakers.
@@ -47,6 +48,11 @@ def clips(corpus, count, rate, rng, level):
     return out
 
 
+def stereo_clips(corpus, count, rate, rng):
+    """[count, 2, samples] of the mixture that the codec was trained on."""
+    return np.concatenate([corpus.batch(rng, 1, SECONDS * rate).numpy() for _ in range(count)])
+
+
 def code(bundle, pcm, width):
     """Codes [clips, frames, stages * groups] of clips."""
     latents = torch.from_numpy(np.stack([bundle.latents(clip) for clip in pcm]))
@@ -71,6 +77,9 @@ def main():
     parser.add_argument("--steps", type=int, default=1500, help="of training for each codebook")
     parser.add_argument("--codes", type=Path, help="file that keeps the codes, to try other settings on them")
     parser.add_argument("--width", type=int, default=4, help="of the search, as the encoder's")
+    parser.add_argument("--hidden", type=int, nargs="+", default=HIDDEN,
+                        help="hidden units of a codebook by its stage, the last for all that follow: the first stages gain most; 0 "
+                        "for probabilities that stay the same")
     args = parser.parse_args()
     torch.manual_seed(1)
     torch.set_num_threads(1)
@@ -81,8 +90,14 @@ def main():
     if args.codes and args.codes.exists():
         train, test = torch.load(args.codes)
     else:
-        train = code(bundle, clips(Corpus(args.corpus), int(args.minutes * 60 / SECONDS), rate, rng, True), args.width)
-        test = code(bundle, clips(Corpus(args.corpus, "test"), 20, rate, rng, False), args.width)
+        count = int(args.minutes * 60 / SECONDS)
+        if bundle.manifest["channels"] == 2:
+            learnt, unseen = (GeneralCorpus(args.corpus, None, rate, split) for split in ("train", "test"))
+            train = code(bundle, stereo_clips(learnt, count, rate, rng), args.width)
+            test = code(bundle, stereo_clips(unseen, 40, rate, rng), args.width)
+        else:
+            train = code(bundle, clips(Corpus(args.corpus), count, rate, rng, True), args.width)
+            test = code(bundle, clips(Corpus(args.corpus, "test"), 20, rate, rng, False), args.width)
         if args.codes:
             torch.save((train, test), args.codes)
     print(f"{train.shape[0] * train.shape[1]} frames coded in {time.time() - clock:.0f} s", flush=True)
@@ -105,15 +120,17 @@ def main():
         inputs, codes = learn.of(index)
         known, truth = (check if stage < default else check_high).of(index)
         plain = entropy.constant(codes, books.shape[2])
-        a, a0, w, bias = entropy.fit(inputs, codes, books[stage, group], HIDDEN[min(stage, len(HIDDEN) - 1)], args.steps)
-        # What was learned from few frames is too sure of itself on other speakers.
-        networks = [entropy.integers(a, a0, w * trust, bias * trust, inputs) for trust in TRUST]
+        hidden, networks = args.hidden[min(stage, len(args.hidden) - 1)], []
+        if hidden:
+            a, a0, w, bias = entropy.fit(inputs, codes, books[stage, group], hidden, args.steps)
+            # What was learned from few frames is too sure of itself on other speakers.
+            networks = [entropy.integers(a, a0, w * trust, bias * trust, inputs) for trust in TRUST]
         flat = plain | {"logit_bias": np.zeros_like(plain["logit_bias"])}
         choices = [(entropy.bits(t, known, truth), t) for t in (*networks, plain, flat)]
         cost, tables = min(choices, key=lambda c: c[0])
         costs.append(cost)
         tensors |= {f"{name}.{index}": value for name, value in tables.items()}
-        print(f"stage {stage} group {group}: {cost:.3f} bits, without a context {choices[len(TRUST)][0]:.3f}, "
+        print(f"stage {stage} group {group}: {cost:.3f} bits, without a context {choices[len(networks)][0]:.3f}, "
               f"{time.time() - clock:.0f} s", flush=True)
     facts = {"version": "1", "input_bits": str(input_bits), "frames_before": str(entropy.FRAMES_BEFORE)}
     save_file(tensors, args.bundle / FILE, facts)

@@ -22,11 +22,12 @@ from siskin_models.arch import Config
 from siskin_models.bundle import bundle_hash, sha256
 from siskin_models.codec import load, load_bundle
 from siskin_models.export import decoder_graph, encoder_graph, graph_weights, half_weights, takes_blocks
+from siskin_models.export_stereo import stereo_decoder_graph, stereo_encoder_graph, stereo_half_weights
 from siskin_models.quantizer import decode, encode
 
 # PyTorch 1's restricted reader knows no floats.
 NEW = int(torch.__version__.split(".")[0]) >= 2
-PREFIXES = (1, 2, 3, 6, 9)
+PREFIXES = {1: (1, 2, 3, 6, 9), 2: (3, 6, 8, 12, 16)}  # stages, by channels
 # Ids above the codes that mean something in streams of tokens (docs/tokens.md), in this order.
 SPECIAL = ("pad", "start", "end", "separator")
 DEFAULT = 6
@@ -66,11 +67,11 @@ def manifest(config, codec, graphs, name, version):
     stages, groups, size, _ = codec.quantizer.books.shape
     bits = groups * int(np.log2(size))
     # Codecs of fewer stages have the prefixes that they can have.
-    prefixes = sorted({n for n in PREFIXES if n < stages} | {stages})
+    prefixes = sorted({n for n in PREFIXES[config.channels] if n < stages} | {stages})
     return {
         "format": 1, "kind": "audio", "name": name, "version": version,
         "licence": "MIT OR Apache-2.0",
-        "sample_rate": config.sample_rate, "channels": 1, "hop": config.hop, "delay": config.overlap, "lookahead": 0,
+        "sample_rate": config.sample_rate, "channels": config.channels, "hop": config.hop, "delay": config.overlap, "lookahead": 0,
         "receptive_field_frames": {"encoder": reach(config.enc_depth, config),
                                    "decoder": decoder_reach(config)},
         "chunk_frames": [1], "latent_dim": config.latent,
@@ -90,19 +91,26 @@ def default_stages(stages):
 
 def golden(codec, clip, seconds):
     """Offline reference: the whole clip at once through the torch model. `decoded` is late by `delay` samples."""
-    audio, rate = sf.read(clip, dtype="float64")
+    audio, rate = sf.read(clip, dtype="float64", always_2d=True)
+    audio = audio.T
+    if len(audio) < codec.config.channels:
+        # The right channel later and softer, so that there is a side.
+        audio = np.stack([audio[0], 0.7 * np.roll(audio[0], 300)])
     hop = codec.config.hop
     common = np.gcd(codec.config.sample_rate, rate)
-    audio = resample_poly(audio, codec.config.sample_rate // common, rate // common)
+    audio = resample_poly(audio, codec.config.sample_rate // common, rate // common, axis=1)
     start = int(0.5 * codec.config.sample_rate)
-    pcm = audio[start: start + int(seconds * codec.config.sample_rate) // hop * hop].astype(np.float32)
+    pcm = audio[:, start: start + int(seconds * codec.config.sample_rate) // hop * hop].astype(np.float32)
+    whole = torch.from_numpy(pcm)[None] if len(pcm) > 1 else torch.from_numpy(pcm)
+    # Channels are interleaved, as everywhere outside of the networks.
+    flat = lambda x: np.ascontiguousarray(x.reshape(len(pcm), -1).T.reshape(-1))
     with torch.no_grad():
-        z = codec.encode(torch.from_numpy(pcm)[None])[0]
+        z = codec.encode(whole)[0]
         books = codec.quantizer.books
         default = default_stages(len(books))
         codes = encode(z, books)
-        decoded = {n: codec.decode(decode(codes, books, n)[None])[0].numpy() for n in (default, len(books))}
-    return {"pcm": pcm, "latents": np.ascontiguousarray(z.numpy().T),
+        decoded = {n: flat(codec.decode(decode(codes, books, n)[None])[0].numpy()) for n in (default, len(books))}
+    return {"pcm": flat(pcm), "latents": np.ascontiguousarray(z.numpy().T),
             "codes": np.ascontiguousarray(codes.numpy().T.astype(np.uint16)),
             "decoded": decoded[len(books)], "decoded_default": decoded[default]}
 
@@ -185,16 +193,25 @@ def main():
         whole_bundle(args)
 
 
+def parts_of(config):
+    """The networks, what writes their graphs and what rounds their weights."""
+    if config.channels == 2:
+        half, graphs = stereo_half_weights, (stereo_encoder_graph, stereo_decoder_graph)
+    else:
+        half, graphs = half_weights, (encoder_graph, decoder_graph)
+    return [(part, build, half) for part, build in zip(("encoder", "decoder"), graphs)]
+
+
 def whole_bundle(args):
     codec, saved = load(args.checkpoint)
     config = codec.config
-    if config.noise:
+    if args.noise:
         codec.decoder.raise_noise(args.noise, args.noise_above)
     args.out.mkdir(parents=True, exist_ok=True)
     graphs = {}
-    for part, build in (("encoder", encoder_graph), ("decoder", decoder_graph)):
+    for part, build, half in parts_of(config):
         module = getattr(codec, part)
-        graphs[part] = build(config, half_weights(module), module.state_shapes)
+        graphs[part] = build(config, half(module), module.state_shapes)
         onnx.save(graphs[part], args.out / f"{part}.onnx")
     books = codec.quantizer.books.numpy().astype(np.float16)
     save_file({"codebooks": books}, args.out / "codebooks.safetensors")
@@ -205,12 +222,15 @@ def whole_bundle(args):
     info["training"] = {"steps": saved["step"], "seconds": round(saved["elapsed"]), "parameters": parts,
                         "architecture": asdict(config),
                         "data": args.data,
-                        "losses": "companded complex STFT, spectral energy distance, audible disturbance, commitment",
+                        "losses": ", ".join(["companded complex STFT", "spectral energy distance",
+                                             "levels of third octaves" if config.channels == 2 else "audible disturbance",
+                                             "commitment"]),
                         "noise_db": args.noise}
     info["figures"] = []
     (args.out / "manifest.json").write_text(json.dumps(info, indent=2) + "\n")
     args.golden.parent.mkdir(parents=True, exist_ok=True)
-    save_file(golden(codec, args.clip, 2.0), args.golden)
+    # Twenty frames of two channels: two seconds would be 2.4 MB.
+    save_file(golden(codec, args.clip, 2.0 if config.channels == 1 else 0.4), args.golden)
     print(json.dumps(parts), {f: (args.out / f).stat().st_size for f in files})
 
 

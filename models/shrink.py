@@ -1,6 +1,6 @@
 """Cut a checkpoint of train.py down to what another run can start from: averages in 16 bits, codebooks in 8.
 
-  python models/shrink.py .siskin/runs/long/last.pt models/checkpoints/speech-24k-wide.pt
+  python models/shrink.py .siskin/runs/long/last.pt FOLDER/small.pt
 
 An entry is a multiple of 1/127 of the largest number of its codebook, which adds about 1e-4 of a stage's own variance.
 `train.py --start`, `export.py --checkpoint` and `compare_decoders.py --codec` take it; moments of the optimizer are left out.

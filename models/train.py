@@ -182,7 +182,7 @@ class Trainer(Training):
             q, commit, _, rest = self.codec.quantizer(z, self.prefixes(x))
             q = lose_frames(q, self.rng, args.lossy)
         with self.half():
-            y = self.codec.decoder.draws(q)
+            y = self.draws(q)
         # The losses are cut off from the networks here, so that each can be weighed by its gradient at the output.
         output = y.detach().float().requires_grad_()
         losses, gradient = self.judge(x, output)
@@ -195,6 +195,9 @@ class Trainer(Training):
         if self.phase == 2:
             self.books.lerp_(self.codec.quantizer.books, 1 - self.keep)
         return losses | {"commit": commit, "residual": rest, "norm": norm}
+
+    def draws(self, latents):
+        return self.codec.decoder.draws(latents)
 
     def judge(self, x, output):
         """Losses of what `Decoder.draws` gave, late by the codec's overlap, and their weighted gradient at it."""

@@ -69,7 +69,7 @@ def mel_distance(reference, output, rate=RATE, size=1024, hop=256):
 
     def levels(x):
         frames = np.lib.stride_tricks.sliding_window_view(x, size)[::hop] * window
-        return np.log10(np.maximum(np.abs(np.fft.rfft(frames)) / window.sum() @ mel_bands(rate).T, 1e-5))
+        return np.log10(np.maximum(np.abs(np.fft.rfft(frames)) / window.sum() @ mel_bands(rate, size).T, 1e-5))
 
     return float(np.abs(levels(reference) - levels(output)).mean())
 

@@ -38,6 +38,7 @@ class Config:
     noise: int = 0            # points of the noise's envelope a trunk step; 0: the decoder adds no noise
     harmonics: int = 0        # waveshapers of the source of overtones; 0: the decoder adds none
     skip: int = 0             # 1: latents hold coefficients that go past the trunks, too
+    channels = 1
 
     @property
     def coefs(self):

@@ -59,9 +59,10 @@ class Bundle:
         return Stream(self.sessions[part], self.manifest[part])
 
     def latents(self, pcm):
-        """pcm [samples], a multiple of hop -> latents [T, D]."""
+        """pcm [samples] or [channels, samples], a multiple of hop -> latents [T, D]."""
         stream = self.stream("encoder")
-        return np.stack([stream.step(f[None, None])[0, :, 0] for f in pcm.reshape(-1, self.hop)])
+        frames = np.atleast_2d(pcm).reshape(self.manifest["channels"], -1, self.hop).transpose(1, 0, 2)
+        return np.stack([stream.step(np.ascontiguousarray(f[None]))[0, :, 0] for f in frames])
 
     def search(self, latents):
         """Greedy nearest entries, [T, D] -> codes [T, stages * groups], stage-major."""
@@ -79,12 +80,14 @@ class Bundle:
                                for g in range(groups)], 1)
 
     def synthesise(self, latents):
-        """latents [T, D] -> pcm [T * hop], late by `delay` samples."""
+        """latents [T, D] -> pcm [T * hop], or [channels, T * hop] of more than one, late by `delay` samples."""
         stream = self.stream("decoder")
-        return np.concatenate([stream.step(z[None, :, None].astype(np.float32))[0, 0] for z in latents])
+        pcm = np.concatenate([stream.step(z[None, :, None].astype(np.float32))[0] for z in latents], -1)
+        return pcm[0] if len(pcm) == 1 else pcm
 
     def roundtrip(self, pcm, stages_list):
         """Code one clip and decode it with each number of stages; every output aligned with the input."""
-        pad = -(len(pcm) + self.delay) % self.hop
-        codes = self.search(self.latents(np.pad(pcm, (0, self.delay + pad)).astype(np.float32)))
-        return {n: self.synthesise(self.lookup(codes, n))[self.delay: self.delay + len(pcm)] for n in stages_list}
+        size = pcm.shape[-1]
+        pad = -(size + self.delay) % self.hop
+        codes = self.search(self.latents(np.pad(pcm, [(0, 0)] * (pcm.ndim - 1) + [(0, self.delay + pad)]).astype(np.float32)))
+        return {n: self.synthesise(self.lookup(codes, n))[..., self.delay: self.delay + size] for n in stages_list}

@@ -11,6 +11,7 @@ from safetensors.numpy import load_file
 from .arch import Config, Decoder, Encoder, zero_states
 from .export import graph_weights
 from .quantizer import GroupResidualQuantizer, balanced_rotation
+from .stereo import StereoConfig, StereoDecoder, StereoEncoder
 from .trainer import NEW
 
 # Weights whose shapes follow from the width of the latents.
@@ -47,10 +48,28 @@ class Codec(nn.Module):
         return count
 
 
+class StereoCodec(Codec):
+    """The codec of general sound: pcm [B, 2, samples]."""
+
+    def __init__(self, config: StereoConfig, groups=4, stages=16, size=1024):
+        nn.Module.__init__(self)
+        self.config = config
+        self.encoder, self.decoder = StereoEncoder(config), StereoDecoder(config)
+        self.quantizer = GroupResidualQuantizer(config.latent, groups, stages, size)
+        for group in self.quantizer.groups:
+            group.lean = True
+
+
+def of_architecture(fields):
+    """The class of a codec and its configuration, from the fields of that."""
+    return (StereoCodec, StereoConfig(**fields)) if "mid" in fields else (Codec, Config(**fields))
+
+
 def load(path, device="cpu"):
     """A codec from a checkpoint of `train.py`, whole or shrunk: moving-average weights, codebooks as the bundle rounds them."""
     saved = torch.load(path, map_location=device, weights_only=NEW)
-    codec = Codec(Config(**saved["config"]), *saved["books"].shape[1::-1], saved["size"]).to(device)
+    kind, config = of_architecture(saved["config"])
+    codec = kind(config, *saved["books"].shape[1::-1], saved["size"]).to(device)
     state = {k: v.float() for k, v in saved["average"].items()}
     codec.load_state_dict(state, strict=False)
     books = saved["books"].float() * saved.get("book_scale", 1.0)
@@ -65,7 +84,8 @@ def load_bundle(folder, groups=None, stages=None, **fields):
     manifest = json.loads((folder / "manifest.json").read_text())
     books = torch.from_numpy(load_file(folder / manifest["quantizer"]["file"])["codebooks"]).float()
     shape = (stages or books.shape[0], groups or books.shape[1])
-    codec = Codec(Config(**manifest["training"]["architecture"]), shape[1], shape[0], books.shape[2])
+    kind, config = of_architecture(manifest["training"]["architecture"])
+    codec = kind(config, shape[1], shape[0], books.shape[2])
     for part in ("encoder", "decoder"):
         weights = graph_weights(onnx.load(folder / manifest[part]["file"]))
         for name, parameter in getattr(codec, part).named_parameters():

@@ -68,9 +68,9 @@ class ShapeLoss(Windows):
         spec = self.spectrum(pcm, n)
         return spec * (Power.apply(spec) + 1e-4).pow((self.power - 1) / 2)
 
-    def forward(self, target, output):
+    def forward(self, target, output, level=None):
         n = self.next()
-        level = unit_level(target)
+        level = unit_level(target) if level is None else level
         error = self.view(target * level, n) - self.view(output * level, n)
         error = (Power.apply(error) + 1e-6).sqrt()
         return (error.mean((0, 1)) * getattr(self, f"weight{n}")).mean()
@@ -94,8 +94,8 @@ class EnergyDistance(Windows):
         bins = ((a[1] - b[1]).abs().mean((0, 1)) * getattr(self, f"weight{n}")).mean()
         return 0.5 * F.l1_loss(a[0], b[0]) + self.bins * bins
 
-    def forward(self, target, draws):
-        level, n = unit_level(target), self.next()
+    def forward(self, target, draws, level=None):
+        level, n = unit_level(target) if level is None else level, self.next()
         with torch.no_grad():
             wanted = self.view(target * level, n)
         got = [self.view(draw * level, n) for draw in draws]
@@ -122,8 +122,8 @@ class BandLevels(nn.Module):
         # 60 dB below the whole is where a band ends to matter.
         return (power @ self.bank.t() + 1e-6 * self.n / 2).log()
 
-    def forward(self, target, output):
-        level = unit_level(target)
+    def forward(self, target, output, level=None):
+        level = unit_level(target) if level is None else level
         return F.smooth_l1_loss(self.levels(output * level), self.levels(target * level), beta=0.1) / 2
 
 
