@@ -16,6 +16,8 @@ import soundfile as sf
 from siskin_eval import tables
 from siskin_eval.general import MEASURES, clips
 
+# Channels that are given to it.
+OPUS = {"opus": 2, "opus-mono": 1}
 FRESH = ("hyperrogue-music", "freedroidrpg-data", "sonic-pi-samples", "render")
 
 
@@ -24,9 +26,9 @@ def arguments():
     p.add_argument("--corpus", type=Path, default=Path(".siskin/general"))
     p.add_argument("--program", type=Path, default=Path("target/release/siskin"))
     p.add_argument("--codec", nargs="+", metavar="NAME:RATE",
-                   default=["audio-48k:6000", "audio-48k:12000", "audio-48k:16000", "audio-48k:24000", "audio-48k:32000",
+                   default=["audio-48k:6000", "audio-48k:12000", "audio-48k:16000", "audio-48k:24000", "opus-mono:12000",
                             "opus:12000", "opus:16000", "opus:24000", "opus:32000", "speech-24k:9000"],
-                   help="opus, or a bundle by name or path")
+                   help="opus, opus-mono, or a bundle by name or path")
     p.add_argument("--seconds", type=float, default=8)
     p.add_argument("--count", type=int, help="about so many clips, spread over all")
     p.add_argument("--cache", type=Path, default=Path(".siskin/general-scores.json"))
@@ -43,9 +45,9 @@ def code(program, codec, clip, folder):
     name, rate = codec.rsplit(":", 1)
     source, back = folder / "in.wav", folder / "out.wav"
     sf.write(source, clip.T, 48000, subtype="PCM_16")
-    coded = folder / ("c.opus" if name == "opus" else "c.mka")
-    if name == "opus":
-        run("ffmpeg", "-v", "error", "-y", "-i", source, "-c:a", "libopus", "-b:a", rate, coded)
+    coded = folder / ("c.opus" if name in OPUS else "c.mka")
+    if name in OPUS:
+        run("ffmpeg", "-v", "error", "-y", "-i", source, "-c:a", "libopus", "-ac", OPUS[name], "-b:a", rate, coded)
         run("ffmpeg", "-v", "error", "-y", "-i", coded, "-c:a", "pcm_s16le", "-ar", "48000", "-ac", "2", back)
     else:
         run(program, "encode", "-q", "--model", name, "-b", rate, source, coded)
@@ -91,7 +93,7 @@ def main():
 
 def title(codec):
     name, rate = codec.rsplit(":", 1)
-    return f"{ {'opus': 'Opus'}.get(name, Path(name).name)} {int(rate) / 1000:g}k"
+    return f"{ {'opus': 'Opus', 'opus-mono': 'Opus mono'}.get(name, Path(name).name)} {int(rate) / 1000:g}k"
 
 
 if __name__ == "__main__":

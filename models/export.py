@@ -94,8 +94,8 @@ def golden(codec, clip, seconds):
     audio, rate = sf.read(clip, dtype="float64", always_2d=True)
     audio = audio.T
     if len(audio) < codec.config.channels:
-        # The right channel later and softer, so that there is a side.
-        audio = np.stack([audio[0], 0.7 * np.roll(audio[0], 300)])
+        # The right channel softer and with an echo, so that there is a side.
+        audio = np.stack([audio[0], 0.6 * audio[0] + 0.3 * np.roll(audio[0], 300)])
     hop = codec.config.hop
     common = np.gcd(codec.config.sample_rate, rate)
     audio = resample_poly(audio, codec.config.sample_rate // common, rate // common, axis=1)
@@ -184,6 +184,9 @@ def main():
     parser.add_argument("--data", default="docs/training.md", help="where the manifest says what it was trained on")
     parser.add_argument("--noise", type=float, default=0.0, metavar="DB", help="added to the level of the decoder's noise")
     parser.add_argument("--noise-above", type=float, default=0.0, metavar="HZ", help="only to that of bands from there on")
+    parser.add_argument("--stages", type=int, help="of a checkpoint that has more")
+    parser.add_argument("--level", type=float, default=0.0, metavar="DB", help="added to all that a decoder of two channels makes")
+    parser.add_argument("--level-above", type=float, default=0.0, metavar="HZ", help="only to bands from there on")
     args = parser.parse_args()
     if args.graphs:
         new_graphs(args)
@@ -207,6 +210,10 @@ def whole_bundle(args):
     config = codec.config
     if args.noise:
         codec.decoder.raise_noise(args.noise, args.noise_above)
+    if args.stages:
+        codec.quantizer.keep_stages(args.stages)
+    if args.level:
+        codec.decoder.raise_all(args.level, args.level_above)
     args.out.mkdir(parents=True, exist_ok=True)
     graphs = {}
     for part, build, half in parts_of(config):

@@ -16,7 +16,7 @@ from train import Trainer
 
 from siskin_models.codec import StereoCodec, load_bundle
 from siskin_models.general import GeneralCorpus
-from siskin_models.losses import BandLevels, EnergyDistance, ShapeLoss
+from siskin_models.losses import BandLevels, Convergence, EnergyDistance, ShapeLoss
 from siskin_models.stereo import StereoConfig, turn
 from siskin_models.trainer import Training
 
@@ -45,6 +45,8 @@ def arguments():
     p.add_argument("--knee", type=float, default=5000.0, help="Hz above which spectral errors count less")
     p.add_argument("--distance", type=float, default=1.0)
     p.add_argument("--levels", type=float, default=0.2)
+    p.add_argument("--convergence", type=float, default=0.5)
+    p.add_argument("--tonal", type=float, default=0.1, help="share of crops that are tones and glides")
     p.add_argument("--constant", action="store_true")
     p.add_argument("--average", type=float, default=0.999)
     p.add_argument("--lossy", type=float, default=0.1)
@@ -62,7 +64,7 @@ def arguments():
 
 
 class StereoTrainer(Trainer):
-    LOGGED = ("shape", "distance", "levels", "commit", "residual", "norm")
+    LOGGED = ("shape", "distance", "convergence", "levels", "commit", "residual", "norm")
 
     def __init__(self, args):
         Training.__init__(self, args)
@@ -74,6 +76,7 @@ class StereoTrainer(Trainer):
         self.corpus = GeneralCorpus(args.corpus, args.speech, config.sample_rate)
         self.shape = ShapeLoss(config.sample_rate, WINDOWS, knee=args.knee).to(args.device)
         self.distance = EnergyDistance(config.sample_rate, HEARD, knee=2 * args.knee).to(args.device)
+        self.convergence = Convergence(config.sample_rate, WINDOWS, args.knee).to(args.device)
         self.levels = BandLevels(config.sample_rate, 4096).to(args.device)
         opt = torch.optim.AdamW(self.codec.parameters(), args.rate, betas=(0.9, 0.98), weight_decay=0.01)
         self.phase, self.books = 2 if args.start else 1, self.codec.quantizer.books
@@ -87,7 +90,7 @@ class StereoTrainer(Trainer):
 
     def batch(self, size):
         length = self.args.frames * self.codec.config.hop
-        return self.corpus.batch(self.rng, size, length).to(self.args.device)
+        return self.corpus.batch(self.rng, size, length, self.args.tonal).to(self.args.device)
 
     def prefixes(self, pcm):
         """Stages of each crop; a quarter of the crops changes them from frame to frame, as an average rate does."""
@@ -116,8 +119,9 @@ class StereoTrainer(Trainer):
         got = output[..., delay:]
         # By the power of both channels, so that a side that is hardly there counts as hardly there.
         level = 1 / (x[..., :-delay].pow(2).mean((1, 2)).sqrt()[:, None] + 1e-3)
-        losses = {"shape": self.shape(wanted, got[0], level), "distance": self.distance(wanted, got[1:], level)}
-        weights = {"shape": args.shape, "distance": args.distance, "levels": args.levels}
+        losses = {"shape": self.shape(wanted, got[0], level), "distance": self.distance(wanted, got[1:], level),
+                  "convergence": self.convergence(wanted, got[1], level)}
+        weights = {"shape": args.shape, "distance": args.distance, "convergence": args.convergence, "levels": args.levels}
         if self.step % 2:
             losses["levels"] = 2 * self.levels(wanted, got[1], level)
         gradient, = torch.autograd.grad(sum(weights[k] * v for k, v in losses.items()), output)

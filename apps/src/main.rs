@@ -7,6 +7,7 @@ mod bench;
 mod call;
 mod cli;
 mod commands;
+mod content;
 mod events;
 mod failure;
 mod interrupt;

@@ -7,6 +7,10 @@ use clap::Args;
 use siskin_core::bundle::Bundle;
 use siskin_core::runtime::{Provider, Runtime, RuntimeOptions};
 
+/// The shipped bundle for speech, and that for all other sound.
+pub(crate) const SPEECH: &str = "speech-24k";
+pub(crate) const GENERAL: &str = "audio-48k";
+
 /// Which model, and what runs it.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Model")]
@@ -37,7 +41,7 @@ impl ModelArgs {
 
     /// The bundle to encode sound with where none is named.
     pub(crate) fn default_bundle() -> Result<Bundle> {
-        Ok(Bundle::find("speech-24k")?)
+        Ok(Bundle::find(SPEECH)?)
     }
 
     /// ONNX Runtime with the options asked for.

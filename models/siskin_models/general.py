@@ -54,25 +54,26 @@ class GeneralCorpus:
         x = resample_poly(self.speech.crop(rng, "speech", length // up + 1), up, 1)[:length].astype(np.float32)
         return placed(rng, x)
 
-    def batch(self, rng, size, length):
-        """[size, 2, length]: music, sounds, speech with and without music behind it, tones, noise; at -30..0 dB of full scale."""
+    def batch(self, rng, size, length, tonal=0.1):
+        """[size, 2, length]: a share `tonal` of tones and glides, else music, sounds, speech with and without music behind it,
+        noise; at -30..0 dB of full scale."""
         out = np.zeros((size, 2, length), np.float32)
         for i in range(size):
             kind = rng.random()
-            if kind < 0.56:
-                x = self.crop(rng, "music", length)
-            elif kind < 0.74 or self.speech is None:
-                x = self.crop(rng, "sound", length)
-                if rng.random() < 0.3:
-                    x = mixed(rng, x, self.crop(rng, "music", length), -5, 15)
-            elif kind < 0.87:
-                x = self.voice(rng, length)
-                if rng.random() < 0.4:
-                    x = mixed(rng, x, self.crop(rng, "music", length), 0, 20)
-            elif kind < 0.97:
+            if rng.random() < tonal:
                 # One sound in the middle or aside, or two at places of their own.
                 x = sum(placed(rng, (tones if rng.random() < 0.6 else glides)(rng, length, self.rate))
                         for _ in range(rng.integers(1, 3)))
+            elif kind < 0.62:
+                x = self.crop(rng, "music", length)
+            elif kind < 0.82 or self.speech is None:
+                x = self.crop(rng, "sound", length)
+                if rng.random() < 0.3:
+                    x = mixed(rng, x, self.crop(rng, "music", length), -5, 15)
+            elif kind < 0.97:
+                x = self.voice(rng, length)
+                if rng.random() < 0.4:
+                    x = mixed(rng, x, self.crop(rng, "music", length), 0, 20)
             else:
                 x = np.stack([coloured(rng, length), coloured(rng, length)])
             if rng.random() < 0.03:

@@ -107,6 +107,15 @@ class GroupResidualQuantizer(nn.Module):
         """[stages, groups, size, D / groups]"""
         return torch.stack([g.books for g in self.groups], 1)
 
+    @torch.no_grad()
+    def keep_stages(self, count):
+        """Forgets the stages from `count` on."""
+        self.stages = count
+        for group in self.groups:
+            group.stages, group.books = count, group.books[:count].clone()
+            group.count, group.total = group.count[:count].clone(), group.total[:count].clone()
+
+    @torch.no_grad()
     def set_books(self, books):
         for group, mine in zip(self.groups, books.unbind(1)):
             group.books.copy_(mine)

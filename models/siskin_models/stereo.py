@@ -155,8 +155,16 @@ class StereoDecoder(nn.Module):
     @torch.no_grad()
     def raise_noise(self, decibels, above=0.0):
         """Makes the noise louder in the bands whose middles lie at `above` Hz or higher."""
-        high = (band_centres(self.c) >= above).repeat(2)
-        self.level.bias += high * (decibels * math.log(10) / 20)
+        self.level.bias += self.more(decibels, above)
+
+    @torch.no_grad()
+    def raise_all(self, decibels, above=0.0):
+        """Makes everything louder in those bands."""
+        for head in (self.gain, self.level):
+            head.bias += self.more(decibels, above)
+
+    def more(self, decibels, above):
+        return (band_centres(self.c) >= above).repeat(2) * (decibels * math.log(10) / 20)
 
     def trunk(self, latents, states):
         x, after = self.inp(latents), []

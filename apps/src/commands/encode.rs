@@ -9,6 +9,7 @@ use siskin_core::audio::{self, DEFAULT_LAMBDA, DEFAULT_SEARCH_WIDTH, Encoder, En
 use siskin_core::bundle::{Bundle, Conventions, Manifest, VideoBundle};
 
 use crate::bench::peak_memory;
+use crate::content::{self, AudioKind};
 use crate::events;
 use crate::failure::usage_error;
 use crate::media::{self, AudioInput, Kind, Source, kept_tags};
@@ -41,6 +42,16 @@ pub(crate) struct EncodeArgs {
     input: PathBuf,
     /// Coded file: .mka for audio, .mkv for video and audio; - for a live stream on stdout
     output: PathBuf,
+    /// What the sound is, which decides the bundle
+    #[arg(
+        long,
+        value_enum,
+        value_name = "KIND",
+        default_value = "auto",
+        conflicts_with = "model",
+        help_heading = "Coding"
+    )]
+    audio: AudioKind,
     /// Bit rate of the audio in b/s, such as 6k or 6000: the average of packets, or with --rate-control constant an upper
     /// bound of the codes before range coding [default: the bundle's]
     #[arg(short, long, value_name = "RATE", value_parser = units::parse_bitrate, help_heading = "Coding")]
@@ -140,7 +151,7 @@ fn check_sound_options(args: &EncodeArgs) -> Result<()> {
 
 fn encode_sound(args: &EncodeArgs, source: Source, mut report: Report) -> Result<ExitCode> {
     check_sound_options(args)?;
-    let bundle = args.model.bundle()?;
+    let bundle = choose_bundle(args, args.model.model.as_deref(), &report)?;
     let manifest = bundle.manifest();
     // All that may be wrong with the options comes before the output is opened, so that a mistyped rate costs no
     // file.
@@ -295,9 +306,21 @@ fn choose_models(args: &EncodeArgs, with_sound: bool) -> Result<[Option<&str>; 2
     }
 }
 
+/// The bundle for sound: the one that is named, or one for what the sound is.
+fn choose_bundle(args: &EncodeArgs, model: Option<&str>, report: &Report) -> Result<Bundle> {
+    if let Some(name) = model {
+        return Ok(Bundle::find(name)?);
+    }
+    let (bundle, words) = content::bundle_for(args.audio, &args.input, args.bitrate, args.stages.is_some())?;
+    if let Some(words) = words {
+        report.note(&words);
+    }
+    Ok(bundle)
+}
+
 /// The sound beside a video.
 fn open_sound(args: &EncodeArgs, source: &Source, model: Option<&str>, report: &Report) -> Result<Sound> {
-    let bundle = model.map_or_else(ModelArgs::default_bundle, |name| Ok(Bundle::find(name)?))?;
+    let bundle = choose_bundle(args, model, report)?;
     let manifest = bundle.manifest();
     let stages = choose_stages(args, manifest)?;
     check_packets(args, manifest)?;
