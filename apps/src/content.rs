@@ -17,7 +17,7 @@ pub(crate) enum AudioKind {
     Speech,
     /// Music and all other sound: audio-48k, in stereo
     General,
-    /// Whichever the first half minute is, and general for stereo; speech for pipes, with --stages, and below 6 kb/s
+    /// Whichever the first half minute is, and general for stereo; speech for pipes, with --stages or --dtx, and below 6 kb/s
     Auto,
 }
 
@@ -29,18 +29,18 @@ const LOWEST_GENERAL: u32 = 6000;
 /// Highest bit rate in b/s that speech-24k has.
 const HIGHEST_SPEECH: u32 = 9000;
 
-/// A bundle for the sound of `input`, and words that say why where it was chosen by listening.
+/// A bundle for the sound of `input`, and words that say why where it was chosen by listening. `needs_speech`: other options mean
+/// or need speech-24k.
 pub(crate) fn bundle_for(
     kind: AudioKind,
     input: &Path,
     bitrate: Option<u32>,
-    has_stages: bool,
+    needs_speech: bool,
 ) -> Result<(Bundle, Option<String>)> {
     let name = match kind {
         AudioKind::Speech => SPEECH,
         AudioKind::General => GENERAL,
-        // A number of stages has always been that of speech-24k.
-        AudioKind::Auto if has_stages || bitrate.is_some_and(|b| b < LOWEST_GENERAL) => SPEECH,
+        AudioKind::Auto if needs_speech || bitrate.is_some_and(|b| b < LOWEST_GENERAL) => SPEECH,
         AudioKind::Auto if bitrate.is_some_and(|b| b > HIGHEST_SPEECH) => GENERAL,
         AudioKind::Auto => return listen(input),
     };

@@ -47,7 +47,7 @@ pub(crate) struct EncodeArgs {
         long,
         value_enum,
         value_name = "KIND",
-        default_value = "auto",
+        default_value = "speech",
         conflicts_with = "model",
         help_heading = "Coding"
     )]
@@ -311,7 +311,9 @@ fn choose_bundle(args: &EncodeArgs, model: Option<&str>, report: &Report) -> Res
     if let Some(name) = model {
         return Ok(Bundle::find(name)?);
     }
-    let (bundle, words) = content::bundle_for(args.audio, &args.input, args.bitrate, args.stages.is_some())?;
+    // A number of stages has always been that of speech-24k, and there is no DTX of two channels.
+    let needs_speech = args.stages.is_some() || args.dtx;
+    let (bundle, words) = content::bundle_for(args.audio, &args.input, args.bitrate, needs_speech)?;
     if let Some(words) = words {
         report.note(&words);
     }
