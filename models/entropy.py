@@ -4,7 +4,7 @@ Encodes speech of the corpus with the bundle, fits a small network to each codeb
 `entropy.safetensors` to the manifest; the bundle's id changes with it. The same command gives the same tables.
 
   python models/entropy.py --bundle models/bundles/speech-24k
-  python models/entropy.py --bundle models/bundles/audio-48k --corpus .siskin/general --minutes 40 --hidden 48 48 32 32 32 32 0
+  python models/entropy.py --bundle models/bundles/audio-48k --corpus .siskin/general --minutes 30 --steps 1200 --hidden 48 48 32 0
 """
 import argparse
 import json
@@ -22,6 +22,7 @@ from siskin_models.general import GeneralCorpus
 
 FILE = "entropy.safetensors"
 SECONDS = 6
+# Hidden units of a codebook by its stage: the first stages gain most.
 HIDDEN = (128, 96, 96, 64, 64, 64, 48)
 
 # Shares of the learned logits that are tried on unseen speakers.

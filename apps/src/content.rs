@@ -17,7 +17,7 @@ pub(crate) enum AudioKind {
     Speech,
     /// Music and all other sound: audio-48k, in stereo
     General,
-    /// Whichever the first half minute is, and general for stereo; speech for pipes, with --stages or --dtx, and below 6 kb/s
+    /// Whichever the first half minute is, and general for stereo; speech for pipes and URLs, with --stages or --dtx, and below 6 kb/s
     Auto,
 }
 
@@ -48,8 +48,14 @@ pub(crate) fn bundle_for(
 }
 
 fn listen(input: &Path) -> Result<(Bundle, Option<String>)> {
+    if !can_be_read_twice(input) {
+        let words = format!(
+            "The input can be read once only, so it is taken for speech: --audio general for {GENERAL}"
+        );
+        return Ok((Bundle::find(SPEECH)?, Some(words)));
+    }
     // What fails here fails again where the input is opened to be encoded, and is told there.
-    let content = if can_be_read_twice(input) { content_of(input).unwrap_or_default() } else { None };
+    let content = content_of(input).unwrap_or_default();
     if content != Some(Content::General) {
         let words = content.map(|_| format!("Taken for speech: {SPEECH}, --audio general for {GENERAL}"));
         return Ok((Bundle::find(SPEECH)?, words));

@@ -11,7 +11,7 @@ use common::*;
 fn encode_fails(folder: &Path, name: &str, code: i32, text_in_error: &str) {
     let (source, out) = (folder.join(name), folder.join("out.mka"));
     let before = folder.read_dir().expect("a folder").count();
-    assert_fails(&run(["encode", "--audio", "speech", text(&source), text(&out)]), code, text_in_error);
+    assert_fails(&run(["encode", text(&source), text(&out)]), code, text_in_error);
     assert_eq!(folder.read_dir().expect("a folder").count(), before, "nothing is left behind");
 }
 
@@ -29,11 +29,7 @@ fn inputs_that_are_not_audio() {
     let noise: Vec<u8> = (0..50_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
     fs::write(path.join("noise.bin"), noise).expect("a file");
     encode_fails(path, "noise.bin", 1, "noise.bin");
-    assert_fails(
-        &run_with(&["encode", "--audio", "speech", "-", text(&path.join("o.mka"))], Vec::new()),
-        1,
-        "stdin",
-    );
+    assert_fails(&run_with(&["encode", "-", text(&path.join("o.mka"))], Vec::new()), 1, "stdin");
 }
 
 #[test]
@@ -83,13 +79,12 @@ fn a_truncated_recording() {
         };
         fs::write(folder.path().join(name), &whole[..whole.len() / 2]).expect("a file");
         let (source, out) = (folder.path().join(name), folder.path().join("out.mka"));
-        let output = run(["encode", "--audio", "speech", "-q", text(&source), text(&out)]);
+        let output = run(["encode", "-q", text(&source), text(&out)]);
         assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
         let errors = stderr(&output);
         assert!(errors.lines().any(|l| l.contains("ends after")), "{errors}");
         assert!(!decode(&out, &[]).is_empty(), "what is there is kept");
-        let output =
-            run(["encode", "--audio", "speech", "-q", "-y", "--allow-truncated", text(&source), text(&out)]);
+        let output = run(["encode", "-q", "-y", "--allow-truncated", text(&source), text(&out)]);
         assert!(output.status.success() && stderr(&output).contains("warning"), "{}", stderr(&output));
         assert!(!decode(&out, &[]).is_empty());
         fs::remove_file(out).expect("the coded file");
@@ -146,7 +141,7 @@ fn a_bundle_with_a_wrong_hash() {
     let search = bundles.path().join("bundles");
     let run = |args: &[&str]| siskin().env("SISKIN_BUNDLES", &search).args(args).output().expect("it starts");
     let (mka, out) = (folder.path().join("out.mka"), folder.path().join("out.wav"));
-    assert_fails(&run(&["encode", "--audio", "speech", text(&source), text(&mka)]), 1, "sha256");
+    assert_fails(&run(&["encode", text(&source), text(&mka)]), 1, "sha256");
     assert_fails(&run(&["decode", text(&coded), text(&out)]), 1, "sha256");
     assert_fails(&run(&["models", "verify", "speech-24k"]), 1, "encoder.onnx");
     assert_files(folder.path(), &["in.mka", "in.wav"]);
@@ -175,14 +170,11 @@ fn providers_that_are_not_there() {
     let coded = coded(folder.path(), 1.0, &[]);
     let (source, out) = (folder.path().join("in.wav"), folder.path().join("out.mka"));
     for provider in ["cuda", "tensorrt"] {
-        let result = run(["encode", "--audio", "speech", "--provider", provider, text(&source), text(&out)]);
+        let result = run(["encode", "--provider", provider, text(&source), text(&out)]);
         assert_fails(&result, 1, &format!("execution provider {provider} cannot be used"));
     }
     assert_fails(&run(["decode", "--provider", "cuda", text(&coded), "-"]), 1, "cuda");
-    assert_eq!(
-        run(["encode", "--audio", "speech", "--provider", "abacus", text(&source), text(&out)]).status.code(),
-        Some(2)
-    );
+    assert_eq!(run(["encode", "--provider", "abacus", text(&source), text(&out)]).status.code(), Some(2));
     assert!(!out.exists());
 }
 
@@ -192,12 +184,6 @@ fn a_library_that_does_not_load() {
     coded(folder.path(), 1.0, &[]);
     let (source, out) = (folder.path().join("in.wav"), folder.path().join("out.mka"));
     let mut command = siskin();
-    command.env("ORT_DYLIB_PATH", "/nowhere/libonnxruntime.so").args([
-        "encode",
-        "--audio",
-        "speech",
-        text(&source),
-        text(&out),
-    ]);
+    command.env("ORT_DYLIB_PATH", "/nowhere/libonnxruntime.so").args(["encode", text(&source), text(&out)]);
     assert_fails(&command.output().expect("it starts"), 1, "ONNX Runtime cannot be loaded");
 }

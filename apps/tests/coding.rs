@@ -14,8 +14,8 @@ fn range_coding_changes_the_bytes_and_not_the_sound() {
     let (small, plain) = (folder.path().join("small.mka"), folder.path().join("plain.mka"));
     let source = clip("speech-it-male.flac");
     // Where bits weigh nothing, both have the same codes.
-    good(["encode", "--audio", "speech", "--stages", "6", "--lambda", "0", text(&source), text(&small)]);
-    good(["encode", "--audio", "speech", "--stages", "6", "--fixed-width", text(&source), text(&plain)]);
+    good(["encode", "--stages", "6", "--lambda", "0", text(&source), text(&small)]);
+    good(["encode", "--stages", "6", "--fixed-width", text(&source), text(&plain)]);
     assert_eq!(info(&plain)["coding"], "fixed width");
     assert_eq!(decode(&small, &[]), decode(&plain, &[]));
     assert_eq!(info(&small)["code_bitrate"], info(&plain)["code_bitrate"]);
@@ -35,27 +35,13 @@ fn bits_that_weigh_make_files_smaller() {
     let source = clip("speech-it-male.flac");
     let bytes = |weight: &str| {
         let coded = folder.path().join(format!("{weight}.mka"));
-        good([
-            "encode",
-            "--audio",
-            "speech",
-            "--stages",
-            "6",
-            "--lambda",
-            weight,
-            text(&source),
-            text(&coded),
-        ]);
+        good(["encode", "--stages", "6", "--lambda", weight, text(&source), text(&coded)]);
         info(&coded)["packet_bytes"].as_u64().expect("a number")
     };
     let sizes = ["0", "0.4", "1"].map(bytes);
     assert!(sizes[0] > sizes[1] && sizes[1] > sizes[2], "{sizes:?}");
     let out = folder.path().join("x.mka");
-    assert_fails(
-        &run(["encode", "--audio", "speech", "--lambda", "5", text(&source), text(&out)]),
-        2,
-        "0 to 4",
-    );
+    assert_fails(&run(["encode", "--lambda", "5", text(&source), text(&out)]), 2, "0 to 4");
 }
 
 #[test]
@@ -64,12 +50,7 @@ fn a_variable_rate_is_what_packets_take() {
     let (source, coded) = (folder.path().join("a.wav"), folder.path().join("a.mka"));
     wav(&source, &voice(24_000 * 20, 24_000), 24_000, 1);
     for more in [&[][..], &["--vbr"], &["--rate-control", "vbr", "--fixed-width"]] {
-        let options = [
-            &["encode", "--audio", "speech", "-y", "--bitrate", "5500"],
-            more,
-            &[text(&source), text(&coded)],
-        ]
-        .concat();
+        let options = [&["encode", "-y", "--bitrate", "5500"], more, &[text(&source), text(&coded)]].concat();
         good(options);
         let info = info(&coded);
         let rate = info["packet_bitrate"].as_f64().expect("a number");
@@ -80,11 +61,10 @@ fn a_variable_rate_is_what_packets_take() {
         good(["verify", text(&coded)]);
     }
     for constant in [&["--rate-control", "constant", "--bitrate", "5500"][..], &["--stages", "5"]] {
-        good([&["encode", "--audio", "speech", "-y"], constant, &[text(&source), text(&coded)]].concat());
+        good([&["encode", "-y"], constant, &[text(&source), text(&coded)]].concat());
         let info = info(&coded);
         assert_eq!(info["variable"], false, "{info}");
     }
-    let output =
-        run(["encode", "--audio", "speech", "-y", "--vbr", "--bitrate", "50", text(&source), text(&coded)]);
+    let output = run(["encode", "-y", "--vbr", "--bitrate", "50", text(&source), text(&coded)]);
     assert_fails(&output, 2, "--bitrate is 50 b/s");
 }

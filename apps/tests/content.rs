@@ -78,6 +78,7 @@ fn what_is_asked_for_decides_first() {
     let bytes = std::fs::read(&music).expect("a clip");
     let piped = run_with(&["encode", "-y", "--audio", "auto", "-", text(&coded)], bytes);
     assert!(piped.status.success(), "{}", stderr(&piped));
+    assert!(stderr(&piped).contains("read once only, so it is taken for speech"), "{}", stderr(&piped));
     assert_eq!(model(&coded), "speech-24k");
 }
 

@@ -46,7 +46,7 @@ fn the_last_frame_of_an_mp4_lasts_as_long_as_the_file_says() {
         let (source, coded) = (path(&format!("{name}.mp4")), path(&format!("{name}.mkv")));
         let expected = length(&source);
         assert!(expected > 2.9, "{name}: the source lasts {expected} s");
-        good(["encode", "--audio", "speech", "-q", text(&source), text(&coded)]);
+        good(["encode", "-q", text(&source), text(&coded)]);
         let told = json(&["info", text(&coded), "--json"])["seconds"].as_f64().unwrap_or(f64::NAN);
         assert!((told - expected).abs() < NEAR, "{name}: {told} s, not {expected} s");
         assert!(
@@ -104,7 +104,7 @@ fn chapters_of_a_film_that_begins_late_stay_with_what_they_name() {
         text(&path("late.mkv")),
     ]);
     for (name, output) in [("coded.mkv", "back.mkv"), ("coded.mkv", "back.mp4")] {
-        good(["encode", "--audio", "speech", "-q", "-y", text(&path("late.mkv")), text(&path(name))]);
+        good(["encode", "-q", "-y", text(&path("late.mkv")), text(&path(name))]);
         good(["decode", "-q", "-y", text(&path(name)), text(&path(output))]);
         for file in [name, output] {
             let told = probe_format(&path(file));
@@ -144,16 +144,7 @@ fn frames_that_a_camera_left_out_count_with_their_time() {
     let folder = folder();
     let path = |name: &str| folder.path().join(name);
     ffmpeg(&["-f", "lavfi", "-i", "testsrc2=s=64x48:r=25:d=4", "-c:v", "mpeg4", text(&path("in.mp4"))]);
-    good([
-        "encode",
-        "--audio",
-        "speech",
-        "-q",
-        "--preset",
-        "realtime",
-        text(&path("in.mp4")),
-        text(&path("whole.mkv")),
-    ]);
+    good(["encode", "-q", "--preset", "realtime", text(&path("in.mp4")), text(&path("whole.mkv"))]);
     // Packets without a gap in their numbers, in the places of a camera that gave no frame for a second and a half, and left out
     // each fifth before and after.
     let places: Vec<u64> = (0..100).filter(|n| !(30..67).contains(n) && n % 5 != 4).collect();

@@ -53,8 +53,8 @@ fn a_url_gives_the_tracks_that_a_file_does() {
     let data = std::fs::read(&source).expect("a film");
     let length = data.len();
     // A packet a frame, so that they can be counted.
-    good(["encode", "--audio", "speech", "-q", "--preset", "realtime", text(&source), text(&by_name)]);
-    good(["encode", "--audio", "speech", "-q", "--preset", "realtime", &serve(data, length), text(&by_url)]);
+    good(["encode", "-q", "--preset", "realtime", text(&source), text(&by_name)]);
+    good(["encode", "-q", "--preset", "realtime", &serve(data, length), text(&by_url)]);
     assert_eq!(counts(&by_url), counts(&by_name));
     for track in ["v", "a"] {
         let packets = |path: &Path| probe(path, track, "packet=size");
@@ -72,7 +72,7 @@ fn a_transfer_that_breaks_off_is_no_success_but_is_kept() {
         let url = serve(data, there);
         for output in ["out.mkv", "out.mka"] {
             let output = folder.path().join(output);
-            let failed = run(["encode", "--audio", "speech", "-q", "-y", &url, text(&output)]);
+            let failed = run(["encode", "-q", "-y", &url, text(&output)]);
             let said = stderr(&failed);
             assert!(failed.status.code() == Some(1) && said.contains("breaks off after"), "{name}: {said}");
             let seconds = counts(&output).1.unwrap_or(0.0);
@@ -101,7 +101,7 @@ fn a_length_that_nobody_knew_is_no_truncation() {
         let mut data = whole.clone();
         data[at..at + 4].copy_from_slice(&stated.to_le_bytes());
         std::fs::write(&input, &data).expect("a file");
-        let output = run(["encode", "--audio", "speech", "-q", "-y", text(&input), text(&coded)]);
+        let output = run(["encode", "-q", "-y", text(&input), text(&coded)]);
         assert_eq!(output.status.success(), is_whole, "{stated:x}: {}", stderr(&output));
         assert_eq!(json(&["info", text(&coded), "--json"])["samples"].as_u64(), Some(30_000), "{stated:x}");
     }
@@ -117,19 +117,9 @@ fn another_film_that_begins_alike_is_not_gone_on_with() {
     let first = film(&folder, "a.mkv", &begins("red"));
     let second = film(&folder, "b.mkv", &begins("blue"));
     let coded = folder.path().join("out.mkv");
-    good(["encode", "--audio", "speech", "-q", "--gop-size", "20", text(&first), text(&coded)]);
+    good(["encode", "-q", "--gop-size", "20", text(&first), text(&coded)]);
     let before = std::fs::read(&coded).expect("a coded film");
-    let failed = run([
-        "encode",
-        "--audio",
-        "speech",
-        "-q",
-        "--gop-size",
-        "20",
-        "--resume",
-        text(&second),
-        text(&coded),
-    ]);
+    let failed = run(["encode", "-q", "--gop-size", "20", "--resume", text(&second), text(&coded)]);
     assert!(!failed.status.success(), "{}", stderr(&failed));
     assert!(stderr(&failed).contains("cannot be resumed"), "{}", stderr(&failed));
     assert!(std::fs::read(&coded).expect("a coded film") == before, "what was there is kept");

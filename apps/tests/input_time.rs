@@ -89,7 +89,7 @@ fn beep(path: &Path) -> f64 {
 /// Encodes a recording and decodes it to Matroska; gives that file and what was said.
 fn through(input: &Path) -> (PathBuf, String) {
     let (coded, back) = (input.with_extension("coded.mkv"), input.with_extension("back.mkv"));
-    let output = run(["encode", "--audio", "speech", "-y", text(input), text(&coded)]);
+    let output = run(["encode", "-y", text(input), text(&coded)]);
     assert!(output.status.success(), "{}", stderr(&output));
     good(["decode", "-q", "-y", text(&coded), text(&back)]);
     (back, stderr(&output))
@@ -136,7 +136,7 @@ fn lost_sound_leaves_its_time() {
         assert!(said.contains("sound are missing"), "{name}: {said}");
         // The sound alone is as long as the recording.
         let coded = input.with_extension("mka");
-        let result = json(&["encode", "--audio", "speech", "-y", text(&input), text(&coded), "--json"]);
+        let result = json(&["encode", "-y", text(&input), text(&coded), "--json"]);
         let seconds = result["seconds"].as_f64().expect("seconds");
         assert!((seconds - 12.0).abs() < 0.1, "{name}: {seconds}");
     }
@@ -237,7 +237,7 @@ fn sound_or_pictures_that_begin_late_do_so_in_every_output() {
         let flash = assert_in_step(&back, name);
         assert!((flash - 8.0).abs() < IN_STEP, "{name}: {flash}");
         let (coded, wav) = (input.with_extension("mka"), input.with_extension("wav"));
-        good(["encode", "--audio", "speech", "-q", text(&input), text(&coded)]);
+        good(["encode", "-q", text(&input), text(&coded)]);
         good(["decode", "-q", text(&coded), text(&wav)]);
         let beep = flash_and_beep(&wav).1;
         assert!((beep - 8.0).abs() < IN_STEP, "{name}: the sound alone beeps at {beep} s");
@@ -278,7 +278,7 @@ fn recordings_of_other_rates_in_a_chain_last_as_long_as_they_do() {
         let path = folder.path().join("chain.ogg");
         std::fs::write(&path, chain).expect("a file");
         let (coded, back) = (folder.path().join("a.mka"), folder.path().join("a.wav"));
-        let output = run(["encode", "--audio", "speech", "-y", text(&path), text(&coded)]);
+        let output = run(["encode", "-y", text(&path), text(&coded)]);
         assert!(
             output.status.success() && !stderr(&output).contains("missing"),
             "{rates:?}: {}",
@@ -303,9 +303,9 @@ fn a_pipe_gives_the_tracks_that_a_file_does() {
     let source = broadcast(&folder);
     let (by_name, by_pipe, by_fifo) =
         (source.with_file_name("n.mkv"), source.with_file_name("p.mkv"), source.with_file_name("f.mkv"));
-    good(["encode", "--audio", "speech", "-q", text(&source), text(&by_name)]);
+    good(["encode", "-q", text(&source), text(&by_name)]);
     let data = std::fs::read(&source).expect("a recording");
-    let output = run_with(&["encode", "--audio", "speech", "-q", "-", text(&by_pipe)], data.clone());
+    let output = run_with(&["encode", "-q", "-", text(&by_pipe)], data.clone());
     assert!(output.status.success(), "{}", stderr(&output));
     let fifo = source.with_file_name("fifo");
     assert!(Command::new("mkfifo").arg(&fifo).status().expect("mkfifo").success());
@@ -313,7 +313,7 @@ fn a_pipe_gives_the_tracks_that_a_file_does() {
         let fifo = fifo.clone();
         move || std::fs::write(fifo, data).expect("a reader")
     });
-    good(["encode", "--audio", "speech", "-q", text(&fifo), text(&by_fifo)]);
+    good(["encode", "-q", text(&fifo), text(&by_fifo)]);
     writer.join().expect("no panic");
     let info = |path: &Path| {
         let info = json(&["info", text(path), "--json"]);
@@ -334,28 +334,19 @@ fn a_film_that_was_cut_off_is_no_success_but_is_kept() {
         let (cut, coded) = (whole.with_extension("cut"), whole.with_extension("coded.mkv"));
         std::fs::write(&cut, &data[..data.len() / 2]).expect("a file");
         for output in [&coded, &coded.with_extension("mka")] {
-            let failed = run(["encode", "--audio", "speech", "-q", "-y", text(&cut), text(output)]);
+            let failed = run(["encode", "-q", "-y", text(&cut), text(output)]);
             let said = stderr(&failed);
             assert!(failed.status.code() == Some(1) && said.contains("ends after"), "{said}");
             let left = json(&["info", text(output), "--json"]);
             assert!(left["seconds"].as_f64().is_some_and(|s| s > 2.0), "what is whole is kept: {left}");
-            let allowed = run([
-                "encode",
-                "--audio",
-                "speech",
-                "-q",
-                "-y",
-                "--allow-truncated",
-                text(&cut),
-                text(output),
-            ]);
+            let allowed = run(["encode", "-q", "-y", "--allow-truncated", text(&cut), text(output)]);
             assert!(allowed.status.success() && stderr(&allowed).contains("warning"), "{}", stderr(&allowed));
         }
     }
     let nothing = folder.path().join("nothing.mp4");
     std::fs::write(&nothing, &std::fs::read(&source).expect("a recording")[..100]).expect("a file");
     assert_fails(
-        &run(["encode", "--audio", "speech", "-q", text(&nothing), text(&folder.path().join("n.mkv"))]),
+        &run(["encode", "-q", text(&nothing), text(&folder.path().join("n.mkv"))]),
         1,
         "nothing.mp4",
     );

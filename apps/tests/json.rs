@@ -65,8 +65,8 @@ fn write_movie(path: &Path) {
 }
 
 fn sound(runs: &mut Runs) {
-    runs.run("encode --audio speech {in.wav} {a.mka}");
-    runs.run("encode --audio speech {in.wav} {b.mka} --vbr --bitrate 5k --redundancy 1 --frames-per-packet 1 --dtx");
+    runs.run("encode {in.wav} {a.mka}");
+    runs.run("encode {in.wav} {b.mka} --vbr --bitrate 5k --redundancy 1 --frames-per-packet 1 --dtx");
     runs.run("decode {a.mka} {a.wav}");
     runs.run("decode {b.mka} {b.wav} --loss 20% --seed 1");
     runs.run("decode {missing.mka} {c.wav}");

@@ -51,7 +51,7 @@ fn copies_bring_back_what_they_reach_and_cost_what_is_said() {
     assert!(count("frames_lost") > 10);
     assert!(count("frames_recovered") * 10 >= count("frames_lost") * 8, "{result}");
     good(["verify", text(&repeated)]);
-    let refused = run(["encode", "--audio", "speech", "x.wav", "x.mka", "--redundancy", "9"]);
+    let refused = run(["encode", "x.wav", "x.mka", "--redundancy", "9"]);
     assert!(refused.status.code() == Some(2) && stderr(&refused).contains("0..=8"), "{}", stderr(&refused));
 }
 
@@ -81,18 +81,7 @@ fn pauses_are_kept_told_and_cheap() {
     wav(&source, &pcm, 24_000, 1);
     for frame_size in ["1", "50"] {
         let coded = folder.path().join("pause.mka");
-        good([
-            "encode",
-            "--audio",
-            "speech",
-            "-y",
-            "-q",
-            "--dtx",
-            "--frames-per-packet",
-            frame_size,
-            text(&source),
-            text(&coded),
-        ]);
+        good(["encode", "-y", "-q", "--dtx", "--frames-per-packet", frame_size, text(&source), text(&coded)]);
         let (result, samples) = lose(&coded, &[]);
         assert_eq!(samples, pcm.len(), "{frame_size} frames a packet");
         assert_eq!((&result["concealed_samples"], &result["frames_lost"]), (&0.into(), &0.into()));

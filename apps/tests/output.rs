@@ -16,18 +16,11 @@ fn an_existing_output_is_kept_unless_asked() {
     let before = fs::read(&coded).expect("a file");
     fs::write(&coded, "mine").expect("a file");
     for option in ["-n", "-q"] {
-        assert_fails(
-            &run(["encode", "--audio", "speech", option, text(&source), text(&coded)]),
-            1,
-            "exists already",
-        );
+        assert_fails(&run(["encode", option, text(&source), text(&coded)]), 1, "exists already");
         assert_eq!(fs::read(&coded).expect("a file"), b"mine");
     }
-    assert_eq!(
-        run(["encode", "--audio", "speech", "-y", "-n", text(&source), text(&coded)]).status.code(),
-        Some(2)
-    );
-    good(["encode", "--audio", "speech", "-y", text(&source), text(&coded)]);
+    assert_eq!(run(["encode", "-y", "-n", text(&source), text(&coded)]).status.code(), Some(2));
+    good(["encode", "-y", text(&source), text(&coded)]);
     assert_eq!(fs::read(&coded).expect("a file"), before);
     assert_files(folder.path(), &["in.mka", "in.wav"]);
 }
@@ -37,17 +30,13 @@ fn output_names_that_cannot_be() {
     let folder = folder();
     let coded = coded(folder.path(), 1.0, &[]);
     let source = folder.path().join("in.wav");
-    let encode = |out: &str| run(["encode", "--audio", "speech", "-y", text(&source), out]);
+    let encode = |out: &str| run(["encode", "-y", text(&source), out]);
     assert_fails(&encode(text(&source)), 2, "name it .mka or .mkv");
     assert_fails(&encode("out.wav"), 2, "name it .mka or .mkv");
     assert_fails(&encode(text(&folder.path().join("none/out.mka"))), 1, "cannot create");
     fs::create_dir(folder.path().join("d.mka")).expect("a folder");
     assert_fails(&encode(text(&folder.path().join("d.mka"))), 2, "is a folder");
-    assert_fails(
-        &run(["encode", "--audio", "speech", "-y", text(&coded), text(&coded)]),
-        2,
-        "is coded already",
-    );
+    assert_fails(&run(["encode", "-y", text(&coded), text(&coded)]), 2, "is coded already");
     let copy = folder.path().join("copy.wav");
     fs::copy(&coded, &copy).expect("a copy");
     assert_fails(&run(["decode", "-y", text(&copy), text(&copy)]), 2, "is both input and output");
@@ -64,7 +53,7 @@ fn a_link_and_a_device_stay_what_they_are() {
     assert!(fs::symlink_metadata(&link).expect("a link").is_symlink());
     assert!(fs::metadata(&real).expect("a file").len() > 1000);
     good(["decode", "-y", text(&coded), "/dev/null"]);
-    good(["encode", "--audio", "speech", "-y", text(&folder.path().join("in.wav")), "/dev/null"]);
+    good(["encode", "-y", text(&folder.path().join("in.wav")), "/dev/null"]);
     assert!(!fs::metadata("/dev/null").expect("the device").is_file());
 }
 
@@ -74,7 +63,7 @@ fn endless(
     out: &std::path::Path,
 ) -> (std::process::Child, std::process::ChildStdin) {
     let mut child = siskin()
-        .args(["encode", "--audio", "speech", "-y", "--frames-per-packet", "1", "-", text(out)])
+        .args(["encode", "-y", "--frames-per-packet", "1", "-", text(out)])
         .stdin(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -117,11 +106,7 @@ fn a_second_run_to_the_same_output_fails_before_its_work() {
     let (child, stdin) = endless(folder.path(), &out);
     let source = folder.path().join("in.wav");
     for _ in 0..2 {
-        assert_fails(
-            &run(["encode", "--audio", "speech", "-y", text(&source), text(&out)]),
-            1,
-            "is being written by another run",
-        );
+        assert_fails(&run(["encode", "-y", text(&source), text(&out)]), 1, "is being written by another run");
     }
     drop(stdin);
     let first = child.wait_with_output().expect("it ends");
@@ -136,7 +121,7 @@ fn what_a_killed_run_left_is_in_nobodys_way() {
     let (mut child, _stdin) = endless(folder.path(), &out);
     child.kill().expect("SIGKILL");
     child.wait().expect("an end");
-    good(["encode", "--audio", "speech", text(&folder.path().join("in.wav")), text(&out)]);
+    good(["encode", text(&folder.path().join("in.wav")), text(&out)]);
     assert_files(folder.path(), &["in.wav", "out.mka"]);
 }
 
@@ -147,7 +132,7 @@ fn names_may_be_as_long_as_the_file_system_has_them() {
     let source = folder.path().join("in.wav");
     // 250 bytes, of three each.
     let long = folder.path().join(format!("{}.mka", "\u{3042}".repeat(82)));
-    good(["encode", "--audio", "speech", text(&source), text(&long)]);
+    good(["encode", text(&source), text(&long)]);
     assert!(!decode(&long, &[]).is_empty());
 }
 
@@ -160,11 +145,11 @@ fn a_file_that_is_replaced_keeps_its_mode_and_its_other_names() {
     let (out, other) = (folder.path().join("out.mka"), folder.path().join("other.mka"));
     fs::write(&out, "old").expect("a file");
     fs::set_permissions(&out, fs::Permissions::from_mode(0o640)).expect("its owner");
-    good(["encode", "--audio", "speech", "-y", text(&source), text(&out)]);
+    good(["encode", "-y", text(&source), text(&out)]);
     assert_eq!(fs::metadata(&out).expect("a file").permissions().mode() & 0o777, 0o640);
     fs::hard_link(&out, &other).expect("a link");
     fs::write(&out, "old").expect("a file");
-    good(["encode", "--audio", "speech", "-y", text(&source), text(&out)]);
+    good(["encode", "-y", text(&source), text(&out)]);
     assert_eq!(fs::metadata(&out).expect("a file").nlink(), 2);
     assert!(!decode(&other, &[]).is_empty());
     assert_files(folder.path(), &["in.mka", "in.wav", "other.f32", "other.mka", "out.mka"]);

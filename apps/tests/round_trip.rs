@@ -11,7 +11,7 @@ fn every_length_is_kept_to_the_sample() {
     let coded = folder.path().join("a.mka");
     for length in [1, 239, 240, 241, 479, 480, 481, 24_000, 24_001, 50_123] {
         wav(&source, &voice(length, 24_000), 24_000, 1);
-        good(["encode", "--audio", "speech", "-y", text(&source), text(&coded)]);
+        good(["encode", "-y", text(&source), text(&coded)]);
         assert_eq!(decode(&coded, &[]).len(), length);
         let info = &ndjson(&good(["info", "--json", text(&coded)]))[0];
         assert_eq!(info["samples"], length);
@@ -27,7 +27,7 @@ fn other_rates_and_channels_are_converted_with_a_message() {
     for (rate, channels) in [(8000, 1), (16_000, 1), (44_100, 2), (48_000, 6)] {
         let seconds = 1.7;
         wav(&source, &voice((seconds * f64::from(rate)) as usize, rate), rate, channels);
-        let output = run(["encode", "--audio", "speech", "-y", text(&source), text(&coded)]);
+        let output = run(["encode", "-y", text(&source), text(&coded)]);
         assert!(output.status.success(), "{}", stderr(&output));
         assert!(stderr(&output).contains(&format!("Resampling from {rate} Hz to 24000 Hz")));
         assert_eq!(stderr(&output).contains("down to mono"), channels > 1);
@@ -40,7 +40,7 @@ fn the_models_own_rate_is_not_resampled() {
     let folder = folder();
     let source = folder.path().join("a.wav");
     wav(&source, &voice(24_000, 24_000), 24_000, 1);
-    let output = run(["encode", "--audio", "speech", text(&source), text(&folder.path().join("a.mka"))]);
+    let output = run(["encode", text(&source), text(&folder.path().join("a.mka"))]);
     assert!(output.status.success() && !stderr(&output).contains("Resampling"), "{}", stderr(&output));
 }
 
@@ -49,7 +49,7 @@ fn speech_comes_back_as_speech() {
     let folder = folder();
     for name in ["speech-be.flac", "speech-it-male.flac"] {
         let coded = folder.path().join("a.mka");
-        good(["encode", "--audio", "speech", "-y", "--bitrate", "9k", text(&clip(name)), text(&coded)]);
+        good(["encode", "-y", "--bitrate", "9k", text(&clip(name)), text(&coded)]);
         let found = &ndjson(&good(["compare", "--json", text(&clip(name)), text(&coded)]))[0];
         assert_eq!(found["reference_samples"], found["output_samples"]);
         // Below this words are lost; a shift of a few milliseconds or a wrong code falls far below.
@@ -64,7 +64,7 @@ fn pipes_give_what_files_give() {
     let constant = ["--rate-control", "constant"];
     let coded = coded(folder.path(), 2.5, &constant);
     let source = std::fs::read(folder.path().join("in.wav")).expect("a file");
-    let piped = run_with(&[&["encode", "--audio", "speech", "-", "-"], &constant[..]].concat(), source);
+    let piped = run_with(&[&["encode", "-", "-"], &constant[..]].concat(), source);
     assert!(piped.status.success(), "{}", stderr(&piped));
     let wav = run_with(&["decode", "--float", "-", "-"], piped.stdout.clone());
     assert!(wav.status.success(), "{}", stderr(&wav));
@@ -79,7 +79,7 @@ fn pipes_give_what_files_give() {
     assert!(std::process::Command::new("mkfifo").arg(&fifo).status().expect("mkfifo").success());
     let (source, end) = (std::fs::read(folder.path().join("in.wav")).expect("a file"), fifo.clone());
     let writer = std::thread::spawn(move || std::fs::write(end, source));
-    good([&["encode", "--audio", "speech", text(&fifo), text(&again)], &constant[..]].concat());
+    good([&["encode", text(&fifo), text(&again)], &constant[..]].concat());
     writer.join().expect("no panic").expect("it is read to the end");
     assert_eq!(std::fs::read(again).expect("a file"), std::fs::read(coded).expect("a file"));
 }
@@ -155,9 +155,7 @@ fn rates_are_as_asked_and_ranges_are_told() {
         assert_eq!(info["stages_highest"], stages, "{rate}");
     }
     let (source, out) = (folder.path().join("in.wav"), folder.path().join("out.mka"));
-    let encode = |option: &str, value: &str| {
-        run(["encode", "--audio", "speech", option, value, text(&source), text(&out)])
-    };
+    let encode = |option: &str, value: &str| run(["encode", option, value, text(&source), text(&out)]);
     assert_fails(&encode("--bitrate", "20k"), 2, "1000 to 9000");
     assert_fails(&encode("--stages", "40"), 2, "1 to 9");
     assert_fails(&encode("--frames-per-packet", "501"), 2, "1 to 500");
@@ -186,7 +184,7 @@ fn tags_travel() {
         .arg(&wav)
         .status();
     assert!(status.expect("ffmpeg").success());
-    good(["encode", "--audio", "speech", "-y", text(&wav), text(&coded)]);
+    good(["encode", "-y", text(&wav), text(&coded)]);
     let info = &ndjson(&good(["info", "--json", text(&coded)]))[0];
     assert_eq!((&info["tags"]["TITLE"], &info["tags"]["ARTIST"]), (&"A title".into(), &"Somebody".into()));
 }
@@ -200,8 +198,7 @@ fn memory_does_not_grow_with_the_input() {
         wav(&source, &vec![0.1; seconds * 192_000], 192_000, 8);
         let (coded, out) = (source.with_extension("mka"), source.with_extension("f32"));
         let common = ["-y", "--json"];
-        let encode =
-            [&["encode", "--audio", "speech", text(&source), text(&coded)], &common[..], args].concat();
+        let encode = [&["encode", text(&source), text(&coded)], &common[..], args].concat();
         let decode = [&["decode", text(&coded), text(&out)], &common[..]].concat();
         [encode, decode].map(|verb| {
             let lines = ndjson(&good(verb));

@@ -114,7 +114,7 @@ fn a_film_is_shown_with_sound_or_without() {
         let sound: &[&str] = if has_sound { &["-f", "lavfi", "-i", "sine=duration=0.4"] } else { &[] };
         let output: &[&str] = &["-c:v", "ffv1", text(&clip)];
         ffmpeg(&[&["-y", "-f", "lavfi", "-i", source], sound, output].concat());
-        good(["encode", "--audio", "speech", "-q", "-y", text(&clip), text(&film)]);
+        good(["encode", "-q", "-y", text(&clip), text(&film)]);
         let output =
             installed(&data).args(["share", "-y", "--json", text(&film)]).output().expect("it starts");
         assert!(output.status.success(), "{}", stderr(&output));
@@ -172,7 +172,7 @@ fn sound_of_two_channels_is_no_page_and_a_film_with_it_is_shown_in_silence() {
         "sine=duration=0.4",
     ];
     ffmpeg(&[&inputs[..], &["-c:v", "ffv1", text(&clip)]].concat());
-    good(["encode", "--audio", "speech", "-q", "-y", text(&clip), text(&film)]);
+    good(["encode", "-q", "-y", text(&clip), text(&film)]);
     as_stereo(&film);
     let output = share(&film);
     assert!(output.status.success(), "{}", stderr(&output));

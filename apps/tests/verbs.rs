@@ -9,7 +9,7 @@ fn json_lines_have_a_type_and_a_result() {
     let folder = folder();
     let coded = coded(folder.path(), 2.0, &[]);
     let source = folder.path().join("in.wav");
-    let lines = ndjson(&good(["encode", "--audio", "speech", "-y", "--json", text(&source), text(&coded)]));
+    let lines = ndjson(&good(["encode", "-y", "--json", text(&source), text(&coded)]));
     let result = lines.last().expect("a result");
     assert_eq!((&result["type"], &result["verb"]), (&"result".into(), &"encode".into()));
     assert_eq!(result["samples"], 48_000);
@@ -29,13 +29,11 @@ fn progress_on_stderr() {
     let folder = folder();
     let coded = coded(folder.path(), 2.0, &[]);
     let source = folder.path().join("in.wav");
-    let output = run(["encode", "--audio", "speech", "-y", "--progress", text(&source), text(&coded)]);
+    let output = run(["encode", "-y", "--progress", text(&source), text(&coded)]);
     let said = stderr(&output);
     assert!(said.lines().any(|l| l.contains("x  ") && l.contains("kb/s") && l.contains("ETA")), "{said}");
     assert!(output.stdout.is_empty());
-    assert!(
-        stderr(&run(["encode", "--audio", "speech", "-y", "-q", text(&source), text(&coded)])).is_empty()
-    );
+    assert!(stderr(&run(["encode", "-y", "-q", text(&source), text(&coded)])).is_empty());
 }
 
 #[test]
@@ -61,7 +59,7 @@ fn compare_tells_good_from_bad() {
     assert!(same["stoi"].as_f64() > Some(0.9999) && same["mel_distance"] == 0.0, "{same}");
     let stoi = |rate: &str| {
         let coded = folder.path().join("a.mka");
-        good(["encode", "--audio", "speech", "-y", "--bitrate", rate, text(&clip), text(&coded)]);
+        good(["encode", "-y", "--bitrate", rate, text(&clip), text(&coded)]);
         let found = ndjson(&good(["compare", "--json", text(&clip), text(&coded)])).remove(0);
         assert_eq!(found["bits"], 8 * std::fs::metadata(&coded).expect("a file").len());
         found["stoi"].as_f64().expect("a number")
@@ -136,12 +134,9 @@ fn playing_to_a_device_that_discards() {
 
 #[test]
 fn usage_errors_are_two() {
-    for args in [
-        &["encode"][..],
-        &["nonsense"],
-        &["encode", "--audio", "speech", "a.wav", "b.mka", "--bitrate", "fast"],
-        &["play"],
-    ] {
+    for args in
+        [&["encode"][..], &["nonsense"], &["encode", "a.wav", "b.mka", "--bitrate", "fast"], &["play"]]
+    {
         assert_eq!(run(args).status.code(), Some(2), "{args:?}");
     }
     assert!(String::from_utf8(good(["--help"])).expect("UTF-8").contains("Usage: siskin"));

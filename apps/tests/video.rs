@@ -33,19 +33,8 @@ fn a_clip_is_encoded_decoded_compared_and_survives_damage() {
     let (clip, coded, back) =
         (folder.path().join("a.y4m"), folder.path().join("a.mkv"), folder.path().join("b.y4m"));
     write_clip(&clip, 5);
-    let encode = [
-        "encode",
-        "--audio",
-        "speech",
-        text(&clip),
-        text(&coded),
-        "--preset",
-        "nerv-fast",
-        "--epochs",
-        "16",
-        "--gop-size",
-        "3",
-    ];
+    let encode =
+        ["encode", text(&clip), text(&coded), "--preset", "nerv-fast", "--epochs", "16", "--gop-size", "3"];
     let result = json(&[&encode[..], &["--parameters", "4000", "--json"]].concat());
     assert_eq!((result["frames"].as_u64(), result["groups"].as_u64()), (Some(5), Some(2)));
     let info = json(&["info", text(&coded), "--json"]);
@@ -93,8 +82,7 @@ fn a_size_is_kept_and_mistakes_are_told() {
     let folder = folder();
     let (clip, coded) = (folder.path().join("a.y4m"), folder.path().join("a.mkv"));
     write_clip(&clip, 4);
-    let encode =
-        ["encode", "--audio", "speech", text(&clip), text(&coded), "--preset", "nerv-fast", "--epochs", "4"];
+    let encode = ["encode", text(&clip), text(&coded), "--preset", "nerv-fast", "--epochs", "4"];
     let result = json(&[&encode[..], &["--size", "4000", "--json"]].concat());
     assert!(result["bytes"].as_u64().is_some_and(|b| b <= 4000), "{result}");
     let again = |more: &[&str]| run([&encode[..], &["-y"], more].concat());
@@ -103,8 +91,7 @@ fn a_size_is_kept_and_mistakes_are_told() {
     assert_fails(&run(["decode", text(&coded), text(&folder.path().join("b.webm"))]), 2, ".y4m or .rgb");
     let sound = folder.path().join("none.y4m");
     std::fs::write(&sound, b"YUV4MPEG2 W16 H16 F25:1\n").expect("a writable folder");
-    let output =
-        run(["encode", "--audio", "speech", text(&sound), text(&coded), "-y", "--preset", "nerv-fast"]);
+    let output = run(["encode", text(&sound), text(&coded), "-y", "--preset", "nerv-fast"]);
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
 }
 
@@ -116,8 +103,6 @@ fn an_interrupt_leaves_the_whole_groups() {
     let mut command = siskin();
     command.args([
         "encode",
-        "--audio",
-        "speech",
         text(&clip),
         text(&coded),
         "--preset",
@@ -217,10 +202,7 @@ fn video_without_a_network_needs_no_onnx_runtime() {
             .output()
             .expect("the program")
     };
-    for args in [
-        &["encode", "--audio", "speech", text(&clip), text(&coded)][..],
-        &["decode", text(&coded), text(&back)],
-    ] {
+    for args in [&["encode", text(&clip), text(&coded)][..], &["decode", text(&coded), text(&back)]] {
         let output = run(args);
         assert!(output.status.success(), "{args:?}: {}", stderr(&output));
     }
@@ -261,8 +243,7 @@ fn pictures_and_sound_go_into_one_file_and_come_out() {
     let path = |name: &str| folder.path().join(name);
     let (clip, coded) = (path("a.mkv"), path("b.mkv"));
     write_av(&clip, 3);
-    let result =
-        json(&["encode", "--audio", "speech", text(&clip), text(&coded), "--quality", "70", "--json"]);
+    let result = json(&["encode", text(&clip), text(&coded), "--quality", "70", "--json"]);
     assert_eq!(result["frames"].as_u64(), Some(75), "{result}");
     assert!(result["psnr"].as_f64().is_some_and(|p| p > 18.0), "{result}");
     assert_eq!(result["sound_samples"].as_u64(), Some(72_000));
@@ -330,7 +311,7 @@ fn pictures_and_sound_go_into_one_file_and_come_out() {
     assert_fails(&with("no-such-bundle", &[]), 1, "no-such-bundle");
 
     for (option, codec) in [("--no-audio", "V_SISKIN"), ("--no-video", "A_SISKIN")] {
-        json(&["encode", "--audio", "speech", text(&clip), text(&coded), option, "-y", "--json"]);
+        json(&["encode", text(&clip), text(&coded), option, "-y", "--json"]);
         assert_eq!(json(&["info", text(&coded), "--json"])["codec"].as_str(), Some(codec));
     }
 }
@@ -340,19 +321,8 @@ fn every_network_goes_to_disk_and_back() {
     let folder = folder();
     let (clip, coded) = (folder.path().join("a.y4m"), folder.path().join("a.mkv"));
     write_clip(&clip, 3);
-    let common = [
-        "encode",
-        "--audio",
-        "speech",
-        text(&clip),
-        text(&coded),
-        "-y",
-        "--preset",
-        "nerv-fast",
-        "--epochs",
-        "40",
-        "--json",
-    ];
+    let common =
+        ["encode", text(&clip), text(&coded), "-y", "--preset", "nerv-fast", "--epochs", "40", "--json"];
     for form in [["nerv", "affine"], ["enerv", "affine"], ["enerv", "grid"]] {
         let of_form = ["--network", form[0], "--modulation", form[1], "--parameters", "15000"];
         let stated = json(&[&common[..], &of_form].concat())["psnr"].as_f64();
@@ -372,7 +342,7 @@ fn presets_are_efforts_of_the_codec_or_fits() {
     ffmpeg(&["-f", "lavfi", "-i", "mandelbrot=s=128x96:r=10", "-t", "1", "-pix_fmt", "yuv420p", text(&clip)]);
     let encode = |options: &[&str]| {
         let coded = folder.path().join("a.mkv");
-        good([&["encode", "--audio", "speech", text(&clip), text(&coded), "-y"], options].concat());
+        good([&["encode", text(&clip), text(&coded), "-y"], options].concat());
         std::fs::read(&coded).expect("a file").len()
     };
     for (preset, refine) in [("fast", "0"), ("medium", "1"), ("slow", "2")] {
@@ -382,9 +352,7 @@ fn presets_are_efforts_of_the_codec_or_fits() {
     assert_eq!(encode(&["--preset", "realtime"]), encode(&["--lookahead", "0"]));
     let packets = |options: &[&str]| {
         let coded = folder.path().join("a.mkv");
-        let all = json(
-            &[&["encode", "--audio", "speech", text(&clip), text(&coded), "-y", "--json"], options].concat(),
-        );
+        let all = json(&[&["encode", text(&clip), text(&coded), "-y", "--json"], options].concat());
         let seen = json(&["verify", text(&coded), "--json"]);
         assert_eq!((all["frames"].as_u64(), seen["frames"].as_u64()), (Some(10), Some(10)), "{seen}");
         all["groups"].as_u64()
@@ -398,20 +366,9 @@ fn presets_are_efforts_of_the_codec_or_fits() {
     let coded = folder.path().join("b.mkv");
     let output = run(["encode", text(&clip), text(&coded), "--model", "video-realtime", "--lookahead", "4"]);
     assert_fails(&output, 2, "--lookahead is not for models");
-    let output = run([
-        "encode",
-        "--audio",
-        "speech",
-        text(&clip),
-        text(&coded),
-        "--preset",
-        "medium",
-        "--epochs",
-        "4",
-    ]);
+    let output = run(["encode", text(&clip), text(&coded), "--preset", "medium", "--epochs", "4"]);
     assert_fails(&output, 2, "--epochs is not for --preset medium");
-    let output =
-        run(["encode", "--audio", "speech", text(&clip), text(&coded), "--preset", "slow", "--size", "20k"]);
+    let output = run(["encode", text(&clip), text(&coded), "--preset", "slow", "--size", "20k"]);
     assert_fails(&output, 2, "presets that fit a network");
 }
 
@@ -423,8 +380,7 @@ fn a_bit_rate_that_is_missed_is_told() {
     ffmpeg(&["-f", "lavfi", "-i", source, "-t", "3", "-c:v", "ffv1", "-pix_fmt", "yuv420p", text(&noise)]);
     let said = |rate: &str, interval: &str| {
         let options = ["--video-bitrate", rate, "--keyframe-interval", interval];
-        let output =
-            run([&["encode", "--audio", "speech", text(&noise), text(&coded), "-y"], &options[..]].concat());
+        let output = run([&["encode", text(&noise), text(&coded), "-y"], &options[..]].concat());
         assert!(output.status.success(), "{}", stderr(&output));
         stderr(&output)
     };
@@ -444,16 +400,7 @@ fn a_damaged_last_packet_keeps_its_frames() {
     let path = |name: &str| folder.path().join(name);
     let source = "testsrc2=s=64x48:r=10:d=2";
     ffmpeg(&["-f", "lavfi", "-i", source, "-pix_fmt", "yuv420p", "-c:v", "ffv1", text(&path("a.mkv"))]);
-    good([
-        "encode",
-        "--audio",
-        "speech",
-        "-q",
-        "--lookahead",
-        "8",
-        text(&path("a.mkv")),
-        text(&path("b.mkv")),
-    ]);
+    good(["encode", "-q", "--lookahead", "8", text(&path("a.mkv")), text(&path("b.mkv"))]);
     let mut data = std::fs::read(path("b.mkv")).expect("a file");
     let (mut block, mut last) = (Block::default(), Vec::new());
     let mut reader = Reader::open(data.as_slice()).expect("a file of ours");

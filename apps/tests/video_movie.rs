@@ -18,7 +18,7 @@ fn coded(folder: &Path, pictures: &str, options: &[&str]) -> PathBuf {
         ["-f", "lavfi", "-i", pictures, "-itsoffset", "0.25", "-f", "lavfi", "-i", sound, "-shortest"];
     let coding = ["-c:v", "mpeg4", "-q:v", "1", "-c:a", "flac", "-strict", "-2"];
     ffmpeg(&[&inputs[..], options, &coding, &[text(&source)]].concat());
-    good(["encode", "--audio", "speech", text(&source), text(&coded), "--quality", "80"]);
+    good(["encode", text(&source), text(&coded), "--quality", "80"]);
     coded
 }
 
@@ -162,10 +162,10 @@ fn variable_rates_and_single_tracks_are_kept() {
 
     // Without sound, and without pictures.
     let (source, alone) = (path("in.mp4"), path("alone.mkv"));
-    good(["encode", "--audio", "speech", text(&source), text(&alone), "--no-audio"]);
+    good(["encode", text(&source), text(&alone), "--no-audio"]);
     good(["decode", text(&alone), text(&path("silent.mkv"))]);
     assert_eq!(probe(&path("silent.mkv"), "a", "stream=codec_name").len(), 0);
-    good(["encode", "--audio", "speech", text(&source), text(&alone), "--no-video", "-y"]);
+    good(["encode", text(&source), text(&alone), "--no-video", "-y"]);
     let result = ndjson(&good(["decode", text(&alone), text(&path("sound.mp4")), "--json"]));
     let samples = result.last().and_then(|r| r["samples"].as_f64());
     assert!(samples.is_some_and(|s| s > 2.5 * RATE), "{result:?}");
@@ -183,14 +183,11 @@ fn frames_that_a_source_leaves_out_do_not_shift_what_follows() {
     let inputs = ["-f", "lavfi", "-i", pictures];
     ffmpeg(&[&inputs[..], &["-vsync", "vfr", "-c:v", "ffv1", "-pix_fmt", "yuv420p", text(&source)]].concat());
     for options in [&[][..], &["--preset", "nerv-fast", "--epochs", "2", "--parameters", "4000"]] {
-        let result = json(
-            &[&["encode", "--audio", "speech", text(&source), text(&coded), "-y", "--json"], options]
-                .concat(),
-        );
+        let result = json(&[&["encode", text(&source), text(&coded), "-y", "--json"], options].concat());
         assert_eq!(result["frames"].as_u64(), Some(100), "{options:?}: {result}");
         assert_eq!(result["seconds"].as_f64(), Some(4.0));
     }
-    good(["encode", "--audio", "speech", text(&source), text(&coded), "-y"]);
+    good(["encode", text(&source), text(&coded), "-y"]);
     good(["decode", text(&coded), text(&path("out.mkv"))]);
     let luma = raw(&path("out.mkv"), &["-f", "rawvideo", "-pix_fmt", "gray"]);
     let white = luma.chunks(32 * 32).position(|p| p.iter().map(|&v| u64::from(v)).sum::<u64>() > 150 * 1024);
@@ -208,7 +205,7 @@ fn sound_that_ends_first_is_whole_and_slides_last_as_long_as_they_did() {
     // No edit list: that of FFmpeg 7.1 ends where the last slide begins, which no reader shows then.
     let coding = ["-vsync", "vfr", "-c:v", "mpeg4", "-c:a", "flac", "-strict", "-2", "-use_editlist", "0"];
     ffmpeg(&[&pictures[..4], &sound, &pictures[4..], &coding, &[text(&source)]].concat());
-    good(["encode", "--audio", "speech", text(&source), text(&coded)]);
+    good(["encode", text(&source), text(&coded)]);
     for name in ["out.wav", "out.mkv"] {
         let output = run(["decode", text(&coded), text(&path(name))]);
         assert!(output.status.success() && !stderr(&output).contains("cut off"), "{}", stderr(&output));

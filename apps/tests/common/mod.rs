@@ -135,10 +135,6 @@ pub(crate) fn coded(folder: &Path, seconds: f32, options: &[&str]) -> PathBuf {
     let (source, coded) = (folder.join("in.wav"), folder.join("in.mka"));
     wav(&source, &voice((seconds * 24_000.0) as usize, 24_000), 24_000, 1);
     let mut args = vec!["encode", "-y", text(&source), text(&coded)];
-    // Its notes stand still, as music's do.
-    if !options.contains(&"--model") {
-        args.extend(["--audio", "speech"]);
-    }
     args.extend(options);
     good(args);
     coded

@@ -43,8 +43,7 @@ const WEIGHTS: [[f32; 4]; 13] = [
 const BIAS: f32 = 1.111 - 0.5;
 
 /// What a recording is, as far as it decides which codec suits it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Content {
     /// Voices, in one channel or in two that are alike.
     Speech,
