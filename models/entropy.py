@@ -89,7 +89,8 @@ def main():
     rate, stages = bundle.manifest["sample_rate"], bundle.manifest["quantizer"]["stages"]
     default = bundle.manifest["default_stages"]
     if args.codes and args.codes.exists():
-        train, test = torch.load(args.codes)
+        # Those of more stages begin with those of fewer.
+        train, test = (codes[..., : stages * bundle.books.shape[1]] for codes in torch.load(args.codes))
     else:
         count = int(args.minutes * 60 / SECONDS)
         if bundle.manifest["channels"] == 2:

@@ -12,8 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import soundfile as sf
+from scipy.signal import resample_poly
 
 from siskin_eval import tables
+from siskin_eval.codecs import base
 from siskin_eval.general import MEASURES, clips
 
 # Channels that are given to it.
@@ -26,7 +28,7 @@ def arguments():
     p.add_argument("--corpus", type=Path, default=Path(".siskin/general"))
     p.add_argument("--program", type=Path, default=Path("target/release/siskin"))
     p.add_argument("--codec", nargs="+", metavar="NAME:RATE",
-                   default=["audio-48k:6000", "audio-48k:12000", "audio-48k:16000", "audio-48k:24000", "opus-mono:12000",
+                   default=["audio-48k:6000", "audio-48k:12000", "audio-48k:16000", "opus-mono:12000",
                             "opus:12000", "opus:16000", "opus:24000", "opus:32000", "speech-24k:9000"],
                    help="opus, opus-mono, or a bundle by name or path")
     p.add_argument("--seconds", type=float, default=8)
@@ -36,8 +38,13 @@ def arguments():
     return p.parse_args()
 
 
-def run(*command):
-    subprocess.run([str(c) for c in command], check=True, capture_output=True)
+def fingerprint(codec, program):
+    """Changes when the output may change: scores are stored under it."""
+    name = codec.rsplit(":", 1)[0]
+    if name in OPUS:
+        return codec
+    folder = Path(name) if "/" in name else base.ROOT / "models/bundles" / name
+    return f"{codec} {base.digest(folder / 'manifest.json', program)}"
 
 
 def code(program, codec, clip, folder):
@@ -47,16 +54,16 @@ def code(program, codec, clip, folder):
     sf.write(source, clip.T, 48000, subtype="PCM_16")
     coded = folder / ("c.opus" if name in OPUS else "c.mka")
     if name in OPUS:
-        run("ffmpeg", "-v", "error", "-y", "-i", source, "-c:a", "libopus", "-ac", OPUS[name], "-b:a", rate, coded)
-        run("ffmpeg", "-v", "error", "-y", "-i", coded, "-c:a", "pcm_s16le", "-ar", "48000", "-ac", "2", back)
+        quiet = ("ffmpeg", "-v", "error", "-y", "-i")
+        base.run([*quiet, source, "-c:a", "libopus", "-ac", OPUS[name], "-b:a", rate, coded])
+        base.run([*quiet, coded, "-c:a", "pcm_s16le", "-ar", "48000", "-ac", "2", back])
     else:
-        run(program, "encode", "-q", "--model", name, "-b", rate, source, coded)
-        run(program, "decode", "-q", *(["--model", name] if "/" in name else []), coded, back)
+        base.run([program, "encode", "-q", "--model", name, "-b", rate, source, coded])
+        base.run([program, "decode", "-q", *(["--model", name] if "/" in name else []), coded, back])
     sizes = subprocess.run(["ffprobe", "-v", "error", "-select_streams", "a", "-show_entries", "packet=size", "-of", "csv=p=0",
                             str(coded)], check=True, capture_output=True, text=True).stdout.split()
     out, got = sf.read(back, dtype="float32", always_2d=True)
     if got != 48000:
-        from scipy.signal import resample_poly
         out = resample_poly(out, 48000 // np.gcd(48000, got), got // np.gcd(48000, got)).astype(np.float32)
     out = out if out.shape[1] == 2 else np.repeat(out, 2, 1)
     size = clip.shape[1]
@@ -70,7 +77,7 @@ def main():
     chosen = chosen[:: max(1, len(chosen) // (args.count or len(chosen)))]
 
     def score(codec, name, clip):
-        key = f"{codec} {name}"
+        key = f"{fingerprint(codec, args.program)} {name}"
         if key not in known:
             with tempfile.TemporaryDirectory() as folder:
                 out, size = code(args.program, codec, clip, Path(folder))

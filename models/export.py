@@ -233,11 +233,13 @@ def whole_bundle(args):
                                              "levels of third octaves" if config.channels == 2 else "audible disturbance",
                                              "commitment"]),
                         "noise_db": args.noise}
+    if args.level:
+        info["training"] |= {"level_db": args.level, "level_above_hz": args.level_above}
     info["figures"] = []
     (args.out / "manifest.json").write_text(json.dumps(info, indent=2) + "\n")
     args.golden.parent.mkdir(parents=True, exist_ok=True)
-    # Twenty frames of two channels: two seconds would be 2.4 MB.
-    save_file(golden(codec, args.clip, 2.0 if config.channels == 1 else 0.4), args.golden)
+    # Ten frames of two channels: two seconds would be 2.4 MB.
+    save_file(golden(codec, args.clip, 2.0 if config.channels == 1 else 0.2), args.golden)
     print(json.dumps(parts), {f: (args.out / f).stat().st_size for f in files})
 
 

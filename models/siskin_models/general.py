@@ -29,10 +29,6 @@ class GeneralCorpus:
             weights = np.array([r["samples"] / total[r["source"]] ** 0.5 for r in own])
             self.spans[kind] = own, weights / weights.sum()
 
-    def clip(self, row):
-        """One whole recording, [2, samples]."""
-        return self.samples[row["offset"]: row["offset"] + row["samples"]].astype(np.float32).T / 32768
-
     def crop(self, rng, kind, length):
         """[2, length]; recordings shorter than that begin somewhere in silence."""
         rows, weights = self.spans[kind]
