@@ -14,7 +14,7 @@ import numpy as np
 import soundfile as sf
 from scipy.signal import resample_poly
 
-from siskin_eval import tables
+from siskin_eval import tables, tones
 from siskin_eval.codecs import base
 from siskin_eval.general import MEASURES, clips
 
@@ -31,6 +31,8 @@ def arguments():
                    default=["audio-48k:6000", "audio-48k:12000", "audio-48k:16000", "opus-mono:12000",
                             "opus:12000", "opus:16000", "opus:24000", "opus:32000", "speech-24k:9000"],
                    help="opus, opus-mono, or a bundle by name or path")
+    p.add_argument("--tones", nargs="*", metavar="NAME:RATE", help="whose steady tones are listened to",
+                   default=["audio-48k:12000", "opus:12000", "opus:16000", "speech-24k:6000"])
     p.add_argument("--seconds", type=float, default=8)
     p.add_argument("--count", type=int, help="about so many clips, spread over all")
     p.add_argument("--cache", type=Path, default=Path(".siskin/general-scores.json"))
@@ -93,9 +95,23 @@ def main():
     columns = [("codec", "codec", 0), *((name, name, 2) for name in next(iter(rows.values())))]
     table = tables.markdown([{"codec": title(codec)} | row for codec, row in rows.items()], columns)
     print(table)
+    lines = tables.markdown(tone_rows(args), [("hz", "Hz", 0), *((title(c), title(c), 0) for c in args.tones)])
+    print(lines)
     if args.write:
         text = f"{len(chosen)} clips, {len(chosen) * args.seconds / 60:.1f} minutes, of {', '.join(FRESH)}.\n\n{table}"
-        args.write.write_text(tables.replace_section(args.write.read_text(), "scores", text))
+        written = tables.replace_section(args.write.read_text(), "scores", text)
+        args.write.write_text(tables.replace_section(written, "tones", lines))
+
+
+def tone_rows(args):
+    """A steady tone in both channels, of each frequency: level / all else below, of the left one."""
+    out = [{"hz": str(f)} for f in tones.FREQUENCIES]
+    for row, frequency in zip(out, tones.FREQUENCIES):
+        clip = np.repeat(tones.tone(frequency, 48000)[None], 2, 0)
+        for codec in args.tones:
+            with tempfile.TemporaryDirectory() as folder:
+                row[title(codec)] = tones.cell(code(args.program, codec, clip, Path(folder))[0][0], frequency, 48000)
+    return out
 
 
 def title(codec):

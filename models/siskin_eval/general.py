@@ -5,9 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
+from . import spectral
 from .metrics import mel_distance
 
 RATE = 48000
+CENTRES = 1000 * 2 ** (np.arange(-11, 13) / 3)  # third octaves, 79 Hz to 16 kHz
 
 
 def clips(folder, sources, seconds):
@@ -45,30 +47,14 @@ def visqol(reference, output):
     return float(judge().measure_from_arrays(a, b, RATE).moslqo)
 
 
-def mel(reference, output):
-    return float(np.mean([mel_distance(a, b, RATE, 2048, 512) for a, b in zip(reference, output)]))
-
-
 def spectra(x, size, hop):
     frames = np.lib.stride_tricks.sliding_window_view(x, size)[::hop]
     return np.abs(np.fft.rfft(frames * np.hanning(size + 1)[:-1])) ** 2
 
 
-def levels(x, low, high, size=4096):
-    power = spectra(x, size, size // 2).mean(0)
-    freq = np.arange(len(power)) * RATE / size
-    return 10 * np.log10(power[(freq >= low) & (freq < high)].sum() + 1e-3)
-
-
-def band(low, high):
-    """By how many dB a band comes back too loud, mean of both channels."""
-    return lambda a, b: float(np.mean([levels(y, low, high) - levels(x, low, high) for x, y in zip(a, b)]))
-
-
-def octaves(a, b):
-    """Mean absolute difference in dB of third octaves from 80 Hz to 16 kHz."""
-    edges = 1000 * 2 ** (np.arange(-11, 14) / 3 - 1 / 6)
-    return float(np.mean([abs(levels(y, lo, hi) - levels(x, lo, hi)) for x, y in zip(a, b) for lo, hi in zip(edges, edges[1:])]))
+def each(measure):
+    """The mean of a measure over the channels."""
+    return lambda a, b: float(np.nanmean([measure(x, y) for x, y in zip(a, b)]))
 
 
 def side(a, b):
@@ -116,7 +102,11 @@ def onsets(a, b, step=480):
             float(np.mean([10 * np.log10((q[i - 1] + 1e-8) / (p[i - 1] + 1e-8)) for i in places])))
 
 
+SAMPLING = {"rate": RATE, "centres": CENTRES}
 MEASURES = {
-    "ViSQOL": visqol, "mel distance *": mel, "third octaves dB *": octaves, "4-8 kHz dB": band(4000, 8000),
-    "8-16 kHz dB": band(8000, 16000), "side dB": side, "tonality dB": tonality, "attacks dB": attacks, "before attacks dB": before,
+    "ViSQOL": visqol, "mel distance *": each(lambda x, y: mel_distance(x, y, RATE, 2048, 512)),
+    "third octaves dB *": each(lambda x, y: spectral.level_error(x, y, **SAMPLING)),
+    "4-8 kHz dB": each(spectral.band_level(4000, 8000, **SAMPLING)),
+    "8-16 kHz dB": each(spectral.band_level(8000, 16000, **SAMPLING)),
+    "side dB": side, "tonality dB": tonality, "attacks dB": attacks, "before attacks dB": before,
 }

@@ -16,21 +16,22 @@ VOICED = 0.75            # autocorrelation from which a frame counts as voiced
 LIMITS = (-10.0, 25.0)   # dB between which harmonic-to-noise ratios are told apart
 
 
-def third_octaves(pcm, size=4096):
+def third_octaves(pcm, size=4096, rate=RATE, centres=CENTRES):
     """Mean power of each third octave [bands]; bins at an edge count in parts."""
     frames = np.lib.stride_tricks.sliding_window_view(np.pad(pcm, (0, max(0, size - len(pcm)))), size)[:: size // 2]
     window = np.hanning(size + 1)[:-1]
     power = (np.abs(np.fft.rfft(frames * window)) ** 2).mean(0) / (window @ window)
-    width = RATE / size
+    width = rate / size
     freq = np.arange(len(power)) * width
-    upper = np.minimum(freq + width / 2, CENTRES[:, None] * 2 ** (1 / 6))
-    lower = np.maximum(freq - width / 2, CENTRES[:, None] * 2 ** (-1 / 6))
+    upper = np.minimum(freq + width / 2, centres[:, None] * 2 ** (1 / 6))
+    lower = np.maximum(freq - width / 2, centres[:, None] * 2 ** (-1 / 6))
     return np.clip((upper - lower) / width, 0, None) @ power
 
 
-def level_differences(reference, output):
-    """dB by which each third octave of the output is too loud; nan where the recording has nothing (70 dB below its whole)."""
-    wanted, got = third_octaves(reference), third_octaves(output)
+def level_differences(reference, output, **sampling):
+    """dB by which each third octave of the output is too loud; nan where the recording has nothing (70 dB below its whole).
+    `sampling` is as `third_octaves` has it."""
+    wanted, got = third_octaves(reference, **sampling), third_octaves(output, **sampling)
     heard = wanted > 1e-7 * wanted.sum()
     return np.where(heard, 10 * np.log10((got + 1e-12) / (wanted + 1e-12)), np.nan)
 
@@ -45,17 +46,17 @@ def one_octave(reference, output, at):
     return float(all_octaves(*(np.ascontiguousarray(x, np.float32).tobytes() for x in (reference, output)))[at])
 
 
-def level_error(reference, output):
+def level_error(reference, output, **sampling):
     """Mean absolute difference of the levels in third octaves, dB."""
-    return float(np.nanmean(np.abs(level_differences(reference, output))))
+    return float(np.nanmean(np.abs(level_differences(reference, output, **sampling))))
 
 
-def band_level(low, high):
+def band_level(low, high, centres=CENTRES, **sampling):
     """Metric: dB by which the band is too loud."""
-    inside = (CENTRES >= low) & (CENTRES < high)
+    inside = (centres >= low) & (centres < high)
 
     def score(reference, output):
-        wanted, got = third_octaves(reference)[inside].sum(), third_octaves(output)[inside].sum()
+        wanted, got = (third_octaves(x, centres=centres, **sampling)[inside].sum() for x in (reference, output))
         return float(10 * np.log10((got + 1e-12) / (wanted + 1e-12)))
 
     return score
