@@ -4,14 +4,11 @@
 use siskin_entropy::binary::BitCoder;
 
 use super::contexts::{self, Contexts, LAST_CLASSES};
-use super::transform::MAX_SIDE;
 use crate::{Error, Result};
 use siskin_error::OffsetUnit;
 
 /// Largest magnitude of a level.
 pub(super) const MAX_LEVEL: i32 = 32_767;
-/// Row distance of [`Magnitudes`], two more than the largest block.
-const STRIDE: usize = MAX_SIDE + 2;
 
 /// Columns and rows of the positions in a square, diagonal by diagonal, each from lower left to upper right.
 const fn diagonal<const COUNT: usize>(side: u8) -> [(u8, u8); COUNT] {
@@ -57,8 +54,14 @@ pub(super) fn last_class(value: usize) -> (usize, u32, u32) {
     (class, bits, (value & ((1 << bits) - 1)) as u32)
 }
 
-/// Magnitudes known so far, with zeros beyond the block.
-pub(super) struct Magnitudes([u8; STRIDE * STRIDE]);
+/// What the levels at higher frequencies that are known so far say of each coefficient: the sum of their magnitudes, and in the bits from
+/// [`ONE`] on how many there are. Two columns and rows come before the first, so of a block of `N` each row has `STRIDE = N + 2`, and all
+/// have `AREA`, its square.
+// Few levels are not zero, so those tell the five places that ask for them, and each place has one number to look up.
+pub(super) struct Magnitudes<const STRIDE: usize, const AREA: usize>([u16; AREA]);
+
+/// Sums of five magnitudes of up to 255 are below.
+const ONE: u16 = 1 << 11;
 
 /// What the neighbors of a coefficient at higher frequencies say.
 #[derive(Debug, Clone, Copy)]
@@ -67,29 +70,40 @@ pub(super) struct Template {
     count: u32,
 }
 
-impl Magnitudes {
+impl<const STRIDE: usize, const AREA: usize> Magnitudes<STRIDE, AREA> {
     pub(super) fn new() -> Self {
-        Self([0; STRIDE * STRIDE])
+        Self([0; AREA])
     }
 
+    /// Says that a level is not zero. It was until now.
+    #[inline]
     pub(super) fn set(&mut self, x: usize, y: usize, level: u32) {
-        self.0[y * STRIDE + x] = level.min(255) as u8;
+        let change = level.min(255) as u16 | ONE;
+        self.change(x, y, |v| v + change);
+    }
+
+    /// Says that a level is zero after all.
+    #[inline]
+    pub(super) fn take_back(&mut self, x: usize, y: usize, level: u32) {
+        let change = level.min(255) as u16 | ONE;
+        self.change(x, y, |v| v - change);
+    }
+
+    /// Changes what the places that look at (x, y) find.
+    #[inline]
+    fn change(&mut self, x: usize, y: usize, by: impl Fn(u16) -> u16) {
+        let from = y * STRIDE + x;
+        // Two rows above, one row above, and on the left.
+        let window = &mut self.0[from..][..2 * STRIDE + 2];
+        for at in [2, STRIDE + 1, STRIDE + 2, 2 * STRIDE, 2 * STRIDE + 1] {
+            window[at] = by(window[at]);
+        }
     }
 
     #[inline]
     pub(super) fn template(&self, x: usize, y: usize) -> Template {
-        let at = y * STRIDE + x;
-        let own = [
-            self.0[at + 1],
-            self.0[at + 2],
-            self.0[at + STRIDE],
-            self.0[at + STRIDE + 1],
-            self.0[at + 2 * STRIDE],
-        ];
-        Template {
-            sum: own.iter().map(|&v| u32::from(v)).sum(),
-            count: own.iter().map(|&v| u32::from(v != 0)).sum(),
-        }
+        let found = self.0[(y + 2) * STRIDE + x + 2];
+        Template { sum: u32::from(found % ONE), count: u32::from(found / ONE) }
     }
 }
 
@@ -189,7 +203,7 @@ pub(super) struct Extent {
 }
 
 impl Extent {
-    fn include(&mut self, x: usize, y: usize) {
+    pub(super) fn include(&mut self, x: usize, y: usize) {
         (self.columns, self.rows) = (self.columns.max(x + 1), self.rows.max(y + 1));
     }
 }
@@ -204,10 +218,25 @@ pub(super) fn code_levels<C: BitCoder>(
     place: Place,
     levels: &mut [i16],
 ) -> Result<Extent> {
+    // Less memory to clear where blocks are small: most are.
+    match place.log {
+        2 => code_levels_of::<C, 6, 36>(coder, contexts, place, levels),
+        3 => code_levels_of::<C, 10, 100>(coder, contexts, place, levels),
+        4 => code_levels_of::<C, 18, 324>(coder, contexts, place, levels),
+        _ => code_levels_of::<C, 34, 1156>(coder, contexts, place, levels),
+    }
+}
+
+fn code_levels_of<C: BitCoder, const STRIDE: usize, const AREA: usize>(
+    coder: &mut C,
+    contexts: &mut Contexts,
+    place: Place,
+    levels: &mut [i16],
+) -> Result<Extent> {
     let (side, groups) = (1usize << place.log, group_scan(place.log));
     let mut extent = Extent::default();
     let (last_group, last) = code_last(coder, contexts, place, levels)?;
-    let mut magnitudes = Magnitudes::new();
+    let mut magnitudes = Magnitudes::<STRIDE, AREA>::new();
     let mut coded = [[false; 9]; 9];
     for (index, &(gx, gy)) in groups[..=last_group].iter().enumerate().rev() {
         let (gx, gy) = (usize::from(gx), usize::from(gy));
@@ -276,9 +305,14 @@ fn code_last<C: BitCoder>(
         let ((gx, gy), (x, y)) = (groups[group], scan()[position]);
         (usize::from(4 * gx + x), usize::from(4 * gy + y))
     };
-    // Of a decoder all levels are zero, and the coder does not look at what it is given.
-    let places = (0..groups.len()).rev().flat_map(|g| (0..16).rev().map(move |p| (g, p)));
-    let wanted = places.map(|(g, p)| at(g, p)).find(|&(x, y)| levels[y * side + x] != 0).unwrap_or((0, 0));
+    let is_empty = |&(gx, gy): &(u8, u8)| {
+        let rows = (0..4).map(|row| (4 * usize::from(gy) + row) * side + 4 * usize::from(gx));
+        rows.into_iter().all(|from| levels[from..].first_chunk() == Some(&[0i16; 4]))
+    };
+    // The coder of a decoder does not look at what it is given.
+    let group = if C::IS_READER { None } else { groups.iter().rposition(|group| !is_empty(group)) };
+    let places = group.into_iter().flat_map(|g| (0..16).rev().map(move |p| at(g, p)));
+    let wanted = places.into_iter().find(|&(x, y)| levels[y * side + x] != 0).unwrap_or((0, 0));
     let mut found = [0; 2];
     for (is_row, (found, wanted)) in found.iter_mut().zip([wanted.0, wanted.1]).enumerate() {
         let (goal, _, rest) = last_class(wanted);

@@ -7,7 +7,7 @@ mod quick;
 
 use siskin_entropy::binary::{AdaptiveBit, BitCoder, bit_cost};
 
-use super::coefficients::{Extent, Place};
+use super::coefficients::Place;
 use super::contexts::{self, Contexts};
 use super::costs::Costs;
 use super::distortion::{difference, ssd};
@@ -62,7 +62,7 @@ impl Leaf {
     fn new() -> Self {
         Self {
             block: Block::new(0, 0, MIN_LOG),
-            cost: f32::MAX,
+            cost: f32::INFINITY,
             samples: Samples::new(),
             levels: Box::new([0; MAX_LEVELS]),
         }
@@ -74,6 +74,8 @@ impl Leaf {
 pub(super) struct Scratch {
     /// The best leaf so far of each size.
     leaves: [Box<Leaf>; 3],
+    /// What a leaf may cost at most to be of use.
+    budget: f32,
     /// What the next try works on.
     spare: Option<Box<Leaf>>,
     entries: Vec<rdoq::Entry>,
@@ -91,6 +93,7 @@ impl Scratch {
     pub(super) fn new() -> Self {
         Self {
             leaves: std::array::from_fn(|_| Box::new(Leaf::new())),
+            budget: f32::INFINITY,
             spare: None,
             entries: Vec::new(),
             residual: Box::new([0; 32 * 32]),
@@ -129,8 +132,14 @@ impl Decider<'_, '_> {
         self.shared.lambda * self.luma_step().powi(2)
     }
 
-    /// Decides on a square; its cost. Blocks and levels are appended to the scratch's, samples and cells written.
-    pub(super) fn decide(&mut self, (x, y, log): (usize, usize, u8), mut hints: Hints) -> f32 {
+    /// Decides on a square; its cost, or infinity if that is not below `budget`: then what else there is for the larger square is
+    /// cheaper. Blocks and levels are appended to the scratch's, samples and cells written.
+    pub(super) fn decide(
+        &mut self,
+        (x, y, log): (usize, usize, u8),
+        mut hints: Hints,
+        mut budget: f32,
+    ) -> f32 {
         let side = 1usize << log;
         let (width, bottom) = (self.grid.width(), self.grid.bottom());
         if x >= width || y >= bottom {
@@ -139,7 +148,8 @@ impl Decider<'_, '_> {
         let is_inside = x + side <= width && y + side <= bottom;
         let lambda = self.squared_lambda();
         let mut split_bits = [0.0; 2];
-        let mut cost = f32::MAX;
+        // Of the square as one block, once that is known to be below the budget.
+        let mut own = f32::INFINITY;
         // Where both neighbors have the smallest blocks, the largest is not tried, and the other way round.
         let effort = self.shared.effort;
         let is_guided = !self.shared.references.is_empty() && !effort.is_thorough;
@@ -151,32 +161,54 @@ impl Decider<'_, '_> {
                 let split = contexts::SPLIT + usize::from(log - MIN_LOG - 1) * 3 + finer;
                 split_bits = [false, true].map(|v| lambda * self.scratch.costs.of(split, v));
             }
-            self.find_leaf((x, y, log), &mut hints);
-            cost = self.best(log).cost + split_bits[0];
+            self.find_leaf((x, y, log), &mut hints, budget - split_bits[0]);
+            let cost = self.best(log).cost + split_bits[0];
+            let pays = cost < budget;
             if log == MIN_LOG
                 || (is_coarse && log == MIN_LOG + 1)
                 || cost < lambda * effort.min_split_bits[usize::from(log - MIN_LOG - 1)]
                 || self.is_good_enough(log)
             {
+                if !pays {
+                    return f32::INFINITY;
+                }
                 self.keep_leaf(log);
                 return cost;
+            }
+            if pays {
+                (own, budget) = (cost, cost);
             }
         }
         let marks = (self.scratch.blocks.len(), self.scratch.levels.len());
         let (half, mut parts) = (side / 2, split_bits[1]);
         for (dx, dy) in [(0, 0), (half, 0), (0, half), (half, half)] {
-            parts += self.decide((x + dx, y + dy, log - 1), hints);
-            if parts >= cost {
+            parts += self.decide((x + dx, y + dy, log - 1), hints, budget - parts);
+            if parts >= budget {
                 break;
             }
         }
-        if parts < cost {
+        if parts < budget {
             return parts;
         }
         self.scratch.blocks.truncate(marks.0);
         self.scratch.levels.truncate(marks.1);
-        self.keep_leaf(log);
-        cost
+        if own.is_finite() {
+            self.keep_leaf(log);
+        }
+        own
+    }
+
+    /// Forgets what was found for a square of the size.
+    fn start_leaf(&mut self, log: u8, budget: f32) {
+        let leaf = &mut self.scratch.leaves[usize::from(log - MIN_LOG)];
+        // There may be nothing that is within the budget.
+        (leaf.cost, leaf.block) = (f32::INFINITY, Block::new(0, 0, log));
+        self.scratch.budget = budget;
+    }
+
+    /// A way to code a square that costs so much is not worth a closer look.
+    fn limit(&self, log: u8) -> f32 {
+        self.best(log).cost.min(self.scratch.budget)
     }
 
     fn best(&self, log: u8) -> &Leaf {
@@ -237,9 +269,9 @@ impl Decider<'_, '_> {
         counter.bits
     }
 
-    /// Finds the cheapest way to code a square as one block.
-    fn find_leaf(&mut self, (x, y, log): (usize, usize, u8), hints: &mut Hints) {
-        self.scratch.leaves[usize::from(log - MIN_LOG)].cost = f32::MAX;
+    /// Finds the cheapest way to code a square as one block. What costs `budget` or more need not be known exactly.
+    fn find_leaf(&mut self, (x, y, log): (usize, usize, u8), hints: &mut Hints, budget: f32) {
+        self.start_leaf(log, budget);
         let block = Block::new(x, y, log);
         let mut inter = u32::MAX;
         if !self.shared.references.is_empty() {
@@ -325,14 +357,14 @@ impl Decider<'_, '_> {
         let flags = self.coded_flags(block, index);
         let without = self.square_error(predicted, from_stride, square, plane) + lambda * flags[0];
         let levels = &mut leaf.levels[block.levels_at(index)];
-        let (quantized, extent) = self.quantize(plane, square, (predicted, from_stride), levels);
+        let quantized = self.quantize(plane, square, (predicted, from_stride), levels);
         if !quantized.is_coded {
             return without;
         }
         let (samples, stride) = leaf.samples.plane_mut(plane);
         let samples = &mut samples[block.offset_of(plane, square, stride)..];
         let step = self.plane_step(plane);
-        add_residual(samples, stride, levels, side.trailing_zeros(), step, extent);
+        add_residual(samples, stride, levels, side.trailing_zeros(), step, quantized.extent);
         let left = self.square_error(samples, stride, square, plane);
         let with = left + lambda * (flags[1] + quantized.bits);
         if with < without {
@@ -353,7 +385,7 @@ impl Decider<'_, '_> {
         (x, y, side): (usize, usize, usize),
         (predicted, stride): (&[u8], usize),
         levels: &mut [i16],
-    ) -> (Quantized, Extent) {
+    ) -> Quantized {
         let source = &self.shared.source.planes[plane];
         let step = self.plane_step(plane);
         let (columns, rows) = self.shown(plane, (x, y, side));
@@ -367,22 +399,13 @@ impl Decider<'_, '_> {
         // As much as this is less than what a coarser step would leave anyway.
         if (sum as f32) < (MIN_RESIDUAL * step as f32 / 64.0).powi(2) * (side * side) as f32 {
             levels.fill(0);
-            return (Quantized::default(), Extent::default());
+            return Quantized::default();
         }
         forward(side, block);
         let place = Place { chroma: usize::from(plane > 0), log: side.trailing_zeros() };
         let weight = if plane == 0 { 1.0 } else { CHROMA_WEIGHT };
         let lambda = lambda * ratio * ratio / weight;
-        let quantized = rdoq::quantize(costs, place, block, (step, lambda), levels, entries);
-        let mut extent = Extent::default();
-        if quantized.is_coded {
-            for (y, row) in levels.chunks_exact(side).enumerate() {
-                if let Some(x) = row.iter().rposition(|&v| v != 0) {
-                    extent = Extent { columns: extent.columns.max(x + 1), rows: y + 1 };
-                }
-            }
-        }
-        (quantized, extent)
+        rdoq::quantize(costs, place, block, (step, lambda), levels, entries)
     }
 }
 

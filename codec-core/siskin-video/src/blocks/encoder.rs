@@ -105,7 +105,7 @@ impl Encoder {
         config.check()?;
         let memory = encoder_memory_per_pixel(config.lookahead);
         let size = check_size(&header, &Limits::default(), memory)?;
-        let source = Picture::new(size);
+        let source = Picture::new_source(size);
         let coarse = coarse_plane(&source.planes[0]);
         let mut state = State::new(size, true);
         state.tools = if config.lookahead > 1 { tools::LEARNED | tools::PYRAMID } else { tools::LEARNED };
@@ -460,7 +460,7 @@ impl Encoder {
         }
         for (i, frame) in frames.iter().enumerate() {
             if i == self.sources.len() {
-                self.sources.push(Picture::new(self.state.size));
+                self.sources.push(Picture::new_source(self.state.size));
                 self.coarse.push(coarse_plane(&self.sources[i].planes[0]));
             }
             self.sources[i].copy_from(frame);

@@ -131,9 +131,18 @@ pub(super) struct Picture {
 impl Picture {
     /// A gray frame for a stream of `size`.
     pub(super) fn new(size: Size) -> Self {
+        Self::with_border(size, BORDER)
+    }
+
+    /// One for a frame that is to be coded, from which nothing is predicted: a fifth smaller.
+    pub(super) fn new_source(size: Size) -> Self {
+        Self::with_border(size, 0)
+    }
+
+    fn with_border(size: Size, border: usize) -> Self {
         let side = |n: usize| n.next_multiple_of(8);
         let (width, height) = (side(size.width()), side(size.height()));
-        let plane = |part: usize| Plane::new(width / part, height / part, BORDER / part);
+        let plane = |part: usize| Plane::new(width / part, height / part, border / part);
         Self { planes: [plane(1), plane(2), plane(2)], halves: None, time: 0, traces: Vec::new() }
     }
 

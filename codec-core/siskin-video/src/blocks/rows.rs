@@ -151,7 +151,7 @@ impl Job<'_> {
             if self.shared.effort.is_quick && !self.shared.references.is_empty() {
                 decider.decide_quickly((x, y, MAX_LOG), Hints::default());
             } else {
-                decider.decide((x, y, MAX_LOG), Hints::default());
+                decider.decide((x, y, MAX_LOG), Hints::default(), f32::INFINITY);
             }
             self.row.ends.push(self.row.scratch.blocks.len());
             let Scratch { blocks, levels, .. } = &mut self.row.scratch;

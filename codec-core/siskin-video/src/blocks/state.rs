@@ -15,9 +15,10 @@ use super::tools;
 pub(super) const DECODER_MEMORY_PER_PIXEL: u64 = 40;
 
 /// Bytes per pixel of an encoder, about: seven frames of 4:2:0, and three planes of half samples each; where a screen repeats itself,
-/// and its trees; with lookahead the frames of a packet, twice where both ways to code them are tried.
+/// and its trees; with lookahead the frames of a packet, as they came and twice as decoded, since both ways to code them are tried while
+/// the packet before is still shown. Half of those have half samples.
 pub(super) fn encoder_memory_per_pixel(lookahead: u32) -> u64 {
-    38 + if lookahead > 1 { 12 * u64::from(lookahead) } else { 0 }
+    38 + if lookahead > 1 { 9 * u64::from(lookahead) } else { 0 }
 }
 
 /// Reference frames: the last one, those that were kept, and those of the packet at hand.
@@ -94,9 +95,21 @@ impl References {
         self.spare.push(picture);
     }
 
-    /// A frame to decode into.
-    fn take_spare(&mut self, size: Size) -> Picture {
-        self.spare.pop().unwrap_or_else(|| Picture::new(size))
+    /// A frame to decode into. One that none is predicted from has no half samples, which are two thirds of what a frame takes.
+    fn take_spare(&mut self, size: Size, is_reference: bool) -> Picture {
+        let fitting = self.spare.iter().rposition(|p| p.halves.is_some() == is_reference);
+        let spare = fitting.map(|i| self.spare.swap_remove(i)).or_else(|| self.spare.pop());
+        let mut picture = spare.unwrap_or_else(|| Picture::new(size));
+        if !is_reference {
+            picture.halves = None;
+        }
+        picture
+    }
+
+    /// Lends the memory of frames that are no references any more, or takes back what another packet was coded in.
+    pub(super) fn swap_spare(&mut self, other: &mut Self) {
+        self.start_packet();
+        std::mem::swap(&mut self.spare, &mut other.spare);
     }
 }
 
@@ -188,7 +201,7 @@ impl State {
             // Between two frames it saves nothing.
             grid.has_overlap = self.tools & tools::OVERLAP != 0 && !is_between;
         }
-        let mut picture = self.references.take_spare(self.size);
+        let mut picture = self.references.take_spare(self.size, step.is_reference);
         picture.time = time;
         (references, picture)
     }

@@ -5,9 +5,6 @@
 
 use super::vector::vectorized;
 
-/// Largest side of a transform.
-pub(super) const MAX_SIDE: usize = 32;
-
 /// First column of each row of the transform of 32: row `k` begins with `64 sqrt(2) cos(k pi / 64)`, row 0 with 64.
 const FIRST: [i16; 32] = [
     64, 90, 90, 90, 89, 88, 87, 85, 83, 82, 80, 78, 75, 73, 70, 67, 64, 61, 57, 54, 50, 46, 43, 38, 36, 31,

@@ -219,15 +219,6 @@ impl Decider<'_, '_> {
         let lambda = self.squared_lambda();
         let references = self.shared.references;
         let reference = |r: u8| references.get(usize::from(r)).map(Arc::as_ref);
-        let mut leaf = self.spare();
-        if block.is_copied {
-            self.predict_copy(&block, &mut leaf.samples);
-        } else {
-            for plane in 0..3 {
-                overlap::predict(reference, self.grid, &block, plane, &mut leaf.samples);
-            }
-        }
-        let nothing = (0..3).map(|plane| self.error(&leaf.samples, place, plane)).sum::<f32>();
         // Merging without levels is a skip; a motion of its own has a flag that says whether there are levels.
         let mut bits = self.prediction_bits(&block);
         let skip_bits = if block.merge.is_some() {
@@ -238,6 +229,21 @@ impl Decider<'_, '_> {
             bits += self.scratch.costs.of(flag, true);
             without
         };
+        let mut leaf = self.spare();
+        if block.is_copied {
+            self.predict_copy(&block, &mut leaf.samples);
+        }
+        let mut nothing = 0.0;
+        for plane in 0..3 {
+            if !block.is_copied {
+                overlap::predict(reference, self.grid, &block, plane, &mut leaf.samples);
+            }
+            nothing += self.error(&leaf.samples, place, plane);
+            if !with_levels && nothing + lambda * skip_bits >= self.best(log).cost {
+                self.scratch.spare = Some(leaf);
+                return;
+            }
+        }
         let skipped = nothing + lambda * skip_bits;
         block.coded = 0;
         bits +=
@@ -248,6 +254,7 @@ impl Decider<'_, '_> {
             (leaf.block, leaf.cost) = (block, skipped);
             return self.take_if_better(leaf);
         }
+        let limit = skipped.min(self.limit(log));
         // Taken out while the rest of the scratch is in use.
         let mut predicted = self.scratch.predicted.take().unwrap_or_else(|| Box::new(Samples::new()));
         predicted.copy_from(&leaf.samples, place.2);
@@ -257,6 +264,10 @@ impl Decider<'_, '_> {
             let (from, stride) = predicted.plane(plane);
             let from = &from[block.offset_of(plane, square, stride)..];
             all += self.try_levels(&mut block, index, (plane, square), (from, stride), &mut leaf);
+            // What is already dearer than doing without levels, or than what was tried before, gets no cheaper.
+            if all >= limit {
+                break;
+            }
         }
         if block.coded == 0 || skipped <= all {
             leaf.samples.copy_from(&predicted, place.2);

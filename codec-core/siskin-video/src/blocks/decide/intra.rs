@@ -77,7 +77,7 @@ impl Decider<'_, '_> {
         let split = contexts::TRANSFORM_SPLIT + usize::from(log - MIN_LOG) * 2 + 1;
         let bits = self.prediction_bits(&block) + self.scratch.costs.of(split, block.is_split);
         let mut all = lambda * bits;
-        let limit = self.best(log).cost;
+        let limit = self.limit(log);
         let chroma = (place.0 / 2, place.1 / 2, place.2 / 2);
         let luma = block.luma_blocks().enumerate().map(|(i, place)| (i, 0, place));
         for (index, plane, square) in luma.chain([(4, 1, chroma), (5, 2, chroma)]) {
@@ -93,7 +93,8 @@ impl Decider<'_, '_> {
             }
             all += self.try_levels(&mut block, index, (plane, square), (&predicted, side), &mut leaf);
             if all >= limit {
-                break;
+                self.scratch.spare = Some(leaf);
+                return;
             }
             // The next transform block is predicted from this one.
             let (samples, _) = leaf.samples.plane(plane);

@@ -27,7 +27,7 @@ impl Decider<'_, '_> {
             let block = Block::new(x, y, log);
             let found = self.search_inter(block, &mut hints);
             if log == MIN_LOG || !self.is_uneven(&found) {
-                self.scratch.leaves[usize::from(log - MIN_LOG)].cost = f32::MAX;
+                self.start_leaf(log, f32::INFINITY);
                 self.try_motions(&found);
                 let least = found.least();
                 let is_bad =

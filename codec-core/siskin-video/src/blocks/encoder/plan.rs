@@ -108,7 +108,7 @@ impl Encoder {
     fn planned(&mut self) -> &mut (Picture, Plane) {
         let size = self.state.size;
         self.planned.get_or_insert_with(|| {
-            let picture = Picture::new(size);
+            let picture = Picture::new_source(size);
             let coarse = coarse_plane(&picture.planes[0]);
             (picture, coarse)
         })
@@ -137,17 +137,40 @@ impl Encoder {
     }
 
     /// What frames cost as one packet, or as a packet each: squared errors and bits.
-    fn cost_of(&self, frames: &[VideoFrameView<'_>], is_group: bool) -> Result<f64> {
+    fn cost_of(&mut self, frames: &[VideoFrameView<'_>], is_group: bool) -> Result<f64> {
         let base = self.choose_quality(false, (frames.len(), frame_seconds(&self.header, None)));
         let mut trial = self.fork(base)?;
+        // It works in the memory that this encoder has for sources and for frames that are gone: else it would take twice as much. Only
+        // the last source is needed again.
+        let last = self.last_source.map(|last| (last, self.sources[last].clone(), self.coarse[last].clone()));
+        trial.last_source = self.last_source;
+        self.swap_memory(&mut trial);
+        trial.state.references.swap_spare(&mut self.state.references);
+        let cost = trial.cost_from_here(frames, is_group, base);
+        trial.state.references.swap_spare(&mut self.state.references);
+        self.swap_memory(&mut trial);
+        if let Some((last, source, coarse)) = last {
+            (self.sources[last], self.coarse[last]) = (source, coarse);
+        }
+        cost
+    }
+
+    fn swap_memory(&mut self, other: &mut Self) {
+        std::mem::swap(&mut self.sources, &mut other.sources);
+        std::mem::swap(&mut self.coarse, &mut other.coarse);
+        std::mem::swap(&mut self.rows, &mut other.rows);
+    }
+
+    /// The same of frames that are coded by this encoder, at a quality.
+    fn cost_from_here(&mut self, frames: &[VideoFrameView<'_>], is_group: bool, base: u8) -> Result<f64> {
         let (mut bits, mut error) = (0.0, 0.0);
         for own in frames.chunks(if is_group { frames.len() } else { 1 }) {
             let packet = match own {
-                [frame] => trial.code(frame, None)?,
-                own => trial.code_group(own, None)?,
+                [frame] => self.code(frame, None)?,
+                own => self.code_group(own, None)?,
             };
             bits += packet.data.len() as f64 * 8.0;
-            for (picture, frame) in trial.state.references.shown().iter().zip(own) {
+            for (picture, frame) in self.state.references.shown().iter().zip(own) {
                 error += weighted_error(&picture.view(self.state.size)?, frame);
             }
         }
@@ -162,12 +185,6 @@ impl Encoder {
         let config = Config { scene_cuts: false, target, threads: 0, ..self.config.clone() };
         let mut fork = Self::new(self.header, &config)?;
         fork.state = self.state.fork();
-        // Of the frames before it needs the last one alone.
-        if let Some(last) = self.last_source {
-            fork.last_source = Some(0);
-            fork.sources[0].clone_from(&self.sources[last]);
-            fork.coarse[0].clone_from(&self.coarse[last]);
-        }
         (fork.since, fork.looked_new) = (self.since, self.looked_new);
         fork.keyframe_bytes = self.keyframe_bytes;
         Ok(fork)

@@ -203,6 +203,15 @@ fn the_rate_comes_out_as_asked() {
         let found = bits / (frames.len() as f64 / 30.0) / f64::from(rate);
         // Nine scenes in six seconds, drawn in flat colors: quality may not rise as fast as they would allow.
         assert!((0.85..1.05).contains(&found), "{found} of {rate}");
+        let frames_of =
+            |packet: &[u8]| inspect(packet, &Limits::default()).expect("a packet").frames as usize;
+        let spread = |packet: &Vec<u8>| {
+            let count = frames_of(packet);
+            std::iter::repeat_n(8.0 * packet.len() as f64 / count as f64, count)
+        };
+        let each: Vec<f64> = coded.packets.iter().flat_map(spread).collect();
+        let worst = each.windows(30).map(|w| w.iter().sum::<f64>()).fold(0.0, f64::max) / f64::from(rate);
+        assert!(worst < 1.4, "{worst} of {rate} in a second");
     }
 }
 
