@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::avx2;
 use super::motion::Vector;
 use super::picture::{Picture, Plane};
-use super::vector::vectorized;
+use super::vector::{Direct, vectorized};
 
 /// Largest block.
 pub(super) const MAX_BLOCK: usize = 32;
@@ -191,18 +191,18 @@ pub(super) fn halves(luma: &Plane, out: &mut [Plane; 3]) {
         .zip(both.data.par_chunks_mut(size))
         .enumerate()
         .for_each(|(strip, ((right, below), both))| {
-            let (top, out) = (strip * STRIP, [right, below, both]);
+            let (top, mut out) = (strip * STRIP, [right, below, both]);
             #[cfg(target_arch = "x86_64")]
             if let Some(simd) = avx2::simd() {
                 let from = (&luma.data[..], luma.stride);
-                return simd.vectorize(
+                return simd.vectorize(Direct(
                     #[inline(always)]
-                    || avx2::halves(simd, from, &LUMA[2], top, out),
-                );
+                    || avx2::halves(simd, from, &LUMA[2], top, out.each_mut().map(|rows| &mut **rows)),
+                ));
             }
             vectorized(
                 #[inline(always)]
-                || interpolate_halves(luma, top, out),
+                || interpolate_halves(luma, top, out.each_mut().map(|rows| &mut **rows)),
             );
         });
 }

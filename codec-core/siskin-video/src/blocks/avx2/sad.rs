@@ -5,19 +5,20 @@ use std::arch::x86_64::__m256i;
 use pulp::cast;
 use pulp::x86::V3;
 
+use super::super::vector::Direct;
 use super::simd;
 
 /// Sum of absolute differences of squares of 8, 16 or 32; it may stop once it is above `limit`. None where there is no AVX2.
 pub(in super::super) fn sad(side: usize, a: (&[u8], usize), b: (&[u8], usize), limit: u32) -> Option<u32> {
     let simd = simd()?;
-    Some(simd.vectorize(
+    Some(simd.vectorize(Direct(
         #[inline(always)]
         || match side {
             8 => sum::<8>(simd, a, b, limit, rows_of_8),
             16 => sum::<16>(simd, a, b, limit, rows_of_16),
             _ => sum::<32>(simd, a, b, limit, rows_of_32),
         },
-    ))
+    )))
 }
 
 /// Sums eight rows at a time, of which a vector has `32 / N`.

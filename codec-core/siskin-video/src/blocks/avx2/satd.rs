@@ -5,6 +5,7 @@ use std::arch::x86_64::{__m128i, __m256i};
 use pulp::cast;
 use pulp::x86::V3;
 
+use super::super::vector::Direct;
 use super::simd;
 
 /// Sum of absolute transformed differences of squares of 8, 16 or 32, or none where the processor has no AVX2.
@@ -16,7 +17,7 @@ pub(in super::super) fn satd(
     b_stride: usize,
 ) -> Option<u32> {
     let simd = simd()?;
-    Some(simd.vectorize(
+    Some(simd.vectorize(Direct(
         #[inline(always)]
         || {
             if side == 8 {
@@ -31,7 +32,7 @@ pub(in super::super) fn satd(
             }
             sum
         },
-    ))
+    )))
 }
 
 /// Defines the sum over squares of 8x8 side by side, whose rows fill a vector of `$lanes` samples. Closures would not have AVX2.

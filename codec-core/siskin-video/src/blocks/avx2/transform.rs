@@ -2,10 +2,11 @@
 
 use std::arch::x86_64::{__m128i, __m256i};
 
+use pulp::cast;
 use pulp::x86::V3;
-use pulp::{NullaryFnOnce, cast};
 
 use super::super::transform::MATRIX;
+use super::super::vector::Direct;
 use super::simd;
 
 /// Coefficients that are kept in each direction, at most.
@@ -35,30 +36,15 @@ const fn factors(side: usize) -> Factors {
 /// [`super::super::transform::forward`], where the processor has AVX2; false where nothing was done.
 pub(in super::super) fn forward(side: usize, block: &mut [i16]) -> bool {
     let Some(simd) = simd().filter(|_| side > 4) else { return false };
-    simd.vectorize(Forward { simd, side, block });
+    simd.vectorize(Direct(
+        #[inline(always)]
+        || match side {
+            8 => of::<8>(simd, block, &OF_8),
+            16 => of::<16>(simd, block, &OF_16),
+            _ => of::<32>(simd, block, &OF_32),
+        },
+    ));
     true
-}
-
-/// A transform that is to be done.
-// Not a closure: one that only borrows is called by way of a function that nobody forces to be inlined, and this one was too large for
-// that. Without AVX2 it called each instruction as a function, for two fifths of the processor time of an encoder.
-struct Forward<'a> {
-    simd: V3,
-    side: usize,
-    block: &'a mut [i16],
-}
-
-impl NullaryFnOnce for Forward<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn call(self) {
-        match self.side {
-            8 => of::<8>(self.simd, self.block, &OF_8),
-            16 => of::<16>(self.simd, self.block, &OF_16),
-            _ => of::<32>(self.simd, self.block, &OF_32),
-        }
-    }
 }
 
 /// Two values of 16 bits in every place.
