@@ -20,9 +20,11 @@ from siskin_models.losses import BandLevels, Convergence, EnergyDistance, ShapeL
 from siskin_models.stereo import StereoConfig, turn
 from siskin_models.trainer import Training
 
-# Stages that most crops have: 6, 12, 16, 24 and 32 kb/s with four groups.
+# Stages that most crops have: 6, 12 and 16 kb/s with four groups, and what a bundle of more stages has.
 OFTEN = (3, 6, 6, 8, 12, 16)
 WINDOWS = ((1024, 48), (4096, 80), (2048, 80))
+# Long windows miss tones that are not there, short ones sound that comes before its attack.
+MISSED = ((4096, 80), (256, 20), (1024, 48), (512, 40))
 HEARD = ((512, 40), (4096, 128), (2048, 96), (1024, 64), (256, 20))
 
 
@@ -76,7 +78,7 @@ class StereoTrainer(Trainer):
         self.corpus = GeneralCorpus(args.corpus, args.speech, config.sample_rate)
         self.shape = ShapeLoss(config.sample_rate, WINDOWS, knee=args.knee).to(args.device)
         self.distance = EnergyDistance(config.sample_rate, HEARD, knee=2 * args.knee).to(args.device)
-        self.convergence = Convergence(config.sample_rate, WINDOWS, args.knee).to(args.device)
+        self.convergence = Convergence(config.sample_rate, MISSED, 2 * args.knee).to(args.device)
         self.levels = BandLevels(config.sample_rate, 4096).to(args.device)
         opt = torch.optim.AdamW(self.codec.parameters(), args.rate, betas=(0.9, 0.98), weight_decay=0.01)
         self.phase, self.books = 2 if args.start else 1, self.codec.quantizer.books

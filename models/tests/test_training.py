@@ -197,7 +197,8 @@ HEARD, POWERS = ("shape", "distance", "levels", "voicing", "heard"), ("near", "s
 
 @pytest.mark.parametrize("script, options, losses", [("train_decoder.py", ["--pace", "2"], HEARD),
                                                      ("train_decoder.py", ["--harmonics", "0", "--voicing", "0"], HEARD[:3]),
-                                                     ("train_levels.py", [], POWERS)])
+                                                     ("train_levels.py", [], POWERS),
+                                                     ("train_tones.py", [], ("keep", "tones", "shape"))])
 def test_a_decoder_learns_alone_resumes_and_goes_into_the_bundle(corpus, script, options, losses):
     """Files coded with the old bundle keep their meaning: encoder, codebooks and tables are the same bytes."""
     old = MODELS / "bundles/speech-24k"
@@ -233,6 +234,7 @@ def test_a_decoder_learns_alone_resumes_and_goes_into_the_bundle(corpus, script,
     before, after = (json.loads((f / "manifest.json").read_text()) for f in (old, new))
     changed = {name for name in before["files"] if before["files"][name] != after["files"][name]}
     assert changed == {"decoder.onnx"} and after["version"] == "9.9.9"
+    assert after["codes"]["id"] == before.get("codes", {}).get("id", after["codes"]["id"])
     bundle, golden = Bundle(new), load_file(corpus / "golden.safetensors")
     codes = np.ascontiguousarray(golden["codes"].T)
     assert np.abs(bundle.synthesise(bundle.lookup(codes, 9)) - golden["decoded"]).max() < 1e-3

@@ -1,0 +1,121 @@
+"""Teach the decoder of a bundle steady tones, with the codes as they are: speech stays what the bundle makes of it.
+
+To losses of companded bins a tone that is not quite clean costs more than silence (`siskin_models.losses.Convergence`), so decoders
+trained with them play tones far too softly. Here half of a batch is tones and glides under a loss that misses them, and half is
+speech, on which the decoder is held to the samples of the one that it comes from.
+
+  python models/train_tones.py --out .siskin/runs/tones
+
+The same command resumes; `models/export.py --decoder CHECKPOINT` puts what was learnt into a bundle.
+"""
+import argparse
+import copy
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from siskin_models.arch import zero_states
+from siskin_models.codec import load_bundle
+from siskin_models.data import Bank, Corpus, glides, tones
+from siskin_models.losses import Convergence, ShapeLoss
+from siskin_models.stages import draw_stages, sum_stages
+from siskin_models.trainer import Training
+
+WINDOWS = ((512, 48), (2048, 80), (1024, 80))
+
+
+def arguments():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--bundle", type=Path, default=Path("models/bundles/speech-24k"), help="whose codes are decoded")
+    p.add_argument("--corpus", type=Path, default=Path(".siskin/corpus"))
+    p.add_argument("--bank", type=Path, default=Path(".siskin/bank-tones"), help="crops and codes, made when missing")
+    p.add_argument("--crops", type=int, default=8000, help="crops of each of the two kinds")
+    p.add_argument("--frames", type=int, default=40, help="code frames a crop")
+    p.add_argument("--out", type=Path, required=True)
+    p.add_argument("--steps", type=int, default=8000, help="budget of the whole run, over all resumptions")
+    p.add_argument("--batch", type=int, default=16)
+    p.add_argument("--rate", type=float, default=7e-4)
+    p.add_argument("--keep", type=float, default=20.0, help="weight of the distance from what the bundle makes of speech")
+    p.add_argument("--shape", type=float, default=1.0, help="weight of the waveform of tones, which is known up to 1.5 kHz")
+    p.add_argument("--louder", type=float, default=1.0, help="weight of what crops of tones are louder than they were, in nepers of power")
+    p.add_argument("--threads", type=int, default=1)
+    p.add_argument("--bf16", action=argparse.BooleanOptionalAction, default=False, help="networks in bfloat16")
+    p.add_argument("--log-every", type=int, default=50, help="steps a row of loss.csv")
+    p.add_argument("--seed", type=int, default=1)
+    return p.parse_args()
+
+
+class Tones:
+    """Crops as `Corpus.batch` gives them: steady tones, pairs, chords and glides, a third of them keyed on and off."""
+
+    def __init__(self, rate):
+        self.rate = rate
+
+    def batch(self, rng, size, length, wide=True):
+        out = np.zeros((size, length), np.float32)
+        for i in range(size):
+            x = (tones if rng.random() < 0.75 else glides)(rng, length, self.rate)
+            if rng.random() < 0.33:
+                # On and off every 50 to 300 ms with slopes of 5 ms, as dialling and warning tones are.
+                on = np.repeat(rng.integers(0, 2, 1 + length // 1200), int(rng.uniform(1200, 7200)))[:length]
+                on = np.pad(on, (0, length - len(on)), mode="edge")
+                x = x * np.convolve(on, np.ones(120) / 120, mode="same")
+            if rng.random() < 0.3:
+                x = x + rng.standard_normal(length) * np.abs(x).max() * 10 ** (-rng.uniform(30, 60) / 20)
+            out[i] = x * (10 ** (rng.uniform(-40, 0) / 20) / (np.abs(x).max() + 1e-6))
+        return torch.from_numpy(out)
+
+
+class Trainer(Training):
+    LOGGED = ("keep", "tones", "shape", "louder", "norm")
+    AVERAGE = 0.99
+
+    def __init__(self, args):
+        super().__init__(args)
+        self.codec = load_bundle(args.bundle).requires_grad_(False)
+        rate = self.codec.config.sample_rate
+        self.decoder = self.codec.decoder.train()
+        self.first = copy.deepcopy(self.decoder)
+        self.decoder.requires_grad_(True)
+        # Up to half of the rate: what speech and tones shall have there is known.
+        self.kept, self.convergence = ShapeLoss(rate, WINDOWS, knee=20e3), Convergence(rate, WINDOWS, knee=20e3)
+        self.shape = ShapeLoss(rate, WINDOWS)
+        corpora = {"speech": Corpus(args.corpus, rate=rate), "tones": Tones(rate)}
+        self.banks = {kind: Bank(args.bank / kind, args.crops, args.frames, self.codec, corpus, args.seed)
+                      for kind, corpus in corpora.items()}
+        self.books = self.codec.quantizer.books
+        opt = torch.optim.AdamW(self.decoder.parameters(), args.rate, betas=(0.9, 0.98), weight_decay=0.0)
+        self.begin(self.codec.config, self.decoder, opt)
+
+    def extra(self):
+        return {"losses": {"keep": self.args.keep, "tones": 1.0, "shape": self.args.shape,
+                           "louder": self.args.louder}}
+
+    def drawn(self, kind, size):
+        """Crops and what their codes say of them."""
+        pcm, codes = self.banks[kind].batch(self.rng, size)
+        stages = draw_stages(self.rng, pcm.numpy(), codes.shape[1], len(self.books), 0.3)
+        return pcm, sum_stages(codes, self.books, stages)
+
+    def train_step(self, share):
+        args, half, delay = self.args, self.args.batch // 2, self.codec.config.overlap
+        self.set_rate(share, 50)
+        (_, speech), (pcm, sung) = self.drawn("speech", half), self.drawn("tones", args.batch - half)
+        latents = torch.cat([speech, sung])
+        with torch.autocast("cpu", torch.bfloat16, enabled=args.bf16):
+            y = self.decoder(latents, zero_states(self.decoder, len(latents)))[0].float()
+            with torch.no_grad():
+                before = self.first(speech, zero_states(self.first, half))[0].float()
+        wanted, got = pcm[:, :-delay], y[half:, delay:]
+        power, own = (x.square().mean(1) + 1e-7 for x in (wanted, got))
+        losses = {"keep": self.kept(before, y[:half]), "tones": self.convergence(wanted, got), "shape": self.shape(wanted, got),
+                  "louder": (own / power).log().clamp(min=0).mean()}
+        weights = {"keep": args.keep, "tones": 1.0, "shape": args.shape, "louder": args.louder}
+        self.opt.zero_grad(set_to_none=True)
+        sum(weights[k] * v for k, v in losses.items()).backward()
+        return losses | {"norm": self.descend()}
+
+
+if __name__ == "__main__":
+    Trainer(arguments()).run()
