@@ -290,6 +290,43 @@ fn losses_are_concealed_and_the_length_is_kept() {
     assert!(recovered * 10 >= lost * 9, "{recovered} of {lost} recovered");
 }
 
+/// What comes out of the chain without a jitter buffer if GAP events, as `identity` sends them, stand for lost packets: samples,
+/// and those concealed.
+fn gapped_chain(rtp: &[gst::Buffer], lost: &[usize]) -> (usize, u64) {
+    init();
+    let bin = gst::parse::bin_from_description("rtpsiskinaudiodepay ! siskinaudiodec name=dec", true);
+    let bin = bin.expect("the elements");
+    let mut harness = gst_check::Harness::with_element(&bin, Some("sink"), Some("src"));
+    harness.set_src_caps_str(&plain(true));
+    harness.play();
+    for (i, packet) in rtp.iter().enumerate() {
+        if lost.contains(&i) {
+            let pts = packet.pts().expect("a time");
+            let gap = gst::event::Gap::builder(pts).duration(packet.duration()).build();
+            assert!(harness.push_event(gap));
+        } else {
+            assert!(harness.push(packet.clone()).is_ok());
+        }
+    }
+    assert!(harness.push_event(gst::event::Eos::new()));
+    let samples = pull_all(&mut harness).iter().map(|buffer| buffer.size() / 4).sum();
+    let stats = bin.by_name("dec").expect("the decoder").property::<gst::Structure>("stats");
+    (samples, stats.get("concealed-samples").expect("a counter"))
+}
+
+#[test]
+fn a_gap_whose_frames_come_as_copies_is_not_concealed_as_well() {
+    let coded = encode(&voice(48_000 - 240), 1, None);
+    // The second, before which no payload has copies; one, two and four frames in a row; and the last.
+    let lost = [1, 10, 20, 21, 40, 41, 42, 43, coded.len() - 1];
+    for (redundancy, frames) in [(0, 9), (1, 6), (2, 4)] {
+        let rtp = payloads(&coded, &format!("redundancy={redundancy}"));
+        assert_eq!(rtp.len(), coded.len());
+        let (samples, concealed) = gapped_chain(&rtp, &lost);
+        assert_eq!((samples, concealed), (48_000 - 240, frames * 480), "redundancy={redundancy}");
+    }
+}
+
 #[test]
 fn packets_out_of_order_and_doubled_change_nothing() {
     let samples = 48_000 - 240;

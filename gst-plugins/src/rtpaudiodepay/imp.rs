@@ -25,6 +25,8 @@ pub struct RtpSiskinAudioDepay {
     source: Mutex<Option<u32>>,
     /// Name or directory of the bundle.
     model: Mutex<Option<String>>,
+    /// When the losses began that wait for copies; only of use while the depacketizer holds some.
+    held_from: Mutex<gst::ClockTime>,
     noise: ComfortNoise,
 }
 
@@ -129,29 +131,32 @@ impl RTPBaseDepayloadImpl for RtpSiskinAudioDepay {
     }
 
     fn handle_event(&self, event: gst::Event) -> bool {
-        match event.type_() {
+        match event.view() {
             // Frames before and after a flush are no neighbors, so nothing between them was lost.
-            gst::EventType::FlushStop => lock(&self.depacketizer).reset(),
-            gst::EventType::FlushStart | gst::EventType::Eos => self.noise.reset(),
+            gst::EventView::FlushStop(_) => lock(&self.depacketizer).reset(),
+            gst::EventView::FlushStart(_) => self.noise.reset(),
+            gst::EventView::Eos(_) => {
+                self.noise.reset();
+                // No payload follows that could bring the copies.
+                let held = lock(&self.depacketizer).take_held();
+                self.push_gap(held);
+            }
+            // What stands upstream may tell of a loss in this way, as `identity` does with `drop-probability`.
+            gst::EventView::Gap(gap) => {
+                let (start, duration) = gap.get();
+                if self.waits_for_copies(Some(start), duration) {
+                    return true;
+                }
+            }
             _ => (),
         }
         self.parent_handle_event(event)
     }
 
     fn packet_lost(&self, event: &gst::EventRef) -> bool {
-        let duration = event.structure().and_then(|s| s.get::<gst::ClockTime>("duration").ok());
-        // While a later packet may still bring copies, downstream is told nothing.
-        let held = {
-            let mut depacketizer = lock(&self.depacketizer);
-            let rate = depacketizer.header().map(|header| header.sample_rate);
-            rate.is_some_and(|rate| {
-                let samples = duration.and_then(|d| time_to_samples(rate, d));
-                // Without a duration, or before a header, no copies can cover the loss.
-                depacketizer.holds_loss(samples.unwrap_or(u64::MAX))
-            })
-        };
+        let time = |name| event.structure().and_then(|s| s.get::<gst::ClockTime>(name).ok());
         // What no redundancy fills is a gap in the timestamps, which the decoder conceals as well.
-        held || self.parent_packet_lost(event)
+        self.waits_for_copies(time("timestamp"), time("duration")) || self.parent_packet_lost(event)
     }
 
     fn process_rtp_packet(
@@ -206,6 +211,43 @@ impl RtpSiskinAudioDepay {
         if lock(&self.depacketizer).set_header(header) {
             self.obj().src_pad().push_event(gst::event::Caps::new(&caps));
         }
+    }
+
+    /// Notes a loss that upstream tells of. While a later payload may bring copies of it downstream is told nothing, or it would
+    /// conceal what then comes as well; true if there is nothing left to tell.
+    fn waits_for_copies(&self, start: Option<gst::ClockTime>, duration: Option<gst::ClockTime>) -> bool {
+        let beyond = {
+            let mut depacketizer = lock(&self.depacketizer);
+            let rate = depacketizer.header().map(|header| header.sample_rate);
+            let Some(rate) = rate else { return false };
+            if !depacketizer.awaits_copies() {
+                // What upstream tells goes on as it is.
+                depacketizer.note_loss(duration.and_then(|d| time_to_samples(rate, d)).unwrap_or(0));
+                return false;
+            }
+            // How long it was the next payload shows by its time.
+            let Some((start, duration)) = start.zip(duration) else { return true };
+            if depacketizer.held_samples() == 0 {
+                *lock(&self.held_from) = start;
+            }
+            depacketizer.note_loss(time_to_samples(rate, duration).unwrap_or(u64::MAX))
+        };
+        self.push_gap(beyond);
+        true
+    }
+
+    /// Tells downstream of the oldest `samples` of the losses that waited.
+    fn push_gap(&self, samples: u64) {
+        let rate = lock(&self.depacketizer).header().map(|header| header.sample_rate);
+        let duration = rate.and_then(|rate| samples_to_time(rate, samples)).filter(|d| !d.is_zero());
+        let Some(duration) = duration else { return };
+        let start = {
+            let mut from = lock(&self.held_from);
+            let start = *from;
+            *from = start.saturating_add(duration);
+            start
+        };
+        self.obj().src_pad().push_event(gst::event::Gap::builder(start).duration(duration).build());
     }
 
     /// A payload that is none is a loss, which the next one shows by its time.

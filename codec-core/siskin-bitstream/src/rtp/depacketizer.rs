@@ -50,6 +50,8 @@ pub struct Depacketizer {
     redundancy: u64,
     /// Samples of losses reported since the last payload and not passed on.
     held: u64,
+    /// Samples of those losses that were passed on: copies of them come too late.
+    told: u64,
     /// Whether the last payload described comfort noise: what is missing then is no loss.
     in_pause: bool,
     frames: Frames,
@@ -75,7 +77,8 @@ impl Depacketizer {
 
     /// Forgets what was expected: after a flush, or where another sender begins.
     pub fn reset(&mut self) {
-        (self.expected, self.redundancy, self.held, self.in_pause) = (None, 0, 0, false);
+        (self.expected, self.redundancy, self.in_pause) = (None, 0, false);
+        (self.held, self.told) = (0, 0);
         self.segment.reset();
     }
 
@@ -94,11 +97,33 @@ impl Depacketizer {
         self.stats.broken += 1;
     }
 
-    /// Notes a loss of `samples` that the session reports, and whether it may wait for the copies that the next payload
-    /// should bring.
-    pub fn holds_loss(&mut self, samples: u64) -> bool {
+    /// Whether the next payload should bring copies of what is lost now.
+    pub fn awaits_copies(&self) -> bool {
+        self.redundancy > 0
+    }
+
+    /// Samples of the losses noted since the last payload that wait for the copies of the next one.
+    pub fn held_samples(&self) -> u64 {
+        self.held
+    }
+
+    /// Notes a loss of `samples` that the session reports. Of all that is lost since the last payload the newest waits for the
+    /// copies that the next one should bring; returned are the samples before, the oldest, which no copy will reach.
+    pub fn note_loss(&mut self, samples: u64) -> u64 {
         self.held = self.held.saturating_add(samples);
-        self.held <= self.redundancy
+        let beyond = self.held.saturating_sub(self.redundancy);
+        // Copies are of whole frames; less than half a one is rounding of times.
+        if self.redundancy > 0 && beyond * 2 < self.header.as_ref().map_or(0, |h| u64::from(h.hop)) {
+            return 0;
+        }
+        self.held -= beyond;
+        self.told = self.told.saturating_add(beyond);
+        beyond
+    }
+
+    /// Takes back what waits, where no payload follows.
+    pub fn take_held(&mut self) -> u64 {
+        std::mem::take(&mut self.held)
     }
 
     /// Turns a payload with its RTP time into packets. Those that it recovers come first, oldest first; there is none at
@@ -158,7 +183,7 @@ impl Depacketizer {
         self.expected = Some(timestamp.wrapping_add(samples as u32));
         // A sender keeps its redundancy from payload to payload, so the last one tells how long waiting pays.
         self.redundancy = payload.info.redundancy.len() as u64 * u64::from(header.hop);
-        self.held = 0;
+        (self.held, self.told) = (0, 0);
         Ok(packets)
     }
 
@@ -188,7 +213,7 @@ impl Depacketizer {
         self.stats.lost += missing;
         self.stats.frames += u64::from(info.frames);
         self.expected = Some(timestamp.wrapping_add(samples as u32));
-        (self.redundancy, self.held) = (0, 0);
+        (self.redundancy, self.held, self.told) = (0, 0, 0);
         Ok(vec![RecoveredPacket { data, before: 0, samples }])
     }
 
@@ -217,6 +242,8 @@ impl Depacketizer {
     ) -> Result<Vec<RecoveredPacket>> {
         let hop = u64::from(header.hop);
         let mut packets = Vec::new();
+        // The oldest were told of, as where the payload before had no copies yet: they have been concealed.
+        let missing = missing.saturating_sub(self.told.saturating_add(hop / 2) / hop);
         let copies =
             // Only what is missing: copies of frames that arrived would be decoded twice.
             payload.frames().filter(|frame| frame.offset < 0 && frame.offset.unsigned_abs() <= missing);
@@ -321,6 +348,27 @@ mod tests {
         assert_eq!(back, expected);
         let stats = depacketizer.stats();
         assert_eq!((stats.payloads, stats.frames, stats.lost, stats.recovered), (8, 8, 4, 3));
+    }
+
+    #[test]
+    fn of_what_is_lost_only_what_copies_reach_waits() {
+        let options = PacketizerOptions { redundancy: 2, redundancy_stages: 3, ..Default::default() };
+        let all = payloads(9, &options);
+        let mut depacketizer = Depacketizer::default();
+        assert_eq!(depacketizer.note_loss(480), 480, "before a header");
+        push(&mut depacketizer, &all[0]);
+        // Without copies in the first payload nothing waits.
+        assert_eq!((depacketizer.awaits_copies(), depacketizer.note_loss(480)), (false, 480));
+        assert_eq!(push(&mut depacketizer, &all[2]).len(), 1, "what was told of is not played as well");
+        (3..5).for_each(|n| drop(push(&mut depacketizer, &all[n])));
+        assert!(depacketizer.awaits_copies());
+        // One by one, and three at once: the oldest go at once, two frames wait.
+        assert_eq!([480, 480, 480, 481].map(|samples| depacketizer.note_loss(samples)), [0, 0, 480, 481]);
+        assert_eq!(depacketizer.held_samples(), 960);
+        push(&mut depacketizer, &all[8]);
+        assert_eq!(depacketizer.held_samples(), 0);
+        assert_eq!(depacketizer.note_loss(5 * 480), 3 * 480);
+        assert_eq!((depacketizer.take_held(), depacketizer.held_samples()), (960, 0));
     }
 
     #[test]
