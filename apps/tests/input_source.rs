@@ -7,7 +7,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
-use common::{ffmpeg, folder, good, json, probe, run, stderr, text, voice, wav};
+use common::{assert_fails, ffmpeg, folder, good, json, probe, run, run_with, stderr, text, voice, wav};
 use tempfile::TempDir;
 
 /// Serves data over HTTP to whoever asks, of which only the first `there` bytes come. Gives the URL.
@@ -123,4 +123,59 @@ fn another_film_that_begins_alike_is_not_gone_on_with() {
     assert!(!failed.status.success(), "{}", stderr(&failed));
     assert!(stderr(&failed).contains("cannot be resumed"), "{}", stderr(&failed));
     assert!(std::fs::read(&coded).expect("a coded film") == before, "what was there is kept");
+}
+
+#[test]
+fn a_pipe_whose_index_comes_last_is_told_of_and_leaves_nothing() {
+    let folder = folder();
+    let (source, coded) = (folder.path().join("a.m4a"), folder.path().join("a.mka"));
+    // Larger than what FFmpeg holds of a pipe.
+    ffmpeg(&["-f", "lavfi", "-i", "anoisesrc=d=20", "-c:a", "aac", "-b:a", "192k", text(&source)]);
+    let data = std::fs::read(&source).expect("a file");
+    for to in [text(&coded), "-"] {
+        let output = run_with(&["encode", "-", to], data.clone());
+        assert_fails(&output, 1, "stdin holds no audio samples");
+        assert!(
+            stderr(&output).contains("moov") && stderr(&output).contains("faststart"),
+            "{}",
+            stderr(&output)
+        );
+        assert!(output.stdout.is_empty() && !coded.exists(), "{} bytes", output.stdout.len());
+    }
+    ffmpeg(&[
+        "-i",
+        text(&source),
+        "-c",
+        "copy",
+        "-movflags",
+        "faststart",
+        "-y",
+        text(&coded.with_extension("m4a2.mp4")),
+    ]);
+    let data = std::fs::read(coded.with_extension("m4a2.mp4")).expect("a file");
+    assert!(run_with(&["encode", "-q", "-", text(&coded)], data).status.success());
+}
+
+#[test]
+fn of_several_tracks_it_is_said_which_is_taken() {
+    let folder = folder();
+    let (source, coded) = (folder.path().join("a.mka"), folder.path().join("b.mka"));
+    let inputs = ["-f", "lavfi", "-i", "sine=440:d=1", "-f", "lavfi", "-i", "sine=880:d=1"];
+    let maps = ["-map", "0", "-map", "1", "-c:a", "flac", "-metadata:s:a:1", "language=ger"];
+    let chosen = ["-disposition:a:0", "0", "-disposition:a:1", "default"];
+    ffmpeg(&[&inputs[..], &maps, &chosen, &[text(&source)]].concat());
+    let said = stderr(&run(["encode", text(&source), text(&coded)]));
+    assert!(said.contains("Taking audio track 2 of 2: flac, ger"), "{said}");
+}
+
+#[test]
+fn channels_that_cancel_each_other_are_told_of() {
+    let folder = folder();
+    let (source, coded) = (folder.path().join("a.wav"), folder.path().join("a.mka"));
+    for (right, is_told) in [("-sin(2*PI*440*t)", true), ("sin(2*PI*440*t)", false), ("0", false)] {
+        let sound = format!("aevalsrc='sin(2*PI*440*t)|{right}':s=48000:d=1");
+        ffmpeg(&["-f", "lavfi", "-i", &sound, text(&source)]);
+        let said = stderr(&run(["encode", "-y", text(&source), text(&coded)]));
+        assert_eq!(said.contains("--model audio-48k keeps both"), is_told, "{right}: {said}");
+    }
 }

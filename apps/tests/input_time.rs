@@ -262,6 +262,37 @@ fn a_clock_that_runs_at_another_speed_is_followed() {
 }
 
 #[test]
+fn raw_sound_that_changes_its_rate_lasts_as_long_as_it_does() {
+    let folder = folder();
+    for rates in [[44_100, 22_050], [22_050, 44_100], [48_000, 44_100]] {
+        let mut both = Vec::new();
+        for (i, rate) in rates.into_iter().enumerate() {
+            let sound = format!(
+                "aevalsrc='if(between(t,2,2.2),sin(2*PI*1000*t),0.001*sin(2*PI*300*t))':s={rate}:d=3"
+            );
+            let path = folder.path().join(format!("{i}.aac"));
+            ffmpeg(&["-f", "lavfi", "-i", &sound, "-c:a", "aac", text(&path)]);
+            both.extend(std::fs::read(&path).expect("a recording"));
+        }
+        let path = folder.path().join("both.aac");
+        std::fs::write(&path, both).expect("a file");
+        let (coded, back) = (folder.path().join("a.mka"), folder.path().join("a.wav"));
+        let output = run(["encode", "-y", text(&path), text(&coded)]);
+        assert!(output.status.success() && !stderr(&output).contains("missing"), "{}", stderr(&output));
+        good(["decode", "-q", "-y", text(&coded), text(&back)]);
+        let length =
+            probe(&back, "a", "stream=duration")[0]["duration"].as_str().and_then(|d| d.parse::<f64>().ok());
+        let length = length.expect("a length");
+        // Two blocks of AAC more of each, which nothing in ADTS says are padding: 93 ms at 22.05 kHz.
+        assert!((6.0..6.3).contains(&length), "{rates:?}: {length}");
+        let late = folder.path().join("late.wav");
+        ffmpeg(&["-ss", "3", "-i", text(&back), text(&late)]);
+        let beep = beep(&late);
+        assert!((2.0..2.3).contains(&beep), "{rates:?}: {beep}");
+    }
+}
+
+#[test]
 fn recordings_of_other_rates_in_a_chain_last_as_long_as_they_do() {
     let folder = folder();
     for rates in [[44_100, 22_050], [16_000, 48_000]] {

@@ -2,6 +2,10 @@
 //!
 //! Files, URLs, pipes and FIFOs are all read once and in order; what one track is not ready for waits.
 
+mod words;
+
+mod stream_facts;
+
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,6 +30,8 @@ const MAX_AHEAD: usize = 64 << 20;
 const BROADCAST: [&str; 8] = ["mpegts", "mpeg", "hls", "ogg", "nut", "live_flv", "rtsp", "sdp"];
 /// Containers whose header states the length for certain, so that missing media shows.
 const EXACT_LENGTH: [&str; 4] = ["flac", "aiff", "caf", "mov"];
+/// Containers with edit lists, of which FFmpeg gives the packets before an edit's beginning too, for what decodes from them.
+const EDITED: &str = "mov";
 /// Seconds that may be missing at the end before an input counts as cut off.
 const MISSING_ALLOWED: f64 = 0.1;
 const NS: i64 = 1_000_000_000;
@@ -85,9 +91,13 @@ struct Demuxer {
 struct Selected {
     index: usize,
     time_base: Rational,
+    /// When it begins to be shown, where packets come before that which are not.
+    begins: Option<i64>,
     /// Whether its packets' times are believed.
     has_times: bool,
     is_wanted: bool,
+    /// Packets that have been read.
+    packets: i64,
     waiting: VecDeque<Packet>,
     /// Packets whose place in time is not known yet.
     held: VecDeque<Packet>,
@@ -99,14 +109,18 @@ impl Source {
     /// Opens a file, `-` for stdin, or a URL.
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let source::Opened { name, input, length } = source::open_input(path)?;
+        let is_edited = input.format().name().split(',').any(|n| n == EDITED);
         let streams = [Kind::Video, Kind::Audio].map(|kind| {
             // FFmpeg's choice, by disposition, channels and size: the same stream that `ffmpeg` takes without `-map`.
             let best = input.streams().best(kind.media_type()).filter(|s| !is_cover(s))?;
             Some(Selected {
                 index: best.index(),
                 time_base: best.time_base(),
+                begins: Some(best.start_time())
+                    .filter(|&at| is_edited && at != ffmpeg_next::ffi::AV_NOPTS_VALUE),
                 has_times: true,
                 is_wanted: false,
+                packets: 0,
                 waiting: VecDeque::new(),
                 held: VecDeque::new(),
                 bytes: 0,
@@ -211,17 +225,6 @@ impl Source {
         self.lock().timeline.first(kind as usize)
     }
 
-    /// Where the input's clock was set, in words.
-    pub(crate) fn describe_jumps(&self) -> Vec<String> {
-        let demuxer = self.lock();
-        let jumps = demuxer.timeline.jumps.iter();
-        let told = jumps.map(|&(at, by)| {
-            let (at, by) = (at as f64 / 1e9, by as f64 / 1e9);
-            format!("the input's clock jumps by {by:.3} s at {at:.3} s: what follows goes on from there")
-        });
-        told.collect()
-    }
-
     /// The chapters of the container, in time with a track whose zero is at `zero` nanoseconds.
     pub(crate) fn chapters(&self, zero: i64) -> Vec<Chapter> {
         let chapter = |c: ffmpeg_next::Chapter<'_>| {
@@ -243,8 +246,14 @@ impl Source {
         let mut tags: Vec<(String, String)> = demuxer.input.metadata().iter().map(owned_pair).collect();
         // What a stream is called is about the stream, unless there is no other.
         let wanted = demuxer.streams.iter().flatten().filter(|s| s.is_wanted);
+        // Ogg has no other place for the tags of the whole.
+        let is_ogg = demuxer.input.format().name() == "ogg";
+        tags.retain(|(key, value)| {
+            !key.eq_ignore_ascii_case("language") || !value.eq_ignore_ascii_case("und")
+        });
         for stream in wanted.filter_map(|s| demuxer.input.stream(s.index)) {
-            for tag in stream.metadata().iter().map(owned_pair) {
+            let is_of_track = |key: &str| is_language(key) || (!is_ogg && key.eq_ignore_ascii_case("title"));
+            for tag in stream.metadata().iter().filter(|(key, _)| !is_of_track(key)).map(owned_pair) {
                 // The container's own come first; FFmpeg keeps the case that each format writes.
                 if tags.iter().all(|t| !t.0.eq_ignore_ascii_case(&tag.0)) {
                     tags.push(tag);
@@ -333,6 +342,7 @@ impl Demuxer {
             packet.set_dts(None);
         }
         selected.bytes += packet.size();
+        selected.packets += 1;
         if selected.bytes > MAX_WAITING {
             let gigabytes = MAX_WAITING >> 30;
             bail!("{}: pictures and sound lie more than {gigabytes} GiB apart", self.name);
@@ -416,6 +426,10 @@ impl Selected {
             pts: packet.pts().map(ns),
             duration: ns(packet.duration().max(0)),
             is_keyframe: packet.is_key(),
+            is_cut: packet
+                .pts()
+                .zip(self.begins)
+                .is_some_and(|(pts, begins)| pts.saturating_add(packet.duration().max(0)) <= begins),
         }
     }
 
@@ -551,6 +565,10 @@ fn kind_of(stream: &Stream<'_>) -> String {
 fn is_cover(stream: &Stream<'_>) -> bool {
     // Music files carry their covers as a video stream of a single frame.
     stream.disposition().contains(Disposition::ATTACHED_PIC)
+}
+
+fn is_language(key: &str) -> bool {
+    key.eq_ignore_ascii_case("language")
 }
 
 fn owned_pair((key, value): (&str, &str)) -> (String, String) {

@@ -8,6 +8,7 @@ use siskin_core::container::Chapter;
 
 use super::demux::{Kind, Next, Source, Track, rescale_rounded, to_ns};
 use super::graph::{AudioShape, Graph, Pulled};
+use super::mixdown::Mixdown;
 use super::resample::{self, append_samples};
 
 /// Sample rates that are taken for meant.
@@ -35,6 +36,8 @@ pub(crate) struct AudioInput {
     shape: AudioShape,
     /// Whether frames follow each other, whatever their times say.
     is_counted: bool,
+    /// Frames since the rate changed.
+    changed: Option<Changed>,
     /// The first frame, decoded to know when it is heard.
     waiting: Option<frame::Audio>,
     frame: frame::Audio,
@@ -50,6 +53,17 @@ pub(crate) struct AudioInput {
     silence: u64,
     /// Gaps that were filled, and nanoseconds of them.
     gaps: (u64, i64),
+    mixdown: Mixdown,
+}
+
+/// Frames of another rate than the first one's.
+struct Changed {
+    rate: u32,
+    /// When they begin by their times, and samples a channel of them so far.
+    start: i64,
+    samples: u64,
+    /// Whether it has been found out what their times count.
+    is_judged: bool,
 }
 
 /// Frames of one shape that follow each other.
@@ -118,6 +132,7 @@ impl AudioInput {
             channel: None,
             shape,
             is_counted: false,
+            changed: None,
             waiting: is_there.then_some(first),
             frame: frame::Audio::empty(),
             filtered: frame::Audio::empty(),
@@ -128,6 +143,7 @@ impl AudioInput {
             given: 0,
             silence: 0,
             gaps: (0, 0),
+            mixdown: Mixdown::default(),
         })
     }
 
@@ -198,6 +214,11 @@ impl AudioInput {
             0 => {}
             bad => faults.push(format!("{name}: {bad} packets of sound could not be decoded")),
         }
+        if let Some(loss) = self.mixdown.loss() {
+            faults.push(format!(
+                "{name}: left and right are opposite, mixed down to mono they are {loss:.0} dB softer: --model audio-48k keeps both"
+            ));
+        }
         match self.gaps {
             (0, _) => {}
             (count, ns) => faults.push(format!(
@@ -207,6 +228,11 @@ impl AudioInput {
             )),
         }
         faults
+    }
+
+    /// Why there is nothing to be heard, in words, where no sample could be decoded.
+    pub(crate) fn describe_nothing(&self) -> String {
+        self.track.source().describe_nothing(Kind::Audio)
     }
 
     /// What is missing at the end, in words, once everything has been read.
@@ -281,14 +307,43 @@ impl AudioInput {
         }
     }
 
-    /// Goes by the samples from a change of the rate on where times count them. A chain of recordings in Ogg may change it; FFmpeg
-    /// 5.1 gives the later ones' times in their own samples, but as ticks of the first one's rate, and their packets' lengths by
-    /// the first one's header: behind 44.1 kHz, 10 s of 22.05 kHz became 6.9 (`findings/ffmpeg-chained-ogg-rate.sh`).
+    /// Goes by the samples from a change of the rate on where times count them, in ticks of the first rate. Nothing says which clock
+    /// a format has, so it is seen from the frames: how far apart they are against how long they last at their own rate and at the
+    /// first. Of raw ADTS, 4 s at 22.05 kHz behind 44.1 kHz became 2.
     fn check_rate(&mut self) {
-        if !self.is_counted && self.frame.rate() != self.shape.rate && self.track.source().counts_samples() {
-            self.is_counted = true;
-            self.track.source().forget_times(Kind::Audio);
+        let (rate, first, samples) = (self.frame.rate(), self.shape.rate, self.frame.samples() as u64);
+        if self.is_counted || rate == first {
+            self.changed = None;
+            return;
         }
+        // A chain of recordings in Ogg; FFmpeg 5.1 gives the later ones' times in their own samples too, but their packets' lengths
+        // by the first one's header: behind 44.1 kHz, 10 s of 22.05 kHz became 6.9 (`findings/ffmpeg-chained-ogg-rate.sh`).
+        if self.track.source().counts_samples() {
+            return self.count_samples();
+        }
+        let Some(ticks) = self.frame.timestamp() else { return };
+        let time = to_ns(ticks, self.track.time_base());
+        let begins = Changed { rate, start: time, samples: 0, is_judged: false };
+        let known = self.changed.take().filter(|changed| changed.rate == rate);
+        let changed = self.changed.insert(known.unwrap_or(begins));
+        let lasts = |rate: u32| rescale_rounded(changed.samples as i64, NS.into(), rate.into());
+        let (own, counted, told) = (lasts(rate), lasts(first), time.saturating_sub(changed.start));
+        let apart = (own - counted).abs();
+        changed.samples += samples;
+        // Once they are further apart than containers round times, and before `aresample` makes up for it.
+        if changed.is_judged || apart < DRIFT_NS {
+            return;
+        }
+        changed.is_judged = true;
+        if (told - counted).abs() < apart / 4 {
+            self.count_samples();
+        }
+    }
+
+    /// Lets frames follow each other from here on.
+    fn count_samples(&mut self) {
+        self.is_counted = true;
+        self.track.source().forget_times(Kind::Audio);
     }
 
     /// When a frame is heard; one that does not say follows what was before.
@@ -330,6 +385,9 @@ impl AudioInput {
     /// Gives a frame to the graph, at its time.
     fn push(&mut self, mut frame: frame::Audio) -> Result<()> {
         let time = self.time(&frame);
+        if self.given_channels == 1 && self.channel.is_none() {
+            self.mixdown.take(&frame);
+        }
         let Some(run) = &mut self.run else { return Ok(()) };
         let (rate, samples) = (i128::from(run.shape.rate), frame.samples() as u64);
         let is_first = run.taken == 0;

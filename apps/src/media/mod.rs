@@ -4,6 +4,7 @@ mod aspect;
 mod demux;
 pub(crate) mod graph;
 mod input;
+mod mixdown;
 pub(crate) mod output;
 mod resample;
 mod source;
@@ -14,7 +15,7 @@ mod track;
 
 pub(crate) use demux::{Kind, Next, Source, Track, rescale_rounded, to_ns};
 pub(crate) use input::AudioInput;
-pub(crate) use output::{AudioOutput, Labels, OutputFormat};
+pub(crate) use output::{AudioOutput, Labels, OutputFormat, TrackLabels};
 pub(crate) use resample::{Resampler, resample_all};
 pub(crate) use tags::kept_tags;
 pub(crate) use track::{AudioTrack, write_packets};

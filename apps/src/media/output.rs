@@ -47,6 +47,43 @@ pub(crate) struct Labels {
     pub(crate) tags: Vec<(String, String)>,
     /// Chapters, where the container has such.
     pub(crate) chapters: Vec<Chapter>,
+    /// What its tracks say of themselves.
+    pub(crate) video: TrackLabels,
+    pub(crate) sound: TrackLabels,
+}
+
+/// Most bytes of a track's title: what goes beyond comes from damage or malice.
+const MAX_TITLE: usize = 1000;
+
+/// What a track says of itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct TrackLabels {
+    /// Its title.
+    pub(crate) name: Option<String>,
+    /// Its language, as Matroska and MP4 have it: three letters of ISO 639-2, or one of their longer tags.
+    pub(crate) language: Option<String>,
+}
+
+impl TrackLabels {
+    /// Those of a container; what says nothing is left out.
+    pub(crate) fn new(name: Option<String>, language: Option<String>) -> Self {
+        let name = name.filter(|name| !name.is_empty() && name.len() <= MAX_TITLE);
+        // `und` is how containers say that they do not know.
+        let is_one = |l: &String| {
+            (2..=35).contains(&l.len())
+                && l != "und"
+                && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+        };
+        Self { name, language: language.filter(is_one) }
+    }
+
+    /// As FFmpeg's metadata of a stream.
+    pub(crate) fn metadata(&self) -> Dictionary<'static> {
+        let mut metadata = Dictionary::new();
+        self.name.iter().for_each(|name| metadata.set("title", &name.replace('\0', " ")));
+        self.language.iter().for_each(|language| metadata.set("language", language));
+        metadata
+    }
 }
 
 impl Labels {
@@ -58,7 +95,7 @@ impl Labels {
             end_ns: c.end_ns.map(|end| end - start),
             title: c.title.clone(),
         });
-        Self { tags, chapters: moved.collect() }
+        Self { tags, chapters: moved.collect(), ..Self::default() }
     }
 }
 
@@ -95,6 +132,14 @@ pub(crate) fn begin_file(
             .map_err(|e| anyhow!("the chapters cannot be written: {e}"))?;
     }
     Ok(context)
+}
+
+/// Lets a stream that was added say this of itself.
+pub(crate) fn label_stream(context: &mut Output, index: usize, labels: &TrackLabels) {
+    if *labels == TrackLabels::default() {
+        return;
+    }
+    context.stream_mut(index).into_iter().for_each(|mut stream| stream.set_metadata(labels.metadata()));
 }
 
 /// Writes the head of a file whose tracks are there.
@@ -137,6 +182,12 @@ impl AudioOutput {
         let id = codec_of(&context, format)?;
         let track = AudioTrack::add(&mut context, id, rate, channels)
             .with_context(|| format!("a {} file", dotted_extension(&format.name)))?;
+        let mut own = labels.sound.clone();
+        if labels.tags.iter().any(|(key, _)| key.eq_ignore_ascii_case("title")) {
+            // Ogg has one title, which is that of the file.
+            own.name = own.name.filter(|_| context.format().name() != "ogg");
+        }
+        label_stream(&mut context, 0, &own);
         write_head(&mut context)?;
         Ok(Self { context, track })
     }
@@ -174,5 +225,20 @@ fn codec_of(context: &Output, format: &OutputFormat) -> Result<Id> {
         (_, true) => {
             Err(usage_error(format!("--float: {} files do not hold float samples", context.format().name())))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tracks_say_what_they_know() {
+        let labels = |language: &str| TrackLabels::new(Some("Main".into()), Some(language.into()));
+        assert_eq!(labels("deu").language.as_deref(), Some("deu"));
+        assert_eq!(labels("und").language, None);
+        assert_eq!(labels("d\u{e9}u").language, None);
+        assert_eq!(labels("deu").metadata().get("title"), Some("Main"));
+        assert_eq!(TrackLabels::new(Some(String::new()), None), TrackLabels::default());
     }
 }

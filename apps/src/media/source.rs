@@ -34,9 +34,15 @@ pub(super) struct Length {
     stated: Option<Stated>,
     /// Bytes that are there; of a pipe, those that have come so far.
     bytes: Arc<AtomicU64>,
+    is_index_behind: bool,
 }
 
 impl Length {
+    /// Whether this is MP4 in a pipe that has its index behind what it leads to, which has passed by then.
+    pub(super) fn is_index_behind(&self) -> bool {
+        self.is_index_behind
+    }
+
     /// The share of what is stated that is there; none if it is whole or nothing is stated. Known at the end.
     pub(super) fn share(&self) -> Option<f64> {
         self.stated.and_then(|stated| stated.share(self.bytes.load(Ordering::Relaxed)))
@@ -106,7 +112,8 @@ fn open_pipe(name: String, mut source: impl Read + Send + 'static, hint: Option<
     };
     head.truncate(count);
     let bytes = Arc::<AtomicU64>::default();
-    let length = Length { stated: stated::of_head(&head), bytes: bytes.clone() };
+    let is_index_behind = stated::is_index_behind(&head);
+    let length = Length { stated: stated::of_head(&head), bytes: bytes.clone(), is_index_behind };
     // What was read to look at it comes first again.
     let io = StreamIo::from_read(Counted { inner: Cursor::new(head).chain(source), bytes });
     let input =
@@ -122,7 +129,7 @@ fn stated_length(file: &mut File, bytes: u64) -> std::io::Result<Length> {
         None => stated::of_boxes(file, bytes)?,
         stated => stated,
     };
-    Ok(Length { stated, bytes: Arc::new(bytes.into()) })
+    Ok(Length { stated, bytes: Arc::new(bytes.into()), is_index_behind: false })
 }
 
 /// A digest of a file's length and of pieces from its beginning to its end: a film is not read twice for it.

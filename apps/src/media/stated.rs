@@ -93,6 +93,24 @@ fn read_vint(data: &[u8]) -> Option<(Option<u64>, usize)> {
     Some(((value != (1 << (7 * length)) - 1).then_some(value), length))
 }
 
+/// Whether the beginning is that of MP4 whose media come before the index (`moov`) that leads to them.
+pub(super) fn is_index_behind(head: &[u8]) -> bool {
+    let mut at = 0usize;
+    for _ in 0..MAX_BOXES {
+        let Some([a, b, c, d, name @ ..]) = head.get(at..).and_then(|rest| rest.first_chunk::<8>()) else {
+            break;
+        };
+        let size = u32::from_be_bytes([*a, *b, *c, *d]);
+        match name {
+            b"mdat" => return true,
+            b"ftyp" | b"wide" | b"free" | b"skip" | b"uuid" | b"pdin" if size >= 8 => at += size as usize,
+            // The index itself, or no MP4.
+            _ => break,
+        }
+    }
+    false
+}
+
 /// Where the last box of an MP4 file ends, as it says itself. The file is left anywhere.
 pub(super) fn of_boxes<R: Read + Seek>(source: &mut R, bytes: u64) -> Result<Option<Stated>> {
     let mut at = 0u64;
@@ -191,5 +209,23 @@ mod tests {
         for cut in 0..30 {
             stated(&mp4[..cut]);
         }
+    }
+
+    #[test]
+    fn media_before_the_index_of_mp4_are_seen() {
+        let make = |boxes: &[(&[u8; 4], u32)]| {
+            let one = |(name, size): &(&[u8; 4], u32)| {
+                let body = vec![0; (*size as usize).saturating_sub(8).min(100)];
+                [&size.to_be_bytes()[..], &name[..], &body].concat()
+            };
+            boxes.iter().flat_map(one).collect::<Vec<u8>>()
+        };
+        assert!(is_index_behind(&make(&[(b"ftyp", 28), (b"free", 8), (b"mdat", 90_000)])));
+        // Sizes of 64 bits stand behind the name.
+        assert!(is_index_behind(&make(&[(b"ftyp", 28), (b"mdat", 1)])));
+        assert!(!is_index_behind(&make(&[(b"ftyp", 28), (b"moov", 60), (b"mdat", 90_000)])));
+        assert!(!is_index_behind(&make(&[(b"ftyp", 0)])));
+        assert!(!is_index_behind(b"any text at all"));
+        assert!(!is_index_behind(b""));
     }
 }

@@ -13,8 +13,11 @@ const SECOND: i64 = 1000 * MS;
 const BACK: i64 = 100 * MS;
 /// The same where the decoding times of frames are guessed from the order of display, and may be off by a few frames.
 const BACK_GUESSED: i64 = 500 * MS;
-/// The same of the first packet that has a decoding time: frames are shown up to 16 places after they are decoded.
+/// The same of the first packet that has a decoding time.
 const BACK_MIXED: i64 = 3 * SECOND;
+/// How many frames later than it is decoded one may be shown: what frames without decoding times may go back by, however long each
+/// is. A slide show has one in 5 s.
+const REORDERED: i64 = 16;
 /// A gap of a track that is not asked about: less may be missing whatever the other does.
 const SHORT_GAP: i64 = SECOND;
 /// The longest gap in all tracks that counts as one where clocks begin anew now and then; that of `ffmpeg`.
@@ -39,6 +42,8 @@ pub(super) struct Stamp {
     pub(super) pts: Option<i64>,
     pub(super) duration: i64,
     pub(super) is_keyframe: bool,
+    /// Whether it lies before what the container has shown of the track: only what comes later decodes from it.
+    pub(super) is_cut: bool,
 }
 
 /// One track's place.
@@ -49,8 +54,8 @@ struct Clock {
     /// When the next packet is due for decoding, and where what came so far ends on the screen or in the ear.
     due: Option<i64>,
     end: i64,
-    /// Whether that follows from a decoding time. The first packets of a stream may have none.
-    is_exact: bool,
+    /// The decoding time of the last packet in the input's own time. The first packets of a stream may have none.
+    decoded: Option<i64>,
     /// A jump that waits for the other tracks.
     held: Option<Jump>,
     /// What has been found out about it: the offset that holds from it on.
@@ -126,10 +131,12 @@ impl Timeline {
         let is_ordered = stamp.dts.is_some() || is_new;
         clock.due = Some(if is_ordered { next } else { clock.due.map_or(next, |due| due.max(next)) });
         clock.end = clock.end.max(shown.saturating_add(stamp.duration));
-        clock.is_exact = stamp.dts.is_some();
+        clock.decoded = stamp.dts;
         clock.epoch = epoch;
-        let first = &mut self.firsts[track];
-        *first = Some(first.map_or(shown, |first| first.min(shown)));
+        if !stamp.is_cut {
+            let first = &mut self.firsts[track];
+            *first = Some(first.map_or(shown, |first| first.min(shown)));
+        }
         self.ask_others(track);
         Some(offset)
     }
@@ -164,12 +171,13 @@ impl Timeline {
         let Some(due) = clock.due else {
             return Some(self.first_epoch(track, time));
         };
+        let reordered = stamp.duration.saturating_mul(REORDERED);
         let back = match stamp.dts {
-            // Decoding times begin before the times of display that stood for them.
-            Some(_) if !clock.is_exact => BACK_MIXED,
+            Some(_) if clock.decoded.is_none() => BACK_MIXED,
             Some(dts) if Some(dts) != stamp.pts => BACK,
             _ if self.is_broadcast => BACK,
-            _ => BACK_GUESSED,
+            Some(_) => BACK_GUESSED,
+            None => BACK_GUESSED.max(reordered),
         };
         let late = |epoch: usize| time.saturating_add(self.offsets[epoch]).saturating_sub(due);
         let by = late(clock.epoch);
@@ -177,7 +185,15 @@ impl Timeline {
         let shown = stamp.pts.map(|pts| pts.saturating_add(self.offsets[clock.epoch]));
         let is_behind =
             stamp.is_keyframe && shown.is_some_and(|shown| shown < clock.end.saturating_sub(BACK));
-        let went_back = by < -back || is_behind && by < 0;
+        // A clock whose decoding times grow was not set back, whatever the durations say: Matroska states one for all frames, which
+        // FFmpeg writes as the mean, 320 ms of a recorded screen whose frames are 33 ms apart while something moves.
+        let goes_on = stamp.dts.zip(clock.decoded).is_some_and(|(dts, last)| dts >= last);
+        // Decoding times begin before the times of display that stood for them, and these may be any of a slide show: what they
+        // cannot be is much earlier than the first of them.
+        let begins = stamp.dts.is_some() && clock.decoded.is_none();
+        let first = self.firsts[track].filter(|_| begins).unwrap_or(due).min(due);
+        let back_by = by.saturating_add(due.saturating_sub(first));
+        let went_back = !goes_on && (back_by < -back || is_behind && !begins && by < 0);
         if !went_back && by <= SHORT_GAP {
             self.note_distance(track, due);
             return Some(clock.epoch);
@@ -313,7 +329,7 @@ mod tests {
 
     /// A packet of 40 ms at a time in milliseconds.
     fn at(ms: i64) -> Stamp {
-        Stamp { dts: Some(ms * MS), pts: Some(ms * MS), duration: 40 * MS, is_keyframe: true }
+        Stamp { dts: Some(ms * MS), pts: Some(ms * MS), duration: 40 * MS, is_keyframe: true, is_cut: false }
     }
 
     /// Where packets of tracks 0 and 1 come down, in milliseconds, by track; what waits is placed when it can be.
@@ -444,11 +460,18 @@ mod tests {
         let mut timeline = Timeline::new(1, false, None);
         let order = [0, 160, 80, 40, 120, 320, 240, 200, 280];
         for (i, ms) in order.into_iter().enumerate() {
-            let stamp = Stamp { dts: None, pts: Some(ms * MS), duration: 40 * MS, is_keyframe: i == 0 };
+            let stamp = Stamp {
+                dts: None,
+                pts: Some(ms * MS),
+                duration: 40 * MS,
+                is_keyframe: i == 0,
+                is_cut: false,
+            };
             assert_eq!(timeline.place(0, stamp), Some(0), "{ms}");
         }
         assert_eq!(timeline.first(0), Some(0));
-        let is_keyframe = Stamp { dts: None, pts: Some(100 * MS), duration: 40 * MS, is_keyframe: true };
+        let is_keyframe =
+            Stamp { dts: None, pts: Some(100 * MS), duration: 40 * MS, is_keyframe: true, is_cut: false };
         assert_eq!(timeline.place(0, is_keyframe), Some(260 * MS));
     }
 
@@ -465,9 +488,50 @@ mod tests {
                 pts: Some(pts * MS),
                 duration: 40 * MS,
                 is_keyframe: i == 0,
+                is_cut: false,
             };
             assert_eq!(timeline.place(0, stamp), Some(0), "{pts}");
         }
+    }
+
+    #[test]
+    fn frames_that_last_long_or_less_than_stated_are_no_jumps() {
+        // A slide show and a recorded screen with B-frames out of Matroska: (decoding time, time of display) and the stated duration.
+        let slides = [(None, 0), (None, 15_000), (Some(0), 5000), (Some(5000), 10_000)];
+        let screen = [
+            (None, 0),
+            (Some(66), 133),
+            (Some(99), 99),
+            (Some(133), 166),
+            (Some(166), 200),
+            (Some(3000), 3033),
+        ];
+        for (frames, duration) in [(&slides[..], 5000), (&joined[..], 40), (&screen[..], 320)] {
+            let mut timeline = Timeline::new(2, false, None);
+            for (i, &(dts, pts)) in frames.iter().enumerate() {
+                let (dts, pts) = (dts.map(|ms: i64| ms * MS), Some(pts * MS));
+                let stamp = Stamp {
+                    dts,
+                    pts,
+                    duration: duration * MS,
+                    is_keyframe: i == 0 || pts == dts,
+                    is_cut: false,
+                };
+                assert_eq!(timeline.place(0, stamp), Some(0), "{stamp:?}");
+            }
+            assert!(timeline.jumps.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_track_begins_where_its_edit_does() {
+        // As FFmpeg reads an MP4 that was cut between keyframes.
+        let mut timeline = Timeline::new(1, false, None);
+        for ms in (-3320..80).step_by(40) {
+            let stamp = Stamp { is_cut: ms < 0, ..at(ms) };
+            assert_eq!(timeline.place(0, stamp), Some(0), "{ms}");
+        }
+        assert_eq!(timeline.first(0), Some(0));
     }
 
     #[test]
@@ -476,7 +540,8 @@ mod tests {
         for time in [0, i64::MIN, i64::MAX, -1, i64::MIN + 1, 0, i64::MAX / 2] {
             for track in 0..2 {
                 for (dts, duration) in [(Some(time), 0), (None, i64::MAX)] {
-                    let stamp = Stamp { dts, pts: Some(time), duration, is_keyframe: dts.is_some() };
+                    let stamp =
+                        Stamp { dts, pts: Some(time), duration, is_keyframe: dts.is_some(), is_cut: false };
                     match timeline.is_settled(track) {
                         true => drop(timeline.place(track, stamp)),
                         false => timeline.hold(track, stamp),

@@ -62,7 +62,8 @@ pub(crate) fn assert_fails(output: &Output, code: i32, text: &str) {
 
 /// What verbs tell before they come to the fault.
 fn is_note(line: &str) -> bool {
-    let notes = ["Resampling from", "Mixing", "Leaving out", "Encoding with", "Decoding with", "Taken for"];
+    let notes =
+        ["Resampling from", "Mixing", "Leaving out", "Encoding with", "Decoding with", "Taken for", "Taking"];
     notes.iter().any(|n| line.starts_with(n))
 }
 
