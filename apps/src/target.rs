@@ -61,8 +61,8 @@ impl OverwriteArgs {
 pub(crate) enum Target {
     /// Standard output.
     Stdout,
-    /// A device or named pipe, written as it comes.
-    Stream(File),
+    /// A device or named pipe, written as it comes, and its name.
+    Stream(File, PathBuf),
     /// A regular file.
     File(FileTarget),
 }
@@ -110,7 +110,8 @@ impl Target {
             if !existing.is_file() {
                 // Neither truncated nor created: a device or FIFO is there already.
                 let file = File::options().write(true).open(&path);
-                return Ok(Self::Stream(file.with_context(|| path.display().to_string())?));
+                let file = file.with_context(|| path.display().to_string())?;
+                return Ok(Self::Stream(file, path));
             }
             // A rename onto a symbolic link would replace the link, not what it points to.
             path = fs::canonicalize(&path).with_context(|| path.display().to_string())?;
@@ -147,11 +148,19 @@ impl Target {
         matches!(self, Self::File(_))
     }
 
+    /// What messages call it.
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Self::Stdout => "stdout".into(),
+            Self::Stream(_, path) | Self::File(FileTarget { path, .. }) => path.display().to_string(),
+        }
+    }
+
     /// Another handle to what is being written, for regular files and devices; none for standard output.
     pub(crate) fn handle(&self) -> Result<Option<File>> {
         Ok(match self {
             Self::Stdout => None,
-            Self::Stream(file) => Some(file.try_clone()?),
+            Self::Stream(file, _) => Some(file.try_clone()?),
             Self::File(target) => Some(target.file.try_clone()?),
         })
     }
@@ -160,7 +169,7 @@ impl Target {
     pub(crate) fn commit(mut self) -> Result<()> {
         match &mut self {
             Self::Stdout => std::io::stdout().flush().context("stdout"),
-            Self::Stream(_) => Ok(()),
+            Self::Stream(..) => Ok(()),
             Self::File(_) => self.reveal(),
         }
     }

@@ -45,6 +45,22 @@ fn bits_that_weigh_make_files_smaller() {
 }
 
 #[test]
+fn encode_and_info_tell_one_rate_of_codes() {
+    let folder = folder();
+    let (source, coded) = (folder.path().join("a.wav"), folder.path().join("a.mka"));
+    // With a pause in it for DTX.
+    let mut samples = voice(24_000 * 4, 24_000);
+    samples.splice(40_000..40_000, vec![0.0; 48_000]);
+    wav(&source, &samples, 24_000, 1);
+    for more in [&[][..], &["--dtx"], &["--stages", "6"], &["--fixed-width", "--redundancy", "2"]] {
+        let options = [&["encode", "-y", "--json", text(&source), text(&coded)], more].concat();
+        let told = json(&options)["code_bitrate"].as_f64().expect("a number");
+        let found = info(&coded)["code_bitrate"].as_f64().expect("a number");
+        assert!((told - found).abs() < 0.01, "{more:?}: {told} {found}");
+    }
+}
+
+#[test]
 fn a_variable_rate_is_what_packets_take() {
     let folder = folder();
     let (source, coded) = (folder.path().join("a.wav"), folder.path().join("a.mka"));

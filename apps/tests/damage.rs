@@ -76,6 +76,36 @@ fn a_cut_file_is_repaired_in_its_place() {
 }
 
 #[test]
+fn only_what_needs_it_is_repaired() {
+    let folder = folder();
+    let whole = coded(folder.path(), 2.0, &["--frames-per-packet", "10"]);
+    let before = fs::read(&whole).expect("a file");
+    let said = good(["verify", "--repair", text(&whole)]);
+    assert!(String::from_utf8_lossy(&said).contains("nothing to be repaired"));
+    let lines = ndjson(&good(["verify", "--repair", "--json", text(&whole)]));
+    assert_eq!((lines.len(), &lines[0]["verb"]), (1, &"verify".into()), "{lines:?}");
+    assert_eq!(fs::read(&whole).expect("a file"), before);
+    // A live stream that was kept has no index.
+    let live = folder.path().join("live.mka");
+    fs::write(&live, good(["encode", "-q", text(&folder.path().join("in.wav")), "-"])).expect("a file");
+    let lines = ndjson(&good(["verify", "--repair", "--json", text(&live)]));
+    assert_eq!(lines[0]["type"], "repaired", "{lines:?}");
+    // What other programs wrote is theirs, whole or cut off.
+    let film = folder.path().join("film.mkv");
+    ffmpeg(&["-f", "lavfi", "-i", "sine=d=2", "-c:a", "libopus", text(&film)]);
+    let other = fs::read(&film).expect("a file");
+    for data in [&other[..], &other[..other.len() * 3 / 4]] {
+        fs::write(&film, data).expect("a file");
+        assert_fails(
+            &run(["verify", "--repair", text(&film)]),
+            1,
+            "no A_SISKIN or V_SISKIN track, found: A_OPUS",
+        );
+        assert_eq!(fs::read(&film).expect("a file"), data);
+    }
+}
+
+#[test]
 fn changed_bytes_never_end_in_a_panic() {
     let folder = folder();
     let coded = coded(folder.path(), 2.0, &["--frames-per-packet", "10"]);

@@ -86,3 +86,20 @@ fn what_mkvmerge_makes_of_a_file_plays_the_same() {
     tool("mkvmerge", &["-q", "-o", text(&remuxed), "--engage", "force_passthrough_packetizer", text(&coded)]);
     assert_eq!(decode(&remuxed, &[]), decode(&coded, &[]));
 }
+
+#[test]
+fn the_length_of_a_longer_track_beside_it_says_nothing_of_the_sound() {
+    let folder = folder();
+    let coded = coded(folder.path(), 2.0, &[]);
+    let (long, both) = (folder.path().join("long.opus"), folder.path().join("both.mka"));
+    ffmpeg(&["-f", "lavfi", "-i", "sine=d=6", "-c:a", "libopus", text(&long)]);
+    tool("mkvmerge", &["-q", "-o", text(&both), text(&coded), text(&long)]);
+    assert_eq!(json(&["verify", "--json", text(&both)])["ok"], true);
+    assert_eq!(json(&["info", "--json", text(&both)])["truncated"], false);
+    let decoded = decode(&both, &["--loss", "30%", "--seed", "1"]).len();
+    assert!(decoded <= 2 * 24_000, "{decoded} samples");
+    // One that begins late.
+    tool("mkvmerge", &["-q", "-o", text(&both), "--sync", "0:3000", text(&coded)]);
+    assert_eq!(json(&["verify", "--json", text(&both)])["ok"], true);
+    assert_eq!(json(&["info", "--json", text(&both)])["truncated"], false);
+}

@@ -144,3 +144,28 @@ fn usage_errors_are_two() {
         assert!(!good([verb, "--help"]).is_empty());
     }
 }
+
+#[test]
+fn a_model_of_another_stream_or_kind_is_told_of() {
+    let folder = folder();
+    let coded = coded(folder.path(), 1.0, &[]);
+    let (source, back) = (folder.path().join("in.wav"), folder.path().join("back.wav"));
+    let output = run(["decode", "-m", "audio-48k", text(&coded), text(&back)]);
+    assert_fails(&output, 2, "--model is audio-48k");
+    assert!(stderr(&output).contains("was coded with speech-24k"), "{}", stderr(&output));
+    let output = run(["encode", "-y", "-m", "video-realtime", text(&source), text(&coded)]);
+    assert_fails(&output, 1, "of kind video, not audio");
+    let output = run(["encode", "-y", "--video-bitrate", "100k", text(&source), text(&coded)]);
+    assert_fails(&output, 2, "--video-bitrate");
+}
+
+#[test]
+fn a_full_disk_is_named() {
+    let folder = folder();
+    let coded = coded(folder.path(), 1.0, &[]);
+    let source = folder.path().join("in.wav");
+    let full = "/dev/full";
+    assert_fails(&run(["encode", "-y", text(&source), full]), 1, "/dev/full cannot be written");
+    let output = run(["decode", "-y", text(&coded), full]);
+    assert_fails(&output, 1, "/dev/full");
+}

@@ -269,7 +269,7 @@ fn another_bundles_stream_is_an_error_that_names_it() {
         error.starts_with("this stream needs the model bundle whale-song (id abababababababab)"),
         "{error}"
     );
-    assert!(error.contains("found: ") && error.contains("speech-24k"), "{error}");
+    assert!(error.contains("found instead: ") && error.contains("speech-24k"), "{error}");
 }
 
 #[test]

@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::Args;
+use siskin_core::container::AUDIO_CODEC_ID;
 
 use crate::bench::peak_memory;
 use crate::events;
 use crate::media::{self, AudioOutput, Labels, OutputFormat};
-use crate::media_file::{CodedFile, Decoding, LossArgs, describe_losses, read_pipe};
+use crate::media_file::{CodedFile, Decoding, LossArgs, describe_losses, read_pipe, track_labels};
 use crate::model::ModelArgs;
 use crate::report::{Progress, Report, ReportArgs};
 use crate::target::{OverwriteArgs, Target, is_dash};
@@ -70,6 +71,8 @@ pub(crate) fn run_decode(args: &DecodeArgs) -> Result<ExitCode> {
             input: &args.input,
             output: &args.output,
             sound: if has_sound { Some(open_sound(args)?) } else { None },
+            takes_sound: matches!(form, Output::Movie(_)),
+            loses_sound_only: args.loss.channel()?.is_some(),
             runtime: args.model.video_runtime()?,
         };
         let open = || Target::open(&args.output, args.overwrite.choice(), &args.input);
@@ -91,14 +94,16 @@ pub(crate) fn run_decode(args: &DecodeArgs) -> Result<ExitCode> {
     let mut pcm = Vec::new();
     let mut more = decoding.next(&mut pcm)?;
     let file = decoding.file();
-    let labels = Labels::new(file.tags().to_vec(), file.chapters(), decoding.start_ns());
+    let mut labels = Labels::new(file.tags().to_vec(), file.chapters(), decoding.start_ns());
+    labels.sound = track_labels(&args.input, AUDIO_CODEC_ID)?;
     let mut output =
         AudioOutput::create(target.handle()?, target.is_file(), &format, (rate, channels), &labels)?;
     if output.rate() != rate {
         report.note(&format!("Resampling from {rate} Hz to {} Hz", output.rate()));
     }
+    let name = target.name();
     while more {
-        output.write(&pcm)?;
+        output.write(&pcm).with_context(|| name.clone())?;
         pcm.clear();
         more = decoding.next(&mut pcm)?;
         let seconds = decoding.given_samples() as f64 / f64::from(rate);
@@ -107,7 +112,7 @@ pub(crate) fn run_decode(args: &DecodeArgs) -> Result<ExitCode> {
     // Before the file gets its name: an output without any sound is none.
     decoding.check_any()?;
     // In this order: the container's end is written, then the file is renamed into place.
-    output.finish()?;
+    output.finish().with_context(|| name)?;
     target.commit()?;
     let seconds = decoding.given_samples() as f64 / f64::from(rate);
     let losses = decoding.losses();

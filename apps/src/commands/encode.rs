@@ -143,6 +143,9 @@ fn check_sound_options(args: &EncodeArgs) -> Result<()> {
         let option = if args.video.resume { "--resume" } else { "--watch" };
         return Err(usage_error(format!("{option} is for pictures, and none are encoded here")));
     }
+    if args.video.video_bitrate.is_some() {
+        return Err(usage_error("--video-bitrate is for pictures, and none are encoded here"));
+    }
     if args.video.no_audio {
         return Err(usage_error("--no-audio leaves nothing to encode"));
     }
@@ -159,7 +162,12 @@ fn encode_sound(args: &EncodeArgs, source: Source, mut report: Report) -> Result
     check_packets(args, manifest)?;
     let rate = rate_control(args, manifest, bundle.stream_header().code_rate(stages));
     let mut input = AudioInput::open_alone(&source, Some(manifest.sample_rate))?;
+    if input.start_ns().is_none() {
+        // Before the output is opened, which on stdout would be left with a head alone.
+        bail!("{}", input.describe_nothing());
+    }
     input.set_channels(manifest.channels);
+    source.describe_choice(Kind::Audio).iter().for_each(|words| report.note(words));
     describe_input(&input, manifest.channels, &report);
     let runtime = args.model.runtime()?;
     let mut config = encoder_config(args, stages, rate, bundle.stream_header().frame_rate());
@@ -196,7 +204,8 @@ fn encode_sound(args: &EncodeArgs, source: Source, mut report: Report) -> Result
         if encoder.is_range_coding() { "range coded" } else { "fixed width" },
     ));
     let stream = (encoder.stream_header(), encoder.frames_per_packet());
-    let mut sink = Sink::with_chapters(&target, stream, kept_tags(&source), input.chapters())?;
+    let beside = (input.chapters(), source.track_labels(Kind::Audio));
+    let mut sink = Sink::with_chapters(&target, stream, kept_tags(&source), beside)?;
     let (mut samples, mut pcm, mut more) = (0u64, Vec::new(), true);
     while more {
         while more && pcm.len() < BATCH {
@@ -215,6 +224,8 @@ fn encode_sound(args: &EncodeArgs, source: Source, mut report: Report) -> Result
     target.commit()?;
     let seconds = samples as f64 / f64::from(manifest.sample_rate);
     let speed = seconds / report.elapsed().max(1e-6);
+    let header = encoder.stream_header();
+    let code_bits = totals.codes as f64 * f64::from(header.code_bits);
     let (coded, on_disk) =
         (units::rate_of(totals.packet_bytes, seconds), units::rate_of(totals.bytes, seconds));
     report.done(
@@ -243,7 +254,7 @@ fn encode_sound(args: &EncodeArgs, source: Source, mut report: Report) -> Result
             packet_bytes: totals.packet_bytes,
             entropy_coding: encoder.is_range_coding(),
             redundancy_bitrate: units::rate_of(totals.redundant_bytes, seconds),
-            code_bitrate: encoder.stream_header().code_rate(stages),
+            code_bitrate: code_bits * header.frame_rate() / totals.frames.max(1) as f64,
             packet_bitrate: coded,
             bitrate: on_disk,
             elapsed_seconds: report.elapsed(),
@@ -327,6 +338,7 @@ fn open_sound(args: &EncodeArgs, source: &Source, model: Option<&str>, report: &
     let stages = choose_stages(args, manifest)?;
     check_packets(args, manifest)?;
     let input = AudioInput::of(source, manifest.sample_rate)?;
+    source.describe_choice(Kind::Audio).iter().for_each(|words| report.note(words));
     describe_mix(&input, manifest.channels, report);
     let header = bundle.stream_header();
     let rate = rate_control(args, bundle.manifest(), header.code_rate(stages));
@@ -442,7 +454,7 @@ fn describe_input(input: &AudioInput, channels: u8, report: &Report) {
 /// Tells what did not go as it should; gives what is missing at the end, if that is not allowed.
 fn check_end(args: &EncodeArgs, input: &AudioInput, samples: u64, report: &Report) -> Result<Option<String>> {
     if samples == 0 {
-        bail!("{} holds no audio samples", args.input.display());
+        bail!("{}", input.describe_nothing());
     }
     // A fault in the middle is a warning, as every player goes on there; an end too early may be half a recording.
     for fault in input.faults() {

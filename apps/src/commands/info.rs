@@ -42,7 +42,7 @@ pub(crate) fn run_info(args: &InfoArgs) -> Result<ExitCode> {
     let version = bundle.as_ref().map(|b| b.manifest().version.clone());
     let rate = f64::from(header.sample_rate);
     let seconds = probe.samples as f64 / rate;
-    let stated = file.stated_samples();
+    let stated = probe.stated_samples(&file);
     // 100 samples, a few milliseconds: containers state lengths in whole milliseconds.
     let truncated = file.is_truncated() || stated.is_some_and(|s| s > probe.samples + 100);
     let per_frame = |bits: f64| bits * header.frame_rate() / probe.frames.max(1) as f64;

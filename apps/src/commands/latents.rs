@@ -108,7 +108,7 @@ fn decode_latents(args: &Files) -> Result<()> {
     let latents = Latents::from_file(&read_latents(&args.input)?, &bundle)
         .with_context(|| args.input.display().to_string())?;
     let target = Target::open(&args.output, args.overwrite.choice(), &args.input)?;
-    let format = OutputFormat::of(&args.output, false, matches!(target, Target::Stream(_)))?;
+    let format = OutputFormat::of(&args.output, false, matches!(target, Target::Stream(..)))?;
     let mut output = AudioOutput::create(
         target.handle()?,
         target.is_file(),

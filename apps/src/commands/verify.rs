@@ -18,7 +18,7 @@ use crate::video::{self, VideoFile};
 pub(crate) struct VerifyArgs {
     /// Coded file, - for stdin
     file: PathBuf,
-    /// Repair a truncated file first: drop the incomplete end, rebuild index, sizes and duration
+    /// Repair a file first that is truncated or has no index: drop the incomplete end, rebuild index, sizes and duration
     #[arg(long)]
     repair: bool,
     /// Write faults and the result as JSON objects, one per line
@@ -34,7 +34,15 @@ pub(crate) fn run_verify(args: &VerifyArgs) -> Result<ExitCode> {
     // Only what was read can be asked for its tracks.
     read_pipe(&args.file)?;
     if VideoFile::is_video(&args.file) {
-        return video::verify::run(&args.file, args.json);
+        let sound = match CodedFile::is_coded(&args.file) {
+            true => {
+                let mut file = CodedFile::open(&args.file)?;
+                let bundle = Bundle::for_stream(file.header(), None).ok();
+                Some(Probe::of(&mut file, bundle.as_ref())?)
+            }
+            false => None,
+        };
+        return video::verify::run(&args.file, sound.as_ref(), args.json);
     }
     let mut file = CodedFile::open(&args.file)?;
     // Without it range-coded codes cannot be read; the rest of the check is the same.
@@ -46,7 +54,7 @@ pub(crate) fn run_verify(args: &VerifyArgs) -> Result<ExitCode> {
         probe.faults.push((probe.packets, seconds, "the file ends inside an element".into()));
     // Either: a file that was cut off also holds less than it states. 100 samples are for the container's
     // milliseconds.
-    } else if let Some(stated) = file.stated_samples().filter(|s| s.abs_diff(probe.samples) > 100) {
+    } else if let Some(stated) = probe.stated_samples(&file).filter(|s| s.abs_diff(probe.samples) > 100) {
         let what = format!("packets hold {seconds:.3} s, the file states {:.3} s", stated as f64 / rate);
         probe.faults.push((probe.packets, seconds, what));
     }
@@ -56,7 +64,12 @@ pub(crate) fn run_verify(args: &VerifyArgs) -> Result<ExitCode> {
     let faults = probe.faults.len() as u64 + probe.more_faults;
     for (packet, at, what) in &probe.faults {
         if args.json {
-            report::write_json_line(&events::Fault { packet: *packet, seconds: *at, message: what })?;
+            report::write_json_line(&events::Fault {
+                track: "audio",
+                packet: *packet,
+                seconds: *at,
+                message: what,
+            })?;
         } else {
             report::print_text(&format!("packet {packet} at {}: {what}\n", units::format_time(*at)))?;
         }
@@ -80,7 +93,12 @@ pub(crate) fn run_verify(args: &VerifyArgs) -> Result<ExitCode> {
 }
 
 fn repair_file(args: &VerifyArgs) -> Result<()> {
-    let done = media_file::repair_in_place(&args.file)?;
+    let name = args.file.display();
+    let Some(done) = media_file::repair_in_place(&args.file)? else {
+        // In JSON an object says what was done, and nothing was.
+        let said = format!("{name}: nothing to be repaired\n");
+        return if args.json { Ok(()) } else { report::print_text(&said) };
+    };
     let seconds = done.duration_ns as f64 / 1e9;
     if args.json {
         return report::write_json_line(&events::Repaired {
@@ -90,7 +108,6 @@ fn repair_file(args: &VerifyArgs) -> Result<()> {
             dropped_bytes: done.dropped_bytes,
         });
     }
-    let name = args.file.display();
     report::print_text(&format!(
         "{name}: kept {} packets, {}; dropped {} bytes at the end\n",
         done.blocks,

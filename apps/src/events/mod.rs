@@ -80,6 +80,8 @@ pub(crate) struct FilesProgress {
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename = "fault")]
 pub(crate) struct Fault<'a> {
+    /// `video` or `audio`.
+    pub(crate) track: &'static str,
     pub(crate) packet: u64,
     pub(crate) seconds: f64,
     pub(crate) message: &'a str,

@@ -85,6 +85,7 @@ pub(crate) struct VideoDecode<'a> {
     pub(crate) output: Cow<'a, str>,
     pub(crate) frames: u64,
     pub(crate) concealed_frames: u64,
+    pub(crate) left_out_frames: u64,
     pub(crate) width: u32,
     pub(crate) height: u32,
     pub(crate) packets: u64,
@@ -124,6 +125,10 @@ pub(crate) struct VideoInfo<'a> {
     pub(crate) container_share: f64,
     pub(crate) truncated: bool,
     pub(crate) faults: u64,
+    /// Tracks beside the frames and the first Siskin sound, in words.
+    pub(crate) other_tracks: Vec<String>,
+    /// Sizes of frames that differ from the track's.
+    pub(crate) other_sizes: Vec<[u32; 2]>,
 }
 
 /// `siskin verify` of video.
@@ -134,6 +139,8 @@ pub(crate) struct VideoVerify<'a> {
     pub(crate) packets: u64,
     pub(crate) frames: u64,
     pub(crate) seconds: f64,
+    /// None where there is no Siskin sound.
+    pub(crate) sound_packets: Option<u64>,
     pub(crate) faults: u64,
     pub(crate) ok: bool,
 }

@@ -37,7 +37,7 @@ impl FromStr for Share {
 #[command(next_help_heading = "Loss simulation")]
 pub(crate) struct LossArgs {
     /// Share of the packets to drop, such as 10% or 0.1. Encode with --frames-per-packet 1 for packets as in a call. The packet
-    /// that starts a stream is never dropped
+    /// that starts a stream is never dropped, nor are packets of video
     #[arg(long, value_name = "SHARE")]
     loss: Option<Share>,
     /// Distribution of the losses

@@ -49,7 +49,13 @@ impl Decoding {
         if let Some(asked) = stages.filter(|s| !(1..=all).contains(s)) {
             return Err(usage_error(format!("--stages is {asked}, {} has: 1 to {all}", file.name())));
         }
-        let bundle = Bundle::for_stream(file.header(), model)?;
+        let bundle = Bundle::for_stream(file.header(), model).map_err(|e| match (&e, model) {
+            (siskin_core::Error::WrongBundle { needed_name, needed_id, .. }, Some(name)) => usage_error(format!(
+                "--model is {name}, {} was coded with {needed_name} (id {needed_id}): without --model that is taken",
+                file.name()
+            )),
+            _ => e.into(),
+        })?;
         let tables = siskin_core::audio::load_entropy_tables(&bundle)?;
         let (name, file) = file.into_parts();
         let mut decoder = FileDecoder::new(file, &bundle, runtime)?;

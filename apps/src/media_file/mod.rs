@@ -26,7 +26,7 @@ pub(crate) use losses::describe_losses;
 pub(crate) use probe::Probe;
 pub(crate) use rewrite::repair_in_place;
 pub(crate) use sink::{Sink, Totals};
-pub(crate) use source::{Source, has_track, open_source, read_pipe};
+pub(crate) use source::{Source, has_track, open_source, read_pipe, track_labels};
 
 use source::Shared;
 

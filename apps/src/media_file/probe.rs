@@ -19,6 +19,8 @@ pub(crate) struct Probe {
     pub(crate) frames: u64,
     /// Samples a channel.
     pub(crate) samples: u64,
+    /// Position of the first one, once there is one.
+    start: Option<u64>,
     /// Bytes of all packets.
     pub(crate) packet_bytes: u64,
     /// Fewest and most stages of a packet.
@@ -100,6 +102,11 @@ impl Probe {
         Ok(probe)
     }
 
+    /// How many samples the container states that there are, if it says something of the sound.
+    pub(crate) fn stated_samples(&self, file: &CodedFile) -> Option<u64> {
+        file.stated_samples_from(self.start.unwrap_or(0), self.samples)
+    }
+
     /// Counts a packet and checks that it follows the one before.
     fn take(
         &mut self,
@@ -170,6 +177,7 @@ impl Probe {
             let (at, should) = (position as f64 / rate, expected as f64 / rate);
             self.note_fault(at, format!("begins at {at:.3} s, the packet before ends at {should:.3} s"));
         }
+        self.start.get_or_insert(position);
         timeline.expected = Some(position + packet.sample_count());
         Ok(())
     }

@@ -9,19 +9,27 @@ use siskin_core::bitstream::StreamHeader;
 use siskin_core::container::{Chapter, Mode, Patch, Track, Writer, WriterOptions};
 use siskin_core::media::{Rounding, TimeBase};
 
+use crate::media::TrackLabels;
 use crate::target::Target;
 
 /// The container on its way to the output.
 pub(crate) struct Sink {
     writer: Writer,
+    /// The output's name, for messages.
+    name: String,
     file: Option<File>,
     is_file: bool,
     rate: u32,
+    hop: u64,
+    /// Where the last packet of sound ends, in samples.
+    end: u64,
     pending: Vec<u8>,
     bytes: u64,
     packets: u64,
     packet_bytes: u64,
     redundant_bytes: u64,
+    frames: u64,
+    codes: u64,
 }
 
 /// What a finished file holds.
@@ -34,6 +42,10 @@ pub(crate) struct Totals {
     pub(crate) packet_bytes: u64,
     /// Bytes of copies of earlier frames in those.
     pub(crate) redundant_bytes: u64,
+    /// Frames that the packets and the pauses between them cover.
+    pub(crate) frames: u64,
+    /// Codes of those.
+    pub(crate) codes: u64,
 }
 
 impl Sink {
@@ -44,17 +56,18 @@ impl Sink {
         stream: (&StreamHeader, u32),
         tags: Vec<(String, String)>,
     ) -> Result<Self> {
-        Self::with_chapters(target, stream, tags, Vec::new())
+        Self::with_chapters(target, stream, tags, (Vec::new(), TrackLabels::default()))
     }
 
-    /// [`Sink::create`] with chapters.
+    /// [`Sink::create`] with chapters, and with what the track says of itself.
     pub(crate) fn with_chapters(
         target: &Target,
         (header, frames): (&StreamHeader, u32),
         tags: Vec<(String, String)>,
-        chapters: Vec<Chapter>,
+        (chapters, labels): (Vec<Chapter>, TrackLabels),
     ) -> Result<Self> {
-        let track = Track::audio(header).with_frames_per_packet(header, frames);
+        let mut track = Track::audio(header).with_frames_per_packet(header, frames);
+        (track.name, track.language) = (labels.name, labels.language);
         Self::begin(target, vec![track], tags, chapters).map(|sink| sink.at_rate(header))
     }
 
@@ -69,7 +82,7 @@ impl Sink {
     }
 
     fn at_rate(self, header: &StreamHeader) -> Self {
-        Self { rate: header.sample_rate, ..self }
+        Self { rate: header.sample_rate, hop: header.hop.into(), ..self }
     }
 
     /// Begins a file of these tracks; [`Sink::block`] adds to the first.
@@ -86,14 +99,19 @@ impl Sink {
         };
         let mut sink = Self {
             writer: Writer::new(tracks, options)?,
+            name: target.name(),
             file: target.handle()?,
             is_file: target.is_file(),
             rate: 1,
+            hop: 1,
+            end: 0,
             pending: Vec::new(),
             bytes: 0,
             packets: 0,
             packet_bytes: 0,
             redundant_bytes: 0,
+            frames: 0,
+            codes: 0,
         };
         sink.writer.set_chapters(chapters);
         sink.writer.write_header(&mut sink.pending)?;
@@ -114,6 +132,10 @@ impl Sink {
         // In a file the head is known, so any packet will do to begin with.
         let is_keyframe = packet.is_random_access || self.is_file;
         self.redundant_bytes += packet.redundant_bytes as u64;
+        // A pause of DTX is a gap of whole frames.
+        self.frames += u64::from(packet.frames) + packet.position.saturating_sub(self.end) / self.hop;
+        self.codes += packet.codes as u64;
+        self.end = packet.position + packet.samples;
         self.block(start, end - start, is_keyframe, packet.data)
     }
 
@@ -161,6 +183,8 @@ impl Sink {
             bytes: self.bytes,
             packet_bytes: self.packet_bytes,
             redundant_bytes: self.redundant_bytes,
+            frames: self.frames,
+            codes: self.codes,
         })
     }
 
@@ -172,7 +196,7 @@ impl Sink {
                 out.write_all(&self.pending).and_then(|()| out.flush())
             }
         };
-        written.context("the output cannot be written")?;
+        written.with_context(|| cannot_write(&self.name))?;
         self.bytes += self.pending.len() as u64;
         self.pending.clear();
         let patches = self.writer.take_patches();
@@ -187,6 +211,10 @@ impl Sink {
             patches.iter().try_for_each(|patch| patch.write_to(file))?;
             file.seek(SeekFrom::Start(end)).map(drop)
         };
-        write().context("the output cannot be written")
+        write().with_context(|| cannot_write(&self.name))
     }
+}
+
+fn cannot_write(name: &str) -> String {
+    format!("{name} cannot be written")
 }

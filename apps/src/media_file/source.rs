@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail};
 use siskin_core::Limits;
 use siskin_core::container::Reader;
 
+use crate::media::TrackLabels;
 use crate::target::is_dash;
 
 /// Most bytes of a coded stream taken from a pipe: 90 hours of sound at 6 kb/s, 36 minutes of a film at 1 Mb/s.
@@ -84,6 +85,14 @@ fn read_all(name: &str, source: impl Read) -> Result<Vec<u8>> {
         bail!("{name}: more than {} MiB in a pipe, name a file instead", MAX_FROM_PIPE >> 20);
     }
     Ok(data)
+}
+
+/// What the first track of a codec in the Matroska file at `path` says of itself.
+pub(crate) fn track_labels(path: &Path, codec_id: &str) -> Result<TrackLabels> {
+    let (name, source, _) = open_source(path)?;
+    let reader = Reader::open_file(source, Limits::default()).with_context(|| name)?;
+    let track = reader.tracks().iter().find(|t| t.codec_id == codec_id);
+    Ok(track.map_or_else(TrackLabels::default, |t| TrackLabels::new(t.name.clone(), t.language.clone())))
 }
 
 /// Whether the input at `path` is Matroska with a track of a codec. Pipes are asked only once [`read_pipe`] has taken their data.

@@ -48,7 +48,7 @@ impl SpeechOutput {
                     path.display()
                 )));
             }
-            let is_stream = matches!(target, Target::Stream(_));
+            let is_stream = matches!(target, Target::Stream(..));
             let format = OutputFormat::of(path, false, is_stream)?;
             let output = AudioOutput::create(
                 target.handle()?,

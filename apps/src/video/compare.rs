@@ -97,6 +97,12 @@ pub(crate) fn run(
             }
         }
     }
+    for (path, source) in [(reference, &a), (output, &b)] {
+        if let Source::Coded(reader, _) = source {
+            let warn = |what: &str| eprintln!("siskin: warning: {}: {what}", path.display());
+            reader.notices().iter().for_each(|what| warn(what));
+        }
+    }
     if frames == 0 {
         bail!("there are no frames to compare");
     }

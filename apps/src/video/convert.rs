@@ -157,6 +157,8 @@ fn pixel_of(format: PixelFormat) -> Pixel {
 /// Frames of our own to one of the two formats.
 pub(super) struct Converter {
     graph: Graph,
+    /// What it takes; others are left as they are.
+    source: PixelFormat,
     target: PixelFormat,
     size: (u32, u32),
     out: frame::Video,
@@ -165,15 +167,36 @@ pub(super) struct Converter {
 impl Converter {
     /// From the other format to `target`, of the stream's size and colorimetry.
     pub(super) fn new(header: &VideoHeader, siting: Siting, target: PixelFormat) -> Result<Self> {
-        let VideoHeader { width, height, colorimetry, .. } = header;
+        let source = other_format(target);
+        Self::between((header, source), (header, target), siting)
+    }
+
+    /// From frames of one stream to those of another, which differ in size or colorimetry, in a format.
+    pub(super) fn scaling(
+        from: &VideoHeader,
+        to: &VideoHeader,
+        siting: Siting,
+        format: PixelFormat,
+    ) -> Result<Self> {
+        Self::between((from, format), (to, format), siting)
+    }
+
+    fn between(
+        (from, source): (&VideoHeader, PixelFormat),
+        (to, target): (&VideoHeader, PixelFormat),
+        siting: Siting,
+    ) -> Result<Self> {
+        let VideoHeader { width, height, colorimetry, .. } = from;
+        let resize = Some((to.width, to.height)).filter(|size| *size != (*width, *height));
         let shape = VideoShape {
-            format: pixel_of(other_format(target)),
+            format: pixel_of(source),
             size: (*width, *height),
             pixel_aspect: (1, 1),
             time_base: Rational(1, 25),
         };
-        let chain = conversion_filters(shape.format, None, (colorimetry, colorimetry), siting, target);
+        let chain = conversion_filters(shape.format, resize, (colorimetry, &to.colorimetry), siting, target);
         Ok(Self {
+            source,
             graph: Graph::video(&shape, &chain.unwrap_or_else(|| "null".into()))?,
             target,
             size: (*width, *height),
@@ -187,7 +210,7 @@ impl Converter {
         frame: &'a VideoFrame,
         room: &'a mut VideoFrame,
     ) -> Result<&'a VideoFrame> {
-        if frame.format() == self.target {
+        if frame.format() != self.source {
             return Ok(frame);
         }
         let mut source = frame::Video::new(pixel_of(frame.format()), self.size.0, self.size.1);

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
+use siskin_core::container::{AUDIO_CODEC_ID, VIDEO_CODEC_ID};
 use siskin_core::media::VideoFrame;
 use siskin_core::runtime::Runtime;
 
@@ -65,6 +66,10 @@ pub(crate) struct Job<'a> {
     pub(crate) output: &'a Path,
     /// The sound, if the output takes it and there is one.
     pub(crate) sound: Option<Decoding>,
+    /// Whether the output takes sound.
+    pub(crate) takes_sound: bool,
+    /// Whether losses are simulated, which frames have no part in.
+    pub(crate) loses_sound_only: bool,
     /// ONNX Runtime with its options.
     pub(crate) runtime: Runtime,
 }
@@ -97,7 +102,11 @@ impl Writer {
                     .cloned()
                     .collect();
                 // Tracks keep their times in such files.
-                let labels = Labels::new(tags, reader.file().chapters(), 0);
+                let mut labels = Labels::new(tags, reader.file().chapters(), 0);
+                labels.video = reader.file().labels(VIDEO_CODEC_ID);
+                if sound.is_some() {
+                    labels.sound = reader.file().labels(AUDIO_CODEC_ID);
+                }
                 let movie =
                     Movie::create(file, container, (header, siting, reader.time().0), of_sound, &labels)?;
                 Ok(Self::Movie(Box::new(movie), sound.map(Box::new)))
@@ -181,6 +190,13 @@ pub(crate) fn run(
     let total =
         file.duration_ns().zip(header.frame_duration_ns()).map(|(all, one)| (all + one / 2) / one.max(1));
     let mut reader = FrameReader::new(file, &job.runtime);
+    let others = reader.file().other_tracks(job.takes_sound);
+    if !others.is_empty() {
+        report.warn(&format!("Leaving out other tracks: {}", others.join(", ")))?;
+    }
+    if job.loses_sound_only {
+        report.warn("--loss drops packets of sound only: all packets of video are decoded")?;
+    }
     let target = open()?;
     if form == Output::Raw(RawFormat::Y4m) && header.frame_rate.0 == 0 {
         report.warn("the frame rate is not constant, which .y4m cannot say")?;
@@ -207,6 +223,9 @@ pub(crate) fn run(
     reader.check_any()?;
     let sound = writer.map(Writer::finish).transpose()?.flatten();
     target.commit()?;
+    for notice in reader.notices() {
+        report.warn(&format!("{}: {notice}", reader.file().name()))?;
+    }
     for fault in &reader.faults {
         report.warn(&format!("{}: {fault}", reader.file().name()))?;
     }
@@ -229,6 +248,7 @@ pub(crate) fn run(
             output: output.to_string_lossy(),
             frames: reader.given,
             concealed_frames: reader.concealed,
+            left_out_frames: reader.left_out,
             width: header.width,
             height: header.height,
             packets: reader.packets,

@@ -17,6 +17,9 @@ use crate::units;
 /// Matroska rounds times to milliseconds, and a sum of them is off by no more.
 const ROUNDING_NS: u64 = 2_000_000;
 
+/// Other sizes that are listed, at most.
+const MAX_SIZES: usize = 8;
+
 /// Tells what a file holds.
 pub(crate) fn run(path: &Path, as_json: bool) -> Result<ExitCode> {
     let mut file = VideoFile::open(path)?;
@@ -24,6 +27,7 @@ pub(crate) fn run(path: &Path, as_json: bool) -> Result<ExitCode> {
     let (mut groups, mut keys, mut frames, mut bytes, mut faults, mut nanoseconds) =
         (0u64, 0u64, 0u64, 0u64, 0u64, 0u64);
     let (mut block, mut counts, mut end) = (Block::default(), [0u64; 3], None);
+    let mut other_sizes = Vec::new();
     loop {
         match file.next(&mut block) {
             Ok(true) => {}
@@ -39,6 +43,13 @@ pub(crate) fn run(path: &Path, as_json: bool) -> Result<ExitCode> {
         match inspect(&block.data, &Limits::default()) {
             Ok(info) => {
                 groups += 1;
+                if let Some(size) =
+                    info.header.map(|h| [h.width, h.height]).filter(|s| *s != [header.width, header.height])
+                    && !other_sizes.contains(&size)
+                    && other_sizes.len() < MAX_SIZES
+                {
+                    other_sizes.push(size);
+                }
                 keys += u64::from(info.is_keyframe);
                 // Each packet says how it is coded, and a file may hold both kinds.
                 counts[info.coding as usize] += 1;
@@ -85,6 +96,8 @@ pub(crate) fn run(path: &Path, as_json: bool) -> Result<ExitCode> {
             container_share: overhead,
             truncated: file.is_truncated(),
             faults,
+            other_tracks: file.other_tracks(true),
+            other_sizes,
         })?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -99,6 +112,12 @@ pub(crate) fn run(path: &Path, as_json: bool) -> Result<ExitCode> {
         "on disk",
         format!("{}, {bpp:.4} bpp, container {:.1} %", units::format_bitrate(rate), overhead * 100.0),
     )?;
+    for track in file.other_tracks(true) {
+        row("other", track)?;
+    }
+    for [width, height] in other_sizes {
+        row("warning", format!("the frames' size changes to {width}x{height}"))?;
+    }
     if file.is_truncated() {
         row("warning", "the file is cut off".into())?;
     }

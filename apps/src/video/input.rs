@@ -20,6 +20,9 @@ use crate::media::{Kind, Source, Track, to_ns};
 // 2^20, the most that the stream header holds.
 const MAX_ASPECT: i32 = 0x10_0000;
 
+/// Other sizes that are named, at most.
+const MAX_SIZES: usize = 8;
+
 /// A frame in its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TimedFrame {
@@ -46,6 +49,8 @@ pub(crate) struct VideoInput {
     /// The first frame, decoded to know what it is.
     waiting: Option<frame::Video>,
     stage: Option<Stage>,
+    /// The sizes that were scaled to the first one.
+    other_sizes: Vec<(u32, u32)>,
     frame: frame::Video,
     filtered: frame::Video,
     /// The frame that comes next, and the one after it.
@@ -123,6 +128,7 @@ impl VideoInput {
             timing: Timing::new(frame_rate),
             waiting: Some(first),
             stage: None,
+            other_sizes: Vec::new(),
             frame: frame::Video::empty(),
             filtered: frame::Video::empty(),
             next: [None, None],
@@ -167,6 +173,14 @@ impl VideoInput {
         match self.track.bad_packets() {
             0 => {}
             bad => faults.push(format!("{name}: {bad} packets could not be decoded")),
+        }
+        if !self.other_sizes.is_empty() {
+            let (width, height) = self.coded_size();
+            let sizes: Vec<String> = self.other_sizes.iter().map(|(w, h)| format!("{w}x{h}")).collect();
+            faults.push(format!(
+                "{name}: the frames' size changes: those of {} are scaled to {width}x{height}",
+                sizes.join(", ")
+            ));
         }
         faults.extend(self.timing.faults().into_iter().map(|fault| format!("{name}: {fault}")));
         faults
@@ -248,7 +262,12 @@ impl VideoInput {
                 let end = match &next {
                     // The last frame stays until the next one, whatever filters that goes through.
                     Some(frame) => self.timing.place(time_of(frame, &self.track, self.zero)),
-                    None => self.timing.last(),
+                    None => {
+                        let listed = self.track.source().listed_end_ns(Kind::Video);
+                        // A frame counts as the last one only if it is: a track may go on in what cannot be decoded.
+                        listed.into_iter().for_each(|end| self.timing.extend_to(end));
+                        self.timing.last()
+                    }
                 };
                 stage.is_closed = true;
                 stage.graph.close(end)?;
@@ -286,14 +305,25 @@ impl VideoInput {
         let name = self.track.source().name();
         let graph = self.graph(&shape, &colorimetry_of(&frame)).with_context(|| name)?;
         self.is_deinterlaced |= shape.is_interlaced;
+        if shape.size != self.coded_size()
+            && !self.other_sizes.contains(&shape.size)
+            && self.other_sizes.len() < MAX_SIZES
+        {
+            self.other_sizes.push(shape.size);
+        }
         self.stage = Some(Stage { graph, shape, is_closed: false });
         self.push(frame)
     }
 
+    /// The size of the first frame, as the decoder gives it.
+    fn coded_size(&self) -> (u32, u32) {
+        let VideoHeader { width, height, .. } = self.header;
+        if self.orientation.swaps_sides() { (height, width) } else { (width, height) }
+    }
+
     /// The filters for frames of a shape.
     fn graph(&self, shape: &Shape, colorimetry: &Colorimetry) -> Result<Graph> {
-        let VideoHeader { width, height, .. } = self.header;
-        let wanted = if self.orientation.swaps_sides() { (height, width) } else { (width, height) };
+        let wanted = self.coded_size();
         let resize = (shape.size != wanted).then_some(wanted);
         let (mut format, mut chain) = (shape.format, Vec::new());
         if shape.is_interlaced {

@@ -12,7 +12,7 @@ use super::input::VideoInput;
 use super::preview::Watch;
 use super::resume::{Earlier, Settings};
 use super::sound_track::Sound;
-use crate::media::Source;
+use crate::media::{Kind, Source};
 use crate::media_file::Sink;
 use crate::report::Report;
 
@@ -44,10 +44,16 @@ impl Job<'_> {
     pub(super) fn tracks(&mut self, input: &VideoInput) -> (Vec<Track>, u64, i64) {
         // Only real-time packets are frames; a fitted group is as long as it is.
         let frame = input.header().frame_duration_ns().filter(|_| self.video.is_realtime()).unwrap_or(0);
-        let mut tracks = vec![Track::video(input.header()).with_packet_duration(frame)];
+        let labels = self.source.track_labels(Kind::Video);
+        let mut video = Track::video(input.header()).with_packet_duration(frame);
+        (video.name, video.language) = (labels.name, labels.language);
+        let mut tracks = vec![video];
         let seen = input.start_ns();
         let Some(sound) = &mut self.sound else { return (tracks, 0, seen) };
-        tracks.push(sound.track());
+        let labels = self.source.track_labels(Kind::Audio);
+        let mut track = sound.track();
+        (track.name, track.language) = (labels.name, labels.language);
+        tracks.push(track);
         // The earlier of both is 0 of the file, so that no time is negative.
         let zero = seen.min(sound.start_ns().unwrap_or(seen));
         sound.begin_at(zero);

@@ -9,7 +9,7 @@ use ffmpeg_next::codec::{self, Id, encoder};
 use ffmpeg_next::format::context::Output;
 use ffmpeg_next::format::{self, Pixel};
 use ffmpeg_next::{Dictionary, Rational, frame};
-use siskin_core::bitstream::{Colorimetry, VideoHeader};
+use siskin_core::bitstream::VideoHeader;
 use siskin_core::media::{PixelFormat, Rounding, TimeBase, VideoFrame};
 
 use super::convert::{Converter, Siting, fill_frame};
@@ -25,6 +25,10 @@ const CRF: &str = "14";
 /// Bits a pixel for encoders of H.264 that know no such quality.
 // 3.1 Mb/s at 640x480 and 25 frames per second: generous, as the source has been coded once already.
 const BITS_A_PIXEL: f64 = 0.4;
+
+/// The shortest side of frames that FFV1 cuts into slices.
+// Twice what was measured to be enough.
+const SLICED_SIDE: u32 = 8;
 
 /// An ordinary file for frames and sound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,6 +109,9 @@ impl Movie {
                 Ok(track)
             })
             .transpose()?;
+        // In the order in which they were added.
+        output::label_stream(&mut context, 0, &labels.video);
+        output::label_stream(&mut context, 1, &labels.sound);
         output::write_head(&mut context)?;
         Ok(Self { context, video, sound })
     }
@@ -157,7 +164,7 @@ impl VideoTrack {
         let Some(codec) = known.or_else(|| encoder::find(id)) else {
             bail!("this FFmpeg has no encoder for {id:?}: decode to .mkv, or to .y4m and .wav");
         };
-        let VideoHeader { width, height, frame_rate, pixel_aspect, colorimetry } = *header;
+        let VideoHeader { width, height, frame_rate, pixel_aspect, .. } = *header;
         let is_constant = frame_rate.0 > 0;
         let tick = match (is_constant, start) {
             // One tick per frame: exact, and what players show as the rate. A late start would be rounded by it.
@@ -183,7 +190,7 @@ impl VideoTrack {
             encoder.set_flags(codec::Flags::GLOBAL_HEADER);
         }
         let encoder = encoder
-            .open_with(encoder_options(id, &colorimetry, siting))
+            .open_with(encoder_options(id, header, siting))
             .map_err(|e| anyhow!("FFmpeg's encoder {} does not take {width}x{height}: {e}", codec.name()))?;
         let mut stream = context.add_stream(codec)?;
         stream.set_parameters(&encoder);
@@ -255,12 +262,20 @@ fn aspect_graph(header: &VideoHeader) -> Result<Graph> {
     Graph::video(&shape, &format!("setsar={}/{}", pixel_aspect.0, pixel_aspect.1))
 }
 
+/// The version of FFV1 for frames of a size.
+fn ffv1_level(header: &VideoHeader) -> &'static str {
+    // Version 3 cuts frames into slices. With a side of 1 to 3 pixels its encoder fails (3x3, 16x3, 3x200, 1x64) or writes other
+    // frames than it was given (1x1, 64x1); from 4 on and in version 1 every size of 20 measured came back as it was.
+    if header.width.min(header.height) < SLICED_SIDE { "1" } else { "3" }
+}
+
 /// What encoders are told: those that a codec does not know it leaves.
-fn encoder_options(id: Id, colorimetry: &Colorimetry, siting: Siting) -> Dictionary<'static> {
+fn encoder_options(id: Id, header: &VideoHeader, siting: Siting) -> Dictionary<'static> {
+    let colorimetry = &header.colorimetry;
     let mut options = Dictionary::new();
     match id {
-        // From this version on it has checksums, works on several threads and says the shape of pixels.
-        Id::FFV1 => options.set("level", "3"),
+        // From version 3 on it has checksums, works on several threads and says the shape of pixels.
+        Id::FFV1 => options.set("level", ffv1_level(header)),
         _ => options.set("crf", CRF),
     }
     options.set("threads", "auto");

@@ -114,6 +114,11 @@ impl Timing {
         place
     }
 
+    /// Lets the last frame last until a time, if it would end before.
+    pub(super) fn extend_to(&mut self, end: i64) {
+        self.end = self.end.max(end);
+    }
+
     /// The tick at which the last frame ends.
     pub(super) fn last(&self) -> i64 {
         match self.rate {
@@ -195,6 +200,9 @@ mod tests {
         timing.push(Some(0), 100 * MS);
         timing.push(Some(100 * MS), 2000 * MS);
         assert_eq!((timing.last(), timing.end()), (21, 2100 * MS));
+        timing.extend_to(2600 * MS);
+        timing.extend_to(1000 * MS);
+        assert_eq!((timing.last(), timing.end()), (26, 2600 * MS));
         let mut timing = Timing::new((0, 1));
         timing.push(Some(0), 0);
         timing.push(Some(70 * MS), 0);

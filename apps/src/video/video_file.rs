@@ -5,8 +5,9 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use siskin_core::Limits;
 use siskin_core::bitstream::VideoHeader;
-use siskin_core::container::{Block, Chapter, Reader, VIDEO_CODEC_ID};
+use siskin_core::container::{AUDIO_CODEC_ID, Block, Chapter, Reader, TrackInfo, VIDEO_CODEC_ID};
 
+use crate::media::TrackLabels;
 use crate::media_file::{Source, has_track, open_source};
 
 /// A Matroska file with a Siskin video track.
@@ -79,6 +80,31 @@ impl VideoFile {
         self.reader.is_truncated()
     }
 
+    /// What the first track of a codec says of itself.
+    pub(super) fn labels(&self, codec_id: &str) -> TrackLabels {
+        let track = self.reader.tracks().iter().find(|t| t.codec_id == codec_id);
+        track.map_or_else(TrackLabels::default, |t| TrackLabels::new(t.name.clone(), t.language.clone()))
+    }
+
+    /// The tracks beside the frames and, if it `takes_sound`, the first Siskin sound: number, codec and language of each.
+    pub(super) fn other_tracks(&self, takes_sound: bool) -> Vec<String> {
+        self.others(takes_sound).map(describe_track).collect()
+    }
+
+    /// [`VideoFile::other_tracks`] as the file describes them.
+    pub(super) fn others(&self, takes_sound: bool) -> impl Iterator<Item = &TrackInfo> {
+        let sound = self.reader.tracks().iter().find(|t| t.codec_id == AUDIO_CODEC_ID).map(|t| t.number);
+        let sound = sound.filter(|_| takes_sound);
+        let own = self.track;
+        // An output without sound leaves out all of it by its name, so that sound is not told of.
+        let is_told = move |t: &&TrackInfo| takes_sound || !t.is_audio;
+        self.reader
+            .tracks()
+            .iter()
+            .filter(move |t| t.number != own && Some(t.number) != sound)
+            .filter(is_told)
+    }
+
     /// Reads the next packet of the video track; false at the end.
     pub(super) fn next(&mut self, block: &mut Block) -> siskin_core::Result<bool> {
         while self.reader.next_block(block)? {
@@ -90,4 +116,10 @@ impl VideoFile {
         }
         Ok(false)
     }
+}
+
+/// A track in words.
+fn describe_track(track: &TrackInfo) -> String {
+    let language = track.language.as_ref().map_or(String::new(), |l| format!(" ({l})"));
+    format!("track {} {}{language}", track.number, track.codec_id)
 }

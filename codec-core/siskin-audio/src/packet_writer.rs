@@ -22,6 +22,10 @@ pub struct EncodedPacket<'a> {
     pub is_random_access: bool,
     /// Bytes of `data` that repeat earlier frames.
     pub redundant_bytes: usize,
+    /// Frames that it covers.
+    pub frames: u32,
+    /// Codes of them, copies of earlier frames not counted.
+    pub codes: usize,
     /// Whether it is a SID frame. The next packet may then start later than this one ends.
     pub is_sid: bool,
 }
@@ -87,7 +91,7 @@ impl PacketWriter {
         let redundant_bytes = self.history.append_redundancy(header, &mut self.packet)?;
         // Only after the packet is written: a packet does not repeat its own frames.
         codes.iter().for_each(|frame| self.history.push_frame(frame));
-        Ok(self.finish_packet(header, &info, has_header, redundant_bytes))
+        Ok(self.finish_packet(header, &info, has_header, (codes.codes().len(), redundant_bytes)))
     }
 
     /// Writes a segment.
@@ -104,7 +108,7 @@ impl PacketWriter {
         let has_header = self.frames_out >= self.header_due;
         self.packet.clear();
         packet::write_segment(header, &info, has_header, segment, codes, &mut self.packet)?;
-        Ok(self.finish_packet(header, &info, has_header, 0))
+        Ok(self.finish_packet(header, &info, has_header, (codes.codes().len(), 0)))
     }
 
     /// Writes a SID frame that covers `frames` frames.
@@ -122,7 +126,7 @@ impl PacketWriter {
         packet::write_sid(header, &info, has_header, sid, &mut self.packet)?;
         // Redundancy counts frames back from its packet, and those before the silence are long past.
         self.history.clear_frames();
-        Ok(self.finish_packet(header, &info, has_header, 0))
+        Ok(self.finish_packet(header, &info, has_header, (0, 0)))
     }
 
     /// Leaves out a frame that the last SID frame covers.
@@ -141,13 +145,13 @@ impl PacketWriter {
         PacketInfo { starts_stream: self.frames_out == 0, end_trim, frames, stages, overlap: 0 }
     }
 
-    /// Moves on past the packet that has been written.
+    /// Moves on past the packet that has been written, of so many codes and bytes of copies.
     fn finish_packet(
         &mut self,
         header: &StreamHeader,
         info: &PacketInfo,
         has_header: bool,
-        redundant_bytes: usize,
+        (codes, redundant_bytes): (usize, usize),
     ) -> EncodedPacket<'_> {
         if has_header {
             self.header_due = self.frames_out + self.header_interval;
@@ -161,6 +165,8 @@ impl PacketWriter {
             samples,
             is_random_access: has_header,
             redundant_bytes,
+            frames: info.frames,
+            codes,
             is_sid: info.stages == 0,
         }
     }

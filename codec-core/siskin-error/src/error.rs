@@ -62,7 +62,7 @@ pub enum Error {
     },
     /// The stream needs another bundle than the one at hand.
     #[error(
-        "this stream needs the model bundle {} (id {needed_id}), which is not here; found: {found}",
+        "this stream needs the model bundle {} (id {needed_id}), found instead: {found}",
         if .needed_name.is_empty() { "?" } else { .needed_name }
     )]
     WrongBundle {

@@ -104,21 +104,25 @@ fn write_tokens(
     if let Some(folder) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
         fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
     }
+    let target = fill_target(path, &data, overwrite, input)?;
     if format == FileFormat::Npy {
-        // First, since a run that goes on looks for the array.
+        // Before the array has its name, since a run that goes on looks for that; and once it is whole, so that a full disk leaves
+        // neither.
         let text = serde_json::to_vec_pretty(&file.meta)?;
-        put_file(&sidecar_path(path), &text, Overwrite::Always, input)?;
+        let beside = sidecar_path(path);
+        fill_target(&beside, &text, Overwrite::Always, input)?.commit()?;
     }
-    put_file(path, &data, overwrite, input)?;
+    target.commit()?;
     Ok(data.len() as u64)
 }
 
-fn put_file(path: &Path, data: &[u8], overwrite: Overwrite, input: &Path) -> Result<()> {
+/// An output that holds `data` and has not got its name yet.
+fn fill_target(path: &Path, data: &[u8], overwrite: Overwrite, input: &Path) -> Result<Target> {
     let target = Target::open(path, overwrite, input)?;
     match target.handle()? {
         Some(mut file) => file.write_all(data),
         None => std::io::stdout().write_all(data),
     }
-    .with_context(|| path.display().to_string())?;
-    target.commit()
+    .with_context(|| format!("{} cannot be written", target.name()))?;
+    Ok(target)
 }

@@ -1,7 +1,7 @@
 use std::io::{Read, Seek};
 
 use siskin_bitstream::StreamHeader;
-use siskin_bitstream::container::{AUDIO_CODEC_ID, Block, Chapter, Reader, VIDEO_CODEC_ID};
+use siskin_bitstream::container::{AUDIO_CODEC_ID, Block, Chapter, Reader};
 use siskin_bitstream::packet::Packet;
 use siskin_error::{Error, Limits, Result};
 use siskin_media::{Rounding, TimeBase};
@@ -95,12 +95,20 @@ impl<R: Read + Seek> AudioFile<R> {
         self.reader.chapters()
     }
 
-    /// The length that the container states, in samples; none beside video, which may last longer.
+    /// Where the sound ends by what the container states, in samples; none beside other tracks, which may last longer.
     pub fn stated_samples(&self) -> Option<u64> {
-        let has_video = self.reader.tracks().iter().any(|t| t.codec_id == VIDEO_CODEC_ID);
-        // The length is the file's and not the track's: with video it ends where that does.
-        let stated = self.reader.duration_ns().filter(|_| !has_video);
+        // The length is the file's and not the track's: with others it ends where the last of them does.
+        let stated = self.reader.duration_ns().filter(|_| self.reader.tracks().len() == 1);
         stated.map(|ns| self.samples(ns).round() as u64)
+    }
+
+    /// How much of what the container states lies behind `start`, the position of the first packet; as
+    /// [`AudioFile::stated_samples`]. `samples` are those found, since the container does not say from where it counts.
+    pub fn stated_samples_from(&self, start: u64, samples: u64) -> Option<u64> {
+        // From the beginning of time (FFmpeg, Siskin) or from the first time stamp (mkvmerge).
+        let stated = self.stated_samples()?;
+        let from_zero = stated.saturating_sub(start);
+        Some(if from_zero.abs_diff(samples) < stated.abs_diff(samples) { from_zero } else { stated })
     }
 
     /// Whether the file was found to end too early.

@@ -120,3 +120,38 @@ fn a_description_is_waited_for_and_what_lies_behind_the_packets_is_not() {
     let noise = AudioFile::open(Cursor::new(vec![0x55; 300]), Limits::default());
     assert!(matches!(noise.map(|_| ()), Err(Error::Container { .. })));
 }
+
+/// A file of a second of packets that begin at `start` seconds, beside text that ends at `text`, if there is any.
+fn second_from(start: u64, text: Option<u64>) -> AudioFile<Cursor<Vec<u8>>> {
+    let options = WriterOptions { mode: Mode::File, ..Default::default() };
+    let tracks = [Some(Track::audio(&header())), text.map(|_| Track::text())];
+    let mut writer = Writer::new(tracks.into_iter().flatten().collect(), options).expect("tracks");
+    let mut file = Vec::new();
+    writer.write_header(&mut file).expect("a header");
+    for i in 0..50u64 {
+        let at = start * 1_000_000_000 + i * 20_000_000;
+        writer.write_block(0, at, 20_000_000, true, &[i as u8; 9], &mut file).expect("a block");
+    }
+    if let Some(end) = text {
+        let at = (end - 1) * 1_000_000_000;
+        writer.write_block(1, at, 1_000_000_000, true, b"word", &mut file).expect("a block");
+    }
+    for patch in writer.finish(&mut file).expect("an end") {
+        patch.apply(&mut file).expect("within the file");
+    }
+    AudioFile::open(Cursor::new(file), Limits::default()).expect("a file")
+}
+
+#[test]
+fn the_length_of_a_file_is_that_of_its_only_track_from_the_first_time_stamp() {
+    let alone = second_from(0, None);
+    assert_eq!((alone.stated_samples(), alone.stated_samples_from(0, 24_000)), (Some(24_000), Some(24_000)));
+    assert_eq!(alone.stated_samples_from(0, 12_000), Some(24_000), "half is missing");
+    // Counted from zero, as the writer does, or from the first time stamp.
+    let late = second_from(3, None);
+    assert_eq!(late.stated_samples_from(3 * 24_000, 24_000), Some(24_000));
+    assert_eq!(alone.stated_samples_from(3 * 24_000, 24_000), Some(24_000));
+    let beside = second_from(0, Some(30));
+    assert_eq!(beside.reader().duration_ns(), Some(30_000_000_000));
+    assert_eq!((beside.stated_samples(), beside.stated_samples_from(0, 24_000)), (None, None));
+}

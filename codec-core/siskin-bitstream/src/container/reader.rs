@@ -529,6 +529,17 @@ impl<R: Read + Seek> Reader<R> {
         Ok(target)
     }
 
+    /// Whether the file has an index that can be read; where the reader stands does not change.
+    ///
+    /// # Errors
+    /// [`Error::Container`] if the source cannot be gone about in.
+    pub fn has_index(&mut self) -> Result<bool> {
+        let place = self.place();
+        self.read_cues()?;
+        self.return_to(place)?;
+        Ok(matches!(self.cues, Cues::Read(_)))
+    }
+
     /// Where the reader is between two blocks, for [`Reader::return_to`].
     pub fn place(&self) -> Place {
         Place { position: self.source.position, cluster_ticks: self.cluster_ticks, pending: self.pending }

@@ -22,6 +22,10 @@ pub struct TrackInfo {
     pub is_video: bool,
     /// How long a packet lasts that does not say so itself, in nanoseconds, if the file states it.
     pub packet_ns: Option<u64>,
+    /// Title of the track, if the file states one.
+    pub name: Option<String>,
+    /// Language as an ISO 639-2 code, if the file states one.
+    pub language: Option<String>,
 }
 
 impl TrackInfo {
@@ -38,6 +42,10 @@ impl TrackInfo {
                 id::DEFAULT_DURATION => track.packet_ns = Some(read_unsigned(body)).filter(|&ns| ns > 0),
                 id::CODEC_ID => track.codec_id = read_string(body),
                 id::CODEC_PRIVATE => track.codec_private = body.to_vec(),
+                id::NAME => track.name = Some(read_string(body)).filter(|name| !name.is_empty()),
+                id::LANGUAGE => {
+                    track.language = Some(read_string(body)).filter(|l| !["", "und"].contains(&l.as_str()))
+                }
                 id::AUDIO => track.read_audio(body),
                 _ => {}
             }

@@ -79,10 +79,12 @@ pub enum ResultKind {
 }
 
 impl Facts for FeatureManifest {
+    const KIND: &str = "feature";
+
     fn check_numbers(&self) -> std::result::Result<(), String> {
         let check = |ok: bool, reason: String| if ok { Ok(()) } else { Err(reason) };
         check(self.format == FORMAT, format!("format {}, this reader knows {FORMAT}", self.format))?;
-        check(self.kind == "feature", format!("kind {:?}, this reader knows \"feature\"", self.kind))?;
+        check(self.kind == Self::KIND, format!("the bundle is of kind {}, not {}", self.kind, Self::KIND))?;
         check((1..=64).contains(&self.name.len()), format!("name of {} bytes", self.name.len()))?;
         check((1..=MAX_LEVELS).contains(&self.levels), format!("levels {}", self.levels))?;
         check(self.default_level < self.levels, format!("default_level {}", self.default_level))?;

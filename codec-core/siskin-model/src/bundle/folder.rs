@@ -17,6 +17,8 @@ static FILES: SharedCache<[u8; 32], Files> = SharedCache::new();
 
 /// What every kind of manifest says.
 pub(super) trait Facts: DeserializeOwned {
+    /// The kind of bundle, as its manifest calls it.
+    const KIND: &str;
     /// Checks that the manifest's numbers are within what is implemented; what is wrong comes back in words.
     fn check_numbers(&self) -> std::result::Result<(), String>;
     /// The bundle's name.
@@ -25,8 +27,20 @@ pub(super) trait Facts: DeserializeOwned {
     fn file_hashes(&self) -> &BTreeMap<String, String>;
 }
 
+/// What tells the kinds of manifests apart.
+#[derive(serde::Deserialize)]
+struct Kind {
+    kind: String,
+}
+
 /// Reads a manifest and checks it.
 pub(super) fn parse_manifest<M: Facts>(text: &[u8]) -> std::result::Result<M, String> {
+    // First: in a manifest of another kind a field of the same name may be anything, and what serde says of it helps nobody.
+    if let Ok(Kind { kind }) = serde_json::from_slice(text)
+        && kind != M::KIND
+    {
+        return Err(format!("the bundle is of kind {kind}, not {}", M::KIND));
+    }
     let manifest: M = serde_json::from_slice(text).map_err(|e| e.to_string())?;
     manifest.check_numbers()?;
     Ok(manifest)

@@ -266,13 +266,15 @@ pub struct Prefix {
 }
 
 impl Facts for Manifest {
+    const KIND: &str = "audio";
+
     fn check_numbers(&self) -> Result<(), String> {
         // The bounds of the stream header: a bundle that passes has a header that every reader takes.
         let q = &self.quantizer;
         let check = |ok: bool, reason: String| if ok { Ok(()) } else { Err(reason) };
         // First: in another format the other fields may mean something else.
         check(self.format == FORMAT, format!("format {}, this reader knows {FORMAT}", self.format))?;
-        check(self.kind == "audio", format!("kind {:?}, this reader knows \"audio\"", self.kind))?;
+        check(self.kind == Self::KIND, format!("the bundle is of kind {}, not {}", self.kind, Self::KIND))?;
         check((1..=64).contains(&self.name.len()), format!("name of {} bytes", self.name.len()))?;
         check((1..=768_000).contains(&self.sample_rate), format!("sample_rate {}", self.sample_rate))?;
         check((1..=2).contains(&self.channels), format!("channels {}, allowed: 1 and 2", self.channels))?;

@@ -53,10 +53,12 @@ pub struct VideoManifest {
 }
 
 impl Facts for VideoManifest {
+    const KIND: &str = "video";
+
     fn check_numbers(&self) -> std::result::Result<(), String> {
         let check = |ok: bool, reason: String| if ok { Ok(()) } else { Err(reason) };
         check(self.format == FORMAT, format!("format {}, this reader knows {FORMAT}", self.format))?;
-        check(self.kind == "video", format!("kind {:?}, this reader knows \"video\"", self.kind))?;
+        check(self.kind == Self::KIND, format!("the bundle is of kind {}, not {}", self.kind, Self::KIND))?;
         check((1..=64).contains(&self.name.len()), format!("name of {} bytes", self.name.len()))?;
         // A packet names its quality in one byte.
         check((2..=256).contains(&self.qualities), format!("qualities {}", self.qualities))?;

@@ -117,10 +117,12 @@ pub struct VoiceSpec {
 }
 
 impl Facts for VoiceManifest {
+    const KIND: &str = "tts";
+
     fn check_numbers(&self) -> std::result::Result<(), String> {
         let check = |ok: bool, reason: String| if ok { Ok(()) } else { Err(reason) };
         check(self.format == FORMAT, format!("format {}, this reader knows {FORMAT}", self.format))?;
-        check(self.kind == "tts", format!("kind {:?}, this reader knows \"tts\"", self.kind))?;
+        check(self.kind == Self::KIND, format!("the bundle is of kind {}, not {}", self.kind, Self::KIND))?;
         check((1..=64).contains(&self.name.len()), format!("name of {} bytes", self.name.len()))?;
         check((8000..=192_000).contains(&self.sample_rate), format!("sample_rate {}", self.sample_rate))?;
         check((1..=48_000).contains(&self.frame_samples), format!("frame_samples {}", self.frame_samples))?;
