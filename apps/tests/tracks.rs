@@ -116,7 +116,7 @@ fn tracks_keep_their_language_and_title() {
     good(["encode", text(&path("in.mkv")), text(&path("coded.mka")), "--audio", "speech"]);
     good(["decode", text(&path("coded.mka")), text(&path("back.mka"))]);
     for name in ["coded.mkv", "back.mkv", "coded.mka", "back.mka"] {
-        let tags = &probe(&path(name), "a", "stream_tags=language,title")[0]["tags"];
+        let tags = &probe(&path(name), "a", "stream=index:stream_tags=language,title")[0]["tags"];
         assert_eq!((&tags["language"], &tags["title"]), (&"deu".into(), &"Main".into()), "{name}");
     }
     let info = json(&["info", "--json", text(&path("coded.mka"))]);

@@ -498,12 +498,15 @@ mod tests {
     fn frames_that_last_long_or_less_than_stated_are_no_jumps() {
         // A slide show and a recorded screen with B-frames out of Matroska: (decoding time, time of display) and the stated duration.
         let slides = [(None, 0), (None, 15_000), (Some(0), 5000), (Some(5000), 10_000)];
+        // The first two come without decoding times, and the third is decoded before the second is shown.
+        let joined = [(None, 0), (None, 9000), (Some(0), 3000), (Some(3000), 11_000)];
         let screen = [
             (None, 0),
             (Some(66), 133),
             (Some(99), 99),
             (Some(133), 166),
             (Some(166), 200),
+            (Some(166), 240),
             (Some(3000), 3033),
         ];
         for (frames, duration) in [(&slides[..], 5000), (&joined[..], 40), (&screen[..], 320)] {
