@@ -38,7 +38,7 @@ def arguments():
     p.add_argument("--rate", type=float, default=7e-4)
     p.add_argument("--keep", type=float, default=20.0, help="weight of the distance from what the bundle makes of speech")
     p.add_argument("--shape", type=float, default=1.0, help="weight of the waveform of tones, which is known up to 1.5 kHz")
-    p.add_argument("--louder", type=float, default=1.0, help="weight of what crops of tones are louder than they were, in nepers of power")
+    p.add_argument("--louder", type=float, default=1.0, help="weight of what tones are louder than they were")
     p.add_argument("--single", type=float, default=0.25, help="share of crops of one stage")
     p.add_argument("--threads", type=int, default=1)
     p.add_argument("--bf16", action=argparse.BooleanOptionalAction, default=False, help="networks in bfloat16")

@@ -14,7 +14,7 @@ from test_torch import stream  # noqa: E402
 
 from siskin_models.arch import zero_states  # noqa: E402
 from siskin_models.bundle import Bundle  # noqa: E402
-from siskin_models.codec import load  # noqa: E402
+from siskin_models.codec import load, load_bundle  # noqa: E402
 from siskin_models.export_stereo import stereo_decoder_graph, stereo_encoder_graph, stereo_half_weights  # noqa: E402
 from siskin_models.stereo import StereoConfig, StereoDecoder, StereoEncoder, transform, turn  # noqa: E402
 
@@ -114,6 +114,10 @@ def test_a_run_passes_its_phases_resumes_and_becomes_a_bundle(corpus):
         z = codec.encode(torch.from_numpy(pcm)[None])[0].numpy()
     assert np.abs(bundle.latents(pcm) - z).max() < 0.02
     options[options.index(corpus / "run")] = corpus / "more"
-    run(MODELS / "train_stereo.py", *options, "--steps", 5, "--freeze", 1, "--start", corpus / "small-48k")
+    # It begins with the weights and codebooks of the bundle, quantised: at this rate they stay what they were.
+    run(MODELS / "train_stereo.py", *options, "--steps", 5, "--freeze", 1, "--rate", 1e-12, "--start", corpus / "small-48k")
     more = list(csv.DictReader(open(corpus / "more/loss.csv")))
-    assert more[0]["phase"] == "2" and float(more[0]["distance"]) < float(rows[0]["distance"])
+    assert more[0]["phase"] == "2" and np.isfinite(float(more[0]["distance"]))
+    begun, first = load(corpus / "more/last.pt")[0], load_bundle(corpus / "small-48k")
+    for (name, got), wanted in zip(begun.named_parameters(), first.parameters()):
+        assert (got - wanted).abs().max() < 1e-6, name
