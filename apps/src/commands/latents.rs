@@ -88,7 +88,7 @@ fn export_latents(args: &Files) -> Result<()> {
     encoder.push_samples(&pcm)?;
     if samples == 0 {
         // Nothing has been written yet, and the target goes away with its temporary file.
-        bail!("{} holds no audio samples", args.input.display());
+        bail!("{}", input.describe_nothing());
     }
     let latents = encoder.finish_stream()?;
     let file = latents.to_file(&bundle)?;

@@ -8,7 +8,7 @@ use ffmpeg_next::codec::Id;
 use ffmpeg_next::format::context::{Output, StreamIo};
 use ffmpeg_next::format::output_to_stream;
 use ffmpeg_next::{Dictionary, Rational, media};
-use siskin_core::container::Chapter;
+use siskin_core::container::{Chapter, TrackInfo};
 
 use super::AudioTrack;
 use crate::failure::usage_error;
@@ -75,6 +75,12 @@ impl TrackLabels {
                 && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
         };
         Self { name, language: language.filter(is_one) }
+    }
+
+    /// Those of the first track of a codec in a Matroska file.
+    pub(crate) fn of_codec(tracks: &[TrackInfo], codec_id: &str) -> Self {
+        let track = tracks.iter().find(|t| t.codec_id == codec_id);
+        track.map_or_else(Self::default, |t| Self::new(t.name.clone(), t.language.clone()))
     }
 
     /// As FFmpeg's metadata of a stream.

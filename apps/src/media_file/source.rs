@@ -91,8 +91,7 @@ fn read_all(name: &str, source: impl Read) -> Result<Vec<u8>> {
 pub(crate) fn track_labels(path: &Path, codec_id: &str) -> Result<TrackLabels> {
     let (name, source, _) = open_source(path)?;
     let reader = Reader::open_file(source, Limits::default()).with_context(|| name)?;
-    let track = reader.tracks().iter().find(|t| t.codec_id == codec_id);
-    Ok(track.map_or_else(TrackLabels::default, |t| TrackLabels::new(t.name.clone(), t.language.clone())))
+    Ok(TrackLabels::of_codec(reader.tracks(), codec_id))
 }
 
 /// Whether the input at `path` is Matroska with a track of a codec. Pipes are asked only once [`read_pipe`] has taken their data.

@@ -93,7 +93,7 @@ impl VideoInput {
         let mut first = frame::Video::empty();
         // What frames are is known only from one: containers lie about sizes, formats and interlacing.
         if !track.decode(&mut first)? {
-            bail!("{name} holds no video frames");
+            bail!("{}", source.describe_nothing(Kind::Video));
         }
         // What a frame says itself is newer than what its container does.
         let own = first.side_data(FrameData::DisplayMatrix).map(|d| d.data().to_vec());

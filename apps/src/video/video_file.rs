@@ -82,8 +82,7 @@ impl VideoFile {
 
     /// What the first track of a codec says of itself.
     pub(super) fn labels(&self, codec_id: &str) -> TrackLabels {
-        let track = self.reader.tracks().iter().find(|t| t.codec_id == codec_id);
-        track.map_or_else(TrackLabels::default, |t| TrackLabels::new(t.name.clone(), t.language.clone()))
+        TrackLabels::of_codec(self.reader.tracks(), codec_id)
     }
 
     /// The tracks beside the frames and, if it `takes_sound`, the first Siskin sound: number, codec and language of each.
