@@ -142,6 +142,19 @@ fn a_pipe_whose_index_comes_last_is_told_of_and_leaves_nothing() {
         );
         assert!(output.stdout.is_empty() && !coded.exists(), "{} bytes", output.stdout.len());
     }
+    let latents = folder.path().join("a.safetensors");
+    let film = folder.path().join("film.mp4");
+    ffmpeg(&["-f", "lavfi", "-i", "testsrc2=s=320x240:d=4", "-c:v", "mpeg4", "-b:v", "2M", text(&film)]);
+    let frames = std::fs::read(&film).expect("a film");
+    let movie = film.with_extension("mkv");
+    let readers = [
+        (["latents", "export", "-", text(&latents)].to_vec(), &data),
+        (["encode", "-", text(&movie)].to_vec(), &frames),
+    ];
+    for (args, data) in readers {
+        let output = run_with(&args, data.clone());
+        assert!(!output.status.success() && stderr(&output).contains("faststart"), "{}", stderr(&output));
+    }
     ffmpeg(&[
         "-i",
         text(&source),

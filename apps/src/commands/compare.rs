@@ -160,6 +160,9 @@ fn load_recording(path: &Path, args: &CompareArgs, stages: Option<u8>, channels:
         input.set_channels(channels);
         let rate = input.rate();
         let samples = gather_samples(path, (rate, channels), |out| input.next(out))?;
+        if samples.is_empty() {
+            bail!("{}", input.describe_nothing());
+        }
         Recording { channels: split_channels(&samples, channels, channels), rate, coded: None }
     };
     if recording.len() == 0 {
