@@ -7,7 +7,9 @@ use rayon::prelude::*;
 use super::avx2;
 use super::motion::Vector;
 use super::picture::{Picture, Plane};
-use super::vector::{Direct, vectorized};
+#[cfg(target_arch = "x86_64")]
+use super::vector::Direct;
+use super::vector::vectorized;
 
 /// Largest block.
 pub(super) const MAX_BLOCK: usize = 32;
