@@ -89,7 +89,7 @@ fn measure(
     name: &str,
 ) -> Result<Vec<u16>, Box<dyn Error>> {
     let config = realtime::Config {
-        target: realtime::Target::Quality(quality),
+        target: realtime::Target::Step(quality),
         refinements: steps,
         ..Default::default()
     };

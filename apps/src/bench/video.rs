@@ -30,7 +30,7 @@ pub(crate) fn run_video(work: &Work<'_>, runtime: &Runtime, as_json: bool) -> Re
     let bundle = work.model.map(VideoBundle::find).transpose()?;
     let (header, frames) = load_frames(work)?;
     let config = realtime::Config {
-        target: realtime::Target::Quality(work.quality),
+        target: realtime::Target::Step(work.quality),
         threads: runtime.threads(),
         ..Default::default()
     };

@@ -100,7 +100,7 @@ fn main() -> siskin_video::Result<()> {
     let (refinements, keyframe_interval) = (option('r').unwrap_or(1), option('k').unwrap_or(1000));
     let lookahead = option('l').unwrap_or(0);
     for quality in arguments.iter().filter_map(|q| q.parse::<u32>().ok()) {
-        let target = if quality < 100 { Target::Quality(quality as u8) } else { Target::Bitrate(quality) };
+        let target = if quality < 100 { Target::Step(quality as u8) } else { Target::Bitrate(quality) };
         let config = Config { target, keyframe_interval, refinements, lookahead, ..Default::default() };
         let mut encoder = blocks::Encoder::new(header, &config)?;
         let (begun, clock) = (cpu_seconds(), std::time::Instant::now());

@@ -10,6 +10,7 @@ use siskin_entropy::range::RangeEncoder;
 use siskin_media::{PixelFormat, VideoFrameView};
 
 use super::copy::{Halves, Tiles};
+use super::detail::Detail;
 use super::effort::Effort;
 use super::picture::{Picture, Plane};
 use super::pyramid::Step;
@@ -33,6 +34,8 @@ pub(crate) const TARGETS: u8 = QUALITIES - FINEST;
 
 /// So long a source stands still before its frames are no longer coded: by then the cycle of qualities has done its work.
 const STILL_SECONDS: f64 = 1.0;
+/// Frames from one that is finer to the next.
+const CYCLE: u32 = 4;
 /// Cost of a bit in squared luma steps.
 // 0.15 in keyframes takes 1.4 % more rate than 0.11, and 0.15 in predicted frames 1 % more than 0.2.
 const KEYFRAME_LAMBDA: f32 = 0.09;
@@ -75,6 +78,10 @@ pub struct Encoder {
     rows: Vec<Row>,
     /// Threads of its own; those of the process where none are asked for.
     pool: Option<Arc<ThreadPool>>,
+    /// The quality that keeps as much of the scene as the one asked for does of films; none before it was looked at.
+    even_quality: Option<u8>,
+    /// The quality of a trial, whatever is asked for.
+    fixed_quality: Option<u8>,
     number: u32,
     /// Frames since the last keyframe; none before the first.
     since: Option<u32>,
@@ -124,6 +131,8 @@ impl Encoder {
             // A thread more than there are rows would only wait.
             pool: new_pool(config.threads.min(state.grids.len()))?,
             state,
+            even_quality: None,
+            fixed_quality: None,
             number: 0,
             since: None,
             keyframe_wanted: false,
@@ -154,6 +163,7 @@ impl Encoder {
             RateController::new(rate, OCTAVE.into(), QUALITIES.into()).with_guesses(GUESSES)
         })?;
         self.config.target = target;
+        self.even_quality = None;
         Ok(())
     }
 
@@ -214,6 +224,9 @@ impl Encoder {
             (self.still_seconds, self.looked_new) = (0.0, true);
         }
         let place = if is_keyframe { 0 } else { since.map_or(0, |n| n + 1) };
+        if place.is_multiple_of(CYCLE) || self.even_quality.is_none() {
+            self.look_at_detail(is_keyframe, 0);
+        }
         let base = self.choose_quality(is_keyframe, (1, seconds));
         let (mut quality, is_kept) = cycle(base, place);
         if is_keyframe && self.rate.is_some() {
@@ -287,14 +300,32 @@ impl Encoder {
         Ok(info)
     }
 
+    /// Finds the quality that keeps as much of a source as the one asked for does of films: at once in a new scene, by one step in a
+    /// scene that goes on, so that no change shows.
+    fn look_at_detail(&mut self, is_new: bool, source: usize) {
+        let (Target::Quality(q), None) = (self.config.target, self.fixed_quality) else { return };
+        let found = Detail::of(&self.sources[source].planes[0]).even_quality(q + FINEST);
+        self.even_quality = Some(match self.even_quality.filter(|_| !is_new) {
+            // One more or less is how pictures of a scene differ.
+            Some(last) if found.abs_diff(last) <= 1 => last,
+            Some(last) if found < last => last - 1,
+            Some(last) => last + 1,
+            None => found,
+        });
+    }
+
     /// The quality of frames that last `seconds` each.
     fn choose_quality(&self, is_keyframe: bool, (frames, seconds): (usize, f64)) -> u8 {
+        if let Some(quality) = self.fixed_quality {
+            return quality;
+        }
         match (&self.rate, self.config.target) {
             (Some(rate), _) => {
                 let interval = self.config.keyframe_interval;
                 rate.choose_quality_of(is_keyframe, (frames, seconds), interval, self.header.pixels())
             }
-            (None, Target::Quality(q)) => q + FINEST,
+            (None, Target::Quality(q)) => self.even_quality.unwrap_or(q + FINEST),
+            (None, Target::Step(q)) => q + FINEST,
             // Never reached: a bit rate always comes with a controller.
             (None, Target::Bitrate(_)) => FINEST,
         }
@@ -501,13 +532,13 @@ fn new_pool(threads: usize) -> Result<Option<Arc<ThreadPool>>> {
 /// The quality of the frame at a place after its keyframe, and whether it is kept: every fourth is finer, and the others
 /// refer to it.
 fn cycle(base: u8, place: u32) -> (u8, bool) {
-    let change = match place % 4 {
+    let change = match place % CYCLE {
         _ if place == 0 => -5,
         0 => -2,
         2 => 1,
         _ => 2,
     };
-    ((i16::from(base) + change).clamp(0, i16::from(QUALITIES) - 1) as u8, place.is_multiple_of(4))
+    ((i16::from(base) + change).clamp(0, i16::from(QUALITIES) - 1) as u8, place.is_multiple_of(CYCLE))
 }
 
 /// Scene cut: motion compensation leaves nearly as much as the means of blocks do.

@@ -99,7 +99,7 @@ fn learn_starts() -> Result<()> {
     for clip in clips.split(',') {
         let (header, frames) = read_clip(clip).expect("a .y4m of 4:2:0");
         for quality in QUALITIES {
-            let config = Config { target: Target::Quality(quality), scene_cuts: false, ..Default::default() };
+            let config = Config { target: Target::Step(quality), scene_cuts: false, ..Default::default() };
             let mut encoder = Encoder::new(header, &config)?;
             let mut predicted = vec![Vec::new(); COUNT];
             for (i, frame) in frames.iter().enumerate() {

@@ -13,6 +13,7 @@ mod costs;
 mod deblock;
 mod decide;
 mod decoder;
+mod detail;
 mod distortion;
 mod effort;
 mod encoder;

@@ -1,6 +1,7 @@
 //! Chains of frames through packets and back.
 
 mod copies;
+mod evenness;
 mod groups;
 
 use siskin_bitstream::video_packet::{Coding, append_checksum, inspect};
@@ -58,7 +59,7 @@ fn clip(width: usize, height: usize, frames: usize) -> Vec<Vec<u8>> {
 }
 
 fn quality(quality: u8) -> Config {
-    Config { target: Target::Quality(quality), scene_cuts: false, ..Default::default() }
+    Config { target: Target::Step(quality), scene_cuts: false, ..Default::default() }
 }
 
 fn packets(size: (u32, u32), config: &Config, frames: &[Vec<u8>]) -> Vec<Vec<u8>> {

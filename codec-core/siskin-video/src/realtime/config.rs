@@ -11,8 +11,12 @@ use crate::{Error, Result};
 /// What is held constant.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Target {
-    /// A quality, 0 (finest) to [`QUALITIES`](super::QUALITIES) less one, or to the bundle's number of qualities less one.
+    /// A quality, 0 (finest) to [`QUALITIES`](super::QUALITIES) less one, or to the bundle's number of qualities less one. The block
+    /// codec takes a step up to 8 finer where a step takes more of the detail than it does of films, and up to 4 coarser where it
+    /// takes less.
     Quality(u8),
+    /// The step of a quality, whatever is coded.
+    Step(u8),
     /// Bits per second, packets without container.
     Bitrate(u32),
 }
@@ -87,11 +91,11 @@ impl Target {
         new_controller: impl FnOnce(f64) -> RateController,
     ) -> Result<()> {
         match (self, &mut *rate) {
-            (Self::Quality(q), _) if u16::from(q) >= qualities => {
+            (Self::Quality(q) | Self::Step(q), _) if u16::from(q) >= qualities => {
                 return Err(Error::parameter("quality", q, format!("0 to {}", qualities - 1)));
             }
             (Self::Bitrate(0), _) => return Err(Error::parameter("bitrate", 0, "1 and more")),
-            (Self::Quality(_), _) => *rate = None,
+            (Self::Quality(_) | Self::Step(_), _) => *rate = None,
             // What was learned of the source holds at another rate too; only a new controller begins with guesses.
             (Self::Bitrate(bits), Some(control)) => control.set_rate(bits.into()),
             (Self::Bitrate(bits), None) => *rate = Some(new_controller(bits.into())),

@@ -235,12 +235,12 @@ impl NetworkEncoder {
             (Some(rate), _) => {
                 rate.choose_quality(is_keyframe, seconds, self.config.keyframe_interval, self.header.pixels())
             }
-            (None, Target::Quality(q)) if is_keyframe => {
+            (None, Target::Quality(q) | Target::Step(q)) if is_keyframe => {
                 // All frames up to the next keyframe inherit the quality of this one. Six qualities finer measured
                 // best on Bunny and bikes (docs/video-training.md).
                 u16::from(q).saturating_sub(self.symbols.bundle.manifest().key_finer) as u8
             }
-            (None, Target::Quality(q)) => q,
+            (None, Target::Quality(q) | Target::Step(q)) => q,
             // Never reached: a bit rate always comes with a controller.
             (None, Target::Bitrate(_)) => 20,
         }

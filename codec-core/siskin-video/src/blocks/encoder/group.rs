@@ -69,6 +69,7 @@ impl Encoder {
         // Should anything below fail, no frame may be predicted from these.
         let since = self.since.take().unwrap_or(0);
         let (each, interval) = ((count, seconds / count as f64), self.config.keyframe_interval);
+        self.look_at_detail(false, count - 1);
         let mut base = self.choose_quality(false, each);
         // Before any copy of the state, which then holds no frame of the packet before: their memory is used again.
         self.state.start_packet(false);

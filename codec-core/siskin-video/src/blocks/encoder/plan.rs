@@ -6,7 +6,7 @@ use super::super::decide::CHROMA_WEIGHT;
 use super::super::picture::{Picture, Plane};
 use super::super::quant::step;
 use super::super::survey::{Survey, coarse_plane, shrink};
-use super::{Encoder, FINEST, PREDICTED_LAMBDA, is_scene_cut};
+use super::{Encoder, PREDICTED_LAMBDA, is_scene_cut};
 use crate::realtime::{Config, Target, check_frame, frame_seconds};
 use crate::{Error, Result, squared_error};
 
@@ -180,10 +180,10 @@ impl Encoder {
 
     /// An encoder that goes on from here at a quality.
     fn fork(&self, quality: u8) -> Result<Self> {
-        let target = Target::Quality(quality.saturating_sub(FINEST));
         // It runs on the threads of this one.
-        let config = Config { scene_cuts: false, target, threads: 0, ..self.config.clone() };
+        let config = Config { scene_cuts: false, target: Target::Step(0), threads: 0, ..self.config.clone() };
         let mut fork = Self::new(self.header, &config)?;
+        fork.fixed_quality = Some(quality);
         fork.state = self.state.fork();
         (fork.since, fork.looked_new) = (self.since, self.looked_new);
         fork.keyframe_bytes = self.keyframe_bytes;
