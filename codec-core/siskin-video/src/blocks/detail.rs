@@ -4,7 +4,7 @@
 //! blocks of luma at half the size, each with what it says beyond a step's error, as VIF (Sheikh and Bovik, 2006) weighs it.
 
 use super::picture::Plane;
-use super::quant::{QUALITIES, step};
+use super::quant::step;
 use super::transform::forward;
 
 /// Side of a block.
@@ -19,11 +19,10 @@ const BLIND: f64 = 8.0;
 /// What a step leaves of a coefficient in error, as a part of the step, about.
 // Of .1, .15, .2, .3 and .4, of which .4 does as well.
 const ERROR: f64 = 0.3;
-/// How much finer and how much coarser than asked for, at most.
-// Half the step at most: noise that is kept takes 12 times the bytes of noise that is not. Coarser by more than this helps nothing: what
-// has more than others there are screens and still cameras, which any quality shows well.
+/// How much finer than asked for, at most.
+// Half the step: noise that is kept takes 6 to 12 times the bytes of noise that is not. Up to 4 coarser where more is kept than of films
+// helped nobody: those are screens and still cameras, which stayed above all others, and animation, which fell below them.
 const MAX_FINER: u8 = 8;
-const MAX_COARSER: u8 = 4;
 
 /// The coefficients of a picture by magnitude.
 #[derive(Debug, Clone)]
@@ -59,17 +58,13 @@ impl Detail {
         (all > 0.0).then(|| kept / all)
     }
 
-    /// The quality that keeps as much of this picture as `asked` keeps of films.
+    /// The quality that keeps as much of this picture as `asked` keeps of films, or `asked` where that keeps more.
     pub(super) fn even_quality(&self, asked: u8) -> u8 {
         let usual = kept_of_films(asked);
         let finest = asked.saturating_sub(MAX_FINER);
-        let coarsest = (asked + MAX_COARSER).min(QUALITIES - 1);
         // What is kept falls with every quality.
         let is_enough = |quality: &u8| self.kept(*quality).is_none_or(|kept| kept >= usual);
-        match self.kept(asked) {
-            None => asked,
-            Some(_) => (finest..=coarsest).rev().find(is_enough).unwrap_or(finest),
-        }
+        (finest..=asked).rev().find(is_enough).unwrap_or(finest)
     }
 }
 
@@ -112,6 +107,7 @@ fn energy(bin: usize) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::blocks::quant::QUALITIES;
 
     fn plane(sample: impl Fn(usize, usize) -> u8) -> Plane {
         let mut plane = Plane::new(128, 96, 80);
@@ -132,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn noise_is_coded_finer_and_edges_coarser() {
+    fn noise_is_coded_finer_and_edges_are_not() {
         // Levels around 40 as a camera has them at night, at 4 of 255.
         let mut state = 1u32;
         let noise: Vec<u8> = (0..128 * 96)
@@ -148,10 +144,10 @@ mod tests {
         let flat = Detail::of(&plane(|_, _| 90));
         for asked in [24, 40, 56] {
             assert_eq!(noise.even_quality(asked), asked - MAX_FINER);
-            assert_eq!(board.even_quality(asked), asked + MAX_COARSER);
+            assert_eq!(board.even_quality(asked), asked);
             assert_eq!(flat.even_quality(asked), asked);
         }
-        assert_eq!((noise.even_quality(3), board.even_quality(62)), (0, 63));
+        assert_eq!((noise.even_quality(3), board.even_quality(63)), (0, 63));
     }
 
     #[test]

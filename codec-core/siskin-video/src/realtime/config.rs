@@ -12,8 +12,7 @@ use crate::{Error, Result};
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Target {
     /// A quality, 0 (finest) to [`QUALITIES`](super::QUALITIES) less one, or to the bundle's number of qualities less one. The block
-    /// codec takes a step up to 8 finer where a step takes more of the detail than it does of films, and up to 4 coarser where it
-    /// takes less.
+    /// codec is up to 8 finer where the step would take more of the detail than it does of films, as of noise.
     Quality(u8),
     /// The step of a quality, whatever is coded.
     Step(u8),
