@@ -78,8 +78,14 @@ class Tones:
         return torch.from_numpy(out)
 
 
+def louder(wanted, got):
+    """How much louder crops came back than they were, on average, as a logarithm."""
+    power, own = (x.square().mean(1) + 1e-7 for x in (wanted, got))
+    return (own / power).log().clamp(min=0).mean()
+
+
 class Trainer(Training):
-    LOGGED = ("keep", "tones", "shape", "louder", "norm")
+    LOGGED = ("keep", "tones", "shape", "louder", "held", "norm")
     AVERAGE = 0.99
 
     def __init__(self, args):
@@ -101,7 +107,7 @@ class Trainer(Training):
 
     def extra(self):
         return {"losses": {"keep": self.args.keep, "tones": 1.0, "shape": self.args.shape,
-                           "louder": self.args.louder}}
+                           "louder": self.args.louder, "held": 10.0}}
 
     def drawn(self, kind, size):
         """Crops and what their codes say of them."""
@@ -126,11 +132,9 @@ class Trainer(Training):
                 before = self.first(held, zero_states(self.first, len(held)))[0].float()
         wanted, got = (pcm - pcm.mean(1, keepdim=True))[:, :-delay], y[len(held):, delay:]
         # What is held may not be louder than it was either: 3 kHz from one stage came to 5 dB above what was given.
-        power, own = (torch.cat([x.square().mean(1) for x in pair]) + 1e-7 for pair in
-                      ((wanted, before[:, delay:]), (got, y[:len(held), delay:])))
         losses = {"keep": self.kept(before, y[:len(held)]), "tones": self.convergence(wanted, got), "shape": self.shape(wanted, got),
-                  "louder": (own / power).log().clamp(min=0).mean()}
-        weights = {"keep": args.keep, "tones": 1.0, "shape": args.shape, "louder": args.louder}
+                  "louder": louder(wanted, got), "held": louder(before[:, delay:], y[:len(held), delay:])}
+        weights = {"keep": args.keep, "tones": 1.0, "shape": args.shape, "louder": args.louder, "held": 10.0}
         self.opt.zero_grad(set_to_none=True)
         sum(weights[k] * v for k, v in losses.items()).backward()
         return losses | {"norm": self.descend()}
