@@ -202,3 +202,62 @@ fn what_is_set_on_an_encoder_is_in_the_file() {
         assert!(reader.tags().iter().any(|(n, v)| n == "COMMENT" && v == name), "{:?}", reader.tags());
     }
 }
+
+#[test]
+fn a_live_stream_that_pauses_holds_up_nobody() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("a.mkv");
+    let pipeline = launch(&format!(
+        "appsrc name=in format=time is-live=true caps={RAW} ! siskinaudioenc ! queue ! mux.audio_0 \
+         videotestsrc is-live=true ! video/x-raw,width=64,height=48,framerate=20/1 ! siskinvideoenc ! queue ! mux. \
+         siskinmux name=mux latency=200000000 streamable=true ! filesink location={}",
+        path.display()
+    ));
+    let source = pipeline.by_name("in").and_downcast::<gst_app::AppSrc>().expect("in");
+    pipeline.set_state(gst::State::Playing).expect("playing");
+    source.push_buffer(raw_buffer(&voice(12_000), 0)).expect("a push");
+    // Then it says nothing more.
+    std::thread::sleep(std::time::Duration::from_secs(4));
+    pipeline.set_state(gst::State::Null).expect("stopped");
+    let (reader, blocks) = blocks(&path);
+    let number = |codec: &str| reader.tracks().iter().find(|t| t.codec_id == codec).map(|t| t.number);
+    let count = |codec: &str| blocks.iter().filter(|b| Some(b.track) == number(codec)).count();
+    assert!(count("A_SISKIN") > 0);
+    // A second or more of the start goes to loading the network.
+    assert!(count("V_SISKIN") > 25, "{} frames", count("V_SISKIN"));
+}
+
+#[test]
+fn packets_without_a_time_follow_each_other() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("a.mkv");
+    let raw = "video/x-raw,format=I420,width=64,height=48,framerate=20/1";
+    let pipeline = launch(&format!(
+        "appsrc name=in format=time caps={raw} ! siskinvideoenc ! siskinmux ! filesink location={}",
+        path.display()
+    ));
+    let source = pipeline.by_name("in").and_downcast::<gst_app::AppSrc>().expect("in");
+    for i in 0..10u8 {
+        let mut frame = gst::Buffer::from_mut_slice(vec![20 * i; 64 * 48 * 3 / 2]);
+        frame.get_mut().expect("ours alone").set_duration(gst::ClockTime::from_mseconds(50));
+        source.push_buffer(frame).expect("a push");
+    }
+    source.end_of_stream().expect("an end");
+    assert_eq!(play(&pipeline).error, None);
+    let times: Vec<u64> = blocks(&path).1.iter().map(|b| b.pts_ns / 1_000_000).collect();
+    assert_eq!(times, (0..10).map(|i| 50 * i).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_file_that_begins_late_is_as_long_as_what_is_in_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("a.mkv");
+    let pipeline = launch(&format!(
+        "videotestsrc num-buffers=20 timestamp-offset=20000000000 ! video/x-raw,width=64,height=48,framerate=20/1 \
+         ! siskinvideoenc ! siskinmux ! filesink location={}",
+        path.display()
+    ));
+    assert_eq!(play(&pipeline).error, None);
+    let (reader, blocks) = blocks(&path);
+    assert_eq!((reader.duration_ns(), blocks[0].pts_ns), (Some(1_000_000_000), 20_000_000_000));
+}

@@ -183,3 +183,24 @@ fn voices_that_are_not_there_are_an_error_message() {
     let text = error_of(&pipeline);
     assert!(text.contains("no-such-voices") && text.contains("voices there: "), "{text}");
 }
+
+#[test]
+fn sound_and_words_go_into_one_file() {
+    init();
+    let folder = tempfile::tempdir().expect("a folder");
+    let (text, file) = (folder.path().join("a.txt"), folder.path().join("a.mka"));
+    std::fs::write(&text, "The bird sings. Loudly! Nobody knows why it does so. ".repeat(8)).expect("a text");
+    // As in docs/tts.md: all sound of a sentence comes before its words.
+    let queue = "queue max-size-time=0 max-size-buffers=0 max-size-bytes=0";
+    let pipeline = launch(&format!(
+        "filesrc location={} ! {TEXT} ! siskintts name=t model={} t.src ! {queue} ! siskinaudioenc ! siskinmux name=m \
+         ! filesink location={} t.words ! {queue} ! m.subtitle_0",
+        text.display(),
+        toy(),
+        file.display()
+    ));
+    assert_eq!(play(&pipeline).error, None);
+    let reader =
+        siskin_core::container::Reader::open(std::fs::File::open(&file).expect("a file")).expect("Matroska");
+    assert_eq!(reader.tracks().len(), 2);
+}

@@ -16,6 +16,7 @@ use ffmpeg_next::{Error as FfmpegError, Packet, Rational, Stream, codec, media};
 use siskin_core::container::Chapter;
 
 use super::aspect;
+use super::opus_start::{self, OpusStart};
 use super::source::{self, Length};
 use super::timeline::{Stamp, Timeline};
 use crate::interrupt;
@@ -454,6 +455,8 @@ pub(crate) struct Track {
     source: Source,
     kind: Kind,
     decoder: codec::decoder::Opened,
+    /// For sound whose beginning its decoder does not drop.
+    opus: Option<OpusStart>,
     time_base: Rational,
     /// Packets that could not be decoded so far.
     bad_packets: u64,
@@ -465,17 +468,20 @@ impl Track {
     pub(crate) fn open(source: &Source, kind: Kind) -> Result<Self> {
         let name = source.name();
         let (parameters, time_base) = source.select_stream(kind, |s| (s.parameters(), s.time_base()))?;
+        let opus = opus_start::is_needed(source.lock().input.format().name(), &parameters);
         let context = codec::Context::from_parameters(parameters).map_err(|e| anyhow!("{name}: {e}"))?;
         let mut decoder = context.decoder();
         // Without it the samples that the encoder padded at start and end are not skipped.
         decoder.set_packet_time_base(time_base);
         let opened = match kind {
             Kind::Video => decoder.video().map(|d| d.0),
+            Kind::Audio if opus => decoder.open_as_with(codec::Id::OPUS, opus_start::options()),
             Kind::Audio => decoder.audio().map(|d| d.0),
         };
         let medium = if kind == Kind::Video { "video" } else { "audio" };
         let decoder = opened.map_err(|e| anyhow!("{name}: the {medium} cannot be decoded: {e}"))?;
-        Ok(Self { source: source.clone(), kind, decoder, time_base, bad_packets: 0, draining: false })
+        let opus = opus.then(OpusStart::default);
+        Ok(Self { source: source.clone(), kind, decoder, opus, time_base, bad_packets: 0, draining: false })
     }
 
     /// The input that it is read from.
@@ -516,6 +522,24 @@ impl Track {
                 // A damaged packet is counted, and the decoder asked for what follows, as players do.
                 Err(_) => self.bad_packets += 1,
             }
+        }
+    }
+
+    /// [`Track::decode_within`] of sound.
+    pub(super) fn decode_sound(
+        &mut self,
+        frame: &mut ffmpeg_next::frame::Audio,
+        is_patient: bool,
+    ) -> Result<Next<()>> {
+        loop {
+            let next = self.decode_within(frame, is_patient)?;
+            if let (Next::There(()), Some(start)) = (&next, &mut self.opus) {
+                start.trim(frame, self.time_base)?;
+                if frame.samples() == 0 {
+                    continue;
+                }
+            }
+            return Ok(next);
         }
     }
 

@@ -9,6 +9,7 @@ use siskin_core::container::Chapter;
 use super::demux::{Kind, Next, Source, Track, rescale_rounded, to_ns};
 use super::graph::{AudioShape, Graph, Pulled};
 use super::mixdown::Mixdown;
+use super::opus_start::time_of;
 use super::resample::{self, append_samples};
 
 /// Sample rates that are taken for meant.
@@ -113,7 +114,7 @@ impl AudioInput {
     fn of_track(source: &Source, rate: Option<u32>, is_patient: bool) -> Result<Self> {
         let mut track = Track::open(source, Kind::Audio)?;
         let mut first = frame::Audio::empty();
-        let is_there = track.decode_within(&mut first, is_patient)? == Next::There(());
+        let is_there = track.decode_sound(&mut first, is_patient)? == Next::There(());
         let shape = match is_there {
             true => shape_of(&first).with_context(|| source.name())?,
             // Nothing can be decoded, which is told when samples are asked for, or not yet.
@@ -124,7 +125,7 @@ impl AudioInput {
             },
         };
         // The clock of the first decoded frame and not of the track: encoders state a priming that decoders drop.
-        let zero = first.timestamp().filter(|_| is_there).map_or(0, |ticks| to_ns(ticks, track.time_base()));
+        let zero = time_of(&first).filter(|_| is_there).map_or(0, |ticks| to_ns(ticks, track.time_base()));
         Ok(Self {
             track,
             wanted_rate: rate,
@@ -294,7 +295,7 @@ impl AudioInput {
             return Ok(Next::There(frame));
         }
         loop {
-            match self.track.decode_within(&mut self.frame, is_patient)? {
+            match self.track.decode_sound(&mut self.frame, is_patient)? {
                 Next::There(()) if self.frame.samples() > 0 => {
                     self.check_rate();
                     // Handed over whole: the graph takes a frame's data without a copy.
@@ -321,7 +322,7 @@ impl AudioInput {
         if self.track.source().counts_samples() {
             return self.count_samples();
         }
-        let Some(ticks) = self.frame.timestamp() else { return };
+        let Some(ticks) = time_of(&self.frame) else { return };
         let time = to_ns(ticks, self.track.time_base());
         let begins = Changed { rate, start: time, samples: 0, is_judged: false };
         let known = self.changed.take().filter(|changed| changed.rate == rate);
@@ -348,7 +349,7 @@ impl AudioInput {
 
     /// When a frame is heard; one that does not say follows what was before.
     fn time(&self, frame: &frame::Audio) -> i64 {
-        let told = frame.timestamp().filter(|_| !self.is_counted);
+        let told = time_of(frame).filter(|_| !self.is_counted);
         told.map_or(self.end, |ticks| to_ns(ticks, self.track.time_base()))
     }
 

@@ -5,6 +5,7 @@ mod demux;
 pub(crate) mod graph;
 mod input;
 mod mixdown;
+mod opus_start;
 pub(crate) mod output;
 mod resample;
 mod source;

@@ -1,4 +1,5 @@
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use gst::glib;
 use gst::subclass::prelude::*;
@@ -29,6 +30,8 @@ pub struct SiskinAudioDec {
     pcm: Mutex<Vec<f32>>,
     /// The header of a stream that could not be opened.
     wanted: Mutex<Option<StreamHeader>>,
+    /// Concealment is off for a seek without sound, and on again after it.
+    is_plc_suspended: AtomicBool,
 }
 
 impl Default for SiskinAudioDec {
@@ -39,6 +42,7 @@ impl Default for SiskinAudioDec {
             stats: Mutex::default(),
             pcm: Mutex::default(),
             wanted: Mutex::default(),
+            is_plc_suspended: AtomicBool::new(false),
         }
     }
 }
@@ -170,6 +174,25 @@ impl AudioDecoderImpl for SiskinAudioDec {
         let out = (!pcm.is_empty()).then(|| self.copy_out(&pcm)).transpose();
         *lock(&self.pcm) = pcm;
         self.obj().finish_frame(out?, 1)
+    }
+
+    fn sink_event(&self, event: gst::Event) -> bool {
+        if let gst::EventView::Segment(event) = event.view() {
+            // Without sound there is nothing to conceal, and with concealment the base class of GStreamer 1.22 would make a gap of
+            // each empty packet and an empty packet of each gap until the stack is full.
+            let is_silent = event.segment().flags().contains(gst::SegmentFlags::TRICKMODE_NO_AUDIO);
+            let obj = self.obj();
+            // What an application chose comes back.
+            match (is_silent, obj.is_plc()) {
+                (true, true) => {
+                    self.is_plc_suspended.store(true, Ordering::Release);
+                    obj.set_plc(false);
+                }
+                (false, _) if self.is_plc_suspended.swap(false, Ordering::AcqRel) => obj.set_plc(true),
+                _ => (),
+            }
+        }
+        self.parent_sink_event(event)
     }
 
     fn flush(&self, hard: bool) {

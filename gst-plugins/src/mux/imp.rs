@@ -26,6 +26,8 @@ const SYNC_INTERVAL: Duration = Duration::from_millis(400);
 struct Open {
     file: Segmenter,
     tracks: Vec<gst_base::AggregatorPad>,
+    /// Where the last packet of each ends: there begins one without a time.
+    ends: Vec<gst::ClockTime>,
 }
 
 #[derive(Default)]
@@ -162,6 +164,15 @@ impl AggregatorImpl for SiskinMux {
         event.type_() != gst::EventType::Seek && self.parent_src_event(event)
     }
 
+    fn next_time(&self) -> Option<gst::ClockTime> {
+        // With a live source the base class waits until then and for `latency` more, and goes on without those that are late.
+        let pads = self.obj().sink_pads().into_iter().filter_map(|pad| pad.downcast().ok());
+        let time = |pad: gst_base::AggregatorPad| {
+            pad.peek_buffer().map(|buffer| decoding_time(&pad, &buffer).unwrap_or_default())
+        };
+        pads.filter_map(time).min()
+    }
+
     fn aggregate(&self, timeout: bool) -> Result<gst::FlowSuccess, gst::FlowError> {
         if self.ended.load(Ordering::Acquire) {
             return Err(gst::FlowError::Error);
@@ -258,7 +269,8 @@ impl SiskinMux {
             obj.update_segment(&gst::FormattedSegment::<gst::format::Bytes>::new());
         }
         obj.set_src_caps(&caps);
-        *lock(&self.open) = Some(Open { file, tracks: pads });
+        let ends = vec![gst::ClockTime::ZERO; pads.len()];
+        *lock(&self.open) = Some(Open { file, tracks: pads, ends });
         buffer.make_mut().set_offset(head.offset);
         obj.finish_buffer(buffer).map(|_| ())
     }
@@ -312,7 +324,9 @@ impl SiskinMux {
             };
             let delay = lock(&self.streams).get(pad.name().as_str()).map_or(0, Stream::delay_ns);
             let (cut, padding) = self.clipping_ns(pad, &buffer);
-            let pts = (time.unwrap_or_default().nseconds() + delay).saturating_sub(cut);
+            let begins = time.unwrap_or(open.ends[track]);
+            open.ends[track] = begins.saturating_add(buffer.duration().unwrap_or_default());
+            let pts = (begins.nseconds() + delay).saturating_sub(cut);
             let is_keyframe = !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT);
             open.file.discard_padding(padding);
             open.file

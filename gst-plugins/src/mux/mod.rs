@@ -8,7 +8,9 @@
 //!
 //! Pads `subtitle_%u`, also named `text_%u`, take words or longer pieces of text with their times and durations
 //! (`text/x-raw`), which become a subtitle track; pads `tokens_%u` take tokens (`application/x-siskin-tokens`), which become a
-//! metadata track that players leave alone. Nobody waits for either: what comes late is written late, with its time.
+//! metadata track that players leave alone. What comes late is written late, with its time. With live sources no pad is waited for longer
+//! than `latency`, so a stream that pauses holds up nobody; otherwise every pad is, by the base class, until it has something, a GAP event or
+//! its end. One element that feeds several pads needs queues without a limit of time behind it.
 //!
 //! Tags of a stream (`GST_TAG_SCOPE_STREAM`) become those of its track, its language and title among them; others, and those of
 //! `GstTagSetter`, those of the file. Chapters come from `GstTocSetter` or an event of upstream.

@@ -1,6 +1,6 @@
 //! The caps of coded and of raw video, written and read.
 
-use gst_video::{VideoCapsBuilder, VideoFormat, VideoInfo, VideoInterlaceMode};
+use gst_video::{VideoCapsBuilder, VideoFlags, VideoFormat, VideoInfo, VideoInterlaceMode};
 use siskin_core::Limits;
 use siskin_core::bitstream::VideoHeader;
 use siskin_core::media::PixelFormat;
@@ -111,9 +111,20 @@ pub(crate) fn raw_out() -> gst::Caps {
     VideoCapsBuilder::new().format_list(FORMATS).build()
 }
 
+/// As a header has it: 0 where frames come as they will. There `GstVideoInfo` has the highest rate in place of it.
+fn frame_rate_of(info: &VideoInfo) -> (u32, u32) {
+    match info.flags().contains(VideoFlags::VARIABLE_FPS) {
+        true => (0, 1),
+        false => pair(info.fps()),
+    }
+}
+
+fn pair(fraction: gst::Fraction) -> (u32, u32) {
+    (fraction.numer().max(0) as u32, fraction.denom().max(1) as u32)
+}
+
 /// The header of a stream of such frames.
 pub(crate) fn header_of(info: &VideoInfo) -> VideoHeader {
-    let pair = |f: gst::Fraction| (f.numer().max(0) as u32, f.denom().max(1) as u32);
     let pixel_aspect = match pair(info.par()) {
         // The bounds are the bitstream's; what is beyond is a mistake of whoever made the caps.
         (a @ 1..=0x10_0000, b @ 1..=0x10_0000) => (a, b),
@@ -122,7 +133,7 @@ pub(crate) fn header_of(info: &VideoInfo) -> VideoHeader {
     VideoHeader {
         width: info.width(),
         height: info.height(),
-        frame_rate: pair(info.fps()),
+        frame_rate: frame_rate_of(info),
         pixel_aspect,
         colorimetry: colorimetry::to_codes(&info.colorimetry()),
     }
@@ -167,6 +178,20 @@ mod tests {
         let again = VideoInfo::from_caps(&info.to_caps().expect("caps")).expect("a format");
         assert_eq!(header_of(&again), stream());
         assert!(info.to_caps().expect("caps").is_subset(&raw_in()));
+    }
+
+    #[test]
+    fn the_highest_rate_of_a_source_that_varies_is_not_its_rate() {
+        gst::init().expect("GStreamer");
+        let caps = VideoCapsBuilder::new()
+            .format(VideoFormat::I420)
+            .width(64)
+            .height(48)
+            .framerate(gst::Fraction::new(0, 1))
+            .field("max-framerate", gst::Fraction::new(60, 1))
+            .build();
+        let info = VideoInfo::from_caps(&caps).expect("a format");
+        assert_eq!(header_of(&info).frame_rate, (0, 1));
     }
 
     #[test]

@@ -6,7 +6,9 @@ use gst::subclass::prelude::*;
 use gst_video::prelude::*;
 use gst_video::subclass::prelude::*;
 use gst_video::video_codec_state::Readable;
-use gst_video::{VideoCodecFrame, VideoCodecState, VideoFormat, VideoInfo};
+use gst_video::{
+    VideoChromaSite, VideoCodecFrame, VideoCodecFrameFlags, VideoCodecState, VideoFormat, VideoInfo,
+};
 use siskin_core::Error;
 use siskin_core::bitstream::VideoHeader;
 use siskin_core::media::PixelFormat;
@@ -180,13 +182,13 @@ impl VideoDecoderImpl for SiskinVideoDec {
         }
         let header = lock(&self.stream).as_ref().and_then(|s| s.header().copied());
         // Before the first header there is nothing to give; the base class drops a frame without output.
-        let Some(header) = header else { return obj.finish_frame(frame) };
+        let Some(header) = header else { return self.leave_out(frame) };
         self.follow(&header, self.native_format())?;
         // Before decoding: in a fitted GOP frames are independent, so a seek need not compute those before its
         // target. One is given all the same, and clipped by the base class: a stream that ends before anything was given
         // is an error to it, as after a seek to where only the sound goes on.
         if !self.is_wanted(&frame) && self.has_given.load(Ordering::Acquire) {
-            return obj.finish_frame(frame);
+            return self.leave_out(frame);
         }
         // Too late by QoS. The packet has been taken, so later frames still decode.
         if obj.max_decode_time(&frame) < 0 {
@@ -279,12 +281,30 @@ impl SiskinVideoDec {
     /// them (in 3 to 10 of 120 restarts; in none since). The base class uses these caps where a gap comes first.
     fn propose_format(&self, header: &VideoHeader) -> Result<(), glib::BoolError> {
         let format = to_gst_format(self.native_format());
-        let info = caps::info_of(header, format)?;
+        let info = self.output_info(header, format)?;
         let obj = self.obj();
         // No reference state, as in `follow`.
         let state = obj.set_output_state(format, header.width, header.height, None);
         state.map_err(|e| glib::bool_error!("{e}"))?.set_info(info);
         Ok(())
+    }
+
+    /// What frames are given as. A header says nothing of where chroma lies, upstream's caps may; else it is where H.264 and MPEG-2 have it,
+    /// for GStreamer would guess by the height.
+    fn output_info(&self, header: &VideoHeader, format: VideoFormat) -> Result<VideoInfo, glib::BoolError> {
+        let info = caps::info_of(header, format)?;
+        if format != VideoFormat::I420 {
+            return Ok(info);
+        }
+        let caps = self.obj().sink_pad().current_caps();
+        let named = caps.as_ref().and_then(|caps| caps.structure(0)?.get::<String>("chroma-site").ok());
+        let site = named.and_then(|name| name.parse().ok()).unwrap_or(VideoChromaSite::MPEG2);
+        VideoInfo::builder(format, info.width(), info.height())
+            .fps(info.fps())
+            .par(info.par())
+            .colorimetry(&info.colorimetry())
+            .chroma_site(site)
+            .build()
     }
 
     /// Agrees with downstream on the frames of a stream, if they are not those at hand.
@@ -296,7 +316,7 @@ impl SiskinVideoDec {
             return Ok(());
         }
         let format = self.choose_format(native);
-        let info = caps::info_of(header, format).map_err(|e| {
+        let info = self.output_info(header, format).map_err(|e| {
             gst::element_imp_error!(self, gst::StreamError::Format, ["{header:?}: {e}"]);
             gst::FlowError::NotNegotiated
         })?;
@@ -346,6 +366,13 @@ impl SiskinVideoDec {
         segment.clip(pts, end).is_some()
     }
 
+    /// Ends a frame without a picture.
+    fn leave_out(&self, mut frame: VideoCodecFrame) -> Result<gst::FlowSuccess, gst::FlowError> {
+        // Else the base class logs an error for each, 14 to 44 a seek.
+        frame.set_flags(VideoCodecFrameFlags::DECODE_ONLY);
+        self.obj().finish_frame(frame)
+    }
+
     /// Decodes a frame and gives it downstream; where it cannot be decoded, the frame before.
     fn give(&self, mut frame: VideoCodecFrame, index: u32) -> Result<gst::FlowSuccess, gst::FlowError> {
         let obj = self.obj();
@@ -370,7 +397,7 @@ impl SiskinVideoDec {
             }
             if stream.frame().is_none() {
                 drop(guard);
-                return obj.finish_frame(frame);
+                return self.leave_out(frame);
             }
             !stream.is_good()
         };

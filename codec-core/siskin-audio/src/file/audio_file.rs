@@ -105,7 +105,7 @@ impl<R: Read + Seek> AudioFile<R> {
     /// How much of what the container states lies behind `start`, the position of the first packet; as
     /// [`AudioFile::stated_samples`]. `samples` are those found, since the container does not say from where it counts.
     pub fn stated_samples_from(&self, start: u64, samples: u64) -> Option<u64> {
-        // From the beginning of time (FFmpeg, Siskin) or from the first time stamp (mkvmerge).
+        // From the beginning of time (FFmpeg, Siskin 0.2) or from the first time stamp (mkvmerge, Siskin).
         let stated = self.stated_samples()?;
         let from_zero = stated.saturating_sub(start);
         Some(if from_zero.abs_diff(samples) < stated.abs_diff(samples) { from_zero } else { stated })

@@ -89,6 +89,7 @@ pub fn repair_with(mut source: impl Read + Seek, out: &mut impl Write, limits: &
         tick_ns: 1_000_000,
         cues: Vec::new(),
         next_cue_ns: 0,
+        span_ns: None,
         good: 0,
         done: Repaired::default(),
     };
@@ -127,6 +128,8 @@ struct Copy<'a, R, W> {
     tick_ns: u64,
     cues: Vec<u8>,
     next_cue_ns: u64,
+    /// Where the first block begins and the last one ends.
+    span_ns: Option<(u64, u64)>,
     /// Offset in the source up to which everything was whole.
     good: u64,
     done: Repaired,
@@ -316,7 +319,10 @@ impl<R: Read + Seek, W: Write> Copy<'_, R, W> {
         });
         let usual = track.packet_ns.map(|ns| ns.saturating_mul(packets.len() as u64));
         let lasts = own.or(stated).or(usual).unwrap_or(0);
-        self.done.duration_ns = self.done.duration_ns.max(pts.saturating_add(lasts));
+        let end = pts.saturating_add(lasts);
+        let (first, last) = self.span_ns.map_or((pts, end), |(first, last)| (first.min(pts), last.max(end)));
+        self.span_ns = Some((first, last));
+        self.done.duration_ns = last - first;
         self.done.blocks += packets.len() as u64;
         // Players seek to keyframes of the video; an index of the audio beside it would lead them astray.
         let indexed = track.is_video || !self.tracks.iter().any(|t| t.is_video);

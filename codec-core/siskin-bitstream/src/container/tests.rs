@@ -42,6 +42,27 @@ fn blocks(data: &[u8]) -> Result<(Vec<Block>, bool)> {
 }
 
 #[test]
+fn the_length_counts_from_the_first_time_stamp() {
+    let second = 1_000_000_000;
+    let options = WriterOptions { mode: Mode::File, ..Default::default() };
+    let (mut writer, mut data) = (Writer::new(vec![track()], options).expect("a track"), Vec::new());
+    writer.write_header(&mut data).expect("a head");
+    for i in 20..25 {
+        writer.write_block(0, i * second, second, true, &[1; 100], &mut data).expect("a packet");
+    }
+    let cut = data.clone();
+    let patches = writer.finish(&mut data).expect("an end");
+    apply(&mut data, &patches);
+    let (fixed, report) = repaired(&cut).expect("a file that can be repaired");
+    for data in [&data, &fixed] {
+        let reader = Reader::open(Cursor::new(data)).expect("a file of ours");
+        assert_eq!(reader.duration_ns(), Some(5 * second));
+        assert_eq!(blocks(data).expect("blocks").0[0].pts_ns, 20 * second);
+    }
+    assert_eq!(report.duration_ns, 5 * second);
+}
+
+#[test]
 fn both_modes_come_back() {
     for mode in [Mode::File, Mode::Live] {
         let data = file(mode, 30);

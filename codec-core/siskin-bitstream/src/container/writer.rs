@@ -91,6 +91,8 @@ pub struct Writer {
     cues: Vec<CuePoint>,
     patches: Vec<Patch>,
     next_cue_ns: u64,
+    /// Where the first packet begins and the last one ends.
+    begin_ns: Option<u64>,
     end_ns: u64,
     /// When the last packet of each track begins, in ticks.
     last: Vec<Option<u64>>,
@@ -122,6 +124,7 @@ impl Writer {
             patches: Vec::new(),
             next_cue_ns: 0,
             end_ns: 0,
+            begin_ns: None,
             discard_ns: 0,
         })
     }
@@ -188,6 +191,8 @@ impl Writer {
         };
         let is_join = kind == TrackKind::Video && is_keyframe && pts_ns >= self.next_cue_ns;
         self.end_ns = self.end_ns.max(end_ns.saturating_sub(delay_ns));
+        let begin_ns = pts_ns.saturating_sub(delay_ns);
+        self.begin_ns = Some(self.begin_ns.map_or(begin_ns, |first| first.min(begin_ns)));
         let is_whole = self.options.mode == Mode::Live && duration_ns >= CLUSTER_NS && !is_text(kind);
         if is_whole {
             return self.write_alone(&packet, out);
@@ -311,7 +316,10 @@ impl Writer {
         let size = head::long_size(self.position - segment);
         let mut patches = self.take_patches();
         patches.push(Patch { offset: segment - size.len() as u64, data: size.to_vec() });
-        let rest = self.head.complete(self.end_ns, cues_at)?;
+        // From the first time stamp on, as mkvmerge and `matroskamux` count: a part of a recording that begins after 20 s and lasts 5 is
+        // no file of 25 s.
+        let length_ns = self.end_ns.saturating_sub(self.begin_ns.unwrap_or(0));
+        let rest = self.head.complete(length_ns, cues_at)?;
         patches.extend(rest.map(|(offset, data)| Patch { offset, data }));
         Ok(patches)
     }
