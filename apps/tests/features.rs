@@ -35,6 +35,12 @@ fn text_in_a_picture_is_found_from_its_features() {
         width > 150.0 && o["score"].as_f64() > Some(0.5)
     });
     assert!(large, "{objects:?}");
+    // What the second head says of each.
+    let is_told =
+        |o: &serde_json::Value| o["properties"]["title"].as_f64().is_some_and(|p| (0.0..=1.0).contains(&p));
+    assert!(!objects.is_empty() && objects.iter().all(is_told), "{objects:?}");
+    let map = fs::read(maps.join("title-000001.pgm")).expect("a map");
+    assert!(map.starts_with(b"P5\n320 192\n255\n") && map.len() == 15 + 320 * 192);
     let map = fs::read(maps.join("text-000001.pgm")).expect("a map");
     assert!(map.starts_with(b"P5\n320 192\n255\n") && map.len() == 15 + 320 * 192);
     assert!(map[15 + 96 * 320 + 60..15 + 96 * 320 + 260].iter().filter(|&&v| v > 128).count() > 80);

@@ -49,14 +49,14 @@ def halve(graph):
     return graph
 
 
-def write_graph(path, module, example, names, dims):
-    """Export a module; `dims` are the names of rows and columns of the input and of the output."""
+def write_graph(path, module, example, names, dims, smaller=halve):
+    """Export a module; `dims` are the names of rows and columns of the input and of the output, `smaller` stores weights."""
     module = module.eval()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(module, (example,), path, dynamo=False, opset_version=17, input_names=[names[0]],
                           output_names=[names[1]], dynamic_axes={names[0]: {2: "r", 3: "c"}, names[1]: {2: "s", 3: "d"}})
-    graph = halve(onnx.load(path))
+    graph = smaller(onnx.load(path))
     for value, (rows, columns) in zip((graph.graph.input[0], graph.graph.output[0]), dims):
         shape = value.type.tensor_type.shape.dim
         for place, dim in ((2, rows), (3, columns)):

@@ -48,6 +48,47 @@ HELD_CLONES = {
         "test_imgs", "cpp_projects/images", "assets", "jvm_projects/OcrLiteOnnxJvm/run-test/test_imgs")),
     "argman/EAST": ("dca414de39a3a4915a019c9a02c1832a31cdd0ca", ("demo_images", "training_samples")),
 }
+# Packages of Debian 12 with PDFs, of whose documents pages are drawn (`pages.py`): licence, documents, pages of a document. Those
+# of TeX Live are of 2022.20230122; each of their documents states its own licence.
+TEXLIVE = "LPPL-1.3 AND GPL AND GFDL AND CC-BY-SA AND public-domain"
+PAGES = {
+    "texlive-humanities-doc": (TEXLIVE, 45, 2),
+    "texlive-science-doc": (TEXLIVE, 40, 2),
+    "texlive-lang-chinese": (TEXLIVE, 40, 2),
+    "linuxcnc-doc-en": ("GPL-2 AND LGPL-2+ AND GPL-3+", 5, 12),
+    "code-saturne-doc": ("GPL-2+", 6, 8),
+    "texlive-lang-french": (TEXLIVE, 25, 2),
+    "texlive-publishers-doc": (TEXLIVE, 60, 2),
+    "texlive-lang-arabic": (TEXLIVE, 20, 2),
+    "texlive-lang-cyrillic": (TEXLIVE, 20, 2),
+    "lilypond-doc-pdf": ("GFDL-1.3+ AND GPL-3+", 20, 2),
+    "texlive-lang-spanish": (TEXLIVE, 15, 2),
+    "texlive-latex-recommended-doc": (TEXLIVE, 20, 2),
+    "texlive-lang-czechslovak": (TEXLIVE, 12, 2),
+    "octave-doc": ("GPL-3+", 5, 3),
+    "abinit-doc": ("GPL-3+", 4, 6),
+}
+# Whole packages that no head is trained on: by the first the head was chosen, by the second nothing.
+PAGES_TEST = {
+    "texlive-lang-portuguese": (TEXLIVE, 20, 2),
+    "texlive-lang-korean": (TEXLIVE, 15, 2),
+    "texlive-lang-italian": (TEXLIVE, 20, 2),
+    "gnuplot-doc": ("gnuplot", 1, 15),
+    "asymptote-doc": ("LGPL-3+ AND GPL-3+", 8, 6),
+    "texlive-lang-european": (TEXLIVE, 15, 2),
+    "auto-multiple-choice-doc-pdf": ("GPL-2+", 7, 6),
+}
+PAGES_HELD = {
+    "texlive-lang-german": (TEXLIVE, 20, 2),
+    "texlive-lang-japanese": (TEXLIVE, 20, 2),
+    "texlive-lang-greek": (TEXLIVE, 10, 2),
+    "texlive-lang-polish": (TEXLIVE, 8, 1),
+    "r-doc-pdf": ("GPL-2+", 8, 1),
+    "debian-reference-ja": ("GPL-2+", 1, 6),
+    "gap-doc": ("GPL-2+", 3, 2),
+}
+# What pages lie on where a camera sees them.
+PAGE_PHOTOS = ("mate-backgrounds", "gnome-backgrounds")
 TEST_FILES = (
     "scenetext0", "scenetext_segmented_word", "board.jpg", "box_in_scene", "cards.png", "imageText", "text_", "licenseplate",
     "building.jpg", "sudoku", "ml.png", "home.jpg", "messi5", "ela_original", "graf1", "leuvenA", "notes.png",

@@ -81,6 +81,14 @@ def test_the_bundle_is_whole():
     assert tensors["contexts"].shape == (shape[0], tables.context_count(shape[1]))
 
 
+def test_streams_keep_the_id_of_the_bundle_with_one_head():
+    manifest = json.loads((BUNDLE / "manifest.json").read_text())
+    hashed = lambda names: hashlib.sha256("".join(f"{n} {manifest['files'][n]}\n" for n in sorted(names)).encode()).hexdigest()
+    latents = [manifest["device"], manifest["tables"]]
+    assert manifest["codes"] == {"id": hashed([*latents, "text.onnx"])[:16], "sha256": hashed(latents)}
+    assert manifest["codes"]["id"] == "a03d25d2085abe3e"
+
+
 def test_both_halves_fit_each_other():
     runtime = pytest.importorskip("onnxruntime")
     manifest = json.loads((BUNDLE / "manifest.json").read_text())
@@ -159,3 +167,49 @@ def test_example_pictures_come_from_the_commits_named(tmp_path):
     found = [p for p in (tmp_path / "out").rglob("*") if p.is_file()]
     assert [p.read_bytes() for p in found] == [b"first"]
     assert found[0].relative_to(tmp_path / "out").parts == ("owner", "name", "examples", "deep", "a.png")
+
+
+def test_the_second_head_is_told_by_the_kinds_of_a_page():
+    pytest.importorskip("torch")
+    pytest.importorskip("cv2")
+    from layout import KINDS, paint
+    from second import PROPERTIES, targets
+    # A title over the whole width in the upper tenth, running text in the right half, of which a figure covers the lower part.
+    found = [(KINDS.index("title"), 0.9, np.float32([0, 0, 1, 0.1])), (KINDS.index("text"), 0.8, np.float32([0.5, 0.2, 1, 1])),
+             (KINDS.index("figure"), 0.7, np.float32([0.5, 0.6, 1, 1]))]
+    maps = dict(zip(PROPERTIES, targets(paint(found, 100, 60))))
+    assert maps["title"][:10].all() and not maps["title"][10:].any()
+    assert maps["paragraph"][20:, 30:].all() and maps["paragraph"].sum() == 80 * 30
+    assert maps["figure"][60:, 30:].all() and maps["figure"].sum() == 40 * 30
+
+
+def test_weights_in_a_byte_give_nearly_the_same_map(tmp_path):
+    torch = pytest.importorskip("torch")
+    runtime = pytest.importorskip("onnxruntime")
+    from second import PageHead
+    from second_export import Property, export_head
+    torch.manual_seed(7)
+    head, latents = PageHead().eval(), torch.randn(1, 32, 6, 10)
+    head.scale.uniform_(0.5, 2)
+    with torch.no_grad():
+        expected = torch.sigmoid(head(latents))[:, 1:2].numpy()
+    export_head(tmp_path / "a.onnx", Property(head, "figure"))
+    session = runtime.InferenceSession(str(tmp_path / "a.onnx"), providers=["CPUExecutionProvider"])
+    found = session.run(None, {"latents": latents.numpy()})[0]
+    # 6 rows and 10 columns of blocks: a page whose coarsest grid has a row and a column by themselves.
+    assert found.shape == (1, 1, 12, 20) and np.abs(found - expected).max() < 0.02
+    assert (tmp_path / "a.onnx").stat().st_size < 100_000
+
+
+def test_jpeg_is_read_off_between_its_qualities():
+    pytest.importorskip("cv2")
+    pytest.importorskip("onnxruntime")
+    from second_figures import agreement, bytes_at
+    rows = [{"scale": 1, "bytes": 1000, "right": 0.6}, {"scale": 1, "bytes": 4000, "right": 0.8},
+            {"scale": 0.5, "bytes": 900, "right": 0.5}, {"scale": 0.5, "bytes": 1800, "right": 0.7}]
+    assert bytes_at(rows, "right", 0.7) == pytest.approx(1800) and bytes_at(rows, "right", 0.75) == pytest.approx(4000 / 2 ** 0.5)
+    assert bytes_at(rows, "right", 0.9) is None
+    wanted = [np.array([True, True, False]), np.array([False])]
+    told = [np.array([True, False, False]), np.array([True])]
+    # One of two is found, and one of two others is taken for one.
+    assert agreement(told, wanted) == {"f": 0.5, "right": 0.5}

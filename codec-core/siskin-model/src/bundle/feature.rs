@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::folder::{self, Facts, Folder};
-use super::{hash_of, id_of, registry};
+use super::{CodesSpec, hash_of, id_of, registry};
 use crate::{Limits, Result};
 use siskin_bitstream::BundleId;
 use siskin_bitstream::feature::MAX_LEVELS;
@@ -42,6 +42,9 @@ pub struct FeatureManifest {
     pub tables: String,
     /// What the latents are read by, 1 to 16; the first is the default.
     pub heads: Vec<HeadSpec>,
+    /// What the latents of its streams mean, if that is older than the bundle's heads.
+    #[serde(default)]
+    pub codes: Option<CodesSpec>,
     /// SHA-256 of every file of the bundle, in hexadecimal.
     pub files: BTreeMap<String, String>,
     /// How the networks came about.
@@ -108,7 +111,8 @@ impl Facts for FeatureManifest {
             let is_placed = (head.result == ResultKind::Boxes) == (index == 0);
             check(is_placed, format!("head {name}: the first gives boxes, the others properties of them"))?;
         }
-        Ok(())
+        let Some(codes) = &self.codes else { return Ok(()) };
+        codes.check(&self.files, |name| name == self.device || name == self.tables)
     }
 
     fn name(&self) -> &str {
@@ -121,9 +125,9 @@ impl Facts for FeatureManifest {
 }
 
 impl FeatureManifest {
-    /// The id that streams carry.
+    /// The id that streams carry: what [`codes`](Self::codes) says, else the first 8 bytes of the hash of all files.
     pub fn id(&self) -> BundleId {
-        id_of(&hash_of(&self.files))
+        self.codes.as_ref().and_then(CodesSpec::stream_id).unwrap_or_else(|| id_of(&hash_of(&self.files)))
     }
 }
 
@@ -246,5 +250,31 @@ mod tests {
         assert!(refusal(|m| m["heads"][1]["map_stride"] = 3.into()).contains("map_stride 3"));
         assert!(refusal(|m| m["heads"][1]["result"] = "boxes".into()).contains("properties"));
         assert!(refusal(|m| m["heads"][0]["threshold"] = 1.0.into()).contains("threshold 1"));
+    }
+
+    #[test]
+    fn more_heads_keep_the_id_of_the_latents() {
+        let files = |heads: &[&str]| {
+            let names = ["device.onnx", "tables.safetensors"].iter().chain(heads);
+            names.map(|n| ((*n).to_owned(), format!("hash of {n}"))).collect::<BTreeMap<_, _>>()
+        };
+        let parse = |files: &BTreeMap<_, _>, codes: Option<(&str, &str)>| {
+            let mut value = manifest();
+            value["files"] = serde_json::json!(files);
+            if let Some((id, sha256)) = codes {
+                value["codes"] = serde_json::json!({ "id": id, "sha256": sha256 });
+            }
+            folder::parse_manifest::<FeatureManifest>(value.to_string().as_bytes())
+        };
+        let one = parse(&files(&["text.onnx"]), None).expect("a manifest").id();
+        let both = files(&["text.onnx", "turned.onnx"]);
+        assert_ne!(parse(&both, None).expect("a manifest").id(), one);
+        let (id, sha256) = (one.to_string(), hex::encode(hash_of(&files(&[]))));
+        assert_eq!(parse(&both, Some((&id, &sha256))).expect("a manifest").id(), one);
+        // Another device half under an id that files carry.
+        let mut other = both.clone();
+        other.insert("device.onnx".into(), "another hash".into());
+        assert!(parse(&other, Some((&id, &sha256))).is_err_and(|e| e.contains("codes sha256")));
+        assert!(parse(&both, Some(("no id", &sha256))).is_err_and(|e| e.contains("codes id")));
     }
 }

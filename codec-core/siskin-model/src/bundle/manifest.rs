@@ -194,14 +194,42 @@ pub struct EntropySpec {
     pub file: String,
 }
 
-/// The id of codes that outlive networks: a bundle whose decoder was trained anew for the codes of an earlier bundle keeps
-/// the earlier one's id, so that it plays that one's files and that one plays its own.
+/// The id of codes that outlive networks: a bundle whose decoder was trained anew for the codes of an earlier bundle, or whose
+/// latents more heads read, keeps the earlier one's id, so that it reads that one's files and that one reads its own.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct CodesSpec {
     /// The id that streams carry, 16 lower-case hexadecimal digits: that of the first bundle with these codes.
     pub id: String,
-    /// SHA-256, as [`Bundle::hash`](super::Bundle::hash) is made, over the quantizer's and the entropy coding's files alone.
+    /// SHA-256, as [`Bundle::hash`](super::Bundle::hash) is made, over the files alone that say what codes mean: the quantizer's
+    /// and the entropy coding's, of features the device half and the tables.
     pub sha256: String,
+}
+
+impl CodesSpec {
+    /// The id, if it is one.
+    pub(super) fn stream_id(&self) -> Option<BundleId> {
+        let mut id = [0; 8];
+        let is_lower = self.id.bytes().all(|b| !b.is_ascii_uppercase());
+        hex::decode_to_slice(&self.id, &mut id).ok().filter(|()| is_lower).map(|()| BundleId(id))
+    }
+
+    /// Checks the id, and the hash over those of `files` that say what codes mean.
+    pub(super) fn check(
+        &self,
+        files: &BTreeMap<String, String>,
+        is_of_codes: impl Fn(&str) -> bool,
+    ) -> std::result::Result<(), String> {
+        if self.stream_id().is_none() {
+            return Err(format!("codes id {:?} is not 16 hexadecimal digits", self.id));
+        }
+        // Codebooks exchanged under an id that files carry would turn those files into noise without a word.
+        let of_codes = files.iter().filter(|(name, _)| is_of_codes(name));
+        let found = hex::encode(super::hash_of(&of_codes.map(|(n, h)| (n.clone(), h.clone())).collect()));
+        if found != self.sha256 {
+            return Err(format!("codes sha256 {}, the files of the codes have {found}", self.sha256));
+        }
+        Ok(())
+    }
 }
 
 /// The residual quantizers that are implemented.
@@ -332,13 +360,8 @@ impl Facts for Manifest {
         Specials::new(&self.special_ids, size, size.into()).map_err(|e| format!("special_ids: {e}"))?;
         check(self.prefixes.iter().all(|p| stages_fit(p.stages)), "a prefix beyond the stages".into())?;
         let Some(codes) = &self.codes else { return Ok(()) };
-        check(self.stream_id().is_some(), format!("codes id {:?} is not 16 hexadecimal digits", codes.id))?;
-        // Codebooks exchanged under an id that files carry would turn those files into noise without a word.
-        let found = hex::encode(self.codes_hash());
-        check(
-            found == codes.sha256,
-            format!("codes sha256 {}, the files of the codes have {found}", codes.sha256),
-        )
+        let tables = self.entropy.as_ref().map(|e| e.file.as_str());
+        codes.check(&self.files, |name| name == self.quantizer.file || Some(name) == tables)
     }
 
     fn name(&self) -> &str {
@@ -399,22 +422,10 @@ impl Manifest {
         super::hash_of(&self.files)
     }
 
-    /// The hash of the files that say what codes mean.
-    fn codes_hash(&self) -> [u8; 32] {
-        let tables = self.entropy.as_ref().map(|e| &e.file);
-        let of_codes = |name: &String| *name == self.quantizer.file || Some(name) == tables;
-        super::hash_of(
-            &self.files.iter().filter(|(n, _)| of_codes(n)).map(|(n, h)| (n.clone(), h.clone())).collect(),
-        )
-    }
-
     /// The id that streams of the bundle carry: what `codes` says, else the first 8 bytes of the hash of all files; none if
     /// `codes` says nothing that is an id.
     pub(super) fn stream_id(&self) -> Option<BundleId> {
-        let Some(codes) = &self.codes else { return Some(super::id_of(&self.hash())) };
-        let mut id = [0; 8];
-        let is_lower = codes.id.bytes().all(|b| !b.is_ascii_uppercase());
-        hex::decode_to_slice(&codes.id, &mut id).ok().filter(|()| is_lower).map(|()| BundleId(id))
+        self.codes.as_ref().map_or_else(|| Some(super::id_of(&self.hash())), CodesSpec::stream_id)
     }
 
     /// Values of a frame's latents.
