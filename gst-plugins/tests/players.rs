@@ -253,3 +253,15 @@ fn a_gap_before_the_first_frame_has_the_streams_caps() {
     assert_eq!((infos[0].width(), infos[0].height()), (header.width, header.height));
     assert_eq!(infos[0].fps(), gst::Fraction::new(25, 1));
 }
+
+#[test]
+fn chroma_lies_where_the_source_had_it() {
+    for site in ["mpeg2", "jpeg"] {
+        let raw = format!("video/x-raw,format=I420,width=64,height=48,framerate=25/1,chroma-site={site}");
+        let text = format!("videotestsrc num-buffers=2 ! {raw} ! siskinvideoenc ! siskinvideodec name=last");
+        let (said, seen) = watch(&text, "video/x-raw");
+        assert_eq!(said.error, None);
+        let found = seen[0].caps.structure(0).and_then(|s| s.get::<String>("chroma-site").ok());
+        assert_eq!(found.as_deref(), Some(site));
+    }
+}

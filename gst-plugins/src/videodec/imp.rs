@@ -52,6 +52,8 @@ pub struct SiskinVideoDec {
     stats: Mutex<Stats>,
     output: Mutex<Option<Output>>,
     splitter: Mutex<Splitter>,
+    /// Where the caps say that chroma lies.
+    chroma_site: Mutex<Option<VideoChromaSite>>,
     /// Frames of a packet are on their way to the base class.
     splitting: AtomicBool,
     /// A frame has been given to the base class since the last flush.
@@ -66,6 +68,7 @@ impl Default for SiskinVideoDec {
             stats: Mutex::default(),
             output: Mutex::default(),
             splitter: Mutex::default(),
+            chroma_site: Mutex::default(),
             splitting: AtomicBool::default(),
             has_given: AtomicBool::default(),
         }
@@ -155,6 +158,8 @@ impl VideoDecoderImpl for SiskinVideoDec {
     }
 
     fn set_format(&self, state: &VideoCodecState<'static, Readable>) -> Result<(), gst::LoggableError> {
+        let named = state.caps().and_then(|caps| caps.structure(0)?.get::<String>("chroma-site").ok());
+        *lock(&self.chroma_site) = named.and_then(|name| name.parse().ok());
         match state.caps().map_or(Ok(None), caps::header) {
             Ok(Some(header)) => {
                 // Before the first packet, which may be a GOP without a header of its own.
@@ -296,9 +301,7 @@ impl SiskinVideoDec {
         if format != VideoFormat::I420 {
             return Ok(info);
         }
-        let caps = self.obj().sink_pad().current_caps();
-        let named = caps.as_ref().and_then(|caps| caps.structure(0)?.get::<String>("chroma-site").ok());
-        let site = named.and_then(|name| name.parse().ok()).unwrap_or(VideoChromaSite::MPEG2);
+        let site = lock(&self.chroma_site).unwrap_or(VideoChromaSite::MPEG2);
         VideoInfo::builder(format, info.width(), info.height())
             .fps(info.fps())
             .par(info.par())

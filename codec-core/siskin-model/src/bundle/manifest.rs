@@ -218,7 +218,7 @@ impl CodesSpec {
         &self,
         files: &BTreeMap<String, String>,
         is_of_codes: impl Fn(&str) -> bool,
-    ) -> std::result::Result<(), String> {
+    ) -> Result<(), String> {
         if self.stream_id().is_none() {
             return Err(format!("codes id {:?} is not 16 hexadecimal digits", self.id));
         }
