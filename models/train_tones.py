@@ -131,10 +131,11 @@ class Trainer(Training):
             with torch.no_grad():
                 before = self.first(held, zero_states(self.first, len(held)))[0].float()
         wanted, got = (pcm - pcm.mean(1, keepdim=True))[:, :-delay], y[len(held):, delay:]
-        # Nor may these tones be louder than they were: 3 kHz from one stage came to 5 dB above what was given. Of speech that would cost
-        # .08 dB of its level and .002 of speaker similarity.
-        losses = {"keep": self.kept(before, y[:len(held)]), "tones": self.convergence(wanted, got), "shape": self.shape(wanted, got),
-                  "louder": louder(wanted, got), "held": louder(before[half:, delay:], y[half:len(held), delay:])}
+        # Nor may these tones be louder than they were: 3 kHz from one stage came to 5 dB above what was given. Of speech that would
+        # cost .08 dB of its level and .002 of speaker similarity.
+        losses = {"keep": self.kept(before, y[:len(held)]), "tones": self.convergence(wanted, got),
+                  "shape": self.shape(wanted, got), "louder": louder(wanted, got),
+                  "held": louder(before[half:, delay:], y[half:len(held), delay:])}
         weights = {"keep": args.keep, "tones": 1.0, "shape": args.shape, "louder": args.louder, "held": 10.0}
         self.opt.zero_grad(set_to_none=True)
         sum(weights[k] * v for k, v in losses.items()).backward()

@@ -43,8 +43,8 @@ PASSES = {"nerv-fast": (40, (1e-2, 2e-3)), "nerv": (130, (6e-3, 1e-3)), "nerv-sl
           "nerv-placebo": (1600, (3e-3, 5e-4))}
 LOW_DELAY = ["-tune", "zerolatency"]
 AV1 = ["-c:v", "libsvtav1", "-svtav1-params", "pred-struct=1"]
-# 23 among the settings of x264, since noise takes 5 times the bits at 23 and 29 times at 20 of what it takes at 27: two points that far
-# apart are no curve.
+# 23 among the settings of x264, since noise takes 5 times the bits at 23 and 29 times at 20 of what it takes at 27: two points
+# that far apart are no curve.
 LIVE_PEERS = [
     ("x264 ultrafast zerolatency", ["-c:v", "libx264", "-preset", "ultrafast", *LOW_DELAY], [18, 23, 28, 34]),
     ("x264 veryfast zerolatency", ["-c:v", "libx264", "-preset", "veryfast", *LOW_DELAY], [20, 23, 27, 34]),

@@ -18,9 +18,9 @@ fn clicks(folder: &Path) -> PathBuf {
 /// The file as this program reads it, in samples at 24 kHz.
 fn read(path: &Path) -> Vec<f32> {
     let (coded, raw) = (path.with_extension("mka"), path.with_extension("npy"));
-    good(&["encode", "-q", "-y", "--stages", "9", text(path), text(&coded)]);
+    good(["encode", "-q", "-y", "--stages", "9", text(path), text(&coded)]);
     assert_eq!(json(&["info", text(&coded), "--json"])["samples"], 25_200, "{path:?}");
-    good(&["decode", "-q", "-y", text(&coded), text(&raw.with_extension("wav"))]);
+    good(["decode", "-q", "-y", text(&coded), text(&raw.with_extension("wav"))]);
     let wav = std::fs::read(raw.with_extension("wav")).expect("a file");
     let data = wav.windows(4).position(|w| w == b"data").expect("samples") + 8;
     wav[data..].as_chunks::<2>().0.iter().map(|&b| f32::from(i16::from_le_bytes(b)) / 32_768.0).collect()
@@ -78,7 +78,7 @@ fn a_copied_part_begins_where_it_was_cut() {
     ffmpeg(&["-f", "lavfi", "-i", sound, "-c:a", "libopus", "-b:a", "128k", text(&whole)]);
     ffmpeg(&["-ss", "1.03", "-i", text(&whole), "-c", "copy", text(&part)]);
     let coded = folder.path().join("part.mka");
-    good(&["encode", "-q", "-y", text(&part), text(&coded)]);
+    good(["encode", "-q", "-y", text(&part), text(&coded)]);
     let seconds = json(&["info", text(&coded), "--json"])["seconds"].as_f64().expect("a length");
     assert!((seconds - 1.97).abs() < 0.021, "{seconds}");
 }
