@@ -186,6 +186,7 @@ def test_the_second_head_is_told_by_the_kinds_of_a_page():
 def test_weights_in_a_byte_give_nearly_the_same_map(tmp_path):
     torch = pytest.importorskip("torch")
     runtime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("cv2")
     from second import PageHead
     from second_export import Property, export_head
     torch.manual_seed(7)
