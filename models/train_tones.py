@@ -87,6 +87,8 @@ def louder(wanted, got):
 class Trainer(Training):
     LOGGED = ("keep", "tones", "shape", "louder", "held", "norm")
     AVERAGE = 0.99
+    # Weight of what held tones are louder than the bundle makes them.
+    HELD = 10.0
 
     def __init__(self, args):
         super().__init__(args)
@@ -107,7 +109,7 @@ class Trainer(Training):
 
     def extra(self):
         return {"losses": {"keep": self.args.keep, "tones": 1.0, "shape": self.args.shape,
-                           "louder": self.args.louder, "held": 10.0}}
+                           "louder": self.args.louder, "held": self.HELD}}
 
     def drawn(self, kind, size):
         """Crops and what their codes say of them."""
@@ -136,7 +138,7 @@ class Trainer(Training):
         losses = {"keep": self.kept(before, y[:len(held)]), "tones": self.convergence(wanted, got),
                   "shape": self.shape(wanted, got), "louder": louder(wanted, got),
                   "held": louder(before[half:, delay:], y[half:len(held), delay:])}
-        weights = {"keep": args.keep, "tones": 1.0, "shape": args.shape, "louder": args.louder, "held": 10.0}
+        weights = {"keep": args.keep, "tones": 1.0, "shape": args.shape, "louder": args.louder, "held": self.HELD}
         self.opt.zero_grad(set_to_none=True)
         sum(weights[k] * v for k, v in losses.items()).backward()
         return losses | {"norm": self.descend()}
