@@ -39,9 +39,11 @@ trap 'cd /; umount -R -l "$fresh" 2>/dev/null || true; rm -rf --one-file-system 
 # Lays the smallest Debian that has apt out in the folder $1: the one that was made at most a week ago, since a package that
 # Debian has replaced can no longer be fetched.
 lay_out() {
-  if [ -z "$(find "$base" -mtime -7 2>/dev/null)" ]; then
+  # Only a file: mmdebstrap had made a folder of this name, before it was told the format and guessed it of `.new`.
+  if [ -z "$(find "$base" -maxdepth 0 -type f -mtime -7 2>/dev/null)" ]; then
     say "making the smallest system that has apt"
-    mmdebstrap --quiet --variant=apt "$release" "$base.new"
+    rm -rf --one-file-system "$base" "$base.new"
+    mmdebstrap --quiet --format=tar --variant=apt "$release" "$base.new"
     mv "$base.new" "$base"
   fi
   mkdir -p "$1"
