@@ -27,7 +27,7 @@ const LISTENED_SECONDS: usize = 30;
 /// Bit rate in b/s from which audio-48k was trained.
 const LOWEST_GENERAL: u32 = 6000;
 /// Highest bit rate in b/s that speech-24k has.
-const HIGHEST_SPEECH: u32 = 9000;
+pub(crate) const HIGHEST_SPEECH: u32 = 9000;
 
 /// A bundle for the sound of `input`, and words that say why where it was chosen by listening. `needs_speech`: other options mean
 /// or need speech-24k.

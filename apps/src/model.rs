@@ -4,8 +4,10 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use siskin_core::bundle::Bundle;
+use siskin_core::bundle::{Bundle, Manifest};
 use siskin_core::runtime::{Provider, Runtime, RuntimeOptions};
+
+use crate::failure::usage_error;
 
 /// The shipped bundle for speech, and that for all other sound.
 pub(crate) const SPEECH: &str = "speech-24k";
@@ -65,4 +67,25 @@ impl ModelArgs {
             engine_cache: self.engine_cache.clone(),
         })?)
     }
+}
+
+/// The stages of a bundle at a bit rate in b/s, its default ones without.
+///
+/// # Errors
+/// A usage error for rates that it does not have.
+pub(crate) fn stages_at(manifest: &Manifest, bitrate: Option<u32>) -> Result<u8> {
+    let Some(bitrate) = bitrate else { return Ok(manifest.default_stages) };
+    let quantizer = &manifest.quantizer;
+    // One stage: a code of each group, so many times a second as the encoder steps by `hop` samples.
+    let lowest =
+        f64::from(quantizer.code_bits()) * f64::from(quantizer.groups) * f64::from(manifest.sample_rate)
+            / f64::from(manifest.hop);
+    let highest = lowest * f64::from(quantizer.stages);
+    if f64::from(bitrate) < lowest || f64::from(bitrate) > highest {
+        let name = &manifest.name;
+        return Err(usage_error(format!(
+            "--bitrate is {bitrate} b/s, {name} has: {lowest:.0} to {highest:.0}"
+        )));
+    }
+    Ok(manifest.stages_for(bitrate))
 }

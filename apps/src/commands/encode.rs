@@ -9,12 +9,12 @@ use siskin_core::audio::{self, DEFAULT_LAMBDA, DEFAULT_SEARCH_WIDTH, Encoder, En
 use siskin_core::bundle::{Bundle, Conventions, Manifest, VideoBundle};
 
 use crate::bench::peak_memory;
-use crate::content::{self, AudioKind};
+use crate::content::{self, AudioKind, HIGHEST_SPEECH};
 use crate::events;
 use crate::failure::usage_error;
-use crate::media::{self, AudioInput, Kind, Source, kept_tags};
+use crate::media::{self, AudioInput, Kind, Source, describe_left_out, kept_tags};
 use crate::media_file::{CodedFile, Sink};
-use crate::model::ModelArgs;
+use crate::model::{ModelArgs, SPEECH, stages_at};
 use crate::report::{Progress, Report, ReportArgs};
 use crate::target::{Overwrite, OverwriteArgs, Target, is_dash};
 use crate::units;
@@ -168,7 +168,7 @@ fn encode_sound(args: &EncodeArgs, source: Source, mut report: Report) -> Result
     }
     input.set_channels(manifest.channels);
     source.describe_choice(Kind::Audio).iter().for_each(|words| report.note(words));
-    describe_input(&input, manifest.channels, &report);
+    describe_input(&input, manifest, &report);
     let runtime = args.model.runtime()?;
     let mut config = encoder_config(args, stages, rate, bundle.stream_header().frame_rate());
     let target = Target::open(&args.output, args.overwrite.choice(), &args.input)?;
@@ -205,7 +205,9 @@ fn encode_sound(args: &EncodeArgs, source: Source, mut report: Report) -> Result
     ));
     let stream = (encoder.stream_header(), encoder.frames_per_packet());
     let beside = (input.chapters(), source.track_labels(Kind::Audio));
-    let mut sink = Sink::with_chapters(&target, stream, kept_tags(&source), beside)?;
+    let (tags, tags_left_out) = kept_tags(&source);
+    describe_left_out(tags_left_out).iter().for_each(|note| report.note(note));
+    let mut sink = Sink::with_chapters(&target, stream, tags, beside)?;
     let (mut samples, mut pcm, mut more) = (0u64, Vec::new(), true);
     while more {
         while more && pcm.len() < BATCH {
@@ -339,7 +341,7 @@ fn open_sound(args: &EncodeArgs, source: &Source, model: Option<&str>, report: &
     check_packets(args, manifest)?;
     let input = AudioInput::of(source, manifest.sample_rate)?;
     source.describe_choice(Kind::Audio).iter().for_each(|words| report.note(words));
-    describe_mix(&input, manifest.channels, report);
+    describe_mix(&input, manifest, report);
     let header = bundle.stream_header();
     let rate = rate_control(args, bundle.manifest(), header.code_rate(stages));
     let mut config = encoder_config(args, stages, rate, header.frame_rate());
@@ -413,38 +415,31 @@ fn choose_stages(args: &EncodeArgs, manifest: &Manifest) -> Result<u8> {
         }
         return Ok(asked);
     }
-    let Some(bitrate) = args.bitrate else { return Ok(manifest.default_stages) };
-    let quantizer = &manifest.quantizer;
-    // One stage: a code of each group, so many times a second as the encoder steps by `hop` samples.
-    let lowest =
-        f64::from(quantizer.code_bits()) * f64::from(quantizer.groups) * f64::from(manifest.sample_rate)
-            / f64::from(manifest.hop);
-    let highest = lowest * f64::from(all);
-    if f64::from(bitrate) < lowest || f64::from(bitrate) > highest {
-        let name = &manifest.name;
-        return Err(usage_error(format!(
-            "--bitrate is {bitrate} b/s, {name} has: {lowest:.0} to {highest:.0}"
-        )));
-    }
-    Ok(manifest.stages_for(bitrate))
+    let is_for_general = manifest.name == SPEECH && args.bitrate.is_some_and(|b| b > HIGHEST_SPEECH);
+    stages_at(manifest, args.bitrate).map_err(|e| match is_for_general {
+        true => usage_error(format!("{e}; --audio general has more")),
+        false => e,
+    })
 }
 
 /// Tells of channels that do not stay as they are.
-fn describe_mix(input: &AudioInput, channels: u8, report: &Report) {
-    let (from, to) = (input.channels(), units::format_channels(channels));
-    match from.cmp(&channels.into()) {
-        std::cmp::Ordering::Greater => report.note(&format!("Mixing {from} channels down to {to}")),
+fn describe_mix(input: &AudioInput, manifest: &Manifest, report: &Report) {
+    let (from, to) = (input.channels(), units::format_channels(manifest.channels));
+    // Who encodes a song as a first try gets it as speech: this line is where it can be seen.
+    let other = if manifest.name == SPEECH { "; --audio general keeps two" } else { "" };
+    match from.cmp(&manifest.channels.into()) {
+        std::cmp::Ordering::Greater => report.note(&format!("Mixing {from} channels down to {to}{other}")),
         std::cmp::Ordering::Less => report.note(&format!("The input is mono, the model codes {to}")),
         std::cmp::Ordering::Equal => {}
     }
 }
 
-fn describe_input(input: &AudioInput, channels: u8, report: &Report) {
+fn describe_input(input: &AudioInput, manifest: &Manifest, report: &Report) {
     let (from, to) = (input.source_rate(), input.rate());
     if from != to {
         report.note(&format!("Resampling from {from} Hz to {to} Hz"));
     }
-    describe_mix(input, channels, report);
+    describe_mix(input, manifest, report);
     let others = input.other_streams();
     if !others.is_empty() {
         report.note(&format!("Leaving out other streams: {}", others.join(", ")));

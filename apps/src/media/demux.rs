@@ -12,11 +12,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use ffmpeg_next::format::stream::Disposition;
-use ffmpeg_next::{Error as FfmpegError, Packet, Rational, Stream, codec, media};
+use ffmpeg_next::{Error as FfmpegError, Packet, Rational, Stream, media};
 use siskin_core::container::Chapter;
 
 use super::aspect;
-use super::opus_start::{self, OpusStart};
 use super::source::{self, Length};
 use super::timeline::{Stamp, Timeline};
 use crate::interrupt;
@@ -83,6 +82,9 @@ struct Demuxer {
     /// The best stream of each kind, if there is one.
     streams: [Option<Selected>; 2],
     bad_packets: u64,
+    /// Streams that were there when the input was opened, and packets of others that have begun since.
+    known_streams: usize,
+    later_packets: u64,
     ended: bool,
     /// Why the input ended before its end.
     broken: Option<FfmpegError>,
@@ -133,6 +135,8 @@ impl Source {
         let timeline = Timeline::new(streams.len(), is_broadcast, stated_end);
         let demuxer = Demuxer {
             name,
+            known_streams: input.streams().len(),
+            later_packets: 0,
             input,
             length,
             path: path.is_file().then(|| path.to_owned()),
@@ -160,6 +164,11 @@ impl Source {
         let demuxer = self.lock();
         let stream = demuxer.streams[Kind::Video as usize].as_ref()?.index;
         aspect::stated_aspect(&demuxer.input, stream)
+    }
+
+    /// The container's name, as FFmpeg has it: several with commas between them.
+    pub(super) fn format_name(&self) -> String {
+        self.lock().input.format().name().to_owned()
     }
 
     /// Whether the times of a stream count its samples, whatever rate these have.
@@ -204,6 +213,9 @@ impl Source {
             let kinds: Vec<_> = demuxer.input.streams().map(|s| kind_of(&s)).collect();
             let found = if kinds.is_empty() { "nothing".into() } else { kinds.join(", ") };
             let wanted = if kind == Kind::Audio { "audio" } else { "video" };
+            if kinds.iter().any(|kind| kind == wanted) {
+                bail!("{}: nothing of its {wanted} can be read", demuxer.name);
+            }
             bail!("{} has no {wanted} stream, found: {found}", demuxer.name);
         };
         selected.is_wanted = true;
@@ -212,13 +224,22 @@ impl Source {
     }
 
     /// The next packet of a track; who is patient waits for it however much of the other track comes before.
-    fn next(&self, kind: Kind, is_patient: bool) -> Result<Next<Packet>> {
+    pub(super) fn next(&self, kind: Kind, is_patient: bool) -> Result<Next<Packet>> {
         self.lock().next(kind, is_patient)
     }
 
     /// Packets that the container could not be read for so far.
     pub(super) fn bad_packets(&self) -> u64 {
         self.lock().bad_packets
+    }
+
+    /// What streams that began after the input was opened had, in words, where there was such.
+    pub(crate) fn describe_later(&self) -> Option<String> {
+        let demuxer = self.lock();
+        let (count, name) = (demuxer.later_packets, &demuxer.name);
+        // As where a broadcast changes its streams: FFmpeg's own choice stays with the first ones too.
+        (count > 0)
+            .then(|| format!("{name}: streams that begin later were left out, {count} packets of them"))
     }
 
     /// The earliest time of a track's packets that has been read so far, in nanoseconds.
@@ -234,7 +255,7 @@ impl Source {
                     / i128::from(c.time_base().denominator().max(1));
                 u64::try_from(ns - i128::from(zero)).unwrap_or(0)
             };
-            let title = c.metadata().get("title").unwrap_or_default().to_owned();
+            let title = read_text(c.metadata().get("title").unwrap_or_default());
             Chapter { start_ns: ns(c.start()), end_ns: Some(ns(c.end())), title }
         };
         // What ends before the first sample or frame is not there.
@@ -335,6 +356,7 @@ impl Demuxer {
         let index = packet.stream();
         let Some(track) = self.streams.iter().position(|s| s.as_ref().is_some_and(|s| s.index == index))
         else {
+            self.later_packets += u64::from(index >= self.known_streams);
             return Ok(());
         };
         let Some(selected) = &mut self.streams[track] else { return Ok(()) };
@@ -450,120 +472,6 @@ impl Selected {
     }
 }
 
-/// A stream's packets in one decoder.
-pub(crate) struct Track {
-    source: Source,
-    kind: Kind,
-    decoder: codec::decoder::Opened,
-    /// For sound whose beginning its decoder does not drop.
-    opus: Option<OpusStart>,
-    time_base: Rational,
-    /// Packets that could not be decoded so far.
-    bad_packets: u64,
-    draining: bool,
-}
-
-impl Track {
-    /// Opens the decoder of a kind's best stream.
-    pub(crate) fn open(source: &Source, kind: Kind) -> Result<Self> {
-        let name = source.name();
-        let (parameters, time_base) = source.select_stream(kind, |s| (s.parameters(), s.time_base()))?;
-        let opus = opus_start::is_needed(source.lock().input.format().name(), &parameters);
-        let context = codec::Context::from_parameters(parameters).map_err(|e| anyhow!("{name}: {e}"))?;
-        let mut decoder = context.decoder();
-        // Without it the samples that the encoder padded at start and end are not skipped.
-        decoder.set_packet_time_base(time_base);
-        let opened = match kind {
-            Kind::Video => decoder.video().map(|d| d.0),
-            Kind::Audio if opus => decoder.open_as_with(codec::Id::OPUS, opus_start::options()),
-            Kind::Audio => decoder.audio().map(|d| d.0),
-        };
-        let medium = if kind == Kind::Video { "video" } else { "audio" };
-        let decoder = opened.map_err(|e| anyhow!("{name}: the {medium} cannot be decoded: {e}"))?;
-        let opus = opus.then(OpusStart::default);
-        Ok(Self { source: source.clone(), kind, decoder, opus, time_base, bad_packets: 0, draining: false })
-    }
-
-    /// The input that it is read from.
-    pub(crate) fn source(&self) -> &Source {
-        &self.source
-    }
-
-    /// Seconds of a tick of its frames' times.
-    pub(crate) fn time_base(&self) -> Rational {
-        self.time_base
-    }
-
-    /// Packets that could not be read or decoded so far.
-    pub(crate) fn bad_packets(&self) -> u64 {
-        self.bad_packets + self.source.bad_packets()
-    }
-
-    /// Decodes the next frame; false at the end.
-    pub(crate) fn decode(&mut self, frame: &mut ffmpeg_next::Frame) -> Result<bool> {
-        Ok(self.decode_within(frame, true)? == Next::There(()))
-    }
-
-    /// [`Track::decode`] for who may not be patient.
-    pub(super) fn decode_within(
-        &mut self,
-        frame: &mut ffmpeg_next::Frame,
-        is_patient: bool,
-    ) -> Result<Next<()>> {
-        loop {
-            match self.decoder.receive_frame(frame) {
-                Ok(()) => return Ok(Next::There(())),
-                Err(FfmpegError::Eof) => return Ok(Next::End),
-                Err(FfmpegError::Other { errno: ffmpeg_next::error::EAGAIN }) => {
-                    if !self.feed(is_patient)? {
-                        return Ok(Next::Later);
-                    }
-                }
-                // A damaged packet is counted, and the decoder asked for what follows, as players do.
-                Err(_) => self.bad_packets += 1,
-            }
-        }
-    }
-
-    /// [`Track::decode_within`] of sound.
-    pub(super) fn decode_sound(
-        &mut self,
-        frame: &mut ffmpeg_next::frame::Audio,
-        is_patient: bool,
-    ) -> Result<Next<()>> {
-        loop {
-            let next = self.decode_within(frame, is_patient)?;
-            if let (Next::There(()), Some(start)) = (&next, &mut self.opus) {
-                start.trim(frame, self.time_base)?;
-                if frame.samples() == 0 {
-                    continue;
-                }
-            }
-            return Ok(next);
-        }
-    }
-
-    /// Gives the decoder one more packet, or the end; false if neither is within reach.
-    fn feed(&mut self, is_patient: bool) -> Result<bool> {
-        // A decoder that was told of the end may ask for nothing any more; one that does would be asked for ever.
-        if self.draining {
-            bail!("{}: FFmpeg's decoder does not come to an end", self.source.name());
-        }
-        loop {
-            match self.source.next(self.kind, is_patient)? {
-                Next::There(packet) if self.decoder.send_packet(&packet).is_ok() => return Ok(true),
-                Next::There(_) => self.bad_packets += 1,
-                Next::Later => return Ok(false),
-                Next::End => {
-                    self.draining = true;
-                    self.decoder.send_eof().map_err(|e| anyhow!("{}: {e}", self.source.name()))?;
-                    return Ok(true);
-                }
-            }
-        }
-    }
-}
-
 /// Ticks as nanoseconds.
 pub(crate) fn to_ns(ticks: i64, time_base: Rational) -> i64 {
     rescale_rounded(ticks, i128::from(time_base.numerator()) * i128::from(NS), time_base.denominator().into())
@@ -596,5 +504,11 @@ fn is_language(key: &str) -> bool {
 }
 
 fn owned_pair((key, value): (&str, &str)) -> (String, String) {
-    (key.to_owned(), value.to_owned())
+    (read_text(key), read_text(value))
+}
+
+/// FFmpeg hands on what RIFF and ID3v1 have as it is, and most of that is Latin-1.
+fn read_text(text: &str) -> String {
+    let bytes = text.as_bytes();
+    String::from_utf8(bytes.to_vec()).unwrap_or_else(|_| bytes.iter().map(|&b| char::from(b)).collect())
 }

@@ -1,16 +1,20 @@
 //! Any input to samples of one rate in one channel or two, as long as its own clock says: gaps are filled, drift is made up for.
 
+use std::collections::VecDeque;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 use ffmpeg_next::{ChannelLayout, frame};
 use siskin_core::container::Chapter;
 
-use super::demux::{Kind, Next, Source, Track, rescale_rounded, to_ns};
+use super::cut::cut_frame;
+use super::decoded::Track;
+use super::demux::{Kind, Next, Source, from_ns, rescale_rounded, to_ns};
 use super::graph::{AudioShape, Graph, Pulled};
 use super::mixdown::Mixdown;
 use super::opus_start::time_of;
 use super::resample::{self, append_samples};
+use super::steps::{Course, Steps, Watch};
 
 /// Sample rates that are taken for meant.
 // 768 kHz is the highest rate of audio converters; beyond these a header is damaged.
@@ -39,8 +43,11 @@ pub(crate) struct AudioInput {
     is_counted: bool,
     /// Frames since the rate changed.
     changed: Option<Changed>,
-    /// The first frame, decoded to know when it is heard.
-    waiting: Option<frame::Audio>,
+    /// Frames that were decoded to know when they are heard.
+    waiting: VecDeque<frame::Audio>,
+    steps: Steps,
+    /// Whether the frame that comes next lies behind a step.
+    is_step: bool,
     frame: frame::Audio,
     filtered: frame::Audio,
     run: Option<Run>,
@@ -134,7 +141,9 @@ impl AudioInput {
             shape,
             is_counted: false,
             changed: None,
-            waiting: is_there.then_some(first),
+            waiting: is_there.then_some(first).into_iter().collect(),
+            steps: Steps::default(),
+            is_step: false,
             frame: frame::Audio::empty(),
             filtered: frame::Audio::empty(),
             run: None,
@@ -204,6 +213,7 @@ impl AudioInput {
         let name = self.track.source().name();
         let mut faults = self.own_faults();
         faults.extend(self.track.source().describe_jumps().into_iter().map(|jump| format!("{name}: {jump}")));
+        faults.extend(self.track.source().describe_later());
         faults
     }
 
@@ -273,27 +283,75 @@ impl AudioInput {
                 self.given += self.filtered.samples() as u64;
                 return Ok(Next::There(()));
             }
-            match self.decode(is_patient)? {
+            let next = self.decode(is_patient)?;
+            if let Next::There(frame) = &next {
+                match self.judge(frame, is_patient)? {
+                    Some(is_step) => self.is_step = is_step,
+                    None => {
+                        self.put_back(next);
+                        return Ok(Next::Later);
+                    }
+                }
+            }
+            match next {
                 // A run ends where the graph would have to change, or to make up for too much.
-                Next::There(frame) if self.follows(&frame)? => self.push(frame)?,
+                Next::There(frame) if !self.is_step && self.follows(&frame)? => self.push(frame)?,
                 Next::Later => return Ok(Next::Later),
                 next => {
                     self.finish_run(out)?;
-                    if let Next::There(frame) = next {
-                        // It begins the next run.
-                        self.waiting = Some(frame);
-                    }
+                    // It begins the next run.
+                    self.put_back(next);
                     return Ok(Next::There(()));
                 }
             }
         }
     }
 
+    fn put_back(&mut self, next: Next<frame::Audio>) {
+        if let Next::There(frame) = next {
+            self.waiting.push_front(frame);
+        }
+    }
+
+    /// Whether the clock makes a step before a frame; none where too little of what follows is within reach.
+    fn judge(&mut self, frame: &frame::Audio, is_patient: bool) -> Result<Option<bool>> {
+        let time = self.time(frame);
+        let (off, lasts) = (time.saturating_sub(self.end), lasts_ns(frame));
+        if !self.steps.may_be(off, lasts) {
+            return Ok(Some(false));
+        }
+        let mut watch = Watch::new(time.saturating_add(lasts), lasts);
+        let mut seen = 0;
+        loop {
+            if seen == self.waiting.len() {
+                match self.decode_new(is_patient)? {
+                    Next::There(frame) => self.waiting.push_back(frame),
+                    // What ends there had no time to come back.
+                    Next::End => return Ok(Some(true)),
+                    Next::Later => return Ok(None),
+                }
+            }
+            let following = &self.waiting[seen];
+            seen += 1;
+            let begins = time_of(following).filter(|_| !self.is_counted);
+            let begins = begins.map(|ticks| to_ns(ticks, self.track.time_base()));
+            match watch.take(begins, lasts_ns(following)) {
+                Course::Open => {}
+                course => return Ok(Some(course == Course::Lasting)),
+            }
+        }
+    }
+
     /// The next frame with samples.
     fn decode(&mut self, is_patient: bool) -> Result<Next<frame::Audio>> {
-        if let Some(frame) = self.waiting.take() {
-            return Ok(Next::There(frame));
+        match self.waiting.pop_front() {
+            Some(frame) => Ok(Next::There(frame)),
+            None => self.decode_new(is_patient),
         }
+    }
+
+    /// The next frame with samples that has not been decoded yet.
+    fn decode_new(&mut self, is_patient: bool) -> Result<Next<frame::Audio>> {
         loop {
             match self.track.decode_sound(&mut self.frame, is_patient)? {
                 Next::There(()) if self.frame.samples() > 0 => {
@@ -360,8 +418,23 @@ impl AudioInput {
         Ok(self.run.as_ref().is_some_and(|run| run.shape == shape) && gap <= GAP_NS)
     }
 
-    fn begin_run(&mut self, frame: frame::Audio) -> Result<()> {
+    fn begin_run(&mut self, mut frame: frame::Audio) -> Result<()> {
         let shape = shape_of(&frame).with_context(|| self.track.source().name())?;
+        if std::mem::take(&mut self.is_step) {
+            // What has been given already, as where the end of a part reaches into the next one.
+            let twice = self.end.saturating_sub(self.time(&frame)).max(0);
+            let twice = rescale_rounded(twice, frame.rate().into(), NS.into()) as usize;
+            if twice >= frame.samples() {
+                // The next frame then is as far behind, and cut in its turn.
+                self.is_step = true;
+                return Ok(());
+            }
+            if twice > 0 {
+                let cut = cut_frame(&frame, twice..frame.samples())?;
+                frame = cut;
+                frame.set_pts(Some(from_ns(self.end, self.track.time_base())));
+            }
+        }
         // Never before what has been given: clocks that step back are taken to stand still.
         let start = self.time(&frame).max(self.end);
         // From the beginning and not from the last gap, so that roundings do not add up.
@@ -389,6 +462,7 @@ impl AudioInput {
         if self.given_channels == 1 && self.channel.is_none() {
             self.mixdown.take(&frame);
         }
+        let off = time.saturating_sub(self.end);
         let Some(run) = &mut self.run else { return Ok(()) };
         let (rate, samples) = (i128::from(run.shape.rate), frame.samples() as u64);
         let is_first = run.taken == 0;
@@ -400,6 +474,7 @@ impl AudioInput {
         let end = run.end;
         run.graph.push(&mut frame)?;
         if !is_first {
+            self.steps.note(off);
             self.note_gap(time);
         }
         self.end = end;
@@ -431,6 +506,11 @@ impl AudioInput {
     }
 }
 
+/// How long a frame lasts.
+fn lasts_ns(frame: &frame::Audio) -> i64 {
+    rescale_rounded(frame.samples() as i64, NS.into(), frame.rate().max(1).into())
+}
+
 /// What the samples of a frame are. Formats that state only a number of channels get the usual layout.
 fn shape_of(frame: &frame::Audio) -> Result<AudioShape> {
     let (rate, channels) = (frame.rate(), frame.channels());
@@ -445,8 +525,9 @@ fn shape_of(frame: &frame::Audio) -> Result<AudioShape> {
         known if !known.is_empty() => known,
         _ => ChannelLayout::default(channels.into()),
     };
-    if layout.is_empty() {
-        bail!("{channels} channels without a layout cannot be mixed down");
+    // Ambisonics and bare numbers of channels have no bits.
+    if layout.is_empty() || layout.bits() == 0 {
+        bail!("{channels} channels without places, such as ambisonics, cannot be mixed down");
     }
     Ok(AudioShape { format: frame.format(), layout, rate })
 }

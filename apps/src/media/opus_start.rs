@@ -3,14 +3,17 @@
 //! GStreamer 1.22 (Debian 12) writes that number with its bytes exchanged, so 14,337 samples were dropped in place of 312: the first 292
 //! ms of every such recording (`findings/gst-mp4mux-opus-start.sh`). What the container's times say is asked first.
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 use ffmpeg_next::frame::side_data::Type;
 use ffmpeg_next::{Dictionary, Rational, codec, frame};
 
+use super::cut::cut_frame;
 use super::demux::{from_ns, rescale_rounded, to_ns};
 
 /// A packet's samples at most (120 ms at 48 kHz); no encoder's delay is longer.
 const MOST: u32 = 5760;
+/// Samples by which the length of a packet is rounded: times of other containers had come to 19.8 and 20.2 ms.
+const ROUNDING: usize = 48;
 /// Samples before zero at most: what an edit leaves to decode from (80 ms as a rule), and no clock that is wrong.
 const MOST_BEFORE_ZERO: i64 = 48_000;
 const NS: i64 = 1_000_000_000;
@@ -22,6 +25,8 @@ pub(super) struct OpusStart {
     is_known: bool,
     /// Samples a channel.
     left: usize,
+    /// The last frame, until it is known whether another follows.
+    held: Option<frame::Audio>,
 }
 
 /// Whether a stream is Opus in MP4.
@@ -35,22 +40,34 @@ pub(super) fn options() -> Dictionary<'static> {
 }
 
 impl OpusStart {
-    /// Drops what is to be dropped of a frame, which may be all of it.
-    pub(super) fn trim(&mut self, frame: &mut frame::Audio, time_base: Rational) -> Result<()> {
+    /// Takes the next frame, none at the end, and gives the one before it, without what is to be dropped, which may be all of it.
+    pub(super) fn exchange(
+        &mut self,
+        next: Option<frame::Audio>,
+        time_base: Rational,
+    ) -> Result<Option<frame::Audio>> {
+        let is_last = next.is_none();
+        let Some(mut frame) = std::mem::replace(&mut self.held, next) else { return Ok(None) };
+        self.trim(&mut frame, time_base, is_last)?;
+        Ok(Some(frame))
+    }
+
+    fn trim(&mut self, frame: &mut frame::Audio, time_base: Rational, is_last: bool) -> Result<()> {
         let (samples, rate) = (frame.samples(), i64::from(frame.rate()));
         let begins = time_of(frame).map_or(0, |ticks| to_ns(ticks, time_base));
         let lasts = to_ns(frame.packet().duration, time_base);
         let counted = |ns: i64| rescale_rounded(ns, rate.into(), NS.into());
-        // A packet that lasts less than it holds ends with what the encoder padded; the first one begins with it, and its time is that of
-        // the rest.
+        // A packet that lasts less than it holds begins or ends with what the encoder padded, and its time is that of the rest: in the
+        // middle the times were rounded, to 6 ms more or less where AAC in Matroska was encoded anew.
         let short = samples as i64 - counted(lasts);
         let short = if lasts > 0 && (1..samples as i64).contains(&short) { short as usize } else { 0 };
-        let (mut is_timed, mut end) = (false, samples - short);
+        let (mut is_timed, mut end) = (false, samples - if is_last { short } else { 0 });
         if !std::mem::replace(&mut self.is_known, true) {
-            (self.left, is_timed) = match (begins, short) {
-                (..0, _) => (counted(begins.saturating_neg()).min(MOST_BEFORE_ZERO) as usize, false),
-                (_, 1..) => (short, true),
-                _ => (stated(frame), false),
+            let stated = stated(frame);
+            (self.left, is_timed) = match begins {
+                ..0 => (counted(begins.saturating_neg()).min(MOST_BEFORE_ZERO) as usize, false),
+                _ if short > ROUNDING || short > 0 && short.abs_diff(stated) <= ROUNDING => (short, true),
+                _ => (stated, false),
             };
             end = samples;
         }
@@ -63,23 +80,9 @@ impl OpusStart {
             *frame = frame::Audio::empty();
             return Ok(());
         }
-        let mut kept = frame::Audio::new(frame.format(), end - start, frame.channel_layout());
-        kept.set_rate(frame.rate());
+        let mut kept = cut_frame(frame, start..end)?;
         let later = if is_timed { 0 } else { rescale_rounded(start as i64, NS.into(), rate.max(1).into()) };
         kept.set_pts(Some(from_ns(begins + later, time_base)));
-        let (planes, channels) = match frame.is_planar() {
-            true => (usize::from(frame.channels()), 1),
-            false => (1, usize::from(frame.channels())),
-        };
-        let bytes = frame.format().bytes() * channels;
-        for plane in 0..planes {
-            let from = frame.data(plane).get(start * bytes..end * bytes);
-            let to = kept.data_mut(plane).get_mut(..(end - start) * bytes);
-            let (Some(from), Some(to)) = (from, to) else {
-                return Err(anyhow!("a frame of Opus lacks samples"));
-            };
-            to.copy_from_slice(from);
-        }
         *frame = kept;
         Ok(())
     }
@@ -126,21 +129,21 @@ mod tests {
     fn what_lies_before_zero_is_dropped_from_as_many_frames_as_hold_it() {
         let mut start = OpusStart::default();
         let mut frame = given(960, -1000);
-        start.trim(&mut frame, TICKS).expect("a frame");
+        start.trim(&mut frame, TICKS, false).expect("a frame");
         assert_eq!(frame.samples(), 0);
         let mut frame = given(960, -40);
-        start.trim(&mut frame, TICKS).expect("a frame");
+        start.trim(&mut frame, TICKS, false).expect("a frame");
         assert_eq!((frame.samples(), time_of(&frame)), (920, Some(0)));
         assert_eq!([frame.plane::<f32>(0)[0], frame.plane::<f32>(1)[0]], [40.0, 1040.0]);
         let mut frame = given(960, 920);
-        start.trim(&mut frame, TICKS).expect("a frame");
+        start.trim(&mut frame, TICKS, false).expect("a frame");
         assert_eq!((frame.samples(), time_of(&frame)), (960, Some(920)));
     }
 
     #[test]
     fn without_a_word_nothing_is_dropped() {
         let mut frame = given(960, 0);
-        OpusStart::default().trim(&mut frame, TICKS).expect("a frame");
+        OpusStart::default().trim(&mut frame, TICKS, true).expect("a frame");
         assert_eq!((frame.samples(), time_of(&frame)), (960, Some(0)));
     }
 }

@@ -8,7 +8,7 @@ use siskin_core::audio::{Encoder, EncoderConfig};
 use crate::failure::usage_error;
 use crate::media::{AudioOutput, Labels, OutputFormat};
 use crate::media_file::Sink;
-use crate::model::ModelArgs;
+use crate::model::{ModelArgs, stages_at};
 use crate::target::Target;
 use crate::units;
 
@@ -70,7 +70,7 @@ impl SpeechOutput {
             ));
         }
         // 50 frames a packet, as `encode` has it unless told otherwise.
-        let stages = bitrate.map_or(manifest.default_stages, |b| manifest.stages_for(b));
+        let stages = stages_at(manifest, bitrate)?;
         let config = EncoderConfig { stages: Some(stages), frames_per_packet: 50, ..Default::default() };
         if manifest.channels != 1 {
             return Err(anyhow!(

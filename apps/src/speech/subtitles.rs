@@ -1,10 +1,10 @@
 //! The times of words as a file beside the sound.
 
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, ErrorKind, Write};
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 
 use crate::events;
 use crate::failure::usage_error;
@@ -51,7 +51,10 @@ impl WordFile {
             // The check and the creation are one step: no file that appears in between is lost.
             options.create_new(true)
         };
-        let file = options.open(path).with_context(|| path.display().to_string())?;
+        let file = options.open(path).map_err(|e| match e.kind() {
+            ErrorKind::AlreadyExists => anyhow!("{} exists already (-y overwrites)", path.display()),
+            _ => anyhow::Error::new(e).context(path.display().to_string()),
+        })?;
         let mut out = BufWriter::new(file);
         if format == WordFormat::Vtt {
             // The signature that the format begins with; SubRip has none.

@@ -25,22 +25,34 @@ pub(super) enum Siting {
     Center,
     /// On the upper left one.
     TopLeft,
+    /// Between the two above.
+    Top,
+    /// On the lower left one.
+    BottomLeft,
+    /// Between the two below.
+    Bottom,
 }
 
 impl Siting {
+    /// All but [`Siting::Left`], which needs no words.
+    const OTHERS: [Self; 5] = [Self::Center, Self::TopLeft, Self::Top, Self::BottomLeft, Self::Bottom];
+
     /// FFmpeg's name, which is that of the tag too.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Left => "left",
             Self::Center => "center",
             Self::TopLeft => "topleft",
+            Self::Top => "top",
+            Self::BottomLeft => "bottomleft",
+            Self::Bottom => "bottom",
         }
     }
 
     /// Of a file's tags.
     pub(super) fn of_tags(tags: &[(String, String)]) -> Self {
         let value = tags.iter().find(|t| t.0 == SITING_TAG).map(|t| t.1.as_str());
-        [Self::Center, Self::TopLeft].into_iter().find(|s| value == Some(s.name())).unwrap_or_default()
+        Self::OTHERS.into_iter().find(|s| value == Some(s.name())).unwrap_or_default()
     }
 
     /// Of a frame; only that of 4:2:0 is kept, others become [`Siting::Left`].
@@ -50,6 +62,9 @@ impl Siting {
         match frame.chroma_location() {
             chroma::Location::Center if is_half => Self::Center,
             chroma::Location::TopLeft if is_half => Self::TopLeft,
+            chroma::Location::Top if is_half => Self::Top,
+            chroma::Location::BottomLeft if is_half => Self::BottomLeft,
+            chroma::Location::Bottom if is_half => Self::Bottom,
             _ => Self::Left,
         }
     }
@@ -60,12 +75,15 @@ impl Siting {
             Self::Left => (0, 128),
             Self::Center => (128, 128),
             Self::TopLeft => (0, 0),
+            Self::Top => (128, 0),
+            Self::BottomLeft => (0, 256),
+            Self::Bottom => (128, 256),
         }
     }
 }
 
 /// What `scale` calls a matrix. BT.601 is as good as any where it does not know the matrix.
-fn matrix_name(colorimetry: &Colorimetry) -> &'static str {
+pub(super) fn matrix_name(colorimetry: &Colorimetry) -> &'static str {
     // The numbers are those of ITU-T H.273.
     match colorimetry.matrix {
         1 => "bt709",
@@ -90,6 +108,29 @@ pub(super) fn is_rgb(format: Pixel) -> bool {
     starts.iter().any(|s| name.starts_with(s))
 }
 
+/// Bits of a sample, and whether some say how transparent a pixel is.
+pub(super) fn depth_and_alpha(format: Pixel) -> (u32, bool) {
+    let Some(descriptor) = format.descriptor() else { return (8, false) };
+    let name = descriptor.name();
+    // The binding gives neither depths nor flags, but names have both: `yuv420p10le`, `gbrap12le`, `rgb48be`, `p010le`.
+    let plain = name.trim_end_matches("le").trim_end_matches("be");
+    let depth = match plain {
+        "rgb48" | "bgr48" | "rgba64" | "bgra64" | "ya16" | "ayuv64" | "p016" | "p216" | "p416" => 16,
+        "xyz12" => 12,
+        "x2rgb10" | "x2bgr10" | "p010" | "p210" | "p410" | "y210" => 10,
+        "p012" | "p212" | "p412" | "y212" => 12,
+        _ => ["16", "14", "12", "10", "9"]
+            .into_iter()
+            .find(|bits| {
+                plain.strip_suffix(bits).is_some_and(|rest| rest.ends_with('p') || rest.ends_with("gray"))
+            })
+            .and_then(|bits| bits.parse().ok())
+            .unwrap_or(8),
+    };
+    let starts = ["yuva", "gbrap", "rgba", "bgra", "argb", "abgr", "ya8", "ya16", "ayuv"];
+    (depth, starts.iter().any(|s| name.starts_with(s)))
+}
+
 /// Whether a format has no chroma.
 pub(super) fn is_grey(format: Pixel) -> bool {
     let name = format.descriptor().map_or("", |d| d.name());
@@ -112,7 +153,8 @@ pub(super) fn conversion_filters(
 ) -> Option<String> {
     // Samples that are 4:2:0 already are coded as they are; matrix and siting go into the header and a tag.
     let is_there = matches!(format, Pixel::YUV420P | Pixel::YUVJ420P) && target == PixelFormat::I420;
-    if is_there && resize.is_none() && from.full_range == to.full_range {
+    let is_meant_so = (from.full_range, matrix_name(from)) == (to.full_range, matrix_name(to));
+    if is_there && resize.is_none() && is_meant_so {
         return None;
     }
     let size = resize.map_or(String::new(), |(width, height)| format!("w={width}:h={height}:"));
@@ -144,6 +186,27 @@ pub(super) fn conversion_filters(
         PixelFormat::Rgb => "rgb24",
     };
     Some(format!("scale={size}{FLAGS}{input}{output},format={name}"))
+}
+
+/// The filter from a packed format to planes of as much chroma, for filters that know only those, and the format that it gives. In
+/// 4:2:0 the chroma of both fields of an interlaced picture would be mixed.
+pub(super) fn planes_filter(format: Pixel, colorimetry: &Colorimetry) -> (String, Pixel) {
+    let descriptor = format.descriptor();
+    let halved = descriptor.map_or((0, 0), |d| (d.log2_chroma_w(), d.log2_chroma_h()));
+    let (name, planes) = match halved {
+        _ if is_rgb(format) => ("gbrp", Pixel::GBRP),
+        (1, 1) => ("yuv420p", Pixel::YUV420P),
+        (1, _) => ("yuv422p", Pixel::YUV422P),
+        (2, _) => ("yuv411p", Pixel::YUV411P),
+        _ => ("yuv444p", Pixel::YUV444P),
+    };
+    if is_rgb(format) {
+        return (format!("scale={FLAGS},format={name}"), planes);
+    }
+    let (range, matrix) = (range_name(colorimetry), matrix_name(colorimetry));
+    let same =
+        format!("in_range={range}:out_range={range}:in_color_matrix={matrix}:out_color_matrix={matrix}");
+    (format!("scale={FLAGS}:{same},format={name}"), planes)
 }
 
 /// FFmpeg's name of a format of ours.
@@ -257,6 +320,25 @@ mod tests {
     use siskin_core::media::YuvMatrix;
 
     use super::*;
+
+    #[test]
+    fn names_tell_depth_and_transparency() {
+        for (format, depth, alpha) in [
+            (Pixel::YUV420P, 8, false),
+            (Pixel::YUV420P10LE, 10, false),
+            (Pixel::YUVA444P10LE, 10, true),
+            (Pixel::GRAY16LE, 16, false),
+            (Pixel::GBRP12LE, 12, false),
+            (Pixel::RGBA, 8, true),
+            (Pixel::RGB48LE, 16, false),
+            (Pixel::P010LE, 10, false),
+            (Pixel::NV12, 8, false),
+            (Pixel::YUV411P, 8, false),
+            (Pixel::UYVY422, 8, false),
+        ] {
+            assert_eq!(depth_and_alpha(format), (depth, alpha), "{format:?}");
+        }
+    }
 
     #[test]
     fn odd_frames_have_the_chroma_of_their_own_edge() {

@@ -20,6 +20,8 @@ use crate::media::{Kind, Source, Track, to_ns};
 // 2^20, the most that the stream header holds.
 const MAX_ASPECT: i32 = 0x10_0000;
 
+const NS_PER_S: u64 = 1_000_000_000;
+
 /// Other sizes that are named, at most.
 const MAX_SIZES: usize = 8;
 
@@ -49,8 +51,16 @@ pub(crate) struct VideoInput {
     /// The first frame, decoded to know what it is.
     waiting: Option<frame::Video>,
     stage: Option<Stage>,
+    /// The shape of the first frame's pixels as it says it, and that of the stream before it is turned.
+    first_aspect: (u32, u32),
+    coded_aspect: (u32, u32),
     /// The sizes that were scaled to the first one.
     other_sizes: Vec<(u32, u32)>,
+    /// The other shapes of pixels that were made up for.
+    other_aspects: Vec<(u32, u32)>,
+    /// Bits of a sample, and whether there is transparency.
+    depth: u32,
+    has_alpha: bool,
     frame: frame::Video,
     filtered: frame::Video,
     /// The frame that comes next, and the one after it.
@@ -71,6 +81,9 @@ struct Shape {
     size: (u32, u32),
     is_interlaced: bool,
     is_full: bool,
+    matrix: &'static str,
+    /// The shape of its pixels, as the frame says it.
+    pixel_aspect: (u32, u32),
     /// Whether its rows lie from the bottom to the top in memory, as decoders of old formats leave them.
     is_flipped: bool,
 }
@@ -102,6 +115,7 @@ impl VideoInput {
         let own = aspect_fraction(first.aspect_ratio());
         let mut pixel_aspect =
             source.pixel_aspect().filter(|a| a.0.max(a.1) <= MAX_ASPECT as u32).unwrap_or(own);
+        let coded_aspect = pixel_aspect;
         if orientation.swaps_sides() {
             (width, height) = (height, width);
             pixel_aspect = (pixel_aspect.1, pixel_aspect.0);
@@ -114,6 +128,7 @@ impl VideoInput {
         let frame_rate = constant_rate(rates.0, rates.1, first.is_interlaced());
         let header = VideoHeader { width, height, frame_rate, pixel_aspect, colorimetry };
         header.check().with_context(|| name)?;
+        let (depth, has_alpha) = convert::depth_and_alpha(first.format());
         // Everything is counted from the first frame that can be decoded, which need not be the first packet.
         let zero = first.timestamp().map_or(0, |ticks| to_ns(ticks, track.time_base()));
         Ok(Self {
@@ -128,7 +143,12 @@ impl VideoInput {
             timing: Timing::new(frame_rate),
             waiting: Some(first),
             stage: None,
+            first_aspect: own,
+            coded_aspect,
             other_sizes: Vec::new(),
+            other_aspects: Vec::new(),
+            depth,
+            has_alpha,
             frame: frame::Video::empty(),
             filtered: frame::Video::empty(),
             next: [None, None],
@@ -153,7 +173,9 @@ impl VideoInput {
     /// What is done to the frames, in words.
     pub(super) fn notes(&self) -> Vec<String> {
         let interlaced = self.is_deinterlaced.then(|| "Deinterlacing the frames".to_owned());
-        self.orientation.words().into_iter().chain(interlaced).collect()
+        let deep = (self.depth > 8).then(|| format!("Reducing samples of {} bits to 8", self.depth));
+        let alpha = self.has_alpha.then(|| "Leaving out transparency".to_owned());
+        self.orientation.words().into_iter().chain(interlaced).chain(deep).chain(alpha).collect()
     }
 
     /// Frames that the container states, or that follow from its duration.
@@ -182,6 +204,15 @@ impl VideoInput {
                 sizes.join(", ")
             ));
         }
+        if !self.other_aspects.is_empty() {
+            let (across, down) = self.coded_aspect;
+            let shapes: Vec<String> = self.other_aspects.iter().map(|(a, d)| format!("{a}:{d}")).collect();
+            faults.push(format!(
+                "{name}: the shape of the pixels changes: frames of {} are fitted into those of {across}:{down}",
+                shapes.join(", ")
+            ));
+        }
+        faults.extend(self.track.source().describe_later());
         faults.extend(self.timing.faults().into_iter().map(|fault| format!("{name}: {fault}")));
         faults
     }
@@ -311,6 +342,12 @@ impl VideoInput {
         {
             self.other_sizes.push(shape.size);
         }
+        if shape.pixel_aspect != self.first_aspect
+            && !self.other_aspects.contains(&shape.pixel_aspect)
+            && self.other_aspects.len() < MAX_SIZES
+        {
+            self.other_aspects.push(shape.pixel_aspect);
+        }
         self.stage = Some(Stage { graph, shape, is_closed: false });
         self.push(frame)
     }
@@ -321,23 +358,40 @@ impl VideoInput {
         if self.orientation.swaps_sides() { (height, width) } else { (width, height) }
     }
 
+    /// The size at which frames of a shape are seen in the stream's size and shape of pixels as they are meant.
+    fn fitted_size(&self, shape: &Shape) -> (u32, u32) {
+        let (width, height) = self.coded_size();
+        let own = match shape.pixel_aspect == self.first_aspect {
+            true => self.coded_aspect,
+            false => shape.pixel_aspect,
+        };
+        let form = |size: (u32, u32), pixel: (u32, u32)| {
+            f64::from(size.0) * f64::from(pixel.0) / (f64::from(size.1) * f64::from(pixel.1))
+        };
+        let wider = form(shape.size, own) / form((width, height), self.coded_aspect);
+        // Sizes are rounded to whole macroblocks now and then, which is no other form.
+        if (wider - 1.0).abs() < 0.03 {
+            return (width, height);
+        }
+        // Even, as chroma is.
+        let part =
+            |side: u32, by: f64| (((f64::from(side) * by / 2.0).round() as u32) * 2).clamp(2.min(side), side);
+        if wider > 1.0 { (width, part(height, 1.0 / wider)) } else { (part(width, wider), height) }
+    }
+
     /// The filters for frames of a shape.
     fn graph(&self, shape: &Shape, colorimetry: &Colorimetry) -> Result<Graph> {
         let wanted = self.coded_size();
-        let resize = (shape.size != wanted).then_some(wanted);
+        let fitted = self.fitted_size(shape);
+        let resize = (shape.size != fitted).then_some(fitted);
         let (mut format, mut chain) = (shape.format, Vec::new());
         if shape.is_interlaced {
             let name = format.descriptor().map_or("", |d| d.name());
             if !["yuv", "gray", "gbr"].iter().any(|planar| name.starts_with(planar)) {
                 // The filter has only planes, and what FFmpeg would put before it by itself knows no range.
-                chain.extend(convert::conversion_filters(
-                    format,
-                    None,
-                    (colorimetry, colorimetry),
-                    self.siting,
-                    PixelFormat::I420,
-                ));
-                format = Pixel::YUV420P;
+                let (filter, planes) = convert::planes_filter(format, colorimetry);
+                chain.push(filter);
+                format = planes;
             }
             // One frame for each two fields, so that the frame rate stays; progressive frames pass as they are.
             chain.push("bwdif=mode=send_frame:parity=auto:deint=interlaced".into());
@@ -354,6 +408,9 @@ impl VideoInput {
             self.siting,
             self.format,
         ));
+        if fitted != wanted {
+            chain.push(format!("pad={}:{}:(ow-iw)/2:(oh-ih)/2", wanted.0, wanted.1));
+        }
         if chain.is_empty() && shape.is_flipped {
             // Rows that lie upside down in memory would be read with a negative stride, which the copies here do not
             // know.
@@ -382,11 +439,14 @@ impl Shape {
 }
 
 fn shape_of(frame: &frame::Video) -> Shape {
+    let colorimetry = colorimetry_of(frame);
     Shape {
         format: frame.format(),
         size: (frame.width(), frame.height()),
         is_interlaced: frame.is_interlaced(),
-        is_full: colorimetry_of(frame).full_range,
+        is_full: colorimetry.full_range,
+        matrix: convert::matrix_name(&colorimetry),
+        pixel_aspect: aspect_fraction(frame.aspect_ratio()),
         is_flipped: isize::try_from(frame.stride(0)).is_err(),
     }
 }
@@ -402,7 +462,10 @@ fn constant_rate(average: Rational, base: Rational, is_interlaced: bool) -> (u32
         (Ok(n @ 1..), Ok(d @ 1..)) => Some((n, d)),
         _ => None,
     };
-    match (pair(average), pair(base)) {
+    // A frame's duration is coded in 32 bits of nanoseconds: slower ones are repeated, as those of any rate.
+    let is_coded =
+        |&(n, d): &(u32, u32)| u64::from(d) * NS_PER_S / u64::from(n.max(1)) <= u64::from(u32::MAX);
+    let rate = match (pair(average), pair(base)) {
         (Some(a), Some(b)) => {
             let ratio = f64::from(a.0) * f64::from(b.1) / (f64::from(a.1) * f64::from(b.0));
             match ratio {
@@ -417,7 +480,8 @@ fn constant_rate(average: Rational, base: Rational, is_interlaced: bool) -> (u32
         }
         (Some(one), None) | (None, Some(one)) => one,
         (None, None) => (0, 1),
-    }
+    };
+    Some(rate).filter(is_coded).unwrap_or((0, 1))
 }
 
 fn aspect_fraction(ratio: Rational) -> (u32, u32) {

@@ -16,7 +16,7 @@ use super::resume::{Earlier, Settings};
 use super::sound_track::Sound;
 use crate::events;
 use crate::interrupt;
-use crate::media::kept_tags;
+use crate::media::{describe_left_out, kept_tags};
 use crate::media_file::{Sink, Totals};
 use crate::report::Report;
 use crate::target::Target;
@@ -179,7 +179,9 @@ pub(super) fn run<M: Mode>(
         // The stream header has no place for it.
         tags.push((SITING_TAG.into(), input.siting().name().into()));
     }
-    tags.extend(kept_tags(&job.source));
+    let (kept, tags_left_out) = kept_tags(&job.source);
+    tags.extend(kept);
+    describe_left_out(tags_left_out).iter().for_each(|note| report.note(note));
     let mut sink = Sink::begin(&target, tracks, tags, job.source.chapters(zero))?;
     // From here on an interrupt lets this thread end the file.
     interrupt::keep_output();

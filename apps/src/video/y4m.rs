@@ -46,6 +46,8 @@ fn header_line(header: &VideoHeader, siting: Siting) -> String {
     let chroma = match siting {
         // As FFmpeg writes them: the standard's field, and an older one beside it.
         Siting::Left => "C420mpeg2 XYSCSS=420MPEG2",
+        // The format has no word for these; of those that it has this is the one for what is not said.
+        Siting::Top | Siting::BottomLeft | Siting::Bottom => "C420mpeg2 XYSCSS=420MPEG2",
         Siting::Center => "C420jpeg XYSCSS=420JPEG",
         Siting::TopLeft => "C420paldv XYSCSS=420PALDV",
     };
