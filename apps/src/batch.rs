@@ -1,6 +1,7 @@
 //! One file or all files of a folder, several at a time, so that a run that was cut off goes on where it stopped.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -10,6 +11,8 @@ use anyhow::{Context, Result, anyhow};
 
 use crate::failure::usage_error;
 use crate::report::Report;
+use crate::target::is_dash;
+use crate::units;
 
 /// A file and what is to be made of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +21,50 @@ pub(crate) struct Job {
     pub(crate) output: PathBuf,
     /// The input's path within its folder, without extension: unique in a run.
     pub(crate) id: String,
+    /// Its place in the list that the run was made of.
+    pub(crate) place: usize,
+}
+
+/// The files in a folder and the folders in it.
+#[derive(Debug, Default)]
+pub(crate) struct Listing {
+    /// Sorted.
+    pub(crate) files: Vec<PathBuf>,
+    /// Links to folders, which are not followed.
+    pub(crate) links: Vec<PathBuf>,
+}
+
+/// The jobs of a folder, and what of it gives none.
+#[derive(Debug, Default)]
+pub(crate) struct Plan {
+    pub(crate) jobs: Vec<Job>,
+    /// Files that were not taken, by their names.
+    pub(crate) others: Vec<PathBuf>,
+    /// Links to folders, which are not followed.
+    pub(crate) links: Vec<PathBuf>,
+}
+
+impl Plan {
+    /// What was left out, in words, where something was; `wanted` is what was looked for.
+    pub(crate) fn describe_rest(&self, wanted: &str) -> Option<String> {
+        let mut said = Vec::new();
+        if !self.others.is_empty() {
+            let ending =
+                |p: &PathBuf| p.extension().map_or("none".into(), |e| format!(".{}", e.to_string_lossy()));
+            let endings: BTreeSet<String> = self.others.iter().map(ending).collect();
+            let listed: Vec<String> = endings.into_iter().take(8).collect();
+            said.push(format!(
+                "{} whose extension is of no {wanted} ({})",
+                units::format_count(self.others.len(), "file", "files"),
+                listed.join(", ")
+            ));
+        }
+        if let Some(first) = self.links.first() {
+            let count = units::format_count(self.links.len(), "link to a folder", "links to folders");
+            said.push(format!("{count} ({})", first.display()));
+        }
+        (!said.is_empty()).then(|| format!("Leaving out {}", said.join(" and ")))
+    }
 }
 
 /// What a job came to.
@@ -48,15 +95,21 @@ pub(crate) fn plan_jobs(
     output: &Path,
     extension: &str,
     takes: impl Fn(&Path) -> bool,
-) -> Result<Vec<Job>> {
-    let mut jobs = Vec::new();
+) -> Result<Plan> {
+    let (mut jobs, mut others) = (Vec::new(), Vec::new());
     // The output may lie within the input; a second run must not take the first one's results for inputs.
     let inside = fs::canonicalize(output).ok();
-    for path in list_files(input, inside.as_deref())?.into_iter().filter(|p| takes(p)) {
+    let Listing { files, links } = list_files(input, inside.as_deref())?;
+    for path in files {
+        if !takes(&path) {
+            others.push(path);
+            continue;
+        }
         let relative = path.strip_prefix(input).unwrap_or(&path);
         let stem = relative.with_extension("");
         let id = stem.to_string_lossy().into_owned();
-        jobs.push(Job { output: output.join(relative).with_extension(extension), input: path, id });
+        let output = output.join(relative).with_extension(extension);
+        jobs.push(Job { output, input: path, id, place: jobs.len() });
     }
     // Checked before any work: `a.wav` and `a.mp3` would overwrite each other, and which one wins would depend on the
     // threads.
@@ -67,12 +120,13 @@ pub(crate) fn plan_jobs(
             return Err(usage_error(format!("{a} and {b} would both become {}", job.output.display())));
         }
     }
-    Ok(jobs)
+    Ok(Plan { jobs, others, links })
 }
 
-/// The files in a folder and the folders in it, but for the folder `except`. Links to folders are not followed.
-pub(crate) fn list_files(folder: &Path, except: Option<&Path>) -> Result<Vec<PathBuf>> {
-    let (mut found, mut folders) = (Vec::new(), vec![folder.to_owned()]);
+/// The files in a folder and the folders in it, but for the folder `except`. Links to folders are told and not followed: they may
+/// lead round in circles.
+pub(crate) fn list_files(folder: &Path, except: Option<&Path>) -> Result<Listing> {
+    let (mut found, mut links, mut folders) = (Vec::new(), Vec::new(), vec![folder.to_owned()]);
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
             let entry = entry.with_context(|| folder.display().to_string())?;
@@ -81,14 +135,20 @@ pub(crate) fn list_files(folder: &Path, except: Option<&Path>) -> Result<Vec<Pat
                 let is_except = except.is_some_and(|e| fs::canonicalize(&path).is_ok_and(|p| p == e));
                 folders.extend((!is_except).then_some(path));
             // Hidden files are other programs' notes, among them the `._` files that macOS leaves on shared drives.
-            } else if !entry.file_name().to_string_lossy().starts_with('.') && path.is_file() {
-                found.push(path);
+            } else if !entry.file_name().to_string_lossy().starts_with('.') {
+                if path.is_file() || kind.is_symlink() && !path.exists() {
+                    // A link to nothing too, so that whoever opens it says so: the disk that it leads to may be missing.
+                    found.push(path);
+                } else if path.is_dir() {
+                    links.push(path);
+                }
             }
         }
     }
     // Folders list in any order; a run that goes on, and its messages, should be in the same one.
     found.sort();
-    Ok(found)
+    links.sort();
+    Ok(Listing { files: found, links })
 }
 
 /// Runs the jobs on `workers` threads, each with a tool of its own that it makes with its first job. What fails is
@@ -139,7 +199,12 @@ pub(crate) fn run_jobs<W>(
                     totals.bytes += done.bytes;
                 }
                 // A tool that cannot be made will not be made for the next file either.
-                Err(e) if fatal || e.is::<crate::interrupt::Interrupted>() || jobs.len() == 1 => {
+                Err(e)
+                    if fatal
+                        || e.is::<crate::interrupt::Interrupted>()
+                        || jobs.len() == 1
+                        || is_end_of_output(&e) =>
+                {
                     stop.store(true, Ordering::Relaxed);
                     return Err(e);
                 }
@@ -158,6 +223,56 @@ pub(crate) fn run_jobs<W>(
         Ok(())
     })?;
     Ok(totals)
+}
+
+/// An output that cannot be written, where the next one cannot be either.
+#[derive(Debug)]
+struct EndOfOutput(anyhow::Error);
+
+impl fmt::Display for EndOfOutput {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#}", self.0)
+    }
+}
+
+impl std::error::Error for EndOfOutput {}
+
+fn is_end_of_output(error: &anyhow::Error) -> bool {
+    error.is::<EndOfOutput>()
+}
+
+/// Marks what went wrong while an output was written: a full disk or a reader that has gone ends the run, which would encode
+/// everything else for nothing.
+pub(crate) fn output_error(error: anyhow::Error) -> anyhow::Error {
+    use std::io::ErrorKind::{
+        BrokenPipe, FileTooLarge, NotADirectory, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem,
+        StorageFull,
+    };
+    let ends = |cause: &(dyn std::error::Error + 'static)| {
+        let kind = cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+        matches!(
+            kind,
+            Some(
+                BrokenPipe
+                    | FileTooLarge
+                    | NotADirectory
+                    | PermissionDenied
+                    | QuotaExceeded
+                    | ReadOnlyFilesystem
+                    | StorageFull
+            )
+        )
+    };
+    if error.chain().any(ends) { EndOfOutput(error).into() } else { error }
+}
+
+/// Refuses an input that is not there, in the words of who looks for it and not of the first one who wants something of its name.
+pub(crate) fn check_is_there(input: &Path) -> Result<()> {
+    // FFmpeg reads more than files: what has a protocol is for it to find.
+    if !is_dash(input) && !input.to_string_lossy().contains(':') {
+        fs::metadata(input).with_context(|| input.display().to_string())?;
+    }
+    Ok(())
 }
 
 fn describe_failure(job: &Job, error: &anyhow::Error) -> String {

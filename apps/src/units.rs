@@ -48,6 +48,11 @@ pub(crate) fn format_size(bytes: u64) -> String {
     }
 }
 
+/// A number of things, as `1 file` or `3 files`.
+pub(crate) fn format_count(count: usize, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
 /// Bits a second as `6.02 kb/s`.
 pub(crate) fn format_bitrate(bits_per_second: f64) -> String {
     format!("{:.2} kb/s", bits_per_second / 1000.0)

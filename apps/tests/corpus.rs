@@ -93,11 +93,52 @@ fn shards_hold_the_codes_of_single_files_and_what_the_manifest_says() {
         (&again.last().expect("a result")["files"], &again.last().expect("a result")["skipped"]),
         (&0.into(), &7.into())
     );
+    tells_of_a_corpus(&corpus);
     fs::write(&manifest, "{\"audio_filepath\": \"00.wav\"}\n").expect("a file");
     assert_fails(&run(args.iter().filter(|a| **a != "--json")), 1, "the corpus has 7, this run 1");
     args.push("-y");
     good(&args);
     assert_eq!(data(&corpus).len(), 1);
+}
+
+#[test]
+fn a_part_beyond_the_end_and_a_name_of_nothing_are_failures() {
+    let folder = folder();
+    wav(&folder.path().join("a.wav"), &voice(48_000, 24_000), 24_000, 1);
+    // By a rounding, by more, and without a name.
+    let part = |id: &str, offset: f64, duration: f64| {
+        format!(
+            "{{\"audio_filepath\": \"a.wav\", \"id\": \"{id}\", \"offset\": {offset}, \"duration\": {duration}}}\n"
+        )
+    };
+    let manifest = folder.path().join("m.json");
+    fs::write(&manifest, [part("near", 1.0, 1.1), part("far", 1.0, 30.0), part("", 0.0, 1.0)].concat())
+        .expect("a file");
+    let corpus = folder.path().join("corpus");
+    let output = run(["tokens", "export", "-q", "-f", "webdataset", text(&manifest), text(&corpus)]);
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    let errors: Vec<String> = failures(&corpus).into_iter().map(|f| f.error).collect();
+    assert!(errors[0].contains("ends 29.00 s before its part from 1 to 31 s"), "{errors:?}");
+    assert!(errors[1].contains("the id of entry 3 is empty"), "{errors:?}");
+    let shard = fs::read(corpus.join("data/shard-000000.tar")).expect("a shard");
+    assert_eq!(members(&shard).keys().collect::<Vec<_>>(), ["near.json", "near.npy"]);
+}
+
+/// `tokens info` of the corpus of seven recordings in three shards, whole and without one of its files.
+fn tells_of_a_corpus(corpus: &Path) {
+    let about = &ndjson(&good(["tokens", "info", "--json", text(corpus)]))[0];
+    assert_eq!((&about["type"], &about["format"]), (&"corpus".into(), &"webdataset".into()));
+    assert_eq!((&about["ok"], &about["utterances"], &about["failed"]), (&true.into(), &7.into(), &0.into()));
+    assert_eq!((&about["shards"], &about["planned_shards"]), (&3.into(), &3.into()));
+    // 7 recordings of 8,000 samples and 500 more each.
+    assert!((about["seconds"].as_f64().expect("a number") - (7.0 * 8.0 + 10.5) / 24.0).abs() < 1e-6);
+    let (shard, aside) = (corpus.join("data/shard-000001.tar"), corpus.join("aside.tar"));
+    fs::rename(&shard, &aside).expect("a shard");
+    let output = run(["tokens", "info", text(corpus)]);
+    assert_eq!(output.status.code(), Some(1));
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(error.contains("shard-000001.tar: not there"), "{error}");
+    fs::rename(&aside, &shard).expect("a shard");
 }
 
 #[test]
@@ -225,8 +266,8 @@ fn parts_and_channels_of_a_file_are_those_of_the_whole() {
             .expect("room");
     }
     stereo.finalize().expect("a file");
-    // Segments out of order too: the file is then read from its start again.
-    let segments = [("a", 0.25, 1.0, 0), ("b", 1.0, 0.5, 0), ("c", 0.5, 0.75, 1), ("d", 1.5, 9.0, 1)];
+    // Segments out of order too: the file is then read from its start again. The last one ends .3 s behind it, as rounded ones do.
+    let segments = [("a", 0.25, 1.0, 0), ("b", 1.0, 0.5, 0), ("c", 0.5, 0.75, 1), ("d", 1.5, 0.8, 1)];
     let mut lines = String::new();
     for (id, start, duration, channel) in segments {
         lines += &format!(

@@ -104,6 +104,7 @@ fn tokens(runs: &mut Runs) {
     fs::copy(runs.path("in.wav"), folder.join("one.wav")).expect("a copy");
     runs.run("tokens export {recordings} {tokens}");
     runs.run("tokens export {recordings} {corpus} --format parquet");
+    runs.run("tokens info {corpus}");
     runs.run("tokens import {tokens} {coded}");
     runs.run("tokens info {tokens/one.safetensors}");
     fs::write(runs.path("bad.jsonl"), "{\"id\": 3}\n").expect("a file");

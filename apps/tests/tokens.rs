@@ -196,3 +196,118 @@ fn bad_token_files_are_refused_with_the_place() {
         ".safetensors",
     );
 }
+
+#[test]
+fn names_that_occur_twice_lose_nothing_else() {
+    let folder = folder();
+    let path = |name: &str| folder.path().join(name);
+    for (name, samples) in [("one.wav", 12_000), ("two.wav", 16_000), ("three.wav", 20_000)] {
+        wav(&path(name), &voice(samples, 24_000), 24_000, 1);
+    }
+    // The first of the two is kept, as in shards, and a name that leads out of the folder is one failure.
+    let entry = |file: &str, id: &str| format!("{{\"audio_filepath\": \"{file}\", \"id\": \"{id}\"}}\n");
+    let lines =
+        [entry("one.wav", "a"), entry("two.wav", "b"), entry("three.wav", "a"), entry("three.wav", "../c")];
+    let manifest = path("m.json");
+    fs::write(&manifest, lines.concat()).expect("a file");
+    for _ in 0..2 {
+        let output = run(["tokens", "export", "-q", text(&manifest), text(&path("out"))]);
+        let said = stderr(&output);
+        assert!(output.status.code() == Some(1) && said.contains("2 of"), "{said}");
+        assert!(said.contains("entry 3 has the id") && said.contains("is no file name"), "{said}");
+        assert_eq!(read(&path("out/a.safetensors")).meta.samples, Some(12_000));
+        assert_eq!(read(&path("out/b.safetensors")).meta.samples, Some(16_000));
+    }
+    // Lines of the same name: the second one is told of.
+    let both = path("both.jsonl");
+    let [one, two] = ["one.wav", "two.wav"].map(|name| {
+        let line = path(name).with_extension("jsonl");
+        good(["tokens", "export", "-q", text(&path(name)), text(&line)]);
+        let mut line: serde_json::Value =
+            serde_json::from_slice(&fs::read(&line).expect("a file")).expect("JSON");
+        line["id"] = "x".into();
+        format!("{line}\n")
+    });
+    fs::write(&both, one + &two).expect("a file");
+    let output = run(["tokens", "import", text(&both), text(&path("back"))]);
+    let said = stderr(&output);
+    assert!(
+        output.status.code() == Some(1) && said.contains("line 2: its file would be that of line 1"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_run_with_other_codebooks_does_not_mix_them() {
+    let folder = folder();
+    let path = |name: &str| folder.path().join(name);
+    fs::create_dir(path("in")).expect("a folder");
+    for name in ["in/a.wav", "in/b.wav"] {
+        wav(&path(name), &voice(12_000, 24_000), 24_000, 1);
+    }
+    for output in ["out", "out.jsonl"] {
+        let (input, output) = (path("in"), path(output));
+        good(["tokens", "export", "-q", "--stages", "2", text(&input), text(&output)]);
+        for again in [&["--stages", "3"][..], &[]] {
+            let run = run([&["tokens", "export", text(&input), text(&output)], again].concat());
+            assert_fails(&run, 2, "has 4 codebooks, this run makes");
+        }
+        good(["tokens", "export", "-q", "-y", "--stages", "3", text(&input), text(&output)]);
+    }
+}
+
+#[test]
+fn what_is_left_out_of_a_folder_is_said() {
+    let folder = folder();
+    let path = |name: &str| folder.path().join(name);
+    fs::create_dir_all(path("in")).expect("a folder");
+    wav(&path("in/a.wav"), &voice(12_000, 24_000), 24_000, 1);
+    ffmpeg(&["-i", text(&path("in/a.wav")), text(&path("in/b.wv"))]);
+    fs::write(path("in/a.txt"), "words").expect("a file");
+    std::os::unix::fs::symlink(path("nowhere.wav"), path("in/c.wav")).expect("a link");
+    std::os::unix::fs::symlink(folder.path(), path("in/round")).expect("a link");
+    let output = run(["tokens", "export", text(&path("in")), text(&path("out"))]);
+    let said = stderr(&output);
+    assert!(
+        said.contains("Leaving out 1 file whose extension is of no recording (.txt) and 1 link to a folder"),
+        "{said}"
+    );
+    // A link to a disk that is not there is a failure, and not one recording fewer.
+    assert!(output.status.code() == Some(1) && said.contains("1 of 3 files failed"), "{said}");
+    assert!(path("out/b.safetensors").exists() && said.contains("c.wav"), "{said}");
+    // An input that is not there makes no corpus.
+    let output = run(["tokens", "export", "-f", "shar", text(&path("typo.json")), text(&path("corpus"))]);
+    assert_fails(&output, 1, "typo.json: No such file");
+    assert!(!path("corpus").exists());
+    assert_fails(&run(["tokens", "info", text(&path("in"))]), 1, "holds no token files");
+    assert_fails(&run(["tokens", "info", text(&path("typo.npy"))]), 1, "typo.npy: No such file");
+}
+
+#[test]
+fn an_output_that_takes_nothing_ends_the_run() {
+    let folder = folder();
+    let path = |name: &str| folder.path().join(name);
+    fs::create_dir(path("in")).expect("a folder");
+    for n in 0..20 {
+        wav(&path(&format!("in/{n:02}.wav")), &voice(12_000, 24_000), 24_000, 1);
+    }
+    fs::write(path("file"), "").expect("a file");
+    let output = run(["tokens", "export", text(&path("in")), text(&path("file/out"))]);
+    assert_fails(&output, 1, "Not a directory");
+    assert_eq!(stderr(&output).matches("Not a directory").count(), 1, "{}", stderr(&output));
+}
+
+#[test]
+fn latents_say_what_made_them_and_are_whole() {
+    let folder = folder();
+    let path = |name: &str| folder.path().join(name);
+    wav(&path("a.wav"), &voice(48_000, 48_000), 48_000, 2);
+    good(["latents", "export", "-q", "-m", "audio-48k", text(&path("a.wav")), text(&path("a.safetensors"))]);
+    good(["latents", "decode", "-q", text(&path("a.safetensors")), text(&path("b.wav"))]);
+    let data = fs::read(path("a.wav")).expect("a file");
+    fs::write(path("cut.wav"), &data[..data.len() / 2]).expect("a file");
+    let output = run(["latents", "export", text(&path("cut.wav")), text(&path("cut.safetensors"))]);
+    let said = stderr(&output);
+    assert!(output.status.code() == Some(1) && said.contains("ends after"), "{said}");
+    assert!(!path("cut.safetensors").exists());
+}

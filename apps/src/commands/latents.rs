@@ -7,9 +7,12 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use siskin_core::audio::{LatentEncoder, Latents};
+use siskin_core::bundle::{Bundle, installed};
 
 use crate::events;
+use crate::failure::usage_error;
 use crate::media::{self, AudioInput, AudioOutput, Labels, OutputFormat};
+use crate::media_file::CodedFile;
 use crate::model::ModelArgs;
 use crate::report::{Progress, Report, ReportArgs};
 use crate::target::{OverwriteArgs, Target, is_dash};
@@ -72,6 +75,10 @@ fn export_latents(args: &Files) -> Result<()> {
     let bundle = args.model.bundle()?;
     let rate = bundle.manifest().sample_rate;
     let channels = bundle.manifest().channels;
+    // FFmpeg knows neither codec and would only say that there is no decoder.
+    if CodedFile::is_coded(&args.input) {
+        return Err(usage_error(format!("{} is coded already, see siskin decode", args.input.display())));
+    }
     let mut input = AudioInput::open(&args.input, Some(rate))?;
     input.set_channels(channels);
     let mut encoder = LatentEncoder::new(&bundle, &args.model.runtime()?)?;
@@ -90,6 +97,13 @@ fn export_latents(args: &Files) -> Result<()> {
         // Nothing has been written yet, and the target goes away with its temporary file.
         bail!("{}", input.describe_nothing());
     }
+    for fault in input.faults() {
+        report.warn(&fault)?;
+    }
+    // Half a recording among the latents of a training set would go unnoticed for ever.
+    if let Some(missing) = input.missing() {
+        bail!("{missing}");
+    }
     let latents = encoder.finish_stream()?;
     let file = latents.to_file(&bundle)?;
     // All at once: the head of a safetensors file states the sizes, which are known only at the end.
@@ -103,10 +117,10 @@ fn export_latents(args: &Files) -> Result<()> {
 
 fn decode_latents(args: &Files) -> Result<()> {
     let mut report = Report::new(&args.report, is_dash(&args.output))?;
-    let bundle = args.model.bundle()?;
+    let file = read_latents(&args.input)?;
+    let bundle = bundle_for(args, &file)?;
     let (rate, channels) = (bundle.manifest().sample_rate, bundle.manifest().channels);
-    let latents = Latents::from_file(&read_latents(&args.input)?, &bundle)
-        .with_context(|| args.input.display().to_string())?;
+    let latents = Latents::from_file(&file, &bundle).with_context(|| args.input.display().to_string())?;
     let target = Target::open(&args.output, args.overwrite.choice(), &args.input)?;
     let format = OutputFormat::of(&args.output, false, matches!(target, Target::Stream(..)))?;
     let mut output = AudioOutput::create(
@@ -126,6 +140,20 @@ fn decode_latents(args: &Files) -> Result<()> {
     output.finish()?;
     target.commit()?;
     report_result(&report, "latents decode", args, &latents, rate)
+}
+
+/// The bundle that is asked for, else the one that the file names: an installed one of its id, or of its name.
+fn bundle_for(args: &Files, file: &[u8]) -> Result<Bundle> {
+    if args.model.model.is_some() {
+        return args.model.bundle();
+    }
+    let (name, id) = Latents::bundle_of(file);
+    let same = installed().into_iter().find(|b| id.as_ref().is_some_and(|id| *id == b.id().to_string()));
+    match (same, name) {
+        (Some(same), _) => Ok(Bundle::open(same.path())?),
+        (None, Some(name)) => Ok(Bundle::find(&name)?),
+        (None, None) => args.model.bundle(),
+    }
 }
 
 fn read_latents(path: &Path) -> Result<Vec<u8>> {

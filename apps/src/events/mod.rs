@@ -16,7 +16,7 @@ pub(crate) use call::{CallDevice, CallFigures, CallProgress, Ready};
 pub(crate) use features::{FeaturesBench, FeaturesDecode, FeaturesEncode, FeaturesInfo};
 pub(crate) use models::{BundlePath, FeatureModel, Import, Model, ModelVerify, VideoModel, Voice, Voices};
 pub(crate) use speech::{Latents, Speak, Word};
-pub(crate) use tokens::{BadTokens, TokensExport, TokensImport, TokensInfo};
+pub(crate) use tokens::{BadTokens, CorpusInfo, TokensExport, TokensImport, TokensInfo};
 pub(crate) use video::{
     BenchSide, FitProgress, Realtime, VideoBench, VideoCompare, VideoDecode, VideoDecodeProgress,
     VideoEncode, VideoEncodeProgress, VideoInfo, VideoPlay, VideoVerify,

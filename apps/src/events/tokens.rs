@@ -66,3 +66,22 @@ pub(crate) struct BadTokens<'a> {
     pub(crate) ok: bool,
     pub(crate) error: String,
 }
+
+/// What `siskin tokens info` tells of a corpus.
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", rename = "corpus")]
+pub(crate) struct CorpusInfo<'a> {
+    pub(crate) file: &'a str,
+    pub(crate) format: &'static str,
+    pub(crate) ok: bool,
+    pub(crate) model: &'a str,
+    pub(crate) stages: u8,
+    pub(crate) shards: usize,
+    pub(crate) planned_shards: usize,
+    pub(crate) utterances: u64,
+    pub(crate) failed: usize,
+    pub(crate) frames: u64,
+    pub(crate) seconds: f64,
+    pub(crate) bytes: u64,
+    pub(crate) missing: Vec<String>,
+}

@@ -60,6 +60,11 @@ impl CodedFile {
             begun = true;
             let (has, wanted) = (info.stages, stages.unwrap_or(info.stages));
             let count = header.codes_per_frame(wanted);
+            if has == 0 {
+                bail!(
+                    "{name} at {seconds:.3} s: noise in place of codes (DTX), and tokens have no place for that"
+                );
+            }
             if wanted == 0 || wanted > has || codebooks != 0 && codebooks != count {
                 bail!(
                     "{name} at {seconds:.3} s: {has} stages, --stages takes a number that all packets have"

@@ -48,6 +48,14 @@ impl Latents {
             .map_err(|e| Error::parameter("latents", e, "what safetensors holds"))
     }
 
+    /// Name and id of the bundle that a file of latents states, as far as it does.
+    pub fn bundle_of(file: &[u8]) -> (Option<String>, Option<String>) {
+        let metadata =
+            SafeTensors::read_metadata(file).ok().and_then(|(_, header)| header.metadata().clone());
+        let mut metadata = metadata.unwrap_or_default();
+        (metadata.remove("bundle"), metadata.remove("bundle_id"))
+    }
+
     /// Parses a file that [`Latents::to_file`] or another program wrote: `latents` f16 or f32 `[frames, dim]`. Without
     /// `samples` in its metadata every frame counts whole.
     ///
@@ -61,7 +69,9 @@ impl Latents {
         let metadata = header.metadata().clone().unwrap_or_default();
         // Latents of another encoder decode to something else; a file without an id is taken at its word.
         if let Some(id) = metadata.get("bundle_id").filter(|id| **id != bundle.id().to_string()) {
-            return Err(Error::parameter("bundle of the latents", id, bundle.id()));
+            let name = metadata.get("bundle").map_or("unnamed", String::as_str);
+            let own = format!("{} ({})", bundle.manifest().name, bundle.id());
+            return Err(Error::parameter("bundle of the latents", format!("{name} ({id})"), own));
         }
         let tensors = SafeTensors::deserialize(file).map_err(|e| bad(e.to_string()))?;
         let view = tensors.tensor("latents").map_err(|e| bad(e.to_string()))?;

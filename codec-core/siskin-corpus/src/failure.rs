@@ -22,6 +22,8 @@ impl Failure {
             // Most errors name their file already.
             (Some(input), _) if self.error.contains(input.as_str()) => self.error.clone(),
             (Some(input), _) => format!("{input}: {}", self.error),
+            // The name of a broken line is its number, with which the error begins.
+            (None, Some(id)) if self.error.starts_with(id.as_str()) => self.error.clone(),
             (None, Some(id)) => format!("{id}: {}", self.error),
             (None, None) => format!("shard {}: {}", self.shard, self.error),
         }

@@ -135,7 +135,8 @@ pub enum Error {
     },
     /// Tokens that cannot be taken.
     #[error("tokens: {0}")]
-    Token(#[from] TokenError),
+    // Its text is the whole of it: as a source too it would be printed twice.
+    Token(TokenError),
     /// A token file that cannot be read.
     #[error("token file: bad {field}: {reason}")]
     TokenFile {
@@ -165,6 +166,12 @@ pub enum Error {
         /// The operating system's reason.
         source: std::io::Error,
     },
+}
+
+impl From<TokenError> for Error {
+    fn from(error: TokenError) -> Self {
+        Self::Token(error)
+    }
 }
 
 impl Error {
@@ -256,7 +263,7 @@ impl Error {
         let mut next = std::error::Error::source(self);
         while let Some(cause) = next {
             let cause_text = cause.to_string();
-            // `Token` prints its source as its own text; others of other libraries may as well.
+            // Errors of other libraries may print their source as their own text.
             if !text.ends_with(&cause_text) {
                 text = format!("{text}: {cause_text}");
             }

@@ -1,15 +1,14 @@
 //! `siskin tokens export`.
 
-use std::collections::HashMap;
 use std::path::{Component, Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Mutex;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, bail};
 use clap::Args;
 use siskin_core::audio::DEFAULT_SEARCH_WIDTH;
 use siskin_core::corpus::{ManifestFormat, ShardFormat, Sound, Utterance};
-use siskin_core::tokens::{CodeType, FileFormat};
+use siskin_core::tokens::{CodeType, FileFormat, TokenFile};
 
 use super::corpus::run_corpus;
 use super::exporter::Exporter;
@@ -19,6 +18,7 @@ use crate::batch::{self, Done, Job};
 use crate::events;
 use crate::failure::usage_error;
 use crate::media;
+use crate::media_file::CodedFile;
 use crate::model::ModelArgs;
 use crate::report::{Report, ReportArgs};
 use crate::target::{Overwrite, OverwriteArgs, is_dash};
@@ -86,8 +86,15 @@ pub(crate) fn run_export(args: &ExportArgs) -> Result<ExitCode> {
     let named = args.manifest.as_deref();
     let manifest = named.and_then(|name| ManifestFormat::ALL.into_iter().find(|f| f.name() == name));
     let code_type = CodeType::from_name(&args.dtype).unwrap_or_default();
-    let Input { utterances, is_many } = read_input(&args.input, manifest, &args.output)?;
+    let Input { mut utterances, is_many, left_out } = read_input(&args.input, manifest, &args.output)?;
+    if let Some(left_out) = left_out {
+        report.note(&left_out);
+    }
     if let Some(format) = args.format.as_deref().and_then(ShardFormat::from_name) {
+        if !is_many {
+            // A corpus of one file that is no recording would have to be made anew once the name is right.
+            Exporter::new(args, false).check_opens(&args.input)?;
+        }
         return run_corpus(args, format, code_type, utterances, &mut report);
     }
     for (is_given, name) in [
@@ -122,16 +129,27 @@ pub(crate) fn run_export(args: &ExportArgs) -> Result<ExitCode> {
     }
     let again = args.overwrite.choice() == Overwrite::Always;
     let lines = one_file.then(|| Lines::open(&args.output, again)).transpose()?.map(Mutex::new);
-    let mut jobs = plan(args, format, &utterances, is_many)?;
-    let by_id: HashMap<&str, &Utterance> = utterances.iter().map(|u| (u.id.as_str(), u)).collect();
+    if is_many && !one_file {
+        refuse_names(&mut utterances, format);
+    }
+    let mut jobs = plan(args, format, &utterances, is_many);
     let all = jobs.len();
+    // What is refused is told again in each run: the file of its name is another's.
+    let is_refused = |job: &Job| matches!(utterances[job.place].sound, Sound::Refused(_));
     if let Some(lines) = &lines {
         // A thread that panicked did so between lines, each of which is one write.
         let lines = lines.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        jobs.retain(|job| !lines.has(&job.id));
+        if let Some(first) = lines.first() {
+            check_alike(args, &jobs, &args.output, first)?;
+        }
+        jobs.retain(|job| is_refused(job) || !lines.has(&job.id));
     } else if is_many && !again {
         // Outputs get their names when they are whole, so one that is there is finished.
-        jobs.retain(|job| !job.output.exists());
+        let there = jobs.iter().map(|job| &job.output).find(|output| output.is_file());
+        if let Some((path, first)) = there.and_then(|p| super::read_tokens(p, format).ok().map(|t| (p, t))) {
+            check_alike(args, &jobs, path, &first)?;
+        }
+        jobs.retain(|job| is_refused(job) || !job.output.exists());
     }
     let skipped = all - jobs.len();
     if skipped > 0 {
@@ -140,17 +158,16 @@ pub(crate) fn run_export(args: &ExportArgs) -> Result<ExitCode> {
     // What is still in the list of a folder is to be made, or made anew.
     let overwrite = if is_many { Overwrite::Always } else { args.overwrite.choice() };
     let work = |tool: &mut Exporter<'_>, job: &Job| -> Result<Done> {
-        // Every job was made of an utterance.
-        let utterance = by_id.get(job.id.as_str()).ok_or_else(|| anyhow!("{} is not known", job.id))?;
-        let file = tool.export(utterance)?.tokens;
+        let file = tool.export(&utterances[job.place])?.tokens;
         let bytes = match &lines {
             Some(lines) => {
                 let mut lines = lines.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                lines.add(&file)?
+                lines.add(&file)
             }
-            None => super::write_tokens(&file, &job.output, format, code_type, overwrite, &job.input)?,
-        };
-        let seconds = file.frames as f64 / file.meta.frame_rate.max(1e-9);
+            None => super::write_tokens(&file, &job.output, format, code_type, overwrite, &job.input),
+        }
+        .map_err(batch::output_error)?;
+        let seconds = super::seconds_of(&file).unwrap_or_default();
         Ok(Done { seconds, frames: file.frames as u64, bytes })
     };
     let totals =
@@ -183,21 +200,51 @@ pub(crate) fn run_export(args: &ExportArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Refuses to go on with other codebooks than an earlier run has left in `path`: trainers find out in the middle of an epoch.
+fn check_alike(args: &ExportArgs, jobs: &[Job], path: &Path, found: &TokenFile) -> Result<()> {
+    let Some(groups) = found.meta.stream_header.as_ref().map(|h| usize::from(h.groups)) else {
+        return Ok(());
+    };
+    // Coded files keep the stages that each of them has, unless a number is asked for.
+    let is_encoded = |job: &Job| job.input.is_file() && !CodedFile::is_coded(&job.input);
+    let stages = match args.stages {
+        Some(stages) => Some(stages),
+        None if jobs.first().is_some_and(is_encoded) => Some(args.model.bundle()?.manifest().default_stages),
+        None => None,
+    };
+    match stages.map(|stages| usize::from(stages) * groups) {
+        Some(wanted) if wanted != found.codebooks => Err(usage_error(format!(
+            "{} has {} codebooks, this run makes {wanted}: name another output, or have all made anew with -y",
+            path.display(),
+            found.codebooks
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses utterances whose ids are no names of files, so that the others are done.
+fn refuse_names(utterances: &mut [Utterance], format: FileFormat) {
+    for (at, utterance) in utterances.iter_mut().enumerate() {
+        if let (Sound::File(_), Err(reason)) = (&utterance.sound, file_of(&utterance.id, format)) {
+            utterance.sound = Sound::Refused(format!("entry {}: {reason}", at + 1));
+        }
+    }
+}
+
 /// A job for each utterance; the names of their files follow from their ids.
-fn plan(args: &ExportArgs, format: FileFormat, utterances: &[Utterance], is_many: bool) -> Result<Vec<Job>> {
-    let job = |utterance: &Utterance| {
+fn plan(args: &ExportArgs, format: FileFormat, utterances: &[Utterance], is_many: bool) -> Vec<Job> {
+    let job = |(place, utterance): (usize, &Utterance)| {
         let input = match &utterance.sound {
             Sound::File(path) => path.clone(),
             // Told when it is its turn; the name says where it comes from.
             Sound::Refused(_) => PathBuf::from(&utterance.id),
         };
-        let output = match is_many {
-            true => args.output.join(file_of(&utterance.id, format)?),
-            false => args.output.clone(),
-        };
-        Ok(Job { input, output, id: utterance.id.clone() })
+        // An id that is no name has no file: it has been refused, or all go into one.
+        let name = if is_many { file_of(&utterance.id, format).ok() } else { None };
+        let output = name.map_or(args.output.clone(), |name| args.output.join(name));
+        Job { input, output, id: utterance.id.clone(), place }
     };
-    utterances.iter().map(job).collect()
+    utterances.iter().enumerate().map(job).collect()
 }
 
 /// The file of an id within a folder: ids of a manifest come from elsewhere, and none shall lead out of it.

@@ -16,6 +16,10 @@ use crate::media_file::CodedFile;
 // A second of `speech-24k`: interrupts are noticed at once, and a call's overhead does not count.
 const BATCH: usize = 24_000;
 
+/// Seconds by which a part may reach beyond the end of its file, as in Kaldi's extract-segments: manifests round, and what lacks more
+/// would have words that are not in it.
+const MOST_SHORT: f64 = 0.5;
+
 /// One thread's tools.
 pub(super) struct Exporter<'a> {
     args: &'a ExportArgs,
@@ -49,6 +53,15 @@ impl<'a> Exporter<'a> {
     pub(super) fn load_tools(&mut self) -> Result<()> {
         if self.tool.is_none() {
             self.tool = Some(self.load()?);
+        }
+        Ok(())
+    }
+
+    /// Whether a file is a recording or coded, as far as opening it tells.
+    pub(super) fn check_opens(&self, path: &Path) -> Result<()> {
+        if !CodedFile::is_coded(path) {
+            let bundle = self.args.model.bundle()?;
+            AudioInput::open(path, Some(bundle.manifest().sample_rate))?;
         }
         Ok(())
     }
@@ -113,6 +126,12 @@ impl<'a> Exporter<'a> {
         let is_at_end = end.is_none_or(|end| file.position < end);
         if is_at_end && let Some(missing) = file.audio.missing() {
             bail!("{missing}");
+        }
+        if let Some(end) = end.filter(|&end| file.position < end) {
+            let short = (end - file.position) as f64 / f64::from(manifest.sample_rate);
+            if short > MOST_SHORT && file.position > first {
+                bail!("{} ends {short:.2} s before its part{}", input.display(), describe_range(utterance));
+            }
         }
         let samples = tokenizer.finish_stream(false, &mut tokens)?;
         codes.extend(tokens.drain(..).map(|t| t as u16));

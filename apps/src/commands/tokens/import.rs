@@ -1,5 +1,6 @@
 //! `siskin tokens import`.
 
+use std::collections::HashMap;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -55,9 +56,14 @@ pub(crate) fn run_import(args: &ImportArgs) -> Result<ExitCode> {
             .extension()
             .and_then(|e| e.to_str())
             .is_some_and(|e| e.eq_ignore_ascii_case("mka") || e.eq_ignore_ascii_case("mkv"));
+    batch::check_is_there(&args.input)?;
     let (totals, all, skipped) = if args.input.is_dir() {
-        let mut jobs =
+        let plan =
             batch::plan_jobs(&args.input, &args.output, "mka", |p| FileFormat::from_path(p).is_some())?;
+        if plan.jobs.is_empty() {
+            bail!("{} holds no token files", args.input.display());
+        }
+        let mut jobs = plan.jobs;
         let all = jobs.len();
         // A folder is taken up where an earlier run left it; files are renamed into place once whole, so one that is
         // there is done.
@@ -69,6 +75,7 @@ pub(crate) fn run_import(args: &ImportArgs) -> Result<ExitCode> {
         let work = |(): &mut (), job: &Job| {
             let tokens = super::read_tokens(&job.input, format_of(&job.input)?)?;
             import_codes(args, &tokens, &job.output, Overwrite::Always, &job.input)
+                .map_err(batch::output_error)
         };
         (batch::run_jobs(&jobs, args.jobs.into(), &mut report, || Ok(()), work)?, jobs.len(), skipped)
     // JSON lines to a name without .mka: the name is a folder, and each line gets a file in it.
@@ -121,15 +128,22 @@ fn import_lines(args: &ImportArgs, again: bool, report: &mut Report) -> Result<(
     let (mut totals, mut all, mut skipped) = (Totals::default(), 0, 0);
     let mut reader = BufReader::new(fs::File::open(&args.input).with_context(name)?);
     let mut line = Vec::new();
+    // The files of this run and the lines that they are of: what is there from an earlier run is done, what is there from an earlier
+    // line is another recording.
+    let mut outputs: HashMap<PathBuf, usize> = HashMap::new();
     // Bytes and not `lines()`: text that is not UTF-8 spoils its own recording alone.
     while reader.read_until(b'\n', &mut line).with_context(name)? > 0 {
         interrupt::check_interrupt()?;
         all += 1;
-        let one = || -> Result<Option<Done>> {
+        let mut one = || -> Result<Option<Done>> {
             let tokens = TokenFile::from_bytes(FileFormat::Jsonl, &line)?;
             // Zeros in front, so that sorted names keep the order of the lines.
             let id = tokens.meta.id.clone().unwrap_or_else(|| format!("{all:06}"));
             let output = args.output.join(plain_path(&id)?).with_extension("mka");
+            if let Some(line) = outputs.get(&output) {
+                bail!("its file would be that of line {line}, {}", output.display());
+            }
+            outputs.insert(output.clone(), all);
             if output.exists() && !again {
                 return Ok(None);
             }
@@ -226,7 +240,10 @@ fn import_codes(
         packets.push_frame(&frame, &mut keep)?;
     }
     // The length in samples, where the file has it, trims the padding of the last frame.
-    packets.finish_stream(tokens.meta.samples, &mut keep).with_context(|| input.display().to_string())?;
+    // In words: a parameter that does not fit came from the file here, and is no mistake in the command line.
+    packets
+        .finish_stream(tokens.meta.samples, &mut keep)
+        .map_err(|e: anyhow::Error| anyhow!("{}: {e:#}", input.display()))?;
     let bytes = sink.finish()?.bytes;
     target.commit()?;
     Ok(Done { seconds, frames: tokens.frames as u64, bytes })

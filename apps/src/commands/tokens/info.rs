@@ -1,13 +1,14 @@
 //! `siskin tokens info`.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 use siskin_core::bundle::installed;
+use siskin_core::corpus::{Overview, ShardSummary};
 use siskin_core::tokens::{FileFormat, TokenFile};
 
 use crate::batch;
@@ -17,7 +18,7 @@ use crate::{events, interrupt, report, units};
 /// Arguments of `tokens info`.
 #[derive(Debug, Args)]
 pub(crate) struct InfoArgs {
-    /// Token files, or folders of them
+    /// Token files, folders of them, or corpora of shards
     #[arg(required = true)]
     files: Vec<PathBuf>,
     /// Write JSON objects, one per line
@@ -28,10 +29,16 @@ pub(crate) struct InfoArgs {
 pub(crate) fn run_info(args: &InfoArgs) -> Result<ExitCode> {
     let mut bad = false;
     for path in &args.files {
-        if path.is_dir() {
-            for file in
-                batch::list_files(path, None)?.into_iter().filter(|p| FileFormat::from_path(p).is_some())
-            {
+        batch::check_is_there(path)?;
+        if let Some(corpus) = Overview::read(path).or_else(no_folder)? {
+            bad |= !of_corpus(args, path, &corpus)?;
+        } else if path.is_dir() {
+            let mut files = batch::list_files(path, None)?.files;
+            files.retain(|p| FileFormat::from_path(p).is_some());
+            if files.is_empty() {
+                bail!("{} holds no token files", path.display());
+            }
+            for file in files {
                 // All are looked at, as somebody who checks a folder wants to know of every bad one.
                 bad |= !of_file(args, &file)?;
             }
@@ -40,6 +47,60 @@ pub(crate) fn run_info(args: &InfoArgs) -> Result<ExitCode> {
         }
     }
     Ok(if bad { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// A file holds no corpus, and what is wrong with its name is told where it is opened.
+fn no_folder(error: siskin_core::Error) -> siskin_core::Result<Option<Overview>> {
+    match error {
+        siskin_core::Error::Io { source, .. } if source.kind() == ErrorKind::NotADirectory => Ok(None),
+        error => Err(error),
+    }
+}
+
+/// Tells of a corpus; false if files of it are missing or its runs have not come to its end.
+fn of_corpus(args: &InfoArgs, path: &Path, corpus: &Overview) -> Result<bool> {
+    let (name, spec) = (path.display().to_string(), &corpus.spec);
+    let sum = |of: fn(&ShardSummary) -> u64| corpus.shards.iter().map(of).sum::<u64>();
+    let (shards, planned) = (corpus.shards.len(), spec.utterances.div_ceil(spec.shard_size.max(1)));
+    let failed = corpus.shards.iter().map(|s| s.failures.len()).sum();
+    let seconds = corpus.shards.iter().map(|s| s.seconds).sum();
+    let ok = corpus.missing.is_empty() && shards >= planned;
+    for file in &corpus.missing {
+        eprintln!("siskin: {}: not there, though its shard was finished", file.display());
+    }
+    if shards < planned {
+        eprintln!(
+            "siskin: {name}: {shards} of {planned} shards are finished; the same tokens export goes on"
+        );
+    }
+    if args.json {
+        report::write_json_line(&events::CorpusInfo {
+            file: &name,
+            format: spec.format.name(),
+            ok,
+            model: &spec.model,
+            stages: spec.stages,
+            shards,
+            planned_shards: planned,
+            utterances: sum(|s| s.utterances),
+            failed,
+            frames: sum(|s| s.frames),
+            seconds,
+            bytes: sum(|s| s.bytes),
+            missing: corpus.missing.iter().map(|p| p.display().to_string()).collect(),
+        })?;
+        return Ok(ok);
+    }
+    report::print_text(&format!(
+        "{name}: {} of {} stages, {shards} shards with {} utterances, {}, {}, {failed} failed, of {}\n",
+        spec.format.name(),
+        spec.stages,
+        sum(|s| s.utterances),
+        units::format_time(seconds),
+        units::format_size(sum(|s| s.bytes)),
+        spec.model,
+    ))?;
+    Ok(ok)
 }
 
 /// Tells of a file; false if something is wrong with it.
@@ -65,6 +126,20 @@ fn of_file(args: &InfoArgs, path: &Path) -> Result<bool> {
     Ok(good)
 }
 
+/// Checks that the stream that codes are of has so many codebooks and their frames so many samples, as `tokens import` does.
+fn check_shape(file: &TokenFile) -> Result<()> {
+    let Some(header) = &file.meta.stream_header else { return Ok(()) };
+    let (groups, all) = (usize::from(header.groups), header.codes_per_frame(header.stages));
+    if !file.codebooks.is_multiple_of(groups.max(1)) || file.codebooks > all {
+        bail!("{} codebooks, {} has {all} in {groups} groups", file.codebooks, header.bundle_name);
+    }
+    let most = file.frames as u64 * u64::from(header.hop);
+    match file.meta.samples {
+        Some(samples) if samples > most => bail!("samples is {samples}, {} frames hold {most}", file.frames),
+        _ => Ok(()),
+    }
+}
+
 fn report_file(args: &InfoArgs, name: &str, format: FileFormat, read: Result<TokenFile>) -> Result<bool> {
     let bundles = installed();
     let read = read.and_then(|file| {
@@ -76,19 +151,19 @@ fn report_file(args: &InfoArgs, name: &str, format: FileFormat, read: Result<Tok
         if size > 0 {
             file.check_codes(size)?;
         }
+        check_shape(&file)?;
         Ok((file, bundle.is_some()))
     });
     let (file, is_installed) = match read {
         Ok(read) => read,
         Err(e) => {
+            // What read the whole file has said its name, what read a line of it has not.
+            let text = format!("{e:#}");
+            let error = text.strip_prefix(&format!("{name}: ")).unwrap_or(&text).to_owned();
             // Both ways with --json: on stdout for the program, on stderr for whoever looks at its log.
-            eprintln!("siskin: {name}: {e:#}");
+            eprintln!("siskin: {name}: {error}");
             if args.json {
-                report::write_json_line(&events::BadTokens {
-                    file: name,
-                    ok: false,
-                    error: format!("{e:#}"),
-                })?;
+                report::write_json_line(&events::BadTokens { file: name, ok: false, error })?;
             }
             return Ok(false);
         }
@@ -96,11 +171,7 @@ fn report_file(args: &InfoArgs, name: &str, format: FileFormat, read: Result<Tok
     let meta = &file.meta;
     let header = meta.stream_header.as_ref();
     let rate = header.map_or(meta.frame_rate, |h| h.frame_rate());
-    // Exact where the length in samples is known; frames count the padding of the last one too.
-    let seconds = match (meta.samples, header) {
-        (Some(samples), Some(h)) => Some(samples as f64 / f64::from(h.sample_rate)),
-        _ => (rate > 0.0).then(|| file.frames as f64 / rate),
-    };
+    let seconds = super::seconds_of(&file);
     if args.json {
         report::write_json_line(&events::TokensInfo {
             file: name,

@@ -23,6 +23,8 @@ pub(super) struct Lines {
     /// None for stdout.
     file: Option<File>,
     ids: HashSet<String>,
+    /// What the first line holds.
+    first: Option<TokenFile>,
 }
 
 impl Lines {
@@ -30,7 +32,7 @@ impl Lines {
     pub(super) fn open(path: &Path, again: bool) -> Result<Self> {
         let name = || path.display().to_string();
         if is_dash(path) {
-            return Ok(Self { path: path.to_owned(), file: None, ids: HashSet::new() });
+            return Ok(Self { path: path.to_owned(), file: None, ids: HashSet::new(), first: None });
         }
         if let Some(folder) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
             std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
@@ -38,7 +40,7 @@ impl Lines {
         let mut options = File::options();
         let mut file =
             options.read(true).write(true).create(true).truncate(again).open(path).with_context(name)?;
-        let (mut ids, mut whole) = (HashSet::new(), 0);
+        let (mut ids, mut whole, mut first) = (HashSet::new(), 0, None);
         let (mut reader, mut line) = (BufReader::new(&mut file), Vec::new());
         while reader.read_until(b'\n', &mut line).with_context(name)? > 0 {
             // Without its end a line was cut off in the middle, and its recording is done again.
@@ -52,13 +54,21 @@ impl Lines {
                     );
                 };
                 ids.extend(found.id);
+                if first.is_none() {
+                    first = TokenFile::from_bytes(FileFormat::Jsonl, &line).ok();
+                }
                 whole += line.len() as u64;
             }
             line.clear();
         }
         file.set_len(whole).with_context(name)?;
         file.seek(SeekFrom::Start(whole)).with_context(name)?;
-        Ok(Self { path: path.to_owned(), file: Some(file), ids })
+        Ok(Self { path: path.to_owned(), file: Some(file), ids, first })
+    }
+
+    /// What the first line of an earlier run holds.
+    pub(super) fn first(&self) -> Option<&TokenFile> {
+        self.first.as_ref()
     }
 
     /// Whether a recording is there already.

@@ -79,6 +79,16 @@ fn read_tokens(path: &Path, format: FileFormat) -> Result<TokenFile> {
     Ok(file)
 }
 
+/// The length of what codes are of: exact where it is known in samples, while frames count the padding of the last one too.
+fn seconds_of(file: &TokenFile) -> Option<f64> {
+    let header = file.meta.stream_header.as_ref();
+    let rate = header.map_or(file.meta.frame_rate, |h| h.frame_rate());
+    match (file.meta.samples, header) {
+        (Some(samples), Some(h)) if h.sample_rate > 0 => Some(samples as f64 / f64::from(h.sample_rate)),
+        _ => (rate > 0.0).then(|| file.frames as f64 / rate),
+    }
+}
+
 fn bytes_of(path: &Path) -> Result<Vec<u8>> {
     let name = || path.display().to_string();
     let file = fs::File::open(path).with_context(name)?;

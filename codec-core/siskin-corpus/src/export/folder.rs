@@ -9,10 +9,10 @@ use siskin_error::{Error, Result};
 use tempfile::NamedTempFile;
 
 use crate::failure::Failure;
+use crate::overview::{SPEC, list};
 use crate::shard::{DATA, STATE, ShardSummary, TEMPORARY, persist};
 use crate::spec::Spec;
 
-const SPEC: &str = "export.json";
 const INDEX: &str = "index.json";
 const FAILURES: &str = "failures.jsonl";
 const LOCK: &str = "state/lock";
@@ -201,9 +201,4 @@ fn empty(path: &Path) -> Result<()> {
         }
     }
     Ok(())
-}
-
-fn list(path: &Path) -> Result<Vec<PathBuf>> {
-    let io_error = |source| Error::Io { path: path.to_owned(), source };
-    fs::read_dir(path).map_err(io_error)?.map(|e| e.map(|e| e.path()).map_err(io_error)).collect()
 }

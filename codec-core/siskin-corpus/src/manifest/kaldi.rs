@@ -7,7 +7,7 @@ use siskin_error::{Error, Result};
 
 use super::json_fields::{Parsed, check_seconds};
 use super::lines::for_each_line;
-use super::{broken_line, resolve};
+use super::{broken_line, resolve, sound_of};
 use crate::utterance::{Sound, Utterance};
 
 pub(super) fn read(folder: &Path) -> Result<Vec<Utterance>> {
@@ -57,6 +57,9 @@ fn parse_segment(line: &[u8], find: impl Fn(&str) -> Option<Sound>) -> Parsed<Ut
     let number = |text: &str, key| text.parse::<f64>().map_err(|e| (key, format!("{text:?}: {e}")));
     let start = check_seconds(number(start, "start")?, "start")?;
     let end = number(end, "end")?;
+    if end < start && end != -1.0 {
+        return Err(("end", format!("{end} s, before the start at {start} s")));
+    }
     let duration = if end == -1.0 { None } else { Some(check_seconds(end - start, "end")?) };
     let sound =
         find(recording).unwrap_or_else(|| Sound::Refused(format!("wav.scp has no recording {recording:?}")));
@@ -79,7 +82,7 @@ fn sound(folder: &Path, source: &str) -> Sound {
     if archive.is_some() && !resolve(folder, source).exists() {
         return Sound::Refused(format!("{source:?} is a place in an archive, which is not read"));
     }
-    Sound::File(resolve(folder, source))
+    sound_of(folder, source)
 }
 
 /// A table by key; a file that is not there has no entries.

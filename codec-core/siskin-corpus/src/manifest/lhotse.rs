@@ -8,7 +8,7 @@ use siskin_error::{Error, Result};
 
 use super::json_fields::{Parsed, object, optional_text, seconds, text};
 use super::lines::for_each_line;
-use super::{broken_line, folder_of, resolve};
+use super::{broken_line, folder_of, sound_of};
 use crate::utterance::{Sound, Utterance};
 
 type Object = Map<String, Value>;
@@ -127,7 +127,7 @@ fn sound(recording: &Object, folder: &Path) -> Parsed<Sound> {
         )));
     }
     match text(source, "type")? {
-        "file" => Ok(Sound::File(resolve(folder, text(source, "source")?))),
+        "file" => Ok(sound_of(folder, text(source, "source")?)),
         kind => Ok(Sound::Refused(format!("a source of the type {kind:?}, allowed: file"))),
     }
 }

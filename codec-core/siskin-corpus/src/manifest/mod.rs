@@ -113,6 +113,7 @@ pub fn read_manifest(path: &Path, format: ManifestFormat) -> Result<Manifest> {
         // Not a single line of the format: a wrong file, and no corpus with some bad lines.
         return Err(Error::corpus(path, None, "manifest", format!("no line of {}: {reason}", format.name())));
     }
+    refuse_empty(&mut utterances);
     refuse_doubles(&mut utterances);
     Ok(Manifest { utterances })
 }
@@ -125,6 +126,13 @@ fn broken_line(number: u64, field: &str, reason: impl std::fmt::Display) -> Utte
     Utterance::refused(format!("{BROKEN_LINE}{number}"), format!("line {number}: bad {field}: {reason}"))
 }
 
+/// An utterance without a name would be a member ".npy" of a shard, at which Lhotse's reader fails and WebDataset's passes by.
+fn refuse_empty(utterances: &mut [Utterance]) {
+    for (at, utterance) in utterances.iter_mut().enumerate().filter(|(_, u)| u.id.is_empty()) {
+        utterance.sound = Sound::Refused(format!("the id of entry {} is empty", at + 1));
+    }
+}
+
 /// A second utterance of a name would be another's text in a trainer: it is refused and not renamed.
 fn refuse_doubles(utterances: &mut [Utterance]) {
     let mut first: HashMap<String, usize> = HashMap::with_capacity(utterances.len());
@@ -135,6 +143,17 @@ fn refuse_doubles(utterances: &mut [Utterance]) {
         } else {
             first.insert(utterance.id.clone(), at);
         }
+    }
+}
+
+/// What a path or URL in a manifest names.
+fn sound_of(folder: &Path, text: &str) -> Sound {
+    // What a manifest says is not fetched, as it comes from elsewhere.
+    match text.split_once("://") {
+        Some(_) if !resolve(folder, text).exists() => {
+            Sound::Refused(format!("{text} is a URL, which is not read"))
+        }
+        _ => Sound::File(resolve(folder, text)),
     }
 }
 

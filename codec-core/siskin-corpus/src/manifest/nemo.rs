@@ -6,7 +6,7 @@ use siskin_error::Result;
 
 use super::json_fields::{Parsed, object, optional_text, seconds, text};
 use super::lines::for_each_line;
-use super::{broken_line, folder_of, name_of, resolve};
+use super::{broken_line, folder_of, name_of, sound_of};
 use crate::utterance::Utterance;
 
 pub(super) fn read(path: &Path) -> Result<Vec<Utterance>> {
@@ -35,6 +35,7 @@ fn parse_line(line: &[u8], folder: &Path) -> Parsed<Utterance> {
         duration,
         text: optional_text(&object, "text"),
         speaker: optional_text(&object, "speaker").or_else(|| optional_text(&object, "speaker_id")),
-        ..Utterance::whole_file(id, resolve(folder, file))
+        sound: sound_of(folder, file),
+        ..Utterance::refused(id, "")
     })
 }

@@ -30,15 +30,30 @@ impl VoiceChoice<'_> {
         let installed = installed_voices();
         match self.find_in(&installed) {
             Some((path, _)) => VoiceBundle::open(path),
-            None => {
-                let engine = self.engine.unwrap_or(Self::DEFAULT_ENGINE);
-                let mut allowed = list_voices(&installed);
-                if engine == Self::DEFAULT_ENGINE && !installed.is_empty() {
-                    allowed.push_str("; `siskin models import kokoro --fetch` installs kokoro");
-                }
-                Err(Error::parameter("engine", engine, allowed))
-            }
+            None => Err(self.refuse(&installed)),
         }
+    }
+
+    /// What no installed bundle has of all that is asked for.
+    fn refuse(&self, installed: &[(PathBuf, VoiceManifest)]) -> Error {
+        let asked = match (self.engine, self.voice, self.language) {
+            (None, Some(voice), _) => Some(("voice", voice)),
+            (None, None, Some(language)) => Some(("language", language)),
+            _ => None,
+        };
+        if let Some((name, value)) = asked.filter(|_| !installed.is_empty()) {
+            let voices =
+                installed.iter().flat_map(|(_, m)| m.voices.iter().map(move |v| (v, m.engine.name())));
+            let words = voices.map(|(v, engine)| format!("{} ({}, engine {engine})", v.name, v.language));
+            return Error::parameter(name, value, words.collect::<Vec<_>>().join(", "));
+        }
+        let mut allowed = list_voices(installed);
+        let own = self.engine.is_none_or(|engine| engine == Self::DEFAULT_ENGINE);
+        if own && !installed.is_empty() {
+            allowed.push_str("; `siskin models import kokoro --fetch` installs kokoro");
+        }
+        let default = format!("{}, the default", Self::DEFAULT_ENGINE);
+        Error::parameter("engine", self.engine.unwrap_or(&default), allowed)
     }
 
     fn find_in<'i>(&self, installed: &'i [(PathBuf, VoiceManifest)]) -> Option<&'i (PathBuf, VoiceManifest)> {
@@ -115,6 +130,18 @@ mod tests {
         assert_eq!(found(Some("kokoro"), None, Some("de")), "one");
         assert_eq!(found(None, Some("nobody"), None), "one");
         assert_eq!(found(Some("festival"), None, None), "none");
+        // Without a bundle of the default engine what was asked for is told with what there is.
+        let others = &all[..1];
+        let told =
+            |engine, voice, language| VoiceChoice { engine, voice, language }.refuse(others).to_string();
+        assert_eq!(
+            told(None, Some("bella"), None),
+            "voice is bella, allowed: kerstin (de, engine wavthruvec)"
+        );
+        assert_eq!(told(None, None, Some("fr")), "language is fr, allowed: kerstin (de, engine wavthruvec)");
+        assert!(
+            told(None, None, None).starts_with("engine is kokoro, the default, allowed: wavthruvec (bundle")
+        );
         let listed = list_voices(&all);
         assert!(listed.starts_with("wavthruvec (bundle kerstin, 1 voices), kokoro (bundle one"), "{listed}");
     }
