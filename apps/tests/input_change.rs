@@ -47,6 +47,8 @@ fn packets_that_are_lost_leave_the_sound_behind_them_in_its_place() {
         ("aac", "between(n,23,24)"),
         ("aac", "between(n,23,25)"),
         ("aac", "between(n,23,26)"),
+        // In a burst, and once more later.
+        ("aac", "between(n,23,25)+eq(n,28)+between(n,120,122)"),
         ("pcm_s16le", "between(pts,500,590)"),
     ] {
         let [whole, input] = ["whole.mkv", "lost.mkv"].map(|name| folder.path().join(name));

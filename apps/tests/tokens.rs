@@ -257,6 +257,29 @@ fn a_run_with_other_codebooks_does_not_mix_them() {
 }
 
 #[test]
+fn coded_files_beside_recordings_keep_their_own_codebooks() {
+    let folder = folder();
+    let path = |name: &str| folder.path().join(name);
+    fs::create_dir(path("in")).expect("a folder");
+    fs::rename(coded(folder.path(), 1.0, &["--stages", "2"]), path("in/b.mka")).expect("a file");
+    good(["tokens", "export", "-q", text(&path("in")), text(&path("out"))]);
+    wav(&path("in/a.wav"), &voice(12_000, 24_000), 24_000, 1);
+    good(["tokens", "export", "-q", text(&path("in")), text(&path("out"))]);
+    let [a, b] = ["out/a.safetensors", "out/b.safetensors"].map(|name| read(&path(name)).codebooks);
+    assert_eq!((a, b), (12, 4));
+    // What is not there, or holds nothing, does not keep the others from being looked at; nor does another program's file.
+    fs::write(path("out/export.json"), "{\"x\": 1}").expect("a file");
+    let output = run(["tokens", "info", "--json", text(&path("none.npy")), text(&path("out"))]);
+    let lines = ndjson(&output.stdout);
+    let told: Vec<_> = lines.iter().map(|line| line["ok"].as_bool()).collect();
+    assert_eq!((output.status.code(), told), (Some(1), vec![Some(false), Some(true), Some(true)]));
+    // A corpus of what is read once only.
+    let sound = fs::read(path("in/a.wav")).expect("a file");
+    let output = run_with(&["tokens", "export", "-q", "-f", "shar", "-", text(&path("corpus"))], sound);
+    assert!(output.status.success(), "{}", stderr(&output));
+}
+
+#[test]
 fn what_is_left_out_of_a_folder_is_said() {
     let folder = folder();
     let path = |name: &str| folder.path().join(name);

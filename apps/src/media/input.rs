@@ -15,6 +15,7 @@ use super::mixdown::Mixdown;
 use super::opus_start::time_of;
 use super::resample::{self, append_samples};
 use super::steps::{Course, Steps, Watch};
+use crate::units;
 
 /// Sample rates that are taken for meant.
 // 768 kHz is the highest rate of audio converters; beyond these a header is damaged.
@@ -46,8 +47,11 @@ pub(crate) struct AudioInput {
     /// Frames that were decoded to know when they are heard.
     waiting: VecDeque<frame::Audio>,
     steps: Steps,
-    /// Whether the frame that comes next lies behind a step.
+    /// Whether the frame that comes next lies behind a step, and how many of its samples and of those behind it were there before.
     is_step: bool,
+    twice: usize,
+    /// Steps, and nanoseconds of silence that was put in there and of sound that was left out.
+    stepped: (u64, i64, i64),
     frame: frame::Audio,
     filtered: frame::Audio,
     run: Option<Run>,
@@ -144,6 +148,8 @@ impl AudioInput {
             waiting: is_there.then_some(first).into_iter().collect(),
             steps: Steps::default(),
             is_step: false,
+            twice: 0,
+            stepped: (0, 0, 0),
             frame: frame::Audio::empty(),
             filtered: frame::Audio::empty(),
             run: None,
@@ -228,6 +234,17 @@ impl AudioInput {
         if let Some(loss) = self.mixdown.loss() {
             faults.push(format!(
                 "{name}: left and right are opposite, mixed down to mono they are {loss:.0} dB softer: --model audio-48k keeps both"
+            ));
+        }
+        let (steps, put_in, left_out) = self.stepped;
+        // What is told of a gap is among it.
+        let put_in = (put_in - self.gaps.1).max(0);
+        if put_in + left_out > TOLD_GAP_NS {
+            faults.push(format!(
+                "{name}: the clock makes {}: {:.2} s of silence were put in and {:.2} s of sound left out",
+                units::format_count(steps as usize, "step", "steps"),
+                put_in as f64 / 1e9,
+                left_out as f64 / 1e9
             ));
         }
         match self.gaps {
@@ -320,7 +337,7 @@ impl AudioInput {
         if !self.steps.may_be(off, lasts) {
             return Ok(Some(false));
         }
-        let mut watch = Watch::new(time.saturating_add(lasts), lasts);
+        let mut watch = Watch::new(off, time.saturating_add(lasts), lasts);
         let mut seen = 0;
         loop {
             if seen == self.waiting.len() {
@@ -421,19 +438,20 @@ impl AudioInput {
     fn begin_run(&mut self, mut frame: frame::Audio) -> Result<()> {
         let shape = shape_of(&frame).with_context(|| self.track.source().name())?;
         if std::mem::take(&mut self.is_step) {
+            let off = self.time(&frame).saturating_sub(self.end);
             // What has been given already, as where the end of a part reaches into the next one.
-            let twice = self.end.saturating_sub(self.time(&frame)).max(0);
-            let twice = rescale_rounded(twice, frame.rate().into(), NS.into()) as usize;
-            if twice >= frame.samples() {
-                // The next frame then is as far behind, and cut in its turn.
-                self.is_step = true;
-                return Ok(());
-            }
-            if twice > 0 {
-                let cut = cut_frame(&frame, twice..frame.samples())?;
-                frame = cut;
-                frame.set_pts(Some(from_ns(self.end, self.track.time_base())));
-            }
+            self.twice = rescale_rounded((-off).max(0), frame.rate().into(), NS.into()) as usize;
+            let (count, put_in, left_out) = self.stepped;
+            self.stepped = (count + 1, put_in + off.max(0), left_out + (-off).max(0));
+        }
+        let twice = std::mem::take(&mut self.twice);
+        if twice >= frame.samples() {
+            self.twice = twice - frame.samples();
+            return Ok(());
+        }
+        if twice > 0 {
+            frame = cut_frame(&frame, twice..frame.samples())?;
+            frame.set_pts(Some(from_ns(self.end, self.track.time_base())));
         }
         // Never before what has been given: clocks that step back are taken to stand still.
         let start = self.time(&frame).max(self.end);
@@ -462,7 +480,7 @@ impl AudioInput {
         if self.given_channels == 1 && self.channel.is_none() {
             self.mixdown.take(&frame);
         }
-        let off = time.saturating_sub(self.end);
+        let (off, lasts) = (time.saturating_sub(self.end), lasts_ns(&frame));
         let Some(run) = &mut self.run else { return Ok(()) };
         let (rate, samples) = (i128::from(run.shape.rate), frame.samples() as u64);
         let is_first = run.taken == 0;
@@ -474,7 +492,7 @@ impl AudioInput {
         let end = run.end;
         run.graph.push(&mut frame)?;
         if !is_first {
-            self.steps.note(off);
+            self.steps.note(off, lasts);
             self.note_gap(time);
         }
         self.end = end;

@@ -11,13 +11,17 @@ const ANY_NS: i64 = 30_000_000;
 const MOST_NS: i64 = 1_000_000_000;
 /// By how much a frame's time is off at most where the clock is to be believed.
 const JITTER_NS: i64 = 10_000_000;
+/// What is off by more counts as this: a clock is believed again 15 s after the last time that it was wrong.
+const WORST_NS: i64 = 25_000_000;
+/// Nanoseconds of sound in which a nanosecond of what it was off is forgotten.
+const MEMORY: i64 = 1000;
 /// How long the frames behind a step have to keep the distance.
 const LASTING_NS: i64 = 100_000_000;
 
 /// What is known of the clock.
 #[derive(Debug, Default)]
 pub(super) struct Steps {
-    /// The most that a frame's time was off, steps left aside.
+    /// The most that a frame's time was off of late, steps left aside.
     jitter: i64,
 }
 
@@ -35,6 +39,7 @@ pub(super) enum Course {
 /// Watches the frames behind a difference.
 #[derive(Debug)]
 pub(super) struct Watch {
+    is_later: bool,
     end: i64,
     lasted: i64,
 }
@@ -48,26 +53,26 @@ impl Steps {
         self.jitter <= JITTER_NS && size <= MOST_NS && size > LEAST_NS && (size >= ANY_NS || is_whole)
     }
 
-    /// Notes by how much the time of a frame was off that shows none.
-    pub(super) fn note(&mut self, off: i64) {
-        let size = off.saturating_abs();
-        if size <= MOST_NS {
-            self.jitter = self.jitter.max(size);
-        }
+    /// Notes by how much the time of a frame of some nanoseconds was off that shows none.
+    pub(super) fn note(&mut self, off: i64, lasts: i64) {
+        let size = off.saturating_abs().min(WORST_NS);
+        self.jitter = size.max(self.jitter - lasts / MEMORY);
     }
 }
 
 impl Watch {
-    /// Begins behind a frame that ends at `end`, `lasted` nanoseconds after it began.
-    pub(super) fn new(end: i64, lasted: i64) -> Self {
-        Self { end, lasted }
+    /// Begins behind a frame that was off by so much, that ends at `end`, `lasted` nanoseconds after it began.
+    pub(super) fn new(off: i64, end: i64, lasted: i64) -> Self {
+        Self { is_later: off > 0, end, lasted }
     }
 
     /// Takes the next frame: when it begins, if that is told, and how long it lasts.
     pub(super) fn take(&mut self, begins: Option<i64>, lasts: i64) -> Course {
         let begins = begins.unwrap_or(self.end);
-        if begins.saturating_sub(self.end).saturating_abs() > JITTER_NS {
-            return Course::Passing;
+        let off = begins.saturating_sub(self.end);
+        if off.saturating_abs() > JITTER_NS {
+            // One more step in the same direction does not take the first one back: packets are lost in bursts.
+            return if (off > 0) == self.is_later { Course::Lasting } else { Course::Passing };
         }
         self.end = begins.saturating_add(lasts);
         self.lasted = self.lasted.saturating_add(lasts);
@@ -95,22 +100,33 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_never_right_shows_none() {
+    fn a_clock_that_is_wrong_now_and_then_shows_none_for_a_while() {
         let mut steps = Steps::default();
-        steps.note(9 * MS);
+        steps.note(9 * MS, 20 * MS);
         assert!(steps.may_be(50 * MS, 20 * MS));
-        steps.note(-15 * MS);
+        steps.note(-300 * MS, 20 * MS);
         assert!(!steps.may_be(50 * MS, 20 * MS));
+        (0..700).for_each(|_| steps.note(0, 20 * MS));
+        assert!(!steps.may_be(50 * MS, 20 * MS));
+        (0..60).for_each(|_| steps.note(0, 20 * MS));
+        assert!(steps.may_be(50 * MS, 20 * MS));
     }
 
     #[test]
     fn what_comes_back_is_no_step() {
-        let mut watch = Watch::new(70 * MS, 20 * MS);
+        let mut watch = Watch::new(50 * MS, 70 * MS, 20 * MS);
         assert_eq!(watch.take(Some(72 * MS), 20 * MS), Course::Open);
         assert_eq!(watch.take(Some(40 * MS), 20 * MS), Course::Passing);
-        let mut watch = Watch::new(70 * MS, 20 * MS);
+        let mut watch = Watch::new(50 * MS, 70 * MS, 20 * MS);
         let courses: Vec<Course> = (0..4).map(|n| watch.take(Some((70 + 20 * n) * MS), 20 * MS)).collect();
         assert_eq!(courses, [Course::Open, Course::Open, Course::Open, Course::Lasting]);
-        assert_eq!(Watch::new(0, 80 * MS).take(None, 20 * MS), Course::Lasting);
+        assert_eq!(Watch::new(50 * MS, 0, 80 * MS).take(None, 20 * MS), Course::Lasting);
+    }
+
+    #[test]
+    fn steps_that_follow_each_other_are_two() {
+        assert_eq!(Watch::new(64 * MS, 70 * MS, 20 * MS).take(Some(112 * MS), 20 * MS), Course::Lasting);
+        assert_eq!(Watch::new(-64 * MS, 70 * MS, 20 * MS).take(Some(112 * MS), 20 * MS), Course::Passing);
+        assert_eq!(Watch::new(-64 * MS, 70 * MS, 20 * MS).take(Some(28 * MS), 20 * MS), Course::Lasting);
     }
 }

@@ -58,6 +58,8 @@ pub(crate) struct VideoInput {
     other_sizes: Vec<(u32, u32)>,
     /// The other shapes of pixels that were made up for.
     other_aspects: Vec<(u32, u32)>,
+    /// Whether frames of another form are fitted in.
+    is_fitted: bool,
     /// Bits of a sample, and whether there is transparency.
     depth: u32,
     has_alpha: bool,
@@ -147,6 +149,7 @@ impl VideoInput {
             coded_aspect,
             other_sizes: Vec::new(),
             other_aspects: Vec::new(),
+            is_fitted: false,
             depth,
             has_alpha,
             frame: frame::Video::empty(),
@@ -199,8 +202,9 @@ impl VideoInput {
         if !self.other_sizes.is_empty() {
             let (width, height) = self.coded_size();
             let sizes: Vec<String> = self.other_sizes.iter().map(|(w, h)| format!("{w}x{h}")).collect();
+            let words = if self.is_fitted { "are fitted into" } else { "are scaled to" };
             faults.push(format!(
-                "{name}: the frames' size changes: those of {} are scaled to {width}x{height}",
+                "{name}: the frames' size changes: those of {} {words} {width}x{height}",
                 sizes.join(", ")
             ));
         }
@@ -342,7 +346,9 @@ impl VideoInput {
         {
             self.other_sizes.push(shape.size);
         }
-        if shape.pixel_aspect != self.first_aspect
+        self.is_fitted |= self.fitted_size(&shape) != self.coded_size();
+        if shape.size == self.coded_size()
+            && self.fitted_size(&shape) != shape.size
             && !self.other_aspects.contains(&shape.pixel_aspect)
             && self.other_aspects.len() < MAX_SIZES
         {

@@ -34,6 +34,10 @@ impl Overview {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(Error::Io { path, source }),
         };
+        if !folder.join(STATE).is_dir() {
+            // Another program's file of this name.
+            return Ok(None);
+        }
         let spec: Spec =
             serde_json::from_slice(&text).map_err(|e| Error::corpus(&path, None, "export", e))?;
         let mut shards = Vec::new();

@@ -91,7 +91,7 @@ pub(crate) fn run_export(args: &ExportArgs) -> Result<ExitCode> {
         report.note(&left_out);
     }
     if let Some(format) = args.format.as_deref().and_then(ShardFormat::from_name) {
-        if !is_many {
+        if !is_many && args.input.is_file() {
             // A corpus of one file that is no recording would have to be made anew once the name is right.
             Exporter::new(args, false).check_opens(&args.input)?;
         }
@@ -139,15 +139,20 @@ pub(crate) fn run_export(args: &ExportArgs) -> Result<ExitCode> {
     if let Some(lines) = &lines {
         // A thread that panicked did so between lines, each of which is one write.
         let lines = lines.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Some(first) = lines.first() {
-            check_alike(args, &jobs, &args.output, first)?;
+        let first = lines.first().and_then(|found| Some((found, found.meta.id.as_deref()?)));
+        if let Some((found, id)) = first
+            && let Some(job) = jobs.iter().find(|job| job.id == id)
+        {
+            check_alike(args, job, &args.output, found)?;
         }
         jobs.retain(|job| is_refused(job) || !lines.has(&job.id));
     } else if is_many && !again {
         // Outputs get their names when they are whole, so one that is there is finished.
-        let there = jobs.iter().map(|job| &job.output).find(|output| output.is_file());
-        if let Some((path, first)) = there.and_then(|p| super::read_tokens(p, format).ok().map(|t| (p, t))) {
-            check_alike(args, &jobs, path, &first)?;
+        let there = jobs.iter().find(|job| is_encoded(job) && job.output.is_file());
+        if let Some((job, first)) =
+            there.and_then(|job| super::read_tokens(&job.output, format).ok().map(|first| (job, first)))
+        {
+            check_alike(args, job, &job.output, &first)?;
         }
         jobs.retain(|job| is_refused(job) || !job.output.exists());
     }
@@ -200,26 +205,32 @@ pub(crate) fn run_export(args: &ExportArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Refuses to go on with other codebooks than an earlier run has left in `path`: trainers find out in the middle of an epoch.
-fn check_alike(args: &ExportArgs, jobs: &[Job], path: &Path, found: &TokenFile) -> Result<()> {
+/// Whether codes are made of a job's input: a coded file keeps those that it has.
+fn is_encoded(job: &Job) -> bool {
+    job.input.is_file() && !CodedFile::is_coded(&job.input)
+}
+
+/// Refuses to go on with other codebooks than an earlier run has made of a job: trainers find out in the middle of an epoch.
+fn check_alike(args: &ExportArgs, job: &Job, path: &Path, found: &TokenFile) -> Result<()> {
     let Some(groups) = found.meta.stream_header.as_ref().map(|h| usize::from(h.groups)) else {
         return Ok(());
     };
-    // Coded files keep the stages that each of them has, unless a number is asked for.
-    let is_encoded = |job: &Job| job.input.is_file() && !CodedFile::is_coded(&job.input);
-    let stages = match args.stages {
-        Some(stages) => Some(stages),
-        None if jobs.first().is_some_and(is_encoded) => Some(args.model.bundle()?.manifest().default_stages),
-        None => None,
-    };
-    match stages.map(|stages| usize::from(stages) * groups) {
-        Some(wanted) if wanted != found.codebooks => Err(usage_error(format!(
-            "{} has {} codebooks, this run makes {wanted}: name another output, or have all made anew with -y",
-            path.display(),
-            found.codebooks
-        ))),
-        _ => Ok(()),
+    if !is_encoded(job) {
+        return Ok(());
     }
+    let stages = match args.stages {
+        Some(stages) => stages,
+        None => args.model.bundle()?.manifest().default_stages,
+    };
+    let wanted = usize::from(stages) * groups;
+    if wanted == found.codebooks {
+        return Ok(());
+    }
+    Err(usage_error(format!(
+        "{} has {} codebooks, this run makes {wanted}: name another output, or have all made anew with -y",
+        path.display(),
+        found.codebooks
+    )))
 }
 
 /// Refuses utterances whose ids are no names of files, so that the others are done.

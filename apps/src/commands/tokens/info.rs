@@ -12,7 +12,8 @@ use siskin_core::corpus::{Overview, ShardSummary};
 use siskin_core::tokens::{FileFormat, TokenFile};
 
 use crate::batch;
-use crate::failure::usage_error;
+use crate::failure::{is_usage, usage_error};
+use crate::interrupt::Interrupted;
 use crate::{events, interrupt, report, units};
 
 /// Arguments of `tokens info`.
@@ -29,24 +30,50 @@ pub(crate) struct InfoArgs {
 pub(crate) fn run_info(args: &InfoArgs) -> Result<ExitCode> {
     let mut bad = false;
     for path in &args.files {
-        batch::check_is_there(path)?;
-        if let Some(corpus) = Overview::read(path).or_else(no_folder)? {
-            bad |= !of_corpus(args, path, &corpus)?;
-        } else if path.is_dir() {
-            let mut files = batch::list_files(path, None)?.files;
-            files.retain(|p| FileFormat::from_path(p).is_some());
-            if files.is_empty() {
-                bail!("{} holds no token files", path.display());
+        // All are looked at, as somebody who checks a folder wants to know of every bad one.
+        bad |= !match of_path(args, path) {
+            Err(e) if !e.is::<Interrupted>() && !is_usage(&e) => {
+                report_bad(args, &path.display().to_string(), &e)?;
+                false
             }
-            for file in files {
-                // All are looked at, as somebody who checks a folder wants to know of every bad one.
-                bad |= !of_file(args, &file)?;
-            }
-        } else {
-            bad |= !of_file(args, path)?;
-        }
+            told => told?,
+        };
     }
     Ok(if bad { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Tells of a file, a folder or a corpus; false if something is wrong with it.
+fn of_path(args: &InfoArgs, path: &Path) -> Result<bool> {
+    batch::check_is_there(path)?;
+    if let Some(corpus) = Overview::read(path).or_else(no_folder)? {
+        return of_corpus(args, path, &corpus);
+    }
+    if !path.is_dir() {
+        return of_file(args, path);
+    }
+    let mut files = batch::list_files(path, None)?.files;
+    files.retain(|p| FileFormat::from_path(p).is_some());
+    if files.is_empty() {
+        bail!("{} holds no token files", path.display());
+    }
+    let mut good = true;
+    for file in files {
+        good &= of_file(args, &file)?;
+    }
+    Ok(good)
+}
+
+/// Tells what is wrong with a file.
+fn report_bad(args: &InfoArgs, name: &str, error: &anyhow::Error) -> Result<()> {
+    // What read the whole file has said its name, what read a line of it has not.
+    let text = format!("{error:#}");
+    let error = text.strip_prefix(&format!("{name}: ")).unwrap_or(&text).to_owned();
+    // Both ways with --json: on stdout for the program, on stderr for whoever looks at its log.
+    eprintln!("siskin: {name}: {error}");
+    match args.json {
+        true => report::write_json_line(&events::BadTokens { file: name, ok: false, error }),
+        false => Ok(()),
+    }
 }
 
 /// A file holds no corpus, and what is wrong with its name is told where it is opened.
@@ -157,14 +184,7 @@ fn report_file(args: &InfoArgs, name: &str, format: FileFormat, read: Result<Tok
     let (file, is_installed) = match read {
         Ok(read) => read,
         Err(e) => {
-            // What read the whole file has said its name, what read a line of it has not.
-            let text = format!("{e:#}");
-            let error = text.strip_prefix(&format!("{name}: ")).unwrap_or(&text).to_owned();
-            // Both ways with --json: on stdout for the program, on stderr for whoever looks at its log.
-            eprintln!("siskin: {name}: {error}");
-            if args.json {
-                report::write_json_line(&events::BadTokens { file: name, ok: false, error })?;
-            }
+            report_bad(args, name, &e)?;
             return Ok(false);
         }
     };
