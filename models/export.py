@@ -18,9 +18,8 @@ import torch
 from safetensors.numpy import save_file
 from scipy.signal import resample_poly
 
-from siskin_models.arch import Config
 from siskin_models.bundle import bundle_hash, sha256
-from siskin_models.codec import load, load_bundle
+from siskin_models.codec import load, load_bundle, of_architecture
 from siskin_models.export import decoder_graph, encoder_graph, graph_weights, half_weights, takes_blocks
 from siskin_models.export_stereo import stereo_decoder_graph, stereo_encoder_graph, stereo_half_weights
 from siskin_models.quantizer import decode, encode
@@ -89,6 +88,11 @@ def default_stages(stages):
     return min(DEFAULT, stages)
 
 
+def golden_seconds(config):
+    # Ten frames of two channels: two seconds would be 2.4 MB.
+    return 2.0 if config.channels == 1 else 0.2
+
+
 def golden(codec, clip, seconds):
     """Offline reference: the whole clip at once through the torch model. `decoded` is late by `delay` samples."""
     audio, rate = sf.read(clip, dtype="float64", always_2d=True)
@@ -119,15 +123,17 @@ def new_decoder(args):
     """Puts a decoder for the same codes into the bundle that they are of: encoder, codebooks and tables keep their bytes."""
     path = args.out / "manifest.json"
     info, saved = json.loads(path.read_text()), args.decoder and torch.load(args.decoder, weights_only=NEW)
-    codec = load_bundle(args.out, harmonics=saved["config"]["harmonics"] if saved else 0).eval()
-    if saved and codec.config != Config(**saved["config"]):
+    stereo = info["channels"] == 2
+    codec = load_bundle(args.out, **({} if stereo else {"harmonics": saved["config"]["harmonics"] if saved else 0})).eval()
+    if saved and codec.config != of_architecture(saved["config"])[1]:
         raise SystemExit(f"{args.decoder} is of another architecture than {args.out}: {saved['config']}, "
                          f"the bundle's {asdict(codec.config)}")
     if saved:
         codec.decoder.load_state_dict({k: v.float() for k, v in saved["average"].items()}, strict=False)
     codec.decoder.raise_noise(args.noise, args.noise_above)
-    half_weights(codec.encoder)
-    graph = decoder_graph(codec.config, half_weights(codec.decoder), codec.decoder.state_shapes)
+    (_, _, half), (_, build, _) = parts_of(codec.config)
+    half(codec.encoder)
+    graph = build(codec.config, half(codec.decoder), codec.decoder.state_shapes)
     onnx.save(graph, args.out / "decoder.onnx")
     # Streams keep the id of the first bundle with these codes: its files are played by the new decoder, and new files by it.
     of_codes = [info["quantizer"]["file"], *([info["entropy"]["file"]] if "entropy" in info else [])]
@@ -146,7 +152,7 @@ def new_decoder(args):
         training["noise_db"] = training.get("noise_db", 0.0) + args.noise
     info["figures"] = []
     path.write_text(json.dumps(info, indent=2) + "\n")
-    save_file(golden(codec, args.clip, 2.0), args.golden)
+    save_file(golden(codec, args.clip, golden_seconds(codec.config)), args.golden)
     print(json.dumps(training.get("decoder")), (args.out / "decoder.onnx").stat().st_size)
 
 
@@ -238,8 +244,7 @@ def whole_bundle(args):
     info["figures"] = []
     (args.out / "manifest.json").write_text(json.dumps(info, indent=2) + "\n")
     args.golden.parent.mkdir(parents=True, exist_ok=True)
-    # Ten frames of two channels: two seconds would be 2.4 MB.
-    save_file(golden(codec, args.clip, 2.0 if config.channels == 1 else 0.2), args.golden)
+    save_file(golden(codec, args.clip, golden_seconds(config)), args.golden)
     print(json.dumps(parts), {f: (args.out / f).stat().st_size for f in files})
 
 

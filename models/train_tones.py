@@ -2,9 +2,11 @@
 
 To losses of companded bins a tone that is not quite clean costs more than silence (`siskin_models.losses.Convergence`), so decoders
 trained with them play tones far too softly. Here half of a batch is tones and glides under a loss that misses them, and half is
-speech, on which the decoder is held to the samples of the one that it comes from, as it is for tones of few stages.
+speech, or for a bundle in stereo music and sounds, on which the decoder is held to the samples of the one that it comes from, as it
+is for tones of few stages.
 
   python models/train_tones.py --out .siskin/runs/tones
+  python models/train_tones.py --out .siskin/runs/tones-48k --bundle models/bundles/audio-48k --bank .siskin/bank-48k --frames 32
 
 The same command resumes; `models/export.py --decoder CHECKPOINT` puts what was learnt into a bundle.
 """
@@ -18,17 +20,21 @@ import torch
 from siskin_models.arch import zero_states
 from siskin_models.codec import load_bundle
 from siskin_models.data import Bank, Corpus, glides, tones
+from siskin_models.general import GeneralCorpus, placed
 from siskin_models.losses import Convergence, ShapeLoss
 from siskin_models.stages import draw_stages, sum_stages
+from siskin_models.stereo import turn
 from siskin_models.trainer import Training
 
-WINDOWS = ((512, 48), (2048, 80), (1024, 80))
+# By channels: the codec in stereo has twice the rate and windows of twice the length.
+WINDOWS = {1: ((512, 48), (2048, 80), (1024, 80)), 2: ((1024, 48), (4096, 80), (2048, 80))}
 
 
 def arguments():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--bundle", type=Path, default=Path("models/bundles/speech-24k"), help="whose codes are decoded")
     p.add_argument("--corpus", type=Path, default=Path(".siskin/corpus"))
+    p.add_argument("--general", type=Path, default=Path(".siskin/general"), help="music and sounds, for a bundle in stereo")
     p.add_argument("--bank", type=Path, default=Path(".siskin/bank-tones"), help="crops and codes, made when missing")
     p.add_argument("--crops", type=int, default=8000, help="crops of each of the two kinds")
     p.add_argument("--frames", type=int, default=40, help="code frames a crop")
@@ -40,7 +46,8 @@ def arguments():
     p.add_argument("--shape", type=float, default=1.0, help="weight of the waveform of tones, which is known up to 1.5 kHz")
     p.add_argument("--louder", type=float, default=1.0, help="weight of what tones are louder than they were")
     p.add_argument("--held", type=int, default=2, help="up to so many stages tones too are held to what the bundle makes of them")
-    p.add_argument("--few", type=float, default=0.35, help="share of crops of so few stages")
+    p.add_argument("--few", type=int, default=4, help="crops of tones of so few stages, beside the batch")
+    p.add_argument("--keep-few", type=float, default=7.0, help="weight of their distance from what the bundle makes of them")
     p.add_argument("--threads", type=int, default=1)
     p.add_argument("--bf16", action=argparse.BooleanOptionalAction, default=False, help="networks in bfloat16")
     p.add_argument("--log-every", type=int, default=50, help="steps a row of loss.csv")
@@ -51,8 +58,8 @@ def arguments():
 class Tones:
     """Crops as `Corpus.batch` gives them: steady tones, pairs, chords and glides, a third of them keyed on and off."""
 
-    def __init__(self, rate):
-        self.rate = rate
+    def __init__(self, rate, channels):
+        self.rate, self.channels = rate, channels
 
     def batch(self, rng, size, length, wide=True):
         out = np.zeros((size, length), np.float32)
@@ -75,17 +82,31 @@ class Tones:
             if rng.random() < 0.3:
                 x = x + rng.standard_normal(length) * np.abs(x).max() * 10 ** (-rng.uniform(30, 60) / 20)
             out[i] = x * (10 ** (rng.uniform(-60, 0) / 20) / (np.abs(x).max() + 1e-6))
+        if self.channels == 2:
+            out = np.stack([placed(rng, x) for x in out])
         return torch.from_numpy(out)
+
+
+class General(GeneralCorpus):
+    """Music and sounds, without tones."""
+
+    def batch(self, rng, size, length, wide=True):
+        return super().batch(rng, size, length, tonal=0.0)
 
 
 def louder(wanted, got):
     """How much louder crops came back than they were, on average, as a logarithm."""
-    power, own = (x.square().mean(1) + 1e-7 for x in (wanted, got))
+    power, own = (x.square().flatten(1).mean(1) + 1e-7 for x in (wanted, got))
     return (own / power).log().clamp(min=0).mean()
 
 
+def level_of(pcm):
+    """Gain that brings all channels of crops together to a mean square of one, so that a side that is hardly there counts as that."""
+    return 1 / (pcm.square().flatten(1).mean(1, keepdim=True).sqrt() + 1e-3)
+
+
 class Trainer(Training):
-    LOGGED = ("keep", "tones", "shape", "louder", "held", "norm")
+    LOGGED = ("keep", "tones", "shape", "louder", "few", "held", "norm")
     AVERAGE = 0.99
     # Weight of what held tones are louder than the bundle makes them.
     HELD = 10.0
@@ -93,14 +114,15 @@ class Trainer(Training):
     def __init__(self, args):
         super().__init__(args)
         self.codec = load_bundle(args.bundle).requires_grad_(False)
-        rate = self.codec.config.sample_rate
+        rate, self.channels = self.codec.config.sample_rate, self.codec.config.channels
         self.decoder = self.codec.decoder.train()
         self.first = copy.deepcopy(self.decoder)
         self.decoder.requires_grad_(True)
         # Up to half of the rate: what speech and tones shall have there is known.
-        self.kept, self.convergence = ShapeLoss(rate, WINDOWS, knee=20e3), Convergence(rate, WINDOWS, knee=20e3)
-        self.shape = ShapeLoss(rate, WINDOWS)
-        corpora = {"speech": Corpus(args.corpus, rate=rate), "tones": Tones(rate)}
+        self.kept, self.convergence = (loss(rate, WINDOWS[self.channels], knee=20e3) for loss in (ShapeLoss, Convergence))
+        self.shape = ShapeLoss(rate, WINDOWS[self.channels])
+        own = Corpus(args.corpus, rate=rate) if self.channels == 1 else General(args.general, args.corpus, rate)
+        corpora = {"speech": own, "tones": Tones(rate, self.channels)}
         self.banks = {kind: Bank(args.bank / kind, args.crops, args.frames, self.codec, corpus, args.seed)
                       for kind, corpus in corpora.items()}
         self.books = self.codec.quantizer.books
@@ -109,36 +131,51 @@ class Trainer(Training):
 
     def extra(self):
         return {"losses": {"keep": self.args.keep, "tones": 1.0, "shape": self.args.shape,
-                           "louder": self.args.louder, "held": self.HELD}}
+                           "louder": self.args.louder, "few": self.args.keep_few, "held": self.HELD}}
 
-    def drawn(self, kind, size):
+    def drawn(self, kind, size, few=False):
         """Crops and what their codes say of them."""
         pcm, codes = self.banks[kind].batch(self.rng, size)
-        stages = draw_stages(self.rng, pcm.numpy(), codes.shape[1], len(self.books), 0.3)
-        few = np.arange(size) < int(self.args.few * size)
-        stages[few] = self.rng.integers(1, self.args.held + 1, (int(few.sum()), 1))
-        stages[~few & (stages.max(1) <= self.args.held)] = self.args.held + 1
-        return pcm, sum_stages(codes, self.books, stages), torch.from_numpy(few)
+        # By the louder of both channels where there are two.
+        heard = pcm.abs().amax(1) if self.channels == 2 else pcm
+        stages = draw_stages(self.rng, heard.numpy(), codes.shape[1], len(self.books), 0.3)
+        if few:
+            stages[:] = self.rng.integers(1, self.args.held + 1, (size, 1))
+        elif kind == "tones":
+            stages[stages.max(1) <= self.args.held] = self.args.held + 1
+        return pcm, sum_stages(codes, self.books, stages)
+
+    def heard(self, *signals):
+        """Signals as they are; of two channels, [B, 2, samples], as they are heard from directions between left and right."""
+        if self.channels == 1:
+            return signals
+        angle = torch.from_numpy(self.rng.uniform(0, np.pi, len(signals[0])).astype(np.float32))
+        way = torch.stack([angle.cos(), angle.sin()], -1)
+        return [torch.einsum("bcn,bc->bn", turn(x, 1), way) for x in signals]
 
     def train_step(self, share):
         args, half, delay = self.args, self.args.batch // 2, self.codec.config.overlap
         self.set_rate(share, 50)
-        (_, speech, _), (pcm, sung, few) = self.drawn("speech", half), self.drawn("tones", args.batch - half)
+        (_, speech), (pcm, sung) = self.drawn("speech", half), self.drawn("tones", args.batch - half)
         # One stage does not say which tone it was: taught with the others, tones of 200 Hz came back 4 dB too loud from it and of
-        # 3 kHz 5 to 9 dB (codec-core/tests/levels.rs allows 3). What so few stages give stays as it was.
-        held, pcm = torch.cat([speech, sung[few]]), pcm[~few]
-        latents = torch.cat([held, sung[~few]])
+        # 3 kHz 5 to 9 dB (codec-core/tests/levels.rs allows 3). What so few stages give stays as it was, by a loss of its own: as a part
+        # of the speech's it took from that (speaker similarity -.002 to -.004, PESQ -.02).
+        held = torch.cat([speech, self.drawn("tones", args.few, few=True)[1]])
+        latents = torch.cat([held, sung])
         with torch.autocast("cpu", torch.bfloat16, enabled=args.bf16):
             y = self.decoder(latents, zero_states(self.decoder, len(latents)))[0].float()
             with torch.no_grad():
                 before = self.first(held, zero_states(self.first, len(held)))[0].float()
-        wanted, got = (pcm - pcm.mean(1, keepdim=True))[:, :-delay], y[len(held):, delay:]
+        wanted, got = (pcm - pcm.mean(-1, keepdim=True))[..., :-delay], y[len(held):, ..., delay:]
         # Nor may these tones be louder than they were: 3 kHz from one stage came to 5 dB above what was given. Of speech that would
         # cost .08 dB of its level and .002 of speaker similarity.
-        losses = {"keep": self.kept(before, y[:len(held)]), "tones": self.convergence(wanted, got),
-                  "shape": self.shape(wanted, got), "louder": louder(wanted, got),
-                  "held": louder(before[half:, delay:], y[half:len(held), delay:])}
-        weights = {"keep": args.keep, "tones": 1.0, "shape": args.shape, "louder": args.louder, "held": self.HELD}
+        losses = {"louder": louder(wanted, got), "held": louder(before[half:, ..., delay:], y[half:len(held), ..., delay:])}
+        level, own = level_of(wanted), level_of(before)
+        (wanted, got), (before, y) = self.heard(wanted, got), self.heard(before, y[:len(held)])
+        losses |= {"keep": self.kept(before[:half], y[:half], own[:half]), "tones": self.convergence(wanted, got, level),
+                   "shape": self.shape(wanted, got, level), "few": self.kept(before[half:], y[half:], own[half:])}
+        weights = {"keep": args.keep, "tones": 1.0, "shape": args.shape, "louder": args.louder,
+                   "few": args.keep_few, "held": self.HELD}
         self.opt.zero_grad(set_to_none=True)
         sum(weights[k] * v for k, v in losses.items()).backward()
         return losses | {"norm": self.descend()}

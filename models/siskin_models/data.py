@@ -120,14 +120,15 @@ def coloured(rng, length):
 
 
 class Bank:
-    """Crops and their codes, kept so that the encoder need not run while the decoder learns: pcm i16 [n, samples], codes
-    u16 [n, frames, stages * groups]. An interrupted making goes on where it stood."""
+    """Crops and their codes, kept so that the encoder need not run while the decoder learns: pcm i16 [n, samples], of a codec
+    of two channels [n, 2, samples], codes u16 [n, frames, stages * groups]. An interrupted making goes on where it stood."""
 
     def __init__(self, folder, n, frames, codec, corpus, seed, progress=print):
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         hop, (stages, groups) = codec.config.hop, codec.quantizer.books.shape[:2]
-        shapes = {"pcm.i16": (n, frames * hop), "codes.u16": (n, frames, stages * groups)}
+        channels = (2,) if codec.config.channels == 2 else ()
+        shapes = {"pcm.i16": (n, *channels, frames * hop), "codes.u16": (n, frames, stages * groups)}
         spec = json.dumps({"n": n, "frames": frames, "seed": seed, "codes": stages * groups})
         note = folder / "bank.json"
         done = json.loads(note.read_text()) if note.exists() else {"spec": spec, "rows": 0}
@@ -153,7 +154,7 @@ class Bank:
                 progress(f"bank {at + size}/{n}")
 
     def batch(self, rng, size):
-        """pcm [size, samples], codes [size, frames, stages * groups]"""
+        """pcm [size, samples] or [size, 2, samples], codes [size, frames, stages * groups]"""
         rows = np.sort(rng.choice(len(self.pcm), size, replace=False))
         return (torch.from_numpy(self.pcm[rows].astype(np.float32) / 32768),
                 torch.from_numpy(self.codes[rows].astype(np.int64)))
