@@ -101,7 +101,7 @@ def louder(wanted, got):
 
 
 def level_of(pcm):
-    """Gain that brings all channels of crops together to a mean square of one, so that a side that is hardly there counts as that."""
+    """Gain that brings all channels of crops together to a mean square of one: a side that is hardly there counts as that."""
     return 1 / (pcm.square().flatten(1).mean(1, keepdim=True).sqrt() + 1e-3)
 
 
@@ -158,8 +158,8 @@ class Trainer(Training):
         self.set_rate(share, 50)
         (_, speech), (pcm, sung) = self.drawn("speech", half), self.drawn("tones", args.batch - half)
         # One stage does not say which tone it was: taught with the others, tones of 200 Hz came back 4 dB too loud from it and of
-        # 3 kHz 5 to 9 dB (codec-core/tests/levels.rs allows 3). What so few stages give stays as it was, by a loss of its own: as a part
-        # of the speech's it took from that (speaker similarity -.002 to -.004, PESQ -.02).
+        # 3 kHz 5 to 9 dB (codec-core/tests/levels.rs allows 3). What so few stages give stays as it was, by a loss of its own:
+        # as a part of the speech's it took from that (speaker similarity -.002 to -.004, PESQ -.02).
         held = torch.cat([speech, self.drawn("tones", args.few, few=True)[1]])
         latents = torch.cat([held, sung])
         with torch.autocast("cpu", torch.bfloat16, enabled=args.bf16):
