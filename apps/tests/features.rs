@@ -49,6 +49,26 @@ fn text_in_a_picture_is_found_from_its_features() {
 }
 
 #[test]
+fn pictures_of_any_range_and_matrix_give_the_features_that_they_have_in_rgb() {
+    let folder = folder();
+    let path = |name: &str| folder.path().join(name);
+    let bytes = |input: &Path| {
+        let result = json(&["features", "encode", "-y", "--json", text(input), text(&path("a.mkv"))]);
+        result["packet_bytes"].as_f64().expect("bytes")
+    };
+    let wanted = bytes(Path::new(&picture()));
+    // A camera's JPEG is of full range: its packets were a third larger, and the second head's answers others.
+    for (name, filter) in [
+        ("full.mkv", "scale=out_range=pc:out_color_matrix=bt601,format=yuvj420p"),
+        ("hd.mkv", "scale=out_range=tv:out_color_matrix=bt709,format=yuv420p,setparams=colorspace=bt709"),
+    ] {
+        ffmpeg(&["-i", &picture(), "-vf", filter, "-c:v", "ffv1", text(&path(name))]);
+        let found = bytes(&path(name));
+        assert!((found / wanted - 1.0).abs() < 0.06, "{name}: {found} in place of {wanted}");
+    }
+}
+
+#[test]
 fn a_damaged_packet_is_left_out_with_a_warning() {
     let folder = folder();
     let [clip, coded, found] = ["in.mkv", "a.mkv", "a.jsonl"].map(|n| folder.path().join(n));

@@ -321,6 +321,21 @@ fn an_output_that_takes_nothing_ends_the_run() {
 }
 
 #[test]
+fn a_recording_that_is_damaged_in_the_middle_is_a_failure() {
+    let folder = folder();
+    let path = |name: &str| folder.path().join(name);
+    wav(&path("a.wav"), &voice(96_000, 24_000), 24_000, 1);
+    ffmpeg(&["-i", text(&path("a.wav")), text(&path("a.flac"))]);
+    let mut data = fs::read(path("a.flac")).expect("a file");
+    let middle = data.len() / 2;
+    data[middle..middle + 400].iter_mut().for_each(|byte| *byte ^= 0x5a);
+    fs::write(path("a.flac"), data).expect("a file");
+    let output = run(["tokens", "export", text(&path("a.flac")), text(&path("a.safetensors"))]);
+    assert_fails(&output, 1, "of sound could not be decoded");
+    assert!(!path("a.safetensors").exists());
+}
+
+#[test]
 fn latents_say_what_made_them_and_are_whole() {
     let folder = folder();
     let path = |name: &str| folder.path().join(name);

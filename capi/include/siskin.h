@@ -243,7 +243,7 @@ void siskin_encoder_free(struct SiskinEncoder *encoder);
 
 // Opens a bundle by its name or folder; a null pointer takes "speech-24k", the shipped one. Bundles and ONNX Runtime are searched
 // where SECURITY.md says, never in the working directory. `threads` is that of one network, 0 for one, which is best for
-// a stream.
+// a stream, 256 at most.
 //
 // # Safety
 // `name_or_path` is null or a text that ends with a zero byte; `model` can be written to.
@@ -300,11 +300,12 @@ enum SiskinStatus siskin_reader_track(const struct SiskinReader *reader,
 enum SiskinStatus siskin_reader_next(struct SiskinReader *reader,
                                      struct SiskinBlock *block);
 
-// Goes to the last packet at or before a time, which is read next.
+// Goes to the last packet at or before a time of those that begin a block of the file (of a laced block the first), which is read next.
 //
 // # Safety
 // `reader` is null or open.
-enum SiskinStatus siskin_reader_seek(struct SiskinReader *reader, uint64_t time_ns);
+enum SiskinStatus siskin_reader_seek(struct SiskinReader *reader,
+                                     uint64_t time_ns);
 
 // Closes a file. A null pointer is nothing.
 //

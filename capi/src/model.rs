@@ -34,9 +34,12 @@ pub struct SiskinModelInfo {
     pub codebook_size: u32,
 }
 
+/// As the program's `--threads`: 20,000 took 15 s to start.
+const MOST_THREADS: u32 = 256;
+
 /// Opens a bundle by its name or folder; a null pointer takes "speech-24k", the shipped one. Bundles and ONNX Runtime are searched
 /// where SECURITY.md says, never in the working directory. `threads` is that of one network, 0 for one, which is best for
-/// a stream.
+/// a stream, 256 at most.
 ///
 /// # Safety
 /// `name_or_path` is null or a text that ends with a zero byte; `model` can be written to.
@@ -53,6 +56,11 @@ pub unsafe extern "C" fn siskin_model_open(
         // SAFETY: the caller's promise.
         let name = unsafe { pointers::text(name_or_path, "name_or_path") }?;
         let bundle = Bundle::find(name.unwrap_or("speech-24k"))?;
+        if threads > MOST_THREADS {
+            return Err(
+                siskin_core::Error::parameter("threads", threads, format!("0 to {MOST_THREADS}")).into()
+            );
+        }
         let options = RuntimeOptions { threads: threads.max(1) as usize, ..Default::default() };
         let runtime = load_runtime(&options)?;
         pointers::hand_out(out, SiskinModel { bundle, runtime });

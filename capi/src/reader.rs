@@ -182,7 +182,7 @@ pub unsafe extern "C" fn siskin_reader_next(
     })
 }
 
-/// Goes to the last packet at or before a time, which is read next.
+/// Goes to the last packet at or before a time of those that begin a block of the file (of a laced block the first), which is read next.
 ///
 /// # Safety
 /// `reader` is null or open.

@@ -50,22 +50,28 @@ def blocks(utterance, rate):
     if "file" not in sound:
         raise Unreadable(sound["refused"])
     path, channel = sound["file"], utterance.get("channel")
-    try:
-        file = soundfile.SoundFile(path)
-    except (OSError, RuntimeError) as error:
-        text = str(error)
-        raise Unreadable(text if path in text else f"{path}: {text}") from error
-    with file:
+
+    def tried(work, *args, **named):
+        # What libsndfile finds in the middle of a file is told as what it finds at its beginning.
+        try:
+            return work(*args, **named)
+        except (OSError, RuntimeError) as error:
+            text = str(error)
+            raise Unreadable(text if path in text else f"{path}: {text}") from error
+
+    with tried(soundfile.SoundFile, path) as file:
         if channel is not None and channel >= file.channels:
             raise Unreadable(f"{path}: channel {channel} of {file.channels}, allowed: 0 to one less")
         start, duration = utterance.get("start") or 0.0, utterance.get("duration")
+        if start < 0 or (duration or 0) < 0:
+            raise Unreadable(f"{path}: a part from {start} s on of {duration} s")
         first = min(rounded(start * file.samplerate), file.frames)
         end = file.frames if duration is None else min(rounded((start + duration) * file.samplerate), file.frames)
         if first:
-            file.seek(first)
+            tried(file.seek, first)
         resample, left = resampler(file.samplerate, rate), end - first
         while left > 0:
-            data = file.read(min(BLOCK, left), dtype="float32", always_2d=True)
+            data = tried(file.read, min(BLOCK, left), dtype="float32", always_2d=True)
             if not len(data):
                 raise Unreadable(f"{path}: {left} of {end - first} samples are missing at the end")
             left -= len(data)

@@ -7,7 +7,18 @@ use pyo3::prelude::*;
 use crate::errors::TokenError;
 
 /// Reads the samples of an array of numbers, `[samples]` or with several channels `[channels, samples]`, interleaved.
+///
+/// Arrays of integers are refused: PCM of 16 bits, which most readers of WAV give, would be taken for samples of up to 32,768.
 pub(crate) fn read_samples(value: &Bound<'_, PyAny>, channels: u8) -> PyResult<Vec<f32>> {
+    // Lists of Python's numbers may be written without a point; they have no type.
+    if let Ok(dtype) = value.getattr("dtype") {
+        let kind: String = dtype.getattr("kind")?.extract()?;
+        if kind != "f" {
+            return Err(PyValueError::new_err(format!(
+                "samples are {dtype}, allowed: floats of -1 to 1 (int16 divided by 32768)"
+            )));
+        }
+    }
     let array: PyArrayLikeDyn<'_, f32, AllowTypeChange> = value.extract()?;
     let channels = usize::from(channels);
     // No flattening: a stereo array would become samples of twice the length.

@@ -43,13 +43,14 @@ impl FeatureEncoder {
 
     /// The level of the next packets, 0 the finest.
     #[getter]
-    fn level(&self) -> u8 {
-        lock(&self.encoder).level()
+    fn level(&self, py: Python<'_>) -> u8 {
+        // Without the GIL, since a frame that is being encoded holds the lock.
+        py.detach(|| lock(&self.encoder).level())
     }
 
     /// Sets the level of the next packets.
-    fn set_level(&self, level: u8) -> PyResult<()> {
-        lock(&self.encoder).set_level(level).map_err(to_py_err)
+    fn set_level(&self, py: Python<'_>, level: u8) -> PyResult<()> {
+        py.detach(|| lock(&self.encoder).set_level(level)).map_err(to_py_err)
     }
 
     /// Levels of the bundle.

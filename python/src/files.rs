@@ -18,19 +18,32 @@ fn format_from_path(path: &std::path::Path) -> PyResult<FileFormat> {
     })
 }
 
-/// Reads a token file: its codes [K, T] and its metadata.
+/// The file with the metadata that an .npy has no place for.
+fn path_beside(path: &std::path::Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".json");
+    name.into()
+}
+
+/// Reads a token file: its codes [K, T] and its metadata, that of an .npy from the file .npy.json beside it.
 #[pyfunction]
 pub(crate) fn load(py: Python<'_>, path: PathBuf) -> PyResult<(Bound<'_, PyArray2<u16>>, Bound<'_, PyAny>)> {
     let format = format_from_path(&path)?;
     let data = std::fs::read(&path)?;
-    let file = TokenFile::from_bytes(format, &data).map_err(to_py_err)?;
+    let mut file = TokenFile::from_bytes(format, &data).map_err(to_py_err)?;
+    let beside = path_beside(&path);
+    if format == FileFormat::Npy && beside.is_file() {
+        let text = std::fs::read(&beside)?;
+        file.meta = serde_json::from_slice(&text)
+            .map_err(|e| PyValueError::new_err(format!("{}: {e}", beside.display())))?;
+    }
     // Through JSON, which keeps the names of the file and needs no class for the metadata.
     let text = serde_json::to_string(&file.meta).map_err(|e| PyValueError::new_err(e.to_string()))?;
     let meta = py.import("json")?.call_method1("loads", (text,))?;
     Ok((arrays::codes_to_array(py, &file.to_frames(), file.codebooks)?, meta))
 }
 
-/// Writes codes [K, T] to a token file, with metadata as `load` returns it; `model` fills in the fields of a bundle;
+/// Writes codes [K, T] to a token file, with metadata as `load` returns it, that of an .npy to .npy.json beside it; `model` fills in the fields of a bundle;
 /// `dtype` is the type of the codes in .safetensors and .npy: uint16, int32 or int64.
 #[pyfunction]
 #[pyo3(signature = (path, codes, meta = None, model = None, dtype = "uint16"))]
@@ -64,6 +77,11 @@ pub(crate) fn save(
     if file.meta.codebook_size > 0 {
         file.check_codes(file.meta.codebook_size).map_err(to_py_err)?;
     }
-    std::fs::write(&path, file.to_bytes_as(format, code_type).map_err(to_py_err)?)?;
+    let data = file.to_bytes_as(format, code_type).map_err(to_py_err)?;
+    if format == FileFormat::Npy {
+        let text = serde_json::to_vec_pretty(&file.meta).map_err(|e| PyValueError::new_err(e.to_string()))?;
+        std::fs::write(path_beside(&path), text)?;
+    }
+    std::fs::write(&path, data)?;
     Ok(())
 }

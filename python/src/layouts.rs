@@ -3,11 +3,15 @@
 use std::collections::BTreeMap;
 
 use numpy::{PyArray1, PyArray2};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use siskin_core::tokens::{Format, Layout, OnBadToken, Packer, Unit, Unpacker};
 
 use crate::arrays;
 use crate::errors::to_py_err;
+
+/// Of a format: 64 stages of 16 groups.
+const MAX_CODEBOOKS: usize = 1024;
 
 fn build_format(
     layout: &str,
@@ -15,6 +19,12 @@ fn build_format(
     size: u32,
     special_ids: Option<BTreeMap<String, i64>>,
 ) -> PyResult<Format> {
+    // Before the layout, which has a place for each of them.
+    if !(1..=MAX_CODEBOOKS).contains(&codebooks) {
+        return Err(PyValueError::new_err(format!(
+            "codebooks is {codebooks}, allowed: 1 to {MAX_CODEBOOKS}"
+        )));
+    }
     let layout = Layout::parse(layout, codebooks, size).map_err(to_py_err)?;
     Format::new(codebooks, size, layout, &special_ids.unwrap_or_default()).map_err(to_py_err)
 }

@@ -47,6 +47,8 @@ pub(crate) struct TokenStream {
     // Beside the lock, as `stages` and `specials` are: getters do not wait for a stream that is decoding.
     count: usize,
     inner: Mutex<Slots>,
+    /// Samples by slot that were ready when a token was refused: the next call returns them.
+    kept: Mutex<std::collections::BTreeMap<usize, Vec<f32>>>,
 }
 
 type Core = siskin_core::tokens::TokenStream;
@@ -61,6 +63,26 @@ impl TokenStream {
     ) -> PyResult<T> {
         // The lock is taken after the GIL is released: a thread that waits for it must not hold the GIL.
         py.detach(|| lock(&self.inner).select_slot(slot).and_then(work)).map_err(to_py_err)
+    }
+
+    fn take_kept(&self, slot: usize) -> Vec<f32> {
+        lock(&self.kept).remove(&slot).unwrap_or_default()
+    }
+
+    /// The samples of a call, or its error, whose samples wait for the next one: an exception has no room for them.
+    fn keep_on_error(
+        &self,
+        slot: usize,
+        pcm: Vec<f32>,
+        done: siskin_core::Result<()>,
+    ) -> siskin_core::Result<Vec<f32>> {
+        match done {
+            Ok(()) => Ok(pcm),
+            Err(e) => {
+                lock(&self.kept).insert(slot, pcm);
+                Err(e)
+            }
+        }
     }
 }
 
@@ -116,7 +138,15 @@ impl TokenStream {
         // Copied out: the getter must not wait for a stream that is decoding.
         let specials = format.special_ids().by_name().clone();
         let codes_per_frame = format.codes_per_frame();
-        Ok(Self { bundle, stages, codes_per_frame, specials, count: slots, inner: Mutex::new(inner) })
+        Ok(Self {
+            bundle,
+            stages,
+            codes_per_frame,
+            specials,
+            count: slots,
+            inner: Mutex::new(inner),
+            kept: Mutex::default(),
+        })
     }
 
     /// Decodes any number of tokens in the order of the layout (rows of a matrix one after the other) and returns the
@@ -132,12 +162,12 @@ impl TokenStream {
         let (tokens, _) = arrays::read_integers(tokens, "tokens")?;
         let mask = mask.map(arrays::read_mask).transpose()?;
         let pcm = self.with_slot(py, slot, |stream| {
-            let mut pcm = Vec::new();
-            match &mask {
-                Some(mask) => stream.push_masked(&tokens, mask, &mut pcm)?,
-                None => stream.push_tokens(&tokens, &mut pcm)?,
+            let mut pcm = self.take_kept(slot);
+            let pushed = match &mask {
+                Some(mask) => stream.push_masked(&tokens, mask, &mut pcm),
+                None => stream.push_tokens(&tokens, &mut pcm),
             };
-            Ok(pcm)
+            self.keep_on_error(slot, pcm, pushed.map(|_| ()))
         })?;
         arrays::samples_to_array(py, pcm, self.channels())
     }
@@ -146,8 +176,9 @@ impl TokenStream {
     #[pyo3(signature = (slot = 0))]
     fn finish<'py>(&self, py: Python<'py>, slot: usize) -> PyResult<Bound<'py, PyAny>> {
         let pcm = self.with_slot(py, slot, |stream| {
-            let mut pcm = Vec::new();
-            stream.finish_stream(&mut pcm).map(|_| pcm)
+            let mut pcm = self.take_kept(slot);
+            let ended = stream.finish_stream(&mut pcm);
+            self.keep_on_error(slot, pcm, ended.map(|_| ()))
         })?;
         arrays::samples_to_array(py, pcm, self.channels())
     }
@@ -156,6 +187,7 @@ impl TokenStream {
     #[pyo3(signature = (slot = 0))]
     fn reset(&self, py: Python<'_>, slot: usize) -> PyResult<()> {
         self.with_slot(py, slot, |stream| {
+            self.take_kept(slot);
             stream.reset();
             Ok(())
         })
@@ -192,7 +224,10 @@ impl TokenStream {
     /// Restores a state in a slot.
     #[pyo3(signature = (snapshot, slot = 0))]
     fn restore(&self, py: Python<'_>, snapshot: &Snapshot, slot: usize) -> PyResult<()> {
-        self.with_slot(py, slot, |stream| snapshot.restore_into(stream))
+        self.with_slot(py, slot, |stream| {
+            self.take_kept(slot);
+            snapshot.restore_into(stream)
+        })
     }
 
     /// Errors of tokens since the last call, the latest 64.

@@ -74,6 +74,17 @@ def test_bad_arguments_are_refused_with_their_place(tmp_path):
         siskin.read_manifest(tmp_path)
 
 
+def test_names_that_readers_fail_at_are_refused(tmp_path):
+    encoder = siskin.Encoder(stages=2)
+    codes, (first, *_) = encoder.encode(voice(4800)), utterances(1)
+    writer = siskin.ShardWriter(tmp_path, 0, "webdataset")
+    writer.push(first, codes, meta(encoder, 4800))
+    for bad in (first, first | {"id": ""}):
+        with pytest.raises(ValueError, match="one that the shard has not yet"):
+            writer.push(bad, codes, meta(encoder, 4800))
+    assert writer.finish()["utterances"] == 1
+
+
 def test_manifests_become_dictionaries(tmp_path):
     (tmp_path / "a.wav").write_bytes(b"")
     line = {"audio_filepath": "a.wav", "offset": 0.5, "duration": 1.25, "text": "said", "speaker": "x"}

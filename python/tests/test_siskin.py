@@ -122,6 +122,47 @@ def test_bad_tokens_are_refused_with_the_place(decoder, codes):
         siskin.Encoder(model="whale-song")
 
 
+def test_samples_before_a_refused_token_are_not_lost(decoder, codes):
+    stages = codes.shape[0] // decoder.groups
+    tokens = siskin.pack(codes, "parallel", decoder.codebook_size)
+    whole = siskin.TokenStream("parallel", stages=stages)
+    wanted = np.concatenate([whole.push(tokens), whole.finish()])
+    bad = tokens.copy()
+    bad[5 * codes.shape[0] + 3] = 1 << 20
+    for cut in (codes.shape[0], len(bad)):
+        stream, found, at = siskin.TokenStream("parallel", stages=stages), [], 0
+        while at < len(tokens):
+            try:
+                found.append(stream.push(bad[at: at + cut]))
+                at += cut
+            except siskin.TokenError:
+                # Goes on with the right token, where the stream stands.
+                at, bad = stream.progress()["tokens"], tokens
+        found.append(stream.finish())
+        assert np.array_equal(np.concatenate(found), wanted)
+
+
+def test_integers_are_no_samples(encoder):
+    for dtype in (np.int16, np.uint8, bool):
+        with pytest.raises(ValueError, match="allowed: floats of -1 to 1"):
+            encoder.encode(np.zeros(4800, dtype))
+
+
+def test_layouts_of_absurd_sizes_are_refused():
+    for call in (lambda: siskin.unpack([1], "parallel", 10**12, 1024), lambda: siskin.specials("flat", 10**10, 1024)):
+        with pytest.raises(ValueError, match="allowed: 1 to 1024"):
+            call()
+    with pytest.raises(ValueError, match="2\\^48"):
+        siskin.specials("flat:9223372036854775800", 12, 1024)
+
+
+def test_an_array_has_its_metadata_beside_it(tmp_path, codes):
+    siskin.save(tmp_path / "a.npy", codes, {"id": "anna", "samples": 4800}, model="speech-24k")
+    loaded, meta = siskin.load(tmp_path / "a.npy")
+    assert np.array_equal(loaded, codes) and (meta["id"], meta["model"]) == ("anna", "speech-24k")
+    assert json.loads((tmp_path / "a.npy.json").read_text())["id"] == "anna"
+
+
 def test_masks_and_text(encoder, codes):
     k = codes.shape[0]
     stream = siskin.TokenStream("csm", stages=encoder.stages)

@@ -258,6 +258,11 @@ impl AudioInput {
         faults
     }
 
+    /// Packets that could not be decoded so far.
+    pub(crate) fn bad_packets(&self) -> u64 {
+        self.track.bad_packets()
+    }
+
     /// Why there is nothing to be heard, in words, where no sample could be decoded.
     pub(crate) fn describe_nothing(&self) -> String {
         self.track.source().describe_nothing(Kind::Audio)

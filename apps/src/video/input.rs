@@ -96,6 +96,13 @@ impl VideoInput {
         Self::of(&Source::open(path)?, format)
     }
 
+    /// Opens the best video stream of `path` for frames of 4:2:0 whose values mean the same whatever the input's do.
+    pub(crate) fn open_as(path: &Path, colorimetry: Colorimetry) -> Result<Self> {
+        let mut input = Self::open(path, PixelFormat::I420)?;
+        input.header.colorimetry = colorimetry;
+        Ok(input)
+    }
+
     /// Opens the video of an input.
     pub(crate) fn of(source: &Source, format: PixelFormat) -> Result<Self> {
         let name = source.name();

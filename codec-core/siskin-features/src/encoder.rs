@@ -6,7 +6,7 @@ use siskin_model::runtime::{Provider, Runtime, TensorNetwork, TensorSpec};
 use crate::latents::{Latents, MAX_LATENT, write_latents};
 use crate::packing::{CELL, INPUTS, block_grid, pack_frame};
 use crate::tables::{Contexts, FeatureTables};
-use crate::{Error, Result};
+use crate::{Error, Limits, Result};
 
 /// The device half: frames in, a packet for each.
 pub struct Encoder {
@@ -86,6 +86,12 @@ impl Encoder {
     ) -> Result<&[u8]> {
         let (stride, align) = (self.bundle.manifest().stride, self.bundle.manifest().align);
         let size = frame.size();
+        // What no reader takes is not written.
+        let (pixels, most) = ((size.width() * size.height()) as u64, Limits::default().max_video_pixels);
+        if pixels > most {
+            let found = format!("{}x{}", size.width(), size.height());
+            return Err(Error::parameter("frame", found, format!("up to {most} pixels")));
+        }
         let aligned = size.align_to(align.into());
         if self.network.as_ref().is_none_or(|(of, _)| *of != aligned) {
             self.network = Some((aligned, open_device(&self.bundle, &self.runtime, aligned)?));

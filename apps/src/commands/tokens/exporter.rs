@@ -110,6 +110,7 @@ impl<'a> Exporter<'a> {
         let (mut tokens, mut codes, mut peak) = (Vec::new(), Vec::new(), 0f32);
         tokenizer.reset();
         file.skip_to(first)?;
+        let bad_before = file.audio.bad_packets();
         loop {
             interrupt::check_interrupt()?;
             let wanted = end.map_or(u64::MAX, |end| end.saturating_sub(file.position)).min(BATCH as u64);
@@ -121,6 +122,14 @@ impl<'a> Exporter<'a> {
             tokenizer.push_samples(&pcm, &mut tokens)?;
             // In the parallel layout tokens are codes; ten hours of them as 64-bit tokens would take 170 MB.
             codes.extend(tokens.drain(..).map(|t| t as u16));
+        }
+        match file.audio.bad_packets() - bad_before {
+            0 => {}
+            bad => bail!(
+                "{}: {bad} packets of sound could not be decoded{}",
+                input.display(),
+                describe_range(utterance)
+            ),
         }
         // A truncated recording in a training set would go unnoticed for ever.
         let is_at_end = end.is_none_or(|end| file.position < end);

@@ -77,7 +77,8 @@ impl Layout {
 
     /// A frame's codes in sequence, codebook `k`'s ids from `base + k * size`.
     pub fn flat(base: i64, codebooks: usize, size: u32) -> Self {
-        let offsets = (0..codebooks as i64).map(|k| base + k * i64::from(size)).collect();
+        // A base beyond what `check_codebooks` allows stays beyond it, in place of an overflow.
+        let offsets = (0..codebooks as i64).map(|k| base.saturating_add(k * i64::from(size))).collect();
         Self::Flat { order: (0..codebooks).collect(), offsets }
     }
 
@@ -85,7 +86,7 @@ impl Layout {
     /// and slot `i`'s ids begin at `base + i * size`.
     pub fn snac(base: i64, size: u32) -> Self {
         // By slot and not by codebook: Orpheus gives each of the seven slots ids of its own.
-        let offsets = (0..7).map(|k| base + k * i64::from(size)).collect();
+        let offsets = (0..7).map(|k| base.saturating_add(k * i64::from(size))).collect();
         Self::Flat { order: SNAC_ORDER.to_vec(), offsets }
     }
 

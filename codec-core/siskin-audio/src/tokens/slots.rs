@@ -56,7 +56,7 @@ impl Slots {
     }
 
     /// Decodes the next tokens of some slots, `(slot, tokens)`, and passes each slot's samples to `emit`. Refused tokens of a
-    /// slot do not affect the others: `emit` gets their error in place of samples.
+    /// slot do not affect the others: `emit` gets the samples of the frames before them, if there are any, and then their error.
     ///
     /// # Errors
     /// [`Error::Parameter`] for a slot beyond the last; the ones before it in `input` have been decoded.
@@ -70,6 +70,10 @@ impl Slots {
         let result = input.iter().try_for_each(|&(slot, tokens)| {
             pcm.clear();
             let pushed = self.select_slot(slot)?.push_tokens(tokens, &mut pcm);
+            // What was ready before the refused token is not lost with it.
+            if pushed.is_err() && !pcm.is_empty() {
+                emit(slot, Ok(&pcm));
+            }
             emit(slot, pushed.map(|_| pcm.as_slice()));
             Ok(())
         });

@@ -69,7 +69,9 @@ fn a_kaldi_folder_becomes_utterances() {
     assert_eq!((parts[0].text.as_deref(), parts[0].speaker.as_deref()), (Some("the first"), Some("ben")));
     assert!(reason(&parts[1]).contains("no recording \"r9\""));
     assert_eq!((parts[2].range(16_000), parts[2].text.as_deref()), ((16_000, None), Some("")));
-    for (at, what) in [(3, "bad end: -1"), (4, "bad start: \"x\""), (5, "1 fields after the id")] {
+    for (at, what) in
+        [(3, "bad end: 1 s, before the start at 2 s"), (4, "bad start: \"x\""), (5, "1 fields after the id")]
+    {
         assert!(reason(&parts[at]).contains(what), "{}", reason(&parts[at]));
     }
 }

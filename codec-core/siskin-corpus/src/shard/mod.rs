@@ -8,6 +8,7 @@ mod tar_file;
 mod tests;
 mod webdataset;
 
+use std::collections::HashSet;
 use std::fmt;
 use std::fs;
 use std::io::Write;
@@ -149,6 +150,7 @@ pub struct ShardWriter {
     name: ShardName,
     code_type: CodeType,
     files: Files,
+    ids: HashSet<String>,
     summary: ShardSummary,
 }
 
@@ -168,14 +170,22 @@ impl ShardWriter {
             ShardFormat::Parquet => Files::Parquet(Box::new(ParquetFile::create(&temporary, code_type))),
         };
         let summary = ShardSummary { shard: name.to_string(), ..Default::default() };
-        Ok(Self { folder: folder.to_owned(), name, code_type, files, summary })
+        Ok(Self { folder: folder.to_owned(), name, code_type, files, ids: HashSet::new(), summary })
     }
 
     /// Adds the codes of an utterance. What the utterance says of its text and speaker goes before what `tokens` say.
     ///
     /// # Errors
-    /// [`Error::Io`] where the shard cannot be written; the shard is then lost and has to be made again.
+    /// [`Error::Io`] where the shard cannot be written; the shard is then lost and has to be made again. [`Error::Parameter`] for an
+    /// id that is empty or that the shard has already, at which readers fail or pass by; nothing is written then.
     pub fn push(&mut self, utterance: &Utterance, encoded: impl Into<Encoded>) -> Result<()> {
+        if utterance.id.is_empty() || !self.ids.insert(utterance.id.clone()) {
+            return Err(Error::parameter(
+                "id",
+                format!("{:?}", utterance.id),
+                "one that the shard has not yet",
+            ));
+        }
         let mut encoded = encoded.into();
         encoded.tokens.meta = utterance.describe(encoded.tokens.meta);
         let tokens = &encoded.tokens;
