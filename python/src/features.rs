@@ -7,8 +7,8 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 use siskin_core::bundle::FeatureBundle;
-use siskin_core::features::{Decoder, DecoderOptions, Encoder};
-use siskin_core::media::{Colorimetry, PixelFormat, Size, VideoFrame, YuvMatrix};
+use siskin_core::features::{COLORIMETRY, Decoder, DecoderOptions, Encoder};
+use siskin_core::media::{PixelFormat, Size, VideoFrame, YuvMatrix};
 
 use crate::errors::to_py_err;
 use crate::model::{load_runtime, lock};
@@ -143,7 +143,7 @@ fn read_frame(value: &Bound<'_, PyAny>) -> PyResult<VideoFrame> {
     let size = Size::new(side(width), side(height)).map_err(to_py_err)?;
     let data: Vec<u8> = array.as_array().iter().copied().collect();
     let rgb = VideoFrame::from_data(PixelFormat::Rgb, size, data).map_err(to_py_err)?;
-    let matrix = YuvMatrix::from_colorimetry(&Colorimetry { matrix: 6, ..Default::default() });
+    let matrix = YuvMatrix::from_colorimetry(&COLORIMETRY);
     let mut out = VideoFrame::new(PixelFormat::I420, size);
     rgb.view().convert_to(PixelFormat::I420, &matrix, &mut out);
     Ok(out)

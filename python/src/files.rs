@@ -18,20 +18,13 @@ fn format_from_path(path: &std::path::Path) -> PyResult<FileFormat> {
     })
 }
 
-/// The file with the metadata that an .npy has no place for.
-fn path_beside(path: &std::path::Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".json");
-    name.into()
-}
-
 /// Reads a token file: its codes [K, T] and its metadata, that of an .npy from the file .npy.json beside it.
 #[pyfunction]
 pub(crate) fn load(py: Python<'_>, path: PathBuf) -> PyResult<(Bound<'_, PyArray2<u16>>, Bound<'_, PyAny>)> {
     let format = format_from_path(&path)?;
     let data = std::fs::read(&path)?;
     let mut file = TokenFile::from_bytes(format, &data).map_err(to_py_err)?;
-    let beside = path_beside(&path);
+    let beside = FileFormat::sidecar_path(&path);
     if format == FileFormat::Npy && beside.is_file() {
         let text = std::fs::read(&beside)?;
         file.meta = serde_json::from_slice(&text)
@@ -80,7 +73,7 @@ pub(crate) fn save(
     let data = file.to_bytes_as(format, code_type).map_err(to_py_err)?;
     if format == FileFormat::Npy {
         let text = serde_json::to_vec_pretty(&file.meta).map_err(|e| PyValueError::new_err(e.to_string()))?;
-        std::fs::write(path_beside(&path), text)?;
+        std::fs::write(FileFormat::sidecar_path(&path), text)?;
     }
     std::fs::write(&path, data)?;
     Ok(())

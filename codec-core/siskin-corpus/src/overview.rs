@@ -40,6 +40,9 @@ impl Overview {
         }
         let spec: Spec =
             serde_json::from_slice(&text).map_err(|e| Error::corpus(&path, None, "export", e))?;
+        if spec.shard_size == 0 {
+            return Err(Error::corpus(&path, None, "shard_size", "is 0"));
+        }
         let mut shards = Vec::new();
         // The notes that are there, and not as many as the specification states: that may be any number.
         for path in list(&folder.join(STATE))?.iter().filter(|p| p.extension().is_some_and(|e| e == "json")) {

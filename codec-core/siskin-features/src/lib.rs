@@ -41,5 +41,6 @@ pub use boxes::{FoundObject, Map, find_boxes};
 pub use decoder::{Decoded, Decoder, DecoderOptions, FrameReport, VideoPlane, inspect};
 pub use encoder::{Encoder, read_frame};
 pub use latents::MAX_LATENT;
+pub use packing::COLORIMETRY;
 pub use siskin_bitstream::feature::{FeatureHead, FeatureHeader};
 pub use siskin_error::{Error, Limits, Result};

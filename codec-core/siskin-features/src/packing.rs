@@ -1,8 +1,12 @@
 //! How 4:2:0 lies in the tensor of the device half, and padding to whole blocks.
 
-use siskin_media::{PixelFormat, Size, VideoFrame, VideoFrameView};
+use siskin_media::{Colorimetry, PixelFormat, Size, VideoFrame, VideoFrameView};
 
 use crate::{Error, Result};
+
+/// What the samples mean that the device half was trained on: BT.601 of limited range. Whoever has others converts them: a JPEG, which is
+/// of full range, took a third more bytes as it was.
+pub const COLORIMETRY: Colorimetry = Colorimetry { primaries: 2, transfer: 2, matrix: 6, full_range: false };
 
 /// Channels of the device half's input: four samples of Y, row by row, U and V of 2x2 pixels.
 pub(crate) const INPUTS: usize = 6;

@@ -8,8 +8,8 @@ use gst_video::subclass::prelude::*;
 use siskin_core::Result;
 use siskin_core::bitstream::VideoHeader;
 use siskin_core::bundle::FeatureBundle;
-use siskin_core::features::{Encoder, FeatureHeader};
-use siskin_core::media::{Colorimetry, PixelFormat};
+use siskin_core::features::{COLORIMETRY, Encoder, FeatureHeader};
+use siskin_core::media::PixelFormat;
 use siskin_core::runtime::Runtime;
 
 use crate::element::{counters, debug_category, describe_element, describe_properties, post_error};
@@ -224,11 +224,9 @@ impl SiskinFeatureEnc {
         let (runtime, bundle) = started.ok_or_else(|| unfit("none before the start".into()))?;
         let encoder = Encoder::new(&bundle, &runtime)?;
         let own = encoder.header(header.size()?, header.frame_rate);
-        // What the device half was trained on; cameras' JPEG is of full range.
-        let trained = Colorimetry { matrix: 6, full_range: false, ..header.colorimetry };
-        let reader =
-            FrameReader::new(info, &VideoHeader { colorimetry: trained, ..header }, PixelFormat::I420)
-                .map_err(|e| unfit(format!("what can be converted: {e}")))?;
+        let wanted = VideoHeader { colorimetry: COLORIMETRY, ..header };
+        let reader = FrameReader::new(info, &wanted, PixelFormat::I420)
+            .map_err(|e| unfit(format!("what can be converted: {e}")))?;
         let default_level = bundle.manifest().default_level;
         *lock(&self.session) = Some(Session { reader, encoder, default_level });
         Ok(own)

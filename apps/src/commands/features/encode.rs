@@ -5,8 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 use siskin_core::container::Track;
-use siskin_core::features::Encoder;
-use siskin_core::media::Colorimetry;
+use siskin_core::features::{COLORIMETRY, Encoder};
 
 use super::bundle_of;
 use crate::events;
@@ -46,9 +45,7 @@ pub(super) fn run(args: &EncodeArgs) -> Result<()> {
     if let Some(level) = args.level {
         encoder.set_level(level)?;
     }
-    // What the device half was trained on: a picture of full range, as JPEG has it, took a third more bytes and found other things.
-    let trained = Colorimetry { matrix: 6, full_range: false, ..Colorimetry::default() };
-    let mut input = VideoInput::open_as(&args.input, trained)?;
+    let mut input = VideoInput::open_as(&args.input, COLORIMETRY)?;
     let video = *input.header();
     let header = encoder.header(video.size()?, video.frame_rate);
     let target = Target::open(&args.output, args.overwrite.choice(), &args.input)?;

@@ -88,7 +88,7 @@ fn no_folder(error: siskin_core::Error) -> siskin_core::Result<Option<Overview>>
 fn of_corpus(args: &InfoArgs, path: &Path, corpus: &Overview) -> Result<bool> {
     let (name, spec) = (path.display().to_string(), &corpus.spec);
     let sum = |of: fn(&ShardSummary) -> u64| corpus.shards.iter().map(of).sum::<u64>();
-    let (shards, planned) = (corpus.shards.len(), spec.utterances.div_ceil(spec.shard_size.max(1)));
+    let (shards, planned) = (corpus.shards.len(), spec.shards());
     let failed = corpus.shards.iter().map(|s| s.failures.len()).sum();
     let seconds = corpus.shards.iter().map(|s| s.seconds).sum();
     let ok = corpus.missing.is_empty() && shards >= planned;

@@ -10,7 +10,7 @@ mod lines;
 
 use std::fs;
 use std::io::{Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
@@ -59,19 +59,11 @@ pub(crate) fn run_tokens(args: &TokensArgs) -> Result<ExitCode> {
     }
 }
 
-/// The file with the metadata that an `.npy` has no place for.
-fn sidecar_path(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    // Added and not exchanged: `a.npy.json` cannot be taken for another recording's file.
-    name.push(".json");
-    name.into()
-}
-
 /// Reads a token file, and what stands beside it.
 fn read_tokens(path: &Path, format: FileFormat) -> Result<TokenFile> {
     let name = || path.display().to_string();
     let mut file = TokenFile::from_bytes(format, &bytes_of(path)?).with_context(name)?;
-    let beside = sidecar_path(path);
+    let beside = FileFormat::sidecar_path(path);
     if format == FileFormat::Npy && beside.is_file() {
         let text = bytes_of(&beside)?;
         file.meta = serde_json::from_slice(&text).with_context(|| beside.display().to_string())?;
@@ -119,7 +111,7 @@ fn write_tokens(
         // Before the array has its name, since a run that goes on looks for that; and once it is whole, so that a full disk leaves
         // neither.
         let text = serde_json::to_vec_pretty(&file.meta)?;
-        let beside = sidecar_path(path);
+        let beside = FileFormat::sidecar_path(path);
         fill_target(&beside, &text, Overwrite::Always, input)?.commit()?;
     }
     target.commit()?;

@@ -10,7 +10,7 @@ mod npy;
 mod tensors;
 mod token_file;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use siskin_error::Result;
 
@@ -50,6 +50,14 @@ impl FileFormat {
     pub fn from_path(path: &Path) -> Option<Self> {
         let extension = path.extension()?.to_str()?.to_ascii_lowercase();
         Self::ALL.into_iter().chain([Self::Ecdc]).find(|f| f.name() == extension)
+    }
+
+    /// The file beside an `.npy` with the metadata that it has no place for.
+    pub fn sidecar_path(path: &Path) -> PathBuf {
+        let mut name = path.as_os_str().to_owned();
+        // Added and not exchanged: `a.npy.json` cannot be taken for another recording's file.
+        name.push(".json");
+        name.into()
     }
 }
 
